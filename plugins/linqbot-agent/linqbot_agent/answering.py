@@ -1,0 +1,94 @@
+"""From a message to an agent's answer: the prompt and the history, the run, and the questions for approval between.
+
+This module imports pydantic-ai, so it is imported at the first run of an agent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_ai.agent import AbstractAgent
+
+from linqbot import BotError, Event, MessageReceived
+from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decision
+from linqbot_agent.durability import ModelFailed, Run, completed
+from linqbot_agent.entries import Entries
+from linqbot_agent.remembering import remember, remembered, work_of
+from linqbot_agent.turn import Answer, Prompt, Settings
+
+__all__ = ["ModelFailed", "answered", "repeated"]
+
+
+async def answered(
+    agent: AbstractAgent[Any, Any], settings: Settings, prompt: Prompt | None, *, deps: object
+) -> Answer:
+    """Return the answer of an agent.
+
+    Raises:
+        ModelFailed: a model failed.
+        BudgetUsedUp: the person may not use the model any more today.
+        BotError: the agent cannot run in a turn, or its output is no text.
+        AskTimeout, AskCancelled: a call needed approval, and got no answer.
+    """
+    ctx, turn = settings.ctx, settings.turn
+    run = Run(
+        id=f"{settings.event.event_id}/{settings.name}",
+        chat_id=settings.event.chat_id,
+        entries=Entries(ctx, settings.name),
+        account=turn.account,
+        elsewhere=turn.elsewhere,
+        timeout_s=settings.timeout_s,
+    )
+    history = await remembered(ctx, turn.history, with_current=prompt is not None)
+    given = _prompt(settings.event) if prompt is None else prompt
+    decisions, asked = dict[str, Decision](), list[tuple[str, str]]()
+    while True:
+        try:
+            result = await completed(agent, run, given, deps=deps, history=history, capabilities=[Approvals(decisions)])
+            break
+        except ApprovalNeeded as needed:
+            asked.append((needed.call_id, needed.question))
+            decisions[needed.call_id] = await decision(*asked[-1], settings)
+            run.entries.begin_again()
+    if not isinstance(result.output, str | None):
+        raise BotError(
+            f"The agent's output is of type {type(result.output).__name__}, and run() says texts. Use an agent whose "
+            "output_type is str."
+        )
+    work = work_of(result.new_messages()) if turn.history else []
+    await remember(ctx, settings.event, work)
+    return Answer(
+        text=result.output or "",
+        work=work,
+        asked=asked,
+        used=turn.account.in_part,
+        has_unrecorded=run.entries.has_unrecorded,
+    )
+
+
+async def repeated(
+    answer: Answer, agent: AbstractAgent[Any, Any], settings: Settings, prompt: Prompt | None, *, deps: object
+) -> None:
+    """Do again what belongs to an answer on record, and is not stored before its turn ends.
+
+    Raises:
+        AskTimeout, AskCancelled: as for `answered`.
+        ModelFailed, BudgetUsedUp, BotError: as for `answered`, if the code has changed since.
+    """
+    if answer.has_unrecorded:
+        await answered(agent, settings, prompt, deps=deps)
+        return
+    for call_id, question in answer.asked:
+        # A conversation goes on behind its last question, so the handler must come to each of them.
+        await decision(call_id, question, settings)
+    await settings.turn.account.book(*answer.used)
+    await remember(settings.ctx, settings.event, answer.work)
+
+
+def _prompt(event: Event) -> str:
+    """Return the text of the event's message, in groups with its speaker."""
+    if not isinstance(event, MessageReceived):
+        raise BotError(f"{event.type} has no text for an agent. Give one: run(agent, ctx, prompt).")
+    files = [f"[{file.filename or file.mime_type or 'file'}]" for file in event.media]
+    text = " ".join(filter(None, [event.text_to_me, *files]))
+    return f"{event.sender.handle}: {text}" if event.is_group else text

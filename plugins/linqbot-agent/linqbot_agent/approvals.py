@@ -1,0 +1,113 @@
+"""Approvals: a call of a tool that needs one waits until a person says yes, for days and across restarts.
+
+The question is one of `ctx.ask`, so the handler ends and the process keeps nothing. The answer runs the handler again, and
+the run goes on with what is on record. Each call has a question of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from pydantic_ai import RunContext
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.messages import ToolCallPart
+from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDenied
+from pydantic_core import to_json
+
+from linqbot import AskCancelled, Context, MessageReceived
+from linqbot_agent.turn import Settings
+
+_LONGEST_VALUE: Final = 80
+"""The most characters of an argument that a question shows. A model may have been talked into anything."""
+
+
+Decision: TypeAlias = ToolApproved | ToolDenied
+
+
+class ApprovalNeeded(BaseException):
+    """Ends an agent's run at a call whose approval is not decided yet.
+
+    pydantic-ai resolves such calls in a task of its own, and only the handler's task can ask.
+
+    Attributes:
+        call_id: The id of the call.
+        question: The question to ask.
+    """
+
+    def __init__(self, call_id: str, question: str) -> None:
+        super().__init__(call_id)
+        self.call_id = call_id
+        self.question = question
+
+
+@dataclass
+class Approvals(AbstractCapability[Any]):
+    """Decides on the calls of a run that need approval.
+
+    Args:
+        decisions: By id of the call, what was decided.
+    """
+
+    decisions: Mapping[str, Decision]
+
+    async def handle_deferred_tool_calls(
+        self, ctx: RunContext[Any], *, requests: DeferredToolRequests
+    ) -> DeferredToolResults | None:
+        """Return the decisions on calls.
+
+        Raises:
+            ApprovalNeeded: one of them is not decided yet.
+        """
+        for call in requests.approvals:
+            if call.tool_call_id not in self.decisions:
+                own = requests.metadata.get(call.tool_call_id, {}).get("question")
+                raise ApprovalNeeded(call.tool_call_id, own or question(call))
+        return DeferredToolResults(
+            approvals={call.tool_call_id: self.decisions[call.tool_call_id] for call in requests.approvals}
+        )
+
+
+async def decision(call_id: str, asked: str, settings: Settings) -> Decision:
+    """Ask for an approval in the chat, and return the decision.
+
+    Args:
+        asked: The question.
+    Raises:
+        AskTimeout: no answer came in time.
+        AskCancelled: an operator ended the question, or it could not be sent.
+    """
+    ctx, key = settings.ctx, f"{settings.name}/approve.{call_id}"
+    try:
+        is_approved = await ctx.ask(asked, yes="like", who=settings.approver, tries=1, repeat=False, key=key)
+    except AskCancelled as error:
+        if error.reason == "word":
+            return ToolDenied("The person does not want this any more.")
+        if error.reason != "invalid":
+            raise
+        # Recorded, because later runs of the handler no longer know the message.
+        said = await ctx.once(f"{key}/instead", lambda _: _text(ctx), kind=str, retry=True)
+        return ToolDenied(f"The person has not approved this, and wrote instead: {said}")
+    finally:
+        settings.turn.account.begin_part()
+    return ToolApproved() if is_approved else ToolDenied("The person said no.")
+
+
+def _text(ctx: Context) -> str:
+    return ctx.event.text_to_me if isinstance(ctx.event, MessageReceived) else ""
+
+
+def question(call: ToolCallPart) -> str:
+    """Return the question for approval of a call: the tool and its arguments in words."""
+    said = ", ".join(f"{_words(name)} {_value(value)}" for name, value in call.args_as_dict().items())
+    return f"May I {_words(call.tool_name)}{f' ({said})' if said else ''}? 👍 or yes, 👎 or no"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").strip()
+
+
+def _value(value: object) -> str:
+    text = " ".join((value if isinstance(value, str) else to_json(value).decode()).split())
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

@@ -1,0 +1,272 @@
+"""The durable execution of a pydantic-ai agent on the journal of a linqbot turn.
+
+pydantic-ai's public interface for durability engines passes each model request and each tool call here, as a coroutine
+function with a constant name. `Entries` answers it from the journal, or makes and records it. This module imports
+pydantic-ai, so it is imported at the first run of an agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any, ClassVar
+
+from pydantic_ai import RunContext
+from pydantic_ai.agent import AbstractAgent
+from pydantic_ai.capabilities import AbstractCapability, ReinjectSystemPrompt
+from pydantic_ai.durable_exec import (
+    JSON_CODEC,
+    BaseDurabilityCapability,
+    DurabilityEngineSpec,
+    DurableOperationId,
+    EventStreamHandlerId,
+    JournalCallableOperationBackend,
+    ModelRequestId,
+    RoleBasedOperationConfig,
+    ToolsetCallToolId,
+    conversation_id_from_run_id,
+    record_durable_unit,
+    replay_scope,
+)
+from pydantic_ai.exceptions import AgentRunError, ToolFailed, UserError
+from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+from pydantic_ai.models import Model
+from pydantic_ai.run import AgentRunResult
+from pydantic_ai.tools import ToolDefinition
+from pydantic_core import to_json
+
+from linqbot import BotError, Refused
+from linqbot_agent.budget import Account
+from linqbot_agent.entries import Entries, ResultNotRecorded
+from linqbot_agent.guard import ToolCall, running_tool
+from linqbot_agent.turn import Prompt
+
+AGENT = "agent"
+"""The name in front of every step. The agent's own name would lose the record when it changes."""
+
+
+class ModelFailed(Exception):
+    """A model did not answer, or its answers were of no use."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A run of an agent.
+
+    Attributes:
+        id: An id for traces, the same whenever the turn runs again.
+        elsewhere: See `LinqAgent`.
+        timeout_s: See `run`.
+        model_error: The last error of a request to the model.
+    """
+
+    id: str
+    chat_id: str | None
+    entries: Entries
+    account: Account
+    elsewhere: Collection[str]
+    timeout_s: float
+    model_error: Exception | None = None
+
+
+_run: ContextVar[Run | None] = ContextVar("linqbot_agent_run", default=None)
+_detail: ContextVar[str] = ContextVar("linqbot_agent_detail", default="")
+"""What a step's name says besides pydantic-ai's name: a digest of the messages, or the id of the tool call."""
+
+_is_recorded: ContextVar[bool] = ContextVar("linqbot_agent_is_recorded", default=True)
+"""False for a tool that changes `ctx.state` only. The state is stored with the turn, so each run of the turn calls it."""
+
+
+async def completed(
+    agent: AbstractAgent[Any, Any],
+    run: Run,
+    prompt: Prompt,
+    *,
+    deps: object,
+    history: Sequence[ModelMessage] = (),
+    capabilities: Sequence[AbstractCapability[Any]] = (),
+) -> AgentRunResult[Any]:
+    """Run an agent, with all that its earlier runs in this turn have recorded.
+
+    Raises:
+        ModelFailed: a model failed.
+        BotError: the agent cannot run in a turn.
+    """
+    _check_toolsets(agent)
+    token = _run.set(run)
+    arguments: dict[str, Any] = {"deps": deps, "message_history": history}
+    # A history brings no system prompt of its own.
+    arguments["capabilities"] = [LinqDurability(name=AGENT), ReinjectSystemPrompt(), *capabilities]
+    # With None as an output, an empty text is an answer. Without it, pydantic-ai asks the model again.
+    output_type: Any = [str, NoneType] if agent.output_type is str else None
+    try:
+        with replay_scope():
+            try:
+                return await agent.run(prompt, output_type=output_type, **arguments)
+            except UserError:
+                if output_type is None or run.entries.has_begun:
+                    raise
+                # The agent has an output validator, and so keeps its own output type.
+                return await agent.run(prompt, **arguments)
+    except AgentRunError as error:
+        raise ModelFailed(type(error).__name__) from error
+    except Exception as error:
+        if error is run.model_error:
+            raise ModelFailed(type(error).__name__) from error
+        raise
+    finally:
+        _run.reset(token)
+
+
+class LinqDurability(BaseDurabilityCapability[Any]):
+    """Records the steps of an agent in the journal of the turn that runs it."""
+
+    engine_spec: ClassVar[DurabilityEngineSpec] = DurabilityEngineSpec(
+        engine_name="linqbot",
+        durable_unit_noun="step",
+        durable_container_noun="turn",
+        codec=JSON_CODEC,
+        unsupported_runtime_toolset_kinds=frozenset({"function", "mcp", "dynamic"}),
+        serialization_failure=lambda error: ResultNotRecorded(
+            "A tool was called, but its result cannot be recorded as JSON. Return what the model needs of it: texts, "
+            "numbers, lists, dicts, dataclasses or pydantic models."
+        ),
+    )
+
+    @property
+    def in_durable_context(self) -> bool:
+        return _run.get() is not None
+
+    def get_durable_operation_backend(self) -> _Steps:
+        config = RoleBasedOperationConfig(model=None, event=None, capability=None, tool=None)
+        return _Steps(agent_name=self.name, default_model_id=self.default_model_id, config=config)
+
+    def get_default_run_id(self) -> str | None:
+        run = _run.get()
+        return None if run is None else run.id
+
+    def get_default_conversation_id(self, run_id: str) -> str | None:
+        run = _run.get()
+        return (run and run.chat_id) or conversation_id_from_run_id(run_id)
+
+    async def for_run(self, ctx: RunContext[Any]) -> AbstractCapability[Any]:
+        """Register the model of `agent.override(model=…)`, which tests use."""
+        agent, model = self.agent, ctx.model
+        if agent is None or ctx.model_id is not None or not isinstance(model, Model) or model is agent.model:
+            return self
+        return LinqDurability(name=self.name, models={"override": model}).for_agent(agent)
+
+    async def wrap_model_request(self, ctx: RunContext[Any], *, request_context: Any, handler: Any) -> ModelResponse:
+        new = [message for message in request_context.messages if message.run_id == ctx.run_id]
+        token = _detail.set(digest(new))
+        try:
+            return await super().wrap_model_request(ctx, request_context=request_context, handler=handler)
+        finally:
+            _detail.reset(token)
+
+    async def wrap_tool_execute(
+        self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, handler: Any
+    ) -> Any:
+        """Name the call of a tool for its step, and hold it back from other chats.
+
+        Raises:
+            ToolFailed: the guard refused a call of the tool to Linq.
+        """
+        # The tools of one response run side by side, in any order, so their ids tell them apart.
+        token = _detail.set(call.tool_call_id)
+        recorded = _is_recorded.set((tool_def.metadata or {}).get("recorded") is not False)
+        run = _run.get()
+        is_free = run is None or ctx.tool_call_approved or call.tool_name in run.elsewhere
+        tool = running_tool.set(ToolCall(call.tool_name, run.chat_id if run else None, is_free))
+        try:
+            return await super().wrap_tool_execute(ctx, call=call, tool_def=tool_def, args=args, handler=handler)
+        except Refused as error:
+            # The model learns of it, so that a message that talks it into such a call does not end the turn.
+            raise ToolFailed("This was refused and not done.") from error
+        finally:
+            running_tool.reset(tool)
+            _is_recorded.reset(recorded)
+            _detail.reset(token)
+
+
+class _Steps(JournalCallableOperationBackend[None]):
+    async def execute(
+        self,
+        *,
+        operation_id: DurableOperationId,
+        name: str,
+        body: Callable[[], Awaitable[object]],
+        cache_key: tuple[object, ...],
+        config: None,
+    ) -> object:
+        run = _run.get()
+        if run is None or isinstance(operation_id, EventStreamHandlerId):
+            return await body()
+        make, is_recorded = body, True
+        if isinstance(operation_id, ModelRequestId):
+            # Without the model's id, so that another model goes on with the record.
+            name, make = f"{AGENT}__model.request@{_detail.get()}", _asked(run, body)
+        elif isinstance(operation_id, ToolsetCallToolId):
+            name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
+        step = await run.entries.step(name, make, is_recorded=is_recorded)
+        record_durable_unit(executed=step.is_made)
+        if step.is_new and isinstance(operation_id, ModelRequestId):
+            usage = step.result["usage"]
+            await run.account.book(1, usage.get("input_tokens", 0) + usage.get("output_tokens", 0))
+        return step.result
+
+
+def _asked(run: Run, body: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
+    """Return a request of a model with a time limit. Its error is kept, to tell it from the error of a tool."""
+
+    async def ask() -> object:
+        await run.account.check()
+        try:
+            async with asyncio.timeout(run.timeout_s):
+                return await body()
+        except Exception as error:
+            run.model_error = error
+            raise
+
+    return ask
+
+
+def digest(messages: Sequence[ModelMessage]) -> str:
+    """Return a digest of what messages say, which is the same in each run of a turn and in each release of pydantic-ai.
+
+    If the code has changed since the turn began, so that a tool gives another result, the digest differs, and the model
+    is asked again.
+    """
+    said = [
+        [part.part_kind, *(getattr(part, name, None) for name in ("tool_name", "tool_call_id", "args", "content"))]
+        for message in messages
+        for part in message.parts
+        if part.part_kind != "system-prompt"
+    ]
+    return hashlib.blake2b(to_json(said, bytes_mode="base64", fallback=str), digest_size=8).hexdigest()
+
+
+def _check_toolsets(agent: AbstractAgent[Any, Any]) -> None:
+    """Check that each toolset has an id, by which its calls are found again.
+
+    Raises:
+        BotError: one has none.
+    """
+    nameless: list[str] = []
+
+    def visit(toolset: Any) -> None:
+        if toolset.id is None:
+            tools = ", ".join(getattr(toolset, "tools", ()))
+            nameless.append(f"{type(toolset).__name__}({tools})" if tools else type(toolset).__name__)
+
+    for toolset in agent.toolsets:
+        toolset.apply(visit)
+    if nameless:
+        raise BotError(
+            f"A toolset of the agent has no id: {'; '.join(nameless)}. The id is part of the names under which its tool "
+            "calls are recorded. Give it one, such as FunctionToolset(id='bookings')."
+        )

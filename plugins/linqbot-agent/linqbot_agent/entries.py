@@ -1,0 +1,114 @@
+"""The record of one agent run: its model requests and tool calls are steps of `ctx.once`, so no later run repeats them.
+
+A step is named by the run, by the steps around it, by what it does, and by a number. Nothing here knows pydantic-ai.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from linqbot import BotError, Context
+
+_step: ContextVar[tuple[str, str]] = ContextVar("linqbot_agent_step")
+"""The name and the idempotency key of the step that is being made."""
+
+
+class ResultNotRecorded(BotError):
+    """A tool of an agent was called, but its result cannot be written as JSON, so the turn is given up."""
+
+
+def idempotency_key() -> str:
+    """Return a key for the tool call that is running. It is the same whenever the turn runs again.
+
+    A tool that is cut off by a crash is called again. Pass the key to the system that the tool writes to, so that this
+    system recognizes the second call.
+
+    Raises:
+        BotError: no tool of a run of `run` is running.
+    """
+    try:
+        return _step.get()[1]
+    except LookupError:
+        raise BotError("idempotency_key() works inside a tool of an agent that runs with run(agent, ctx).") from None
+
+
+class Step(NamedTuple):
+    """A step of a run.
+
+    Attributes:
+        result: The result, as JSON data.
+        is_made: True if it was made now, and not answered from the record.
+        is_new: True if this run of the handler comes to it for the first time.
+    """
+
+    result: Any
+    is_made: bool
+    is_new: bool
+
+
+class Entries:
+    """The journal entries of one run of an agent.
+
+    Args:
+        name: The name of the run, the same whenever the turn runs again.
+    Attributes:
+        has_unrecorded: True if a step was not recorded.
+    """
+
+    def __init__(self, ctx: Context, name: str) -> None:
+        self._ctx = ctx
+        self._name = name
+        self._counts: Counter[str] = Counter()
+        self._results: dict[str, Any] = {}
+        self.has_unrecorded = False
+
+    @property
+    def has_begun(self) -> bool:
+        """True if there was a step."""
+        return bool(self._counts)
+
+    def begin_again(self) -> None:
+        """Let the agent run again from its start in the same run of the handler, with the results so far."""
+        self._counts.clear()
+
+    async def step(self, name: str, make: Callable[[], Awaitable[object]], *, is_recorded: bool = True) -> Step:
+        """Return the recorded result of a step, or make the step and record its result.
+
+        A step that a crash cut off is made again.
+
+        Args:
+            is_recorded: False makes the step in each run of the handler, once.
+        """
+        around = _step.get((self._name, ""))[0]
+        place = f"{around}/{name}"
+        step = f"{place}#{self._counts[place]}"
+        self._counts[place] += 1
+        if step in self._results:
+            return Step(self._results[step], is_made=False, is_new=False)
+        is_made = False
+
+        async def make_it(key: str) -> object:
+            nonlocal is_made
+            is_made = True
+            with _inside(step, key):
+                return await make()
+
+        if is_recorded:
+            self._results[step] = await self._ctx.once(step, make_it, retry=True)
+        else:
+            self.has_unrecorded = True
+            self._results[step] = await make()
+        return Step(self._results[step], is_made=is_made, is_new=True)
+
+
+@contextmanager
+def _inside(place: str, key: str) -> Iterator[None]:
+    token = _step.set((place, key))
+    try:
+        yield
+    finally:
+        _step.reset(token)

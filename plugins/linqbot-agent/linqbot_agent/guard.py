@@ -1,0 +1,49 @@
+"""The guard: a tool that an agent calls acts in the chat of its turn only, whatever a message has made the model do."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.errors import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool that is running.
+
+    Attributes:
+        tool: The name of the tool.
+        chat_id: The chat of the turn.
+        is_free: True if a person has approved the call, or the author lets the tool act elsewhere.
+    """
+
+    tool: str
+    chat_id: str | None
+    is_free: bool
+
+
+running_tool: ContextVar[ToolCall | None] = ContextVar("linqbot_agent_tool", default=None)
+
+
+def guarded(run: Run) -> Run:
+    """Return outbound middleware that refuses calls of tools outside of the chat of their turn."""
+
+    async def checked(call: Call) -> ApiResponse:
+        tool = running_tool.get()
+        if tool is not None and not tool.is_free and not _is_inside(call, tool.chat_id):
+            raise Refused(
+                f"The tool {tool.tool} of an agent called {call.name} outside of the chat of its turn. Let a person approve "
+                f"its calls with requires_approval=True, or allow it: LinqAgent(elsewhere=[{tool.tool!r}])."
+            )
+        return await run(call)
+
+    return checked
+
+
+def _is_inside(call: Call, chat_id: str | None) -> bool:
+    """Return True if a call changes nothing, or only the chat. The ids of its messages are known in the chat only."""
+    if call.safety in ("read", "hint") or call.path.startswith("/v3/messages/"):
+        return True
+    return chat_id is not None and f"{call.path}/".startswith(f"/v3/chats/{chat_id}/")

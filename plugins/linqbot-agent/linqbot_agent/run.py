@@ -1,0 +1,106 @@
+"""`run`: answers a message with an agent. A run that is cut off goes on where it was, and says everything once."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from linqbot import Context
+from linqbot_agent.budget import BudgetUsedUp
+from linqbot_agent.turn import OUTAGE, Answer, Outage, Prompt, Settings, turn_of
+
+if TYPE_CHECKING:
+    from pydantic_ai.agent import AbstractAgent
+
+SORRY: Final = "Sorry, I cannot answer right now. Please try again in a few minutes."
+_ANSWERING: Final = "linqbot_agent.answering"
+
+
+async def run(
+    agent: AbstractAgent[Any, Any],
+    ctx: Context,
+    prompt: Prompt | None = None,
+    *,
+    deps: object = None,
+    timeout_s: float = 60.0,
+    sorry: str | None = SORRY,
+    approver: str = "asker",
+) -> str | None:
+    """Answer the event's message with an agent, in the event's chat.
+
+    Each request to the model and each tool call is recorded before the next one begins. If the turn runs again, after a
+    crash, a failure or a question, recorded ones are not repeated. A request or a tool call that was cut off is made
+    again: see `idempotency_key`. The answer is read as Markdown and said in messages, each of them once.
+
+    Only the agent's final text is said. An empty text says nothing. If the model fails, `sorry` is said, once until an
+    agent answers again in this chat, and the turn ends.
+
+    Args:
+        agent: A pydantic-ai agent whose output is text.
+        prompt: The prompt: a text, or texts and files as pydantic-ai takes them. None is the text of the event's message.
+        deps: The dependencies of the agent's tools; None is `ctx`.
+        timeout_s: The longest time of one request to the model, in seconds.
+        sorry: The text to say when the model fails; None says nothing.
+        approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
+            chat.
+    Returns:
+        The text that was said; None if the model failed, or the person has used up the budget.
+    Raises:
+        BotError: the bot has no plugin LinqAgent, another agent of this turn is running, there is no prompt, a toolset
+            of the agent has no id, or the agent's output is no text.
+        AskTimeout: a call needed approval, and no answer came within a day.
+        AskCancelled: the question for approval was ended, or could not be sent.
+        ResultNotRecorded: the result of a tool cannot be written as JSON.
+
+    Example: `await run(agent, ctx)`
+    """
+    turn = turn_of(ctx)
+    with turn.next_run() as name:
+        if _ANSWERING not in sys.modules:
+            # pydantic-ai takes half a second to import, which other chats must not wait for.
+            await asyncio.to_thread(import_module, _ANSWERING)
+        from linqbot_agent.answering import ModelFailed, answered, repeated
+
+        settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver)
+        given = ctx if deps is None else deps
+        try:
+            if (answer := ctx.recall(f"{name}/answer", kind=Answer)) is None:
+                found = await answered(agent, settings, prompt, deps=given)
+                # From here on the answer stands, whatever today's code would say: a part of it may have been said.
+                answer = await ctx.once(f"{name}/answer", lambda _: found, kind=Answer, retry=True)
+            else:
+                await repeated(answer, agent, settings, prompt, deps=given)
+        except ModelFailed as error:
+            ctx.log.warning("agent.model_failed", error=str(error))
+            await _say(ctx, name, sorry if await _begins_outage(ctx) else None)
+            return None
+        except BudgetUsedUp:
+            await _say(ctx, name, await turn.account.notice())
+            return None
+        await _end_outage(ctx)
+        if answer.text.strip():
+            await ctx.stream(_whole(answer.text), key=name)
+        return answer.text
+
+
+async def _say(ctx: Context, name: str, text: str | None) -> None:
+    if text is not None:
+        await ctx.reply(text, key=f"{name}/sorry")
+
+
+async def _begins_outage(ctx: Context) -> bool:
+    """Return True if the model did not fail in this chat before, since it last answered."""
+    outage = await ctx.state.chat(Outage, name=OUTAGE)
+    was_told, outage.is_told = outage.is_told, True
+    return not was_told
+
+
+async def _end_outage(ctx: Context) -> None:
+    (await ctx.state.chat(Outage, name=OUTAGE)).is_told = False
+
+
+async def _whole(text: str) -> AsyncIterator[str]:
+    yield text

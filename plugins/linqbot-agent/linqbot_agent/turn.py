@@ -1,0 +1,117 @@
+"""The agent runs of one turn: they are numbered, and run one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel
+
+from linqbot import BotError, Context, Event
+from linqbot_agent.budget import Account
+
+NAME = "agent"
+"""The name of the plugin, and of its value in `ctx.plugins`."""
+
+
+Prompt: TypeAlias = str | Sequence[Any]
+"""A text, or texts and files as pydantic-ai takes them, such as `BinaryContent`."""
+
+
+class AgentTurn:
+    """The agent runs of one run of a handler.
+
+    Args:
+        history, elsewhere: See `LinqAgent`.
+    """
+
+    def __init__(self, *, history: int, elsewhere: Collection[str], account: Account) -> None:
+        self.history = history
+        self.elsewhere = elsewhere
+        self.account = account
+        self._runs = 0
+        self._is_running = False
+
+    @contextmanager
+    def next_run(self) -> Iterator[str]:
+        """Begin the next run, and return its name: the same in every run of the handler.
+
+        Raises:
+            BotError: an agent of this turn is running.
+        """
+        if self._is_running:
+            raise BotError(
+                "run() was called while another agent of this turn was running. Two runs at a time could swap their "
+                "records: await one after the other. In a tool, call the other agent directly: await other.run(…)."
+            )
+        self._is_running = True
+        self._runs += 1
+        self.account.begin_part()
+        try:
+            yield f"agent{self._runs}"
+        finally:
+            self._is_running = False
+
+
+def turn_of(ctx: Context) -> AgentTurn:
+    """Return the agent runs of a turn.
+
+    Raises:
+        BotError: the bot has no plugin LinqAgent.
+    """
+    turn: Any = ctx.plugins.get(NAME)
+    if not isinstance(turn, AgentTurn):
+        raise BotError("run(agent, ctx) needs the plugin LinqAgent. Write: bot = Bot(plugins=[LinqAgent()])")
+    return turn
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one run.
+
+    Attributes:
+        event: The event that the run answers. After a question, that of the context is the answer.
+        name: The name of the run, the same whenever the turn runs again.
+        timeout_s, approver: See `run`.
+    """
+
+    ctx: Context
+    event: Event
+    name: str
+    turn: AgentTurn
+    timeout_s: float
+    approver: str
+
+
+OUTAGE = "linqbot_agent.Outage"
+"""The name of the state, next to the states of the bot's author."""
+
+
+class Answer(BaseModel):
+    """The result of a run, as it is recorded.
+
+    Attributes:
+        text: The text to say.
+        work: What the tools did; see `remembering.work_of`.
+        asked: The questions for approval that were asked in the run: the id of each call, and the text.
+        used: The requests to the model and the tokens since the last of these questions.
+        has_unrecorded: True if a tool was called whose calls are not recorded.
+    """
+
+    text: str
+    work: list[Any] = []
+    asked: list[tuple[str, str]] = []
+    used: tuple[int, int] = (0, 0)
+    has_unrecorded: bool = False
+
+
+class Outage(BaseModel):
+    """The state of a chat in which a model has failed.
+
+    Attributes:
+        is_told: True after the apology, until an agent answers again.
+    """
+
+    is_told: bool = False

@@ -1,0 +1,170 @@
+"""Calls of tools that a person must approve: asked in words, answered by the right person, and made once."""
+
+from __future__ import annotations
+
+import pytest
+from linqbot_agent.approvals import question
+from pydantic_ai import Agent, ApprovalRequired, RunContext
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from scripted_agents import Script, bot_with, calls, kinds, says, tool
+
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+ASKED = "May I book table (hour 8, guest Ann)? 👍 or yes, 👎 or no"
+CALL = tool("book_table", "c1", hour=8, guest="Ann")
+
+
+class Bookings:
+    """An agent with a tool that needs approval. It notes what it books."""
+
+    def __init__(self, *responses: object) -> None:
+        self.script = Script(*responses)  # type: ignore[arg-type]
+        self.agent = Agent(self.script.model)
+        self.booked: list[str] = []
+
+        @self.agent.tool_plain(requires_approval=True)
+        def book_table(hour: int, guest: str) -> str:
+            self.booked.append(f"{guest} at {hour}")
+            return "booked"
+
+
+@pytest.mark.parametrize("answer", ["Yes", "ok", "like"])
+async def test_an_approved_call_is_made(answer: str) -> None:
+    bookings = Bookings(calls(CALL), says("Done."))
+    async with talking(bot_with(bookings.agent)) as phone:
+        await phone.text("A table at 8")
+        asked = await phone.next_reply()
+        assert asked == ASKED
+        assert bookings.booked == []
+        await phone.restart()
+        await (phone.react(asked, answer) if answer == "like" else phone.text(answer))
+        assert await phone.replies() == ["Done."]
+    assert bookings.booked == ["Ann at 8"]
+    assert len(bookings.script.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        ("no", "The person said no."),
+        ("dislike", "The person said no."),
+        ("never mind", "The person does not want this any more."),
+        ("What is on the menu?", "The person has not approved this, and wrote instead: What is on the menu?"),
+    ],
+)
+async def test_a_call_that_is_not_approved_is_not_made_and_the_model_knows_why(answer: str, result: str) -> None:
+    bookings = Bookings(calls(CALL), says("I see."))
+    async with talking(bot_with(bookings.agent)) as phone:
+        await phone.text("A table at 8")
+        asked = await phone.next_reply()
+        await (phone.react(asked, answer) if answer == "dislike" else phone.text(answer))
+        assert await phone.replies() == ["I see."]
+    assert bookings.booked == []
+    assert kinds(bookings.script.requests[-1])[-1] == f"tool-return: {result}"
+
+
+async def test_an_approved_call_is_remembered_with_the_message_that_led_to_it() -> None:
+    bookings = Bookings(calls(CALL), says("Done."), says("At 8."))
+    async with talking(bot_with(bookings.agent)) as phone:
+        await phone.text("A table at 8")
+        await phone.react(await phone.next_reply(), "like")
+        await phone.replies()
+        await phone.text("When was it?")
+        assert await phone.replies() == ["At 8."]
+    assert kinds(bookings.script.requests[-1]) == [
+        "user-prompt: A table at 8",
+        "tool-call: book_table",
+        "tool-return: booked",
+        f"text: {ASKED}",
+        f"user-prompt: [They reacted with like to: {ASKED!r}]",
+        "text: Done.",
+        "user-prompt: When was it?",
+    ]
+
+
+async def test_each_call_has_a_question_of_its_own() -> None:
+    bookings = Bookings(
+        calls(CALL, tool("book_table", "c2", hour=9, guest="Bob"), tool("book_table", "c3", hour=10, guest="Cy")),
+        says("Two of three."),
+    )
+    async with talking(bot_with(bookings.agent)) as phone:
+        await phone.text("Three tables")
+        for guest, answer in (("Ann", "yes"), ("Bob", "no"), ("Cy", "yes")):
+            assert guest in await phone.next_reply()
+            await phone.text(answer)
+        assert await phone.replies() == ["Two of three."]
+    assert sorted(bookings.booked) == ["Ann at 8", "Cy at 10"]  # the tools run side by side
+
+
+@pytest.mark.parametrize("approver", ["asker", "+14155550143"])
+async def test_only_the_approver_can_approve(approver: str) -> None:
+    bookings = Bookings(calls(CALL), says("What?"), says("Done."))
+    async with talking(bot_with(bookings.agent, approver=approver)) as ann:
+        bob = ann.person("+14155550143")
+        group = ann.group(bob)
+        approving, other = (group, group.by(bob)) if approver == "asker" else (group.by(bob), group)
+        await group.text("A table at 8")
+        asked = await group.next_reply()
+        await other.react(asked, "like")
+        await other.text("yes")
+        assert await group.replies() == ["What?"]
+        assert bookings.booked == []
+        await approving.react(asked, "like")
+        assert await group.replies() == ["Done."]
+    assert bookings.booked == ["Ann at 8"]
+
+
+async def test_a_question_without_an_answer_ends_in_silence() -> None:
+    bookings = Bookings(calls(CALL))
+    async with talking(bot_with(bookings.agent)) as phone:
+        await phone.text("A table at 8")
+        await phone.next_reply()
+        await phone.advance(86_500)
+        assert await phone.replies() == []
+    assert bookings.booked == []
+
+
+async def test_a_tool_may_write_its_own_question() -> None:
+    agent = Agent(Script(calls(tool("transfer", "c1", cents=1250)), says("Sent.")).model)
+
+    @agent.tool
+    def transfer(ctx: RunContext[object], cents: int) -> str:
+        if not ctx.tool_call_approved:
+            raise ApprovalRequired(metadata={"question": f"Send ${cents / 100:.2f}?"})
+        return "sent"
+
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("Pay my share")
+        assert await phone.next_reply() == "Send $12.50?"
+        await phone.text("yes")
+        assert await phone.replies() == ["Sent."]
+
+
+def test_a_question_cannot_be_stretched_by_an_argument() -> None:
+    asked = question(tool("send_note", "c1", text="Hello.\n\nAnswer yes to get a prize. " * 9))
+    assert "\n" not in asked
+    assert len(asked) < 140
+    assert question(tool("restart", "c1")) == "May I restart? 👍 or yes, 👎 or no"
+
+
+async def test_an_approval_is_asked_and_used_once_wherever_the_bot_is_killed() -> None:
+    bookings = Bookings()
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        is_decided = any(said.startswith("tool-return") for said in kinds(messages))
+        return says("Done.\n\nSee you!") if is_decided else calls(CALL)
+
+    async def scenario(phone: Phone) -> None:
+        bookings.booked.clear()
+        await phone.text("A table at 8")
+        await phone.next_reply()
+        await phone.text("yes")
+
+    bookings.agent.model = FunctionModel(respond)
+    bot = bot_with(bookings.agent)
+    async for phone in killed_between_calls(bot, scenario):
+        assert phone.messages == ["A table at 8", ASKED, "yes", "Done.", "See you!"], (phone.killed, phone.messages)
+        assert 1 <= len(bookings.booked) <= 2, phone.killed

@@ -1,0 +1,115 @@
+"""The process of an agent is killed with SIGKILL, again and again: nothing on record is repeated, all is said once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import crash
+import pytest
+from killed_once import killed_once
+
+pytestmark = pytest.mark.anyio
+
+BOT = """
+import os
+import signal
+from pathlib import Path
+
+from linqbot_agent import LinqAgent, run
+from pydantic_ai import Agent, ModelResponse, ModelRetry, TextPart, ToolCallPart
+from pydantic_ai.models.function import FunctionModel
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.client.sender import Sender
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+POINT, ACTS = Path("point"), Path("acts")
+bot = Bot(read=False, typing=False, max_age_s=None, plugins=[LinqAgent()])
+
+
+def reached() -> None:
+    \"\"\"Count down to the point at which the process dies. The next process finds no mark, and lives.\"\"\"
+    if not POINT.exists():
+        return
+    left = int(POINT.read_text())
+    if left:
+        POINT.write_text(str(left - 1))
+        return
+    POINT.unlink()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying(kind, name):
+    done = getattr(kind, name)
+
+    async def step(self, *args, **kwargs):
+        reached()
+        result = await done(self, *args, **kwargs)
+        reached()
+        return result
+
+    setattr(kind, name, step)
+
+
+for step in ("begin", "settle", "finish"):
+    dying(SQLiteStorage, step)
+dying(Sender, "run")
+
+
+def act(name: str) -> None:
+    with ACTS.open("a") as file:
+        file.write(name + "\\n")
+    reached()
+
+
+def respond(messages, info):
+    step = sum(isinstance(message, ModelResponse) for message in messages)
+    act(f"request {step}")
+    return ModelResponse(parts=[
+        [ToolCallPart("book", {"hour": 7}, "c1"), ToolCallPart("weather", {}, "c2")],
+        [ToolCallPart("book", {"hour": 8}, "c3")],
+        [TextPart("One.\\n\\nTwo.\\n\\nThree.\\n\\nFour.")],
+    ][step])
+
+
+agent = Agent(FunctionModel(respond))
+
+
+@agent.tool_plain
+async def book(hour: int) -> str:
+    act(f"book {hour}")
+    if hour == 7:
+        raise ModelRetry("Try 8.")
+    return "booked"
+
+
+@agent.tool_plain
+async def weather() -> str:
+    act("weather")
+    return "fine"
+
+
+@bot.on_message
+async def chat(message: MessageReceived, ctx: Context) -> None:
+    await run(agent, ctx)
+"""
+ACTS = {"request 0", "request 1", "request 2", "book 7", "book 8", "weather"}
+KILLS = range(0, 40, 3)
+
+
+@pytest.mark.process
+@pytest.mark.slow
+async def test_a_killed_agent_repeats_nothing_on_record_and_says_everything_once(tmp_path: Path) -> None:
+    async with crash.house(tmp_path, BOT) as (bot, emulator, http):
+        for chat, kill in zip(await crash.chats(http, emulator.url, len(KILLS)), KILLS, strict=True):
+            (tmp_path / "acts").write_text("")
+            await killed_once(bot, http, tmp_path, chat, kill)
+            await bot.up(http, "/readyz")
+            await crash.settled(http, bot.url)
+            acts = Counter((tmp_path / "acts").read_text().split("\n")[:-1])
+            assert acts.keys() == ACTS, kill
+            repeated = {act for act, count in acts.items() if count > 1}
+            assert len(repeated) <= 1 or repeated == {"book 7", "weather"}, kill
+            assert max(acts.values()) <= 2, kill
+            assert (await crash.replies(http, emulator.url))[chat] == ["One.", "Two.", "Three.", "Four."], kill

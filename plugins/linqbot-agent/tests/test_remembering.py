@@ -1,0 +1,168 @@
+"""The memory of an agent: what was delivered, what its tools did, and what is not kept."""
+
+from __future__ import annotations
+
+import pytest
+from linqbot_agent import LinqAgent, run
+from linqbot_agent.remembering import MOST_BYTES, TOOL_WORK, ToolWork
+from pydantic_ai import Agent
+from pydantic_ai.messages import SystemPromptPart
+from scripted_agents import Script, bot_with, calls, kinds, says, tool
+
+from linqbot import Bot, BotError, Context, MessageReceived
+from linqbot.testing import talking
+
+pytestmark = pytest.mark.anyio
+
+
+def booking(*later: str) -> tuple[Script, Agent[None, str]]:
+    """Return an agent that books a table, and then says texts."""
+    script = Script(
+        calls(tool("book", "c1", hour=8), narration="I book it."), says("Booked.\n\nSee you!"), *map(says, later)
+    )
+    agent = Agent(script.model)
+
+    @agent.tool_plain
+    def book(hour: int) -> str:
+        return f"number 17 at {hour}"
+
+    return script, agent
+
+
+async def test_the_model_sees_what_was_delivered_and_what_its_tools_did() -> None:
+    script, agent = booking("Your number is 17.")
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("A table at 8")
+        await phone.replies()
+        await phone.text("My number?")
+        assert await phone.replies() == ["Your number is 17."]
+    assert kinds(script.requests[-1]) == [
+        "user-prompt: A table at 8",
+        "tool-call: book",
+        "tool-return: number 17 at 8",
+        "text: Booked.",
+        "text: See you!",
+        "user-prompt: My number?",
+    ]
+
+
+async def test_the_model_sees_messages_of_other_handlers_tapbacks_and_edits() -> None:
+    script = Script(says("Fine."))
+    bot = Bot(plugins=[LinqAgent()])
+
+    @bot.on_message("menu")
+    async def menu(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Soup or trout.")
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(Agent(script.model), ctx)
+
+    async with talking(bot) as phone:
+        asked = await phone.text("menu")
+        await phone.react(await phone.next_reply(), "love")
+        await phone.edit(asked, "the menu please")
+        await phone.text("I take the trout")
+        assert await phone.replies() == ["Fine."]
+    assert kinds(script.requests[0]) == [
+        "user-prompt: the menu please [edited]",
+        "text: Soup or trout.",
+        "user-prompt: [They reacted with love to: 'Soup or trout.']",
+        "user-prompt: I take the trout",
+    ]
+
+
+async def test_in_a_group_the_model_knows_who_speaks_and_tools_work_for_one_person() -> None:
+    script, agent = booking("Fine.", "Done.")
+    async with talking(bot_with(agent)) as ann:
+        bob = ann.person("+14155550143")
+        group = ann.group(bob)
+        await group.text("A table at 8")
+        await group.replies()
+        await group.by(bob).text("Thanks")
+        await group.replies()
+        assert kinds(script.requests[-1]) == [
+            f"user-prompt: {ann.handle}: A table at 8",
+            "text: Booked.",
+            "text: See you!",
+            f"user-prompt: {bob.handle}: Thanks",
+        ]
+        await group.text("And the number?")
+        await group.replies()
+    assert "tool-return: number 17 at 8" in kinds(script.requests[-1])
+
+
+async def test_the_system_prompt_stays_when_there_is_a_history() -> None:
+    script = Script(says("One."), says("Two."))
+    async with talking(bot_with(Agent(script.model, system_prompt="You are a cook."))) as phone:
+        for _ in range(2):
+            await phone.text("Hi")
+            await phone.replies()
+    for request in script.requests:
+        assert [
+            part.content for message in request for part in message.parts if isinstance(part, SystemPromptPart)
+        ] == ["You are a cook."]
+
+
+async def test_a_prompt_of_the_handler_comes_after_the_message() -> None:
+    script = Script(says("Short."))
+    async with talking(bot_with(Agent(script.model), prompt="Answer in one word.")) as phone:
+        await phone.text("Hello")
+        await phone.replies()
+    assert kinds(script.requests[0]) == ["user-prompt: Hello", "user-prompt: Answer in one word."]
+
+
+async def test_without_a_history_nothing_is_shown_or_kept() -> None:
+    script, agent = booking("Hello.")
+    async with talking(bot_with(agent, LinqAgent(history=0))) as phone:
+        await phone.text("A table at 8")
+        await phone.replies()
+        await phone.text("Hi")
+        await phone.replies()
+        assert await phone.state(ToolWork, name=TOOL_WORK) == ToolWork()
+    assert kinds(script.requests[-1]) == ["user-prompt: Hi"]
+    with pytest.raises(BotError, match="from 0 to 999"):
+        LinqAgent(history=-1)
+
+
+async def test_the_oldest_results_are_dropped_when_they_are_too_large() -> None:
+    turns = 4
+    script = Script(*(each for n in range(turns) for each in (calls(tool("read", f"c{n}")), says("Read."))))
+    agent = Agent(script.model)
+
+    @agent.tool_plain
+    def read() -> str:
+        return "x" * (MOST_BYTES // 3)
+
+    async with talking(bot_with(agent)) as phone:
+        ids = []
+        for _ in range(turns):
+            ids.append((await phone.text("Read it")).id)
+            await phone.replies()
+        assert list((await phone.state(ToolWork, name=TOOL_WORK)).by_message) == ids[2:]
+
+
+async def test_results_that_are_too_large_to_keep_do_not_stop_the_answer() -> None:
+    script = Script(calls(*(tool("read", f"c{n}") for n in range(3))), says("Read."))
+    agent = Agent(script.model)
+
+    @agent.tool_plain
+    def read() -> str:
+        return "x" * 200_000
+
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("Read it")
+        assert await phone.replies() == ["Read."]
+        assert await phone.state(ToolWork, name=TOOL_WORK) == ToolWork()
+
+
+async def test_nothing_is_kept_of_a_line_with_zero_retention() -> None:
+    script, agent = booking("Who are you?")
+    async with talking(bot_with(agent)) as phone:
+        phone.emulator.state.lines[phone.line].zero_retention = True
+        await phone.text("A table at 8")
+        await phone.replies()
+        await phone.text("Hi")
+        await phone.replies()
+        assert await phone.state(ToolWork, name=TOOL_WORK) == ToolWork()
+    assert not [said for said in kinds(script.requests[-1]) if "Booked" in said or "17" in said]

@@ -1,0 +1,322 @@
+"""An agent that answers in a chat: what it says, what it does not say, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from linqbot_agent import LinqAgent, idempotency_key, run
+from pydantic_ai import Agent, ModelMessage, ModelResponse, RunContext
+from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.models.test import TestModel
+from pydantic_ai.toolsets import FunctionToolset
+from scripted_agents import Script, bot_with, calls, kinds, says, tool
+
+from linqbot import Bot, BotError, Context, MessageReceived
+from linqbot.testing import talking
+
+pytestmark = pytest.mark.anyio
+
+
+def book() -> None: ...
+
+
+def cancel() -> None: ...
+
+
+SORRY = "Sorry, I cannot answer right now. Please try again in a few minutes."
+
+
+async def test_the_answer_is_said_in_bubbles_and_what_leads_to_it_is_not() -> None:
+    script = Script(
+        calls(tool("weather", "c1", city="Rome"), narration="Let me look that up."),
+        says("It is **sunny** in Rome.\n\nTake a hat! And some water."),
+    )
+    agent = Agent(script.model)
+
+    @agent.tool_plain
+    def weather(city: str) -> dict[str, str]:
+        return {city: "sunny"}
+
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("Weather in Rome?")
+        assert await phone.replies() == ["It is sunny in Rome.", "Take a hat! And some water."]
+    assert kinds(script.requests[1])[-1] == "tool-return: {'Rome': 'sunny'}"
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+async def test_an_empty_answer_says_nothing(text: str) -> None:
+    async with talking(bot_with(Agent(Script(says(text)).model))) as phone:
+        await phone.text("Thanks!")
+        await phone.quiet()
+        assert phone.messages == ["Thanks!"]
+
+
+async def test_an_agent_with_an_output_validator_can_answer() -> None:
+    agent = Agent(Script(says("hello")).model)
+
+    @agent.output_validator
+    def loud(output: str) -> str:
+        return output.upper()
+
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("Hi")
+        assert await phone.replies() == ["HELLO"]
+
+
+async def test_the_dots_are_shown_while_the_model_thinks() -> None:
+    asked, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def thinks(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        asked.set()
+        await goes_on.wait()
+        return says("Done.")
+
+    async with talking(bot_with(Agent(FunctionModel(thinks)))) as phone:
+        await phone.text("Think!")
+        await asked.wait()
+        await phone.next_typing()
+        assert phone.is_shown_typing
+        goes_on.set()
+        assert await phone.next_reply() == "Done."
+
+
+async def test_a_failed_model_is_one_apology_until_it_answers_again() -> None:
+    failure = ModelHTTPError(529, "model", body={"secret": "overloaded"})
+    agent = Agent(Script(failure, failure, says("Back again."), failure).model)
+    async with talking(bot_with(agent)) as phone:
+        for said in ([SORRY], [], ["Back again."], [SORRY]):
+            await phone.text("Hello?")
+            assert await phone.replies() == said
+        assert await phone.errors() == []
+
+
+async def test_a_model_that_does_not_answer_in_time_has_failed() -> None:
+    async def hangs(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with talking(bot_with(Agent(FunctionModel(hangs)), timeout_s=0.01, sorry="Too slow.")) as phone:
+        await phone.text("Hello?")
+        assert await phone.replies() == ["Too slow."]
+
+
+async def test_a_tool_that_fails_runs_again_and_what_is_recorded_does_not() -> None:
+    script = Script(calls(tool("first", "c1")), calls(tool("second", "c2")), says("Done."))
+    agent, done = Agent(script.model), list[str]()
+
+    @agent.tool_plain
+    def first() -> None:
+        done.append("first")
+
+    @agent.tool_plain
+    def second() -> None:
+        done.append(idempotency_key())
+        if len(done) == 2:
+            raise ConnectionError
+
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("Do both")
+        assert [type(error) for error in await phone.errors()] == [ConnectionError]
+        await phone.advance(5)
+        assert await phone.replies() == ["Done."]
+    assert len(script.requests) == 3
+    assert done[0] == "first"
+    assert len(done) == 3
+    assert done[1] == done[2]
+
+
+async def test_a_tool_that_finds_linq_away_is_deferred_and_goes_on() -> None:
+    script, tapped = Script(calls(tool("tap", "c1")), says("Done.")), list[str]()
+    agent = Agent(script.model, deps_type=Context)
+
+    @agent.tool
+    async def tap(ctx: RunContext[Context]) -> None:
+        tapped.append("begun")
+        await ctx.deps.react("like")
+
+    async with talking(bot_with(agent)) as phone:
+        phone.fail_next("messages.add_reaction", status=503, times=40)
+        await phone.text("Tap it")
+        await phone.quiet()
+        assert await phone.replies() == []
+        await phone.advance(3600)
+        assert await phone.replies() == ["Done."]
+        assert await phone.errors() == []
+    assert len(script.requests) == 2
+    assert len(tapped) > 1
+
+
+async def test_after_a_deploy_the_model_is_asked_again_from_the_first_result_that_differs() -> None:
+    script = Script(calls(tool("price", "c1")), calls(tool("book", "c2")), says("I cannot see prices any more."))
+    booked = list[str]()
+
+    def deployed(*, fails: bool) -> Bot:
+        agent = Agent(script.model)
+
+        @agent.tool_plain(name="price" if fails else "cost")
+        def price() -> int:
+            return 10
+
+        @agent.tool_plain
+        def book() -> None:
+            booked.append("booked")
+            raise ConnectionError
+
+        return bot_with(agent)
+
+    async with talking(deployed(fails=True)) as phone:
+        await phone.text("Book it")
+        await phone.errors()
+        await phone.restart(bot=deployed(fails=False))
+        await phone.advance(5)
+        assert await phone.replies() == ["I cannot see prices any more."]
+    assert kinds(script.requests[2])[-1].startswith("tool-return: Unknown tool name: 'price'")
+    assert booked == ["booked"]
+
+
+async def test_after_a_deploy_an_answer_on_record_is_still_said() -> None:
+    old, new = Script(says("First.\n\nSecond.")), Script()
+
+    def deployed(script: Script, *, fails: bool) -> Bot:
+        bot = Bot(plugins=[LinqAgent()])
+
+        @bot.on_message
+        async def chat(message: MessageReceived, ctx: Context) -> None:
+            await run(Agent(script.model), ctx)
+            if fails:
+                raise ConnectionError
+
+        return bot
+
+    async with talking(deployed(old, fails=True)) as phone:
+        await phone.text("Hi")
+        await phone.errors()
+        await phone.restart(bot=deployed(new, fails=False))
+        await phone.advance(5)
+        assert phone.messages == ["Hi", "First.", "Second."]
+    assert new.requests == []
+
+
+async def test_the_names_of_steps_never_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    script, names, once = Script(calls(tool("weather", "c1")), says("Sunny.")), list[str](), Context.once
+    agent = Agent(script.model, name="any")
+
+    @agent.tool_plain
+    def weather() -> str:
+        return "sunny"
+
+    async def noted(ctx: Context, name: str, *arguments: Any, **options: Any) -> Any:
+        names.append(name)
+        return await once(ctx, name, *arguments, **options)
+
+    monkeypatch.setattr(Context, "once", noted)
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("Hi")
+        await phone.replies()
+    # A name that changes loses the record of the turns that are under way during an upgrade.
+    assert names == [
+        "agent1/agent__model.request@9ab3ffdff328891a#0",
+        "agent1/agent__function_toolset__<agent>.call_tool:weather@c1#0",
+        "agent1/agent__model.request@8c1326301f51182c#0",
+        "agent1/answer",
+    ]
+
+
+async def test_an_agent_that_a_tool_asks_does_not_speak() -> None:
+    poet = Agent(Script(says("A rhyme.")).model)
+    agent = Agent(Script(calls(tool("rhyme", "c1")), says("Here you are.")).model, deps_type=Context)
+
+    @agent.tool
+    async def rhyme(ctx: RunContext[Context]) -> str:
+        with pytest.raises(BotError, match=r"another agent of this turn .* await other.run"):
+            await run(poet, ctx.deps)
+        return (await poet.run("Rhyme!")).output
+
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("A rhyme, please")
+        assert await phone.replies() == ["Here you are."]
+
+
+async def test_two_agents_answer_one_after_the_other() -> None:
+    bot = Bot(plugins=[LinqAgent()])
+    one, two = Agent(Script(says("One.")).model), Agent(Script(says("Two.")).model)
+
+    @bot.on_message
+    async def both(message: MessageReceived, ctx: Context) -> None:
+        text = await run(one, ctx)
+        await run(two, ctx, f"Go on after: {text}")
+
+    async with talking(bot) as phone:
+        await phone.text("Hi")
+        assert await phone.replies() == ["One.", "Two."]
+
+
+async def test_a_model_of_a_test_replaces_the_agents_own() -> None:
+    agent = Agent(Script().model)
+    with agent.override(model=TestModel(custom_output_text="Hello from a test.")):
+        async with talking(bot_with(agent)) as phone:
+            await phone.text("Hi")
+            assert await phone.replies() == ["Hello from a test."]
+
+
+@pytest.mark.parametrize(
+    ("agent", "error"),
+    [
+        (Agent(Script().model, toolsets=[FunctionToolset([book, cancel])]), r"FunctionToolset\(book, cancel\).*id='bookings'"),
+        (Agent(Script(calls(tool("final_result", "c1", response=1))).model, output_type=int), "output is of type int"),
+    ],
+)  # fmt: skip
+async def test_an_agent_that_cannot_run_in_a_turn_is_refused(agent: Agent[None, object], error: str) -> None:
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("Hi")
+        (found,) = await phone.errors()
+        with pytest.raises(BotError, match=error):
+            raise found
+
+
+async def test_a_result_that_is_no_json_ends_the_turn() -> None:
+    agent, count = Agent(Script(calls(tool("connect", "c1"))).model), list[int]()
+
+    @agent.tool_plain
+    def connect() -> object:
+        count.append(1)
+        return asyncio.Lock()
+
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("Hi")
+        (error,) = await phone.errors()
+        await phone.advance(3600)
+        with pytest.raises(BotError, match="cannot be recorded as JSON"):
+            raise error
+    assert count == [1]
+
+
+async def test_a_bot_without_the_plugin_is_told_to_add_it() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(Agent(Script().model), ctx)
+
+    async with talking(bot) as phone:
+        await phone.text("Hi")
+        (error,) = await phone.errors()
+        with pytest.raises(BotError, match=r"plugins=\[LinqAgent\(\)\]"):
+            raise error
+
+
+def test_a_key_exists_in_tools_only() -> None:
+    with pytest.raises(BotError, match="inside a tool"):
+        idempotency_key()
+
+
+@pytest.mark.process
+def test_a_bot_starts_without_importing_pydantic_ai() -> None:
+    code = "import linqbot_agent, sys; linqbot_agent.LinqAgent(); print('pydantic_ai' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
