@@ -97,6 +97,10 @@ class Served:
         self.process.send_signal(sig)
         return await self.process.wait()
 
+    def log(self) -> str:
+        """Return what the process has printed."""
+        return self._log.read_text()
+
     async def close(self) -> None:
         if self.process is not None and self.process.returncode is None:
             await self.kill()

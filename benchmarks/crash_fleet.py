@@ -1,11 +1,13 @@
-"""Kills the processes of a bot on PostgreSQL at random moments under load, and counts what was lost, doubled or out of order.
+"""Kills and suspends the processes of a bot on PostgreSQL at random moments under load, and counts what was lost, doubled or
+out of order.
 
     uv run --all-packages python benchmarks/crash_fleet.py --kills 200 --deliveries 50000
 
 Two processes receive and three work, on a PostgreSQL server of their own with fsync on. Signed deliveries of many chats go
 to the receivers, each attempt to one of them; those of a chat are sent in order, some of them twice at once. SIGKILL ends
-one of the five processes at a time, or the server ends the connections of all of them. At the end, every chat at the
-emulator must show every number once, in the order in which it was written.
+one of the five processes at a time, or the server ends the connections of all of them, or SIGSTOP suspends a worker until
+others have taken over its chats. At the end, every chat at the emulator must show every number once, in the order in which
+it was written.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -26,18 +29,22 @@ import crash
 import httpx
 from ports import free_port
 
+from linqbot.storage.postgres.server.address import Address
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from postgres_server import start
 
 RECEIVERS, WORKERS = 2, 3
 BACKENDS_EVERY = 10
 """One kill in so many ends the connections of all processes instead of a process."""
+STOPS_EVERY = 7
+"""One kill in so many suspends a worker instead."""
 
 
 @asynccontextmanager
-async def fleet(place: Path, emulator: str, database: str) -> AsyncIterator[list[crash.Served]]:
-    """Run the processes of the bot: receivers first."""
-    (place / "bot.py").write_text(crash.BOT)
+async def fleet(place: Path, emulator: str, database: str, code: str = crash.BOT) -> AsyncIterator[list[crash.Served]]:
+    """Run the processes of a bot made of `code`: receivers first."""
+    (place / "bot.py").write_text(code)
     environ = {
         "LINQ_API_V3_API_KEY": "crash",
         "LINQ_API_V3_BASE_URL": f"{emulator}/api/partner",
@@ -70,6 +77,42 @@ async def end_connections(database: str) -> None:
         await connection.close()
 
 
+@asynccontextmanager
+async def suspended(process: crash.Served, database: str) -> AsyncIterator[None]:
+    """Suspend a process, and run the block when its leases are over: then others may handle its chats."""
+    assert process.process is not None
+    process.process.send_signal(signal.SIGSTOP)
+    try:
+        await end_leases(database)
+        yield
+    finally:
+        process.process.send_signal(signal.SIGCONT)
+
+
+async def end_leases(database: str) -> None:
+    """Let the leases of a suspended process run out now, instead of in three minutes.
+
+    Its leases are those that stay: turns that run end sooner.
+    """
+    address = Address.parse(database)
+    table, queue = f'"{address.schema}".delivery', f"pgmq.q_{address.schema}"
+    connection = await asyncpg.connect(address.dsn)
+    try:
+        sql = f"SELECT token FROM {table} WHERE token IS NOT NULL"
+        before = {row["token"] for row in await connection.fetch(sql)}
+        await asyncio.sleep(0.7)
+        stay = before & {row["token"] for row in await connection.fetch(sql)}
+        # Rows that are locked belong to a transaction in which the process was suspended. The server ends it later.
+        await connection.execute(
+            f"""UPDATE {queue} SET vt = now() WHERE msg_id IN (
+                    SELECT msg_id FROM {queue} JOIN {table} ON seq = msg_id
+                    WHERE token = ANY($1) FOR UPDATE SKIP LOCKED)""",
+            list(stay),
+        )
+    finally:
+        await connection.close()
+
+
 async def kill_now_and_then(
     processes: list[crash.Served],
     http: httpx.AsyncClient,
@@ -84,6 +127,10 @@ async def kill_now_and_then(
         report.kills += 1
         if report.kills % BACKENDS_EVERY == 0:
             await end_connections(database)
+            continue
+        if report.kills % STOPS_EVERY == 0:
+            async with suspended(dice.choice(processes[RECEIVERS:]), database):
+                await asyncio.sleep(1)  # the load wakes the other workers
             continue
         process = dice.choice(processes)
         await process.kill()
