@@ -15,6 +15,7 @@ import crash_fleet
 import long_chat
 import page
 import pytest
+import scale
 import soak
 import speed
 import turn_profile
@@ -72,7 +73,7 @@ def test_versus_prints_a_row_with_the_share_of_the_load_generator(capsys: pytest
 
 def test_profile_reports_the_time_of_a_turn_by_room(tmp_path: Path) -> None:
     with (cores := Cores()).ours():
-        found = run(turn_profile.profile(tmp_path, cores, bot="plain", seconds=0.3))
+        found = run(turn_profile.profile(tmp_path, cores, bot="plain", seconds=1))
     assert found.turns > 0
     assert "linqbot.storage" in found.rooms
     assert found.rooms.total() == found.lines.total() + found.rooms["event loop"]
@@ -109,3 +110,14 @@ def test_a_fleet_on_postgresql_loses_nothing_when_its_processes_are_killed() -> 
     report = asyncio.run(crash_fleet.run(100, 4, seed=1))
     assert report.kills
     assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)
+
+
+def test_scale_compares_a_fleet_with_plain_pgmq_and_leases_with_and_without_a_backlog(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # The other measurements use the same parts.
+    tiny = ["--events", "100", "--workers", "1", "--backlog", "500", "--chats", "100"]
+    scale.main(["rates", "backlog", "--rounds", "1", *tiny])
+    printed = capsys.readouterr().out
+    assert "| linqbot, storage ÷ pgmq, handled by 1 worker |" in printed
+    assert "| a lease with 500 events in 100 chats ÷ without |" in printed

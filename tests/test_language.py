@@ -12,6 +12,7 @@ import io
 import re
 import sys
 import tokenize
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,8 @@ ALLOWED: dict[str, set[str]] = {
     "tests/test_language.py": {"every word of the list"},
 }
 """By file, the words that stand there for a reason."""
+TWIN_CLASSES = 5
+"""The most names of top-level classes that may stand in two modules: a reader who searches for one finds one."""
 
 
 def of_python(source: str) -> Iterator[tuple[int, str, bool]]:
@@ -154,6 +157,17 @@ def test_a_function_without_its_errors_is_found(source: str, names: list[str]) -
 @pytest.mark.parametrize("place", PLACES)
 def test_what_is_written_is_plain_english(place: str) -> None:
     assert [finding for path in files(place) for finding in findings(path)] == []
+
+
+def test_class_names_of_two_modules_are_few() -> None:
+    homes = defaultdict(list)
+    for path in files("linqbot"):
+        if path.suffix == ".py":
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef):
+                    homes[node.name].append(path.relative_to(ROOT).as_posix())
+    twins = {name: places for name, places in homes.items() if len(places) > 1}
+    assert len(twins) <= TWIN_CLASSES, twins
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ async def test_it_counts_the_people_when_asked(example: Callable[[str], Bot]) ->
         group = ann.group(BOB, "+14155550144")
         await group.text("who is in?")
         assert await group.replies() == []
-        asked = await group.text("bot, who is in?", mention=True)
+        asked = await group.text("@bot, who is in?", mention=True)
         reply = await group.next_reply()
         assert reply == "3 people are here. Raise a hand with a 👍."
         assert reply.thread == asked.id
@@ -31,7 +31,7 @@ async def test_it_counts_the_people_when_asked(example: Callable[[str], Bot]) ->
 async def test_it_likes_a_message_that_only_mentions_it(example: Callable[[str], Bot]) -> None:
     async with talking(example("group")) as ann:
         group = ann.group(BOB)
-        await group.text("nice bot", mention=True)
+        await group.text("nice @bot", mention=True)
         assert await group.next_tapback() == "like"
         assert await group.next_reply() == "You called? Ask me who is in."
 

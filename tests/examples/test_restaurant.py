@@ -103,12 +103,12 @@ async def test_people_of_a_group_book_and_cancel_tables_of_their_own(bot: Bot) -
     async with talking(bot, start=TUESDAY) as ann:
         bob = ann.person("+14155550143")
         group = ann.group(bob, "cat@example.com")
-        await group.text("bot, a table for us", mention=True)
+        await group.text("@bot, a table for us", mention=True)
         await group.text("Friday 19:30")
         assert (await group.replies())[-1] == "What is your name?"
         await group.text("Ann")
         assert await group.next_reply() == "Ann, your table for 3 on Friday 04 January at 19:30 is booked."
-        await group.by(bob).text("bot, a table for 2", mention=True)
+        await group.by(bob).text("@bot, a table for 2", mention=True)
         await group.by(bob).text("Sunday 19:30", reply_to=await group.next_reply())
         await group.by(bob).text("Bob", reply_to=await group.next_reply())
         assert await group.next_reply() == "Bob, your table for 2 on Sunday 06 January at 19:30 is booked."
