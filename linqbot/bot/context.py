@@ -271,7 +271,7 @@ class Context:
     async def history(self, limit: int = 20) -> History:
         """Return the last messages of the event's chat, of both sides, oldest first, up to the current message.
 
-        The current message is included. Before it are the people's earlier messages, and what the bot sent in earlier
+        The current message is included; after a question it is the answer. Before it are the people's earlier messages, and what the bot sent in earlier
         turns; after it, what this turn has sent so far. Messages that arrived after the current one are left out, and
         so are the bot's messages that could not be sent. Linq is asked once per turn.
 
@@ -283,11 +283,11 @@ class Context:
             BotError: the event belongs to no chat, `limit` is out of range, or the context was made outside of a worker.
             LinqUnavailable: Linq did not answer; the turn is deferred.
         """
-        return await self._history.read(limit)
+        return await self._history.read(self.event, limit)
 
     @cached_property
     def _history(self) -> HistoryReader:
-        return HistoryReader(self.event, self.chat_id, self.client, self._scheduler_or_error.sent_in_turn)
+        return HistoryReader(self.chat_id, self.client, self._scheduler_or_error.sent_in_turn)
 
     async def reply(
         self,

@@ -225,7 +225,48 @@ async def texts(
 ) -> list[str]:
     linq = Linq()
     linq.will_answer("chats.messages.list", ApiResponse(200, {"messages": messages, "next_cursor": None}))
-    return [entry.text for entry in await HistoryReader(event, CHAT, linq.client, sent).read(20)]
+    return [entry.text for entry in await HistoryReader(CHAT, linq.client, sent).read(event, 20)]
+
+
+async def test_each_part_of_a_conversation_sees_what_was_said_before_its_answer_however_often_it_runs() -> None:
+    bot = Bot()
+    found: dict[int, list[str]] = {1: [], 2: [], 3: []}
+
+    @bot.on_message
+    async def form(message: MessageReceived, ctx: Context) -> None:
+        found[1].append((await ctx.history()).as_text())
+        await ctx.reply("Welcome!")
+        await ctx.ask("Name?")
+        found[2].append((await ctx.history()).as_text())
+        await ctx.reply("Thanks.")
+        await ctx.ask("Size?", kind=int)
+        await ctx.reply("Noted.")
+        found[3].append((await ctx.history()).as_text())
+
+    async with talking(bot) as phone:
+        for text in ("hi", "Ada", "large", "3"):
+            await phone.text(text)
+            await phone.quiet()
+    first = "them: hi"
+    second = f"{first}\nme: Welcome!\nme: Name?\nthem: Ada"
+    assert set(found[1]) == {first}
+    assert set(found[2]) == {second}
+    assert [text.splitlines()[:4] for text in found[3]] == [second.splitlines()]
+    assert found[3][0].splitlines()[4:6] == ["me: Thanks.", "me: Size?"]
+    assert found[3][0].splitlines()[6] == "them: large"
+    assert found[3][0].splitlines()[-2:] == ["them: 3", "me: Noted."]
+
+
+async def test_after_a_question_that_ended_without_a_message_its_part_follows_the_current_message() -> None:
+    messages = [listed(n, str(n), second=n, is_from_me=n in {1, 3, 4, 5}) for n in (5, 4, 3, 2, 1)]
+    sent = SentInTurn(ids=frozenset({"m-3", "m-4"}), earlier=frozenset({"m-3", "m-4"}))
+    assert await texts(messages, message("2", id="m-2"), lambda: sent) == ["1", "5", "2", "3", "4"]
+
+
+async def test_a_past_part_does_not_see_what_other_turns_sent_after_it() -> None:
+    messages = [listed(n, str(n), second=n, is_from_me=n != 2) for n in (5, 4, 3, 2, 1)]
+    sent = SentInTurn(ids=frozenset({"m-3"}), is_past=True)
+    assert await texts(messages, message("2", id="m-2"), lambda: sent) == ["1", "2"]
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -254,7 +295,7 @@ async def test_a_send_of_an_earlier_run_whose_answer_was_lost_is_not_taken_for_a
 @pytest.mark.parametrize("limit", [0, -1, 1001])
 async def test_a_limit_out_of_range_is_refused(limit: int) -> None:
     with pytest.raises(BotError, match="from 1 to 1000"):
-        await HistoryReader(message(), CHAT, Linq().client, SentInTurn).read(limit)
+        await HistoryReader(CHAT, Linq().client, SentInTurn).read(message(), limit)
 
 
 async def test_an_event_without_a_chat_has_no_history() -> None:

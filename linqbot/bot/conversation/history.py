@@ -1,13 +1,15 @@
 """`ctx.history`: the last messages of the event's chat, of both sides, up to the current message.
 
 The messages come from Linq's list, and those of the running turn from its journal. A turn that runs again finds more
-messages in the list than its first run did. They are left out, so that each run sees the same conversation.
+messages in the list than its first run did. They are left out, so that each run sees the same conversation. The same
+holds for the parts of a handler that has asked: until the handler comes to an answer, its history ends before it.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, overload
@@ -106,12 +108,16 @@ class SentInTurn:
     Attributes:
         made: The calls that this run has made so far, in order, with their answers. A call that the journal answered,
             because an earlier run made it, counts as made.
-        ids: The ids of all messages of the turn, those of earlier runs included.
+        ids: The ids of all messages of the turn, those of earlier runs and of all parts of its conversation included.
+        earlier: The ids of the messages of earlier parts, their questions included.
+        is_past: True in a part of a conversation that an earlier run has ended.
         unsettled: Calls of an earlier run that may have been made, without a known answer.
     """
 
     made: Sequence[tuple[Call, ApiResponse]] = ()
     ids: frozenset[str] = frozenset()
+    earlier: frozenset[str] = frozenset()
+    is_past: bool = False
     unsettled: Sequence[Call] = ()
 
 
@@ -134,63 +140,75 @@ class HistoryReader:
         sent: Returns the sends of the turn so far.
     """
 
-    def __init__(self, event: Event, chat_id: str, client: Client, sent: Callable[[], SentInTurn]) -> None:
-        self._event = event
+    def __init__(self, chat_id: str, client: Client, sent: Callable[[], SentInTurn]) -> None:
         self._chat_id = chat_id
         self._client = client
         self._sent = sent
         self._listed: list[Message] = []
         self._limit = 0
 
-    async def read(self, limit: int) -> History:
+    async def read(self, event: Event, limit: int) -> History:
         """Return the last messages, at most `limit`; see `Context.history`.
 
+        Args:
+            event: The current event: after a question, the answer.
         Raises:
             BotError: `limit` is out of range.
         """
         if not 1 <= limit <= MAX_MESSAGES:
             raise BotError(f"history(limit={limit!r}) must be a number from 1 to {MAX_MESSAGES}.")
         if limit > self._limit:
-            self._listed, self._limit = await self._list(limit), limit
+            # A later part of a conversation needs no more of the list than an earlier one, whose event is older.
+            self._listed, self._limit = await self._list(event, limit), limit
         sent = self._sent()
-        entries = [*self._before(sent), *self._current(), *self._of_this_turn(sent)]
-        return History(entries[-limit:], is_group=bool(self._event.is_group))
+        up_to = {message.id for message in _up_to(event, self._listed)}
+        entries = [*self._before(event, up_to, sent), *self._current(event), *self._since(up_to, sent)]
+        return History(entries[-limit:], is_group=bool(event.is_group))
 
-    async def _list(self, limit: int) -> list[Message]:
+    async def _list(self, event: Event, limit: int) -> list[Message]:
         """Return Linq's list, the newest first, as far as it is needed for `limit` messages up to the current one."""
         messages: list[Message] = []
         size = min(limit, PAGE_SIZE)
         async for page in self._client.chats.messages.list(self._chat_id, limit=size).pages():
             messages += page.items
             # Linq does not document the order: reading stops early only if the list goes from new to old.
-            if _is_newest_first(messages) and len(_up_to(self._event, messages)) >= limit:
+            if _is_newest_first(messages) and len(_up_to(event, messages)) >= limit:
                 break
             if len(messages) >= MAX_MESSAGES:
                 break
         # Messages of the same time stay in the order of the list.
         return sorted(messages if _is_newest_first(messages) else reversed(messages), key=_time, reverse=True)
 
-    def _before(self, sent: SentInTurn) -> list[HistoryEntry]:
+    def _before(self, event: Event, up_to: AbstractSet[str], sent: SentInTurn) -> list[HistoryEntry]:
         """Return the messages before the current one. The bot's own ones of earlier turns are all before it.
 
         The bot may have sent them after the current message arrived. But it had not read that message yet.
+
+        Args:
+            up_to: The ids of the messages that Linq lists up to the current one.
         """
-        current = self._event.message_id if isinstance(self._event, MessageReceived) else None
-        earlier = {message.id for message in _up_to(self._event, self._listed)}
+        current = event.message_id if isinstance(event, MessageReceived) else None
         unsettled = {_said(content_of(call)) for call in sent.unsettled if content_of(call) is not None}
+
+        def is_before(message: Message) -> bool:
+            if message.id in sent.ids:
+                return message.id in up_to and message.id in sent.earlier
+            if message.id in up_to:
+                return True
+            # What was sent after a past part had ended was not there when it ran.
+            return message.is_from_me is True and not sent.is_past and _said(message.parts) not in unsettled
+
         kept = [
             message
             for message in self._listed
-            if message.id not in sent.ids
-            and message.id != current
-            and (message.id in earlier or (message.is_from_me and _said(message.parts) not in unsettled))
+            if message.id != current
+            and is_before(message)
             and not (message.is_from_me and message.delivery_status == "failed")
         ]
         return [_listed_entry(message) for message in reversed(kept)]
 
-    def _current(self) -> list[HistoryEntry]:
+    def _current(self, event: Event) -> list[HistoryEntry]:
         """Return the event's message as it was received, without later edits; nothing for events of other kinds."""
-        event = self._event
         if not isinstance(event, MessageReceived):
             return []
         listed = next((message for message in self._listed if message.id == event.id), None)
@@ -206,14 +224,23 @@ class HistoryReader:
             )
         ]
 
-    def _of_this_turn(self, sent: SentInTurn) -> list[HistoryEntry]:
+    def _since(self, up_to: AbstractSet[str], sent: SentInTurn) -> list[HistoryEntry]:
+        """Return what the turn has sent since the current message.
+
+        An earlier part of the conversation may have: the operator's answer to a question, for example, is no message.
+        """
         by_id = {message.id: message for message in self._listed}
-        entries = []
+        made = {_message_id(answer) for _, answer in sent.made}
+        entries = [
+            _listed_entry(message)
+            for message in reversed(self._listed)
+            if message.id in sent.earlier and message.id not in up_to and message.id not in made
+        ]
         for call, answer in sent.made:
             parts = content_of(call)
-            if parts is None or _chat_of(call, answer) != self._chat_id:
-                continue
             message_id = _message_id(answer)
+            if parts is None or _chat_of(call, answer) != self._chat_id or (message_id in sent.earlier & up_to):
+                continue
             if (listed := by_id.get(message_id or "")) is not None and listed.parts:
                 # What was really sent: a plugin, or an earlier run, may have sent another text than this call has.
                 entries.append(_listed_entry(listed))

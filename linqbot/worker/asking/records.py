@@ -5,6 +5,7 @@ The calls between two questions are a part of the conversation. The name of a pa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias, TypedDict
@@ -146,6 +147,12 @@ def record_of(entry: JournalEntry) -> AskRecord:
 def part_name(n: int) -> str:
     """Return the name of the part that follows the question `n`; 0 is the part before all questions."""
     return f"@{n}:" if n else ""
+
+
+def sends_of(n: int, entries: Iterable[JournalEntry]) -> list[JournalEntry]:
+    """Return the entries of the calls that asked the question `n`."""
+    asks = re.compile(rf"k:{re.escape(PROMPT)}{n}(?!\d)")
+    return [entry for entry in entries if asks.search(entry.slot)]
 
 
 def by_part(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:

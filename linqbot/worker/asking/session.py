@@ -41,7 +41,7 @@ from linqbot.worker.asking.deliveries import look, timeout
 from linqbot.worker.asking.locations import look_again_after_s
 from linqbot.worker.asking.opening import Opening, Writes, writes_of_failure
 from linqbot.worker.asking.polls import send_choices
-from linqbot.worker.asking.records import PROMPT, AskRecord, AskRefused, by_part, part_name, record_of
+from linqbot.worker.asking.records import PROMPT, AskRecord, AskRefused, by_part, part_name, record_of, sends_of
 from linqbot.worker.asking.steps import Steps, check_length
 from linqbot.worker.asking.waiting import begin_wait, end_of_wait, key_of_wait, result_of
 from linqbot.worker.calls.turn_journal import TurnJournal
@@ -265,9 +265,10 @@ class AskSession:
         if record.splits is not None and record.splits == self._part:
             # New code has put the question into this part. The rest of the part's calls may follow now.
             known += self._journal.unmatched()
+        earlier = [*self._parts.get(part_name(self._part), ()), *sends_of(record.n, self._opening.known)]
         self._is_live = self._is_live or record is self._live
         self._part = record.n
-        self._journal.enter(part_name(record.n), known, is_past=not self._is_live)
+        self._journal.enter(part_name(record.n), known, is_past=not self._is_live, earlier=earlier)
         await ctx.enter_state(None if self._is_live else self._seen.get(record.n, {}))
 
     async def _answer(self, record: AskRecord, question: Question, ctx: Context) -> Any:

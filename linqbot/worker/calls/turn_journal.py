@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
@@ -160,6 +160,8 @@ class TurnJournal:
         if known:
             self.steps = {entry.slot: entry for entry in known if entry.safety in RECORDED}
             self._known = [entry for entry in known if entry.safety not in RECORDED]
+        self._earlier_runs_sent = self._known
+        self._earlier_parts_sent: frozenset[str] = frozenset()
         self._matcher = JournalMatcher(self._known)
         self._part = ""
         self.is_suspended = False
@@ -239,14 +241,18 @@ class TurnJournal:
         """True if the running task is the turn's own, and not one that the handler has started."""
         return asyncio.current_task() is self._task
 
-    def enter(self, part: str, known: Sequence[JournalEntry], *, is_past: bool) -> None:
+    def enter(
+        self, part: str, known: Sequence[JournalEntry], *, is_past: bool, earlier: Iterable[JournalEntry] = ()
+    ) -> None:
         """Go on with the next part of a conversation. Each part numbers its calls from 0.
 
         Args:
             part: The prefix of the slots of the part.
             known: The entries of calls that the part may make.
             is_past: See the attribute.
+            earlier: The entries of the calls since the last part was entered, those of the question included.
         """
+        self._earlier_parts_sent |= {entry.message_id for entry in earlier if entry.message_id}
         self._part = part
         self._known = list(known)
         self._matcher = JournalMatcher(known)
@@ -401,9 +407,9 @@ class TurnJournal:
 
     def sent_in_turn(self) -> SentInTurn:
         """Return the calls that this run has made so far, and what is known of those of earlier runs."""
-        ids = {entry.message_id for entry in (*self._known, *self._outcomes.values()) if entry.message_id}
+        ids = {entry.message_id for entry in (*self._earlier_runs_sent, *self._outcomes.values()) if entry.message_id}
         unsettled = [Call.from_json(e.call) for e in self._known if e.status == "attempting" and e.message_id is None]
-        return SentInTurn(tuple(self._made), frozenset(ids), unsettled)
+        return SentInTurn(tuple(self._made), frozenset(ids), self._earlier_parts_sent, self.is_past, unsettled)
 
     @property
     def made(self) -> list[Call]:
