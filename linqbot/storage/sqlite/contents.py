@@ -63,7 +63,7 @@ def migrate_file(path: Path) -> SchemaState:
 
     Raises:
         ConfigError: a process serves the file, or it belongs to another program.
-        StorageError: a newer linqbot has written the file.
+        NewerSchema: a newer linqbot has written the file.
         StorageUnavailable: the file cannot be opened or written.
     """
     before = schema_of(path)

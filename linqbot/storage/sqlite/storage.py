@@ -111,7 +111,7 @@ class SQLiteStorage(QueuedWrites):
         Raises:
             ConfigError: the folder is missing, the file belongs to another program, or another process serves it. The
                 message says what to do.
-            StorageError: a newer linqbot has written the file.
+            NewerSchema: a newer linqbot has written the file.
             StorageUnavailable: the file cannot be opened, read or written.
         """
         await asyncio.to_thread(self._open)

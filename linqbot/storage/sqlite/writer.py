@@ -112,7 +112,7 @@ class SQLiteWriter:
             serving: True for the server, which counts a crash for each lease that is left.
         Raises:
             ConfigError: the file belongs to another program, or holds an unfinished copy.
-            StorageError: a newer linqbot has written the file.
+            NewerSchema: a newer linqbot has written the file.
             StorageUnavailable: the file cannot be read or written.
         """
         self._db = connect(self._path)

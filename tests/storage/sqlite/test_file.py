@@ -21,6 +21,7 @@ import pytest
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
+from linqbot.storage.backend import NewerSchema
 from linqbot.storage.inbox import Ack, Finish
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.disk import file
@@ -167,7 +168,7 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
         db.execute("PRAGMA user_version = 999")
     db.close()
     error = asyncio.run(refusal(path))
-    assert type(error) is StorageError
+    assert type(error) is NewerSchema
     assert "schema 999" in str(error)
     assert "Upgrade linqbot" in str(error)
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.storage.backend import NewerSchema
 from linqbot.storage.contents import COPYING, CopyMark
 
 APPLICATION_ID = 0x6C696E71
@@ -85,7 +86,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
 
     Raises:
         ConfigError: the file belongs to another program.
-        StorageError: a newer linqbot has written the file.
+        NewerSchema: a newer linqbot has written the file.
         StorageUnavailable: nothing was changed.
     """
     try:
@@ -169,7 +170,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     schemas = _schemas()
     newest = max(schemas)
     if have > newest:
-        raise StorageError(
+        raise NewerSchema(
             f"{path} has schema {have}, written by a newer linqbot; this one knows schemas up to {newest}. "
             "Upgrade linqbot, or use another storage file."
         )
