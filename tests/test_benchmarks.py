@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import asking
+import crash_agent
 import crash_fleet
 import long_chat
 import page
@@ -110,6 +111,26 @@ def test_a_fleet_on_postgresql_loses_nothing_when_its_processes_are_killed() -> 
     report = asyncio.run(crash_fleet.run(100, 4, seed=1))
     assert report.kills
     assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)
+
+
+def test_agents_that_are_killed_lose_double_and_repeat_nothing() -> None:
+    report = asyncio.run(crash_agent.run(1, seed=1))
+    assert report.kills
+    assert report.people
+    assert report.is_clean, str(report)
+
+
+def test_what_agents_lost_doubled_misordered_and_repeated_is_found() -> None:
+    report = crash_agent.Report()
+    said = {"lost": crash_agent.SAID[:-1], "doubled": [*crash_agent.SAID, "Four."], "late": crash_agent.SAID[::-1]}
+    acts = ["1 a request-0", "1 a weather", "2 a weather", "2 a request-1", "3 a request-0", "3 b seats", "3 b seats"]
+    crash_agent.judge(report, said, acts)
+    assert report.lost == ["lost: Four."]
+    assert report.doubled == ["doubled: Four."]
+    assert report.disordered == ["late"]
+    assert report.repeated == ["a: request-0", "b: seats"]
+    assert report.made_again == 3
+    assert not report.is_clean
 
 
 def test_scale_compares_a_fleet_with_plain_pgmq_and_leases_with_and_without_a_backlog(
