@@ -93,7 +93,7 @@ STEPS: Final = {"request-0": 0, "seats": 1, "weather": 1, "request-1": 2, "reque
 """The place of each act in the run. An act is on record before one of the next place begins."""
 SAID: Final = ["May I book (hour 8)? 👍 or yes, 👎 or no", "One.", "Two.", "Three.", "Four."]
 AT_ONCE: Final = 40
-FEWEST_ACTS, MOST_ACTS = 5, 60
+FEWEST_ACTS, MOST_ACTS = 3, 30
 """Acts between two kills. A life that is too short would let the same turns die again and again."""
 
 

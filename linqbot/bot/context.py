@@ -255,6 +255,15 @@ class Context:
             )
         return self.event.chat_id
 
+    @property
+    def sender(self) -> str | None:
+        """The handle of the person who caused the event, such as `+14155550142`; None if nobody did.
+
+        Useful where the type of the event is not known, such as in a tool of an agent. In a message handler,
+        `message.sender` has more about the person.
+        """
+        return None if self.event.is_own else self.event.actor
+
     def now(self, tz: str | tzinfo = "UTC") -> datetime:
         """Return the present time, in a time zone. In tests the clock stands still, and `phone.advance` moves it.
 

@@ -1,4 +1,4 @@
-"""examples/agent.py: a table is booked after a yes, and once."""
+"""The examples of agents: a table is booked after a yes, and once; in a group the agent knows who speaks."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from linqbot import Bot
 from linqbot.ops.bot_file import load_bot
-from linqbot.testing import Phone, killed_between_calls
+from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
 
-EXAMPLE = Path(__file__).parent.parent.parent.parent / "examples" / "agent.py"
+EXAMPLES = Path(__file__).parent.parent.parent.parent / "examples"
+ANN, BOB = "+14155550142", "+14155550143"
+
+
+def example(name: str, monkeypatch: pytest.MonkeyPatch) -> Bot:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    return load_bot(str(EXAMPLES / f"{name}.py"))
 
 
 async def test_a_table_is_booked_once_wherever_the_bot_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "agent", raising=False)
-    bot = load_bot(str(EXAMPLE))
+    bot = example("agent", monkeypatch)
     bookings: dict[str, str] = sys.modules["agent"].bookings
 
     async def scenario(phone: Phone) -> None:
@@ -34,3 +40,16 @@ async def test_a_table_is_booked_once_wherever_the_bot_is_killed(monkeypatch: py
             "Can I do anything else for you?",
         ]
         assert list(bookings.values()) == ["2 at 20:00"]
+
+
+async def test_in_a_group_the_agent_knows_who_speaks_and_is_silent_about_other_things(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with talking(example("group_agent", monkeypatch), handle=ANN) as ann:
+        group = ann.group(BOB)
+        await group.text("Who has seen the match?")
+        assert await group.replies() == []
+        await group.text("Dinner on Friday?")
+        assert await group.replies() == [f"{ANN} is coming."]
+        await group.by(BOB).text("@bot me too", mention=True)
+        assert await group.replies() == [f"{BOB} is coming."]
