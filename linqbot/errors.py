@@ -36,7 +36,7 @@
 TurnDeferred and Suspended are outside the tree. They are BaseExceptions that end a handler: TurnDeferred at a call that
 must wait, Suspended at a question.
 
-Lower rooms raise errors; `worker` and `server` decide what to do about them. The messages of these errors end up in
+Lower folders raise errors; `worker` and `server` decide what to do about them. The messages of these errors end up in
 logs, so they never hold a secret, a phone number or the text of a message.
 
 `linqbot explain CODE` prints the docstring of a class: its meaning, then its paragraphs `Why:` and `To do:`. Every

@@ -1,6 +1,9 @@
-"""Typing dots: shown when a handler works for a while, refreshed, and ended when no message follows.
+"""The typing indicator, also called typing dots: shown when a handler works for a while, refreshed, and ended with it.
 
-Everything here is best effort: typing dots must never delay, repeat or break a reply.
+`bot/dispatch.py` calls `arm` when it has chosen a handler, and `stop` when the handler has ended.
+`bot/content/chat_sender.py` reports each message, which ends the dots on the phone, and `bot/streaming/stream.py` shows
+them between two messages. `ctx.typing` shows them at once. All of it is best effort: the dots never delay, repeat or break
+a reply.
 """
 
 from __future__ import annotations

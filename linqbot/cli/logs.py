@@ -1,6 +1,7 @@
 """The format of logs: one JSON object per line in production, readable text in a terminal.
 
-The rooms decide what they log; this module renders it, and makes sure that other libraries' errors show no message text.
+The other folders decide what they log. This module renders it, and makes sure that errors of other libraries show no
+message text.
 """
 
 from __future__ import annotations

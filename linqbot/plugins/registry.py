@@ -1,7 +1,7 @@
 """The plugins of one app: the hooks they implement, and the faults that disable them.
 
 pluggy knows the hooks of `hookspecs.py`, but here they are called, one implementation at a time: an error or a slow
-call is blamed on one plugin by name and leaves the others alone. A room of linqbot collects what plugins add with
+call is blamed on one plugin by name and leaves the others alone. A folder of linqbot collects what plugins add with
 `Plugins.ask`, and calls observing hooks through the attributes named like them. If no plugin observes, this costs one
 look at an attribute: `if (stored := plugins.stored) is not None`.
 """

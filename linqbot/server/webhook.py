@@ -1,9 +1,10 @@
-"""The webhook endpoint: step one of the way of an event. Linq's POST is answered 200 once its delivery is stored.
+"""The webhook endpoint: step one of the path of an event. Linq's POST is answered 200 once its delivery is stored.
 
-Linq never retries after a 4xx, so only a proven forgery is answered with one, and a schedule that the bot does not have:
-only `linqbot trigger` sends schedules. Anything else that prevents storing the
-delivery now, such as a full disk, an oversized body or a wrong clock, is answered 503: Linq delivers again for half an
-hour. Next step: the worker leases the stored delivery (`worker/worker.py`).
+Linq never retries after a 4xx, so only a proven forgery is answered 401: `verify` raised InvalidSignature. Anything else
+that prevents storing the delivery now is answered 503, after which Linq delivers again for half an hour: a full disk, an
+oversized body, or a genuine signature with a wrong time (StaleSignature). The only other 4xx answers a schedule that the
+bot does not have, which only `linqbot trigger` sends. Next step: `webhooks.py` verifies the signature,
+`events/delivery.py` names the delivery, and `storage/inbox.py` stores it.
 """
 
 from __future__ import annotations

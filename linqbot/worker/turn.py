@@ -1,7 +1,7 @@
 """One turn: a delivery is parsed, its handler runs, and one commit stores the outcome.
 
 Every error of a handler ends here, and becomes an outcome (`failure.py`). If the worker itself stops, the delivery is
-released without counting an attempt. This is the last step of an event's way.
+released without counting an attempt. This is the last step of the path of an event.
 """
 
 from __future__ import annotations

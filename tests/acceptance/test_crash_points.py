@@ -1,4 +1,4 @@
-"""The process dies between every two steps of the way of an event: what was accepted is answered, once."""
+"""The process dies between every two steps of the path of an event: what was accepted is answered, once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Outbound middleware of plugins, which wraps calls to Linq, and the `sent` hook, which is notified of each call.
 
-Outbound middleware fails closed: if a required plugin fails, the call is not made.
+Middleware vetoes a call by raising Refused. The middleware of a plugin that fails is left out, unless the plugin is
+required: a required plugin fails closed, so the call is not made (`plugins/guard.py`).
 """
 
 from __future__ import annotations

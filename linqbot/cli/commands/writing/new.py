@@ -117,7 +117,7 @@ def _write_settings_file(folder: Path) -> str:
 
     It is not a template, so that its settings are always those of this version.
     """
-    # Imported here: the settings import the rooms that they configure, which `linqbot new --help` does not need.
+    # Imported here: the settings import the folders that they configure, which `linqbot new --help` does not need.
     from linqbot.settings import Settings, variable
 
     lines = [
