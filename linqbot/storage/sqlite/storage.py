@@ -31,13 +31,13 @@ from linqbot.storage.operations import (
     TakeOp,
 )
 from linqbot.storage.sqlite import queries, upkeep
-from linqbot.storage.sqlite.commands import RefreshOp, TruncateOp, is_news, leaves_text
 from linqbot.storage.sqlite.disk.file import connect, prepare
 from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 from linqbot.storage.sqlite.disk.wal_truncation import WalTruncation
 from linqbot.storage.sqlite.group_commit import GroupCommit
 from linqbot.storage.sqlite.index import Index
+from linqbot.storage.sqlite.operations import RefreshOp, TruncateOp, is_news, leaves_text
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.tables import broadcasts, conversations, erasure, journal, state, timers
 from linqbot.storage.sqlite.tables.journal import COLUMNS as ENTRY_COLUMNS

@@ -41,10 +41,10 @@ from linqbot.storage.operations import (
     of,
 )
 from linqbot.storage.sqlite import wipe
-from linqbot.storage.sqlite.commands import TruncateOp
 from linqbot.storage.sqlite.disk.file import BUSY_TIMEOUT_MS, connect, install_of, migrate, refuse_unfinished
 from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts, Reordered
+from linqbot.storage.sqlite.operations import TruncateOp
 from linqbot.storage.sqlite.queries import DELIVERY
 from linqbot.storage.sqlite.statements import among, insert
 from linqbot.storage.sqlite.tables import broadcasts, conversations, journal, timers
