@@ -2,7 +2,8 @@
 
 Linq sends texts as they are and does not read Markdown. The parser is markdown-it-py (CommonMark, with tables and
 `~~strikethrough~~`); it is imported when Markdown is first used. Two forms of CommonMark are left out, because people and
-models use them by mistake: a heading that is underlined with `---`, and code that is only indented.
+models use them by mistake: a heading that is underlined with `---`, and code that is only indented. Next step:
+`styled.py` turns the styles into Linq's decorations.
 """
 
 from __future__ import annotations
