@@ -257,7 +257,7 @@ class Context:
 
     @property
     def sender(self) -> str | None:
-        """The handle of the person who caused the event, such as `+14155550142`; None if nobody did.
+        """The handle of the person who caused the event, such as `+14155550142`; None if no person did.
 
         Useful where the type of the event is not known, such as in a tool of an agent. In a message handler,
         `message.sender` has more about the person.
