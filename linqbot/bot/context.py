@@ -598,6 +598,8 @@ class Context:
         cancel: Sequence[str] = ...,
         repeat: bool = ...,
         key: str | None = ...,
+        also: Sequence[str] = ...,
+        side_questions: bool = ...,
     ) -> Coroutine[Any, Any, bool]: ...
 
     @overload
@@ -638,6 +640,8 @@ class Context:
         cancel: Sequence[str] = CANCEL_WORDS,
         repeat: bool = True,
         key: str | None = None,
+        also: Sequence[str] = (),
+        side_questions: bool = False,
     ) -> Coroutine[Any, Any, Any]:
         """Ask a question in the event's chat, and return the answer.
 
@@ -660,9 +664,14 @@ class Context:
             tries: The number of answers after which an invalid one ends the question.
             timeout_s: The seconds for which the question waits.
             cancel: The texts, in any case, by which the person ends the question.
-            repeat: True asks the question again after a handler with `during_ask=True` has answered another message.
+            repeat: True asks the question again after a handler has answered another message meanwhile.
             key: Identifies the question within its handler. By it, an answer is found after the code has changed.
                 Without it, the words of the question decide.
+            also: With `yes` only: the handles of further people of the chat who may decide, such as owners. Their
+                tapback counts, or a message that says yes or no and nothing else. Other messages of theirs are handled
+                as usual. If several questions are open to them, such a message must be a reply to one.
+            side_questions: With `yes` only: True handles a message that says neither yes nor no as usual, by a handler
+                that itself asks nothing, and the question stays open. False takes it for an invalid answer.
         Returns:
             The answer: a str, or what `kind`, `choices` or `yes` say.
         Raises:
@@ -675,7 +684,11 @@ class Context:
             raise BotError("ctx.ask(choices=[]): there is nothing to choose from.")
         options = texts("ctx.ask", "choices", choices or ())
         words = texts("ctx.ask", "cancel", cancel)
-        return self._wait_for(Question(question, kind, options, yes, who, tries, timeout_s, words, repeat, key))
+        others = texts("ctx.ask", "also", also)
+        asked = Question(
+            question, kind, options, yes, who, tries, timeout_s, words, repeat, key, others, side_questions
+        )
+        return self._wait_for(asked)
 
     def pay(
         self,

@@ -276,7 +276,8 @@ class Dispatcher:
         if ctx.resumption is not None:
             await self._resume(event, ctx, ctx.resumption)
             return
-        if (reason := self._reason_to_ignore(event, is_side=ctx.side is not None)) is not None:
+        is_asked = ctx.side is not None and not ctx.side.takes_any_handler
+        if (reason := self._reason_to_ignore(event, is_side=is_asked)) is not None:
             self._log_once(f"ignored: {reason}", "event.ignored", event, reason=reason)
             self._report(event, reason=reason)
             return
@@ -288,7 +289,7 @@ class Dispatcher:
             return
         is_late = self._is_late(event)
         for place, (route, handle) in enumerate(self._routes_for(type(event))):
-            if (is_late and not route.late) or (ctx.side is not None and not route.during_ask):
+            if (is_late and not route.late) or (is_asked and not route.during_ask):
                 continue
             fit = route.fits(event)
             if fit and (route.when is None or await self._agrees(route, place, event, ctx)):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from linqbot import AskTimeout, Bot, Context, MessageReceived
-from linqbot.testing import HandlerFailed, talking
+from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -84,3 +85,85 @@ async def test_two_questions_at_once_are_named_as_the_mistake() -> None:
     with pytest.raises(HandlerFailed, match=r"the first is BotError: ctx.ask\(\) was called in a task"):
         async with talking(twice) as phone:
             await phone.text("hi")
+
+
+ANN, BOB, CY = "+14155550142", "+14155550143", "+14155550144"
+
+
+def deciding(**options: Any) -> Bot:
+    """Return a bot that asks if it may go on, and greets on "hi"."""
+    bot = Bot(groups="all")
+
+    @bot.on_message("hi")
+    async def greet(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Hello!")
+
+    @bot.on_message("go")
+    async def go(message: MessageReceived, ctx: Context) -> None:
+        sure = await ctx.ask(f"{message.sender.handle[-1]}: sure?", yes="like", **options)
+        await ctx.send("Gone." if sure else "Not gone.")
+
+    return bot
+
+
+@pytest.mark.parametrize("answer", ["yes", "like"])
+async def test_another_person_may_decide_and_is_not_disturbed_otherwise(answer: str) -> None:
+    async with talking(deciding(also=[BOB])) as ann:
+        group = ann.group(BOB, CY)
+        await group.text("go")
+        asked = await group.next_reply()
+        await group.by(CY).text("yes")
+        await group.by(CY).react(asked, "like")
+        await group.by(BOB).text("hi")
+        assert await group.replies() == ["Hello!"]
+        bob = group.by(BOB)
+        await (bob.react(asked, answer) if answer == "like" else bob.text(answer))
+        assert await group.replies() == ["Gone."]
+
+
+async def test_a_yes_counts_for_one_question_only() -> None:
+    async with talking(deciding(also=[BOB])) as ann:
+        group = ann.group(BOB, CY)
+        await group.text("go")
+        await group.next_reply()
+        await group.by(CY).text("go")
+        second = await group.next_reply()
+        await group.by(BOB).text("yes")
+        assert await group.replies() == []
+        await group.by(BOB).reply(second, "yes")
+        assert await group.replies() == ["Gone."]
+        await group.by(BOB).text("no")
+        assert await group.replies() == ["Not gone."]
+
+
+@pytest.mark.parametrize("answer", ["yes", "like"])
+async def test_a_question_stays_open_while_side_questions_are_answered(answer: str) -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("go")
+        await phone.next_reply()
+        await phone.text("hi")
+        assert await phone.next_reply() == "Hello!"
+        asked = await phone.next_reply()
+        assert asked == "2: sure?"
+        await (phone.react(asked, answer) if answer == "like" else phone.text(answer))
+
+    async for phone in killed_between_calls(deciding(side_questions=True), scenario):
+        said = phone.messages[:5] if answer == "yes" else phone.messages
+        assert said == ["go", "2: sure?", "hi", "Hello!", "2: sure?", *([] if answer == "yes" else ["Gone."])], (
+            phone.killed
+        )
+        assert phone.messages[-1] == "Gone.", phone.killed
+
+
+async def test_a_side_question_in_a_group_must_address_the_bot_as_usual() -> None:
+    bot = deciding(side_questions=True)
+    bot.groups = "addressed"
+    async with talking(bot) as ann:
+        group = ann.group(BOB)
+        await group.text("go", mention=True)
+        asked = await group.next_reply()
+        await group.text("hi")
+        assert await group.replies() == []
+        await group.text("yes")
+        assert await group.replies() == ["Gone."]
+        assert asked == "2: sure?"

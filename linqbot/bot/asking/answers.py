@@ -51,6 +51,7 @@ class Verdict(Enum):
 
     ANSWER = "answer"
     CANCEL_WORD = "cancel word"
+    SIDE_QUESTION = "side question"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,9 @@ class Answer:
 def judge(question: OpenQuestion, event: Event) -> Verdict | None:
     """Return the meaning of an event of the asked person; None if it has nothing to do with the question."""
     if isinstance(event, MessageReceived):
-        is_cancelled = event.text_to_me.strip().casefold() in question.cancel
-        return Verdict.CANCEL_WORD if is_cancelled else Verdict.ANSWER
+        if event.text_to_me.strip().casefold() in question.cancel:
+            return Verdict.CANCEL_WORD
+        return Verdict.SIDE_QUESTION if question.side_questions and not says_yes_or_no(event) else Verdict.ANSWER
     if event.type == _VOTE:
         is_answer = event.message_id == question.poll and voted_option(event) in question.options
     elif isinstance(event, ReactionAdded | PollReactionAdded):
@@ -79,6 +81,17 @@ def judge(question: OpenQuestion, event: Event) -> Verdict | None:
     else:
         is_answer = event.type in question.events
     return Verdict.ANSWER if is_answer else None
+
+
+def says_yes_or_no(event: Event) -> bool:
+    """Return True if an event is a message that says yes or no and nothing else."""
+    if not isinstance(event, MessageReceived):
+        return False
+    try:
+        yes_no(event.text_to_me)
+    except ValueError:
+        return False
+    return True
 
 
 def voted_option(event: Event) -> str | None:

@@ -55,7 +55,12 @@ class Resumption(Protocol):
 
 
 class SideTurn(Protocol):
-    """A turn of the asked person that is not an answer: a handler with `during_ask=True` takes the event."""
+    """A turn of the asked person that is not an answer, while the question stays open."""
+
+    @property
+    def takes_any_handler(self) -> bool:
+        """True if any handler may take the event, as usual; False for handlers with `during_ask=True` only."""
+        ...
 
     async def ask_again(self, ctx: Context) -> None:
         """Send the question again, if it has `repeat=True`."""

@@ -63,6 +63,8 @@ class Question:
     cancel: tuple[str, ...] = CANCEL_WORDS
     repeat: bool = True
     key: str | None = None
+    also: tuple[str, ...] = ()
+    side_questions: bool = False
     wait: Wait | None = None
 
     def __post_init__(self) -> None:
@@ -80,12 +82,22 @@ class Question:
             raise BotError(f"{self.verb}(timeout_s={self.timeout_s!r}): give seconds, more than 0 and at most a year.")
         if self.tries < 1:
             raise BotError(f"ctx.ask(tries={self.tries!r}): give the number of answers to accept before giving up.")
+        self._check_people()
+        self._check_kind()
+
+    def _check_people(self) -> None:
         if self.who not in ("asker", "anyone") and not (E164.fullmatch(self.who) or EMAIL.fullmatch(self.who)):
             raise BotError(
                 f"ctx.ask(who={self.who!r}): give 'asker', 'anyone', or a handle, such as '+14155550142'. Otherwise no "
                 "answer could ever come."
             )
-        self._check_kind()
+        if (self.also or self.side_questions) and self.yes is None:
+            raise BotError(
+                "ctx.ask() takes also= and side_questions= with yes= only: other messages may be any answer."
+            )
+        for handle in self.also:
+            if not (E164.fullmatch(handle) or EMAIL.fullmatch(handle)):
+                raise BotError(f"ctx.ask(also={list(self.also)!r}): {handle!r} is no handle, such as '+14155550142'.")
 
     def _check_kind(self) -> None:
         if inspect.iscoroutinefunction(self.kind):
@@ -155,6 +167,8 @@ class OpenQuestion(Data):
         events: The types of the events that answer it, besides messages.
         cancel: The texts that end it, in lower case.
         repeat: True asks again after a side answer.
+        also: Handles, in lower case, of further people who may say yes or no.
+        side_questions: True if only a yes or no answers it, and other messages are handled as usual.
         prompt: The messages that ask it again, as JSON.
         tries: The number of invalid answers so far.
         timer: The id of the timer that ends it.
@@ -179,6 +193,8 @@ class OpenQuestion(Data):
     events: tuple[str, ...] = ()
     cancel: tuple[str, ...] = ()
     repeat: bool = True
+    also: tuple[str, ...] = ()
+    side_questions: bool = False
     prompt: tuple[dict[str, Any], ...] = ()
     tries: int = 0
     timer: str = ""

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from linqbot.bot.asking.answers import Verdict, judge, voted_option
+from linqbot.bot.asking.answers import Verdict, judge, says_yes_or_no, voted_option
 from linqbot.bot.asking.ballot import Ballot, counted, with_members
 from linqbot.bot.asking.question import AskedBefore, OpenQuestion, asked_before
 from linqbot.bot.dispatch import Dispatcher
@@ -21,6 +21,7 @@ from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.events.reaction import PollReactionAdded, ReactionAdded
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.journal import JournalEntry
@@ -40,7 +41,7 @@ class Arrival:
         question: The question of this conversation.
         outcome: The end of the question; None if the question stays open.
         event: The event that ends it.
-        is_side: True if a handler with `during_ask=True` takes the event.
+        is_side: True if the event is no answer, and a handler takes it while the question stays open.
         after_ask: The question that had timed out.
         ended: Conversations that end with this turn, because they are abandoned or have timed out.
         counted: The conversation whose ballot this event changes. It stays open.
@@ -146,10 +147,52 @@ async def arrival(  # noqa: PLR0911 - one return for each case
         if found is not None and (verdict := judge(found.question, event)) is not None:
             if dispatcher.handler_named(found.conversation.handler) is None:
                 return _abandoned(found.conversation)
-            if verdict is Verdict.ANSWER and dispatcher.has_side_handler(event):
+            if _is_side(verdict, event, dispatcher):
                 return Arrival(found.conversation, question=found.question, is_side=True)
             return found.ended_by(_outcome(verdict, found.question, event, delivery), event)
+    if (
+        decided := await _of_another(event, delivery, conversations, dispatcher, storage, put_back=put_back)
+    ) is not None:
+        return decided
     return await _of_wait(event, delivery, conversations, dispatcher, storage, put_back=put_back)
+
+
+def _is_side(verdict: Verdict, event: Event, dispatcher: Dispatcher) -> bool:
+    """Return True if an event of the asked person leaves the question open."""
+    return verdict is Verdict.SIDE_QUESTION or (verdict is Verdict.ANSWER and dispatcher.has_side_handler(event))
+
+
+async def _of_another(
+    event: Event,
+    delivery: Delivery,
+    conversations: Sequence[ConversationSummary],
+    dispatcher: Dispatcher,
+    storage: Storage,
+    *,
+    put_back: bool = False,
+) -> Arrival | None:
+    """Return the meaning of a yes or no for the questions that others are asked, and that this person may answer too.
+
+    Returns:
+        None if it answers none of them, or if it is not clear which one.
+    """
+    person = (event.actor or "").casefold()
+    if not (says_yes_or_no(event) or isinstance(event, ReactionAdded | PollReactionAdded)):
+        return None
+    others = [each for each in conversations if each.person not in (person, ANYONE) and not is_wait(each.person)]
+    read = [await _read_open(each, delivery, storage, put_back=put_back) for each in others]
+    open_to = [
+        each for each in read if each is not None and person in each.question.also and judge(each.question, event)
+    ]
+    if isinstance(event, MessageReceived) and len(open_to) > 1:
+        replied_to = event.reply_to.message_id if event.reply_to else None
+        open_to = [each for each in open_to if replied_to in each.question.messages]
+    if len(open_to) != 1:
+        return None
+    (found,) = open_to
+    if dispatcher.handler_named(found.conversation.handler) is None:
+        return _abandoned(found.conversation)
+    return found.ended_by(_outcome(Verdict.ANSWER, found.question, event, delivery), event)
 
 
 async def _of_wait(
@@ -235,7 +278,7 @@ def _outcome(verdict: Verdict, question: OpenQuestion, event: Event, delivery: D
     match verdict:
         case Verdict.CANCEL_WORD:
             return {"outcome": "cancelled", "reason": "word"}
-        case Verdict.ANSWER:
+        case _:
             body = decode(delivery.body) if delivery.decoded is None else delivery.decoded
             return {"outcome": "answered", "text": _text_of(event, question), "type": delivery.type, "body": body}
 

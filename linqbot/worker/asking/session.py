@@ -96,6 +96,7 @@ class AskSession:
         self._has_begun = False
         self._asked: tuple[AskRecord, Conversation, Timer] | None = None
         self._looks: list[Timer] = []
+        self._repeated: list[Conversation] = []
         if conversation is None:
             return
         question = opening.arrival.question
@@ -170,13 +171,22 @@ class AskSession:
         await self._ask(question, ctx)
         raise Suspended("The handler waits for an answer.")
 
+    @property
+    def takes_any_handler(self) -> bool:
+        """True if any handler may take the event; see `SideTurn.takes_any_handler`."""
+        return self._arrival.question is not None and self._arrival.question.side_questions
+
     async def ask_again(self, ctx: Context) -> None:
         """Send the open question again, after another handler has answered; see `SideTurn.ask_again`."""
         question = self._arrival.question
         if question is None or not question.repeat:
             return
-        for message in question.prompt:
-            await ctx.client.chats.messages.send(ctx.chat_id, message=message)
+        sent = [await ctx.client.chats.messages.send(ctx.chat_id, message=message) for message in question.prompt]
+        if self._arrival.conversation is not None:
+            # A tapback on the repeated question is an answer as well.
+            messages = (*question.messages, *(each.message.id for each in sent))
+            repeated = question.model_copy(update={"messages": messages})
+            self._repeated = [replace(self._arrival.conversation, question=_json(repeated))]
 
     def writes(self, outcome: Outcome) -> Writes | None:
         """Return what the commit that ends the turn stores."""
@@ -195,7 +205,8 @@ class AskSession:
             cancelled = [each for each in cancelled if each != timer.id]
             return Writes(entries, timers, cancelled, [conversation, *recounted.conversations], ended)
         if self._conversation is None:
-            return Writes(entries, recounted.timers, conversations=recounted.conversations, ended=ended)
+            changed = [*recounted.conversations, *self._repeated]
+            return Writes(entries, recounted.timers, conversations=changed, ended=ended)
         is_question = self._arrival.question is not None and self._arrival.question.takes_words
         is_timed_out = self._live is not None and self._live.outcome == {"outcome": "timed_out"}
         if is_question and is_timed_out and self._newer(self._conversation.person, self._conversation.chat_id) is None:
@@ -229,8 +240,8 @@ class AskSession:
             raise BotError(f"{verb}() was called outside of a handler. Middleware and error handlers cannot ask.")
         if ctx.side is not None:
             raise BotError(
-                f"Handler {ctx.handler} has during_ask=True and was called while another question is open. Such a "
-                "handler cannot ask: one question is open for a person at a time."
+                f"Handler {ctx.handler} was called while another question is open (during_ask=True, or side_questions=True). So "
+                "it cannot ask: one question is open for a person at a time."
             )
         chat_id = ctx.event.chat_id
         if chat_id is None:
@@ -424,6 +435,8 @@ class AskSession:
             events=question.events,
             cancel=tuple(word.strip().casefold() for word in question.cancel),
             repeat=question.repeat,
+            also=tuple(handle.casefold() for handle in question.also),
+            side_questions=question.side_questions,
             prompt=as_prompt(messages),
             next=record.n + 1,
             replies_to_me=self._replies_to_me(ctx),

@@ -80,7 +80,19 @@ async def decision(call_id: str, asked: str, settings: Settings) -> Decision:
     """
     ctx, key = settings.ctx, f"{settings.name}/approve.{call_id}"
     try:
-        is_approved = await ctx.ask(asked, yes="like", who=settings.approver, tries=1, repeat=False, key=key)
+        if ctx.side is not None:
+            return ToolDenied("Not now: the person has not answered another question yet. Nothing was done.")
+        postpones = settings.turn.other_topic == "postpone"
+        is_approved = await ctx.ask(
+            asked,
+            yes="like",
+            who=settings.approver,
+            also=settings.turn.approvers,
+            tries=1,
+            repeat=postpones,
+            side_questions=postpones,
+            key=key,
+        )
     except AskCancelled as error:
         if error.reason == "word":
             return ToolDenied("The person does not want this any more.")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, get_args
 
 from linqbot import BotError, Context, Event, hookimpl
 from linqbot.client.call import Run
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import guarded
-from linqbot_agent.turn import NAME, AgentTurn
+from linqbot_agent.turn import NAME, AgentTurn, OtherTopic
 
 
 class LinqAgent:
@@ -23,18 +23,37 @@ class LinqAgent:
         budget: What one person may use of the model in a day; None for any amount.
         elsewhere: The names of tools that may act outside of the chat of their turn, without approval. Other tools may
             not: their calls to Linq are refused.
+        approvers: Handles of people, such as owners, who may approve calls of tools for everyone in a group. The person
+            for whom the agent runs may always approve.
+        other_topic: What becomes of a question for approval when the person writes neither yes nor no. `dismiss` makes
+            the call not, and the model answers what the person wrote. `postpone` handles the message as usual, and
+            then sends the question again.
     Raises:
-        BotError: `history` is no such number.
+        BotError: `history` is no such number, `approvers` is one text, or `other_topic` is unknown.
     """
 
     name: Final = NAME
 
-    def __init__(self, *, history: int = 20, budget: Budget | None = None, elsewhere: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        history: int = 20,
+        budget: Budget | None = None,
+        elsewhere: Collection[str] = (),
+        approvers: Sequence[str] = (),
+        other_topic: OtherTopic = "dismiss",
+    ) -> None:
         if not 0 <= history < 1000:
             raise BotError(f"LinqAgent(history={history!r}): give a number of messages, from 0 to 999.")
         self._history = history
         self._budget = budget
         self._elsewhere = frozenset(elsewhere)
+        if isinstance(approvers, str):
+            raise BotError(f"LinqAgent(approvers={approvers!r}): give a list of handles, such as [{approvers!r}].")
+        if other_topic not in get_args(OtherTopic):
+            raise BotError(f"LinqAgent(other_topic={other_topic!r}): give 'dismiss' or 'postpone'.")
+        self._approvers = tuple(approvers)
+        self._other_topic: OtherTopic = other_topic
 
     @hookimpl
     def register_context(self) -> Mapping[str, Callable[[Event, Context], Any]]:
@@ -45,4 +64,10 @@ class LinqAgent:
         return [guarded]
 
     def _turn(self, event: Event, ctx: Context) -> AgentTurn:
-        return AgentTurn(history=self._history, elsewhere=self._elsewhere, account=Account(ctx, self._budget))
+        return AgentTurn(
+            history=self._history,
+            elsewhere=self._elsewhere,
+            account=Account(ctx, self._budget),
+            approvers=self._approvers,
+            other_topic=self._other_topic,
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
 
@@ -16,6 +16,10 @@ NAME = "agent"
 """The name of the plugin, and of its value in `ctx.plugins`."""
 
 
+OtherTopic: TypeAlias = Literal["dismiss", "postpone"]
+"""What becomes of a question for approval when the person writes something else: see `LinqAgent`."""
+
+
 Prompt: TypeAlias = str | Sequence[Any]
 """A text, or texts and files as pydantic-ai takes them, such as `BinaryContent`."""
 
@@ -24,12 +28,22 @@ class AgentTurn:
     """The agent runs of one run of a handler.
 
     Args:
-        history, elsewhere: See `LinqAgent`.
+        history, elsewhere, approvers, other_topic: See `LinqAgent`.
     """
 
-    def __init__(self, *, history: int, elsewhere: Collection[str], account: Account) -> None:
+    def __init__(
+        self,
+        *,
+        history: int,
+        elsewhere: Collection[str],
+        account: Account,
+        approvers: Sequence[str] = (),
+        other_topic: OtherTopic = "dismiss",
+    ) -> None:
         self.history = history
         self.elsewhere = elsewhere
+        self.approvers = approvers
+        self.other_topic = other_topic
         self.account = account
         self._runs = 0
         self._is_running = False

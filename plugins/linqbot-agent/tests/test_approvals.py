@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from linqbot_agent import LinqAgent
 from linqbot_agent.approvals import question
 from pydantic_ai import Agent, ApprovalRequired, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
 
+from linqbot import BotError
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -115,6 +117,69 @@ async def test_only_the_approver_can_approve(approver: str) -> None:
         await approving.react(asked, "like")
         assert await group.replies() == ["Done."]
     assert bookings.booked == ["Ann at 8"]
+
+
+@pytest.mark.parametrize("answer", ["yes", "like"])
+async def test_an_owner_may_approve_and_writes_undisturbed_and_nobody_else_may(answer: str) -> None:
+    owner, stranger = "+14155550143", "+14155550144"
+    bookings = Bookings(calls(CALL), says("Hello owner."), says("Hello stranger."), says("Done."))
+    async with talking(bot_with(bookings.agent, LinqAgent(approvers=[owner]))) as ann:
+        group = ann.group(owner, stranger)
+        await group.text("A table at 8")
+        asked = await group.next_reply()
+        await group.by(owner).text("Good morning, everyone")
+        assert await group.replies() == ["Hello owner."]
+        await group.by(stranger).react(asked, "like")
+        await group.by(stranger).text("yes")
+        assert await group.replies() == ["Hello stranger."]
+        assert bookings.booked == []
+        by = group.by(owner)
+        await (by.react(asked, answer) if answer == "like" else by.text(answer))
+        assert await group.replies() == ["Done."]
+    assert bookings.booked == ["Ann at 8"]
+
+
+async def test_the_person_may_approve_although_there_are_owners() -> None:
+    bookings = Bookings(calls(CALL), says("Done."))
+    async with talking(bot_with(bookings.agent, LinqAgent(approvers=["+14155550143"]))) as phone:
+        await phone.text("A table at 8")
+        await phone.react(await phone.next_reply(), "like")
+        assert await phone.replies() == ["Done."]
+    assert bookings.booked == ["Ann at 8"]
+
+
+async def test_a_postponed_question_stays_open_while_another_topic_is_answered() -> None:
+    bookings = Bookings()
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        said = kinds(messages)
+        if said[-1] == "user-prompt: What is on the menu?":
+            return calls(tool("book_table", "c9", hour=9, guest="Mallory"))
+        if "another question" in said[-1]:
+            return says("Soup.")
+        return says("Done.") if said[-1].startswith("tool-return") else calls(CALL)
+
+    async def scenario(phone: Phone) -> None:
+        bookings.booked.clear()
+        await phone.text("A table at 8")
+        await phone.next_reply()
+        await phone.text("What is on the menu?")
+        assert await phone.next_reply() == "Soup."
+        await phone.react(await phone.next_reply(), "like")
+
+    bookings.agent.model = FunctionModel(respond)
+    bot = bot_with(bookings.agent, LinqAgent(other_topic="postpone"))
+    async for phone in killed_between_calls(bot, scenario):
+        said = ["A table at 8", ASKED, "What is on the menu?", "Soup.", ASKED, "Done."]
+        assert phone.messages == said, (phone.killed, phone.messages)
+        assert set(bookings.booked) == {"Ann at 8"}, phone.killed
+
+
+def test_settings_of_approvals_are_checked() -> None:
+    with pytest.raises(BotError, match="list of handles"):
+        LinqAgent(approvers="+14155550143")
+    with pytest.raises(BotError, match="'dismiss' or 'postpone'"):
+        LinqAgent(other_topic="ignore")  # type: ignore[arg-type]
 
 
 async def test_a_question_without_an_answer_ends_in_silence() -> None:

@@ -851,6 +851,10 @@ async def test_an_event_without_a_chat_or_beside_the_chat_cannot_ask(talk: Talk)
         ({"cancel": "stop"}, "give a list of texts"),
         ({"who": "Bob"}, "or a handle"),
         ({"kind": 5}, "no text can be read as this"),
+        ({"also": ["+14155550142"]}, "with yes= only"),
+        ({"side_questions": True}, "with yes= only"),
+        ({"yes": "like", "also": "+14155550142"}, "give a list of texts"),
+        ({"yes": "like", "also": ["Bob"]}, "'Bob' is no handle"),
     ],
 )
 async def test_arguments_that_do_not_fit_are_refused(talk: Talk, arguments: dict[str, Any], problem: str) -> None:
