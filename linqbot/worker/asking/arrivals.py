@@ -150,11 +150,8 @@ async def arrival(  # noqa: PLR0911 - one return for each case
             if _is_side(verdict, event, dispatcher):
                 return Arrival(found.conversation, question=found.question, is_side=True)
             return found.ended_by(_outcome(verdict, found.question, event, delivery), event)
-    if (
-        decided := await _of_another(event, delivery, conversations, dispatcher, storage, put_back=put_back)
-    ) is not None:
-        return decided
-    return await _of_wait(event, delivery, conversations, dispatcher, storage, put_back=put_back)
+    decided = await _of_another(event, delivery, conversations, dispatcher, storage, put_back=put_back)
+    return decided or await _of_wait(event, delivery, conversations, dispatcher, storage, put_back=put_back)
 
 
 def _is_side(verdict: Verdict, event: Event, dispatcher: Dispatcher) -> bool:

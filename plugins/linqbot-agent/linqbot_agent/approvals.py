@@ -79,9 +79,9 @@ async def decision(call_id: str, asked: str, settings: Settings) -> Decision:
         AskCancelled: an operator ended the question, or it could not be sent.
     """
     ctx, key = settings.ctx, f"{settings.name}/approve.{call_id}"
+    if ctx.side is not None:
+        return ToolDenied("Not now: the person has not answered another question yet. Nothing was done.")
     try:
-        if ctx.side is not None:
-            return ToolDenied("Not now: the person has not answered another question yet. Nothing was done.")
         postpones = settings.turn.other_topic == "postpone"
         is_approved = await ctx.ask(
             asked,
