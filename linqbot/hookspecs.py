@@ -160,6 +160,17 @@ def register_outbound() -> Iterable[Callable[[Run], Run]]:
 
 
 @hookspec
+def register_broadcast_checks() -> Iterable[Callable[[str, Sequence[str]], None]]:
+    """Add checks of new broadcasts, each a function that takes the name of a broadcast and the handles of its people.
+
+    A broadcast begins in the storage and not with a call to Linq, so outbound middleware sees its sends only. A check
+    runs in `ctx.bot.broadcast`, in the task that calls it, before anything is stored. To veto the broadcast, raise
+    `linqbot.errors.Refused` with a reason that may be logged; `ctx.bot.broadcast` raises it. Any other error disables
+    the plugin, and the broadcast begins. If the plugin is required, nothing begins and the turn is deferred.
+    """
+
+
+@hookspec
 def register_commands() -> Iterable[click.Command]:
     """Add commands, run as `linqbot <name>`. For installed plugins only, and for names that linqbot does not use."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -172,6 +172,10 @@ class Adds:
 
     @hookimpl
     def register_outbound(self) -> Iterable[Callable[[Run], Run]]:
+        return []
+
+    @hookimpl
+    def register_broadcast_checks(self) -> Iterable[Callable[[str, Sequence[str]], None]]:
         return []
 
     @hookimpl

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -359,3 +359,57 @@ async def test_strangers_excluded_by_the_bot_do_not_keep_its_report_from_it() ->
         await phone.text("go")
         await phone.quiet()
         assert len(sending.done) == 1
+
+
+class Checking:
+    """A plugin whose check of broadcasts raises an error."""
+
+    name = "checking"
+
+    def __init__(self, error: Exception | None, *, required: bool = False) -> None:
+        self.required = required
+        self.error = error
+        self.checked: list[tuple[str, int]] = []
+
+    @hookimpl
+    def register_broadcast_checks(self) -> Any:
+        return [self.check]
+
+    def check(self, name: str, people: Sequence[str]) -> None:
+        self.checked.append((name, len(people)))
+        if self.error is not None:
+            raise self.error
+
+
+async def test_a_plugin_vetoes_a_broadcast_before_it_is_stored() -> None:
+    found: list[Any] = []
+
+    async def act(ctx: Context) -> None:
+        with pytest.raises(Refused, match="not in July"):
+            await july()(ctx)
+        found.append(await ctx.bot.find_broadcast("july"))
+
+    plugin = Checking(Refused("not in July"))
+    sending = Sending(act, plugins=[plugin])
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.advance(60)
+        assert got(phone) == [0] * 6
+        assert found == [None]
+        await phone.text("go")
+        await phone.quiet()
+    # A veto does not disable the plugin.
+    assert plugin.checked == [("july", 6)] * 2
+
+
+@pytest.mark.parametrize("required", [False, True])
+async def test_a_check_that_fails_is_skipped_unless_its_plugin_is_required(required: bool) -> None:
+    plugin = Checking(ValueError("a bug"), required=required)
+    sending = Sending(july(), plugins=[plugin])
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.advance(120)
+        assert got(phone) == ([0] * 6 if required else [1] * 6)
+        plugin.error = None
+        await phone.advance(4000)
+        assert got(phone) == [1] * 6

@@ -147,6 +147,7 @@ class BotContext:
             BotError: `audience`, `name`, `per_minute` or the content cannot be used; the account has no line, or has
                 several and none was given; or the context was made outside of a worker.
             RuleBroken: the content breaks one of Linq's rules; nothing was stored.
+            Refused: a plugin vetoes the broadcast; nothing was stored.
             StorageUnavailable: nothing was stored; the turn runs again later.
 
         Example:

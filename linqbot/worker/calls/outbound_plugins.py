@@ -7,16 +7,20 @@ required: a required plugin fails closed, so the call is not made (`plugins/guar
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.errors import NoVerdict
+from linqbot.errors import NoVerdict, Refused
 from linqbot.interrupts import is_ctrl_c
 from linqbot.plugins.guard import Guard
 from linqbot.plugins.plugin import Plugin
 from linqbot.plugins.registry import Plugins
 
+C = TypeVar("C", bound=Callable[..., Any])
+
 OUTBOUND = "outbound middleware"
+BROADCAST_CHECK = "check of broadcasts"
 
 
 class Outbound:
@@ -28,8 +32,10 @@ class Outbound:
 
     def __init__(self, plugins: Plugins) -> None:
         self.plugins = plugins
-        asked = plugins.ask("register_outbound", _wrappers)
+        asked = plugins.ask("register_outbound", _callables)
         self._around = [(impl.plugin, wrap) for impl, added in asked for wrap in added]
+        checks = plugins.ask("register_broadcast_checks", _callables)
+        self._broadcast_checks = [(impl.plugin, check) for impl, added in checks for check in added]
 
     @property
     def is_empty(self) -> bool:
@@ -65,6 +71,31 @@ class Outbound:
                 return run
             return _refusing(NoVerdict(f"The required plugin {plugin.name} failed: {why}. Nothing was sent."))
 
+    def check_broadcast(self, name: str, people: Sequence[str]) -> None:
+        """Run the checks of plugins before a broadcast is stored.
+
+        Raises:
+            Refused: a plugin vetoes the broadcast.
+            NoVerdict: a required plugin failed.
+        """
+        for plugin, check in self._broadcast_checks:
+            if not plugin.is_on:
+                continue
+            try:
+                with self.plugins.watch(plugin.name, BROADCAST_CHECK):
+                    check(name, people)
+                self.plugins.note_success(plugin)
+            except Refused as error:
+                error.plugin = error.plugin or plugin.name
+                self.plugins.note_success(plugin)
+                raise
+            except BaseException as error:
+                if is_ctrl_c(error):
+                    raise
+                why = self.plugins.note_failure(plugin, BROADCAST_CHECK, error)
+                if plugin.required:
+                    raise NoVerdict(f"The required plugin {plugin.name} failed: {why}. No broadcast began.") from error
+
     def observed(self, run: Run) -> Run:
         """Return `run` wrapped so that the `sent` hooks of plugins are notified of each call."""
         if self.plugins.sent is None:
@@ -98,8 +129,8 @@ def _api_response(given: object) -> ApiResponse:
     return given
 
 
-def _wrappers(given: Iterable[Callable[[Run], Run]]) -> list[Callable[[Run], Run]]:
-    wrappers = list(given)
-    if wrong := next((each for each in wrappers if not callable(each)), None):
+def _callables(given: Iterable[C]) -> list[C]:
+    added = list(given)
+    if wrong := next((each for each in added if not callable(each)), None):
         raise TypeError(f"a {type(wrong).__name__} cannot be called")
-    return wrappers
+    return added

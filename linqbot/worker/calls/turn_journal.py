@@ -385,11 +385,13 @@ class TurnJournal:
 
         Raises:
             CallSkipped: this is a part of a conversation that is over, and it has begun no such broadcast.
+            Refused: a plugin vetoes it.
             StorageUnavailable: nothing was stored.
         """
         self.refuse_after_end("broadcast")
         if self.is_past:
             raise CallSkipped("broadcast")
+        self._outbound.check_broadcast(new.name, people)
         await self._storage.start_broadcast(replace(new, off_the_record=self.off_the_record), people)
         stored = await self._storage.broadcast(new.name)
         assert stored is not None, "broadcasts are never deleted"

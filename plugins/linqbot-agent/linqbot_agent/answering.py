@@ -8,12 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic_ai.agent import AbstractAgent
+from pydantic_ai.capabilities import AbstractCapability
 
-from linqbot import BotError, Event, MessageReceived
+from linqbot import BotError, Event, LinkPart, MessageReceived
 from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decision
 from linqbot_agent.durability import ModelFailed, Run, completed
 from linqbot_agent.entries import Entries
 from linqbot_agent.remembering import remember, remembered, work_of
+from linqbot_agent.safety.known_links import KnownLinks
+from linqbot_agent.safety.tool_guard import ToolGuard
 from linqbot_agent.turn import Answer, Prompt, Settings
 
 __all__ = ["ModelFailed", "answered", "repeated"]
@@ -44,7 +47,8 @@ async def answered(
     decisions, asked = dict[str, Decision](), list[tuple[str, str]]()
     while True:
         try:
-            result = await completed(agent, run, given, deps=deps, history=history, capabilities=[Approvals(decisions)])
+            capabilities = [Approvals(decisions), *_guards(settings)]
+            result = await completed(agent, run, given, deps=deps, history=history, capabilities=capabilities)
             break
         except ApprovalNeeded as needed:
             asked.append((needed.call_id, needed.question))
@@ -85,10 +89,18 @@ async def repeated(
     await remember(settings.ctx, settings.event, answer.work)
 
 
+def _guards(settings: Settings) -> list[AbstractCapability[Any]]:
+    """Return what limits the tools and the answer of a run."""
+    turn, chat_id = settings.turn, settings.event.chat_id
+    guards: list[AbstractCapability[Any]] = [ToolGuard(chat_id, turn.elsewhere, turn.unapproved)]
+    return [*guards, KnownLinks()] if turn.known_links else guards
+
+
 def _prompt(event: Event) -> str:
     """Return the text of the event's message, in groups with its speaker."""
     if not isinstance(event, MessageReceived):
         raise BotError(f"{event.type} has no text for an agent. Give one: run(agent, ctx, prompt).")
     files = [f"[{file.filename or file.mime_type or 'file'}]" for file in event.media]
-    text = " ".join(filter(None, [event.text_to_me, *files]))
+    links = [part.value for part in event.parts if isinstance(part, LinkPart)]
+    text = " ".join(filter(None, [event.text_to_me, *links, *files]))
     return f"{event.sender.handle}: {text}" if event.is_group else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -40,6 +41,20 @@ def guarded(run: Run) -> Run:
         return await run(call)
 
     return checked
+
+
+def check_broadcast(name: str, people: Sequence[str]) -> None:
+    """Check that no tool begins a broadcast, which goes to other chats.
+
+    Raises:
+        Refused: a tool does, without approval.
+    """
+    tool = running_tool.get()
+    if tool is not None and not tool.is_free:
+        raise Refused(
+            f"The tool {tool.tool} of an agent began the broadcast {name!r} to {len(people)} people. Let a person approve "
+            f"its calls with requires_approval=True, or allow it: LinqAgent(elsewhere=[{tool.tool!r}])."
+        )
 
 
 def _is_inside(call: Call, chat_id: str | None) -> bool:

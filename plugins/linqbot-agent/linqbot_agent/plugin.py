@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 from linqbot import BotError, Context, Event, hookimpl
 from linqbot.client.call import Run
 from linqbot_agent.budget import Account, Budget
-from linqbot_agent.guard import guarded
+from linqbot_agent.guard import check_broadcast, guarded
 from linqbot_agent.turn import NAME, AgentTurn, OtherTopic
 
 
@@ -23,6 +23,9 @@ class LinqAgent:
         budget: What one person may use of the model in a day; None for any amount.
         elsewhere: The names of tools that may act outside of the chat of their turn, without approval. Other tools may
             not: their calls to Linq are refused.
+        unapproved: The names of tools with `metadata={"writes": True}` that need no approval. Others need one.
+        known_links: True keeps web addresses and phone numbers out of answers that occur nowhere in what the model was
+            shown. The model is asked again once; then they are cut.
         approvers: Handles of people, such as owners, who may approve calls of tools for everyone in a group. The person
             for whom the agent runs may always approve.
         other_topic: What becomes of a question for approval when the person writes neither yes nor no. `dismiss` makes
@@ -42,6 +45,8 @@ class LinqAgent:
         elsewhere: Collection[str] = (),
         approvers: Sequence[str] = (),
         other_topic: OtherTopic = "dismiss",
+        unapproved: Collection[str] = (),
+        known_links: bool = False,
     ) -> None:
         if not 0 <= history < 1000:
             raise BotError(f"LinqAgent(history={history!r}): give a number of messages, from 0 to 999.")
@@ -52,6 +57,8 @@ class LinqAgent:
             raise BotError(f"LinqAgent(approvers={approvers!r}): give a list of handles, such as [{approvers!r}].")
         if other_topic not in get_args(OtherTopic):
             raise BotError(f"LinqAgent(other_topic={other_topic!r}): give 'dismiss' or 'postpone'.")
+        self._unapproved = frozenset(unapproved)
+        self._known_links = known_links
         self._approvers = tuple(approvers)
         self._other_topic: OtherTopic = other_topic
 
@@ -63,6 +70,10 @@ class LinqAgent:
     def register_outbound(self) -> Iterable[Callable[[Run], Run]]:
         return [guarded]
 
+    @hookimpl
+    def register_broadcast_checks(self) -> Iterable[Callable[[str, Sequence[str]], None]]:
+        return [check_broadcast]
+
     def _turn(self, event: Event, ctx: Context) -> AgentTurn:
         return AgentTurn(
             history=self._history,
@@ -70,4 +81,6 @@ class LinqAgent:
             account=Account(ctx, self._budget),
             approvers=self._approvers,
             other_topic=self._other_topic,
+            unapproved=self._unapproved,
+            known_links=self._known_links,
         )

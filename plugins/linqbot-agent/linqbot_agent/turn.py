@@ -28,7 +28,7 @@ class AgentTurn:
     """The agent runs of one run of a handler.
 
     Args:
-        history, elsewhere, approvers, other_topic: See `LinqAgent`.
+        history, elsewhere, unapproved, approvers, other_topic, known_links: See `LinqAgent`.
     """
 
     def __init__(
@@ -39,11 +39,15 @@ class AgentTurn:
         account: Account,
         approvers: Sequence[str] = (),
         other_topic: OtherTopic = "dismiss",
+        unapproved: Collection[str] = (),
+        known_links: bool = False,
     ) -> None:
         self.history = history
         self.elsewhere = elsewhere
         self.approvers = approvers
         self.other_topic = other_topic
+        self.unapproved = unapproved
+        self.known_links = known_links
         self.account = account
         self._runs = 0
         self._is_running = False

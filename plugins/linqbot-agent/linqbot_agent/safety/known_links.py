@@ -1,0 +1,72 @@
+"""Keeps a model from saying addresses and phone numbers that it was not shown: it is asked again, and then they are cut.
+
+This module imports pydantic-ai, so it is imported at the first run of an agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic_ai import ModelRetry, RunContext
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    RetryPromptPart,
+    SystemPromptPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_ai.output import OutputContext
+
+from linqbot_agent.safety.links import Shown, invented, without_invented
+
+ASK_AGAIN = (
+    "Your answer has a web address or a phone number that occurs in nothing that you were shown. Do not invent any. Answer "
+    "again, with addresses and numbers from the conversation, your instructions and results of tools only, or without."
+)
+
+
+class KnownLinks(AbstractCapability[Any]):
+    """Checks the text of an agent's output."""
+
+    async def after_output_process(self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any) -> Any:
+        """Return the output without addresses and phone numbers that the model was not shown.
+
+        Raises:
+            ModelRetry: it has some, and the model was not asked again yet.
+        """
+        if not isinstance(output, str) or ctx.partial_output:
+            return output
+        shown = Shown.of(_shown(ctx.messages, ctx.run_id))
+        if not invented(output, shown):
+            return output
+        if not _was_asked_again(ctx.messages) and ctx.retry < ctx.max_retries:
+            raise ModelRetry(ASK_AGAIN)
+        return without_invented(output, shown)
+
+
+def _shown(messages: Iterable[ModelMessage], run_id: str | None) -> Iterator[str]:
+    """Yield the texts that others have shown to the model, and what it said in earlier runs. Not what it says in this run."""
+    for message in messages:
+        if isinstance(message, ModelRequest):
+            yield message.instructions or ""
+            for part in message.parts:
+                if isinstance(part, ToolReturnPart):
+                    yield part.model_response_str()
+                elif isinstance(part, SystemPromptPart):
+                    yield part.content
+                elif isinstance(part, UserPromptPart):
+                    content = [part.content] if isinstance(part.content, str) else part.content
+                    yield from (each for each in content if isinstance(each, str))
+        elif message.run_id != run_id:
+            yield message.text or ""
+
+
+def _was_asked_again(messages: Iterable[ModelMessage]) -> bool:
+    return any(
+        isinstance(part, RetryPromptPart) and part.content == ASK_AGAIN
+        for message in messages
+        for part in message.parts
+    )

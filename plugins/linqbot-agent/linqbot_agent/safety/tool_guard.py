@@ -1,0 +1,65 @@
+"""Holds back tools that change something until a person approves, and output functions that act in another chat.
+
+This module imports pydantic-ai, so it is imported at the first run of an agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_ai import ApprovalRequired, ModelRetry, RunContext
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.messages import ToolCallPart
+from pydantic_ai.output import OutputContext
+from pydantic_ai.tools import ToolDefinition
+
+from linqbot import Refused
+from linqbot_agent.guard import ToolCall, running_tool
+
+REFUSED = "This was refused and not done."
+
+
+@dataclass
+class ToolGuard(AbstractCapability[Any]):
+    """Decides which calls of tools need approval, and guards output functions.
+
+    Args:
+        chat_id: The chat of the turn.
+        elsewhere, unapproved: See `LinqAgent`.
+    """
+
+    chat_id: str | None
+    elsewhere: Collection[str]
+    unapproved: Collection[str]
+
+    async def before_tool_execute(
+        self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any
+    ) -> Any:
+        """Return the arguments of a call that may be made.
+
+        Raises:
+            ApprovalRequired: the tool changes something, and nobody has approved the call.
+        """
+        writes = bool((tool_def.metadata or {}).get("writes"))
+        if writes and not ctx.tool_call_approved and call.tool_name not in self.unapproved:
+            raise ApprovalRequired
+        return args
+
+    async def wrap_output_process(
+        self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any, handler: Any
+    ) -> Any:
+        """Run an output function in the chat of the turn only: the model chooses its arguments, as for a tool.
+
+        Raises:
+            ModelRetry: the guard refused a call of the function to Linq.
+        """
+        name = output_context.function_name or "of the output"
+        token = running_tool.set(ToolCall(name, self.chat_id, name in self.elsewhere))
+        try:
+            return await handler(output)
+        except Refused as error:
+            raise ModelRetry(REFUSED) from error
+        finally:
+            running_tool.reset(token)

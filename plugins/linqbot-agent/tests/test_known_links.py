@@ -1,0 +1,89 @@
+"""Addresses and phone numbers that a model invents: it is asked again, and then they are cut."""
+
+from __future__ import annotations
+
+import pytest
+from linqbot_agent import LinqAgent
+from linqbot_agent.safety.links import Shown, without_invented
+from pydantic_ai import Agent
+from scripted_agents import Script, bot_with, calls, kinds, says, tool
+
+from linqbot.testing import talking
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_model_that_invents_an_address_is_asked_again() -> None:
+    script = Script(says("See https://made-up.example/menu"), says("I do not know the address."))
+    async with talking(bot_with(Agent(script.model), LinqAgent(known_links=True))) as phone:
+        await phone.text("Where is the menu?")
+        assert await phone.replies() == ["I do not know the address."]
+    assert kinds(script.requests[1])[-1].count("Your answer has a web address or a phone number") == 1
+
+
+async def test_what_a_model_invents_twice_is_cut() -> None:
+    text = "Call +1 415 555 0199 or see [the menu](https://made-up.example/menu). We open at 18:30 on 2026-11-20."
+    script = Script(says(text), says(text))
+    async with talking(bot_with(Agent(script.model), LinqAgent(known_links=True))) as phone:
+        await phone.text("Where is the menu?")
+        said = " ".join(await phone.replies())
+    assert said == "Call [number removed] or see the menu. We open at 18:30 on 2026-11-20."
+
+
+async def test_without_the_option_everything_is_said() -> None:
+    async with talking(bot_with(Agent(Script(says("Call +14155550199.")).model))) as phone:
+        await phone.text("Your number?")
+        assert await phone.replies() == ["Call +14155550199."]
+
+
+async def test_an_address_that_the_model_was_shown_is_said() -> None:
+    script = Script(
+        calls(tool("find", "c1")),
+        says("Mine: +1 (415) 555-0142. Theirs: tool.example.com/a. Yours: user.example.com. Also told.example.com/b"),
+        says("Again: tool.example.com/a and +14155550142"),
+    )
+    agent = Agent(script.model, instructions="Our number is 415-555-0142. Read https://told.example.com/b.")
+
+    @agent.tool_plain
+    def find() -> dict[str, str]:
+        return {"url": "https://tool.example.com/a"}
+
+    async with talking(bot_with(agent, LinqAgent(known_links=True))) as phone:
+        await phone.text("I am at https://user.example.com/me")
+        first = " ".join(await phone.replies())
+        await phone.text("Again, please")
+        second = " ".join(await phone.replies())
+    assert "removed" not in first + second
+    assert len(script.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("https://shop.example/menu", "https://shop.example/menu"),
+        ("shop.example", "shop.example"),
+        ("https://www.shop.example/menu/.", "https://www.shop.example/menu/."),
+        ("https://shop.example/pay", "[address removed]"),
+        ("https://shop.example@evil.com", "[address removed]"),
+        ("https://shop.example.evil.com/menu", "[address removed]"),
+        ("(see evil.com/x)", "(see [address removed])"),
+        ("[shop.example](https://evil.com)", "shop.example"),
+        ("[menu](https://shop.example/menu)", "[menu](https://shop.example/menu)"),
+        ("+1 415 555 0142", "+1 415 555 0142"),
+        ("(415) 555-0142", "(415) 555-0142"),
+        ("tel:+14155550142", "tel:+14155550142"),
+        ("tel:+14155550199", "[number removed]"),
+        ("0049 89 1234567", "[number removed]"),
+        ("2026-11-20 18:30, 12.50 $, 1,234,567 people, code 123456", None),
+        ("Write to ann@shop.example, e.g. today.", None),
+    ],
+)
+def test_only_what_was_shown_is_kept(text: str, cut: str | None) -> None:
+    shown = Shown.of(["Menu: https://shop.example/menu", "Call 415 555 0142"])
+    assert without_invented(text, shown) == (text if cut is None else cut)
+
+
+def test_a_long_text_is_checked_in_time_that_grows_with_its_length() -> None:
+    shown = Shown.of([])
+    for text in ("a." * 50_000, "1 " * 50_000, "[" * 50_000, "www." * 25_000, "((((" * 25_000):
+        assert without_invented(text, shown)
