@@ -9,12 +9,15 @@ from typing import Any
 
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.run import AgentRunResult
 
 from linqbot import BotError, Event, LinkPart, MessageReceived
 from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decision
 from linqbot_agent.durability import ModelFailed, Run, completed
 from linqbot_agent.entries import Entries
-from linqbot_agent.remembering import remember, remembered, work_of
+from linqbot_agent.memory.person import exchange_of, keep
+from linqbot_agent.memory.summaries import keep_summary
+from linqbot_agent.remembering import remember, remembered, summary_key, work_of
 from linqbot_agent.safety.known_links import KnownLinks
 from linqbot_agent.safety.tool_guard import ToolGuard
 from linqbot_agent.turn import Answer, Prompt, Settings
@@ -35,20 +38,22 @@ async def answered(
     """
     ctx, turn = settings.ctx, settings.turn
     run = Run(
+        ctx=ctx,
         id=f"{settings.event.event_id}/{settings.name}",
         chat_id=settings.event.chat_id,
         entries=Entries(ctx, settings.name),
         account=turn.account,
         elsewhere=turn.elsewhere,
         timeout_s=settings.timeout_s,
+        unpriced=turn.unpriced,
     )
-    history = await remembered(ctx, turn.history, with_current=prompt is not None)
+    past = await remembered(settings, run, with_current=prompt is not None)
     given = _prompt(settings.event) if prompt is None else prompt
     decisions, asked = dict[str, Decision](), list[tuple[str, str]]()
     while True:
         try:
             capabilities = [Approvals(decisions), *_guards(settings)]
-            result = await completed(agent, run, given, deps=deps, history=history, capabilities=capabilities)
+            result = await completed(agent, run, given, deps=deps, history=past.messages, capabilities=capabilities)
             break
         except ApprovalNeeded as needed:
             asked.append((needed.call_id, needed.question))
@@ -59,15 +64,18 @@ async def answered(
             f"The agent's output is of type {type(result.output).__name__}, and run() says texts. Use an agent whose "
             "output_type is str."
         )
-    work = work_of(result.new_messages()) if turn.history else []
-    await remember(ctx, settings.event, work)
-    return Answer(
+    answer = Answer(
         text=result.output or "",
-        work=work,
+        work=work_of(result.new_messages()) if turn.memory == "chat" else [],
+        talk=_talk(settings, result) if turn.memory == "person" else [],
+        summary=past.summary,
         asked=asked,
         used=turn.account.in_part,
+        cost=turn.account.cost_in_part,
         has_unrecorded=run.entries.has_unrecorded,
     )
+    await _keep(answer, settings)
+    return answer
 
 
 async def repeated(
@@ -85,8 +93,22 @@ async def repeated(
     for call_id, question in answer.asked:
         # A conversation goes on behind its last question, so the handler must come to each of them.
         await decision(call_id, question, settings)
-    await settings.turn.account.book(*answer.used)
-    await remember(settings.ctx, settings.event, answer.work)
+    await settings.turn.account.book(*answer.used, answer.cost)
+    await _keep(answer, settings)
+
+
+async def _keep(answer: Answer, settings: Settings) -> None:
+    """Note what is remembered of an answer. It is stored with the turn."""
+    ctx, event = settings.ctx, settings.event
+    await remember(ctx, event, answer.work)
+    await keep(ctx, event, answer.talk, limit=settings.turn.history * (2 if settings.turn.summary_model else 1))
+    await keep_summary(ctx, event, summary_key(settings), answer.summary)
+
+
+def _talk(settings: Settings, result: AgentRunResult[Any]) -> list[Any]:
+    if not isinstance(settings.event, MessageReceived):
+        return []
+    return exchange_of(_prompt(settings.event), result.new_messages(), result.output or "")
 
 
 def _guards(settings: Settings) -> list[AbstractCapability[Any]]:

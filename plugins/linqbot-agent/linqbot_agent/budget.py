@@ -1,9 +1,11 @@
-"""Budgets: what one person may use of a model in a day. The use is state of the person, stored with the turn."""
+"""Budgets: what one person may use of a model in a day or another period. The use is state of the person, stored with the turn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from decimal import Decimal
+from typing import Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel
 
@@ -13,46 +15,79 @@ USED: Final = "linqbot_agent.Used"
 """The name of the state, next to the states of the bot's author."""
 
 
+Period: TypeAlias = Literal["hour", "day", "week", "month"]
+"""The time after which a budget begins again."""
+
+_NOTICES: Final[dict[Period, str]] = {
+    "hour": "That is all I can do for you for now. Please write again in an hour.",
+    "day": "That is all I can do for you today. Please write again tomorrow.",
+    "week": "That is all I can do for you this week. Please write again next week.",
+    "month": "That is all I can do for you this month. Please write again next month.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The use of a model that one person has in a day.
+    """The use of a model that one person has in a day, or in another period.
 
     Args:
         requests: The number of requests to the model; None for any number.
         tokens: The number of tokens that requests take and give; None for any number. The request that passes it is
             completed.
+        cost: The price of the requests in US dollars, such as `Decimal("0.50")`; None for any price. The request that
+            passes it is completed. A model whose price pydantic-ai does not know costs nothing, and the log says so:
+            limit requests or tokens too.
+        per: The period after which it begins again: `hour`, `day`, `week` (from Monday) or `month`.
         timezone: The IANA name of the time zone whose midnight begins a day.
-        notice: The text that is said once a day when it is used up; None says nothing.
+        notice: The text that is said once in a period when it is used up; None says nothing.
     Raises:
-        BotError: there is no limit, or one is below 1.
+        BotError: there is no limit, one is below 1 (`cost`: not above 0), or `per` is unknown.
     """
 
     requests: int | None = None
     tokens: int | None = None
+    cost: Decimal | float | None = None
+    per: Period = "day"
     timezone: str = "UTC"
-    notice: str | None = "That is all I can do for you today. Please write again tomorrow."
+    notice: str | None = _NOTICES["day"]
 
     def __post_init__(self) -> None:
         limits = [limit for limit in (self.requests, self.tokens) if limit is not None]
-        if not limits or min(limits) < 1:
-            raise BotError("Budget(…) needs requests= or tokens=, each 1 or more.")
+        if not (limits or self.cost is not None) or min(limits, default=1) < 1:
+            raise BotError("Budget(…) needs requests= or tokens=, each 1 or more, or cost=.")
+        if self.cost is not None and not 0 < self.cost < float("inf"):
+            raise BotError(f"Budget(cost={self.cost!r}): give US dollars, more than 0.")
+        if self.per not in get_args(Period):
+            raise BotError(f"Budget(per={self.per!r}): give one of {', '.join(map(repr, get_args(Period)))}.")
+
+    def period_of(self, now: datetime) -> str:
+        """Return the name of the period of a time, such as `2026-11-20` for a day."""
+        week = now.isocalendar()
+        return {
+            "hour": f"{now:%Y-%m-%dT%H}",
+            "day": f"{now:%Y-%m-%d}",
+            "week": f"{week.year}-W{week.week:02}",
+            "month": f"{now:%Y-%m}",
+        }[self.per]
 
 
 class BudgetUsedUp(Exception):
-    """A person has used up the budget of the day, so the model is not asked."""
+    """A person has used up the budget of the period, so the model is not asked."""
 
 
 class Used(BaseModel):
     """The use of one person.
 
     Attributes:
-        day: The day, such as `2026-11-20`. What was used before does not count.
-        is_said: True if the notice was said on this day.
+        period: The period, such as `2026-11-20`. What was used before does not count.
+        cost: In US dollars.
+        is_said: True if the notice was said in this period.
     """
 
-    day: str = ""
+    period: str = ""
     requests: int = 0
     tokens: int = 0
+    cost: Decimal = Decimal(0)
     is_said: bool = False
 
 
@@ -64,53 +99,65 @@ class Account:
     Args:
         budget: None limits nothing, and then nothing is booked.
     Attributes:
-        in_part: The requests and the tokens since the last question.
+        in_part: The requests and the tokens since the last question; and `cost_in_part`, their price in US dollars.
     """
 
     def __init__(self, ctx: Context, budget: Budget | None) -> None:
         self._ctx = ctx
         self.in_part = (0, 0)
+        self.cost_in_part = Decimal(0)
         # An event without a person, such as a schedule, is the bot's own.
         self._budget = budget if ctx.event.actor and not ctx.event.is_own else None
+
+    @property
+    def counts_cost(self) -> bool:
+        """True if the price of requests must be known."""
+        return self._budget is not None and self._budget.cost is not None
 
     async def check(self) -> None:
         """Check that the person may use the model once more.
 
         Raises:
-            BudgetUsedUp: not today.
+            BudgetUsedUp: not in this period.
         """
         budget = self._budget
         if budget is None:
             return
         used = await self._used(budget)
-        if (budget.requests is not None and used.requests >= budget.requests) or (
-            budget.tokens is not None and used.tokens >= budget.tokens
+        if (
+            (budget.requests is not None and used.requests >= budget.requests)
+            or (budget.tokens is not None and used.tokens >= budget.tokens)
+            or (budget.cost is not None and used.cost >= budget.cost)
         ):
             raise BudgetUsedUp
 
     def begin_part(self) -> None:
         """Note that a part of a conversation begins. What was used before is booked in the commit of an earlier turn."""
         self.in_part = (0, 0)
+        self.cost_in_part = Decimal(0)
 
-    async def book(self, requests: int, tokens: int) -> None:
-        """Book requests."""
+    async def book(self, requests: int, tokens: int, cost: Decimal = Decimal(0)) -> None:
+        """Book requests, their tokens and their price."""
+        self.cost_in_part += cost
         self.in_part = (self.in_part[0] + requests, self.in_part[1] + tokens)
         if self._budget is not None:
             used = await self._used(self._budget)
             used.requests += requests
             used.tokens += tokens
+            used.cost += cost
 
     async def notice(self) -> str | None:
-        """Return the notice to say; None if it was said today."""
+        """Return the notice to say; None if it was said in this period."""
         budget = self._budget
         if budget is None or (used := await self._used(budget)).is_said:
             return None
         used.is_said = True
-        return budget.notice
+        # The default speaks of today.
+        return _NOTICES[budget.per] if budget.notice == _NOTICES["day"] else budget.notice
 
     async def _used(self, budget: Budget) -> Used:
         used = await self._ctx.state.person(Used, name=USED)
-        today = self._ctx.now(budget.timezone).date().isoformat()
-        if used.day != today:
-            used.day, used.requests, used.tokens, used.is_said = today, 0, 0, False
+        period = budget.period_of(self._ctx.now(budget.timezone))
+        if used.period != period:
+            used.period, used.requests, used.tokens, used.cost, used.is_said = period, 0, 0, Decimal(0), False
         return used

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from decimal import Decimal
 from types import NoneType
 from typing import Any, ClassVar
 
@@ -39,10 +40,11 @@ from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import ToolDefinition
 from pydantic_core import to_json
 
-from linqbot import BotError, Refused
+from linqbot import BotError, Context, Refused
 from linqbot_agent.budget import Account
 from linqbot_agent.entries import Entries, ResultNotRecorded
 from linqbot_agent.guard import ToolCall, running_tool
+from linqbot_agent.prices import price
 from linqbot_agent.turn import Prompt
 
 AGENT = "agent"
@@ -61,15 +63,18 @@ class Run:
         id: An id for traces, the same whenever the turn runs again.
         elsewhere: See `LinqAgent`.
         timeout_s: See `run`.
+        unpriced: The models whose price is not known, of all runs of the bot.
         model_error: The last error of a request to the model.
     """
 
+    ctx: Context
     id: str
     chat_id: str | None
     entries: Entries
     account: Account
     elsewhere: Collection[str]
     timeout_s: float
+    unpriced: set[str]
     model_error: Exception | None = None
 
 
@@ -216,7 +221,8 @@ class _Steps(JournalCallableOperationBackend[None]):
         record_durable_unit(executed=step.is_made)
         if step.is_new and isinstance(operation_id, ModelRequestId):
             usage = step.result["usage"]
-            await run.account.book(1, usage.get("input_tokens", 0) + usage.get("output_tokens", 0))
+            cost = price(step.result, run.ctx, run.unpriced) if run.account.counts_cost else Decimal(0)
+            await run.account.book(1, usage.get("input_tokens", 0) + usage.get("output_tokens", 0), cost)
         return step.result
 
 

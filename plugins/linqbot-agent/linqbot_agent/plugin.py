@@ -9,7 +9,7 @@ from linqbot import BotError, Context, Event, hookimpl
 from linqbot.client.call import Run
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
-from linqbot_agent.turn import NAME, AgentTurn, OtherTopic
+from linqbot_agent.turn import NAME, AgentTurn, Memory, OtherTopic
 
 
 class LinqAgent:
@@ -18,9 +18,15 @@ class LinqAgent:
     Give it to the bot: `Bot(plugins=[LinqAgent()])`.
 
     Args:
-        history: The number of earlier messages of the chat that an agent is shown, with the results of its tools. 0 shows
-            none.
-        budget: What one person may use of the model in a day; None for any amount.
+        history: The number of earlier messages that an agent is shown, with the results of its tools. 0 shows none.
+        memory: `chat` shows the messages of the chat, as Linq has them. `person` shows what this person and the agent said
+            to each other, in all chats; it is stored about the person. None shows and keeps nothing.
+        history_tokens: The most tokens of these messages, by estimate: the oldest are left out. None sets no limit.
+        summary_model: A model, as pydantic-ai takes it, that writes a summary of the messages that are left out, once for
+            each; None writes none. Not in groups with `memory="chat"`.
+        images: The number of the newest pictures that the model is shown: 0 shows the names of files only.
+        image_bytes: The largest picture to show, in bytes.
+        budget: What one person may use of the model in a period, such as a day; None for any amount.
         elsewhere: The names of tools that may act outside of the chat of their turn, without approval. Other tools may
             not: their calls to Linq are refused.
         unapproved: The names of tools with `metadata={"writes": True}` that need no approval. Others need one.
@@ -32,7 +38,7 @@ class LinqAgent:
             the call not, and the model answers what the person wrote. `postpone` handles the message as usual, and
             then sends the question again.
     Raises:
-        BotError: `history` is no such number, `approvers` is one text, or `other_topic` is unknown.
+        BotError: `history`, `history_tokens`, `images` or `image_bytes` is no such number, `memory` is unknown, `approvers` is one text, or `other_topic` is unknown.
     """
 
     name: Final = NAME
@@ -47,9 +53,28 @@ class LinqAgent:
         other_topic: OtherTopic = "dismiss",
         unapproved: Collection[str] = (),
         known_links: bool = False,
+        memory: Memory | None = "chat",
+        history_tokens: int | None = None,
+        summary_model: Any = None,
+        images: int = 0,
+        image_bytes: int = 4 << 20,
     ) -> None:
         if not 0 <= history < 1000:
             raise BotError(f"LinqAgent(history={history!r}): give a number of messages, from 0 to 999.")
+        if memory not in (None, *get_args(Memory)):
+            raise BotError(f"LinqAgent(memory={memory!r}): give 'chat', 'person' or None.")
+        for name, limit in (("history_tokens", history_tokens), ("image_bytes", image_bytes)):
+            if limit is not None and limit < 1:
+                raise BotError(f"LinqAgent({name}={limit!r}): give 1 or more.")
+        if not 0 <= images <= history:
+            raise BotError(
+                f"LinqAgent(images={images!r}): give a number of pictures, from 0 to {history}, as history=."
+            )
+        self._memory: Memory | None = memory
+        self._history_tokens = history_tokens
+        self._summary_model = summary_model
+        self._images = images
+        self._image_bytes = image_bytes
         self._history = history
         self._budget = budget
         self._elsewhere = frozenset(elsewhere)
@@ -59,6 +84,7 @@ class LinqAgent:
             raise BotError(f"LinqAgent(other_topic={other_topic!r}): give 'dismiss' or 'postpone'.")
         self._unapproved = frozenset(unapproved)
         self._known_links = known_links
+        self._unpriced: set[str] = set()
         self._approvers = tuple(approvers)
         self._other_topic: OtherTopic = other_topic
 
@@ -83,4 +109,10 @@ class LinqAgent:
             other_topic=self._other_topic,
             unapproved=self._unapproved,
             known_links=self._known_links,
+            unpriced=self._unpriced,
+            memory=self._memory,
+            history_tokens=self._history_tokens,
+            summary_model=self._summary_model,
+            images=self._images,
+            image_bytes=self._image_bytes,
         )

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
 from pydantic_ai.messages import (
+    BinaryContent,
     ModelMessage,
     ModelMessagesTypeAdapter,
     ModelRequest,
@@ -24,7 +26,13 @@ from pydantic_ai.messages import (
 )
 from pydantic_core import to_json
 
-from linqbot import Context, Event, HistoryEntry, MessageReceived
+from linqbot import Context, Event, HistoryEntry, MediaPart, MessageReceived
+from linqbot_agent.durability import Run
+from linqbot_agent.memory.person import exchanges
+from linqbot_agent.memory.pictures import Pictures, pictures
+from linqbot_agent.memory.summaries import shown_summary, summarized, summary_of
+from linqbot_agent.memory.trimming import Group, trimmed
+from linqbot_agent.turn import AgentTurn, Settings, Summary
 
 MOST_BYTES: Final = 64 << 10
 """The most that is stored about a person, as JSON. The oldest is dropped first."""
@@ -43,25 +51,106 @@ class ToolWork(BaseModel):
     by_message: dict[str, list[Any]] = Field(default_factory=dict)
 
 
-async def remembered(ctx: Context, limit: int, *, with_current: bool) -> list[ModelMessage]:
-    """Return the history of the event's chat for a model.
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a model is shown of the past.
+
+    Attributes:
+        messages: The history.
+        summary: The summary that was written now, of what is too old to be shown; None if there is none.
+    """
+
+    messages: list[ModelMessage]
+    summary: Summary | None = None
+
+
+async def remembered(settings: Settings, run: Run, *, with_current: bool) -> Remembered:
+    """Return the history for a model.
 
     Args:
-        limit: The number of messages of the chat; 0 for none.
         with_current: True includes the event's message, which otherwise is the prompt, and what the turn has sent.
     """
-    if not limit or ctx.event.chat_id is None:
-        return []
+    ctx, turn = settings.ctx, settings.turn
+    if turn.memory is None or ctx.event.chat_id is None:
+        return Remembered([])
+    files = ctx.event.media if isinstance(ctx.event, MessageReceived) else ()
+    if turn.memory == "person":
+        ids, groups, shown = await _of_person(settings, files, with_current=with_current)
+        is_group = False
+    else:
+        ids, groups, shown, is_group = await _of_chat(settings, files, with_current=with_current)
+    before = None if is_group or turn.summary_model is None else await summary_of(ctx, summary_key(settings))
+    if before is not None and before.upto in ids:
+        start = ids.index(before.upto) + 1
+        ids, groups = ids[start:], groups[start:]
+    cut, written = _to_leave_out(groups, turn), None
+    old = [message for group in groups[:cut] for message in group]
+    upto = next(filter(None, reversed(ids[:cut])), None)
+    if old and upto and turn.summary_model is not None and not is_group:
+        written = await summarized(run, turn.summary_model, before, old, upto)
+    kept = trimmed(groups[-turn.history :], turn.history_tokens) if written is None else groups[cut:]
+    summary = written or before
+    messages = [] if summary is None else [shown_summary(summary)]
+    if not messages and kept and isinstance(kept[0][0], ModelResponse):
+        # Some models accept no conversation that they begin.
+        messages.append(ModelRequest(parts=[UserPromptPart("[You wrote first.]")]))
+    messages += [message for group in kept for message in group]
+    if not with_current and (content := shown.content_of(files)):
+        # Not in the prompt, which must be the same in each run of the turn, even if the picture is gone by then.
+        messages.append(ModelRequest(parts=[UserPromptPart(content)]))
+    return Remembered(messages, written)
+
+
+def summary_key(settings: Settings) -> str:
+    """Return the key of the summary of a run: the id of the chat, or "" if the memory is that of the person."""
+    return "" if settings.turn.memory == "person" else settings.event.chat_id or ""
+
+
+def _to_leave_out(groups: Sequence[Group], turn: AgentTurn) -> int:
+    """Return the number of the oldest groups to leave out: none, or half of them, so that a summary is rarely written."""
+    tokens = turn.history_tokens
+    if len(groups) <= turn.history and len(trimmed(groups, tokens)) == len(groups):
+        return 0
+    newest = groups[-max(1, turn.history // 2) :]
+    return len(groups) - len(trimmed(newest, None if tokens is None else tokens // 2))
+
+
+async def _of_person(
+    settings: Settings, files: Sequence[MediaPart], *, with_current: bool
+) -> tuple[list[str | None], list[Group], Pictures]:
+    ctx, turn = settings.ctx, settings.turn
+    found = await exchanges(ctx, settings.event, turn.history * 2)
+    ids: list[str | None] = list(found)
+    groups: list[Group] = list(found.values())
+    shown = await pictures(files, most=turn.images, max_bytes=turn.image_bytes)
+    if with_current and isinstance(ctx.event, MessageReceived):
+        content: list[str | BinaryContent] = [ctx.event.text_to_me or "[no text]", *shown.content_of(files)]
+        ids.append(ctx.event.message_id)
+        groups.append([ModelRequest(parts=[UserPromptPart(content)])])
+    return ids, groups, shown
+
+
+async def _of_chat(
+    settings: Settings, files: Sequence[MediaPart], *, with_current: bool
+) -> tuple[list[str | None], list[Group], Pictures, bool]:
+    ctx, turn = settings.ctx, settings.turn
     current = ctx.event.message_id
     work = (
         (await ctx.state.person(ToolWork, name=TOOL_WORK)).by_message if isinstance(ctx.event, MessageReceived) else {}
     )
+    limit = turn.history if turn.summary_model is None else turn.history * 2
     history = await ctx.history(min(limit + 1, 1000))
     entries = list(history)
     if not with_current:
         # What the turn has sent before, such as a question for approval, would seem older than the prompt.
         entries = list(itertools.takewhile(lambda entry: entry.id != current, entries))
-    return list(_messages(entries[-limit:], work, is_group=history.is_group))
+    entries = entries[-limit:]
+    theirs = [file for entry in entries[-turn.history :] if entry.speaker != "me" for file in entry.media]
+    # With a prompt of the handler, the event's message is one of the entries.
+    every = theirs if with_current else [*theirs, *files]
+    shown = await pictures(every, most=turn.images, max_bytes=turn.image_bytes)
+    groups = list(_messages(entries, work, shown, is_group=history.is_group))
+    return [entry.id for entry in entries], groups, shown, history.is_group
 
 
 async def remember(ctx: Context, event: Event, work: list[Any]) -> None:
@@ -91,21 +180,25 @@ def work_of(messages: Iterable[ModelMessage]) -> list[Any]:
     return dumped if len(to_json(dumped)) <= MOST_BYTES else []
 
 
-def _messages(entries: Sequence[HistoryEntry], work: dict[str, list[Any]], *, is_group: bool) -> Iterator[ModelMessage]:
-    if entries and entries[0].speaker == "me":
-        # Some models accept no conversation that they begin.
-        yield ModelRequest(parts=[UserPromptPart("[You wrote first.]")])
+def _messages(
+    entries: Sequence[HistoryEntry], work: dict[str, list[Any]], shown: Pictures, *, is_group: bool
+) -> Iterator[Group]:
+    """Yield the messages of the model for each entry."""
     for entry in entries:
         text = _text(entry)
+        group: list[ModelMessage] = []
         if entry.speaker == "me":
-            yield ModelResponse(parts=[TextPart(text)])
+            group.append(ModelResponse(parts=[TextPart(text)]))
         else:
-            yield ModelRequest(parts=[UserPromptPart(f"{entry.speaker}: {text}" if is_group else text)])
-        yield from ModelMessagesTypeAdapter.validate_python(work.get(entry.id or "", []))
+            said = f"{entry.speaker}: {text}" if is_group else text
+            content = shown.content_of(entry.media)
+            group.append(ModelRequest(parts=[UserPromptPart([said, *content] if content else said)]))
+        group += ModelMessagesTypeAdapter.validate_python(work.get(entry.id or "", []))
         for tapback in entry.tapbacks:
             by = "You" if tapback.is_me else tapback.handle.handle if tapback.handle and is_group else "They"
             fact = f"[{by} reacted with {tapback.custom_emoji or tapback.type} to: {text[:_QUOTED]!r}]"
-            yield ModelRequest(parts=[UserPromptPart(fact)])
+            group.append(ModelRequest(parts=[UserPromptPart(fact)]))
+        yield group
 
 
 def _text(entry: HistoryEntry) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
@@ -15,6 +16,9 @@ from linqbot_agent.budget import Account
 NAME = "agent"
 """The name of the plugin, and of its value in `ctx.plugins`."""
 
+
+Memory: TypeAlias = Literal["chat", "person"]
+"""What an agent remembers: see `LinqAgent`."""
 
 OtherTopic: TypeAlias = Literal["dismiss", "postpone"]
 """What becomes of a question for approval when the person writes something else: see `LinqAgent`."""
@@ -28,7 +32,9 @@ class AgentTurn:
     """The agent runs of one run of a handler.
 
     Args:
-        history, elsewhere, unapproved, approvers, other_topic, known_links: See `LinqAgent`.
+        history, elsewhere, unapproved, approvers, other_topic, known_links, memory, history_tokens, images, image_bytes,
+            summary_model: See `LinqAgent`.
+        unpriced: The models whose price is not known, of all runs of the bot.
     """
 
     def __init__(
@@ -41,13 +47,25 @@ class AgentTurn:
         other_topic: OtherTopic = "dismiss",
         unapproved: Collection[str] = (),
         known_links: bool = False,
+        unpriced: set[str] | None = None,
+        memory: Memory | None = "chat",
+        history_tokens: int | None = None,
+        images: int = 0,
+        image_bytes: int = 0,
+        summary_model: Any = None,
     ) -> None:
         self.history = history
         self.elsewhere = elsewhere
         self.approvers = approvers
         self.other_topic = other_topic
+        self.memory = memory if history else None
+        self.history_tokens = history_tokens
+        self.images = images
+        self.image_bytes = image_bytes
+        self.summary_model = summary_model
         self.unapproved = unapproved
         self.known_links = known_links
+        self.unpriced = set[str]() if unpriced is None else unpriced
         self.account = account
         self._runs = 0
         self._is_running = False
@@ -107,6 +125,18 @@ OUTAGE = "linqbot_agent.Outage"
 """The name of the state, next to the states of the bot's author."""
 
 
+class Summary(BaseModel):
+    """A summary of older messages.
+
+    Attributes:
+        text: The summary.
+        upto: The id of the last message in it.
+    """
+
+    text: str
+    upto: str
+
+
 class Answer(BaseModel):
     """The result of a run, as it is recorded.
 
@@ -115,14 +145,20 @@ class Answer(BaseModel):
         work: What the tools did; see `remembering.work_of`.
         asked: The questions for approval that were asked in the run: the id of each call, and the text.
         used: The requests to the model and the tokens since the last of these questions.
+        cost: The price of these requests in US dollars.
         has_unrecorded: True if a tool was called whose calls are not recorded.
+        talk: With `memory="person"`, what is kept of the run; see `memory.person.exchange_of`.
+        summary: The summary that was written in the run; None if there is none.
     """
 
     text: str
     work: list[Any] = []
     asked: list[tuple[str, str]] = []
     used: tuple[int, int] = (0, 0)
+    cost: Decimal = Decimal(0)
     has_unrecorded: bool = False
+    talk: list[Any] = []
+    summary: Summary | None = None
 
 
 class Outage(BaseModel):

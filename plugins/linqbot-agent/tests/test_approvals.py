@@ -148,6 +148,7 @@ async def test_the_person_may_approve_although_there_are_owners() -> None:
     assert bookings.booked == ["Ann at 8"]
 
 
+@pytest.mark.slow
 async def test_a_postponed_question_stays_open_while_another_topic_is_answered() -> None:
     bookings = Bookings()
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
-from linqbot_agent import Budget, LinqAgent
-from linqbot_agent.budget import USED, Used
+import structlog
+from linqbot_agent import Budget, LinqAgent, run
+from linqbot_agent.budget import USED, Period, Used
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 from scripted_agents import bot_with, calls, kinds, says, tool
 
-from linqbot import Bot, BotError
+from linqbot import Bot, BotError, Context, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -64,10 +66,121 @@ async def test_every_request_is_booked_once_wherever_the_bot_is_killed(approval:
 
     async for phone in killed_between_calls(bot(Budget(requests=9), approval=approval), scenario, start=NOON):
         used = await phone.state(Used, name=USED)
-        assert used == Used(day="2026-11-20", requests=2, tokens=100), phone.killed
+        assert used == Used(period="2026-11-20", requests=2, tokens=100), phone.killed
 
 
 def test_a_budget_needs_a_limit() -> None:
     for limit in (None, 0, -1):
         with pytest.raises(BotError, match="1 or more"):
             Budget(requests=limit)
+    for wrong in ({"cost": 0}, {"requests": 1, "per": "year"}):
+        with pytest.raises(BotError, match=r"more than 0|'month'"):
+            Budget(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("per", "next_period_s", "notice"),
+    [
+        ("hour", 3600, "for now"),
+        ("day", 12 * 3600, "today"),
+        ("week", 60 * 3600, "this week"),
+        ("month", 10.5 * 24 * 3600, "this month"),
+    ],
+)
+async def test_a_budget_begins_again_with_its_period(per: Period, next_period_s: float, notice: str) -> None:
+    async with talking(bot(Budget(requests=2, per=per)), start=NOON) as phone:
+        await phone.text("Hi")
+        assert await phone.replies() == ["Done."]
+        await phone.advance(next_period_s - 600)
+        await phone.text("Hi")
+        assert notice in (await phone.next_reply())
+        await phone.advance(600)
+        await phone.text("Hi")
+        assert await phone.replies() == ["Done."]
+
+
+def priced(model_name: str | None) -> Bot:
+    """Return a bot with a cost budget of one cent, each of whose requests takes 1000 tokens and gives 100."""
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        usage = RequestUsage(input_tokens=1000, output_tokens=100)
+        return replace(says("Done."), usage=usage, model_name=model_name)
+
+    return bot_with(
+        Agent(FunctionModel(respond, model_name=model_name or "unheard-of")), LinqAgent(budget=Budget(cost=0.01))
+    )
+
+
+async def test_a_price_that_is_known_is_booked_once_wherever_the_bot_is_killed() -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("Hi")
+
+    async for phone in killed_between_calls(priced("claude-sonnet-4-5"), scenario, start=NOON):
+        used = await phone.state(Used, name=USED)
+        assert (used.requests, used.cost) == (1, Decimal("0.0045")), phone.killed
+
+
+async def test_a_person_is_answered_until_the_cost_is_reached() -> None:
+    async with talking(priced("claude-sonnet-4-5"), start=NOON) as phone:
+        for said in (["Done."], ["Done."], ["Done."], [NOTICE], []):
+            await phone.text("Hi")
+            assert await phone.replies() == said
+
+
+async def test_a_price_that_is_unknown_counts_nothing_and_is_logged_once() -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with talking(priced(None), start=NOON) as phone:
+            for n in range(3):
+                await phone.text(f"Hi {n}")
+                assert await phone.replies() == ["Done."]
+            assert (await phone.state(Used, name=USED)).cost == 0
+    (warning,) = [each for each in logs if each["event"] == "agent.unknown_price"]
+    assert warning["model"] == "unheard-of"
+
+
+async def test_a_chat_is_not_ended_by_the_limit_of_requests_of_one_run() -> None:
+    agent, forever = Agent(FunctionModel(lambda messages, info: says("Done."))), list[str]()
+
+    @agent.tool_plain
+    def again() -> str:
+        return "again"
+
+    bot = bot_with(agent)
+    bot.loop_breaker = False  # this test repeats itself
+    async with talking(bot) as phone:
+        for _ in range(60):
+            await phone.text("Hi")
+            assert await phone.replies() == ["Done."]
+            await phone.advance(10)  # the line sends at most 30 messages in a minute
+
+        def looping(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+            forever.append("asked")
+            return calls(tool("again", f"c{len(messages)}"))
+
+        with agent.override(model=FunctionModel(looping)):
+            await phone.text("Go on for ever")
+            assert [each[:5] for each in await phone.replies()] == ["Sorry"]
+        assert len(forever) == 50
+        await phone.text("Hi")
+        assert await phone.replies() == ["Done."]
+
+
+async def test_a_conversation_of_sixty_questions_is_not_ended_either() -> None:
+    agent = Agent(FunctionModel(lambda messages, info: says(f"Done {kinds(messages)[-1][-2:]}.")))
+    bot = Bot(plugins=[LinqAgent(budget=Budget(requests=100))], loop_breaker=False)
+
+    @bot.on_message
+    async def tutor(message: MessageReceived, ctx: Context) -> None:
+        text = message.text
+        while True:
+            await run(agent, ctx, text)
+            text = await ctx.ask("Next?")
+
+    async with talking(bot) as phone:
+        for n in range(60):
+            await phone.text(f"{n:02}")
+            assert await phone.replies() == [f"Done {n:02}.", "Next?"]
+            await phone.advance(10)  # the line sends at most 30 messages in a minute
+        await phone.text("cancel")
+        await phone.quiet()
+        assert (await phone.state(Used, name=USED)).requests == 60

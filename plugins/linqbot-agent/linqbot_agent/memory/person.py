@@ -1,0 +1,78 @@
+"""`memory="person"`: what one person wrote to the agent and what it answered, in all chats, as state of this person.
+
+This module imports pydantic-ai, so it is imported at the first run of an agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from pydantic import BaseModel, Field
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelResponse,
+    RetryPromptPart,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_core import to_json
+
+from linqbot import Context, Event, MessageReceived
+
+TALK: Final = "linqbot_agent.Talk"
+MOST_BYTES: Final = 128 << 10
+"""The most that is stored about a person, as JSON. The oldest is dropped first."""
+
+
+class Talk(BaseModel):
+    """What one person and the agent said to each other.
+
+    Attributes:
+        by_message: By the id of the person's message, the messages of its run: messages of pydantic-ai, as JSON. The
+            oldest first.
+    """
+
+    by_message: dict[str, list[Any]] = Field(default_factory=dict)
+
+
+async def exchanges(ctx: Context, event: Event, limit: int) -> dict[str, list[ModelMessage]]:
+    """Return the last exchanges with the person of an event, by the ids of the person's messages, the oldest first."""
+    if not isinstance(event, MessageReceived):
+        return {}
+    stored = (await ctx.state.person(Talk, name=TALK)).by_message
+    return {
+        message_id: ModelMessagesTypeAdapter.validate_python(stored[message_id])
+        for message_id in list(stored)[-limit:]
+        if message_id != event.id
+    }
+
+
+async def keep(ctx: Context, event: Event, said: list[Any], *, limit: int) -> None:
+    """Keep an exchange, unless the line keeps nothing (zero retention)."""
+    if not said or not isinstance(event, MessageReceived) or event.zero_retention:
+        return
+    stored = (await ctx.state.person(Talk, name=TALK)).by_message
+    stored[event.id] = said
+    while len(stored) > limit or (stored and len(to_json(stored)) > MOST_BYTES):
+        del stored[next(iter(stored))]
+
+
+def exchange_of(prompt: str, messages: Iterable[ModelMessage], answer: str) -> list[Any]:
+    """Return what is kept of a run, as JSON: the prompt as text, the calls of tools and their results, and the answer."""
+    kept: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart(prompt)])]
+    for message in messages:
+        if isinstance(message, ModelRequest):
+            results = [part for part in message.parts if isinstance(part, ToolReturnPart | RetryPromptPart)]
+            kept += [ModelRequest(parts=results)] if results else []
+        else:
+            calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
+            kept += [ModelResponse(parts=calls)] if calls else []
+    if answer.strip():
+        kept.append(ModelResponse(parts=[TextPart(answer)]))
+    dumped: list[Any] = ModelMessagesTypeAdapter.dump_python(kept, mode="json")
+    return dumped

@@ -1,0 +1,279 @@
+"""What an agent remembers: of a person, in pictures, within a size, in summaries, and what the operator's commands see."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import anyio
+import pytest
+from click.testing import CliRunner, Result
+from linqbot_agent import LinqAgent
+from linqbot_agent.memory.person import TALK, Talk
+from linqbot_agent.memory.summaries import SUMMARIES, Summaries
+from linqbot_agent.memory.trimming import tokens_of
+from pydantic_ai import Agent
+from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, UserPromptPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from scripted_agents import Script, bot_with, calls, kinds, says, tool
+
+from linqbot import BotError
+from linqbot.cli.main import main
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
+
+
+def echoing(plugin: LinqAgent) -> tuple[list[list[str]], Agent[None, str]]:
+    """Return an agent that numbers its answers, and what its model was sent."""
+    sent: list[list[str]] = []
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        sent.append(kinds(messages))
+        return says(f"Answer {len(sent)}.")
+
+    return sent, Agent(FunctionModel(respond))
+
+
+def shown(messages: list[ModelMessage]) -> list[bytes]:
+    """Return the pictures in messages."""
+    return [
+        item.data
+        for message in messages
+        if isinstance(message, ModelRequest)
+        for part in message.parts
+        if isinstance(part, UserPromptPart) and not isinstance(part.content, str)
+        for item in part.content
+        if isinstance(item, BinaryContent)
+    ]
+
+
+async def test_the_memory_of_a_person_goes_from_chat_to_chat_and_has_nobody_elses_words() -> None:
+    script = Script(
+        calls(tool("book", "c1")), says("Booked."), says("For Bob."), says("Number 17."), says("Hello."), says("Again.")
+    )
+    agent = Agent(script.model)
+
+    @agent.tool_plain
+    def book() -> str:
+        return "number 17"
+
+    async with talking(bot_with(agent, LinqAgent(memory="person"))) as ann:
+        bob = ann.person("+14155550143")
+        group = ann.group(bob)
+        await group.text("A table, please")
+        await group.replies()
+        await group.by(bob).text("I am Bob")
+        await group.replies()
+        await ann.text("My number?")
+        assert await ann.replies() == ["Number 17."]
+    assert kinds(script.requests[2]) == [f"user-prompt: {bob.handle}: I am Bob"]
+    assert kinds(script.requests[3]) == [
+        f"user-prompt: {ann.handle}: A table, please",
+        "tool-call: book",
+        "tool-return: number 17",
+        "text: Booked.",
+        "user-prompt: My number?",
+    ]
+
+
+async def test_an_exchange_is_kept_once_wherever_the_bot_is_killed() -> None:
+    agent = Agent(FunctionModel(lambda messages, info: says("One.\n\nTwo.")))
+
+    async def scenario(phone: Phone) -> None:
+        await phone.text("Hi")
+
+    async for phone in killed_between_calls(bot_with(agent, LinqAgent(memory="person")), scenario):
+        (kept,) = (await phone.state(Talk, name=TALK)).by_message.values()
+        assert [part["content"] for message in kept for part in message["parts"]] == ["Hi", "One.\n\nTwo."]
+
+
+@pytest.mark.parametrize("plugin", [LinqAgent(memory=None), LinqAgent(memory="person", history=0)])
+async def test_without_a_memory_nothing_is_shown_or_kept(plugin: LinqAgent) -> None:
+    sent, agent = echoing(plugin)
+    async with talking(bot_with(agent, plugin)) as phone:
+        for text in ("One", "Two"):
+            await phone.text(text)
+            await phone.replies()
+        assert await phone.state(Talk, name=TALK) == Talk()
+    assert sent[-1] == ["user-prompt: Two"]
+
+
+@pytest.mark.parametrize("memory", ["chat", "person"])
+async def test_a_line_with_zero_retention_keeps_nothing(memory: str) -> None:
+    plugin = LinqAgent(memory=memory, history=2, summary_model=FunctionModel(lambda m, i: says("sum")))  # type: ignore[arg-type]
+    _, agent = echoing(plugin)
+    async with talking(bot_with(agent, plugin)) as phone:
+        phone.emulator.state.lines[phone.line].zero_retention = True
+        for text in ("One", "Two", "Three", "Four", "Five", "Six"):
+            await phone.text(text)
+            await phone.replies()
+        assert await phone.state(Talk, name=TALK) == Talk()
+        assert await phone.state(Summaries, name=SUMMARIES) == Summaries()
+
+
+# Pictures
+
+
+async def test_the_model_sees_the_newest_pictures_and_is_told_of_those_that_it_cannot_see() -> None:
+    script = Script(*(says(f"{n}.") for n in range(5)))
+    async with talking(bot_with(Agent(script.model), LinqAgent(images=2))) as phone:
+        await phone.media(PNG + b"1", "one.png", text="First")
+        await phone.replies()
+        assert shown(script.requests[-1]) == [PNG + b"1"]
+        assert kinds(script.requests[-1])[-1] == "user-prompt: First [one.png]"
+        await phone.media(PNG + b"2", "two.png")
+        await phone.replies()
+        await phone.media(PNG + b"3", "three.png")
+        await phone.replies()
+        assert shown(script.requests[-1]) == [PNG + b"2", PNG + b"3"]
+        await phone.media(b"\0\0\0\x18ftypheic" + b"\0" * 100, "four.heic")
+        await phone.replies()
+        assert shown(script.requests[-1]) == [PNG + b"3"]
+        assert "four.heic cannot be shown: it is in Apple" in str(kinds(script.requests[-1]))
+        await phone.media(b"<html>no picture</html>", "five.png")
+        await phone.replies()
+        assert shown(script.requests[-1]) == []
+        assert "five.png cannot be shown: its format cannot be read" in str(kinds(script.requests[-1]))
+
+
+async def test_a_picture_that_is_too_large_or_gone_does_not_stop_the_answer() -> None:
+    script = Script(says("Large."), says("Gone."))
+    async with talking(bot_with(Agent(script.model), LinqAgent(images=2, image_bytes=200))) as phone:
+        await phone.media(PNG + b"\0" * 1000, "large.png")
+        assert await phone.replies() == ["Large."]
+        phone.emulator.state.attachments.clear()
+        await phone.media(PNG, "gone.png")
+        phone.emulator.state.attachments.clear()
+        assert await phone.replies() == ["Gone."]
+    assert shown(script.requests[0]) == []
+    assert "large.png cannot be shown: it is too large or no longer available" in str(kinds(script.requests[0]))
+
+
+async def test_without_the_option_a_picture_is_its_name() -> None:
+    script = Script(says("A picture."))
+    async with talking(bot_with(Agent(script.model))) as phone:
+        await phone.media(PNG, "one.png")
+        await phone.replies()
+    assert kinds(script.requests[0]) == ["user-prompt: [one.png]"]
+
+
+# Size and summaries
+
+
+async def test_the_oldest_messages_are_left_out_when_there_are_too_many_tokens() -> None:
+    plugin = LinqAgent(history_tokens=40)
+    sent, agent = echoing(plugin)
+    async with talking(bot_with(agent, plugin)) as phone:
+        for word in ("aaaa", "bbbb", "cccc"):
+            await phone.text(word * 25)
+            await phone.replies()
+    assert [said[:17] for said in sent[-1]] == ["user-prompt: bbbb", "text: Answer 2.", "user-prompt: cccc"]
+
+
+def test_the_estimate_counts_texts_calls_and_pictures() -> None:
+    assert tokens_of([says("x" * 400)]) == 100
+    assert tokens_of([calls(tool("book", "c1", guest="x" * 400))]) > 100
+    assert tokens_of([ModelRequest(parts=[UserPromptPart([BinaryContent(PNG, media_type="image/png")])])]) > 1000
+
+
+@pytest.mark.parametrize("memory", ["chat", "person"])
+async def test_a_summary_is_written_once_and_takes_the_place_of_old_messages(memory: str) -> None:
+    given: list[str] = []
+
+    def summarize(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        given.append(kinds(messages)[-1])
+        return says(f"Summary {len(given)}")
+
+    plugin = LinqAgent(memory=memory, history=4, summary_model=FunctionModel(summarize))  # type: ignore[arg-type]
+    sent, agent = echoing(plugin)
+    async with talking(bot_with(agent, plugin)) as phone:
+        for n in range(12):
+            await phone.text(f"Text {n}.")
+            await phone.replies()
+            await phone.restart()
+    summaries = [said[0] for said in sent if "[Summary of what was said before" in said[0]]
+    assert len(given) < len(summaries) < len(sent)
+    assert "Summary so far: Summary 1" in given[1]
+    said = [text for text in given if "Text 0." in text]
+    assert len(said) == 1
+    assert sent[-1][0] == f"user-prompt: [Summary of what was said before: Summary {len(given)}]"
+    assert sent[-1][-1] == "user-prompt: Text 11."
+    # Each text is in a summary or in the history.
+    assert all(f"Text {n}." in "".join((*given, *sent[-1])) for n in range(12))
+
+
+async def test_a_summary_that_fails_leaves_the_old_messages_out() -> None:
+    plugin = LinqAgent(history=2, summary_model=Script(*[OSError()] * 9).model)
+    sent, agent = echoing(plugin)
+    async with talking(bot_with(agent, plugin)) as phone:
+        for n in range(4):
+            await phone.text(f"Text {n}.")
+            assert await phone.replies() == [f"Answer {n + 1}."]
+    assert sent[-1] == ["user-prompt: Text 2.", "text: Answer 3.", "user-prompt: Text 3."]
+
+
+async def test_a_summary_is_bought_once_wherever_the_bot_is_killed() -> None:
+    asked: list[int] = []
+
+    def summarize(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        asked.append(1)
+        return says("They like soup.")
+
+    plugin = LinqAgent(history=1, summary_model=FunctionModel(summarize))
+    agent = Agent(FunctionModel(lambda messages, info: says("Fine.")))
+
+    async def scenario(phone: Phone) -> None:
+        asked.clear()
+        await phone.text("I like soup")
+        await phone.next_reply()
+        await phone.text("And you?")
+
+    async for phone in killed_between_calls(bot_with(agent, plugin), scenario):
+        assert 1 <= len(asked) <= 2, phone.killed
+        (summary,) = (await phone.state(Summaries, name=SUMMARIES)).by_chat.values()
+        assert summary.text == "They like soup.", phone.killed
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"memory": "group"}, {"history_tokens": 0}, {"image_bytes": 0}, {"images": 30}, {"images": -1}]
+)
+def test_settings_of_the_memory_are_checked(wrong: dict[str, object]) -> None:
+    with pytest.raises(BotError, match="LinqAgent"):
+        LinqAgent(**wrong)  # type: ignore[arg-type]
+
+
+# Operators
+
+
+async def command(*arguments: str) -> Result:
+    """Run a command of linqbot, in a thread, because it has an event loop of its own."""
+    return await anyio.to_thread.run_sync(lambda: CliRunner().invoke(main, arguments))
+
+
+async def test_an_operator_sees_what_is_kept_of_a_person_and_forgets_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/bot.db"
+    plugin = LinqAgent(memory="person", history=2, summary_model=FunctionModel(lambda m, i: says("They like soup.")))
+    agent = Agent(Script(calls(tool("note", "c1")), *(says(f"{n}.") for n in range(9))).model)
+
+    @agent.tool_plain
+    def note() -> str:
+        return "allergic to nuts"
+
+    async with talking(bot_with(agent, plugin), storage=url) as phone:
+        for n in range(5):
+            await phone.text(f"My secret {n}")
+            await phone.replies()
+        handle = phone.handle
+    found = await command("state", "export", handle, "--storage", url)
+    assert found.exit_code == 0, found.output
+    assert "My secret 4" in found.output
+    assert "They like soup." in found.output
+    assert json.loads(found.output)
+    forgotten = await command("forget", handle, "--yes", "--storage", url)
+    assert forgotten.exit_code == 0, forgotten.output
+    stored = b"".join([await path.read_bytes() async for path in anyio.Path(tmp_path).iterdir()])
+    for text in (b"My secret", b"They like soup.", b"allergic"):
+        assert text not in stored
