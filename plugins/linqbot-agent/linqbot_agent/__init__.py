@@ -4,5 +4,6 @@ from linqbot_agent.budget import Budget
 from linqbot_agent.entries import ResultNotRecorded, idempotency_key
 from linqbot_agent.plugin import LinqAgent
 from linqbot_agent.run import run
+from linqbot_agent.turn import Counts
 
-__all__ = ["Budget", "LinqAgent", "ResultNotRecorded", "idempotency_key", "run"]
+__all__ = ["Budget", "Counts", "LinqAgent", "ResultNotRecorded", "idempotency_key", "run"]

@@ -46,6 +46,7 @@ async def answered(
         elsewhere=turn.elsewhere,
         timeout_s=settings.timeout_s,
         unpriced=turn.unpriced,
+        counts=turn.counts,
     )
     past = await remembered(settings, run, with_current=prompt is not None)
     given = _prompt(settings.event) if prompt is None else prompt

@@ -45,7 +45,7 @@ from linqbot_agent.budget import Account
 from linqbot_agent.entries import Entries, ResultNotRecorded
 from linqbot_agent.guard import ToolCall, running_tool
 from linqbot_agent.prices import price
-from linqbot_agent.turn import Prompt
+from linqbot_agent.turn import Counts, Prompt
 
 AGENT = "agent"
 """The name in front of every step. The agent's own name would lose the record when it changes."""
@@ -64,6 +64,7 @@ class Run:
         elsewhere: See `LinqAgent`.
         timeout_s: See `run`.
         unpriced: The models whose price is not known, of all runs of the bot.
+        counts: See `LinqAgent`.
         model_error: The last error of a request to the model.
     """
 
@@ -75,6 +76,7 @@ class Run:
     elsewhere: Collection[str]
     timeout_s: float
     unpriced: set[str]
+    counts: Counts
     model_error: Exception | None = None
 
 
@@ -219,11 +221,22 @@ class _Steps(JournalCallableOperationBackend[None]):
             name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
         step = await run.entries.step(name, make, is_recorded=is_recorded)
         record_durable_unit(executed=step.is_made)
+        if step.is_made:
+            _count(run.counts, operation_id, step.result)
         if step.is_new and isinstance(operation_id, ModelRequestId):
             usage = step.result["usage"]
             cost = price(step.result, run.ctx, run.unpriced) if run.account.counts_cost else Decimal(0)
             await run.account.book(1, usage.get("input_tokens", 0) + usage.get("output_tokens", 0), cost)
         return step.result
+
+
+def _count(counts: Counts, operation_id: DurableOperationId, result: Any) -> None:
+    if isinstance(operation_id, ModelRequestId):
+        counts.requests += 1
+        counts.input_tokens += result["usage"].get("input_tokens", 0)
+        counts.output_tokens += result["usage"].get("output_tokens", 0)
+    elif isinstance(operation_id, ToolsetCallToolId):
+        counts.tool_calls += 1
 
 
 def _asked(run: Run, body: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:

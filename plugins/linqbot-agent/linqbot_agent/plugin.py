@@ -9,7 +9,7 @@ from linqbot import BotError, Context, Event, hookimpl
 from linqbot.client.call import Run
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
-from linqbot_agent.turn import NAME, AgentTurn, Memory, OtherTopic
+from linqbot_agent.turn import NAME, AgentTurn, Counts, Memory, OtherTopic
 
 
 class LinqAgent:
@@ -37,6 +37,8 @@ class LinqAgent:
         other_topic: What becomes of a question for approval when the person writes neither yes nor no. `dismiss` makes
             the call not, and the model answers what the person wrote. `postpone` handles the message as usual, and
             then sends the question again.
+    Attributes:
+        counts: What the agents have done, for metrics.
     Raises:
         BotError: `history`, `history_tokens`, `images` or `image_bytes` is no such number, `memory` is unknown, `approvers` is one text, or `other_topic` is unknown.
     """
@@ -85,6 +87,7 @@ class LinqAgent:
         self._unapproved = frozenset(unapproved)
         self._known_links = known_links
         self._unpriced: set[str] = set()
+        self.counts = Counts()
         self._approvers = tuple(approvers)
         self._other_topic: OtherTopic = other_topic
 
@@ -113,6 +116,7 @@ class LinqAgent:
             memory=self._memory,
             history_tokens=self._history_tokens,
             summary_model=self._summary_model,
+            counts=self.counts,
             images=self._images,
             image_bytes=self._image_bytes,
         )

@@ -71,10 +71,12 @@ async def run(
                 found = await answered(agent, settings, prompt, deps=given)
                 # From here on the answer stands, whatever today's code would say: a part of it may have been said.
                 answer = await ctx.once(f"{name}/answer", lambda _: found, kind=Answer, retry=True)
+                turn.counts.runs += 1
             else:
                 await repeated(answer, agent, settings, prompt, deps=given)
         except ModelFailed as error:
             ctx.log.warning("agent.model_failed", error=str(error))
+            turn.counts.outages += 1
             await _say(ctx, name, sorry if await _begins_outage(ctx) else None)
             return None
         except BudgetUsedUp:

@@ -20,6 +20,27 @@ NAME = "agent"
 Memory: TypeAlias = Literal["chat", "person"]
 """What an agent remembers: see `LinqAgent`."""
 
+
+@dataclass(slots=True)
+class Counts:
+    """What the agents of a bot have done since the process began. What is answered from the record is not counted again.
+
+    Attributes:
+        runs: Runs that ended with an answer.
+        requests: Requests that models answered.
+        input_tokens, output_tokens: The tokens of these requests, as the provider reports them.
+        tool_calls: Calls of tools that returned, or told the model to try something else.
+        outages: Runs that ended because a model failed.
+    """
+
+    runs: int = 0
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    tool_calls: int = 0
+    outages: int = 0
+
+
 OtherTopic: TypeAlias = Literal["dismiss", "postpone"]
 """What becomes of a question for approval when the person writes something else: see `LinqAgent`."""
 
@@ -33,7 +54,7 @@ class AgentTurn:
 
     Args:
         history, elsewhere, unapproved, approvers, other_topic, known_links, memory, history_tokens, images, image_bytes,
-            summary_model: See `LinqAgent`.
+            summary_model, counts: See `LinqAgent`.
         unpriced: The models whose price is not known, of all runs of the bot.
     """
 
@@ -53,11 +74,13 @@ class AgentTurn:
         images: int = 0,
         image_bytes: int = 0,
         summary_model: Any = None,
+        counts: Counts | None = None,
     ) -> None:
         self.history = history
         self.elsewhere = elsewhere
         self.approvers = approvers
         self.other_topic = other_topic
+        self.counts = Counts() if counts is None else counts
         self.memory = memory if history else None
         self.history_tokens = history_tokens
         self.images = images

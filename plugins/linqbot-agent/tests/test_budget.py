@@ -139,7 +139,15 @@ async def test_a_price_that_is_unknown_counts_nothing_and_is_logged_once() -> No
 
 
 async def test_a_chat_is_not_ended_by_the_limit_of_requests_of_one_run() -> None:
-    agent, forever = Agent(FunctionModel(lambda messages, info: says("Done."))), list[str]()
+    endless: list[str] = []
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        if "user-prompt: Go on for ever" in kinds(messages) and "user-prompt: Stop" not in kinds(messages):
+            endless.append("asked")
+            return calls(tool("again", f"c{len(messages)}"))
+        return says("Done.")
+
+    agent = Agent(FunctionModel(respond))
 
     @agent.tool_plain
     def again() -> str:
@@ -152,16 +160,10 @@ async def test_a_chat_is_not_ended_by_the_limit_of_requests_of_one_run() -> None
             await phone.text("Hi")
             assert await phone.replies() == ["Done."]
             await phone.advance(10)  # the line sends at most 30 messages in a minute
-
-        def looping(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-            forever.append("asked")
-            return calls(tool("again", f"c{len(messages)}"))
-
-        with agent.override(model=FunctionModel(looping)):
-            await phone.text("Go on for ever")
-            assert [each[:5] for each in await phone.replies()] == ["Sorry"]
-        assert len(forever) == 50
-        await phone.text("Hi")
+        await phone.text("Go on for ever")
+        assert [each[:5] for each in await phone.replies()] == ["Sorry"]
+        assert len(endless) == 50
+        await phone.text("Stop")
         assert await phone.replies() == ["Done."]
 
 
