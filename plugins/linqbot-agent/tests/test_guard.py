@@ -11,7 +11,7 @@ from linqbot_agent import LinqAgent
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import bot_with, calls, kinds, says, tool
+from scripted_agents import Script, bot_with, calls, kinds, says, tool
 
 from linqbot import Bot, Context, TextPart, link
 from linqbot.testing import talking
@@ -121,3 +121,54 @@ async def test_a_tool_writes_elsewhere_if_it_is_allowed(allowed: str) -> None:
             await phone.text("yes")
         assert await phone.replies() == ["OK: tool-return: accepted"]
         assert len(sent_elsewhere(phone)) == 1
+
+
+@pytest.mark.parametrize("unapproved", [(), ("save",)])
+async def test_a_tool_that_writes_needs_approval_unless_the_author_lets_it(unapproved: tuple[str, ...]) -> None:
+    saved: list[str] = []
+    agent = Agent(Script(calls(tool("save", "c1", note="soup"), tool("look", "c2")), says("Saved.")).model)
+
+    @agent.tool_plain(metadata={"writes": True})
+    def save(note: str) -> str:
+        saved.append(note)
+        return "saved"
+
+    @agent.tool_plain(metadata={"writes": False})
+    def look() -> str:
+        return "soup"
+
+    async with talking(bot_with(agent, LinqAgent(unapproved=unapproved))) as phone:
+        await phone.text("Remember soup")
+        if not unapproved:
+            assert await phone.next_reply() == "May I save (note soup)? 👍 or yes, 👎 or no"
+            assert saved == []
+            await phone.text("yes")
+        assert await phone.replies() == ["Saved."]
+    assert saved == ["soup"]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_a_broadcast_of_a_tool_begins_only_if_the_author_lets_it(allowed: bool) -> None:
+    agent = Agent(Script(calls(tool("announce", "c1")), says("OK.")).model, deps_type=Context)
+
+    @agent.tool
+    async def announce(ctx: RunContext[Context]) -> str:
+        return (await ctx.deps.bot.broadcast([VICTIM], "spam", name="spam")).name
+
+    async with talking(bot_with(agent, LinqAgent(elsewhere=["announce"] if allowed else ()))) as phone:
+        await phone.text("Go")
+        assert await phone.replies() == ["OK."]
+        await phone.advance(120)
+        assert phone.person(VICTIM).messages == (["spam"] if allowed else [])
+
+
+async def test_an_output_function_acts_in_its_own_chat() -> None:
+    async def report(ctx: RunContext[Context], text: str) -> str:
+        return (await ctx.deps.bot.send(text, to=VICTIM)).status
+
+    script = Script(calls(tool("final_result", "c1", text="spam")))
+    agent = Agent(script.model, deps_type=Context, output_type=report)
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("Report")
+        assert await phone.replies() == ["refused"]
+        assert sent_elsewhere(phone) == []
