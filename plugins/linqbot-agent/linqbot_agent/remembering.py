@@ -53,7 +53,7 @@ class ToolWork(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What a model is shown of the past.
+    """The past as a model is shown it.
 
     Attributes:
         messages: The history.

@@ -18,18 +18,18 @@ NAME = "agent"
 
 
 Memory: TypeAlias = Literal["chat", "person"]
-"""What an agent remembers: see `LinqAgent`."""
+"""The kind of memory: see `LinqAgent`."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """What the agents of a bot have done since the process began. What is answered from the record is not counted again.
+    """The numbers of what the agents of a bot have done since the process began. What is answered from the record is not counted again.
 
     Attributes:
         runs: Runs that ended with an answer.
         requests: Requests that models answered.
         input_tokens, output_tokens: The tokens of these requests, as the provider reports them.
-        tool_calls: Calls of tools that returned, or told the model to try something else.
+        tool_calls: Calls of tools that returned, or made the model try something else.
         outages: Runs that ended because a model failed.
     """
 
@@ -42,7 +42,7 @@ class Counts:
 
 
 OtherTopic: TypeAlias = Literal["dismiss", "postpone"]
-"""What becomes of a question for approval when the person writes something else: see `LinqAgent`."""
+"""The fate of a question for approval when the person writes something else: see `LinqAgent`."""
 
 
 Prompt: TypeAlias = str | Sequence[Any]

@@ -1,4 +1,4 @@
-"""What an agent remembers: of a person, in pictures, within a size, in summaries, and what the operator's commands see."""
+"""The memory of an agent: of a person, with pictures, within a size, in summaries, and as the operator's commands show it."""
 
 from __future__ import annotations
 

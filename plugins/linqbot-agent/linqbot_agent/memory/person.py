@@ -30,7 +30,7 @@ MOST_BYTES: Final = 128 << 10
 
 
 class Talk(BaseModel):
-    """What one person and the agent said to each other.
+    """The exchanges of one person with the agent.
 
     Attributes:
         by_message: By the id of the person's message, the messages of its run: messages of pydantic-ai, as JSON. The

@@ -40,7 +40,7 @@ class ToolGuard(AbstractCapability[Any]):
         """Return the arguments of a call that may be made.
 
         Raises:
-            ApprovalRequired: the tool changes something, and nobody has approved the call.
+            ApprovalRequired: the tool changes something, and no person has approved the call.
         """
         writes = bool((tool_def.metadata or {}).get("writes"))
         if writes and not ctx.tool_call_approved and call.tool_name not in self.unapproved:
