@@ -40,7 +40,8 @@ class LinqAgent:
     Attributes:
         counts: What the agents have done, for metrics.
     Raises:
-        BotError: `history`, `history_tokens`, `images` or `image_bytes` is no such number, `memory` is unknown, `approvers` is one text, or `other_topic` is unknown.
+        BotError: `history`, `history_tokens`, `images` or `image_bytes` is no such number, `memory` or
+            `other_topic` is unknown, or `approvers` is one text.
     """
 
     name: Final = NAME
@@ -68,10 +69,8 @@ class LinqAgent:
         for name, limit in (("history_tokens", history_tokens), ("image_bytes", image_bytes)):
             if limit is not None and limit < 1:
                 raise BotError(f"LinqAgent({name}={limit!r}): give 1 or more.")
-        if not 0 <= images <= history:
-            raise BotError(
-                f"LinqAgent(images={images!r}): give a number of pictures, from 0 to {history}, as history=."
-            )
+        if not 0 <= images <= 100:
+            raise BotError(f"LinqAgent(images={images!r}): give a number of pictures, from 0 to 100.")
         self._memory: Memory | None = memory
         self._history_tokens = history_tokens
         self._summary_model = summary_model

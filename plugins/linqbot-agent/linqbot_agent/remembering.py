@@ -71,22 +71,28 @@ async def remembered(settings: Settings, run: Run, *, with_current: bool) -> Rem
         with_current: True includes the event's message, which otherwise is the prompt, and what the turn has sent.
     """
     ctx, turn = settings.ctx, settings.turn
-    if turn.memory is None or ctx.event.chat_id is None:
+    if ctx.event.chat_id is None:
         return Remembered([])
     files = ctx.event.media if isinstance(ctx.event, MessageReceived) else ()
-    if turn.memory == "person":
+    ids: list[str | None]
+    groups: list[Group]
+    if turn.memory is None:
+        ids, groups, is_group = [], [], True
+        shown = await pictures(files, most=turn.images, max_bytes=turn.image_bytes)
+    elif turn.memory == "person":
         ids, groups, shown = await _of_person(settings, files, with_current=with_current)
         is_group = False
     else:
         ids, groups, shown, is_group = await _of_chat(settings, files, with_current=with_current)
-    before = None if is_group or turn.summary_model is None else await summary_of(ctx, summary_key(settings))
+    summarizes = turn.summary_model is not None and not is_group and isinstance(settings.event, MessageReceived)
+    before = await summary_of(ctx, summary_key(settings)) if summarizes else None
     if before is not None and before.upto in ids:
         start = ids.index(before.upto) + 1
         ids, groups = ids[start:], groups[start:]
     cut, written = _to_leave_out(groups, turn), None
     old = [message for group in groups[:cut] for message in group]
     upto = next(filter(None, reversed(ids[:cut])), None)
-    if old and upto and turn.summary_model is not None and not is_group:
+    if old and upto and summarizes:
         written = await summarized(run, turn.summary_model, before, old, upto)
     kept = trimmed(groups[-turn.history :], turn.history_tokens) if written is None else groups[cut:]
     summary = written or before

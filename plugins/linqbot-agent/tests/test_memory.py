@@ -139,6 +139,17 @@ async def test_the_model_sees_the_newest_pictures_and_is_told_of_those_that_it_c
         assert "five.png cannot be shown: its format cannot be read" in str(kinds(script.requests[-1]))
 
 
+@pytest.mark.parametrize("memory", ["person", None])
+async def test_the_picture_of_the_message_is_shown_with_any_memory(memory: str | None) -> None:
+    script = Script(says("One."), says("None."))
+    async with talking(bot_with(Agent(script.model), LinqAgent(memory=memory, images=1))) as phone:  # type: ignore[arg-type]
+        await phone.media(PNG, "one.png", text="Look")
+        await phone.replies()
+        await phone.text("Thanks")
+        await phone.replies()
+    assert [shown(request) for request in script.requests] == [[PNG], []]
+
+
 async def test_a_picture_that_is_too_large_or_gone_does_not_stop_the_answer() -> None:
     script = Script(says("Large."), says("Gone."))
     async with talking(bot_with(Agent(script.model), LinqAgent(images=2, image_bytes=200))) as phone:
@@ -238,7 +249,7 @@ async def test_a_summary_is_bought_once_wherever_the_bot_is_killed() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"memory": "group"}, {"history_tokens": 0}, {"image_bytes": 0}, {"images": 30}, {"images": -1}]
+    "wrong", [{"memory": "group"}, {"history_tokens": 0}, {"image_bytes": 0}, {"images": 101}, {"images": -1}]
 )
 def test_settings_of_the_memory_are_checked(wrong: dict[str, object]) -> None:
     with pytest.raises(BotError, match="LinqAgent"):
