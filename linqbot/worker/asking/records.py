@@ -5,7 +5,6 @@ The calls between two questions are a part of the conversation. The name of a pa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias, TypedDict
@@ -151,8 +150,9 @@ def part_name(n: int) -> str:
 
 def sends_of(n: int, entries: Iterable[JournalEntry]) -> list[JournalEntry]:
     """Return the entries of the calls that asked the question `n`."""
-    asks = re.compile(rf"k:{re.escape(PROMPT)}{n}(?!\d)")
-    return [entry for entry in entries if asks.search(entry.slot)]
+    label = f"k:{PROMPT}{n}"
+    parts = [(entry, *entry.slot.partition(label)[1:]) for entry in entries]
+    return [entry for entry, found, rest in parts if found and not rest[:1].isdigit()]
 
 
 def by_part(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:
