@@ -7,7 +7,6 @@ import inspect
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import click
 import pytest
+import strict_mypy
 from docs_console import Terminal, steps
 from test_api_docs import loaded
 
@@ -75,8 +75,7 @@ def test_the_snippets_hold_under_mypy_strict(tmp_path: Path) -> None:
         name = re.sub(r"\W", "_", str(snippet.id))
         (tmp_path / f"{name}.py").write_text(str(snippet.values[0]))
     (tmp_path / "bot.py").write_text("from linqbot import Bot\n\nbot = Bot()\n")
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(ROOT / ".mypy_cache" / "docs"), "."]
-    done = subprocess.run(mypy, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    done = strict_mypy.checked(tmp_path, ".")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
