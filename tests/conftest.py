@@ -39,13 +39,16 @@ if _IN_MEMORY.is_dir() and os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_IN_MEMORY))
 
 
-_STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
+_STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"})
 _running: list[pytest.Item] = []
 
 
-def _refuse_programs(event: str, _: object) -> None:
-    """Raise RuntimeError if a test without the marker starts a program, so that `-m "not process"` stays quick."""
-    if event in _STARTS and _running and not _may_start(_running[-1]):
+def _refuse_programs(event: str, _: object, starts: frozenset[str] = _STARTS) -> None:
+    """Raise RuntimeError if a test without the marker starts a program, so that `-m "not process"` stays quick.
+
+    Python calls this for every file and every import, until it has ended: then `_STARTS` is no name any more.
+    """
+    if event in starts and _running and not _may_start(_running[-1]):
         raise RuntimeError(f"{_running[-1].nodeid} starts a program. Mark it with @pytest.mark.process.")
 
 
