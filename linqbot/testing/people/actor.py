@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from linqbot.emulator.acts.conversation import Edit, React, SetTyping, Write
@@ -172,12 +173,14 @@ class Actor:
         if "double" in self._pending:
             self._add(Fault("delivery", self._visit.handle, duplicate=True))
         written = self._emulator.do(
-            Write.model_validate({
-                "from": self._visit.handle,
-                "to": self._line(),
-                "parts": parts,
-                "reply_to": said.id if said else None,
-            })
+            Write.model_validate(
+                {
+                    "from": self._visit.handle,
+                    "to": self._line(),
+                    "parts": parts,
+                    "reply_to": said.id if said else None,
+                }
+            )
         )
         performed.message_id = written["message_id"]
         if performed.message_id is not None:
@@ -197,12 +200,14 @@ class Actor:
         performed.message_id, performed.expects = said.id, act.expects
         is_named = act.reaction in TAPBACKS
         self._emulator.do(
-            React.model_validate({
-                "from": self._visit.handle,
-                "message_id": said.id,
-                "type": act.reaction if is_named else "custom",
-                "custom_emoji": None if is_named else act.reaction,
-            })
+            React.model_validate(
+                {
+                    "from": self._visit.handle,
+                    "message_id": said.id,
+                    "type": act.reaction if is_named else "custom",
+                    "custom_emoji": None if is_named else act.reaction,
+                }
+            )
         )
 
     def _latest(self, *, from_bot: bool) -> MessageRecord | None:
@@ -250,7 +255,7 @@ class Actor:
         self._faults.clear()
 
 
-def answers_to(said: Performed, records: list[MessageRecord], *, before_seq: float = float("inf")) -> bool:
+def answers_to(said: Performed, records: Sequence[MessageRecord], *, before_seq: float = float("inf")) -> bool:
     """Return True if a message was answered: by a message of the bot after it, or by a tapback of the bot on it.
 
     Messages written after it may have been joined with it, so a tapback on one of them counts too.

@@ -15,9 +15,8 @@ from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.message_content import LinkPartRecord, MediaPartRecord, TextPartRecord
 from linqbot.emulator.model.records import MessageRecord
 from linqbot.rules.opt_out import is_opt_out
-from linqbot.storage.inbox import DeadDelivery
-from linqbot.testing.people.acts import Correct, Say
 from linqbot.testing.people.actor import answers_to
+from linqbot.testing.people.acts import Correct, Say
 from linqbot.testing.people.leaks import Leaks
 from linqbot.testing.people.persona import Dialogue
 from linqbot.testing.people.visit import Performed, Stretch, Visit
@@ -52,7 +51,9 @@ class Violation:
     other: str | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
-        return f"{self.rule}: {self.person}, at {self.message}\n  expected: {self.expected}\n  happened: {self.happened}"
+        return (
+            f"{self.rule}: {self.person}, at {self.message}\n  expected: {self.expected}\n  happened: {self.happened}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +71,11 @@ class GivenUp:
     reason: str
 
     @classmethod
-    def of(cls, dead: DeadDelivery) -> GivenUp:
-        """Return a dead letter of the storage."""
-        reason = dead.error.strip().splitlines()
-        by = f" in {dead.handler}" if dead.handler else ""
-        chat_id = dead.delivery.lane.partition(":")[2]
-        return cls(chat_id, dead.delivery.type, dead.delivery.received_at, f"{reason[-1] if reason else 'no reason'}{by}")
+    def of(cls, *, lane: str, event_type: str, received_at: float, error: str, handler: str | None) -> GivenUp:
+        """Return a dead letter of the storage. Of its traceback, the last line is kept."""
+        lines = error.strip().splitlines()
+        by = f" in {handler}" if handler else ""
+        return cls(lane.partition(":")[2], event_type, received_at, f"{lines[-1] if lines else 'no reason'}{by}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +281,12 @@ def _given_up(visit: Visit, emulator: Emulator, given_up: Sequence[GivenUp]) -> 
             index = begun[-1] if begun else 0
             about = shown(_last_text(visit.stretches[index]))
             yield Violation(
-                "given-up", visit.persona.name, about, f"{dead.event_type} is handled", f"dead letter: {dead.reason}", index
+                "given-up",
+                visit.persona.name,
+                about,
+                f"{dead.event_type} is handled",
+                f"dead letter: {dead.reason}",
+                index,
             )
 
 

@@ -47,7 +47,16 @@ async def rehearse(
         handle = phone.handle if number == 0 else handle_of(number)
         visits.append(await perform(persona, handle, around))
     await around.settled("")
-    given_up = [GivenUp.of(dead) for dead in await phone.dead_letters()]
+    given_up = [
+        GivenUp.of(
+            lane=dead.delivery.lane,
+            event_type=dead.delivery.type,
+            received_at=dead.delivery.received_at,
+            error=dead.error,
+            handler=dead.handler,
+        )
+        for dead in await phone.dead_letters()
+    ]
     return violations(visits, phone.emulator, secrets=secrets, given_up=given_up)
 
 
