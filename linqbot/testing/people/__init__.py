@@ -15,7 +15,7 @@ from linqbot.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from linqbot.testing.people.acts import Correct, Inject, Pause, Say, Tap
     from linqbot.testing.people.checks import Violation
-    from linqbot.testing.people.crowd import KINDS, crowd
+    from linqbot.testing.people.kinds import KINDS, crowd
     from linqbot.testing.people.persona import Dialogue, Persona
     from linqbot.testing.people.rehearsing import rehearse
 
@@ -37,13 +37,13 @@ _HOMES = {
     "Correct": "linqbot.testing.people.acts",
     "Dialogue": "linqbot.testing.people.persona",
     "Inject": "linqbot.testing.people.acts",
-    "KINDS": "linqbot.testing.people.crowd",
+    "KINDS": "linqbot.testing.people.kinds",
     "Pause": "linqbot.testing.people.acts",
     "Persona": "linqbot.testing.people.persona",
     "Say": "linqbot.testing.people.acts",
     "Tap": "linqbot.testing.people.acts",
     "Violation": "linqbot.testing.people.checks",
-    "crowd": "linqbot.testing.people.crowd",
+    "crowd": "linqbot.testing.people.kinds",
     "rehearse": "linqbot.testing.people.rehearsing",
 }
 

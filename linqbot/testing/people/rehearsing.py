@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Final
 
+from linqbot.storage.inbox import DeadDelivery
 from linqbot.testing.failures import HandlerFailed, NothingCame
 from linqbot.testing.people.actor import perform
 from linqbot.testing.people.checks import GivenUp, Violation, violations
@@ -47,17 +48,21 @@ async def rehearse(
         handle = phone.handle if number == 0 else handle_of(number)
         visits.append(await perform(persona, handle, around))
     await around.settled("")
-    given_up = [
-        GivenUp.of(
-            lane=dead.delivery.lane,
-            event_type=dead.delivery.type,
-            received_at=dead.delivery.received_at,
-            error=dead.error,
-            handler=dead.handler,
-        )
-        for dead in await phone.dead_letters()
-    ]
+    given_up: list[GivenUp] = []
+    with suppress(NothingCame):  # a handler that never ends has not been given up
+        given_up += [_given_up(dead) for dead in await phone.dead_letters()]
     return violations(visits, phone.emulator, secrets=secrets, given_up=given_up)
+
+
+def _given_up(dead: DeadDelivery) -> GivenUp:
+    delivery = dead.delivery
+    return GivenUp.of(
+        lane=delivery.lane,
+        event_type=delivery.type,
+        received_at=delivery.received_at,
+        error=dead.error,
+        handler=dead.handler,
+    )
 
 
 def handle_of(number: int) -> str:

@@ -21,7 +21,7 @@ from linqbot.cli.rehearsal.run import Plan, rehearsed
 from linqbot.cli.rehearsal.summary import print_summary
 from linqbot.errors import ConfigError
 from linqbot.testing.people.acts import FAULTS, FaultName
-from linqbot.testing.people.crowd import crowd
+from linqbot.testing.people.kinds import crowd
 
 
 def _faults(_: click.Context, __: click.Parameter, value: str) -> tuple[FaultName, ...]:
