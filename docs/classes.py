@@ -99,6 +99,22 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "NothingCame",
         ),
     ),
+    "people": (
+        "Simulated people",
+        "linqbot.testing.people",
+        (
+            "rehearse",
+            "crowd",
+            "Persona",
+            "Dialogue",
+            "Say",
+            "Correct",
+            "Tap",
+            "Pause",
+            "Inject",
+            "Violation",
+        ),
+    ),
 }
 """By file name: the page's title, the package to import from, and the names in the order of the page."""
 

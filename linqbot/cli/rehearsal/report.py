@@ -40,7 +40,8 @@ class PersonResult:
     @property
     def kind(self) -> str:
         """The name without its number: `impatient` of `impatient 7`."""
-        return re.sub(r" \d+$", "", self.name)
+        kind, _, number = self.name.rpartition(" ")
+        return kind if number.isdecimal() and kind else self.name
 
 
 @dataclass(frozen=True, slots=True)

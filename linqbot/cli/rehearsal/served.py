@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -120,21 +119,21 @@ class ServedBot:
             ConfigError: it did not start again.
         """
         async with self.changing:
-            await self._signal(signal.SIGKILL)
+            await self._end(at_once=True)
             await self.start()
 
     async def stop(self) -> None:
         """Stop the process, if it runs; kill it if it does not stop in time."""
         try:
             async with asyncio.timeout(STOP_S):
-                await self._signal(signal.SIGTERM)
+                await self._end(at_once=False)
         except TimeoutError:
-            await self._signal(signal.SIGKILL)
+            await self._end(at_once=True)
 
-    async def _signal(self, sig: signal.Signals) -> None:
+    async def _end(self, *, at_once: bool) -> None:
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
-                self._process.send_signal(sig)
+                self._process.kill() if at_once else self._process.terminate()
             await self._process.wait()
 
     async def events(self) -> list[str]:

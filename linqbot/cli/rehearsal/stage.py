@@ -50,7 +50,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What the bot had not finished.
+    """The work that the bot had not finished.
 
     Attributes:
         number: The number of the look.
@@ -142,13 +142,19 @@ class LiveStage:
             around = [group.create_task(self._look_again_and_again()), group.create_task(self._watch_process())]
             if self._kills:
                 group.create_task(self._kill_now_and_then())
-            talking = [group.create_task(perform(one.persona, one.handle, self, one)) for one in self.visits]
+            talking = [group.create_task(self._let_talk(visit)) for visit in self.visits]
             if talking:
                 await asyncio.wait(talking)
             self._is_ending = True
             for task in around:
                 task.cancel()
         await self.ask_for_dead()
+
+    async def _let_talk(self, visit: Visit) -> None:
+        try:
+            await perform(visit.persona, visit.handle, self, visit)
+        except Exception as error:  # noqa: BLE001 - a function of the author chooses the acts
+            visit.stopped = f"its script raised {type(error).__name__}: {error}"
 
     async def ask_for_dead(self) -> None:
         """Note what the bot has given up."""

@@ -1,4 +1,4 @@
-"""What `linqbot rehearse` prints: a line while people talk, and a summary at the end."""
+"""The output of `linqbot rehearse`: a line while people talk, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _print_violations(report: Report, out: Path) -> None:
         end = "  No rule was broken." if report.is_good else "  No rule was broken, but see above."
         click.secho(f"\n{end}", fg="green" if report.is_good else "red", bold=True)
         return
-    click.secho(f"\n  {len(found)} findings", fg="red", bold=True)
+    click.secho(f"\n  {len(found)} finding{'s' if len(found) > 1 else ''}", fg="red", bold=True)
     for one in found[:SHOWN]:
         click.echo("  " + str(one).replace("\n", "\n  "))
     if len(found) > SHOWN:

@@ -14,7 +14,7 @@ from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import MessageRecord
 from linqbot.rules.opt_out import is_opt_out
 from linqbot.testing.people.acts import Correct, FaultName, Inject, Pause, PersonAct, Say, Tap
-from linqbot.testing.people.persona import Dialogue, Persona
+from linqbot.testing.people.persona import Dialogue, Persona, acts_of, records_of
 from linqbot.testing.people.visit import Performed, Stretch, Visit
 
 PHOTO: Final = base64.b64encode(
@@ -67,7 +67,7 @@ async def perform(persona: Persona, handle: str, around: Surroundings, visit: Vi
     visit = visit or Visit(persona, handle)
     actor = Actor(visit, around)
     around.emulator.state.services[handle] = persona.service
-    async for act in persona.acts(actor.dialogue):
+    async for act in acts_of(persona, actor.dialogue):
         if around.is_over and actor.is_between:
             return visit
         try:
@@ -146,16 +146,19 @@ class Actor:
 
     def _note(self, performed: Performed) -> None:
         if self.is_between:
-            records = self.dialogue.records()
+            records = self._records()
             self._visit.stretches.append(Stretch(records[-1].seq if records else 0))
         if not isinstance(performed.act, Say):
-            records = self.dialogue.records()
+            records = self._records()
             performed.seq = records[-1].seq + 1 if records else 0
         self._visit.stretches[-1].performed.append(performed)
 
     def _is_owed_an_answer(self, stretch: Stretch) -> bool:
-        records = self.dialogue.records()
+        records = self._records()
         return any(one.expects == "answer" and not answers_to(one, records) for one in stretch.causes)
+
+    def _records(self) -> list[MessageRecord]:
+        return records_of(self._emulator, self._visit.handle)
 
     # Acts
 
@@ -211,11 +214,11 @@ class Actor:
         )
 
     def _latest(self, *, from_bot: bool) -> MessageRecord | None:
-        found = (one for one in reversed(self.dialogue.records()) if one.is_from_me is from_bot)
+        found = (one for one in reversed(self._records()) if one.is_from_me is from_bot)
         return next((one for one in found if from_bot or not one.poll), None)
 
     def _chat_id(self) -> str | None:
-        records = self.dialogue.records()
+        records = self._records()
         return records[-1].chat_id if records else None
 
     def _line(self) -> str:

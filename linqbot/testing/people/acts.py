@@ -26,7 +26,8 @@ class Say:
         typing_s: Seconds for which typing dots show before.
         waits: True waits until the bot has finished what it does about this message and those before it. False goes
             on at once, as people do who write in bursts or lose patience.
-        expects: What the bot must do; see `Expectation`. After STOP, nothing is expected.
+        expects: What the bot must do. `answer`: send a message afterwards, or put a tapback on this one. `silence`: send
+            no message. `anything`: what it likes. After STOP, nothing is expected.
         contains: A text that one of the answers must contain, in any case.
     """
 

@@ -18,7 +18,7 @@ from linqbot.rules.opt_out import is_opt_out
 from linqbot.testing.people.actor import answers_to
 from linqbot.testing.people.acts import Correct, Say
 from linqbot.testing.people.leaks import Leaks
-from linqbot.testing.people.persona import Dialogue
+from linqbot.testing.people.persona import records_of
 from linqbot.testing.people.visit import Performed, Stretch, Visit
 
 Rule: TypeAlias = Literal["unanswered", "unexpected", "doubled", "order", "leak", "opted-out", "given-up"]
@@ -127,7 +127,7 @@ def violations(
 
 def stretches_of(visit: Visit, emulator: Emulator) -> Iterator[Heard]:
     """Yield each stretch of a conversation, with what the bot said in it."""
-    records = Dialogue(emulator, visit.handle).records()
+    records = records_of(emulator, visit.handle)
     for index, stretch in enumerate(visit.stretches):
         later = visit.stretches[index + 1 :]
         end = later[0].after_seq if later else float("inf")
@@ -272,7 +272,7 @@ def _leaked(heard: Heard, leaks: Leaks) -> Iterator[Violation]:
 
 
 def _given_up(visit: Visit, emulator: Emulator, given_up: Sequence[GivenUp]) -> Iterator[Violation]:
-    chats = {record.chat_id for record in Dialogue(emulator, visit.handle).records()}
+    chats = {record.chat_id for record in records_of(emulator, visit.handle)}
     for dead in given_up:
         if dead.chat_id in chats:
             begun = [

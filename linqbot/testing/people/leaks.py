@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,13 +15,22 @@ LEAST: Final = 12
 """The least characters of a text that counts as private: shorter ones may be said to anyone."""
 
 _INTERNAL: Final = (
-    ("traceback", re.compile(r"Traceback \(most recent call last\)|File \"[^\"\n]+\.py\", line \d+")),
+    ("traceback", ("Traceback (most recent call last)", '.py", line ')),
     (
         "narration of a tool call",
-        re.compile(r"</?(?:tool_call|function_call|tool_use|function_calls|invoke)\b|\"(?:tool_calls|tool_call_id)\""),
+        (
+            "<tool_call",
+            "</tool_call",
+            "<function_call",
+            "</function_call",
+            "<tool_use",
+            '"tool_calls"',
+            '"tool_call_id"',
+        ),
     ),
-    ("JSON", re.compile(r"```json\b")),
+    ("JSON", ("```json",)),
 )
+"""Pieces of text by which something internal is recognised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +87,8 @@ def _private_texts(visits: Sequence[Visit]) -> dict[str, Visit]:
 
 
 def _internal(text: str, written: str) -> Leak | None:
-    for what, pattern in _INTERNAL:
-        if (hit := pattern.search(text)) and hit[0] not in written:
+    for what, pieces in _INTERNAL:
+        if any(piece in text and piece not in written for piece in pieces):
             return Leak(what, text)
     if _is_json(text) and text.strip() not in written:
         return Leak("JSON", text)

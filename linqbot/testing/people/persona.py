@@ -16,7 +16,8 @@ from linqbot.testing.phone import Service
 class Dialogue:
     """A conversation so far, as the person's phone shows it.
 
-    Attributes:
+    Args:
+        emulator: The emulator.
         handle: The person's handle.
     """
 
@@ -27,18 +28,19 @@ class Dialogue:
     @property
     def messages(self) -> list[Bubble]:
         """All messages of both sides, oldest first. `from_bot` says who wrote one."""
-        return [Bubble(record) for record in self.records()]
+        return [Bubble(record) for record in records_of(self._emulator, self.handle)]
 
     @property
     def text(self) -> str:
         """The conversation as text, one message on a line: `me: …` for the person, `bot: …` for the bot."""
         return "\n".join(f"{'bot' if one.from_bot else 'me'}: {one}" for one in self.messages)
 
-    def records(self) -> list[MessageRecord]:
-        """Return the emulator's records of all messages in direct chats with this person, oldest first."""
-        people = {self.handle}
-        chats = [chat for chat in self._emulator.state.chats.values() if not chat.is_group and chat.people == people]
-        return sorted((message for chat in chats for message in chat.messages), key=lambda one: one.seq)
+
+def records_of(emulator: Emulator, handle: str) -> list[MessageRecord]:
+    """Return the emulator's records of all messages in direct chats with a person, oldest first."""
+    people = {handle}
+    chats = [chat for chat in emulator.state.chats.values() if not chat.is_group and chat.people == people]
+    return sorted((message for chat in chats for message in chat.messages), key=lambda one: one.seq)
 
 
 Chooser: TypeAlias = Callable[[Dialogue], Awaitable[PersonAct | None]]
@@ -60,11 +62,12 @@ class Persona:
     script: Iterable[PersonAct] | Chooser
     service: Service = "iMessage"
 
-    async def acts(self, dialogue: Dialogue) -> AsyncIterator[PersonAct]:
-        """Yield the acts, one after the other."""
-        if callable(self.script):
-            while (act := await self.script(dialogue)) is not None:
-                yield act
-        else:
-            for act in self.script:
-                yield act
+
+async def acts_of(persona: Persona, dialogue: Dialogue) -> AsyncIterator[PersonAct]:
+    """Yield the acts of a person, one after the other."""
+    if callable(persona.script):
+        while (act := await persona.script(dialogue)) is not None:
+            yield act
+    else:
+        for act in persona.script:
+            yield act

@@ -29,6 +29,8 @@ async def rehearse(
     The first person has the handle of the phone. Exceptions of handlers are no violations as such: a turn that fails
     runs again, and the person who gets no answer is reported.
 
+    Example: `assert await rehearse(phone, Persona("Ann", [Say("hi")])) == []`
+
     Args:
         people: The people, each with a conversation of their own. An endless script never ends here.
         secrets: Values that no message may contain.
@@ -37,10 +39,11 @@ async def rehearse(
         The violations; empty if there are none.
     Raises:
         HandlerFailed: an exception of a handler came before the first act.
-
-    Example: `assert await rehearse(phone, Persona("Ann", [Say("hi")])) == []`
+        ValueError: two people have the same name.
     """
     every = [one for given in people for one in ([given] if isinstance(given, Persona) else given)]
+    if len({persona.name for persona in every}) < len(every):
+        raise ValueError("Two of the people have the same name, and violations tell them apart by name.")
     await phone.quiet()
     around = _InTest(phone, patience_s)
     visits: list[Visit] = []

@@ -130,7 +130,7 @@ def _test(
 
 def name_of(person: str) -> str:
     """Return the name of a person as a part of a Python name and of a file's name."""
-    name = re.sub(r"\W+", "_", person.lower(), flags=re.ASCII).strip("_") or "person"
+    name = re.sub(r"[^a-z0-9]+", "_", person.lower()).strip("_") or "person"
     return f"person_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name
 
 

@@ -1,4 +1,4 @@
-"""What the built-in people write. Each text has a reference of its own, so that it is recognised wherever it appears."""
+"""The texts of the built-in people. Each text has a reference of its own, so that it is recognised wherever it appears."""
 
 from __future__ import annotations
 

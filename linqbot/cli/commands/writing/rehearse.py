@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -126,6 +127,10 @@ def command(
     people = [with_silences(one, silences) for one in [*own, *crowd(count, seed=seed, faults=faults, sayings=sayings)]]
     if not people:
         raise ConfigError("There is nobody to talk to the bot. Give --people, or --personas.")
+    if twice := [name for name, times in Counter(one.name for one in people).items() if times > 1]:
+        raise ConfigError(
+            f"Two people are named {twice[0]!r}, and reports tell them apart by name. Rename one of them."
+        )
     out.mkdir(parents=True, exist_ok=True)
     plan = Plan(file, minutes * 60, faults, seed, patience_s, out, shows_progress=not as_json)
     report, visits = rehearsed(plan, people)
