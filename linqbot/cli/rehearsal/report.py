@@ -107,7 +107,8 @@ class Report:
             "first_answer_s": of_seconds([each for one in self.people for each in one.seconds]),
             "memory_mib": None
             if memory is None
-            else dict(zip(("begin", "end", "most"), (round(one, 1) for one in memory), strict=True)),
+            else dict(zip(("begin", "end", "most"), (round(one, 1) for one in memory), strict=True))
+            | {"every_10_s": [round(one / MIB, 1) for one in self.memory[::10]]},
             "faults": self.faults,
             "crashes": self.crashes,
             "interrupted": self.was_interrupted,
