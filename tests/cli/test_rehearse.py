@@ -95,6 +95,10 @@ def test_a_finding_is_printed_and_written_as_a_test_that_passes_when_the_bot_is_
     assert int(suite.attrib["failures"]) >= 1
     assert suite.find("testcase/failure") is not None
     assert pytest_on(tmp_path, test) == 1
+    skipping = command(
+        "rehearse", "bot.py", "--people", "1", "--minutes", "0.05", "--faults", "none", "--skip", "doubled"
+    )
+    assert skipping.process.wait(240) == 0, skipping.said()
     (tmp_path / "bot.py").write_text(ECHO)
     assert pytest_on(tmp_path, test) == 0
 

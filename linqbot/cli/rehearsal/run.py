@@ -21,7 +21,7 @@ from linqbot.emulator.web.app import create_app
 from linqbot.errors import LinqbotError
 from linqbot.server import uvicorn_server
 from linqbot.testing.people.acts import FaultName
-from linqbot.testing.people.checks import seconds_to_answers, violations
+from linqbot.testing.people.checks import Rule, seconds_to_answers, violations
 from linqbot.testing.people.persona import Persona
 from linqbot.testing.people.visit import Visit
 
@@ -35,6 +35,7 @@ class Plan:
 
     Attributes:
         bot: The bot as commands take it.
+        skipped: The rules that are not checked.
         out: The folder for the bot's log.
     """
 
@@ -43,6 +44,7 @@ class Plan:
     faults: Sequence[FaultName]
     seed: int
     patience_s: float
+    skipped: Sequence[Rule]
     out: Path
     shows_progress: bool
 
@@ -151,6 +153,7 @@ def _report(plan: Plan, stage: LiveStage, bot: ServedBot, *, was_interrupted: bo
         given_up=stage.progress.given_up,
         unfinished=not was_interrupted,
     )
+    found = [one for one in found if one.rule not in plan.skipped]
     people = [
         PersonResult(
             visit.persona.name,

@@ -22,6 +22,7 @@ from linqbot.cli.rehearsal.run import Plan, rehearsed
 from linqbot.cli.rehearsal.summary import print_summary
 from linqbot.errors import ConfigError
 from linqbot.testing.people.acts import FAULTS, FaultName
+from linqbot.testing.people.checks import RULES, Rule
 from linqbot.testing.people.kinds import crowd
 
 
@@ -74,6 +75,7 @@ def _patterns(_: click.Context, __: click.Parameter, values: Sequence[str]) -> t
     metavar="REGEX",
     help="Messages that the bot may leave without an answer.",
 )
+@click.option("--skip", multiple=True, type=click.Choice(RULES), help="A rule that does not hold for this bot.")
 @click.option(
     "--personas",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -107,6 +109,7 @@ def command(
     seed: int,
     sayings: tuple[str, ...],
     silences: tuple[re.Pattern[str], ...],
+    skip: tuple[Rule, ...],
     personas: Path | None,
     patience_s: float,
     junit: Path | None,
@@ -132,7 +135,7 @@ def command(
             f"Two people are named {twice[0]!r}, and reports tell them apart by name. Rename one of them."
         )
     out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(file, minutes * 60, faults, seed, patience_s, out, shows_progress=not as_json)
+    plan = Plan(file, minutes * 60, faults, seed, patience_s, skip, out, shows_progress=not as_json)
     report, visits = rehearsed(plan, people)
     if report.violations and not report.was_interrupted:
         report.reproductions.update(write_reproductions(report.violations, visits, file, out))
