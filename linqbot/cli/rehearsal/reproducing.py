@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,10 +18,13 @@ from linqbot.testing.people.visit import Visit
 MOST: Final = 5
 """The most tests that are written: further people usually show the same."""
 TIMEOUT_S: Final = 60.0
+TRYING_S: Final = 120.0
+"""Seconds after which no further test is run. A loaded machine needs ten seconds for each."""
 
 _FAILS: Final = "fails, as it should until the bot is corrected"
 _PASSES: Final = "passes here: this needs a real process, or its timing"
 _UNTRIED: Final = "was not run: pytest is not installed"
+_TOO_LATE: Final = "was not run: running the others took too long"
 
 
 def write_reproductions(
@@ -35,6 +39,7 @@ def write_reproductions(
     """
     written: dict[str, str] = {}
     done: set[str] = set()
+    until = time.monotonic() + TRYING_S
     kinds: set[tuple[str, str]] = set()
     for one in violations:
         # Other rules and other kinds of people first: the same finding of ten people needs no ten tests.
@@ -44,16 +49,18 @@ def write_reproductions(
         done.add(one.person)
         kinds.add(kind)
         path = out / f"test_{name_of(one.person)}.py"
-        written[str(path)] = _write(one, visits, bot, path)
+        written[str(path)] = _write(one, visits, bot, path, until)
     return written
 
 
-def _write(violation: Violation, visits: Sequence[Visit], bot: str, path: Path) -> str:
+def _write(violation: Violation, visits: Sequence[Visit], bot: str, path: Path, until: float) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     for text in reproductions(violation, visits, bot, path.parent):
         path.write_text(text, encoding="utf-8")
         if find_spec("pytest") is None:
             return _UNTRIED
+        if time.monotonic() > until:
+            return _TOO_LATE
         if _shows(violation, path):
             return _FAILS
     return _PASSES

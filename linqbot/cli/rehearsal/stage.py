@@ -179,6 +179,11 @@ class LiveStage:
 
     async def _kill_now_and_then(self) -> None:
         mean = max(LEAST_BETWEEN_KILLS_S, self._seconds / KILLS)
+        # A bot that has never received anything cannot know that it has missed something.
+        while all(_is_on_its_way(one) for one in self.emulator.world.deliveries.history):
+            await asyncio.sleep(LOOK_EVERY_S)
+            if self.is_over:
+                return
         while True:
             at = asyncio.get_running_loop().time() + max(1.0, self._dice.expovariate(1 / mean))
             while asyncio.get_running_loop().time() < at:
