@@ -798,7 +798,7 @@ class Context:
         from linqbot.bot.asking.waits import VoteWait
 
         if len(choices) < 2 or isinstance(choices, str):
-            raise BotError(f"ctx.vote({choices!r}): give a list of 2 choices or more.")
+            raise BotError(f"ctx.vote({choices!r}): give a list of 2 choices or more first, then the question.")
         return self._wait_for(
             Question(
                 question,

@@ -21,6 +21,7 @@ from linqbot.bot.branch import leave_turn
 from linqbot.bot.context import STEER_ONLY
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.overlap import OverlapMode
+from linqbot.bot.turn_watcher import turn_watcher
 from linqbot.errors import BotError, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
@@ -120,6 +121,8 @@ class TurnOverlap:
             delivery = self.lease.delivery.with_joined(joined)
             await self._storage.join(self.lease, delivery, [each.id for each in found])
             self.lease = replace(self.lease, delivery=delivery)
+            if (watcher := turn_watcher.get()) is not None:
+                watcher.took(found)
         self._joined = joined
 
     @asynccontextmanager

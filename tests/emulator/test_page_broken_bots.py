@@ -183,6 +183,52 @@ def test_messages_that_are_answered_as_one(texting: Callable[..., Page], dev: De
     expect(later.locator(".sentence")).to_have_text("The bot handled it as one message with the one before it.")
 
 
+def test_a_message_that_a_running_handler_takes(texting: Callable[..., Page]) -> None:
+    steered = GREET.replace("on_message", "on_message(overlap='steer')")
+    body = """    said = message.text
+    while not said.endswith('please'):
+        await asyncio.sleep(0.02)
+        async for more in ctx.incoming():
+            said += f' {more.text}'
+    await ctx.reply(said)
+    1 / 0
+"""
+    page = texting(f"import asyncio\n{START}{steered}{body}", "Soup")
+    write(page, "and bread,")
+    taken = exchange(page).filter(has_text="and bread,")
+    expect(taken.locator(".sentence")).to_have_text(
+        "The handler of an earlier message took it with ctx.incoming(). That handler still runs."
+    )
+    expect(taken.locator(".exchange-facts")).to_contain_text("bot:greet")
+    write(page, "please")
+    expect(page.locator(".msg.other .bubble")).to_have_text("Soup and bread, please")
+    expect(taken.locator(".sentence")).to_contain_text(
+        "took it with ctx.incoming(). The handler failed. It runs again in"
+    )
+    expect(taken.locator(".error")).to_contain_text("ZeroDivisionError")
+    expect(page.locator(".msg.own .outcome-note").first).to_contain_text("ZeroDivisionError at bot.py")
+
+
+def test_answers_to_an_open_question(texting: Callable[..., Page]) -> None:
+    page = texting(f"{START}{GREET}    await ctx.ask('How many?', kind=int, tries=2)\n", "A table")
+    said = exchange(page)
+    expect(said.locator(".sentence")).to_have_text("The handler waits for the answer to “How many?”.")
+    expect(note(page)).to_have_count(0)
+    write(page, "Many")
+    expect(said.first.locator(".sentence")).to_have_text(
+        "It is no valid answer to “How many?”, so the bot asked for another."
+    )
+    write(page, "Very many")
+    expect(said.first.locator(".sentence")).to_have_text(
+        "It is no valid answer to “How many?”, and was the last try: the question has ended."
+    )
+    expect(note(page)).to_have_text("The question has ended")
+    write(page, "Once more")
+    expect(said.first.locator(".sentence")).to_have_text("The handler waits for the answer to “How many?”.")
+    write(page, "4")
+    expect(said.first.locator(".sentence")).to_have_text("It answers “How many?”.")
+
+
 def test_a_message_that_opts_out(texting: Callable[..., Page]) -> None:
     page = texting(GOOD, "STOP")
     expect(note(page)).to_have_text("No handler took it")

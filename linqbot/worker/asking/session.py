@@ -26,6 +26,7 @@ from linqbot.bot.asking.waits import Wait
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.sent import Sent
+from linqbot.bot.turn_watcher import AnswerResult, turn_watcher
 from linqbot.clock import Clock
 from linqbot.errors import AskCancelled, AskTimeout, BotError, ConversationTooLong, Suspended
 from linqbot.events.delivery import Delivery, decode
@@ -173,6 +174,7 @@ class AskSession:
     async def ask_again(self, ctx: Context) -> None:
         """Send the open question again, after another handler has answered; see `SideTurn.ask_again`."""
         question = self._arrival.question
+        self._note("kept_open")
         if question is None or not question.repeat:
             return
         for message in question.prompt:
@@ -276,16 +278,18 @@ class AskSession:
         assert outcome is not None
         if question.wait is not None:
             return await self._result(record, question.wait, ctx)
+        is_live = record is self._live
         if outcome["outcome"] == "timed_out":
+            self._note("timed_out", when=is_live)
             raise AskTimeout("No answer came in time.")
         if outcome["outcome"] == "cancelled":
+            self._note("cancelled", when=is_live)
             raise _cancelled(outcome["reason"])
-        is_live = record is self._live
         event = self._arrival.event if is_live and "body" in outcome else record.event(ctx.chat_id)
         if event is not None:
             ctx.event = event
         try:
-            return value_of(question, Answer(event, outcome.get("text", "")))
+            value = value_of(question, Answer(event, outcome.get("text", "")))
         except ValueError as error:
             if not is_live:
                 # Today's code refuses an answer that was valid when it was given.
@@ -294,6 +298,9 @@ class AskSession:
                 await self._ask(question, ctx)
             else:
                 await self._refuse(record, question, str(error), ctx)
+        else:
+            self._note("answered", when=is_live)
+            return value
         raise Suspended("The handler waits for an answer.")
 
     async def _result(self, record: AskRecord, wait: Wait, ctx: Context) -> Any:
@@ -306,6 +313,7 @@ class AskSession:
                 self._look_again(record, self._arrival.question)
                 raise Suspended("The handler goes on waiting.")
             record.outcome = end
+            self._note("cancelled" if end["outcome"] == "cancelled" else "answered")
         if record.outcome["outcome"] == "cancelled":
             raise _cancelled(record.outcome["reason"])
         if (event := record.event(ctx.chat_id)) is not None:
@@ -336,11 +344,14 @@ class AskSession:
         tries = waiting.tries + 1
         if tries >= question.tries:
             record.outcome = {"outcome": "cancelled", "reason": "invalid"}
+            self._note("given_up")
             raise _cancelled("invalid")
         sent = await ctx.reply(why or "Please answer in another form.", key=f"{PROMPT}{record.n}.{tries}")
         if sent.status == "opted_out":
             record.outcome = {"outcome": "cancelled", "reason": "opted_out"}
+            self._note("cancelled")
             raise _cancelled("opted_out")
+        self._note("invalid")
         record.outcome = None
         messages = (*waiting.messages, *(message.id for message in sent.messages))
         again = conversation.status == "failed"
@@ -352,6 +363,12 @@ class AskSession:
             update={"tries": tries, "messages": messages, "failed_by": None, "timer": timer_id}
         )
         self._suspend(record, replace(conversation, question=_json(open_question)), replace(timer, id=timer_id))
+
+    def _note(self, result: AnswerResult, *, when: bool = True) -> None:
+        """Notify the watcher of the turn of what the event made of the open question."""
+        asked, conversation, watcher = self._arrival.question, self._arrival.conversation, turn_watcher.get()
+        if when and watcher is not None and asked is not None and conversation is not None:
+            watcher.met_question(asked.text, conversation.handler, result)
 
     # A new question
 
@@ -374,6 +391,8 @@ class AskSession:
         self._journal.is_past = False
         self._is_live = True
         open_question = await self._send(question, record, ctx)
+        if (watcher := turn_watcher.get()) is not None:
+            watcher.asked(open_question.text)
         self._next = n + 1
         now = self._clock.now()
         begun = self._conversation

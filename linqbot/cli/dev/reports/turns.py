@@ -19,13 +19,14 @@ from starlette.routing import Route
 from linqbot.bot.content.preview import watcher
 from linqbot.bot.routing.report import NO_HANDLER, OWN_ECHO
 from linqbot.bot.sent import OPTED_OUT
-from linqbot.cli.dev.reports.turn import SENDS, ObservedTurn, wall_time
+from linqbot.bot.turn_watcher import AnswerResult, turn_watcher
+from linqbot.cli.dev.reports.turn import SENDS, MetQuestion, ObservedTurn, wall_time
 from linqbot.client.call import ApiResponse, Call
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import LinqApiError
 from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.event import Event
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.hookspecs import End, Running, Tried, hookimpl
 from linqbot.ops.subscriptions import events_among, handled_by
 from linqbot.worker.asking.arrivals import ANSWERS
@@ -94,6 +95,7 @@ class TurnReports:
         turn = ObservedTurn(delivery, datetime.fromtimestamp(self._clock.now(), UTC), attempts + 1)
         _turn.set(turn)
         watcher.set(turn.sends.note_content)
+        turn_watcher.set(_Watcher(turn, self._show, self._clock))
 
     @hookimpl
     def routed(
@@ -152,6 +154,38 @@ class TurnReports:
             self._show(turn)
 
 
+class _Watcher:
+    """Notes what becomes of open questions and of messages that the running handler takes; see `TurnWatcher`."""
+
+    def __init__(self, turn: ObservedTurn, show: Callable[[ObservedTurn], None], clock: Clock) -> None:
+        self._turn = turn
+        self._show = show
+        self._clock = clock
+
+    def took(self, deliveries: Sequence[Delivery]) -> None:
+        """Show each message at once: its only trace is the turn of the handler that took it, which may run for long."""
+        by = self._turn
+        for delivery in deliveries:
+            now = datetime.fromtimestamp(self._clock.now(), UTC)
+            taken = ObservedTurn(delivery, now, 1, _understood(delivery), by.handler, by.at, end="ack", taken_by=by)
+            self._show(taken)
+
+    def met_question(self, text: str, handler: str, result: AnswerResult) -> None:
+        self._turn.question = MetQuestion(text, handler, result)
+        if self._turn.event is None:
+            self._turn.event = _understood(self._turn.delivery)
+
+    def asked(self, text: str) -> None:
+        self._turn.asks = text
+
+
+def _understood(delivery: Delivery) -> Event | None:
+    try:
+        return parse(delivery)
+    except EventNotUnderstood:
+        return None
+
+
 def _function(handler: str) -> str:
     """Return the bare name of a handler: a stack shows no more of it."""
     return re.split(r"[.:]", handler)[-1]
@@ -159,7 +193,7 @@ def _function(handler: str) -> str:
 
 def _is_of_interest(turn: ObservedTurn) -> bool:
     """Return False for turns that run no code of the author: receipts for the journal, answers to nothing, probes."""
-    if turn.end != "ack" or turn.handler is not None:
+    if turn.end != "ack" or turn.handler is not None or turn.question is not None:
         return True
     if turn.event is None:
         return turn.delivery.id.startswith("i.") and not turn.delivery.id.startswith(PROBE_ID)

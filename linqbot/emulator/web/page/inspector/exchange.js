@@ -92,9 +92,15 @@ function fill(view, node, exchange) {
 }
 
 /** @param {Exchange} exchange */
-const versionOf = ({ deliveries, turns, calls, receipts, waits, joined, joinedTo }) =>
+const versionOf = ({ deliveries, turns, calls, receipts, waits, joined, joinedTo, takenBy }) =>
   [deliveries, turns, calls, receipts].map((list) => list.map((trace) => trace.version).join()).join(";") +
-  [waits, joined.length, joinedTo?.joined.length, joinedTo?.turns.at(-1)?.version].join();
+  [
+    waits,
+    joined.length,
+    joinedTo?.joined.length,
+    joinedTo?.turns.at(-1)?.version,
+    takenBy?.turns.at(-1)?.version,
+  ].join();
 
 /** @param {string[]} facts */
 const factLine = (facts) =>

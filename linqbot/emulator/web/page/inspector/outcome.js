@@ -2,7 +2,7 @@
 
 import { attemptStatus, callStatus, tone } from "./summary.js";
 
-/** @import { Attempt, Observation, TurnError } from "../client/types.d.ts" */
+/** @import { Attempt, MetQuestion, Observation, TurnError } from "../client/types.d.ts" */
 /** @import { Exchange } from "../model/exchanges.js" */
 
 /**
@@ -97,6 +97,8 @@ function outcomeOfTurn(turn, exchange) {
   const because = turn.reason ? `: ${turn.reason.replace(/\.$/, "")}` : "";
   const again = turn.retry_in_s == null ? "" : ` It runs again in ${counted(round(turn.retry_in_s), "s", "s")}.`;
   switch (outcome) {
+    case "taken":
+      return outcomeOfTaken(turn, exchange.takenBy);
     case "running":
       return { tone: "idle", facts, sentence: "Still running. The handler has not returned yet.", error: null };
     case "not_handled":
@@ -111,14 +113,59 @@ function outcomeOfTurn(turn, exchange) {
     }
     default: {
       const isBad = Boolean(error) || tone(String(outcome ?? turn.status ?? "")) === "bad";
-      return { tone: isBad ? "bad" : "good", facts, sentence: "", error };
+      return { tone: isBad ? "bad" : "good", facts, sentence: questionsOf(turn), error };
     }
   }
 }
 
 /**
+ * Return the outcome of a message that the handler of an earlier one took while it ran.
+ * @param {Observation} turn
+ * @param {Exchange | null} by The exchange of that one; null if it is no longer kept.
+ * @returns {Outcome}
+ */
+function outcomeOfTaken({ handler, file, line }, by) {
+  const facts = [handler ?? "", placeOf(file, line), "taken by the running handler"].filter(Boolean);
+  const last = by && latestTurn(by);
+  const taken = "The handler of an earlier message took it with ctx.incoming().";
+  if (!by) return { tone: "good", facts, sentence: taken, error: null };
+  const { tone: how, sentence, error } = outcomeOf(by);
+  if (!last || last.outcome === "running") {
+    return { tone: "idle", facts, sentence: `${taken} That handler still runs.`, error: null };
+  }
+  const replies = last.replies ?? by.sent.length;
+  const end = sentence || `It ended with ${counted(replies, "reply", "replies").replace(/^0/, "no")}.`;
+  return { tone: how, facts, sentence: `${taken} ${end}`, error };
+}
+
+/** @type {Record<MetQuestion["result"], (question: string) => string>} */
+const MET = {
+  answered: (question) => `It answers ${question}.`,
+  invalid: (question) => `It is no valid answer to ${question}, so the bot asked for another.`,
+  given_up: (question) => `It is no valid answer to ${question}, and was the last try: the question has ended.`,
+  cancelled: (question) => `It ended ${question} without an answer.`,
+  timed_out: (question) => `No answer came in time to ${question}: the question has ended.`,
+  kept_open: (question) => `It is no answer to ${question}, which stays open.`,
+  counted: (question) => `It counts as a vote on ${question}, which stays open.`,
+};
+
+/**
+ * Return what became of the open question that an event concerns, and the question that the bot then asked.
+ * @param {Observation} turn
+ */
+function questionsOf({ question, asks, handler }) {
+  const of = question && question.handler !== handler ? ` of ${question.handler}` : "";
+  const met = question ? MET[question.result](`“${oneLine(question.text)}”${of}`) : "";
+  return [met, asks ? `The handler waits for the answer to “${oneLine(asks)}”.` : ""].filter(Boolean).join(" ");
+}
+
+/** @param {string} text */
+const oneLine = (text) => text.replace(/\s+/g, " ").trim();
+
+/**
  * Return in a few words what the phone shows under a message; nothing if the bot took it.
  * @param {Exchange} exchange
+ * @returns {string}
  */
 export function briefly(exchange) {
   if (exchange.joinedTo) return briefly(exchange.joinedTo);
@@ -126,9 +173,15 @@ export function briefly(exchange) {
   const note = latestTurn(exchange)?.notes?.find(({ title }) => title);
   if (error) return at(error.type, error);
   if (note) return at(note.title ?? "", note);
+  if (latestTurn(exchange)?.outcome === "taken") return exchange.takenBy ? briefly(exchange.takenBy) : "";
   if (how === "bad" || how === "idle") return sentence.split(/[.:]/)[0];
-  return isSilent(exchange) ? "Handled without a reply" : "";
+  if (!isSilent(exchange)) return "";
+  const ended = ENDS_QUESTION.has(latestTurn(exchange)?.question?.result ?? "");
+  return ended ? "The question has ended" : "Handled without a reply";
 }
+
+/** The ends of a question. */
+const ENDS_QUESTION = new Set(["given_up", "cancelled", "timed_out"]);
 
 /**
  * Return true if a handler took a message and did nothing. A bot reads and marks messages as read by itself.

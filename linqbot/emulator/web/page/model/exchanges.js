@@ -13,11 +13,12 @@
  * `receipts` are receipts and typing, of both sides, and
  * events that the bot itself caused; `sent` are the ids of the bot's messages. It `waits` if the bot has to handle an earlier
  * event of the chat again before it. `joined` are those of further messages which its turn handled as one with the
- * first, and each of these is `joinedTo` it. Without an event, the exchange holds what belongs to no other.
+ * first, and each of these is `joinedTo` it. A message that the handler of another took while it ran is `takenBy` that one's
+ * exchange. Without an event, the exchange holds what belongs to no other.
  * @typedef {{ key: string, at: string, ms: number, chatId: string | null, eventId: string | null, eventType: string | null,
  *   messageId: string | null, deliveries: DeliveryTrace[], turns: TurnTrace[], calls: CallTrace[], receipts: Trace[],
  *   sent: string[], waits: boolean, joined: Exchange[],
- *   joinedTo: Exchange | null }} Exchange
+ *   joinedTo: Exchange | null, takenBy: Exchange | null }} Exchange
  */
 
 const RECEIPT = /^(?:message\.(?:sent|delivered|read|failed)|poll\.(?:sent|delivered|read))$/;
@@ -85,9 +86,10 @@ class Grouping {
     return [...this.#all.values()].sort((a, b) => a.ms - b.ms);
   }
 
-  /** Join the exchanges of messages that were handled as one. */
+  /** Join the exchanges of messages that were handled as one, and of those that a running handler took. */
   #join() {
     for (const exchange of this.#withTurns) {
+      exchange.takenBy = this.#byEvent.get(exchange.turns.at(-1)?.data.taken_by ?? "") ?? null;
       for (const id of exchange.turns.at(-1)?.data.joined ?? []) {
         const other = this.#byMessage.get(id);
         if (!other || other === exchange || other.turns.length > 0) continue;
@@ -189,7 +191,7 @@ class Grouping {
     const exchange = {
       ...{ key, at: first.at, ms: first.ms, chatId: first.chatId, eventId: null, eventType: null, messageId: null },
       ...{ deliveries: [], turns: [], calls: [], receipts: [], sent: [], waits: false, ...more },
-      ...{ joined: [], joinedTo: null },
+      ...{ joined: [], joinedTo: null, takenBy: null },
     };
     this.#all.set(key, exchange);
     return exchange;
