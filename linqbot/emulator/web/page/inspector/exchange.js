@@ -129,7 +129,8 @@ function adviceOn(exchange) {
   const lines = missed.slice(0, SHOWN_FILTERS).map(triedLine);
   const more = missed.length - lines.length;
   return [
-    lines.length > 0 && h("span", { class: "tried" }, lines, more > 0 && h("span", {}, `and ${more} more`)),
+    lines.length > 0 &&
+      h("span", { class: "tried" }, lines, more > 0 && h("span", { class: "more" }, `and ${more} more`)),
     ...notes.map(({ title, message, file, line }) => {
       const place = placeOf(file, line);
       const head = title ? h("b", {}, `${title}. `) : "";

@@ -89,7 +89,7 @@ function outcomeOfTurn(turn, exchange) {
   const facts = [
     turn.handler ?? turn.name ?? "",
     placeOf(turn.file, turn.line),
-    milliseconds(turn.duration_ms ?? turn.ms),
+    outcome === "not_handled" ? "" : milliseconds(turn.duration_ms ?? turn.ms),
     exchange.joined.length > 0 ? `${exchange.joined.length + 1} joined messages` : "",
     outcome === "not_handled" ? "" : counted(replies, "reply", "replies").replace(/^0/, "no"),
     attempt > 1 ? `attempt ${attempt}` : "",
