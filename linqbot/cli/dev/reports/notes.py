@@ -18,7 +18,7 @@ OPTED_OUT: Final = (
 )
 _ADVICE: Final[Mapping[str, str]] = {
     IN_GROUP: 'Bot(groups="never") asks for this.',
-    NOT_ADDRESSED: 'Bot(groups="all") takes every message of a group.',
+    NOT_ADDRESSED: ('Mention the bot, or reply to a message of it. Bot(groups="all") takes every message of a group.'),
     NOT_ALLOWED: "Bot(allow=…) does not list the sender.",
     LOOP: "Bot(loop_breaker=False) turns this off.",
     STOPPED: (

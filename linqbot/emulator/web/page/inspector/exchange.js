@@ -130,7 +130,7 @@ function adviceOn(exchange) {
   const more = missed.length - lines.length;
   return [
     lines.length > 0 &&
-      h("span", { class: "tried" }, lines, more > 0 && h("span", { class: "more" }, `and ${more} more`)),
+      h("span", { class: "tried" }, lines, more > 0 && h("span", { class: "rest" }, `and ${more} more`)),
     ...notes.map(({ title, message, file, line }) => {
       const place = placeOf(file, line);
       const head = title ? h("b", {}, `${title}. `) : "";
