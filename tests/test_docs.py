@@ -21,6 +21,7 @@ from test_api_docs import loaded
 from linqbot import Bot
 from linqbot.api import ENDPOINTS
 from linqbot.cli.main import COMMANDS, main
+from linqbot.events.parse import EVENT_TYPES
 from linqbot.settings import Settings, variable
 
 ROOT = Path(__file__).parent.parent
@@ -213,6 +214,22 @@ def test_every_command_setting_event_and_code_is_documented() -> None:
 
 def test_every_command_stands_in_the_readme() -> None:
     assert set(re.findall(r"\blinqbot ([a-z]+)", (ROOT / "README.md").read_text())) >= set(COMMANDS)
+
+
+def test_the_reference_leads_from_each_event_to_all_that_a_handler_reads_of_it() -> None:
+    page = (ROOT / "docs" / "classes" / "events.md").read_text()
+    entries = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE))
+
+    def entry_with_bases(name: str) -> str:
+        bases = re.search(r"^A kind of (.*)$", entries[name], re.MULTILINE)
+        return entries[name] + "".join(map(entry_with_bases, re.findall(r"`(\w+)`", bases[1]) if bases else ()))
+
+    for cls in EVENT_TYPES.values():
+        found = entry_with_bases(cls.__name__)
+        for field in cls.model_fields:
+            assert f"| `{field}` |" in found, f"{cls.__name__}.{field}"
+    for shown in ("`sent_at`", "MessageEvent.text", "MessageReceived.is_addressed"):
+        assert shown in entry_with_bases("MessageReceived")
 
 
 def test_every_argument_of_a_bot_is_explained() -> None:
