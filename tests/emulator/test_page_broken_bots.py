@@ -10,7 +10,7 @@ from itertools import count
 
 import httpx
 import pytest
-from chromium_page import MOBILE, Browsing, write
+from chromium_page import FRIEND, LINE, MOBILE, Browsing, write
 from dev_command import Dev
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -227,6 +227,27 @@ def test_answers_to_an_open_question(texting: Callable[..., Page]) -> None:
     expect(said.first.locator(".sentence")).to_have_text("The handler waits for the answer to “How many?”.")
     write(page, "4")
     expect(said.first.locator(".sentence")).to_have_text("It answers “How many?”.")
+
+
+def test_a_question_in_a_group_hears_the_asked_person_only_also_after_a_restart(
+    texting: Callable[..., Page], dev: Dev
+) -> None:
+    code = f"{START}{GREET}    size = await ctx.ask('For how many?', kind=int)\n    await ctx.reply(f'A table for {{size}}.')\n"
+    page = texting(code, "@Your bot a table, please", group=True)
+    replies = page.locator(".msg.other .bubble")
+    expect(replies).to_have_text("For how many?")
+    dev.save(f"{code}# saved\n")
+    chat = max(httpx.get(f"{dev.url}/emulator/state").json()["chats"], key=lambda each: each["created_at"])
+    friend = {"from": FRIEND, "to": LINE, "chat_id": chat["id"], "parts": [{"type": "text", "value": "Six!"}]}
+    httpx.post(f"{dev.url}/emulator/inbound", json=friend).raise_for_status()
+    said = exchange(page)
+    expect(said.filter(has_text="Six!").locator(".sentence")).to_have_text(
+        "No handler took it: the message neither mentions the bot nor replies to it."
+    )
+    expect(said.filter(has_text="Six!").locator(".turn-note")).to_contain_text("Mention the bot, or reply")
+    write(page, "2")
+    expect(replies.last).to_have_text("A table for 2.")
+    expect(said.first.locator(".sentence")).to_have_text("It answers “For how many?”.")
 
 
 def test_a_message_that_opts_out(texting: Callable[..., Page]) -> None:
