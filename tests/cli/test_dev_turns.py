@@ -135,8 +135,9 @@ async def test_a_handler_that_does_not_return_is_shown_while_it_runs() -> None:
 
     async with talking(bot) as phone:
         await text(phone, "hi")
+    line_of_wait = hang.__code__.co_firstlineno + 2
     assert [re.sub(r"\S*<locals>\.|\d+(?= ms)", _simple, each) for each in shown] == [
-        "running: hang N ms → still running",
+        f"running: hang N ms → still running at test_dev_turns.py:{line_of_wait}",
         "acked: hang N ms → sent nothing",
     ]
 

@@ -171,6 +171,33 @@ def test_a_handler_that_forgets_to_reply(texting: Callable[..., Page]) -> None:
     expect(exchange(page).locator(".exchange-facts")).to_contain_text("no replies")
 
 
+def test_a_bot_whose_process_ends(texting: Callable[..., Page], dev: Dev) -> None:
+    page = texting(f"import os\n{START}{GREET}    os._exit(3)\n")
+    banner = page.get_by_role("alert").filter(has_text="The bot has stopped.")
+    expect(banner).to_contain_text("The bot's process ended with exit code 3.")
+    expect(note(page)).to_have_text("The bot’s process ended before it had handled this")
+    expect(exchange(page).locator(".sentence")).to_contain_text("It handles this again after its next start.")
+    dev.save(GOOD)
+    expect(banner).to_have_count(0)
+    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!", timeout=10_000)
+    expect(note(page)).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_a_handler_that_never_returns(texting: Callable[..., Page], dev: Dev) -> None:
+    code = f"import asyncio\n{START}{GREET}    await asyncio.Event().wait()\n"
+    page = texting(code)
+    at = f"bot.py:{line_of(code, 'wait()')}"
+    # Ten seconds after its start the handler is shown, although it has not returned.
+    expect(note(page)).to_have_text(f"Still running at {at}", timeout=30_000)
+    expect(exchange(page).locator(".sentence")).to_have_text("Still running. The handler has not returned yet.")
+    expect(exchange(page).locator(".turn-note")).to_have_text(
+        f"The handler waits in this line. The next messages of the chat wait for it.{at}"
+    )
+    dev.save(GOOD)
+    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!", timeout=10_000)
+
+
 def test_messages_that_are_answered_as_one(texting: Callable[..., Page], dev: Dev) -> None:
     code = f"{START.replace('Bot()', 'Bot(gather_s=60)')}{GREET}    await ctx.reply(message.text)\n"
     page = texting(code, "A table")

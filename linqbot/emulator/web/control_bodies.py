@@ -222,14 +222,15 @@ class TurnReport(_Report):
 
 
 class BotReport(_Report):
-    """The start of the bot: its file was loaded, or it failed to load."""
+    """The start of the bot: its file was loaded, or it failed to load; or the end of its process."""
 
     kind: Literal["bot"]
-    status: Literal["loaded", "failed"] = Field(
-        description="`failed`: the bot does not run until its file is corrected."
+    status: Literal["loaded", "failed", "stopped"] = Field(
+        description="`failed`: the bot did not start. `stopped`: its process has ended by itself. After both, the bot does "
+        "not run until its file is corrected."
     )
     file: str | None = Field(None, description="Name of the file with the error.")
     line: int | None = Field(None, description="Line of the error.")
     message: str | None = Field(None, description="The error, with its class.")
     traceback: str | None = Field(None, description="The traceback, as text.")
-    at: AwareDatetime | None = Field(None, description="Time of the start, on the bot's clock.")
+    at: AwareDatetime | None = Field(None, description="Time of the start or of the end, on the bot's clock.")

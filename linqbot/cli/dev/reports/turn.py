@@ -64,6 +64,7 @@ class ObservedTurn:
         at: `file:line` of the handler's definition.
         reason: Why no handler takes the event, or why the turn was deferred or given up.
         blocked_at: `file:line` of code that blocked the event loop in this turn.
+        waits_at: `file:line` at which the running handler waits; None in a thread.
         handled: The event types that the bot's handlers take.
         timer: Shows the turn while it runs; None before its handler was chosen.
         calls: The calls of this run that changed something at Linq and succeeded. Those that an earlier run made are
@@ -88,6 +89,7 @@ class ObservedTurn:
     sends: Sends = field(default_factory=Sends)
     has_opted_out: bool = False
     blocked_at: str | None = None
+    waits_at: str | None = None
     handled: Sequence[str] = ()
     error: BaseException | None = None
     end: End | None = None
@@ -153,6 +155,8 @@ class ObservedTurn:
 
     def _notes(self) -> list[dict[str, Any]]:
         found = []
+        if self.end is None and self.waits_at is not None:
+            found.append({"title": None, "message": notes.WAITS, **_place(self.waits_at)})
         if self.blocked_at is not None:
             found.append({"title": "Blocked the event loop", "message": notes.BLOCKED, **_place(self.blocked_at)})
         if self.has_opted_out:

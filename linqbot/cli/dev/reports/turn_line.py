@@ -105,7 +105,8 @@ def _answer(call: Call) -> str:
 
 def _end(turn: ObservedTurn) -> list[str]:
     if turn.end is None:
-        return [click.style("still running", fg="yellow")]
+        at = f" at {turn.waits_at}" if turn.waits_at else ""
+        return [click.style(f"still running{at}", fg="yellow")]
     again = "" if turn.again_in_s is None else f", again in {turn.again_in_s:.1f} s"
     if turn.end in {"retry", "dead_letter"} and turn.error is not None:
         shown = error_report(turn.error, turn.at)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -27,6 +28,7 @@ from linqbot.errors import LinqApiError
 from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
+from linqbot.frames import authors_place_of_task
 from linqbot.hookspecs import End, Running, Tried, hookimpl
 from linqbot.ops.subscriptions import events_among, handled_by
 from linqbot.worker.asking.arrivals import ANSWERS
@@ -104,10 +106,12 @@ class TurnReports:
         if (turn := _turn.get()) is not None:
             turn.event, turn.handler, turn.at, turn.tried, turn.reason = event, handler, at, tried, reason
             if handler is not None and turn.timer is None:
-                turn.timer = asyncio.get_running_loop().call_later(self._long_s, self._show_running, turn)
+                shows = partial(self._show_running, turn, asyncio.current_task())
+                turn.timer = asyncio.get_running_loop().call_later(self._long_s, shows)
 
-    def _show_running(self, turn: ObservedTurn) -> None:
+    def _show_running(self, turn: ObservedTurn, task: asyncio.Task[Any] | None) -> None:
         turn.took_s = self._long_s
+        turn.waits_at = None if task is None else authors_place_of_task(task)
         self._show(turn)
 
     @hookimpl

@@ -92,10 +92,11 @@ function fill(view, node, exchange) {
 }
 
 /** @param {Exchange} exchange */
-const versionOf = ({ deliveries, turns, calls, receipts, waits, joined, joinedTo, takenBy }) =>
+const versionOf = ({ deliveries, turns, calls, receipts, waits, isCutOff, joined, joinedTo, takenBy }) =>
   [deliveries, turns, calls, receipts].map((list) => list.map((trace) => trace.version).join()).join(";") +
   [
     waits,
+    isCutOff,
     joined.length,
     joinedTo?.joined.length,
     joinedTo?.turns.at(-1)?.version,

@@ -40,6 +40,10 @@ export const latestTurn = (exchange) => exchange.turns.at(-1)?.data ?? null;
  */
 export function outcomeOf(exchange) {
   const turn = latestTurn(exchange);
+  if (exchange.isCutOff) {
+    const facts = [turn?.handler ?? "", placeOf(turn?.file, turn?.line)].filter(Boolean);
+    return { tone: "bad", facts, sentence: CUT_OFF, error: null };
+  }
   if (turn) return outcomeOfTurn(turn, exchange);
   if (exchange.joinedTo) return outcomeOfJoined(exchange.joinedTo);
   const failed = failedAttempt(exchange);
@@ -71,6 +75,8 @@ function outcomeOfJoined(first) {
     error: null,
   };
 }
+
+const CUT_OFF = "The bot’s process ended before it had handled this. It handles this again after its next start.";
 
 const WAITS =
   "It waits for an earlier message of this chat: the bot handles one after the other, and that one runs again.";
@@ -174,11 +180,17 @@ export function briefly(exchange) {
   if (error) return at(error.type, error);
   if (note) return at(note.title ?? "", note);
   if (latestTurn(exchange)?.outcome === "taken") return exchange.takenBy ? briefly(exchange.takenBy) : "";
-  if (how === "bad" || how === "idle") return sentence.split(/[.:]/)[0];
+  if (how === "bad" || how === "idle") return at(sentence.split(/[.:]/)[0], runningAt(latestTurn(exchange)));
   if (!isSilent(exchange)) return "";
   const ended = ENDS_QUESTION.has(latestTurn(exchange)?.question?.result ?? "");
   return ended ? "The question has ended" : "Handled without a reply";
 }
+
+/**
+ * Return the place where the handler of a running turn waits, if it is known.
+ * @param {Observation | null} turn
+ */
+const runningAt = (turn) => (turn?.outcome === "running" && turn.notes?.[0]) || {};
 
 /** The ends of a question. */
 const ENDS_QUESTION = new Set(["given_up", "cancelled", "timed_out"]);

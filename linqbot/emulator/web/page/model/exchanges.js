@@ -12,12 +12,13 @@
  * An exchange. `deliveries` are the webhooks of its event, one for each subscription; `calls` are what the bot did;
  * `receipts` are receipts and typing, of both sides, and
  * events that the bot itself caused; `sent` are the ids of the bot's messages. It `waits` if the bot has to handle an earlier
- * event of the chat again before it. `joined` are those of further messages which its turn handled as one with the
+ * event of the chat again before it. It `isCutOff` if the bot's process has ended since, and the bot has not handled it.
+ * `joined` are those of further messages which its turn handled as one with the
  * first, and each of these is `joinedTo` it. A message that the handler of another took while it ran is `takenBy` that one's
  * exchange. Without an event, the exchange holds what belongs to no other.
  * @typedef {{ key: string, at: string, ms: number, chatId: string | null, eventId: string | null, eventType: string | null,
  *   messageId: string | null, deliveries: DeliveryTrace[], turns: TurnTrace[], calls: CallTrace[], receipts: Trace[],
- *   sent: string[], waits: boolean, joined: Exchange[],
+ *   sent: string[], waits: boolean, isCutOff: boolean, joined: Exchange[],
  *   joinedTo: Exchange | null, takenBy: Exchange | null }} Exchange
  */
 
@@ -49,8 +50,13 @@ export function sentMessageId({ answer, status, method, path }) {
 /**
  * Return the records as exchanges, oldest first.
  * @param {Trace[]} traces
+ * @param {string | null} [stoppedAt] The time at which the bot's process has ended by itself, if it has not started since.
  */
-export const exchangesOf = (traces) => new Grouping(traces.toSorted((a, b) => a.ms - b.ms)).exchanges();
+export const exchangesOf = (traces, stoppedAt = null) =>
+  new Grouping(
+    traces.toSorted((a, b) => a.ms - b.ms),
+    stoppedAt === null ? null : Date.parse(stoppedAt),
+  ).exchanges();
 
 class Grouping {
   /** @type {Map<string, Exchange>} By event id. */
@@ -64,8 +70,11 @@ class Grouping {
   /** @type {Exchange[]} */
   #withTurns = [];
 
-  /** @param {Trace[]} traces Oldest first. */
-  constructor(traces) {
+  /**
+   * @param {Trace[]} traces Oldest first.
+   * @param {number | null} stoppedMs
+   */
+  constructor(traces, stoppedMs) {
     const deliveries = traces.filter((trace) => trace.kind === "delivery");
     const byBot = new Set(deliveries.filter(({ data }) => data.by_bot).map(({ data }) => data.event_id));
     const turns = traces.filter((trace) => trace.kind === "observation").filter(({ data }) => says(data, byBot));
@@ -80,6 +89,7 @@ class Grouping {
     for (const trace of deliveries) if (!begins(trace)) this.#addReceipt(trace);
     this.#join();
     this.#markWaiting();
+    if (stoppedMs !== null) this.#markCutOff(stoppedMs);
   }
 
   exchanges() {
@@ -106,6 +116,16 @@ class Grouping {
       const isOpen = exchange.turns.length === 0 && !exchange.joinedTo;
       exchange.waits = isOpen && exchange.chatId !== null && blocked.has(exchange.chatId);
       if (["retried", "deferred"].includes(exchange.turns.at(-1)?.data.outcome ?? "")) blocked.add(exchange.chatId);
+    }
+  }
+
+  /** @param {number} stoppedMs */
+  #markCutOff(stoppedMs) {
+    for (const exchange of this.exchanges()) {
+      const { outcome } = exchange.turns.at(-1)?.data ?? {};
+      const isOpen = (!outcome && !exchange.joinedTo) || outcome === "running";
+      const reached = exchange.deliveries.some(({ data }) => (data.attempts?.at(-1)?.status ?? 500) < 300);
+      exchange.isCutOff = isOpen && reached && WRITTEN.has(exchange.eventType ?? "") && exchange.ms <= stoppedMs;
     }
   }
 
@@ -190,7 +210,7 @@ class Grouping {
     if (known) return known;
     const exchange = {
       ...{ key, at: first.at, ms: first.ms, chatId: first.chatId, eventId: null, eventType: null, messageId: null },
-      ...{ deliveries: [], turns: [], calls: [], receipts: [], sent: [], waits: false, ...more },
+      ...{ deliveries: [], turns: [], calls: [], receipts: [], sent: [], waits: false, isCutOff: false, ...more },
       ...{ joined: [], joinedTo: null, takenBy: null },
     };
     this.#all.set(key, exchange);
