@@ -136,10 +136,10 @@ function outcomeOfTaken({ handler, file, line }, by) {
   const taken = "The handler of an earlier message took it with ctx.incoming().";
   if (!by) return { tone: "good", facts, sentence: taken, error: null };
   const { tone: how, sentence, error } = outcomeOf(by);
-  if (!last || last.outcome === "running") {
+  if (!by.isCutOff && (!last || last.outcome === "running")) {
     return { tone: "idle", facts, sentence: `${taken} That handler still runs.`, error: null };
   }
-  const replies = last.replies ?? by.sent.length;
+  const replies = last?.replies ?? by.sent.length;
   const end = sentence || `It ended with ${counted(replies, "reply", "replies").replace(/^0/, "no")}.`;
   return { tone: how, facts, sentence: `${taken} ${end}`, error };
 }
