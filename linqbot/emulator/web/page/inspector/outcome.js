@@ -137,7 +137,7 @@ function outcomeOfTaken({ handler, file, line }, by) {
   if (!by) return { tone: "good", facts, sentence: taken, error: null };
   const { tone: how, sentence, error } = outcomeOf(by);
   if (!by.isCutOff && (!last || last.outcome === "running")) {
-    return { tone: "idle", facts, sentence: `${taken} That handler still runs.`, error: null };
+    return { tone: last ? "idle" : "", facts, sentence: `${taken} That handler still runs.`, error: null };
   }
   const replies = last?.replies ?? by.sent.length;
   const end = sentence || `It ended with ${counted(replies, "reply", "replies").replace(/^0/, "no")}.`;
