@@ -287,8 +287,8 @@ test("each way to fail has a sentence", () => {
     "No handler took it.",
     "The handler failed. It runs again in 1.5 s.",
     "Deferred: Linq answered 503. It runs again in 20 s.",
-    "Given up after 5 attempts. It is a dead letter now.",
-    "Given up after 1 attempt: the rule R33 is broken. It is a dead letter now.",
+    "Given up after 5 attempts. It is a dead letter now. Correct the code, then choose Run Again on the message.",
+    "Given up after 1 attempt: the rule R33 is broken. It is a dead letter now. Correct the code, then choose Run Again on the message.",
   ]);
 });
 

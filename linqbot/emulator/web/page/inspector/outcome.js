@@ -1,5 +1,6 @@
 // What the bot made of an exchange, in words and without elements.
 
+import { WRITTEN } from "../model/exchanges.js";
 import { attemptStatus, callStatus, tone } from "./summary.js";
 
 /** @import { Attempt, MetQuestion, Observation, TurnError } from "../client/types.d.ts" */
@@ -76,6 +77,8 @@ function outcomeOfJoined(first) {
   };
 }
 
+const RUN_AGAIN = " Correct the code, then choose Run Again on the message.";
+
 const CUT_OFF = "The bot’s process ended before it had handled this. It handles this again after its next start.";
 
 const WAITS =
@@ -87,12 +90,11 @@ const repliesOf = (count) => (count > 0 ? counted(count, "reply", "replies") : "
 /**
  * @param {Observation} turn
  * @param {Exchange} exchange
- * @returns {Outcome}
  */
-function outcomeOfTurn(turn, exchange) {
-  const { outcome, error = null, attempt = 1 } = turn;
+function factsOf(turn, exchange) {
+  const { outcome, attempt = 1 } = turn;
   const replies = turn.replies ?? exchange.sent.length;
-  const facts = [
+  return [
     turn.handler ?? turn.name ?? "",
     placeOf(turn.file, turn.line),
     outcome === "not_handled" ? "" : milliseconds(turn.duration_ms ?? turn.ms),
@@ -100,6 +102,16 @@ function outcomeOfTurn(turn, exchange) {
     outcome === "not_handled" ? "" : counted(replies, "reply", "replies").replace(/^0/, "no"),
     attempt > 1 ? `attempt ${attempt}` : "",
   ].filter(Boolean);
+}
+
+/**
+ * @param {Observation} turn
+ * @param {Exchange} exchange
+ * @returns {Outcome}
+ */
+function outcomeOfTurn(turn, exchange) {
+  const { outcome, error = null, attempt = 1 } = turn;
+  const facts = factsOf(turn, exchange);
   const because = turn.reason ? `: ${turn.reason.replace(/\.$/, "")}` : "";
   const again = turn.retry_in_s == null ? "" : ` It runs again in ${counted(round(turn.retry_in_s), "s", "s")}.`;
   switch (outcome) {
@@ -115,7 +127,13 @@ function outcomeOfTurn(turn, exchange) {
       return { tone: "idle", facts, sentence: `Deferred${because}.${again}`, error };
     case "dead_lettered": {
       const times = counted(attempt, "attempt", "attempts");
-      return { tone: "bad", facts, sentence: `Given up after ${times}${because}. It is a dead letter now.`, error };
+      const next = WRITTEN.has(turn.event_type ?? "") ? RUN_AGAIN : "";
+      return {
+        tone: "bad",
+        facts,
+        sentence: `Given up after ${times}${because}. It is a dead letter now.${next}`,
+        error,
+      };
     }
     default: {
       const isBad = Boolean(error) || tone(String(outcome ?? turn.status ?? "")) === "bad";
