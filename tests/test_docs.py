@@ -218,7 +218,7 @@ def test_every_command_stands_in_the_readme() -> None:
 
 def test_the_reference_leads_from_each_event_to_all_that_a_handler_reads_of_it() -> None:
     page = (ROOT / "docs" / "classes" / "events.md").read_text()
-    entries = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE))
+    entries: dict[str, str] = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE))
 
     def entry_with_bases(name: str) -> str:
         bases = re.search(r"^A kind of (.*)$", entries[name], re.MULTILINE)
