@@ -17,7 +17,7 @@ WITHIN_S = 120.0
 
 @dataclass(frozen=True)
 class Screen:
-    """What a command has left on the screen."""
+    """The output of a command in a terminal."""
 
     raw: str
     exit_code: int

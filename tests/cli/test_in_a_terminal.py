@@ -1,4 +1,4 @@
-"""What a person reads in a terminal who puts a bot live and makes mistakes: a moved bot, a wrong secret, a new project.
+"""`linqbot` in a terminal, for a person who puts a bot live and makes mistakes: a moved bot, a wrong secret, a new project.
 
 The findings themselves are tested in `test_doctor_server.py`, without a terminal.
 """
