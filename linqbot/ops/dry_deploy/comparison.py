@@ -31,6 +31,9 @@ KINDS: Final[tuple[Kind, ...]] = (
 )
 """The kinds, the most important first."""
 
+NEEDS_PRESENT: Final = " (a run of the present bot would tell)"
+"""Ends a cause for which a comparison with the present bot is the way out."""
+
 _WORDS: Final = {"chats.messages.send": "message", "messages.add_reaction": "reaction", "chats.polls.create": "poll"}
 _LAST_TYPE: Final = re.compile(r"^([A-Za-z_][\w.]*)(?::|$)", re.MULTILINE)
 _NUMBERED: Final = re.compile(r"[@#][\w.#-]*")
@@ -55,6 +58,7 @@ class Compared:
         handler_before: The handler of then, if it is known.
         changes: The calls that differ, in order.
         failure: The error of the new run, or of then if the new run has none.
+        is_silent: True if the new run makes no calls.
         is_against_present: True if `changes` are against a run of the present code, not against the record.
     """
 
@@ -66,6 +70,7 @@ class Compared:
     handler_before: str | None = None
     changes: Sequence[Change] = ()
     failure: RunFailure | None = field(default=None, repr=False)
+    is_silent: bool = False
     is_against_present: bool = False
 
 
@@ -84,7 +89,15 @@ def compared(  # noqa: PLR0911 - one return for each kind
     delivery_id: str, before: RunResult, after: RunResult
 ) -> Compared:
     """Compare two results of the same turn."""
-    result = Compared(delivery_id, "same", "", after.handler, after.handler_at, before.handler, failure=after.failure)
+    result = Compared(
+        delivery_id,
+        "same",
+        handler=after.handler,
+        handler_at=after.handler_at,
+        handler_before=before.handler,
+        failure=after.failure,
+        is_silent=not (after.calls or after.later),
+    )
     changes = tuple(_changes(before, after))
     if after.failure is not None:
         return _failing(result, before.failure, after.failure, changes)
@@ -137,14 +150,13 @@ async def explained(turn: RecordedTurn, first: Compared, after: RunResult, runs:
         return _not_comparable(first, "two runs of the new code differ, such as by chance")
     if after.has_read_state and not (await runs.run(turn, without_state=True)).does_the_same(after):
         return _not_comparable(
-            first, "the result depends on ctx.state, which is not recorded as it was then. Give the present bot as FILE"
+            first, f"the result depends on ctx.state, which is not on record as it was then{NEEDS_PRESENT}"
         )
     if after.doubts:
         return _not_comparable(first, "; ".join(after.doubts))
     if first.changes and all(each.before is None and each.after and each.after.is_later for each in first.changes):
         return _not_comparable(
-            first,
-            "a send of ctx.send_later is not on record: it was cancelled since, or is new. Give the present bot as FILE",
+            first, f"a send of ctx.send_later is not on record: it was cancelled since, or is new{NEEDS_PRESENT}"
         )
     return first
 
@@ -231,8 +243,8 @@ def _word(change: Change) -> str:
     if change.before is None:
         return f"one {noun} more"
     if change.before.shown is None:
-        return f"another {noun}, whose old text is not kept"
-    return f"another {noun}"
+        return f"another {noun}, whose content of then is not kept"
+    return f"other words in a {noun}" if noun.endswith("message") else f"another {noun}"
 
 
 def _function(handler: str | None) -> str:

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
+from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
 from linqbot.ops.bot_file import load_bot
 from linqbot.ops.dry_deploy.chosen_turns import ChosenTurns
 from linqbot.ops.dry_deploy.comparison import KINDS, Compared, Kind, against_present, compared, explained, on_record
 from linqbot.ops.dry_deploy.new_run import NewRuns, RunResult
+from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
 from linqbot.ops.served_code import bot_files
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 
 MOST_EXAMPLES: Final = 3
+
+Loaded: TypeAlias = Callable[[], AbstractContextManager[Bot]]
+"""Loads a bot for as long as it is used."""
 
 
 @dataclass(slots=True)
@@ -50,17 +55,24 @@ class Report:
     Attributes:
         counts: The number of turns of each kind.
         groups: The turns that are not the same; the most important kind first, in it the largest group.
+        answers: The number of deliveries that went to an open question, and so belong to the turn that asked.
+        untaken: The number of those that are the same because no handler takes them, now as then, such as receipts.
         notes: The number of turns that count as the same with a remark, by the remark.
+        has_stuck_code: True if code of a bot ignored its time limit, and may still run.
     """
 
     counts: Counter[Kind] = field(default_factory=Counter)
+    answers: int = 0
+    untaken: int = 0
     notes: Counter[str] = field(default_factory=Counter)
+    has_stuck_code: bool = False
     _groups: dict[tuple[str, str | None, str], Group] = field(default_factory=dict)
 
     def add(self, one: Compared) -> None:
         """Count a turn."""
         self.counts[one.kind] += 1
         if one.kind == "same":
+            self.untaken += one.handler is None and one.is_silent
             if one.cause:
                 self.notes[one.cause] += 1
             return
@@ -91,11 +103,16 @@ class Report:
 
 
 @contextmanager
-def own_modules(spec: str) -> Iterator[None]:
-    """Forget the modules of a bot's folder afterwards, so that another version of the bot imports its own."""
+def loaded(spec: str) -> Iterator[Bot]:
+    """Load a bot, and forget the modules of its folder afterwards, so that another version of it imports its own.
+
+    Raises:
+        BotFileError, ConfigError: the bot cannot be loaded; see `load_bot`.
+    """
     path = list(sys.path)
+    bot = load_bot(spec)
     try:
-        yield
+        yield bot
     finally:
         own = set(bot_files(spec))
         for name, module in list(sys.modules.items()):
@@ -106,12 +123,12 @@ def own_modules(spec: str) -> Iterator[None]:
 
 
 async def dry_deploy(
-    new: str,
+    new: Loaded,
     chosen: ChosenTurns,
     storage: Storage,
     client: Client,
     *,
-    present: str | None = None,
+    present: Loaded | None = None,
     handler: str | None = None,
     reads: bool = False,
     plugins: Callable[[Sequence[object]], Plugins],
@@ -120,8 +137,8 @@ async def dry_deploy(
     """Run a bot on the chosen turns, and compare.
 
     Args:
-        new: The new bot, as `load_bot` takes it.
-        present: The bot of now, which tells differences of the code from those of state and chance; None for none.
+        new: Loads the new bot; see `loaded`.
+        present: Loads the bot of now, which tells differences of the code from those of state and chance; None for none.
         handler: Only turns that this handler took or takes: the name of its function.
         reads: Let reads that the storage cannot answer through to Linq, as it is now.
         plugins: Loads the plugins of a bot.
@@ -130,44 +147,66 @@ async def dry_deploy(
         BotFileError, ConfigError, BotError: a bot cannot be loaded or run.
         StorageUnavailable: the storage cannot be read.
     """
-    report = Report()
-    differing: dict[str, RunResult] = {}
+    report = Report(answers=chosen.answers)
 
     def add(one: Compared) -> None:
         if handler is None or handler in (_short(one.handler), _short(one.handler_before)):
             report.add(one)
 
-    with own_modules(new):
-        runs = _runs(new, storage, client, plugins, reads=reads)
-        async for page in storage.pages(chosen.ids):
-            for delivery in page:
-                turn = await chosen.read(delivery)
-                after = await runs.run(turn)
-                first = compared(delivery.id, on_record(turn), after)
-                if present is None:
-                    add(await explained(turn, first, after, runs))
-                elif first.kind in ("same", "fixed failure"):
-                    add(first)
-                else:
-                    differing[delivery.id] = after
-                advanced(1)
-        await runs.aclose()
-    if present is None or not differing:
-        return report
-    with own_modules(present):
-        runs = _runs(present, storage, client, plugins, reads=reads)
-        async for page in storage.pages(list(differing)):
-            for delivery in page:
-                add(await against_present(await chosen.read(delivery), differing[delivery.id], runs))
-        await runs.aclose()
+    bots = _Bots(storage, client, plugins, reads=reads)
+    differing: dict[str, RunResult] = {}
+    async with bots.running(new) as runs:
+        async for turn in _turns(storage, chosen, list(chosen.ids)):
+            advanced(1)
+            if runs.is_part_of_question(turn):
+                report.answers += 1
+                continue
+            after = await runs.run(turn)
+            first = compared(turn.delivery.id, on_record(turn), after)
+            if present is None or first.kind in ("same", "fixed failure"):
+                add(await explained(turn, first, after, runs))
+            else:
+                differing[turn.delivery.id] = after
+    if present is not None and differing:
+        async with bots.running(present) as runs:
+            async for turn in _turns(storage, chosen, list(differing)):
+                add(await against_present(turn, differing[turn.delivery.id], runs))
+    report.has_stuck_code = bots.has_stuck_code
     return report
 
 
-def _runs(
-    spec: str, storage: Storage, client: Client, plugins: Callable[[Sequence[object]], Plugins], *, reads: bool
-) -> NewRuns:
-    bot = load_bot(spec)
-    return NewRuns(bot, client, storage, plugins=plugins(bot.plugins), reads=reads)
+async def _turns(storage: Storage, chosen: ChosenTurns, ids: Sequence[str]) -> AsyncIterator[RecordedTurn]:
+    async for page in storage.pages(ids):
+        for delivery in page:
+            yield await chosen.read(delivery)
+
+
+class _Bots:
+    """Loads bots, one after the other, and runs them."""
+
+    def __init__(
+        self, storage: Storage, client: Client, plugins: Callable[[Sequence[object]], Plugins], *, reads: bool
+    ) -> None:
+        self._storage = storage
+        self._client = client
+        self._plugins = plugins
+        self._reads = reads
+        self.has_stuck_code = False
+
+    @asynccontextmanager
+    async def running(self, load: Loaded) -> AsyncIterator[NewRuns]:
+        """Load a bot to run it.
+
+        Raises:
+            BotFileError, ConfigError, BotError: the bot cannot be loaded or run.
+        """
+        with load() as bot:
+            runs = NewRuns(bot, self._client, self._storage, plugins=self._plugins(bot.plugins), reads=self._reads)
+            try:
+                yield runs
+            finally:
+                self.has_stuck_code = self.has_stuck_code or runs.has_stuck_code
+                await runs.aclose()
 
 
 def _short(handler: str | None) -> str | None:

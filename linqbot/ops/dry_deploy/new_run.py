@@ -122,6 +122,7 @@ class NewRuns:
         self._kept = KeptChats(storage)
         self._reads = reads
         self._stuck: list[asyncio.Task[None]] = []
+        self._has_stuck_thread = False
 
     async def run(self, turn: RecordedTurn, *, without_state: bool = False) -> RunResult:
         """Run the bot on a turn.
@@ -150,12 +151,23 @@ class NewRuns:
                 one.calls.end()
         else:
             task.result()
+        self._has_stuck_thread = self._has_stuck_thread or (one.ctx is not None and one.ctx.stuck_at is not None)
         return one.result()
+
+    def is_part_of_question(self, turn: RecordedTurn) -> bool:
+        """Return True if the message of a turn went to an open question, such as an answer that was refused.
+
+        In a group another person may have written, so that it may be a turn of its own.
+        """
+        if turn.open_question is None or turn.entries or turn.dead is not None:
+            return False
+        event = parse(turn.delivery)
+        return event.is_group is False and not self._dispatcher.has_side_handler(event)
 
     @property
     def has_stuck_code(self) -> bool:
-        """True if code of a run ignored its cancellation and may still run."""
-        return any(not task.done() for task in self._stuck)
+        """True if code of a run ignored its time limit and may still run, in a task or a thread."""
+        return self._has_stuck_thread or any(not task.done() for task in self._stuck)
 
     async def aclose(self) -> None:
         """Cancel the background tasks of the runs."""
@@ -203,7 +215,7 @@ class NewRuns:
         question = one.turn.open_question
         is_side = question is not None and self._dispatcher.has_side_handler(event)
         if question is not None and not is_side:
-            calls.doubt(f"a question of {question.turn} was open, and what the message meant for it is not on record")
+            calls.doubt("a question was open (ctx.ask), and what the message meant for it is not on record")
         ctx = one.ctx = self._dispatcher.context(
             event,
             client,

@@ -101,9 +101,9 @@ class RecordedCalls(CallRecorder):
 
     def _answering(self, run: Run) -> Run:
         async def answer(call: Call) -> ApiResponse:
-            self._refuse_after_end()
             if call.safety == "hint":
                 return ApiResponse(204)
+            self._refuse_after_end()
             if call.name == UPLOAD:
                 self.cut("the upload of a file")
             if call.safety == "read":

@@ -6,22 +6,25 @@ The work is in `ops/dry_deploy/`. Texts of the bot are printed with `--diff` onl
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from linqbot.cli import logs
-from linqbot.cli.failure import DeployDiffers
+from linqbot.cli.failure import DeployDiffers, of, print_failure
 from linqbot.cli.output import print_facts, progress_bar
 from linqbot.cli.storage_option import open_configured_storage
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
 from linqbot.ops.dry_deploy.chosen_turns import chosen_turns
-from linqbot.ops.dry_deploy.comparison import KINDS, Change, Compared
-from linqbot.ops.dry_deploy.dry_deploy import Group, Report, dry_deploy
+from linqbot.ops.dry_deploy.comparison import KINDS, NEEDS_PRESENT, Change, Compared
+from linqbot.ops.dry_deploy.dry_deploy import Group, Report, dry_deploy, loaded
 from linqbot.settings import Settings, from_env
 from linqbot.storage.upkeep import Selection
 
@@ -68,16 +71,29 @@ def compare(wanted: Wanted, storage: str | None, *, with_texts: bool, allow_diff
             raise ConfigError(
                 f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py."
             )
-    report, answers = asyncio.run(_report(wanted, settings))
+    asyncio.run(_compare(wanted, settings, with_texts=with_texts, allow_different=allow_different, as_json=as_json))
+
+
+async def _compare(
+    wanted: Wanted, settings: Settings, *, with_texts: bool, allow_different: bool, as_json: bool
+) -> None:
+    report = await _report(wanted, settings)
     if as_json:
-        print_facts(_as_json(wanted, report, answers, with_texts=with_texts), as_json=True)
+        print_facts(_as_json(wanted, report, with_texts=with_texts), as_json=True)
     else:
-        _print(wanted, report, answers, with_texts=with_texts)
-    if (why := _why_it_fails(report, wanted.new, allow_different=allow_different)) is not None:
+        _print(wanted, report, with_texts=with_texts)
+    why = _why_it_fails(report, wanted.new, allow_different=allow_different)
+    if report.has_stuck_code:
+        # The end of the event loop or of the process would wait for it, perhaps for ever.
+        if why is not None:
+            print_failure(of(DeployDiffers(why)), as_json=as_json)
+        sys.stdout.flush()
+        os._exit(0 if why is None else 1)
+    if why is not None:
         raise DeployDiffers(why)
 
 
-async def _report(wanted: Wanted, settings: Settings) -> tuple[Report, int]:
+async def _report(wanted: Wanted, settings: Settings) -> Report:
     async with (
         open_configured_storage(settings.storage) as storage,
         Client(settings.api_key or "dry-run", base_url=settings.base_url) as client,
@@ -98,17 +114,17 @@ async def _report(wanted: Wanted, settings: Settings) -> tuple[Report, int]:
             raise ConfigError(_NOTHING)
         with progress_bar(len(chosen.ids), "Comparing") as advanced:
             report = await dry_deploy(
-                wanted.new,
+                partial(loaded, wanted.new),
                 chosen,
                 storage,
                 client,
-                present=wanted.present,
+                present=partial(loaded, wanted.present) if wanted.present else None,
                 handler=wanted.handler,
                 reads=wanted.reads,
                 plugins=settings.load_plugins,
                 advanced=advanced,
             )
-    return report, chosen.answers
+    return report
 
 
 def _why_it_fails(report: Report, new: str, *, allow_different: bool) -> str | None:
@@ -120,7 +136,7 @@ def _why_it_fails(report: Report, new: str, *, allow_different: bool) -> str | N
     if not (failing or differing):
         return None
     what = [f"{count} {word}" for count, word in ((failing, "failed"), (differing, "differed")) if count]
-    return f"Of {_turns(total)}, {' and '.join(what)} with {new}. The groups are shown above."
+    return f"Of {_turns(total)}, {' and '.join(what)} with {new}. Its groups are shown above."
 
 
 def _turns(count: int) -> str:
@@ -130,21 +146,26 @@ def _turns(count: int) -> str:
 # Text
 
 
-def _print(wanted: Wanted, report: Report, answers: int, *, with_texts: bool) -> None:
-    ran = f"{wanted.new} ran on {_turns(report.counts.total())} on record; nothing was sent."
-    if answers:
-        ran += f" {answers} more deliveries were answers, which belong to the turn that asked."
-    click.echo(ran)
+def _print(wanted: Wanted, report: Report, *, with_texts: bool) -> None:
+    click.echo(f"{wanted.new} ran on {_turns(report.counts.total())} on record. Nothing was sent.")
     for kind in reversed(KINDS):
-        if report.counts[kind]:
-            click.echo(f"{report.counts[kind]:>8} {kind}")
+        if count := report.counts[kind]:
+            untaken = f", {report.untaken} of them events that no handler takes" if kind == "same" else ""
+            click.echo(f"{count:>6} {kind}{untaken if report.untaken else ''}")
+    if report.answers:
+        click.echo(
+            f"{'':>6} ({report.answers} more deliveries went to an open question: they ran as part of the turn that asked)"
+        )
     for note, count in report.notes.items():
-        if with_texts or not note.endswith("as it failed then"):
-            click.echo(f"{'':>8} {count} of the same: {note}")
+        click.echo(f"{'':>6} ({count} of the same: {note})")
     for group in report.groups:
         _print_group(group, with_texts=with_texts)
-    if report.groups and not with_texts:
-        click.echo("\nTo see the texts of then and now: --diff")
+    hints = []
+    if wanted.present is None and any(group.cause.endswith(NEEDS_PRESENT) for group in report.groups):
+        hints.append(f"To run the present bot too, name it: linqbot inbox replay bot.py --against {wanted.new} …")
+    if not with_texts and any(group.examples[0].changes or group.examples[0].failure for group in report.groups):
+        hints.append("To see the texts of then and now, which may quote people: --diff")
+    click.echo("".join(f"\n{hint}" for hint in hints), nl=bool(hints))
 
 
 def _print_group(group: Group, *, with_texts: bool) -> None:
@@ -188,12 +209,12 @@ def _name(handler: str) -> str:
 # JSON
 
 
-def _as_json(wanted: Wanted, report: Report, answers: int, *, with_texts: bool) -> dict[str, Any]:
+def _as_json(wanted: Wanted, report: Report, *, with_texts: bool) -> dict[str, Any]:
     return {
         "new": wanted.new,
         "present": wanted.present,
         "turns": report.counts.total(),
-        "answers": answers,
+        "answers": report.answers,
         "counts": {kind: report.counts[kind] for kind in KINDS},
         "groups": [_group(group, with_texts=with_texts) for group in report.groups],
     }
