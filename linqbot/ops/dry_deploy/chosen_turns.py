@@ -45,7 +45,7 @@ class ChosenTurns:
         """
         asked = self._open.get(delivery.lane, ()) if delivery.type == "message.received" else ()
         at = delivery.received_at
-        open_then = (each for each in asked if each.turn != delivery.id and each.asked_at < at < each.ended_at)
+        open_then = (each for each in asked if each.turn != delivery.id and each.asked_at < at <= each.ended_at)
         return await turn_on_record(self._storage, delivery, open_question=next(open_then, None))
 
 

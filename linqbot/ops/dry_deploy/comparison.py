@@ -148,10 +148,8 @@ async def explained(turn: RecordedTurn, first: Compared, after: RunResult, runs:
         return first
     if not (await runs.run(turn)).does_the_same(after):
         return _not_comparable(first, "two runs of the new code differ, such as by chance")
-    if after.has_read_state and not (await runs.run(turn, without_state=True)).does_the_same(after):
-        return _not_comparable(
-            first, f"the result depends on ctx.state, which is not on record as it was then{NEEDS_PRESENT}"
-        )
+    if after.past and not (await runs.run(turn, without_past=True)).does_the_same(after):
+        return _not_comparable(first, f"the result depends on {' and on '.join(after.past)}{NEEDS_PRESENT}")
     if after.doubts:
         return _not_comparable(first, "; ".join(after.doubts))
     if first.changes and all(each.before is None and each.after and each.after.is_later for each in first.changes):

@@ -6,7 +6,6 @@ People's messages are in the deliveries that history keeps, those of the bot in 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -44,22 +43,27 @@ class KeptChats:
         self._storage = storage
         self._chats: OrderedDict[str, _Kept] = OrderedDict()
 
-    async def answer(self, call: Call, turn: RecordedTurn, doubt: Callable[[str], None]) -> dict[str, Any] | None:
+    async def answer(
+        self, call: Call, turn: RecordedTurn, past: list[str], *, without_past: bool
+    ) -> dict[str, Any] | None:
         """Return the answer of a read, as Linq gives it; None if the storage does not have it.
 
         Args:
-            doubt: Called with a sentence if the answer may differ from that of then.
+            past: Gets a sentence if the answer may differ from that of then.
+            without_past: True lists no messages but that of the turn.
         Raises:
             StorageUnavailable: the storage cannot be read.
         """
         segments = call.path.split("/")
         if call.name == "chats.messages.list":
-            return await self._list(segments[3], int(dict(call.query).get("limit", "100")), turn, doubt)
+            if without_past:
+                return {"messages": [], "next_cursor": None}
+            return await self._list(segments[3], int(dict(call.query).get("limit", "100")), turn, past)
         if call.name == "messages.retrieve":
             return await self._message(segments[3], turn)
         return None
 
-    async def _list(self, chat_id: str, limit: int, turn: RecordedTurn, doubt: Callable[[str], None]) -> dict[str, Any]:
+    async def _list(self, chat_id: str, limit: int, turn: RecordedTurn, past: list[str]) -> dict[str, Any]:
         kept = await self._chat(chat_id)
         begins = min([entry.first_at for entry in turn.call_entries], default=turn.delivery.received_at)
         before = [
@@ -70,7 +74,7 @@ class KeptChats:
         ]
         upto = [message for at, message in before if at <= turn.delivery.received_at]
         if len(upto) < limit and not kept.is_complete:
-            doubt(f"of the chat's messages before it, only {len(upto)} are kept, and ctx.history asked for {limit}")
+            past.append(f"ctx.history({limit}), of which the storage has only {len(upto)}")
         return {"messages": [message for _, message in reversed(before)][:1000], "next_cursor": None}
 
     async def _message(self, message_id: str, turn: RecordedTurn) -> dict[str, Any] | None:

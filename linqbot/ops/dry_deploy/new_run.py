@@ -46,6 +46,7 @@ from linqbot.worker.failure import TurnFailure
 from linqbot.worker.reply_target import with_answers, with_replies_to_me
 from linqbot.worker.trouble import dead_letter, outage
 
+STATE_OF_NOW: Final = "ctx.state, which is not on record as it was then"
 GIVE_UP: Final = "It exceeded its time limit, was cancelled, and still runs."
 
 
@@ -76,7 +77,7 @@ class RunResult:
         missing: What is not on record, so that the run ended before its end; None if nothing was missing.
         other_steps: Steps on record that the run did not come to before it ended there.
         doubts: Why the run may differ from the turn on record, although its code is the same.
-        has_read_state: True if it has read stored state that may have changed since.
+        past: What it has read of the past that may not be as it was then: sentences. Its result need not depend on it.
     """
 
     calls: Sequence[ComparedCall] = ()
@@ -87,7 +88,7 @@ class RunResult:
     missing: str | None = None
     other_steps: Sequence[str] = ()
     doubts: Sequence[str] = ()
-    has_read_state: bool = False
+    past: Sequence[str] = ()
 
     def does_the_same(self, other: RunResult) -> bool:
         """Return True if both runs do and fail the same."""
@@ -124,18 +125,18 @@ class NewRuns:
         self._stuck: list[asyncio.Task[None]] = []
         self._has_stuck_thread = False
 
-    async def run(self, turn: RecordedTurn, *, without_state: bool = False) -> RunResult:
+    async def run(self, turn: RecordedTurn, *, without_past: bool = False) -> RunResult:
         """Run the bot on a turn.
 
         Args:
-            without_state: True runs as if no state were stored.
+            without_past: True runs as if no state were stored, and nothing were said before.
         Raises:
             StorageUnavailable: the storage cannot be read.
         """
         self._clock.advance(turn.delivery.received_at - self._clock.now())
         loop = asyncio.get_running_loop()
         follow_tasks(loop)
-        one = _OneRun(turn, self._storage, empty=without_state)
+        one = _OneRun(turn, self._storage, without_past=without_past)
         over = asyncio.Event()
         deadline = Deadline(self._dispatcher.deadline_s, over.set)
         # In variables of its own, so that nothing of a run is seen in the next one.
@@ -176,7 +177,9 @@ class NewRuns:
             task.cancel()
 
     async def _handle(self, one: _OneRun, deadline: Deadline) -> None:
-        one.calls = calls = RecordedCalls(one.turn, self._storage, self._kept, reads=self._reads)
+        one.calls = calls = RecordedCalls(
+            one.turn, self._storage, self._kept, reads=self._reads, without_past=one.without_past
+        )
         one.answers = RecordedAnswers(one.turn, calls, self._clock)
         try:
             await self._dispatch(one, calls, one.answers, deadline)
@@ -236,9 +239,10 @@ class NewRuns:
 class _OneRun:
     """What is known of a run while it goes on."""
 
-    def __init__(self, turn: RecordedTurn, storage: Storage, *, empty: bool) -> None:
+    def __init__(self, turn: RecordedTurn, storage: Storage, *, without_past: bool) -> None:
         self.turn = turn
-        self.state = StateOfNow(storage, empty=empty)
+        self.without_past = without_past
+        self.state = StateOfNow(storage, empty=without_past)
         self.calls: RecordedCalls | None = None
         self.answers: RecordedAnswers | None = None
         self.ctx: Context | None = None
@@ -259,7 +263,7 @@ class _OneRun:
             missing,
             answers.unused_steps if missing else (),
             tuple(calls.doubts),
-            self.state.was_read,
+            (*((STATE_OF_NOW,) if self.state.was_read else ()), *calls.past),
         )
 
     def _failure(self, error: BaseException, ctx: Context | None) -> RunFailure:

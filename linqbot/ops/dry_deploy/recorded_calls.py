@@ -40,19 +40,25 @@ class RecordedCalls(CallRecorder):
 
     Args:
         reads: Let reads of Linq that the storage cannot answer through to Linq, as it is now.
+        without_past: True answers `ctx.history` as if nothing were said before.
 
     Attributes:
         part: The prefix of the slots of the calls that are made now; see `TurnJournal.enter`.
         missing: What is not on record, so that the run has ended; None if nothing was missing.
         doubts: Why the run may differ from the turn on record, although its code is the same.
+        past: What the run has read of the past that may not be as it was then: sentences.
         muted_chat: See `TurnJournal`.
     """
 
-    def __init__(self, turn: RecordedTurn, storage: Storage, kept: KeptChats, *, reads: bool) -> None:
+    def __init__(
+        self, turn: RecordedTurn, storage: Storage, kept: KeptChats, *, reads: bool, without_past: bool
+    ) -> None:
         super().__init__(reads=reads)
         self.part = ""
         self.missing: str | None = None
         self.doubts: list[str] = []
+        self.past: list[str] = []
+        self._without_past = without_past
         self.muted_chat: str | None = None
         self._turn = turn
         self._storage = storage
@@ -130,7 +136,7 @@ class RecordedCalls(CallRecorder):
         return f"{self.part}k{count or ''}:{call.label}"
 
     async def _read(self, call: Call, run: Run) -> ApiResponse:
-        found = await self._kept.answer(call, self._turn, self.doubt)
+        found = await self._kept.answer(call, self._turn, self.past, without_past=self._without_past)
         if found is not None:
             return ApiResponse(200, found)
         if not self._may_read:
