@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +94,41 @@ async def test_a_question_that_nobody_answered_ends_as_then(day: Day) -> None:
     report = await day.compared(ask)
     assert report.counts == {"same": 1}
     assert report.answers == 1
+
+
+async def test_a_handler_that_failed_after_an_answer_runs_from_the_first_delivery(day: Day) -> None:
+    def ask(*, fails: bool) -> Any:
+        async def greet(message: MessageReceived, ctx: Context) -> None:
+            name = await ctx.ask("Your name?")
+            await ctx.reply(f"Hello {name}!")
+            if fails:
+                raise ValueError
+
+        return greet
+
+    day.deploy(ask(fails=True))
+    await day.say("hi", "Ada")
+    report = await day.compared(ask(fails=True))
+    assert (report.counts, report.answers) == ({"same": 1}, 1)
+    group = the_group(await day.compared(ask(fails=False)))
+    assert (group.kind, group.count) == ("fixed failure", 1)
+    assert texts(group) == []
+
+
+async def test_a_dead_answer_whose_conversation_is_not_kept_cannot_be_compared(tmp_path: Path) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Your name?")
+        raise ValueError
+
+    async with contextlib.AsyncExitStack() as stack:
+        day = Day(tmp_path, stack, keep_days=0)
+        await day.open()
+        day.deploy(ask)
+        await day.say("hi", "Ada")
+        group = the_group(await day.compared(ask))
+        assert (group.kind, group.count) == ("could not be compared", 1)
+        assert "is not kept" in group.cause
+        await day.crashable.clear()
 
 
 async def test_a_new_question_differs(day: Day) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Final
 
+from linqbot.bot.asking.question import OpenQuestion
 from linqbot.events.delivery import Delivery
 from linqbot.ops.dry_deploy.recorded_turn import OpenThen, RecordedTurn, turn_on_record
 from linqbot.storage.backend import Storage
@@ -21,6 +22,8 @@ from linqbot.worker.asking.records import AskRecord, record_of
 
 LOOK_BACK_S: Final = 7 * 86_400.0
 """Seconds before the oldest chosen delivery in which a conversation may have begun that one of them continues."""
+
+_MOST: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,11 @@ class ChosenTurns:
     answers: int
     _storage: Storage
     _open: dict[str, list[OpenThen]]
+    _failed: dict[str, tuple[int, str]]
+
+    def is_lost_answer(self, delivery_id: str) -> bool:
+        """Return True if a dead letter answered a question of a turn whose delivery is not kept, so that it cannot run."""
+        return any(answer == delivery_id for _, answer in self._failed.values())
 
     async def read(self, delivery: Delivery) -> RecordedTurn:
         """Read the record of one of the turns.
@@ -46,7 +54,12 @@ class ChosenTurns:
         asked = self._open.get(delivery.lane, ()) if delivery.type == "message.received" else ()
         at = delivery.received_at
         open_then = (each for each in asked if each.turn != delivery.id and each.asked_at < at <= each.ended_at)
-        return await turn_on_record(self._storage, delivery, open_question=next(open_then, None))
+        return await turn_on_record(
+            self._storage,
+            delivery,
+            open_question=next(open_then, None),
+            failed_after=self._failed.get(delivery.id),
+        )
 
 
 async def chosen_turns(
@@ -64,6 +77,7 @@ async def chosen_turns(
     meant = ids[-limit:] if limit else ids
     earlier = await _earlier(storage, selection, meant)
     wanted = dict.fromkeys(meant)
+    failed = await _failed(storage)
     answered: dict[str, str] = {}
     lanes: dict[str, list[OpenThen]] = {}
     everything = [*earlier, *meant]
@@ -76,11 +90,28 @@ async def chosen_turns(
                 if (answer := _answered_by(record)) is not None:
                     answered[answer] = delivery_id
                 lanes.setdefault(f"c:{chat_id}", []).append(_open_then(entry, record, entries))
+        if delivery_id in failed:
+            answered[failed[delivery_id][1]] = delivery_id
         looked(number, len(everything))
-    parts = [each for each in meant if each in answered or each.startswith(ORDER_PREFIX)]
+    parts = [each for each in meant if each in answered or _is_spent_order(each, failed)]
     roots = {answered[each] for each in parts if each in answered and answered[each] not in wanted}
     kept = [each for each in earlier if each in roots] + [each for each in meant if each not in set(parts)]
-    return ChosenTurns(kept, len(parts), storage, lanes)
+    return ChosenTurns(kept, len(parts), storage, lanes, failed)
+
+
+async def _failed(storage: Storage) -> dict[str, tuple[int, str]]:
+    """Return the conversations that failed after an answer: the number of the question, and the id of the dead answer."""
+    found = {}
+    for conversation in await storage.conversations(limit=_MOST):
+        question = OpenQuestion.model_validate_json(conversation.question)
+        if conversation.status == "failed" and question.failed_by is not None:
+            found[conversation.id] = question.n, question.failed_by
+    return found
+
+
+def _is_spent_order(delivery_id: str, failed: dict[str, tuple[int, str]]) -> bool:
+    """Return True if a delivery is an order that ended a question, such as a timeout."""
+    return delivery_id.startswith(ORDER_PREFIX) and all(delivery_id != answer for _, answer in failed.values())
 
 
 async def _earlier(storage: Storage, selection: Selection, meant: Sequence[str]) -> list[str]:

@@ -27,6 +27,8 @@ from linqbot.storage.backend import Storage
 
 MOST_EXAMPLES: Final = 3
 
+_LOST: Final = "it answered a question of ctx.ask, and the delivery with which the conversation began is not kept"
+
 Loaded: TypeAlias = Callable[[], AbstractContextManager[Bot]]
 """Loads a bot for as long as it is used."""
 
@@ -160,6 +162,9 @@ async def dry_deploy(
             advanced(1)
             if runs.is_part_of_question(turn):
                 report.answers += 1
+                continue
+            if chosen.is_lost_answer(turn.delivery.id):
+                add(Compared(turn.delivery.id, "could not be compared", _LOST))
                 continue
             after = await runs.run(turn)
             first = compared(turn.delivery.id, on_record(turn), after)

@@ -26,7 +26,7 @@ from linqbot.ops.simulate import CallRecorder, made_up_response
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast, counted
 from linqbot.storage.journal import JournalEntry
-from linqbot.types.proactive.broadcast import Broadcast
+from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.calls.journal_match import JournalMatcher
 from linqbot.worker.calls.lookup import AMBIGUOUS_ANSWERS
@@ -202,6 +202,19 @@ class RecordedCalls(CallRecorder):
         """Return a broadcast as it is now; None if none of this name is stored."""
         self.doubt("a broadcast was read as it is now")
         return await self._storage.broadcast(name)
+
+    async def recipients_of(
+        self, name: str, *, outcome: RecipientOutcome | None, after: int, limit: int
+    ) -> list[Recipient]:
+        """Return people of a broadcast as it is now."""
+        self.doubt("a broadcast was read as it is now")
+        return await self._storage.recipients(name, outcome=outcome, after=after, limit=limit)
+
+    async def reschedule(self, scheduled_id: str, *, due: float) -> Scheduled | None:
+        """Return the send at its new time. It is not known if it was still waiting."""
+        self._refuse_after_end()
+        self.doubt("it is not on record if a scheduled send was still waiting to be moved")
+        return await super().reschedule(scheduled_id, due=due)
 
     def sent_in_turn(self) -> SentInTurn:
         """Return the calls that this run has made so far, and the ids of the messages of the turn on record."""

@@ -15,12 +15,15 @@ from pydantic_core import from_json, to_json
 
 from linqbot.client.call import Call
 from linqbot.events.delivery import Delivery
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import parse
 from linqbot.ops.dry_deploy.compared_call import ComparedCall, joined_streams, of_call, of_entry
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.redaction import RECORDED
-from linqbot.worker.asking.records import PROMPT, AskRecord, record_of
+from linqbot.worker.asking.deliveries import ORDER_PREFIX, order_of
+from linqbot.worker.asking.records import PROMPT, AskRecord, Outcome, record_of
 from linqbot.worker.calls.turn_journal import journal_key
 from linqbot.worker.due.scheduled_send import due_send
 
@@ -37,7 +40,8 @@ class RecordedTurn:
     Attributes:
         replay: The number of the last replay; see `Lease`.
         entries: The journal entries of that replay.
-        dead: The dead letter; None if the turn was acked.
+        dead: The dead letter; None if the turn was acked. Of a conversation that failed, it is that of its last answer.
+        dead_answer: The number of the question after whose answer it failed, and that answer; None for all other turns.
         later: The calls of `ctx.send_later` that are still known, by the id of the send.
         open_question: The question of another turn that was open when the delivery came; None if none was.
     """
@@ -46,6 +50,7 @@ class RecordedTurn:
     replay: int
     entries: Sequence[JournalEntry]
     dead: DeadDelivery | None = None
+    dead_answer: tuple[int, Outcome] | None = None
     later: Mapping[str, Sequence[ComparedCall]] = field(default_factory=dict)
     open_question: OpenThen | None = None
 
@@ -62,7 +67,11 @@ class RecordedTurn:
     @property
     def questions(self) -> list[AskRecord]:
         """The questions of `ctx.ask` and of the waits, in order."""
-        return [record_of(entry) for entry in self.entries if entry.safety == "ask"]
+        records = [record_of(entry) for entry in self.entries if entry.safety == "ask"]
+        for record in records:
+            if self.dead_answer is not None and record.n == self.dead_answer[0]:
+                record.outcome = self.dead_answer[1]
+        return records
 
     @property
     def steps(self) -> dict[str, JournalEntry]:
@@ -97,17 +106,37 @@ class OpenThen:
 
 
 async def turn_on_record(
-    storage: Storage, delivery: Delivery, *, open_question: OpenThen | None = None
+    storage: Storage,
+    delivery: Delivery,
+    *,
+    open_question: OpenThen | None = None,
+    failed_after: tuple[int, str] | None = None,
 ) -> RecordedTurn:
     """Read what the storage has of the turn of a delivery.
 
+    Args:
+        failed_after: Of a conversation that failed: the number of its last question, and the id of the dead letter that
+            answered it.
     Raises:
         StorageUnavailable: the storage cannot be read.
     """
     dead = await storage.dead_letter(delivery.id)
     replay, entries = await _newest_entries(storage, delivery.id, dead)
     later = {found: calls async for found, calls in _later(storage, delivery, replay, entries)}
-    return RecordedTurn(delivery, replay, entries, dead, later, open_question)
+    dead_answer = None
+    if failed_after is not None and (answer := await storage.dead_letter(failed_after[1])) is not None:
+        dead, dead_answer = answer, (failed_after[0], _outcome_of(answer.delivery))
+    return RecordedTurn(delivery, replay, entries, dead, dead_answer, later, open_question)
+
+
+def _outcome_of(delivery: Delivery) -> Outcome:
+    """Return the end of a question that a delivery was."""
+    order = order_of(delivery) if delivery.id.startswith(ORDER_PREFIX) else None
+    if order is not None:
+        return order.outcome
+    event = parse(delivery)
+    text = event.text if isinstance(event, MessageReceived) else ""
+    return {"outcome": "answered", "text": text, "type": delivery.type, "body": delivery.content}
 
 
 async def _newest_entries(

@@ -80,3 +80,19 @@ async def test_what_the_bot_says_around_the_agent_is_compared(day: Day) -> None:
 
     assert (await day.compared(agent_bot()[0])).counts == {"same": 1}
     assert texts(the_group(await day.compared(new))) == [(None, "Hello!")]
+
+
+async def test_a_tool_that_was_approved_is_answered_from_the_record(day: Day) -> None:
+    def bot(*responses: Any) -> tuple[Bot, Script]:
+        script = Script(*responses)
+        agent = Agent(script.model)
+        agent.tool_plain(requires_approval=True)(book)
+        return bot_with(agent), script
+
+    day.bot, _ = bot(*ANSWERS)
+    await day.say("A table on Friday!", "yes", service="SMS")
+    assert booked == ["Friday"]
+    new, script = bot()
+    report = await day.compared(new)
+    assert (report.counts, report.answers) == ({"same": 1}, 1)
+    assert (script.requests, booked) == ([], ["Friday"])
