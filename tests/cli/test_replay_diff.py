@@ -122,6 +122,7 @@ def test_a_failure_counts_even_if_differences_are_allowed(folder: Path) -> None:
     change(folder, 'await ctx.reply("Onion soup.")', 'raise LookupError("no onions")')
     output = replay("--against", "new_bot.py", "--allow-different", code=1).output
     assert "new failure: LookupError at new_bot.py:9" in output
+    assert "To see a traceback: linqbot inbox replay new_bot.py --id w." in output
     assert "no onions" not in output
     assert "LookupError: no onions" in replay("--against", "new_bot.py", "--diff", code=1).output
 
@@ -144,6 +145,11 @@ def test_a_wrong_call_ends_with_2(folder: Path) -> None:
     assert "go with --against" in replay("bot.py", "--limit", "3", code=2).output
     assert "goes neither with --against" in replay("--against", "new_bot.py", "--live", code=2).output
     assert "There is no file other.py" in replay("--against", "other.py", code=2).output
+    handled("hello")
+    assert "No handler menus took or takes" in replay("--against", "new_bot.py", "--handler", "menus", code=2).output
+
+
+def test_without_history_nothing_can_be_compared() -> None:
     handled("hello", keep_days=0)
     assert "LINQBOT_KEEP_DAYS" in replay("--against", "new_bot.py", code=2).output
 

@@ -93,9 +93,9 @@ async def chosen_turns(
         if delivery_id in failed:
             answered[failed[delivery_id][1]] = delivery_id
         looked(number, len(everything))
-    parts = [each for each in meant if each in answered or _is_spent_order(each, failed)]
+    parts = {each for each in meant if each in answered or _is_spent_order(each, failed)}
     roots = {answered[each] for each in parts if each in answered and answered[each] not in wanted}
-    kept = [each for each in earlier if each in roots] + [each for each in meant if each not in set(parts)]
+    kept = [each for each in earlier if each in roots] + [each for each in meant if each not in parts]
     return ChosenTurns(kept, len(parts), storage, lanes, failed)
 
 

@@ -124,6 +124,10 @@ async def _report(wanted: Wanted, settings: Settings) -> Report:
                 plugins=settings.load_plugins,
                 advanced=advanced,
             )
+    if wanted.handler is not None and not report.counts.total():
+        raise ConfigError(
+            f"No handler {wanted.handler} took or takes one of the {_turns(len(chosen.ids))}. Give the name of its function."
+        )
     return report
 
 
@@ -161,6 +165,10 @@ def _print(wanted: Wanted, report: Report, *, with_texts: bool) -> None:
     for group in report.groups:
         _print_group(group, with_texts=with_texts)
     hints = []
+    failing = next((group for group in report.groups if group.kind == "new failure"), None)
+    if failing is not None:
+        shown = failing.examples[0].delivery_id
+        hints.append(f"To see a traceback: linqbot inbox replay {wanted.new} --id {shown}")
     if wanted.present is None and any(group.cause.endswith(NEEDS_PRESENT) for group in report.groups):
         hints.append(f"To run the present bot too, name it: linqbot inbox replay bot.py --against {wanted.new} …")
     if not with_texts and any(group.examples[0].changes or group.examples[0].failure for group in report.groups):
