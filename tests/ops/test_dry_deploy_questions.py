@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
+from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, AskTimeout
 from linqbot.events.message import MessageReceived
 from linqbot.storage.upkeep import Selection
@@ -129,6 +130,18 @@ async def test_a_dead_answer_whose_conversation_is_not_kept_cannot_be_compared(t
         assert (group.kind, group.count) == ("could not be compared", 1)
         assert "is not kept" in group.cause
         await day.crashable.clear()
+
+
+async def test_the_history_after_a_question_ends_with_the_answer(day: Day) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Your name?")
+        await ctx.reply((await ctx.history(3)).as_text())
+
+    day.deploy(ask)
+    day.linq.will_answer("chats.messages.list", ApiResponse(200, {"messages": []}))
+    await day.say("hi", "Ada")
+    ((_, now),) = texts(the_group(await day.compared(ask)))
+    assert now == "them: hi\nme: Your name?\nthem: Ada"
 
 
 async def test_a_new_question_differs(day: Day) -> None:

@@ -13,12 +13,12 @@ from typing import Final
 
 from linqbot.bot.asking.question import OpenQuestion
 from linqbot.events.delivery import Delivery
-from linqbot.ops.dry_deploy.recorded_turn import OpenThen, RecordedTurn, turn_on_record
+from linqbot.ops.dry_deploy.recorded_turn import OpenThen, RecordedTurn, is_refusal, turn_on_record
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
-from linqbot.worker.asking.records import AskRecord, record_of
+from linqbot.worker.asking.records import AskRecord, record_of, sends_of
 
 LOOK_BACK_S: Final = 7 * 86_400.0
 """Seconds before the oldest chosen delivery in which a conversation may have begun that one of them continues."""
@@ -146,7 +146,5 @@ def _open_then(entry: JournalEntry, record: AskRecord, entries: Sequence[Journal
     elif record.outcome is not None:
         later = [each.first_at for each in entries if each.slot.startswith(f"@{record.n}:")]
         ended_at = min(later, default=entry.first_at)
-    label = f":?{record.n}"
-    prompt = [each for each in entries if each.slot.partition("k")[2].lstrip("0123456789").startswith(label)]
-    prompt = [each for each in prompt if each.slot.rpartition(label)[2] in ("", "p", "l")]
+    prompt = [each for each in sends_of(record.n, entries) if not is_refusal(each)]
     return OpenThen(entry.turn, entry.first_at, ended_at, prompt)

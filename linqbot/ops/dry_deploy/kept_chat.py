@@ -67,15 +67,20 @@ class KeptChats:
         kept = await self._chat(chat_id)
         begins = min([entry.first_at for entry in turn.call_entries], default=turn.delivery.received_at)
         before = [
-            (at, message)
+            (at, turn_id, message)
             for at, turn_id, message in kept.messages
-            # What the bot sent later, or in this turn, was not there yet.
-            if not message["is_from_me"] or (at <= begins and turn_id != turn.delivery.id)
+            # What the bot sent in later turns was not there yet. Of its own sends, the turn itself knows the order.
+            if not message["is_from_me"] or at <= begins or turn_id == turn.delivery.id
         ]
-        upto = [message for at, message in before if at <= turn.delivery.received_at]
+        own = turn.delivery.id
+        upto = [
+            message
+            for at, turn_id, message in before
+            if at <= turn.delivery.received_at and not (message["is_from_me"] and turn_id == own)
+        ]
         if len(upto) < limit and not kept.is_complete:
             past.append(f"ctx.history({limit}), of which the storage has only {len(upto)}")
-        return {"messages": [message for _, message in reversed(before)][:1000], "next_cursor": None}
+        return {"messages": [message for _, _, message in reversed(before)][:1000], "next_cursor": None}
 
     async def _message(self, message_id: str, turn: RecordedTurn) -> dict[str, Any] | None:
         entry = await self._storage.entry_of(message_id)

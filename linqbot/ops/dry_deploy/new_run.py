@@ -67,7 +67,7 @@ class RunFailure:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run would do.
+    """The calls that a run would make, and how it ended.
 
     Attributes:
         calls: The calls to Linq, in order; reads and hints are not among them.
@@ -237,7 +237,7 @@ class NewRuns:
 
 
 class _OneRun:
-    """What is known of a run while it goes on."""
+    """A run while it goes on."""
 
     def __init__(self, turn: RecordedTurn, storage: Storage, *, without_past: bool) -> None:
         self.turn = turn

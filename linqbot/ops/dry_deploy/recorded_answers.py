@@ -159,7 +159,7 @@ class RecordedAnswers:
 
     async def _enter(self, n: int, question: Question, outcome: Outcome, ctx: Context) -> None:
         """Go on with the part that follows a question, at the time of its answer."""
-        self._calls.part = part_name(n)
+        self._calls.enter(part_name(n))
         at = self._clock.now() + question.timeout_s
         if "body" in outcome:
             at = Delivery("i.answer", "", outcome["type"], b"", self._clock.now(), decoded=outcome["body"]).sent_at

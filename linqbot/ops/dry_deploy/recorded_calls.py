@@ -2,7 +2,7 @@
 
 Nothing goes out. A call that the old turn made gets the answer that it got then, so that ids and refusals are those of
 then. A call that is new gets a made-up answer. A read whose answer is not kept ends the run, and is named: the code must
-not go on with something that nobody said.
+not go on with something made up.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ class RecordedCalls(CallRecorder):
         without_past: True answers `ctx.history` as if nothing were said before.
 
     Attributes:
-        part: The prefix of the slots of the calls that are made now; see `TurnJournal.enter`.
         missing: What is not on record, so that the run has ended; None if nothing was missing.
         doubts: Why the run may differ from the turn on record, although its code is the same.
         past: What the run has read of the past that may not be as it was then: sentences.
@@ -54,7 +53,7 @@ class RecordedCalls(CallRecorder):
         self, turn: RecordedTurn, storage: Storage, kept: KeptChats, *, reads: bool, without_past: bool
     ) -> None:
         super().__init__(reads=reads)
-        self.part = ""
+        self._part = ""
         self.missing: str | None = None
         self.doubts: list[str] = []
         self.past: list[str] = []
@@ -69,6 +68,8 @@ class RecordedCalls(CallRecorder):
         self._label_counts: dict[str, int] = {}
         self._made: list[ComparedCall] = []
         self._answered: list[tuple[Call, ApiResponse]] = []
+        self._messages: set[str] = set()
+        self._of_earlier_parts: frozenset[str] = frozenset()
         self._sends: dict[str, tuple[ComparedCall, ...]] = {}
         self._is_over = False
 
@@ -85,6 +86,11 @@ class RecordedCalls(CallRecorder):
     def around(self, client: Client) -> Client:
         """Return the client with the record between it and Linq."""
         return client.wrapped(self._answering, before_fetch=self._refuse_fetch)
+
+    def enter(self, part: str) -> None:
+        """Go on with the next part of a conversation; see `TurnJournal.enter`."""
+        self._part = part
+        self._of_earlier_parts = frozenset(self._messages)
 
     def cut(self, what: str) -> NoReturn:
         """End the run, because something is not on record.
@@ -126,14 +132,16 @@ class RecordedCalls(CallRecorder):
         self._made.append(of_call(call, slot))
         answer = ApiResponse(202, made_up_response(call, len(self._made))) if entry is None else _answer(entry, call)
         self._answered.append((call, answer))
+        if entry is not None and entry.message_id is not None:
+            self._messages.add(entry.message_id)
         return answer
 
     def _slot_of(self, call: Call) -> str:
         if call.label is None:
-            return current_branch(self._root).number(self.part)
+            return current_branch(self._root).number(self._part)
         count = self._label_counts.get(call.label, 0)
         self._label_counts[call.label] = count + 1
-        return f"{self.part}k{count or ''}:{call.label}"
+        return f"{self._part}k{count or ''}:{call.label}"
 
     async def _read(self, call: Call, run: Run) -> ApiResponse:
         found = await self._kept.answer(call, self._turn, self.past, without_past=self._without_past)
@@ -168,7 +176,7 @@ class RecordedCalls(CallRecorder):
     ) -> Scheduled:
         """Record calls for a later time, under the id that the turn on record gave them."""
         self._refuse_after_end()
-        slot = current_branch(self._root).number(f"{self.part}t") if key is None else f"{self.part}t:{key}"
+        slot = current_branch(self._root).number(f"{self._part}t") if key is None else f"{self._part}t:{key}"
         scheduled_id = journal_key(self._storage.install, self._turn.delivery.id, self._turn.replay, slot)
         self._sends[scheduled_id] = tuple(of_call(call, is_later=True) for call in calls)
         return Scheduled(scheduled_id, datetime.fromtimestamp(due, UTC), tag, every.spec if every else None)
@@ -219,7 +227,7 @@ class RecordedCalls(CallRecorder):
     def sent_in_turn(self) -> SentInTurn:
         """Return the calls that this run has made so far, and the ids of the messages of the turn on record."""
         ids = frozenset(entry.message_id for entry in self._turn.call_entries if entry.message_id)
-        return SentInTurn(tuple(self._answered), ids)
+        return SentInTurn(tuple(self._answered), ids, self._of_earlier_parts)
 
     def stream(self, key: str | None) -> Unrecorded:
         """Return the record of a stream of which nothing was said."""

@@ -1,4 +1,4 @@
-"""What the storage has of a turn that was handled: its delivery, its journal entries, and why it was given up.
+"""The record of a turn that was handled, as the storage has it: its delivery, its journal entries, and why it was given up.
 
 Of an acked turn, the storage has the body and the texts only while history is on. It never has the name of the handler,
 what the state was before, nor what Linq answered to a read.
@@ -28,9 +28,8 @@ from linqbot.worker.calls.turn_journal import journal_key
 from linqbot.worker.due.scheduled_send import due_send
 
 _REFUSAL = re.compile(rf"(?:^|:)k\d*:{re.escape(PROMPT)}\d+\.\d+$")
-"""The slot of a message that told a person why their answer was not taken. No refused answer is kept, so neither can a run
+"""The slot of a message that says why an answer was not taken. No refused answer is kept, so neither can a run
 make such a call again."""
-_ASKING = re.compile(rf"(?:^|:)k\d*:{re.escape(PROMPT)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class RecordedTurn:
     @property
     def calls(self) -> tuple[ComparedCall, ...]:
         """The calls that the turn made, in order."""
-        return joined_streams(of_entry(entry) for entry in self.call_entries if not _REFUSAL.search(entry.slot))
+        return joined_streams(of_entry(entry) for entry in self.call_entries if not is_refusal(entry))
 
     @property
     def call_entries(self) -> list[JournalEntry]:
@@ -83,11 +82,6 @@ class RecordedTurn:
                 found[entry.slot.removeprefix("step:")] = entry
         return found
 
-    @property
-    def prompts(self) -> list[JournalEntry]:
-        """The entries of the calls that asked the questions."""
-        return [entry for entry in self.call_entries if _ASKING.search(entry.slot) and not _REFUSAL.search(entry.slot)]
-
 
 @dataclass(frozen=True, slots=True)
 class OpenThen:
@@ -103,6 +97,11 @@ class OpenThen:
     asked_at: float
     ended_at: float
     prompt: Sequence[JournalEntry]
+
+
+def is_refusal(entry: JournalEntry) -> bool:
+    """Return True if a call says why an answer was not taken."""
+    return _REFUSAL.search(entry.slot) is not None
 
 
 async def turn_on_record(

@@ -749,6 +749,11 @@ def _with_digest(entry: JournalEntry) -> JournalEntry:
 
 
 def answer_of(entry: JournalEntry, call: Call) -> ApiResponse:
+    """Return the answer that an accepted call got.
+
+    Raises:
+        MessageGone: its message was deleted before the answer arrived.
+    """
     if entry.answer == GONE:
         raise MessageGone(call.name)
     if entry.answer is None and entry.message_id is not None:
@@ -771,6 +776,7 @@ def _error_json(error: LinqApiError) -> bytes:
 
 
 def error_of(entry: JournalEntry, call: Call) -> LinqApiError:
+    """Return the error with which Linq refused a call."""
     known = from_json(entry.answer) if entry.answer else {}
     return LinqApiError(
         "Linq refused it in an earlier run.",

@@ -37,7 +37,7 @@ _COLOURS = {"new failure": "red", "fixed failure": "green", "could not be compar
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be compared.
+    """The choice of a dry deploy: the bots, and the deliveries.
 
     Attributes:
         new, present: Bots, as `load_bot` takes them.
