@@ -7,11 +7,13 @@ import contextlib
 import itertools
 import sqlite3
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dry_deploys import Day, texts, the_group
+from fakes import delivery, text_body
 from pydantic import BaseModel
 
 from linqbot.bot.bot import Bot
@@ -19,6 +21,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.routing.filters import contains
 from linqbot.client.call import ApiResponse
 from linqbot.errors import LinqApiError
+from linqbot.events.delivery import Joined
 from linqbot.events.message import MessageReceived
 from linqbot.ops.dry_deploy.dry_deploy import loaded
 
@@ -322,6 +325,27 @@ async def test_a_call_that_linq_refused_is_refused_again(day: Day) -> None:
     await day.say()
     assert day.said == ["Refused: 403"]
     assert (await day.compared(react)).counts == {"same": 1}
+
+
+async def test_messages_that_a_running_handler_took_are_those_of_then(day: Day) -> None:
+    def bot(word: str) -> Bot:
+        made = Bot(read=False, typing=False)
+
+        @made.on_message(overlap="steer")
+        async def steer(message: MessageReceived, ctx: Context) -> None:
+            more = [each.text async for each in ctx.incoming()]
+            await ctx.reply(f"{word}: {message.text}, {', '.join(more)}")
+
+        return made
+
+    day.bot = bot("Both")
+    later = delivery(text_body("two"))
+    first = delivery(text_body("one")).with_joined(Joined(incoming=((later.content,),)))
+    await day.storage.put(replace(first, received_at=day.clock.now()))
+    await day.run()
+    assert day.said == ["Both: one, two"]
+    assert (await day.compared(bot("Both"))).counts == {"same": 1}
+    assert texts(the_group(await day.compared(bot("All")))) == [("Both: one, two", "All: one, two")]
 
 
 async def test_a_handler_that_hangs_is_cut_off_at_its_deadline(day: Day) -> None:

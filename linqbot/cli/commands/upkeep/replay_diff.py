@@ -140,7 +140,7 @@ def _why_it_fails(report: Report, new: str, *, allow_different: bool) -> str | N
     if not (failing or differing):
         return None
     what = [f"{count} {word}" for count, word in ((failing, "failed"), (differing, "differed")) if count]
-    return f"Of {_turns(total)}, {' and '.join(what)} with {new}. Its groups are shown above."
+    return f"Of {_turns(total)}, {' and '.join(what)} with {new}. The groups above show how."
 
 
 def _turns(count: int) -> str:
