@@ -127,6 +127,16 @@ def test_a_failure_counts_even_if_differences_are_allowed(folder: Path) -> None:
     assert "LookupError: no onions" in replay("--against", "new_bot.py", "--diff", code=1).output
 
 
+def test_a_failure_may_come_from_what_is_prepared_at_the_start(folder: Path) -> None:
+    handled("menu")
+    change(folder, 'await ctx.reply("Onion soup.")', "await ctx.reply(prices['soup'])")
+    start = "prices = {}\n\n\n@bot.on_start\nasync def load(running: object) -> None:\n    prices['soup'] = '8'\n\n\n"
+    change(folder, '@bot.on_message(contains("menu"))', start + '@bot.on_message(contains("menu"))')
+    output = replay("--against", "new_bot.py", code=1).output
+    assert "new failure: KeyError" in output
+    assert "Functions of @bot.on_start do not run in a dry deploy" in output
+
+
 def test_the_report_as_json(folder: Path) -> None:
     handled("hello", "menu")
     change(folder, 'contains("menu")', 'contains("dishes")')

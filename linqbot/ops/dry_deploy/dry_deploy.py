@@ -60,6 +60,7 @@ class Report:
         answers: The number of deliveries that went to an open question, and so belong to the turn that asked.
         untaken: The number of those that are the same because no handler takes them, now as then, such as receipts.
         notes: The number of turns that count as the same with a remark, by the remark.
+        has_start_handlers: True if the new bot has `@bot.on_start` functions, which do not run here.
         has_stuck_code: True if code of a bot ignored its time limit, and may still run.
     """
 
@@ -67,6 +68,7 @@ class Report:
     answers: int = 0
     untaken: int = 0
     notes: Counter[str] = field(default_factory=Counter)
+    has_start_handlers: bool = False
     has_stuck_code: bool = False
     _groups: dict[tuple[str, str | None, str], Group] = field(default_factory=dict)
 
@@ -158,6 +160,7 @@ async def dry_deploy(
     bots = _Bots(storage, client, plugins, reads=reads)
     differing: dict[str, RunResult] = {}
     async with bots.running(new) as runs:
+        report.has_start_handlers = runs.has_start_handlers
         async for turn in _turns(storage, chosen, list(chosen.ids)):
             advanced(1)
             if runs.is_part_of_question(turn):

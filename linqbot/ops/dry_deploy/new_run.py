@@ -109,6 +109,9 @@ class NewRuns:
         client: Used for reads, if they are allowed; already open.
         storage: Only read.
         reads: Let reads that the storage cannot answer through to Linq, as it is now.
+
+    Attributes:
+        has_start_handlers: True if the bot has `@bot.on_start` functions. They do not run: they get the storage itself.
     Raises:
         BotError: a handler can never run, because one before it takes everything.
         ConfigError: a required plugin failed at adding something.
@@ -124,6 +127,7 @@ class NewRuns:
         self._reads = reads
         self._stuck: list[asyncio.Task[None]] = []
         self._has_stuck_thread = False
+        self.has_start_handlers = any(router.start_handlers for router in bot.routers())
 
     async def run(self, turn: RecordedTurn, *, without_past: bool = False) -> RunResult:
         """Run the bot on a turn.

@@ -168,6 +168,8 @@ def _print(wanted: Wanted, report: Report, *, with_texts: bool) -> None:
     failing = next((group for group in report.groups if group.kind == "new failure"), None)
     if failing is not None:
         shown = failing.examples[0].delivery_id
+        if report.has_start_handlers:
+            hints.append("Functions of @bot.on_start do not run in a dry deploy: what they prepare is missing.")
         hints.append(f"To see a traceback: linqbot inbox replay {wanted.new} --id {shown}")
     if wanted.present is None and any(group.cause.endswith(NEEDS_PRESENT) for group in report.groups):
         hints.append(f"To run the present bot too, name it: linqbot inbox replay bot.py --against {wanted.new} …")
