@@ -7,7 +7,6 @@ that stays is put down to the new code.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,8 +34,6 @@ NEEDS_PRESENT: Final = " (a run of the present bot would tell)"
 """Ends a cause for which a comparison with the present bot is the way out."""
 
 _WORDS: Final = {"chats.messages.send": "message", "messages.add_reaction": "reaction", "chats.polls.create": "poll"}
-_LAST_TYPE: Final = re.compile(r"^([A-Za-z_][\w.]*)(?::|$)", re.MULTILINE)
-_NUMBERED: Final = re.compile(r"[@#][\w.#-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +75,17 @@ def on_record(turn: RecordedTurn) -> RunResult:
     """Return what a turn did, in the form of a run."""
     failure = None
     if turn.dead is not None:
-        text = turn.dead.error
-        is_traceback = "Traceback (most recent call last)" in text
-        found = _LAST_TYPE.findall(text) if is_traceback else []
-        failure = RunFailure(found[-1].rpartition(".")[2] if found else "", "", "")
+        failure = RunFailure(_type_of(turn.dead.error), "", "")
     return RunResult(turn.calls, turn.later, turn.dead.handler if turn.dead else None, failure=failure)
+
+
+def _type_of(error: str) -> str:
+    """Return the name of the exception with which a stored traceback ends; empty for a sentence of linqbot's own."""
+    if "Traceback (most recent call last)" not in error:
+        return ""
+    names = (line.partition(":")[0] for line in reversed(error.splitlines()) if not line.startswith(" "))
+    found = next((name for name in names if all(part.isidentifier() for part in name.split("."))), "")
+    return found.rpartition(".")[2]
 
 
 def compared(  # noqa: PLR0911 - one return for each kind
@@ -252,4 +255,9 @@ def _function(handler: str | None) -> str:
 
 def _without_numbers(name: str) -> str:
     """Return the name of a step without the digests and numbers that differ from turn to turn."""
-    return _NUMBERED.sub("", name)
+    kept, is_number = [], False
+    for letter in name:
+        is_number = letter in "@#" or (is_number and (letter.isalnum() or letter in "_.-"))
+        if not is_number:
+            kept.append(letter)
+    return "".join(kept)

@@ -7,7 +7,6 @@ what the state was before, nor what Linq answered to a read.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,10 +25,6 @@ from linqbot.worker.asking.deliveries import ORDER_PREFIX, order_of
 from linqbot.worker.asking.records import PROMPT, AskRecord, Outcome, record_of
 from linqbot.worker.calls.turn_journal import journal_key
 from linqbot.worker.due.scheduled_send import due_send
-
-_REFUSAL = re.compile(rf"(?:^|:)k\d*:{re.escape(PROMPT)}\d+\.\d+$")
-"""The slot of a message that says why an answer was not taken. No refused answer is kept, so neither can a run
-make such a call again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +95,13 @@ class OpenThen:
 
 
 def is_refusal(entry: JournalEntry) -> bool:
-    """Return True if a call says why an answer was not taken."""
-    return _REFUSAL.search(entry.slot) is not None
+    """Return True if a call says why an answer was not taken: its slot ends like `k:?2.1`.
+
+    No refused answer is kept, so a run cannot make such a call again.
+    """
+    named, _, number = entry.slot.rpartition(f":{PROMPT}")
+    question, dot, tries = number.partition(".")
+    return bool(dot) and named.rpartition(":")[2] == "k" and question.isdecimal() and tries.isdecimal()
 
 
 async def turn_on_record(
