@@ -14,6 +14,8 @@ from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decisio
 from linqbot_agent.durability import ModelFailed, Run, completed
 from linqbot_agent.entries import Entries
 from linqbot_agent.remembering import remember, remembered, work_of
+from linqbot_agent.speech.checking import OutputChecks
+from linqbot_agent.speech.outputs import outputs_of
 from linqbot_agent.turn import Answer, Prompt, Settings
 
 __all__ = ["ModelFailed", "answered", "repeated"]
@@ -27,7 +29,7 @@ async def answered(
     Raises:
         ModelFailed: a model failed.
         BudgetUsedUp: the person may not use the model any more today.
-        BotError: the agent cannot run in a turn, or its output is no text.
+        BotError: the agent cannot run in a turn, or its output is none of the output types.
         AskTimeout, AskCancelled: a call needed approval, and got no answer.
     """
     ctx, turn = settings.ctx, settings.turn
@@ -42,23 +44,20 @@ async def answered(
     history = await remembered(ctx, turn.history, with_current=prompt is not None)
     given = _prompt(settings.event) if prompt is None else prompt
     decisions, asked = dict[str, Decision](), list[tuple[str, str]]()
+    capabilities = [Approvals(decisions), OutputChecks()]
     while True:
         try:
-            result = await completed(agent, run, given, deps=deps, history=history, capabilities=[Approvals(decisions)])
+            result = await completed(agent, run, given, deps=deps, history=history, capabilities=capabilities)
             break
         except ApprovalNeeded as needed:
             asked.append((needed.call_id, needed.question))
             decisions[needed.call_id] = await decision(*asked[-1], settings)
             run.entries.begin_again()
-    if not isinstance(result.output, str | None):
-        raise BotError(
-            f"The agent's output is of type {type(result.output).__name__}, and run() says texts. Use an agent whose "
-            "output_type is str."
-        )
+    outputs = outputs_of(result.output)
     work = work_of(result.new_messages()) if turn.history else []
     await remember(ctx, settings.event, work)
     return Answer(
-        text=result.output or "",
+        outputs=outputs,
         work=work,
         asked=asked,
         used=turn.account.in_part,

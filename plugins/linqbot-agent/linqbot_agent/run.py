@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from linqbot import Context
 from linqbot_agent.budget import BudgetUsedUp
+from linqbot_agent.speech.outputs import text_of
+from linqbot_agent.speech.saying import say
 from linqbot_agent.turn import OUTAGE, Answer, Outage, Prompt, Settings, turn_of
 
 if TYPE_CHECKING:
@@ -35,11 +36,12 @@ async def run(
     crash, a failure or a question, recorded ones are not repeated. A request or a tool call that was cut off is made
     again: see `idempotency_key`. The answer is read as Markdown and said in messages, each of them once.
 
-    Only the agent's final text is said. An empty text says nothing. If the model fails, `sorry` is said, once until an
+    Only the agent's output is said: a text, a `Say`, `Tapback`, `Poll` or `Media`, or a list of these. An empty text,
+    `Silence` and None say nothing. If the model fails, `sorry` is said, once until an
     agent answers again in this chat, and the turn ends.
 
     Args:
-        agent: A pydantic-ai agent whose output is text.
+        agent: A pydantic-ai agent. Its output type is `str`, or one or several of the output types of this package.
         prompt: The prompt: a text, or texts and files as pydantic-ai takes them. None is the text of the event's message.
         deps: The dependencies of the agent's tools; None is `ctx`.
         timeout_s: The longest time of one request to the model, in seconds.
@@ -47,10 +49,10 @@ async def run(
         approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
             chat.
     Returns:
-        The text that was said; None if the model failed, or the person has used up the budget.
+        The text that was said, a paragraph for each `Say`; empty if there was none. None if the model failed, or the person has used up the budget.
     Raises:
         BotError: the bot has no plugin LinqAgent, another agent of this turn is running, there is no prompt, a toolset
-            of the agent has no id, or the agent's output is no text.
+            of the agent has no id, or the agent's output is none of these types.
         AskTimeout: a call needed approval, and no answer came within a day.
         AskCancelled: the question for approval was ended, or could not be sent.
         ResultNotRecorded: the result of a tool cannot be written as JSON.
@@ -81,9 +83,8 @@ async def run(
             await _say(ctx, name, await turn.account.notice())
             return None
         await _end_outage(ctx)
-        if answer.text.strip():
-            await ctx.stream(_whole(answer.text), key=name)
-        return answer.text
+        await say(answer.outputs, ctx, settings.event, key=name)
+        return text_of(answer.outputs)
 
 
 async def _say(ctx: Context, name: str, text: str | None) -> None:
@@ -100,7 +101,3 @@ async def _begins_outage(ctx: Context) -> bool:
 
 async def _end_outage(ctx: Context) -> None:
     (await ctx.state.chat(Outage, name=OUTAGE)).is_told = False
-
-
-async def _whole(text: str) -> AsyncIterator[str]:
-    yield text

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from linqbot import BotError, Context, Event
 from linqbot_agent.budget import Account
+from linqbot_agent.speech.outputs import Output
 
 NAME = "agent"
 """The name of the plugin, and of its value in `ctx.plugins`."""
@@ -93,14 +94,14 @@ class Answer(BaseModel):
     """The result of a run, as it is recorded.
 
     Attributes:
-        text: The text to say.
+        outputs: The things to say.
         work: What the tools did; see `remembering.work_of`.
         asked: The questions for approval that were asked in the run: the id of each call, and the text.
         used: The requests to the model and the tokens since the last of these questions.
         has_unrecorded: True if a tool was called whose calls are not recorded.
     """
 
-    text: str
+    outputs: list[Output]
     work: list[Any] = []
     asked: list[tuple[str, str]] = []
     used: tuple[int, int] = (0, 0)
