@@ -5,6 +5,7 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic_ai.agent import AbstractAgent
@@ -47,7 +48,8 @@ async def answered(
     capabilities = [Approvals(decisions), OutputChecks()]
     while True:
         try:
-            result = await completed(agent, run, given, deps=deps, history=history, capabilities=capabilities)
+            async with settings.progress.watching(ctx, key=f"{settings.name}/progress{len(asked)}"):
+                result = await completed(agent, run, given, deps=deps, history=history, capabilities=capabilities)
             break
         except ApprovalNeeded as needed:
             asked.append((needed.call_id, needed.question))
@@ -75,7 +77,8 @@ async def repeated(
         ModelFailed, BudgetUsedUp, BotError: as for `answered`, if the code has changed since.
     """
     if answer.has_unrecorded:
-        await answered(agent, settings, prompt, deps=deps)
+        without_progress = replace(settings.progress, text=None)
+        await answered(agent, replace(settings, progress=without_progress), prompt, deps=deps)
         return
     for call_id, question in answer.asked:
         # A conversation goes on behind its last question, so the handler must come to each of them.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
-from linqbot import BotError, Context, Event, hookimpl
+from linqbot import BotError, Context, Event, Running, hookimpl
 from linqbot.client.call import Run
+from linqbot.clock import Clock
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import guarded
+from linqbot_agent.speech.progress import noticing
 from linqbot_agent.turn import NAME, AgentTurn
 
 
@@ -35,6 +37,7 @@ class LinqAgent:
         self._history = history
         self._budget = budget
         self._elsewhere = frozenset(elsewhere)
+        self._clock: Clock | None = None
 
     @hookimpl
     def register_context(self) -> Mapping[str, Callable[[Event, Context], Any]]:
@@ -42,7 +45,12 @@ class LinqAgent:
 
     @hookimpl
     def register_outbound(self) -> Iterable[Callable[[Run], Run]]:
-        return [guarded]
+        return [guarded, noticing]
+
+    @hookimpl
+    def started(self, running: Running) -> None:
+        self._clock = running.clock
 
     def _turn(self, event: Event, ctx: Context) -> AgentTurn:
-        return AgentTurn(history=self._history, elsewhere=self._elsewhere, account=Account(ctx, self._budget))
+        account = Account(ctx, self._budget)
+        return AgentTurn(history=self._history, elsewhere=self._elsewhere, account=account, clock=self._clock)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from linqbot import Context
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.speech.outputs import text_of
+from linqbot_agent.speech.progress import PROGRESS, Progress
 from linqbot_agent.speech.saying import say
 from linqbot_agent.turn import OUTAGE, Answer, Outage, Prompt, Settings, turn_of
 
@@ -27,6 +28,8 @@ async def run(
     *,
     deps: object = None,
     timeout_s: float = 60.0,
+    progress: str | None = PROGRESS,
+    progress_after_s: float = 5.0,
     sorry: str | None = SORRY,
     approver: str = "asker",
 ) -> str | None:
@@ -45,6 +48,8 @@ async def run(
         prompt: The prompt: a text, or texts and files as pydantic-ai takes them. None is the text of the event's message.
         deps: The dependencies of the agent's tools; None is `ctx`.
         timeout_s: The longest time of one request to the model, in seconds.
+        progress: The text to say, once, if nothing was said for a while; None says nothing.
+        progress_after_s: The seconds after which it is said.
         sorry: The text to say when the model fails; None says nothing.
         approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
             chat.
@@ -52,7 +57,7 @@ async def run(
         The text that was said, a paragraph for each `Say`; empty if there was none. None if the model failed, or the person has used up the budget.
     Raises:
         BotError: the bot has no plugin LinqAgent, another agent of this turn is running, there is no prompt, a toolset
-            of the agent has no id, or the agent's output is none of these types.
+            of the agent has no id, the agent's output is none of these types, or `progress_after_s` is not a number of seconds.
         AskTimeout: a call needed approval, and no answer came within a day.
         AskCancelled: the question for approval was ended, or could not be sent.
         ResultNotRecorded: the result of a tool cannot be written as JSON.
@@ -66,7 +71,8 @@ async def run(
             await asyncio.to_thread(import_module, _ANSWERING)
         from linqbot_agent.answering import ModelFailed, answered, repeated
 
-        settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver)
+        soon = Progress(progress, progress_after_s, turn.clock)
+        settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon)
         given = ctx if deps is None else deps
         try:
             if (answer := ctx.recall(f"{name}/answer", kind=Answer)) is None:

@@ -10,8 +10,10 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel
 
 from linqbot import BotError, Context, Event
+from linqbot.clock import Clock
 from linqbot_agent.budget import Account
 from linqbot_agent.speech.outputs import Output
+from linqbot_agent.speech.progress import Progress
 
 NAME = "agent"
 """The name of the plugin, and of its value in `ctx.plugins`."""
@@ -26,12 +28,16 @@ class AgentTurn:
 
     Args:
         history, elsewhere: See `LinqAgent`.
+        clock: The bot's clock; None if the bot does not run.
     """
 
-    def __init__(self, *, history: int, elsewhere: Collection[str], account: Account) -> None:
+    def __init__(
+        self, *, history: int, elsewhere: Collection[str], account: Account, clock: Clock | None = None
+    ) -> None:
         self.history = history
         self.elsewhere = elsewhere
         self.account = account
+        self.clock = clock
         self._runs = 0
         self._is_running = False
 
@@ -76,6 +82,7 @@ class Settings:
         event: The event that the run answers. After a question, that of the context is the answer.
         name: The name of the run, the same whenever the turn runs again.
         timeout_s, approver: See `run`.
+        progress: The text to say if nothing was said for a while.
     """
 
     ctx: Context
@@ -84,6 +91,7 @@ class Settings:
     turn: AgentTurn
     timeout_s: float
     approver: str
+    progress: Progress
 
 
 OUTAGE = "linqbot_agent.Outage"

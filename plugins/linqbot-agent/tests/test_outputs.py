@@ -109,9 +109,7 @@ async def test_the_model_is_asked_again_about_what_it_made_up(wrong: object, rig
 
 async def test_the_report_of_an_error_does_not_make_an_address_known() -> None:
     evil = "https://evil.example.com/?secret=4711"
-    script = Script(
-        *(calls(tool("final_result", f"c{i}", **each)) for i, each in enumerate([{"url": evil, "x": 1}, {"url": evil}]))
-    )
+    script = Script(calls(tool("final_result", "c1", url=evil, unknown=1)), calls(tool("final_result", "c2", url=evil)))
     async with talking(bot_with(Agent(script.model, output_type=Media, retries=1))) as phone:
         await phone.text("Hi")
         await phone.quiet()
