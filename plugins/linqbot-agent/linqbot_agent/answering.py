@@ -5,18 +5,21 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from pydantic_ai.agent import AbstractAgent
+from pydantic_ai.output import NativeOutput, PromptedOutput
 
 from linqbot import BotError, Event, MessageReceived
 from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decision
 from linqbot_agent.durability import ModelFailed, Run, completed
 from linqbot_agent.entries import Entries
 from linqbot_agent.remembering import remember, remembered, work_of
+from linqbot_agent.speech.bubbles import Bubbles, say_rest
 from linqbot_agent.speech.checking import OutputChecks
-from linqbot_agent.speech.outputs import outputs_of
+from linqbot_agent.speech.outputs import outputs_of, text_of
 from linqbot_agent.turn import Answer, Prompt, Settings
 
 __all__ = ["ModelFailed", "answered", "repeated"]
@@ -41,6 +44,7 @@ async def answered(
         account=turn.account,
         elsewhere=turn.elsewhere,
         timeout_s=settings.timeout_s,
+        bubbles=_bubbles(agent, settings),
     )
     history = await remembered(ctx, turn.history, with_current=prompt is not None)
     given = _prompt(settings.event) if prompt is None else prompt
@@ -55,11 +59,17 @@ async def answered(
             asked.append((needed.call_id, needed.question))
             decisions[needed.call_id] = await decision(*asked[-1], settings)
             run.entries.begin_again()
-    outputs = outputs_of(result.output)
+            if run.bubbles is not None:
+                run.bubbles.begin_part()
+    outputs, said = outputs_of(result.output), ""
+    if run.bubbles is not None and not result.response.tool_calls:
+        outputs, said = [], text_of(outputs)
     work = work_of(result.new_messages()) if turn.history else []
     await remember(ctx, settings.event, work)
     return Answer(
         outputs=outputs,
+        said=said,
+        bubbles=run.bubbles.keys if run.bubbles is not None else [],
         work=work,
         asked=asked,
         used=turn.account.in_part,
@@ -80,11 +90,31 @@ async def repeated(
         without_progress = replace(settings.progress, text=None)
         await answered(agent, replace(settings, progress=without_progress), prompt, deps=deps)
         return
-    for call_id, question in answer.asked:
-        # A conversation goes on behind its last question, so the handler must come to each of them.
-        await decision(call_id, question, settings)
+    for number in range(len(answer.asked) + 1):
+        for key in answer.bubbles[number] if answer.bubbles else ():
+            await say_rest(key, "", settings.ctx)
+        if number < len(answer.asked):
+            # A conversation goes on behind its last question, so the handler must come to each of them.
+            await decision(*answer.asked[number], settings)
     await settings.turn.account.book(*answer.used)
     await remember(settings.ctx, settings.event, answer.work)
+
+
+def _bubbles(agent: AbstractAgent[Any, Any], settings: Settings) -> Bubbles | None:
+    """Return the bubbles of a run that says what the model writes; None for a run that says its output only.
+
+    Raises:
+        BotError: the model writes JSON.
+    """
+    if not settings.stream:
+        return None
+    types = agent.output_type if isinstance(agent.output_type, Sequence) else [agent.output_type]
+    if any(isinstance(each, NativeOutput | PromptedOutput) for each in types):
+        raise BotError(
+            "run(stream=True) says what the model writes, and with NativeOutput or PromptedOutput it writes JSON. Give the "
+            "types themselves as output_type, or leave out stream=True."
+        )
+    return Bubbles(settings.ctx)
 
 
 def _prompt(event: Event) -> str:

@@ -27,6 +27,7 @@ async def run(
     prompt: Prompt | None = None,
     *,
     deps: object = None,
+    stream: bool = False,
     timeout_s: float = 60.0,
     progress: str | None = PROGRESS,
     progress_after_s: float = 5.0,
@@ -39,7 +40,7 @@ async def run(
     crash, a failure or a question, recorded ones are not repeated. A request or a tool call that was cut off is made
     again: see `idempotency_key`. The answer is read as Markdown and said in messages, each of them once.
 
-    Only the agent's output is said: a text, a `Say`, `Tapback`, `Poll` or `Media`, or a list of these. An empty text,
+    Only the agent's output is said, unless `stream` is True: a text, a `Say`, `Tapback`, `Poll` or `Media`, or a list of these. An empty text,
     `Silence` and None say nothing. If the model fails, `sorry` is said, once until an
     agent answers again in this chat, and the turn ends.
 
@@ -47,6 +48,7 @@ async def run(
         agent: A pydantic-ai agent. Its output type is `str`, or one or several of the output types of this package.
         prompt: The prompt: a text, or texts and files as pydantic-ai takes them. None is the text of the event's message.
         deps: The dependencies of the agent's tools; None is `ctx`.
+        stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
         timeout_s: The longest time of one request to the model, in seconds.
         progress: The text to say, once, if nothing was said for a while; None says nothing.
         progress_after_s: The seconds after which it is said.
@@ -72,7 +74,7 @@ async def run(
         from linqbot_agent.answering import ModelFailed, answered, repeated
 
         soon = Progress(progress, progress_after_s, turn.clock)
-        settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon)
+        settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, stream)
         given = ctx if deps is None else deps
         try:
             if (answer := ctx.recall(f"{name}/answer", kind=Answer)) is None:
@@ -90,7 +92,7 @@ async def run(
             return None
         await _end_outage(ctx)
         await say(answer.outputs, ctx, settings.event, key=name)
-        return text_of(answer.outputs)
+        return answer.said or text_of(answer.outputs)
 
 
 async def _say(ctx: Context, name: str, text: str | None) -> None:

@@ -82,6 +82,7 @@ class Settings:
         event: The event that the run answers. After a question, that of the context is the answer.
         name: The name of the run, the same whenever the turn runs again.
         timeout_s, approver: See `run`.
+        stream: See `run`.
         progress: The text to say if nothing was said for a while.
     """
 
@@ -92,6 +93,7 @@ class Settings:
     timeout_s: float
     approver: str
     progress: Progress
+    stream: bool = False
 
 
 OUTAGE = "linqbot_agent.Outage"
@@ -103,6 +105,8 @@ class Answer(BaseModel):
 
     Attributes:
         outputs: The things to say.
+        said: The text that was said while the model wrote it.
+        bubbles: See `Bubbles.keys`.
         work: What the tools did; see `remembering.work_of`.
         asked: The questions for approval that were asked in the run: the id of each call, and the text.
         used: The requests to the model and the tokens since the last of these questions.
@@ -110,6 +114,8 @@ class Answer(BaseModel):
     """
 
     outputs: list[Output]
+    said: str = ""
+    bubbles: list[list[str]] = []
     work: list[Any] = []
     asked: list[tuple[str, str]] = []
     used: tuple[int, int] = (0, 0)
