@@ -155,6 +155,11 @@ class Context:
         """The texts that this handler has sent before it was cancelled and began again: see `overlap="restart"`."""
         return () if self.overlap is None else self.overlap.already_sent
 
+    @property
+    def takes_incoming(self) -> bool:
+        """True if the handler may call `incoming`: it is registered with `overlap="steer"`."""
+        return self.overlap is not None and self.overlap.takes_incoming
+
     async def incoming(self) -> AsyncIterator[MessageReceived]:
         """Yield the messages of the person that have come since the handler began, or since the last call.
 

@@ -88,6 +88,10 @@ class TurnOverlap:
     def already_sent(self) -> Sequence[str]:
         return self._joined.sent
 
+    @property
+    def takes_incoming(self) -> bool:
+        return self._mode == "steer"
+
     def begin(self, handler: str, mode: OverlapMode) -> None:
         self._handler, self._mode = handler, mode
         if mode == "restart" and self._joined.restarts < MOST_RESTARTS:

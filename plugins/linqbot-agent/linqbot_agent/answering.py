@@ -19,6 +19,7 @@ from linqbot_agent.entries import Entries
 from linqbot_agent.remembering import remember, remembered, work_of
 from linqbot_agent.speech.bubbles import Bubbles, say_rest
 from linqbot_agent.speech.checking import OutputChecks
+from linqbot_agent.speech.incoming import Incoming, prompt_of
 from linqbot_agent.speech.outputs import outputs_of, text_of
 from linqbot_agent.turn import Answer, Prompt, Settings
 
@@ -49,7 +50,7 @@ async def answered(
     history = await remembered(ctx, turn.history, with_current=prompt is not None)
     given = _prompt(settings.event) if prompt is None else prompt
     decisions, asked = dict[str, Decision](), list[tuple[str, str]]()
-    capabilities = [Approvals(decisions), OutputChecks()]
+    capabilities = [Approvals(decisions), OutputChecks(), Incoming(ctx, run.entries)]
     while True:
         try:
             async with settings.progress.watching(ctx, key=f"{settings.name}/progress{len(asked)}"):
@@ -121,6 +122,4 @@ def _prompt(event: Event) -> str:
     """Return the text of the event's message, in groups with its speaker."""
     if not isinstance(event, MessageReceived):
         raise BotError(f"{event.type} has no text for an agent. Give one: run(agent, ctx, prompt).")
-    files = [f"[{file.filename or file.mime_type or 'file'}]" for file in event.media]
-    text = " ".join(filter(None, [event.text_to_me, *files]))
-    return f"{event.sender.handle}: {text}" if event.is_group else text
+    return prompt_of(event)
