@@ -243,6 +243,7 @@ class Turns:
                 self.storage,
                 self.dispatcher,
                 asking=None if opening.conversation is not None else asking,
+                known=opening.known,
             )
         outcome = await self._outcome(turn)
         if turn.given_up:

@@ -139,9 +139,22 @@ class AskSession:
         await ctx.enter_state(self._seen.get(0, {}))
         self._journal.enter("", self._parts.get("", ()), is_past=True)
 
-    async def once(self, name: str, call: Callable[[str], Awaitable[Any] | Any], *, kind: Any, retry: bool) -> Any:
+    @property
+    def is_restartable(self) -> bool:
+        """True if the turn may begin again with other input: nothing was asked, and no step holds its input."""
+        return not self._number and (self._steps is None or not self._steps.holds_input)
+
+    async def once(
+        self,
+        name: str,
+        call: Callable[[str], Awaitable[Any] | Any],
+        *,
+        kind: Any,
+        retry: bool,
+        restartable: bool = False,
+    ) -> Any:
         """Return the recorded result of a step, or make it; see `Asker.once`."""
-        return await self._steps_of_run().once(name, call, kind=kind, retry=retry)
+        return await self._steps_of_run().once(name, call, kind=kind, retry=retry, restartable=restartable)
 
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return the recorded result of a step; None if there is none. See `Asker.recall`."""

@@ -485,7 +485,7 @@ class TurnJournal:
         unjournalled = self._outbound.wrap(run)
 
         async def journalled(call: Call) -> ApiResponse:
-            self._cancel_if_interrupted()
+            self.cancel_if_interrupted()
             if call.safety == "hint":
                 # A conversation's past has no effects, and neither has what follows a question.
                 if (self.is_past or self.is_suspended) and running_root() is self._root:
@@ -519,7 +519,12 @@ class TurnJournal:
 
         return journalled
 
-    def _cancel_if_interrupted(self) -> None:
+    def cancel_if_interrupted(self) -> None:
+        """Cancel the running task of the turn, if the turn is to begin again.
+
+        Raises:
+            CancelledError: it is.
+        """
         if self._interrupted and running_root() is self._root:
             raise asyncio.CancelledError("A newer message of the person interrupts the turn.")
 

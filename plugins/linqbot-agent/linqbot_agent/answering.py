@@ -48,7 +48,7 @@ async def answered(
         bubbles=_bubbles(agent, settings),
     )
     history = await remembered(ctx, turn.history, with_current=prompt is not None)
-    given = _prompt(settings.event) if prompt is None else prompt
+    given = _prompt(settings.event, ctx.already_sent) if prompt is None else prompt
     decisions, asked = dict[str, Decision](), list[tuple[str, str]]()
     capabilities = [Approvals(decisions), OutputChecks(), Incoming(ctx, run.entries)]
     while True:
@@ -118,8 +118,15 @@ def _bubbles(agent: AbstractAgent[Any, Any], settings: Settings) -> Bubbles | No
     return Bubbles(settings.ctx)
 
 
-def _prompt(event: Event) -> str:
-    """Return the text of the event's message, in groups with its speaker."""
+def _prompt(event: Event, already_sent: Sequence[str]) -> str:
+    """Return the text of the event's message, in groups with its speaker.
+
+    Args:
+        already_sent: What the person has got of an answer that a newer message has interrupted.
+    """
     if not isinstance(event, MessageReceived):
         raise BotError(f"{event.type} has no text for an agent. Give one: run(agent, ctx, prompt).")
-    return prompt_of(event)
+    if not already_sent:
+        return prompt_of(event)
+    read = "\n".join(already_sent)
+    return f"{prompt_of(event)}\n\n[The last message interrupted your answer. The person has already read:\n{read}]"

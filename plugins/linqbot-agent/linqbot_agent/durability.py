@@ -221,14 +221,14 @@ class _Steps(JournalCallableOperationBackend[None]):
         run = _run.get()
         if run is None or isinstance(operation_id, EventStreamHandlerId):
             return await body()
-        make, is_recorded = body, True
-        if isinstance(operation_id, ModelRequestId):
+        make, is_recorded, asks = body, True, isinstance(operation_id, ModelRequestId)
+        if asks:
             name, make = run.request, _asked(run, body)
         elif isinstance(operation_id, ToolsetCallToolId):
             name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
-        step = await run.entries.step(name, make, is_recorded=is_recorded)
+        step = await run.entries.step(name, make, is_recorded=is_recorded, restartable=asks)
         record_durable_unit(executed=step.is_made)
-        if step.is_new and isinstance(operation_id, ModelRequestId):
+        if step.is_new and asks:
             usage = step.result["usage"]
             await run.account.book(1, usage.get("input_tokens", 0) + usage.get("output_tokens", 0))
         return step.result

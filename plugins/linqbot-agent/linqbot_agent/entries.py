@@ -91,13 +91,21 @@ class Entries:
     def _place(self, name: str) -> str:
         return f"{_step.get((self._name, ''))[0]}/{name}"
 
-    async def step(self, name: str, make: Callable[[], Awaitable[object]], *, is_recorded: bool = True) -> Step:
+    async def step(
+        self,
+        name: str,
+        make: Callable[[], Awaitable[object]],
+        *,
+        is_recorded: bool = True,
+        restartable: bool = False,
+    ) -> Step:
         """Return the recorded result of a step, or make the step and record its result.
 
         A step that a crash cut off is made again.
 
         Args:
             is_recorded: False makes the step in each run of the handler, once.
+            restartable: See `Context.once`.
         """
         step = self.next_step(name)
         self._counts[self._place(name)] += 1
@@ -112,7 +120,7 @@ class Entries:
                 return await make()
 
         if is_recorded:
-            self._results[step] = await self._ctx.once(step, make_it, retry=True)
+            self._results[step] = await self._ctx.once(step, make_it, retry=True, restartable=restartable)
         else:
             self.has_unrecorded = True
             self._results[step] = await make()

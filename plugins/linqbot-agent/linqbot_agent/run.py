@@ -80,7 +80,7 @@ async def run(
             if (answer := ctx.recall(f"{name}/answer", kind=Answer)) is None:
                 found = await answered(agent, settings, prompt, deps=given)
                 # From here on the answer stands, whatever today's code would say: a part of it may have been said.
-                answer = await ctx.once(f"{name}/answer", lambda _: found, kind=Answer, retry=True)
+                answer = await ctx.once(f"{name}/answer", lambda _: found, kind=Answer, retry=True, restartable=True)
             else:
                 await repeated(answer, agent, settings, prompt, deps=given)
         except ModelFailed as error:

@@ -117,7 +117,7 @@ class Bubbles:
 
         async def source(said: str) -> AsyncIterator[str]:
             if said:
-                await self._ctx.once(cut_name, lambda _: said, kind=str, retry=True)
+                await self._ctx.once(cut_name, lambda _: said, kind=str, retry=True, restartable=True)
             so_far.set_result(said)
             while not said and (chunk := await chunks.get()) is not None:
                 if isinstance(chunk, _Stopped):
