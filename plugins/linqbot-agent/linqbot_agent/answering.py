@@ -21,6 +21,7 @@ from linqbot_agent.speech.bubbles import Bubbles, say_rest
 from linqbot_agent.speech.checking import OutputChecks
 from linqbot_agent.speech.incoming import Incoming, prompt_of
 from linqbot_agent.speech.outputs import outputs_of, text_of
+from linqbot_agent.speech.questions import QuestionNeeded, Questions, answer_of
 from linqbot_agent.turn import Answer, Prompt, Settings
 
 __all__ = ["ModelFailed", "answered", "repeated"]
@@ -49,8 +50,8 @@ async def answered(
     )
     history = await remembered(ctx, turn.history, with_current=prompt is not None)
     given = _prompt(settings.event, ctx.already_sent) if prompt is None else prompt
-    decisions, asked = dict[str, Decision](), list[tuple[str, str]]()
-    capabilities = [Approvals(decisions), OutputChecks(), Incoming(ctx, run.entries)]
+    decisions, answers, asked = dict[str, Decision](), dict[str, str](), list[tuple[str, str]]()
+    capabilities = [Approvals(decisions), Questions(answers), OutputChecks(), Incoming(ctx, run.entries)]
     while True:
         try:
             async with settings.progress.watching(ctx, key=f"{settings.name}/progress{len(asked)}"):
@@ -59,9 +60,12 @@ async def answered(
         except ApprovalNeeded as needed:
             asked.append((needed.call_id, needed.question))
             decisions[needed.call_id] = await decision(*asked[-1], settings)
-            run.entries.begin_again()
-            if run.bubbles is not None:
-                run.bubbles.begin_part()
+        except QuestionNeeded as needed:
+            asked.append((needed.call_id, needed.question))
+            answers[needed.call_id] = await answer_of(*asked[-1], settings)
+        run.entries.begin_again()
+        if run.bubbles is not None:
+            run.bubbles.begin_part()
     outputs, said = outputs_of(result.output), ""
     if run.bubbles is not None and not result.response.tool_calls:
         outputs, said = [], text_of(outputs)
@@ -73,6 +77,7 @@ async def answered(
         bubbles=run.bubbles.keys if run.bubbles is not None else [],
         work=work,
         asked=asked,
+        questions=list(answers),
         used=turn.account.in_part,
         has_unrecorded=run.entries.has_unrecorded,
     )
@@ -96,7 +101,8 @@ async def repeated(
             await say_rest(key, "", settings.ctx)
         if number < len(answer.asked):
             # A conversation goes on behind its last question, so the handler must come to each of them.
-            await decision(*answer.asked[number], settings)
+            call_id, question = answer.asked[number]
+            await (answer_of if call_id in answer.questions else decision)(call_id, question, settings)
     await settings.turn.account.book(*answer.used)
     await remember(settings.ctx, settings.event, answer.work)
 

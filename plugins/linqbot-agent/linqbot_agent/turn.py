@@ -109,6 +109,7 @@ class Answer(BaseModel):
         bubbles: See `Bubbles.keys`.
         work: What the tools did; see `remembering.work_of`.
         asked: The questions for approval that were asked in the run: the id of each call, and the text.
+        questions: The ids of those calls whose tools wanted an answer in words.
         used: The requests to the model and the tokens since the last of these questions.
         has_unrecorded: True if a tool was called whose calls are not recorded.
     """
@@ -118,6 +119,7 @@ class Answer(BaseModel):
     bubbles: list[list[str]] = []
     work: list[Any] = []
     asked: list[tuple[str, str]] = []
+    questions: list[str] = []
     used: tuple[int, int] = (0, 0)
     has_unrecorded: bool = False
 
