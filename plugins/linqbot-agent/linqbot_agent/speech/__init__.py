@@ -1,1 +1,1 @@
-"""What an agent says: outputs as data, progress, bubbles while the model writes, and messages that come meanwhile."""
+"""The speech of an agent: outputs as data, progress, bubbles while the model writes, and messages that come meanwhile."""
