@@ -59,7 +59,8 @@ async def run(
         The text that was said, a paragraph for each `Say`; empty if there was none. None if the model failed, or the person has used up the budget.
     Raises:
         BotError: the bot has no plugin LinqAgent, another agent of this turn is running, there is no prompt, a toolset
-            of the agent has no id, the agent's output is none of these types, or `progress_after_s` is not a number of seconds.
+            of the agent has no id, the agent's output is none of these types, `progress_after_s` is not a number of
+            seconds, or `stream` is True for a model that writes JSON.
         AskTimeout: a call needed approval, and no answer came within a day.
         AskCancelled: the question for approval was ended, or could not be sent.
         ResultNotRecorded: the result of a tool cannot be written as JSON.
