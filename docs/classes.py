@@ -99,8 +99,27 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "NothingCame",
         ),
     ),
+    "people": (
+        "Simulated people",
+        "linqbot.testing.people",
+        (
+            "rehearse",
+            "crowd",
+            "Persona",
+            "Dialogue",
+            "Say",
+            "Correct",
+            "Tap",
+            "Pause",
+            "Inject",
+            "Violation",
+        ),
+    ),
 }
 """By file name: the page's title, the package to import from, and the names in the order of the page."""
+
+_LISTED = {name: page for page, (_, _, names) in PAGES.items() for name in names}
+"""The page of each name."""
 
 
 def pages() -> dict[str, str]:
@@ -118,11 +137,29 @@ def _index() -> str:
 
 
 def _page(title: str, package: str, names: tuple[str, ...]) -> str:
-    lines = [f"# {title}", "", f"All of these are imported from `{package}`.", ""]
     module = import_module(package)
-    for name in names:
-        lines += _entry(name, getattr(module, name))
+    listed = [getattr(module, name) for name in names]
+    bases = _unlisted_bases(listed)
+    lines = [f"# {title}", "", f"All of these are imported from `{package}`.", ""]
+    if bases:
+        lines[-2] += " What several of them share is at the end, under the name of their base, which is not imported."
+    for name, value in zip(names, listed, strict=True):
+        lines += _entry(name, value)
+    for base in bases:
+        lines += _entry(base.__name__, base)
     return re.sub(r"\n\n\n+", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
+def _unlisted_bases(listed: list[Any]) -> list[type[Any]]:
+    """Return the bases of data that are on no page of their own, by name: a reader looks for what they define."""
+    found = {
+        base
+        for value in listed
+        if inspect.isclass(value) and issubclass(value, BaseModel)
+        for base in value.__mro__[1:]
+        if base.__module__.startswith("linqbot.") and base.__name__ not in {*_LISTED, "Data"}
+    }
+    return sorted(found, key=lambda base: base.__name__)
 
 
 def _entry(name: str, value: Any) -> Iterator[str]:
@@ -138,7 +175,7 @@ def _entry(name: str, value: Any) -> Iterator[str]:
 def _class(name: str, cls: type[Any]) -> Iterator[str]:
     if issubclass(cls, BaseModel):
         bases = [base.__name__ for base in cls.__bases__ if base.__name__ not in {"Data", "BaseModel"}]
-        yield from (f"A kind of {' and '.join(f'`{base}`' for base in bases)}.", "") if bases else ()
+        yield from (f"A kind of {' and '.join(map(_linked, bases))}.", "") if bases else ()
         yield from (*prose(inspect.getdoc(cls) or ""), "")
         yield from _fields(cls)
     else:
@@ -159,11 +196,15 @@ def _class(name: str, cls: type[Any]) -> Iterator[str]:
         yield from (*prose(doc), "")
 
 
+def _linked(name: str) -> str:
+    page = _LISTED.get(name)
+    return f"[`{name}`]({f'{page}.md' if page else ''}#{name.lower()})"
+
+
 def _members(cls: type[Any]) -> Iterator[tuple[str, Any]]:
     """Yield the members of a class, then those of its bases that are on no page, such as those of Router's base."""
     yield from vars(cls).items()
-    listed = {name for _, _, names in PAGES.values() for name in names}
-    if issubclass(cls, BaseModel) or any(base.__name__ in listed for base in cls.__mro__[1:]):
+    if issubclass(cls, BaseModel) or any(base.__name__ in _LISTED for base in cls.__mro__[1:]):
         return
     for base in cls.__mro__[1:]:
         if base.__module__.startswith("linqbot."):

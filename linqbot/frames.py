@@ -57,6 +57,16 @@ def place_of_thread(ident: int | None) -> str:
 
 def place_of_task(task: asyncio.Task[Any]) -> str:
     """Return `file:line` of the author's code at which a task waits; `?` if the task has ended."""
+    return _place(_frames_of_task(task))
+
+
+def authors_place_of_task(task: asyncio.Task[Any]) -> str | None:
+    """Return `file:line` of the author's code at which a task waits; None if it has ended or runs no such code."""
+    frames = _frames_of_task(task)
+    return _place(frames) if any(is_authors(frame.filename) for frame in frames) else None
+
+
+def _frames_of_task(task: asyncio.Task[Any]) -> list[traceback.FrameSummary]:
     frames: list[traceback.FrameSummary] = []
     # `Task.get_stack` returns only the frame of the outermost coroutine.
     coroutine: Any = task.get_coro()
@@ -64,7 +74,7 @@ def place_of_task(task: asyncio.Task[Any]) -> str:
         if (frame := getattr(coroutine, "cr_frame", None)) is not None:
             frames.append(traceback.FrameSummary(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
         coroutine = getattr(coroutine, "cr_await", None)
-    return _place(frames)
+    return frames
 
 
 def is_authors(filename: str) -> bool:

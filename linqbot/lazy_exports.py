@@ -53,7 +53,8 @@ def _missing(package: str, name: str, names: list[str], elsewhere: Mapping[str, 
     text = f"{package} has no {name}. {hint}"
     if in_import and not name.startswith("__"):
         return ImportError(text, name=package)
-    return AttributeError(text)
+    # The empty name keeps Python from adding its own suggestion.
+    return AttributeError(text, name="")
 
 
 def _is_import(frame: Any) -> bool:

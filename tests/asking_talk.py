@@ -14,7 +14,9 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
+from linqbot.plugins.loading import load
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.failure import RetryPolicy
 from linqbot.worker.turn import Turns
@@ -67,13 +69,15 @@ class Talk:
 
     async def run(self) -> None:
         """Run turns until no delivery is ready."""
+        plugins = load(self.bot.plugins)
         turns = Turns(
-            Dispatcher(self.bot, self.clock),
+            Dispatcher(self.bot, self.clock, plugins=plugins),
             self.linq.client,
             self.storage,
             self.clock,
             SendRateLimit(self.clock),
             RetryPolicy(attempts=self.attempts),
+            outbound=Outbound(plugins),
         )
         while True:
             await self.storage.fire(self.clock.now())

@@ -7,7 +7,6 @@ import inspect
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -15,12 +14,14 @@ from pathlib import Path
 
 import click
 import pytest
+import strict_mypy
 from docs_console import Terminal, steps
 from test_api_docs import loaded
 
 from linqbot import Bot
 from linqbot.api import ENDPOINTS
 from linqbot.cli.main import COMMANDS, main
+from linqbot.events.parse import EVENT_TYPES
 from linqbot.settings import Settings, variable
 
 ROOT = Path(__file__).parent.parent
@@ -75,8 +76,7 @@ def test_the_snippets_hold_under_mypy_strict(tmp_path: Path) -> None:
         name = re.sub(r"\W", "_", str(snippet.id))
         (tmp_path / f"{name}.py").write_text(str(snippet.values[0]))
     (tmp_path / "bot.py").write_text("from linqbot import Bot\n\nbot = Bot()\n")
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(ROOT / ".mypy_cache" / "docs"), "."]
-    done = subprocess.run(mypy, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    done = strict_mypy.checked(tmp_path, ".")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -214,6 +214,22 @@ def test_every_command_setting_event_and_code_is_documented() -> None:
 
 def test_every_command_stands_in_the_readme() -> None:
     assert set(re.findall(r"\blinqbot ([a-z]+)", (ROOT / "README.md").read_text())) >= set(COMMANDS)
+
+
+def test_the_reference_leads_from_each_event_to_all_that_a_handler_reads_of_it() -> None:
+    page = (ROOT / "docs" / "classes" / "events.md").read_text()
+    entries: dict[str, str] = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE))
+
+    def entry_with_bases(name: str) -> str:
+        bases = re.search(r"^A kind of (.*)$", entries[name], re.MULTILINE)
+        return entries[name] + "".join(map(entry_with_bases, re.findall(r"`(\w+)`", bases[1]) if bases else ()))
+
+    for cls in EVENT_TYPES.values():
+        found = entry_with_bases(cls.__name__)
+        for field in cls.model_fields:
+            assert f"| `{field}` |" in found, f"{cls.__name__}.{field}"
+    for shown in ("`sent_at`", "MessageEvent.text", "MessageReceived.is_addressed"):
+        assert shown in entry_with_bases("MessageReceived")
 
 
 def test_every_argument_of_a_bot_is_explained() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import traceback
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -84,6 +85,7 @@ def test_the_error_for_an_unknown_name_says_where_to_look(package: str, name: st
     with pytest.raises(ImportError) as imported:
         exec(f"from {package} import {name}")
     assert str(looked_up.value).startswith(text)
+    assert "Did you mean: '" not in "".join(traceback.format_exception(looked_up.value)), "Python's own suggestion"
     assert str(imported.value).startswith(text)
 
 

@@ -148,6 +148,7 @@ USES: dict[str, str] = {
     r"\d+": "sub",
     r"[a-z0-9_-]+(\.[a-z0-9_-]+)*": "fullmatch",
     r"[\ud800-\udfff\x00]": "sub",
+    r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]": "sub",
     r"\+[1-9][0-9]{1,14}": "fullmatch",
     r"[^@\s]++@(?=[^@\s]+\.[^@\s])[^@\s]++": "fullmatch",
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": "fullmatch",
@@ -157,8 +158,8 @@ USES: dict[str, str] = {
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z": "fullmatch",
 }
 """Every pattern of the package, and the method it is used with."""
-OF_BOTS = {"bot/routing/filters.py"}
-"""Modules that compile the patterns of bots."""
+OF_BOTS = {"bot/routing/filters.py", "cli/commands/writing/rehearse.py"}
+"""Modules that compile the patterns of bots and of their authors."""
 OF_SHORT_TEXTS = "parse"
 """The folder whose patterns see short texts only: `linqbot.parse` refuses longer ones first."""
 

@@ -155,6 +155,11 @@ class Context:
         """The texts that this handler has sent before it was cancelled and began again: see `overlap="restart"`."""
         return () if self.overlap is None else self.overlap.already_sent
 
+    @property
+    def takes_incoming(self) -> bool:
+        """True if the handler may call `incoming`: it is registered with `overlap="steer"`."""
+        return self.overlap is not None and self.overlap.takes_incoming
+
     async def incoming(self) -> AsyncIterator[MessageReceived]:
         """Yield the messages of the person that have come since the handler began, or since the last call.
 
@@ -811,7 +816,7 @@ class Context:
         from linqbot.bot.asking.waits import VoteWait
 
         if len(choices) < 2 or isinstance(choices, str):
-            raise BotError(f"ctx.vote({choices!r}): give a list of 2 choices or more.")
+            raise BotError(f"ctx.vote({choices!r}): give a list of 2 choices or more first, then the question.")
         return self._wait_for(
             Question(
                 question,
@@ -843,12 +848,24 @@ class Context:
         return await self._asking().ask(replace(question, content=content), self)
 
     @overload
-    async def once(self, name: str, call: Callable[[str], Any], *, kind: type[T], retry: bool = ...) -> T: ...
+    async def once(
+        self, name: str, call: Callable[[str], Any], *, kind: type[T], retry: bool = ..., restartable: bool = ...
+    ) -> T: ...
 
     @overload
-    async def once(self, name: str, call: Callable[[str], Any], *, retry: bool = ...) -> Any: ...
+    async def once(
+        self, name: str, call: Callable[[str], Any], *, retry: bool = ..., restartable: bool = ...
+    ) -> Any: ...
 
-    async def once(self, name: str, call: Callable[[str], Any], *, kind: Any = None, retry: bool = False) -> Any:
+    async def once(
+        self,
+        name: str,
+        call: Callable[[str], Any],
+        *,
+        kind: Any = None,
+        retry: bool = False,
+        restartable: bool = False,
+    ) -> Any:
         """Do something outside of Linq at most once, however often the handler runs.
 
         The result is stored before `once` returns. When the handler runs again, after a failure, a crash or a question,
@@ -862,6 +879,9 @@ class Context:
                 dicts, lists, texts, numbers.
             retry: True calls again after a run that died during the call. Use this only if the other system recognises
                 the key.
+            restartable: True lets a handler with `overlap="restart"` begin again after this step, which is then made
+                again with the newer messages. Use this only for a step that changes nothing, such as a question to a
+                model.
         Returns:
             The result.
         Raises:
@@ -875,7 +895,7 @@ class Context:
         """
         if self._asking is None:
             raise BotError("This context cannot record a step, because it was made outside of a worker.")
-        return await self._asking().once(name, call, kind=kind, retry=retry)
+        return await self._asking().once(name, call, kind=kind, retry=retry, restartable=restartable)
 
     @overload
     def recall(self, name: str, *, kind: type[T]) -> T | None: ...

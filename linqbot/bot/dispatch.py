@@ -347,18 +347,25 @@ class Dispatcher:
             self._report(event, reason=report.LOOP)
             return
         route, handle = self._named[resumption.handler]
-        self._report(event, chosen=route)
+        self._report(event, chosen=route, is_resumed=True)
         await resumption.begin(ctx)
         await self._handle(event, ctx, route, handle, route.fits(resumption.root))
 
     def _report(
-        self, event: Event, *, chosen: Route | None = None, reason: str | None = None, is_late: bool = False
+        self,
+        event: Event,
+        *,
+        chosen: Route | None = None,
+        reason: str | None = None,
+        is_late: bool = False,
+        is_resumed: bool = False,
     ) -> None:
         """Notify the plugins that observe routing; without any this costs one look at an attribute.
 
         Args:
             chosen: The route that takes the event.
             reason: Why no route was tried.
+            is_resumed: True if no filter has chosen the route, because it goes on after its question.
         """
         if (routed := self._plugins.routed) is None:
             return
@@ -368,7 +375,7 @@ class Dispatcher:
             why = reason or report.reason(routes, is_late=is_late)
             routed(event=event, handler=None, at=None, tried=tried, reason=why)
         else:
-            before = routes[: routes.index(chosen)] if chosen in routes else []
+            before = routes[: routes.index(chosen)] if chosen in routes and not is_resumed else []
             tried = report.tried(before, event, is_late=is_late)
             routed(event=event, handler=chosen.name, at=chosen.at, tried=tried, reason=None)
 

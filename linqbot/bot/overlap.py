@@ -24,6 +24,11 @@ class Overlap(Protocol):
         """The texts that earlier runs of a restarted turn have sent."""
         ...
 
+    @property
+    def takes_incoming(self) -> bool:
+        """True if the running handler takes later messages itself."""
+        ...
+
     def begin(self, handler: str, mode: OverlapMode) -> None:
         """Note the chosen handler, which begins now."""
         ...

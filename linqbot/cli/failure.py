@@ -57,6 +57,18 @@ class ReplayFailed(LinqbotError):
     lqb = "LQB5003"
 
 
+class DeployDiffers(LinqbotError):
+    """New code does other things than what was done for the same deliveries, or it fails. Nothing was sent.
+
+    Why: `linqbot inbox replay --against` ran the new code on deliveries that were handled, and compared. Or none of them
+        could be compared.
+    To do: Read the groups above; `--diff` shows what differs. If the differences are meant, `--allow-different` lets only
+        failures count.
+    """
+
+    lqb = "LQB5011"
+
+
 @dataclass(frozen=True, slots=True)
 class CommandFailure:
     """The report of an error that ended a command.

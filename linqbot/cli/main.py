@@ -38,6 +38,7 @@ SECTIONS = (
             "new": "Create a folder with a bot, its tests and its settings.",
             "dev": "Try a bot on an emulated phone in the browser; no account needed.",
             "emulator": "Run the emulator of Linq without a bot.",
+            "rehearse": "Let simulated people talk to a bot while things go wrong.",
             "trigger": "Send a signed event of any type to a bot.",
         },
     ),

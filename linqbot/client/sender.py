@@ -18,6 +18,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
@@ -310,6 +311,7 @@ def _fields(host: str, credentials: Mapping[str, str]) -> RequestHeaders:
     return RequestHeaders({**plain, **credentials})
 
 
+@cache
 def _user_agent() -> str:
     try:
         return f"linqbot/{version('linqbot')}"

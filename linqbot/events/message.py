@@ -46,6 +46,8 @@ class MessageEvent(Event):
         parts: In their order. Empty for your own messages on zero-retention lines.
         preferred_service: The requested service; `service` is the service that was used.
         idempotency_key: The key of your send call.
+        sent_at, delivered_at, read_at: None if it has not happened yet, or if Linq did not say. For the time of the bot's
+            clock use `ctx.now()`.
         reconciled_at: Set only if Linq found the message late: treat the message as history and do not reply.
         zero_retention: Linq stores no content for this line.
     """

@@ -69,7 +69,9 @@ class DryAsker:
             self.note = "The recorded answer does not fit this question, so it would be asked again."
             raise Suspended(self.note) from None
 
-    async def once(self, name: str, call: Callable[[str], Any], *, kind: Any, retry: bool) -> Any:
+    async def once(
+        self, name: str, call: Callable[[str], Any], *, kind: Any, retry: bool, restartable: bool = False
+    ) -> Any:
         """Return the recorded result of a step; if there is none, end the run: the step has an effect elsewhere.
 
         Raises:

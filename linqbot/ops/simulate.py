@@ -103,7 +103,7 @@ class CallRecorder:
                 self._check_read(call.name)
                 return await run(call)
             self.calls.append(call)
-            return ApiResponse(202, _fake_response(call, len(self.calls)))
+            return ApiResponse(202, made_up_response(call, len(self.calls)))
 
         return record
 
@@ -158,14 +158,14 @@ class CallRecorder:
 
     def sent_in_turn(self) -> SentInTurn:
         """Return the recorded calls as sent."""
-        return SentInTurn([(call, ApiResponse(202, _fake_response(call, n))) for n, call in enumerate(self.calls, 1)])
+        return SentInTurn([(call, ApiResponse(202, made_up_response(call, n))) for n, call in enumerate(self.calls, 1)])
 
     def stream(self, key: str | None) -> StreamRecord:
         """Return the record of a stream of which nothing was said."""
         return Unrecorded()
 
 
-def _fake_response(call: Call, number: int) -> dict[str, Any]:
+def made_up_response(call: Call, number: int) -> dict[str, Any]:
     """Return a body from which any typed response of Linq's can be read. No real id looks like the ids in it."""
     segments = call.path.split("/")
     made = {"id": f"dry-run-{number}", "delivery_status": "pending"}

@@ -31,6 +31,7 @@ from linqbot.emulator.model.handles import normal
 from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, iso
 from linqbot.errors import ConfigError
 from linqbot.events.parse import EVENT_TYPES
+from linqbot.storage.inbox import DeadDelivery
 from linqbot.testing.bubble import Bubble, Tapback
 from linqbot.testing.room import Room
 from linqbot.testing.stage.connections import ApiCall
@@ -360,6 +361,20 @@ class Phone:
         """
         await self._stage.until(lambda: None)
         return self._stage.record.failures()
+
+    async def waiting(self) -> int:
+        """Return the number of deliveries, of all chats, that the bot will handle when the clock moves.
+
+        They are retried or deferred, or they wait behind such a delivery of their chat.
+        """
+        await self._stage.until(lambda: None)
+        return len(await self._stage.storage.waiting(limit=1000))
+
+    async def dead_letters(self) -> list[DeadDelivery]:
+        """Return the deliveries, of all chats, that the bot has given up, the oldest first, each with the reason."""
+        await self._stage.until(lambda: None)
+        found: list[DeadDelivery] = await self._stage.storage.dead_letters(limit=1000)
+        return found[::-1]
 
     # Time, restarts, faults
 

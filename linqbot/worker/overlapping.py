@@ -16,17 +16,20 @@ from dataclasses import replace
 from typing import Final
 
 import structlog
+from pydantic_core import from_json
 
 from linqbot.bot.branch import leave_turn
 from linqbot.bot.context import STEER_ONLY
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.overlap import OverlapMode
+from linqbot.bot.turn_watcher import turn_watcher
 from linqbot.errors import BotError, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
+from linqbot.storage.journal import JournalEntry
 from linqbot.worker.asking.turn_session import TurnSession
 from linqbot.worker.bursts import further_messages, message_of
 from linqbot.worker.calls.turn_journal import TurnJournal
@@ -49,6 +52,7 @@ class TurnOverlap:
     Args:
         asking: The questions and steps of the turn, after which it is not restarted. None: it continues a conversation,
             and is never restarted.
+        known: The journal entries of the turn's earlier runs. After steps of theirs it is not restarted.
     Attributes:
         lease: The lease of the turn. Its delivery changes when messages join it.
         joining: The deliveries for which the turn is interrupted; empty if it is not.
@@ -63,7 +67,9 @@ class TurnOverlap:
         dispatcher: Dispatcher,
         *,
         asking: TurnSession | None,
+        known: Sequence[JournalEntry] = (),
     ) -> None:
+        self._known = known
         self.lease = lease
         self.joining: list[Delivery] = []
         self._joined = lease.delivery.joined
@@ -86,6 +92,10 @@ class TurnOverlap:
     @property
     def already_sent(self) -> Sequence[str]:
         return self._joined.sent
+
+    @property
+    def takes_incoming(self) -> bool:
+        return self._mode == "steer"
 
     def begin(self, handler: str, mode: OverlapMode) -> None:
         self._handler, self._mode = handler, mode
@@ -120,6 +130,8 @@ class TurnOverlap:
             delivery = self.lease.delivery.with_joined(joined)
             await self._storage.join(self.lease, delivery, [each.id for each in found])
             self.lease = replace(self.lease, delivery=delivery)
+            if (watcher := turn_watcher.get()) is not None:
+                watcher.took(found)
         self._joined = joined
 
     @asynccontextmanager
@@ -176,11 +188,17 @@ class TurnOverlap:
                     found = []
                 if found:
                     await self._unprotected.wait()
-                    if self._asking is not None and self._asking.session is None:
+                    if self._is_restartable:
                         self.joining = found
                         await self._interrupt()
                     return
                 await grew.wait()
+
+    @property
+    def _is_restartable(self) -> bool:
+        if self._asking is None or any(_holds_input(entry) for entry in self._known):
+            return False
+        return self._asking.session is None or self._asking.session.is_restartable
 
     async def _interrupt(self) -> None:
         """Let the call that is being made end, refuse the next ones, and cancel the handler. If it takes long, let it go on."""
@@ -200,3 +218,11 @@ class TurnOverlap:
         if message is None:
             return []
         return further_messages(message, behind, lambda other: self._dispatcher.handler_for(other) == self._handler)
+
+
+def _holds_input(entry: JournalEntry) -> bool:
+    """Return True if an entry is a step that must not be made again with other input."""
+    if entry.safety != "step":
+        return False
+    what = from_json(entry.call)
+    return what.get("verb") == "once" and not what.get("restartable")

@@ -21,6 +21,7 @@ from linqbot.bot.deadline import Deadline
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.bot.sent import OPTED_OUT
+from linqbot.bot.turn_watcher import turn_watcher
 from linqbot.client.call import Call
 from linqbot.client.client import Client
 from linqbot.clock import Clock
@@ -201,6 +202,8 @@ class Turns:
                 await self.storage.put(answer)
                 return await self._finish(lease, Ack(), None)
             if arrived.counted is not None:
+                if (watcher := turn_watcher.get()) is not None and arrived.question is not None:
+                    watcher.met_question(arrived.question.text, arrived.counted.handler, "counted")
                 return await self._finish(lease, Ack(), None, Writes(conversations=[arrived.counted]))
             opening = await open_turn(lease, arrived, self.storage)
         except (StorageUnavailable, StorageBusy) as error:
@@ -240,6 +243,7 @@ class Turns:
                 self.storage,
                 self.dispatcher,
                 asking=None if opening.conversation is not None else asking,
+                known=opening.known,
             )
         outcome = await self._outcome(turn)
         if turn.given_up:

@@ -156,6 +156,52 @@ async def test_a_turn_that_has_made_a_step_is_not_restarted() -> None:
     assert len(made) == 2
 
 
+async def test_a_turn_is_restarted_after_a_step_that_may_be_made_again() -> None:
+    bot, work, made = Bot(), Work(), []
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        def think(key: str) -> str:
+            made.append(key)
+            return message.text
+
+        text = await ctx.once("thought", think, restartable=True)
+        if not message.burst:
+            await work()
+        await ctx.reply(text)
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await work.begun.wait()
+        await phone.text("two")
+        assert await phone.replies() == ["one\ntwo"]
+    assert len(set(made)) == 2
+
+
+async def test_a_step_of_a_run_that_was_killed_keeps_the_next_run_from_being_restarted() -> None:
+    bot, work, made, runs = Bot(), Work(), list[str](), list[str]()
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        runs.append(message.text)
+        # The newer message is noticed before the second run comes to its step.
+        for _ in range(50):
+            await asyncio.sleep(0)
+        await ctx.once("order", lambda key: made.append(message.text))
+        if len(runs) == 1:
+            await work()
+        await ctx.reply(message.text)
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await work.begun.wait()
+        await phone.text("two")
+        await phone.restart()
+        assert await phone.replies() == ["one", "two"]
+    assert runs == ["one", "one", "two"]
+    assert made == ["one", "two"]
+
+
 async def test_someone_who_keeps_writing_gets_an_answer_after_three_restarts() -> None:
     bot, runs = Bot(), []
     running: list[Work] = []

@@ -266,7 +266,7 @@ def test_each_mistake_in_a_saved_file_is_named_with_the_way_to_correct_it(
 def test_a_bot_whose_process_ends_is_shown_in_the_terminal_and_on_the_page(terminal: Callable[..., Terminal]) -> None:
     dev = terminal()
     text(dev.page, "die")
-    found = dev.until(lambda: (bot := dev.state()["bot"])["status"] == "failed" and bot)
+    found = dev.until(lambda: (bot := dev.state()["bot"])["status"] == "stopped" and bot)
     assert found["message"] == "The bot's process ended with exit code 7. The terminal may show why."
     dev.until(lambda: "exit code 7" in dev.screen)
 

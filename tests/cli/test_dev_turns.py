@@ -135,8 +135,9 @@ async def test_a_handler_that_does_not_return_is_shown_while_it_runs() -> None:
 
     async with talking(bot) as phone:
         await text(phone, "hi")
+    line_of_wait = hang.__code__.co_firstlineno + 2
     assert [re.sub(r"\S*<locals>\.|\d+(?= ms)", _simple, each) for each in shown] == [
-        "running: hang N ms → still running",
+        f"running: hang N ms → still running at test_dev_turns.py:{line_of_wait}",
         "acked: hang N ms → sent nothing",
     ]
 
@@ -152,6 +153,115 @@ async def test_the_report_of_a_burst_names_the_messages_that_joined_its_first() 
         said = [await phone.text(each) for each in ("one", "two", "three")]
         assert await phone.next_reply() == "3"
     assert dev.reports[0]["joined"] == [said[1].id, said[2].id]
+
+
+async def test_a_message_that_a_running_handler_takes_is_shown_at_once_with_that_handler() -> None:
+    dev = Dev()
+    begun, written, taken, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @dev.bot.on_message(overlap="steer")
+    async def work(message: MessageReceived, ctx: Context) -> None:
+        begun.set()
+        await written.wait()
+        async for more in ctx.incoming():
+            await ctx.reply(f"{message.text} and {more.text}")
+            taken.set()
+        await go_on.wait()
+
+    async with talking(dev.bot) as phone:
+        first = await phone.text("soup")
+        await begun.wait()
+        more = await phone.text("bread")
+        written.set()
+        await taken.wait()
+        shown_while_it_runs = dev.reports
+        go_on.set()
+        assert await phone.next_reply() == "soup and bread"
+        await phone.quiet()
+    (report,) = shown_while_it_runs
+    assert (report["outcome"], report["message_id"], report["replies"]) == ("taken", more.id, 0)
+    assert report["handler"].endswith(".work")
+    assert (report["file"], report["line"]) == ("test_dev_turns.py", work.__code__.co_firstlineno)
+    assert dev.lines[0] == f'{phone.handle} "bread" → work took it with ctx.incoming() while it handled "soup"'
+    (of_soup,) = dev.reports[1:]
+    assert (of_soup["message_id"], of_soup["event_id"]) == (first.id, report["taken_by"])
+
+
+async def test_an_answer_is_shown_with_its_question_and_with_what_became_of_it() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Your name?")
+        await ctx.ask("How many?", kind=int, tries=2)
+
+    @dev.bot.on_message("help", during_ask=True)
+    async def helps(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Your name, please.")
+
+    async with talking(dev.bot) as phone:
+        for said in ("book", "help", "Ann", "many", "very many", "book", "never mind", "book"):
+            await text(phone, said)
+        await phone.advance(90_000)
+        await phone.quiet()
+    found = [turn.report_to_page() for turn in dev.turns if is_shown(turn)]
+    for report in found:
+        TurnReport.model_validate(report)
+    met = [(one["question"]["text"], one["question"]["result"]) if one["question"] else None for one in found]
+    assert met == [
+        None,
+        ("Your name?", "kept_open"),
+        ("Your name?", "answered"),
+        ("How many?", "invalid"),
+        ("How many?", "given_up"),
+        None,
+        ("Your name?", "cancelled"),
+        None,
+        ("Your name?", "timed_out"),
+    ]
+    assert [one["asks"] for one in found] == [
+        "Your name?", None, "How many?", None, None, "Your name?", None, "Your name?", None,
+    ]  # fmt: skip
+    assert {one["question"]["handler"].rpartition(".")[2] for one in found if one["question"]} == {"book"}
+    assert dev.lines[4].endswith('"very many" → book N ms → no valid answer, which ends the question "How many?"')
+    assert "How many?" not in json.dumps([turn.report() for turn in dev.turns])
+
+
+async def test_a_handler_that_goes_on_after_its_question_was_not_chosen_by_filters() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message("menu")
+    async def menu(message: MessageReceived, ctx: Context) -> None: ...
+
+    @dev.bot.on_message
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Your name?")
+
+    async with talking(dev.bot) as phone:
+        await text(phone, "book")
+        await text(phone, "Ann")
+    asked, answered = dev.reports
+    assert [one["filter"] for one in asked["tried"]] == ["exact('menu')"]
+    assert answered["tried"] == []
+
+
+async def test_a_vote_that_is_counted_is_shown_although_no_handler_runs() -> None:
+    dev = Dev(groups="all")
+
+    @dev.bot.on_message("lunch")
+    async def lunch(message: MessageReceived, ctx: Context) -> None:
+        await ctx.vote(["Thai", "Pizza"], "Lunch?")
+
+    async with talking(dev.bot, service="SMS") as phone:
+        group = phone.group("+14155550188")
+        await group.text("lunch")
+        await group.next_reply()
+        await group.text("Thai")
+        await phone.quiet()
+    turn = dev.turns[-1]
+    assert turn.report_to_page()["question"]["result"] == "counted"
+    assert (turn.outcome, turn.handler) == ("acked", None)
+    assert dev.lines[-1].startswith(f'{phone.handle} in a group "Thai" → counted as a vote on "Lunch?')
 
 
 async def test_a_failing_handler_is_shown_with_the_authors_line_and_the_pause_until_the_last_attempt() -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import strict_mypy
 from click.testing import CliRunner, Result
 
 from linqbot.cli.main import COMMANDS, main
 from linqbot.settings import Settings, from_env
 
-CACHE = Path(__file__).parents[2] / ".mypy_cache" / "new"
 PLAIN = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_", "PYTEST_"))}
 
 
@@ -46,7 +46,8 @@ def test_the_tests_type_checks_and_style_checks_of_a_new_bot_pass(folder: Path) 
     assert make("my-bot").exit_code == 0
     made = folder / "my-bot"
     assert "4 passed" in run(made, "pytest", "-p", "no:cacheprovider")
-    assert "Success" in run(made, "mypy", "--strict", "--cache-dir", str(CACHE))
+    typed = strict_mypy.checked(made, environ=PLAIN)
+    assert "Success" in typed.stdout, typed.stdout + typed.stderr
     run(made, "ruff", "check", "--isolated", "--no-cache", ".")
     run(made, "ruff", "format", "--isolated", "--no-cache", "--check", "--line-length", "120", ".")
 
@@ -65,7 +66,8 @@ def test_the_tests_and_type_checks_of_a_new_plugin_pass_and_linqbot_finds_it(fol
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: linqbot-quiet-hours\nVersion: 0.1.0\n")
     (installed / "entry_points.txt").write_text("[linqbot]\nquiet_hours = linqbot_quiet_hours:Plugin\n")
     assert "2 passed" in run(made, "pytest", "-p", "no:cacheprovider")
-    assert "Success" in run(made, "mypy", "--strict", "--cache-dir", str(CACHE))
+    typed = strict_mypy.checked(made, environ=PLAIN)
+    assert "Success" in typed.stdout, typed.stdout + typed.stderr
     run(made, "ruff", "check", "--isolated", "--no-cache", ".")
     run(made, "ruff", "format", "--isolated", "--no-cache", "--check", "--line-length", "120", ".")
     rows = {row["name"]: row for row in json.loads(run(made, "linqbot", "plugins", "list", "--json"))}

@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from crash import SECRET
 from deploy.tools import DEPLOY, ran, tool
 from ports import free_port
+from pseudo_terminal import typed
 
 from linqbot.cli.main import main
 
@@ -160,7 +161,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.process
 @pytest.mark.anyio
-async def test_the_image_of_a_new_bot_builds_and_serves_all_of_its_files(project: Path, tmp_path: Path) -> None:
+async def test_the_image_of_a_new_bot_builds_and_serves_all_of_its_files(tmp_path: Path) -> None:
+    pytest.importorskip("pty", reason="This system has no pseudo terminals.")
+    made = typed(tmp_path, "new", "my-bot")
+    assert made.exit_code == 0, made.text
+    project = tmp_path / "my-bot"
     pip = tool("pip", get="apt-get install python3-pip")
     tool("sh", get="a POSIX shell, such as dash")
     (project / "bot.py").write_text(BOT)

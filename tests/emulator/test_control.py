@@ -32,6 +32,14 @@ async def inbound(api: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
     return await act(api, "inbound", **({"from": PERSON, "to": LINE, "parts": [HI]} | body))
 
 
+async def test_its_address_lists_what_it_offers(api: httpx.AsyncClient) -> None:
+    listed = (await api.get("/emulator")).json()["requests"]
+    inbound = next(one for one in listed if one["path"] == "/emulator/inbound")
+    assert (inbound["method"], inbound["does"]) == ("POST", (Write.__doc__ or "").partition("\n")[0])
+    assert {"/emulator", "/emulator/clock", "/emulator/state"} <= {one["path"] for one in listed}
+    assert all(one["does"] for one in listed)
+
+
 async def test_a_person_writes_and_the_next_call_sees_it(api: httpx.AsyncClient) -> None:
     answer = await api.post("/emulator/inbound", json={"from": PERSON, "to": LINE, "parts": [HI]})
     assert (answer.status_code, set(answer.json())) == (201, {"chat_id", "message_id"})

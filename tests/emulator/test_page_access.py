@@ -272,6 +272,21 @@ def inspector(phone: Page, bot: Bot) -> Iterator[str]:
     bot.call("POST", "/emulator/observations", missed | ids)
     shown.locator(".turn-note").wait_for()
     yield "a message without a handler, a note, and the folds"
+    bot.call("POST", "/emulator/clock", {"advance_s": 1})
+    first_turn = {"kind": "turn", "event_id": event["event_id"], "handler": "bot:table", "file": "bot.py", "line": 3}
+    bot.call("POST", "/emulator/observations", first_turn | {"outcome": "running", "attempt": 2} | ids)
+    more = bot.hear("and bread", chat_id=ids["chat_id"])
+    taken = {"kind": "turn", "event_id": "taken", "outcome": "taken", "taken_by": event["event_id"]}
+    bot.call("POST", "/emulator/observations", taken | {"handler": "bot:table"} | more)
+    answer = bot.hear("many", chat_id=ids["chat_id"])
+    question = {"text": "How many?", "handler": "bot:table", "result": "given_up"}
+    answered = {"kind": "turn", "event_id": "answer", "outcome": "acked", "handler": "bot:table", "question": question}
+    bot.call("POST", "/emulator/observations", answered | {"asks": "When?"} | answer)
+    bot.call("POST", "/emulator/observations", {"kind": "bot", "status": "stopped", "message": "It ended."})
+    shown.get_by_text("That handler still runs.").wait_for()
+    shown.get_by_text("the question has ended. The handler waits for the answer to “When?”.").wait_for()
+    phone.get_by_text("The bot has stopped.").wait_for()
+    yield "a message taken by a running handler, an answered question, and a bot that has stopped"
     for kind in ("Webhooks", "Calls"):
         shown.get_by_role("button", name=kind).click()
         shown.locator(".traces.flat .trace").first.wait_for()

@@ -10,7 +10,7 @@ from itertools import count
 
 import httpx
 import pytest
-from chromium_page import MOBILE, Browsing, write
+from chromium_page import FRIEND, LINE, MOBILE, Browsing, write
 from dev_command import Dev
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -171,6 +171,33 @@ def test_a_handler_that_forgets_to_reply(texting: Callable[..., Page]) -> None:
     expect(exchange(page).locator(".exchange-facts")).to_contain_text("no replies")
 
 
+def test_a_bot_whose_process_ends(texting: Callable[..., Page], dev: Dev) -> None:
+    page = texting(f"import os\n{START}{GREET}    os._exit(3)\n")
+    banner = page.get_by_role("alert").filter(has_text="The bot has stopped.")
+    expect(banner).to_contain_text("The bot's process ended with exit code 3.")
+    expect(note(page)).to_have_text("The bot’s process ended before it had handled this")
+    expect(exchange(page).locator(".sentence")).to_contain_text("It handles this again after its next start.")
+    dev.save(GOOD)
+    expect(banner).to_have_count(0)
+    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!", timeout=10_000)
+    expect(note(page)).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_a_handler_that_never_returns(texting: Callable[..., Page], dev: Dev) -> None:
+    code = f"import asyncio\n{START}{GREET}    await asyncio.Event().wait()\n"
+    page = texting(code)
+    at = f"bot.py:{line_of(code, 'wait()')}"
+    # Ten seconds after its start the handler is shown, although it has not returned.
+    expect(note(page)).to_have_text(f"Still running at {at}", timeout=30_000)
+    expect(exchange(page).locator(".sentence")).to_have_text("Still running. The handler has not returned yet.")
+    expect(exchange(page).locator(".turn-note")).to_have_text(
+        f"The handler waits in this line. The next messages of the chat wait for it.{at}"
+    )
+    dev.save(GOOD)
+    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!", timeout=10_000)
+
+
 def test_messages_that_are_answered_as_one(texting: Callable[..., Page], dev: Dev) -> None:
     code = f"{START.replace('Bot()', 'Bot(gather_s=60)')}{GREET}    await ctx.reply(message.text)\n"
     page = texting(code, "A table")
@@ -181,6 +208,73 @@ def test_messages_that_are_answered_as_one(texting: Callable[..., Page], dev: De
     later, first = exchange(page).all()
     expect(first.locator(".exchange-facts")).to_contain_text("2 joined messages")
     expect(later.locator(".sentence")).to_have_text("The bot handled it as one message with the one before it.")
+
+
+def test_a_message_that_a_running_handler_takes(texting: Callable[..., Page]) -> None:
+    steered = GREET.replace("on_message", "on_message(overlap='steer')")
+    body = """    said = message.text
+    while not said.endswith('please'):
+        await asyncio.sleep(0.02)
+        async for more in ctx.incoming():
+            said += f' {more.text}'
+    await ctx.reply(said)
+    1 / 0
+"""
+    page = texting(f"import asyncio\n{START}{steered}{body}", "Soup")
+    write(page, "and bread,")
+    taken = exchange(page).filter(has_text="and bread,")
+    expect(taken.locator(".sentence")).to_have_text(
+        "The handler of an earlier message took it with ctx.incoming(). That handler still runs."
+    )
+    expect(taken.locator(".exchange-facts")).to_contain_text("bot:greet")
+    write(page, "please")
+    expect(page.locator(".msg.other .bubble")).to_have_text("Soup and bread, please")
+    expect(taken.locator(".sentence")).to_contain_text(
+        "took it with ctx.incoming(). The handler failed. It runs again in"
+    )
+    expect(taken.locator(".error")).to_contain_text("ZeroDivisionError")
+    expect(page.locator(".msg.own .outcome-note").first).to_contain_text("ZeroDivisionError at bot.py")
+
+
+def test_answers_to_an_open_question(texting: Callable[..., Page]) -> None:
+    page = texting(f"{START}{GREET}    await ctx.ask('How many?', kind=int, tries=2)\n", "A table")
+    said = exchange(page)
+    expect(said.locator(".sentence")).to_have_text("The handler waits for the answer to “How many?”.")
+    expect(note(page)).to_have_count(0)
+    write(page, "Many")
+    expect(said.first.locator(".sentence")).to_have_text(
+        "It is no valid answer to “How many?”, so the bot asked for another."
+    )
+    write(page, "Very many")
+    expect(said.first.locator(".sentence")).to_have_text(
+        "It is no valid answer to “How many?”, and was the last try: the question has ended."
+    )
+    expect(note(page)).to_have_text("The question has ended")
+    write(page, "Once more")
+    expect(said.first.locator(".sentence")).to_have_text("The handler waits for the answer to “How many?”.")
+    write(page, "4")
+    expect(said.first.locator(".sentence")).to_have_text("It answers “How many?”.")
+
+
+def test_a_question_in_a_group_hears_the_asked_person_only_also_after_a_restart(
+    texting: Callable[..., Page], dev: Dev
+) -> None:
+    code = f"{START}{GREET}    size = await ctx.ask('For how many?', kind=int)\n    await ctx.reply(f'A table for {{size}}.')\n"
+    page = texting(code, "@Your bot a table, please", group=True)
+    replies = page.locator(".msg.other .bubble")
+    expect(replies).to_have_text("For how many?")
+    dev.save(f"{code}# saved\n")
+    chat = max(httpx.get(f"{dev.url}/emulator/state").json()["chats"], key=lambda each: each["created_at"])
+    friend = {"from": FRIEND, "to": LINE, "chat_id": chat["id"], "parts": [{"type": "text", "value": "Six!"}]}
+    httpx.post(f"{dev.url}/emulator/inbound", json=friend).raise_for_status()
+    said = exchange(page)
+    expect(said.filter(has_text="Six!").locator(".sentence")).to_have_text(
+        "No handler took it: the message neither mentions the bot nor replies to it."
+    )
+    expect(said.filter(has_text="Six!").locator(".turn-note")).to_contain_text("Mention the bot, or reply")
+    write(page, "2")
+    expect(replies.last).to_have_text("A table for 2.")
+    expect(said.first.locator(".sentence")).to_have_text("It answers “For how many?”.")
 
 
 def test_a_message_that_opts_out(texting: Callable[..., Page]) -> None:

@@ -343,6 +343,25 @@ def test_the_texts_before_each_edit_can_be_read(phone: Page, bot: Bot) -> None:
     expect(texts).to_have_text(["Hello!", "Hello all"])
 
 
+def test_an_edit_sets_the_draft_aside_and_gives_it_back(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    field = phone.get_by_label("Message", exact=True)
+    field.fill("Half a thought")
+    menu(phone, "Hello", "Edit")
+    expect(field).to_have_value("Hello!")
+    phone.get_by_role("button", name="Cancel edit").click()
+    expect(field).to_have_value("Half a thought")
+    menu(phone, "Hello", "Edit")
+    field.fill("Hello all")
+    menu(phone, "Hello", "Reply")
+    expect(field).to_have_value("Half a thought")
+    field.press("Escape")
+    menu(phone, "Hello", "Edit")
+    write(phone, "Hello all")
+    expect(bubble(phone, "Hello all")).to_be_visible()
+    expect(field).to_have_value("Half a thought")
+
+
 def test_undo_send_hides_the_message_and_says_that_the_bot_keeps_it(phone: Page, bot: Bot) -> None:
     greet(phone, bot)
     menu(phone, "Hello!", "Undo Send")

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { draftOfEdit, Drafts, emptyDraft, isEmpty } from "../../linqbot/emulator/web/page/composer/draft.js";
+import {
+  draftAfter,
+  draftOfEdit,
+  Drafts,
+  emptyDraft,
+  isEmpty,
+} from "../../linqbot/emulator/web/page/composer/draft.js";
 import { deliver, inboundMessage, Outbox } from "../../linqbot/emulator/web/page/composer/sending.js";
 import { DraftTexts } from "../../linqbot/emulator/web/page/model/drafts.js";
 import { draftChat } from "../../linqbot/emulator/web/page/model/chats.js";
@@ -51,8 +57,22 @@ test("each conversation keeps its draft", () => {
   assert.equal(drafts.current.text, "for a");
 });
 
+test("an edit sets the draft aside, and its text is kept over a reload", () => {
+  const kept = memory();
+  const drafts = new Drafts(new DraftTexts(kept));
+  drafts.open("a");
+  Object.assign(drafts.current, { text: "half", effect: "slam" });
+  const first = draftOfEdit(message("old"), 0, drafts.current);
+  const second = draftOfEdit(message("older"), 0, first);
+  drafts.current = { ...second, text: "changed" };
+  drafts.keepText();
+  assert.equal(new DraftTexts(kept).get("a"), "half");
+  assert.deepEqual(draftAfter(second), { ...emptyDraft(), text: "half", effect: "slam" });
+  assert.deepEqual(draftAfter(emptyDraft()), emptyDraft());
+});
+
 test("an edit starts with the part's text and drops everything else", () => {
-  const draft = draftOfEdit(message("before"), 0);
+  const draft = draftOfEdit(message("before"), 0, emptyDraft());
   assert.deepEqual([draft.text, draft.reply, draft.effect, draft.files], ["before", null, null, []]);
 });
 
@@ -113,7 +133,7 @@ test("a link alone is a link part, a link in a sentence is text", async () => {
 
 test("an edit is posted as one", async () => {
   const edited = message("before");
-  const draft = { ...draftOfEdit(edited, 0), text: "after" };
+  const draft = { ...draftOfEdit(edited, 0, emptyDraft()), text: "after" };
   const [{ path, body }] = await posted(() => deliver(storeWith(), sent({ draft })));
   assert.equal(path, "/emulator/edit");
   assert.deepEqual(body, { from: ME, message_id: edited.id, part_index: 0, text: "after" });

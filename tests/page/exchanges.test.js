@@ -127,6 +127,53 @@ test("messages that were handled as one say so, and fail as one", () => {
   );
 });
 
+test("a message that a running handler took says what became of it there", () => {
+  const taken = turn("m2", 2, { event_id: "em2", outcome: "taken", taken_by: "em1", duration_ms: 0, replies: 0 });
+  /** @param {Partial<Observation>} end */
+  const second = (end) =>
+    grouped((traces) => {
+      for (const id of ["m1", "m2"]) traces.addDelivery(webhook(1, "message.received", id, { event_id: `e${id}` }));
+      traces.addObservation(taken);
+      if (end.outcome) traces.addObservation(turn("m1", 1, { event_id: "em1", ...end }));
+    })[1];
+  const took = "The handler of an earlier message took it with ctx.incoming().";
+  assert.equal(outcomeOf(second({})).sentence, `${took} That handler still runs.`);
+  assert.deepEqual(outcomeOf(second({ outcome: "acked", replies: 2 })), {
+    tone: "good",
+    facts: ["bot:greet", "taken by the running handler"],
+    sentence: `${took} It ended with 2 replies.`,
+    error: null,
+  });
+  const error = { type: "KeyError", message: "'soup'", file: "bot.py", line: 3 };
+  assert.equal(briefly(second({ outcome: "retried", error })), "KeyError at bot.py:3");
+  assert.equal(briefly(second({ outcome: "acked", replies: 0 })), "Handled without a reply");
+  assert.equal(briefly(second({ outcome: "running" })), "Still running");
+  assert.equal(briefly(second({})), "");
+});
+
+test("an event that concerns an open question says what became of the question", () => {
+  /** @param {Partial<Observation>} more */
+  const of = (more) => {
+    const [exchange] = grouped((traces) => traces.addObservation(turn("m1", 1, { event_id: "e", ...more })));
+    return [outcomeOf(exchange).sentence, briefly(exchange)];
+  };
+  const asked = { text: "How\nmany?", handler: "bot:greet" };
+  assert.deepEqual(of({ question: { ...asked, result: "answered" }, asks: "When?", replies: 1 }), [
+    "It answers “How many?”. The handler waits for the answer to “When?”.",
+    "",
+  ]);
+  assert.deepEqual(of({ question: { ...asked, handler: "bot:book", result: "kept_open" }, replies: 1 }), [
+    "It is no answer to “How many?” of bot:book, which stays open.",
+    "",
+  ]);
+  assert.deepEqual(of({ question: { ...asked, result: "counted" }, handler: null, replies: 0 }), [
+    "It counts as a vote on “How many?” of bot:greet, which stays open.",
+    "",
+  ]);
+  assert.equal(of({ question: { ...asked, result: "cancelled" }, replies: 0 })[1], "The question has ended");
+  assert.equal(of({ question: { ...asked, result: "cancelled" }, replies: 1 })[1], "");
+});
+
 test("two subscriptions that get one event are one exchange", () => {
   const exchanges = grouped((traces) => {
     for (const id of ["s", "t"]) {
@@ -240,8 +287,8 @@ test("each way to fail has a sentence", () => {
     "No handler took it.",
     "The handler failed. It runs again in 1.5 s.",
     "Deferred: Linq answered 503. It runs again in 20 s.",
-    "Given up after 5 attempts. It is a dead letter now.",
-    "Given up after 1 attempt: the rule R33 is broken. It is a dead letter now.",
+    "Given up after 5 attempts. It is a dead letter now. Correct the code, then choose Run Again on the message.",
+    "Given up after 1 attempt: the rule R33 is broken. It is a dead letter now. Correct the code, then choose Run Again on the message.",
   ]);
 });
 

@@ -7,6 +7,7 @@ from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
+from clock_changes import clock_changes
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -76,8 +77,15 @@ def test_what_is_no_rhythm_is_refused_with_a_sentence(spec: str, sentence: str) 
 
 
 def expected(times: list[time], weekdays: set[int], zone: str, start: datetime, days: int) -> list[datetime]:
-    """Return the moments at which clocks of a zone first reach the times, by reading the clock once a minute."""
-    where = ZoneInfo(zone)
+    """Return the moments at which clocks of a zone first reach the times, by reading the clock once a minute.
+
+    An hour is skipped in which they do not reach a time, whether or not they are changed in it.
+    """
+    where, hour = ZoneInfo(zone), timedelta(hours=1)
+
+    def wall(at: datetime) -> datetime:
+        return at.astimezone(where).replace(tzinfo=None)
+
     first_day = start.astimezone(where).date() - timedelta(days=2)
     slots = sorted(
         datetime.combine(day, each)
@@ -88,32 +96,22 @@ def expected(times: list[time], weekdays: set[int], zone: str, start: datetime, 
     minute = datetime.combine(first_day, time(), UTC) - timedelta(days=1)
     found: list[datetime] = []
     for slot in slots:
-        while minute.astimezone(where).replace(tzinfo=None) < slot:
+        while wall(minute) + hour < slot and wall(minute + hour) < slot:
+            minute += hour
+        while wall(minute) < slot:
             minute += timedelta(minutes=1)
         if not found or minute > found[-1]:
             found.append(minute)
     return [at for at in found if start < at <= start + timedelta(days=days)]
 
 
-def changes_of(zone: str) -> list[datetime]:
-    """Return a day before each change of a zone's clocks in 50 years."""
-    where, at, found = ZoneInfo(zone), datetime(1995, 1, 1, tzinfo=UTC), []
-    while at.year < 2045:
-        if (at + timedelta(days=1)).astimezone(where).utcoffset() != at.astimezone(where).utcoffset():
-            found.append(at - timedelta(hours=11, minutes=7))
-        at += timedelta(days=1)
-    return found
-
-
-CHANGES = {zone: changes_of(zone) for zone in ZONES}
-
-
 @st.composite
 def starts(draw: st.DrawFn) -> tuple[str, datetime]:
     """A zone, and a time in 50 years: mostly near a change of its clocks."""
     zone = draw(st.sampled_from(ZONES))
-    if CHANGES[zone] and draw(st.sampled_from([True, True, True, False])):
-        return zone, draw(st.sampled_from(CHANGES[zone])) + timedelta(minutes=draw(st.integers(0, 2000)))
+    if (changes := clock_changes(zone)) and draw(st.sampled_from([True, True, True, False])):
+        half_a_day_before = draw(st.sampled_from(changes)) - timedelta(hours=11, minutes=7)
+        return zone, half_a_day_before + timedelta(minutes=draw(st.integers(0, 2000)))
     return zone, datetime(1995, 1, 1, tzinfo=UTC) + timedelta(minutes=draw(st.integers(0, 50 * 525_600)))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -463,3 +465,39 @@ async def test_an_answer_is_not_delayed_until_its_headers_are_acknowledged() -> 
             writer.close()
             await writer.wait_closed()
     assert delays == [1]
+
+
+# --- garbage ----------------------------------------------------------------------------------------------------------
+
+
+class Knot:
+    """A reference cycle with many objects in it, as a run of an agent leaves behind."""
+
+    alive = 0
+
+    def __init__(self) -> None:
+        Knot.alive += 1
+        self.own = [self, *({"n": [n]} for n in range(100))]
+
+    def __del__(self) -> None:
+        Knot.alive -= 1
+
+
+@pytest.fixture
+def tuned() -> Iterator[None]:
+    before = gc.get_threshold()
+    uvicorn_server.tune_garbage_collector()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("tuned")
+def test_cycles_of_turns_that_were_under_way_during_a_collection_do_not_pile_up() -> None:
+    under_way: deque[Knot] = deque(maxlen=60)
+    most = 0
+    for _ in range(10_000):
+        under_way.append(Knot())
+        most = max(most, Knot.alive)
+    under_way.clear()
+    assert most < 600

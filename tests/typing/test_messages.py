@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import strict_mypy
 
 MISTAKES = """\
 from linqbot import Bot, Context, MessageReceived, ReactionAdded
@@ -46,14 +45,6 @@ MESSAGES = """\
 @pytest.mark.slow
 def test_mypy_reports_mistakes_in_handlers_in_short_lines(tmp_path: Path) -> None:
     (tmp_path / "bot.py").write_text(MISTAKES)
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path / 'cache'}"]
-    checked = subprocess.run(
-        [*command, "--no-error-summary", str(tmp_path / "bot.py")],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    checked = strict_mypy.checked(tmp_path, "--config-file=", "--no-error-summary", "bot.py")
     lines = checked.stdout.splitlines(keepends=True)
     assert "".join(line.partition("bot.py:")[2] for line in lines) == MESSAGES, checked.stdout + checked.stderr

@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from itertools import takewhile
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
+from clock_changes import clock_changes
 from fakes import Linq
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -254,15 +253,10 @@ SPECS = ("02:30", "weekdays 00:00, 23:59", "sun 01:30", "hour", "90 min", "30 2 
 PAUSES_S = st.sampled_from([60.0, 1800.0, 3600.0, 11 * 3600.0, DAY_S, 3 * DAY_S, 40 * DAY_S])
 
 
-@cache
 def near_changes(zone: str) -> list[float]:
     """Return a time shortly before each change of a zone's clocks in 50 years, in Unix seconds."""
-    where, at, found = ZoneInfo(zone), datetime(1995, 1, 1, tzinfo=UTC), []
-    while at.year < 2045:
-        if at.astimezone(where).utcoffset() != (at + timedelta(days=1)).astimezone(where).utcoffset():
-            found.append((at - timedelta(hours=3)).timestamp())
-        at += timedelta(days=1)
-    return found or [datetime(1995, 1, 1, tzinfo=UTC).timestamp(), datetime(2044, 12, 31, tzinfo=UTC).timestamp()]
+    days = clock_changes(zone) or [datetime(1995, 1, 1, 3, tzinfo=UTC), datetime(2044, 12, 31, 3, tzinfo=UTC)]
+    return [(day - timedelta(hours=3)).timestamp() for day in days]
 
 
 @settings(max_examples=100, deadline=None)

@@ -29,7 +29,15 @@ class Asker(Protocol):
         """True in a dry run, which has no effects."""
         ...
 
-    async def once(self, name: str, call: Callable[[str], Awaitable[Any] | Any], *, kind: Any, retry: bool) -> Any:
+    async def once(
+        self,
+        name: str,
+        call: Callable[[str], Awaitable[Any] | Any],
+        *,
+        kind: Any,
+        retry: bool,
+        restartable: bool = False,
+    ) -> Any:
         """Return the recorded result of a step; if there is none, make the step and record its result."""
         ...
 

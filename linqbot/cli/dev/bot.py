@@ -8,11 +8,7 @@ prints a line for each turn, and posts a report of each turn and of each start t
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -20,6 +16,7 @@ import click
 
 from linqbot.cli import failure, logs
 from linqbot.cli.dev.inside import Inside
+from linqbot.cli.dev.parent import end_with_parent
 from linqbot.cli.dev.reports.observations import Observations
 from linqbot.cli.dev.reports.start_failure import start_failure
 from linqbot.cli.dev.reports.turn import ObservedTurn
@@ -33,8 +30,6 @@ from linqbot.settings import from_env
 
 BLOCKED_S: Final = 0.2
 """Seconds for which the event loop may be blocked before that is logged. People notice pauses of about this length."""
-
-LOOK_EVERY_S: Final = 0.1
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -74,7 +69,7 @@ def _serve(file: str, emulator: str, observations: Observations | None, *, as_js
             observations.post(lambda: report)
 
     settings = from_env()
-    threading.Thread(target=_end_with, args=(os.getppid(),), name="parent-watch", daemon=True).start()
+    end_with_parent()
     style = "json" if as_json else settings.log_format
     full = settings.full_tracebacks
     logs.configure(settings.log_level, style, for_author=True, for_good=True, full_tracebacks=full)
@@ -90,13 +85,6 @@ def _serve(file: str, emulator: str, observations: Observations | None, *, as_js
             trusted_proxies=settings.trusted_proxies,
             drain_s=settings.drain_s,
         )
-
-
-def _end_with(parent: int) -> None:
-    """Stop this process when `linqbot dev` has died without stopping it: an orphaned bot would occupy the port."""
-    while os.getppid() == parent:
-        time.sleep(LOOK_EVERY_S)
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

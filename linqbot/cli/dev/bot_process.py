@@ -218,7 +218,7 @@ async def note_end(
     # Imported here: a bot that runs does not need it.
     from linqbot.cli.dev.reports.start_failure import process_ended
 
-    report = process_ended(exit_code)
+    report = process_ended(exit_code, at=emulator.clock.now(), was_up=bot.was_up)
     emulator.observe(report)
     if bot.was_up and not bot.as_json:
         click.secho(f"  {report['message']} Save a file to start the bot again.", fg="red", err=True)

@@ -66,6 +66,7 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
             Mount("/v3", api),
             Mount("/api/partner/v3", api),
             Mount("/api/partner/v2", ApiV2(emulator.world, emulator.api_key)),
+            control.root(emulator),
             Mount("/emulator", routes=control.routes(emulator)),
             Route("/uploads/{attachment_id}", _uploads(emulator), methods=["PUT"]),
             Route("/vcards/{line_id}.vcf", _vcards(emulator)),

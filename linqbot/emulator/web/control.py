@@ -6,6 +6,7 @@ background. The tables `ACTS` and `REQUESTS` hold all routes; docs/reference/con
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -87,6 +88,17 @@ class ControlRequest:
 def add_fault(emulator: Emulator, body: AddFault) -> dict[str, Any]:
     """Add the fault and return its id."""
     return {"id": emulator.add_fault(body.fault())}
+
+
+async def index(_emulator: Emulator, _: Request) -> EndpointResponse:
+    """List these routes as `requests`, each with its method, its path, and what it does."""
+    rows = [("POST", act.path, act.body) for act in ACTS] + [(one.method, one.path, one.handler) for one in REQUESTS]
+    listed = [{"method": method, "path": f"/emulator{path}", "does": _summary(source)} for method, path, source in rows]
+    return EndpointResponse(200, {"requests": listed})
+
+
+def _summary(source: object) -> str:
+    return " ".join((inspect.getdoc(source) or "").partition("\n\n")[0].split())
 
 
 async def clock(emulator: Emulator, _: Request) -> EndpointResponse:
@@ -289,6 +301,7 @@ ACTS = (
 )
 
 REQUESTS = (
+    ControlRequest("GET", "", index),
     ControlRequest("GET", "/clock", clock),
     ControlRequest("GET", "/faults", faults),
     ControlRequest("DELETE", "/faults", clear_faults),
@@ -307,9 +320,16 @@ REQUESTS = (
 
 
 def routes(emulator: Emulator) -> list[Route]:
-    """Return the routes of the control API, to be mounted under `/emulator`."""
+    """Return the routes of the control API below `/emulator`, which `root` answers."""
     acts = [Route(act.path, _endpoint(emulator, partial(_perform, act)), methods=["POST"]) for act in ACTS]
-    return acts + [Route(one.path, _endpoint(emulator, one.handler), methods=[one.method]) for one in REQUESTS]
+    return acts + [
+        Route(one.path, _endpoint(emulator, one.handler), methods=[one.method]) for one in REQUESTS if one.path
+    ]
+
+
+def root(emulator: Emulator) -> Route:
+    """Return the route `/emulator`."""
+    return Route("/emulator", _endpoint(emulator, index))
 
 
 async def _perform(act: ControlAct, emulator: Emulator, request: Request) -> EndpointResponse:

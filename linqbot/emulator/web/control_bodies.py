@@ -176,6 +176,17 @@ class PreviewedSend(_Report):
     sms: PreviewedForm = Field(description="On SMS.")
 
 
+class MetQuestion(_Report):
+    """An open question of the bot that an event concerns."""
+
+    text: str = Field(description="The question.")
+    handler: str = Field(description="Name of the handler that asked, as `module:name`.")
+    result: Literal["answered", "invalid", "given_up", "cancelled", "timed_out", "kept_open", "counted"] = Field(
+        description="What the event made of it. `invalid`: the person is asked again. `given_up`: that was the last "
+        "invalid answer. `kept_open`: another handler took the event. `counted`: a vote, and others may still vote."
+    )
+
+
 class TurnReport(_Report):
     """A turn of the bot: the handler that took an event, its outcome, and the filters that were tried."""
 
@@ -188,9 +199,11 @@ class TurnReport(_Report):
     started_at: AwareDatetime | None = Field(None, description="Start of the turn, on the bot's clock.")
     duration_ms: Annotated[float, Field(ge=0)] | None = Field(None, description="Milliseconds, with the commit.")
     attempt: Annotated[int, Field(ge=1)] = Field(1, description="1, and one more for each earlier run that failed.")
-    outcome: Literal["acked", "retried", "deferred", "dead_lettered", "not_handled", "running"] = Field(
+    taken_by: str | None = Field(None, description="Id of the event whose handler took this one while it ran.")
+    outcome: Literal["acked", "retried", "deferred", "dead_lettered", "not_handled", "running", "taken"] = Field(
         description="The end of the turn. `not_handled` is acked too, but no handler took the event. `running`: it has "
-        "not ended yet; its next report replaces this one."
+        "not ended yet; its next report replaces this one. `taken`: the message has no turn of its own, because the "
+        "running handler of an earlier one took it, see `taken_by`."
     )
     handler: str | None = Field(None, description="Name of the handler that took the event, as `module:name`.")
     file: str | None = Field(None, description="Name of the file that defines the handler.")
@@ -202,19 +215,22 @@ class TurnReport(_Report):
     replies: Annotated[int, Field(ge=0)] = Field(0, description="Number of messages that the turn sent.")
     retry_in_s: Annotated[float, Field(ge=0)] | None = Field(None, description="Seconds until the next run.")
     error: TurnError | None = Field(None, description="The error that ended the turn.")
+    question: MetQuestion | None = Field(None, description="The open question that the event concerns.")
+    asks: str | None = Field(None, description="The question with which the handler ended, to wait for its answer.")
     notes: list[TurnNote] = Field([], description="Notes for the author, such as advice.")
     previews: list[PreviewedSend] = Field([], description="The messages that the turn sent, on each service.")
 
 
 class BotReport(_Report):
-    """The start of the bot: its file was loaded, or it failed to load."""
+    """The start of the bot: its file was loaded, or it failed to load; or the end of its process."""
 
     kind: Literal["bot"]
-    status: Literal["loaded", "failed"] = Field(
-        description="`failed`: the bot does not run until its file is corrected."
+    status: Literal["loaded", "failed", "stopped"] = Field(
+        description="`failed`: the bot did not start. `stopped`: its process has ended by itself. After both, the bot does "
+        "not run until its file is corrected."
     )
     file: str | None = Field(None, description="Name of the file with the error.")
     line: int | None = Field(None, description="Line of the error.")
     message: str | None = Field(None, description="The error, with its class.")
     traceback: str | None = Field(None, description="The traceback, as text.")
-    at: AwareDatetime | None = Field(None, description="Time of the start, on the bot's clock.")
+    at: AwareDatetime | None = Field(None, description="Time of the start or of the end, on the bot's clock.")

@@ -243,7 +243,7 @@ def _of_vote(found: _Asked, ballot: Ballot, event: Event, delivery: Delivery, di
     if dispatcher.handler_named(found.conversation.handler) is None:
         return _abandoned(found.conversation)
     if not ballot.is_complete:
-        return Arrival(counted=found.stored_with(ballot))
+        return Arrival(question=found.question, counted=found.stored_with(ballot))
     outcome = _outcome(Verdict.ANSWER, found.question, event, delivery)
     voted = replace(found, question=found.question.model_copy(update={"ballot": ballot}))
     return voted.ended_by({**outcome, "result": ballot.result()}, event)

@@ -5,7 +5,6 @@ The calls between two questions are a part of the conversation. The name of a pa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias, TypedDict
@@ -74,6 +73,7 @@ class AskRecord:
         key: The `key=` of the question.
         digest: A digest of its words.
         code: A digest of the code that asked it.
+        side_questions: See `OpenQuestion`.
         part: The number of the part that the question ended.
         seen: The state that this part has read; see `State.seen`.
         splits: The number of the part into which new code has put the question; None if it ended a part.
@@ -87,6 +87,7 @@ class AskRecord:
     key: str | None
     digest: str
     code: str
+    side_questions: bool = False
     part: int = 0
     seen: dict[str, dict[str, str | None]] = field(default_factory=dict)
     splits: int | None = None
@@ -104,7 +105,8 @@ class AskRecord:
         """The `call` of the journal entry."""
         said = {"n": self.n, "number": self.number, "key": self.key, "digest": self.digest, "code": self.code}
         parts = {"part": self.part, "seen": self.seen, "splits": self.splits}
-        return to_json({"noun": "ctx", "verb": "ask", **said, **parts})
+        sides = {"side_questions": True} if self.side_questions else {}
+        return to_json({"noun": "ctx", "verb": "ask", **said, **sides, **parts})
 
     def written_to(self, entry: JournalEntry) -> JournalEntry:
         """Return the journal entry with the end of the question."""
@@ -136,6 +138,7 @@ def record_of(entry: JournalEntry) -> AskRecord:
         said["key"],
         said["digest"],
         said["code"],
+        said.get("side_questions", False),
         said["part"],
         said["seen"],
         said["splits"],
@@ -151,8 +154,9 @@ def part_name(n: int) -> str:
 
 def sends_of(n: int, entries: Iterable[JournalEntry]) -> list[JournalEntry]:
     """Return the entries of the calls that asked the question `n`."""
-    asks = re.compile(rf"k:{re.escape(PROMPT)}{n}(?!\d)")
-    return [entry for entry in entries if asks.search(entry.slot)]
+    label = f"k:{PROMPT}{n}"
+    parts = [(entry, *entry.slot.partition(label)[1:]) for entry in entries]
+    return [entry for entry, found, rest in parts if found and not rest[:1].isdigit()]
 
 
 def by_part(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:

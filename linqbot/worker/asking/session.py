@@ -26,6 +26,7 @@ from linqbot.bot.asking.waits import Wait
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.sent import Sent
+from linqbot.bot.turn_watcher import AnswerResult, turn_watcher
 from linqbot.clock import Clock
 from linqbot.errors import AskCancelled, AskTimeout, BotError, ConversationTooLong, Suspended
 from linqbot.events.delivery import Delivery, decode
@@ -139,9 +140,22 @@ class AskSession:
         await ctx.enter_state(self._seen.get(0, {}))
         self._journal.enter("", self._parts.get("", ()), is_past=True)
 
-    async def once(self, name: str, call: Callable[[str], Awaitable[Any] | Any], *, kind: Any, retry: bool) -> Any:
+    @property
+    def is_restartable(self) -> bool:
+        """True if the turn may begin again with other input: nothing was asked, and no step holds its input."""
+        return not self._number and (self._steps is None or not self._steps.holds_input)
+
+    async def once(
+        self,
+        name: str,
+        call: Callable[[str], Awaitable[Any] | Any],
+        *,
+        kind: Any,
+        retry: bool,
+        restartable: bool = False,
+    ) -> Any:
         """Return the recorded result of a step, or make it; see `Asker.once`."""
-        return await self._steps_of_run().once(name, call, kind=kind, retry=retry)
+        return await self._steps_of_run().once(name, call, kind=kind, retry=retry, restartable=restartable)
 
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return the recorded result of a step; None if there is none. See `Asker.recall`."""
@@ -179,6 +193,7 @@ class AskSession:
     async def ask_again(self, ctx: Context) -> None:
         """Send the open question again, after another handler has answered; see `SideTurn.ask_again`."""
         question = self._arrival.question
+        self._note("kept_open")
         if question is None or not question.repeat:
             return
         sent = [await ctx.client.chats.messages.send(ctx.chat_id, message=message) for message in question.prompt]
@@ -287,16 +302,18 @@ class AskSession:
         assert outcome is not None
         if question.wait is not None:
             return await self._result(record, question.wait, ctx)
+        is_live = record is self._live
         if outcome["outcome"] == "timed_out":
+            self._note("timed_out", when=is_live)
             raise AskTimeout("No answer came in time.")
         if outcome["outcome"] == "cancelled":
+            self._note("cancelled", when=is_live)
             raise _cancelled(outcome["reason"])
-        is_live = record is self._live
         event = self._arrival.event if is_live and "body" in outcome else record.event(ctx.chat_id)
         if event is not None:
             ctx.event = event
         try:
-            return value_of(question, Answer(event, outcome.get("text", "")))
+            value = value_of(question, Answer(event, outcome.get("text", "")))
         except ValueError as error:
             if not is_live:
                 # Today's code refuses an answer that was valid when it was given.
@@ -305,6 +322,9 @@ class AskSession:
                 await self._ask(question, ctx)
             else:
                 await self._refuse(record, question, str(error), ctx)
+        else:
+            self._note("answered", when=is_live)
+            return value
         raise Suspended("The handler waits for an answer.")
 
     async def _result(self, record: AskRecord, wait: Wait, ctx: Context) -> Any:
@@ -317,6 +337,7 @@ class AskSession:
                 self._look_again(record, self._arrival.question)
                 raise Suspended("The handler goes on waiting.")
             record.outcome = end
+            self._note("cancelled" if end["outcome"] == "cancelled" else "answered")
         if record.outcome["outcome"] == "cancelled":
             raise _cancelled(record.outcome["reason"])
         if (event := record.event(ctx.chat_id)) is not None:
@@ -347,11 +368,14 @@ class AskSession:
         tries = waiting.tries + 1
         if tries >= question.tries:
             record.outcome = {"outcome": "cancelled", "reason": "invalid"}
+            self._note("given_up")
             raise _cancelled("invalid")
         sent = await ctx.reply(why or "Please answer in another form.", key=f"{PROMPT}{record.n}.{tries}")
         if sent.status == "opted_out":
             record.outcome = {"outcome": "cancelled", "reason": "opted_out"}
+            self._note("cancelled")
             raise _cancelled("opted_out")
+        self._note("invalid")
         record.outcome = None
         messages = (*waiting.messages, *(message.id for message in sent.messages))
         again = conversation.status == "failed"
@@ -364,6 +388,12 @@ class AskSession:
         )
         self._suspend(record, replace(conversation, question=_json(open_question)), replace(timer, id=timer_id))
 
+    def _note(self, result: AnswerResult, *, when: bool = True) -> None:
+        """Notify the watcher of the turn of what the event made of the open question."""
+        asked, conversation, watcher = self._arrival.question, self._arrival.conversation, turn_watcher.get()
+        if when and watcher is not None and asked is not None and conversation is not None:
+            watcher.met_question(asked.text, conversation.handler, result)
+
     # A new question
 
     async def _ask(self, question: Question, ctx: Context) -> None:
@@ -375,7 +405,9 @@ class AskSession:
             await self._refuse_second_question(person, ctx)
         else:
             person = key_of_wait(question.wait, self._root(ctx), self._journal.turn)
-        record = AskRecord(n, self._number, question.key, question.digest, self._code(ctx), part=self._part)
+        record = AskRecord(
+            n, self._number, question.key, question.digest, self._code(ctx), question.side_questions, self._part
+        )
         if not self._is_live:
             await ctx.enter_state(None)
         record.seen = ctx.seen_state()
@@ -385,6 +417,8 @@ class AskSession:
         self._journal.is_past = False
         self._is_live = True
         open_question = await self._send(question, record, ctx)
+        if (watcher := turn_watcher.get()) is not None:
+            watcher.asked(open_question.text)
         self._next = n + 1
         now = self._clock.now()
         begun = self._conversation

@@ -49,6 +49,7 @@ class Steps:
         known: The number of journal entries that the turn has already.
     Attributes:
         under_way: The name of the step that is being made; None if there is none.
+        holds_input: True if the run has come to a step that must not be made again with other input.
     """
 
     def __init__(self, journal: TurnJournal, storage: Storage, known: int) -> None:
@@ -57,6 +58,7 @@ class Steps:
         self._entries = known
         self._used: set[str] = set()
         self.under_way: str | None = None
+        self.holds_input = False
 
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return the recorded result of a step; None if there is none. See `Context.recall`."""
@@ -65,7 +67,9 @@ class Steps:
             return None
         return typed(entry.answer or b"null", kind)
 
-    async def once(self, name: str, call: Callable[[str], Any], *, kind: Any, retry: bool) -> Any:
+    async def once(
+        self, name: str, call: Callable[[str], Any], *, kind: Any, retry: bool, restartable: bool = False
+    ) -> Any:
         """Return the recorded result of a step, or make the step and record it; see `Context.once`.
 
         Raises:
@@ -79,6 +83,7 @@ class Steps:
         if name in self._used:
             raise BotError(f"ctx.once({name!r}) was called twice in one run. Give each step a name of its own.")
         self._used.add(name)
+        self._hold_input(restartable=restartable)
         slot = _slot(name)
         entry = self._journal.steps.get(slot)
         if entry is not None and entry.status == "accepted":
@@ -86,7 +91,8 @@ class Steps:
         if entry is None:
             check_length(self._entries, f"the step {name!r}")
             self._entries += 1
-            entry = self._journal.new_entry(slot, "step", to_json({"noun": "ctx", "verb": "once", "name": name}))
+            what = {"noun": "ctx", "verb": "once", "name": name} | ({"restartable": True} if restartable else {})
+            entry = self._journal.new_entry(slot, "step", to_json(what))
             await self._journal.begin(entry)
         elif entry.status != "refused" and not retry:
             if entry.status == "attempting":
@@ -123,6 +129,12 @@ class Steps:
             )
         await self._storage.settle(replace(entry, status="accepted", answer=data))
         return typed(data, kind)
+
+    def _hold_input(self, *, restartable: bool) -> None:
+        """Keep the turn from being restarted from here on. If it is being restarted already, the step must not begin."""
+        if not restartable:
+            self._journal.cancel_if_interrupted()
+            self.holds_input = True
 
 
 def _slot(name: str) -> str:

@@ -487,7 +487,7 @@ class TurnJournal:
         unjournalled = self._outbound.wrap(run)
 
         async def journalled(call: Call) -> ApiResponse:
-            self._cancel_if_interrupted()
+            self.cancel_if_interrupted()
             if call.safety == "hint":
                 # A conversation's past has no effects, and neither has what follows a question.
                 if (self.is_past or self.is_suspended) and running_root() is self._root:
@@ -521,7 +521,12 @@ class TurnJournal:
 
         return journalled
 
-    def _cancel_if_interrupted(self) -> None:
+    def cancel_if_interrupted(self) -> None:
+        """Cancel the running task of the turn, if the turn is to begin again.
+
+        Raises:
+            CancelledError: it is.
+        """
         if self._interrupted and running_root() is self._root:
             raise asyncio.CancelledError("A newer message of the person interrupts the turn.")
 
@@ -534,7 +539,7 @@ class TurnJournal:
                 raise TurnDeferred(str(self.deferred), after_s=self.deferred.after_s)
             if self.is_past:
                 return self._from_the_past(call, slot)
-            if self.muted_chat is not None and _speaks_to(self.muted_chat, call):
+            if self.muted_chat is not None and speaks_to(self.muted_chat, call):
                 raise LinqApiError("The person has opted out of messages.", status=403, code=OPTED_OUT, call=call.name)
             if self._outbound.is_empty:
                 return await self._perform(call, slot, run)
@@ -589,12 +594,12 @@ class TurnJournal:
             log.info("send.skipped", turn=self._turn, slot=slot, call=call.name)
             raise CallSkipped(call.name)
         if known.status == "refused":
-            raise _error_of(known, call)
+            raise error_of(known, call)
         if known.status == "ambiguous":
             if call.name not in AMBIGUOUS_ANSWERS:
                 raise AmbiguousCall(call.name)
             return ApiResponse(202, AMBIGUOUS_ANSWERS[call.name])
-        return _answer_of(known, call)
+        return answer_of(known, call)
 
     def _refuse_after_end(self, what: str) -> None:
         if self._closed is None:
@@ -613,7 +618,7 @@ class TurnJournal:
             await self._make_displaced(match.displaced, run)
         known = match.entry
         if known is not None and known.status == "refused" and call.refusal_stands:
-            raise _error_of(known, call)
+            raise error_of(known, call)
         if known is None or known.status == "refused":
             # Linq sent nothing under the key of a refused call, so a corrected call may use the key.
             return await self._make_first(call, match.slot, run, known)
@@ -621,7 +626,7 @@ class TurnJournal:
         if match.diverged:
             log.warning("send.diverged", turn=self._turn, slot=match.slot, stored=stored.name, now=call.name)
         if known.status == "accepted":
-            answer = _answer_of(known, call)
+            answer = answer_of(known, call)
             if (sent := self._outbound.plugins.sent) is not None:
                 sent(call=call, answer=answer, error=None, took_s=0.0, from_journal=True)
             self._made.append((call, answer))
@@ -716,7 +721,7 @@ class TurnJournal:
             self._outcomes[entry.slot] = closed
 
 
-def _speaks_to(chat_id: str, call: Call) -> bool:
+def speaks_to(chat_id: str, call: Call) -> bool:
     """Return True if a call may show something to the people of a chat, and does not override that they opted out."""
     is_meant = call.path.startswith((f"/v3/chats/{chat_id}", "/v3/messages/"))
     return is_meant and not (call.body or {}).get("override_optout")
@@ -750,7 +755,12 @@ def _with_digest(entry: JournalEntry) -> JournalEntry:
     return replace(entry, digest=digest(Call.from_json(entry.call)))
 
 
-def _answer_of(entry: JournalEntry, call: Call) -> ApiResponse:
+def answer_of(entry: JournalEntry, call: Call) -> ApiResponse:
+    """Return the answer that an accepted call got.
+
+    Raises:
+        MessageGone: its message was deleted before the answer arrived.
+    """
     if entry.answer == GONE:
         raise MessageGone(call.name)
     if entry.answer is None and entry.message_id is not None:
@@ -772,7 +782,8 @@ def _error_json(error: LinqApiError) -> bytes:
     return to_json({"status": error.status, "code": error.code, "trace_id": error.trace_id})
 
 
-def _error_of(entry: JournalEntry, call: Call) -> LinqApiError:
+def error_of(entry: JournalEntry, call: Call) -> LinqApiError:
+    """Return the error with which Linq refused a call."""
     known = from_json(entry.answer) if entry.answer else {}
     return LinqApiError(
         "Linq refused it in an earlier run.",

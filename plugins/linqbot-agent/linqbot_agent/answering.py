@@ -5,13 +5,16 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.run import AgentRunResult
+from pydantic_ai.messages import ModelMessage
+from pydantic_ai.output import NativeOutput, PromptedOutput
 
-from linqbot import BotError, Event, LinkPart, MessageReceived
+from linqbot import BotError, Event, MessageReceived
 from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decision
 from linqbot_agent.durability import ModelFailed, Run, completed
 from linqbot_agent.entries import Entries
@@ -20,6 +23,11 @@ from linqbot_agent.memory.summaries import keep_summary
 from linqbot_agent.remembering import remember, remembered, summary_key, work_of
 from linqbot_agent.safety.known_links import KnownLinks
 from linqbot_agent.safety.tool_guard import ToolGuard
+from linqbot_agent.speech.bubbles import Bubbles, say_rest
+from linqbot_agent.speech.checking import OutputChecks
+from linqbot_agent.speech.incoming import Incoming, prompt_of
+from linqbot_agent.speech.outputs import outputs_of, text_of
+from linqbot_agent.speech.questions import QuestionNeeded, Questions, answer_of
 from linqbot_agent.turn import Answer, Prompt, Settings
 
 __all__ = ["ModelFailed", "answered", "repeated"]
@@ -33,7 +41,7 @@ async def answered(
     Raises:
         ModelFailed: a model failed.
         BudgetUsedUp: the person may not use the model any more today.
-        BotError: the agent cannot run in a turn, or its output is no text.
+        BotError: the agent cannot run in a turn, or its output is none of the output types.
         AskTimeout, AskCancelled: a call needed approval, and got no answer.
     """
     ctx, turn = settings.ctx, settings.turn
@@ -47,30 +55,42 @@ async def answered(
         timeout_s=settings.timeout_s,
         unpriced=turn.unpriced,
         counts=turn.counts,
+        bubbles=_bubbles(agent, settings),
     )
     past = await remembered(settings, run, with_current=prompt is not None)
-    given = _prompt(settings.event) if prompt is None else prompt
-    decisions, asked = dict[str, Decision](), list[tuple[str, str]]()
+    given = _prompt(settings.event, ctx.already_sent) if prompt is None else prompt
+    decisions, answers, asked = dict[str, Decision](), dict[str, str](), list[tuple[str, str]]()
+    capabilities = [
+        *(Approvals(decisions), Questions(answers), OutputChecks(), Incoming(ctx, run.entries)),
+        *_guards(settings),
+    ]
     while True:
         try:
-            capabilities = [Approvals(decisions), *_guards(settings)]
-            result = await completed(agent, run, given, deps=deps, history=past.messages, capabilities=capabilities)
+            async with settings.progress.watching(ctx, key=f"{settings.name}/progress{len(asked)}"):
+                result = await completed(agent, run, given, deps=deps, history=past.messages, capabilities=capabilities)
             break
         except ApprovalNeeded as needed:
             asked.append((needed.call_id, needed.question))
             decisions[needed.call_id] = await decision(*asked[-1], settings)
-            run.entries.begin_again()
-    if not isinstance(result.output, str | None):
-        raise BotError(
-            f"The agent's output is of type {type(result.output).__name__}, and run() says texts. Use an agent whose "
-            "output_type is str."
-        )
+        except QuestionNeeded as needed:
+            asked.append((needed.call_id, needed.question))
+            answers[needed.call_id] = await answer_of(*asked[-1], settings)
+        run.entries.begin_again()
+        if run.bubbles is not None:
+            run.bubbles.begin_part()
+    outputs, said = outputs_of(result.output), ""
+    text = text_of(outputs)
+    if run.bubbles is not None and not result.response.tool_calls:
+        outputs, said = [], text
     answer = Answer(
-        text=result.output or "",
+        outputs=outputs,
+        said=said,
+        bubbles=run.bubbles.keys if run.bubbles is not None else [],
         work=work_of(result.new_messages()) if turn.memory == "chat" else [],
-        talk=_talk(settings, result) if turn.memory == "person" else [],
+        talk=_talk(settings, result.new_messages(), text) if turn.memory == "person" else [],
         summary=past.summary,
         asked=asked,
+        questions=list(answers),
         used=turn.account.in_part,
         cost=turn.account.cost_in_part,
         has_unrecorded=run.entries.has_unrecorded,
@@ -89,11 +109,16 @@ async def repeated(
         ModelFailed, BudgetUsedUp, BotError: as for `answered`, if the code has changed since.
     """
     if answer.has_unrecorded:
-        await answered(agent, settings, prompt, deps=deps)
+        without_progress = replace(settings.progress, text=None)
+        await answered(agent, replace(settings, progress=without_progress), prompt, deps=deps)
         return
-    for call_id, question in answer.asked:
-        # A conversation goes on behind its last question, so the handler must come to each of them.
-        await decision(call_id, question, settings)
+    for number in range(len(answer.asked) + 1):
+        for key in answer.bubbles[number] if answer.bubbles else ():
+            await say_rest(key, "", settings.ctx)
+        if number < len(answer.asked):
+            # A conversation goes on behind its last question, so the handler must come to each of them.
+            call_id, question = answer.asked[number]
+            await (answer_of if call_id in answer.questions else decision)(call_id, question, settings)
     await settings.turn.account.book(*answer.used, answer.cost)
     await _keep(answer, settings)
 
@@ -106,10 +131,10 @@ async def _keep(answer: Answer, settings: Settings) -> None:
     await keep_summary(ctx, event, summary_key(settings), answer.summary)
 
 
-def _talk(settings: Settings, result: AgentRunResult[Any]) -> list[Any]:
+def _talk(settings: Settings, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
     if not isinstance(settings.event, MessageReceived):
         return []
-    return exchange_of(_prompt(settings.event), result.new_messages(), result.output or "")
+    return exchange_of(prompt_of(settings.event), messages, answer)
 
 
 def _guards(settings: Settings) -> list[AbstractCapability[Any]]:
@@ -119,11 +144,37 @@ def _guards(settings: Settings) -> list[AbstractCapability[Any]]:
     return [*guards, KnownLinks()] if turn.known_links else guards
 
 
-def _prompt(event: Event) -> str:
-    """Return the text of the event's message, in groups with its speaker."""
+def _bubbles(agent: AbstractAgent[Any, Any], settings: Settings) -> Bubbles | None:
+    """Return the bubbles of a run that says what the model writes; None for a run that says its output only.
+
+    Raises:
+        BotError: the model writes JSON, or its answer must be checked before it is said.
+    """
+    if not settings.stream:
+        return None
+    if settings.turn.known_links:
+        raise BotError(
+            "LinqAgent(known_links=True) checks an answer before it is said, and run(stream=True) says it while the model "
+            "writes. Leave out one of them."
+        )
+    types = agent.output_type if isinstance(agent.output_type, Sequence) else [agent.output_type]
+    if any(isinstance(each, NativeOutput | PromptedOutput) for each in types):
+        raise BotError(
+            "run(stream=True) says what the model writes, and with NativeOutput or PromptedOutput it writes JSON. Give the "
+            "types themselves as output_type, or leave out stream=True."
+        )
+    return Bubbles(settings.ctx)
+
+
+def _prompt(event: Event, already_sent: Sequence[str]) -> str:
+    """Return the text of the event's message, in groups with its speaker.
+
+    Args:
+        already_sent: What the person has got of an answer that a newer message has interrupted.
+    """
     if not isinstance(event, MessageReceived):
         raise BotError(f"{event.type} has no text for an agent. Give one: run(agent, ctx, prompt).")
-    files = [f"[{file.filename or file.mime_type or 'file'}]" for file in event.media]
-    links = [part.value for part in event.parts if isinstance(part, LinkPart)]
-    text = " ".join(filter(None, [event.text_to_me, *links, *files]))
-    return f"{event.sender.handle}: {text}" if event.is_group else text
+    if not already_sent:
+        return prompt_of(event)
+    read = "\n".join(already_sent)
+    return f"{prompt_of(event)}\n\n[The last message interrupted your answer. The person has already read:\n{read}]"

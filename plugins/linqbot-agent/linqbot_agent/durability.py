@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import NoneType
 from typing import Any, ClassVar
@@ -45,6 +45,7 @@ from linqbot_agent.budget import Account
 from linqbot_agent.entries import Entries, ResultNotRecorded
 from linqbot_agent.guard import ToolCall, running_tool
 from linqbot_agent.prices import price
+from linqbot_agent.speech.bubbles import Bubbles
 from linqbot_agent.turn import Counts, Prompt
 
 AGENT = "agent"
@@ -65,6 +66,9 @@ class Run:
         timeout_s: See `run`.
         unpriced: The models whose price is not known, of all runs of the bot.
         counts: See `LinqAgent`.
+        bubbles: Says what the model writes while it writes; None says only the output.
+        request: The name of the present request to the model: without the model's id, so that another model goes on with
+            the record. A streamed request is made in the context of another task, so it is no context variable.
         model_error: The last error of a request to the model.
     """
 
@@ -77,12 +81,14 @@ class Run:
     timeout_s: float
     unpriced: set[str]
     counts: Counts
+    bubbles: Bubbles | None = None
+    request: str = ""
     model_error: Exception | None = None
 
 
 _run: ContextVar[Run | None] = ContextVar("linqbot_agent_run", default=None)
 _detail: ContextVar[str] = ContextVar("linqbot_agent_detail", default="")
-"""What a step's name says besides pydantic-ai's name: a digest of the messages, or the id of the tool call."""
+"""The id of the tool call, which the name of its step says besides pydantic-ai's name."""
 
 _is_recorded: ContextVar[bool] = ContextVar("linqbot_agent_is_recorded", default=True)
 """False for a tool that changes `ctx.state` only. The state is stored with the turn, so each run of the turn calls it."""
@@ -107,7 +113,7 @@ async def completed(
     token = _run.set(run)
     arguments: dict[str, Any] = {"deps": deps, "message_history": history}
     # A history brings no system prompt of its own.
-    arguments["capabilities"] = [LinqDurability(name=AGENT), ReinjectSystemPrompt(), *capabilities]
+    arguments["capabilities"] = [_durability(run), ReinjectSystemPrompt(), *capabilities]
     # With None as an output, an empty text is an answer. Without it, pydantic-ai asks the model again.
     output_type: Any = [str, NoneType] if agent.output_type is str else None
     try:
@@ -165,15 +171,24 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         agent, model = self.agent, ctx.model
         if agent is None or ctx.model_id is not None or not isinstance(model, Model) or model is agent.model:
             return self
-        return LinqDurability(name=self.name, models={"override": model}).for_agent(agent)
+        return _durability(_run.get(), models={"override": model}).for_agent(agent)
 
     async def wrap_model_request(self, ctx: RunContext[Any], *, request_context: Any, handler: Any) -> ModelResponse:
         new = [message for message in request_context.messages if message.run_id == ctx.run_id]
-        token = _detail.set(digest(new))
-        try:
-            return await super().wrap_model_request(ctx, request_context=request_context, handler=handler)
-        finally:
-            _detail.reset(token)
+        base, run = super().wrap_model_request, _run.get()
+
+        async def ask(further: Sequence[ModelMessage]) -> ModelResponse:
+            context = request_context
+            if further:
+                context = replace(request_context, messages=[*request_context.messages, *further])
+            return await base(ctx, request_context=context, handler=handler)
+
+        if run is not None:
+            run.request = f"{AGENT}__model.request@{digest(new)}"
+        if run is None or run.bubbles is None:
+            return await ask(())
+        place = run.entries.next_step(run.request)
+        return await run.bubbles.say(place, ask, is_recorded=run.entries.is_recorded(place))
 
     async def wrap_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, handler: Any
@@ -213,17 +228,16 @@ class _Steps(JournalCallableOperationBackend[None]):
         run = _run.get()
         if run is None or isinstance(operation_id, EventStreamHandlerId):
             return await body()
-        make, is_recorded = body, True
-        if isinstance(operation_id, ModelRequestId):
-            # Without the model's id, so that another model goes on with the record.
-            name, make = f"{AGENT}__model.request@{_detail.get()}", _asked(run, body)
+        make, is_recorded, asks = body, True, isinstance(operation_id, ModelRequestId)
+        if asks:
+            name, make = run.request, _asked(run, body)
         elif isinstance(operation_id, ToolsetCallToolId):
             name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
-        step = await run.entries.step(name, make, is_recorded=is_recorded)
+        step = await run.entries.step(name, make, is_recorded=is_recorded, restartable=asks)
         record_durable_unit(executed=step.is_made)
         if step.is_made:
             _count(run.counts, operation_id, step.result)
-        if step.is_new and isinstance(operation_id, ModelRequestId):
+        if step.is_new and asks:
             usage = step.result["usage"]
             cost = price(step.result, run.ctx, run.unpriced) if run.account.counts_cost else Decimal(0)
             await run.account.book(1, usage.get("input_tokens", 0) + usage.get("output_tokens", 0), cost)
@@ -237,6 +251,11 @@ def _count(counts: Counts, operation_id: DurableOperationId, result: Any) -> Non
         counts.output_tokens += result["usage"].get("output_tokens", 0)
     elif isinstance(operation_id, ToolsetCallToolId):
         counts.tool_calls += 1
+
+
+def _durability(run: Run | None, models: Mapping[str, Model] | None = None) -> LinqDurability:
+    hear = run.bubbles.hear if run is not None and run.bubbles is not None else None
+    return LinqDurability(name=AGENT, models=models, event_stream_handler=hear)
 
 
 def _asked(run: Run, body: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:

@@ -75,18 +75,40 @@ class Entries:
         """Let the agent run again from its start in the same run of the handler, with the results so far."""
         self._counts.clear()
 
-    async def step(self, name: str, make: Callable[[], Awaitable[object]], *, is_recorded: bool = True) -> Step:
+    def next_step(self, name: str) -> str:
+        """Return the name under which the next step of this kind is recorded."""
+        place = self._place(name)
+        return f"{place}#{self._counts[place]}"
+
+    def is_recorded(self, step: str) -> bool:
+        """Return True if the result of a step is known.
+
+        Args:
+            step: See `next_step`.
+        """
+        return step in self._results or self._ctx.recall(step) is not None
+
+    def _place(self, name: str) -> str:
+        return f"{_step.get((self._name, ''))[0]}/{name}"
+
+    async def step(
+        self,
+        name: str,
+        make: Callable[[], Awaitable[object]],
+        *,
+        is_recorded: bool = True,
+        restartable: bool = False,
+    ) -> Step:
         """Return the recorded result of a step, or make the step and record its result.
 
         A step that a crash cut off is made again.
 
         Args:
             is_recorded: False makes the step in each run of the handler, once.
+            restartable: See `Context.once`.
         """
-        around = _step.get((self._name, ""))[0]
-        place = f"{around}/{name}"
-        step = f"{place}#{self._counts[place]}"
-        self._counts[place] += 1
+        step = self.next_step(name)
+        self._counts[self._place(name)] += 1
         if step in self._results:
             return Step(self._results[step], is_made=False, is_new=False)
         is_made = False
@@ -98,7 +120,7 @@ class Entries:
                 return await make()
 
         if is_recorded:
-            self._results[step] = await self._ctx.once(step, make_it, retry=True)
+            self._results[step] = await self._ctx.once(step, make_it, retry=True, restartable=restartable)
         else:
             self.has_unrecorded = True
             self._results[step] = await make()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, get_args
 
-from linqbot import BotError, Context, Event, hookimpl
+from linqbot import BotError, Context, Event, Running, hookimpl
 from linqbot.client.call import Run
+from linqbot.clock import Clock
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
+from linqbot_agent.speech.progress import noticing
 from linqbot_agent.turn import NAME, AgentTurn, Counts, Memory, OtherTopic
 
 
@@ -89,6 +91,7 @@ class LinqAgent:
         self.counts = Counts()
         self._approvers = tuple(approvers)
         self._other_topic: OtherTopic = other_topic
+        self._clock: Clock | None = None
 
     @hookimpl
     def register_context(self) -> Mapping[str, Callable[[Event, Context], Any]]:
@@ -96,7 +99,11 @@ class LinqAgent:
 
     @hookimpl
     def register_outbound(self) -> Iterable[Callable[[Run], Run]]:
-        return [guarded]
+        return [guarded, noticing]
+
+    @hookimpl
+    def started(self, running: Running) -> None:
+        self._clock = running.clock
 
     @hookimpl
     def register_broadcast_checks(self) -> Iterable[Callable[[str, Sequence[str]], None]]:
@@ -107,6 +114,7 @@ class LinqAgent:
             history=self._history,
             elsewhere=self._elsewhere,
             account=Account(ctx, self._budget),
+            clock=self._clock,
             approvers=self._approvers,
             other_topic=self._other_topic,
             unapproved=self._unapproved,

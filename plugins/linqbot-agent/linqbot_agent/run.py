@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from linqbot import Context
 from linqbot_agent.budget import BudgetUsedUp
+from linqbot_agent.speech.outputs import text_of
+from linqbot_agent.speech.progress import PROGRESS, Progress
+from linqbot_agent.speech.saying import say
 from linqbot_agent.turn import OUTAGE, Answer, Outage, Prompt, Settings, turn_of
 
 if TYPE_CHECKING:
@@ -25,7 +27,10 @@ async def run(
     prompt: Prompt | None = None,
     *,
     deps: object = None,
+    stream: bool = False,
     timeout_s: float = 60.0,
+    progress: str | None = PROGRESS,
+    progress_after_s: float = 5.0,
     sorry: str | None = SORRY,
     approver: str = "asker",
 ) -> str | None:
@@ -35,22 +40,27 @@ async def run(
     crash, a failure or a question, recorded ones are not repeated. A request or a tool call that was cut off is made
     again: see `idempotency_key`. The answer is read as Markdown and said in messages, each of them once.
 
-    Only the agent's final text is said. An empty text says nothing. If the model fails, `sorry` is said, once until an
+    Only the agent's output is said, unless `stream` is True: a text, a `Say`, `Tapback`, `Poll` or `Media`, or a list of these. An empty text,
+    `Silence` and None say nothing. If the model fails, `sorry` is said, once until an
     agent answers again in this chat, and the turn ends.
 
     Args:
-        agent: A pydantic-ai agent whose output is text.
+        agent: A pydantic-ai agent. Its output type is `str`, or one or several of the output types of this package.
         prompt: The prompt: a text, or texts and files as pydantic-ai takes them. None is the text of the event's message.
         deps: The dependencies of the agent's tools; None is `ctx`.
+        stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
         timeout_s: The longest time of one request to the model, in seconds.
+        progress: The text to say, once, if nothing was said for a while; None says nothing.
+        progress_after_s: The seconds after which it is said.
         sorry: The text to say when the model fails; None says nothing.
         approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
             chat.
     Returns:
-        The text that was said; None if the model failed, or the person has used up the budget.
+        The text that was said, a paragraph for each `Say`; empty if there was none. None if the model failed, or the person has used up the budget.
     Raises:
         BotError: the bot has no plugin LinqAgent, another agent of this turn is running, there is no prompt, a toolset
-            of the agent has no id, or the agent's output is no text.
+            of the agent has no id, the agent's output is none of these types, `progress_after_s` is not a number of
+            seconds, or `stream` is True for a model that writes JSON.
         AskTimeout: a call needed approval, and no answer came within a day.
         AskCancelled: the question for approval was ended, or could not be sent.
         ResultNotRecorded: the result of a tool cannot be written as JSON.
@@ -64,13 +74,14 @@ async def run(
             await asyncio.to_thread(import_module, _ANSWERING)
         from linqbot_agent.answering import ModelFailed, answered, repeated
 
-        settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver)
+        soon = Progress(progress, progress_after_s, turn.clock)
+        settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, stream)
         given = ctx if deps is None else deps
         try:
             if (answer := ctx.recall(f"{name}/answer", kind=Answer)) is None:
                 found = await answered(agent, settings, prompt, deps=given)
                 # From here on the answer stands, whatever today's code would say: a part of it may have been said.
-                answer = await ctx.once(f"{name}/answer", lambda _: found, kind=Answer, retry=True)
+                answer = await ctx.once(f"{name}/answer", lambda _: found, kind=Answer, retry=True, restartable=True)
                 turn.counts.runs += 1
             else:
                 await repeated(answer, agent, settings, prompt, deps=given)
@@ -83,9 +94,8 @@ async def run(
             await _say(ctx, name, await turn.account.notice())
             return None
         await _end_outage(ctx)
-        if answer.text.strip():
-            await ctx.stream(_whole(answer.text), key=name)
-        return answer.text
+        await say(answer.outputs, ctx, settings.event, key=name)
+        return answer.said or text_of(answer.outputs)
 
 
 async def _say(ctx: Context, name: str, text: str | None) -> None:
@@ -102,7 +112,3 @@ async def _begins_outage(ctx: Context) -> bool:
 
 async def _end_outage(ctx: Context) -> None:
     (await ctx.state.chat(Outage, name=OUTAGE)).is_told = False
-
-
-async def _whole(text: str) -> AsyncIterator[str]:
-    yield text

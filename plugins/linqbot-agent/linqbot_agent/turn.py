@@ -11,7 +11,10 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel
 
 from linqbot import BotError, Context, Event
+from linqbot.clock import Clock
 from linqbot_agent.budget import Account
+from linqbot_agent.speech.outputs import Output
+from linqbot_agent.speech.progress import Progress
 
 NAME = "agent"
 """The name of the plugin, and of its value in `ctx.plugins`."""
@@ -55,6 +58,7 @@ class AgentTurn:
     Args:
         history, elsewhere, unapproved, approvers, other_topic, known_links, memory, history_tokens, images, image_bytes,
             summary_model, counts: See `LinqAgent`.
+        clock: The bot's clock; None if the bot does not run.
         unpriced: The models whose price is not known, of all runs of the bot.
     """
 
@@ -64,6 +68,7 @@ class AgentTurn:
         history: int,
         elsewhere: Collection[str],
         account: Account,
+        clock: Clock | None = None,
         approvers: Sequence[str] = (),
         other_topic: OtherTopic = "dismiss",
         unapproved: Collection[str] = (),
@@ -90,6 +95,7 @@ class AgentTurn:
         self.known_links = known_links
         self.unpriced = set[str]() if unpriced is None else unpriced
         self.account = account
+        self.clock = clock
         self._runs = 0
         self._is_running = False
 
@@ -134,6 +140,8 @@ class Settings:
         event: The event that the run answers. After a question, that of the context is the answer.
         name: The name of the run, the same whenever the turn runs again.
         timeout_s, approver: See `run`.
+        stream: See `run`.
+        progress: The text to say if nothing was said for a while.
     """
 
     ctx: Context
@@ -142,6 +150,8 @@ class Settings:
     turn: AgentTurn
     timeout_s: float
     approver: str
+    progress: Progress
+    stream: bool = False
 
 
 OUTAGE = "linqbot_agent.Outage"
@@ -164,9 +174,12 @@ class Answer(BaseModel):
     """The result of a run, as it is recorded.
 
     Attributes:
-        text: The text to say.
+        outputs: The things to say.
+        said: The text that was said while the model wrote it.
+        bubbles: See `Bubbles.keys`.
         work: What the tools did; see `remembering.work_of`.
         asked: The questions for approval that were asked in the run: the id of each call, and the text.
+        questions: The ids of those calls whose tools wanted an answer in words.
         used: The requests to the model and the tokens since the last of these questions.
         cost: The price of these requests in US dollars.
         has_unrecorded: True if a tool was called whose calls are not recorded.
@@ -174,9 +187,12 @@ class Answer(BaseModel):
         summary: The summary that was written in the run; None if there is none.
     """
 
-    text: str
+    outputs: list[Output]
+    said: str = ""
+    bubbles: list[list[str]] = []
     work: list[Any] = []
     asked: list[tuple[str, str]] = []
+    questions: list[str] = []
     used: tuple[int, int] = (0, 0)
     cost: Decimal = Decimal(0)
     has_unrecorded: bool = False

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from linqbot_agent import LinqAgent, run
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, ToolCallPart
-from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 
 from linqbot import Bot, Context, MessageReceived
+from linqbot.clock import Clock
 
 
 def says(text: str) -> ModelResponse:
@@ -70,3 +71,24 @@ def kinds(messages: list[ModelMessage]) -> list[str]:
         if isinstance(message, ModelRequest | ModelResponse)
         for part in message.parts
     ]
+
+
+def streamed(
+    respond: Callable[[list[ModelMessage], AgentInfo], ModelResponse], clock: Callable[[], Clock]
+) -> FunctionModel:
+    """Return a model that writes the texts of its responses in paragraphs, one in three seconds of the bot's clock."""
+
+    async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
+        for number, part in enumerate(respond(messages, info).parts):
+            if isinstance(part, TextPart):
+                for piece in part.content.split("\n\n"):
+                    yield f"{piece}\n\n"
+                    await clock().wait_until(clock().now() + 3)
+            elif isinstance(part, ToolCallPart):
+                yield {
+                    number: DeltaToolCall(
+                        name=part.tool_name, json_args=part.args_as_json_str(), tool_call_id=part.tool_call_id
+                    )
+                }
+
+    return FunctionModel(respond, stream_function=stream)

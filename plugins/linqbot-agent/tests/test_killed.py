@@ -12,13 +12,14 @@ from killed_once import killed_once
 pytestmark = pytest.mark.anyio
 
 BOT = """
+import asyncio
 import os
 import signal
 from pathlib import Path
 
 from linqbot_agent import LinqAgent, run
 from pydantic_ai import Agent, ModelResponse, ModelRetry, TextPart, ToolCallPart
-from pydantic_ai.models.function import FunctionModel
+from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.sender import Sender
@@ -73,7 +74,22 @@ def respond(messages, info):
     ][step])
 
 
-agent = Agent(FunctionModel(respond))
+async def write(messages, info):
+    \"\"\"Write the response in paragraphs. After it was cut off, go on behind what was said.\"\"\"
+    said = ""
+    if isinstance(messages[-1].parts[-1].content, str) and "You were cut off" in messages[-1].parts[-1].content:
+        said, messages = messages[-2].parts[0].content, messages[:-2]
+    for number, part in enumerate(respond(messages, info).parts):
+        if isinstance(part, ToolCallPart):
+            yield {number: DeltaToolCall(name=part.tool_name, json_args=part.args_as_json_str(), tool_call_id=part.tool_call_id)}
+            continue
+        for piece in part.content.split("\\n\\n"):
+            if piece not in said:
+                yield piece + "\\n\\n"
+                await asyncio.sleep(0.9)  # longer than the pause between two bubbles
+
+
+agent = Agent(FunctionModel(respond, stream_function=write))
 
 
 @agent.tool_plain
@@ -92,17 +108,20 @@ async def weather() -> str:
 
 @bot.on_message
 async def chat(message: MessageReceived, ctx: Context) -> None:
-    await run(agent, ctx)
+    await run(agent, ctx, stream=STREAM)
 """
 ACTS = {"request 0", "request 1", "request 2", "book 7", "book 8", "weather"}
-KILLS = range(0, 40, 3)
+KILLS = {False: range(0, 40, 3), True: range(1, 40, 5)}
+"""By whether the agent speaks while its model writes, the points at which it is killed."""
 
 
 @pytest.mark.process
 @pytest.mark.slow
-async def test_a_killed_agent_repeats_nothing_on_record_and_says_everything_once(tmp_path: Path) -> None:
-    async with crash.house(tmp_path, BOT) as (bot, emulator, http):
-        for chat, kill in zip(await crash.chats(http, emulator.url, len(KILLS)), KILLS, strict=True):
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_killed_agent_repeats_nothing_on_record_and_says_everything_once(stream: bool, tmp_path: Path) -> None:
+    kills = KILLS[stream]
+    async with crash.house(tmp_path, f"STREAM = {stream}\n{BOT}") as (bot, emulator, http):
+        for chat, kill in zip(await crash.chats(http, emulator.url, len(kills)), kills, strict=True):
             (tmp_path / "acts").write_text("")
             await killed_once(bot, http, tmp_path, chat, kill)
             await bot.up(http, "/readyz")

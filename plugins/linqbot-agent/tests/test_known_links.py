@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from linqbot_agent import LinqAgent
+from linqbot_agent import LinqAgent, Poll, Say
 from linqbot_agent.safety.links import Shown, without_invented
-from pydantic_ai import Agent
+from pydantic_ai import Agent, ModelResponse, ToolCallPart
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
 
+from linqbot import BotError
 from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio
@@ -28,6 +29,37 @@ async def test_what_a_model_invents_twice_is_cut() -> None:
         await phone.text("Where is the menu?")
         said = " ".join(await phone.replies())
     assert said == "Call [number removed] or see the menu. We open at 18:30 on 2026-11-20."
+
+
+async def test_what_a_model_invents_in_things_to_say_is_cut_too() -> None:
+    outputs = ModelResponse(
+        parts=[
+            ToolCallPart(
+                "final_result",
+                {
+                    "response": [
+                        {"text": "Pay at https://evil.example/pay", "effect": "confetti"},
+                        {"options": ["Call 0049 89 1234567", "Wait"]},
+                    ]
+                },
+            )
+        ]
+    )
+    agent = Agent(Script(outputs, outputs).model, output_type=list[Say | Poll])
+    async with talking(bot_with(agent, LinqAgent(known_links=True))) as phone:
+        await phone.text("How do I pay?")
+        assert await phone.replies() == ["Pay at [address removed]", ""]
+        assert list(phone.messages[-1].votes) == ["Call [number removed]", "Wait"]
+
+
+async def test_an_answer_that_must_be_checked_first_is_not_said_while_the_model_writes() -> None:
+    agent = Agent(Script(says("Hello.")).model)
+    bot = bot_with(agent, LinqAgent(known_links=True), stream=True)
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        (error,) = await phone.errors()
+    with pytest.raises(BotError, match=r"known_links=True.*stream=True"):
+        raise error
 
 
 async def test_without_the_option_everything_is_said() -> None:

@@ -292,6 +292,16 @@ def retry(
     is_flag=True,
     help="Let the server handle the deliveries again and really send, under new idempotency keys.",
 )
+@click.option(
+    "--against",
+    metavar="NEW",
+    shell_complete=completions.bot_files,
+    help="Compare what was done with what the bot in this file would do. FILE is then the present bot, if it is given.",
+)
+@click.option("--diff", is_flag=True, help="Compare as --against, or FILE itself, and show texts of then and now.")
+@click.option("--handler", metavar="NAME", help="Compare: only what this handler takes or took.")
+@click.option("--limit", type=click.IntRange(1), help="Compare: only the newest deliveries, at most this many.")
+@click.option("--allow-different", is_flag=True, help="Compare: exit with 1 for new failures only.")
 @yes_option
 @storage_option
 @json_option
@@ -305,6 +315,11 @@ def replay(
     until: float | None,
     reads: bool,
     live: bool,
+    against: str | None,
+    diff: bool,
+    handler: str | None,
+    limit: int | None,
+    allow_different: bool,
     yes: bool,
     storage: str | None,
     as_json: bool,
@@ -314,10 +329,26 @@ def replay(
     Nothing is sent or changed. Handled deliveries can be replayed as long as history keeps them; dead letters always.
     With --live, and without FILE, the server handles the deliveries again as if it had never answered. Messages older
     than the bot's max_age_s then reach only handlers with late=True.
+
+    With --against or --diff it is a dry deploy: what the new code would do is compared with what was done, and the
+    differences are grouped by cause. It exits with 0 if nothing differs, and with 1 if something differs or fails.
     """
     selection = Selection(ids or None, since, until, event_type, None if chat is None else f"c:{chat}")
     if selection == Selection():
         raise click.UsageError("Say which: --id, --chat, --type, --since or --until.")
+    if against is not None or diff:
+        if live:
+            raise click.UsageError("--live really sends, so it goes neither with --against nor with --diff.")
+        if (new := against or file) is None:
+            raise click.UsageError("Give the file with the new bot: --against new_bot.py")
+        # Imported here: the other commands of the group need no bot.
+        from linqbot.cli.commands.upkeep.replay_diff import Wanted, compare
+
+        wanted = Wanted(new, file if against else None, selection, handler, limit, reads=reads)
+        compare(wanted, storage, with_texts=diff, allow_different=allow_different, as_json=as_json)
+        return
+    if handler is not None or limit is not None or allow_different:
+        raise click.UsageError("--handler, --limit and --allow-different go with --against or --diff.")
     if live:
         _print_count(asyncio.run(_live(storage, selection, yes=yes)), "replayed", "{} queued again.", as_json=as_json)
         return

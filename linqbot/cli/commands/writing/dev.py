@@ -126,6 +126,8 @@ async def _dev(bot: BotProcess, watched: Path, page: socket.socket, hosts: list[
             return
         if (events := up.result()) is not None:
             _print_ready(bot, events)
+        elif bot.is_ending():
+            pass  # Ctrl-C has ended the bot's process too
         elif not reload:
             raise ConfigError(f"{bot.file} did not start. Its error is shown above.")
         else:

@@ -12,13 +12,14 @@ BLOCKED: Final = (
     "While this line ran, the bot answered no other chat. Await slow calls (asyncio.sleep, "
     "httpx.AsyncClient), or write the handler with def instead of async def: then it runs in a thread."
 )
+WAITS: Final = "The handler waits in this line. The next messages of the chat wait for it."
 OPTED_OUT: Final = (
     "Linq refused the reply, because the person opted out with STOP. The opt-out ends with the person's next message "
     "that is not a stop word."
 )
 _ADVICE: Final[Mapping[str, str]] = {
     IN_GROUP: 'Bot(groups="never") asks for this.',
-    NOT_ADDRESSED: 'Bot(groups="all") takes every message of a group.',
+    NOT_ADDRESSED: ('Mention the bot, or reply to a message of it. Bot(groups="all") takes every message of a group.'),
     NOT_ALLOWED: "Bot(allow=…) does not list the sender.",
     LOOP: "Bot(loop_breaker=False) turns this off.",
     STOPPED: (

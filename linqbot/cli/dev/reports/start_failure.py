@@ -30,14 +30,19 @@ def start_failure(error: BaseException) -> dict[str, Any]:
     }
 
 
-def process_ended(exit_code: int) -> dict[str, Any]:
-    """Return the report of a bot whose process has ended, without an error that it could report itself."""
+def process_ended(exit_code: int, *, at: float, was_up: bool = False) -> dict[str, Any]:
+    """Return the report of a bot whose process has ended, without an error that it could report itself.
+
+    Args:
+        at: Unix seconds on the emulator's clock.
+        was_up: True if the bot had started before.
+    """
     how = f"with exit code {exit_code}" if exit_code >= 0 else f"because of signal {-exit_code}"
     return {
         "kind": "bot",
-        "status": "failed",
+        "status": "stopped" if was_up else "failed",
         "message": f"The bot's process ended {how}. The terminal may show why.",
-        "at": wall_time(datetime.now(UTC)),
+        "at": wall_time(datetime.fromtimestamp(at, UTC)),
     }
 
 

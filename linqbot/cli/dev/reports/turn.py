@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from linqbot.bot.turn_watcher import AnswerResult
 from linqbot.cli.dev.reports import notes
 from linqbot.cli.dev.reports.previews import Sends
 from linqbot.client.call import Call
@@ -38,6 +39,20 @@ SENDS: Final = frozenset(
 """Calls that send a message."""
 
 
+@dataclass(frozen=True, slots=True)
+class MetQuestion:
+    """An open question that the event of a turn concerns.
+
+    Attributes:
+        handler: Name of the handler that asked.
+        result: What became of the question; see `AnswerResult`.
+    """
+
+    text: str
+    handler: str
+    result: AnswerResult
+
+
 @dataclass(slots=True)
 class ObservedTurn:
     """A turn, while it runs and after its end.
@@ -49,11 +64,15 @@ class ObservedTurn:
         at: `file:line` of the handler's definition.
         reason: Why no handler takes the event, or why the turn was deferred or given up.
         blocked_at: `file:line` of code that blocked the event loop in this turn.
+        waits_at: `file:line` at which the running handler waits; None in a thread.
         handled: The event types that the bot's handlers take.
         timer: Shows the turn while it runs; None before its handler was chosen.
         calls: The calls of this run that changed something at Linq and succeeded. Those that an earlier run made are
             left out.
         sends: What the turn sent, for the page. Those that an earlier run made are included.
+        question: The open question that the event concerns; None if there is none.
+        asks: The text of the question with which the handler ended, to wait for its answer.
+        taken_by: The running turn that took this message with `ctx.incoming`. Then this is no turn of its own.
         end: None while the turn runs.
         took_s: Seconds since its start, at its end or when it was last shown.
     """
@@ -70,19 +89,25 @@ class ObservedTurn:
     sends: Sends = field(default_factory=Sends)
     has_opted_out: bool = False
     blocked_at: str | None = None
+    waits_at: str | None = None
     handled: Sequence[str] = ()
     error: BaseException | None = None
     end: End | None = None
     took_s: float = 0.0
     again_in_s: float | None = None
     timer: asyncio.TimerHandle | None = None
+    question: MetQuestion | None = None
+    asks: str | None = None
+    taken_by: ObservedTurn | None = None
 
     @property
     def outcome(self) -> str:
         """The outcome, in the emulator's words."""
         if self.end is None:
             return "running"
-        if self.end == "ack" and self.handler is None and self.event is not None:
+        if self.taken_by is not None:
+            return "taken"
+        if self.end == "ack" and self.handler is None and self.question is None and self.event is not None:
             return "not_handled"
         return _OUTCOMES[self.end]
 
@@ -92,8 +117,9 @@ class ObservedTurn:
         return sum(call.name in SENDS for call in self.calls)
 
     def report_to_page(self) -> dict[str, Any]:
-        """Return the report with the forms of what was sent on each service."""
-        return self.report() | {"previews": self.sends.reports()}
+        """Return the report with the questions in words, and with the forms of what was sent on each service."""
+        question = None if self.question is None else asdict(self.question)
+        return self.report() | {"question": question, "asks": self.asks, "previews": self.sends.reports()}
 
     def report(self) -> dict[str, Any]:
         """Return the turn as JSON data for the emulator, see `emulator/web/control_bodies.py`."""
@@ -106,6 +132,7 @@ class ObservedTurn:
             "chat_id": chat_id,
             "message_id": event.message_id if event else None,
             "joined": self._joined(),
+            "taken_by": None if self.taken_by is None else self.taken_by.delivery.id.removeprefix("w."),
             "started_at": wall_time(self.started_at),
             "duration_ms": round(self.took_s * 1000, 1),
             "attempt": self.attempt,
@@ -128,6 +155,8 @@ class ObservedTurn:
 
     def _notes(self) -> list[dict[str, Any]]:
         found = []
+        if self.end is None and self.waits_at is not None:
+            found.append({"title": None, "message": notes.WAITS, **_place(self.waits_at)})
         if self.blocked_at is not None:
             found.append({"title": "Blocked the event loop", "message": notes.BLOCKED, **_place(self.blocked_at)})
         if self.has_opted_out:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import click
 
 from linqbot.bot.routing.report import NO_HANDLER
+from linqbot.bot.turn_watcher import AnswerResult
 from linqbot.cli.dev.reports.turn import ObservedTurn, error_report
 from linqbot.client.call import Call
 from linqbot.events.event import Event
@@ -25,6 +26,13 @@ LONGEST_TEXT: Final = 60
 """Maximum characters of a text in a line. A longer text is cut."""
 
 _ARROW: Final = " → "
+_QUESTIONS: Final[Mapping[AnswerResult, str]] = {
+    "counted": "counted as a vote on",
+    "given_up": "no valid answer, which ends the question",
+    "cancelled": "ends the question",
+    "timed_out": "no answer in time, which ends the question",
+}
+"""The words for what became of an open question, where the answer of the bot does not show it."""
 
 
 def print_turn(turn: ObservedTurn) -> None:
@@ -42,6 +50,11 @@ def line(turn: ObservedTurn) -> str:
     """Return the line of a turn, with colors."""
     time = click.style(f"{turn.started_at.astimezone():%H:%M:%S}", dim=True)
     parts = [_what_came(turn)]
+    if turn.taken_by is not None:
+        first = turn.taken_by.event
+        took = "" if first is None else f" while it handled {_content(first)}"
+        parts.append(f"{click.style(turn.handler or '', fg='cyan')} took it with ctx.incoming(){took}")
+        return f"{time}  {_ARROW.join(parts)}"
     if turn.handler is not None:
         parts.append(f"{click.style(turn.handler, fg='cyan')} {turn.took_s * 1000:.0f} ms")
     parts.extend(_answers(turn))
@@ -92,7 +105,8 @@ def _answer(call: Call) -> str:
 
 def _end(turn: ObservedTurn) -> list[str]:
     if turn.end is None:
-        return [click.style("still running", fg="yellow")]
+        at = f" at {turn.waits_at}" if turn.waits_at else ""
+        return [click.style(f"still running{at}", fg="yellow")]
     again = "" if turn.again_in_s is None else f", again in {turn.again_in_s:.1f} s"
     if turn.end in {"retry", "dead_letter"} and turn.error is not None:
         shown = error_report(turn.error, turn.at)
@@ -104,11 +118,16 @@ def _end(turn: ObservedTurn) -> list[str]:
         return [click.style(f"given up: {_cut(turn.reason or '')}", fg="red")]
     if turn.end in {"defer", "lost"}:
         return [click.style(f"deferred: {_cut(turn.reason or '')}{again}", fg="yellow")]
-    if turn.handler is None and turn.event is not None:
+    if turn.outcome == "not_handled":
         tried = dict.fromkeys(one.handler for one in turn.tried)
         names = f" (tried {', '.join(tried)})" if tried else ""
         return [click.style(f"no handler took it: {turn.reason}{names}", fg="yellow")]
-    return [] if turn.calls or turn.has_opted_out else ["sent nothing"]
+    return _end_of_question(turn) or ([] if turn.calls or turn.has_opted_out else ["sent nothing"])
+
+
+def _end_of_question(turn: ObservedTurn) -> list[str]:
+    said = None if turn.question is None else _QUESTIONS.get(turn.question.result)
+    return [] if turn.question is None or said is None else [f"{said} {quoted(turn.question.text)}"]
 
 
 def _parts(parts: Any) -> str:

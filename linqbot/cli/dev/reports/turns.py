@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -19,13 +20,15 @@ from starlette.routing import Route
 from linqbot.bot.content.preview import watcher
 from linqbot.bot.routing.report import NO_HANDLER, OWN_ECHO
 from linqbot.bot.sent import OPTED_OUT
-from linqbot.cli.dev.reports.turn import SENDS, ObservedTurn, wall_time
+from linqbot.bot.turn_watcher import AnswerResult, turn_watcher
+from linqbot.cli.dev.reports.turn import SENDS, MetQuestion, ObservedTurn, wall_time
 from linqbot.client.call import ApiResponse, Call
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import LinqApiError
 from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.event import Event
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
+from linqbot.frames import authors_place_of_task
 from linqbot.hookspecs import End, Running, Tried, hookimpl
 from linqbot.ops.subscriptions import events_among, handled_by
 from linqbot.worker.asking.arrivals import ANSWERS
@@ -94,6 +97,7 @@ class TurnReports:
         turn = ObservedTurn(delivery, datetime.fromtimestamp(self._clock.now(), UTC), attempts + 1)
         _turn.set(turn)
         watcher.set(turn.sends.note_content)
+        turn_watcher.set(_Watcher(turn, self._show, self._clock))
 
     @hookimpl
     def routed(
@@ -102,10 +106,12 @@ class TurnReports:
         if (turn := _turn.get()) is not None:
             turn.event, turn.handler, turn.at, turn.tried, turn.reason = event, handler, at, tried, reason
             if handler is not None and turn.timer is None:
-                turn.timer = asyncio.get_running_loop().call_later(self._long_s, self._show_running, turn)
+                shows = partial(self._show_running, turn, asyncio.current_task())
+                turn.timer = asyncio.get_running_loop().call_later(self._long_s, shows)
 
-    def _show_running(self, turn: ObservedTurn) -> None:
+    def _show_running(self, turn: ObservedTurn, task: asyncio.Task[Any] | None) -> None:
         turn.took_s = self._long_s
+        turn.waits_at = None if task is None else authors_place_of_task(task)
         self._show(turn)
 
     @hookimpl
@@ -152,6 +158,38 @@ class TurnReports:
             self._show(turn)
 
 
+class _Watcher:
+    """Notes what becomes of open questions and of messages that the running handler takes; see `TurnWatcher`."""
+
+    def __init__(self, turn: ObservedTurn, show: Callable[[ObservedTurn], None], clock: Clock) -> None:
+        self._turn = turn
+        self._show = show
+        self._clock = clock
+
+    def took(self, deliveries: Sequence[Delivery]) -> None:
+        """Show each message at once: its only trace is the turn of the handler that took it, which may run for long."""
+        by = self._turn
+        for delivery in deliveries:
+            now = datetime.fromtimestamp(self._clock.now(), UTC)
+            taken = ObservedTurn(delivery, now, 1, _understood(delivery), by.handler, by.at, end="ack", taken_by=by)
+            self._show(taken)
+
+    def met_question(self, text: str, handler: str, result: AnswerResult) -> None:
+        self._turn.question = MetQuestion(text, handler, result)
+        if self._turn.event is None:
+            self._turn.event = _understood(self._turn.delivery)
+
+    def asked(self, text: str) -> None:
+        self._turn.asks = text
+
+
+def _understood(delivery: Delivery) -> Event | None:
+    try:
+        return parse(delivery)
+    except EventNotUnderstood:
+        return None
+
+
 def _function(handler: str) -> str:
     """Return the bare name of a handler: a stack shows no more of it."""
     return re.split(r"[.:]", handler)[-1]
@@ -159,7 +197,7 @@ def _function(handler: str) -> str:
 
 def _is_of_interest(turn: ObservedTurn) -> bool:
     """Return False for turns that run no code of the author: receipts for the journal, answers to nothing, probes."""
-    if turn.end != "ack" or turn.handler is not None:
+    if turn.end != "ack" or turn.handler is not None or turn.question is not None:
         return True
     if turn.event is None:
         return turn.delivery.id.startswith("i.") and not turn.delivery.id.startswith(PROBE_ID)

@@ -5,7 +5,8 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from pydantic_ai import ModelRetry, RunContext
@@ -21,6 +22,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.output import OutputContext
 
 from linqbot_agent.safety.links import Shown, invented, without_invented
+from linqbot_agent.speech.outputs import Poll, Say
 
 ASK_AGAIN = (
     "Your answer has a web address or a phone number that occurs in nothing that you were shown. Do not invent any. Answer "
@@ -29,7 +31,7 @@ ASK_AGAIN = (
 
 
 class KnownLinks(AbstractCapability[Any]):
-    """Checks the text of an agent's output."""
+    """Checks the texts of an agent's output."""
 
     async def after_output_process(self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any) -> Any:
         """Return the output without addresses and phone numbers that the model was not shown.
@@ -37,14 +39,43 @@ class KnownLinks(AbstractCapability[Any]):
         Raises:
             ModelRetry: it has some, and the model was not asked again yet.
         """
-        if not isinstance(output, str) or ctx.partial_output:
+        texts = [] if ctx.partial_output else list(_texts(output))
+        if not texts:
             return output
         shown = Shown.of(_shown(ctx.messages, ctx.run_id))
-        if not invented(output, shown):
+        if not any(invented(text, shown) for text in texts):
             return output
         if not _was_asked_again(ctx.messages) and ctx.retry < ctx.max_retries:
             raise ModelRetry(ASK_AGAIN)
-        return without_invented(output, shown)
+        return _changed(output, lambda text: without_invented(text, shown))
+
+
+def _texts(output: object) -> Iterator[str]:
+    """Yield the texts that an output says."""
+    match output:
+        case str():
+            yield output
+        case Say():
+            yield output.text
+        case Poll():
+            yield from output.options
+        case list() | tuple():
+            for each in output:
+                yield from _texts(each)
+
+
+def _changed(output: Any, change: Callable[[str], str]) -> Any:
+    """Return an output with other texts."""
+    match output:
+        case str():
+            return change(output)
+        case Say():
+            return replace(output, text=change(output.text))
+        case Poll():
+            return replace(output, options=tuple(map(change, output.options)))
+        case list() | tuple():
+            return type(output)(_changed(each, change) for each in output)
+    return output
 
 
 def _shown(messages: Iterable[ModelMessage], run_id: str | None) -> Iterator[str]:

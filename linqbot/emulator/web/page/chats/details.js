@@ -69,7 +69,7 @@ function addForm(store, chatId) {
     type: "text",
     inputmode: "email",
     autocomplete: "off",
-    placeholder: "+1 415 555 0199 or cat@example.com",
+    placeholder: "Phone number or e-mail address",
     "aria-label": "Handle of the person to add",
   });
   const submit = async (/** @type {Event} */ event) => {

@@ -67,7 +67,7 @@ function groupPicker(store) {
     type: "text",
     inputmode: "email",
     autocomplete: "off",
-    placeholder: "+1 415 555 0199 or cat@example.com",
+    placeholder: "Phone number or e-mail address",
     "aria-label": "Add a person to the group",
   });
 

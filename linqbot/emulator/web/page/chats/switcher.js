@@ -22,7 +22,7 @@ function addForm(store, onAdd) {
     type: "text",
     inputmode: "email",
     autocomplete: "off",
-    placeholder: "+44 7700 900123 or cat@example.com",
+    placeholder: "Phone number or e-mail address",
     "aria-label": "Phone number or e-mail address",
     required: true,
   });

@@ -290,6 +290,13 @@ export interface PreviewedSend {
   sms: PreviewedForm;
 }
 
+/** An open question that an event concerns, and what became of it. */
+export interface MetQuestion {
+  text: string;
+  handler: string;
+  result: "answered" | "invalid" | "given_up" | "cancelled" | "timed_out" | "kept_open" | "counted";
+}
+
 /** A turn of the bot, or anything else that a program reported to `/emulator/observations`. */
 export interface Observation {
   at?: string;
@@ -297,6 +304,12 @@ export interface Observation {
   event_id?: string | null;
   message_id?: string | null;
   joined?: string[];
+  /** The id of the event whose handler took this one while it ran. */
+  taken_by?: string | null;
+  /** The open question that the event concerns. */
+  question?: MetQuestion | null;
+  /** The question with which the handler ended, to wait for its answer. */
+  asks?: string | null;
   started_at?: string;
   duration_ms?: number | null;
   attempt?: number;

@@ -6,7 +6,7 @@ import { shownChat } from "../model/chats.js";
 import { moved, trimmed } from "../model/content/decorations.js";
 import { draftKey } from "../model/drafts.js";
 import { fileSize } from "../model/content/files.js";
-import { Drafts, draftOfEdit, emptyDraft, isEmpty } from "./draft.js";
+import { draftAfter, Drafts, draftOfEdit, isEmpty } from "./draft.js";
 import { listenForFiles } from "./files.js";
 import { Outbox } from "./sending.js";
 import { TypingNotice } from "./typing.js";
@@ -47,6 +47,7 @@ export class Composer {
     this.#outbox = new Outbox(store);
     this.#view = new ComposerView(slot, store, {
       change: (parts) => this.#change(parts),
+      cancelEdit: () => this.#cancelEdit(),
       chooseEffect: () => this.#chooseEffect(),
       attach: () => this.#attach(),
     });
@@ -61,7 +62,8 @@ export class Composer {
    * @param {number} partIndex
    */
   replyTo(message, partIndex) {
-    this.#change({ reply: { message, partIndex }, edit: null });
+    this.#cancelEdit();
+    this.#change({ reply: { message, partIndex } });
   }
 
   /**
@@ -69,7 +71,7 @@ export class Composer {
    * @param {number} partIndex
    */
   edit(message, partIndex) {
-    this.#change(draftOfEdit(message, partIndex));
+    this.#change(draftOfEdit(message, partIndex, this.#drafts.current));
   }
 
   #listenToField() {
@@ -165,8 +167,14 @@ export class Composer {
   }
 
   #cancelReplyAndEdit() {
-    const { reply, edit, text } = this.#drafts.current;
-    if (reply || edit) this.#change({ reply: null, edit: null, text: edit ? "" : text });
+    if (this.#drafts.current.reply) this.#change({ reply: null });
+    this.#cancelEdit();
+  }
+
+  /** Go on with the draft that was being written before the edit. */
+  #cancelEdit() {
+    const { current } = this.#drafts;
+    if (current.edit) this.#change(draftAfter(current));
   }
 
   #chooseEffect() {
@@ -187,11 +195,13 @@ export class Composer {
     const decorations = trimmed(current.decorations, current.text);
     const draft = { ...current, text: current.text.trim(), decorations };
     this.#typing.forget();
-    this.#change(emptyDraft());
+    const next = draftAfter(current);
+    this.#change(next);
     this.#outbox.send({ draft, chat, place: this.#store.place, me: this.#store.me }, (error) => {
       toast(`Not delivered: ${messageOf(error)}`);
-      // Put the draft back, unless the person is in another conversation or has begun a new draft.
-      if (this.#drafts.key === key && isEmpty(this.#drafts.current)) this.#change(draft);
+      // Put the draft back, unless the person is in another conversation or has gone on writing.
+      const now = this.#drafts.current;
+      if (this.#drafts.key === key && (isEmpty(now) || (!now.edit && now.text === next.text))) this.#change(draft);
     });
   }
 }

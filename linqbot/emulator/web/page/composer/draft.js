@@ -6,12 +6,22 @@
 /** @typedef {{ message: Message, partIndex: number }} Target A part of a message. */
 
 /**
- * `reply` is the part that is replied to, `edit` the part that is being edited, `effect` the name of an effect.
- * @typedef {{ text: string, decorations: Decoration[], files: File[], reply: Target | null, edit: Target | null, effect: string | null }} Draft
+ * `reply` is the part that is replied to, `edit` the part that is being edited, `effect` the name of an effect. `before`
+ * is the draft that an edit has set aside.
+ * @typedef {{ text: string, decorations: Decoration[], files: File[], reply: Target | null, edit: Target | null,
+ *   effect: string | null, before: Draft | null }} Draft
  */
 
 /** @returns {Draft} */
-export const emptyDraft = () => ({ text: "", decorations: [], files: [], reply: null, edit: null, effect: null });
+export const emptyDraft = () => ({
+  text: "",
+  decorations: [],
+  files: [],
+  reply: null,
+  edit: null,
+  effect: null,
+  before: null,
+});
 
 /** @param {Draft} draft */
 export const isEmpty = (draft) => !draft.text.trim() && draft.files.length === 0;
@@ -20,13 +30,22 @@ export const isEmpty = (draft) => !draft.text.trim() && draft.files.length === 0
  * Return a draft that edits a part. An edit has nothing but text.
  * @param {Message} message
  * @param {number} partIndex
+ * @param {Draft} current The draft that is set aside; of another edit, the one that it has set aside.
  * @returns {Draft}
  */
-export const draftOfEdit = (message, partIndex) => ({
+export const draftOfEdit = (message, partIndex, current) => ({
   ...emptyDraft(),
   text: message.parts?.[partIndex]?.value ?? "",
   edit: { message, partIndex },
+  before: current.edit ? current.before : { ...current },
 });
+
+/**
+ * Return the draft with which a person goes on after one that was sent or cancelled.
+ * @param {Draft} draft
+ * @returns {Draft}
+ */
+export const draftAfter = ({ before }) => before ?? emptyDraft();
 
 /** The drafts of this tab, by person and conversation. Their texts outlive a reload. */
 export class Drafts {
@@ -54,6 +73,7 @@ export class Drafts {
 
   /** Keep the text of the open draft. The text of an edit is not kept: it belongs to a message. */
   keepText() {
-    if (this.key !== null) this.#texts.set(this.key, this.current.edit ? "" : this.current.text);
+    const { current } = this;
+    if (this.key !== null) this.#texts.set(this.key, (current.edit ? draftAfter(current) : current).text);
   }
 }

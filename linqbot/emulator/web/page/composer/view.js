@@ -19,7 +19,8 @@ import { mentionSuggestions } from "./suggestions.js";
 
 /**
  * The acts of the person that the elements pass on. `change` changes the draft.
- * @typedef {{ change: (parts: Partial<Draft>) => void, chooseEffect: () => void, attach: () => void }} Actions
+ * @typedef {{ change: (parts: Partial<Draft>) => void, cancelEdit: () => void, chooseEffect: () => void,
+ *   attach: () => void }} Actions
  */
 
 const PLACEHOLDERS = { iMessage: "iMessage", SMS: "Text Message · SMS", RCS: "Text Message · RCS" };
@@ -172,14 +173,14 @@ export class ComposerView {
    * @param {Draft} draft
    */
   #notesOf(chat, { reply, edit, effect }) {
-    const { change } = this.#actions;
+    const { change, cancelEdit } = this.#actions;
     const notes = [];
     if (reply) {
       const name = nameIn(this.#store, chat, senderOf(reply.message));
       const preview = messagePreview(reply.message);
       notes.push(note(`Reply to ${name}`, preview, "Cancel reply", () => change({ reply: null })));
     }
-    if (edit) notes.push(note("Edit message", "", "Cancel edit", () => change({ edit: null, text: "" })));
+    if (edit) notes.push(note("Edit message", "", "Cancel edit", cancelEdit));
     if (effect) {
       notes.push(note(effectTitle(effect), "will play when you send", "Remove effect", () => change({ effect: null })));
     }

@@ -119,7 +119,7 @@ const option = (value, label) => h("option", { value }, label);
 /** @param {Store} store */
 function personSwitch(store) {
   const isOn = store.conditions?.opted_out.includes(store.me) ?? false;
-  return switchItem("out", `You have opted out (STOP), ${formatHandle(store.me)}`, isOn, (next) =>
+  return switchItem("out", `You have opted out (STOP), ${onOneLine(store.me)}`, isOn, (next) =>
     setOptOut(store.me, next),
   );
 }
@@ -130,10 +130,13 @@ function personSwitch(store) {
  */
 function lineSwitch(store, line) {
   const isOn = store.conditions?.flagged_lines.includes(line) ?? false;
-  return switchItem(line, `Linq has flagged ${formatHandle(line)}: it cannot send`, isOn, (next) =>
+  return switchItem(line, `Linq has flagged ${onOneLine(line)}: it cannot send`, isOn, (next) =>
     setFlagged(line, next),
   );
 }
+
+/** @param {string} handle */
+const onOneLine = (handle) => formatHandle(handle).replaceAll(" ", "\u00a0");
 
 /**
  * @param {string} key

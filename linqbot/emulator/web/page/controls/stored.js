@@ -2,6 +2,7 @@
 // waiting deliveries, dead letters, calls, and the state of the chat and its people.
 
 import { h } from "../elements/dom.js";
+import { formatHandle } from "../model/handles.js";
 import { chatTitle, nameIn } from "../model/names.js";
 import { dayAndTime, preciseTime } from "../model/time.js";
 
@@ -146,7 +147,7 @@ function recipients(store, chatId) {
   const chat = store.chats.get(chatId);
   if (!chat) return "";
   const people = (chat.handles ?? []).filter((member) => !member.is_me).map((member) => member.handle);
-  return chat.is_group ? chatTitle(store, chat) : people.join(", ");
+  return chat.is_group ? chatTitle(store, chat) : people.map(formatHandle).join(", ");
 }
 
 /**

@@ -1,9 +1,12 @@
-// The note over the page that says why the bot's file could not be loaded, until it is.
+// The note over the page that says why the bot does not run: its file could not be loaded, or its process has ended.
 
 import { h } from "../elements/dom.js";
 import { placeOf } from "./outcome.js";
 
 /** @import { Store } from "../model/store.js" */
+
+/** @type {Record<string, string>} */
+const TITLES = { failed: "The bot did not start.", stopped: "The bot has stopped." };
 
 /**
  * Show the banner in `root`.
@@ -13,24 +16,16 @@ import { placeOf } from "./outcome.js";
 export function mountBanner(root, store) {
   function render() {
     const report = store.bot;
-    const isFailed = report?.status === "failed";
-    root.hidden = !isFailed;
-    if (!isFailed) {
+    const title = TITLES[report?.status ?? ""];
+    root.hidden = !title;
+    if (!report || !title) {
       root.replaceChildren();
       return;
     }
     const place = placeOf(report.file, report.line);
     const traceback = report.traceback?.trim();
     root.replaceChildren(
-      h(
-        "p",
-        {},
-        h("strong", {}, "The bot did not start."),
-        " ",
-        place && h("code", {}, place),
-        " ",
-        report.message ?? "",
-      ),
+      h("p", {}, h("strong", {}, title), " ", place && h("code", {}, place), " ", report.message ?? ""),
       h("p", { class: "banner-hint" }, "Correct the file and save it. Messages wait and are delivered again."),
       ...(traceback ? [h("details", {}, h("summary", {}, "Traceback"), h("pre", { tabindex: "0" }, traceback))] : []),
     );

@@ -92,9 +92,16 @@ function fill(view, node, exchange) {
 }
 
 /** @param {Exchange} exchange */
-const versionOf = ({ deliveries, turns, calls, receipts, waits, joined, joinedTo }) =>
+const versionOf = ({ deliveries, turns, calls, receipts, waits, isCutOff, joined, joinedTo, takenBy }) =>
   [deliveries, turns, calls, receipts].map((list) => list.map((trace) => trace.version).join()).join(";") +
-  [waits, joined.length, joinedTo?.joined.length, joinedTo?.turns.at(-1)?.version].join();
+  [
+    waits,
+    isCutOff,
+    joined.length,
+    joinedTo?.joined.length,
+    joinedTo?.turns.at(-1)?.version,
+    takenBy?.turns.at(-1)?.version,
+  ].join();
 
 /** @param {string[]} facts */
 const factLine = (facts) =>
@@ -123,7 +130,8 @@ function adviceOn(exchange) {
   const lines = missed.slice(0, SHOWN_FILTERS).map(triedLine);
   const more = missed.length - lines.length;
   return [
-    lines.length > 0 && h("span", { class: "tried" }, lines, more > 0 && h("span", {}, `and ${more} more`)),
+    lines.length > 0 &&
+      h("span", { class: "tried" }, lines, more > 0 && h("span", { class: "rest" }, `and ${more} more`)),
     ...notes.map(({ title, message, file, line }) => {
       const place = placeOf(file, line);
       const head = title ? h("b", {}, `${title}. `) : "";

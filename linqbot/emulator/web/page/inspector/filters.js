@@ -40,11 +40,15 @@ export function makeFilters(onChange, onClear) {
   const element = h(
     "div",
     { class: "inspector-filters" },
-    h("div", { class: "segments", role: "group", "aria-label": "Kind" }, buttons),
+    h(
+      "div",
+      { class: "inspector-kinds" },
+      h("div", { class: "segments", role: "group", "aria-label": "Kind" }, buttons),
+      h("button", { type: "button", class: "text-button", on: { click: onClear } }, "Clear"),
+    ),
     search,
     h("label", {}, failed, "Failed only"),
     h("label", {}, here, "This chat only"),
-    h("button", { type: "button", class: "text-button", on: { click: onClear } }, "Clear"),
   );
 
   /** Show everything again. */

@@ -59,7 +59,7 @@ export function mountInspector(root, store) {
   }
 
   function update() {
-    exchanges = exchangesOf(store.traces.list);
+    exchanges = exchangesOf(store.traces.list, store.bot?.status === "stopped" ? store.bot.at : null);
     phone.markMessages();
     render();
   }
@@ -110,7 +110,7 @@ export function mountInspector(root, store) {
 
   update();
   store.onChange((topics) => {
-    if (topics.has("traces") || topics.has("me")) update();
+    if (["traces", "me", "bot"].some((topic) => topics.has(/** @type {"me"} */ (topic)))) update();
     else if (topics.has("chats") || topics.has("place")) {
       phone.markMessages();
       render();

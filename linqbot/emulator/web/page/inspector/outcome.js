@@ -1,8 +1,9 @@
 // What the bot made of an exchange, in words and without elements.
 
+import { WRITTEN } from "../model/exchanges.js";
 import { attemptStatus, callStatus, tone } from "./summary.js";
 
-/** @import { Attempt, Observation, TurnError } from "../client/types.d.ts" */
+/** @import { Attempt, MetQuestion, Observation, TurnError } from "../client/types.d.ts" */
 /** @import { Exchange } from "../model/exchanges.js" */
 
 /**
@@ -40,6 +41,10 @@ export const latestTurn = (exchange) => exchange.turns.at(-1)?.data ?? null;
  */
 export function outcomeOf(exchange) {
   const turn = latestTurn(exchange);
+  if (exchange.isCutOff) {
+    const facts = [turn?.handler ?? "", placeOf(turn?.file, turn?.line)].filter(Boolean);
+    return { tone: "bad", facts, sentence: CUT_OFF, error: null };
+  }
   if (turn) return outcomeOfTurn(turn, exchange);
   if (exchange.joinedTo) return outcomeOfJoined(exchange.joinedTo);
   const failed = failedAttempt(exchange);
@@ -72,6 +77,10 @@ function outcomeOfJoined(first) {
   };
 }
 
+const RUN_AGAIN = " Correct the code, then choose Run Again on the message.";
+
+const CUT_OFF = "The bot’s process ended before it had handled this. It handles this again after its next start.";
+
 const WAITS =
   "It waits for an earlier message of this chat: the bot handles one after the other, and that one runs again.";
 
@@ -81,22 +90,33 @@ const repliesOf = (count) => (count > 0 ? counted(count, "reply", "replies") : "
 /**
  * @param {Observation} turn
  * @param {Exchange} exchange
- * @returns {Outcome}
  */
-function outcomeOfTurn(turn, exchange) {
-  const { outcome, error = null, attempt = 1 } = turn;
+function factsOf(turn, exchange) {
+  const { outcome, attempt = 1 } = turn;
   const replies = turn.replies ?? exchange.sent.length;
-  const facts = [
+  return [
     turn.handler ?? turn.name ?? "",
     placeOf(turn.file, turn.line),
-    milliseconds(turn.duration_ms ?? turn.ms),
+    outcome === "not_handled" ? "" : milliseconds(turn.duration_ms ?? turn.ms),
     exchange.joined.length > 0 ? `${exchange.joined.length + 1} joined messages` : "",
     outcome === "not_handled" ? "" : counted(replies, "reply", "replies").replace(/^0/, "no"),
     attempt > 1 ? `attempt ${attempt}` : "",
   ].filter(Boolean);
+}
+
+/**
+ * @param {Observation} turn
+ * @param {Exchange} exchange
+ * @returns {Outcome}
+ */
+function outcomeOfTurn(turn, exchange) {
+  const { outcome, error = null, attempt = 1 } = turn;
+  const facts = factsOf(turn, exchange);
   const because = turn.reason ? `: ${turn.reason.replace(/\.$/, "")}` : "";
   const again = turn.retry_in_s == null ? "" : ` It runs again in ${counted(round(turn.retry_in_s), "s", "s")}.`;
   switch (outcome) {
+    case "taken":
+      return outcomeOfTaken(turn, exchange.takenBy);
     case "running":
       return { tone: "idle", facts, sentence: "Still running. The handler has not returned yet.", error: null };
     case "not_handled":
@@ -107,18 +127,69 @@ function outcomeOfTurn(turn, exchange) {
       return { tone: "idle", facts, sentence: `Deferred${because}.${again}`, error };
     case "dead_lettered": {
       const times = counted(attempt, "attempt", "attempts");
-      return { tone: "bad", facts, sentence: `Given up after ${times}${because}. It is a dead letter now.`, error };
+      const next = WRITTEN.has(turn.event_type ?? "") ? RUN_AGAIN : "";
+      return {
+        tone: "bad",
+        facts,
+        sentence: `Given up after ${times}${because}. It is a dead letter now.${next}`,
+        error,
+      };
     }
     default: {
       const isBad = Boolean(error) || tone(String(outcome ?? turn.status ?? "")) === "bad";
-      return { tone: isBad ? "bad" : "good", facts, sentence: "", error };
+      return { tone: isBad ? "bad" : "good", facts, sentence: questionsOf(turn), error };
     }
   }
 }
 
 /**
+ * Return the outcome of a message that the handler of an earlier one took while it ran.
+ * @param {Observation} turn
+ * @param {Exchange | null} by The exchange of that one; null if it is no longer kept.
+ * @returns {Outcome}
+ */
+function outcomeOfTaken({ handler, file, line }, by) {
+  const facts = [handler ?? "", placeOf(file, line), "taken by the running handler"].filter(Boolean);
+  const last = by && latestTurn(by);
+  const taken = "The handler of an earlier message took it with ctx.incoming().";
+  if (!by) return { tone: "good", facts, sentence: taken, error: null };
+  const { tone: how, sentence, error } = outcomeOf(by);
+  if (!by.isCutOff && (!last || last.outcome === "running")) {
+    return { tone: last ? "idle" : "", facts, sentence: `${taken} That handler still runs.`, error: null };
+  }
+  const replies = last?.replies ?? by.sent.length;
+  const end = sentence || `It ended with ${counted(replies, "reply", "replies").replace(/^0/, "no")}.`;
+  return { tone: how, facts, sentence: `${taken} ${end}`, error };
+}
+
+/** @type {Record<MetQuestion["result"], (question: string) => string>} */
+const MET = {
+  answered: (question) => `It answers ${question}.`,
+  invalid: (question) => `It is no valid answer to ${question}, so the bot asked for another.`,
+  given_up: (question) => `It is no valid answer to ${question}, and was the last try: the question has ended.`,
+  cancelled: (question) => `It ended ${question} without an answer.`,
+  timed_out: (question) => `No answer came in time to ${question}: the question has ended.`,
+  kept_open: (question) => `It is no answer to ${question}, which stays open.`,
+  counted: (question) => `It counts as a vote on ${question}, which stays open.`,
+};
+
+/**
+ * Return what became of the open question that an event concerns, and the question that the bot then asked.
+ * @param {Observation} turn
+ */
+function questionsOf({ question, asks, handler }) {
+  const of = question && question.handler !== handler ? ` of ${question.handler}` : "";
+  const met = question ? MET[question.result](`“${oneLine(question.text)}”${of}`) : "";
+  return [met, asks ? `The handler waits for the answer to “${oneLine(asks)}”.` : ""].filter(Boolean).join(" ");
+}
+
+/** @param {string} text */
+const oneLine = (text) => text.replace(/\s+/g, " ").trim();
+
+/**
  * Return in a few words what the phone shows under a message; nothing if the bot took it.
  * @param {Exchange} exchange
+ * @returns {string}
  */
 export function briefly(exchange) {
   if (exchange.joinedTo) return briefly(exchange.joinedTo);
@@ -126,9 +197,21 @@ export function briefly(exchange) {
   const note = latestTurn(exchange)?.notes?.find(({ title }) => title);
   if (error) return at(error.type, error);
   if (note) return at(note.title ?? "", note);
-  if (how === "bad" || how === "idle") return sentence.split(/[.:]/)[0];
-  return isSilent(exchange) ? "Handled without a reply" : "";
+  if (latestTurn(exchange)?.outcome === "taken") return exchange.takenBy ? briefly(exchange.takenBy) : "";
+  if (how === "bad" || how === "idle") return at(sentence.split(/[.:]/)[0], runningAt(latestTurn(exchange)));
+  if (!isSilent(exchange)) return "";
+  const ended = ENDS_QUESTION.has(latestTurn(exchange)?.question?.result ?? "");
+  return ended ? "The question has ended" : "Handled without a reply";
 }
+
+/**
+ * Return the place where the handler of a running turn waits, if it is known.
+ * @param {Observation | null} turn
+ */
+const runningAt = (turn) => (turn?.outcome === "running" && turn.notes?.[0]) || {};
+
+/** The ends of a question. */
+const ENDS_QUESTION = new Set(["given_up", "cancelled", "timed_out"]);
 
 /**
  * Return true if a handler took a message and did nothing. A bot reads and marks messages as read by itself.

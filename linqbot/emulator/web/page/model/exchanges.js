@@ -12,12 +12,14 @@
  * An exchange. `deliveries` are the webhooks of its event, one for each subscription; `calls` are what the bot did;
  * `receipts` are receipts and typing, of both sides, and
  * events that the bot itself caused; `sent` are the ids of the bot's messages. It `waits` if the bot has to handle an earlier
- * event of the chat again before it. `joined` are those of further messages which its turn handled as one with the
- * first, and each of these is `joinedTo` it. Without an event, the exchange holds what belongs to no other.
+ * event of the chat again before it. It `isCutOff` if the bot's process has ended since, and the bot has not handled it.
+ * `joined` are those of further messages which its turn handled as one with the
+ * first, and each of these is `joinedTo` it. A message that the handler of another took while it ran is `takenBy` that one's
+ * exchange. Without an event, the exchange holds what belongs to no other.
  * @typedef {{ key: string, at: string, ms: number, chatId: string | null, eventId: string | null, eventType: string | null,
  *   messageId: string | null, deliveries: DeliveryTrace[], turns: TurnTrace[], calls: CallTrace[], receipts: Trace[],
- *   sent: string[], waits: boolean, joined: Exchange[],
- *   joinedTo: Exchange | null }} Exchange
+ *   sent: string[], waits: boolean, isCutOff: boolean, joined: Exchange[],
+ *   joinedTo: Exchange | null, takenBy: Exchange | null }} Exchange
  */
 
 const RECEIPT = /^(?:message\.(?:sent|delivered|read|failed)|poll\.(?:sent|delivered|read))$/;
@@ -48,8 +50,13 @@ export function sentMessageId({ answer, status, method, path }) {
 /**
  * Return the records as exchanges, oldest first.
  * @param {Trace[]} traces
+ * @param {string | null} [stoppedAt] The time at which the bot's process has ended by itself, if it has not started since.
  */
-export const exchangesOf = (traces) => new Grouping(traces.toSorted((a, b) => a.ms - b.ms)).exchanges();
+export const exchangesOf = (traces, stoppedAt = null) =>
+  new Grouping(
+    traces.toSorted((a, b) => a.ms - b.ms),
+    stoppedAt === null ? null : Date.parse(stoppedAt),
+  ).exchanges();
 
 class Grouping {
   /** @type {Map<string, Exchange>} By event id. */
@@ -63,8 +70,11 @@ class Grouping {
   /** @type {Exchange[]} */
   #withTurns = [];
 
-  /** @param {Trace[]} traces Oldest first. */
-  constructor(traces) {
+  /**
+   * @param {Trace[]} traces Oldest first.
+   * @param {number | null} stoppedMs
+   */
+  constructor(traces, stoppedMs) {
     const deliveries = traces.filter((trace) => trace.kind === "delivery");
     const byBot = new Set(deliveries.filter(({ data }) => data.by_bot).map(({ data }) => data.event_id));
     const turns = traces.filter((trace) => trace.kind === "observation").filter(({ data }) => says(data, byBot));
@@ -79,15 +89,17 @@ class Grouping {
     for (const trace of deliveries) if (!begins(trace)) this.#addReceipt(trace);
     this.#join();
     this.#markWaiting();
+    if (stoppedMs !== null) this.#markCutOff(stoppedMs);
   }
 
   exchanges() {
     return [...this.#all.values()].sort((a, b) => a.ms - b.ms);
   }
 
-  /** Join the exchanges of messages that were handled as one. */
+  /** Join the exchanges of messages that were handled as one, and of those that a running handler took. */
   #join() {
     for (const exchange of this.#withTurns) {
+      exchange.takenBy = this.#byEvent.get(exchange.turns.at(-1)?.data.taken_by ?? "") ?? null;
       for (const id of exchange.turns.at(-1)?.data.joined ?? []) {
         const other = this.#byMessage.get(id);
         if (!other || other === exchange || other.turns.length > 0) continue;
@@ -104,6 +116,16 @@ class Grouping {
       const isOpen = exchange.turns.length === 0 && !exchange.joinedTo;
       exchange.waits = isOpen && exchange.chatId !== null && blocked.has(exchange.chatId);
       if (["retried", "deferred"].includes(exchange.turns.at(-1)?.data.outcome ?? "")) blocked.add(exchange.chatId);
+    }
+  }
+
+  /** @param {number} stoppedMs */
+  #markCutOff(stoppedMs) {
+    for (const exchange of this.exchanges()) {
+      const { outcome } = exchange.turns.at(-1)?.data ?? {};
+      const isOpen = (!outcome && !exchange.joinedTo) || outcome === "running";
+      const reached = exchange.deliveries.some(({ data }) => (data.attempts?.at(-1)?.status ?? 500) < 300);
+      exchange.isCutOff = isOpen && reached && WRITTEN.has(exchange.eventType ?? "") && exchange.ms <= stoppedMs;
     }
   }
 
@@ -188,8 +210,8 @@ class Grouping {
     if (known) return known;
     const exchange = {
       ...{ key, at: first.at, ms: first.ms, chatId: first.chatId, eventId: null, eventType: null, messageId: null },
-      ...{ deliveries: [], turns: [], calls: [], receipts: [], sent: [], waits: false, ...more },
-      ...{ joined: [], joinedTo: null },
+      ...{ deliveries: [], turns: [], calls: [], receipts: [], sent: [], waits: false, isCutOff: false, ...more },
+      ...{ joined: [], joinedTo: null, takenBy: null },
     };
     this.#all.set(key, exchange);
     return exchange;

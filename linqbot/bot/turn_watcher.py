@@ -1,0 +1,48 @@
+"""Watching what a turn makes of messages that no handler of their own takes: answers, votes, messages taken on the way.
+
+Under `linqbot dev`, the terminal and the emulator's page show this. The hooks of plugins do not, because it quotes people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Literal, Protocol, TypeAlias
+
+from linqbot.events.delivery import Delivery
+
+AnswerResult: TypeAlias = Literal["answered", "invalid", "given_up", "cancelled", "timed_out", "kept_open", "counted"]
+"""What an event made of an open question.
+
+- `answered`: the handler goes on with the answer.
+- `invalid`: the person is asked for another answer.
+- `given_up`: it was the last invalid answer, so the question has ended.
+- `cancelled`: the question has ended without an answer, such as by a word.
+- `timed_out`: no answer came in time.
+- `kept_open`: a handler with `during_ask=True` took the event.
+- `counted`: the vote was counted, and others may still vote.
+"""
+
+
+class TurnWatcher(Protocol):
+    """Notices what happens in one turn."""
+
+    def took(self, deliveries: Sequence[Delivery]) -> None:
+        """Note messages that the running handler took with `ctx.incoming`. They get no turn of their own."""
+        ...
+
+    def met_question(self, text: str, handler: str, result: AnswerResult) -> None:
+        """Note that the event of the turn concerns an open question.
+
+        Args:
+            handler: Name of the handler that asked.
+        """
+        ...
+
+    def asked(self, text: str) -> None:
+        """Note that the handler asked a question and waits for its answer."""
+        ...
+
+
+turn_watcher: ContextVar[TurnWatcher | None] = ContextVar("linqbot_turn_watcher", default=None)
+"""Set when a turn begins; None if nothing watches."""

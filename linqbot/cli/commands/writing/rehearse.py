@@ -1,0 +1,150 @@
+"""`linqbot rehearse`: simulated people talk to a bot for some minutes, while things go wrong, and rules are checked.
+
+The emulator runs in this process and the bot in a child process, which is really killed: `cli/rehearsal/`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from linqbot.cli import completions, logs
+from linqbot.cli.output import json_option
+from linqbot.cli.rehearsal.own_people import load_people, with_silences
+from linqbot.cli.rehearsal.report import write_file
+from linqbot.cli.rehearsal.reproducing import write_reproductions
+from linqbot.cli.rehearsal.run import Plan, rehearsed
+from linqbot.cli.rehearsal.summary import print_summary
+from linqbot.errors import ConfigError
+from linqbot.testing.people.acts import FAULTS, FaultName
+from linqbot.testing.people.checks import RULES, Rule
+from linqbot.testing.people.kinds import crowd
+
+
+def _faults(_: click.Context, __: click.Parameter, value: str) -> tuple[FaultName, ...]:
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    if names in (["all"], ["none"]):
+        return FAULTS if names == ["all"] else ()
+    known = tuple(fault for fault in FAULTS if fault in names)
+    if unknown := [name for name in names if name not in FAULTS]:
+        raise click.BadParameter(f"{unknown[0]!r} is no fault. Write some of {','.join(FAULTS)}; or all, or none.")
+    return known
+
+
+def _patterns(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[re.Pattern[str], ...]:
+    try:
+        return tuple(re.compile(value, re.IGNORECASE) for value in values)
+    except re.error as error:
+        raise click.BadParameter(f"{error.pattern!r} is no regular expression: {error}.") from None
+
+
+@click.command("rehearse")
+@click.argument("file", shell_complete=completions.bot_files)
+@click.option(
+    "--people", "count", default=50, show_default=True, type=click.IntRange(0, 1000), help="Number of built-in people."
+)
+@click.option(
+    "--minutes",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Length of the rehearsal.",
+)
+@click.option(
+    "--faults",
+    default="all",
+    show_default=True,
+    callback=_faults,
+    metavar="LIST",
+    help=f"What goes wrong: some of {','.join(FAULTS)}; or all, or none.",
+)
+@click.option("--seed", default=0, show_default=True, type=int, help="The same seed gives the same people and faults.")
+@click.option(
+    "--say", "sayings", multiple=True, metavar="TEXT", help="A text that the bot answers, for people to write."
+)
+@click.option(
+    "--may-ignore",
+    "silences",
+    multiple=True,
+    callback=_patterns,
+    metavar="REGEX",
+    help="Messages that the bot may leave without an answer.",
+)
+@click.option("--skip", multiple=True, type=click.Choice(RULES), help="A rule that does not hold for this bot.")
+@click.option(
+    "--personas",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A Python file with personas of your own, who talk too.",
+)
+@click.option(
+    "--patience",
+    "patience_s",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Seconds that people wait for an answer when the bot has nothing left to do.",
+)
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML to this file.")
+@click.option(
+    "--out",
+    default="rehearsal",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the report, the bot's log, and tests that show findings.",
+)
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    file: str,
+    count: int,
+    minutes: float,
+    faults: tuple[FaultName, ...],
+    seed: int,
+    sayings: tuple[str, ...],
+    silences: tuple[re.Pattern[str], ...],
+    skip: tuple[Rule, ...],
+    personas: Path | None,
+    patience_s: float,
+    junit: Path | None,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Let simulated people talk to the bot in FILE while things go wrong.
+
+    They are impatient, write in bursts, attack, edit, react, opt out. Everything is on this machine: an emulated Linq, and
+    the bot in a process of its own. The exit code is 1 if a rule was broken.
+    """
+    path = Path(file.partition(":")[0])
+    if file.endswith(".py") and not path.is_file():
+        raise ConfigError(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
+    # Connections that a fault breaks are errors of the server, and are meant.
+    logs.configure("critical", "json" if as_json else "auto")
+    own = [] if personas is None else load_people(personas)
+    people = [with_silences(one, silences) for one in [*own, *crowd(count, seed=seed, faults=faults, sayings=sayings)]]
+    if not people:
+        raise ConfigError("There is nobody to talk to the bot. Give --people, or --personas.")
+    if twice := [name for name, times in Counter(one.name for one in people).items() if times > 1]:
+        raise ConfigError(
+            f"Two people are named {twice[0]!r}, and reports tell them apart by name. Rename one of them."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    plan = Plan(file, minutes * 60, faults, seed, patience_s, skip, out, shows_progress=not as_json)
+    report, visits = rehearsed(plan, people)
+    if report.violations and not report.was_interrupted:
+        report.reproductions.update(write_reproductions(report.violations, visits, file, out))
+    shown = report.as_json()
+    write_file(out / "report.json", (json.dumps(shown, ensure_ascii=False, indent=1) + "\n").encode())
+    if junit is not None:
+        write_file(junit, report.junit())
+    if as_json:
+        click.echo(json.dumps(shown, ensure_ascii=False, indent=1))
+    else:
+        print_summary(report, out)
+    ctx.exit(0 if report.is_good else 1)

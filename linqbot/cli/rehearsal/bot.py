@@ -1,0 +1,36 @@
+"""The process that serves the bot for `linqbot rehearse`, as `linqbot serve` does.
+
+It is not a command: `linqbot rehearse` starts it, with the settings in its environment, and kills it now and then.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from linqbot.cli import failure, logs
+from linqbot.cli.dev.parent import end_with_parent
+from linqbot.cli.rehearsal.routes import RehearsalRoutes
+from linqbot.errors import LinqbotError
+from linqbot.ops.bot_file import load_bot
+from linqbot.server import loop_watch, uvicorn_server
+from linqbot.settings import from_env
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve the bot in the file that is the first argument."""
+    end_with_parent()
+    try:
+        settings = from_env()
+        logs.configure(settings.log_level, "json", for_good=True, full_tracebacks=settings.full_tracebacks)
+        app = settings.create_app(load_bot(arguments[0]), built_in=[RehearsalRoutes(settings.api_key or "")])
+        with uvicorn_server.listen(settings.host, settings.port) as bound:
+            uvicorn_server.run(loop_watch.watched(app), bound, drain_s=settings.drain_s)
+    except LinqbotError as error:
+        failed = failure.of(error)
+        failure.print_failure(failed, as_json=False)
+        sys.exit(failed.exit_code)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,85 @@
+"""Writes tests that show the findings, and runs each of them to see if it does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from linqbot.testing.people.checks import Violation
+from linqbot.testing.people.reproduction import name_of, reproductions
+from linqbot.testing.people.visit import Visit
+
+MOST: Final = 5
+"""The most tests that are written: further people usually show the same."""
+TIMEOUT_S: Final = 60.0
+TRYING_S: Final = 120.0
+"""Seconds after which no further test is run. A loaded machine needs ten seconds for each."""
+
+_FAILS: Final = "fails, as it should until the bot is corrected"
+_PASSES: Final = "passes here: this needs a real process, or its timing"
+_UNTRIED: Final = "was not run: pytest is not installed"
+_TOO_LATE: Final = "was not run: running the others took too long"
+
+
+def write_reproductions(
+    violations: Sequence[Violation], visits: Sequence[Visit], bot: str, out: Path
+) -> dict[str, str]:
+    """Write a test for the first violation of each person, of at most five people.
+
+    Of several tests that may show a violation, the shortest that fails is kept.
+
+    Returns:
+        The paths of the tests, and what each did when it was run.
+    """
+    written: dict[str, str] = {}
+    done: set[str] = set()
+    until = time.monotonic() + TRYING_S
+    kinds: set[tuple[str, str]] = set()
+    for one in violations:
+        # Other rules and other kinds of people first: the same finding of ten people needs no ten tests.
+        kind = (one.rule, one.person.rpartition(" ")[0])
+        if one.person in done or kind in kinds or len(written) == MOST:
+            continue
+        done.add(one.person)
+        kinds.add(kind)
+        path = out / f"test_{name_of(one.person)}.py"
+        written[str(path)] = _write(one, visits, bot, path, until)
+    return written
+
+
+def _write(violation: Violation, visits: Sequence[Visit], bot: str, path: Path, until: float) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for text in reproductions(violation, visits, bot, path.parent):
+        path.write_text(text, encoding="utf-8")
+        if find_spec("pytest") is None:
+            return _UNTRIED
+        if time.monotonic() > until:
+            return _TOO_LATE
+        if _shows(violation, path):
+            return _FAILS
+    return _PASSES
+
+
+def _shows(violation: Violation, path: Path) -> bool:
+    """Return True if the test fails with a violation of the same rule."""
+    # Without the configuration of a project around it, which may ask for plugins or other options.
+    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(path.parent), "--noconftest", "-q"]
+    try:
+        ran = subprocess.run(  # noqa: S603 - it runs the file that was just written
+            [*command, "-p", "no:cacheprovider", "-o", "addopts=", str(path)],
+            env=os.environ | {"PYTEST_ADDOPTS": ""},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return ran.returncode == 1 and f"rule='{violation.rule}'" in ran.stdout

@@ -1,0 +1,76 @@
+"""The part of `linqbot rehearse` in the bot's process: it says which chats the bot has not finished, and what it gave up.
+
+It is a plugin with routes under `/plugins/linqbot-rehearsal/`. Each request must carry the API key of the rehearsal.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from linqbot.events.parse import EVENT_TYPES
+from linqbot.hookspecs import Running, hookimpl
+from linqbot.ops.subscriptions import events_among, handled_by
+
+NAME: Final = "linqbot-rehearsal"
+MOST: Final = 10_000
+
+
+class RehearsalRoutes:
+    """The plugin.
+
+    Args:
+        key: The key that requests must carry.
+    """
+
+    name = NAME
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    @hookimpl
+    def register_routes(self, running: Running) -> list[BaseRoute]:
+        """Return the routes."""
+        storage = running.storage
+        events, _ = events_among(tuple(EVENT_TYPES), handled_by(running.handled))
+
+        async def get_events(_: Request) -> Response:
+            return JSONResponse({"events": events})
+
+        async def get_unfinished(_: Request) -> Response:
+            waiting = await storage.waiting(limit=MOST)
+            return JSONResponse({"lanes": sorted({one.lane for one in waiting})})
+
+        async def get_dead(_: Request) -> Response:
+            dead = await storage.dead_letters(limit=MOST)
+            rows = [
+                {
+                    "lane": one.delivery.lane,
+                    "event_type": one.delivery.type,
+                    "received_at": one.delivery.received_at,
+                    "error": one.error,
+                    "handler": one.handler,
+                }
+                for one in reversed(dead)
+            ]
+            return JSONResponse({"dead": rows})
+
+        return [
+            Route("/events", self._guarded(get_events)),
+            Route("/unfinished", self._guarded(get_unfinished)),
+            Route("/dead", self._guarded(get_dead)),
+        ]
+
+    def _guarded(self, handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        wanted = f"Bearer {self._key}".encode()
+
+        async def checked(request: Request) -> Response:
+            given = request.headers.get("authorization", "").encode()
+            return await handle(request) if secrets.compare_digest(given, wanted) else Response(status_code=401)
+
+        return checked

@@ -1,0 +1,150 @@
+"""Choose the turns to run again: handled deliveries, and for an answer the conversation that it belongs to.
+
+The answer of a question is no turn of its own: it is in the record of the turn that asked. So that turn runs, from its
+first delivery on, also if it is older than the deliveries that were asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Final
+
+from linqbot.bot.asking.question import OpenQuestion
+from linqbot.events.delivery import Delivery
+from linqbot.ops.dry_deploy.recorded_turn import OpenThen, RecordedTurn, is_refusal, turn_on_record
+from linqbot.storage.backend import Storage
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.upkeep import Selection
+from linqbot.worker.asking.deliveries import ORDER_PREFIX
+from linqbot.worker.asking.records import AskRecord, record_of, sends_of
+
+LOOK_BACK_S: Final = 7 * 86_400.0
+"""Seconds before the oldest chosen delivery in which a conversation may have begun that one of them continues."""
+
+_MOST: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenTurns:
+    """The turns to run again.
+
+    Attributes:
+        ids: The ids of their deliveries, in the order in which these were accepted.
+        answers: The number of chosen deliveries that are part of the turn of an earlier one.
+    """
+
+    ids: Sequence[str]
+    answers: int
+    _storage: Storage
+    _open: dict[str, list[OpenThen]]
+    _failed: dict[str, tuple[int, str]]
+
+    def is_lost_answer(self, delivery_id: str) -> bool:
+        """Return True if a dead letter answered a question of a turn whose delivery is not kept, so that it cannot run."""
+        return any(answer == delivery_id for _, answer in self._failed.values())
+
+    async def read(self, delivery: Delivery) -> RecordedTurn:
+        """Read the record of one of the turns.
+
+        Raises:
+            StorageUnavailable: the storage cannot be read.
+        """
+        asked = self._open.get(delivery.lane, ()) if delivery.type == "message.received" else ()
+        at = delivery.received_at
+        open_then = (each for each in asked if each.turn != delivery.id and each.asked_at < at <= each.ended_at)
+        return await turn_on_record(
+            self._storage,
+            delivery,
+            open_question=next(open_then, None),
+            failed_after=self._failed.get(delivery.id),
+        )
+
+
+async def chosen_turns(
+    storage: Storage, selection: Selection, *, limit: int | None = None, looked: Callable[[int, int], None]
+) -> ChosenTurns:
+    """Choose the turns of handled deliveries, of dead letters too.
+
+    Args:
+        limit: Only the newest deliveries, at most this many; None takes all.
+        looked: Called with the number of deliveries that were looked at, and of all.
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    ids = await storage.replayable(selection)
+    meant = ids[-limit:] if limit else ids
+    earlier = await _earlier(storage, selection, meant)
+    wanted = dict.fromkeys(meant)
+    failed = await _failed(storage)
+    answered: dict[str, str] = {}
+    lanes: dict[str, list[OpenThen]] = {}
+    everything = [*earlier, *meant]
+    for number, delivery_id in enumerate(everything, 1):
+        entries = await storage.entries(delivery_id)
+        asks = [entry for entry in entries if entry.safety == "ask"]
+        if asks and (chat_id := next((entry.chat_id for entry in entries if entry.chat_id), None)) is not None:
+            for entry in asks:
+                record = record_of(entry)
+                if (answer := _answered_by(record)) is not None:
+                    answered[answer] = delivery_id
+                lanes.setdefault(f"c:{chat_id}", []).append(_open_then(entry, record, entries))
+        if delivery_id in failed:
+            answered[failed[delivery_id][1]] = delivery_id
+        looked(number, len(everything))
+    parts = {each for each in meant if each in answered or _is_spent_order(each, failed)}
+    roots = {answered[each] for each in parts if each in answered and answered[each] not in wanted}
+    kept = [each for each in earlier if each in roots] + [each for each in meant if each not in parts]
+    return ChosenTurns(kept, len(parts), storage, lanes, failed)
+
+
+async def _failed(storage: Storage) -> dict[str, tuple[int, str]]:
+    """Return the conversations that failed after an answer: the number of the question, and the id of the dead answer."""
+    found = {}
+    for conversation in await storage.conversations(limit=_MOST):
+        question = OpenQuestion.model_validate_json(conversation.question)
+        if conversation.status == "failed" and question.failed_by is not None:
+            found[conversation.id] = question.n, question.failed_by
+    return found
+
+
+def _is_spent_order(delivery_id: str, failed: dict[str, tuple[int, str]]) -> bool:
+    """Return True if a delivery is an order that ended a question, such as a timeout."""
+    return delivery_id.startswith(ORDER_PREFIX) and all(delivery_id != answer for _, answer in failed.values())
+
+
+async def _earlier(storage: Storage, selection: Selection, meant: Sequence[str]) -> list[str]:
+    """Return the ids of the deliveries among which the conversations of the chosen ones may have begun."""
+    oldest = None
+    async for page in storage.pages(meant[:1]):
+        oldest = page[0] if page else None
+    if oldest is None:
+        return []
+    before = replace(selection, ids=None, type=None, since=oldest.received_at - LOOK_BACK_S)
+    until = oldest.received_at + (0.0 if selection.ids is None and selection.type is None else LOOK_BACK_S)
+    if selection.ids is not None and selection.lane is None:
+        before = replace(before, lane=oldest.lane)
+    found = await storage.replayable(replace(before, until=until))
+    known = set(meant)
+    return [each for each in found if each not in known]
+
+
+def _answered_by(record: AskRecord) -> str | None:
+    """Return the id of the delivery that answered a question; None if none did."""
+    body = (record.outcome or {}).get("body")
+    if not isinstance(body, dict):
+        return None
+    return Delivery.from_webhook(b"", webhook_id=str(body.get("event_id") or ""), received_at=0.0).id
+
+
+def _open_then(entry: JournalEntry, record: AskRecord, entries: Sequence[JournalEntry]) -> OpenThen:
+    ended_at = inf
+    body = (record.outcome or {}).get("body")
+    if isinstance(body, dict):
+        ended_at = Delivery("i.answer", "", "", b"", entry.first_at, decoded=body).sent_at
+    elif record.outcome is not None:
+        later = [each.first_at for each in entries if each.slot.startswith(f"@{record.n}:")]
+        ended_at = min(later, default=entry.first_at)
+    prompt = [each for each in sends_of(record.n, entries) if not is_refusal(each)]
+    return OpenThen(entry.turn, entry.first_at, ended_at, prompt, record.side_questions)

@@ -1,0 +1,152 @@
+"""The messages of a chat, as far as the storage keeps them: they answer `ctx.history` and the look-up of a message.
+
+People's messages are in the deliveries that history keeps, those of the bot in its journal entries.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from linqbot.bot.conversation.history import content_of
+from linqbot.client.call import Call
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
+from linqbot.storage.backend import Storage
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.upkeep import Selection
+
+MOST_CHATS: Final = 50
+"""Chats whose messages are held in memory."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """The messages of a chat.
+
+    Attributes:
+        messages: Each with the id of its turn and its time, in Unix seconds. The oldest first.
+        is_complete: True if the event of the chat's creation is among its deliveries.
+    """
+
+    messages: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list)
+    is_complete: bool = False
+
+
+class KeptChats:
+    """Answers reads of messages from the storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._chats: OrderedDict[str, _Kept] = OrderedDict()
+
+    async def answer(
+        self, call: Call, turn: RecordedTurn, past: list[str], *, without_past: bool
+    ) -> dict[str, Any] | None:
+        """Return the answer of a read, as Linq gives it; None if the storage does not have it.
+
+        Args:
+            past: Gets a sentence if the answer may differ from that of then.
+            without_past: True lists no messages but that of the turn.
+        Raises:
+            StorageUnavailable: the storage cannot be read.
+        """
+        segments = call.path.split("/")
+        if call.name == "chats.messages.list":
+            if without_past:
+                return {"messages": [], "next_cursor": None}
+            return await self._list(segments[3], int(dict(call.query).get("limit", "100")), turn, past)
+        if call.name == "messages.retrieve":
+            return await self._message(segments[3], turn)
+        return None
+
+    async def _list(self, chat_id: str, limit: int, turn: RecordedTurn, past: list[str]) -> dict[str, Any]:
+        kept = await self._chat(chat_id)
+        begins = min([entry.first_at for entry in turn.call_entries], default=turn.delivery.received_at)
+        before = [
+            (at, turn_id, message)
+            for at, turn_id, message in kept.messages
+            # What the bot sent in later turns was not there yet. Of its own sends, the turn itself knows the order.
+            if not message["is_from_me"] or at <= begins or turn_id == turn.delivery.id
+        ]
+        own = turn.delivery.id
+        upto = [
+            message
+            for at, turn_id, message in before
+            if at <= turn.delivery.received_at and not (message["is_from_me"] and turn_id == own)
+        ]
+        if len(upto) < limit and not kept.is_complete:
+            past.append(f"ctx.history({limit}), of which the storage has only {len(upto)}")
+        return {"messages": [message for _, _, message in reversed(before)][:1000], "next_cursor": None}
+
+    async def _message(self, message_id: str, turn: RecordedTurn) -> dict[str, Any] | None:
+        entry = await self._storage.entry_of(message_id)
+        if entry is not None:
+            return _own(entry, turn.delivery.lane[2:])
+        if not turn.delivery.lane.startswith("c:"):
+            return None
+        kept = await self._chat(turn.delivery.lane[2:])
+        return next((message for _, _, message in kept.messages if message["id"] == message_id), None)
+
+    async def _chat(self, chat_id: str) -> _Kept:
+        if chat_id in self._chats:
+            self._chats.move_to_end(chat_id)
+            return self._chats[chat_id]
+        kept = self._chats[chat_id] = await self._read(chat_id)
+        if len(self._chats) > MOST_CHATS:
+            self._chats.popitem(last=False)
+        return kept
+
+    async def _read(self, chat_id: str) -> _Kept:
+        kept = _Kept()
+        ids = await self._storage.replayable(Selection(lane=f"c:{chat_id}"))
+        async for page in self._storage.pages(ids):
+            for delivery in page:
+                kept.is_complete = kept.is_complete or delivery.type == "chat.created"
+                if delivery.type == "message.received":
+                    try:
+                        event = parse(delivery)
+                    except EventNotUnderstood:
+                        continue
+                    if isinstance(event, MessageReceived):
+                        single = event.burst or (event,)
+                        kept.messages += [(delivery.received_at, delivery.id, _received(each)) for each in single]
+                for entry in await self._storage.entries(delivery.id):
+                    if entry.status == "accepted" and entry.message_id and (own := _own(entry, chat_id)) is not None:
+                        kept.messages.append((entry.first_at, entry.turn, own))
+        kept.messages.sort(key=lambda each: each[0])
+        return kept
+
+
+def _received(message: MessageReceived) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "chat_id": message.chat_id,
+        "is_from_me": False,
+        "from_handle": message.sender.model_dump(mode="json", by_alias=True),
+        "parts": [part.model_dump(mode="json", by_alias=True) for part in message.parts],
+        "reply_to": message.reply_to and message.reply_to.model_dump(mode="json", by_alias=True),
+        "service": message.service,
+        "sent_at": message.sent_at and message.sent_at.isoformat(),
+        "created_at": message.created_at and message.created_at.isoformat(),
+    }
+
+
+def _own(entry: JournalEntry, chat_id: str) -> dict[str, Any] | None:
+    """Return the message that a journal entry made; None if it is no message, or its content is not kept."""
+    parts = content_of(Call.from_json(entry.call))
+    if parts is None:
+        return None
+    at = datetime.fromtimestamp(entry.first_at, UTC).isoformat()
+    return {
+        "id": entry.message_id,
+        "chat_id": entry.chat_id or chat_id,
+        "is_from_me": True,
+        "parts": [part.model_dump(mode="json", by_alias=True) for part in parts],
+        "delivery_status": entry.delivery or "sent",
+        "sent_at": at,
+        "created_at": at,
+    }

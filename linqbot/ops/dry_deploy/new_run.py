@@ -1,0 +1,373 @@
+"""Run a bot's handlers on an old delivery, with everything around them as it was then, as far as that is on record.
+
+The run has the time of the delivery, and the time limit of its handler. Calls, questions and steps are answered from the
+record: see `recorded_calls.py` and `recorded_answers.py`. State is what is stored now, because the storage keeps no
+other, except in the parts of a conversation, whose record has what they read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from contextvars import Context as Variables
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.branch import follow_tasks
+from linqbot.bot.context import Context
+from linqbot.bot.deadline import Deadline
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.overlap import OverlapMode
+from linqbot.bot.routing.opt_out import opts_out
+from linqbot.client.call import Call
+from linqbot.client.client import Client
+from linqbot.clock import MovableClock
+from linqbot.errors import AskEnded, StorageError, StorageUnavailable, Suspended
+from linqbot.events.delivery import PROBE_ID, Delivery
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import parse
+from linqbot.ops.dry_deploy.compared_call import ComparedCall
+from linqbot.ops.dry_deploy.kept_chat import KeptChats
+from linqbot.ops.dry_deploy.recorded_answers import RecordedAnswers
+from linqbot.ops.dry_deploy.recorded_calls import RecordedCalls
+from linqbot.ops.dry_deploy.recorded_turn import OpenThen, RecordedTurn
+from linqbot.plugins.registry import Plugins
+from linqbot.storage.backend import Storage
+from linqbot.storage.state import StateRow, StateWrite
+from linqbot.worker.asking.deliveries import ORDER_PREFIX
+from linqbot.worker.calls import own_changes
+from linqbot.worker.calls.journal_match import digest
+from linqbot.worker.calls.outbound_plugins import Outbound
+from linqbot.worker.due.broadcasting import broadcast_send
+from linqbot.worker.due.scheduled_send import due_send
+from linqbot.worker.failure import TurnFailure
+from linqbot.worker.reply_target import with_answers, with_replies_to_me
+from linqbot.worker.trouble import dead_letter, outage
+
+STATE_OF_NOW: Final = "ctx.state, which is not on record as it was then"
+GIVE_UP: Final = "It exceeded its time limit, was cancelled, and still runs."
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """The exception with which a run ended.
+
+    Attributes:
+        kind: The name of its class.
+        at: `file:line` of the author's code.
+        message: Its message, which may quote a person's words.
+    """
+
+    kind: str
+    at: str
+    message: str = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """The calls that a run would make, and how it ended.
+
+    Attributes:
+        calls: The calls to Linq, in order; reads and hints are not among them.
+        later: The calls of `ctx.send_later`, by the id of the send.
+        handler: The name of the handler; None if none took the event.
+        handler_at: `file:line` of its definition.
+        missing: What is not on record, so that the run ended before its end; None if nothing was missing.
+        other_steps: Steps on record that the run did not come to before it ended there.
+        doubts: Why the run may differ from the turn on record, although its code is the same.
+        past: What it has read of the past that may not be as it was then: sentences. Its result need not depend on it.
+    """
+
+    calls: Sequence[ComparedCall] = ()
+    later: Mapping[str, Sequence[ComparedCall]] = field(default_factory=dict)
+    handler: str | None = None
+    handler_at: str | None = None
+    failure: RunFailure | None = None
+    missing: str | None = None
+    other_steps: Sequence[str] = ()
+    doubts: Sequence[str] = ()
+    past: Sequence[str] = ()
+
+    def does_the_same(self, other: RunResult) -> bool:
+        """Return True if both runs do and fail the same."""
+        mine, its = self.failure, other.failure
+        return (
+            len(self.calls) == len(other.calls)
+            and all(call.is_like(its) for call, its in zip(self.calls, other.calls, strict=True))
+            and self.later == other.later
+            and (mine and (mine.kind, mine.at.partition(":")[0])) == (its and (its.kind, its.at.partition(":")[0]))
+            and self.missing == other.missing
+        )
+
+
+class NewRuns:
+    """Runs a bot on turns that are on record. Nothing is sent, and nothing is stored.
+
+    Args:
+        client: Used for reads, if they are allowed; already open.
+        storage: Only read.
+        reads: Let reads that the storage cannot answer through to Linq, as it is now.
+
+    Attributes:
+        has_start_handlers: True if the bot has `@bot.on_start` functions. They do not run: they get the storage itself.
+    Raises:
+        BotError: a handler can never run, because one before it takes everything.
+        ConfigError: a required plugin failed at adding something.
+    """
+
+    def __init__(self, bot: Bot, client: Client, storage: Storage, *, plugins: Plugins, reads: bool = False) -> None:
+        self._clock = MovableClock(0.0, frozen=True)
+        self._dispatcher = Dispatcher(bot, self._clock, plugins=plugins)
+        self._outbound = Outbound(plugins)
+        self._client = client
+        self._storage = storage
+        self._kept = KeptChats(storage)
+        self._reads = reads
+        self._stuck: list[asyncio.Task[None]] = []
+        self._has_stuck_thread = False
+        self.has_start_handlers = any(router.start_handlers for router in bot.routers())
+
+    async def run(self, turn: RecordedTurn, *, without_past: bool = False) -> RunResult:
+        """Run the bot on a turn.
+
+        Args:
+            without_past: True runs as if no state were stored, and nothing were said before.
+        Raises:
+            StorageUnavailable: the storage cannot be read.
+        """
+        self._clock.advance(turn.delivery.received_at - self._clock.now())
+        loop = asyncio.get_running_loop()
+        follow_tasks(loop)
+        one = _OneRun(turn, self._storage, without_past=without_past)
+        over = asyncio.Event()
+        deadline = Deadline(self._dispatcher.deadline_s, over.set)
+        # In variables of its own, so that nothing of a run is seen in the next one.
+        task = loop.create_task(self._handle(one, deadline), context=Variables())
+        given_up = asyncio.ensure_future(over.wait())
+        await asyncio.wait({task, given_up}, return_when=asyncio.FIRST_COMPLETED)
+        given_up.cancel()
+        deadline.close()
+        if not task.done():
+            self._stuck.append(task)
+            one.error = TimeoutError(GIVE_UP)
+            if one.calls is not None:
+                one.calls.end()
+        else:
+            task.result()
+        self._has_stuck_thread = self._has_stuck_thread or (one.ctx is not None and one.ctx.stuck_at is not None)
+        return one.result()
+
+    def is_part_of_question(self, turn: RecordedTurn) -> bool:
+        """Return True if the message of a turn went to an open question, such as an answer that was refused.
+
+        In a group another person may have written, so that it may be a turn of its own.
+        """
+        if turn.open_question is None or turn.entries or turn.dead is not None:
+            return False
+        event = parse(turn.delivery)
+        return event.is_group is False and not self._dispatcher.has_side_handler(event)
+
+    @property
+    def has_stuck_code(self) -> bool:
+        """True if code of a run ignored its time limit and may still run, in a task or a thread."""
+        return self._has_stuck_thread or any(not task.done() for task in self._stuck)
+
+    async def aclose(self) -> None:
+        """Cancel the background tasks of the runs."""
+        await self._dispatcher.aclose()
+        for task in self._stuck:
+            task.cancel()
+
+    async def _handle(self, one: _OneRun, deadline: Deadline) -> None:
+        one.calls = calls = RecordedCalls(
+            one.turn, self._storage, self._kept, reads=self._reads, without_past=one.without_past
+        )
+        one.answers = RecordedAnswers(one.turn, calls, self._clock)
+        try:
+            await self._dispatch(one, calls, one.answers, deadline)
+        except StorageUnavailable:
+            raise
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            if not _is_end_of_run(error):
+                one.error = error
+        finally:
+            calls.end()
+
+    async def _dispatch(self, one: _OneRun, calls: RecordedCalls, answers: RecordedAnswers, deadline: Deadline) -> None:
+        delivery = one.turn.delivery
+        client = calls.around(self._client).wrapped(self._outbound.wrap)
+        if delivery.id.startswith((PROBE_ID, ORDER_PREFIX)) or own_changes.is_expiry(delivery):
+            return
+        if (due := due_send(delivery)) is not None:
+            for call in due.calls:
+                await client.run(call)
+            return
+        if (to_person := broadcast_send(delivery)) is not None:
+            await to_person.send(client)
+            return
+        if outage.is_notice(delivery):
+            calls.cut("if the outage was over when its notice was due")
+        given_up = dead_letter.notice(delivery) if dead_letter.is_notice(delivery) else None
+        event = parse(given_up.delivery if given_up else delivery)
+        event = await with_replies_to_me(event, self._storage.has_sent)
+        event = await with_answers(event, self._storage.entry_of)
+        if event.type in own_changes.EVENT_TYPES:
+            calls.doubt("it is not on record if the bot itself made this change of the group")
+        if given_up is None and opts_out(event):
+            calls.muted_chat = event.chat_id
+        question = one.turn.open_question
+        is_side = question is not None and self._dispatcher.has_side_handler(event)
+        if question is not None and not is_side:
+            calls.doubt("a question was open (ctx.ask), and what the message meant for it is not on record")
+        ctx = one.ctx = self._dispatcher.context(
+            event,
+            client,
+            calls,
+            deadline,
+            one.state,
+            asking=lambda: answers,
+            side=_AskedAgain(one.turn, question) if is_side and question is not None else None,
+            overlap=JoinedMessages(delivery) if self._dispatcher.overlaps else None,
+        )
+        if given_up is not None:
+            await self._dispatcher.dispatch_dead_letter(given_up.failure, event, ctx)
+            return
+        await answers.begin(ctx)
+        await self._dispatcher.dispatch(event, ctx)
+
+
+class _OneRun:
+    """A run while it goes on."""
+
+    def __init__(self, turn: RecordedTurn, storage: Storage, *, without_past: bool) -> None:
+        self.turn = turn
+        self.without_past = without_past
+        self.state = StateOfNow(storage, empty=without_past)
+        self.calls: RecordedCalls | None = None
+        self.answers: RecordedAnswers | None = None
+        self.ctx: Context | None = None
+        self.error: BaseException | None = None
+
+    def result(self) -> RunResult:
+        calls, answers, ctx = self.calls, self.answers, self.ctx
+        assert calls is not None
+        assert answers is not None
+        missing = calls.missing
+        return RunResult(
+            calls.made,
+            dict(calls.sends),
+            ctx.handler if ctx else None,
+            ctx.handler_at if ctx else None,
+            # What follows a missing answer is no failure of the code.
+            None if self.error is None or missing else self._failure(self.error, ctx),
+            missing,
+            answers.unused_steps if missing else (),
+            tuple(calls.doubts),
+            (*((STATE_OF_NOW,) if self.state.was_read else ()), *calls.past),
+        )
+
+    def _failure(self, error: BaseException, ctx: Context | None) -> RunFailure:
+        failed = TurnFailure(error, at=ctx.stuck_at if ctx else None, handler_at=ctx.handler_at if ctx else None)
+        try:
+            message = str(error)
+        except Exception:  # noqa: BLE001 - the text of an exception is code of its author
+            message = ""
+        return RunFailure(type(error).__name__, failed.place, message)
+
+
+class StateOfNow:
+    """The stored state, which may only be read. It implements `StateStore`.
+
+    Args:
+        empty: True shows no values.
+    Attributes:
+        was_read: True if a stored value was read, or could have been.
+    """
+
+    def __init__(self, storage: Storage, *, empty: bool) -> None:
+        self.was_read = False
+        self._storage = storage
+        self._empty = empty
+
+    async def load(self, scope: str) -> dict[str, bytes]:
+        """Return all values of a scope; see `StateStore.load`."""
+        values = {} if self._empty else await self._storage.load(scope)
+        self.was_read = self.was_read or bool(values)
+        return values
+
+    async def state_rows(
+        self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
+    ) -> list[StateRow]:
+        """Return stored values; see `StateStore.state_rows`."""
+        self.was_read = True
+        if self._empty:
+            return []
+        return await self._storage.state_rows(prefix=prefix, name=name, after=after, limit=limit)
+
+    async def write_state(self, writes: Sequence[StateWrite]) -> None:
+        """Refuse to write.
+
+        Raises:
+            StorageError: always.
+        """
+        raise StorageError("A dry deploy stores nothing.")
+
+
+class JoinedMessages:
+    """The later messages of a turn on record, which it took while it ran. It implements `Overlap`."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._joined = delivery.joined
+        self._calls = 0
+        self._mode: OverlapMode = "queue"
+
+    @property
+    def takes_incoming(self) -> bool:
+        return self._mode == "steer"
+
+    @property
+    def already_sent(self) -> Sequence[str]:
+        return self._joined.sent
+
+    def begin(self, handler: str, mode: OverlapMode) -> None:
+        """Note the mode. No message comes while the handler runs."""
+        self._mode = mode
+
+    async def incoming(self) -> Sequence[MessageReceived]:
+        """Return the messages that the same call took then."""
+        call, self._calls = self._calls, self._calls + 1
+        if call >= len(self._joined.incoming):
+            return []
+        messages = (parse(replace(self._delivery, decoded=each)) for each in self._joined.incoming[call])
+        return [each for each in messages if isinstance(each, MessageReceived)]
+
+    def uninterrupted(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Return a context manager that does nothing."""
+        return contextlib.nullcontext()
+
+
+class _AskedAgain:
+    """Asks the open question of another turn again, if the turn on record did. It implements `SideTurn`."""
+
+    def __init__(self, turn: RecordedTurn, question: OpenThen) -> None:
+        self._made = {entry.digest or digest(Call.from_json(entry.call)) for entry in turn.call_entries}
+        self._prompt = [Call.from_json(entry.call) for entry in question.prompt]
+        self.takes_any_handler = question.takes_any_handler
+
+    async def ask_again(self, ctx: Context) -> None:
+        """Send the question as it was worded then."""
+        for call in self._prompt:
+            if digest(call) in self._made:
+                await ctx.client.run(call)
+
+
+def _is_end_of_run(error: BaseException) -> bool:
+    """Return True if a run ended with a question, or at something that is not on record."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split((Suspended, AskEnded))[1] is None
+    return isinstance(error, Suspended | AskEnded)

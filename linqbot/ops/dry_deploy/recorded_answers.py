@@ -1,0 +1,171 @@
+"""Questions and steps of a run of new code on an old delivery: answered from the record, with the state and the time of then.
+
+A question that the new code words differently gets the answer on record all the same, as in a deploy while the question
+is open. A step that is not on record is not made, because it has an effect elsewhere: the run ends there.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+from linqbot.bot.asking.answers import Answer, value_of
+from linqbot.bot.asking.question import Question
+from linqbot.bot.context import Context
+from linqbot.clock import MovableClock
+from linqbot.errors import AskCancelled, AskTimeout, BotError, Suspended
+from linqbot.events.delivery import Delivery
+from linqbot.ops.dry_deploy.recorded_calls import RecordedCalls
+from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
+from linqbot.worker.asking.polls import send_choices
+from linqbot.worker.asking.records import PROMPT, AskRecord, AskRefusal, AskRefused, Outcome, part_name
+from linqbot.worker.asking.steps import typed
+from linqbot.worker.asking.waiting import begin_wait, result_of
+
+_FILTER: Final = "when:"
+"""The beginning of the names of steps that ask a `when=` of a handler, which is a filter and has no effects."""
+
+
+class RecordedAnswers:
+    """Stands in for the questions and steps of a turn. It implements `Asker`.
+
+    Attributes:
+        asks: True if the run ended with a question that has no answer on record.
+        unused_steps: The names of the steps on record that the run has not come to.
+    """
+
+    def __init__(self, turn: RecordedTurn, calls: RecordedCalls, clock: MovableClock) -> None:
+        self.asks = False
+        self._calls = calls
+        self._clock = clock
+        self._records = turn.questions
+        self._steps = turn.steps
+        self._used: set[str] = set()
+        self._number = 0
+        # The state that the first part saw is in the record of the question that ended it.
+        self._seen = {record.part: record.seen for record in self._records}
+
+    @property
+    def is_past(self) -> bool:
+        """Always False: each call is compared with the record."""
+        return False
+
+    @property
+    def is_dry(self) -> bool:
+        """Always False: what is recorded as a step is answered from the record."""
+        return False
+
+    @property
+    def unused_steps(self) -> list[str]:
+        return [name for name in self._steps if name not in self._used and not name.startswith(_FILTER)]
+
+    async def begin(self, ctx: Context) -> None:
+        """Let the handler see the state that the first part of a conversation has read."""
+        if self._records:
+            await ctx.enter_state(self._seen.get(0, {}))
+
+    async def ask(self, question: Question, ctx: Context) -> Any:
+        """Return the recorded answer of a question; if there is none, record the question and end the run.
+
+        Raises:
+            Suspended: no answer is on record, or the new code does not take it.
+            AskTimeout, AskCancelled: the question ended without an answer.
+        """
+        self._number += 1
+        record = self._match(question)
+        n = self._number if record is None else record.n
+        await self._send(question, n, ctx)
+        if record is None or record.outcome is None:
+            self.asks = True
+            self._calls.end()
+            raise Suspended("The handler waits for an answer.")
+        outcome = record.outcome
+        await self._enter(n, question, outcome, ctx)
+        if question.wait is not None:
+            if outcome["outcome"] == "cancelled":
+                raise AskCancelled("The question was ended.", reason=outcome["reason"])
+            if outcome["outcome"] != "timed_out" and "result" not in outcome:
+                self._calls.cut(f"the result of {question.verb}")
+            return result_of(question.wait, outcome)
+        if outcome["outcome"] == "timed_out":
+            raise AskTimeout("No answer came in time.")
+        if outcome["outcome"] == "cancelled":
+            raise AskCancelled("The question was ended.", reason=outcome["reason"])
+        event = record.event(ctx.chat_id)
+        if event is not None:
+            ctx.event = event
+        try:
+            return value_of(question, Answer(event, outcome.get("text", "")))
+        except ValueError as error:
+            await ctx.reply(str(error) or "Please answer in another form.", key=f"{PROMPT}{n}.1")
+            self.asks = True
+            self._calls.end()
+            raise Suspended("The handler waits for another answer.") from None
+
+    async def once(
+        self, name: str, call: Callable[[str], Any], *, kind: Any, retry: bool, restartable: bool = False
+    ) -> Any:
+        """Return the recorded result of a step; if there is none, end the run: the step has an effect elsewhere.
+
+        Raises:
+            Suspended: no result is on record.
+            BotError: the name was used before in this run.
+        """
+        if name in self._used:
+            raise BotError(f"ctx.once({name!r}) was called twice in one run. Give each step a name of its own.")
+        self._used.add(name)
+        entry = self._steps.get(name)
+        if entry is None and name.startswith(_FILTER):
+            result = call("")
+            return await result if inspect.isawaitable(result) else result
+        if entry is None:
+            self._calls.cut(f"the step {name!r}")
+        return typed(entry.answer or b"null", kind)
+
+    def recall(self, name: str, *, kind: Any) -> Any:
+        """Return None, as in the first run of the turn, so that what leads to a recorded result is compared too."""
+        return None
+
+    def _match(self, question: Question) -> AskRecord | None:
+        """Return the record of a question: by its key, by its words, or else by its number."""
+        left = [record for record in self._records if not record.is_used]
+        digest = question.digest
+        of_key = [record for record in left if record.key == question.key]
+        if question.key is not None:
+            found = of_key[0] if of_key else None
+        else:
+            same = (record for record in of_key if record.digest == digest)
+            found = next(same, None) or next((each for each in of_key if each.number == self._number), None)
+        if found is not None:
+            found.is_used = True
+        return found
+
+    async def _send(self, question: Question, n: int, ctx: Context) -> None:
+        """Make the calls that ask a question.
+
+        Raises:
+            AskCancelled: the question could not be asked.
+        """
+        if question.wait is None:
+            texts, _, _ = await send_choices(question, ctx.event, f"{PROMPT}{n}", ctx)
+            for sent in texts:
+                if sent.status in ("opted_out", "refused"):
+                    reason: AskRefusal = "opted_out" if sent.status == "opted_out" else "refused"
+                    raise AskCancelled("The question was not sent.", reason=reason)
+            return
+        try:
+            await begin_wait(question.wait, question, n, ctx.event, ctx)
+        except AskRefused as error:
+            raise AskCancelled("The question was not sent.", reason=error.reason) from None
+
+    async def _enter(self, n: int, question: Question, outcome: Outcome, ctx: Context) -> None:
+        """Go on with the part that follows a question, at the time of its answer."""
+        self._calls.enter(part_name(n))
+        at = self._clock.now() + question.timeout_s
+        if "body" in outcome:
+            at = Delivery("i.answer", "", outcome["type"], b"", self._clock.now(), decoded=outcome["body"]).sent_at
+        if outcome["outcome"] == "timed_out" or "body" in outcome:
+            self._clock.advance(at - self._clock.now())
+        # Of the last part, no record says what it has read.
+        await ctx.enter_state(self._seen.get(n))

@@ -1,0 +1,189 @@
+"""The record of a turn that was handled, as the storage has it: its delivery, its journal entries, and why it was given up.
+
+Of an acked turn, the storage has the body and the texts only while history is on. It never has the name of the handler,
+what the state was before, nor what Linq answered to a read.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic_core import from_json, to_json
+
+from linqbot.client.call import Call
+from linqbot.events.delivery import Delivery
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import parse
+from linqbot.ops.dry_deploy.compared_call import ComparedCall, joined_streams, of_call, of_entry
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import DeadDelivery
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.redaction import RECORDED
+from linqbot.worker.asking.deliveries import ORDER_PREFIX, order_of
+from linqbot.worker.asking.records import PROMPT, AskRecord, Outcome, record_of
+from linqbot.worker.calls.turn_journal import journal_key
+from linqbot.worker.due.scheduled_send import due_send
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTurn:
+    """A turn on record.
+
+    Attributes:
+        replay: The number of the last replay; see `Lease`.
+        entries: The journal entries of that replay.
+        dead: The dead letter; None if the turn was acked. Of a conversation that failed, it is that of its last answer.
+        dead_answer: The number of the question after whose answer it failed, and that answer; None for all other turns.
+        later: The calls of `ctx.send_later` that are still known, by the id of the send.
+        open_question: The question of another turn that was open when the delivery came; None if none was.
+    """
+
+    delivery: Delivery
+    replay: int
+    entries: Sequence[JournalEntry]
+    dead: DeadDelivery | None = None
+    dead_answer: tuple[int, Outcome] | None = None
+    later: Mapping[str, Sequence[ComparedCall]] = field(default_factory=dict)
+    open_question: OpenThen | None = None
+
+    @property
+    def calls(self) -> tuple[ComparedCall, ...]:
+        """The calls that the turn made, in order."""
+        return joined_streams(of_entry(entry) for entry in self.call_entries if not is_refusal(entry))
+
+    @property
+    def call_entries(self) -> list[JournalEntry]:
+        """The entries of API calls."""
+        return [entry for entry in self.entries if entry.safety not in RECORDED]
+
+    @property
+    def questions(self) -> list[AskRecord]:
+        """The questions of `ctx.ask` and of the waits, in order."""
+        records = [record_of(entry) for entry in self.entries if entry.safety == "ask"]
+        for record in records:
+            if self.dead_answer is not None and record.n == self.dead_answer[0]:
+                record.outcome = self.dead_answer[1]
+        return records
+
+    @property
+    def steps(self) -> dict[str, JournalEntry]:
+        """The steps of `ctx.once` whose results are on record, by their names."""
+        found = {}
+        for entry in self.entries:
+            said = from_json(entry.call)
+            if entry.safety == "step" and entry.status == "accepted" and said.get("verb") == "once":
+                found[entry.slot.removeprefix("step:")] = entry
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class OpenThen:
+    """A question that was open for a while.
+
+    Attributes:
+        turn: The id of the delivery whose turn asked it.
+        asked_at, ended_at: Unix seconds; `ended_at` is infinite if it is still open.
+        prompt: The entries of the calls that asked it.
+        takes_any_handler: See `SideTurn.takes_any_handler`.
+    """
+
+    turn: str
+    asked_at: float
+    ended_at: float
+    prompt: Sequence[JournalEntry]
+    takes_any_handler: bool
+
+
+def is_refusal(entry: JournalEntry) -> bool:
+    """Return True if a call says why an answer was not taken: its slot ends like `k:?2.1`.
+
+    No refused answer is kept, so a run cannot make such a call again.
+    """
+    named, _, number = entry.slot.rpartition(f":{PROMPT}")
+    question, dot, tries = number.partition(".")
+    return bool(dot) and named.rpartition(":")[2] == "k" and question.isdecimal() and tries.isdecimal()
+
+
+async def turn_on_record(
+    storage: Storage,
+    delivery: Delivery,
+    *,
+    open_question: OpenThen | None = None,
+    failed_after: tuple[int, str] | None = None,
+) -> RecordedTurn:
+    """Read what the storage has of the turn of a delivery.
+
+    Args:
+        failed_after: Of a conversation that failed: the number of its last question, and the id of the dead letter that
+            answered it.
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    dead = await storage.dead_letter(delivery.id)
+    replay, entries = await _newest_entries(storage, delivery.id, dead)
+    later = {found: calls async for found, calls in _later(storage, delivery, replay, entries)}
+    dead_answer = None
+    if failed_after is not None and (answer := await storage.dead_letter(failed_after[1])) is not None:
+        dead, dead_answer = answer, (failed_after[0], _outcome_of(answer.delivery))
+    return RecordedTurn(delivery, replay, entries, dead, dead_answer, later, open_question)
+
+
+def _outcome_of(delivery: Delivery) -> Outcome:
+    """Return the end of a question that a delivery was."""
+    order = order_of(delivery) if delivery.id.startswith(ORDER_PREFIX) else None
+    if order is not None:
+        return order.outcome
+    event = parse(delivery)
+    text = event.text if isinstance(event, MessageReceived) else ""
+    return {"outcome": "answered", "text": text, "type": delivery.type, "body": delivery.content}
+
+
+async def _newest_entries(
+    storage: Storage, delivery_id: str, dead: DeadDelivery | None
+) -> tuple[int, list[JournalEntry]]:
+    """Return the number of the last replay, and its entries. Without a dead letter, a replay without entries is unknown."""
+    if dead is not None:
+        return dead.replay, await storage.entries(delivery_id, dead.replay)
+    newest = 0, await storage.entries(delivery_id, 0)
+    for replay in itertools.count(1):
+        entries = await storage.entries(delivery_id, replay)
+        if not entries:
+            return newest
+        newest = replay, entries
+    raise AssertionError
+
+
+async def _later(
+    storage: Storage, delivery: Delivery, replay: int, entries: Sequence[JournalEntry]
+) -> AsyncIterator[tuple[str, tuple[ComparedCall, ...]]]:
+    """Yield the ids of the sends that the turn scheduled without a `key=`, and their calls.
+
+    A send that waits is a timer. One that was made is a delivery, while history keeps it. One that was cancelled is gone.
+    """
+    if not delivery.lane.startswith("c:"):
+        return
+    for part in _parts(entries):
+        for number in itertools.count():
+            scheduled_id = journal_key(storage.install, delivery.id, replay, f"{part}t{number}")
+            calls = await calls_of_send(storage, scheduled_id)
+            if calls is None:
+                break
+            yield scheduled_id, calls
+
+
+def _parts(entries: Sequence[JournalEntry]) -> Iterator[str]:
+    yield ""
+    yield from (f"@{record_of(entry).n}:" for entry in entries if entry.safety == "ask")
+
+
+async def calls_of_send(storage: Storage, scheduled_id: str) -> tuple[ComparedCall, ...] | None:
+    """Return the calls of a scheduled send; None if it is not on record any more."""
+    timer = await storage.timer(scheduled_id)
+    if timer is not None:
+        calls = [Call.from_json(to_json(call)) for call in from_json(timer.payload).get("calls", ())]
+        return tuple(of_call(call, is_later=True) for call in calls)
+    delivery = await storage.delivery(f"i.send.{scheduled_id}")
+    due = None if delivery is None else due_send(delivery)
+    return None if due is None else tuple(of_call(call, is_later=True) for call in due.calls)

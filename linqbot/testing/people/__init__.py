@@ -1,0 +1,50 @@
+"""Simulated people that try a bot before real people do, and checks of what they received.
+
+    ann = Persona("Ann", [Say("hi"), Say("menu", contains="soup"), Tap("love"), Say("STOP")])
+
+    async with talking(bot) as phone:
+        assert await rehearse(phone, ann) == []
+
+`linqbot rehearse` lets many of them talk to a real process.
+"""
+
+from typing import TYPE_CHECKING
+
+from linqbot.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from linqbot.testing.people.acts import Correct, Inject, Pause, Say, Tap
+    from linqbot.testing.people.checks import Violation
+    from linqbot.testing.people.kinds import KINDS, crowd
+    from linqbot.testing.people.persona import Dialogue, Persona
+    from linqbot.testing.people.rehearsing import rehearse
+
+__all__ = [
+    "KINDS",
+    "Correct",
+    "Dialogue",
+    "Inject",
+    "Pause",
+    "Persona",
+    "Say",
+    "Tap",
+    "Violation",
+    "crowd",
+    "rehearse",
+]
+
+_HOMES = {
+    "Correct": "linqbot.testing.people.acts",
+    "Dialogue": "linqbot.testing.people.persona",
+    "Inject": "linqbot.testing.people.acts",
+    "KINDS": "linqbot.testing.people.kinds",
+    "Pause": "linqbot.testing.people.acts",
+    "Persona": "linqbot.testing.people.persona",
+    "Say": "linqbot.testing.people.acts",
+    "Tap": "linqbot.testing.people.acts",
+    "Violation": "linqbot.testing.people.checks",
+    "crowd": "linqbot.testing.people.kinds",
+    "rehearse": "linqbot.testing.people.rehearsing",
+}
+
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)

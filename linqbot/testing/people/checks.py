@@ -1,0 +1,317 @@
+"""Checks of what simulated people received: the rules that hold for every bot, whatever it says.
+
+They look at the messages that the emulated Linq has taken, and at the acts of the people. docs/rehearsing.md says when each rule
+applies, so that a violation is always a real one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias, get_args
+
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.model.message_content import LinkPartRecord, MediaPartRecord, TextPartRecord
+from linqbot.emulator.model.records import MessageRecord
+from linqbot.rules.opt_out import is_opt_out
+from linqbot.testing.people.actor import answers_to
+from linqbot.testing.people.acts import Correct, Say
+from linqbot.testing.people.leaks import Leaks
+from linqbot.testing.people.persona import records_of
+from linqbot.testing.people.visit import Performed, Stretch, Visit
+
+Rule: TypeAlias = Literal["unanswered", "unexpected", "doubled", "order", "leak", "opted-out", "given-up"]
+RULES: Final[tuple[Rule, ...]] = get_args(Rule)
+
+SHOWN: Final = 90
+"""The most characters of a text that a report shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that the bot has broken.
+
+    Attributes:
+        rule: `unanswered`, `unexpected`, `doubled`, `order`, `leak`, `opted-out` or `given-up`.
+        person: The name of the persona.
+        message: The message that the violation is about, shortened.
+        expected: The behaviour that the rule calls for.
+        happened: What happened instead.
+        stretch: The position of the stretch in the person's conversation.
+        other: The name of the other persona of a leak.
+    """
+
+    rule: Rule
+    person: str
+    message: str
+    expected: str
+    happened: str
+    stretch: int = field(default=0, repr=False, compare=False)
+    other: str | None = field(default=None, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rule}: {self.person}, at {self.message}\n  expected: {self.expected}\n  happened: {self.happened}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A delivery that the bot has given up: a dead letter.
+
+    Attributes:
+        received_at: Unix seconds.
+        reason: The reason, for operators.
+    """
+
+    chat_id: str
+    event_type: str
+    received_at: float
+    reason: str
+
+    @classmethod
+    def of(cls, *, lane: str, event_type: str, received_at: float, error: str, handler: str | None) -> GivenUp:
+        """Return a dead letter of the storage. Of its traceback, the last line is kept."""
+        lines = error.strip().splitlines()
+        by = f" in {handler}" if handler else ""
+        return cls(lane.partition(":")[2], event_type, received_at, f"{lines[-1] if lines else 'no reason'}{by}")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The messages of the bot in one stretch of a conversation.
+
+    Attributes:
+        records: The records of the whole conversation.
+        end_seq: The number at which the next stretch begins.
+    """
+
+    visit: Visit
+    index: int
+    stretch: Stretch
+    records: Sequence[MessageRecord]
+    bubbles: Sequence[MessageRecord]
+    end_seq: float
+
+
+def violations(
+    visits: Sequence[Visit],
+    emulator: Emulator,
+    *,
+    secrets: Collection[str] = (),
+    given_up: Sequence[GivenUp] = (),
+    unfinished: bool = True,
+) -> list[Violation]:
+    """Return the rules that were broken, by person and in the order of the conversations.
+
+    Args:
+        secrets: Values that no message may contain.
+        given_up: The dead letters of the bot.
+        unfinished: True also judges a stretch in which the bot has not finished. False leaves it out, because people
+            were interrupted.
+    """
+    leaks = Leaks(visits, secrets)
+    found: list[Violation] = []
+    for visit in visits:
+        for heard in stretches_of(visit, emulator):
+            if heard.stretch.is_settled or unfinished:
+                found += _unanswered(heard)
+                found += _doubled(heard)
+                found += _in_wrong_order(heard)
+            found += _after_opting_out(heard)
+            found += _leaked(heard, leaks)
+        found += _given_up(visit, emulator, given_up)
+    return found
+
+
+def stretches_of(visit: Visit, emulator: Emulator) -> Iterator[Heard]:
+    """Yield each stretch of a conversation, with what the bot said in it."""
+    records = records_of(emulator, visit.handle)
+    for index, stretch in enumerate(visit.stretches):
+        later = visit.stretches[index + 1 :]
+        end = later[0].after_seq if later else float("inf")
+        bubbles = [one for one in records if one.is_from_me and stretch.after_seq < one.seq <= end]
+        yield Heard(visit, index, stretch, records, bubbles, end + 1)
+
+
+def seconds_to_answers(visit: Visit, emulator: Emulator) -> list[float]:
+    """Return the seconds from each message that was answered to the first message of the bot after it."""
+    found = []
+    for heard in stretches_of(visit, emulator):
+        for said in heard.stretch.said:
+            first = next((one for one in heard.bubbles if one.seq > said.seq), None)
+            if first is not None and said.message_id is not None:
+                found.append(max(0.0, first.created_at - said.at))
+    return found
+
+
+def shown(text: str) -> str:
+    """Return a text for a report: on one line, shortened and in quotes."""
+    line = " ".join(text.split())
+    return repr(line if len(line) <= SHOWN else f"{line[:SHOWN]}…")
+
+
+def text_of(record: MessageRecord) -> str:
+    """Return what a message says, for a report and for comparing: texts, links, names of files, options of a poll."""
+    if record.poll:
+        return "\n".join(option.text for option in record.poll.options)
+    return "\n".join(
+        part.value
+        if isinstance(part, TextPartRecord | LinkPartRecord)
+        else f"[{part.filename}]"
+        if isinstance(part, MediaPartRecord)
+        else f"[{part.type}]"
+        for part in record.parts
+    )
+
+
+def _about(done: Performed) -> str:
+    return shown(done.act.text or "a photo") if isinstance(done.act, Say | Correct) else type(done.act).__name__
+
+
+# The rules
+
+
+def _unanswered(heard: Heard) -> Iterator[Violation]:
+    stretch, name = heard.stretch, heard.visit.persona.name
+    for done in stretch.causes:
+        if done.expects == "answer" and not answers_to(done, heard.records, before_seq=heard.end_seq):
+            happened = "no message" if stretch.is_settled else "no message, and the bot has not finished"
+            yield Violation("unanswered", name, _about(done), "an answer", happened, heard.index)
+        act = done.act
+        if isinstance(act, Say) and act.contains is not None and done.message_id is not None:
+            answers = [text_of(one) for one in heard.bubbles if one.seq > done.seq]
+            if answers and not any(act.contains.casefold() in text.casefold() for text in answers):
+                said = ", ".join(map(shown, answers))
+                yield Violation(
+                    "unanswered", name, _about(done), f"an answer that contains {act.contains!r}", said, heard.index
+                )
+    silent = [done for done in stretch.causes if done.expects == "silence"]
+    if silent and len(silent) == len(stretch.causes) and heard.bubbles and not _has_opted_out(silent):
+        said = ", ".join(shown(text_of(one)) for one in heard.bubbles)
+        yield Violation("unexpected", name, _about(silent[0]), "no message", said, heard.index)
+
+
+def _doubled(heard: Heard) -> Iterator[Violation]:
+    """Find messages that the bot said more often than the person gave a cause for.
+
+    One act may cause one message of the same content. If the message quotes one message of the person, only that one
+    may have caused it.
+    """
+    stretch, causes = heard.stretch, len(heard.stretch.causes)
+    if not causes:
+        return
+    texts = Counter(one.act.text for one in stretch.causes if isinstance(one.act, Say | Correct) and one.act.text)
+    for text, times in Counter(map(text_of, heard.bubbles)).items():
+        quoted = [own for own in texts if _quotes(text, own)]
+        allowed = texts[quoted[0]] if len(quoted) == 1 else causes
+        if times > allowed:
+            about = quoted[0] if len(quoted) == 1 else _last_text(stretch)
+            expected = f"{shown(text)} at most {_times(allowed)}"
+            yield Violation(
+                "doubled", heard.visit.persona.name, shown(about), expected, f"{_times(times)}", heard.index
+            )
+
+
+def _in_wrong_order(heard: Heard) -> Iterator[Violation]:
+    """Find answers in another order than the messages that they quote or whose thread they are in."""
+    said = heard.stretch.said
+    if len(said) < 2 or len(heard.stretch.causes) != len(said):
+        return
+    latest, answered = -1, None
+    for bubble in heard.bubbles:
+        which = _answered_by(bubble, said)
+        if which is None:
+            continue
+        if which < latest:
+            yield Violation(
+                "order",
+                heard.visit.persona.name,
+                _about(said[which]),
+                "answers in the order of the messages",
+                f"{shown(text_of(bubble))} came after {shown(answered or '')}",
+                heard.index,
+            )
+            return
+        latest, answered = which, text_of(bubble)
+
+
+def _after_opting_out(heard: Heard) -> Iterator[Violation]:
+    out: Performed | None = None
+    for record in heard.records:
+        if not heard.stretch.after_seq < record.seq < heard.end_seq:
+            continue
+        if not record.is_from_me:
+            mine = (one for one in heard.stretch.said if one.message_id == record.id)
+            done = next(mine, None)
+            out = done if done is not None and _has_opted_out([done]) else None
+        elif out is not None:
+            yield Violation(
+                "opted-out",
+                heard.visit.persona.name,
+                _about(out),
+                "no message until the person writes again",
+                shown(text_of(record)),
+                heard.index,
+            )
+
+
+def _leaked(heard: Heard, leaks: Leaks) -> Iterator[Violation]:
+    for bubble in heard.bubbles:
+        if (leak := leaks.in_text(text_of(bubble), heard.visit)) is not None:
+            yield Violation(
+                "leak",
+                heard.visit.persona.name,
+                shown(_last_text(heard.stretch)),
+                f"no {leak.what} in a message",
+                shown(leak.around),
+                heard.index,
+                leak.other,
+            )
+
+
+def _given_up(visit: Visit, emulator: Emulator, given_up: Sequence[GivenUp]) -> Iterator[Violation]:
+    chats = {record.chat_id for record in records_of(emulator, visit.handle)}
+    for dead in given_up:
+        if dead.chat_id in chats:
+            begun = [
+                n for n, one in enumerate(visit.stretches) if one.performed and one.performed[0].at <= dead.received_at
+            ]
+            index = begun[-1] if begun else 0
+            about = shown(_last_text(visit.stretches[index]))
+            yield Violation(
+                "given-up",
+                visit.persona.name,
+                about,
+                f"{dead.event_type} is handled",
+                f"dead letter: {dead.reason}",
+                index,
+            )
+
+
+def _has_opted_out(done: Sequence[Performed]) -> bool:
+    return any(isinstance(one.act, Say) and not one.act.photos and is_opt_out(one.act.text) for one in done)
+
+
+def _answered_by(bubble: MessageRecord, said: Sequence[Performed]) -> int | None:
+    """Return the position of the one message that a bubble answers for certain; None if it is not certain."""
+    if bubble.reply_to is not None:
+        return next((n for n, one in enumerate(said) if one.message_id == bubble.reply_to.message_id), None)
+    texts = [one.act.text for one in said if isinstance(one.act, Say)]
+    quoted = [n for n, text in enumerate(texts) if texts.count(text) == 1 and _quotes(text_of(bubble), text)]
+    return quoted[0] if len(quoted) == 1 else None
+
+
+def _quotes(text: str, own: str) -> bool:
+    """Return True if a text of the bot holds a text of the person that is long enough to be no coincidence."""
+    return len(own) >= 8 and own in text
+
+
+def _last_text(stretch: Stretch) -> str:
+    texts = [one.act.text for one in stretch.causes if isinstance(one.act, Say | Correct)]
+    return texts[-1] if texts else "a tapback"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else "twice" if number == 2 else f"{number} times"

@@ -1,0 +1,175 @@
+"""The built-in people: eight kinds, who talk for as long as they are let, each in their own way.
+
+A seed determines what each of them does. Their texts have references, such as `(ref 7-3)` for the third text of person 7.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from linqbot.testing.people import texts
+from linqbot.testing.people.acts import Correct, FaultName, Inject, Pause, PersonAct, Say, Tap
+from linqbot.testing.people.persona import Persona
+
+FAULT_CHANCE: Final = 0.25
+"""The chance that a fault is injected before a round."""
+LONG: Final = 9000
+
+
+def crowd(count: int, *, seed: int = 0, faults: Sequence[FaultName] = (), sayings: Sequence[str] = ()) -> list[Persona]:
+    """Return `count` people of all kinds, one kind after the other. Their scripts never end.
+
+    Args:
+        seed: The same seed gives the same scripts.
+        faults: Faults that are injected into their conversations now and then. `kill` is left to the caller, because it
+            concerns all of them.
+        sayings: Texts that the bot is known to answer, such as `menu`. People write them between their own.
+    """
+    own = [fault for fault in faults if fault != "kill"]
+    return [_persona(number, seed, own, sayings) for number in range(count)]
+
+
+def _persona(number: int, seed: int, faults: Sequence[FaultName], sayings: Sequence[str]) -> Persona:
+    kind = tuple(KINDS)[number % len(KINDS)]
+    dice = random.Random(f"{seed}/{number}")  # noqa: S311 - no secret
+    writer = Writer(number, dice, sayings)
+    return Persona(
+        f"{kind} {number + 1}", _rounds(KINDS[kind], writer, faults), service="SMS" if kind == "sms" else "iMessage"
+    )
+
+
+class Writer:
+    """Chooses what one person writes.
+
+    Args:
+        number: The number of the person.
+        dice: The random numbers of the person.
+        sayings: See `crowd`.
+    """
+
+    def __init__(self, number: int, dice: random.Random, sayings: Sequence[str]) -> None:
+        self.dice = dice
+        self._number = number
+        self._sayings = sayings
+        self._texts = 0
+
+    def text(self, choices: Sequence[str] = texts.PLAIN) -> str:
+        """Return a text that no other person writes, and this person only once."""
+        return self.marked(self.dice.choice(choices))
+
+    def marked(self, text: str) -> str:
+        """Return a text with a reference of its own."""
+        self._texts += 1
+        return f"{text} (ref {self._number + 1}-{self._texts})"
+
+    def known(self) -> str:
+        """Return one of the sayings now and then, or another text."""
+        return self.dice.choice(self._sayings) if self._sayings and self.dice.random() < 0.5 else self.text()
+
+    def pause(self, least: float, most: float) -> Pause:
+        """Return a pause of a random length, in seconds."""
+        return Pause(round(self.dice.uniform(least, most), 1))
+
+
+def _rounds(
+    one_round: Callable[[Writer], Iterator[PersonAct]], writer: Writer, faults: Sequence[FaultName]
+) -> Iterator[PersonAct]:
+    yield writer.pause(0, 5)
+    while True:
+        if faults and writer.dice.random() < FAULT_CHANCE:
+            yield Inject(writer.dice.choice(faults))
+        yield from one_round(writer)
+        yield writer.pause(3, 12)
+
+
+def patient(writer: Writer) -> Iterator[PersonAct]:
+    """Write, wait for the answer, answer a question."""
+    yield Say(writer.known(), typing_s=1.0)
+    yield writer.pause(1, 4)
+    if writer.dice.random() < 0.5:
+        yield Say(writer.dice.choice(texts.SHORT), typing_s=0.5)
+        yield writer.pause(1, 3)
+
+
+def impatient(writer: Writer) -> Iterator[PersonAct]:
+    """Write again before the answer."""
+    yield Say(writer.known(), waits=False)
+    for _ in range(writer.dice.randint(1, 2)):
+        yield writer.pause(0.2, 1.5)
+        yield Say(writer.text(texts.IMPATIENT), waits=False)
+    yield writer.pause(0.2, 1.0)
+    yield Say(writer.text())
+
+
+def bursts(writer: Writer) -> Iterator[PersonAct]:
+    """Write in pieces: a beginning, photos, and the question."""
+    yield Say(writer.marked("hey"), waits=False)
+    yield Pause(0.3)
+    yield Say(photos=writer.dice.randint(1, 2), waits=False, expects="anything")
+    yield writer.pause(0.2, 0.8)
+    yield Say(writer.text())
+
+
+def attacker(writer: Writer) -> Iterator[PersonAct]:
+    """Inject prompts, odd characters and long texts; repeat a text like a machine."""
+    match writer.dice.randrange(5):
+        case 0 | 1:
+            yield Say(writer.text(texts.INJECTIONS))
+        case 2:
+            yield Say(writer.text(texts.ODD))
+        case 3:
+            yield Say(writer.marked("very long " * (LONG // 10)))
+        case _:
+            text = writer.marked("ping ping ping")
+            for _ in range(4):
+                # The loop breaker may stop answering.
+                yield Say(text, waits=False, expects="anything")
+                yield Pause(0.3)
+            yield Say(writer.text())
+
+
+def sms(writer: Writer) -> Iterator[PersonAct]:
+    """Write over SMS, where nothing but texts exists."""
+    yield Say(writer.known())
+    yield writer.pause(2, 6)
+    yield Say(writer.dice.choice(texts.SHORT))
+
+
+def editor(writer: Writer) -> Iterator[PersonAct]:
+    """Correct a message, before the answer or after it."""
+    yield Say(writer.text(), waits=writer.dice.random() < 0.5)
+    yield writer.pause(0.2, 2)
+    yield Correct(writer.text())
+
+
+def reactor(writer: Writer) -> Iterator[PersonAct]:
+    """Put tapbacks on answers, and reply in their thread."""
+    yield Say(writer.known())
+    yield writer.pause(0.5, 2)
+    yield Tap(writer.dice.choice(("love", "like", "dislike", "laugh", "question", "🎉")))
+    yield writer.pause(0.5, 2)
+    yield Say(writer.text(), in_thread=True)
+
+
+def leaver(writer: Writer) -> Iterator[PersonAct]:
+    """Opt out with STOP, and come back with START."""
+    yield Say(writer.known())
+    yield Say("STOP")
+    yield writer.pause(3, 8)
+    yield Say("START", expects="anything")
+    yield Say(writer.text())
+
+
+KINDS: Final[dict[str, Callable[[Writer], Iterator[PersonAct]]]] = {
+    "patient": patient,
+    "impatient": impatient,
+    "bursts": bursts,
+    "attacker": attacker,
+    "sms": sms,
+    "editor": editor,
+    "reactor": reactor,
+    "leaver": leaver,
+}
+"""The kinds of people: by name, a function that yields the acts of one round of a conversation."""

@@ -1,0 +1,181 @@
+"""Bubbles while the model writes: each response of a model is a stream of `ctx.stream`, before it is on record.
+
+A kill in the middle of a response leaves bubbles that no record covers, and a second attempt would word them differently.
+So what an attempt has said is recorded as cut off before the next attempt begins. The model is shown it and goes on behind
+it, and the next attempt is a stream of its own. A stream ends only when its response is on record.
+
+This module imports pydantic-ai, so it is imported at the first run of an agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
+
+from pydantic_ai import RunContext
+from pydantic_ai.messages import (
+    AgentStreamEvent,
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    UserPromptPart,
+)
+
+from linqbot import Context
+
+GO_ON: Final = (
+    "[You were cut off here, and the person has read what you wrote. Go on behind it. Repeat nothing, and do not mention "
+    "the interruption.]"
+)
+_PARAGRAPH: Final = "\n\n"
+_DAY_S: Final = 86_400.0
+"""The time limit of the request ends a silent model earlier."""
+
+Ask: TypeAlias = Callable[[Sequence[ModelMessage]], Awaitable[ModelResponse]]
+"""Makes a request to the model with further messages at its end, or answers it from the record."""
+
+
+class _Stopped(Exception):
+    """The response that was being said has failed."""
+
+
+class Bubbles:
+    """The bubbles of one run of an agent.
+
+    Attributes:
+        keys: For each part of the run, which a question ends, the keys of its streams.
+    """
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._chunks: asyncio.Queue[str | _Stopped | None] = asyncio.Queue()
+        self.keys: list[list[str]] = [[]]
+
+    def begin_part(self) -> None:
+        """Note that a question has ended a part of the run."""
+        self.keys.append([])
+
+    async def say(self, place: str, ask: Ask, *, is_recorded: bool) -> ModelResponse:
+        """Return a response of the model, and say it: while the model writes it, or from the record.
+
+        Args:
+            place: The name of the request, the same whenever the turn runs again.
+            is_recorded: True if the response is on record.
+        Raises:
+            LinqApiError: Linq refused a message.
+        """
+        cuts: list[str] = []
+        while (cut := self._ctx.recall(f"{place}/cut{len(cuts)}", kind=str)) is not None:
+            await self._say_rest(f"{place}/{len(cuts)}", "")
+            cuts.append(cut)
+        while True:
+            key = f"{place}/{len(cuts)}"
+            if is_recorded:
+                response = await ask(())
+                await self._say_rest(key, _text(response))
+                break
+            found = await self._attempt(key, f"{place}/cut{len(cuts)}", ask, cuts)
+            if isinstance(found, ModelResponse):
+                response = found
+                break
+            cuts.append(found)
+        # The end of a stream has ended the dots.
+        self._ctx.show_typing_when_slow()
+        if not cuts:
+            return response
+        said = TextPart("".join(cut + _PARAGRAPH for cut in cuts))
+        return replace(response, parts=[said, *response.parts])
+
+    async def hear(self, ctx: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
+        """Take the text that a model writes. It is the handler of the events of model requests."""
+        has_text, part = False, -1
+        async for event in events:
+            if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
+                text = event.part.content
+            elif isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
+                text = event.delta.content_delta
+            else:
+                continue
+            if not text:
+                continue
+            if has_text and event.index != part:
+                text = _PARAGRAPH + text
+            has_text, part = True, event.index
+            self._chunks.put_nowait(text)
+
+    async def _attempt(self, key: str, cut_name: str, ask: Ask, cuts: Sequence[str]) -> ModelResponse | str:
+        """Say a response while the model writes it. If an earlier run was cut off at this, return what it has said."""
+        self._note(key)
+        chunks = self._chunks = asyncio.Queue[str | _Stopped | None]()
+        so_far: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        async def source(said: str) -> AsyncIterator[str]:
+            if said:
+                await self._ctx.once(cut_name, lambda _: said, kind=str, retry=True, restartable=True)
+            so_far.set_result(said)
+            while not said and (chunk := await chunks.get()) is not None:
+                if isinstance(chunk, _Stopped):
+                    raise chunk
+                yield chunk
+
+        saying = asyncio.create_task(self._ctx.stream(source, stall_s=_DAY_S, key=key))
+        try:
+            waited: list[asyncio.Future[Any]] = [saying, so_far]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if so_far.done() and (said := so_far.result()):
+                await saying
+                return said
+            response = await ask(_go_on(cuts))
+            chunks.put_nowait(None)
+            await saying
+        except Exception:
+            # What is finished was said. The rest of a response that has failed is dropped.
+            chunks.put_nowait(_Stopped())
+            await asyncio.wait([saying])
+            if not saying.cancelled():
+                saying.exception()
+            raise
+        finally:
+            saying.cancel()
+        return response
+
+    async def _say_rest(self, key: str, text: str) -> None:
+        """Say what was not said yet of a text that is on record. Repeat the messages of earlier runs in any case."""
+        if any(key in keys for keys in self.keys):
+            # The run has begun again after a question.
+            return
+        self._note(key)
+        await say_rest(key, text, self._ctx)
+
+    def _note(self, key: str) -> None:
+        self.keys[-1].append(key)
+
+
+async def say_rest(key: str, text: str, ctx: Context) -> None:
+    """Say what was not said yet of a text that is on record, under the key of its stream.
+
+    Raises:
+        LinqApiError: Linq refused a message.
+    """
+
+    async def whole() -> AsyncIterator[str]:
+        if text:
+            yield text
+
+    await ctx.stream(whole(), key=key)
+
+
+def _go_on(cuts: Sequence[str]) -> list[ModelMessage]:
+    if not cuts:
+        return []
+    return [ModelResponse(parts=[TextPart(_PARAGRAPH.join(cuts))]), ModelRequest(parts=[UserPromptPart(GO_ON)])]
+
+
+def _text(response: ModelResponse) -> str:
+    return _PARAGRAPH.join(part.content for part in response.parts if isinstance(part, TextPart) and part.content)

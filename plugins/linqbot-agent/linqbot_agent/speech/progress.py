@@ -1,0 +1,111 @@
+"""Progress: a run that has said nothing for a while says that it takes a moment, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import Context as EmptyContext
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final
+
+from linqbot import BotError, Context, LinqApiError
+from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.clock import Clock
+
+PROGRESS: Final = "One moment …"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The text that a run says if it has said nothing for a while.
+
+    Attributes:
+        text: None says nothing.
+        clock: The bot's clock; None if the bot does not run, as in a dry run.
+    Raises:
+        BotError: `after_s` is not a number of seconds.
+    """
+
+    text: str | None
+    after_s: float
+    clock: Clock | None
+
+    def __post_init__(self) -> None:
+        if not self.after_s > 0:
+            raise BotError(f"run(progress_after_s={self.after_s!r}): give seconds, more than 0, or progress=None.")
+
+    @asynccontextmanager
+    async def watching(self, ctx: Context, *, key: str) -> AsyncIterator[None]:
+        """Say the text if the block takes longer than `after_s` and says nothing. It is never said after the block.
+
+        Args:
+            key: Identifies the message within the turn, so that a second run does not send it again.
+        """
+        chat_id = ctx.event.chat_id
+        if self.text is None or self.clock is None or chat_id is None:
+            yield
+            return
+        silence = _Silence(chat_id)
+        due = self.clock.now() + self.after_s
+        # The alarm is no work of the turn: nothing of the turn waits for the time itself.
+        alarm = asyncio.get_running_loop().create_task(silence.end_at(self.clock, due), context=EmptyContext())
+        saying = asyncio.create_task(silence.say(self.text, ctx, key))
+        token = _silence.set(silence)
+        try:
+            yield
+        finally:
+            _silence.reset(token)
+            alarm.cancel()
+            if not silence.is_ending:
+                saying.cancel()
+            # A message that is being sent comes before the answer.
+            await asyncio.wait([saying])
+
+
+class _Silence:
+    """The silence of a run since it began.
+
+    Attributes:
+        is_broken: True if something was said.
+        is_ending: True if the text is being said.
+    """
+
+    def __init__(self, chat_id: str) -> None:
+        self._path = f"/v3/chats/{chat_id}/"
+        self._is_long = asyncio.Event()
+        self.is_broken = False
+        self.is_ending = False
+
+    async def end_at(self, clock: Clock, at: float) -> None:
+        await clock.wait_until(at)
+        self._is_long.set()
+
+    async def say(self, text: str, ctx: Context, key: str) -> None:
+        await self._is_long.wait()
+        if self.is_broken:
+            return
+        self.is_ending = True
+        try:
+            await ctx.reply(text, key=key)
+        except LinqApiError as error:
+            # The answer does not depend on it.
+            ctx.log.warning("agent.left_out", what="progress", why=type(error).__name__)
+
+    def note(self, call: Call) -> None:
+        self.is_broken = self.is_broken or (call.safety in ("keyed", "once") and call.path.startswith(self._path))
+
+
+_silence: ContextVar[_Silence | None] = ContextVar("linqbot_agent_silence", default=None)
+
+
+def noticing(run: Run) -> Run:
+    """Return outbound middleware that notices what is said in the chat of an agent's run, also by its tools."""
+
+    async def noticed(call: Call) -> ApiResponse:
+        if (silence := _silence.get()) is not None:
+            silence.note(call)
+        return await run(call)
+
+    return noticed

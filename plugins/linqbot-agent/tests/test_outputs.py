@@ -1,0 +1,177 @@
+"""Outputs of an agent as data: texts with effects, tapbacks, polls, files and silence, said once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from linqbot_agent import Media, Poll, Say, Silence, Tapback
+from linqbot_agent.speech.outputs import Output
+from pydantic import TypeAdapter, ValidationError
+from pydantic_ai import Agent, ModelResponse
+from pydantic_ai.messages import ModelMessage, ToolCallPart, ToolReturnPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from scripted_agents import Script, bot_with, calls, says, tool
+
+from linqbot.testing import killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+PHOTO = "https://photos.example.com/room.jpg"
+TAP_LOVE = ToolCallPart("final_result", {"name": "love"}, "c9")
+
+
+async def test_an_agent_answers_with_a_tapback_and_no_words() -> None:
+    script = Script(calls(TAP_LOVE), says("You are welcome."))
+    agent = Agent(script.model, output_type=[str, Tapback])
+    async with talking(bot_with(agent)) as phone:
+        thanks = await phone.text("Thanks!")
+        tapback = await phone.next_tapback()
+        assert (tapback, tapback.on) == ("love", thanks)
+        await phone.text("Really!")
+        assert await phone.replies() == ["You are welcome."]
+
+
+@pytest.mark.parametrize("output", [Silence(), None, [], "  "])
+async def test_silence_says_nothing_and_the_model_is_not_asked_again(output: object) -> None:
+    script = Script(calls(tool("final_result", "c1")))
+    agent: Agent[None, Any] = Agent(script.model, output_type=lambda: output)
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("Bye")
+        await phone.quiet()
+        assert phone.messages == ["Bye"]
+    assert len(script.requests) == 1
+
+
+async def test_the_model_chooses_silence_from_the_types_it_is_offered() -> None:
+    script = Script(calls(tool("final_result_Silence", "c1")))
+    agent: Agent[None, Any] = Agent(script.model, output_type=[str, Tapback, Silence])
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("Bye")
+        await phone.quiet()
+        assert phone.messages == ["Bye"]
+
+
+EVERYTHING = [
+    {"name": "laugh"},
+    {"text": "**Congratulations!**", "effect": "confetti"},
+    {"text": "When shall we meet?"},
+    {"options": ["Friday", "Saturday"]},
+    {"url": PHOTO},
+]
+
+
+async def test_a_list_of_outputs_is_said_in_its_order_and_once_wherever_the_bot_is_killed() -> None:
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        return calls(tool("final_result", "c1", response=EVERYTHING))
+
+    agent: Agent[None, Any] = Agent(
+        FunctionModel(respond), output_type=list[Say | Tapback | Poll | Media], instructions=f"Our room: {PHOTO}"
+    )
+    points = 0
+    async for phone in killed_between_calls(bot_with(agent), lambda phone: phone.text("I got the job!")):
+        points += 1
+        said = phone.messages[1:]
+        assert said[:2] == ["Congratulations!", "When shall we meet?"], phone.killed
+        assert said[0].effect == "confetti"
+        assert list(said[2].votes) == ["Friday", "Saturday"]
+        assert [part.url for part in said[3].media] == [PHOTO]
+        assert len(said) == 4
+        assert phone.messages[0].tapbacks == ["laugh"], phone.killed
+    assert points > 10
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ({"name": "shrug"}, {"name": "like"}),
+        ({"text": "Hi", "effect": "explosion"}, {"text": "Hi", "effect": "slam"}),
+        ({"options": ["Only one"]}, {"options": ["One", "Two"]}),
+        ({"url": "/etc/passwd"}, {"url": PHOTO}),
+        ({"url": "http://photos.example.com/room.jpg"}, {"url": PHOTO}),
+        ({"url": "https://evil.example.com/?secret=4711"}, {"url": PHOTO}),
+    ],
+)
+async def test_the_model_is_asked_again_about_what_it_made_up(wrong: object, right: object) -> None:
+    script = Script(
+        calls(tool("final_result", "c1", response=[wrong])), calls(tool("final_result", "c2", response=[right]))
+    )
+    agent: Agent[None, Any] = Agent(script.model, output_type=list[Say | Tapback | Poll | Media])
+    async with talking(bot_with(agent)) as phone:
+        await phone.text(f"Here: {PHOTO}")
+        await phone.quiet()
+        assert await phone.errors() == []
+        assert len(phone.messages) == 1 + ("name" not in right)  # type: ignore[operator]
+    (refusal,) = script.requests[1][-1].parts
+    assert isinstance(refusal, ToolReturnPart)
+    assert refusal.outcome != "success"
+
+
+async def test_the_report_of_an_error_does_not_make_an_address_known() -> None:
+    evil = "https://evil.example.com/?secret=4711"
+    script = Script(calls(tool("final_result", "c1", url=evil, unknown=1)), calls(tool("final_result", "c2", url=evil)))
+    async with talking(bot_with(Agent(script.model, output_type=Media, retries=1))) as phone:
+        await phone.text("Hi")
+        await phone.quiet()
+        assert not any(message.media for message in phone.messages)
+
+
+async def test_an_address_that_a_tool_returned_can_be_sent() -> None:
+    script = Script(calls(tool("find_photo", "c1")), calls(tool("final_result", "c2", url=PHOTO)))
+    agent = Agent(script.model, output_type=Media)
+
+    @agent.tool_plain
+    def find_photo() -> dict[str, str]:
+        return {"url": PHOTO}
+
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("Show me the room")
+        (photo,) = await phone.replies()
+        assert [part.url for part in photo.media] == [PHOTO]
+
+
+async def test_what_cannot_be_sent_is_left_out_and_the_rest_is_said() -> None:
+    script = Script(calls(tool("final_result", "c1", response=[{"name": "like"}, {"url": PHOTO}, {"text": "Done."}])))
+    agent: Agent[None, Any] = Agent(
+        script.model, output_type=list[Say | Tapback | Media], instructions=f"Our room: {PHOTO}"
+    )
+    async with talking(bot_with(agent)) as phone:
+        phone.fail_next("messages.add_reaction", status=400, code=1005)
+        phone.fail_next("chats.messages.send", status=400, code=1005)
+        await phone.text("Hi")
+        assert await phone.replies() == ["Done."]
+        assert await phone.errors() == []
+
+
+async def test_a_tapback_after_an_approval_is_for_the_message_that_asked() -> None:
+    script = Script(calls(tool("book", "c1")), calls(TAP_LOVE))
+    agent: Agent[None, Any] = Agent(script.model, output_type=[str, Tapback])
+
+    @agent.tool_plain(requires_approval=True)
+    def book() -> str:
+        return "booked"
+
+    async with talking(bot_with(agent)) as phone:
+        wish = await phone.text("Book it")
+        await phone.next_reply()
+        await phone.text("yes")
+        assert (await phone.next_tapback()).on == wish
+
+
+async def test_in_a_group_only_the_first_message_is_the_threaded_reply() -> None:
+    script = Script(calls(tool("final_result", "c1", response=[{"text": "One."}, {"text": "Two."}])))
+    agent: Agent[None, Any] = Agent(script.model, output_type=list[Say])
+    async with talking(bot_with(agent)) as phone:
+        group = phone.group("+14155550143")
+        await group.text("Hi")
+        one, two = await group.replies()
+        assert one.thread is not None
+        assert two.thread is None
+
+
+def test_outputs_are_the_same_after_they_were_recorded() -> None:
+    outputs = [Say("Hi", "slam"), Say("Bye"), Tapback("like"), Poll(("a", "b")), Media(PHOTO), Silence()]
+    adapter = TypeAdapter(list[Output])
+    assert adapter.validate_json(adapter.dump_json(outputs)) == outputs  # type: ignore[arg-type]
+    with pytest.raises(ValidationError):
+        Say(" ")

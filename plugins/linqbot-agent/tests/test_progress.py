@@ -1,0 +1,126 @@
+"""A run that takes long says so, once and before its answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from linqbot_agent import LinqAgent, run
+from pydantic_ai import Agent, RunContext
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from scripted_agents import Script, bot_with, calls, says, tool
+
+from linqbot import Bot, BotError, Context, MessageReceived, Running
+from linqbot.clock import Clock
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+
+class Slow:
+    """A bot whose agent has a tool that takes `seconds` of the bot's clock, in steps of one second. It may fail then."""
+
+    def __init__(
+        self,
+        seconds: int,
+        *,
+        approval: bool = False,
+        speaks: bool = False,
+        recorded: bool = True,
+        fails: bool = False,
+        **arguments: Any,
+    ) -> None:
+        self.seconds = seconds
+        self.looks = 0
+        self.fails = fails
+        agent = Agent(FunctionModel(self._respond), deps_type=Context)
+        self.bot = Bot(plugins=[LinqAgent()])
+        self.clock: Clock | None = None
+
+        @self.bot.on_message
+        async def chat(message: MessageReceived, ctx: Context) -> None:
+            await run(agent, ctx, **arguments)
+            if self.fails:
+                raise ConnectionError
+
+        @self.bot.on_start
+        async def note_clock(running: Running) -> None:
+            self.clock = running.clock
+
+        @agent.tool(requires_approval=approval, metadata={"recorded": recorded})
+        async def look(ctx: RunContext[Context]) -> str:
+            self.looks += 1
+            if speaks:
+                await ctx.deps.reply("I look into the book.")
+            for _ in range(self.seconds):
+                assert self.clock is not None
+                await self.clock.wait_until(self.clock.now() + 1)
+            return "free"
+
+    def _respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        is_first = sum(isinstance(message, ModelResponse) for message in messages) == 0
+        return calls(tool("look", "c1")) if is_first else says("A table is free.")
+
+
+async def test_after_five_seconds_of_silence_a_run_says_so_once() -> None:
+    async with talking(Slow(20).bot) as phone:
+        await phone.text("A table?")
+        assert await phone.replies() == ["One moment …", "A table is free."]
+
+
+@pytest.mark.parametrize(
+    ("slow", "said"),
+    [
+        (Slow(3), []),
+        (Slow(20, progress=None), []),
+        (Slow(20, progress="Just a second.", progress_after_s=15), ["Just a second."]),
+        (Slow(20, speaks=True), ["I look into the book."]),
+    ],
+)
+async def test_when_the_progress_is_said(slow: Slow, said: list[str]) -> None:
+    async with talking(slow.bot) as phone:
+        await phone.text("A table?")
+        assert await phone.replies() == [*said, "A table is free."]
+
+
+async def test_a_run_that_is_killed_anywhere_says_its_progress_once_and_before_its_answer() -> None:
+    async for phone in killed_between_calls(Slow(8).bot, lambda phone: phone.text("A table?")):
+        assert phone.messages[1:] == ["One moment …", "A table is free."], phone.killed
+
+
+async def test_the_wait_begins_again_with_an_approval() -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("A table?")
+        await phone.next_reply()
+        await phone.text("yes")
+
+    async for phone in killed_between_calls(Slow(8, approval=True).bot, scenario):
+        assert phone.messages[1:] == ["May I look? 👍 or yes, 👎 or no", "yes", "One moment …", "A table is free."]
+
+
+async def test_an_answer_on_record_is_said_without_progress() -> None:
+    slow = Slow(3, recorded=False, fails=True)
+    async with talking(slow.bot) as phone:
+        await phone.text("A table?")
+        await phone.errors()
+        slow.seconds, slow.fails = 20, False
+        await phone.advance(60)
+        assert slow.looks == 2
+        assert phone.messages == ["A table?", "A table is free."]
+
+
+async def test_a_progress_that_linq_refuses_does_not_cost_the_answer() -> None:
+    async with talking(Slow(20).bot) as phone:
+        phone.fail_next("chats.messages.send", status=400, code=1005)
+        await phone.text("A table?")
+        assert await phone.replies() == ["A table is free."]
+        assert await phone.errors() == []
+
+
+async def test_a_time_that_cannot_be_is_refused() -> None:
+    async with talking(bot_with(Agent(Script().model), progress_after_s=0)) as phone:
+        await phone.text("Hi")
+        (error,) = await phone.errors()
+        with pytest.raises(BotError, match="progress=None"):
+            raise error

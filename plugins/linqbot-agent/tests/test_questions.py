@@ -1,0 +1,70 @@
+"""Tools that ask the person: the answer is the result of the call, after restarts too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic_ai import Agent, CallDeferred
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from scripted_agents import bot_with, calls, kinds, says, tool
+
+from linqbot import BotError
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+
+def agent_that_asks(metadata: dict[str, Any] | None) -> Agent[None, str]:
+    """Return an agent with a tool that asks, and another that needs approval."""
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        results = [said for said in kinds(messages) if said.startswith("tool-return")]
+        if not results:
+            return calls(tool("guest_name", "c1"), tool("book", "c2"))
+        return says(" ".join(results))
+
+    agent = Agent(FunctionModel(respond))
+
+    @agent.tool_plain
+    def guest_name() -> str:
+        raise CallDeferred(metadata=metadata, kind="question")
+
+    @agent.tool_plain(requires_approval=True)
+    def book() -> str:
+        return "booked"
+
+    return agent
+
+
+async def test_the_answer_of_the_person_is_the_result_of_the_tool_wherever_the_bot_is_killed() -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("A table")
+        for _ in range(2):
+            asked = await phone.next_reply()
+            await phone.text("Ann" if asked == "Which name?" else "yes")
+
+    async for phone in killed_between_calls(bot_with(agent_that_asks({"question": "Which name?"})), scenario):
+        assert {"Which name?", "May I book? 👍 or yes, 👎 or no"} < set(phone.messages), phone.killed
+        assert phone.messages[-1] == "tool-return: Ann tool-return: booked", phone.killed
+        assert len(phone.messages) == 6
+
+
+async def test_a_person_need_not_answer() -> None:
+    async with talking(bot_with(agent_that_asks({"question": "Which name?"}))) as phone:
+        await phone.text("A table")
+        for _ in range(2):
+            asked = await phone.next_reply()
+            await phone.text("never mind" if asked == "Which name?" else "yes")
+        assert await phone.replies() == ["tool-return: The person does not want to answer. tool-return: booked"]
+
+
+async def test_a_deferred_call_without_a_question_is_an_error() -> None:
+    async with talking(bot_with(agent_that_asks(None))) as phone:
+        await phone.text("A table")
+        await phone.next_reply()
+        await phone.text("yes")
+        (error,) = await phone.errors()
+        with pytest.raises(BotError, match="guest_name raised CallDeferred without a question"):
+            raise error

@@ -1,0 +1,120 @@
+"""A newer message interrupts an agent: it begins again with both, and knows what the person has already read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from linqbot_agent import LinqAgent, run
+from pydantic_ai import Agent
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from scripted_agents import calls, kinds, says, tool
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+
+class Listener:
+    """A bot whose agent is slow to answer the first request.
+
+    Attributes:
+        requests: The messages of each request, in short.
+        begun, goes_on: The first request has begun; it may end.
+    """
+
+    def __init__(self, *, stream: bool = False, uses_tool: bool = False) -> None:
+        self.requests: list[list[str]] = []
+        self.begun, self.goes_on = asyncio.Event(), asyncio.Event()
+        self.booked: list[str] = []
+        self.uses_tool = uses_tool
+        agent = Agent(FunctionModel(self.respond, stream_function=self.write))
+        self.bot = Bot(plugins=[LinqAgent()])
+
+        @self.bot.on_message(overlap="restart")
+        async def chat(message: MessageReceived, ctx: Context) -> None:
+            await run(agent, ctx, stream=stream, progress=None)
+
+        @agent.tool_plain
+        async def book() -> str:
+            self.booked.append("booked")
+            self.begun.set()
+            await self.goes_on.wait()
+            return "booked"
+
+    async def respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        said = kinds(messages)
+        self.requests.append(said)
+        asked = [each.removeprefix("user-prompt: ") for each in said if each.startswith("user-prompt: ")][-1]
+        if self.uses_tool and not self.booked:
+            return calls(tool("book", "c1"))
+        if not self.uses_tool and "for two" not in asked:
+            self.begun.set()
+            await self.goes_on.wait()
+        return says(f"Heard: {asked}")
+
+    async def write(self, messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        said = kinds(messages)
+        self.requests.append(said)
+        if len(self.requests) > 1:
+            yield "For two, then."
+            return
+        yield "I look for a table.\n\n"
+        self.begun.set()
+        await self.goes_on.wait()
+
+
+async def test_a_newer_message_interrupts_the_model_which_is_asked_again_with_both() -> None:
+    listener = Listener()
+    async with talking(listener.bot) as phone:
+        await phone.text("A table")
+        await listener.begun.wait()
+        await phone.text("for two")
+        assert await phone.replies() == ["Heard: A table\nfor two"]
+    assert len(listener.requests) == 2
+
+
+async def test_the_new_run_knows_what_was_delivered_of_the_old_one() -> None:
+    listener = Listener(stream=True)
+    async with talking(listener.bot) as phone:
+        await phone.text("A table")
+        assert await phone.next_reply() == "I look for a table."
+        await listener.begun.wait()
+        await phone.text("for two")
+        assert await phone.replies() == ["For two, then."]
+    assert "text: I look for a table." in listener.requests[1]
+    assert listener.requests[1][-1] == (
+        "user-prompt: A table\nfor two\n\n[The last message interrupted your answer. The person has already read:\n"
+        "I look for a table.]"
+    )
+
+
+async def test_after_a_tool_call_a_newer_message_waits_for_its_own_turn() -> None:
+    listener = Listener(uses_tool=True)
+    async with talking(listener.bot) as phone:
+        await phone.text("A table")
+        await listener.begun.wait()
+        await phone.text("for two")
+        listener.goes_on.set()
+        assert await phone.replies() == ["Heard: A table", "Heard: for two"]
+    assert listener.booked == ["booked"]
+
+
+async def test_no_message_is_lost_wherever_an_interrupted_bot_is_killed() -> None:
+    listener = Listener()
+
+    async def scenario(phone: Phone) -> None:
+        listener.begun.clear()
+        listener.goes_on.clear()
+        await phone.text("A table")
+        await listener.begun.wait()
+        await phone.text("for two")
+        listener.goes_on.set()
+        await phone.quiet()
+
+    async for phone in killed_between_calls(listener.bot, scenario):
+        heard = [message for message in phone.messages if message not in ("A table", "for two")]
+        assert heard in (["Heard: A table\nfor two"], ["Heard: A table", "Heard: for two"]), phone.killed

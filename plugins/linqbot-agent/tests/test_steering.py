@@ -1,0 +1,111 @@
+"""Messages that come while an agent works: the next request has them, none is lost, and each is answered."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from linqbot_agent import LinqAgent, run
+from pydantic_ai import Agent
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from scripted_agents import calls, kinds, says, tool
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.bot.overlap import OverlapMode
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+
+class Waiter:
+    """A bot whose agent looks something up, and then says what it was asked since.
+
+    Attributes:
+        requests: The messages of each request, in short.
+        begun, goes_on: The tool has begun; it may end.
+    """
+
+    def __init__(self, overlap: OverlapMode, *, approval: bool = False) -> None:
+        self.requests: list[list[str]] = []
+        self.begun, self.goes_on = asyncio.Event(), asyncio.Event()
+        self.during_last: Phone | None = None
+        agent = Agent(FunctionModel(self.respond))
+        self.bot = Bot(plugins=[LinqAgent()])
+
+        @self.bot.on_message(overlap=overlap)
+        async def chat(message: MessageReceived, ctx: Context) -> None:
+            await run(agent, ctx, progress=None)
+
+        @agent.tool_plain(requires_approval=approval)
+        async def look() -> str:
+            self.begun.set()
+            await self.goes_on.wait()
+            return "free"
+
+    async def respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        said = kinds(messages)
+        self.requests.append(said)
+        asked = [each.removeprefix("user-prompt: ") for each in said if each.startswith("user-prompt: ")]
+        asked = [each for each in asked if not each.startswith("[")]
+        if not any(each.startswith("tool-return") for each in said) and asked[-1] != "Thanks":
+            return calls(tool("look", "c1"))
+        if self.during_last is not None:
+            phone, self.during_last = self.during_last, None
+            await phone.text("Thanks")
+        return says(f"Heard: {', '.join(asked)}")
+
+
+async def test_a_message_that_comes_during_a_tool_reaches_the_next_request() -> None:
+    waiter = Waiter("steer")
+    async with talking(waiter.bot) as phone:
+        await phone.text("A table")
+        await waiter.begun.wait()
+        await phone.text("for two")
+        waiter.goes_on.set()
+        assert await phone.replies() == ["Heard: A table, for two"]
+    assert waiter.requests[1][-2:] == ["tool-return: free", "user-prompt: for two"]
+    assert len(waiter.requests) == 2
+
+
+async def test_a_message_that_comes_during_the_last_request_is_answered_too() -> None:
+    waiter = Waiter("steer")
+    waiter.goes_on.set()
+    async with talking(waiter.bot) as phone:
+        waiter.during_last = phone
+        await phone.text("A table")
+        assert await phone.replies() == ["Heard: A table", "Heard: A table, Thanks"]
+
+
+@pytest.mark.parametrize("approval", [False, True])
+async def test_no_message_is_lost_or_heard_twice_wherever_the_bot_is_killed(approval: bool) -> None:
+    waiter = Waiter("steer", approval=approval)
+
+    async def scenario(phone: Phone) -> None:
+        waiter.begun.clear()
+        waiter.goes_on.clear()
+        await phone.text("A table")
+        if approval:
+            await phone.next_reply()
+            await phone.text("yes")
+        await waiter.begun.wait()
+        await phone.text("for two")
+        waiter.goes_on.set()
+        await phone.quiet()
+
+    points = 0
+    async for phone in killed_between_calls(waiter.bot, scenario):
+        points += 1
+        last = [message for message in phone.messages if message.startswith("Heard")]
+        assert last == ["Heard: A table, for two"], phone.killed
+    assert points > 15
+
+
+async def test_a_handler_that_is_not_steered_leaves_messages_for_their_own_turns() -> None:
+    waiter = Waiter("queue")
+    async with talking(waiter.bot) as phone:
+        await phone.text("A table")
+        await waiter.begun.wait()
+        await phone.text("Thanks")
+        waiter.goes_on.set()
+        assert await phone.replies() == ["Heard: A table", "Heard: A table, Thanks"]

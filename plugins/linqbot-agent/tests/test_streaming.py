@@ -1,0 +1,187 @@
+"""An agent that speaks while its model writes: bubbles come early, in order and once, wherever the bot is killed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+from linqbot_agent import LinqAgent, Tapback, run
+from linqbot_agent.speech.bubbles import GO_ON
+from pydantic_ai import Agent, ModelRetry, NativeOutput, RunContext
+from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from scripted_agents import calls, kinds, says, streamed, tool
+
+from linqbot import Bot, BotError, Context, MessageReceived, Running
+from linqbot.clock import Clock
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+NARRATION = "One moment, I look."
+BUBBLES = ["A table is free at 8.", "It is booked for two.", "The weather is fine.", "Enjoy your meal!"]
+
+
+class Restaurant:
+    """A bot whose agent makes three model requests and calls two tools, one of which asks the model to try again.
+
+    Its model obeys: after it was cut off, it writes the rest in other words.
+
+    Attributes:
+        acts: What was done in this run of the scenario, repetitions included.
+        seen: The messages of the last request.
+    """
+
+    def __init__(self, *, approval: bool = False) -> None:
+        self.acts = Counter[str]()
+        self.seen: list[ModelMessage] = []
+        self.clock: Clock | None = None
+        agent = Agent(streamed(self.respond, self._clock), deps_type=Context, output_type=[str, Tapback])
+        self.bot = Bot(plugins=[LinqAgent()])
+
+        @self.bot.on_start
+        async def note_clock(running: Running) -> None:
+            self.clock = running.clock
+
+        @self.bot.on_message
+        async def chat(message: MessageReceived, ctx: Context) -> None:
+            await run(agent, ctx, stream=True)
+
+        @agent.tool_plain
+        async def book(hour: int) -> str:
+            self.acts[f"book {hour}"] += 1
+            if hour == 7:
+                raise ModelRetry("Taken. Try 8.")
+            return "booked"
+
+        @agent.tool(requires_approval=approval)
+        async def weather(ctx: RunContext[Context]) -> str:
+            self.acts["weather"] += 1
+            return "fine"
+
+    def _clock(self) -> Clock:
+        assert self.clock is not None
+        return self.clock
+
+    def respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        self.seen = messages
+        if GO_ON in kinds(messages)[-1]:
+            said = kinds(messages)[-2].removeprefix("text: ")
+            messages = messages[:-2]
+        else:
+            said = ""
+        step = sum(isinstance(message, ModelResponse) for message in messages)
+        self.acts[f"request {step}"] += 1
+        left = [bubble for bubble in (NARRATION, *BUBBLES) if bubble not in said]
+        match step:
+            case 0:
+                narration = NARRATION if NARRATION in left else ""
+                return calls(tool("book", "c1", hour=7), tool("weather", "c2"), narration=narration)
+            case 1:
+                return calls(tool("book", "c3", hour=8))
+            case _:
+                return says("\n\n".join(left[1:] if NARRATION in left else left))
+
+
+async def test_bubbles_come_while_the_model_writes() -> None:
+    restaurant = Restaurant()
+    async with talking(restaurant.bot) as phone:
+        await phone.text("A table for two, please")
+        assert await phone.next_reply() == NARRATION
+        assert restaurant.acts == {"request 0": 1}
+        assert await phone.replies() == BUBBLES
+        await phone.text("Thanks")
+        await phone.quiet()
+        # The next run is shown what was delivered.
+        assert [said for said in kinds(restaurant.seen) if said.startswith("text")][:5] == [
+            f"text: {bubble}" for bubble in (NARRATION, *BUBBLES)
+        ]
+
+
+@pytest.mark.parametrize("storage", ["memory", pytest.param("sqlite", marks=pytest.mark.slow)])
+async def test_a_run_that_is_killed_while_it_speaks_says_each_bubble_once(storage: str, tmp_path: object) -> None:
+    restaurant, points, cuts = Restaurant(), 0, 0
+
+    async def scenario(phone: Phone) -> None:
+        restaurant.acts.clear()
+        await phone.text("A table for two, please")
+
+    url = "memory://" if storage == "memory" else f"sqlite:///{tmp_path}/bot.db"
+    async for phone in killed_between_calls(restaurant.bot, scenario, storage=url):
+        points += 1
+        acts = restaurant.acts
+        assert phone.messages[1:] == [NARRATION, *BUBBLES], phone.killed
+        assert acts.keys() == {"request 0", "request 1", "request 2", "book 7", "book 8", "weather"}
+        repeated = [act for act, count in acts.items() if count > 1]
+        assert len(repeated) <= 1 or set(repeated) == {"book 7", "weather"}, phone.killed
+        assert max(acts.values()) <= 2
+        cuts += any(GO_ON in said for said in kinds(restaurant.seen))
+    assert points > 30
+    assert cuts > 3
+
+
+async def test_bubbles_before_and_after_an_approval_are_said_once() -> None:
+    restaurant = Restaurant(approval=True)
+
+    async def scenario(phone: Phone) -> None:
+        await phone.text("A table for two, please")
+        assert await phone.next_reply() == NARRATION
+        await phone.next_reply()
+        await phone.text("yes")
+
+    async for phone in killed_between_calls(restaurant.bot, scenario):
+        assert phone.messages[1:] == [NARRATION, "May I weather? 👍 or yes, 👎 or no", "yes", *BUBBLES], phone.killed
+
+
+async def test_a_run_that_is_cut_off_twice_goes_on_behind_what_was_said() -> None:
+    restaurant = Restaurant()
+    async with talking(restaurant.bot) as phone:
+        await phone.text("A table for two, please")
+        for bubble in (NARRATION, *BUBBLES[:3]):
+            assert await phone.next_reply() == bubble
+            if bubble in BUBBLES[:2]:
+                await phone.restart()
+        assert await phone.replies() == BUBBLES[3:]
+    assert restaurant.acts["request 2"] == 3
+    assert restaurant.acts["book 8"] == 1
+
+
+async def test_a_model_that_fails_while_it_writes_keeps_what_was_said() -> None:
+    bot, clocks = Bot(plugins=[LinqAgent()]), list[Clock]()
+
+    async def breaks(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        yield "It is sunny.\n\n"
+        await clocks[0].wait_until(clocks[0].now() + 3)
+        yield "And "
+        raise ModelHTTPError(529, "model")
+
+    agent = Agent(FunctionModel(stream_function=breaks))
+
+    @bot.on_start
+    async def note_clock(running: Running) -> None:
+        clocks.append(running.clock)
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agent, ctx, stream=True, sorry="Sorry.")
+
+    async with talking(bot) as phone:
+        await phone.text("Weather?")
+        assert await phone.replies() == ["It is sunny.", "Sorry."]
+        assert await phone.errors() == []
+
+
+async def test_json_is_never_said() -> None:
+    bot = Bot(plugins=[LinqAgent()])
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(Agent(output_type=NativeOutput(Tapback)), ctx, stream=True)
+
+    async with talking(bot) as phone:
+        await phone.text("Hi")
+        (error,) = await phone.errors()
+        with pytest.raises(BotError, match="NativeOutput"):
+            raise error

@@ -1,0 +1,157 @@
+"""`linqbot rehearse`, as a user runs it: simulated people, a real process that is killed, a report and tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+HEAD = """
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot()
+
+
+@bot.on_message
+async def answer(message: MessageReceived, ctx: Context) -> None:
+"""
+ECHO = HEAD + '    await ctx.reply(f"You said: {message.text}")\n'
+TWICE = ECHO + "    if 'ref' in message.text:\n    " + '    await ctx.reply(f"You said: {message.text}")\n'
+FRIENDS = """
+from linqbot.testing.people import Dialogue, Persona, Say
+
+ann = Persona("Ann", [Say("thanks"), Say("menu", contains="You said: menu")])
+
+
+async def choose(dialogue: Dialogue) -> Say | None:
+    return Say("a question, chosen") if not dialogue.messages else None
+
+
+bob = Persona("Bob", choose)
+"""
+
+
+def report(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "rehearsal" / "report.json").read_text())
+    return found
+
+
+def test_people_talk_to_a_bot_that_is_killed_and_everything_is_answered_once(
+    tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    (tmp_path / "bot.py").write_text(ECHO)
+    run = command(
+        "rehearse",
+        "bot.py",
+        "--people",
+        "8",
+        "--minutes",
+        "0.2",
+        "--faults",
+        "all",
+        "--seed",
+        "7",
+        "--junit",
+        "junit.xml",
+    )
+    assert run.process.wait(240) == 0, run.said()
+    found = report(tmp_path)
+    assert found["findings"] == []
+    assert found["people"] == 8
+    assert found["faults"]["kill"] >= 1
+    assert found["expecting_an_answer"] > 8
+    assert found["first_answer_s"]["max"] > 0
+    assert "8 people talked to bot.py for 0:" in run.said()
+    assert "No rule was broken." in run.said()
+    suite = ET.parse(tmp_path / "junit.xml").getroot()[0]
+    assert (suite.attrib["tests"], suite.attrib["failures"], len(suite)) == ("9", "0", 9)
+    assert suite[0].attrib["name"] == "patient 1"
+    assert "turn.acked" in (tmp_path / "rehearsal" / "bot.log").read_text()
+
+
+def test_a_finding_is_printed_and_written_as_a_test_that_passes_when_the_bot_is_corrected(
+    tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    (tmp_path / "bot.py").write_text(TWICE)
+    run = command("rehearse", "bot.py", "--people", "2", "--minutes", "0.1", "--faults", "none", "--junit", "junit.xml")
+    assert run.process.wait(240) == 1, run.said()
+    assert "doubled: patient 1, at" in run.said()
+    found = report(tmp_path)
+    assert {one["rule"] for one in found["findings"]} == {"doubled"}
+    assert found["findings"][0]["happened"] == "twice"
+    test, what = next(iter(found["reproductions"].items()))
+    assert what.startswith("fails, as it should")
+    suite = ET.parse(tmp_path / "junit.xml").getroot()[0]
+    assert int(suite.attrib["failures"]) >= 1
+    assert suite.find("testcase/failure") is not None
+    assert pytest_on(tmp_path, test) == 1
+    skipping = command(
+        "rehearse", "bot.py", "--people", "1", "--minutes", "0.05", "--faults", "none", "--skip", "doubled"
+    )
+    assert skipping.process.wait(240) == 0, skipping.said()
+    (tmp_path / "bot.py").write_text(ECHO)
+    assert pytest_on(tmp_path, test) == 0
+
+
+def pytest_on(folder: Path, test: str) -> int:
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test],
+        cwd=folder,
+        env=os.environ | {"PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    return ran.returncode
+
+
+def test_ctrl_c_prints_the_summary_so_far(tmp_path: Path, command: Callable[..., Any]) -> None:
+    (tmp_path / "bot.py").write_text(ECHO)
+    run = command("rehearse", "bot.py", "--people", "4", "--minutes", "10", "--faults", "none")
+    log = tmp_path / "rehearsal" / "bot.log"
+    run.until(lambda: log.exists() and "turn.acked" in log.read_text())
+    assert run.stop(signal.SIGINT) == 0, run.said()
+    assert ", then it was interrupted" in run.said()
+    assert report(tmp_path)["interrupted"] is True
+    assert not [one for one in report(tmp_path)["findings"] if one["rule"] == "unanswered"]
+
+
+def test_own_personas_talk_and_messages_may_be_ignored(tmp_path: Path, command: Callable[..., Any]) -> None:
+    (tmp_path / "bot.py").write_text(HEAD + "    if message.text != 'thanks':\n    " + ECHO.splitlines()[-1] + "\n")
+    (tmp_path / "friends.py").write_text(FRIENDS)
+    own = ("--people", "0", "--personas", "friends.py", "--faults", "none", "--minutes", "1", "--patience", "0.5")
+    run = command("rehearse", "bot.py", *own, "--json")
+    assert run.process.wait(240) == 1
+    found = json.loads(run.said())
+    assert [(one["person"], one["message"]) for one in found["findings"]] == [("Ann", "'thanks'")]
+    assert (found["written"], found["seconds"] < 50) == (3, True)
+    run = command("rehearse", "bot.py", *own, "--may-ignore", "^thanks$", "--json")
+    assert run.process.wait(240) == 0, run.said()
+
+
+def test_a_bot_that_does_not_start_is_an_error_with_its_log(tmp_path: Path, command: Callable[..., Any]) -> None:
+    (tmp_path / "bot.py").write_text("1 / 0\n")
+    run = command("rehearse", "bot.py", "--people", "1", "--minutes", "0.1")
+    assert run.process.wait(120) == 2
+    assert "ZeroDivisionError" in run.said()
+    assert "LQB1001" in run.said()
+
+
+def test_a_bot_that_ends_by_itself_is_a_finding(tmp_path: Path, command: Callable[..., Any]) -> None:
+    (tmp_path / "bot.py").write_text("import os\n" + HEAD + "    os._exit(9)\n")
+    run = command(
+        "rehearse", "bot.py", "--people", "1", "--minutes", "0.1", "--faults", "none", "--json", "--patience", "1"
+    )
+    assert run.process.wait(240) == 1
+    found = json.loads(run.said())
+    assert found["crashes"] >= 1

@@ -1,0 +1,222 @@
+"""`linqbot inbox replay --against`: a dry deploy in the terminal and in CI, next to a running server too."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cli.practice import LINE, Practice, serve
+from click.testing import CliRunner, Result
+from emulator_control import replies
+from fakes import CHAT, Linq, delivery, text_body
+from postgres_server import empty_storage_url
+
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.cli.main import main
+from linqbot.clock import SystemClock
+from linqbot.ops.bot_file import load_bot
+from linqbot.storage.open import open_storage
+from linqbot.worker.calls.rate_limit import SendRateLimit
+from linqbot.worker.turn import Turns
+
+BOT = """
+from linqbot import Bot, Context, MessageReceived, contains
+
+bot = Bot(max_age_s=None, read=False, typing=False)
+
+
+@bot.on_message(contains("menu"))
+async def menu(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("Onion soup.")
+
+
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(f"You said: {message.text}")
+"""
+STUCK = """
+import asyncio
+import time
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(max_age_s=None)
+
+
+@bot.on_message(deadline_s=0.1)
+def menu(message: MessageReceived, ctx: Context) -> str:
+    time.sleep(1000)
+    return ""
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    for name in ("LINQ_API_V3_API_KEY", "LINQ_API_V3_BASE_URL", "LINQ_WEBHOOK_SECRET", "LINQBOT_STORAGE"):
+        monkeypatch.delenv(name, raising=False)
+    path = list(sys.path)
+    (tmp_path / "bot.py").write_text(BOT)
+    (tmp_path / "new_bot.py").write_text(BOT)
+    yield tmp_path
+    sys.path[:] = path
+
+
+def change(folder: Path, old: str, new: str) -> None:
+    """Change the new bot."""
+    text = (folder / "new_bot.py").read_text()
+    assert old in text
+    (folder / "new_bot.py").write_text(text.replace(old, new))
+
+
+def handled(*texts: str, storage: str = "sqlite:///linqbot.db", keep_days: float = 2) -> None:
+    """Let the bot handle messages, without a server."""
+
+    async def work() -> None:
+        clock = SystemClock()
+        async with open_storage(storage, keep_days=keep_days) as opened:
+            turns = Turns(Dispatcher(load_bot("bot.py"), clock), Linq().client, opened, clock, SendRateLimit(clock))
+            for text in texts:
+                await opened.put(delivery(text_body(text)))
+                (lease,) = await opened.take(1, lease_s=60)
+                await turns.run(lease)
+
+    asyncio.run(work())
+
+
+def replay(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, ["inbox", "replay", "--since", "2026-01-01", *arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_the_same_code_ends_with_0() -> None:
+    handled("hello", "menu")
+    output = replay("--against", "new_bot.py").output
+    assert "new_bot.py ran on 2 turns on record. Nothing was sent." in output
+    assert "2 same" in output
+
+
+def test_other_words_end_with_1_and_show_the_texts_with_diff_only(folder: Path) -> None:
+    handled("hello", "menu", "the menu")
+    change(folder, "Onion", "Leek")
+    output = replay("--against", "new_bot.py", code=1).output
+    assert "different answer: other words in a message" in output
+    assert "2 turns, in menu (new_bot.py:7)" in output
+    assert "Of 3 turns, 2 differed with new_bot.py." in output
+    assert "soup" not in output
+    output = replay("--against", "new_bot.py", "--diff", code=1).output
+    assert "    - Onion soup.\n    + Leek soup." in output
+    replay("--against", "new_bot.py", "--allow-different")
+    replay("new_bot.py", "--diff", code=1)
+
+
+def test_a_failure_counts_even_if_differences_are_allowed(folder: Path) -> None:
+    handled("menu")
+    change(folder, 'await ctx.reply("Onion soup.")', 'raise LookupError("no onions")')
+    output = replay("--against", "new_bot.py", "--allow-different", code=1).output
+    assert "new failure: LookupError at new_bot.py:9" in output
+    assert "To see a traceback: linqbot inbox replay new_bot.py --id w." in output
+    assert "no onions" not in output
+    assert "LookupError: no onions" in replay("--against", "new_bot.py", "--diff", code=1).output
+
+
+def test_a_failure_may_come_from_what_is_prepared_at_the_start(folder: Path) -> None:
+    handled("menu")
+    change(folder, 'await ctx.reply("Onion soup.")', "await ctx.reply(prices['soup'])")
+    start = "prices = {}\n\n\n@bot.on_start\nasync def load(running: object) -> None:\n    prices['soup'] = '8'\n\n\n"
+    change(folder, '@bot.on_message(contains("menu"))', start + '@bot.on_message(contains("menu"))')
+    output = replay("--against", "new_bot.py", code=1).output
+    assert "new failure: KeyError" in output
+    assert "Functions of @bot.on_start do not run in a dry deploy" in output
+
+
+def test_the_report_as_json(folder: Path) -> None:
+    handled("hello", "menu")
+    change(folder, 'contains("menu")', 'contains("dishes")')
+    report = json.loads(replay("bot.py", "--against", "new_bot.py", "--diff", "--json", code=1).stdout)
+    assert report["counts"] | {"same": 1, "different handler": 1} == report["counts"]
+    (group,) = report["groups"]
+    assert (group["kind"], group["cause"]) == ("different handler", "menu took it then, echo now")
+    (changed,) = group["changes"]
+    assert (changed["text_before"], changed["text_after"]) == ("Onion soup.", "You said: menu")
+    report = json.loads(replay("--against", "new_bot.py", "--json", code=1).stdout)
+    assert "text_before" not in report["groups"][0]["changes"][0]
+
+
+def test_a_wrong_call_ends_with_2(folder: Path) -> None:
+    assert "Give the file with the new bot" in replay("--diff", code=2).output
+    assert "go with --against" in replay("bot.py", "--limit", "3", code=2).output
+    assert "goes neither with --against" in replay("--against", "new_bot.py", "--live", code=2).output
+    assert "There is no file other.py" in replay("--against", "other.py", code=2).output
+    handled("hello")
+    assert "No handler menus took or takes" in replay("--against", "new_bot.py", "--handler", "menus", code=2).output
+
+
+def test_without_history_nothing_can_be_compared() -> None:
+    handled("hello", keep_days=0)
+    assert "LINQBOT_KEEP_DAYS" in replay("--against", "new_bot.py", code=2).output
+
+
+def test_a_bot_that_cannot_be_imported_is_shown_with_its_line(folder: Path) -> None:
+    handled("hello")
+    (folder / "new_bot.py").write_text("import no_such_module_of_this_bot")
+    output = replay("--against", "new_bot.py", code=1).output
+    assert "new_bot.py cannot be imported" in output
+    assert "no_such_module_of_this_bot" in output
+
+
+def test_nothing_that_could_be_compared_is_no_success(folder: Path) -> None:
+    handled("menu")
+    change(folder, 'await ctx.reply("Onion soup.")', "await ctx.client.chats.retrieve(ctx.chat_id)")
+    output = replay("--against", "new_bot.py", code=1).output
+    assert "could not be compared: not recorded: what chats.retrieve returned" in output
+    assert "None of 1 turn could be compared" in output
+
+
+@pytest.mark.process
+def test_a_thread_that_hangs_does_not_keep_the_command(folder: Path) -> None:
+    handled("menu")
+    (folder / "new_bot.py").write_text(STUCK)
+    command = [sys.executable, "-m", "linqbot", "inbox", "replay", "--since", "2026-01-01", "--against", "new_bot.py"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "new failure: TimeoutError at new_bot.py:" in done.stdout
+    assert "1 failed with new_bot.py" in done.stderr
+
+
+@pytest.mark.process
+def test_next_to_a_running_server_nothing_is_sent(
+    folder: Path, practice: Practice, command: Callable[..., Any]
+) -> None:
+    (practice.folder / "bot.py").write_text(BOT)
+    practice.sync()
+    bot = serve(practice, command, LINQBOT_KEEP_DAYS="2")
+    for text in ("hello", "menu"):
+        message = {"from": "+14155550142", "to": LINE, "parts": [{"type": "text", "value": text}]}
+        httpx.post(f"{practice.linq}/emulator/inbound", json=message).raise_for_status()
+        httpx.post(f"{practice.linq}/emulator/flush").raise_for_status()
+    bot.until(lambda: len(replies(practice.linq)) == 2)
+    bot.until(lambda: json.loads(CliRunner().invoke(main, ["inbox", "list", "--json"]).stdout) == [])
+    (practice.folder / "new_bot.py").write_text(BOT.replace("Onion", "Leek"))
+    report = json.loads(replay("bot.py", "--against", "new_bot.py", "--diff", "--json", code=1).stdout)
+    (group,) = report["groups"]
+    assert [change["text_after"] for change in group["changes"]] == ["Leek soup."]
+    assert len(replies(practice.linq)) == 2
+
+
+@pytest.mark.process
+def test_a_storage_in_postgresql_is_compared_like_a_file(folder: Path) -> None:
+    url = empty_storage_url("replay_diff")
+    handled("hello", "menu", storage=url)
+    change(folder, "Onion", "Leek")
+    report = json.loads(
+        replay("bot.py", "--against", "new_bot.py", "--chat", CHAT, "--json", "--storage", url, code=1).stdout
+    )
+    assert (report["turns"], report["counts"]["same"], report["counts"]["different answer"]) == (2, 1, 1)

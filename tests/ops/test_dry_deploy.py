@@ -1,0 +1,441 @@
+"""New code runs on what was handled: each kind of difference, what explains it, and that nothing changes by it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import sqlite3
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dry_deploys import Day, texts, the_group
+from fakes import delivery, text_body
+from pydantic import BaseModel
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.routing.filters import contains
+from linqbot.client.call import ApiResponse
+from linqbot.errors import LinqApiError
+from linqbot.events.delivery import Joined
+from linqbot.events.message import MessageReceived
+from linqbot.ops.dry_deploy.dry_deploy import loaded
+
+pytestmark = pytest.mark.anyio
+
+
+class Guest(BaseModel):
+    visits: int = 0
+
+
+def echo(message: MessageReceived, ctx: Context) -> str:
+    return f"You said: {message.text}"
+
+
+def bot_of(**handlers: Any) -> Bot:
+    """Return a bot whose handlers take the messages that contain their name; `rest` takes the others."""
+    bot = Bot(read=False, typing=False)
+    for word, handler in handlers.items():
+        if word == "rest":
+            bot.on_message(handler)
+        else:
+            bot.on_message(contains(word))(handler)
+    return bot
+
+
+async def test_the_same_code_does_the_same_and_changes_nothing(day: Day) -> None:
+    async def visit(message: MessageReceived, ctx: Context) -> None:
+        guest = await ctx.state.chat(Guest)
+        guest.visits += 1
+        await ctx.react("love")
+        await ctx.reply("Welcome!")
+        await ctx.send_later("Still there?", after_s=3600)
+
+    day.deploy(visit)
+    await day.say("hello", "again")
+    before = "\n".join(rows(day.path))
+    report = await day.compared(visit)
+    assert report.counts == {"same": 2}
+    assert "\n".join(rows(day.path)) == before
+
+
+def rows(path: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return list(db.iterdump())
+
+
+async def test_other_words_are_shown_with_those_of_then(day: Day) -> None:
+    def shout(message: MessageReceived, ctx: Context) -> str:
+        return f"You said: {message.text.upper()}"
+
+    day.deploy(echo)
+    await day.say("hello", "OK")
+    report = await day.compared(shout)
+    assert report.counts == {"same": 1, "different answer": 1}
+    group = the_group(report)
+    assert (group.kind, group.cause, group.count) == ("different answer", "other words in a message", 1)
+    assert group.handler is not None
+    assert group.handler.endswith("shout")
+    assert (group.handler_at or "").startswith("test_dry_deploy.py:")
+    assert texts(group) == [("You said: hello", "You said: HELLO")]
+
+
+async def test_turns_of_one_cause_are_one_group_and_the_largest_group_is_first(day: Day) -> None:
+    def other(message: MessageReceived, ctx: Context) -> str:
+        return "Other."
+
+    async def more(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"You said: {message.text}")
+        await ctx.reply("Anything else?")
+
+    day.deploy(echo)
+    await day.say("more please", "one", "two", "three", "four")
+    report = await day.compared(bot_of(more=more, rest=other))
+    assert [(group.cause, group.count, len(group.examples)) for group in report.groups] == [
+        ("other words in a message", 4, 3),
+        ("one message more", 1, 1),
+    ]
+    assert texts(report.groups[1]) == [(None, "Anything else?")]
+
+
+async def test_an_exception_is_a_new_failure_with_its_type_and_line(day: Day) -> None:
+    def broken(message: MessageReceived, ctx: Context) -> str:
+        raise KeyError(message.text)
+
+    day.deploy(echo)
+    await day.say()
+    report = await day.compared(broken)
+    group = the_group(report)
+    line = broken.__code__.co_firstlineno + 1
+    assert (group.kind, group.cause) == ("new failure", f"KeyError at test_dry_deploy.py:{line}")
+    assert texts(group) == [("You said: hello", None)]
+    assert (report.failing, report.differing) == (1, 0)
+
+
+async def test_a_dead_letter_that_the_new_code_handles_is_a_fixed_failure(day: Day) -> None:
+    def broken(message: MessageReceived, ctx: Context) -> str:
+        raise KeyError(message.text)
+
+    def broken_too(message: MessageReceived, ctx: Context) -> str:
+        raise ValueError
+
+    day.deploy(broken)
+    await day.say()
+    group = the_group(await day.compared(echo))
+    assert (group.kind, group.cause) == ("fixed failure", "KeyError then, no error now")
+    assert texts(group) == [(None, "You said: hello")]
+    report = await day.compared(broken)
+    assert report.counts == {"same": 1}
+    group = the_group(await day.compared(broken_too))
+    assert group.kind == "new failure"
+    assert group.cause.endswith(", KeyError then")
+
+
+async def test_a_message_that_no_handler_takes_any_more_is_named(day: Day) -> None:
+    day.deploy(echo)
+    await day.say()
+    group = the_group(await day.compared(bot_of(menu=echo)))
+    assert (group.kind, group.cause, group.handler) == ("different answer", "no handler takes it now", None)
+
+
+async def test_with_the_present_bot_a_message_that_goes_to_another_handler_is_told_apart(day: Day) -> None:
+    def menu(message: MessageReceived, ctx: Context) -> str:
+        return "Soup."
+
+    present, new = bot_of(menu=menu, rest=echo), bot_of(dishes=menu, rest=echo)
+    day.bot = present
+    await day.say("menu", "hello")
+    assert the_group(await day.compared(new)).kind == "different answer"
+    group = the_group(await day.compared(new, present=present))
+    assert group.kind == "different handler"
+    assert group.cause.replace(f"{Path(__file__).stem}", "").count("menu took it then") == 1
+    assert texts(group) == [("Soup.", "You said: menu")]
+
+
+async def test_what_a_handler_says_about_a_number_of_visits_depends_on_the_state(day: Day) -> None:
+    def counting(word: str) -> Any:
+        async def count(message: MessageReceived, ctx: Context) -> None:
+            guest = await ctx.state.chat(Guest)
+            guest.visits += 1
+            await ctx.reply(f"{word} {guest.visits}")
+
+        return count
+
+    day.deploy(counting("Visit"))
+    await day.say("one", "two")
+    group = the_group(await day.compared(counting("VISIT")))
+    assert (group.kind, group.count) == ("could not be compared", 2)
+    assert "ctx.state" in group.cause
+    # Both run on the state of now, so what differs is the code.
+    report = await day.compared(counting("Visit"), present=counting("Visit"))
+    assert report.counts == {"same": 2}
+    assert report.notes.total() == 2
+    group = the_group(await day.compared(counting("VISIT"), present=counting("Visit")))
+    assert (group.kind, group.count) == ("different answer", 2)
+    assert texts(group) == [("Visit 3", "VISIT 3")]
+    assert group.examples[0].is_against_present
+
+
+async def test_state_that_the_answer_does_not_depend_on_is_no_reason_to_doubt(day: Day) -> None:
+    async def greet(message: MessageReceived, ctx: Context) -> None:
+        (await ctx.state.chat(Guest)).visits += 1
+        await ctx.reply("Hello")
+
+    async def shout(message: MessageReceived, ctx: Context) -> None:
+        (await ctx.state.chat(Guest)).visits += 1
+        await ctx.reply("HELLO")
+
+    day.deploy(greet)
+    await day.say()
+    assert (await day.compared(shout)).counts == {"different answer": 1}
+
+
+async def test_an_answer_by_chance_cannot_be_compared(day: Day) -> None:
+    numbers = itertools.count()
+
+    def by_chance(message: MessageReceived, ctx: Context) -> str:
+        return f"Number {next(numbers)}"
+
+    day.deploy(by_chance)
+    await day.say()
+    for present in (None, by_chance):
+        group = the_group(await day.compared(by_chance, present=present))
+        assert group.kind == "could not be compared"
+        assert "by chance" in group.cause
+
+
+async def test_a_step_is_answered_from_the_record_and_never_made(day: Day) -> None:
+    made: list[str] = []
+
+    def make(key: str) -> int:
+        made.append(key)
+        return 41 + len(made)
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Order {await ctx.once('order', make)}")
+
+    async def order_politely(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Thank you! Order {await ctx.once('order', make)}")
+
+    day.deploy(order)
+    await day.say()
+    assert texts(the_group(await day.compared(order_politely))) == [("Order 42", "Thank you! Order 42")]
+    assert len(made) == 1
+
+
+async def test_a_new_step_is_not_on_record_and_ends_the_run(day: Day) -> None:
+    made: list[str] = []
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("One moment.")
+        await ctx.once("order", made.append)
+        await ctx.reply("Done.")
+
+    async def one_moment(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("One moment.")
+
+    day.deploy(one_moment)
+    await day.say()
+    group = the_group(await day.compared(order))
+    assert (group.kind, group.cause) == ("could not be compared", "not recorded: the step 'order'")
+    assert made == []
+
+
+async def test_code_that_takes_other_steps_than_then_differs(day: Day) -> None:
+    async def reserve(message: MessageReceived, ctx: Context) -> None:
+        await ctx.once("reserve", lambda key: 1)
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.once("order", lambda key: 1)
+
+    day.deploy(reserve)
+    await day.say()
+    group = the_group(await day.compared(order))
+    assert group.kind == "different answer"
+    assert group.cause == "takes other steps: 'reserve' is not made now; not recorded: the step 'order'"
+
+
+async def test_a_read_of_linq_is_not_on_record(day: Day) -> None:
+    async def name(message: MessageReceived, ctx: Context) -> None:
+        try:
+            chat = await ctx.client.chats.retrieve(ctx.chat_id)
+        except Exception:  # noqa: BLE001 - the run ends all the same
+            await ctx.reply("Which chat?")
+        else:
+            await ctx.reply(f"Chat {chat.id}")
+
+    day.deploy(name)
+    await day.say()
+    group = the_group(await day.compared(name))
+    assert group.kind == "could not be compared"
+    assert group.cause.startswith("not recorded: what chats.retrieve returned")
+
+
+async def test_the_history_of_a_chat_is_read_from_what_is_kept(day: Day) -> None:
+    async def recall(message: MessageReceived, ctx: Context) -> None:
+        if message.text == "recall":
+            await ctx.reply((await ctx.history(3)).as_text())
+        else:
+            await ctx.reply(f"You said: {message.text}")
+
+    day.deploy(recall)
+    # Then, Linq had nothing of the chat.
+    day.linq.will_answer("chats.messages.list", ApiResponse(200, {"messages": []}))
+    await day.say("one", "two", "recall", "three")
+    group = the_group(await day.compared(recall))
+    assert texts(group) == [("them: recall", "them: two\nme: You said: two\nthem: recall")]
+
+
+async def test_a_history_of_which_less_is_kept_than_asked_for_cannot_be_compared(day: Day) -> None:
+    async def recall(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(str(len(await ctx.history(20))))
+
+    async def recall_loudly(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"{len(await ctx.history(20))} messages")
+
+    day.deploy(recall)
+    nothing = ApiResponse(200, {"messages": []})
+    day.linq.will_answer("chats.messages.list", nothing, nothing)
+    await day.say("one", "two")
+    report = await day.compared(recall_loudly, limit=1)
+    assert the_group(report).kind == "could not be compared"
+    assert "ctx.history(20), of which the storage has only 3" in the_group(report).cause
+
+    async def count_silently(message: MessageReceived, ctx: Context) -> None:
+        await ctx.history(20)
+        await ctx.reply("I have counted them.")
+
+    report = await day.compared(count_silently, limit=1)
+    assert the_group(report).kind == "different answer"
+
+
+async def test_a_call_that_linq_refused_is_refused_again(day: Day) -> None:
+    async def react(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.client.messages.add_reaction(message.id, operation="add", type="love")
+        except LinqApiError as error:
+            await ctx.reply(f"Refused: {error.status}")
+
+    day.deploy(react)
+    day.linq.will_answer("messages.add_reaction", LinqApiError("no", status=403, code=2001))
+    await day.say()
+    assert day.said == ["Refused: 403"]
+    assert (await day.compared(react)).counts == {"same": 1}
+
+
+async def test_messages_that_a_running_handler_took_are_those_of_then(day: Day) -> None:
+    def bot(word: str) -> Bot:
+        made = Bot(read=False, typing=False)
+
+        @made.on_message(overlap="steer")
+        async def steer(message: MessageReceived, ctx: Context) -> None:
+            more = [each.text async for each in ctx.incoming()]
+            await ctx.reply(f"{word}: {message.text}, {', '.join(more)}")
+
+        return made
+
+    day.bot = bot("Both")
+    later = delivery(text_body("two"))
+    first = delivery(text_body("one")).with_joined(Joined(incoming=((later.content,),)))
+    await day.storage.put(replace(first, received_at=day.clock.now()))
+    await day.run()
+    assert day.said == ["Both: one, two"]
+    assert (await day.compared(bot("Both"))).counts == {"same": 1}
+    assert texts(the_group(await day.compared(bot("All")))) == [("Both: one, two", "All: one, two")]
+
+
+async def test_a_handler_that_hangs_is_cut_off_at_its_deadline(day: Day) -> None:
+    async def wait(message: MessageReceived, ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    new = Bot(read=False, typing=False)
+    new.on_message(deadline_s=0.01)(wait)
+    day.deploy(echo)
+    await day.say()
+    group = the_group(await day.compared(new))
+    assert group.kind == "new failure"
+    assert group.cause.startswith("TimeoutError at")
+
+
+async def test_other_words_in_a_scheduled_send_are_shown(day: Day) -> None:
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Tomorrow!", after_s=3600)
+
+    async def remind_politely(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("See you tomorrow!", after_s=3600)
+
+    day.deploy(remind)
+    await day.say()
+    for seconds in (0, 3600):  # while it waits, and after it was sent
+        await day.pass_time(seconds)
+        assert (await day.compared(remind)).counts["same"] >= 1
+        group = the_group(await day.compared(remind_politely))
+        assert group.cause == "other words in a scheduled message"
+        assert texts(group) == [("Tomorrow!", "See you tomorrow!")]
+
+
+async def test_a_scheduled_send_that_was_cancelled_is_not_on_record(day: Day) -> None:
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        if message.text == "cancel":
+            for send in await ctx.scheduled():
+                await ctx.cancel(send.id)
+        else:
+            await ctx.send_later("Tomorrow!", after_s=3600)
+
+    day.deploy(remind)
+    await day.say("remind me", "cancel")
+    group = the_group(await day.compared(remind))
+    assert (group.kind, group.count) == ("could not be compared", 1)
+    assert "ctx.send_later" in group.cause
+    assert (await day.compared(remind, present=remind)).counts == {"same": 2}
+
+
+async def test_without_the_texts_a_difference_shows_in_the_digest(tmp_path: Path) -> None:
+    async def twice(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("One.")
+        raise ValueError
+
+    async def other(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Two.")
+
+    async def one(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("One.")
+
+    async with contextlib.AsyncExitStack() as stack:
+        day = Day(tmp_path, stack, keep_days=0)
+        await day.open()
+        day.deploy(twice)
+        await day.say()
+        assert texts(the_group(await day.compared(other))) == [(None, "Two.")]
+        assert texts(the_group(await day.compared(one))) == []
+        await day.crashable.clear()
+
+
+async def test_only_the_newest_deliveries_and_those_of_a_handler_are_compared(day: Day) -> None:
+    def menu(message: MessageReceived, ctx: Context) -> str:
+        return "Soup."
+
+    day.bot = bot_of(menu=menu, rest=echo)
+    await day.say("menu", "hello", "menu")
+    assert (await day.compared(day.bot, limit=2)).counts == {"same": 2}
+    name = menu.__qualname__
+    assert (await day.compared(day.bot, handler=name)).counts == {"same": 2}
+
+
+def test_two_versions_of_a_bot_import_their_own_modules(tmp_path: Path) -> None:
+    found = []
+    for version in ("old", "new"):
+        folder = tmp_path / version
+        folder.mkdir()
+        (folder / "words_of_bot.py").write_text(f"WORD = {version!r}")
+        (folder / "bot.py").write_text(
+            "import words_of_bot\nfrom linqbot import Bot\nbot = Bot(on_trouble=words_of_bot.WORD)"
+        )
+        with loaded(str(folder / "bot.py")) as bot:
+            found.append(bot.on_trouble)
+    assert found == ["old", "new"]
+    assert "words_of_bot" not in sys.modules

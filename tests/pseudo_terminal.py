@@ -1,0 +1,73 @@
+"""Commands in a pseudo terminal, as a person types them."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+WITHIN_S = 120.0
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The output of a command in a terminal."""
+
+    raw: str
+    exit_code: int
+
+    @property
+    def text(self) -> str:
+        """The output without colors, and with each line break as a space: a terminal breaks lines where they end."""
+        return " ".join(click.unstyle(self.raw).split())
+
+
+def typed(folder: Path, *words: str, **environ: str | None) -> Screen:
+    """Run `linqbot` with these words in a pseudo terminal, and wait until it ends.
+
+    Args:
+        environ: Further variables of the environment; None leaves one out. Settings of this process are left out.
+    """
+    import pty
+
+    plain = {
+        name: value for name, value in os.environ.items() if not name.startswith(("LINQ_", "LINQBOT_", "NO_COLOR"))
+    }
+    given = {name: value for name, value in environ.items() if value is not None}
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "linqbot", *words],
+        cwd=folder,
+        env=plain | {"TERM": "xterm"} | given,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        return Screen(_all_of(ours, process).replace("\r\n", "\n"), process.wait(WITHIN_S))
+    finally:
+        process.kill()
+        os.close(ours)
+
+
+def _all_of(ours: int, process: subprocess.Popen[bytes]) -> str:
+    read, end = b"", time.monotonic() + WITHIN_S
+    while time.monotonic() < end:
+        if select.select([ours], [], [], 0.1)[0]:
+            try:
+                block = os.read(ours, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not block:
+                break
+            read += block
+        elif process.poll() is not None:
+            break
+    return read.decode()

@@ -1,0 +1,355 @@
+"""Simulated people find bots that break a rule, and accept bots that break none."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from linqbot import Bot, Context, Event, MessageReceived
+from linqbot.testing import killed_between_calls, talking
+from linqbot.testing.people import (
+    KINDS,
+    Correct,
+    Dialogue,
+    Inject,
+    Pause,
+    Persona,
+    Say,
+    Tap,
+    Violation,
+    crowd,
+    rehearse,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+def ann(*acts: Any) -> Persona:
+    return Persona("Ann", acts)
+
+
+def echo(**options: Any) -> Bot:
+    bot = Bot(**options)
+
+    @bot.on_message
+    async def say(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"You said: {message.text}")
+
+    return bot
+
+
+async def found(bot: Bot, *people: Persona, **options: Any) -> list[Violation]:
+    async with talking(bot) as phone:
+        return await rehearse(phone, *people, **options)
+
+
+def rules(violations: list[Violation]) -> list[str]:
+    return [one.rule for one in violations]
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_bot_that_answers_everything_breaks_no_rule() -> None:
+    talk = ann(Say("hi"), Say("and now?", waits=False), Say("hello??"), Correct("hey"), Tap("love"), Say("bye"))
+    assert await found(echo(), talk) == []
+
+
+async def test_a_message_without_an_answer_is_found_with_its_text() -> None:
+    bot = Bot()
+
+    @bot.on_message("hi")
+    async def hello(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hello")
+
+    (one,) = await found(bot, ann(Say("hi"), Say("who are you?"), Say("hi")))
+    assert (one.rule, one.person, one.message) == ("unanswered", "Ann", "'who are you?'")
+    assert (one.expected, one.happened) == ("an answer", "no message")
+    assert "who are you?" in str(one)
+
+
+async def test_an_answer_that_comes_later_is_an_answer() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def later(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Here it is.", after_s=20)
+
+    assert await found(bot, ann(Say("hi"), Say("again"))) == []
+    assert rules(await found(bot, ann(Say("hi")), patience_s=10)) == ["unanswered"]
+
+
+async def test_a_tapback_on_the_message_is_an_answer() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def like(message: MessageReceived, ctx: Context) -> None:
+        await ctx.react("like")
+
+    assert await found(bot, ann(Say("hi"), Say("thanks"))) == []
+
+
+async def test_a_burst_that_is_joined_needs_one_answer() -> None:
+    talk = ann(Say("hey", waits=False), Say(photos=2, waits=False, expects="anything"), Say("what is this?"))
+    assert await found(echo(gather_s=2), talk) == []
+
+
+async def test_a_message_after_the_answer_to_the_one_before_needs_an_answer_of_its_own() -> None:
+    bot = Bot()
+
+    @bot.on_message("first")
+    async def first(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("one")
+
+    assert rules(await found(bot, ann(Say("first", waits=False), Pause(1), Say("second")))) == ["unanswered"]
+
+
+async def test_a_bot_may_be_silent_where_no_answer_is_expected() -> None:
+    bot = Bot()
+
+    @bot.on_message("hi")
+    async def hello(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hello")
+
+    talk = ann(Say("thanks", expects="silence"), Say("whatever", expects="anything"), Say("hi"))
+    assert await found(bot, talk) == []
+    (one,) = await found(echo(), ann(Say("thanks", expects="silence")))
+    assert (one.rule, one.happened) == ("unexpected", "'You said: thanks'")
+
+
+async def test_an_answer_with_other_content_than_expected_is_found() -> None:
+    assert await found(echo(), ann(Say("The Menu", contains="menu"))) == []
+    (one,) = await found(echo(), ann(Say("menu", contains="soup")))
+    assert (one.rule, one.expected, one.happened) == (
+        "unanswered",
+        "an answer that contains 'soup'",
+        "'You said: menu'",
+    )
+
+
+async def test_a_question_that_is_open_is_answered_by_the_next_message() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        if await ctx.ask("Book it?", yes="like"):
+            await ctx.reply("Booked.")
+        else:
+            await ctx.reply("Then not.")
+
+    talk = ann(Say("a table"), Tap("like", expects="answer"), Say("a table"), Say("no", contains="then not"))
+    assert await found(bot, talk) == []
+
+
+async def test_a_handler_that_fails_for_ever_is_given_up_and_found() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def fail(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("wait")
+        raise ValueError("the kitchen is closed")
+
+    (one,) = await found(bot, ann(Say("hi")))
+    assert (one.rule, one.expected) == ("given-up", "message.received is handled")
+    assert "ValueError" in one.happened
+
+
+async def test_a_handler_that_fails_once_breaks_no_rule() -> None:
+    bot, tries = Bot(), list[str]()
+
+    @bot.on_message
+    async def flaky(message: MessageReceived, ctx: Context) -> None:
+        tries.append(message.text)
+        if len(tries) % 2:
+            raise ValueError
+        await ctx.reply("done")
+
+    assert await found(bot, ann(Say("hi"), Say("again"))) == []
+
+
+# --- doubled, out of order --------------------------------------------------------------------------------------------
+
+
+async def test_a_message_that_is_sent_twice_is_found() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def twice(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hello")
+        await ctx.reply("hello")
+
+    (one,) = await found(bot, ann(Say("hi")))
+    assert (one.rule, one.expected, one.happened) == ("doubled", "'hello' at most once", "twice")
+
+
+async def test_the_same_answer_to_several_messages_is_no_repetition() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def greet(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Write: menu")
+
+    talk = ann(Say("hi"), Say("one", waits=False), Say("two", waits=False), Say("three"), Say("four"))
+    assert await found(bot, talk) == []
+
+
+async def test_one_answer_twice_is_found_among_the_answers_to_a_burst() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def twice(message: MessageReceived, ctx: Context) -> None:
+        for _ in range(2 if "second" in message.text else 1):
+            await ctx.reply(f"You said: {message.text}")
+
+    talk = ann(Say("the first one", waits=False), Say("the second one", waits=False), Say("the third one"))
+    (one,) = await found(bot, talk)
+    assert (one.rule, one.message) == ("doubled", "'the second one'")
+
+
+async def test_answers_in_another_order_than_the_messages_are_found() -> None:
+    bot, held = Bot(), list[str]()
+
+    @bot.on_message
+    async def swap(message: MessageReceived, ctx: Context) -> None:
+        held.append(message.text)
+        if len(held) == 2:
+            await ctx.reply(f"You said: {held[1]}")
+            await ctx.reply(f"You said: {held[0]}")
+
+    (one,) = await found(bot, ann(Say("the first one", waits=False), Say("the second one")))
+    assert (one.rule, one.message) == ("order", "'the first one'")
+
+
+# --- leaks, STOP ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_text_of_another_person_is_found() -> None:
+    bot, last = Bot(), ["nothing"]
+
+    @bot.on_message
+    async def remember(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Before that I heard: {last[0]}")
+        last[0] = message.text
+
+    bob = Persona("Bob", [Say("my code is tulip-4821")])
+    (one,) = await found(bot, bob, ann(Say("hi")))
+    assert (one.rule, one.person, one.other) == ("leak", "Ann", "Bob")
+    assert one.expected == "no text of another person in a message"
+
+
+async def test_texts_that_several_people_write_are_not_private() -> None:
+    same = "What can you do for me?"
+    assert await found(echo(), Persona("Bob", [Say(same)]), ann(Say(same))) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ("The key is live_5f2a9c11d0", "secret"),
+        ("Traceback (most recent call last):\n  File ...", "traceback"),
+        ('{"tool": "book", "hour": 20}', "JSON"),
+        ("<tool_call>book(20)</tool_call>", "narration of a tool call"),
+    ],
+)
+async def test_what_belongs_inside_the_program_is_found_unless_the_person_wrote_it(said: str, what: str) -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def leak(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(said)
+
+    (one,) = await found(bot, ann(Say("hi")), secrets=["live_5f2a9c11d0"])
+    assert (one.rule, one.expected) == ("leak", f"no {what} in a message")
+    if what == "secret":
+        assert "live_5f2a9c11d0" not in str(one)
+    else:
+        assert await found(echo(), ann(Say(said))) == []
+
+
+async def test_a_message_after_stop_is_found() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hello")
+
+    @bot.on_opt_out
+    async def bye(event: Event, ctx: Context) -> None:
+        assert event.actor is not None
+        message = {"parts": [{"type": "text", "value": "Please stay!"}]}
+        await ctx.client.messages.create(to=[event.actor], message=message, override_optout=True)
+
+    talk = ann(Say("hi"), Say("STOP"), Pause(5), Say("START", expects="anything"), Say("hi again"))
+    (one,) = await found(bot, talk)
+    assert (one.rule, one.message, one.happened) == ("opted-out", "'STOP'", "'Please stay!'")
+    assert await found(echo(), talk) == []
+
+
+# --- people -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_function_can_choose_the_acts_and_sees_the_conversation() -> None:
+    seen: list[str] = []
+
+    async def curious(dialogue: Dialogue) -> Say | None:
+        seen.append(dialogue.text)
+        return Say(f"question {len(seen)}") if len(seen) < 3 else None
+
+    assert await found(echo(), Persona("Eve", curious)) == []
+    assert seen == [
+        "",
+        "me: question 1\nbot: You said: question 1",
+        "me: question 1\nbot: You said: question 1\nme: question 2\nbot: You said: question 2",
+    ]
+
+
+@pytest.mark.parametrize("fault", ["kill", "429", "500", "lost-answer", "slow", "double"])
+async def test_linqbot_survives_each_fault(fault: Any) -> None:
+    talk = ann(Inject(fault), Say("the first one"), Inject(fault), Say("the second one", waits=False), Say("the third"))
+    assert await found(echo(), talk) == []
+
+
+async def test_a_fault_with_an_unknown_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="The faults are: kill, 429"):
+        Inject("fire")  # type: ignore[arg-type]
+
+
+async def test_a_person_of_each_kind_finds_nothing_wrong_with_an_echo() -> None:
+    people = crowd(len(KINDS), seed=3, faults=["429", "500", "lost-answer", "slow", "double"], sayings=["menu"])
+    assert await found(echo(), *(started(one, 12) for one in people)) == []
+
+
+async def test_a_seed_determines_what_people_do() -> None:
+    def scripts(seed: int) -> list[list[Any]]:
+        return [list(started(one, 20).script) for one in crowd(8, seed=seed, faults=["429"])]  # type: ignore[arg-type]
+
+    assert scripts(5) == scripts(5)
+    assert scripts(5) != scripts(6)
+
+
+def started(persona: Persona, acts: int) -> Persona:
+    """Return a persona with the first acts of an endless script."""
+    assert not callable(persona.script)
+    script = iter(persona.script)
+    return Persona(persona.name, [next(script) for _ in range(acts)], service=persona.service)
+
+
+async def test_a_person_can_talk_while_the_bot_is_killed_at_every_point() -> None:
+    async for phone in killed_between_calls(echo(), lambda phone: rehearse(phone, ann(Say("one"), Say("two")))):
+        assert phone.messages == ["one", "You said: one", "two", "You said: two"], phone.killed
+
+
+async def test_a_handler_that_never_ends_leaves_the_message_unanswered() -> None:
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message
+    async def hang(message: MessageReceived, ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    violations = list[Violation]()
+    with pytest.raises(AssertionError, match="still at work"):
+        async with talking(bot, handler_timeout_s=0.05) as phone:
+            violations = await rehearse(phone, ann(Say("hi")))
+    assert [one.happened for one in violations] == ["no message, and the bot has not finished"]
