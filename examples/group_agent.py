@@ -10,7 +10,7 @@ from linqbot_agent import LinqAgent, run
 from pydantic_ai import Agent, ModelMessage, ModelResponse, RunContext, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from linqbot import Bot, Context, MessageReceived, in_group, mentions_bot, replies_to_bot
+from linqbot import Bot, Context, MessageReceived, in_direct, in_group, mentions_bot, replies_to_bot
 
 
 def script(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
@@ -37,7 +37,7 @@ def add_guest(ctx: RunContext[Context]) -> str:
     return f"{ctx.deps.sender} is coming."
 
 
-@bot.on_message(mentions_bot | replies_to_bot)
+@bot.on_message(in_direct | mentions_bot | replies_to_bot)
 @bot.on_message(in_group, when=concerns_dinner)
 async def chat(message: MessageReceived, ctx: Context) -> None:
     await run(agent, ctx)

@@ -121,8 +121,13 @@ def test_agents_that_are_killed_lose_double_and_repeat_nothing() -> None:
 
 
 def test_what_agents_lost_doubled_misordered_and_repeated_is_found() -> None:
-    report = crash_agent.Report()
-    said = {"lost": crash_agent.SAID[:-1], "doubled": [*crash_agent.SAID, "Four."], "late": crash_agent.SAID[::-1]}
+    report = crash_agent.Report(given_up={"dead"})
+    said = {
+        "lost": crash_agent.SAID[:-1],
+        "doubled": [*crash_agent.SAID, "Four."],
+        "late": crash_agent.SAID[::-1],
+        "dead": [],
+    }
     acts = ["1 a request-0", "1 a weather", "2 a weather", "2 a request-1", "3 a request-0", "3 b seats", "3 b seats"]
     crash_agent.judge(report, said, acts)
     assert report.lost == ["lost: Four."]

@@ -48,6 +48,7 @@ class ServedBot:
         self.lives = 0
         self.changing = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
+        self._has_answered = False
         self._http = httpx.AsyncClient(
             base_url=self.url,
             headers={"authorization": f"Bearer {self.api_key}"},
@@ -71,12 +72,39 @@ class ServedBot:
         """True if the process was started and has ended by itself."""
         return self._process is not None and self._process.returncode is not None
 
-    async def start(self) -> None:
+    async def start(self) -> int:
         """Start the process, and wait until it answers.
 
+        A message that waits may end it before it answers. Then it is started again.
+
+        Returns:
+            How often it ended by itself before it answered.
         Raises:
-            ConfigError: it has ended, or does not answer in time.
+            ConfigError: it has ended in its first life, or does not answer in time.
         """
+        ended = 0
+        try:
+            async with asyncio.timeout(START_S):
+                while not await self._started():
+                    ended += 1
+        except TimeoutError:
+            raise self._not_started(f"did not answer within {START_S:g} s") from None
+        self._has_answered = True
+        return ended
+
+    async def _started(self) -> bool:
+        """Start the process. Return True when it answers, and False if it has ended although it answered before."""
+        await self._run()
+        while not self.has_ended:
+            with suppress(httpx.TransportError):
+                if (await self._http.get("/readyz")).status_code == 200:
+                    return True
+            await asyncio.sleep(READY_EVERY_S)
+        if not self._has_answered:
+            raise self._not_started("did not start")
+        return False
+
+    async def _run(self) -> None:
         given = {
             "LINQ_API_V3_API_KEY": self.api_key,
             "LINQ_API_V3_BASE_URL": f"{self._emulator}/api/partner",
@@ -93,34 +121,20 @@ class ServedBot:
                 *command, env=os.environ | given, stdout=log, stderr=log, start_new_session=True
             )
         self.lives += 1
-        try:
-            async with asyncio.timeout(START_S):
-                await self._up()
-        except TimeoutError:
-            raise self._not_started(f"did not answer within {START_S:g} s") from None
-
-    async def _up(self) -> None:
-        while True:
-            if self.has_ended:
-                raise self._not_started("did not start")
-            with suppress(httpx.TransportError):
-                if (await self._http.get("/readyz")).status_code == 200:
-                    return
-            await asyncio.sleep(READY_EVERY_S)
 
     def _not_started(self, what: str) -> ConfigError:
         last = self._log.read_text(errors="replace").strip()[-2000:]
         return ConfigError(f"{self._file} {what}. Its log, {self._log}, ends with:\n{last}")
 
-    async def kill(self) -> None:
-        """Kill the process at once, and start it again.
+    async def kill(self) -> int:
+        """Kill the process at once, and start it again. Return how often it then ended by itself.
 
         Raises:
             ConfigError: it did not start again.
         """
         async with self.changing:
             await self._end(at_once=True)
-            await self.start()
+            return await self.start()
 
     async def stop(self) -> None:
         """Stop the process, if it runs; kill it if it does not stop in time."""

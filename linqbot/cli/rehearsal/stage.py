@@ -125,7 +125,8 @@ class LiveStage:
         for visit in self.visits:
             if visit.stretches and not visit.stretches[-1].is_settled:
                 visit.stretches[-1].performed.append(Performed(Inject("kill"), now))
-        await self._bot.kill()
+        ended = await self._bot.kill()
+        self.progress.crashes += ended
 
     # The rehearsal
 
@@ -200,8 +201,8 @@ class LiveStage:
                 self.progress.memory.append(used)
             if self._bot.has_ended and not self._bot.changing.locked():
                 async with self._bot.changing:
-                    self.progress.crashes += 1
-                    await self._bot.start()
+                    ended = await self._bot.start()
+                    self.progress.crashes += 1 + ended
 
 
 def _is_on_its_way(delivery: WebhookDelivery) -> bool:
