@@ -17,7 +17,7 @@ from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApp
 from pydantic_core import to_json
 
 from linqbot import AskCancelled, Context, MessageReceived
-from linqbot_agent.turn import Settings
+from linqbot_agent.turn import PersonNeeded, Settings
 
 _LONGEST_VALUE: Final = 80
 """The most characters of an argument that a question shows. A model may have been talked into anything."""
@@ -26,20 +26,8 @@ _LONGEST_VALUE: Final = 80
 Decision: TypeAlias = ToolApproved | ToolDenied
 
 
-class ApprovalNeeded(BaseException):
-    """Ends an agent's run at a call whose approval is not decided yet.
-
-    pydantic-ai resolves such calls in a task of its own, and only the handler's task can ask.
-
-    Attributes:
-        call_id: The id of the call.
-        question: The question to ask.
-    """
-
-    def __init__(self, call_id: str, question: str) -> None:
-        super().__init__(call_id)
-        self.call_id = call_id
-        self.question = question
+class ApprovalNeeded(PersonNeeded):
+    """Ends an agent's run at a call whose approval is not decided yet."""
 
 
 @dataclass

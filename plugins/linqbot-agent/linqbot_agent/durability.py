@@ -43,7 +43,7 @@ from pydantic_core import to_json
 from linqbot import BotError, Context, Refused
 from linqbot_agent.budget import Account
 from linqbot_agent.entries import Entries, ResultNotRecorded
-from linqbot_agent.guard import ToolCall, running_tool
+from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.prices import price
 from linqbot_agent.speech.bubbles import Bubbles
 from linqbot_agent.turn import Counts, Prompt
@@ -208,7 +208,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
             return await super().wrap_tool_execute(ctx, call=call, tool_def=tool_def, args=args, handler=handler)
         except Refused as error:
             # The model learns of it, so that a message that talks it into such a call does not end the turn.
-            raise ToolFailed("This was refused and not done.") from error
+            raise ToolFailed(REFUSED) from error
         finally:
             running_tool.reset(tool)
             _is_recorded.reset(recorded)

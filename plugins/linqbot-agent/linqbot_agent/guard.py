@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Final
 
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.errors import Refused
+
+REFUSED: Final = "This was refused and not done."
+"""The text that the model reads in place of a result."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,8 @@ class LinqAgent:
             shown. The model is asked again once; then they are cut.
         approvers: Handles of people, such as owners, who may approve calls of tools for everyone in a group. The person
             for whom the agent runs may always approve.
-        other_topic: What becomes of a question for approval when the person writes neither yes nor no. `dismiss` makes
-            the call not, and the model answers what the person wrote. `postpone` handles the message as usual, and
+        other_topic: What becomes of a question for approval when the person writes neither yes nor no. `dismiss` drops
+            the call, and the model answers what the person wrote. `postpone` handles the message as usual, and
             then sends the question again.
     Attributes:
         counts: What the agents have done, for metrics.
@@ -73,7 +73,7 @@ class LinqAgent:
                 raise BotError(f"LinqAgent({name}={limit!r}): give 1 or more.")
         if not 0 <= images <= 100:
             raise BotError(f"LinqAgent(images={images!r}): give a number of pictures, from 0 to 100.")
-        self._memory: Memory | None = memory
+        self._memory: Memory | None = memory if history else None
         self._history_tokens = history_tokens
         self._summary_model = summary_model
         self._images = images

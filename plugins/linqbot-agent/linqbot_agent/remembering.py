@@ -18,17 +18,14 @@ from pydantic_ai.messages import (
     ModelMessagesTypeAdapter,
     ModelRequest,
     ModelResponse,
-    RetryPromptPart,
     TextPart,
-    ToolCallPart,
-    ToolReturnPart,
     UserPromptPart,
 )
 from pydantic_core import to_json
 
 from linqbot import Context, Event, HistoryEntry, MediaPart, MessageReceived
 from linqbot_agent.durability import Run
-from linqbot_agent.memory.person import exchanges
+from linqbot_agent.memory.person import drop_oldest, exchanges, tool_messages
 from linqbot_agent.memory.pictures import Pictures, pictures
 from linqbot_agent.memory.summaries import shown_summary, summarized, summary_of
 from linqbot_agent.memory.trimming import Group, trimmed
@@ -165,8 +162,7 @@ async def remember(ctx: Context, event: Event, work: list[Any]) -> None:
         return
     kept = (await ctx.state.person(ToolWork, name=TOOL_WORK)).by_message
     kept[event.id] = [*kept.pop(event.id, []), *work]
-    while kept and len(to_json(kept)) > MOST_BYTES:
-        del kept[next(iter(kept))]
+    drop_oldest(kept, MOST_BYTES)
 
 
 def work_of(messages: Iterable[ModelMessage]) -> list[Any]:
@@ -174,15 +170,7 @@ def work_of(messages: Iterable[ModelMessage]) -> list[Any]:
 
     If they are too large to be kept, nothing is returned.
     """
-    kept: list[ModelMessage] = []
-    for message in messages:
-        if isinstance(message, ModelRequest):
-            results = [part for part in message.parts if isinstance(part, ToolReturnPart | RetryPromptPart)]
-            kept += [ModelRequest(parts=results)] if results else []
-        else:
-            calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
-            kept += [ModelResponse(parts=calls)] if calls else []
-    dumped: list[Any] = ModelMessagesTypeAdapter.dump_python(kept, mode="json")
+    dumped: list[Any] = ModelMessagesTypeAdapter.dump_python(tool_messages(messages), mode="json")
     return dumped if len(to_json(dumped)) <= MOST_BYTES else []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
@@ -45,59 +45,41 @@ class Counts:
 
 
 OtherTopic: TypeAlias = Literal["dismiss", "postpone"]
-"""The fate of a question for approval when the person writes something else: see `LinqAgent`."""
+"""What becomes of a question for approval when the person writes something else: see `LinqAgent`."""
 
 
 Prompt: TypeAlias = str | Sequence[Any]
 """A text, or texts and files as pydantic-ai takes them, such as `BinaryContent`."""
 
 
+@dataclass(kw_only=True, slots=True)
 class AgentTurn:
     """The agent runs of one run of a handler.
 
-    Args:
+    Attributes:
         history, elsewhere, unapproved, approvers, other_topic, known_links, memory, history_tokens, images, image_bytes,
             summary_model, counts: See `LinqAgent`.
         clock: The bot's clock; None if the bot does not run.
         unpriced: The models whose price is not known, of all runs of the bot.
     """
 
-    def __init__(
-        self,
-        *,
-        history: int,
-        elsewhere: Collection[str],
-        account: Account,
-        clock: Clock | None = None,
-        approvers: Sequence[str] = (),
-        other_topic: OtherTopic = "dismiss",
-        unapproved: Collection[str] = (),
-        known_links: bool = False,
-        unpriced: set[str] | None = None,
-        memory: Memory | None = "chat",
-        history_tokens: int | None = None,
-        images: int = 0,
-        image_bytes: int = 0,
-        summary_model: Any = None,
-        counts: Counts | None = None,
-    ) -> None:
-        self.history = history
-        self.elsewhere = elsewhere
-        self.approvers = approvers
-        self.other_topic = other_topic
-        self.counts = Counts() if counts is None else counts
-        self.memory = memory if history else None
-        self.history_tokens = history_tokens
-        self.images = images
-        self.image_bytes = image_bytes
-        self.summary_model = summary_model
-        self.unapproved = unapproved
-        self.known_links = known_links
-        self.unpriced = set[str]() if unpriced is None else unpriced
-        self.account = account
-        self.clock = clock
-        self._runs = 0
-        self._is_running = False
+    account: Account
+    clock: Clock | None
+    history: int
+    memory: Memory | None
+    history_tokens: int | None
+    summary_model: Any
+    images: int
+    image_bytes: int
+    elsewhere: Collection[str]
+    unapproved: Collection[str]
+    approvers: Sequence[str]
+    other_topic: OtherTopic
+    known_links: bool
+    unpriced: set[str]
+    counts: Counts
+    _runs: int = field(default=0, init=False)
+    _is_running: bool = field(default=False, init=False)
 
     @contextmanager
     def next_run(self) -> Iterator[str]:
@@ -152,6 +134,20 @@ class Settings:
     approver: str
     progress: Progress
     stream: bool = False
+
+
+class PersonNeeded(BaseException):
+    """Ends an agent's run at a call that waits for a person. Only the handler's task can ask, and pydantic-ai uses others.
+
+    Attributes:
+        call_id: The id of the call.
+        question: The question to ask.
+    """
+
+    def __init__(self, call_id: str, question: str) -> None:
+        super().__init__(call_id)
+        self.call_id = call_id
+        self.question = question
 
 
 OUTAGE = "linqbot_agent.Outage"

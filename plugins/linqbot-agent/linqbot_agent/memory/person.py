@@ -40,6 +40,25 @@ class Talk(BaseModel):
     by_message: dict[str, list[Any]] = Field(default_factory=dict)
 
 
+def tool_messages(messages: Iterable[ModelMessage]) -> list[ModelMessage]:
+    """Return the calls of tools and their results in messages, without prompts and narration."""
+    kept: list[ModelMessage] = []
+    for message in messages:
+        if isinstance(message, ModelRequest):
+            results = [part for part in message.parts if isinstance(part, ToolReturnPart | RetryPromptPart)]
+            kept += [ModelRequest(parts=results)] if results else []
+        else:
+            calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
+            kept += [ModelResponse(parts=calls)] if calls else []
+    return kept
+
+
+def drop_oldest(stored: dict[str, list[Any]], most_bytes: int) -> None:
+    """Drop the oldest entries until the rest needs no more than `most_bytes` as JSON."""
+    while stored and len(to_json(stored)) > most_bytes:
+        del stored[next(iter(stored))]
+
+
 async def exchanges(ctx: Context, event: Event, limit: int) -> dict[str, list[ModelMessage]]:
     """Return the last exchanges with the person of an event, by the ids of the person's messages, the oldest first."""
     if not isinstance(event, MessageReceived):
@@ -58,20 +77,14 @@ async def keep(ctx: Context, event: Event, said: list[Any], *, limit: int) -> No
         return
     stored = (await ctx.state.person(Talk, name=TALK)).by_message
     stored[event.id] = said
-    while len(stored) > limit or (stored and len(to_json(stored)) > MOST_BYTES):
+    while len(stored) > limit:
         del stored[next(iter(stored))]
+    drop_oldest(stored, MOST_BYTES)
 
 
 def exchange_of(prompt: str, messages: Iterable[ModelMessage], answer: str) -> list[Any]:
     """Return what is kept of a run, as JSON: the prompt as text, the calls of tools and their results, and the answer."""
-    kept: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart(prompt)])]
-    for message in messages:
-        if isinstance(message, ModelRequest):
-            results = [part for part in message.parts if isinstance(part, ToolReturnPart | RetryPromptPart)]
-            kept += [ModelRequest(parts=results)] if results else []
-        else:
-            calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
-            kept += [ModelResponse(parts=calls)] if calls else []
+    kept: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart(prompt)]), *tool_messages(messages)]
     if answer.strip():
         kept.append(ModelResponse(parts=[TextPart(answer)]))
     dumped: list[Any] = ModelMessagesTypeAdapter.dump_python(kept, mode="json")

@@ -16,9 +16,7 @@ from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import ToolDefinition
 
 from linqbot import Refused
-from linqbot_agent.guard import ToolCall, running_tool
-
-REFUSED = "This was refused and not done."
+from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 
 
 @dataclass

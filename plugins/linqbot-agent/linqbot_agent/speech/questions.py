@@ -16,21 +16,11 @@ from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults
 
 from linqbot import AskCancelled, BotError
-from linqbot_agent.turn import Settings
+from linqbot_agent.turn import PersonNeeded, Settings
 
 
-class QuestionNeeded(BaseException):
-    """Ends an agent's run at a call of a tool that has a question. Only the handler's task can ask it.
-
-    Attributes:
-        call_id: The id of the call.
-        question: The question to ask.
-    """
-
-    def __init__(self, call_id: str, question: str) -> None:
-        super().__init__(call_id)
-        self.call_id = call_id
-        self.question = question
+class QuestionNeeded(PersonNeeded):
+    """Ends an agent's run at a call of a tool whose question was not asked yet."""
 
 
 @dataclass
