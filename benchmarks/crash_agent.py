@@ -159,7 +159,7 @@ class Guests:
                 group.create_task(self._one_after_another())
 
     def end(self) -> None:
-        """Let nobody else begin, and let those who wait lose patience some time from now."""
+        """Begin with no more people. Those who wait lose patience after `PATIENCE_S`."""
         self._over_at = time.monotonic()
 
     async def _one_after_another(self) -> None:
