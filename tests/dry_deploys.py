@@ -60,6 +60,13 @@ class Day(Talk):
             await self.put(text_body(text, **{"sent_at": sent_at} | changes))
             await self.run()
 
+    async def receive(self, *bodies: bytes) -> None:
+        """Receive webhooks, each a minute after the last, and run their turns."""
+        for body in bodies:
+            self.clock.advance(60)
+            await self.put(body)
+            await self.run()
+
     async def compared(
         self,
         new: Handler | Bot,

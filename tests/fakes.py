@@ -77,6 +77,18 @@ def text_body(
     return envelope("message.received", data | changes)
 
 
+def tapback(name: str, message_id: str, *, sender: str = PERSON) -> bytes:
+    """Return the body of a `reaction.added` webhook."""
+    data = {"message_id": message_id, "reaction_type": name, "chat_id": CHAT, "from_handle": handle(sender)}
+    return envelope("reaction.added", data)
+
+
+def poll_vote(option: str, person: str = PERSON, *, poll: str = "poll", kind: str = "added") -> bytes:
+    """Return the body of a `poll.vote.added` or `poll.vote.removed` webhook."""
+    data = {"message_id": poll, "option_id": option, "chat": {"id": CHAT}, "sender_handle": handle(person)}
+    return envelope(f"poll.vote.{kind}", data)
+
+
 def delivery(body: bytes) -> Delivery:
     return Delivery.from_webhook(body, webhook_id="header-id", received_at=NOW)
 

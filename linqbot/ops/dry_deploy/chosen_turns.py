@@ -7,18 +7,17 @@ first delivery on, also if it is older than the deliveries that were asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from math import inf
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from linqbot.bot.asking.question import OpenQuestion
 from linqbot.events.delivery import Delivery
-from linqbot.ops.dry_deploy.recorded_turn import OpenThen, RecordedTurn, is_refusal, turn_on_record
+from linqbot.ops.dry_deploy.open_then import OpenThen, open_then
+from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn, turn_on_record
 from linqbot.storage.backend import Storage
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
-from linqbot.worker.asking.records import AskRecord, record_of, sends_of
+from linqbot.worker.asking.records import AskRecord, record_of
 
 LOOK_BACK_S: Final = 7 * 86_400.0
 """Seconds before the oldest chosen delivery in which a conversation may have begun that one of them continues."""
@@ -40,6 +39,8 @@ class ChosenTurns:
     _storage: Storage
     _open: dict[str, list[OpenThen]]
     _failed: dict[str, tuple[int, str]]
+    _late: dict[str, str] = field(default_factory=dict)
+    """The first message after a question had timed out, by the id of its conversation."""
 
     def is_lost_answer(self, delivery_id: str) -> bool:
         """Return True if a dead letter answered a question of a turn whose delivery is not kept, so that it cannot run."""
@@ -51,14 +52,14 @@ class ChosenTurns:
         Raises:
             StorageUnavailable: the storage cannot be read.
         """
-        asked = self._open.get(delivery.lane, ()) if delivery.type == "message.received" else ()
-        at = delivery.received_at
-        open_then = (each for each in asked if each.turn != delivery.id and each.asked_at < at <= each.ended_at)
+        found = []
+        for each in sorted(self._open.get(delivery.lane, ()), key=lambda each: each.since):
+            if each.is_open_for(delivery):
+                found.append(each.conversation)
+            elif each.is_late(delivery) and self._late.setdefault(each.conversation.id, delivery.id) == delivery.id:
+                found.append(replace(each.conversation, status="timed_out"))
         return await turn_on_record(
-            self._storage,
-            delivery,
-            open_question=next(open_then, None),
-            failed_after=self._failed.get(delivery.id),
+            self._storage, delivery, conversations=found, failed_after=self._failed.get(delivery.id)
         )
 
 
@@ -84,12 +85,11 @@ async def chosen_turns(
     for number, delivery_id in enumerate(everything, 1):
         entries = await storage.entries(delivery_id)
         asks = [entry for entry in entries if entry.safety == "ask"]
-        if asks and (chat_id := next((entry.chat_id for entry in entries if entry.chat_id), None)) is not None:
-            for entry in asks:
-                record = record_of(entry)
-                if (answer := _answered_by(record)) is not None:
-                    answered[answer] = delivery_id
-                lanes.setdefault(f"c:{chat_id}", []).append(_open_then(entry, record, entries))
+        for entry in asks:
+            record = record_of(entry)
+            answered |= dict.fromkeys(_answered_by(record), delivery_id)
+            if (then := await open_then(entry, record, entries, failed, storage)) is not None:
+                lanes.setdefault(f"c:{then.conversation.chat_id}", []).append(then)
         if delivery_id in failed:
             answered[failed[delivery_id][1]] = delivery_id
         looked(number, len(everything))
@@ -130,21 +130,14 @@ async def _earlier(storage: Storage, selection: Selection, meant: Sequence[str])
     return [each for each in found if each not in known]
 
 
-def _answered_by(record: AskRecord) -> str | None:
-    """Return the id of the delivery that answered a question; None if none did."""
-    body = (record.outcome or {}).get("body")
-    if not isinstance(body, dict):
-        return None
-    return Delivery.from_webhook(b"", webhook_id=str(body.get("event_id") or ""), received_at=0.0).id
+def _answered_by(record: AskRecord) -> list[str]:
+    """Return the ids of the deliveries that ended a question.
 
-
-def _open_then(entry: JournalEntry, record: AskRecord, entries: Sequence[JournalEntry]) -> OpenThen:
-    ended_at = inf
-    body = (record.outcome or {}).get("body")
+    Of an event that came outside of the chat, the one is that of the event, and the other the order made of it.
+    """
+    outcome = record.outcome or {}
+    found = [outcome["by"]] if "by" in outcome else []
+    body = outcome.get("body")
     if isinstance(body, dict):
-        ended_at = Delivery("i.answer", "", "", b"", entry.first_at, decoded=body).sent_at
-    elif record.outcome is not None:
-        later = [each.first_at for each in entries if each.slot.startswith(f"@{record.n}:")]
-        ended_at = min(later, default=entry.first_at)
-    prompt = [each for each in sends_of(record.n, entries) if not is_refusal(each)]
-    return OpenThen(entry.turn, entry.first_at, ended_at, prompt, record.side_questions)
+        found.append(Delivery.from_webhook(b"", webhook_id=str(body.get("event_id") or ""), received_at=0.0).id)
+    return found

@@ -163,7 +163,7 @@ async def dry_deploy(
         report.has_start_handlers = runs.has_start_handlers
         async for turn in _turns(storage, chosen, list(chosen.ids)):
             advanced(1)
-            if runs.is_part_of_question(turn):
+            if await runs.is_part_of_question(turn):
                 report.answers += 1
                 continue
             if chosen.is_lost_answer(turn.delivery.id):

@@ -21,7 +21,6 @@ from linqbot.bot.deadline import Deadline
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.routing.opt_out import opts_out
-from linqbot.client.call import Call
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.errors import AskEnded, StorageError, StorageUnavailable, Suspended
@@ -30,15 +29,16 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.ops.dry_deploy.compared_call import ComparedCall
 from linqbot.ops.dry_deploy.kept_chat import KeptChats
+from linqbot.ops.dry_deploy.open_then import ConversationsThen, KeptOpen
 from linqbot.ops.dry_deploy.recorded_answers import RecordedAnswers
 from linqbot.ops.dry_deploy.recorded_calls import RecordedCalls
-from linqbot.ops.dry_deploy.recorded_turn import OpenThen, RecordedTurn
+from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.state import StateRow, StateWrite
+from linqbot.worker.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
 from linqbot.worker.calls import own_changes
-from linqbot.worker.calls.journal_match import digest
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.due.broadcasting import broadcast_send
 from linqbot.worker.due.scheduled_send import due_send
@@ -159,15 +159,22 @@ class NewRuns:
         self._has_stuck_thread = self._has_stuck_thread or (one.ctx is not None and one.ctx.stuck_at is not None)
         return one.result()
 
-    def is_part_of_question(self, turn: RecordedTurn) -> bool:
-        """Return True if the message of a turn went to an open question, such as an answer that was refused.
+    async def is_part_of_question(self, turn: RecordedTurn) -> bool:
+        """Return True if the delivery of a turn goes to an open question and left no entry of its own.
 
-        In a group another person may have written, so that it may be a turn of its own.
+        Such deliveries are answers that were refused, and votes that did not complete a vote.
         """
-        if turn.open_question is None or turn.entries or turn.dead is not None:
+        if turn.entries or turn.dead is not None:
             return False
-        event = parse(turn.delivery)
-        return event.is_group is False and not self._dispatcher.has_side_handler(event)
+        arrived = await self._arrival(turn)
+        return arrived.outcome is not None or arrived.counted is not None
+
+    async def _arrival(self, turn: RecordedTurn) -> Arrival:
+        """Return the meaning of a delivery for the questions that were open when it came, as the worker decides it."""
+        if not turn.conversations:
+            return NOTHING
+        summaries = [each.summary for each in turn.conversations]
+        return await meaning_of(turn.delivery, summaries, self._dispatcher, ConversationsThen(turn.conversations))
 
     @property
     def has_stuck_code(self) -> bool:
@@ -219,10 +226,9 @@ class NewRuns:
             calls.doubt("it is not on record if the bot itself made this change of the group")
         if given_up is None and opts_out(event):
             calls.muted_chat = event.chat_id
-        question = one.turn.open_question
-        is_side = question is not None and self._dispatcher.has_side_handler(event)
-        if question is not None and not is_side:
-            calls.doubt("a question was open (ctx.ask), and what the message meant for it is not on record")
+        arrived = await self._arrival(one.turn)
+        if arrived.outcome is not None or arrived.counted is not None:
+            calls.doubt("it would answer a question now (ctx.ask) that was open then, and another handler took it then")
         ctx = one.ctx = self._dispatcher.context(
             event,
             client,
@@ -230,7 +236,8 @@ class NewRuns:
             deadline,
             one.state,
             asking=lambda: answers,
-            side=_AskedAgain(one.turn, question) if is_side and question is not None else None,
+            side=KeptOpen(arrived.question) if arrived.is_side and arrived.question is not None else None,
+            after_ask=arrived.after_ask,
             overlap=JoinedMessages(delivery) if self._dispatcher.overlaps else None,
         )
         if given_up is not None:
@@ -349,21 +356,6 @@ class JoinedMessages:
     def uninterrupted(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Return a context manager that does nothing."""
         return contextlib.nullcontext()
-
-
-class _AskedAgain:
-    """Asks the open question of another turn again, if the turn on record did. It implements `SideTurn`."""
-
-    def __init__(self, turn: RecordedTurn, question: OpenThen) -> None:
-        self._made = {entry.digest or digest(Call.from_json(entry.call)) for entry in turn.call_entries}
-        self._prompt = [Call.from_json(entry.call) for entry in question.prompt]
-        self.takes_any_handler = question.takes_any_handler
-
-    async def ask_again(self, ctx: Context) -> None:
-        """Send the question as it was worded then."""
-        for call in self._prompt:
-            if digest(call) in self._made:
-                await ctx.client.run(call)
 
 
 def _is_end_of_run(error: BaseException) -> bool:

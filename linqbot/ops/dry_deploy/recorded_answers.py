@@ -6,6 +6,7 @@ is open. A step that is not on record is not made, because it has an effect else
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from typing import Any, Final
@@ -14,12 +15,14 @@ from linqbot.bot.asking.answers import Answer, value_of
 from linqbot.bot.asking.question import Question
 from linqbot.bot.context import Context
 from linqbot.clock import MovableClock
-from linqbot.errors import AskCancelled, AskTimeout, BotError, Suspended
-from linqbot.events.delivery import Delivery
+from linqbot.errors import AskCancelled, AskTimeout, BotError, LinqApiError, Suspended
+from linqbot.events.event import Event
 from linqbot.ops.dry_deploy.recorded_calls import RecordedCalls
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
+from linqbot.worker.asking.payments import closing_label
 from linqbot.worker.asking.polls import send_choices
 from linqbot.worker.asking.records import PROMPT, AskRecord, AskRefusal, AskRefused, Outcome, part_name
+from linqbot.worker.asking.session import check_place, person_of, second_question
 from linqbot.worker.asking.steps import typed
 from linqbot.worker.asking.waiting import begin_wait, result_of
 
@@ -37,8 +40,10 @@ class RecordedAnswers:
 
     def __init__(self, turn: RecordedTurn, calls: RecordedCalls, clock: MovableClock) -> None:
         self.asks = False
+        self._turn = turn
         self._calls = calls
         self._clock = clock
+        self._root: Event | None = None
         self._records = turn.questions
         self._steps = turn.steps
         self._used: set[str] = set()
@@ -62,6 +67,7 @@ class RecordedAnswers:
 
     async def begin(self, ctx: Context) -> None:
         """Let the handler see the state that the first part of a conversation has read."""
+        self._root = ctx.event
         if self._records:
             await ctx.enter_state(self._seen.get(0, {}))
 
@@ -71,9 +77,13 @@ class RecordedAnswers:
         Raises:
             Suspended: no answer is on record, or the new code does not take it.
             AskTimeout, AskCancelled: the question ended without an answer.
+            BotError: no question can be asked here.
         """
+        check_place(question.verb, ctx, self._turn.delivery.lane)
         self._number += 1
         record = self._match(question)
+        if record is None:
+            self._refuse_second_question(question, ctx)
         n = self._number if record is None else record.n
         await self._send(question, n, ctx)
         if record is None or record.outcome is None:
@@ -81,17 +91,17 @@ class RecordedAnswers:
             self._calls.end()
             raise Suspended("The handler waits for an answer.")
         outcome = record.outcome
-        await self._enter(n, question, outcome, ctx)
+        await self._enter(n, outcome, ctx)
         if question.wait is not None:
-            if outcome["outcome"] == "cancelled":
-                raise AskCancelled("The question was ended.", reason=outcome["reason"])
+            await self._close_request(record, ctx)
+        if outcome["outcome"] == "cancelled":
+            raise AskCancelled("The question was ended.", reason=outcome["reason"])
+        if question.wait is not None:
             if outcome["outcome"] != "timed_out" and "result" not in outcome:
                 self._calls.cut(f"the result of {question.verb}")
             return result_of(question.wait, outcome)
         if outcome["outcome"] == "timed_out":
             raise AskTimeout("No answer came in time.")
-        if outcome["outcome"] == "cancelled":
-            raise AskCancelled("The question was ended.", reason=outcome["reason"])
         event = record.event(ctx.chat_id)
         if event is not None:
             ctx.event = event
@@ -141,6 +151,23 @@ class RecordedAnswers:
             found.is_used = True
         return found
 
+    async def _close_request(self, record: AskRecord, ctx: Context) -> None:
+        """Cancel the payment request of a wait, if the turn on record did."""
+        label = closing_label(f"{PROMPT}{record.n}")
+        payment = record.opened["question"].get("payment") if record.opened else None
+        if payment and any(entry.slot == f"{part_name(record.n)}k:{label}" for entry in self._turn.entries):
+            with contextlib.suppress(LinqApiError):
+                await ctx.client.named(label).payment_requests.cancel(payment)
+
+    def _refuse_second_question(self, question: Question, ctx: Context) -> None:
+        """Refuse a new question to a person who had not answered that of another handler when the turn began."""
+        if question.wait is not None:
+            return
+        person = person_of(question, self._root or ctx.event)
+        for other in self._turn.conversations:
+            if (other.person, other.status) == (person, "waiting"):
+                raise second_question(ctx.handler, other)
+
     async def _send(self, question: Question, n: int, ctx: Context) -> None:
         """Make the calls that ask a question.
 
@@ -159,13 +186,9 @@ class RecordedAnswers:
         except AskRefused as error:
             raise AskCancelled("The question was not sent.", reason=error.reason) from None
 
-    async def _enter(self, n: int, question: Question, outcome: Outcome, ctx: Context) -> None:
+    async def _enter(self, n: int, outcome: Outcome, ctx: Context) -> None:
         """Go on with the part that follows a question, at the time of its answer."""
         self._calls.enter(part_name(n))
-        at = self._clock.now() + question.timeout_s
-        if "body" in outcome:
-            at = Delivery("i.answer", "", outcome["type"], b"", self._clock.now(), decoded=outcome["body"]).sent_at
-        if outcome["outcome"] == "timed_out" or "body" in outcome:
-            self._clock.advance(at - self._clock.now())
+        self._clock.advance(outcome.get("at", self._clock.now()) - self._clock.now())
         # Of the last part, no record says what it has read.
         await ctx.enter_state(self._seen.get(n))

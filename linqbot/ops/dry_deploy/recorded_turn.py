@@ -18,6 +18,7 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.ops.dry_deploy.compared_call import ComparedCall, joined_streams, of_call, of_entry
 from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.redaction import RECORDED
@@ -37,7 +38,8 @@ class RecordedTurn:
         dead: The dead letter; None if the turn was acked. Of a conversation that failed, it is that of its last answer.
         dead_answer: The number of the question after whose answer it failed, and that answer; None for all other turns.
         later: The calls of `ctx.send_later` that are still known, by the id of the send.
-        open_question: The question of another turn that was open when the delivery came; None if none was.
+        conversations: The conversations of other turns that waited for an answer in the chat when the delivery came, the
+            oldest first. One that had timed out is among them if this delivery was the first message of its person since.
     """
 
     delivery: Delivery
@@ -46,7 +48,7 @@ class RecordedTurn:
     dead: DeadDelivery | None = None
     dead_answer: tuple[int, Outcome] | None = None
     later: Mapping[str, Sequence[ComparedCall]] = field(default_factory=dict)
-    open_question: OpenThen | None = None
+    conversations: Sequence[Conversation] = ()
 
     @property
     def calls(self) -> tuple[ComparedCall, ...]:
@@ -78,24 +80,6 @@ class RecordedTurn:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class OpenThen:
-    """A question that was open for a while.
-
-    Attributes:
-        turn: The id of the delivery whose turn asked it.
-        asked_at, ended_at: Unix seconds; `ended_at` is infinite if it is still open.
-        prompt: The entries of the calls that asked it.
-        takes_any_handler: See `SideTurn.takes_any_handler`.
-    """
-
-    turn: str
-    asked_at: float
-    ended_at: float
-    prompt: Sequence[JournalEntry]
-    takes_any_handler: bool
-
-
 def is_refusal(entry: JournalEntry) -> bool:
     """Return True if a call says why an answer was not taken: its slot ends like `k:?2.1`.
 
@@ -110,12 +94,13 @@ async def turn_on_record(
     storage: Storage,
     delivery: Delivery,
     *,
-    open_question: OpenThen | None = None,
+    conversations: Sequence[Conversation] = (),
     failed_after: tuple[int, str] | None = None,
 ) -> RecordedTurn:
     """Read what the storage has of the turn of a delivery.
 
     Args:
+        conversations: See `RecordedTurn`.
         failed_after: Of a conversation that failed: the number of its last question, and the id of the dead letter that
             answered it.
     Raises:
@@ -127,17 +112,18 @@ async def turn_on_record(
     dead_answer = None
     if failed_after is not None and (answer := await storage.dead_letter(failed_after[1])) is not None:
         dead, dead_answer = answer, (failed_after[0], _outcome_of(answer.delivery))
-    return RecordedTurn(delivery, replay, entries, dead, dead_answer, later, open_question)
+    return RecordedTurn(delivery, replay, entries, dead, dead_answer, later, conversations)
 
 
 def _outcome_of(delivery: Delivery) -> Outcome:
     """Return the end of a question that a delivery was."""
     order = order_of(delivery) if delivery.id.startswith(ORDER_PREFIX) else None
     if order is not None:
-        return order.outcome
+        return {**order.outcome, "at": delivery.received_at}
     event = parse(delivery)
     text = event.text if isinstance(event, MessageReceived) else ""
-    return {"outcome": "answered", "text": text, "type": delivery.type, "body": delivery.content}
+    at = delivery.received_at
+    return {"outcome": "answered", "text": text, "type": delivery.type, "body": delivery.content, "at": at}
 
 
 async def _newest_entries(

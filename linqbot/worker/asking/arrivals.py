@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -90,6 +90,14 @@ NOTHING = Arrival()
 VOID = Arrival(is_void=True)
 
 
+class ConversationReader(Protocol):
+    """Reads conversations: the storage, or in a dry deploy the record of those that were open then."""
+
+    async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
+        """Return a conversation and its journal entries; None if it is not on record."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """A conversation as it is stored, with its question and its journal entries."""
@@ -108,7 +116,7 @@ class _Asked:
         return replace(self.conversation, question=question.model_dump_json().encode())
 
 
-async def arrival(  # noqa: PLR0911 - one return for each case
+async def arrival(
     delivery: Delivery,
     conversations: Sequence[ConversationSummary],
     dispatcher: Dispatcher,
@@ -116,7 +124,7 @@ async def arrival(  # noqa: PLR0911 - one return for each case
     *,
     put_back: bool = False,
 ) -> Arrival:
-    """Return the meaning of a delivery for the conversations of its chat.
+    """Return the meaning of a delivery for the conversations of its chat. Those whose handler is gone are abandoned.
 
     Args:
         put_back: True if an operator has put the delivery back into the inbox. Then it answers only the question that it
@@ -126,6 +134,32 @@ async def arrival(  # noqa: PLR0911 - one return for each case
     """
     if delivery.id.startswith(ORDER_PREFIX):
         return await _of_order(delivery, conversations, dispatcher, storage)
+    found = await meaning_of(delivery, conversations, dispatcher, storage, put_back=put_back)
+    concerned = found.conversation or found.counted
+    if concerned is not None and dispatcher.handler_named(concerned.handler) is None:
+        return _abandoned(concerned)
+    return found
+
+
+async def meaning_of(
+    delivery: Delivery,
+    conversations: Sequence[ConversationSummary],
+    dispatcher: Dispatcher,
+    reader: ConversationReader,
+    *,
+    put_back: bool = False,
+) -> Arrival:
+    """Return the meaning of an event from Linq for conversations, whether or not the bot has their handlers.
+
+    The worker and a dry deploy both decide with this function.
+
+    Args:
+        conversations: The conversations of the event's chat.
+        reader: Reads those that the event may concern.
+        put_back: See `arrival`.
+    Raises:
+        StorageUnavailable: a conversation cannot be read.
+    """
     try:
         event = parse(delivery)
     except EventNotUnderstood:
@@ -140,18 +174,16 @@ async def arrival(  # noqa: PLR0911 - one return for each case
     )
     for summary in asked:
         if summary.status == "timed_out":
-            if isinstance(event, MessageReceived) and not put_back and (late := await _read(summary, storage)):
+            if isinstance(event, MessageReceived) and not put_back and (late := await _read(summary, reader)):
                 return _late(late)
             continue
-        found = await _read_open(summary, delivery, storage, put_back=put_back)
+        found = await _read_open(summary, delivery, reader, put_back=put_back)
         if found is not None and (verdict := judge(found.question, event)) is not None:
-            if dispatcher.handler_named(found.conversation.handler) is None:
-                return _abandoned(found.conversation)
             if _is_side(verdict, event, dispatcher):
                 return Arrival(found.conversation, question=found.question, is_side=True)
             return found.ended_by(_outcome(verdict, found.question, event, delivery), event)
-    decided = await _of_another(event, delivery, conversations, dispatcher, storage, put_back=put_back)
-    return decided or await _of_wait(event, delivery, conversations, dispatcher, storage, put_back=put_back)
+    decided = await _of_another(event, delivery, conversations, reader, put_back=put_back)
+    return decided or await _of_wait(event, delivery, conversations, dispatcher, reader, put_back=put_back)
 
 
 def _is_side(verdict: Verdict, event: Event, dispatcher: Dispatcher) -> bool:
@@ -163,8 +195,7 @@ async def _of_another(
     event: Event,
     delivery: Delivery,
     conversations: Sequence[ConversationSummary],
-    dispatcher: Dispatcher,
-    storage: Storage,
+    reader: ConversationReader,
     *,
     put_back: bool = False,
 ) -> Arrival | None:
@@ -177,7 +208,7 @@ async def _of_another(
     if not (says_yes_or_no(event) or isinstance(event, ReactionAdded | PollReactionAdded)):
         return None
     others = [each for each in conversations if each.person not in (person, ANYONE) and not is_wait(each.person)]
-    read = [await _read_open(each, delivery, storage, put_back=put_back) for each in others]
+    read = [await _read_open(each, delivery, reader, put_back=put_back) for each in others]
     open_to = [
         each for each in read if each is not None and person in each.question.also and judge(each.question, event)
     ]
@@ -187,8 +218,6 @@ async def _of_another(
     if len(open_to) != 1:
         return None
     (found,) = open_to
-    if dispatcher.handler_named(found.conversation.handler) is None:
-        return _abandoned(found.conversation)
     return found.ended_by(_outcome(Verdict.ANSWER, found.question, event, delivery), event)
 
 
@@ -197,7 +226,7 @@ async def _of_wait(
     delivery: Delivery,
     conversations: Sequence[ConversationSummary],
     dispatcher: Dispatcher,
-    storage: Storage,
+    reader: ConversationReader,
     *,
     put_back: bool = False,
 ) -> Arrival:
@@ -207,15 +236,13 @@ async def _of_wait(
 
     waits = [each for each in conversations if is_wait(each.person)]
     if event.type in _OF_MEMBERS:
-        recounted = await _with_members(event, waits, storage)
+        recounted = await _with_members(event, waits, reader)
         return Arrival(recounted=recounted) if recounted else NOTHING
     for summary in reversed(waits):
-        found = await _read_open(summary, delivery, storage, put_back=put_back)
+        found = await _read_open(summary, delivery, reader, put_back=put_back)
         if found is None:
             continue
         if (verdict := judge_wait(found.question, event)) is not None:
-            if dispatcher.handler_named(found.conversation.handler) is None:
-                return _abandoned(found.conversation)
             return found.ended_by(_outcome(verdict, found.question, event, delivery), event)
         if found.question.ballot is not None and (ballot := counted(found.question.ballot, event)) is not None:
             return _of_vote(found, ballot, event, delivery, dispatcher)
@@ -223,12 +250,12 @@ async def _of_wait(
 
 
 async def _with_members(
-    event: Event, waits: Sequence[ConversationSummary], storage: Storage
+    event: Event, waits: Sequence[ConversationSummary], reader: ConversationReader
 ) -> tuple[Conversation, ...]:
     """Return the conversations whose vote waits for other people now."""
     changed = []
     for summary in waits:
-        found = await _read(summary, storage) if summary.status == "waiting" else None
+        found = await _read(summary, reader) if summary.status == "waiting" else None
         if found is not None and found.question.ballot is not None:
             ballot = with_members(found.question.ballot, event)
             if ballot is not None:
@@ -240,8 +267,6 @@ def _of_vote(found: _Asked, ballot: Ballot, event: Event, delivery: Delivery, di
     """Return the meaning of an event that changes a vote: it ends the vote, or the ballot is stored."""
     if not dispatcher.allows(event):
         return NOTHING
-    if dispatcher.handler_named(found.conversation.handler) is None:
-        return _abandoned(found.conversation)
     if not ballot.is_complete:
         return Arrival(question=found.question, counted=found.stored_with(ballot))
     outcome = _outcome(Verdict.ANSWER, found.question, event, delivery)
@@ -305,9 +330,9 @@ async def _of_order(
     return VOID
 
 
-async def _read(summary: ConversationSummary, storage: Storage) -> _Asked | None:
+async def _read(summary: ConversationSummary, reader: ConversationReader) -> _Asked | None:
     """Read a conversation; None if `linqbot forget` has erased it a moment ago."""
-    found = await storage.conversation(summary.id)
+    found = await reader.conversation(summary.id)
     if found is None:
         return None
     conversation, known = found
@@ -315,7 +340,7 @@ async def _read(summary: ConversationSummary, storage: Storage) -> _Asked | None
 
 
 async def _read_open(
-    summary: ConversationSummary, delivery: Delivery, storage: Storage, *, put_back: bool
+    summary: ConversationSummary, delivery: Delivery, reader: ConversationReader, *, put_back: bool
 ) -> _Asked | None:
     """Read a conversation, if this delivery may answer its question; None otherwise.
 
@@ -326,7 +351,7 @@ async def _read_open(
     # A dead letter comes back by an operator only, so the many other messages need not read what has failed.
     if summary.status != ("failed" if put_back else "waiting"):
         return None
-    found = await _read(summary, storage)
+    found = await _read(summary, reader)
     return found if found is None or not put_back or found.question.failed_by == delivery.id else None
 
 

@@ -48,6 +48,8 @@ class Outcome(TypedDict, total=False):
     """The end of a question, as it is stored.
 
     Attributes:
+        by, at: The id of the delivery that ended it, and the time at which that was received, in Unix seconds. On record
+            only.
         outcome: `answered`, `timed_out` or `cancelled`.
         text: The text of the answer: of a message, of the chosen option, or of the operator.
         reason: The reason of `cancelled`; see `AskCancelled`.
@@ -55,12 +57,32 @@ class Outcome(TypedDict, total=False):
         result: The result of a wait such as `ctx.pay`, as JSON data, once it is known.
     """
 
+    by: str
+    at: float
     outcome: Literal["answered", "timed_out", "cancelled"]
     text: str
     reason: Literal["word", "invalid", "operator", "opted_out"]
     type: str
     body: Any
     result: Any
+
+
+class Opened(TypedDict):
+    """A conversation at the time at which its question was asked. A dry deploy decides with it what a message meant.
+
+    Attributes:
+        since: The time at which the delivery was received whose turn asked the question, in Unix seconds. Each later
+            delivery of the chat meets the open question.
+        chat_id, person, handler, until: See `Conversation`.
+        question: The `OpenQuestion` as JSON data.
+    """
+
+    since: float
+    chat_id: str
+    person: str
+    handler: str
+    until: float
+    question: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -73,10 +95,10 @@ class AskRecord:
         key: The `key=` of the question.
         digest: A digest of its words.
         code: A digest of the code that asked it.
-        side_questions: See `OpenQuestion`.
         part: The number of the part that the question ended.
         seen: The state that this part has read; see `State.seen`.
         splits: The number of the part into which new code has put the question; None if it ended a part.
+        opened: The conversation as it was then; None until the question is sent.
         outcome: How it ended; None while it waits.
         is_void: True if today's code has refused the answer, so that the question was asked again.
         is_used: True once the question was met in this run.
@@ -87,10 +109,10 @@ class AskRecord:
     key: str | None
     digest: str
     code: str
-    side_questions: bool = False
     part: int = 0
     seen: dict[str, dict[str, str | None]] = field(default_factory=dict)
     splits: int | None = None
+    opened: Opened | None = None
     outcome: Outcome | None = None
     is_void: bool = False
     is_used: bool = False
@@ -105,16 +127,20 @@ class AskRecord:
         """The `call` of the journal entry."""
         said = {"n": self.n, "number": self.number, "key": self.key, "digest": self.digest, "code": self.code}
         parts = {"part": self.part, "seen": self.seen, "splits": self.splits}
-        sides = {"side_questions": True} if self.side_questions else {}
-        return to_json({"noun": "ctx", "verb": "ask", **said, **sides, **parts})
+        return to_json({"noun": "ctx", "verb": "ask", **said, **parts, "opened": self.opened})
 
-    def written_to(self, entry: JournalEntry) -> JournalEntry:
-        """Return the journal entry with the end of the question."""
+    def written_to(self, entry: JournalEntry, ended_by: Delivery) -> JournalEntry:
+        """Return the journal entry with the end of the question.
+
+        Args:
+            ended_by: The delivery whose turn stores it.
+        """
         if self.is_void:
             return replace(entry, status="refused", answer=None)
         if self.outcome is None:
             return entry
-        return replace(entry, status="accepted", answer=to_json(self.outcome))
+        ended: Outcome = {**self.outcome, "by": ended_by.id, "at": ended_by.received_at}
+        return replace(entry, status="accepted", answer=to_json(ended))
 
     def event(self, chat_id: str) -> Event | None:
         """Return the event that answered the question; None if the operator did, or if it was not answered."""
@@ -138,10 +164,10 @@ def record_of(entry: JournalEntry) -> AskRecord:
         said["key"],
         said["digest"],
         said["code"],
-        said.get("side_questions", False),
         said["part"],
         said["seen"],
         said["splits"],
+        said.get("opened"),
         from_json(entry.answer) if entry.answer else None,
         is_void=entry.status == "refused",
     )

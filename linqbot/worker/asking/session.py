@@ -42,7 +42,7 @@ from linqbot.worker.asking.deliveries import look, timeout
 from linqbot.worker.asking.locations import look_again_after_s
 from linqbot.worker.asking.opening import Opening, Writes, writes_of_failure
 from linqbot.worker.asking.polls import send_choices
-from linqbot.worker.asking.records import PROMPT, AskRecord, AskRefused, by_part, part_name, record_of, sends_of
+from linqbot.worker.asking.records import PROMPT, AskRecord, AskRefused, Opened, by_part, part_name, record_of, sends_of
 from linqbot.worker.asking.steps import Steps, check_length
 from linqbot.worker.asking.waiting import begin_wait, end_of_wait, key_of_wait, result_of
 from linqbot.worker.calls.turn_journal import TurnJournal
@@ -196,10 +196,10 @@ class AskSession:
         self._note("kept_open")
         if question is None or not question.repeat:
             return
-        sent = [await ctx.client.chats.messages.send(ctx.chat_id, message=message) for message in question.prompt]
+        sent = await send_again(question, ctx)
         if self._arrival.conversation is not None:
             # A tapback on the repeated question is an answer as well.
-            messages = (*question.messages, *(each.message.id for each in sent))
+            messages = (*question.messages, *sent)
             repeated = question.model_copy(update={"messages": messages})
             self._repeated = [replace(self._arrival.conversation, question=_json(repeated))]
 
@@ -210,7 +210,9 @@ class AskSession:
         if not isinstance(outcome, Ack) or (self._conversation is not None and not self._has_begun):
             # The turn runs again; or middleware, or the bot's settings, kept the event from the handler.
             return None
-        entries = [record.written_to(self._entry_of(record)) for record in self._records if self._is_changed(record)]
+        by = self._lease.delivery
+        changed = (record for record in self._records if self._is_changed(record))
+        entries = [record.written_to(self._entry_of(record), by) for record in changed]
         ended = list(self._arrival.ended)
         recounted = self._opening.recounted
         cancelled = [self._arrival.question.timer] if self._has_begun and self._arrival.question else []
@@ -220,8 +222,8 @@ class AskSession:
             cancelled = [each for each in cancelled if each != timer.id]
             return Writes(entries, timers, cancelled, [conversation, *recounted.conversations], ended)
         if self._conversation is None:
-            changed = [*recounted.conversations, *self._repeated]
-            return Writes(entries, recounted.timers, conversations=changed, ended=ended)
+            conversations = [*recounted.conversations, *self._repeated]
+            return Writes(entries, recounted.timers, conversations=conversations, ended=ended)
         is_question = self._arrival.question is not None and self._arrival.question.takes_words
         is_timed_out = self._live is not None and self._live.outcome == {"outcome": "timed_out"}
         if is_question and is_timed_out and self._newer(self._conversation.person, self._conversation.chat_id) is None:
@@ -251,21 +253,7 @@ class AskSession:
                 f"{verb}() was called in the step {self._steps.under_way!r}. A question ends the handler, which would cut "
                 "the step off. Ask before ctx.once, and use the answer in it."
             )
-        if not ctx.is_handling or ctx.handler is None:
-            raise BotError(f"{verb}() was called outside of a handler. Middleware and error handlers cannot ask.")
-        if ctx.side is not None:
-            raise BotError(
-                f"Handler {ctx.handler} was called while another question is open (during_ask=True, or side_questions=True). So "
-                "it cannot ask: one question is open for a person at a time."
-            )
-        chat_id = ctx.event.chat_id
-        if chat_id is None:
-            raise BotError(f"{ctx.event.type} belongs to no chat, so there is no person to ask.")
-        if self._conversation is None and self._lease.delivery.lane != f"c:{chat_id}":
-            raise BotError(
-                f"A handler of {ctx.event.type} runs next to the chat's other handlers, so it cannot ask. Ask in a "
-                "handler of messages or reactions."
-            )
+        check_place(verb, ctx, None if self._conversation is not None else self._lease.delivery.lane)
         if self._number >= MOST_ASKS:
             raise ConversationTooLong(
                 f"The conversation has {MOST_ASKS} questions, which is the most. Let handler {ctx.handler} end, keep what "
@@ -401,13 +389,11 @@ class AskSession:
         check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
         n = self._next
         if question.wait is None:
-            person = self._person(question, ctx)
+            person = person_of(question, self._root(ctx))
             await self._refuse_second_question(person, ctx)
         else:
             person = key_of_wait(question.wait, self._root(ctx), self._journal.turn)
-        record = AskRecord(
-            n, self._number, question.key, question.digest, self._code(ctx), question.side_questions, self._part
-        )
+        record = AskRecord(n, self._number, question.key, question.digest, self._code(ctx), self._part)
         if not self._is_live:
             await ctx.enter_state(None)
         record.seen = ctx.seen_state()
@@ -439,6 +425,15 @@ class AskSession:
         open_question = open_question.model_copy(update={"timer": timer.id})
         if open_question.is_known:
             self._looks = [look(conversation, open_question, {"outcome": "answered", "text": ""}, now)]
+        if not conversation.off_the_record:
+            record.opened = Opened(
+                since=self._lease.delivery.received_at,
+                chat_id=conversation.chat_id,
+                person=person,
+                handler=conversation.handler,
+                until=conversation.until,
+                question=open_question.model_dump(mode="json", exclude_defaults=True),
+            )
         self._records.append(record)
         self._suspend(record, replace(conversation, question=_json(open_question)), timer)
 
@@ -487,26 +482,11 @@ class AskSession:
         self._asked = record, conversation, timer
         self._journal.is_suspended = True
 
-    def _person(self, question: Question, ctx: Context) -> str:
-        if question.who == "anyone":
-            return ANYONE
-        if question.who != "asker":
-            return question.who.casefold()
-        actor = self._root(ctx).actor
-        if not actor:
-            raise BotError(
-                f"{ctx.event.type} names no person who could be asked. Say who must answer: ctx.ask(…, who=…)."
-            )
-        return actor.casefold()
-
     async def _refuse_second_question(self, person: str, ctx: Context) -> None:
         other = self._newer(person, ctx.chat_id)
         found = None if other is None else await self._storage.conversation(other.id)
         if found is not None:
-            raise BotError(
-                f"Handler {ctx.handler} asks a person whom {found[0].handler} has already asked in this chat. One "
-                f"question is open for a person at a time. To end the other one: linqbot asks cancel {found[0].id}"
-            )
+            raise second_question(ctx.handler, found[0])
 
     def _newer(self, person: str, chat_id: str) -> ConversationSummary | None:
         """Return another conversation of the person in the chat that waits for an answer; None if there is none."""
@@ -528,6 +508,62 @@ class AskSession:
     def _entry_of(self, record: AskRecord) -> JournalEntry:
         known = self._record_entries.get(record.n)
         return self._journal.new_entry(record.slot, "ask", record.call) if known is None else known
+
+
+def check_place(verb: str, ctx: Context, lane: str | None) -> None:
+    """Refuse a question where no handler can wait for its answer.
+
+    Args:
+        verb: The method that asks, such as `ctx.ask`.
+        lane: The lane of the delivery; None if the handler goes on after a question.
+    Raises:
+        BotError: no handler runs, another question is open, or the event is not in the lane of a chat.
+    """
+    if not ctx.is_handling or ctx.handler is None:
+        raise BotError(f"{verb}() was called outside of a handler. Middleware and error handlers cannot ask.")
+    if ctx.side is not None:
+        raise BotError(
+            f"Handler {ctx.handler} was called while another question is open (during_ask=True, or side_questions=True). So "
+            "it cannot ask: one question is open for a person at a time."
+        )
+    if ctx.event.chat_id is None:
+        raise BotError(f"{ctx.event.type} belongs to no chat, so there is no person to ask.")
+    if lane is not None and lane != f"c:{ctx.event.chat_id}":
+        raise BotError(
+            f"A handler of {ctx.event.type} runs next to the chat's other handlers, so it cannot ask. Ask in a handler of "
+            "messages or reactions."
+        )
+
+
+def person_of(question: Question, root: Event) -> str:
+    """Return the `person` of a conversation that asks a question.
+
+    Args:
+        root: The event with which the handler began.
+    Raises:
+        BotError: the event names no person.
+    """
+    if question.who == "anyone":
+        return ANYONE
+    if question.who != "asker":
+        return question.who.casefold()
+    if not root.actor:
+        raise BotError(f"{root.type} names no person who could be asked. Say who must answer: ctx.ask(…, who=…).")
+    return root.actor.casefold()
+
+
+def second_question(handler: str | None, other: Conversation) -> BotError:
+    """Return the error of a handler that asks a person who has not answered another question of the chat yet."""
+    return BotError(
+        f"Handler {handler} asks a person whom {other.handler} has already asked in this chat. One question is open for a "
+        f"person at a time. To end the other one: linqbot asks cancel {other.id}"
+    )
+
+
+async def send_again(question: OpenQuestion, ctx: Context) -> list[str]:
+    """Send the messages of an open question again, and return their ids."""
+    sent = [await ctx.client.chats.messages.send(ctx.chat_id, message=message) for message in question.prompt]
+    return [each.message.id for each in sent]
 
 
 def _cancelled(reason: Any) -> AskCancelled:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
-from fakes import CHAT, LINE, NOW, PERSON, envelope, handle, text_body
+from fakes import CHAT, LINE, NOW, PERSON, envelope, poll_vote, tapback, text_body
 from pydantic import BaseModel
 from simulated_crash import crash
 
@@ -26,16 +26,6 @@ from linqbot.worker.failure import RetryPolicy
 pytestmark = pytest.mark.anyio
 
 GROUP = "3c99d589-8d03-5753-96bd-addff71de8c3"
-
-
-def vote(poll: str, option: str) -> bytes:
-    data = {"message_id": poll, "option_id": option, "chat": {"id": CHAT}, "sender_handle": handle(PERSON)}
-    return envelope("poll.vote.added", data)
-
-
-def tapback(name: str, message_id: str, *, sender: str = PERSON) -> bytes:
-    data = {"message_id": message_id, "reaction_type": name, "chat_id": CHAT, "from_handle": handle(sender)}
-    return envelope("reaction.added", data)
 
 
 async def greet(message: MessageReceived, ctx: Context) -> None:
@@ -268,11 +258,11 @@ async def test_choices_are_a_poll_on_imessage(talk: Talk) -> None:
         await talk.say("hi")
         assert talk.said[-1] == "Which day?"
         if answer == "vote":
-            await talk.put(vote("poll", "other"))
-            await talk.put(vote("another", "s"))
+            await talk.put(poll_vote("other"))
+            await talk.put(poll_vote("s", poll="another"))
             await talk.run()
             assert talk.said[-1] == "Which day?"
-            await talk.put(vote("poll", "s"))
+            await talk.put(poll_vote("s"))
             await talk.run()
         else:
             await talk.say(answer)

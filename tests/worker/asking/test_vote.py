@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
-from fakes import CHAT, LINE, PERSON, envelope, handle, text_body
+from fakes import CHAT, LINE, PERSON, envelope, handle, poll_vote, text_body
 from simulated_crash import crash
 
 from linqbot.bot.asking.results import VoteResult
@@ -45,11 +45,6 @@ def prepare(talk: Talk, *people: str, times: int = 1) -> None:
     talk.linq.will_answer("chats.polls.create", *[ApiResponse(201, poll)] * times)
 
 
-def vote(option: str, person: str, *, kind: str = "added", poll: str = "poll") -> bytes:
-    data = {"message_id": poll, "option_id": option, "chat": {"id": CHAT}, "sender_handle": handle(person)}
-    return envelope(f"poll.vote.{kind}", data)
-
-
 async def votes(talk: Talk, *changes: bytes) -> None:
     for body in changes:
         await talk.put(body)
@@ -65,14 +60,14 @@ async def begin(talk: Talk, *people: str, **changes: Any) -> None:
 async def test_when_all_have_voted_the_handler_goes_on(talk: Talk) -> None:
     await begin(talk, PERSON, BOB, EVE)
     assert talk.said == ["Lunch?"]
-    await votes(talk, vote("t", BOB), vote("p", PERSON))
+    await votes(talk, poll_vote("t", BOB), poll_vote("p", PERSON))
     await talk.restart()
     assert talk.open_questions() == ["waiting"]
-    await votes(talk, vote("t", EVE.lower()))
+    await votes(talk, poll_vote("t", EVE.lower()))
     assert talk.said == ["Lunch?", "all voted: Thai {'Thai': 2, 'Pizza': 1}"]
     assert talk.open_questions() == []
     assert await talk.storage.scheduled() == []
-    await votes(talk, vote("p", EVE))
+    await votes(talk, poll_vote("p", EVE))
     assert len(talk.said) == 2
 
 
@@ -86,17 +81,19 @@ async def test_a_vote_does_not_run_the_handler(talk: Talk) -> None:
     talk.deploy(counting, groups="all")
     prepare(talk)
     await talk.say("lunch", is_group=True)
-    await votes(talk, vote("t", BOB), vote("p", BOB, kind="removed"))
+    await votes(talk, poll_vote("t", BOB), poll_vote("p", BOB, kind="removed"))
     assert runs == ["lunch"]
-    await votes(talk, vote("t", EVE))
+    await votes(talk, poll_vote("t", EVE))
     assert runs == ["lunch", "lunch"]
 
 
 async def test_votes_can_be_taken_back_and_given_for_several_choices(talk: Talk) -> None:
     await begin(talk, PERSON, BOB)
-    await votes(talk, vote("t", BOB), vote("t", BOB, kind="removed"), vote("p", PERSON), vote("t", PERSON))
+    await votes(
+        talk, poll_vote("t", BOB), poll_vote("t", BOB, kind="removed"), poll_vote("p", PERSON), poll_vote("t", PERSON)
+    )
     assert talk.open_questions() == ["waiting"]
-    await votes(talk, vote("p", BOB))
+    await votes(talk, poll_vote("p", BOB))
     assert talk.said[1:] == ["all voted: Pizza {'Thai': 1, 'Pizza': 2}"]
 
 
@@ -104,13 +101,13 @@ async def test_options_that_people_add_count(talk: Talk) -> None:
     await begin(talk, PERSON, BOB)
     added = {"option_id": "s", "text": "Sushi", "creator_handle": handle(BOB)}
     update = {"message_id": "poll", "chat": {"id": CHAT}, "direction": "inbound", "added_options": [added]}
-    await votes(talk, envelope("poll.updated", update), vote("s", BOB), vote("s", PERSON))
+    await votes(talk, envelope("poll.updated", update), poll_vote("s", BOB), poll_vote("s", PERSON))
     assert talk.said[1:] == ["all voted: Sushi {'Thai': 0, 'Pizza': 0, 'Sushi': 2}"]
 
 
 async def test_the_vote_ends_with_the_time(talk: Talk) -> None:
     await begin(talk, PERSON, BOB)
-    await votes(talk, vote("t", BOB), vote("unknown", PERSON), vote("t", PERSON, poll="another"))
+    await votes(talk, poll_vote("t", BOB), poll_vote("unknown", PERSON), poll_vote("t", PERSON, poll="another"))
     await talk.pass_time(3600)
     assert talk.said[1:] == ["time is over: Thai {'Thai': 1, 'Pizza': 0}"]
     assert talk.open_questions() == []
@@ -133,7 +130,7 @@ async def test_a_number_of_people_is_enough_and_the_result_stays(talk: Talk) -> 
     prepare(talk)
     await talk.say("plan", is_group=True)
     assert talk.said == []
-    await votes(talk, vote("t", BOB), vote("p", EVE))
+    await votes(talk, poll_vote("t", BOB), poll_vote("p", EVE))
     await talk.say("Noon", is_group=True)
     assert talk.said == ["At what time?", "Noon"]
     assert seen == [VoteResult({BOB: ("Thai",), EVE.lower(): ("Pizza",)}, {"Thai": 1, "Pizza": 1}, True)] * 2
@@ -174,7 +171,7 @@ async def test_people_whom_the_bot_does_not_allow_do_not_vote(talk: Talk) -> Non
     talk.deploy(lunch, groups="all", allow=[PERSON, BOB])
     prepare(talk, PERSON, BOB)
     await talk.say("lunch", is_group=True)
-    await votes(talk, vote("p", EVE), vote("t", BOB), vote("t", PERSON))
+    await votes(talk, poll_vote("p", EVE), poll_vote("t", BOB), poll_vote("t", PERSON))
     assert talk.said[1:] == ["all voted: Thai {'Thai': 2, 'Pizza': 0}"]
 
 
@@ -200,7 +197,7 @@ async def test_a_person_who_leaves_is_not_waited_for_and_one_who_comes_is(talk: 
 
     prepare(talk, PERSON, BOB)
     await talk.say("lunch", is_group=True)
-    await votes(talk, vote("t", PERSON), member("added", EVE), vote("t", BOB))
+    await votes(talk, poll_vote("t", PERSON), member("added", EVE), poll_vote("t", BOB))
     assert talk.open_questions() == ["waiting"]
     await votes(talk, member("removed", EVE))
     await talk.run()
@@ -220,7 +217,7 @@ async def test_a_person_who_leaves_is_not_waited_for_although_the_handler_of_tha
 
     prepare(talk, PERSON, BOB)
     await talk.say("lunch", is_group=True)
-    await votes(talk, vote("t", PERSON), member("removed", BOB))
+    await votes(talk, poll_vote("t", PERSON), member("removed", BOB))
     await talk.run()
     assert talk.said[1:] == ["all voted: Thai {'Thai': 1, 'Pizza': 0}"]
     assert len(await talk.storage.dead_letters()) == 1
@@ -248,7 +245,7 @@ async def test_a_crash_anywhere_makes_one_poll_and_counts_each_vote_once(
     monkeypatch.setattr(type(talk.storage), "finish", crashing)
     talk.deploy(lunch, groups="all")
     prepare(talk, PERSON, BOB, times=3)
-    for body in (text_body("lunch", is_group=True), vote("t", BOB), vote("t", BOB), vote("p", PERSON)):
+    for body in (text_body("lunch", is_group=True), poll_vote("t", BOB), poll_vote("t", BOB), poll_vote("p", PERSON)):
         await talk.put(body)
         talk.linq.before = place
         while await talk.crashable.run(talk.run()):
