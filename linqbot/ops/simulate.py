@@ -45,6 +45,8 @@ from linqbot.worker.due.broadcasting import broadcast_send
 from linqbot.worker.due.scheduled_send import due_send
 from linqbot.worker.reply_target import with_answers, with_replies_to_me
 
+UPLOAD: Final = "attachments.create"
+"""The call that makes room for a file. Its safety class is that of a read, because repeating it is harmless."""
 OBSERVER_NAME: Final = "linqbot-simulation"
 
 
@@ -108,8 +110,7 @@ class CallRecorder:
         return record
 
     def _check_read(self, name: str) -> None:
-        # An upload has the safety class of a read, because repeating it is harmless. Here it would leave a file behind.
-        if name == "attachments.create":
+        if name == UPLOAD:  # not harmless here: it would leave a file behind
             raise LinqApiError("A dry run uploads nothing. Try the handler with: linqbot dev", call=name)
         if not self._reads:
             raise LinqApiError("A dry run does not ask Linq and fetches nothing. Allow it with --reads.", call=name)

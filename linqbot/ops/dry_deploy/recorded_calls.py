@@ -11,32 +11,29 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NoReturn
 
-from linqbot.bot.branch import begin_turn, current_branch
 from linqbot.bot.conversation.history import SentInTurn
 from linqbot.bot.proactive.send_later import Rhythm
-from linqbot.bot.sent import OPTED_OUT
 from linqbot.bot.streaming.record import Unrecorded
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
-from linqbot.errors import AmbiguousCall, LinqApiError, Suspended
+from linqbot.errors import Suspended
 from linqbot.ops.dry_deploy.compared_call import ComparedCall, joined_streams, of_call
 from linqbot.ops.dry_deploy.kept_chat import KeptChats
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
-from linqbot.ops.simulate import CallRecorder, made_up_response
+from linqbot.ops.simulate import UPLOAD, made_up_response
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast, counted
 from linqbot.storage.journal import JournalEntry
 from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
 from linqbot.types.proactive.scheduled import Scheduled
+from linqbot.worker.calls.entry_answers import outcome_of
 from linqbot.worker.calls.journal_match import JournalMatcher
-from linqbot.worker.calls.lookup import AMBIGUOUS_ANSWERS
-from linqbot.worker.calls.turn_journal import answer_of, error_of, journal_key, speaks_to
-
-UPLOAD = "attachments.create"
+from linqbot.worker.calls.slots import Slots
+from linqbot.worker.calls.turn_journal import journal_key, refuse_if_muted
 
 
-class RecordedCalls(CallRecorder):
-    """Answers the calls of one run. It must be created in the task of the run.
+class RecordedCalls:
+    """Answers the calls of one run, and stands in for its journal. It must be created in the task of the run.
 
     Args:
         reads: Let reads of Linq that the storage cannot answer through to Linq, as it is now.
@@ -52,8 +49,6 @@ class RecordedCalls(CallRecorder):
     def __init__(
         self, turn: RecordedTurn, storage: Storage, kept: KeptChats, *, reads: bool, without_past: bool
     ) -> None:
-        super().__init__(reads=reads)
-        self._part = ""
         self.missing: str | None = None
         self.doubts: list[str] = []
         self.past: list[str] = []
@@ -62,10 +57,9 @@ class RecordedCalls(CallRecorder):
         self._turn = turn
         self._storage = storage
         self._kept = kept
-        self._may_read = reads
+        self._reads = reads
         self._matcher = JournalMatcher(turn.call_entries)
-        self._root = begin_turn()
-        self._label_counts: dict[str, int] = {}
+        self._slots = Slots()
         self._made: list[ComparedCall] = []
         self._answered: list[tuple[Call, ApiResponse]] = []
         self._messages: set[str] = set()
@@ -89,7 +83,7 @@ class RecordedCalls(CallRecorder):
 
     def enter(self, part: str) -> None:
         """Go on with the next part of a conversation; see `TurnJournal.enter`."""
-        self._part = part
+        self._slots.part = part
         self._of_earlier_parts = frozenset(self._messages)
 
     def cut(self, what: str) -> NoReturn:
@@ -125,9 +119,8 @@ class RecordedCalls(CallRecorder):
         return answer
 
     def _answer(self, call: Call) -> ApiResponse:
-        if self.muted_chat is not None and speaks_to(self.muted_chat, call):
-            raise LinqApiError("The person has opted out of messages.", status=403, code=OPTED_OUT, call=call.name)
-        slot = self._slot_of(call)
+        slot = self._slots.of_call(call)
+        refuse_if_muted(call, self.muted_chat)
         entry = self._matcher.match(slot, call, is_named=call.label is not None).entry
         self._made.append(of_call(call, slot))
         answer = ApiResponse(202, made_up_response(call, len(self._made))) if entry is None else _answer(entry, call)
@@ -136,25 +129,18 @@ class RecordedCalls(CallRecorder):
             self._messages.add(entry.message_id)
         return answer
 
-    def _slot_of(self, call: Call) -> str:
-        if call.label is None:
-            return current_branch(self._root).number(self._part)
-        count = self._label_counts.get(call.label, 0)
-        self._label_counts[call.label] = count + 1
-        return f"{self._part}k{count or ''}:{call.label}"
-
     async def _read(self, call: Call, run: Run) -> ApiResponse:
         found = await self._kept.answer(call, self._turn, self.past, without_past=self._without_past)
         if found is not None:
             return ApiResponse(200, found)
-        if not self._may_read:
+        if not self._reads:
             self.cut(f"what {call.name} returned (with --reads, Linq is asked now)")
         self.doubt(f"{call.name} was read from Linq as it is now")
         return await run(call)
 
     def _refuse_fetch(self) -> None:
         self._refuse_after_end()
-        if not self._may_read:
+        if not self._reads:
             self.cut("a file that was downloaded (with --reads, it is downloaded now)")
 
     def _refuse_after_end(self) -> None:
@@ -176,8 +162,8 @@ class RecordedCalls(CallRecorder):
     ) -> Scheduled:
         """Record calls for a later time, under the id that the turn on record gave them."""
         self._refuse_after_end()
-        slot = current_branch(self._root).number(f"{self._part}t") if key is None else f"{self._part}t:{key}"
-        scheduled_id = journal_key(self._storage.install, self._turn.delivery.id, self._turn.replay, slot)
+        turn = self._turn
+        scheduled_id = journal_key(self._storage.install, turn.delivery.id, turn.replay, self._slots.of_timer(key))
         self._sends[scheduled_id] = tuple(of_call(call, is_later=True) for call in calls)
         return Scheduled(scheduled_id, datetime.fromtimestamp(due, UTC), tag, every.spec if every else None)
 
@@ -222,7 +208,7 @@ class RecordedCalls(CallRecorder):
         """Return the send at its new time. It is not known if it was still waiting."""
         self._refuse_after_end()
         self.doubt("it is not on record if a scheduled send was still waiting to be moved")
-        return await super().reschedule(scheduled_id, due=due)
+        return Scheduled(scheduled_id, datetime.fromtimestamp(due, UTC))
 
     def sent_in_turn(self) -> SentInTurn:
         """Return the calls that this run has made so far, and the ids of the messages of the turn on record."""
@@ -233,24 +219,16 @@ class RecordedCalls(CallRecorder):
         """Return the record of a stream of which nothing was said."""
         self._refuse_after_end()
         stream = Unrecorded()
-        label = current_branch(self._root).number("~stream") if key is None else f"~stream:{key}"
-        stream.label = label
+        stream.label = self._slots.label_of_stream(key)
         return stream
 
 
 def _answer(entry: JournalEntry, call: Call) -> ApiResponse:
-    """Return the answer that a call got then.
+    """Return the answer that a call got then, or a made-up one if none is kept.
 
     Raises:
-        LinqApiError: Linq refused it, or it is not known if it was made.
-        MessageGone: its message was deleted before its answer arrived.
+        LinqApiError, AmbiguousCall, MessageGone: the call ended so then; see `outcome_of`.
     """
-    if entry.status == "refused":
-        raise error_of(entry, call)
-    if entry.status == "ambiguous":
-        if call.name not in AMBIGUOUS_ANSWERS:
-            raise AmbiguousCall(call.name)
-        return ApiResponse(202, AMBIGUOUS_ANSWERS[call.name])
-    if entry.answer is None and entry.message_id is None:
+    if entry.status not in ("refused", "ambiguous") and entry.answer is None and entry.message_id is None:
         return ApiResponse(202, made_up_response(call, 0))
-    return answer_of(entry, call)
+    return outcome_of(entry, call)

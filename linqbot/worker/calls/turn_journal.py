@@ -20,16 +20,15 @@ from functools import partial
 from typing import Any
 
 import structlog
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
-from linqbot.bot.branch import UnawaitedCoroutine, begin_turn, current_branch, running_root
+from linqbot.bot.branch import UnawaitedCoroutine, running_root
 from linqbot.bot.conversation.history import SentInTurn, content_of
 from linqbot.bot.proactive.send_later import Rhythm
 from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import Clock
 from linqbot.errors import (
-    AmbiguousCall,
     BotError,
     CallSkipped,
     LinqApiError,
@@ -53,19 +52,18 @@ from linqbot.types.message import text_of
 from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.calls.call_retry import call_with_retries
+from linqbot.worker.calls.entry_answers import GONE, ambiguous_answer, answer_of, error_json, error_of, outcome_of
 from linqbot.worker.calls.journal_match import JournalMatcher, digest
-from linqbot.worker.calls.lookup import AMBIGUOUS_ANSWERS, change_made, find, lacks_target
+from linqbot.worker.calls.lookup import change_made, find, lacks_target
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
+from linqbot.worker.calls.slots import Slots, labelled
 from linqbot.worker.calls.stream_journal import StreamJournal
 from linqbot.worker.due.recurring import REPEAT
 from linqbot.worker.due.scheduled_send import KIND, moved, scheduled_by
 from linqbot.worker.due.scheduled_send import timer as due_timer
 
 log = structlog.get_logger("linqbot.worker")
-
-GONE = b'"gone"'
-"""Stored as the answer of a send whose message was deleted before its answer arrived."""
 
 
 def journal_key(install: str, turn: str, replay: int, slot: str) -> str:
@@ -163,14 +161,12 @@ class TurnJournal:
         self._earlier_runs_sent = self._known
         self._earlier_parts_sent: frozenset[str] = frozenset()
         self._matcher = JournalMatcher(self._known)
-        self._part = ""
         self.is_suspended = False
         self.is_past = False
         self.muted_chat: str | None = None
-        self._root = begin_turn()
+        self._slots = Slots()
         self._task = task
         self._lease = lease
-        self._label_counts: dict[str, int] = {}
         self._timers: dict[str, Timer] = {}
         self.cancelled: list[str] = []
         self._call_lock = asyncio.Lock()
@@ -192,15 +188,11 @@ class TurnJournal:
             BotError: the turn has ended, or `key` was used before in this run.
         """
         self.refuse_after_end("stream")
-        label = current_branch(self._root).number("~stream") if key is None else f"~stream:{key}"
-        slot = f"{self._part}stream:{label}"
-        if label in self._label_counts:
-            raise BotError(
-                f"ctx.stream(key={key!r}): the key was used before in this run. Give the stream a key of its own."
-            )
+        label = self._slots.label_of_stream(key)
+        slot = f"{self._slots.part}stream:{label}"
         entry = self.steps.get(slot) or self.new_entry(slot, "step", to_json({"noun": "ctx", "verb": "stream"}))
         known = {entry.slot: entry for entry in self._known}
-        slots = partial(_labelled, self._part, label)
+        slots = partial(labelled, self._slots.part, label)
         return StreamJournal(label, entry, known, slots, self._keep_stream, is_past=self.is_past)
 
     def _keep_stream(self, entry: JournalEntry) -> None:
@@ -253,7 +245,7 @@ class TurnJournal:
             earlier: The entries of the calls since the last part was entered, those of the question included.
         """
         self._earlier_parts_sent |= {entry.message_id for entry in earlier if entry.message_id}
-        self._part = part
+        self._slots.part = part
         self._known = list(known)
         self._matcher = JournalMatcher(known)
         self.is_past = is_past
@@ -360,8 +352,7 @@ class TurnJournal:
         return scheduled_by(self._timers[scheduled_id])
 
     def _timer_id(self, key: str | None) -> str:
-        slot = current_branch(self._root).number(f"{self._part}t") if key is None else f"{self._part}t:{key}"
-        return self.key_of(slot)
+        return self.key_of(self._slots.of_timer(key))
 
     async def cancel(self, scheduled_id: str) -> bool:
         """Cancel a scheduled send. Return True if it was still waiting."""
@@ -421,11 +412,11 @@ class TurnJournal:
     @property
     def is_settled(self) -> bool:
         """True if no task of the handler can be making a call."""
-        return not (self._under_way or self._root.has_children)
+        return not (self._under_way or self._slots.root.has_children)
 
     async def settle(self) -> None:
         """Wait for the calls that the handler's tasks are still making, including those of tasks started just now."""
-        if self._root.has_children and self._closed is None:
+        if self._slots.root.has_children and self._closed is None:
             # A task that the handler started last has not run yet, so let it begin its call.
             for _ in range(2):
                 await asyncio.sleep(0)
@@ -479,7 +470,7 @@ class TurnJournal:
 
     def never_awaited(self) -> tuple[UnawaitedCoroutine, ...]:
         """Return the coroutines that the turn never awaited. From now on, Python warns about them as usual."""
-        found, self._root.never_awaited = self._root.never_awaited, None
+        found, self._slots.root.never_awaited = self._slots.root.never_awaited, None
         return found or ()
 
     def wrap(self, run: Run) -> Run:
@@ -490,7 +481,7 @@ class TurnJournal:
             self.cancel_if_interrupted()
             if call.safety == "hint":
                 # A conversation's past has no effects, and neither has what follows a question.
-                if (self.is_past or self.is_suspended) and running_root() is self._root:
+                if (self.is_past or self.is_suspended) and running_root() is self._slots.root:
                     return ApiResponse(204)
                 return await unjournalled(call)
             if self.is_suspended:
@@ -507,7 +498,7 @@ class TurnJournal:
                 return await self._ask_plugins(call, within, run)
             self._refuse_after_end(call.name)
             # Number the call before anything is awaited, so that gathered sends keep the order of the code.
-            slot = self._slot_of(call)
+            slot = self._slots.of_call(call)
             self._under_way += 1
             try:
                 return await self._in_turn(call, slot, run)
@@ -527,7 +518,7 @@ class TurnJournal:
         Raises:
             CancelledError: it is.
         """
-        if self._interrupted and running_root() is self._root:
+        if self._interrupted and running_root() is self._slots.root:
             raise asyncio.CancelledError("A newer message of the person interrupts the turn.")
 
     async def _in_turn(self, call: Call, slot: str, run: Run) -> ApiResponse:
@@ -539,8 +530,7 @@ class TurnJournal:
                 raise TurnDeferred(str(self.deferred), after_s=self.deferred.after_s)
             if self.is_past:
                 return self._from_the_past(call, slot)
-            if self.muted_chat is not None and speaks_to(self.muted_chat, call):
-                raise LinqApiError("The person has opted out of messages.", status=403, code=OPTED_OUT, call=call.name)
+            refuse_if_muted(call, self.muted_chat)
             if self._outbound.is_empty:
                 return await self._perform(call, slot, run)
             within = _Slot(self, slot)
@@ -574,32 +564,18 @@ class TurnJournal:
         task = asyncio.current_task()
         return None if task is self._task else task
 
-    def _slot_of(self, call: Call) -> str:
-        if call.label is None:
-            return current_branch(self._root).number(self._part)
-        count = self._label_counts.get(call.label, 0)
-        self._label_counts[call.label] = count + 1
-        return _labelled(self._part, call.label, count)
-
     def _from_the_past(self, call: Call, slot: str) -> ApiResponse:
         """Answer a call of a conversation's past as it was answered then.
 
         Raises:
             CallSkipped: the call was not made then.
-            LinqApiError: Linq refused it then.
-            MessageGone: its message was deleted before its answer arrived.
+            LinqApiError, AmbiguousCall, MessageGone: it ended so then; see `outcome_of`.
         """
         known = self._matcher.match(slot, call, is_named=call.label is not None).entry
         if known is None or known.status == "attempting":
             log.info("send.skipped", turn=self._turn, slot=slot, call=call.name)
             raise CallSkipped(call.name)
-        if known.status == "refused":
-            raise error_of(known, call)
-        if known.status == "ambiguous":
-            if call.name not in AMBIGUOUS_ANSWERS:
-                raise AmbiguousCall(call.name)
-            return ApiResponse(202, AMBIGUOUS_ANSWERS[call.name])
-        return answer_of(known, call)
+        return outcome_of(known, call)
 
     def _refuse_after_end(self, what: str) -> None:
         if self._closed is None:
@@ -638,7 +614,7 @@ class TurnJournal:
     async def _make_displaced(self, call: Call, run: Run) -> None:
         """Make a call that was answered from another call's entry and was therefore not made: see `Match.displaced`."""
         try:
-            await self._perform(call, current_branch(self._root).number(f"{self._part}owed:"), run)
+            await self._perform(call, self._slots.numbered("owed:"), run)
         except (LinqApiError, MessageGone) as error:
             # The code that made the call already has an answer, so the error can only be logged.
             log.error("send.refused", turn=self._turn, call=call.name, error=str(error))
@@ -647,8 +623,7 @@ class TurnJournal:
         """Return the answer of a call that must not be repeated, by looking for its effect at Linq.
 
         Raises:
-            AmbiguousCall: nothing was found, and `AMBIGUOUS_ANSWERS` has no answer with which the handler can go on. The
-                operator must decide.
+            AmbiguousCall: nothing was found, and there is no answer with which the handler can go on.
         """
         found = None if entry.status == "ambiguous" else await find(call, entry, run, self._storage.has_sent)
         if found is not None:
@@ -657,9 +632,7 @@ class TurnJournal:
         if entry.status != "ambiguous":
             log.error("send.ambiguous", turn=self._turn, slot=entry.slot, call=call.name)
             await self._close(entry, "ambiguous", b"null")
-        if call.name not in AMBIGUOUS_ANSWERS:
-            raise AmbiguousCall(call.name)
-        return ApiResponse(202, AMBIGUOUS_ANSWERS[call.name])
+        return ambiguous_answer(call)
 
     async def _make_first(self, call: Call, slot: str, run: Run, known: JournalEntry | None) -> ApiResponse:
         key = self.key_of(slot)
@@ -696,7 +669,7 @@ class TurnJournal:
                 await self._close(entry, "accepted", GONE)
                 raise MessageGone(call.name) from error
             if (done := await change_made(call, entry, error, run)) is None:
-                await self._close(entry, "refused", _error_json(error), at_once=refusal_stands)
+                await self._close(entry, "refused", error_json(error), at_once=refusal_stands)
                 raise
             answer = done
         await self._close(entry, "accepted", to_json(answer.data), answer)
@@ -721,18 +694,18 @@ class TurnJournal:
             self._outcomes[entry.slot] = closed
 
 
-def speaks_to(chat_id: str, call: Call) -> bool:
-    """Return True if a call may show something to the people of a chat, and does not override that they opted out."""
-    is_meant = call.path.startswith((f"/v3/chats/{chat_id}", "/v3/messages/"))
-    return is_meant and not (call.body or {}).get("override_optout")
+def refuse_if_muted(call: Call, muted_chat: str | None) -> None:
+    """Refuse a call, as Linq would, that may show something to a person who has opted out.
 
-
-def _labelled(part: str, label: str, n: int) -> str:
-    """Return the slot of the call number `n`, from 0, of those that have this label.
-
-    The number comes before the label, which is the author's and may hold anything.
+    Args:
+        muted_chat: See `TurnJournal`.
+    Raises:
+        LinqApiError: the call may do so, and does not override that the person opted out.
     """
-    return f"{part}k{n or ''}:{label}"
+    if muted_chat is None or (call.body or {}).get("override_optout"):
+        return
+    if call.path.startswith((f"/v3/chats/{muted_chat}", "/v3/messages/")):
+        raise LinqApiError("The person has opted out of messages.", status=403, code=OPTED_OUT, call=call.name)
 
 
 def _too_late(message: str) -> BotError:
@@ -753,45 +726,6 @@ def _with_digest(entry: JournalEntry) -> JournalEntry:
     if entry.digest or entry.safety in RECORDED:
         return entry
     return replace(entry, digest=digest(Call.from_json(entry.call)))
-
-
-def answer_of(entry: JournalEntry, call: Call) -> ApiResponse:
-    """Return the answer that an accepted call got.
-
-    Raises:
-        MessageGone: its message was deleted before the answer arrived.
-    """
-    if entry.answer == GONE:
-        raise MessageGone(call.name)
-    if entry.answer is None and entry.message_id is not None:
-        return ApiResponse(202, _answer_from_receipt(entry, call))
-    return ApiResponse(202, from_json(entry.answer) if entry.answer else None)
-
-
-def _answer_from_receipt(entry: JournalEntry, call: Call) -> dict[str, object]:
-    """Build the answer of a send whose answer was lost, from the message id that its receipt gave."""
-    message = {"id": entry.message_id, "delivery_status": entry.delivery}
-    if call.name == "chats.create":
-        return {"chat": {"id": entry.chat_id or "", "message": message}}
-    if call.name == "chats.messages.send":
-        return {"chat_id": call.path.split("/")[3], "message": message}
-    return {"chat_id": entry.chat_id or "", "message": message}
-
-
-def _error_json(error: LinqApiError) -> bytes:
-    return to_json({"status": error.status, "code": error.code, "trace_id": error.trace_id})
-
-
-def error_of(entry: JournalEntry, call: Call) -> LinqApiError:
-    """Return the error with which Linq refused a call."""
-    known = from_json(entry.answer) if entry.answer else {}
-    return LinqApiError(
-        "Linq refused it in an earlier run.",
-        status=known.get("status"),
-        code=known.get("code"),
-        trace_id=known.get("trace_id") or None,
-        call=call.name,
-    )
 
 
 def _ids_in(data: object) -> tuple[str | None, str | None]:

@@ -1,0 +1,64 @@
+"""Slots: the names of the calls, scheduled sends and streams of a turn, the same in every run of it.
+
+A call without a key is numbered within its task and its part of the conversation. A call with a key, and the sends of a
+stream, are numbered within that key.
+"""
+
+from __future__ import annotations
+
+from linqbot.bot.branch import begin_turn, current_branch
+from linqbot.client.call import Call
+from linqbot.errors import BotError
+
+
+class Slots:
+    """Gives out the slots of one run of a turn. It must be created in the turn's own task.
+
+    Attributes:
+        root: The branch of the turn's own task.
+        part: The prefix of the slots of the current part of a conversation; empty for the first part.
+    """
+
+    __slots__ = ("_label_counts", "part", "root")
+
+    def __init__(self) -> None:
+        self.root = begin_turn()
+        self.part = ""
+        self._label_counts: dict[str, int] = {}
+
+    def of_call(self, call: Call) -> str:
+        """Return the slot of the next call."""
+        if call.label is None:
+            return self.numbered("")
+        count = self._label_counts.get(call.label, 0)
+        self._label_counts[call.label] = count + 1
+        return labelled(self.part, call.label, count)
+
+    def of_timer(self, key: str | None) -> str:
+        """Return the slot of the next scheduled send: its `key=`, or without one its number."""
+        return self.numbered("t") if key is None else f"{self.part}t:{key}"
+
+    def numbered(self, kind: str) -> str:
+        """Return the slot of the next thing of a kind: its number in the running task."""
+        return current_branch(self.root).number(f"{self.part}{kind}")
+
+    def label_of_stream(self, key: str | None) -> str:
+        """Return the label of the sends of the next `ctx.stream`.
+
+        Raises:
+            BotError: a stream of this key has sent something in this run.
+        """
+        label = current_branch(self.root).number("~stream") if key is None else f"~stream:{key}"
+        if label in self._label_counts:
+            raise BotError(
+                f"ctx.stream(key={key!r}): the key was used before in this run. Give the stream a key of its own."
+            )
+        return label
+
+
+def labelled(part: str, label: str, n: int) -> str:
+    """Return the slot of the call number `n`, from 0, of those that have this label.
+
+    The number comes before the label, which is the author's and may hold anything.
+    """
+    return f"{part}k{n or ''}:{label}"
