@@ -7,9 +7,7 @@ request must carry the API key that `linqbot dev` made up for this run: a page i
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import httpx
@@ -19,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from linqbot.cli.dev import stored
-from linqbot.cli.dev.loopback import no_authorities
+from linqbot.cli.dev.loopback import guarded, no_authorities
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.hookspecs import Running, hookimpl
@@ -94,20 +92,11 @@ class Inside:
             return JSONResponse({"count": await storage.replay_live([(await request.json())["delivery_id"]])})
 
         return [
-            Route("/clock", self._guarded(put_clock), methods=["PUT"]),
-            Route("/work", self._guarded(get_work)),
-            Route("/stored", self._guarded(get_stored)),
-            Route("/run-again", self._guarded(run_again), methods=["POST"]),
+            Route("/clock", guarded(put_clock, self._key), methods=["PUT"]),
+            Route("/work", guarded(get_work, self._key)),
+            Route("/stored", guarded(get_stored, self._key)),
+            Route("/run-again", guarded(run_again, self._key), methods=["POST"]),
         ]
-
-    def _guarded(self, handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-        wanted = f"Bearer {self._key}".encode()
-
-        async def checked(request: Request) -> Response:
-            given = request.headers.get("authorization", "").encode()
-            return await handle(request) if secrets.compare_digest(given, wanted) else Response(status_code=401)
-
-        return checked
 
     def _set_clock(self, clock: dict[str, Any]) -> None:
         if clock["is_frozen"]:

@@ -1,8 +1,16 @@
-"""The HTTP clients between the processes of `linqbot dev`: plain HTTP on this machine."""
+"""HTTP between the processes of `linqbot dev` and of `linqbot rehearse`: plain, on this machine, and with a key."""
 
 from __future__ import annotations
 
+import secrets
 import ssl
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+_Respond: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 def no_authorities() -> ssl.SSLContext:
@@ -11,3 +19,14 @@ def no_authorities() -> ssl.SSLContext:
     Without it, httpx reads the certificates of all authorities: 40 ms of each start of a bot.
     """
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def guarded(respond: _Respond, key: str) -> _Respond:
+    """Return `respond`, which answers requests, so that it answers 401 to requests without the key as their bearer token."""
+    wanted = f"Bearer {key}".encode()
+
+    async def checked(request: Request) -> Response:
+        given = request.headers.get("authorization", "").encode()
+        return await respond(request) if secrets.compare_digest(given, wanted) else Response(status_code=401)
+
+    return checked

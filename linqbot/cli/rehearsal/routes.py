@@ -5,14 +5,13 @@ It is a plugin with routes under `/plugins/linqbot-rehearsal/`. Each request mus
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from linqbot.cli.dev.loopback import guarded
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.hookspecs import Running, hookimpl
 from linqbot.ops.subscriptions import events_among, handled_by
@@ -61,16 +60,7 @@ class RehearsalRoutes:
             return JSONResponse({"dead": rows})
 
         return [
-            Route("/events", self._guarded(get_events)),
-            Route("/unfinished", self._guarded(get_unfinished)),
-            Route("/dead", self._guarded(get_dead)),
+            Route("/events", guarded(get_events, self._key)),
+            Route("/unfinished", guarded(get_unfinished, self._key)),
+            Route("/dead", guarded(get_dead, self._key)),
         ]
-
-    def _guarded(self, handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-        wanted = f"Bearer {self._key}".encode()
-
-        async def checked(request: Request) -> Response:
-            given = request.headers.get("authorization", "").encode()
-            return await handle(request) if secrets.compare_digest(given, wanted) else Response(status_code=401)
-
-        return checked
