@@ -119,6 +119,43 @@ class Served:
                 await asyncio.sleep(0.02)
 
 
+@contextlib.asynccontextmanager
+async def running(*processes: Served) -> AsyncIterator[None]:
+    """Start processes, and kill those that still run after the block, in this order."""
+    try:
+        for process in processes:
+            await process.start()
+        yield
+    finally:
+        for process in processes:
+            await process.close()
+
+
+@contextlib.asynccontextmanager
+async def fleet(
+    place: Path, code: str, roles: Sequence[str], *, storage: str, linq: str = "http://127.0.0.1:1", **environ: str
+) -> AsyncIterator[list[Served]]:
+    """Run the processes of a bot made of `code`, one for each role.
+
+    Args:
+        storage: The URL of their storage.
+        linq: The URL of Linq's API. By default nothing answers there.
+    """
+    (place / "bot.py").write_text(code)
+    environ |= {
+        "LINQ_API_V3_API_KEY": "crash",
+        "LINQ_API_V3_BASE_URL": linq,
+        "LINQ_WEBHOOK_SECRET": SECRET,
+        "LINQBOT_STORAGE": storage,
+    }
+    processes = [
+        Served(place, f"{role}-{n}", free_port(), "serve", "bot.py", "--role", role, **environ)
+        for n, role in enumerate(roles)
+    ]
+    async with running(*processes):
+        yield processes
+
+
 class Load:
     """Sends the deliveries of each chat as Linq would, until every delivery was answered with 2xx.
 
@@ -277,14 +314,10 @@ async def house(
         LINQ_WEBHOOK_SECRET=SECRET,
         LINQBOT_STORAGE=storage or f"sqlite:///{place / 'crash.db'}",
     )
-    async with httpx.AsyncClient(timeout=30, trust_env=False, limits=httpx.Limits(max_connections=64)) as http:
-        try:
-            await asyncio.gather(emulator.start(), bot.start())
-            await emulator.up(http, "/emulator/state")
-            yield bot, emulator, http
-        finally:
-            for served in (bot, emulator):
-                await served.close()
+    limits = httpx.Limits(max_connections=64)
+    async with httpx.AsyncClient(timeout=30, trust_env=False, limits=limits) as http, running(bot, emulator):
+        await emulator.up(http, "/emulator/state")
+        yield bot, emulator, http
 
 
 async def run(

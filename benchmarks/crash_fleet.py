@@ -35,34 +35,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from postgres_server import start
 
 RECEIVERS, WORKERS = 2, 3
+ROLES = ["receive"] * RECEIVERS + ["work"] * WORKERS
 BACKENDS_EVERY = 10
 """One kill in so many ends the connections of all processes instead of a process."""
 STOPS_EVERY = 7
 """One kill in so many suspends a worker instead."""
-
-
-@asynccontextmanager
-async def fleet(place: Path, emulator: str, database: str, code: str = crash.BOT) -> AsyncIterator[list[crash.Served]]:
-    """Run the processes of a bot made of `code`: receivers first."""
-    (place / "bot.py").write_text(code)
-    environ = {
-        "LINQ_API_V3_API_KEY": "crash",
-        "LINQ_API_V3_BASE_URL": f"{emulator}/api/partner",
-        "LINQ_WEBHOOK_SECRET": crash.SECRET,
-        "LINQBOT_STORAGE": database,
-    }
-    roles = ["receive"] * RECEIVERS + ["work"] * WORKERS
-    processes = [
-        crash.Served(place, f"{role}-{n}", free_port(), "serve", "bot.py", "--role", role, **environ)
-        for n, role in enumerate(roles)
-    ]
-    try:
-        for process in processes:
-            await process.start()
-        yield processes
-    finally:
-        for process in processes:
-            await process.close()
 
 
 async def end_connections(database: str) -> None:
@@ -149,11 +126,12 @@ async def run(deliveries: int, kills: int, *, seed: int = 0) -> crash.Report:
         server = await asyncio.to_thread(start, place / "data")
         database = server.get_uri()
         emulator = crash.Served(place, "emulator", free_port(), "emulator")
+        limits, linq = httpx.Limits(max_connections=64), f"{emulator.url}/api/partner"
         try:
-            await emulator.start()
             async with (
-                httpx.AsyncClient(timeout=30, trust_env=False, limits=httpx.Limits(max_connections=64)) as http,
-                fleet(place, emulator.url, database) as processes,
+                crash.running(emulator),
+                httpx.AsyncClient(timeout=30, trust_env=False, limits=limits) as http,
+                crash.fleet(place, crash.BOT, ROLES, storage=database, linq=linq) as processes,
             ):
                 await emulator.up(http, "/emulator/state")
                 chats = await crash.chats(http, emulator.url, -(-deliveries // crash.PER_CHAT))
@@ -174,7 +152,6 @@ async def run(deliveries: int, kills: int, *, seed: int = 0) -> crash.Report:
                 for chat, numbers in load.said.items():
                     crash.compare(report, chat, numbers, said[chat])
         finally:
-            await emulator.close()
             await asyncio.to_thread(server.cleanup)
     report.seconds = time.monotonic() - began
     return report

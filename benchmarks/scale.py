@@ -44,7 +44,6 @@ import asyncpg
 import crash
 import httpx
 from peers.events import AT_ONCE, Event
-from ports import free_port
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from postgres_server import start
@@ -242,27 +241,13 @@ async def stuck(bench: Bench) -> None:
 
 async def idle(bench: Bench) -> None:
     """Count the statements of a receiver and a worker that have nothing to do."""
-    async with bench.database() as url:
-        (bench.folder / "bot.py").write_text(crash.BOT)
-        environ = {
-            "LINQ_API_V3_API_KEY": "scale",
-            "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1",
-            "LINQ_WEBHOOK_SECRET": crash.SECRET,
-            "LINQBOT_STORAGE": url,
-        }
-        roles = ("receive", "work")
-        processes = [
-            crash.Served(bench.folder, role, free_port(), "serve", "bot.py", "--role", role, **environ)
-            for role in roles
-        ]
-        log = bench.folder / "data" / "log"
+    roles, log = ("receive", "work"), bench.folder / "data" / "log"
+    async with bench.database() as url, crash.fleet(bench.folder, crash.BOT, roles, storage=url) as processes:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            for process in processes:
+                await process.up(http, "/readyz")
+        await asyncio.sleep(1)
         try:
-            async with httpx.AsyncClient(trust_env=False) as http:
-                for process in processes:
-                    await process.start()
-                for process in processes:
-                    await process.up(http, "/readyz")
-            await asyncio.sleep(1)
             await execute(bench.url, "ALTER SYSTEM SET log_statement = 'all'")
             await execute(bench.url, "SELECT pg_reload_conf()")
             before = len(_statements(log))
@@ -273,8 +258,6 @@ async def idle(bench: Bench) -> None:
         finally:
             await execute(bench.url, "ALTER SYSTEM RESET log_statement")
             await execute(bench.url, "SELECT pg_reload_conf()")
-            for process in processes:
-                await process.close()
 
 
 def _statements(log: Path) -> list[str]:

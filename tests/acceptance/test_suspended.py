@@ -49,32 +49,31 @@ async def test_a_suspended_worker_sends_nothing_after_another_one_has_taken_over
                 await asyncio.sleep(0.02)
         return pids
 
-    try:
-        await emulator.start()
-        async with (
-            httpx.AsyncClient(timeout=30, trust_env=False) as http,
-            crash_fleet.fleet(tmp_path, emulator.url, database, BOT) as processes,
-        ):
-            await emulator.up(http, "/emulator/state")
-            first, second = await crash.chats(http, emulator.url, 2)
-            for process in processes:
-                await process.up(http, "/readyz")
-            await crash.begin(crash.Load(processes[0].url, http, [first], 1, 0))
-            (pid,) = await runs(1)
-            (owner,) = (each for each in processes if each.process is not None and str(each.process.pid) == pid)
-            async with crash_fleet.suspended(owner, database):
-                # Another message wakes the other workers.
-                await crash.begin(crash.Load(processes[0].url, http, [second], 1, 0))
-                others = (await runs(3))[1:]
-                assert pid not in others
-            (tmp_path / "go").touch()
-            await crash.settled(http, processes[0].url)
-            async with asyncio.timeout(30):
-                while "turn.lease_lost" not in owner.log():
-                    await asyncio.sleep(0.02)
-            said = await crash.replies(http, emulator.url)
-        assert [each[0] for each in (said[first], said[second])] == ["0", "0"]
-        assert sorted(each[1] for each in (said[first], said[second])) == sorted(f"by {each}" for each in others)
-        assert len(said[first]) == len(said[second]) == 2
-    finally:
-        await emulator.close()
+    async with (
+        crash.running(emulator),
+        httpx.AsyncClient(timeout=30, trust_env=False) as http,
+        crash.fleet(
+            tmp_path, BOT, crash_fleet.ROLES, storage=database, linq=f"{emulator.url}/api/partner"
+        ) as processes,
+    ):
+        await emulator.up(http, "/emulator/state")
+        first, second = await crash.chats(http, emulator.url, 2)
+        for process in processes:
+            await process.up(http, "/readyz")
+        await crash.begin(crash.Load(processes[0].url, http, [first], 1, 0))
+        (pid,) = await runs(1)
+        (owner,) = (each for each in processes if each.process is not None and str(each.process.pid) == pid)
+        async with crash_fleet.suspended(owner, database):
+            # Another message wakes the other workers.
+            await crash.begin(crash.Load(processes[0].url, http, [second], 1, 0))
+            others = (await runs(3))[1:]
+            assert pid not in others
+        (tmp_path / "go").touch()
+        await crash.settled(http, processes[0].url)
+        async with asyncio.timeout(30):
+            while "turn.lease_lost" not in owner.log():
+                await asyncio.sleep(0.02)
+        said = await crash.replies(http, emulator.url)
+    assert [each[0] for each in (said[first], said[second])] == ["0", "0"]
+    assert sorted(each[1] for each in (said[first], said[second])) == sorted(f"by {each}" for each in others)
+    assert len(said[first]) == len(said[second]) == 2

@@ -16,11 +16,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from crash import SECRET, Served
+from crash import Served, fleet
 from deploy.deliveries import PATH, message, signed
 from deploy.proxies import GET, PROXIES, Proxy
 from deploy.tools import tool
-from ports import free_port
 from postgres_server import empty_storage_url
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
@@ -47,35 +46,18 @@ async def note(message: MessageReceived, ctx: Context) -> None:
 @asynccontextmanager
 async def served(folder: Path, name: str) -> AsyncIterator[tuple[Proxy, list[Served]]]:
     """Run the processes of one bot with a proxy in front of the receivers."""
-    (folder / "bot.py").write_text(BOT)
     (folder / name).mkdir()
-    environ = {
-        "LINQ_API_V3_API_KEY": "key",
-        "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1",
-        "LINQ_WEBHOOK_SECRET": SECRET,
-        "LINQBOT_STORAGE": empty_storage_url("rolling"),
-        "LINQBOT_TRUSTED_PROXIES": "127.0.0.1",
-        "LINQBOT_ORDER_WAIT_S": "0",
-    }
-    ports = [free_port() for _ in range(4)]
-    processes = [
-        Served(folder, f"{role}-{port}", port, "serve", "bot.py", "--role", role, **environ)
-        for role, port in zip(("receive", "receive", "work", "work"), ports, strict=True)
-    ]
+    roles, storage = ("receive", "receive", "work", "work"), empty_storage_url("rolling")
+    environ = {"LINQBOT_TRUSTED_PROXIES": "127.0.0.1", "LINQBOT_ORDER_WAIT_S": "0"}
     # Both files have one variable for the address of the bot: Caddy takes a list there, nginx a line for each address.
     between = " " if name == "caddy" else "; server "
-    upstreams = between.join(f"127.0.0.1:{port}" for port in ports[:2])
-    with PROXIES[name](folder / name, upstreams) as proxy:
-        try:
+    async with fleet(folder, BOT, roles, storage=storage, **environ) as processes:
+        upstreams = between.join(process.url.removeprefix("http://") for process in processes[:2])
+        with PROXIES[name](folder / name, upstreams) as proxy:
             async with httpx.AsyncClient(trust_env=False) as http:
-                for process in processes:
-                    await process.start()
                 for process in processes:
                     await process.up(http, "/readyz")
             yield proxy, processes
-        finally:
-            for process in processes:
-                await process.close()
 
 
 @pytest.mark.parametrize("name", PROXIES)
