@@ -9,17 +9,65 @@ from pathlib import Path
 import crash
 import httpx
 
+DYING = """
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.client.sender import Sender
+
+POINT = Path("point")
+passed = Counter()
+
+
+def reached(point: str) -> None:
+    \"\"\"Die here, if this is the point; once: the next process finds no mark and lives.\"\"\"
+    if not POINT.exists():
+        return
+    passed.update([point, "any"])
+    if POINT.read_text() in (f"{point} {passed[point]}", f"any {passed['any']}"):
+        POINT.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying(kind: type, *names: str) -> None:
+    \"\"\"Let methods of a class reach a point before and after each call, but not after one that finds nothing to do.\"\"\"
+    for name in names:
+        setattr(kind, name, dying_method(name, getattr(kind, name)))
+
+
+def dying_method(name, done):
+    async def step(self, *args, **kwargs):
+        reached("before " + name)
+        result = await done(self, *args, **kwargs)
+        if result != []:
+            reached("after " + name)
+        return result
+
+    return step
+
+
+dying(Sender, "run")
+"""
+"""The beginning of the code of a bot that dies at a point. Its author calls `reached` and `dying` at further ones."""
+
 
 async def killed_once(
-    bot: crash.Served, http: httpx.AsyncClient, folder: Path, chat: str, point: object, *, messages: int = 1
+    bot: crash.Served, http: httpx.AsyncClient, folder: Path, chat: str, point: str, *, messages: int = 1
 ) -> None:
     """Deliver messages of a chat to a bot that dies at a point, and start the bot again.
 
     Only one chat is under way: an event that crashes the process five times would be dead-lettered.
+
+    Args:
+        point: The name of a point and a number: the process dies when it reaches the point for so many times. `any 3` is the
+            third point of all.
     """
     await bot.up(http, "/readyz")
     await crash.settled(http, bot.url)
-    (folder / "point").write_text(str(point))
+    (folder / "point").write_text(point)
     arriving = crash.begin(crash.Load(bot.url, http, [chat], messages, seed=0))
     assert bot.process is not None
     async with asyncio.timeout(30):

@@ -6,51 +6,19 @@ from pathlib import Path
 
 import crash
 import pytest
-from killed_once import killed_once
+from killed_once import DYING, killed_once
 
 pytestmark = pytest.mark.anyio
 
-BOT = """
+BOT = (
+    DYING
+    + """
 import asyncio
-import os
-import signal
-from collections import Counter
-from pathlib import Path
 
-from linqbot import Bot, Context, MessageReceived
-from linqbot.client.sender import Sender
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
-POINT = Path("point")
-passed = Counter()
+dying(SQLiteStorage, "put", "begin", "join", "finish")
 bot = Bot(read=False, typing=False, max_age_s=None)
-
-
-def reached(point: str) -> None:
-    \"\"\"Die here, if this is the point; once: the next process finds no mark and lives.\"\"\"
-    if not POINT.exists():
-        return
-    passed[point] += 1
-    if POINT.read_text() == f"{point} {passed[point]}":
-        POINT.unlink()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def dying(kind, name):
-    done = getattr(kind, name)
-
-    async def step(self, *args, **kwargs):
-        reached("before " + name)
-        result = await done(self, *args, **kwargs)
-        reached("after " + name)
-        return result
-
-    setattr(kind, name, step)
-
-
-for step in ("put", "begin", "join", "finish"):
-    dying(SQLiteStorage, step)
-dying(Sender, "run")
 
 
 @bot.on_message(overlap="restart")
@@ -63,6 +31,7 @@ async def answer(message: MessageReceived, ctx: Context) -> None:
     said = [entry.text for entry in await ctx.history() if entry.speaker == "me"]
     await ctx.reply(f"answered {words} after {list(ctx.already_sent)}, {said}")
 """
+)
 POINTS = [
     f"{side} {step}"
     for step in ("put 2", "begin 1", "run 1", "join 1", "begin 2", "run 2", "run 3", "finish 1")
