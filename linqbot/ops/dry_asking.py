@@ -8,12 +8,12 @@ from typing import Any
 from linqbot.bot.asking.answers import Answer, value_of
 from linqbot.bot.asking.question import OpenQuestion, Question
 from linqbot.bot.context import Context
-from linqbot.errors import AskCancelled, AskTimeout, Suspended
+from linqbot.errors import Suspended
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
-from linqbot.worker.asking.records import AskRecord, record_of
+from linqbot.worker.asking.records import AskRecord, end_without_answer, record_of
 from linqbot.worker.asking.steps import typed
 
 _MOST = 10_000
@@ -58,10 +58,8 @@ class DryAsker:
         if record is None or record.outcome is None:
             self.note = "It asks this question and waits. No answer is on record, so the dry run ends here."
             raise Suspended(self.note)
-        if record.outcome["outcome"] == "timed_out":
-            raise AskTimeout("No answer came in time.")
-        if record.outcome["outcome"] == "cancelled":
-            raise AskCancelled("The question was ended.", reason=record.outcome["reason"])
+        if record.outcome["outcome"] != "answered":
+            raise end_without_answer(record.outcome)
         event = record.event(ctx.chat_id)
         try:
             return value_of(question, Answer(event, record.outcome.get("text", "")))

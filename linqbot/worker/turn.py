@@ -88,6 +88,8 @@ ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]
     DeadLetter: "dead_letter",
 }
 """The names of outcomes for the hooks of plugins."""
+STUCK: Final = "It exceeded its time limit, was cancelled, and still runs."
+"""The error of a handler that ignores its cancellation."""
 RESTART: Final = "restart"
 """The end of a run that a newer message of the person has interrupted. It is no outcome: the turn begins again."""
 Stored: TypeAlias = Outcome | Literal["lost"]
@@ -287,7 +289,7 @@ class Turns:
             try:
                 await self._handle(turn, deadline)
             except (Suspended, AskEnded, BaseExceptionGroup) as ended:
-                if not _is_end_of_ask(ended):
+                if not is_end_of_ask(ended):
                     raise
             if not turn.journal.is_settled:
                 with deadline:
@@ -453,7 +455,7 @@ class Turns:
         turn.given_up = True
         turn.journal.close("its turn had been ended, because it exceeded its time limit")
         log.error("handler.stuck", delivery=turn.lease.delivery.id, handler=turn.handler, at=at)
-        error = TimeoutError("It exceeded its time limit, was cancelled, and still runs.")
+        error = TimeoutError(STUCK)
         outcome = self._failed(turn, error, at=at)
         if turn.owner is not None:
             turn.owner.detach(turn.task, self._end_given_up(turn, outcome))
@@ -544,7 +546,7 @@ def _is_opt_out(delivery: Delivery) -> bool:
         return False
 
 
-def _is_end_of_ask(error: BaseException) -> bool:
+def is_end_of_ask(error: BaseException) -> bool:
     """Return True if a question ended the handler: it was asked just now, or it was over without an answer."""
     if isinstance(error, BaseExceptionGroup):
         return error.split((Suspended, AskEnded))[1] is None

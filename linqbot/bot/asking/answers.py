@@ -20,6 +20,8 @@ from linqbot.events.reaction import PollReactionAdded, ReactionAdded
 from linqbot.parse.yes_or_no import yes_no
 from linqbot.types.message import MediaPart
 
+IN_ANOTHER_FORM: Final = "Please answer in another form."
+"""Shown about an invalid answer of which nothing more is known."""
 _VOTE: Final = "poll.vote.added"
 _SENTENCES: Final = {
     "int_parsing": "Please answer with a whole number.",
@@ -157,7 +159,7 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "value_error" and isinstance(context.get("error"), ValueError) and str(context["error"]):
         return str(context["error"])
     sentence = _SENTENCES.get(first["type"])
-    return sentence.format_map(context) if sentence else "Please answer in another form."
+    return sentence.format_map(context) if sentence else IN_ANOTHER_FORM
 
 
 def _named(kind: type[Event]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from linqbot.testing.people.acts import Inject
-from linqbot.testing.people.checks import RULES, Violation
+from linqbot.testing.people.checks import RULES, Rule, Violation
 from linqbot.testing.people.visit import Visit
 
 MIB: Final = 2**20
@@ -80,7 +80,7 @@ class Report:
         """True if no rule was broken, and the bot did not crash."""
         return not self.violations and not self.crashes and not any(one.stopped for one in self.people)
 
-    def count(self, rule: str) -> int:
+    def count(self, rule: Rule) -> int:
         """Return how often a rule was broken."""
         return sum(one.rule == rule for one in self.violations)
 

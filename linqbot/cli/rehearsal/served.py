@@ -16,6 +16,7 @@ import httpx
 from linqbot.cli.dev.loopback import no_authorities
 from linqbot.cli.rehearsal.routes import NAME
 from linqbot.errors import ConfigError
+from linqbot.testing.people.checks import GivenUp
 
 READY_EVERY_S: Final = 0.05
 START_S: Final = 120.0
@@ -162,10 +163,10 @@ class ServedBot:
             return None
         return {lane.partition(":")[2] for lane in lanes if lane.startswith("c:")}
 
-    async def dead(self) -> list[dict[str, Any]]:
+    async def dead(self) -> list[GivenUp]:
         """Return the deliveries that the bot gave up, the oldest first; none if it does not answer."""
         try:
-            return list((await self._get("dead"))["dead"])
+            return [GivenUp.of(**row) for row in (await self._get("dead"))["dead"]]
         except httpx.HTTPError:
             return []
 

@@ -159,7 +159,7 @@ class LiveStage:
 
     async def ask_for_dead(self) -> None:
         """Note what the bot has given up."""
-        self.progress.given_up = [GivenUp.of(**row) for row in await self._bot.dead()]
+        self.progress.given_up = await self._bot.dead()
 
     async def _look_again_and_again(self) -> None:
         while True:

@@ -11,10 +11,11 @@ import click
 
 from linqbot.cli.output import print_table
 from linqbot.cli.rehearsal.report import PersonResult, Report, of_seconds
+from linqbot.testing.people.checks import Rule
 
 SHOWN: Final = 12
 
-_RULES: Final = (
+_RULES: Final[tuple[tuple[Rule, str], ...]] = (
     ("unanswered", "without an answer"),
     ("doubled", "doubled"),
     ("order", "out of order"),

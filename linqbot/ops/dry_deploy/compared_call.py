@@ -14,6 +14,7 @@ from linqbot.client.call import Call
 from linqbot.storage.journal import JournalEntry
 from linqbot.types.message import Part, TextPart
 from linqbot.worker.calls.journal_match import digest
+from linqbot.worker.calls.slots import stream_of
 
 _SEND = "chats.messages.send"
 
@@ -45,7 +46,7 @@ class ComparedCall:
 
 def of_call(call: Call, slot: str = "", *, is_later: bool = False) -> ComparedCall:
     """Return the compared form of a call that a run makes."""
-    return ComparedCall(call.name, digest(call), _shown(call), _stream_of(slot), is_later)
+    return ComparedCall(call.name, digest(call), _shown(call), stream_of(slot), is_later)
 
 
 def of_entry(entry: JournalEntry) -> ComparedCall:
@@ -53,8 +54,8 @@ def of_entry(entry: JournalEntry) -> ComparedCall:
     call = Call.from_json(entry.call)
     has_content = call.body is not None or b'"body":' in entry.call
     if not has_content:
-        return ComparedCall(call.name, entry.digest, None, _stream_of(entry.slot))
-    return ComparedCall(call.name, entry.digest or digest(call), _shown(call), _stream_of(entry.slot))
+        return ComparedCall(call.name, entry.digest, None, stream_of(entry.slot))
+    return ComparedCall(call.name, entry.digest or digest(call), _shown(call), stream_of(entry.slot))
 
 
 def joined_streams(calls: Iterable[ComparedCall]) -> tuple[ComparedCall, ...]:
@@ -76,11 +77,6 @@ def joined_streams(calls: Iterable[ComparedCall]) -> tuple[ComparedCall, ...]:
 def _of_stream(call: ComparedCall) -> ComparedCall:
     words = "".join((call.shown or "").split())
     return ComparedCall(call.name, hashlib.blake2b(words.encode(), digest_size=8).hexdigest(), call.shown, call.stream)
-
-
-def _stream_of(slot: str) -> str | None:
-    _, found, label = slot.partition(":~stream")
-    return f"~stream{label}" if found else None
 
 
 def _shown(call: Call) -> str:

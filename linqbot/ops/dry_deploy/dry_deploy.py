@@ -88,6 +88,7 @@ class Report:
 
     @property
     def groups(self) -> list[Group]:
+        """The groups, in the order in which they are shown."""
         return sorted(self._groups.values(), key=lambda group: (KINDS.index(group.kind), -group.count))
 
     @property

@@ -23,7 +23,7 @@ from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
-from linqbot.errors import AskEnded, StorageError, StorageUnavailable, Suspended
+from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
@@ -45,9 +45,9 @@ from linqbot.worker.due.scheduled_send import due_send
 from linqbot.worker.failure import TurnFailure
 from linqbot.worker.reply_target import with_answers, with_replies_to_me
 from linqbot.worker.trouble import dead_letter, outage
+from linqbot.worker.turn import STUCK, is_end_of_ask
 
 STATE_OF_NOW: Final = "ctx.state, which is not on record as it was then"
-GIVE_UP: Final = "It exceeded its time limit, was cancelled, and still runs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class NewRuns:
         deadline.close()
         if not task.done():
             self._stuck.append(task)
-            one.error = TimeoutError(GIVE_UP)
+            one.error = TimeoutError(STUCK)
             if one.calls is not None:
                 one.calls.end()
         else:
@@ -199,7 +199,7 @@ class NewRuns:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
-            if not _is_end_of_run(error):
+            if not is_end_of_ask(error):
                 one.error = error
         finally:
             calls.end()
@@ -207,14 +207,7 @@ class NewRuns:
     async def _dispatch(self, one: _OneRun, calls: RecordedCalls, answers: RecordedAnswers, deadline: Deadline) -> None:
         delivery = one.turn.delivery
         client = calls.around(self._client).wrapped(self._outbound.wrap)
-        if delivery.id.startswith((PROBE_ID, ORDER_PREFIX)) or own_changes.is_expiry(delivery):
-            return
-        if (due := due_send(delivery)) is not None:
-            for call in due.calls:
-                await client.run(call)
-            return
-        if (to_person := broadcast_send(delivery)) is not None:
-            await to_person.send(client)
+        if await _needed_no_handler(delivery, client):
             return
         if outage.is_notice(delivery):
             calls.cut("if the outage was over when its notice was due")
@@ -260,6 +253,7 @@ class _OneRun:
         self.error: BaseException | None = None
 
     def result(self) -> RunResult:
+        """Return what the run has done. It must have ended."""
         calls, answers, ctx = self.calls, self.answers, self.ctx
         assert calls is not None
         assert answers is not None
@@ -335,10 +329,12 @@ class JoinedMessages:
 
     @property
     def takes_incoming(self) -> bool:
+        """True if the handler takes the messages that come while it runs."""
         return self._mode == "steer"
 
     @property
     def already_sent(self) -> Sequence[str]:
+        """The texts that earlier runs of the turn had sent."""
         return self._joined.sent
 
     def begin(self, handler: str, mode: OverlapMode) -> None:
@@ -358,8 +354,15 @@ class JoinedMessages:
         return contextlib.nullcontext()
 
 
-def _is_end_of_run(error: BaseException) -> bool:
-    """Return True if a run ended with a question, or at something that is not on record."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.split((Suspended, AskEnded))[1] is None
-    return isinstance(error, Suspended | AskEnded)
+async def _needed_no_handler(delivery: Delivery, client: Client) -> bool:
+    """Make the calls of a delivery that runs no handler, such as a scheduled send; return False for any other."""
+    if delivery.id.startswith((PROBE_ID, ORDER_PREFIX)) or own_changes.is_expiry(delivery):
+        return True
+    if (due := due_send(delivery)) is not None:
+        for call in due.calls:
+            await client.run(call)
+        return True
+    if (to_person := broadcast_send(delivery)) is not None:
+        await to_person.send(client)
+        return True
+    return False

@@ -101,6 +101,7 @@ class KeptOpen:
 
     @property
     def takes_any_handler(self) -> bool:
+        """See `SideTurn.takes_any_handler`."""
         return self._question.side_questions
 
     async def ask_again(self, ctx: Context) -> None:

@@ -11,20 +11,30 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-from linqbot.bot.asking.answers import Answer, value_of
+from linqbot.bot.asking.answers import IN_ANOTHER_FORM, Answer, value_of
 from linqbot.bot.asking.question import Question
 from linqbot.bot.context import Context
 from linqbot.clock import MovableClock
-from linqbot.errors import AskCancelled, AskTimeout, BotError, LinqApiError, Suspended
+from linqbot.errors import BotError, LinqApiError, Suspended
 from linqbot.events.event import Event
 from linqbot.ops.dry_deploy.recorded_calls import RecordedCalls
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
 from linqbot.worker.asking.payments import closing_label
 from linqbot.worker.asking.polls import send_choices
-from linqbot.worker.asking.records import PROMPT, AskRecord, AskRefusal, AskRefused, Outcome, part_name
+from linqbot.worker.asking.records import (
+    PROMPT,
+    AskRecord,
+    AskRefused,
+    Outcome,
+    cancelled_for,
+    end_without_answer,
+    part_name,
+    refusal_label,
+)
 from linqbot.worker.asking.session import check_place, person_of, second_question
 from linqbot.worker.asking.steps import typed
-from linqbot.worker.asking.waiting import begin_wait, result_of
+from linqbot.worker.asking.waiting import begin_wait, refusal_of, result_of
+from linqbot.worker.calls.slots import labelled
 
 _FILTER: Final = "when:"
 """The beginning of the names of steps that ask a `when=` of a handler, which is a filter and has no effects."""
@@ -63,6 +73,7 @@ class RecordedAnswers:
 
     @property
     def unused_steps(self) -> list[str]:
+        """See the class."""
         return [name for name in self._steps if name not in self._used and not name.startswith(_FILTER)]
 
     async def begin(self, ctx: Context) -> None:
@@ -95,20 +106,20 @@ class RecordedAnswers:
         if question.wait is not None:
             await self._close_request(record, ctx)
         if outcome["outcome"] == "cancelled":
-            raise AskCancelled("The question was ended.", reason=outcome["reason"])
+            raise end_without_answer(outcome)
         if question.wait is not None:
             if outcome["outcome"] != "timed_out" and "result" not in outcome:
                 self._calls.cut(f"the result of {question.verb}")
             return result_of(question.wait, outcome)
         if outcome["outcome"] == "timed_out":
-            raise AskTimeout("No answer came in time.")
+            raise end_without_answer(outcome)
         event = record.event(ctx.chat_id)
         if event is not None:
             ctx.event = event
         try:
             return value_of(question, Answer(event, outcome.get("text", "")))
         except ValueError as error:
-            await ctx.reply(str(error) or "Please answer in another form.", key=f"{PROMPT}{n}.1")
+            await ctx.reply(str(error) or IN_ANOTHER_FORM, key=refusal_label(n, 1))
             self.asks = True
             self._calls.end()
             raise Suspended("The handler waits for another answer.") from None
@@ -155,7 +166,7 @@ class RecordedAnswers:
         """Cancel the payment request of a wait, if the turn on record did."""
         label = closing_label(f"{PROMPT}{record.n}")
         payment = record.opened["question"].get("payment") if record.opened else None
-        if payment and any(entry.slot == f"{part_name(record.n)}k:{label}" for entry in self._turn.entries):
+        if payment and any(entry.slot == labelled(part_name(record.n), label, 0) for entry in self._turn.entries):
             with contextlib.suppress(LinqApiError):
                 await ctx.client.named(label).payment_requests.cancel(payment)
 
@@ -177,14 +188,13 @@ class RecordedAnswers:
         if question.wait is None:
             texts, _, _ = await send_choices(question, ctx.event, f"{PROMPT}{n}", ctx)
             for sent in texts:
-                if sent.status in ("opted_out", "refused"):
-                    reason: AskRefusal = "opted_out" if sent.status == "opted_out" else "refused"
-                    raise AskCancelled("The question was not sent.", reason=reason)
+                if (refused := refusal_of(sent)) is not None:
+                    raise cancelled_for(refused)
             return
         try:
             await begin_wait(question.wait, question, n, ctx.event, ctx)
         except AskRefused as error:
-            raise AskCancelled("The question was not sent.", reason=error.reason) from None
+            raise cancelled_for(error.reason) from None
 
     async def _enter(self, n: int, outcome: Outcome, ctx: Context) -> None:
         """Go on with the part that follows a question, at the time of its answer."""

@@ -123,7 +123,9 @@ class RecordedCalls:
         refuse_if_muted(call, self.muted_chat)
         entry = self._matcher.match(slot, call, is_named=call.label is not None).entry
         self._made.append(of_call(call, slot))
-        answer = ApiResponse(202, made_up_response(call, len(self._made))) if entry is None else _answer(entry, call)
+        answer = (
+            ApiResponse(202, made_up_response(call, len(self._made))) if entry is None else _answer_of_then(entry, call)
+        )
         self._answered.append((call, answer))
         if entry is not None and entry.message_id is not None:
             self._messages.add(entry.message_id)
@@ -223,7 +225,7 @@ class RecordedCalls:
         return stream
 
 
-def _answer(entry: JournalEntry, call: Call) -> ApiResponse:
+def _answer_of_then(entry: JournalEntry, call: Call) -> ApiResponse:
     """Return the answer that a call got then, or a made-up one if none is kept.
 
     Raises:

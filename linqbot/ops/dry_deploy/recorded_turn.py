@@ -23,7 +23,8 @@ from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.redaction import RECORDED
 from linqbot.worker.asking.deliveries import ORDER_PREFIX, order_of
-from linqbot.worker.asking.records import PROMPT, AskRecord, Outcome, record_of
+from linqbot.worker.asking.records import AskRecord, Outcome, is_refusal, part_name, record_of
+from linqbot.worker.calls.slots import timer_slot
 from linqbot.worker.calls.turn_journal import journal_key
 from linqbot.worker.due.scheduled_send import due_send
 
@@ -78,16 +79,6 @@ class RecordedTurn:
             if entry.safety == "step" and entry.status == "accepted" and said.get("verb") == "once":
                 found[entry.slot.removeprefix("step:")] = entry
         return found
-
-
-def is_refusal(entry: JournalEntry) -> bool:
-    """Return True if a call says why an answer was not taken: its slot ends like `k:?2.1`.
-
-    No refused answer is kept, so a run cannot make such a call again.
-    """
-    named, _, number = entry.slot.rpartition(f":{PROMPT}")
-    question, dot, tries = number.partition(".")
-    return bool(dot) and named.rpartition(":")[2] == "k" and question.isdecimal() and tries.isdecimal()
 
 
 async def turn_on_record(
@@ -152,7 +143,7 @@ async def _later(
         return
     for part in _parts(entries):
         for number in itertools.count():
-            scheduled_id = journal_key(storage.install, delivery.id, replay, f"{part}t{number}")
+            scheduled_id = journal_key(storage.install, delivery.id, replay, timer_slot(part, str(number)))
             calls = await calls_of_send(storage, scheduled_id)
             if calls is None:
                 break
@@ -160,8 +151,9 @@ async def _later(
 
 
 def _parts(entries: Sequence[JournalEntry]) -> Iterator[str]:
+    """Yield the names of the parts of a turn."""
     yield ""
-    yield from (f"@{record_of(entry).n}:" for entry in entries if entry.safety == "ask")
+    yield from (part_name(record_of(entry).n) for entry in entries if entry.safety == "ask")
 
 
 async def calls_of_send(storage: Storage, scheduled_id: str) -> tuple[ComparedCall, ...] | None:

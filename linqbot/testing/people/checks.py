@@ -94,6 +94,10 @@ class Heard:
     bubbles: Sequence[MessageRecord]
     end_seq: float
 
+    def broken(self, rule: Rule, message: str, *, expected: str, happened: str, other: str | None = None) -> Violation:
+        """Return the violation of a rule in this stretch."""
+        return Violation(rule, self.visit.persona.name, message, expected, happened, self.index, other)
+
 
 def violations(
     visits: Sequence[Visit],
@@ -174,23 +178,21 @@ def _about(done: Performed) -> str:
 
 
 def _unanswered(heard: Heard) -> Iterator[Violation]:
-    stretch, name = heard.stretch, heard.visit.persona.name
+    stretch = heard.stretch
     for done in stretch.causes:
         if done.expects == "answer" and not answers_to(done, heard.records, before_seq=heard.end_seq):
             happened = "no message" if stretch.is_settled else "no message, and the bot has not finished"
-            yield Violation("unanswered", name, _about(done), "an answer", happened, heard.index)
+            yield heard.broken("unanswered", _about(done), expected="an answer", happened=happened)
         act = done.act
         if isinstance(act, Say) and act.contains is not None and done.message_id is not None:
             answers = [text_of(one) for one in heard.bubbles if one.seq > done.seq]
             if answers and not any(act.contains.casefold() in text.casefold() for text in answers):
-                said = ", ".join(map(shown, answers))
-                yield Violation(
-                    "unanswered", name, _about(done), f"an answer that contains {act.contains!r}", said, heard.index
-                )
+                said, wanted = ", ".join(map(shown, answers)), f"an answer that contains {act.contains!r}"
+                yield heard.broken("unanswered", _about(done), expected=wanted, happened=said)
     silent = [done for done in stretch.causes if done.expects == "silence"]
     if silent and len(silent) == len(stretch.causes) and heard.bubbles and not _has_opted_out(silent):
         said = ", ".join(shown(text_of(one)) for one in heard.bubbles)
-        yield Violation("unexpected", name, _about(silent[0]), "no message", said, heard.index)
+        yield heard.broken("unexpected", _about(silent[0]), expected="no message", happened=said)
 
 
 def _doubled(heard: Heard) -> Iterator[Violation]:
@@ -209,9 +211,7 @@ def _doubled(heard: Heard) -> Iterator[Violation]:
         if times > allowed:
             about = quoted[0] if len(quoted) == 1 else _last_text(stretch)
             expected = f"{shown(text)} at most {_times(allowed)}"
-            yield Violation(
-                "doubled", heard.visit.persona.name, shown(about), expected, f"{_times(times)}", heard.index
-            )
+            yield heard.broken("doubled", shown(about), expected=expected, happened=_times(times))
 
 
 def _in_wrong_order(heard: Heard) -> Iterator[Violation]:
@@ -225,14 +225,9 @@ def _in_wrong_order(heard: Heard) -> Iterator[Violation]:
         if which is None:
             continue
         if which < latest:
-            yield Violation(
-                "order",
-                heard.visit.persona.name,
-                _about(said[which]),
-                "answers in the order of the messages",
-                f"{shown(text_of(bubble))} came after {shown(answered or '')}",
-                heard.index,
-            )
+            happened = f"{shown(text_of(bubble))} came after {shown(answered or '')}"
+            wanted = "answers in the order of the messages"
+            yield heard.broken("order", _about(said[which]), expected=wanted, happened=happened)
             return
         latest, answered = which, text_of(bubble)
 
@@ -247,28 +242,15 @@ def _after_opting_out(heard: Heard) -> Iterator[Violation]:
             done = next(mine, None)
             out = done if done is not None and _has_opted_out([done]) else None
         elif out is not None:
-            yield Violation(
-                "opted-out",
-                heard.visit.persona.name,
-                _about(out),
-                "no message until the person writes again",
-                shown(text_of(record)),
-                heard.index,
-            )
+            wanted = "no message until the person writes again"
+            yield heard.broken("opted-out", _about(out), expected=wanted, happened=shown(text_of(record)))
 
 
 def _leaked(heard: Heard, leaks: Leaks) -> Iterator[Violation]:
     for bubble in heard.bubbles:
         if (leak := leaks.in_text(text_of(bubble), heard.visit)) is not None:
-            yield Violation(
-                "leak",
-                heard.visit.persona.name,
-                shown(_last_text(heard.stretch)),
-                f"no {leak.what} in a message",
-                shown(leak.around),
-                heard.index,
-                leak.other,
-            )
+            about, wanted = shown(_last_text(heard.stretch)), f"no {leak.what} in a message"
+            yield heard.broken("leak", about, expected=wanted, happened=shown(leak.around), other=leak.other)
 
 
 def _given_up(visit: Visit, emulator: Emulator, given_up: Sequence[GivenUp]) -> Iterator[Violation]:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from pydantic_core import from_json, to_json
 
+from linqbot.errors import AskCancelled, AskTimeout
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
 from linqbot.events.parse import parse
@@ -30,6 +31,18 @@ def is_wait(person: str) -> bool:
 
 
 AskRefusal: TypeAlias = Literal["opted_out", "refused", "unsupported"]
+"""The reason why a question could not be asked."""
+AskCancellation: TypeAlias = Literal["word", "invalid", "operator", "opted_out"]
+"""The reason why an open question was cancelled."""
+
+_WHY_CANCELLED: Final[dict[AskCancellation | AskRefusal, str]] = {
+    "word": "The person ended the question.",
+    "invalid": "The person gave no valid answer.",
+    "operator": "The operator ended the question.",
+    "opted_out": "The person has opted out of messages.",
+    "refused": "A plugin refused to send the question.",
+    "unsupported": "This chat does not support it: locations are shared in direct iMessage chats only.",
+}
 
 
 class AskRefused(Exception):
@@ -61,10 +74,22 @@ class Outcome(TypedDict, total=False):
     at: float
     outcome: Literal["answered", "timed_out", "cancelled"]
     text: str
-    reason: Literal["word", "invalid", "operator", "opted_out"]
+    reason: AskCancellation
     type: str
     body: Any
     result: Any
+
+
+def end_without_answer(outcome: Outcome) -> AskTimeout | AskCancelled:
+    """Return the error that `ctx.ask` raises for a question that timed out or was cancelled."""
+    if outcome["outcome"] == "timed_out":
+        return AskTimeout("No answer came in time.")
+    return cancelled_for(outcome["reason"])
+
+
+def cancelled_for(reason: AskCancellation | AskRefusal) -> AskCancelled:
+    """Return the error of a question that was cancelled, or could not be asked."""
+    return AskCancelled(_WHY_CANCELLED[reason], reason=reason)
 
 
 class Opened(TypedDict):
@@ -176,6 +201,21 @@ def record_of(entry: JournalEntry) -> AskRecord:
 def part_name(n: int) -> str:
     """Return the name of the part that follows the question `n`; 0 is the part before all questions."""
     return f"@{n}:" if n else ""
+
+
+def refusal_label(n: int, tries: int) -> str:
+    """Return the label of the call that says why an answer to the question `n` was not taken."""
+    return f"{PROMPT}{n}.{tries}"
+
+
+def is_refusal(entry: JournalEntry) -> bool:
+    """Return True if a call says why an answer was not taken: its slot ends like `k:?2.1`.
+
+    No refused answer is kept, so a dry deploy cannot make such a call again.
+    """
+    named, _, number = entry.slot.rpartition(f":{PROMPT}")
+    question, dot, tries = number.partition(".")
+    return bool(dot) and named.rpartition(":")[2] == "k" and question.isdecimal() and tries.isdecimal()
 
 
 def sends_of(n: int, entries: Iterable[JournalEntry]) -> list[JournalEntry]:

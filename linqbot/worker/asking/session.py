@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from linqbot.bot.asking.answers import Answer, value_of
+from linqbot.bot.asking.answers import IN_ANOTHER_FORM, Answer, value_of
 from linqbot.bot.asking.code import code_digest
 from linqbot.bot.asking.question import (
     MOST_ASKS,
@@ -28,7 +28,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.sent import Sent
 from linqbot.bot.turn_watcher import AnswerResult, turn_watcher
 from linqbot.clock import Clock
-from linqbot.errors import AskCancelled, AskTimeout, BotError, ConversationTooLong, Suspended
+from linqbot.errors import BotError, ConversationTooLong, Suspended
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
@@ -42,9 +42,21 @@ from linqbot.worker.asking.deliveries import look, timeout
 from linqbot.worker.asking.locations import look_again_after_s
 from linqbot.worker.asking.opening import Opening, Writes, writes_of_failure
 from linqbot.worker.asking.polls import send_choices
-from linqbot.worker.asking.records import PROMPT, AskRecord, AskRefused, Opened, by_part, part_name, record_of, sends_of
+from linqbot.worker.asking.records import (
+    PROMPT,
+    AskRecord,
+    AskRefused,
+    Opened,
+    by_part,
+    cancelled_for,
+    end_without_answer,
+    part_name,
+    record_of,
+    refusal_label,
+    sends_of,
+)
 from linqbot.worker.asking.steps import Steps, check_length
-from linqbot.worker.asking.waiting import begin_wait, end_of_wait, key_of_wait, result_of
+from linqbot.worker.asking.waiting import begin_wait, end_of_wait, key_of_wait, refusal_of, result_of
 from linqbot.worker.calls.turn_journal import TurnJournal
 
 log = structlog.get_logger("linqbot.worker")
@@ -291,12 +303,9 @@ class AskSession:
         if question.wait is not None:
             return await self._result(record, question.wait, ctx)
         is_live = record is self._live
-        if outcome["outcome"] == "timed_out":
-            self._note("timed_out", when=is_live)
-            raise AskTimeout("No answer came in time.")
-        if outcome["outcome"] == "cancelled":
-            self._note("cancelled", when=is_live)
-            raise _cancelled(outcome["reason"])
+        if outcome["outcome"] != "answered":
+            self._note(outcome["outcome"], when=is_live)
+            raise end_without_answer(outcome)
         event = self._arrival.event if is_live and "body" in outcome else record.event(ctx.chat_id)
         if event is not None:
             ctx.event = event
@@ -327,7 +336,7 @@ class AskSession:
             record.outcome = end
             self._note("cancelled" if end["outcome"] == "cancelled" else "answered")
         if record.outcome["outcome"] == "cancelled":
-            raise _cancelled(record.outcome["reason"])
+            raise cancelled_for(record.outcome["reason"])
         if (event := record.event(ctx.chat_id)) is not None:
             ctx.event = event
         return result_of(wait, record.outcome)
@@ -357,12 +366,12 @@ class AskSession:
         if tries >= question.tries:
             record.outcome = {"outcome": "cancelled", "reason": "invalid"}
             self._note("given_up")
-            raise _cancelled("invalid")
-        sent = await ctx.reply(why or "Please answer in another form.", key=f"{PROMPT}{record.n}.{tries}")
+            raise cancelled_for("invalid")
+        sent = await ctx.reply(why or IN_ANOTHER_FORM, key=refusal_label(record.n, tries))
         if sent.status == "opted_out":
             record.outcome = {"outcome": "cancelled", "reason": "opted_out"}
             self._note("cancelled")
-            raise _cancelled("opted_out")
+            raise cancelled_for("opted_out")
         self._note("invalid")
         record.outcome = None
         messages = (*waiting.messages, *(message.id for message in sent.messages))
@@ -448,7 +457,7 @@ class AskSession:
             try:
                 opened = await begin_wait(question.wait, question, record.n, self._root(ctx), ctx)
             except AskRefused as error:
-                raise _cancelled(error.reason) from None
+                raise cancelled_for(error.reason) from None
             return opened.model_copy(update={"replies_to_me": self._replies_to_me(ctx)})
         texts, poll, options = await send_choices(question, ctx.event, label, ctx)
         ids = tuple(message for sent in texts for message in _ids(sent))
@@ -566,21 +575,9 @@ async def send_again(question: OpenQuestion, ctx: Context) -> list[str]:
     return [each.message.id for each in sent]
 
 
-def _cancelled(reason: Any) -> AskCancelled:
-    why = {
-        "word": "The person ended the question.",
-        "invalid": "The person gave no valid answer.",
-        "operator": "The operator ended the question.",
-        "opted_out": "The person has opted out of messages.",
-        "refused": "A plugin refused to send the question.",
-        "unsupported": "This chat does not support it: locations are shared in direct iMessage chats only.",
-    }
-    return AskCancelled(why[reason], reason=reason)
-
-
 def _ids(sent: Sent) -> tuple[str, ...]:
-    if sent.status in ("opted_out", "refused"):
-        raise _cancelled(sent.status)
+    if (refused := refusal_of(sent)) is not None:
+        raise cancelled_for(refused)
     return tuple(message.id for message in sent.messages)
 
 

@@ -60,7 +60,7 @@ async def begin_wait(wait: Wait, question: Question, n: int, root: Event, ctx: C
 async def _begin_payment(wait: PaymentWait, n: int, root: Event, ctx: Context) -> dict[str, Any]:
     label = f"{PROMPT}{n}"
     made, sent = await request_payment(wait, root, label, ctx)
-    if (refused := _refusal(sent)) is not None:
+    if (refused := refusal_of(sent)) is not None:
         await close_request(made.id, label, ctx.client)
         raise AskRefused(refused)
     text = f"{wait.description}: {wait.price}"
@@ -74,7 +74,7 @@ async def _begin_location(question: Question, n: int, root: Event, ctx: Context)
     if is_known or not question.content:
         return {**opened, "is_known": is_known, "text": "Your location?"}
     sent = await ctx.reply(*question.content, key=f"{PROMPT}{n}")
-    if (refused := _refusal(sent)) is not None:
+    if (refused := refusal_of(sent)) is not None:
         raise AskRefused(refused)
     return {**opened, "messages": _ids(sent), "text": text_to_show(question.messages(numbered=False))}
 
@@ -87,7 +87,7 @@ async def _begin_vote(wait: VoteWait, question: Question, n: int, root: Event, c
         members = tuple(each.handle.casefold() for each in active)
     texts, poll, options = await send_choices(question, root, f"{PROMPT}{n}", ctx)
     for sent in texts:
-        if (refused := _refusal(sent)) is not None:
+        if (refused := refusal_of(sent)) is not None:
             raise AskRefused(refused)
     ballot = Ballot(
         choices=question.choices,
@@ -143,7 +143,8 @@ def _ids(sent: Sent) -> tuple[str, ...]:
     return tuple(message.id for message in sent.messages)
 
 
-def _refusal(sent: Sent) -> Literal["opted_out", "refused"] | None:
+def refusal_of(sent: Sent) -> Literal["opted_out", "refused"] | None:
+    """Return why a message was not sent; None if it was."""
     if sent.status == "opted_out":
         return "opted_out"
     return "refused" if sent.status == "refused" else None

@@ -6,9 +6,14 @@ stream, are numbered within that key.
 
 from __future__ import annotations
 
+from typing import Final
+
 from linqbot.bot.branch import begin_turn, current_branch
 from linqbot.client.call import Call
 from linqbot.errors import BotError
+
+STREAM: Final = "~stream"
+"""The beginning of the labels of streams. No `key=` begins so."""
 
 
 class Slots:
@@ -36,7 +41,7 @@ class Slots:
 
     def of_timer(self, key: str | None) -> str:
         """Return the slot of the next scheduled send: its `key=`, or without one its number."""
-        return self.numbered("t") if key is None else f"{self.part}t:{key}"
+        return self.numbered("t") if key is None else timer_slot(self.part, f":{key}")
 
     def numbered(self, kind: str) -> str:
         """Return the slot of the next thing of a kind: its number in the running task."""
@@ -48,12 +53,21 @@ class Slots:
         Raises:
             BotError: a stream of this key has sent something in this run.
         """
-        label = current_branch(self.root).number("~stream") if key is None else f"~stream:{key}"
+        label = current_branch(self.root).number(STREAM) if key is None else f"{STREAM}:{key}"
         if label in self._label_counts:
             raise BotError(
                 f"ctx.stream(key={key!r}): the key was used before in this run. Give the stream a key of its own."
             )
         return label
+
+
+def timer_slot(part: str, name: str) -> str:
+    """Return the slot of a scheduled send.
+
+    Args:
+        name: Its number in the turn's own task, or a colon and its `key=`.
+    """
+    return f"{part}t{name}"
 
 
 def labelled(part: str, label: str, n: int) -> str:
@@ -62,3 +76,9 @@ def labelled(part: str, label: str, n: int) -> str:
     The number comes before the label, which is the author's and may hold anything.
     """
     return f"{part}k{n or ''}:{label}"
+
+
+def stream_of(slot: str) -> str | None:
+    """Return the label of the stream that a call belongs to, by its slot; None if it belongs to none."""
+    _, found, rest = slot.partition(f":{STREAM}")
+    return f"{STREAM}{rest}" if found else None
