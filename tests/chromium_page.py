@@ -10,10 +10,11 @@ import socket
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect
 from ports import free_port
 
 from linqbot.emulator.emulator import Emulator
@@ -36,8 +37,18 @@ CHROMIUM_ARGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
-expect.set_options(timeout=20_000)
-"""Milliseconds. A machine at work on other things needs longer than Playwright's five seconds."""
+_PATIENCE_MS = 20_000
+"""A machine at work on other things needs longer than Playwright's five seconds."""
+expect.set_options(timeout=_PATIENCE_MS)
+_LOOKS: dict[str, Any] = {
+    "viewport": DESKTOP,
+    "color_scheme": "light",
+    "reduced_motion": "no-preference",
+    "contrast": "no-preference",
+}
+"""What a page can change, with what a new one has."""
+_EMPTY = "<!doctype html><link rel=icon href='data:,'>"
+"""Without an icon, Chromium would ask the server for one."""
 AXE = Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js"
 _VIOLATIONS = """async (options) => (await axe.run(document, { resultTypes: ["violations"], ...options })).violations.map(
     ({ id, nodes }) => [id, ...nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`)])"""
@@ -123,21 +134,65 @@ class Bot:
         return dict(chat["messages"][-1])
 
 
+class Profiles:
+    """Browser profiles of one page each, which tests use one after the other.
+
+    A new profile starts a renderer, which takes more CPU time than a usual test. A used page is as new: its storage is
+    empty, its routes are removed, and it has the viewport and the media features that are asked for. Only what Playwright
+    cannot remove from a page would stay: no test adds an init script.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._free: dict[str, list[Page]] = {}
+        self._kinds: dict[Page, str] = {}
+
+    def take(self, **options: Any) -> Page:
+        """Return an empty page with these options of Playwright's `new_context`."""
+        looks = {name: options.pop(name, usual) for name, usual in _LOOKS.items()}
+        kind = repr(sorted(options.items()))
+        free = self._free.setdefault(kind, [])
+        page = free.pop() if free else self._made(options)
+        page.set_viewport_size(looks.pop("viewport"))
+        page.emulate_media(**looks)
+        self._kinds[page] = kind
+        return page
+
+    def _made(self, options: dict[str, Any]) -> Page:
+        context = self._browser.new_context(**options)
+        context.set_default_timeout(_PATIENCE_MS)
+        return context.new_page()
+
+    def give_back(self, page: Page) -> None:
+        """Keep a page for the next test."""
+        page.unroute_all()
+        for other in page.context.pages:
+            if other is not page:
+                other.close()
+        # A page of the same server, which clears that server's storage. For about:blank, Chromium would start another
+        # renderer.
+        empty = urljoin(page.url, "/empty")
+        page.route(empty, lambda route: route.fulfill(content_type="text/html", body=_EMPTY))
+        page.goto(empty)
+        page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+        page.unroute_all()
+        page.mouse.move(0, 0)
+        self._free[self._kinds.pop(page)].append(page)
+
+
 class Browsing:
     """Opens pages, each in its own browser profile, and collects the errors and warnings of their consoles."""
 
-    def __init__(self, browser: Browser, url: str) -> None:
-        self._browser, self._url = browser, url
-        self._contexts: list[BrowserContext] = []
+    def __init__(self, profiles: Profiles, url: str) -> None:
+        self._profiles, self._url = profiles, url
+        self._pages: list[Page] = []
         self.console_errors: list[str] = []
 
     def open(self, path: str = "/", **options: Any) -> Page:
-        context = self._browser.new_context(**{"viewport": DESKTOP} | options)
-        context.set_default_timeout(5000)
-        self._contexts.append(context)
-        page = context.new_page()
+        page = self._profiles.take(**options)
+        self._pages.append(page)
         page.on("console", self._collect)
-        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        page.on("pageerror", self._collect_error)
         page.goto(self._url + path)
         return page
 
@@ -145,9 +200,15 @@ class Browsing:
         if message.type in {"error", "warning"}:
             self.console_errors.append(message.text)
 
+    def _collect_error(self, error: Error) -> None:
+        self.console_errors.append(str(error))
+
     def close(self) -> None:
-        for context in self._contexts:
-            context.close()
+        while self._pages:
+            page = self._pages.pop()
+            page.remove_listener("console", self._collect)
+            page.remove_listener("pageerror", self._collect_error)
+            self._profiles.give_back(page)
 
 
 def greet(phone: Page, bot: Bot) -> str:
@@ -169,7 +230,8 @@ def bubble(phone: Page, text: str) -> Any:
 
 def violations(page: Page, axe: str) -> list[str]:
     """Return what axe-core finds on a page now, in light and in dark. The page was opened with `bypass_csp`."""
-    page.evaluate(axe)
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe)
     page.emulate_media(color_scheme="light")
     found = list(page.evaluate(_VIOLATIONS, {}))
     # Dark differs in its colours only.

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from chromium_page import AXE, CHROMIUM_ARGS, Bot, Browsing, Served
+from chromium_page import AXE, CHROMIUM_ARGS, Bot, Browsing, Profiles, Served
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from linqbot.clock import MovableClock
@@ -139,6 +139,11 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
+def profiles(chromium: Browser) -> Profiles:
+    return Profiles(chromium)
+
+
+@pytest.fixture(scope="module")
 def axe() -> str:
     """The source of axe-core, which finds what is hard to read or to use."""
     if not AXE.exists():
@@ -168,9 +173,9 @@ def bot(served: Served) -> Iterator[Bot]:
 
 
 @pytest.fixture
-def browsing(chromium: Browser, served: Served) -> Iterator[Browsing]:
+def browsing(profiles: Profiles, served: Served) -> Iterator[Browsing]:
     """Pages that fail the test at its end after a violated content policy, a missing file or an exception."""
-    phones = Browsing(chromium, served.url)
+    phones = Browsing(profiles, served.url)
     yield phones
     phones.close()
     assert phones.console_errors == []

@@ -9,8 +9,8 @@ import base64
 from contextlib import ExitStack, closing
 
 import pytest
-from chromium_page import FRIEND, LINE, ME, MOBILE, PIXEL, Bot, Browsing, Served, bubble, greet, write
-from playwright.sync_api import Browser, FilePayload, Page, expect
+from chromium_page import FRIEND, LINE, ME, MOBILE, PIXEL, Bot, Browsing, Profiles, Served, bubble, greet, write
+from playwright.sync_api import FilePayload, Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -87,30 +87,32 @@ def test_markup_in_a_message_is_shown_as_text_and_never_runs(phone: Page, bot: B
 ADDRESSES = ["javascript:window.ran=1", " jAvA\tscript:window.ran=1", "vbscript:x", "data:text/html,<script>window.ran=1</script>", "data:image/png;base64," + PIXEL, "blob:http://127.0.0.1/x", "file:///etc/passwd", "about:blank"]  # fmt: skip
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
-def test_only_addresses_of_the_web_are_loaded_or_linked(phone: Page, bot: Bot, address: str) -> None:
+def test_only_addresses_of_the_web_are_loaded_or_linked(browsing: Browsing, bot: Bot) -> None:
     kinds = ["image/png", "video/mp4", "audio/mpeg", "text/html"]
-    media = [{"type": "media", "filename": "a file", "mime_type": kind, "url": address} for kind in kinds]
-    heard = {"from": ME, "to": LINE, "parts": [{"type": "link", "value": address}, *media]}
-    ids = bot.call("POST", "/emulator/inbound", heard | {"group": [FRIEND]})
-    sticker = {"from": FRIEND, "message_id": ids["message_id"], "type": "sticker", "url": address}
-    bot.call("POST", "/emulator/react", sticker)
-    phone.reload()
-    expect(phone.locator(".msg .file-card")).to_have_count(len(media))
-    expect(phone.locator(".msg .plain-link")).to_have_count(1)
-    expect(phone.locator(".msg .placed-sticker")).to_have_count(1)
-    assert phone.locator(".msg :is([href], [src]):not(use)").count() == 0
+    for address in ADDRESSES:
+        media = [{"type": "media", "filename": "a file", "mime_type": kind, "url": address} for kind in kinds]
+        heard = {"from": ME, "to": LINE, "parts": [{"type": "link", "value": address}, *media]}
+        ids = bot.call("POST", "/emulator/inbound", heard | {"group": [FRIEND]})
+        sticker = {"from": FRIEND, "message_id": ids["message_id"], "type": "sticker", "url": address}
+        bot.call("POST", "/emulator/react", sticker)
+    phone = browsing.open()
+    messages = phone.locator(".msg")
+    expect(messages.locator(".placed-sticker")).to_have_count(len(ADDRESSES))
+    for address, message in zip(ADDRESSES, messages.all(), strict=True):
+        expect(message.locator(".file-card"), address).to_have_count(len(kinds))
+        expect(message.locator(".plain-link"), address).to_have_count(1)
+        assert message.locator(":is([href], [src]):not(use)").count() == 0, address
     assert phone.evaluate("window.ran") is None
 
 
-@pytest.mark.parametrize("address", ADDRESSES[:5])
-def test_no_element_of_the_page_takes_an_address_that_could_run(phone: Page, address: str) -> None:
+def test_no_element_of_the_page_takes_an_address_that_could_run(phone: Page) -> None:
     made = """async ([tag, name, address]) => {
         const { h } = await import("/elements/dom.js");
         return h(tag, { [name]: address }).getAttribute(name);
     }"""
-    for tag, name in (("a", "href"), ("img", "src"), ("audio", "src")):
-        assert phone.evaluate(made, [tag, name, address]) is None
+    for address in ADDRESSES[:5]:
+        for tag, name in (("a", "href"), ("img", "src"), ("audio", "src")):
+            assert phone.evaluate(made, [tag, name, address]) is None, address
     assert phone.evaluate(made, ["a", "href", "https://example.com/a"]) == "https://example.com/a"
 
 
@@ -193,11 +195,11 @@ def test_a_screen_effect_plays_once_and_again_on_request(phone: Page, bot: Bot) 
     expect(scene).to_be_attached()
 
 
-@pytest.mark.parametrize("name", ["fireworks", "lasers", "sparkles", "celebration", "hearts", "love", "balloons", "happy_birthday", "echo", "spotlight"])  # fmt: skip
-def test_every_screen_effect_can_be_played(phone: Page, bot: Bot, name: str) -> None:
+def test_every_screen_effect_can_be_played(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
-    bot.say(chat_id, "Look", effect={"type": "screen", "name": name})
-    expect(phone.locator(f"[data-effect={name}]")).to_be_attached()
+    for name in ("fireworks", "lasers", "sparkles", "celebration", "hearts", "love", "balloons", "happy_birthday", "echo", "spotlight"):  # fmt: skip
+        bot.say(chat_id, "Look", effect={"type": "screen", "name": name})
+        expect(phone.locator(f"[data-effect={name}]")).to_be_attached()
 
 
 def test_no_effect_plays_by_itself_for_a_person_who_asked_for_less_motion(browsing: Browsing, bot: Bot) -> None:
@@ -240,10 +242,10 @@ def test_pictures_files_and_voice_memos_are_each_shown_in_their_way(phone: Page,
     expect(phone.get_by_role("button", name="Play audio message")).to_be_visible()
 
 
-def test_a_picture_is_seen_under_another_name_of_the_emulator(chromium: Browser) -> None:
+def test_a_picture_is_seen_under_another_name_of_the_emulator(profiles: Profiles) -> None:
     served = Served("mybox.test")
     served.start()
-    phones, bot = Browsing(chromium, served.url), Bot(served.url)
+    phones, bot = Browsing(profiles, served.url), Bot(served.url)
     try:
         picture = {"type": "media", "filename": "dot.png", "mime_type": "image/png", "data_base64": PIXEL}
         bot.call("POST", "/emulator/inbound", {"from": ME, "to": LINE, "parts": [picture]})
@@ -404,13 +406,13 @@ def test_the_inspector_lists_webhooks_and_calls_with_their_json(phone: Page, bot
     expect(inspector.locator(".trace.call")).to_have_count(0)
 
 
-def test_after_an_outage_the_page_shows_what_it_missed(chromium: Browser) -> None:
+def test_after_an_outage_the_page_shows_what_it_missed(profiles: Profiles) -> None:
     with ExitStack() as opened:
         served = Served()
         served.start()
         opened.callback(served.stop)
         phones = opened.enter_context(
-            closing(Browsing(chromium, served.url))
+            closing(Browsing(profiles, served.url))
         )  # its consoles may show errors: the server is down
         phone = phones.open()
         expect(phone.get_by_label("Message", exact=True)).to_have_value("Hello!")
@@ -427,10 +429,11 @@ def test_after_an_outage_the_page_shows_what_it_missed(chromium: Browser) -> Non
         expect(phone.locator(".chat-row")).to_contain_text("sent while you were away")
 
 
-@pytest.mark.parametrize(("scheme", "colour"), [("light", "rgb(255, 255, 255)"), ("dark", "rgb(0, 0, 0)")])
-def test_the_phone_follows_the_systems_colours(browsing: Browsing, bot: Bot, scheme: str, colour: str) -> None:
-    phone = browsing.open(color_scheme=scheme)
-    expect(phone.locator(".screen")).to_have_css("background-color", colour)
+def test_the_phone_follows_the_systems_colours(browsing: Browsing, bot: Bot) -> None:
+    phone = browsing.open(color_scheme="dark")
+    expect(phone.locator(".screen")).to_have_css("background-color", "rgb(0, 0, 0)")
+    phone.emulate_media(color_scheme="light")
+    expect(phone.locator(".screen")).to_have_css("background-color", "rgb(255, 255, 255)")
 
 
 def test_on_a_narrow_screen_the_page_is_the_phone(browsing: Browsing, bot: Bot) -> None:

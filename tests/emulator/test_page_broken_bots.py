@@ -10,9 +10,9 @@ from itertools import count
 
 import httpx
 import pytest
-from chromium_page import FRIEND, LINE, MOBILE, Browsing, write
+from chromium_page import FRIEND, LINE, MOBILE, Browsing, Profiles, write
 from dev_command import Dev
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -46,9 +46,9 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 
 
 @pytest.fixture
-def texting(chromium: Browser, dev: Dev) -> Iterator[Callable[..., Page]]:
+def texting(profiles: Profiles, dev: Dev) -> Iterator[Callable[..., Page]]:
     """Save a bot, and write to it as a person who has not written before. Returns the page."""
-    pages = Browsing(chromium, dev.url)
+    pages = Browsing(profiles, dev.url)
 
     def text(code: str, said: str = "Hello!", *, group: bool = False, **options: object) -> Page:
         dev.save(code)

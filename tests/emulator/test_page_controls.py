@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from chromium_page import LINE, MOBILE, Bot, Browsing, violations
+from chromium_page import LINE, MOBILE, Bot, Browsing, Profiles, violations
 from dev_command import Dev
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -111,25 +111,22 @@ def test_a_fault_happens_a_number_of_times_at_a_path_of_ones_own(phone: Page, bo
     assert [call(bot).status_code for _ in range(3)] == [500, 500, 200]
 
 
-@pytest.mark.parametrize(
-    ("kind", "fault"),
-    [
-        ("The answer is lost", {"on": "api", "drop": "answer"}),
-        ("No byte is answered", {"on": "api", "drop": "connection"}),
-        ("The answer is slow", {"on": "api", "delay_ms": 5000}),
-        ("A webhook fails", {"on": "delivery", "status": 500}),
-        ("A webhook comes twice", {"on": "delivery", "duplicate": True}),
-        ("A message fails later", {"on": "message", "code": 4001}),
-    ],
-)
-def test_each_kind_of_fault_is_switched_on_as_its_name_says(
-    phone: Page, bot: Bot, kind: str, fault: dict[str, Any]
-) -> None:
-    switch_on(open_panel(phone), kind)
-    expect(chips(phone)).to_contain_text([kind])
-    (there,) = bot.call("GET", "/emulator/faults")["faults"]
-    assert {name: there.get(name) for name in fault} == fault
-    assert (there["times"], there["match"]) == (1, "")
+def test_each_kind_of_fault_is_switched_on_as_its_name_says(phone: Page, bot: Bot) -> None:
+    kinds: dict[str, dict[str, Any]] = {
+        "The answer is lost": {"on": "api", "drop": "answer"},
+        "No byte is answered": {"on": "api", "drop": "connection"},
+        "The answer is slow": {"on": "api", "delay_ms": 5000},
+        "A webhook fails": {"on": "delivery", "status": 500},
+        "A webhook comes twice": {"on": "delivery", "duplicate": True},
+        "A message fails later": {"on": "message", "code": 4001},
+    }
+    panel = open_panel(phone)
+    for kind in kinds:
+        switch_on(panel, kind)
+        expect(chips(phone)).to_contain_text([kind])
+    there = bot.call("GET", "/emulator/faults")["faults"]
+    wanted = [fault | {"times": 1, "match": ""} for fault in kinds.values()]
+    assert [{name: one.get(name) for name in fault} for one, fault in zip(there, wanted, strict=True)] == wanted
 
 
 def test_opt_out_and_flagged_lines_are_switches(phone: Page, bot: Bot) -> None:
@@ -208,35 +205,38 @@ def test_without_dev_a_message_can_only_be_delivered_again(bot: Bot, browsing: B
     assert "409" in browsing.console_errors.pop()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_phone_chips_and_panel_fit_the_width(browsing: Browsing, bot: Bot, scheme: str) -> None:
+def test_on_a_phone_chips_and_panel_fit_the_width(browsing: Browsing, bot: Bot) -> None:
     bot.hear("hi")
     bot.call("POST", "/emulator/faults", {"on": "api", "status": 500, "times": None, "match": "chats.messages.send"})
     bot.call("POST", "/emulator/clock", {"advance_s": 86_400})
-    page = browsing.open(viewport=MOBILE, color_scheme=scheme)
+    page = browsing.open(viewport=MOBILE)
     expect(chips(page)).to_have_count(2)
     expect(page.locator(".composer")).to_be_in_viewport(ratio=1)
     panel = open_panel(page)
     expect(panel).to_be_in_viewport(ratio=1)
-    assert page.evaluate("document.documentElement.scrollWidth") == MOBILE["width"]
-    assert panel.evaluate("panel => panel.querySelector('.controls-scroll').scrollWidth <= panel.clientWidth")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert page.evaluate("document.documentElement.scrollWidth") == MOBILE["width"], scheme
+        assert panel.evaluate("panel => panel.querySelector('.controls-scroll').scrollWidth <= panel.clientWidth")
     page.keyboard.press("Escape")
     expect(panel).to_be_hidden()
 
 
-@pytest.mark.parametrize("width", [1600, 1280, 1100, 800])
-def test_the_phone_stays_usable_next_to_the_panel(browsing: Browsing, bot: Bot, width: int) -> None:
+def test_the_phone_stays_usable_next_to_the_panel(browsing: Browsing, bot: Bot) -> None:
     bot.hear("hi")
-    page = browsing.open(viewport={"width": width, "height": 900})
-    open_panel(page)
-    field = page.get_by_label("Message", exact=True)
-    expect(field).to_be_in_viewport(ratio=1)
-    box, panel = field.bounding_box(), page.locator("#controls").bounding_box()
-    assert box is not None
-    assert panel is not None
-    if width >= 1100:
-        apart = panel["x"] + panel["width"] <= box["x"] or box["x"] + box["width"] <= panel["x"]
-        assert apart, (box, panel)
+    # The inspector is open at first where it has room, so each page is opened in its greatest width.
+    for widths in ([1600, 1280, 1100], [800]):
+        page = browsing.open(viewport={"width": widths[0], "height": 900})
+        open_panel(page)
+        field = page.get_by_label("Message", exact=True)
+        for width in widths:
+            page.set_viewport_size({"width": width, "height": 900})
+            expect(field).to_be_in_viewport(ratio=1)
+            box, panel = field.bounding_box(), page.locator("#controls").bounding_box()
+            assert box is not None
+            assert panel is not None
+            apart = panel["x"] + panel["width"] <= box["x"] or box["x"] + box["width"] <= panel["x"]
+            assert apart or width < 1100, (width, box, panel)
 
 
 # With `linqbot dev`
@@ -249,9 +249,9 @@ def dev(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
-def browsing_dev(chromium: Browser, dev: Dev) -> Iterator[Browsing]:
+def browsing_dev(profiles: Profiles, dev: Dev) -> Iterator[Browsing]:
     httpx.post(f"{dev.url}/emulator/reset", timeout=30).raise_for_status()
-    phones = Browsing(chromium, dev.url)
+    phones = Browsing(profiles, dev.url)
     yield phones
     phones.close()
     assert phones.console_errors == []

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium_page import FRIEND, LINE, ME, Bot, Browsing, Served
+from chromium_page import FRIEND, LINE, ME, Bot, Browsing, Profiles, Served
 from dev_command import Dev
 from inspector_page import ERROR, inspector_of, open_rows, report, subscribe
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 from ports import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
@@ -426,10 +426,10 @@ class Copier:
 
 @pytest.mark.slow
 def test_a_copied_test_passes_for_polls_votes_stickers_payments_and_locations(
-    chromium: Browser, tmp_path: Path
+    profiles: Profiles, tmp_path: Path
 ) -> None:
     with Dev(tmp_path, POLLS_AND_MONEY) as dev:
-        bot, pages = Bot(dev.url), Browsing(chromium, dev.url)
+        bot, pages = Bot(dev.url), Browsing(profiles, dev.url)
         page = pages.open(permissions=["clipboard-read", "clipboard-write"])
         page.get_by_label("Message", exact=True).fill("hi")
         page.keyboard.press("Enter")
@@ -477,10 +477,10 @@ def test_a_copied_test_passes_for_polls_votes_stickers_payments_and_locations(
 
 @pytest.mark.slow
 def test_a_copied_test_passes_for_charges_contact_cards_and_members_of_a_group(
-    chromium: Browser, tmp_path: Path
+    profiles: Profiles, tmp_path: Path
 ) -> None:
     with Dev(tmp_path, CHARGES_CARDS_AND_MEMBERS) as dev:
-        bot, pages = Bot(dev.url), Browsing(chromium, dev.url)
+        bot, pages = Bot(dev.url), Browsing(profiles, dev.url)
         page = pages.open(permissions=["clipboard-read", "clipboard-write"])
         page.get_by_label("Message", exact=True).fill("hi")
         page.keyboard.press("Enter")

@@ -118,32 +118,33 @@ def test_a_refused_delivery_shows_the_beginning_of_the_answer(phone: Page, bot: 
     expect(exchange.locator(".attempts pre")).to_contain_text("Method Not Allowed")
 
 
-@pytest.mark.parametrize(
-    ("drop", "status", "words"),
-    [
-        ("answer", "answer lost", "Linq did what was asked. The answer below was lost on the way"),
-        ("request", "request lost", "The request was lost on the way: Linq did nothing."),
-        ("connection", "closed, no answer", "Linq did nothing, and closed the connection without an answer."),
-    ],
-)
-def test_a_call_whose_connection_broke_says_what_was_lost(
-    phone: Page, bot: Bot, drop: str, status: str, words: str
-) -> None:
+def test_a_call_whose_connection_broke_says_what_was_lost(phone: Page, bot: Bot) -> None:
+    said = {
+        "answer lost": ("answer", "Linq did what was asked. The answer below was lost on the way"),
+        "request lost": ("request", "The request was lost on the way: Linq did nothing."),
+        "closed, no answer": ("connection", "Linq did nothing, and closed the connection without an answer."),
+    }
     ids = bot.hear("are you there?")
-    bot.call("POST", "/emulator/faults", {"on": "api", "drop": drop, "match": "chats.messages.send"})
-    with contextlib.suppress(httpx.TransportError):
-        message = {"parts": [{"type": "text", "value": "I am"}]}
-        bot.http.post(f"/v3/chats/{ids['chat_id']}/messages", json={"message": message})
+    for drop, _ in said.values():
+        bot.call("POST", "/emulator/faults", {"on": "api", "drop": drop, "match": "chats.messages.send"})
+        with contextlib.suppress(httpx.TransportError):
+            message = {"parts": [{"type": "text", "value": "I am"}]}
+            bot.http.post(f"/v3/chats/{ids['chat_id']}/messages", json={"message": message})
     inspector = inspector_of(phone)
     inspector.get_by_role("button", name="Calls").click()
     inspector.get_by_label("Failed only").check()
-    call = inspector.locator(".trace.call", has_text="/messages")
-    expect(call.locator(".code.bad")).to_have_text(status)
-    call.locator("summary").click()
-    expect(call.locator(".reason")).to_contain_text(words)
+    calls = inspector.locator(".trace.call", has_text="/messages")
+    expect(calls).to_have_count(len(said))
+    for status, (_, words) in said.items():
+        call = calls.filter(has_text=status)
+        expect(call.locator(".code.bad")).to_have_text(status)
+        call.locator("summary").click()
+        expect(call.locator(".reason")).to_contain_text(words)
     phone.reload()
     inspector.get_by_role("button", name="Calls").click()
-    expect(call.locator(".code.bad")).to_have_text(status)
+    expect(calls).to_have_count(len(said))
+    for status in said:
+        expect(calls.filter(has_text=status).locator(".code.bad")).to_have_text(status)
 
 
 def test_a_call_that_is_repeated_after_a_lost_answer_is_one_reply(phone: Page, bot: Bot) -> None:
@@ -315,10 +316,7 @@ NAMELESS = """() => [...document.querySelectorAll("#inspector :is(button, input,
     !node.ariaLabel && !node.textContent.trim() && !node.labels?.[0]?.textContent.trim()).map((node) => node.outerHTML)"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_of_the_inspector_can_be_read_and_every_control_has_a_name(
-    browsing: Browsing, bot: Bot, scheme: str
-) -> None:
+def test_every_text_of_the_inspector_can_be_read_and_every_control_has_a_name(browsing: Browsing, bot: Bot) -> None:
     subscribe(bot)
     report(bot, bot.hear("fine"))
     report(bot, bot.hear("bad"), outcome="dead_lettered", attempt=5, error=ERROR)
@@ -330,13 +328,15 @@ def test_every_text_of_the_inspector_can_be_read_and_every_control_has_a_name(
     report(bot, ids, outcome="not_handled", tried=tried, reason="no filter fits")
     bot.say(ids["chat_id"], "a reply")
     bot.call("POST", "/emulator/observations", {"kind": "bot", "status": "failed", "file": "bot.py", "line": 3})
-    page = browsing.open(color_scheme=scheme)
+    page = browsing.open()
     exchanges = inspector_of(page).locator(".exchange", has_text="You")
     expect(exchanges).to_have_count(3)
     for exchange in exchanges.all():
         open_rows(page, exchange)
     inspector_of(page).locator(".trace.call summary").first.click()
-    assert page.evaluate(CONTRAST) == []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert page.evaluate(CONTRAST) == [], scheme
     assert page.evaluate(NAMELESS) == []
 
 

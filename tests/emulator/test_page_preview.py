@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from chromium_page import MOBILE, Bot, Browsing
+from chromium_page import MOBILE, Bot, Browsing, Profiles
 from dev_command import Dev
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -36,9 +36,9 @@ def opened(page: Page, bubble: str) -> Page:
     return page
 
 
-def test_a_message_of_the_bot_is_shown_on_each_service_side_by_side(chromium: Browser, tmp_path: Path) -> None:
+def test_a_message_of_the_bot_is_shown_on_each_service_side_by_side(profiles: Profiles, tmp_path: Path) -> None:
     with Dev(tmp_path, BOT) as dev:
-        bot, browsing = Bot(dev.url), Browsing(chromium, dev.url)
+        bot, browsing = Bot(dev.url), Browsing(profiles, dev.url)
         bot.hear("hi", service="SMS")
         page = browsing.open(reduced_motion="reduce")
         expect(page.locator(".exchange")).to_contain_text("lunch")  # the report of the turn is there

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium_page import FRIEND, LINE, ME, Bot, Browsing
+from chromium_page import FRIEND, LINE, ME, Bot, Browsing, Profiles
 from dev_command import Dev
 from playwright.sync_api import Browser, Page, expect
 
@@ -91,8 +91,8 @@ def address(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture
-def browsing(chromium: Browser, address: str) -> Iterator[Browsing]:
-    phones = Browsing(chromium, address)
+def browsing(profiles: Profiles, address: str) -> Iterator[Browsing]:
+    phones = Browsing(profiles, address)
     yield phones
     phones.close()
     assert phones.console_errors == []
