@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cli.practice import KEY
 from ports import free_port
 
 BOT = """
@@ -31,23 +32,22 @@ async def slowly(message: MessageReceived, ctx: Context) -> None:
 
 
 class House:
-    """An emulator and a served bot, in two processes."""
+    """An empty emulator and a served bot, in two processes."""
 
-    def __init__(self, folder: Path, command: Callable[..., Any]) -> None:
+    def __init__(self, folder: Path, emulator: str, command: Callable[..., Any]) -> None:
         self.folder = folder
         self._command = command
         (folder / "bot.py").write_text(BOT)
         self.port = free_port()
-        self.linq = f"http://127.0.0.1:{free_port()}"
-        emulator = command("emulator", "--port", self.linq.rpartition(":")[2])
-        emulator.until(lambda: httpx.get(f"{self.linq}/emulator/state").status_code == 200)
+        self.linq = emulator
+        httpx.post(f"{self.linq}/emulator/reset").raise_for_status()
         made = httpx.post(
             f"{self.linq}/v3/webhook-subscriptions",
             json={
                 "target_url": f"http://127.0.0.1:{self.port}/webhooks/linq",
                 "subscribed_events": ["message.received"],
             },
-            headers={"authorization": "Bearer token"},
+            headers={"authorization": f"Bearer {KEY}"},
         )
         self._secret = made.json()["signing_secret"]
 
@@ -57,7 +57,7 @@ class House:
             "bot.py",
             "--port",
             str(self.port),
-            LINQ_API_V3_API_KEY="token",
+            LINQ_API_V3_API_KEY=KEY,
             LINQ_API_V3_BASE_URL=f"{self.linq}/api/partner",
             LINQ_WEBHOOK_SECRET=self._secret,
             **environ,
@@ -82,8 +82,8 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, command: Callable[..., Any]) -> House:
-    return House(tmp_path, command)
+def house(tmp_path: Path, emulator: str, command: Callable[..., Any]) -> House:
+    return House(tmp_path, emulator, command)
 
 
 def test_a_signal_lets_running_handlers_end(house: House) -> None:
