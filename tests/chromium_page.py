@@ -161,6 +161,7 @@ class Profiles:
     def _made(self, options: dict[str, Any]) -> Page:
         context = self._browser.new_context(**options)
         context.set_default_timeout(_PATIENCE_MS)
+        context.set_default_navigation_timeout(3 * _PATIENCE_MS)
         return context.new_page()
 
     def give_back(self, page: Page) -> None:

@@ -29,10 +29,9 @@ def test_first_visit_needs_only_enter_to_say_hello(phone: Page, bot: Bot) -> Non
 
 def test_a_message_of_the_bot_stands_on_the_other_side_and_is_reported_as_read(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
-    bot.say(chat_id, "Hi there")
-    expect(phone.locator(".msg.other .bubble")).to_have_text("Hi there")
     with phone.expect_response(lambda answer: answer.url.endswith("/emulator/read")) as answer:
-        pass
+        bot.say(chat_id, "Hi there")
+    expect(phone.locator(".msg.other .bubble")).to_have_text("Hi there")
     assert answer.value.ok
     assert bot.last()["delivery_status"] == "read"
 
