@@ -215,7 +215,7 @@ def test_on_a_phone_chips_and_panel_fit_the_width(browsing: Browsing, bot: Bot) 
     panel = open_panel(page)
     expect(panel).to_be_in_viewport(ratio=1)
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)
         assert page.evaluate("document.documentElement.scrollWidth") == MOBILE["width"], scheme
         assert panel.evaluate("panel => panel.querySelector('.controls-scroll').scrollWidth <= panel.clientWidth")
     page.keyboard.press("Escape")

@@ -335,7 +335,7 @@ def test_every_text_of_the_inspector_can_be_read_and_every_control_has_a_name(br
         open_rows(page, exchange)
     inspector_of(page).locator(".trace.call summary").first.click()
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)
         assert page.evaluate(CONTRAST) == [], scheme
     assert page.evaluate(NAMELESS) == []
 
