@@ -2,6 +2,8 @@
 
 The author is the person who writes the bot or the plugin. The standard library, installed packages and linqbot itself
 are not the author's code. The message of an exception is never read here, because it may quote a person's text.
+
+No source file is read either: `traceback` would keep its lines in memory, a MiB of them for one stack of a turn.
 """
 
 from __future__ import annotations
@@ -9,15 +11,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-import sysconfig
 import traceback
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
-
-_OTHERS: Final = tuple({str(Path(__file__).parent), *(str(Path(path)) for path in sysconfig.get_paths().values())})
-"""Folders whose code is not the author's."""
+from typing import Any
 
 
 def place_of(error: BaseException, otherwise: str | None = None) -> str:
@@ -25,12 +24,12 @@ def place_of(error: BaseException, otherwise: str | None = None) -> str:
 
     If the traceback has no such frame, return `otherwise`; if that is None, the innermost frame of any code.
     """
-    return _place(traceback.extract_tb(error.__traceback__), otherwise)
+    return _place(_frames_of(error), otherwise)
 
 
 def authors_frame(error: BaseException) -> traceback.FrameSummary | None:
     """Return the innermost frame of the author's code in an error's traceback; None if there is none."""
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if is_authors(frame.filename)]
+    own = [frame for frame in _frames_of(error) if is_authors(frame.filename)]
     return own[-1] if own else None
 
 
@@ -42,12 +41,12 @@ def place_of_function(function: Any) -> str | None:
 
 def place_of_caller() -> str:
     """Return `file:line` of the innermost frame of the author's code in the current stack."""
-    return _place(traceback.extract_stack(sys._getframe(1)))  # noqa: SLF001 - extract_stack takes such a frame
+    return _place(stack_of(sys._getframe(1)))  # noqa: SLF001 - walk_stack takes such a frame
 
 
 def place_of_frame(frame: FrameType | None) -> str:
     """Return `file:line` of the innermost frame of the author's code in a stack; `?` if there is no stack."""
-    return "?" if frame is None else _place(traceback.extract_stack(frame))
+    return "?" if frame is None else _place(stack_of(frame))
 
 
 def place_of_thread(ident: int | None) -> str:
@@ -77,12 +76,31 @@ def _frames_of_task(task: asyncio.Task[Any]) -> list[traceback.FrameSummary]:
     return frames
 
 
+def stack_of(frame: FrameType) -> traceback.StackSummary:
+    """Return the stack of a frame, the outermost frame first. The lines of source are read when they are asked for."""
+    stack = traceback.StackSummary.extract(traceback.walk_stack(frame), lookup_lines=False)
+    stack.reverse()
+    return stack
+
+
+def _frames_of(error: BaseException) -> traceback.StackSummary:
+    return traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__), lookup_lines=False)
+
+
 def is_authors(filename: str) -> bool:
     """Return True if a file does not belong to linqbot, the standard library or an installed package.
 
     The frames of compiled modules name source files that are not installed, such as `loop.pyx`: not the author's either.
     """
-    return filename.endswith(".py") and not filename.startswith((*_OTHERS, "<"))
+    return filename.endswith(".py") and not filename.startswith((*_others(), "<"))
+
+
+@cache
+def _others() -> tuple[str, ...]:
+    """Return the folders whose code is not the author's."""
+    import sysconfig  # imported late: it reads all variables of Python's build, and few turns need a place
+
+    return tuple({str(Path(__file__).parent), *(str(Path(path)) for path in sysconfig.get_paths().values())})
 
 
 def _place(frames: Sequence[traceback.FrameSummary], otherwise: str | None = None) -> str:

@@ -6,7 +6,6 @@ gets an error that names the right place or the nearest spelling.
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable, Mapping
 from dis import opmap
@@ -42,6 +41,8 @@ def lazy_exports(
 
 
 def _missing(package: str, name: str, names: list[str], elsewhere: Mapping[str, str], *, in_import: bool) -> Exception:
+    import difflib  # imported late: only a misspelt name needs it, and it takes a third of a MiB
+
     if name in elsewhere:
         hint = f"Write: from {elsewhere[name]} import {name}"
     elif near := difflib.get_close_matches(name, [*names, *elsewhere], n=1):

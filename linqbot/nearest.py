@@ -1,10 +1,23 @@
-"""The error for a misspelt attribute, which names the nearest attribute that exists."""
+"""The nearest of known names to a misspelt one, and the error for a misspelt attribute, which names it."""
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
+
+
+def nearest_name(given: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known name that is most like `given`; None if none is like it.
+
+    Args:
+        cutoff: Least likeness, from 0 to 1.
+    """
+    # Imported late: a bot without a misspelt name never needs difflib, and it takes a third of a MiB.
+    from difflib import get_close_matches
+
+    near = get_close_matches(given, known, n=1, cutoff=cutoff)
+    return near[0] if near else None
 
 
 def no_attribute(owner: object, attribute: str) -> Any:
@@ -29,6 +42,9 @@ def missing(kind: Any, own: tuple[str, ...], attribute: str) -> str:
         own: The names of the object's own attributes.
     """
     names = {*dir(kind), *own, *getattr(kind, "model_fields", ())}
-    near = difflib.get_close_matches(attribute, sorted(name for name in names if not name.startswith("_")), n=1)
-    hint = f" Did you mean {near[0]}?" if near and not attribute.startswith("_") else ""
+    # Looked up only if it is shown: libraries ask objects for names such as `__rich_repr__`.
+    near = (
+        None if attribute.startswith("_") else nearest_name(attribute, sorted(name for name in names if name[0] != "_"))
+    )
+    hint = f" Did you mean {near}?" if near else ""
     return f"{kind.__name__} has no attribute {attribute}.{hint}"

@@ -6,9 +6,7 @@ plain arguments and never see a Settings object. Next step: `server/app.py` make
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +18,7 @@ from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError
+from linqbot.nearest import nearest_name
 from linqbot.plugins.loading import load
 from linqbot.plugins.plugin import Watch
 from linqbot.plugins.registry import Plugins
@@ -263,9 +262,9 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
     variables = {variable(name): name for name in Settings.model_fields}
     for name in environ:
         if name.startswith(PREFIX) and name not in variables:
-            near = difflib.get_close_matches(name, variables, n=1, cutoff=0.85)
+            near = nearest_name(name, variables, cutoff=0.85)
             if near:
-                raise ConfigError(f"{name} is not a setting. Did you mean {near[0]}?")
+                raise ConfigError(f"{name} is not a setting. Did you mean {near}?")
     # An empty variable counts as not set, except for the list of plugins, where empty means no plugin.
     return {
         name: environ[key]
@@ -287,16 +286,20 @@ def _key_in(path: Path) -> str:
 def _from_file(file: Path | None) -> dict[str, Any]:
     path = file or Path("linqbot.toml")
     try:
-        values = tomllib.loads(path.read_text())
+        text = path.read_text()
+        # Imported late: in production, most bots have all settings in the environment.
+        import tomllib
+
+        values = tomllib.loads(text)
     except FileNotFoundError:
         if file is not None:
             raise ConfigError(f"There is no settings file {path}. Check the path.") from None
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
         raise ConfigError(f"{path} cannot be read as TOML: {error}. Correct it, or remove it.") from error
     for name in values:
         if name not in Settings.model_fields:
-            near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "See: linqbot serve --help"
+            near = nearest_name(name, Settings.model_fields)
+            hint = f"Did you mean {near}?" if near else "See: linqbot serve --help"
             raise ConfigError(f"{path} sets {name}, which is not a setting. {hint}")
     return values

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 def bot_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Let the shell complete file names by itself."""
+    from click.shell_completion import CompletionItem  # imported late, as below: commands refer to these functions
+
     return [CompletionItem(incomplete, type="file")]
 
 
@@ -67,6 +72,8 @@ def _deliveries(url: str | None, *, is_dead: bool | None) -> list[tuple[str, str
 
 
 def _starting(incomplete: str, words: Iterable[tuple[str, str]]) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
     return [CompletionItem(word, help=about) for word, about in words if word.startswith(incomplete)]
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import gc
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from linqbot.errors import LinqbotError
+from linqbot.nearest import nearest_name
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,8 @@ class Commands(click.Group):
             UsageError: there is no such command. The message names the nearest one.
         """
         if args and args[0] not in COMMANDS and args[0] not in (names := self.list_commands(ctx)):
-            near = difflib.get_close_matches(args[0], names, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"The commands are: {', '.join(names)}."
+            near = nearest_name(args[0], names)
+            hint = f"Did you mean {near}?" if near else f"The commands are: {', '.join(names)}."
             raise click.UsageError(f"There is no command {args[0]}. {hint}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -118,6 +120,8 @@ class Commands(click.Group):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem  # imported late: only a shell that completes needs it
+
         known = _all_commands().items()
         named = [CompletionItem(name, help=about) for name, about in known if name.startswith(incomplete)]
         # Not `Group.shell_complete`: it imports every command to get its help text.

@@ -46,7 +46,7 @@ def of_upload(call: Call, response: Response, *, now: float, secret: str) -> Api
 
 def _decoded(content: bytes) -> Any:
     try:
-        return from_json(content) if content else None
+        return from_json(content, cache_strings="keys") if content else None  # as in `events.delivery.decode`
     except ValueError:
         return None
 

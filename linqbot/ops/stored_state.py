@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import AsyncIterator
@@ -10,6 +9,7 @@ from typing import Any
 
 from linqbot.bot.conversation.state import BOT, CHAT, PERSON
 from linqbot.errors import StorageError
+from linqbot.nearest import nearest_name
 from linqbot.storage.state import StateRow, StateStore, StateWrite
 
 
@@ -53,8 +53,8 @@ async def found(store: StateStore, scope: str, name: str) -> bytes:
     values = await store.load(scope)
     if name in values:
         return values[name]
-    near = difflib.get_close_matches(name, values, n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"There is: {', '.join(sorted(values)) or 'nothing'}."
+    near = nearest_name(name, values)
+    hint = f"Did you mean {near}?" if near else f"There is: {', '.join(sorted(values)) or 'nothing'}."
     raise StorageError(f"No state {name} is stored there. {hint} To store a new value, add --create.")
 
 

@@ -6,7 +6,6 @@ or, if it is required, keeps the app from starting. `registry.py` calls the hook
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 import time
@@ -21,6 +20,7 @@ from linqbot import hookspecs
 from linqbot.errors import ConfigError
 from linqbot.hookspecs import GROUP
 from linqbot.interrupts import is_ctrl_c
+from linqbot.nearest import nearest_name
 from linqbot.plugins.plugin import Impl, Plugin, Watch
 from linqbot.plugins.registry import LIFECYCLE, Plugins
 
@@ -115,8 +115,8 @@ def _refuse_missing(names: Collection[str], who: str, known: Collection[str]) ->
     for name in sorted(names):
         if name in known:
             continue
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {near[0]}?" if near else "Install it, or see what there is: linqbot plugins list"
+        near = nearest_name(name, known)
+        hint = f"Did you mean {near}?" if near else "Install it, or see what there is: linqbot plugins list"
         raise ConfigError(f"{who} the plugin {name}, which is not installed. {hint}")
 
 
@@ -179,8 +179,8 @@ def _implementations(target: object, plugin: Plugin) -> list[Impl]:
     impls = []
     for caller in manager.get_hookcallers(target) or ():
         if not caller.has_spec():
-            near = difflib.get_close_matches(caller.name, [name for name in vars(hookspecs) if name.islower()], n=1)
-            raise TypeError(f"there is no hook {caller.name}" + (f"; did you mean {near[0]}?" if near else ""))
+            near = nearest_name(caller.name, [name for name in vars(hookspecs) if name.islower()])
+            raise TypeError(f"there is no hook {caller.name}" + (f"; did you mean {near}?" if near else ""))
         impls += [_implementation(plugin, caller.name, impl) for impl in caller.get_hookimpls()]
     if not impls:
         raise TypeError("it implements no hook; mark its functions with @hookimpl")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from difflib import get_close_matches
 from typing import Any
 
+from linqbot.nearest import nearest_name
 from linqbot.rules.broken import Broken, Check, breaks
 
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
@@ -55,8 +55,8 @@ def one_of(rule: str, allowed: Collection[str]) -> Check:
     def is_one_of(value: Any, at: str) -> Broken | None:
         if isinstance(value, str) and value in allowed:
             return None
-        near = get_close_matches(value, allowed, 1) if isinstance(value, str) else []
-        hint = f"Did you mean {near[0]}?" if near else f"Use one of: {', '.join(sorted(allowed))}."
+        near = nearest_name(value, allowed) if isinstance(value, str) else None
+        hint = f"Did you mean {near}?" if near else f"Use one of: {', '.join(sorted(allowed))}."
         return breaks(rule, f"{at} is not a value Linq knows. {hint}")
 
     return is_one_of

@@ -12,12 +12,10 @@ from typing import Any, Final, cast
 
 import httptools
 import structlog
-import uvicorn
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from linqbot.server.bounded_log import BoundedLog
+from linqbot.server.without_reload import HttpToolsProtocol, ServerState, uvicorn
 
 log = structlog.get_logger("linqbot.server")
 

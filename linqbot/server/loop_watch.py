@@ -15,7 +15,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from linqbot.bot.routing import handlers
-from linqbot.frames import is_authors
+from linqbot.frames import is_authors, stack_of
 
 log = structlog.get_logger("linqbot.server")
 
@@ -75,7 +75,7 @@ def _watch(loop: asyncio.AbstractEventLoop, thread: int, blocked_s: float, found
             continue
         # Read at once, because the stack shows now what blocks the loop. Later it would show other code.
         frame = sys._current_frames().get(thread)  # noqa: SLF001 - the one way to see another thread's stack
-        if frame is not None and (names := culprit(traceback.extract_stack(frame))):
+        if frame is not None and (names := culprit(stack_of(frame))):
             _log(*names, blocked_s, known)
             found(*names)
         while not answered.wait(1.0) and not done.is_set():

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final
 
-import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from linqbot.errors import ConfigError, LinqbotError
 from linqbot.server import event_loop, systemd
 from linqbot.server.connection import ClientConnection, Connections
+from linqbot.server.without_reload import uvicorn
 
 MAX_CONNECTIONS: Final = 2048
 """Maximum number of open connections; fewer if this process may not open twice as many files."""

@@ -7,7 +7,6 @@ will come; the error then shows what happened instead.
 from __future__ import annotations
 
 import base64
-import difflib
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -31,6 +30,7 @@ from linqbot.emulator.model.handles import normal
 from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, iso
 from linqbot.errors import ConfigError
 from linqbot.events.parse import EVENT_TYPES
+from linqbot.nearest import nearest_name
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.testing.bubble import Bubble, Tapback
 from linqbot.testing.room import Room
@@ -283,8 +283,8 @@ class Phone:
             ValueError: Linq has no events of this type.
         """
         if event_type not in EVENT_TYPES:
-            near = difflib.get_close_matches(event_type, EVENT_TYPES, n=1)
-            raise ValueError(f"Linq has no event {event_type!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+            near = nearest_name(event_type, EVENT_TYPES)
+            raise ValueError(f"Linq has no event {event_type!r}." + (f" Did you mean {near!r}?" if near else ""))
         await self._do(f"has an event {event_type}", Report(event_type, data, self.line))
 
     def _open_payment_request(self) -> str:

@@ -6,7 +6,6 @@ events of the bot's own changes reach no handler: `worker/calls/own_changes.py` 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, overload
 
@@ -15,7 +14,7 @@ from linqbot.bot.drafts import media
 from linqbot.client.client import Client
 from linqbot.client.upload_sources import File
 from linqbot.errors import BotError, CallSkipped, LinqApiError, Refused
-from linqbot.nearest import no_attribute
+from linqbot.nearest import nearest_name, no_attribute
 from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
 
@@ -228,6 +227,6 @@ class ChatContext:
 def _check_background(name: str) -> None:
     known = get_args(BackgroundName)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
+        near = nearest_name(name, known)
+        hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(known)}."
         raise BotError(f"There is no background {name!r}. {hint}")

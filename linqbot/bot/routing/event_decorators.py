@@ -6,7 +6,6 @@ subscribed to these event types only. Next step: `routing/router.py` registers t
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -16,6 +15,7 @@ from linqbot.bot.routing.handlers import Handler, Returned, When, is_handler
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES
+from linqbot.nearest import nearest_name
 
 if TYPE_CHECKING:  # A bot uses few of these classes, and each is imported at its first use.
     from linqbot.events.chat import (
@@ -441,6 +441,6 @@ def check_name_of(decorator: str, name: str, names: Mapping[str, str]) -> None:
     """
     if name in names:
         return
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(names)}."
+    near = nearest_name(name, names)
+    hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(names)}."
     raise BotError(f"@bot.{decorator}({name!r}) could never run a handler. {hint}")

@@ -6,7 +6,6 @@ Next step: a handler replies through `bot/context.py`.
 from __future__ import annotations
 
 import asyncio
-import difflib
 import inspect
 import threading
 import typing
@@ -28,6 +27,7 @@ from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.frames import place_of_thread
+from linqbot.nearest import nearest_name
 
 log = structlog.get_logger("linqbot.bot")
 
@@ -180,11 +180,11 @@ def event_class(given: Any, decorator: str) -> type[Event]:
         return given
     hint = ""
     if isinstance(given, str):
-        near = difflib.get_close_matches(given, EVENT_TYPES, n=1, cutoff=0.5)
-        kind = EVENT_TYPES[near[0]] if near else None
-        if kind is not None:
-            of = "It is the class of" if near == [given] else "The nearest type is"
-            hint = f" {of} {near[0]!r}: from linqbot.events import {kind.__name__}, then {decorator}({kind.__name__})."
+        near = nearest_name(given, EVENT_TYPES, cutoff=0.5)
+        if near is not None:
+            kind = EVENT_TYPES[near].__name__
+            of = "It is the class of" if near == given else "The nearest type is"
+            hint = f" {of} {near!r}: from linqbot.events import {kind}, then {decorator}({kind})."
     raise BotError(f"{decorator}() needs an event class such as MessageReceived, not {given!r}.{hint}")
 
 
@@ -231,8 +231,8 @@ def check_overlap(handler: Any, name: str, overlap: str) -> None:
     """
     known = get_args(OverlapMode)
     if overlap not in known:
-        near = difflib.get_close_matches(overlap, known, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
+        near = nearest_name(overlap, known)
+        hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(known)}."
         raise BotError(f"overlap={overlap!r} is not known. {hint}")
     if overlap != "queue" and not inspect.iscoroutinefunction(handler):
         raise BotError(f"overlap={overlap!r} needs an async def: {name} is a plain def, which cannot be interrupted.")

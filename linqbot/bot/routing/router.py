@@ -6,7 +6,6 @@ registered, inside the router's own middleware. Next step: `bot/dispatch.py` run
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args, overload
@@ -41,7 +40,7 @@ from linqbot.events.proactive.broadcast import BroadcastDone
 from linqbot.events.proactive.schedule import ScheduleDue
 from linqbot.events.reaction import ReactionAdded, ReactionRemoved
 from linqbot.frames import place_of_function
-from linqbot.nearest import no_attribute
+from linqbot.nearest import nearest_name, no_attribute
 from linqbot.types.message import ReactionType
 
 E = TypeVar("E", bound=Event)
@@ -523,6 +522,6 @@ class Router(EventDecorators):
 def _known_reaction(name: str) -> None:
     known = get_args(ReactionType)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
+        near = nearest_name(name, known)
+        hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(known)}."
         raise BotError(f"There is no reaction {name!r}, so this handler could never run. {hint}")

@@ -103,7 +103,7 @@ def _json_object(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON object to send: a copy of plain JSON values, equal to what a journal reads back."""
     present = {name: value for name, value in body.items() if value is not None}
     try:
-        wire: dict[str, Any] = from_json(to_json(present, by_alias=True, exclude_none=True))
+        wire: dict[str, Any] = from_json(to_json(present, by_alias=True, exclude_none=True), cache_strings="keys")
     except ValueError:
         # `from None`: the cause quotes the value that could not be encoded.
         raise RuleBroken(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import statistics
 import time
@@ -20,6 +19,7 @@ from linqbot.cli.output import json_option, print_table, progress_bar
 from linqbot.errors import ConfigError
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.events.proactive.schedule import SCHEDULE_TYPE
+from linqbot.nearest import nearest_name
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.settings import from_env
 from linqbot.testing import samples
@@ -190,8 +190,8 @@ def _described(event_type: str) -> dict[str, str]:
 
 
 def _nearest(event_type: str) -> str:
-    near = difflib.get_close_matches(event_type, EVENT_TYPES, n=1)
-    return f"Did you mean {near[0]}?" if near else "See: linqbot trigger --list"
+    near = nearest_name(event_type, EVENT_TYPES)
+    return f"Did you mean {near}?" if near else "See: linqbot trigger --list"
 
 
 def _setting(given: str) -> tuple[str, Any]:
