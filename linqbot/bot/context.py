@@ -30,7 +30,6 @@ from linqbot.bot.content.cards import card_of, text_of_card, update_card
 from linqbot.bot.content.chat_sender import ChatSender, stopped_by
 from linqbot.bot.content.forms import has_drafts, without_effect
 from linqbot.bot.content.preview import Preview, Said, preview, watcher
-from linqbot.bot.content.received import ReceivedMedia
 from linqbot.bot.content.sending import CardShared, ContentSender
 from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.conversation.chat_context import ChatContext
@@ -42,9 +41,6 @@ from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.bot_context import BotContext
 from linqbot.bot.proactive.send_later import GRACE_S, call_of, check_grace, due_at, rhythm_of, zone
 from linqbot.bot.sent import Sent
-from linqbot.bot.streaming.pace import PaceName, pace_of
-from linqbot.bot.streaming.source import StreamSource
-from linqbot.bot.streaming.stream import Stream, StreamChat
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
@@ -69,6 +65,9 @@ from linqbot.types.proactive.scheduled import Scheduled
 
 if TYPE_CHECKING:
     from linqbot.bot.asking.results import Location, PaymentResult, VoteResult
+    from linqbot.bot.content.received import ReceivedMedia
+    from linqbot.bot.streaming.pace import PaceName
+    from linqbot.bot.streaming.source import StreamSource
     from linqbot.parse.recurrences import Recurrence
 
 T = TypeVar("T")
@@ -461,6 +460,10 @@ class Context:
             BotError: the source is no async iterator of texts, another argument is not valid, the event belongs to no
                 chat, or the context was made outside of a worker.
         """
+        # Imported late: few bots stream, and what cuts a stream into messages is large.
+        from linqbot.bot.streaming.pace import pace_of
+        from linqbot.bot.streaming.stream import Stream, StreamChat
+
         record = self._scheduler_or_error.stream(key)
         client = self.client.named(record.label)
         chat = StreamChat(
@@ -981,13 +984,16 @@ class Context:
 
     async def fetch_media(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched:
         """Read the file of a received message into memory. Write `media.fetch()` instead."""
-        received = ReceivedMedia(self.client, self.event)
-        return await received.fetch(media, max_bytes=max_bytes, timeout_s=timeout_s)
+        return await self._received_media().fetch(media, max_bytes=max_bytes, timeout_s=timeout_s)
 
     async def save_media(self, media: MediaPart, path: Path | str, *, max_bytes: int, timeout_s: float) -> Saved:
         """Write the file of a received message to `path`. Write `media.save(path)` instead."""
-        received = ReceivedMedia(self.client, self.event)
-        return await received.save(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
+        return await self._received_media().save(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
+
+    def _received_media(self) -> ReceivedMedia:
+        from linqbot.bot.content.received import ReceivedMedia  # imported late: many bots read no files
+
+        return ReceivedMedia(self.client, self.event)
 
     async def mark_read(self) -> None:
         """Mark the chat as read. Best effort: a failure is logged and never raised."""

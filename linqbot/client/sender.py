@@ -18,7 +18,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
@@ -37,7 +37,6 @@ from linqbot.client.http.http11 import (
     method_name,
     request_target,
 )
-from linqbot.client.http.media_fetch import Fetcher, FetchFailed, FetchRefused
 from linqbot.client.http.pool import Pool
 from linqbot.client.http.proxies import environment_proxy
 from linqbot.client.outcome import of_call, of_upload
@@ -47,6 +46,8 @@ from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
 
 if TYPE_CHECKING:
     import httpx
+
+    from linqbot.client.http.media_fetch import Fetcher
 
 SLOWEST_UPLOAD_BYTES_PER_S: Final = 64 * 2**10
 """Slowest upload that does not time out: the time limit of an upload is `timeout_s` plus the size at this speed."""
@@ -87,7 +88,6 @@ class Sender:
         base = _base(self.base_url)
         self._origin = base.origin
         self._path = "" if base.path == "/" else base.path
-        self.fetcher = Fetcher(self.base_url, own_transport=http)
         self._api_key = api_key
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
@@ -95,7 +95,7 @@ class Sender:
         self._max_wait_s = max_wait_s
         self._clock = clock
         self._wire = None if http is None else _given(http, connect_timeout_s)
-        self._is_given = http is not None
+        self._given_transport = http
         self._closed = False
         self._bearer = _fields(self._origin.authority, {"Authorization": f"Bearer {api_key}"})
         self._credentials = {noun: _fields(self._origin.authority, shown) for noun, shown in credentials.items()}
@@ -162,7 +162,7 @@ class Sender:
         is_own = goal.origin.is_same(self._origin)
         if goal.origin.scheme != "https" and not is_own:
             raise LinqApiError(f"the upload to {goal.origin} was not made: it is not https", call=_UPLOAD.name)
-        if is_own or self._is_given:
+        if is_own or self._given_transport is not None:
             yield self._open()
             return
         pool = self._pool(goal.origin, await self._admitted(goal))
@@ -171,10 +171,19 @@ class Sender:
         finally:
             await pool.aclose()
 
+    @cached_property
+    def fetcher(self) -> Fetcher:
+        """Reads the files of received messages."""
+        from linqbot.client.http.media_fetch import Fetcher  # imported late: many bots read no files
+
+        return Fetcher(self.base_url, own_transport=self._given_transport)
+
     async def _admitted(self, goal: Target) -> Sequence[str] | None:
         """Return the checked addresses of the upload's host; None if a proxy from the environment resolves the name."""
         if environment_proxy(goal.origin) is not None:
             return None
+        from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
+
         try:
             return await self.fetcher.admitted(goal)
         except (FetchRefused, FetchFailed) as error:

@@ -12,17 +12,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, overload
 
 from linqbot.bot.proactive.broadcast import Broadcaster
 from linqbot.bot.proactive.send_later import Scheduler
-from linqbot.bot.streaming.record import StreamRecord
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.types.message import LinkPart, MediaPart, Message, MessageContent, Part, Reaction, ReplyTo, TextPart
+
+if TYPE_CHECKING:
+    from linqbot.bot.streaming.record import StreamRecord
 
 ME: Final = "me"
 """The speaker of the bot's own messages."""

@@ -30,7 +30,7 @@ from linqbot.storage.operations import (
     ReleaseOp,
     TakeOp,
 )
-from linqbot.storage.sqlite import queries, upkeep
+from linqbot.storage.sqlite import queries
 from linqbot.storage.sqlite.disk.file import connect, prepare
 from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.disk.serving_lock import ServingLock
@@ -39,7 +39,7 @@ from linqbot.storage.sqlite.group_commit import GroupCommit
 from linqbot.storage.sqlite.index import Index
 from linqbot.storage.sqlite.operations import RefreshOp, TruncateOp, is_news, leaves_text
 from linqbot.storage.sqlite.statements import among
-from linqbot.storage.sqlite.tables import broadcasts, conversations, erasure, journal, state, timers
+from linqbot.storage.sqlite.tables import broadcasts, conversations, journal, state, timers
 from linqbot.storage.sqlite.tables.journal import COLUMNS as ENTRY_COLUMNS
 from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.state import StateRow, StateWrite
@@ -333,7 +333,7 @@ class SQLiteStorage(QueuedWrites):
         now = self._clock.now()
         return await self._read(lambda db: broadcasts.next_at(db, now))
 
-    # Upkeep
+    # Upkeep. The modules that only these methods need are imported late: most bots that serve never call them.
 
     async def waiting(
         self,
@@ -384,6 +384,8 @@ class SQLiteStorage(QueuedWrites):
 
     async def retry(self, ids: Sequence[str]) -> int:
         """Put dead letters back into the inbox; see `Upkeep.retry`."""
+        from linqbot.storage.sqlite import upkeep
+
         now = self._clock.now()
         return await self._operate(lambda db: upkeep.retry(db, ids, now))
 
@@ -398,21 +400,29 @@ class SQLiteStorage(QueuedWrites):
 
     async def replay_live(self, ids: Sequence[str]) -> int:
         """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""
+        from linqbot.storage.sqlite import upkeep
+
         now = self._clock.now()
         return await self._operate(lambda db: upkeep.replay_live(db, ids, now))
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
         """Delete old dead letters; see `Upkeep.purge`."""
+        from linqbot.storage.sqlite import upkeep
+
         now = self._clock.now()
         return await self._operate(lambda db: upkeep.purge(db, before, limit, now))
 
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
         """Erase a person; see `Upkeep.forget`. This writes the whole file again, which takes as long as copying it."""
+        from linqbot.storage.sqlite.tables import erasure
+
         now = self._clock.now()
         return await self._operate(lambda db: erasure.forget(db, handle, chats, now))
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Write a copy; see `Upkeep.backup`. Only its owner can read it, like the file itself."""
+        from linqbot.storage.sqlite import upkeep
+
         self._place.check()
         await asyncio.to_thread(upkeep.backup, self._path, Path(path), progress)
 
@@ -474,6 +484,8 @@ class SQLiteStorage(QueuedWrites):
         Raises:
             StorageUnavailable: the storage is not open, or the file cannot be read or written.
         """
+        from linqbot.storage.sqlite import upkeep
+
         if self._reads is None:
             raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
         # SQLite would create a missing file.
