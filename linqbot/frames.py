@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
+import sysconfig
 import traceback
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
+
+_OTHERS: Final = tuple({str(Path(__file__).parent), *(str(Path(path)) for path in sysconfig.get_paths().values())})
+"""Folders whose code is not the author's."""
 
 
 def place_of(error: BaseException, otherwise: str | None = None) -> str:
@@ -92,15 +95,7 @@ def is_authors(filename: str) -> bool:
 
     The frames of compiled modules name source files that are not installed, such as `loop.pyx`: not the author's either.
     """
-    return filename.endswith(".py") and not filename.startswith((*_others(), "<"))
-
-
-@cache
-def _others() -> tuple[str, ...]:
-    """Return the folders whose code is not the author's."""
-    import sysconfig  # imported late: it reads all variables of Python's build, and few turns need a place
-
-    return tuple({str(Path(__file__).parent), *(str(Path(path)) for path in sysconfig.get_paths().values())})
+    return filename.endswith(".py") and not filename.startswith((*_OTHERS, "<"))
 
 
 def _place(frames: Sequence[traceback.FrameSummary], otherwise: str | None = None) -> str:

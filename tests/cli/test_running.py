@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import signal
@@ -16,7 +17,10 @@ import httpx
 import pytest
 from click.testing import CliRunner
 from emulator_control import ANN, replies, text
+from fake_api import FakeApi
+from loader import Connection
 from ports import free_port
+from signed import SECRET, linq
 
 from linqbot.cli.main import main
 
@@ -130,18 +134,78 @@ def test_a_taken_port_is_an_error_of_one_sentence(command: Callable[..., Any], p
     assert "--port" in emulator.said()
 
 
+RARE = {
+    "asyncpg",
+    "click.shell_completion",
+    "difflib",
+    "httpx",
+    "markdown_it",
+    "rich",
+    "tomllib",
+    "watchfiles",
+    "linqbot.bot.content.received",
+    "linqbot.bot.streaming.stream",
+    "linqbot.client.http.media_fetch",
+    "linqbot.emulator",
+    "linqbot.events.chat",
+    "linqbot.events.payment",
+    "linqbot.events.poll",
+    "linqbot.storage.erasure",
+    "linqbot.storage.postgres",
+    "linqbot.storage.sqlite.upkeep",
+    "linqbot.testing",
+    "linqbot.text.pieces",
+    "linqbot.types.payment",
+    "linqbot.worker.asking.session",
+}
+"""Modules that a bot imports when it first needs them. Each would cost every bot memory and time at the start."""
+
+
 @pytest.mark.process
 def test_serve_does_not_import_what_few_bots_need() -> None:
     code = "import linqbot.cli.commands.running.serve, sys; print(set(sys.argv[1:]) & set(sys.modules))"
-    rare = [
-        "httpx",
-        "rich",
-        "asyncpg",
-        "linqbot.events.chat",
-        "linqbot.events.payment",
-        "linqbot.events.poll",
-        "linqbot.types.payment",
-        "linqbot.worker.asking.session",
-    ]
-    out = subprocess.run([sys.executable, "-c", code, *rare], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run([sys.executable, "-c", code, *RARE], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "set()"
+
+
+REPORTING = """
+import sys
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot()
+
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(f"You said: {message.text}")
+    print(f"imported {len(sys.modules)}:", *sys.modules, flush=True)
+"""
+
+
+@pytest.mark.process
+def test_an_echo_bot_that_has_answered_a_message_has_imported_nothing_that_few_bots_need(
+    tmp_path: Path, command: Callable[..., Any], port: int
+) -> None:
+    (tmp_path / "bot.py").write_text(REPORTING)
+    # The plugins that this workspace installs are left out: they import more.
+    environ = {"LINQ_API_V3_API_KEY": "benchmark", "LINQ_WEBHOOK_SECRET": SECRET, "LINQBOT_PLUGINS": ""}
+
+    async def first_answer() -> str:
+        async with FakeApi() as api:
+            bot = command(
+                "serve",
+                "bot.py",
+                "--port",
+                str(port),
+                LINQ_API_V3_BASE_URL=f"http://127.0.0.1:{api.port}/api/partner",
+                **environ,
+            )
+            await asyncio.to_thread(bot.until, lambda: "linqbot serves" in bot.said())
+            connection = await Connection.open(port)
+            assert await connection.ask(next(linq(chats=1)).request) == 200
+            await asyncio.to_thread(bot.until, lambda: "imported" in bot.said())
+            connection.close()
+            assert bot.stop() == 0
+            return str(bot.said())
+
+    (line,) = [line for line in asyncio.run(first_answer()).splitlines() if line.startswith("imported")]
+    assert RARE & set(line.split()) == set()

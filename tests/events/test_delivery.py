@@ -90,3 +90,10 @@ def test_half_an_emoji_does_not_lose_the_message(example: Any) -> None:
     event = parse(named(body))
     assert isinstance(event, MessageReceived)
     assert event.text == "Thanks \ufffd Here is the receipt"
+
+
+def test_texts_and_ids_of_a_delivery_are_not_kept_to_be_shared_with_later_ones() -> None:
+    body = b'{"data": {"id": "9f1c", "text": "See you at nine"}}'
+    first, second = decode(body)["data"], decode(body)["data"]
+    assert first["id"] is not second["id"]
+    assert first["text"] is not second["text"]
