@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from typing import Final, TypeAlias
 
 from linqbot.errors import LaneFull, StorageBusy
 from linqbot.events.delivery import Delivery
@@ -21,15 +22,33 @@ DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
 """The columns of a `Delivery`, in the order of its fields."""
 
 
-class InboxRoom:
-    """The number of deliveries that fit into the inbox. They are counted only when the last count is used up.
+_SHARE: Final = 8
+"""A process adds to a lane this part of what fits before it counts the lane again: others add to it too."""
 
-    Other processes also add deliveries, so several processes together may exceed the limit by what each had left.
+_COUNT_KEPT_S: Final = 60.0
+_MOST_LANES: Final = 10_000
+"""Lanes of which a process remembers how many deliveries fit."""
+
+_ACCEPT: Final = "SELECT seqs, counts FROM accept_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+_INBOX_FULL: Final = -2
+_LANE_FULL: Final = -1
+
+
+class InboxRoom:
+    """The number of deliveries that fit into the inbox, and into each lane. They are counted only when the last count is used up.
+
+    Other processes also add deliveries, so several processes together may exceed the limits by what each had left.
+
+    Args:
+        limit: Maximum number of deliveries in the inbox.
+        lane_limit: Maximum number of deliveries in one lane.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, lane_limit: int) -> None:
         self.limit = limit
+        self.lane_limit = lane_limit
         self.left = 0
+        self._lanes: dict[str, tuple[int, float]] = {}
 
     async def ensure(self, tx: Transaction, wanted: int) -> int:
         """Return how many deliveries fit: at least `wanted`, if there is room for them."""
@@ -42,50 +61,116 @@ class InboxRoom:
         """Return the error for a delivery that does not fit."""
         return StorageBusy(f"The backlog is full: {self.limit} deliveries wait.")
 
+    def lane_full(self, delivery: Delivery) -> LaneFull:
+        """Return the error for a delivery whose lane is full."""
+        return LaneFull(f"The lane of {delivery.id} is full: {self.lane_limit} deliveries wait.")
 
-async def put(tx: Transaction, ops: Sequence[PutOp], room: InboxRoom, lane_limit: int) -> list[tuple[int, Delivery]]:
-    """Store new deliveries, and set the result or the error of each operation. Return them with their numbers."""
-    if not ops:
-        return []
-    deliveries = [op.delivery for op in ops]
-    known = await _known(tx, deliveries)
-    counted = await tx.fetch(
-        """SELECT lane, count(*), min(seq) FILTER (WHERE waits = 'gathering' AND token IS NULL) AS gathers
-           FROM delivery WHERE lane = ANY($1) GROUP BY lane""",
-        list({d.lane for d in deliveries}),
-    )
-    in_lane: Counter[str] = Counter({row["lane"]: row["count"] for row in counted})
-    left = await room.ensure(tx, len(ops))
-    new: list[Delivery] = []
+    def use(self, deliveries: Iterable[Delivery], now: float) -> list[str]:
+        """Take the room that deliveries need in their lanes. Return the lanes that must be counted first."""
+        unknown: list[str] = []
+        for lane, wanted in Counter(delivery.lane for delivery in deliveries).items():
+            left, until = self._lanes.get(lane, (0, 0.0))
+            if left < wanted or until < now:
+                unknown.append(lane)
+            else:
+                self._lanes[lane] = (left - wanted, until)
+        return unknown
+
+    def note(self, lanes: Iterable[str], counts: Iterable[int], now: float) -> None:
+        """Remember how many deliveries waited in lanes."""
+        if len(self._lanes) > _MOST_LANES:
+            self._lanes.clear()
+        for lane, count in zip(lanes, counts, strict=True):
+            self._lanes[lane] = ((self.lane_limit - count) // _SHARE, now + _COUNT_KEPT_S)
+
+
+Arrival: TypeAlias = list[PutOp]
+"""The first `put` of a delivery in a batch, and those of its copies."""
+
+
+def rounds(ops: Iterable[PutOp]) -> list[list[Arrival]]:
+    """Return the arrivals in rounds, in order. In a round, no two have an id or a message key in common."""
+    found: list[list[Arrival]] = []
+    current: dict[str, Arrival] = {}
     for op in ops:
-        delivery = op.delivery
-        if not known.isdisjoint(keys(delivery)):
+        own = keys(op.delivery)
+        first = current.get(own[0])
+        if first is not None and keys(first[0].delivery) == own:
+            first.append(op)
+            continue
+        if not found or not current.keys().isdisjoint(own):
+            current = {}
+            found.append([])
+        arrival = [op]
+        found[-1].append(arrival)
+        for key in own:
+            current[key] = arrival
+    return found
+
+
+async def put(tx: Transaction, ops: Sequence[PutOp], room: InboxRoom, news: str | None) -> list[tuple[int, Delivery]]:
+    """Store new deliveries, and set the result or the error of each operation. Return them with their numbers.
+
+    Args:
+        news: The notification to send if a delivery is stored; None if it is sent later in the transaction.
+    """
+    stored: list[tuple[int, Delivery]] = []
+    for arrivals in rounds(ops):
+        left = await room.ensure(tx, len(ops)) - len(stored)
+        stored += await _put(tx, arrivals, room, left, news)
+    new = [delivery for _, delivery in stored]
+    _note_accepted(tx, new)
+    return stored
+
+
+async def _put(
+    tx: Transaction, arrivals: Sequence[Arrival], room: InboxRoom, left: int, news: str | None
+) -> list[tuple[int, Delivery]]:
+    new = [first.delivery for first, *_ in arrivals]
+    unknown = room.use(new, tx.now)
+    ((seqs, counts),) = await tx.fetch(
+        _ACCEPT,
+        [d.id for d in new],
+        [d.lane for d in new],
+        [d.type for d in new],
+        [d.message_key for d in new],
+        [d.carrier for d in new],
+        [d.received_at for d in new],
+        [d.body for d in new],
+        tx.now,
+        left,
+        unknown,
+        room.lane_limit,
+        tx.address.channel,
+        news,
+    )
+    room.note(unknown, counts, tx.now)
+    stored: list[tuple[int, Delivery]] = []
+    for seq, (first, *copies) in zip(seqs, arrivals, strict=True):
+        delivery = first.delivery
+        if seq in (_INBOX_FULL, _LANE_FULL):
+            for op in (first, *copies):
+                op.error = room.full() if seq == _INBOX_FULL else room.lane_full(delivery)
+            continue
+        for op in copies:
             op.result = False
-        elif len(new) >= left:
-            op.error = room.full()
-        elif in_lane[delivery.lane] >= lane_limit:
-            op.error = LaneFull(f"The lane of {delivery.id} is full: {lane_limit} deliveries wait.")
-        else:
-            op.result = True
-            known.update(keys(delivery))
-            in_lane[delivery.lane] += 1
-            new.append(delivery)
-    lanes = {delivery.lane for delivery in new}
-    await tx.set_visible([row["gathers"] for row in counted if row["gathers"] is not None and row["lane"] in lanes])
-    return await _accept(tx, new)
+        first.result = seq > 0
+        if first.result:
+            stored.append((seq, delivery))
+    return stored
 
 
 async def put_in_order(tx: Transaction, op: OrderOp) -> None:
     """Store missed deliveries and sort their lane; see `Inbox.put_in_order`."""
     if op.lease is not None:
-        head = await tx.value("SELECT seq FROM delivery WHERE token = $1 FOR UPDATE", op.lease.token)
+        head = await tx.leased(op.lease)
         if head is None:
             op.error = lease_over(op.lease)
             return
         await tx.run(
             """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1
-               WHERE token = $1""",
-            op.lease.token,
+               WHERE seq = $1""",
+            head,
         )
         await tx.set_visible([head])
         tx.changes.ended_leases.add(op.lease.token)
@@ -162,33 +247,35 @@ async def lock(tx: Transaction, batch: Iterable[Op]) -> None:
     """Lock the lanes that a batch adds to, counts or takes from: all at once, and in the same order in every process.
 
     Otherwise two processes would often wait for each other: one adds to a lane whose head the other one ends, and ends the
-    head of a lane to which the other one adds.
+    head of a lane to which the other one adds. A batch that only adds or only ends does it with its first statement.
     """
     kept, shortened = set[str](), set[str]()
+    is_more = False
     for op in batch:
         match op:
             case PutOp():
                 kept.add(op.delivery.lane)
+            case FinishOp():
+                shortened.add(op.lease.delivery.lane)
             case OrderOp():
                 kept.add(op.lane)
+                is_more = True
             case HoldOp():
                 kept.add(op.lease.delivery.lane)
-            case FinishOp() | JoinOp():
+                is_more = True
+            case JoinOp():
                 shortened.add(op.lease.delivery.lane)
+                is_more = True
             case _:
                 pass
-    await tx.lock(map(_lock_of, kept))
-    if shortened:
-        await tx.fetch("SELECT FROM head WHERE lane = ANY($1) ORDER BY lane FOR UPDATE", list(kept | shortened))
+    if is_more or (kept and shortened):
+        await tx.fetch("SELECT lock_lanes($1), lock_heads($2)", list(kept), list(kept | shortened) if shortened else [])
 
 
 async def lock_lanes(tx: Transaction, deliveries: Collection[Delivery]) -> None:
     """Keep other transactions from adding to these lanes until the commit of this one."""
-    await tx.lock(_lock_of(delivery.lane) for delivery in deliveries)
-
-
-def _lock_of(lane: str) -> str:
-    return f"lane\0{lane}"
+    if deliveries:
+        await tx.fetch("SELECT lock_lanes($1)", [delivery.lane for delivery in deliveries])
 
 
 def keys(delivery: Delivery) -> tuple[str, ...]:
@@ -245,13 +332,24 @@ async def _accept(
         tx.now,
         bool(replays),
     )
+    _note_accepted(tx, new, is_new=not replays)
+    return list(zip(seqs, new, strict=True))
+
+
+def _note_accepted(tx: Transaction, new: Sequence[Delivery], *, is_new: bool = True) -> None:
+    if not new:
+        return
     tx.changes.work = True
     tx.changes.lanes.update(delivery.lane for delivery in new)
     tx.changes.accepted += len(new)
-    if not replays:
-        webhooks = [d.received_at for d in new if d.id.startswith("w.")]
-        tx.changes.received_at = max([*webhooks, tx.changes.received_at or 0.0]) or None
-    return list(zip(seqs, new, strict=True))
+    if is_new:
+        tx.changes.received_at = received_at(new, tx.changes.received_at)
+
+
+def received_at(deliveries: Iterable[Delivery], before: float | None = None) -> float | None:
+    """Return when the newest webhook among deliveries was accepted, or `before` if that is later."""
+    webhooks = [d.received_at for d in deliveries if d.id.startswith("w.")]
+    return max([*webhooks, before or 0.0]) or None
 
 
 async def _end_waits(tx: Transaction, lanes: Collection[str]) -> None:

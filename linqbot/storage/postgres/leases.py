@@ -12,9 +12,11 @@ one process, finally alone, so that only the poison message is dead-lettered.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, TypeAlias
+
+import asyncpg
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Lease, lease_over
@@ -25,6 +27,10 @@ from linqbot.storage.postgres.transaction import Transaction
 
 ALL_HEADS: Final = 100_000
 """Heads that are looked at while there are suspects."""
+
+
+LeasedRow: TypeAlias = asyncpg.Record | tuple[Any, ...]
+"""A row of the type `leased` of the schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,90 +82,85 @@ def allowed(heads: Iterable[tuple[int, int]], running: Iterable[int], limit: int
     return [*chosen, *[seq for seq, own in free if not own][: limit - len(chosen)]]
 
 
+_SUSPECTS: Final = 0
+"""The number in the only row of `lease` while there are suspects, if this process may not choose among them."""
+
+
+def arguments(tx: Transaction, op: TakeOp, *, may_choose: bool) -> tuple[object, ...]:
+    """Return the six arguments of the function `lease`.
+
+    Args:
+        may_choose: True if another statement follows in the transaction, so that this process can choose among suspects.
+    """
+    # As pgmq, whole seconds.
+    return math.ceil(op.lease_s), op.limit, tx.process, may_choose, ALL_HEADS, tx.address.lock("suspects")
+
+
 async def take(tx: Transaction, op: TakeOp, held: Mapping[int, Held], recent: Recent) -> None:
     """Lease the oldest heads, and set the result of the operation; see `Inbox.take`."""
+    rows = await tx.fetch("SELECT * FROM lease($1, $2, $3, $4, $5, $6)", *arguments(tx, op, may_choose=True))
+    tx.changes.has_suspects = bool(rows) and rows[0]["token"] is None
+    if tx.changes.has_suspects:
+        chosen = await _among_suspects(tx, sorted(row["seq"] for row in rows), op.limit, held)
+        rows = await tx.fetch("SELECT * FROM lease_deliveries($1, $2)", chosen, tx.process) if chosen else []
+    await refresh(tx, note(tx, op, rows, recent))
+
+
+def note(tx: Transaction, op: TakeOp, rows: Sequence[LeasedRow], recent: Recent) -> list[str]:
+    """Set the result of the operation to the leases of these rows. Return those of their chats that have conversations."""
     op.result = []
-    tx.changes.taken_at = tx.now + tx.ahead_s
-    # As pgmq, whole seconds.
-    seconds = math.ceil(op.lease_s)
-    rows = await tx.fetch(
-        """SELECT h.seq, s.suspects FROM (SELECT EXISTS (SELECT FROM delivery WHERE max_concurrent_suspects > 0) AS suspects) s
-           CROSS JOIN LATERAL (SELECT CASE WHEN s.suspects THEN pg_advisory_xact_lock($5) IS NULL END) l (locked)
-           CROSS JOIN LATERAL lease_heads(
-               $1::text, $2::integer, CASE WHEN l.locked IS NULL THEN $3::integer ELSE $4::integer END) h (seq)""",
-        tx.queue,
-        seconds,
-        op.limit,
-        ALL_HEADS,
-        # While there are suspects, a claim hides all heads until its commit. Another process waits for that: it would find
-        # nothing otherwise, and sleep although heads are left.
-        tx.address.lock("suspects"),
-    )
-    seqs = sorted(row["seq"] for row in rows)
-    if rows and rows[0]["suspects"]:
-        seqs = await _among_suspects(tx, seqs, op.limit, held)
-    if not seqs:
-        return
-    leased = await tx.fetch(
-        """UPDATE delivery SET token = nextval('lease_token'), owner = $2, delivery_count = delivery_count + 1,
-               crashes = crashes + (token IS NOT NULL)::integer
-           WHERE seq = ANY($1)
-           RETURNING seq, id, lane, type, received_at, message_key, carrier, token, attempts, crashes,
-               delivery_count - 1 AS delivery_count, replay, put_back, max_concurrent_suspects""",
-        seqs,
-        tx.process,
-    )
-    await _delete_strays(tx, set(seqs) - {row["seq"] for row in leased})
-    known: dict[int, Delivery] = {}
-    for row in leased:
-        stored = recent.get(row["seq"])
+    tx.changes.taken_at = now = tx.now + tx.ahead_s
+    if rows and rows[0][0] == _SUSPECTS:
+        tx.changes.has_suspects = True
+        return []
+    until = now + math.ceil(op.lease_s)
+    asking: list[str] = []
+    for row in sorted(rows, key=_first):
+        seq, token, name, lane, kind, body, received_at, message_key, carrier, attempts, crashes, count, *others = row
+        replay, put_back, suspects, asks = others
+        stored = recent.get(seq)
         # The number may belong to another delivery by now: put_in_order changes numbers.
-        if stored is not None and stored.delivery.id == row["id"]:
-            known[row["seq"]] = stored.delivery
-    missing = [row["seq"] for row in leased if row["seq"] not in known]
-    bodies: dict[int, bytes] = {}
-    if missing:
-        bodies = {row["seq"]: row["body"] for row in await tx.fetch("SELECT * FROM body WHERE seq = ANY($1)", missing)}
-    for row in sorted(leased, key=lambda each: int(each["seq"])):
-        seq = row["seq"]
-        delivery = known.get(seq) or Delivery(
-            row["id"],
-            row["lane"],
-            row["type"],
-            bodies[seq],
-            row["received_at"],
-            row["message_key"],
-            row["carrier"],
-        )
-        counts = row["attempts"], row["crashes"], row["delivery_count"], row["replay"]
-        lease = Lease(delivery, row["token"], *counts, row["put_back"])
+        if stored is not None and stored.delivery.id == name:
+            delivery = stored.delivery
+        else:
+            delivery = Delivery(name, lane, kind, body, received_at, message_key, carrier)
+        lease = Lease(delivery, token, attempts, crashes, count, replay, put_back)
         op.result.append(lease)
-        tx.changes.leased.append((lease, tx.now + tx.ahead_s + seconds, row["max_concurrent_suspects"]))
-    # Another process may have written a conversation in the chat before. Now only this process writes there.
-    if chats := {lease.delivery.lane[2:] for lease in op.result if lease.delivery.lane.startswith("c:")}:
+        tx.changes.leased.append((lease, until, suspects))
+        if asks:
+            asking.append(lane[2:])
+        elif lane.startswith("c:"):
+            # Another process may have ended its conversations.
+            tx.changes.refreshed[lane[2:]] = []
+    return asking
+
+
+async def refresh(tx: Transaction, chats: Sequence[str]) -> None:
+    """Read the conversations of leased chats: another process may have written one. Now only this process writes there."""
+    if chats:
         tx.changes.refreshed |= await conversations.in_chats(tx.connection, chats)
 
 
 async def release(tx: Transaction, ops: Iterable[ReleaseOp]) -> None:
     """Give back leases that no turn has used. They count as nothing."""
-    tokens = [lease.token for op in ops for lease in op.leases]
-    if tokens:
-        await give_back(tx, "token = ANY($1)", tokens)
+    found = [lease for op in ops for lease in op.leases]
+    if found:
+        lanes, tokens = [lease.delivery.lane for lease in found], [lease.token for lease in found]
+        rows = await tx.fetch("SELECT token, seq FROM leases_of($1, $2)", lanes, tokens)
+        await give_back(tx, [row["seq"] for row in rows], tokens)
 
 
-async def give_back(tx: Transaction, where: str, value: object) -> None:
-    """Give back the leases for which a condition on `$1` holds. They count as nothing."""
-    rows = await tx.fetch(f"SELECT token FROM delivery WHERE {where} FOR UPDATE", value)  # noqa: S608 - constant text
-    tokens = [row["token"] for row in rows]
-    if not tokens:
+async def give_back(tx: Transaction, seqs: Sequence[int], tokens: Sequence[int]) -> None:
+    """Give back the leases of these deliveries that have these tokens. They count as nothing."""
+    sql = "SELECT seq, token FROM delivery WHERE seq = ANY($1) AND token = ANY($2) ORDER BY seq FOR UPDATE"
+    rows = await tx.fetch(sql, list(seqs), list(tokens)) if seqs else []
+    if not rows:
         return
-    gone = await tx.fetch(
-        """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1
-           WHERE token = ANY($1) RETURNING seq""",
-        tokens,
-    )
-    await tx.set_visible([row["seq"] for row in gone])
-    tx.changes.ended_leases |= set(tokens)
+    gone = [row["seq"] for row in rows]
+    sql = "UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1 WHERE seq = ANY($1)"
+    await tx.run(sql, gone)
+    await tx.set_visible(gone)
+    tx.changes.ended_leases |= {row["token"] for row in rows}
     tx.changes.work = True
 
 
@@ -170,10 +171,11 @@ async def hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
         row = await tx.fetch(
             """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1,
                    waits = 'gathering', not_before = $2
-               WHERE token = $1
-               RETURNING seq, (SELECT count(*) FROM delivery AS other WHERE other.lane = delivery.lane) AS count""",
+               WHERE seq = (SELECT seq FROM head WHERE lane = $3) AND token = $1
+               RETURNING seq, (SELECT count(*) FROM delivery AS other WHERE other.lane = $3) AS count""",
             op.lease.token,
             op.until,
+            op.lease.delivery.lane,
         )
         tx.changes.ended_leases.add(op.lease.token)
         if not row:
@@ -190,7 +192,7 @@ async def hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
 async def join(tx: Transaction, ops: Iterable[JoinOp]) -> None:
     """Put one delivery in the place of several; see `Inbox.join`."""
     for op in ops:
-        head = await tx.value("SELECT seq FROM delivery WHERE token = $1 FOR UPDATE", op.lease.token)
+        head = await tx.leased(op.lease)
         if head is None:
             op.error = lease_over(op.lease)
             continue
@@ -210,18 +212,19 @@ async def join(tx: Transaction, ops: Iterable[JoinOp]) -> None:
 async def count_crash(tx: Transaction, processes: Collection[str]) -> None:
     """Count the crash of processes for the deliveries that they had leased, and let others lease these."""
     for process in sorted(processes):
-        (count,) = (await tx.fetch("SELECT count(*) FROM delivery WHERE owner = $1", process))[0]
-        rows = await tx.fetch(
+        owned = [row["seq"] for row in await tx.fetch("SELECT seq FROM leases_owned_by($1) AS seq", process)]
+        count = len(owned)
+        await tx.run(
             """UPDATE delivery SET crashes = crashes + $2, crashed_with_others = crashed_with_others + $3,
                    max_concurrent_suspects = CASE WHEN crashes + crashed_with_others > 0 THEN $4 ELSE 0 END,
                    token = NULL, owner = NULL
-               WHERE owner = $1 RETURNING seq""",
-            process,
+               WHERE seq = ANY($1)""",
+            owned,
             int(count == 1),
             int(count > 1),
             max(1, count // 4),
         )
-        await tx.set_visible([row["seq"] for row in rows])
+        await tx.set_visible(owned)
         await tx.run("DELETE FROM process WHERE id = $1", process)
         await tx.run("DELETE FROM meta WHERE key = $1", f"check {process}")
         tx.changes.work = True
@@ -240,7 +243,6 @@ async def _among_suspects(tx: Transaction, seqs: list[int], limit: int, held: Ma
     return chosen
 
 
-async def _delete_strays(tx: Transaction, seqs: Collection[int]) -> None:
-    """Delete messages of pgmq without a delivery. There are none, unless a delivery was deleted by hand."""
-    if seqs:
-        await tx.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", tx.queue, sorted(seqs))
+def _first(row: LeasedRow) -> int:
+    seq: int = row[0]
+    return seq

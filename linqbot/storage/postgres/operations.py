@@ -21,6 +21,9 @@ from linqbot.storage.postgres.transaction import Transaction
 MAX_BATCH: Final = 128
 """Maximum number of operations in one transaction."""
 
+_ITERATIONS: Final = 4
+"""Iterations of the event loop between two transactions."""
+
 
 @dataclass(slots=True, eq=False)
 class WorkOp(Op):
@@ -91,8 +94,11 @@ class Operations:
             await asyncio.sleep(0)
             while self._waiting:
                 await self._settle([self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))])
-                # After the callers that were just answered have run: their next operations belong to the next batch.
-                await asyncio.sleep(0)
+                # After the callers that were just answered have run: their next operations belong to the next batch. A worker
+                # leases again three iterations after a turn has ended: the task of the turn ends, then its callbacks run, then
+                # the worker.
+                for _ in range(_ITERATIONS):
+                    await asyncio.sleep(0)
         finally:
             self._task = None
 

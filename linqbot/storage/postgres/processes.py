@@ -89,11 +89,13 @@ async def remember(tx: Transaction, memory: Memory, *, serving: bool) -> None:
 
 async def give_back_unknown(tx: Transaction, memory: Memory) -> None:
     """Give back the leases that this process has but does not know: the answer to the commit that made them was lost."""
-    owned = {row["token"] for row in await tx.fetch("SELECT token FROM delivery WHERE owner = $1", tx.process)}
+    owned = {
+        row["token"]: row["seq"] for row in await tx.fetch("SELECT token, seq FROM leases_in_time($1)", tx.process)
+    }
     # The memory follows after COMMIT: a turn may have ended in this transaction, and if that is rolled back, its lease stays.
-    tx.changes.ended_leases |= memory.held.keys() - owned
-    if unknown := owned - memory.held.keys():
-        await leases.give_back(tx, "token = ANY($1)", sorted(unknown))
+    tx.changes.ended_leases |= memory.held.keys() - owned.keys()
+    unknown = sorted(owned.keys() - memory.held.keys())
+    await leases.give_back(tx, [owned[token] for token in unknown], unknown)
 
 
 async def missing(tx: Transaction) -> set[str]:

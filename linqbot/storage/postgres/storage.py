@@ -86,7 +86,7 @@ class PostgresStorage(QueuedWrites):
         self._keep_s = keep_days * DAY_S
         self._changed = asyncio.Event()
         self._install = ""
-        self._memory = Memory("", InboxRoom(max_backlog))
+        self._memory = Memory("", InboxRoom(max_backlog, max_lane_backlog))
         self._link = ServerLink(
             self._address,
             movable_clock=self._movable_clock,
@@ -99,7 +99,6 @@ class PostgresStorage(QueuedWrites):
             self._address,
             self._memory,
             self._clock,
-            max_lane_backlog=max_lane_backlog,
             keep_s=self._keep_s,
             serving=serving,
             movable_clock=self._movable_clock,

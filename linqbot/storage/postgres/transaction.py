@@ -40,6 +40,7 @@ class TransactionChanges:
         purge_at: Time before which no purge needs to run.
         refused: Lanes of which this process has refused a delivery, as the others are notified.
         room: Deliveries that fit into the inbox, if they were counted.
+        has_suspects: True if some deliveries are suspects, False if none is, None if that was not looked at.
     """
 
     work: bool = False
@@ -62,6 +63,7 @@ class TransactionChanges:
     taken_at: float | None = None
     purge_at: float | None = None
     room: int | None = None
+    has_suspects: bool | None = None
 
     def forget_conversations(self, gone: Iterable[tuple[str, str]]) -> None:
         """Note that conversations were deleted, also if this transaction has stored or read them before.
@@ -123,6 +125,12 @@ class Transaction:
         numbers = sorted({self.address.lock(name) for name in names})
         if numbers:
             await self.fetch("SELECT pg_advisory_xact_lock(n) FROM unnest($1::bigint[]) AS n", numbers)
+
+    async def leased(self, lease: Lease) -> int | None:
+        """Lock the delivery of a lease, and return its sequence number; None if the lease is over."""
+        sql = "SELECT seq FROM delivery WHERE seq = (SELECT seq FROM head WHERE lane = $1) AND token = $2 FOR UPDATE"
+        seq: int | None = await self.value(sql, lease.delivery.lane, lease.token)
+        return seq
 
     async def set_visible_at(self, seqs: Sequence[int], times: Sequence[float]) -> None:
         """Let lanes be leased from these times on, in Unix seconds on the storage's clock."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Retry, lease_over
-from linqbot.storage.operations import FinishOp, SettleOp
-from linqbot.storage.postgres.accept import keys
+from linqbot.storage.indexes.recent import Recent
+from linqbot.storage.operations import FinishOp, SettleOp, TakeOp
+from linqbot.storage.postgres import leases
 from linqbot.storage.postgres.tables import broadcasts, conversations, journal, timers
 from linqbot.storage.postgres.tables.state import PostgresStateBatch
 from linqbot.storage.postgres.transaction import Transaction
@@ -22,6 +23,10 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
     Args:
         leaving: True if this process leases nothing more.
     """
+    if is_plain(settles, ops, tx.keep_s):
+        if ops:
+            note_ended(tx, ops, await tx.value(f"SELECT {END}", *arguments(tx, ops)), leaving=leaving)
+        return
     entries = [op.entry for op in settles]
     state = PostgresStateBatch(tx)
     await state.read(write for op in ops for write in op.finish.state)
@@ -54,12 +59,72 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
     tx.changes.work |= leaving and bool(ended)
 
 
+END: Final = "end_turns($1, $2, $3, $4, $5)"
+"""The function that removes deliveries whose turns have ended; see `arguments`."""
+
+
+def is_plain(settles: Sequence[SettleOp], ops: Iterable[FinishOp], keep_s: float) -> bool:
+    """Return True if the turns end with `END` alone: each is acked and writes nothing."""
+    return not settles and not keep_s and all(_only_acks(op.finish) for op in ops)
+
+
+def arguments(tx: Transaction, ops: Collection[FinishOp]) -> tuple[object, ...]:
+    """Return the arguments of `END`."""
+    held = [op.lease for op in ops]
+    turns = [op.lease.delivery.id if _may_have_entries(op.finish) else None for op in ops]
+    return [each.delivery.lane for each in held], [each.token for each in held], turns, tx.now, _SOON_S
+
+
+def note_ended(tx: Transaction, ops: Collection[FinishOp], over: Collection[int], *, leaving: bool) -> None:
+    """Set the error of each operation whose lease is over.
+
+    Args:
+        over: The tokens that `END` returned.
+        leaving: True if this process leases nothing more.
+    """
+    for op in ops:
+        # Only the first of two operations on one lease ends it.
+        if op.lease.token in over or op.lease.token in tx.changes.ended_leases:
+            op.error = lease_over(op.lease)
+        tx.changes.ended_leases.add(op.lease.token)
+    # The lanes go on, but not in this process.
+    tx.changes.work |= leaving and len(over) < len(ops)
+
+
+def _only_acks(finish: Finish) -> bool:
+    writes = finish.entries or finish.state or finish.timers or finish.cancelled or finish.rearmed or finish.recipients
+    return isinstance(finish.outcome, Ack) and not (
+        writes or finish.conversations or finish.ended or finish.off_the_record
+    )
+
+
+def _may_have_entries(finish: Finish) -> bool:
+    return isinstance(finish.outcome, Ack) and (bool(finish.entries) or not finish.has_all_entries)
+
+
+async def finish_and_take(tx: Transaction, ops: Sequence[FinishOp], take: TakeOp, recent: Recent) -> None:
+    """End turns that write nothing, and lease the next deliveries, in one statement."""
+    if not ops:
+        sql = "SELECT * FROM lease($1, $2, $3, $4, $5, $6)"
+        rows: Sequence[leases.LeasedRow] = await tx.fetch(sql, *leases.arguments(tx, take, may_choose=False))
+    else:
+        # LATERAL: the turns end first, so that the next deliveries of their lanes are heads.
+        sql = f"""SELECT l.*, e.lost FROM {END} AS e (lost) LEFT JOIN LATERAL lease(
+                      $6, CASE WHEN e.lost IS NOT NULL THEN $7::integer END, $8, $9, $10, $11) AS l ON true"""  # noqa: S608
+        values = *arguments(tx, ops), *leases.arguments(tx, take, may_choose=False)
+        found = await tx.fetch(sql, *values)
+        note_ended(tx, ops, found[0]["lost"], leaving=False)
+        rows = [row[:-1] for row in found if row["seq"] is not None]
+    await leases.refresh(tx, leases.note(tx, take, rows, recent))
+
+
 async def _held(tx: Transaction, ops: Sequence[FinishOp]) -> dict[int, int]:
     """Return the sequence numbers that are leased under the tokens of these operations."""
     if not ops:
         return {}
-    sql = "SELECT token, seq FROM delivery WHERE token = ANY($1) ORDER BY seq FOR UPDATE"
-    return {row["token"]: row["seq"] for row in await tx.fetch(sql, [op.lease.token for op in ops])}
+    lanes, tokens = [op.lease.delivery.lane for op in ops], [op.lease.token for op in ops]
+    rows = await tx.fetch("SELECT token, seq FROM lock_leases($1, $2)", lanes, tokens)
+    return {row["token"]: row["seq"] for row in rows}
 
 
 async def _postpone(tx: Transaction, ops: Mapping[int, FinishOp]) -> None:
@@ -98,16 +163,8 @@ async def _remove(tx: Transaction, gone: Mapping[int, FinishOp]) -> None:
             await _dead_letter(tx, seq, op.finish.outcome)
     if tx.keep_s and (kept := [seq for seq in acked if seq not in private]):
         await _keep(tx, kept)
-    seqs = list(gone)
-    await tx.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", tx.queue, seqs)
-    await tx.run("WITH b AS (DELETE FROM body WHERE seq = ANY($1)) DELETE FROM delivery WHERE seq = ANY($1)", seqs)
-    stayed = [op.lease.delivery for op in gone.values() if tx.now - op.lease.delivery.received_at > _SOON_S]
-    if stayed:
-        ids = [key for each in stayed for key in keys(each)]
-        await tx.run("UPDATE seen SET at = $1 WHERE id = ANY($2)", tx.now, ids)
-    turns = {
-        turn for op in acked.values() for turn in (op.lease.delivery.id, *(entry.turn for entry in op.finish.entries))
-    }
+    await tx.value(f"SELECT {END}", *arguments(tx, gone.values()))
+    turns = {entry.turn for op in acked.values() for entry in op.finish.entries if entry.turn != op.lease.delivery.id}
     await journal.end(tx, turns)
     if private:
         await journal.forget_texts(tx, [op.lease.delivery.id for op in private.values()])

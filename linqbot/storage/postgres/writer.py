@@ -84,6 +84,7 @@ class Memory:
         purge_at: Time before which no purge needs to run.
         leaving: True if this process leases nothing more.
         refused: Lanes of which this process has refused a delivery, until the others know it.
+        has_suspects: True if there were suspects at the last claim.
     """
 
     process: str
@@ -106,6 +107,7 @@ class Memory:
     purge_at: float = 0.0
     leaving: bool = False
     refused: set[str] = field(default_factory=set)
+    has_suspects: bool = False
 
     def apply(self, changes: TransactionChanges, stored: Iterable[tuple[int, Delivery]]) -> None:
         """Follow a transaction that is committed."""
@@ -132,6 +134,7 @@ class Memory:
         self.broadcasts_changed |= changes.broadcasts
         self.purge_at = self.purge_at if changes.purge_at is None else changes.purge_at
         self.refused -= changes.refused
+        self.has_suspects = self.has_suspects if changes.has_suspects is None else changes.has_suspects
 
     def _follow_conversations(self, changes: TransactionChanges) -> None:
         if changes.all_conversations is not None:
@@ -166,7 +169,6 @@ class PostgresWriter:
         memory: Memory,
         clock: Clock,
         *,
-        max_lane_backlog: int,
         keep_s: float,
         serving: bool,
         movable_clock: bool,
@@ -175,7 +177,6 @@ class PostgresWriter:
         self._address = address
         self._memory = memory
         self._clock = clock
-        self._max_lane_backlog = max_lane_backlog
         self._keep_s = keep_s
         self._serving = serving
         self._movable_clock = movable_clock
@@ -210,13 +211,46 @@ class PostgresWriter:
     async def _write(self, batch: list[Op]) -> None:
         connection = self._link.writer
         memory, now = self._memory, self._clock.now()
+        tx = Transaction(connection, self._address, memory.process, now, memory.ahead_s, self._keep_s)
+        if self._is_one_statement(tx, batch):
+            # It is a transaction by itself: no BEGIN, no COMMIT.
+            memory.apply(tx.changes, await self._run_one(tx, batch))
+            if tx.changes.has_suspects:
+                await self._write([*of(batch, TakeOp)])
+            return
         async with connection.transaction():
-            tx = Transaction(connection, self._address, memory.process, now, memory.ahead_s, self._keep_s)
             if self._movable_clock:
                 await tx.value("SELECT set_config('linqbot.now', $1, true)", repr(now))
             stored = await self._run(tx, batch)
-            await self._notify(tx)
+            if (payload := self._payload(tx.changes)) is not None:
+                await tx.value("SELECT pg_notify($1, $2)", self._address.channel, payload)
         memory.apply(tx.changes, stored)
+
+    def _is_one_statement(self, tx: Transaction, batch: list[Op]) -> bool:
+        """Return True for the batches of a busy process: only deliveries, or only ends of turns that write nothing and leases."""
+        memory = self._memory
+        if self._movable_clock or memory.refused or (self._serving and tx.now >= memory.purge_at):
+            return False
+        puts, ends, takes = of(batch, PutOp), of(batch, FinishOp), of(batch, TakeOp)
+        if len(puts) == len(batch):
+            at = accept.received_at(op.delivery for op in puts)
+            is_noted = at is None or at < memory.noted_at + _ACTIVITY_EVERY_S
+            return is_noted and memory.room.left >= len(puts) and len(accept.rounds(puts)) == 1
+        if len(ends) + len(takes) < len(batch) or len(takes) > 1 or memory.has_suspects or memory.leaving:
+            return False
+        return turns.is_plain((), ends, self._keep_s)
+
+    async def _run_one(self, tx: Transaction, batch: list[Op]) -> list[tuple[int, Delivery]]:
+        ends, takes = of(batch, FinishOp), of(batch, TakeOp)
+        if not ends and not takes:
+            puts = of(batch, PutOp)
+            expected = TransactionChanges(work=True, lanes={op.delivery.lane for op in puts})
+            return await accept.put(tx, puts, self._memory.room, news=self._payload(expected))
+        if not takes:
+            await turns.finish(tx, (), ends, leaving=False)
+            return []
+        await turns.finish_and_take(tx, ends, takes[0], self._memory.recent)
+        return []
 
     async def _run(self, tx: Transaction, batch: list[Op]) -> list[tuple[int, Delivery]]:
         # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a
@@ -234,7 +268,7 @@ class PostgresWriter:
         await self._set_timers(tx, of(batch, ScheduleOp), of(batch, CancelOp))
         for work in of(batch, WorkOp):
             await _work(tx, work)
-        stored = await accept.put(tx, of(batch, PutOp), self._memory.room, self._max_lane_backlog)
+        stored = await accept.put(tx, of(batch, PutOp), self._memory.room, news=None)
         for order in of(batch, OrderOp):
             await accept.put_in_order(tx, order)
         await accept.fire(tx, of(batch, FireOp))
@@ -304,15 +338,14 @@ class PostgresWriter:
         await tx.run("INSERT INTO meta VALUES ('first_active_at', $1) ON CONFLICT (key) DO NOTHING", repr(at))
         tx.changes.noted_at = at
 
-    async def _notify(self, tx: Transaction) -> None:
-        """Send with the commit what other processes must know."""
-        changes = tx.changes
+    def _payload(self, changes: TransactionChanges) -> str | None:
+        """Return what other processes must know of these changes; None if it is nothing."""
         own = changes.own_entries and not self._memory.has_own_entries
         times = changes.timers or changes.broadcasts
         # The others are sent with later transactions.
         changes.refused.update(sorted(self._memory.refused)[:_MOST_REFUSED])
         if not (changes.work or times or changes.chats or own or changes.refused):
-            return
+            return None
         news = {
             "by": self._memory.sender,
             "work": changes.work,
@@ -327,7 +360,7 @@ class PostgresWriter:
             if len(payload) > _LONGEST_PAYLOAD:
                 news[name] = None  # Then another process looks at all of them. Conversations are read again.
                 payload = json.dumps(news)
-        await tx.value("SELECT pg_notify($1, $2)", self._address.channel, payload)
+        return payload
 
 
 async def _work(tx: Transaction, op: WorkOp) -> None:

@@ -60,7 +60,11 @@ async def test_deliveries_that_wait_in_an_older_schema_are_leased_in_order_after
     execute(
         server_url(),
         """SET search_path = older; DROP TABLE head; DROP TRIGGER heads_of_new ON delivery; DROP TRIGGER heads_of_gone ON delivery;
-           DROP FUNCTION note_heads, lease_heads; UPDATE meta SET value = '1' WHERE key = 'schema'""",
+           DROP FUNCTION note_heads, lock_lanes, accept_deliveries, lease_heads, lease, lease_deliveries, lock_heads, leases_of,
+               lock_leases, leases_owned_by, leases_in_time, end_turns;
+           DROP TYPE leased; DROP INDEX delivery_gathering;
+           CREATE UNIQUE INDEX delivery_by_token ON delivery (token) WHERE token IS NOT NULL;
+           CREATE INDEX delivery_by_owner ON delivery (owner) WHERE owner IS NOT NULL; UPDATE meta SET value = '1' WHERE key = 'schema'""",
     )
     async with PostgresStorage(url) as storage:
         leases = await storage.take(10, lease_s=60)

@@ -120,7 +120,7 @@ async def _migrate(connection: Connection, address: Address, *, movable_clock: b
     newest = max(schemas)
     await _install_pgmq(connection, address)
     for number in range(have + 1, newest + 1):
-        await connection.execute(schemas[number])
+        await connection.execute(schemas[number].replace(":queue", address.schema))
     if not have:
         await connection.execute("SELECT pgmq.create($1)", address.schema)
         # The queue is read whole by each claim: see the schema.

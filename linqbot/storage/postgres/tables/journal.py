@@ -28,7 +28,7 @@ _INSERT = f"""INSERT INTO journal AS old ({COLUMNS}, texts)
     ON CONFLICT (turn, replay, slot) """  # noqa: S608 - constant text
 # DO NOTHING applies to a repeated slot only. A key that another entry has must raise an error. The leases are checked in the
 # same statement, because each statement costs a round trip.
-_BEGIN = f"""WITH held AS (SELECT token FROM delivery WHERE token = ANY($17::bigint[])),
+_BEGIN = f"""WITH held AS (SELECT token FROM leases_of($18::text[], $17::bigint[])),
     begun AS (
         INSERT INTO journal ({COLUMNS}, texts)
         SELECT {COLUMNS}, texts FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::bytea[],
@@ -55,7 +55,8 @@ async def begin(tx: Transaction, ops: Sequence[BeginOp]) -> None:
         return
     rows = [_row(op.entry, texts=True) for op in ops]
     tokens = [None if op.lease is None else op.lease.token for op in ops]
-    held = {row["token"] for row in await tx.fetch(_BEGIN, *_columns(rows), tokens)}
+    lanes = [None if op.lease is None else op.lease.delivery.lane for op in ops]
+    held = {row["token"] for row in await tx.fetch(_BEGIN, *_columns(rows), tokens, lanes)}
     for op in ops:
         if op.lease is not None and op.lease.token not in held:
             op.error = lease_over(op.lease)
