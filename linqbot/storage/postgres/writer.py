@@ -188,11 +188,13 @@ class PostgresWriter:
             Unwritable: PostgreSQL cannot hold one of the operations; nothing was stored.
             StorageUnavailable: the server does not answer.
         """
+        rest = batch
         for last in (False,) * (_TRIES - 1) + (True,):
-            for op in batch:
+            for op in rest:
                 op.result = op.error = None
             try:
-                await self._write(batch)
+                while rest:
+                    rest = await self._write(rest)
             except StorageError:
                 raise
             except Exception as error:
@@ -208,48 +210,51 @@ class PostgresWriter:
             else:
                 return
 
-    async def _write(self, batch: list[Op]) -> None:
+    async def _write(self, batch: list[Op]) -> list[Op]:
+        """Run a batch in one transaction. Return the operations that need another one."""
         connection = self._link.writer
         memory, now = self._memory, self._clock.now()
         tx = Transaction(connection, self._address, memory.process, now, memory.ahead_s, self._keep_s)
-        if self._is_one_statement(tx, batch):
+        is_one = self._is_one_statement(tx, batch)
+        if is_one and not self._movable_clock:
             # It is a transaction by itself: no BEGIN, no COMMIT.
-            memory.apply(tx.changes, await self._run_one(tx, batch))
-            if tx.changes.has_suspects:
-                await self._write([*of(batch, TakeOp)])
-            return
-        async with connection.transaction():
-            if self._movable_clock:
-                await tx.value("SELECT set_config('linqbot.now', $1, true)", repr(now))
-            stored = await self._run(tx, batch)
-            if (payload := self._payload(tx.changes)) is not None:
-                await tx.value("SELECT pg_notify($1, $2)", self._address.channel, payload)
+            stored = await self._run_one(tx, batch)
+        else:
+            async with connection.transaction():
+                if self._movable_clock:
+                    await tx.value("SELECT set_config('linqbot.now', $1, true)", repr(now))
+                stored = await (self._run_one if is_one else self._run)(tx, batch)
         memory.apply(tx.changes, stored)
+        # To choose among suspects takes a second statement in the transaction of the first.
+        return [*of(batch, TakeOp)] if is_one and tx.changes.has_suspects else []
 
     def _is_one_statement(self, tx: Transaction, batch: list[Op]) -> bool:
-        """Return True for the batches of a busy process: only deliveries, or only ends of turns that write nothing and leases."""
+        """Return True for most batches of a busy process: deliveries, journal entries, or ends of turns that write nothing and a claim."""
         memory = self._memory
-        if self._movable_clock or memory.refused or (self._serving and tx.now >= memory.purge_at):
+        if memory.refused or (self._serving and tx.now >= memory.purge_at):
             return False
         puts, ends, takes = of(batch, PutOp), of(batch, FinishOp), of(batch, TakeOp)
         if len(puts) == len(batch):
             at = accept.received_at(op.delivery for op in puts)
             is_noted = at is None or at < memory.noted_at + _ACTIVITY_EVERY_S
             return is_noted and memory.room.left >= len(puts) and len(accept.rounds(puts)) == 1
+        if len(begins := of(batch, BeginOp)) == len(batch):
+            return memory.has_own_entries or not any(journal.is_own(op.entry) for op in begins)
         if len(ends) + len(takes) < len(batch) or len(takes) > 1 or memory.has_suspects or memory.leaving:
             return False
         return turns.is_plain((), ends, self._keep_s)
 
     async def _run_one(self, tx: Transaction, batch: list[Op]) -> list[tuple[int, Delivery]]:
-        ends, takes = of(batch, FinishOp), of(batch, TakeOp)
-        if not ends and not takes:
-            puts = of(batch, PutOp)
+        ends = of(batch, FinishOp)
+        if puts := of(batch, PutOp):
             expected = TransactionChanges(work=True, lanes={op.delivery.lane for op in puts})
             return await accept.put(tx, puts, self._memory.room, news=self._payload(expected))
-        if not takes:
+        if begins := of(batch, BeginOp):
+            await journal.begin(tx, begins)
+        elif takes := of(batch, TakeOp):
+            await turns.finish_and_take(tx, ends, takes[0], self._memory.recent)
+        else:
             await turns.finish(tx, (), ends, leaving=False)
-            return []
-        await turns.finish_and_take(tx, ends, takes[0], self._memory.recent)
         return []
 
     async def _run(self, tx: Transaction, batch: list[Op]) -> list[tuple[int, Delivery]]:
@@ -279,6 +284,8 @@ class PostgresWriter:
         await self._purge(tx)
         if tx.changes.received_at is not None:
             await self.note_activity(tx, tx.changes.received_at, after_s=_ACTIVITY_EVERY_S)
+        if (payload := self._payload(tx.changes)) is not None:
+            await tx.value("SELECT pg_notify($1, $2)", self._address.channel, payload)
         return stored
 
     def _held(self, tx: Transaction) -> dict[int, Held]:

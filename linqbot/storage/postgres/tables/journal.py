@@ -178,8 +178,13 @@ def entry_of(row: asyncpg.Record) -> JournalEntry:
     return JournalEntry(*row)
 
 
+def is_own(entry: JournalEntry) -> bool:
+    """Return True if the entry belongs to a delivery that linqbot created, such as a scheduled send."""
+    return entry.turn.startswith(OWN_DELIVERY)
+
+
 def _note_own(tx: Transaction, entries: Iterable[JournalEntry]) -> None:
-    tx.changes.own_entries |= any(entry.turn.startswith(OWN_DELIVERY) for entry in entries)
+    tx.changes.own_entries |= any(map(is_own, entries))
 
 
 async def _redact(tx: Transaction, rows: Sequence[asyncpg.Record]) -> None:
