@@ -1,0 +1,143 @@
+"""Batches of operations on a PostgreSQL storage: how many statements they take, and what a batch may hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from postgres_server import empty_storage_url
+
+from linqbot.clock import MovableClock
+from linqbot.errors import LaneFull, LeaseLost, StorageBusy
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.postgres.server.address import Address, Connection
+from linqbot.storage.postgres.storage import PostgresStorage
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
+
+ACK = Finish(Ack())
+MakeDelivery = Callable[..., Delivery]
+MakeEntry = Callable[..., JournalEntry]
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements of all connections that are made from now on."""
+    found: list[str] = []
+    connect = Address.connect
+
+    async def logged(self: Address, *, movable_clock: bool = False) -> Connection:
+        connection = await connect(self, movable_clock=movable_clock)
+        connection.add_query_logger(lambda record: found.append(record.query))
+        return connection
+
+    monkeypatch.setattr(Address, "connect", logged)
+    return found
+
+
+@pytest.fixture
+async def busy(statements: list[str], delivery: MakeDelivery) -> AsyncIterator[PostgresStorage]:
+    """A storage on the clock of the database, after the first batch, which also deletes what is old."""
+    async with PostgresStorage(empty_storage_url("batches")) as storage:
+        await storage.put(delivery("c:first", name="w.first"))
+        for lease in await storage.take(1, lease_s=60):
+            await storage.finish(lease, ACK)
+        statements.clear()
+        yield storage
+
+
+@pytest.fixture
+async def storage(clock: MovableClock) -> AsyncIterator[PostgresStorage]:
+    url = empty_storage_url("batches")
+    async with PostgresStorage(url, clock=clock, max_lane_backlog=40, max_backlog=60) as storage:
+        yield storage
+
+
+async def test_a_batch_of_deliveries_is_one_statement(
+    busy: PostgresStorage, statements: list[str], delivery: MakeDelivery
+) -> None:
+    assert all(await asyncio.gather(*(busy.put(delivery(f"c:{n % 7}")) for n in range(100))))
+    assert len(statements) == 1
+
+
+async def test_journal_entries_that_begin_together_are_one_statement(
+    busy: PostgresStorage, statements: list[str], entry: MakeEntry
+) -> None:
+    # asyncpg looks up the types of a statement's arguments when it is prepared.
+    await busy.begin(entry("w.first"))
+    statements.clear()
+    await asyncio.gather(*(busy.begin(entry(f"w.{n}")) for n in range(20)))
+    assert len(statements) == 1
+    assert len(await busy.entries("w.19")) == 1
+
+
+async def test_turns_that_end_and_the_next_claim_are_one_statement(
+    busy: PostgresStorage, statements: list[str], delivery: MakeDelivery
+) -> None:
+    await asyncio.gather(*(busy.put(delivery(f"c:{n % 5}", name=f"w.{n}")) for n in range(10)))
+    leases = await busy.take(10, lease_s=60)
+    assert [lease.delivery.id for lease in leases] == [f"w.{n}" for n in range(5)]
+    statements.clear()
+    *_, following = await asyncio.gather(*(busy.finish(lease, ACK) for lease in leases), busy.take(10, lease_s=60))
+    assert len(statements) == 1
+    assert following is not None
+    assert [lease.delivery.id for lease in following] == [f"w.{n}" for n in range(5, 10)]
+
+
+async def test_a_turn_that_ended_before_is_told_apart_from_those_that_end_with_it(
+    busy: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    await asyncio.gather(*(busy.put(delivery(f"c:{n}", name=f"w.{n}")) for n in range(3)))
+    leases = await busy.take(3, lease_s=60)
+    await busy.finish(leases[1], ACK)
+    ends = await asyncio.gather(*(busy.finish(lease, ACK) for lease in leases), return_exceptions=True)
+    assert [type(end) for end in ends] == [type(None), LeaseLost, type(None)]
+    assert await busy.depth() == 0
+
+
+async def test_of_deliveries_of_one_batch_with_a_message_in_common_the_first_is_stored(
+    storage: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    first, other = delivery(name="w.1", message_key="m.1"), delivery(name="w.2", message_key="m.1")
+    third = delivery(name="w.3")
+    stored = await asyncio.gather(*(storage.put(each) for each in (first, other, first, third, other)))
+    assert stored == [True, False, False, True, False]
+    # What was not stored leaves no trace: a delivery with this id may still come.
+    assert await storage.seen(["w.1", "w.2", "w.3", "m.1"]) == {"w.1": False, "w.3": False, "m.1": False}
+
+
+async def test_a_delivery_whose_message_is_known_leaves_no_trace(
+    storage: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    await storage.put(delivery(name="w.1", message_key="m.1"))
+    puts = (delivery(name="w.2", message_key="m.1"), delivery(name="w.3", message_key="m.3"))
+    assert await asyncio.gather(*map(storage.put, puts)) == [False, True]
+    assert await storage.has_seen("w.2") is False
+
+
+async def test_a_lane_and_the_inbox_take_exactly_as_many_as_fit(
+    storage: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    for each in range(3):
+        await storage.put(delivery("c:1", name=f"w.{each}"))
+    ends = await asyncio.gather(*(storage.put(delivery("c:1")) for _ in range(50)), return_exceptions=True)
+    assert [type(end) for end in ends] == [bool] * 37 + [LaneFull] * 13
+    # Known deliveries are duplicates even now.
+    assert await storage.put(delivery("c:1", name="w.0")) is False
+    ends = await asyncio.gather(*(storage.put(delivery("c:2")) for _ in range(30)), return_exceptions=True)
+    assert [type(end) for end in ends] == [bool] * 20 + [StorageBusy] * 10
+
+
+async def test_a_lane_that_was_full_takes_deliveries_again(storage: PostgresStorage, delivery: MakeDelivery) -> None:
+    taken = 0
+    for _ in range(3):
+        ends = await asyncio.gather(*(storage.put(delivery("c:1")) for _ in range(41)), return_exceptions=True)
+        assert [type(end) for end in ends].count(bool) == 40 - taken
+        taken = 40
+        for _ in range(10):
+            (lease,) = await storage.take(1, lease_s=60)
+            await storage.finish(lease, ACK)
+            taken -= 1
