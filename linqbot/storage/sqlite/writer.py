@@ -400,8 +400,9 @@ class SQLiteWriter:
         now = self._clock.now()
         insert(self._db, "seen (id, seq, at)", [(key, seq, now) for seq, delivery in new for key in _keys(delivery)])
         rows = [
-            (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, seq in prefetched, seq in prefetched)
+            (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, leased, leased)
             for seq, d in new
+            for leased in (int(seq in prefetched),)
         ]
         insert(
             self._db, "delivery (seq, id, lane, type, message_key, carrier, received_at, leased, delivery_count)", rows

@@ -53,6 +53,7 @@ def connect(path: Path) -> sqlite3.Connection:
         ConfigError: the file is not an SQLite file.
         StorageUnavailable: the file cannot be opened.
     """
+    _register_adapters()
     try:
         db = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
@@ -126,6 +127,17 @@ def refuse_unfinished(db: sqlite3.Connection, path: Path) -> None:
     """
     if (mark := mark_of(db)) is not None:
         raise ConfigError(f"{path} {mark.refusal}")
+
+
+def _register_adapters() -> None:
+    """Let the sqlite3 module store bytes and None as they are, at once.
+
+    Without an adapter the module searches each such value, and its type, for a method that adapts it, and creates an error
+    for each attribute that is missing: over 2,000 instructions per value. Numbers and texts are never searched. A row
+    should hold `int(flag)` in place of a bool, which is searched too.
+    """
+    sqlite3.register_adapter(bytes, bytes)
+    sqlite3.register_adapter(type(None), lambda _: None)
 
 
 def _set_pragmas_in_turn(db: sqlite3.Connection) -> None:

@@ -146,8 +146,8 @@ def _row(entry: JournalEntry, *, texts: bool, ended_at: float | None = None) -> 
         entry.delivery,
         entry.digest if ended_at is None else None,
         entry.origin,
-        entry.off_the_record,
-        texts,
+        int(entry.off_the_record),
+        int(texts),
         padding(texts and entry.off_the_record),
         ended_at,
     )
