@@ -127,6 +127,44 @@ class TurnJournal:
             made, as if Linq had refused it, except with `override_optout` (R71).
     """
 
+    # Slots: a class keeps up to 30 attributes of its instances cheaply, and each turn makes an instance with more.
+    __slots__ = (
+        "_begun",
+        "_call_lock",
+        "_clock",
+        "_closed",
+        "_earlier_parts_sent",
+        "_earlier_runs_sent",
+        "_failed",
+        "_interrupted",
+        "_known",
+        "_lease",
+        "_made",
+        "_matcher",
+        "_outbound",
+        "_outcomes",
+        "_rate_limit",
+        "_replay",
+        "_settled",
+        "_slots",
+        "_storage",
+        "_streams",
+        "_task",
+        "_timers",
+        "_turn",
+        "_under_way",
+        "cancelled",
+        "deferred",
+        "is_past",
+        "is_suspended",
+        "muted_chat",
+        "off_the_record",
+        "origin",
+        "recipients",
+        "state",
+        "steps",
+    )
+
     def __init__(
         self,
         storage: Storage,
