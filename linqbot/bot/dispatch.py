@@ -7,6 +7,7 @@ decides nothing about retries: the errors of handlers go on to the worker. Next 
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -284,10 +285,12 @@ class Dispatcher:
         if opts_out(event):
             await self._opt_out(event, ctx)
             return
-        if self._is_loop(event):
+        now = self._clock.now()
+        sent_at = _sent_at(event, now)
+        if self._is_loop(event, sent_at, now):
             self._report(event, reason=report.LOOP)
             return
-        is_late = self._is_late(event)
+        is_late = self._is_late(event, now - sent_at)
         for place, (route, handle) in enumerate(self._routes_for(type(event))):
             if (is_late and not route.late) or (is_asked and not route.during_ask):
                 continue
@@ -343,7 +346,8 @@ class Dispatcher:
             self._log_once("ignored: sender", "event.ignored", event, reason=report.NOT_ALLOWED)
             self._report(event, reason=report.NOT_ALLOWED)
             return
-        if self._is_loop(event):
+        now = self._clock.now()
+        if self._is_loop(event, _sent_at(event, now), now):
             self._report(event, reason=report.LOOP)
             return
         route, handle = self._named[resumption.handler]
@@ -411,11 +415,9 @@ class Dispatcher:
                 return report.NOT_ADDRESSED
         return None
 
-    def _is_loop(self, event: Event) -> bool:
+    def _is_loop(self, event: Event, sent_at: float, now: float) -> bool:
         if not isinstance(event, MessageReceived) or not self._bot.loop_breaker:
             return False
-        now = self._clock.now()
-        sent_at = now if event.sent_at is None else event.sent_at.timestamp()
         files = files_of(event.parts)
         loop = self._loops.judge(event.chat_id, event.text, sent_at, now, files=files, message_id=event.id)
         if loop is Loop.FOUND:
@@ -429,15 +431,13 @@ class Dispatcher:
             )
         return loop is not Loop.NONE
 
-    def _is_late(self, event: Event) -> bool:
+    def _is_late(self, event: Event, age_s: float) -> bool:
         if not isinstance(event, MessageReceived):
             return False
         if event.reconciled_at is not None:
             return True
         max_age_s = self._bot.max_age_s
-        if max_age_s is None or event.sent_at is None:
-            return False
-        return self._clock.now() - event.sent_at.timestamp() > max_age_s
+        return max_age_s is not None and age_s > max_age_s
 
     def _show_receipt_and_typing(self, event: Event, ctx: Context) -> None:
         if not isinstance(event, MessageReceived):
@@ -493,11 +493,13 @@ class Dispatcher:
             log.info(name, type=event.type, event_id=event.event_id, **facts)
 
     def _wrapped(self, route: Route, around: Sequence[Router]) -> Next:
+        is_async = inspect.iscoroutinefunction(route.handler)
+
         async def handle(event: Event, ctx: Context) -> None:
             given = event if ctx.resumption is None else ctx.resumption.root
             ctx.is_handling = True
             try:
-                await call(route.handler, given, ctx, self._threads)
+                await call(route.handler, given, ctx, self._threads, is_async=is_async)
             finally:
                 ctx.is_handling = False
 
@@ -527,6 +529,13 @@ class Dispatcher:
             (before if is_first else self._routers).append(router)
         self._compiled[:0] = first
         self._routers[:0] = before
+
+
+def _sent_at(event: Event, now: float) -> float:
+    """Return the Unix time at which a message was sent; `now` if Linq does not say, and for other events."""
+    # Once per event: the conversion takes longer than the loop breaker's judgement.
+    sent_at = event.sent_at if isinstance(event, MessageReceived) else None
+    return now if sent_at is None else sent_at.timestamp()
 
 
 def _may_join(message: MessageReceived) -> bool:

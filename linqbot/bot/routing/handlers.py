@@ -117,9 +117,15 @@ class Route:
         return found
 
 
-async def call(handler: Handler[Any, Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter) -> None:
-    """Run a handler and send its return value as a reply. A handler that is a plain `def` runs in a thread."""
-    if inspect.iscoroutinefunction(handler):
+async def call(
+    handler: Handler[Any, Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter, *, is_async: bool
+) -> None:
+    """Run a handler and send its return value as a reply. A handler that is a plain `def` runs in a thread.
+
+    Args:
+        is_async: True if the handler is an `async def`.
+    """
+    if is_async:
         returned = await handler(event, ctx)
     else:
         returned = await _in_thread(handler, event, ctx, threads)
