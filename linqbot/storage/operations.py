@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Finish, Lease
@@ -224,19 +224,31 @@ class QueuedWrites:
         return count
 
 
-def of(batch: Iterable[Op], kind: type[OpT]) -> list[OpT]:
-    """Return the operations of one kind, in the order in which they were queued."""
-    return [op for op in batch if type(op) is kind]
+OpsByKind: TypeAlias = dict[type[Op], list[Any]]
+"""The operations of a batch by their classes, each list in the order in which they were queued."""
+
+
+def by_kind(batch: Iterable[Op]) -> OpsByKind:
+    """Return the operations of a batch by their classes, each list in the order in which they were queued."""
+    ops: OpsByKind = {}
+    for op in batch:
+        ops.setdefault(type(op), []).append(op)
+    return ops
+
+
+def of(ops: OpsByKind, kind: type[OpT]) -> list[OpT]:
+    """Return the operations of one kind, of those that `by_kind` has sorted."""
+    return ops.get(kind, [])
+
+
+_NEWS: Final = frozenset({FinishOp, ReleaseOp, OrderOp, HoldOp})
+_NEWS_WITH_RESULT: Final = frozenset({PutOp, FireOp, AdvanceOp})
 
 
 def is_news(op: Op) -> bool:
     """Return True if a `take` may find more after the operation, or if it stored the earliest timer."""
-    match op:
-        case FinishOp() | ReleaseOp() | OrderOp() | HoldOp():
-            return True
-        case ScheduleOp():
-            return op.is_earliest
-        case PutOp() | FireOp() | AdvanceOp():
-            return bool(op.result)
-        case _:
-            return False
+    # By class, because this looks at every operation: a `match` would compare each with nine classes.
+    kind = type(op)
+    if kind in _NEWS_WITH_RESULT:
+        return bool(op.result)
+    return kind in _NEWS or (isinstance(op, ScheduleOp) and op.is_earliest)

@@ -29,6 +29,7 @@ from linqbot.storage.operations import (
     HoldOp,
     JoinOp,
     Op,
+    OpsByKind,
     OrderOp,
     PutOp,
     ReceiptOp,
@@ -37,6 +38,7 @@ from linqbot.storage.operations import (
     SettleOp,
     TakeOp,
     Unwritable,
+    by_kind,
     of,
 )
 from linqbot.storage.postgres import accept, leases, turns
@@ -215,72 +217,73 @@ class PostgresWriter:
         connection = self._link.writer
         memory, now = self._memory, self._clock.now()
         tx = Transaction(connection, self._address, memory.process, now, memory.ahead_s, self._keep_s)
-        is_one = self._is_one_statement(tx, batch)
+        ops = by_kind(batch)
+        is_one = self._is_one_statement(tx, batch, ops)
         if is_one and not self._movable_clock:
             # It is a transaction by itself: no BEGIN, no COMMIT.
-            stored = await self._run_one(tx, batch)
+            stored = await self._run_one(tx, ops)
         else:
             async with connection.transaction():
                 if self._movable_clock:
                     await tx.value("SELECT set_config('linqbot.now', $1, true)", repr(now))
-                stored = await (self._run_one if is_one else self._run)(tx, batch)
+                stored = await (self._run_one(tx, ops) if is_one else self._run(tx, batch, ops))
         memory.apply(tx.changes, stored)
         # To choose among suspects takes a second statement in the transaction of the first.
-        return [*of(batch, TakeOp)] if is_one and tx.changes.has_suspects else []
+        return [*of(ops, TakeOp)] if is_one and tx.changes.has_suspects else []
 
-    def _is_one_statement(self, tx: Transaction, batch: list[Op]) -> bool:
+    def _is_one_statement(self, tx: Transaction, batch: list[Op], ops: OpsByKind) -> bool:
         """Return True for most batches of a busy process: deliveries, journal entries, or ends of turns that write nothing and a claim."""
         memory = self._memory
         if memory.refused or (self._serving and tx.now >= memory.purge_at):
             return False
-        puts, ends, takes = of(batch, PutOp), of(batch, FinishOp), of(batch, TakeOp)
+        puts, ends, takes = of(ops, PutOp), of(ops, FinishOp), of(ops, TakeOp)
         if len(puts) == len(batch):
             at = accept.received_at(op.delivery for op in puts)
             is_noted = at is None or at < memory.noted_at + _ACTIVITY_EVERY_S
             return is_noted and memory.room.left >= len(puts) and len(accept.rounds(puts)) == 1
-        if len(begins := of(batch, BeginOp)) == len(batch):
+        if len(begins := of(ops, BeginOp)) == len(batch):
             return memory.has_own_entries or not any(journal.is_own(op.entry) for op in begins)
         if len(ends) + len(takes) < len(batch) or len(takes) > 1 or memory.has_suspects or memory.leaving:
             return False
         return turns.is_plain((), ends, self._keep_s)
 
-    async def _run_one(self, tx: Transaction, batch: list[Op]) -> list[tuple[int, Delivery]]:
-        ends = of(batch, FinishOp)
-        if puts := of(batch, PutOp):
+    async def _run_one(self, tx: Transaction, ops: OpsByKind) -> list[tuple[int, Delivery]]:
+        ends = of(ops, FinishOp)
+        if puts := of(ops, PutOp):
             expected = TransactionChanges(work=True, lanes={op.delivery.lane for op in puts})
             return await accept.put(tx, puts, self._memory.room, news=self._payload(expected))
-        if begins := of(batch, BeginOp):
+        if begins := of(ops, BeginOp):
             await journal.begin(tx, begins)
-        elif takes := of(batch, TakeOp):
+        elif takes := of(ops, TakeOp):
             await turns.finish_and_take(tx, ends, takes[0], self._memory.recent)
         else:
             await turns.finish(tx, (), ends, leaving=False)
         return []
 
-    async def _run(self, tx: Transaction, batch: list[Op]) -> list[tuple[int, Delivery]]:
+    async def _run(self, tx: Transaction, batch: list[Op], ops: OpsByKind) -> list[tuple[int, Delivery]]:
         # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a
         # time. Begin comes before settle and finish, so that an outcome finds its row. Nearly every batch locks its lanes
         # first, then state. Two that wait for each other nevertheless are a deadlock: the server ends one, which is repeated.
         await accept.lock(tx, batch)
-        await leases.release(tx, of(batch, ReleaseOp))
-        await leases.hold(tx, of(batch, HoldOp))
-        await leases.join(tx, of(batch, JoinOp))
-        await journal.begin(tx, of(batch, BeginOp))
-        settles, finishes = of(batch, SettleOp), of(batch, FinishOp)
+        await leases.release(tx, of(ops, ReleaseOp))
+        await leases.hold(tx, of(ops, HoldOp))
+        await leases.join(tx, of(ops, JoinOp))
+        await journal.begin(tx, of(ops, BeginOp))
+        settles, finishes = of(ops, SettleOp), of(ops, FinishOp)
         if settles or finishes:
             await turns.finish(tx, settles, finishes, leaving=self._memory.leaving)
-        await journal.receive(tx, of(batch, ReceiptOp))
-        await self._set_timers(tx, of(batch, ScheduleOp), of(batch, CancelOp))
-        for work in of(batch, WorkOp):
+        await journal.receive(tx, of(ops, ReceiptOp))
+        await self._set_timers(tx, of(ops, ScheduleOp), of(ops, CancelOp))
+        for work in of(ops, WorkOp):
             await _work(tx, work)
-        stored = await accept.put(tx, of(batch, PutOp), self._memory.room, news=None)
-        for order in of(batch, OrderOp):
+        stored = await accept.put(tx, of(ops, PutOp), self._memory.room, news=None)
+        for order in of(ops, OrderOp):
             await accept.put_in_order(tx, order)
-        await accept.fire(tx, of(batch, FireOp))
-        await accept.advance_broadcasts(tx, of(batch, AdvanceOp))
-        for claim in of(batch, TakeOp):
+        await accept.fire(tx, of(ops, FireOp))
+        await accept.advance_broadcasts(tx, of(ops, AdvanceOp))
+        for claim in of(ops, TakeOp):
             await leases.take(tx, claim, self._held(tx), self._memory.recent)
-        await self._check(tx, of(batch, CheckOp))
+        await self._check(tx, of(ops, CheckOp))
         await self._purge(tx)
         if tx.changes.received_at is not None:
             await self.note_activity(tx, tx.changes.received_at, after_s=_ACTIVITY_EVERY_S)

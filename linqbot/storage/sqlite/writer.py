@@ -30,6 +30,7 @@ from linqbot.storage.operations import (
     HoldOp,
     JoinOp,
     Op,
+    OpsByKind,
     OrderOp,
     PutOp,
     ReceiptOp,
@@ -38,6 +39,7 @@ from linqbot.storage.operations import (
     SettleOp,
     TakeOp,
     Unwritable,
+    by_kind,
     of,
 )
 from linqbot.storage.sqlite import wipe
@@ -305,25 +307,24 @@ class SQLiteWriter:
         # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one
         # at a time. Begin comes before settle and finish, so that an outcome finds its row.
         self._batch_first = self._index.next_seq
-        self._truncations = of(batch, TruncateOp)
-        self._go_off_the_record(batch)
-        self._release(of(batch, ReleaseOp))
-        self._begin(of(batch, BeginOp))
-        timers_changed = self._finish(of(batch, SettleOp), of(batch, FinishOp), now)
-        self._hold(of(batch, HoldOp))
-        for join in of(batch, JoinOp):
+        ops = by_kind(batch)
+        self._truncations = of(ops, TruncateOp)
+        self._go_off_the_record(ops)
+        self._release(of(ops, ReleaseOp))
+        self._begin(of(ops, BeginOp))
+        timers_changed = self._finish(of(ops, SettleOp), of(ops, FinishOp), now)
+        self._hold(of(ops, HoldOp))
+        for join in of(ops, JoinOp):
             self._join(join)
-        journal.receive(self._db, of(batch, ReceiptOp))
-        timers_changed |= self._set_timers(of(batch, ScheduleOp), of(batch, CancelOp))
-        self._put(of(batch, PutOp))
-        for order in of(batch, OrderOp):
+        journal.receive(self._db, of(ops, ReceiptOp))
+        timers_changed |= self._set_timers(of(ops, ScheduleOp), of(ops, CancelOp))
+        self._put(of(ops, PutOp))
+        for order in of(ops, OrderOp):
             self._put_in_order(order)
-        timers_changed |= self._fire(of(batch, FireOp))
-        self._advance_broadcasts(
-            of(batch, AdvanceOp), [op.finish for op in of(batch, FinishOp) if op.error is None], now
-        )
-        self._take(of(batch, TakeOp), now)
-        self._check(of(batch, CheckOp))
+        timers_changed |= self._fire(of(ops, FireOp))
+        self._advance_broadcasts(of(ops, AdvanceOp), [op.finish for op in of(ops, FinishOp) if op.error is None], now)
+        self._take(of(ops, TakeOp), now)
+        self._check(of(ops, CheckOp))
         self._purge(now)
         if self._changes.received_at is not None:
             self._note_activity(self._changes.received_at, after_s=_ACTIVITY_EVERY_S)
@@ -340,13 +341,13 @@ class SQLiteWriter:
         if not self._index.has_own_entries:
             self._index.has_own_entries = any(entry.turn.startswith(OWN_DELIVERY) for entry in entries)
 
-    def _go_off_the_record(self, batch: list[Op]) -> None:
+    def _go_off_the_record(self, ops: OpsByKind) -> None:
         """Overwrite the pages that are freed from now on, if this is the first text off the record in the file."""
         if self._index.is_off_the_record:
             return
         if not (
-            any(op.delivery.is_off_the_record for op in of(batch, PutOp))
-            or any(op.timer.is_off_the_record for op in of(batch, ScheduleOp))
+            any(op.delivery.is_off_the_record for op in of(ops, PutOp))
+            or any(op.timer.is_off_the_record for op in of(ops, ScheduleOp))
         ):
             return
         self._begin_off_the_record()
