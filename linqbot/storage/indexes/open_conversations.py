@@ -64,6 +64,9 @@ class OpenConversations:
 
     def in_chat(self, chat_id: str) -> Sequence[ConversationSummary]:
         """Return the conversations of a chat, the oldest first."""
+        # Asked twice for each message, and nearly all chats have none.
+        if chat_id not in self._by_chat:
+            return ()
         return tuple(_unpacked(chat_id, packed) for packed in self._in(chat_id))
 
     def _in(self, chat_id: str) -> tuple[str, ...]:
