@@ -1053,6 +1053,14 @@ class Context:
         state: State | None = vars(self).get("state")
         return [] if state is None else state.close()
 
+    def discard_plugins(self) -> None:
+        """Forget the values of plugins. Called by the worker when the turn has ended.
+
+        They often hold the context. Such a reference cycle would keep the turn, with all that it has read, until the
+        garbage collector runs.
+        """
+        vars(self).pop("plugins", None)
+
     def discard_state(self) -> None:
         """Forget the changes of state by a handler that failed. Called by dispatch before an error handler runs."""
         if "state" in vars(self):

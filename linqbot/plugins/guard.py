@@ -84,7 +84,8 @@ class Guard:
         self._passing = passing
         self._ended = ended
         self._is_reentrant = is_reentrant
-        self._middleware = wrap(self._run_wrapped)
+        # No method of the guard: middleware that holds its guard would be a reference cycle, one for each call.
+        self._middleware = wrap(_noted(wrapped))
 
     async def __call__(self, *given: Any) -> Any:
         """Run the middleware around the wrapped code; or only the wrapped code, if the plugin is off or fails.
@@ -133,13 +134,17 @@ class Guard:
         if is_needed and self._plugin.required:
             raise NoVerdict(f"The required plugin {self._plugin.name} failed: {why}. Nothing was done.") from error
 
-    async def _run_wrapped(self, *given: Any) -> Any:
+
+def _noted(wrapped: Wrapped) -> Wrapped:
+    """Return the wrapped code as the middleware gets it: its result or its error is noted in the present run."""
+
+    async def run_wrapped(*given: Any) -> Any:
         run = _pass.get()
         run.has_begun = True
         # The wrapped code does not count as run by this plugin: if it enters this middleware again, it is not skipped.
         token = _running.set(run.outer)
         try:
-            run.result = await self._wrapped(*given)
+            run.result = await wrapped(*given)
         except BaseException as error:
             run.error = error
             raise
@@ -147,3 +152,5 @@ class Guard:
             _running.reset(token)
         run.error = None
         return run.result
+
+    return run_wrapped

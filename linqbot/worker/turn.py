@@ -247,7 +247,11 @@ class Turns:
                 asking=None if opening.conversation is not None else asking,
                 known=opening.known,
             )
-        outcome = await self._outcome(turn)
+        try:
+            outcome = await self._outcome(turn)
+        finally:
+            if turn.ctx is not None:
+                turn.ctx.discard_plugins()
         if turn.given_up:
             return None
         if outcome == RESTART:

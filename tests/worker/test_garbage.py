@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from fakes import NOW, Linq, delivery, settled, text_body
@@ -13,9 +14,15 @@ from fakes import NOW, Linq, delivery, settled, text_body
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.routing.router import Next
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import MovableClock
+from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
+from linqbot.hookspecs import hookimpl
+from linqbot.plugins.loading import load
 from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
@@ -40,18 +47,57 @@ def counting_cycles() -> Iterator[Counter[str]]:
         gc.garbage.clear()
 
 
-async def test_turns_leave_nothing_to_the_garbage_collector() -> None:
+class Around:
+    """A plugin with middleware around everything, and a value that holds the context."""
+
+    name = "around"
+
+    @hookimpl
+    def register_middleware(self) -> list[Callable[[Next], Next]]:
+        def wrap(handle: Next) -> Next:
+            async def handled(event: Event, ctx: Context) -> None:
+                await handle(event, ctx)
+
+            return handled
+
+        return [wrap]
+
+    @hookimpl
+    def register_outbound(self) -> list[Callable[[Run], Run]]:
+        def wrap(run: Run) -> Run:
+            async def called(call: Call) -> ApiResponse:
+                return await run(call)
+
+            return called
+
+        return [wrap]
+
+    @hookimpl
+    def register_context(self) -> dict[str, Callable[[Event, Context], Any]]:
+        return {self.name: lambda _, ctx: [ctx]}
+
+
+@pytest.mark.parametrize("plugins", [[], [Around()]], ids=["no plugin", "a plugin"])
+async def test_turns_leave_nothing_to_the_garbage_collector(plugins: list[object]) -> None:
     clock, linq = MovableClock(NOW, frozen=True), Linq()
     storage = MemoryStorage(clock=clock)
     bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
 
     @bot.on_message
     async def echo(message: MessageReceived, ctx: Context) -> None:
+        assert list(ctx.plugins.values()) == [[ctx]] * len(plugins)
         await ctx.reply(message.text)
 
-    worker = Worker(
-        Turns(Dispatcher(bot, clock), linq.client, storage, clock, SendRateLimit(clock)), storage, clock, concurrency=4
+    loaded = load(plugins)
+    turns = Turns(
+        Dispatcher(bot, clock, plugins=loaded),
+        linq.client,
+        storage,
+        clock,
+        SendRateLimit(clock),
+        outbound=Outbound(loaded),
     )
+    worker = Worker(turns, storage, clock, concurrency=4)
     worker.start()
 
     async def text(number: int) -> None:
