@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from fakes import NOW, Linq, delivery, settled, text_body
+from reference_cycles import counting_cycles
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -30,21 +28,6 @@ from linqbot.worker.worker import Worker
 pytestmark = pytest.mark.anyio
 
 TURNS = 20
-
-
-@contextmanager
-def counting_cycles() -> Iterator[Counter[str]]:
-    """Count, by class, the objects of linqbot that only the garbage collector would free."""
-    found: Counter[str] = Counter()
-    gc.collect()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        yield found
-        gc.collect()
-        found.update(type(each).__qualname__ for each in gc.garbage if type(each).__module__.startswith("linqbot"))
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
 
 
 class Around:

@@ -254,7 +254,7 @@ def _count(counts: Counts, operation_id: DurableOperationId, result: Any) -> Non
 
 
 def _durability(run: Run | None, models: Mapping[str, Model] | None = None) -> LinqDurability:
-    hear = run.bubbles.hear if run is not None and run.bubbles is not None else None
+    hear = run.bubbles.written.take if run is not None and run.bubbles is not None else None
     return LinqDurability(name=AGENT, models=models, event_stream_handler=hear)
 
 

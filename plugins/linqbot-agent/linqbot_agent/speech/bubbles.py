@@ -45,16 +45,47 @@ class _Stopped(Exception):
     """The response that was being said has failed."""
 
 
+class WrittenText:
+    """The text that the model writes, piece by piece.
+
+    pydantic-ai keeps it in reference cycles of a run, so it must not hold the bubbles, whose context holds the whole turn.
+
+    Attributes:
+        chunks: The texts of the response that is being written.
+    """
+
+    def __init__(self) -> None:
+        self.chunks: asyncio.Queue[str | _Stopped | None] = asyncio.Queue()
+
+    async def take(self, ctx: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
+        """Take the text that a model writes. It is the handler of the events of model requests."""
+        has_text, part = False, -1
+        async for event in events:
+            if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
+                text = event.part.content
+            elif isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
+                text = event.delta.content_delta
+            else:
+                continue
+            if not text:
+                continue
+            if has_text and event.index != part:
+                text = _PARAGRAPH + text
+            has_text, part = True, event.index
+            self.chunks.put_nowait(text)
+
+
 class Bubbles:
     """The bubbles of one run of an agent.
 
     Attributes:
+        written: Takes the texts of the model.
         keys: For each part of the run, which a question ends, the keys of its streams.
     """
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self._chunks: asyncio.Queue[str | _Stopped | None] = asyncio.Queue()
+        self.written = WrittenText()
         self.keys: list[list[str]] = [[]]
 
     def begin_part(self) -> None:
@@ -92,27 +123,10 @@ class Bubbles:
         said = TextPart("".join(cut + _PARAGRAPH for cut in cuts))
         return replace(response, parts=[said, *response.parts])
 
-    async def hear(self, ctx: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
-        """Take the text that a model writes. It is the handler of the events of model requests."""
-        has_text, part = False, -1
-        async for event in events:
-            if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
-                text = event.part.content
-            elif isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
-                text = event.delta.content_delta
-            else:
-                continue
-            if not text:
-                continue
-            if has_text and event.index != part:
-                text = _PARAGRAPH + text
-            has_text, part = True, event.index
-            self._chunks.put_nowait(text)
-
     async def _attempt(self, key: str, cut_name: str, ask: Ask, cuts: Sequence[str]) -> ModelResponse | str:
         """Say a response while the model writes it. If an earlier run was cut off at this, return what it has said."""
         self._note(key)
-        chunks = self._chunks = asyncio.Queue[str | _Stopped | None]()
+        chunks = self.written.chunks = asyncio.Queue[str | _Stopped | None]()
         so_far: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         async def source(said: str) -> AsyncIterator[str]:
