@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from linqbot.bot.context import Context
     from linqbot.bot.conversation.chat_context import ChatContext
     from linqbot.bot.conversation.history import History, HistoryEntry
-    from linqbot.bot.conversation.state import State
+    from linqbot.bot.conversation.state import State, Tally
     from linqbot.bot.drafts import app_card, contact_card, location_request, media, poll, sticker, voice_memo
     from linqbot.bot.routing.filters import (
         contains,
@@ -147,6 +147,7 @@ __all__ = [
     "StateUnreadable",
     "StreamStalled",
     "StyledText",
+    "Tally",
     "TextDecoration",
     "TextPart",
     "UnknownEvent",
@@ -206,7 +207,7 @@ _HOMES = {
     "Router": "linqbot.bot.routing.router",
     "Scheduled": "linqbot.types.proactive.scheduled",
     "Sent": "linqbot.bot.sent",
-    "State": "linqbot.bot.conversation.state",
+    **dict.fromkeys(("State", "Tally"), "linqbot.bot.conversation.state"),
     "Client": "linqbot.client.client",
     **dict.fromkeys(
         (

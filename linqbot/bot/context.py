@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, tzinfo
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -34,7 +34,7 @@ from linqbot.bot.content.sending import CardShared, ContentSender
 from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
-from linqbot.bot.conversation.state import State
+from linqbot.bot.conversation.state import State, Tally
 from linqbot.bot.deadline import DEADLINE_S, Deadline
 from linqbot.bot.message_split import Content, Sendable, bubbles
 from linqbot.bot.overlap import Overlap
@@ -852,12 +852,25 @@ class Context:
 
     @overload
     async def once(
-        self, name: str, call: Callable[[str], Any], *, kind: type[T], retry: bool = ..., restartable: bool = ...
+        self,
+        name: str,
+        call: Callable[[str], Any],
+        *,
+        kind: type[T],
+        retry: bool = ...,
+        restartable: bool = ...,
+        tally: Tally[Any] | None = ...,
     ) -> T: ...
 
     @overload
     async def once(
-        self, name: str, call: Callable[[str], Any], *, retry: bool = ..., restartable: bool = ...
+        self,
+        name: str,
+        call: Callable[[str], Any],
+        *,
+        retry: bool = ...,
+        restartable: bool = ...,
+        tally: Tally[Any] | None = ...,
     ) -> Any: ...
 
     async def once(
@@ -868,6 +881,7 @@ class Context:
         kind: Any = None,
         retry: bool = False,
         restartable: bool = False,
+        tally: Tally[Any] | None = None,
     ) -> Any:
         """Do something outside of Linq at most once, however often the handler runs.
 
@@ -885,6 +899,8 @@ class Context:
             restartable: True lets a handler with `overlap="restart"` begin again after this step, which is then made
                 again with the newer messages. Use this only for a step that changes nothing, such as a question to a
                 model.
+            tally: A value about the person that is changed together with the result, such as what the step has cost. It
+                counts even if the turn fails later.
         Returns:
             The result.
         Raises:
@@ -898,7 +914,10 @@ class Context:
         """
         if self._asking is None:
             raise BotError("This context cannot record a step, because it was made outside of a worker.")
-        return await self._asking().once(name, call, kind=kind, retry=retry, restartable=restartable)
+        recording = None if tally is None else partial(self.state.store_tally, tally)
+        return await self._asking().once(
+            name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
+        )
 
     @overload
     def recall(self, name: str, *, kind: type[T]) -> T | None: ...

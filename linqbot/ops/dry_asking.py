@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from linqbot.bot.asking.answers import Answer, value_of
+from linqbot.bot.asking.asker import Recording
 from linqbot.bot.asking.question import OpenQuestion, Question
 from linqbot.bot.context import Context
 from linqbot.errors import Suspended
@@ -68,7 +69,14 @@ class DryAsker:
             raise Suspended(self.note) from None
 
     async def once(
-        self, name: str, call: Callable[[str], Any], *, kind: Any, retry: bool, restartable: bool = False
+        self,
+        name: str,
+        call: Callable[[str], Any],
+        *,
+        kind: Any,
+        retry: bool,
+        restartable: bool = False,
+        recording: Recording | None = None,
     ) -> Any:
         """Return the recorded result of a step; if there is none, end the run: the step has an effect elsewhere.
 

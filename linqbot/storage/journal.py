@@ -6,8 +6,11 @@ reads the entries and repeats only the calls whose outcome is unknown.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from linqbot.storage.state import StateWrite
 
 if TYPE_CHECKING:  # the inbox imports this module
     from linqbot.storage.inbox import Lease
@@ -137,12 +140,16 @@ class Journal(Protocol):
         """
         ...
 
-    async def settle(self, entry: JournalEntry) -> None:
+    async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
         """Store the outcome of a journal entry durably now, without waiting for the `finish` of its turn.
 
         Key, safety class, first attempt, origin and off_the_record stay as `begin` stored them.
 
+        Args:
+            state: Values to write in the same commit. If the entry is accepted already, they were written with it, and
+                are not written again.
         Raises:
+            StateConflict: another value than an expected one is stored; nothing was stored.
             StorageUnavailable: nothing was stored.
         """
         ...

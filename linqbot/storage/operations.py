@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Finish, Lease
 from linqbot.storage.journal import DeliveryStatus, JournalEntry
+from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
 OpT = TypeVar("OpT", bound="Op")
@@ -92,6 +93,7 @@ class BeginOp(Op):
 @dataclass(slots=True, eq=False)
 class SettleOp(Op):
     entry: JournalEntry
+    state: Sequence[StateWrite] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -192,9 +194,9 @@ class QueuedWrites:
         """Store a journal entry durably before the first attempt of its call; see `Journal.begin`."""
         await self._submit(BeginOp(entry, lease))
 
-    async def settle(self, entry: JournalEntry) -> None:
+    async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
         """Store the outcome of a journal entry durably now; see `Journal.settle`."""
-        await self._submit(SettleOp(entry))
+        await self._submit(SettleOp(entry, state))
 
     async def settle_receipt(
         self, key: str | None, message_id: str | None, status: DeliveryStatus

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from linqbot.clock import MovableClock
-from linqbot.errors import LeaseLost, StorageError
+from linqbot.errors import LeaseLost, StateConflict, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease
 from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, JournalEntry
+from linqbot.storage.state import StateWrite
 
 from .conftest import MakeStorage
 
@@ -79,6 +80,45 @@ async def test_a_settled_outcome_is_kept_whatever_the_outcome_of_the_turn(storag
     settled = entry("w.1", status="ambiguous")
     await storage.settle(settled)
     assert await storage.entries("w.1") == [settled]
+
+
+async def test_state_is_written_with_the_outcome_of_an_entry_and_only_once(storage: Storage, entry: MakeEntry) -> None:
+    accepted = entry("w.1", status="accepted", answer=b"{}")
+    await storage.begin(entry("w.1"))
+    first = StateWrite("person:+1415", "Used", b"1", expected=None)
+    await storage.settle(accepted, [first])
+    assert await storage.load("person:+1415") == {"Used": b"1"}
+    # Another run of the turn settles the same entry: it must neither count again nor fail.
+    await storage.settle(accepted, [StateWrite("person:+1415", "Used", b"2", expected=b"1")])
+    await storage.settle(accepted, [first])
+    assert await storage.load("person:+1415") == {"Used": b"1"}
+    assert await storage.entries("w.1") == [accepted]
+
+
+async def test_an_entry_whose_state_has_changed_meanwhile_is_not_settled(storage: Storage, entry: MakeEntry) -> None:
+    await storage.begin(entry("w.1"))
+    await storage.begin(entry("w.2"))
+    writes = [StateWrite("person:+1415", "Used", b"1", expected=None)]
+    results = await asyncio.gather(
+        *(storage.settle(entry(turn, status="accepted", answer=b"{}"), writes) for turn in ("w.1", "w.2")),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in results] == [type(None), StateConflict]
+    assert [each.status for turn in ("w.1", "w.2") for each in await storage.entries(turn)] == [
+        "accepted",
+        "attempting",
+    ]
+
+
+async def test_state_that_was_written_with_an_outcome_survives_a_restart(
+    closed_storage: Storage, entry: MakeEntry
+) -> None:
+    async with closed_storage as storage:
+        await storage.begin(entry("w.1"))
+        writes = [StateWrite("person:+1415", "Used", b"1", expected=None)]
+        await storage.settle(entry("w.1", status="accepted", answer=b"{}"), writes)
+    async with closed_storage as storage:
+        assert await storage.load("person:+1415") == {"Used": b"1"}
 
 
 async def test_finish_replaces_entries_and_keeps_their_order(

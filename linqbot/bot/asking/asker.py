@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from linqbot.bot.asking.question import Question
 from linqbot.events.event import Event
+from linqbot.storage.state import StateWrite
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
+
+
+Recording: TypeAlias = Callable[[Any, Callable[[StateWrite], Awaitable[None]]], Awaitable[None]]
+"""Records the result of a step."""
 
 
 class Asker(Protocol):
@@ -37,8 +42,14 @@ class Asker(Protocol):
         kind: Any,
         retry: bool,
         restartable: bool = False,
+        recording: Recording | None = None,
     ) -> Any:
-        """Return the recorded result of a step; if there is none, make the step and record its result."""
+        """Return the recorded result of a step; if there is none, make the step and record its result.
+
+        Args:
+            recording: Called with the result of a step that was made now, and with a function that records it together
+                with a write of state.
+        """
         ...
 
     def recall(self, name: str, *, kind: Any) -> Any:

@@ -8,16 +8,16 @@ the turn runs again with the new value. The interface of the store is in `storag
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeVar, get_args
+from typing import Any, Final, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 from pydantic_core.core_schema import ErrorType
 
-from linqbot.errors import BotError, StateUnreadable
+from linqbot.errors import BotError, StateConflict, StateUnreadable
 from linqbot.events.event import Event
 from linqbot.storage.state import StateStore, StateWrite
 from linqbot.types.chat import Chat
@@ -52,6 +52,27 @@ class _Held:
     value: BaseModel
     stored: bytes | None
     before: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tally(Generic[M]):
+    """A number about the person of an event that a step of `ctx.once` changes, such as what the step has cost.
+
+    It is stored in the commit that records the step's result: once for each result, whatever becomes of the turn. Other
+    state is stored only if the turn succeeds.
+
+    Args:
+        model: A pydantic model whose fields all have defaults.
+        add: Gets the value, which it changes, and the result of the step as `once` returns it. It is called again if
+            another turn has changed the value meanwhile.
+        name: The name under which the value is stored; None is the model's qualified name.
+
+    Example: `await ctx.once("price", ask_price, kind=int, tally=Tally(Spent, lambda spent, cents: spent.add(cents)))`
+    """
+
+    model: type[M]
+    add: Callable[[M, Any], object]
+    name: str | None = None
 
 
 class State:
@@ -143,6 +164,44 @@ class State:
                     yield row.scope.removeprefix(PERSON)
             after = rows[-1].scope, rows[-1].name
 
+    async def store_tally(
+        self, tally: Tally[M], result: object, commit: Callable[[StateWrite], Awaitable[None]]
+    ) -> None:
+        """Store a value about the person with the result of a step. Called by the worker when the step was made.
+
+        Args:
+            commit: Stores the write together with the result.
+        Raises:
+            BotError: the event names no person, a field of the model has no default, or the value cannot be stored.
+            StateUnreadable: the model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read or written.
+        """
+        # One after the other: a handler may make several steps side by side.
+        async with self._loading:
+            await self._store_tally(tally, result, commit)
+
+    async def _store_tally(
+        self, tally: Tally[M], result: object, commit: Callable[[StateWrite], Awaitable[None]]
+    ) -> None:
+        scope, name = person_scope(self._event), checked_name(tally.model, tally.name)
+        while True:
+            stored = (await self._store.load(scope)).get(name)
+            value = tally.model() if stored is None else read(tally.model, name, stored)
+            tally.add(value, result)
+            new = checked(name, value, dump(name, value), stored)
+            try:
+                await commit(StateWrite(scope, name, new, expected=stored))
+            except StateConflict:
+                continue
+            break
+        if scope in self._scopes:
+            self._scopes[scope][name] = new
+        held = self._held.get((scope, name))
+        # A value that the handler has changed as well keeps what it was read from: its turn runs again with the new one.
+        if held is not None and dump(name, held.value) == held.before:
+            _copy(value, held.value)
+            held.stored, held.before = new, dump(name, value)
+
     def close(self) -> list[StateWrite]:
         """Return the writes of the values that were changed, and refuse further reads. Called when the turn ends.
 
@@ -191,8 +250,7 @@ class State:
             model = type(held.value)
             value = model() if stored is None else read(model, name, stored)
             # The handler keeps its object, which gets the other fields.
-            for field in _FIELDS:
-                object.__setattr__(held.value, field, getattr(value, field))
+            _copy(value, held.value)
             held.stored, held.before = stored, dump(name, value)
 
     async def _stored(self, scope: str, name: str) -> bytes | None:
@@ -240,6 +298,11 @@ class State:
     def _person_in(self, scope: str) -> str | None:
         """Return the handle to store with the value of a direct chat, so that the value is erased with the person."""
         return person_of(self._event) if scope.startswith(CHAT) and self._event.is_group is False else None
+
+
+def _copy(value: BaseModel, into: BaseModel) -> None:
+    for field in _FIELDS:
+        object.__setattr__(into, field, getattr(value, field))
 
 
 def person_of(event: Event) -> str | None:

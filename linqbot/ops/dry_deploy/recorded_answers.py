@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from linqbot.bot.asking.answers import IN_ANOTHER_FORM, Answer, value_of
+from linqbot.bot.asking.asker import Recording
 from linqbot.bot.asking.question import Question
 from linqbot.bot.context import Context
 from linqbot.clock import MovableClock
@@ -125,7 +126,14 @@ class RecordedAnswers:
             raise Suspended("The handler waits for another answer.") from None
 
     async def once(
-        self, name: str, call: Callable[[str], Any], *, kind: Any, retry: bool, restartable: bool = False
+        self,
+        name: str,
+        call: Callable[[str], Any],
+        *,
+        kind: Any,
+        retry: bool,
+        restartable: bool = False,
+        recording: Recording | None = None,
     ) -> Any:
         """Return the recorded result of a step; if there is none, end the run: the step has an effect elsewhere.
 

@@ -333,9 +333,13 @@ class MemoryStorage:
             self._check_key(entry)
             self._record(entry)
 
-    async def settle(self, entry: JournalEntry) -> None:
+    async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
         """Store the outcome of a journal entry now; see `Journal.settle`."""
         self._check_key(entry)
+        known = self._entries.get(entry.turn, {}).get((entry.replay, entry.slot))
+        if known is None or known.status != "accepted":
+            self._check_state(state)
+            self._write_state(state)
         self._record(entry)
 
     async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:

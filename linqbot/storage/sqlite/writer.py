@@ -536,9 +536,9 @@ class SQLiteWriter:
         Returns:
             True if timers may have changed.
         """
-        entries = [op.entry for op in settles]
-        ended: list[JournalEntry] = []
         state = SQLiteStateBatch(self._db)
+        entries = self._settled(settles, state)
+        ended: list[JournalEntry] = []
         timed: list[Finish] = []
         gone: dict[int, FinishOp] = {}
         finished: set[int] = set()
@@ -574,6 +574,16 @@ class SQLiteWriter:
         self._remove(gone, ending, now)
         self._finish_timers(timed)
         return bool(timed)
+
+    def _settled(self, ops: list[SettleOp], state: SQLiteStateBatch) -> list[JournalEntry]:
+        """Return the entries to settle, and add the state that is written with them."""
+        entries = []
+        for op in ops:
+            if op.state and not journal.is_accepted(self._db, op.entry):
+                op.error = state.add(op.state)
+            if op.error is None:
+                entries.append(op.entry)
+        return entries
 
     def _finish_timers(self, finishes: list[Finish]) -> None:
         for finish in finishes:

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from linqbot.bot.asking.answers import IN_ANOTHER_FORM, Answer, value_of
+from linqbot.bot.asking.asker import Recording
 from linqbot.bot.asking.code import code_digest
 from linqbot.bot.asking.question import (
     MOST_ASKS,
@@ -165,9 +166,12 @@ class AskSession:
         kind: Any,
         retry: bool,
         restartable: bool = False,
+        recording: Recording | None = None,
     ) -> Any:
         """Return the recorded result of a step, or make it; see `Asker.once`."""
-        return await self._steps_of_run().once(name, call, kind=kind, retry=retry, restartable=restartable)
+        return await self._steps_of_run().once(
+            name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
+        )
 
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return the recorded result of a step; None if there is none. See `Asker.recall`."""

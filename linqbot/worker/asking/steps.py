@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import structlog
 from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from linqbot.bot.asking.asker import Recording
 from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
 from linqbot.storage.backend import Storage
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.state import StateWrite
 from linqbot.worker.calls.turn_journal import TurnJournal
 
 log = structlog.get_logger("linqbot.worker")
@@ -68,7 +73,14 @@ class Steps:
         return typed(entry.answer or b"null", kind)
 
     async def once(
-        self, name: str, call: Callable[[str], Any], *, kind: Any, retry: bool, restartable: bool = False
+        self,
+        name: str,
+        call: Callable[[str], Any],
+        *,
+        kind: Any,
+        retry: bool,
+        restartable: bool = False,
+        recording: Recording | None = None,
     ) -> Any:
         """Return the recorded result of a step, or make the step and record it; see `Context.once`.
 
@@ -88,20 +100,7 @@ class Steps:
         entry = self._journal.steps.get(slot)
         if entry is not None and entry.status == "accepted":
             return typed(entry.answer or b"null", kind)
-        if entry is None:
-            check_length(self._entries, f"the step {name!r}")
-            self._entries += 1
-            what = {"noun": "ctx", "verb": "once", "name": name} | ({"restartable": True} if restartable else {})
-            entry = self._journal.new_entry(slot, "step", to_json(what))
-            await self._journal.begin(entry)
-        elif entry.status != "refused" and not retry:
-            if entry.status == "attempting":
-                log.error("step.ambiguous", turn=entry.turn, step=name, key=entry.key)
-                await self._storage.settle(replace(entry, status="ambiguous"))
-            raise Ambiguous(name)
-        else:
-            entry = replace(entry, status="attempting", answer=None)
-            await self._storage.settle(entry)
+        entry = await self._begun(name, entry, retry=retry, restartable=restartable)
         self.under_way = name
         try:
             result = call(entry.key)
@@ -114,21 +113,40 @@ class Steps:
         finally:
             self.under_way = None
         # From here on the step was made. Without a result the entry stays as it is, so the next run knows that.
-        try:
-            data = to_json(result)
-        except PydanticSerializationError:
-            raise BotError(
-                f"The step {name!r} was made, but its result of type {type(result).__name__} cannot be recorded as "
-                "JSON. Return what the handler needs of it from ctx.once, such as an id."
-            ) from None
-        if len(data) > LARGEST_RESULT_BYTES:
-            raise ConversationTooLong(
-                f"The step {name!r} was made, but its result has {len(data)} bytes as JSON and cannot be recorded. "
-                f"{LARGEST_RESULT_BYTES} bytes are the most. Keep files and other large results elsewhere, and return "
-                "their path or id from ctx.once."
-            )
-        await self._storage.settle(replace(entry, status="accepted", answer=data))
+        data = _data(name, result)
+        accepted = replace(entry, status="accepted", answer=data)
+        if recording is None:
+            await self._storage.settle(accepted)
+        else:
+            # Shielded: what was made counts, even if a newer message interrupts the handler just now.
+            await asyncio.shield(recording(typed(data, kind), partial(self._settle_with, accepted)))
         return typed(data, kind)
+
+    async def _begun(self, name: str, entry: JournalEntry | None, *, retry: bool, restartable: bool) -> JournalEntry:
+        """Store that a step begins, and return its entry.
+
+        Args:
+            entry: The entry on record; None if there is none.
+        """
+        if entry is None:
+            check_length(self._entries, f"the step {name!r}")
+            self._entries += 1
+            what = {"noun": "ctx", "verb": "once", "name": name} | ({"restartable": True} if restartable else {})
+            entry = self._journal.new_entry(_slot(name), "step", to_json(what))
+            await self._journal.begin(entry)
+        elif entry.status != "refused" and not retry:
+            if entry.status == "attempting":
+                log.error("step.ambiguous", turn=entry.turn, step=name, key=entry.key)
+                await self._storage.settle(replace(entry, status="ambiguous"))
+            raise Ambiguous(name)
+        else:
+            entry = replace(entry, status="attempting", answer=None)
+            await self._storage.settle(entry)
+        return entry
+
+    async def _settle_with(self, accepted: JournalEntry, write: StateWrite) -> None:
+        """Store the result of a step together with a write of state, unless the line of the turn keeps nothing."""
+        await self._storage.settle(accepted, () if self._journal.off_the_record else (write,))
 
     def _hold_input(self, *, restartable: bool) -> None:
         """Keep the turn from being restarted from here on. If it is being restarted already, the step must not begin."""
@@ -139,6 +157,29 @@ class Steps:
 
 def _slot(name: str) -> str:
     return f"step:{name}"
+
+
+def _data(name: str, result: object) -> bytes:
+    """Return the result of a step as JSON.
+
+    Raises:
+        BotError: it has no JSON form.
+        ConversationTooLong: it is too large to be recorded.
+    """
+    try:
+        data = to_json(result)
+    except PydanticSerializationError:
+        raise BotError(
+            f"The step {name!r} was made, but its result of type {type(result).__name__} cannot be recorded as "
+            "JSON. Return what the handler needs of it from ctx.once, such as an id."
+        ) from None
+    if len(data) > LARGEST_RESULT_BYTES:
+        raise ConversationTooLong(
+            f"The step {name!r} was made, but its result has {len(data)} bytes as JSON and cannot be recorded. "
+            f"{LARGEST_RESULT_BYTES} bytes are the most. Keep files and other large results elsewhere, and return "
+            "their path or id from ctx.once."
+        )
+    return data
 
 
 def typed(data: bytes, kind: Any) -> Any:

@@ -91,8 +91,6 @@ async def answered(
         summary=past.summary,
         asked=asked,
         questions=list(answers),
-        used=turn.account.in_part,
-        cost=turn.account.cost_in_part,
         has_unrecorded=run.entries.has_unrecorded,
     )
     await _keep(answer, settings)
@@ -119,7 +117,6 @@ async def repeated(
             # A conversation goes on behind its last question, so the handler must come to each of them.
             call_id, question = answer.asked[number]
             await (answer_of if call_id in answer.questions else decision)(call_id, question, settings)
-    await settings.turn.account.book(*answer.used, answer.cost)
     await _keep(answer, settings)
 
 

@@ -89,8 +89,6 @@ async def decision(call_id: str, asked: str, settings: Settings) -> Decision:
         # Recorded, because later runs of the handler no longer know the message.
         said = await ctx.once(f"{key}/instead", lambda _: _text(ctx), kind=str, retry=True)
         return ToolDenied(f"The person has not approved this, and wrote instead: {said}")
-    finally:
-        settings.turn.account.begin_part()
     return ToolApproved() if is_approved else ToolDenied("The person said no.")
 
 

@@ -1,15 +1,16 @@
-"""Budgets: what one person may use of a model in a day or another period. The use is state of the person, stored with the turn."""
+"""Budgets: what one person may use of a model in a day or another period. The use is state of the person, stored with each answer."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel
 
-from linqbot import BotError, Context
+from linqbot import BotError, Context, Tally
 
 USED: Final = "linqbot_agent.Used"
 """The name of the state, next to the states of the bot's author."""
@@ -92,27 +93,16 @@ class Used(BaseModel):
 
 
 class Account:
-    """The use of the person of one turn. Each request is booked once, although a turn may run again.
-
-    A turn that runs again books its requests again, on the state that was stored before the turn.
+    """The use of the person of one turn. Each request is booked in the commit that records its answer, and so exactly once.
 
     Args:
         budget: None limits nothing, and then nothing is booked.
-    Attributes:
-        in_part: The requests and the tokens since the last question; and `cost_in_part`, their price in US dollars.
     """
 
     def __init__(self, ctx: Context, budget: Budget | None) -> None:
         self._ctx = ctx
-        self.in_part = (0, 0)
-        self.cost_in_part = Decimal(0)
         # An event without a person, such as a schedule, is the bot's own.
         self._budget = budget if ctx.event.actor and not ctx.event.is_own else None
-
-    @property
-    def counts_cost(self) -> bool:
-        """True if the price of requests must be known."""
-        return self._budget is not None and self._budget.cost is not None
 
     async def check(self) -> None:
         """Check that the person may use the model once more.
@@ -131,20 +121,25 @@ class Account:
         ):
             raise BudgetUsedUp
 
-    def begin_part(self) -> None:
-        """Note that a part of a conversation begins. What was used before is booked in the commit of an earlier turn."""
-        self.in_part = (0, 0)
-        self.cost_in_part = Decimal(0)
+    def tally(self, price: Callable[[Any], Decimal]) -> Tally[Used] | None:
+        """Return what books a request with its answer; None if nothing is booked.
 
-    async def book(self, requests: int, tokens: int, cost: Decimal = Decimal(0)) -> None:
-        """Book requests, their tokens and their price."""
-        self.cost_in_part += cost
-        self.in_part = (self.in_part[0] + requests, self.in_part[1] + tokens)
-        if self._budget is not None:
-            used = await self._used(self._budget)
-            used.requests += requests
-            used.tokens += tokens
-            used.cost += cost
+        Args:
+            price: Returns the price of a recorded answer in US dollars.
+        """
+        budget = self._budget
+        if budget is None:
+            return None
+
+        def add(used: Used, answer: Any) -> None:
+            self._begin_period(used, budget)
+            usage = answer["usage"]
+            used.requests += 1
+            used.tokens += usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
+            if budget.cost is not None:
+                used.cost += price(answer)
+
+        return Tally(Used, add, name=USED)
 
     async def notice(self) -> str | None:
         """Return the notice to say; None if it was said in this period."""
@@ -157,7 +152,10 @@ class Account:
 
     async def _used(self, budget: Budget) -> Used:
         used = await self._ctx.state.person(Used, name=USED)
+        self._begin_period(used, budget)
+        return used
+
+    def _begin_period(self, used: Used, budget: Budget) -> None:
         period = budget.period_of(self._ctx.now(budget.timezone))
         if used.period != period:
             used.period, used.requests, used.tokens, used.cost, used.is_said = period, 0, 0, Decimal(0), False
-        return used

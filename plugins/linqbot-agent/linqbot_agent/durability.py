@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from types import NoneType
 from typing import Any, ClassVar
 
@@ -40,8 +39,8 @@ from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import ToolDefinition
 from pydantic_core import to_json
 
-from linqbot import BotError, Context, Refused
-from linqbot_agent.budget import Account
+from linqbot import BotError, Context, Refused, Tally
+from linqbot_agent.budget import Account, Used
 from linqbot_agent.entries import Entries, ResultNotRecorded
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.prices import price
@@ -233,15 +232,17 @@ class _Steps(JournalCallableOperationBackend[None]):
             name, make = run.request, _asked(run, body)
         elif isinstance(operation_id, ToolsetCallToolId):
             name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
-        step = await run.entries.step(name, make, is_recorded=is_recorded, restartable=asks)
+        tally = booked(run) if asks else None
+        step = await run.entries.step(name, make, is_recorded=is_recorded, restartable=asks, tally=tally)
         record_durable_unit(executed=step.is_made)
         if step.is_made:
             _count(run.counts, operation_id, step.result)
-        if step.is_new and asks:
-            usage = step.result["usage"]
-            cost = price(step.result, run.ctx, run.unpriced) if run.account.counts_cost else Decimal(0)
-            await run.account.book(1, usage.get("input_tokens", 0) + usage.get("output_tokens", 0), cost)
         return step.result
+
+
+def booked(run: Run) -> Tally[Used] | None:
+    """Return what books a request on the budget of the person; None if there is no budget."""
+    return run.account.tally(lambda answer: price(answer, run.ctx, run.unpriced))
 
 
 def _count(counts: Counts, operation_id: DurableOperationId, result: Any) -> None:

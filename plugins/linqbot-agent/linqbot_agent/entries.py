@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from linqbot import BotError, Context
+from linqbot import BotError, Context, Tally
 
 _step: ContextVar[tuple[str, str]] = ContextVar("linqbot_agent_step")
 """The name and the idempotency key of the step that is being made."""
@@ -42,12 +42,10 @@ class Step(NamedTuple):
     Attributes:
         result: The result, as JSON data.
         is_made: True if it was made now, and not answered from the record.
-        is_new: True if this run of the handler comes to it for the first time.
     """
 
     result: Any
     is_made: bool
-    is_new: bool
 
 
 class Entries:
@@ -98,6 +96,7 @@ class Entries:
         *,
         is_recorded: bool = True,
         restartable: bool = False,
+        tally: Tally[Any] | None = None,
     ) -> Step:
         """Return the recorded result of a step, or make the step and record its result.
 
@@ -105,12 +104,12 @@ class Entries:
 
         Args:
             is_recorded: False makes the step in each run of the handler, once.
-            restartable: See `Context.once`.
+            restartable, tally: See `Context.once`.
         """
         step = self.next_step(name)
         self._counts[self._place(name)] += 1
         if step in self._results:
-            return Step(self._results[step], is_made=False, is_new=False)
+            return Step(self._results[step], is_made=False)
         is_made = False
 
         async def make_it(key: str) -> object:
@@ -120,11 +119,11 @@ class Entries:
                 return await make()
 
         if is_recorded:
-            self._results[step] = await self._ctx.once(step, make_it, retry=True, restartable=restartable)
+            self._results[step] = await self._ctx.once(step, make_it, retry=True, restartable=restartable, tally=tally)
         else:
             self.has_unrecorded = True
             self._results[step] = await make()
-        return Step(self._results[step], is_made=is_made, is_new=True)
+        return Step(self._results[step], is_made=is_made)
 
 
 @contextmanager

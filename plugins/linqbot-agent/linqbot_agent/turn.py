@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
@@ -95,7 +94,6 @@ class AgentTurn:
             )
         self._is_running = True
         self._runs += 1
-        self.account.begin_part()
         try:
             yield f"agent{self._runs}"
         finally:
@@ -176,8 +174,6 @@ class Answer(BaseModel):
         work: What the tools did; see `remembering.work_of`.
         asked: The questions for approval that were asked in the run: the id of each call, and the text.
         questions: The ids of those calls whose tools wanted an answer in words.
-        used: The requests to the model and the tokens since the last of these questions.
-        cost: The price of these requests in US dollars.
         has_unrecorded: True if a tool was called whose calls are not recorded.
         talk: With `memory="person"`, what is kept of the run; see `memory.person.exchange_of`.
         summary: The summary that was written in the run; None if there is none.
@@ -189,8 +185,6 @@ class Answer(BaseModel):
     work: list[Any] = []
     asked: list[tuple[str, str]] = []
     questions: list[str] = []
-    used: tuple[int, int] = (0, 0)
-    cost: Decimal = Decimal(0)
     has_unrecorded: bool = False
     talk: list[Any] = []
     summary: Summary | None = None

@@ -69,6 +69,21 @@ async def test_every_request_is_booked_once_wherever_the_bot_is_killed(approval:
         assert used == Used(period="2026-11-20", requests=2, tokens=100), phone.killed
 
 
+async def test_requests_of_a_turn_that_is_given_up_are_booked_once_wherever_the_bot_is_killed() -> None:
+    agent = Agent(FunctionModel(lambda messages, info: calls(tool("act", "c1"))))
+
+    @agent.tool_plain
+    def act() -> str:
+        raise RuntimeError("The booking system is broken.")
+
+    async def scenario(phone: Phone) -> None:
+        await phone.text("Hi")
+        await phone.quiet()
+
+    async for phone in killed_between_calls(bot_with(agent, LinqAgent(budget=Budget(requests=9))), scenario):
+        assert (await phone.state(Used, name=USED)).requests == 1, phone.killed
+
+
 def test_a_budget_needs_a_limit() -> None:
     for limit in (None, 0, -1):
         with pytest.raises(BotError, match="1 or more"):

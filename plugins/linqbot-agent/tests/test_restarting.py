@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from linqbot_agent import LinqAgent, run
+from linqbot_agent import Budget, LinqAgent, run
+from linqbot_agent.budget import USED, Used
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -101,6 +103,67 @@ async def test_after_a_tool_call_a_newer_message_waits_for_its_own_turn() -> Non
         listener.goes_on.set()
         assert await phone.replies() == ["Heard: A table", "Heard: for two"]
     assert listener.booked == ["booked"]
+
+
+class TwoAgents:
+    """A bot whose first agent answers at once, and whose second one is slow.
+
+    Attributes:
+        answered: The requests that the models answered.
+        begun, goes_on: The second agent was asked; it may answer.
+    """
+
+    def __init__(self) -> None:
+        self.answered = 0
+        self.begun, self.goes_on = asyncio.Event(), asyncio.Event()
+        quick, slow = Agent(FunctionModel(self.respond)), Agent(FunctionModel(self.respond_slowly))
+        self.bot = Bot(plugins=[LinqAgent(budget=Budget(requests=100))])
+
+        @self.bot.on_message(overlap="restart")
+        async def chat(message: MessageReceived, ctx: Context) -> None:
+            await run(quick, ctx, progress=None)
+            await run(slow, ctx, progress=None)
+
+    def respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        self.answered += 1
+        return says("")
+
+    async def respond_slowly(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        if "user-prompt: A table" in kinds(messages):
+            self.begun.set()
+            await self.goes_on.wait()
+        self.answered += 1
+        return says("Heard.")
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+async def test_requests_of_an_interrupted_run_are_booked(is_file: bool, tmp_path: Path) -> None:
+    two = TwoAgents()
+    async with talking(two.bot, storage=f"sqlite:///{tmp_path / 'bot.db'}" if is_file else "memory://") as phone:
+        await phone.text("A table")
+        await two.begun.wait()
+        await phone.text("for two")
+        assert await phone.replies() == ["Heard."]
+        assert (two.answered, (await phone.state(Used, name=USED)).requests) == (3, 3)
+
+
+async def test_requests_of_an_interrupted_run_are_booked_once_wherever_the_bot_is_killed() -> None:
+    two = TwoAgents()
+
+    async def scenario(phone: Phone) -> None:
+        two.answered = 0
+        two.begun.clear()
+        two.goes_on.clear()
+        await phone.text("A table")
+        await two.begun.wait()
+        await phone.text("for two")
+        two.goes_on.set()
+        await phone.quiet()
+
+    async for phone in killed_between_calls(two.bot, scenario):
+        booked = (await phone.state(Used, name=USED)).requests
+        # A request whose answer was not on record when the bot was killed is made again.
+        assert two.answered - 1 <= booked <= two.answered, phone.killed
 
 
 async def test_no_message_is_lost_wherever_an_interrupted_bot_is_killed() -> None:

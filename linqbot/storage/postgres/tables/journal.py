@@ -64,6 +64,13 @@ async def begin(tx: Transaction, ops: Sequence[BeginOp]) -> None:
     _note_own(tx, [op.entry for op in ops if op.error is None])
 
 
+async def is_accepted(tx: Transaction, entry: JournalEntry) -> bool:
+    """Return True if an entry is accepted on record."""
+    sql = """SELECT EXISTS (
+        SELECT FROM journal WHERE turn = $1 AND replay = $2 AND slot = $3 AND status = 'accepted')"""
+    return bool(await tx.value(sql, entry.turn, entry.replay, entry.slot))
+
+
 async def settle(tx: Transaction, entries: Sequence[JournalEntry]) -> None:
     """Store outcomes of journal entries, without the texts that no repetition needs."""
     if not entries:

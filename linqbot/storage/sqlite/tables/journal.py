@@ -40,6 +40,12 @@ def has_turn_of(db: sqlite3.Connection, prefix: str) -> bool:
     return db.execute(sql, (prefix, prefix + "\uffff")).fetchone() is not None
 
 
+def is_accepted(db: sqlite3.Connection, entry: JournalEntry) -> bool:
+    """Return True if an entry is accepted on record."""
+    sql = "SELECT 1 FROM journal WHERE turn = ? AND replay = ? AND slot = ? AND status = 'accepted'"
+    return db.execute(sql, (entry.turn, entry.replay, entry.slot)).fetchone() is not None
+
+
 def settle(
     db: sqlite3.Connection, entries: Sequence[JournalEntry], *, keep_texts: bool, ended_at: float | None = None
 ) -> None:

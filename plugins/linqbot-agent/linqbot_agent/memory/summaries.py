@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
@@ -18,8 +17,7 @@ from pydantic_core import to_json, to_jsonable_python
 
 from linqbot import Context, Event, MessageReceived
 from linqbot_agent.budget import BudgetUsedUp
-from linqbot_agent.durability import Run
-from linqbot_agent.prices import price
+from linqbot_agent.durability import Run, booked
 from linqbot_agent.turn import Summary
 
 SUMMARIES: Final = "linqbot_agent.Summaries"
@@ -81,7 +79,7 @@ async def summarized(
             raise
 
     try:
-        step = await run.entries.step(f"summary@{upto}", ask)
+        step = await run.entries.step(f"summary@{upto}", ask, tally=booked(run))
     except BudgetUsedUp:
         return None
     except Exception as error:
@@ -89,10 +87,6 @@ async def summarized(
             raise
         run.ctx.log.warning("agent.no_summary", error=type(error).__name__)
         return None
-    if step.is_new:
-        usage = step.result["usage"]
-        cost = price(step.result, run.ctx, run.unpriced) if run.account.counts_cost else Decimal(0)
-        await run.account.book(1, usage.get("input_tokens", 0) + usage.get("output_tokens", 0), cost)
     said = "".join(part["content"] for part in step.result["parts"] if part["part_kind"] == "text")
     return Summary(text=said[:_MOST_CHARACTERS], upto=upto)
 

@@ -70,5 +70,3 @@ async def answer_of(call_id: str, question: str, settings: Settings) -> str:
         if error.reason != "word":
             raise
         return "The person does not want to answer."
-    finally:
-        settings.turn.account.begin_part()
