@@ -65,7 +65,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "linqbot",
         ("Paid", "Declined", "Expired", "Location", "VoteResult"),
     ),
-    "remembering": ("State and history", "linqbot", ("State", "History", "HistoryEntry")),
+    "remembering": ("State and history", "linqbot", ("State", "Tally", "History", "HistoryEntry")),
     "parse": ("Parsers", "linqbot.parse", ("number", "yes_no", "duration", "date_time", "recurrence", "Recurrence")),
     "filters": (
         "Filters",

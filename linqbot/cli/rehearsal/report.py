@@ -11,11 +11,11 @@ from statistics import median
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
+from linqbot.cli.rehearsal.memory import MIB, Live, Resident, growth, in_use
 from linqbot.testing.people.acts import Inject
 from linqbot.testing.people.checks import RULES, Rule, Violation
 from linqbot.testing.people.visit import Visit
 
-MIB: Final = 2**20
 _NO_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -54,7 +54,8 @@ class Report:
         bubbles: The number of messages that Linq took from the bot.
         faults: How often each fault was injected; `kill` counts the kills of the process.
         crashes: How often the bot's process ended by itself.
-        memory: The resident bytes of the bot's process, one number for each second.
+        memory: The resident memory of the bot's process, in each second.
+        live: Its live memory, now and then.
         was_interrupted: True if the rehearsal was stopped before its end.
         reproductions: The written tests, and what became of each when it was tried.
     """
@@ -66,7 +67,8 @@ class Report:
     bubbles: int
     faults: dict[str, int]
     crashes: int
-    memory: Sequence[int]
+    memory: Sequence[Resident]
+    live: Sequence[Live]
     was_interrupted: bool
     reproductions: dict[str, str] = field(default_factory=dict)
 
@@ -84,17 +86,9 @@ class Report:
         """Return how often a rule was broken."""
         return sum(one.rule == rule for one in self.violations)
 
-    @property
-    def memory_mib(self) -> tuple[float, float, float] | None:
-        """The memory of the bot in MiB: at the beginning, at the end, and the most; None if it is not known."""
-        if not self.memory:
-            return None
-        part = max(1, len(self.memory) // 10)
-        return median(self.memory[:part]) / MIB, median(self.memory[-part:]) / MIB, max(self.memory) / MIB
-
     def as_json(self) -> dict[str, Any]:
         """Return the report for programs."""
-        memory = self.memory_mib
+        memory, grown = in_use(self.memory), growth(self.live)
         return {
             "bot": self.bot,
             "seconds": round(self.seconds, 1),
@@ -108,7 +102,14 @@ class Report:
             "memory_mib": None
             if memory is None
             else dict(zip(("begin", "end", "most"), (round(one, 1) for one in memory), strict=True))
-            | {"every_10_s": [round(one / MIB, 1) for one in self.memory[::10]]},
+            | {"every_10_s": [round(one.bytes / MIB, 1) for one in self.memory[::10]]},
+            "memory_growth": None
+            if grown is None
+            else {
+                "bytes_per_message": round(grown.per_message),
+                "standard_error": round(grown.error),
+                "grows": grown.is_certain,
+            },
             "faults": self.faults,
             "crashes": self.crashes,
             "interrupted": self.was_interrupted,

@@ -1,4 +1,5 @@
-"""The part of `linqbot rehearse` in the bot's process: it says which chats the bot has not finished, and what it gave up.
+"""The part of `linqbot rehearse` in the bot's process: it says which chats the bot has not finished, what it gave up, and how
+much memory is in use.
 
 It is a plugin with routes under `/plugins/linqbot-rehearsal/`. Each request must carry the API key of the rehearsal.
 """
@@ -12,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from linqbot.cli.dev.loopback import guarded
+from linqbot.cli.rehearsal.memory import live_bytes
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.hookspecs import Running, hookimpl
 from linqbot.ops.subscriptions import events_among, handled_by
@@ -45,6 +47,9 @@ class RehearsalRoutes:
             waiting = await storage.waiting(limit=MOST)
             return JSONResponse({"lanes": sorted({one.lane for one in waiting})})
 
+        async def get_memory(_: Request) -> Response:
+            return JSONResponse({"live_bytes": live_bytes()})
+
         async def get_dead(_: Request) -> Response:
             dead = await storage.dead_letters(limit=MOST)
             rows = [
@@ -63,4 +68,5 @@ class RehearsalRoutes:
             Route("/events", guarded(get_events, self._key)),
             Route("/unfinished", guarded(get_unfinished, self._key)),
             Route("/dead", guarded(get_dead, self._key)),
+            Route("/memory", guarded(get_memory, self._key)),
         ]

@@ -174,5 +174,6 @@ def _report(plan: Plan, stage: LiveStage, bot: ServedBot, *, was_interrupted: bo
         faults=faults_in(stage.visits, stage.progress.kills),
         crashes=stage.progress.crashes,
         memory=stage.progress.memory,
+        live=stage.progress.live,
         was_interrupted=was_interrupted,
     )

@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +48,7 @@ class ServedBot:
         self.webhook_secret = ""
         self.url = f"http://127.0.0.1:{port}"
         self.lives = 0
+        self._started_at = 0.0
         self.changing = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._has_answered = False
@@ -122,6 +124,7 @@ class ServedBot:
                 *command, env=os.environ | given, stdout=log, stderr=log, start_new_session=True
             )
         self.lives += 1
+        self._started_at = time.monotonic()
 
     def _not_started(self, what: str) -> ConfigError:
         last = self._log.read_text(errors="replace").strip()[-2000:]
@@ -174,6 +177,18 @@ class ServedBot:
         answer = await self._http.get(f"/plugins/{NAME}/{what}")
         body: dict[str, Any] = answer.raise_for_status().json()
         return body
+
+    @property
+    def age_s(self) -> float:
+        """The seconds since the process was started."""
+        return time.monotonic() - self._started_at
+
+    async def live_bytes(self) -> int | None:
+        """Return about how many bytes of the process are in use after a garbage collection; None if it does not answer."""
+        try:
+            return int((await self._get("memory"))["live_bytes"])
+        except httpx.HTTPError:
+            return None
 
     def memory_bytes(self) -> int | None:
         """Return the resident memory of the process; None if it does not run, or the system does not say it."""

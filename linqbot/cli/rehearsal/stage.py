@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from linqbot.cli.rehearsal.memory import Live, Resident
 from linqbot.cli.rehearsal.served import ServedBot
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.engine.webhook import WebhookDelivery
@@ -26,6 +27,8 @@ KILLS: Final = 15
 """The mean number of kills in a rehearsal."""
 LEAST_BETWEEN_KILLS_S: Final = 4.0
 MEMORY_EVERY_S: Final = 1.0
+LIVE_EVERY_S: Final = 5.0
+"""Seconds between looks at the live memory. Each collects garbage, which takes some milliseconds."""
 
 
 @dataclass(slots=True)
@@ -37,14 +40,16 @@ class Progress:
         seconds: The length of the conversations so far.
         kills: How often the bot was killed.
         crashes: How often the bot's process ended by itself.
-        memory: The resident bytes of the bot's process, one number for each second.
+        memory: The resident memory of the bot's process, in each second.
+        live: Its live memory, now and then.
     """
 
     begun_at: float = 0.0
     seconds: float = 0.0
     kills: int = 0
     crashes: int = 0
-    memory: list[int] = field(default_factory=list)
+    memory: list[Resident] = field(default_factory=list)
+    live: list[Live] = field(default_factory=list)
     given_up: list[GivenUp] = field(default_factory=list)
 
 
@@ -140,7 +145,10 @@ class LiveStage:
         self.progress.begun_at = loop.time()
         self.visits += [Visit(persona, handle_of(number)) for number, persona in enumerate(people, start=1)]
         async with asyncio.TaskGroup() as group:
-            around = [group.create_task(self._look_again_and_again()), group.create_task(self._watch_process())]
+            around = [
+                group.create_task(each)
+                for each in (self._look_again_and_again(), self._watch_process(), self._measure_live_memory())
+            ]
             if self._kills:
                 group.create_task(self._kill_now_and_then())
             talking = [group.create_task(self._let_talk(visit)) for visit in self.visits]
@@ -198,11 +206,19 @@ class LiveStage:
             await asyncio.sleep(MEMORY_EVERY_S)
             self.progress.seconds = asyncio.get_running_loop().time() - self.progress.begun_at
             if (used := self._bot.memory_bytes()) is not None:
-                self.progress.memory.append(used)
+                self.progress.memory.append(Resident(self._bot.age_s, used))
             if self._bot.has_ended and not self._bot.changing.locked():
                 async with self._bot.changing:
                     ended = await self._bot.start()
                     self.progress.crashes += 1 + ended
+
+    async def _measure_live_memory(self) -> None:
+        while True:
+            await asyncio.sleep(LIVE_EVERY_S)
+            life, age_s = self._bot.lives, self._bot.age_s
+            written = sum(1 for visit in self.visits for _ in visit.said)
+            if (used := await self._bot.live_bytes()) is not None and life == self._bot.lives:
+                self.progress.live.append(Live(life, age_s, written, used))
 
 
 def _is_on_its_way(delivery: WebhookDelivery) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from linqbot.cli.output import print_table
+from linqbot.cli.rehearsal.memory import WARM_UP_S, growth, in_use
 from linqbot.cli.rehearsal.report import PersonResult, Report, of_seconds
 from linqbot.testing.people.checks import Rule
 
@@ -59,11 +60,7 @@ def print_summary(report: Report, out: Path) -> None:
             "first answer after",
             f"{seconds['median']:.1f} s in the middle, {seconds['p95']:.1f} s at 95 %, {seconds['max']:.1f} s at most",
         )
-    if (memory := report.memory_mib) is not None:
-        _fact(
-            "memory of the bot",
-            f"{memory[0]:.0f} MiB at the beginning, {memory[1]:.0f} at the end, {memory[2]:.0f} at most",
-        )
+    _print_memory(report)
     _fact("faults", f"{faults} (seed {report.seed})")
     click.echo()
     _print_kinds(report.people)
@@ -71,6 +68,16 @@ def print_summary(report: Report, out: Path) -> None:
         if one.stopped:
             click.secho(f"\n  {one.name} could not go on: {one.stopped}", fg="red")
     _print_violations(report, out)
+
+
+def _print_memory(report: Report) -> None:
+    if (memory := in_use(report.memory)) is not None:
+        is_warm = any(one.age_s >= WARM_UP_S for one in report.memory)
+        first = "after the first minute" if is_warm else "at the beginning"
+        _fact("memory of the bot", f"{memory[0]:.0f} MiB {first}, {memory[1]:.0f} at the end, {memory[2]:.0f} at most")
+    if (grown := growth(report.live)) is not None:
+        size = f"{grown.per_message / 1024:.1f} KiB of each message, ± {grown.error / 1024:.1f}"
+        _fact("kept in memory", size if grown.is_certain else "nothing of each message", is_bad=grown.is_certain)
 
 
 def _print_kinds(people: Sequence[PersonResult]) -> None:
