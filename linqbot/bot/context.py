@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, tzinfo
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -905,8 +905,8 @@ class Context:
             The result.
         Raises:
             Ambiguous: an earlier run died during the call, and `retry` is False.
-            BotError: the name was used twice in this run; the step was made, but its result cannot be written as JSON; or
-                the context was made outside of a worker.
+            BotError: the name was used twice in this run; the step was made, but its result cannot be written as JSON;
+                the context was made outside of a worker; or there is a tally, but no person.
             StorageUnavailable: the result could not be stored.
 
         Example:
@@ -914,7 +914,7 @@ class Context:
         """
         if self._asking is None:
             raise BotError("This context cannot record a step, because it was made outside of a worker.")
-        recording = None if tally is None else partial(self.state.store_tally, tally)
+        recording = None if tally is None else self.state.recording(tally)
         return await self._asking().once(
             name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
         )

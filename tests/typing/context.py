@@ -31,6 +31,7 @@ from linqbot import (
     Preview,
     Scheduled,
     Sent,
+    Tally,
     VoteResult,
     app_card,
     markdown,
@@ -123,6 +124,8 @@ async def asks(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(reason)
     try:
         assert_type(await ctx.once("order", lambda key: {"key": key}, kind=Guest), Guest)
+        tally = Tally(Guest, lambda guest, price: assert_type(guest, Guest))
+        assert_type(await ctx.once("price", lambda key: 5, kind=int, tally=tally), int)
     except Ambiguous:
         return
     assert_type(ctx.recall("order", kind=Guest), Guest | None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -164,26 +164,44 @@ class State:
                     yield row.scope.removeprefix(PERSON)
             after = rows[-1].scope, rows[-1].name
 
-    async def store_tally(
-        self, tally: Tally[M], result: object, commit: Callable[[StateWrite], Awaitable[None]]
-    ) -> None:
-        """Store a value about the person with the result of a step. Called by the worker when the step was made.
+    def recording(self, tally: Tally[M]) -> Callable[[Any, Callable[[StateWrite], Awaitable[None]]], Awaitable[None]]:
+        """Return a function that records the result of a step together with a value about the person.
 
-        Args:
-            commit: Stores the write together with the result.
+        It gets the result, and a function that stores both.
+
         Raises:
-            BotError: the event names no person, a field of the model has no default, or the value cannot be stored.
-            StateUnreadable: the model cannot read what is stored.
-            StorageUnavailable: the storage cannot be read or written.
+            BotError: the event names no person, or a field of the model has no default.
         """
+        return partial(self._record, tally, person_scope(self._event), checked_name(tally.model, tally.name))
+
+    async def _record(
+        self,
+        tally: Tally[M],
+        scope: str,
+        name: str,
+        result: object,
+        commit: Callable[[StateWrite], Awaitable[None]],
+    ) -> None:
         # One after the other: a handler may make several steps side by side.
         async with self._loading:
-            await self._store_tally(tally, result, commit)
+            value, stored = await self._tallied(tally, scope, name, result, commit)
+            if scope in self._scopes:
+                self._scopes[scope][name] = stored
+            held = self._held.get((scope, name))
+            # A value that the handler has changed as well keeps what it was read from, so its turn runs again.
+            if held is not None and dump(name, held.value) == held.before:
+                _copy(value, held.value)
+                held.stored, held.before = stored, dump(name, value)
 
-    async def _store_tally(
-        self, tally: Tally[M], result: object, commit: Callable[[StateWrite], Awaitable[None]]
-    ) -> None:
-        scope, name = person_scope(self._event), checked_name(tally.model, tally.name)
+    async def _tallied(
+        self,
+        tally: Tally[M],
+        scope: str,
+        name: str,
+        result: object,
+        commit: Callable[[StateWrite], Awaitable[None]],
+    ) -> tuple[M, bytes]:
+        """Store the value with the result, and return it and its JSON."""
         while True:
             stored = (await self._store.load(scope)).get(name)
             value = tally.model() if stored is None else read(tally.model, name, stored)
@@ -193,14 +211,7 @@ class State:
                 await commit(StateWrite(scope, name, new, expected=stored))
             except StateConflict:
                 continue
-            break
-        if scope in self._scopes:
-            self._scopes[scope][name] = new
-        held = self._held.get((scope, name))
-        # A value that the handler has changed as well keeps what it was read from: its turn runs again with the new one.
-        if held is not None and dump(name, held.value) == held.before:
-            _copy(value, held.value)
-            held.stored, held.before = new, dump(name, value)
+            return value, new
 
     def close(self) -> list[StateWrite]:
         """Return the writes of the values that were changed, and refuse further reads. Called when the turn ends.
