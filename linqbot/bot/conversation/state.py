@@ -59,15 +59,13 @@ class Tally(Generic[M]):
     """A number about the person of an event that a step of `ctx.once` changes, such as what the step has cost.
 
     It is stored in the commit that records the step's result: once for each result, whatever becomes of the turn. Other
-    state is stored only if the turn succeeds.
+    state is stored only if the turn succeeds. Example: `await ctx.once("price", ask, kind=int, tally=Tally(Spent, add))`
 
     Args:
         model: A pydantic model whose fields all have defaults.
         add: Gets the value, which it changes, and the result of the step as `once` returns it. It is called again if
             another turn has changed the value meanwhile.
         name: The name under which the value is stored; None is the model's qualified name.
-
-    Example: `await ctx.once("price", ask_price, kind=int, tally=Tally(Spent, lambda spent, cents: spent.add(cents)))`
     """
 
     model: type[M]
