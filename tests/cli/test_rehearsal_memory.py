@@ -42,8 +42,12 @@ people = [Persona(f"writer {number}", script()) for number in range(3)]
 """
 
 
-def looks(seed: int, *, leak: float = 0, minutes: float = 10, lives: int = 1) -> list[Live]:
-    """Return looks at a bot that warms up for a minute, and that is more or less busy at each look."""
+def looks(seed: int, *, leak: float = 0, minutes: float = 10, lives: int = 1, backlog: float = 0) -> list[Live]:
+    """Return looks at a bot that warms up for a minute, and that is more or less busy at each look.
+
+    Args:
+        backlog: The part of the messages that the bot does not finish.
+    """
     dice = random.Random(seed)
     seconds = minutes * 60 / lives
     found = []
@@ -53,7 +57,9 @@ def looks(seed: int, *, leak: float = 0, minutes: float = 10, lives: int = 1) ->
             messages = int((life * seconds + age_s) * 3)
             kept = leak * age_s * 3
             warm_up = 30 * MIB * min(age_s / 60, 1)
-            found.append(Live(life, age_s, messages, int(50 * MIB + warm_up + kept + dice.uniform(0, BUSY))))
+            unfinished = int(dice.uniform(0, 20) + backlog * age_s * 3)
+            busy = 5000 * unfinished + dice.uniform(0, BUSY)
+            found.append(Live(life, age_s, messages, unfinished, int(50 * MIB + warm_up + kept + busy)))
     return found
 
 
@@ -74,11 +80,17 @@ def test_a_warm_up_and_busy_minutes_are_no_growth() -> None:
         assert not grown.is_certain, grown
 
 
+def test_a_backlog_is_no_growth() -> None:
+    for seed in range(50):
+        grown = growth(looks(seed, backlog=0.5))
+        assert grown is None or not grown.is_certain, grown
+
+
 def test_growth_is_not_judged_by_few_looks_few_messages_or_lives_that_end_in_their_first_minute() -> None:
     assert growth([]) is None
     assert growth(looks(0, leak=1024, minutes=1.5)) is None
     assert growth(looks(0, leak=1024, lives=12)) is None
-    assert growth([Live(0, 100.0 + look, 5, MIB) for look in range(50)]) is None
+    assert growth([Live(0, 100.0 + look, 5, 0, MIB) for look in range(50)]) is None
 
 
 def test_the_resident_memory_is_compared_after_the_first_minute() -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from itertools import groupby
 from statistics import fmean, median
 from typing import Any, Final
@@ -53,11 +54,13 @@ class Live:
         life: The number of the process.
         age_s: Seconds since it was started.
         messages: The messages that people have written so far.
+        unfinished: The deliveries that the bot has not finished. They take memory too.
     """
 
     life: int
     age_s: float
     messages: int
+    unfinished: int
     bytes: int
 
 
@@ -93,28 +96,53 @@ def in_use(looks: Sequence[Resident]) -> tuple[float, float, float] | None:
 def growth(looks: Sequence[Live]) -> Growth | None:
     """Return the growth of the live memory with messages; None if there are too few looks or messages to know it.
 
-    It is the slope of a straight line through the looks of each life, without its first minute.
+    It is the slope of a straight line through the looks of each life, without its first minute. What the deliveries
+    explain that were not finished at a look is left out, so a backlog is no growth.
     """
-    points: list[tuple[float, float]] = []
+    written: list[float] = []
+    unfinished: list[float] = []
+    used: list[float] = []
     messages = lives = 0
     for _, of_life in groupby((one for one in looks if one.age_s >= WARM_UP_S), key=lambda one: one.life):
         each = list(of_life)
-        middle, level = fmean(one.messages for one in each), fmean(one.bytes for one in each)
-        points += [(one.messages - middle, one.bytes - level) for one in each]
+        written += _centered([one.messages for one in each])
+        unfinished += _centered([one.unfinished for one in each])
+        used += _centered([one.bytes for one in each])
         messages += each[-1].messages - each[0].messages
         lives += 1
-    if len(points) - lives < LEAST_SAMPLES or messages < LEAST_MESSAGES:
+    if len(used) - lives < LEAST_SAMPLES or messages < LEAST_MESSAGES:
         return None
-    spread = sum(x * x for x, _ in points)
-    slope = sum(x * y for x, y in points) / spread
-    rest = sum((y - slope * x) ** 2 for x, y in points) / (len(points) - lives - 1)
-    return Growth(slope, math.sqrt(rest / spread))
+    # A regression with two causes: first take the part of the one out of everything, then look at the other.
+    alone, rest = _unexplained(written, unfinished), _unexplained(used, unfinished)
+    if not (spread := _product(alone, alone)):
+        return None
+    slope = _product(alone, rest) / spread
+    left = _unexplained(rest, alone)
+    return Growth(slope, math.sqrt(_product(left, left) / (len(used) - lives - 2) / spread))
+
+
+def _product(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the sum of the products of two sequences. Python has it since 3.12."""
+    return sum(x * y for x, y in zip(one, other, strict=True))
+
+
+def _centered(values: Sequence[float]) -> list[float]:
+    middle = fmean(values)
+    return [value - middle for value in values]
+
+
+def _unexplained(values: Sequence[float], cause: Sequence[float]) -> list[float]:
+    """Return what is left of values when the part that is proportional to a cause is taken out."""
+    spread = _product(cause, cause)
+    slope = _product(values, cause) / spread if spread else 0.0
+    return [value - slope * x for value, x in zip(values, cause, strict=True)]
 
 
 def live_bytes() -> int:
     """Collect garbage, and return about how many bytes of this process are in use.
 
-    Objects of more than 512 bytes are counted with the C library of most Linux systems only (glibc).
+    The page cache of SQLite is left out: it is bounded, and fills for thousands of messages. Objects of more than 512
+    bytes are counted with the C library of most Linux systems only (glibc).
     """
     gc.collect()
     return sys.getallocatedblocks() * _BLOCK_BYTES + _malloc_bytes()
@@ -135,7 +163,8 @@ def _malloc_bytes() -> int:
     if (ask := _mallinfo()) is None:
         return 0
     info = ask()
-    return int(info.uordblks + info.hblkhd)
+    used = int(info.uordblks + info.hblkhd)
+    return used if (of_sqlite := _sqlite_memory_used()) is None else used - int(of_sqlite())
 
 
 @cache
@@ -143,5 +172,15 @@ def _mallinfo() -> Any:
     with suppress(OSError, AttributeError, TypeError):
         ask = ctypes.CDLL(None).mallinfo2
         ask.restype = _MallocInfo
+        return ask
+    return None
+
+
+@cache
+def _sqlite_memory_used() -> Any:
+    """Return the function of the SQLite that Python uses; None if Python does not show it."""
+    with suppress(OSError, AttributeError, TypeError):
+        ask = ctypes.CDLL(find_spec("_sqlite3").origin).sqlite3_memory_used  # type: ignore[union-attr]
+        ask.restype = ctypes.c_int64
         return ask
     return None

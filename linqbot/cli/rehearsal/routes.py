@@ -48,7 +48,7 @@ class RehearsalRoutes:
             return JSONResponse({"lanes": sorted({one.lane for one in waiting})})
 
         async def get_memory(_: Request) -> Response:
-            return JSONResponse({"live_bytes": live_bytes()})
+            return JSONResponse({"unfinished": await storage.depth(), "live_bytes": live_bytes()})
 
         async def get_dead(_: Request) -> Response:
             dead = await storage.dead_letters(limit=MOST)

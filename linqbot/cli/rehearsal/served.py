@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 import httpx
 
 from linqbot.cli.dev.loopback import no_authorities
+from linqbot.cli.rehearsal.memory import Live
 from linqbot.cli.rehearsal.routes import NAME
 from linqbot.errors import ConfigError
 from linqbot.testing.people.checks import GivenUp
@@ -183,12 +184,18 @@ class ServedBot:
         """The seconds since the process was started."""
         return time.monotonic() - self._started_at
 
-    async def live_bytes(self) -> int | None:
-        """Return about how many bytes of the process are in use after a garbage collection; None if it does not answer."""
+    async def live_memory(self, messages: int) -> Live | None:
+        """Look at the live memory of the process; None if it does not answer.
+
+        Args:
+            messages: The messages that people have written so far.
+        """
+        life, age_s = self.lives, self.age_s
         try:
-            return int((await self._get("memory"))["live_bytes"])
+            found = await self._get("memory")
         except httpx.HTTPError:
             return None
+        return Live(life, age_s, messages, found["unfinished"], found["live_bytes"]) if life == self.lives else None
 
     def memory_bytes(self) -> int | None:
         """Return the resident memory of the process; None if it does not run, or the system does not say it."""

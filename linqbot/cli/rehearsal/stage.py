@@ -215,10 +215,9 @@ class LiveStage:
     async def _measure_live_memory(self) -> None:
         while True:
             await asyncio.sleep(LIVE_EVERY_S)
-            life, age_s = self._bot.lives, self._bot.age_s
             written = sum(1 for visit in self.visits for _ in visit.said)
-            if (used := await self._bot.live_bytes()) is not None and life == self._bot.lives:
-                self.progress.live.append(Live(life, age_s, written, used))
+            if (look := await self._bot.live_memory(written)) is not None:
+                self.progress.live.append(look)
 
 
 def _is_on_its_way(delivery: WebhookDelivery) -> bool:

@@ -129,7 +129,7 @@ class TwoAgents:
         return says("")
 
     async def respond_slowly(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        if "user-prompt: A table" in kinds(messages):
+        if kinds(messages)[-1] == "user-prompt: A table":
             self.begun.set()
             await self.goes_on.wait()
         self.answered += 1
