@@ -26,7 +26,7 @@ WARM_UP_S: Final = 60.0
 LEAST_SAMPLES: Final = 8
 LEAST_MESSAGES: Final = 100
 """The fewest samples, and messages meanwhile, from which growth is judged."""
-GROWTH: Final = 256.0
+GROWTH: Final = 512.0
 """Bytes for each message, above which memory grows."""
 CERTAIN: Final = 4.0
 """The growth must be this many times its standard error."""
