@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,23 +53,31 @@ def found(path: tuple[str, ...]) -> click.Command:
     return command
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an empty storage and the files of bots. Each test gets a copy: to make a storage takes far longer."""
+    made = tmp_path_factory.mktemp("prepared")
+    asyncio.run(make_storage(made / "linqbot.db"))
+    (made / "bot.py").write_text(BOT)
+    (made / "broken.py").write_text(BOT + "1 / 0\n")
+    (made / "wrong.py").write_text(BOT + "@bot.on_message\nasync def greet(one, two, three): ...\n")
+    (made / "broken.json").write_text("{")
+    return made
+
+
+async def make_storage(file: Path) -> None:
+    async with open_storage(f"sqlite:///{file}"):
+        pass
+
+
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     for name in ("LINQBOT_STORAGE", "SHELL"):
         monkeypatch.delenv(name, raising=False)
-    asyncio.run(made(tmp_path / "linqbot.db"))
-    (tmp_path / "bot.py").write_text(BOT)
-    (tmp_path / "broken.py").write_text(BOT + "1 / 0\n")
-    (tmp_path / "wrong.py").write_text(BOT + "@bot.on_message\nasync def greet(one, two, three): ...\n")
-    (tmp_path / "broken.json").write_text("{")
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     return tmp_path
-
-
-async def made(file: Path) -> None:
-    async with open_storage(f"sqlite:///{file}"):
-        pass
 
 
 def run(*arguments: str, **environ: str) -> Result:

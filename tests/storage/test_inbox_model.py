@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Coroutine
@@ -115,7 +116,7 @@ class InboxMachine(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.clock = MovableClock(1_800_000_000.0, frozen=True)
-        self.folder = Path(tempfile.mkdtemp(prefix="linqbot-model-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="linqbot-model-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
         self.model = Model()
         self.lost: list[Lease] = []
         self.capacity = 0

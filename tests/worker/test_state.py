@@ -281,7 +281,9 @@ class Run:
     chats=st.lists(st.integers(0, 3), min_size=1, max_size=6),
     steps=st.lists(st.tuples(st.integers(1, 4), st.sampled_from(CRASHES), st.booleans()), max_size=5),
 )
-def test_no_update_is_lost_or_doubled(kind: str, chats: list[int], steps: list[tuple[int, str, bool]]) -> None:
+def test_no_update_is_lost_or_doubled(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, chats: list[int], steps: list[tuple[int, str, bool]]
+) -> None:
     async def check(folder: Path) -> None:
         run = Run(kind, folder)
         await run.storage.__aenter__()
@@ -310,5 +312,5 @@ def test_no_update_is_lost_or_doubled(kind: str, chats: list[int], steps: list[t
         assert len(said) == len(chats)
         await run.storage.__aexit__(None, None, None)
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as folder:
         asyncio.run(check(Path(folder)))

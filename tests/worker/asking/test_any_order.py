@@ -171,9 +171,9 @@ class Person:
 
 
 @settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.tuples(STEPS, st.integers(0, 1000)), max_size=14))
+@given(steps=st.lists(st.tuples(STEPS, st.integers(0, 1000)), max_size=14))
 def test_each_question_is_asked_once_each_answer_is_used_once_and_no_message_is_lost(
-    steps: list[tuple[str, int]],
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:
     async def check(folder: Path, crashing: pytest.MonkeyPatch) -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -192,5 +192,6 @@ def test_each_question_is_asked_once_each_answer_is_used_once_and_no_message_is_
                 await person.step(what, number * 100 + n)
             await talk.crashable.clear()
 
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as crashing:
+    in_memory = tmp_path_factory.getbasetemp()
+    with tempfile.TemporaryDirectory(dir=in_memory) as folder, pytest.MonkeyPatch.context() as crashing:
         asyncio.run(check(Path(folder), crashing))
