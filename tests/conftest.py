@@ -9,7 +9,9 @@ import signal
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from unittest import mock
 
+import certifi
 import hypothesis
 import postgres_server
 import pytest
@@ -28,8 +30,19 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Tests need no network, so it is enough to trust one authority that has signed nothing. Reading all authorities of the
 # system takes 20 ms for each `httpx.get`, here and in the processes that tests start.
-os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "data" / "authority.pem")
+_AUTHORITY = str(Path(__file__).parent / "data" / "authority.pem")
+os.environ["SSL_CERT_FILE"] = _AUTHORITY
 os.environ.pop("SSL_CERT_DIR", None)
+# A client of httpx with `trust_env=False` reads no variable, but the authorities of certifi. A test that changes the
+# variable gets those of certifi.
+_every_authority = certifi.where
+
+
+def _authorities() -> str:
+    return _AUTHORITY if os.environ.get("SSL_CERT_FILE") == _AUTHORITY else _every_authority()
+
+
+mock.patch.object(certifi, "where", _authorities).start()
 
 # Each commit waits for the disk: 3 ms on an SSD, and a tenth of that as CPU time. A folder in memory has no disk to wait
 # for. What a bot keeps when its process is killed is the same in both: only a power cut differs. A container may have
