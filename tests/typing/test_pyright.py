@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 OF_THE_WORKER = {
     "check_state",
     "close_state",
+    "discard_plugins",
     "discard_state",
     "enter_state",
     "fetch_media",
