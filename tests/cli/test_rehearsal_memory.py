@@ -24,16 +24,14 @@ kept = []
 
 @bot.on_message
 async def keep(message: MessageReceived, ctx: Context) -> None:
-    kept.append(bytes(LEAK))
+    kept.append(bytes(1024))
 """
 WRITERS = """
-from itertools import count
-
 from linqbot.testing.people import Pause, Persona, Say
 
 
 def script():
-    for number in count():
+    for number in range(230):
         yield Say(f"text {number}", waits=False, expects="anything")
         yield Pause(0.5)
 
@@ -114,20 +112,16 @@ def test_live_memory_has_what_is_kept_and_no_garbage() -> None:
 
 @pytest.mark.process
 @pytest.mark.slow
-@pytest.mark.parametrize("leak", [1024, 0])
 def test_a_rehearsal_finds_a_bot_that_keeps_one_kib_of_each_message(
-    leak: int, tmp_path: Path, command: Callable[..., Any]
+    tmp_path: Path, command: Callable[..., Any]
 ) -> None:
-    (tmp_path / "bot.py").write_text(LEAKING.replace("LEAK", str(leak)))
+    (tmp_path / "bot.py").write_text(LEAKING)
     (tmp_path / "writers.py").write_text(WRITERS)
     run = command(
         "rehearse", "bot.py", "--people", "0", "--personas", "writers.py", "--faults", "none", "--minutes", "2"
     )
-    assert run.process.wait(500) == 0, run.said()
+    assert run.process.wait(300) == 0, run.said()
     found = json.loads((tmp_path / "rehearsal" / "report.json").read_text())["memory_growth"]
-    assert found["grows"] is bool(leak), found
-    if leak:
-        assert 900 < found["bytes_per_message"] < 1800
-        assert "KiB of each message" in run.said()
-    else:
-        assert "nothing of each message" in run.said()
+    assert found["grows"], found
+    assert 900 < found["bytes_per_message"] < 1800
+    assert "KiB of each message" in run.said()
