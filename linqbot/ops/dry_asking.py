@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from linqbot.bot.asking.answers import Answer, value_of
-from linqbot.bot.asking.asker import Recording
 from linqbot.bot.asking.question import OpenQuestion, Question
 from linqbot.bot.context import Context
+from linqbot.bot.conversation.state import Recording
 from linqbot.errors import Suspended
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 from linqbot.bot.asking.question import Question
+from linqbot.bot.conversation.state import Recording
 from linqbot.events.event import Event
-from linqbot.storage.state import StateWrite
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
-
-
-Recording: TypeAlias = Callable[[Any, Callable[[StateWrite], Awaitable[None]]], Awaitable[None]]
-"""Records the result of a step."""
 
 
 class Asker(Protocol):

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Final, Generic, TypeVar, get_args
+from typing import Any, Final, Generic, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -52,6 +52,12 @@ class _Held:
     value: BaseModel
     stored: bytes | None
     before: bytes
+
+
+Commit: TypeAlias = Callable[[StateWrite], Awaitable[None]]
+"""Stores the result of a step and a value in one commit."""
+Recording: TypeAlias = Callable[[Any, Commit], Awaitable[None]]
+"""Records the result of a step together with a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +168,7 @@ class State:
                     yield row.scope.removeprefix(PERSON)
             after = rows[-1].scope, rows[-1].name
 
-    def recording(self, tally: Tally[M]) -> Callable[[Any, Callable[[StateWrite], Awaitable[None]]], Awaitable[None]]:
+    def recording(self, tally: Tally[M]) -> Recording:
         """Return a function that records the result of a step together with a value about the person.
 
         It gets the result, and a function that stores both.
@@ -178,7 +184,7 @@ class State:
         scope: str,
         name: str,
         result: object,
-        commit: Callable[[StateWrite], Awaitable[None]],
+        commit: Commit,
     ) -> None:
         # One after the other: a handler may make several steps side by side.
         async with self._loading:
@@ -197,7 +203,7 @@ class State:
         scope: str,
         name: str,
         result: object,
-        commit: Callable[[StateWrite], Awaitable[None]],
+        commit: Commit,
     ) -> tuple[M, bytes]:
         """Store the value with the result, and return it and its JSON."""
         while True:

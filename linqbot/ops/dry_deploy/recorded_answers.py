@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from linqbot.bot.asking.answers import IN_ANOTHER_FORM, Answer, value_of
-from linqbot.bot.asking.asker import Recording
 from linqbot.bot.asking.question import Question
 from linqbot.bot.context import Context
+from linqbot.bot.conversation.state import Recording
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError, Suspended
 from linqbot.events.event import Event

@@ -14,7 +14,6 @@ from typing import Any
 import structlog
 
 from linqbot.bot.asking.answers import IN_ANOTHER_FORM, Answer, value_of
-from linqbot.bot.asking.asker import Recording
 from linqbot.bot.asking.code import code_digest
 from linqbot.bot.asking.question import (
     MOST_ASKS,
@@ -25,6 +24,7 @@ from linqbot.bot.asking.question import (
 )
 from linqbot.bot.asking.waits import Wait
 from linqbot.bot.context import Context
+from linqbot.bot.conversation.state import Recording
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.sent import Sent
 from linqbot.bot.turn_watcher import AnswerResult, turn_watcher
