@@ -12,6 +12,8 @@ from dis import opmap
 from importlib import import_module
 from typing import Any
 
+from linqbot.nearest import nearest_name
+
 
 def lazy_exports(
     package: str, homes: Mapping[str, str], *, elsewhere: Callable[[], Mapping[str, str]] = dict
@@ -41,14 +43,12 @@ def lazy_exports(
 
 
 def _missing(package: str, name: str, names: list[str], elsewhere: Mapping[str, str], *, in_import: bool) -> Exception:
-    import difflib  # imported late: only a misspelt name needs it, and it takes a third of a MiB
-
     if name in elsewhere:
         hint = f"Write: from {elsewhere[name]} import {name}"
-    elif near := difflib.get_close_matches(name, [*names, *elsewhere], n=1):
-        hint = f"Did you mean {near[0]}?"
-        if near[0] in elsewhere:
-            hint += f" Write: from {elsewhere[near[0]]} import {near[0]}"
+    elif near := nearest_name(name, [*names, *elsewhere]):
+        hint = f"Did you mean {near}?"
+        if near in elsewhere:
+            hint += f" Write: from {elsewhere[near]} import {near}"
     else:
         hint = f"It has: {', '.join(sorted(names))}."
     text = f"{package} has no {name}. {hint}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,12 @@ def nearest_name(given: str, known: Iterable[str], *, cutoff: float = 0.6) -> st
 
     near = get_close_matches(given, known, n=1, cutoff=cutoff)
     return near[0] if near else None
+
+
+def suggestion(given: str, known: Collection[str]) -> str:
+    """Return the sentence that helps with an unknown name: the known name nearest to it, or all of them."""
+    near = nearest_name(given, known)
+    return f"Did you mean {near!r}?" if near else f"There are: {', '.join(known)}."
 
 
 def no_attribute(owner: object, attribute: str) -> Any:

@@ -14,7 +14,7 @@ from linqbot.bot.drafts import media
 from linqbot.client.client import Client
 from linqbot.client.upload_sources import File
 from linqbot.errors import BotError, CallSkipped, LinqApiError, Refused
-from linqbot.nearest import nearest_name, no_attribute
+from linqbot.nearest import no_attribute, suggestion
 from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
 
@@ -227,6 +227,4 @@ class ChatContext:
 def _check_background(name: str) -> None:
     known = get_args(BackgroundName)
     if name not in known:
-        near = nearest_name(name, known)
-        hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(known)}."
-        raise BotError(f"There is no background {name!r}. {hint}")
+        raise BotError(f"There is no background {name!r}. {suggestion(name, known)}")

@@ -15,7 +15,7 @@ from linqbot.bot.routing.handlers import Handler, Returned, When, is_handler
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES
-from linqbot.nearest import nearest_name
+from linqbot.nearest import suggestion
 
 if TYPE_CHECKING:  # A bot uses few of these classes, and each is imported at its first use.
     from linqbot.events.chat import (
@@ -441,6 +441,4 @@ def check_name_of(decorator: str, name: str, names: Mapping[str, str]) -> None:
     """
     if name in names:
         return
-    near = nearest_name(name, names)
-    hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(names)}."
-    raise BotError(f"@bot.{decorator}({name!r}) could never run a handler. {hint}")
+    raise BotError(f"@bot.{decorator}({name!r}) could never run a handler. {suggestion(name, names)}")

@@ -27,7 +27,7 @@ from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.frames import place_of_thread
-from linqbot.nearest import nearest_name
+from linqbot.nearest import nearest_name, suggestion
 
 log = structlog.get_logger("linqbot.bot")
 
@@ -237,9 +237,7 @@ def check_overlap(handler: Any, name: str, overlap: str) -> None:
     """
     known = get_args(OverlapMode)
     if overlap not in known:
-        near = nearest_name(overlap, known)
-        hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(known)}."
-        raise BotError(f"overlap={overlap!r} is not known. {hint}")
+        raise BotError(f"overlap={overlap!r} is not known. {suggestion(overlap, known)}")
     if overlap != "queue" and not inspect.iscoroutinefunction(handler):
         raise BotError(f"overlap={overlap!r} needs an async def: {name} is a plain def, which cannot be interrupted.")
 

@@ -40,7 +40,7 @@ from linqbot.events.proactive.broadcast import BroadcastDone
 from linqbot.events.proactive.schedule import ScheduleDue
 from linqbot.events.reaction import ReactionAdded, ReactionRemoved
 from linqbot.frames import place_of_function
-from linqbot.nearest import nearest_name, no_attribute
+from linqbot.nearest import no_attribute, suggestion
 from linqbot.types.message import ReactionType
 
 E = TypeVar("E", bound=Event)
@@ -522,6 +522,4 @@ class Router(EventDecorators):
 def _known_reaction(name: str) -> None:
     known = get_args(ReactionType)
     if name not in known:
-        near = nearest_name(name, known)
-        hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(known)}."
-        raise BotError(f"There is no reaction {name!r}, so this handler could never run. {hint}")
+        raise BotError(f"There is no reaction {name!r}, so this handler could never run. {suggestion(name, known)}")
