@@ -12,8 +12,6 @@ from dis import opmap
 from importlib import import_module
 from typing import Any
 
-from linqbot.nearest import nearest_name
-
 
 def lazy_exports(
     package: str, homes: Mapping[str, str], *, elsewhere: Callable[[], Mapping[str, str]] = dict
@@ -43,6 +41,9 @@ def lazy_exports(
 
 
 def _missing(package: str, name: str, names: list[str], elsewhere: Mapping[str, str], *, in_import: bool) -> Exception:
+    # Imported late: importing linqbot imports nothing of it that is not needed yet.
+    from linqbot.nearest import nearest_name
+
     if name in elsewhere:
         hint = f"Write: from {elsewhere[name]} import {name}"
     elif near := nearest_name(name, [*names, *elsewhere]):
