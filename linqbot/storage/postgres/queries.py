@@ -107,7 +107,10 @@ async def seen(connection: Connection, keys: Sequence[str]) -> dict[str, bool]:
 
 async def following(db: Connection, lane: str, limit: int) -> list[Delivery]:
     """Return the deliveries behind the head of a lane; see `Inbox.following`."""
-    sql = f"""SELECT {DELIVERY} FROM delivery JOIN body USING (seq) WHERE lane = $1 ORDER BY seq OFFSET 1 LIMIT $2"""  # noqa: S608
+    # Both columns are compared, so that no plan reads the deliveries of other lanes in the order of their numbers.
+    sql = f"""SELECT {DELIVERY} FROM (
+                  SELECT * FROM delivery WHERE (lane, seq) >= ($1, 0) ORDER BY lane, seq OFFSET 1 LIMIT $2) AS behind
+              JOIN body USING (seq) WHERE lane = $1 ORDER BY seq"""  # noqa: S608 - constant text
     return [Delivery(*row) for row in await db.fetch(sql, lane, limit)]
 
 

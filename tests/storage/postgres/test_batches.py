@@ -13,6 +13,7 @@ from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Finish
 from linqbot.storage.journal import JournalEntry
+from linqbot.storage.postgres.queries import following
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.storage import PostgresStorage
 
@@ -61,6 +62,28 @@ async def test_a_batch_of_deliveries_is_one_statement(
 ) -> None:
     assert all(await asyncio.gather(*(busy.put(delivery(f"c:{n % 7}")) for n in range(100))))
     assert len(statements) == 1
+
+
+async def test_what_waits_in_one_lane_is_not_read_for_another(delivery: MakeDelivery) -> None:
+    url = empty_storage_url("batches")
+    async with PostgresStorage(url, max_lane_backlog=600) as storage:
+        await asyncio.gather(*(storage.put(delivery("c:stuck")) for _ in range(500)))
+        connection = await Address.parse(url).connect()
+        try:
+            # These statistics say that all deliveries are in one lane.
+            await connection.execute("ANALYZE")
+            await asyncio.gather(*(storage.put(delivery(f"c:{n % 5}")) for n in range(20)))
+            _, *others = await storage.take(10, lease_s=60)
+            async with connection.transaction():
+                assert [each.lane for each in await following(connection, "c:4", 10)] == ["c:4"] * 3
+                tokens = [lease.token for lease in others]
+                await connection.fetch(
+                    "SELECT end_turns($1, $2, NULL, 0, 60)", [lease.delivery.lane for lease in others], tokens
+                )
+                read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'delivery'::regclass"
+                assert await connection.fetchval(read) < 50
+        finally:
+            await connection.close()
 
 
 async def test_journal_entries_that_begin_together_are_one_statement(

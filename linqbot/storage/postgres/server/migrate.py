@@ -123,7 +123,7 @@ async def _migrate(connection: Connection, address: Address, *, movable_clock: b
         await connection.execute(schemas[number].replace(":queue", address.schema))
     if not have:
         await connection.execute("SELECT pgmq.create($1)", address.schema)
-        # The queue is read whole by each claim: see the schema.
+        # As for the tables of the schema, because of dead rows.
         await connection.execute(
             f"ALTER TABLE pgmq.q_{address.schema} SET (autovacuum_vacuum_scale_factor = 0, "
             "autovacuum_vacuum_threshold = 5000)"
