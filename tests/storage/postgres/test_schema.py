@@ -57,9 +57,9 @@ async def test_a_schema_that_a_release_adds_is_applied_while_processes_of_the_re
     url = with_schema("older")
     async with PostgresStorage(url) as old:
         await old.put(delivery("c:1", name="w.1"))
-        schemas = migrate._schemas()  # noqa: SLF001 - a release adds a file to this folder
+        schemas = migrate.schemas()
         added = "ALTER TABLE delivery ADD COLUMN added text; COMMENT ON TABLE delivery IS ':queue'"
-        monkeypatch.setattr(migrate, "_schemas", lambda: {**schemas, max(schemas) + 1: added})
+        monkeypatch.setattr(migrate, "schemas", lambda: {**schemas, max(schemas) + 1: added})
         async with PostgresStorage(url) as new, PostgresStorage(url):
             await old.put(delivery("c:1", name="w.2"))
             await new.put(delivery("c:1", name="w.3"))

@@ -97,7 +97,7 @@ async def schema_of(connection: Connection, address: Address) -> int:
 
 def newest_schema() -> int:
     """Return the number of the newest schema that this release knows."""
-    return max(_schemas())
+    return max(schemas())
 
 
 async def mark_of(connection: Connection) -> CopyMark | None:
@@ -116,11 +116,11 @@ async def _migrate(connection: Connection, address: Address, *, movable_clock: b
     if movable_clock:
         await connection.execute(_CLOCK.format(schema=address.schema))
     have = await schema_of(connection, address)
-    schemas = _schemas()
-    newest = max(schemas)
+    known = schemas()
+    newest = max(known)
     await _install_pgmq(connection, address)
     for number in range(have + 1, newest + 1):
-        await connection.execute(schemas[number].replace(":queue", address.schema))
+        await connection.execute(known[number].replace(":queue", address.schema))
     if not have:
         await connection.execute("SELECT pgmq.create($1)", address.schema)
         # As for the tables of the schema, because of dead rows.
@@ -152,7 +152,8 @@ async def _has_clock(connection: Connection, address: Address) -> bool:
     return bool(await connection.fetchval(sql, f'"{address.schema}_clock".clock_timestamp()'))
 
 
-def _schemas() -> dict[int, str]:
+def schemas() -> dict[int, str]:
+    """Return the SQL of each schema that this release knows, by its number."""
     folder = files("linqbot.storage.postgres") / "schema"
     numbered = (each for each in folder.iterdir() if each.name[:4].isdecimal() and each.name.endswith(".sql"))
     return {int(each.name[:4]): each.read_text("utf-8") for each in numbered}
