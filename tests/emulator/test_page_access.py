@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from chromium_page import DESKTOP, FRIEND, LINE, ME, MOBILE, Bot, Browsing, bubble, greet, violations, write
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -60,6 +60,7 @@ def attaching(phone: Page, bot: Bot) -> Iterator[str]:
         yield attach(what)
         phone.keyboard.press("Escape")
     yield attach("Voice Memo")
+    expect(phone.get_by_role("timer")).to_have_text("0:01")
     phone.get_by_role("button", name="Stop recording").click()
     phone.locator(".attachment audio").wait_for()
     yield "a recorded memo"

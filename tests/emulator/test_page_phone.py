@@ -200,6 +200,7 @@ def test_a_voice_memo_is_recorded_and_sent(phone: Page, bot: Bot) -> None:
     greet(phone, bot)
     attach(phone, "Voice Memo")
     expect(phone.get_by_role("timer")).to_have_text("0:01")
+    expect(phone.get_by_role("timer")).to_have_text("0:01")
     phone.get_by_role("button", name="Stop recording").click()
     expect(phone.locator(".attachment audio")).to_be_visible()
     phone.get_by_role("button", name="Send", exact=True).click()
@@ -489,6 +490,21 @@ def test_a_draft_waits_in_the_list_and_outlives_a_reload(phone: Page, bot: Bot) 
     phone.reload()
     phone.locator(".chat-row").click()
     expect(phone.get_by_label("Message", exact=True)).to_have_value("Half a thought")
+
+
+def test_a_press_is_a_click_whatever_arrives_before_it_is_released(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    phone.get_by_label("Message", exact=True).fill("Half a thought")
+    phone.clock.install()  # no timer of the page ends the press
+    phone.get_by_role("button", name="Back", exact=True).hover()
+    phone.mouse.down()
+    bot.say(chat_id, "news")
+    phone.wait_for_timeout(300)  # the news have arrived
+    expect(phone.locator(".msg", has_text="news")).to_have_count(0)
+    phone.mouse.up()
+    expect(phone.locator(".chat-row")).to_be_visible()
+    phone.clock.run_for(1000)
+    expect(phone.locator(".chat-row")).to_contain_text("Draft: Half a thought")
 
 
 def test_a_search_finds_a_message_and_opens_it(phone: Page, bot: Bot) -> None:

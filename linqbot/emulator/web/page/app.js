@@ -9,6 +9,7 @@ import { byId, h } from "./elements/dom.js";
 import { icon, loadIcons } from "./elements/icons.js";
 import { later, loadLater } from "./elements/later.js";
 import { follow } from "./client/stream.js";
+import { Presses } from "./elements/presses.js";
 import { isOpenAtFirst, showPanel } from "./elements/side-panel.js";
 import { initialPerson, phoneMemory } from "./model/people.js";
 import { DraftTexts } from "./model/drafts.js";
@@ -20,7 +21,8 @@ const CLOCK_MS = 5000;
 const RECONNECT_DELAY_MS = 400;
 
 const memory = phoneMemory(sessionStorage, location.search);
-const store = new Store(initialPerson(memory, location.search), memory);
+const presses = new Presses(window);
+const store = new Store(initialPerson(memory, location.search), memory, (run) => presses.runOutside(run));
 const texts = new DraftTexts(memory);
 
 const toggleInspector = laterPanel(async () => {

@@ -28,8 +28,11 @@ export async function recordVoice(addFiles, chooseFile) {
   recorder.addEventListener("dataavailable", ({ data }) => chunks.push(data));
   recorder.addEventListener("stop", () => {
     for (const track of stream.getTracks()) track.stop();
+    if (!isWanted) return;
     const kind = recorder.mimeType.split(";")[0] || "audio/webm";
-    if (isWanted) addFiles([new File(chunks, `Voice Memo.${kind === "audio/mp4" ? "m4a" : "webm"}`, { type: kind })]);
+    const memo = new File(chunks, `Voice Memo.${kind === "audio/mp4" ? "m4a" : "webm"}`, { type: kind });
+    if (memo.size > 0) addFiles([memo]);
+    else toast("Nothing was recorded yet. Speak before you stop.");
   });
   showRecorder((keep) => {
     isWanted = keep;

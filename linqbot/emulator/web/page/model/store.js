@@ -55,16 +55,19 @@ export class Store {
   /** @type {Map<string, PreviewedSend>} By the ids of their messages. */
   #previews = new Map();
   #memory;
+  #runSoon;
   /** @type {Record<string, number>} The time of the last message that a person has seen in a chat. */
   #seen;
 
   /**
    * @param {string} me The handle of the person whose phone this is.
    * @param {Memory} memory Keeps the person, the place and the seen messages over a reload.
+   * @param {(run: () => void) => void} [runSoon] Runs the listeners' part of a batch.
    */
-  constructor(me, memory) {
+  constructor(me, memory, runSoon = (run) => queueMicrotask(run)) {
     this.me = me;
     this.#memory = memory;
+    this.#runSoon = runSoon;
     this.#seen = JSON.parse(memory.getItem(SEEN) ?? "{}");
   }
 
@@ -112,7 +115,7 @@ export class Store {
   /** @param {Topic[]} topics */
   #changed(...topics) {
     if (this.#topics.size === 0) {
-      queueMicrotask(() => {
+      this.#runSoon(() => {
         const batch = this.#topics;
         this.#topics = new Set();
         for (const listener of this.#listeners) listener(batch);
