@@ -203,6 +203,7 @@ def test_every_pattern_of_the_package_is_in_the_table() -> None:
     assert set(patterns()) == set(USES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", USES)
 def test_a_pattern_reads_any_text_in_linear_time(pattern: str) -> None:
     use = getattr(re.compile(pattern, re.IGNORECASE), USES[pattern])
@@ -388,6 +389,7 @@ DECODERS: dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DECODERS)
 def test_a_decoder_reads_outside_input_in_linear_time(name: str) -> None:
     is_linear(*DECODERS[name])

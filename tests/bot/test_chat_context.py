@@ -147,6 +147,7 @@ async def test_a_lost_answer_makes_a_change_once_and_its_event_reaches_no_handle
         assert len(await group.replies()) == (verb == "leave")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", [f"add {DAN}", "leave"])
 async def test_a_crash_at_any_point_changes_the_group_once(said: str) -> None:
     bot, seen = facilitating()
@@ -192,6 +193,7 @@ async def test_a_change_by_an_interrupted_run_reaches_no_handler_either() -> Non
         assert seen == []
 
 
+@pytest.mark.slow
 async def test_the_picture_of_a_group_is_uploaded_once_also_when_the_handler_is_killed_and_runs_again(
     tmp_path: Path,
 ) -> None:

@@ -301,6 +301,7 @@ async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(
         assert await phone.next_reply() == "three two"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["restart", "steer"])
 async def test_a_kill_at_any_point_neither_drops_a_message_nor_sends_a_bubble_twice(mode: OverlapMode) -> None:
     bot = Bot()

@@ -54,6 +54,7 @@ def test_dev_answers_and_a_saved_file_loses_no_conversation(
     assert dev.stop() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
 def test_every_example_runs_under_dev(command: Callable[..., Any], port: int, name: str) -> None:
     page = f"http://127.0.0.1:{port}"

@@ -160,6 +160,7 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("kind", ["thread", "executor", "stubborn"])
 def test_a_handler_that_never_ends_does_not_keep_the_process_alive(

@@ -660,6 +660,7 @@ DATA = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(event_type=st.sampled_from(sorted(EVENT_TYPES)), data=DATA, envelope=st.dictionaries(KEYS, JSON, max_size=2))
 def test_no_data_raises_anything_but_not_understood(event_type: str, data: Any, envelope: dict[str, Any]) -> None:

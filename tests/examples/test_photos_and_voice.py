@@ -52,6 +52,7 @@ async def test_sms_reads_what_the_memo_says(bot: Bot) -> None:
         assert await phone.replies() == ["We have your order:", "Ding, dong!"]
 
 
+@pytest.mark.slow
 async def test_a_crash_at_any_point_and_tripled_deliveries_lose_and_repeat_nothing(bot: Bot) -> None:
     async for phone in killed_between_calls(bot, repair, copies=3):
         shown = [bubble for bubble in phone.messages if bubble.from_bot]

@@ -134,6 +134,7 @@ async def test_cancelling_without_a_table_is_no_error(bot: Bot) -> None:
         assert await phone.next_reply() == "Welcome to Chez Cat! Write: menu"
 
 
+@pytest.mark.slow
 async def test_a_table_is_booked_and_reminded_of_once_wherever_the_bot_is_killed(bot: Bot) -> None:
     async def book_twice(phone: Phone) -> None:
         for text in ("a table for 4", "Friday 19:30", "Dana", "a table for 5", "Saturday 19:30"):

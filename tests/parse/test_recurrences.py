@@ -145,6 +145,7 @@ def test_a_cron_expression_for_a_time_of_day_is_due_once_a_day_too(
     assert [at.astimezone(UTC) for at in islice(due, len(wanted))] == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ZONES)
 def test_a_daily_time_is_due_once_for_each_day_of_50_years(zone: str) -> None:
     rhythm, end = recurrence("02:30", timezone=zone), datetime(2045, 1, 1, tzinfo=UTC)

@@ -136,6 +136,7 @@ async def test_a_yes_counts_for_one_question_only() -> None:
         assert await group.replies() == ["Not gone."]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["yes", "like"])
 async def test_a_question_stays_open_while_side_questions_are_answered(answer: str) -> None:
     async def scenario(phone: Phone) -> None:

@@ -129,6 +129,7 @@ async def test_acts_come_in_their_order_on_imessage() -> None:
         assert names.index("chats.share_contact_card") < names.index("chats.location.request")
 
 
+@pytest.mark.slow
 async def test_acts_never_come_twice_wherever_the_bot_is_killed() -> None:
     bot = Bot()
 

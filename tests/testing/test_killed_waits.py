@@ -54,6 +54,7 @@ async def waits_too_long(phone: Phone) -> None:
     await phone.advance(3700)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scenario", "said", "status"),
     [(pays, "Paid", "succeeded"), (is_declined, "Declined", "canceled"), (waits_too_long, "Expired", "canceled")],
@@ -92,6 +93,7 @@ async def vote(phone: Phone) -> None:
     await phone.quiet()
 
 
+@pytest.mark.slow
 async def test_a_vote_has_one_poll_and_counts_each_vote() -> None:
     async for phone in killed_between_calls(bot, vote, copies=2):
         said = [bubble for bubble in phone.group(BOB).messages if bubble.from_bot and not bubble.votes]

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.anyio
 GONE = "11111111-2222-4333-8444-555555555555"
 
 
+@pytest.mark.slow
 async def test_a_message_is_edited_and_deleted_once_wherever_the_bot_is_killed() -> None:
     bot = Bot()
 

@@ -91,6 +91,7 @@ async def test_each_decorator_of_events_asks_its_predicate() -> None:
     assert {event: asked.count(event) for event in wanted} == dict.fromkeys(wanted, 2)
 
 
+@pytest.mark.slow
 async def test_a_predicate_that_changes_its_mind_does_not_change_the_handler_after_a_crash() -> None:
     bot, moods = Bot(), list[bool]()
 

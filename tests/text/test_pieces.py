@@ -170,6 +170,7 @@ def some_markdown(dice: random.Random) -> str:
     return dice.choice(["\n\n", "\n\n\n"]).join(block() for _ in range(dice.randint(1, 6)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(50))
 def test_no_piece_has_half_a_mark_or_half_a_character(seed: int) -> None:
     dice = random.Random(seed)

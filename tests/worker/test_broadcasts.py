@@ -106,6 +106,7 @@ async def test_a_handler_that_fails_after_it_has_begun_the_broadcast_does_not_be
         assert got(phone) == [1] * 6
 
 
+@pytest.mark.slow
 async def test_wherever_the_bot_is_killed_each_person_gets_it_once_and_one_report_comes() -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("go")

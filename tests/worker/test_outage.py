@@ -187,6 +187,7 @@ async def test_only_people_who_would_get_an_answer_hear_of_trouble() -> None:
         await phone.advance(60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gives_up", [False, True])
 async def test_a_crash_at_any_point_says_it_once_and_loses_no_answer(gives_up: bool) -> None:
     kitchen = Kitchen()

@@ -259,6 +259,7 @@ def near_changes(zone: str) -> list[float]:
     return [(day - timedelta(hours=3)).timestamp() for day in days]
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.data(), st.sampled_from(ZONES), st.sampled_from(SPECS))
 def test_each_due_time_of_50_years_is_in_one_event_whenever_the_bot_looks(

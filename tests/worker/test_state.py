@@ -275,6 +275,7 @@ class Run:
             await old.__aexit__(None, None, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "memory"])
 @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(

@@ -216,6 +216,7 @@ def test_a_question_cannot_be_stretched_by_an_argument() -> None:
     assert question(tool("restart", "c1")) == "May I restart? 👍 or yes, 👎 or no"
 
 
+@pytest.mark.slow
 async def test_an_approval_is_asked_and_used_once_wherever_the_bot_is_killed() -> None:
     bookings = Bookings()
 

@@ -57,6 +57,7 @@ async def test_a_person_is_answered_until_the_budget_of_the_day_is_used_up(budge
         assert await ann.replies() == ["Done."]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("approval", [False, True])
 async def test_every_request_is_booked_once_wherever_the_bot_is_killed(approval: bool) -> None:
     async def scenario(phone: Phone) -> None:
@@ -70,6 +71,7 @@ async def test_every_request_is_booked_once_wherever_the_bot_is_killed(approval:
         assert used == Used(period="2026-11-20", requests=2, tokens=100), phone.killed
 
 
+@pytest.mark.slow
 async def test_requests_of_a_turn_that_is_given_up_are_booked_once_wherever_the_bot_is_killed() -> None:
     agent = Agent(FunctionModel(lambda messages, info: calls(tool("act", "c1"))))
 
@@ -158,6 +160,7 @@ async def test_a_price_that_is_unknown_counts_nothing_and_is_logged_once() -> No
     assert warning["model"] == "unheard-of"
 
 
+@pytest.mark.slow
 async def test_a_chat_is_not_ended_by_the_limit_of_requests_of_one_run() -> None:
     endless: list[str] = []
 
@@ -187,6 +190,7 @@ async def test_a_chat_is_not_ended_by_the_limit_of_requests_of_one_run() -> None
         assert await phone.replies() == ["Done."]
 
 
+@pytest.mark.slow
 async def test_a_conversation_of_sixty_questions_is_not_ended_either() -> None:
     agent = Agent(FunctionModel(lambda messages, info: says(f"Done {kinds(messages)[-1][-2:]}.")))
     bot = Bot(plugins=[LinqAgent(budget=Budget(requests=100))], loop_breaker=False)

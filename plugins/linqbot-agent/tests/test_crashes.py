@@ -64,6 +64,7 @@ class Restaurant:
         self.keys.clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["memory", pytest.param("sqlite", marks=pytest.mark.slow)])
 async def test_a_run_that_is_killed_at_any_point_goes_on_where_it_was(storage: str, tmp_path: Path) -> None:
     restaurant, points = Restaurant(), 0
@@ -90,6 +91,7 @@ class Guest(BaseModel):
     likes: list[str] = []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("approval", [False, True])
 async def test_what_a_tool_writes_to_the_state_is_written_once(approval: bool) -> None:
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:

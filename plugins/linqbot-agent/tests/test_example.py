@@ -24,6 +24,7 @@ def example(name: str, monkeypatch: pytest.MonkeyPatch) -> Bot:
     return load_bot(str(EXAMPLES / f"{name}.py"))
 
 
+@pytest.mark.slow
 async def test_a_table_is_booked_once_wherever_the_bot_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     bot = example("agent", monkeypatch)
     bookings: dict[str, str] = sys.modules["agent"].bookings

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 RUNS = 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("approval", [False, True])
 async def test_only_small_objects_without_the_turn_wait_for_the_garbage_collector(stream: bool, approval: bool) -> None:

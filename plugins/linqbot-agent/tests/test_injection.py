@@ -261,6 +261,7 @@ ATTACKS: Final[list[Attack]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_an_obedient_model_does_no_harm(attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINQ_API_KEY", SECRET)

@@ -79,6 +79,7 @@ async def test_the_memory_of_a_person_goes_from_chat_to_chat_and_has_nobody_else
     ]
 
 
+@pytest.mark.slow
 async def test_an_exchange_is_kept_once_wherever_the_bot_is_killed() -> None:
     agent = Agent(FunctionModel(lambda messages, info: says("One.\n\nTwo.")))
 
@@ -226,6 +227,7 @@ async def test_a_summary_that_fails_leaves_the_old_messages_out() -> None:
     assert sent[-1] == ["user-prompt: Text 2.", "text: Answer 3.", "user-prompt: Text 3."]
 
 
+@pytest.mark.slow
 async def test_a_summary_is_bought_once_wherever_the_bot_is_killed() -> None:
     asked: list[int] = []
 

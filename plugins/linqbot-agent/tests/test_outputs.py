@@ -61,6 +61,7 @@ EVERYTHING = [
 ]
 
 
+@pytest.mark.slow
 async def test_a_list_of_outputs_is_said_in_its_order_and_once_wherever_the_bot_is_killed() -> None:
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         return calls(tool("final_result", "c1", response=EVERYTHING))

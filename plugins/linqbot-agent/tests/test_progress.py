@@ -84,11 +84,13 @@ async def test_when_the_progress_is_said(slow: Slow, said: list[str]) -> None:
         assert await phone.replies() == [*said, "A table is free."]
 
 
+@pytest.mark.slow
 async def test_a_run_that_is_killed_anywhere_says_its_progress_once_and_before_its_answer() -> None:
     async for phone in killed_between_calls(Slow(8).bot, lambda phone: phone.text("A table?")):
         assert phone.messages[1:] == ["One moment …", "A table is free."], phone.killed
 
 
+@pytest.mark.slow
 async def test_the_wait_begins_again_with_an_approval() -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("A table?")

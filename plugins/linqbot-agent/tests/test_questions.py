@@ -38,6 +38,7 @@ def agent_that_asks(metadata: dict[str, Any] | None) -> Agent[None, str]:
     return agent
 
 
+@pytest.mark.slow
 async def test_the_answer_of_the_person_is_the_result_of_the_tool_wherever_the_bot_is_killed() -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("A table")

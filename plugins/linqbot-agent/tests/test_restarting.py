@@ -147,6 +147,7 @@ async def test_requests_of_an_interrupted_run_are_booked(is_file: bool, tmp_path
         assert (two.answered, (await phone.state(Used, name=USED)).requests) == (3, 3)
 
 
+@pytest.mark.slow
 async def test_requests_of_an_interrupted_run_are_booked_once_wherever_the_bot_is_killed() -> None:
     two = TwoAgents()
 
@@ -166,6 +167,7 @@ async def test_requests_of_an_interrupted_run_are_booked_once_wherever_the_bot_i
         assert two.answered - 1 <= booked <= two.answered, phone.killed
 
 
+@pytest.mark.slow
 async def test_no_message_is_lost_wherever_an_interrupted_bot_is_killed() -> None:
     listener = Listener()
 

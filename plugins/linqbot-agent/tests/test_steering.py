@@ -77,6 +77,7 @@ async def test_a_message_that_comes_during_the_last_request_is_answered_too() ->
         assert await phone.replies() == ["Heard: A table", "Heard: A table, Thanks"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("approval", [False, True])
 async def test_no_message_is_lost_or_heard_twice_wherever_the_bot_is_killed(approval: bool) -> None:
     waiter = Waiter("steer", approval=approval)

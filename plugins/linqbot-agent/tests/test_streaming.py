@@ -100,6 +100,7 @@ async def test_bubbles_come_while_the_model_writes() -> None:
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["memory", pytest.param("sqlite", marks=pytest.mark.slow)])
 async def test_a_run_that_is_killed_while_it_speaks_says_each_bubble_once(storage: str, tmp_path: object) -> None:
     restaurant, points, cuts = Restaurant(), 0, 0
@@ -122,6 +123,7 @@ async def test_a_run_that_is_killed_while_it_speaks_says_each_bubble_once(storag
     assert cuts > 3
 
 
+@pytest.mark.slow
 async def test_bubbles_before_and_after_an_approval_are_said_once() -> None:
     restaurant = Restaurant(approval=True)
 

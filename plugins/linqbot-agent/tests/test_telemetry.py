@@ -96,6 +96,7 @@ async def test_a_run_that_is_cut_off_and_replayed_shows_each_request_once() -> N
     assert telemetry.input_tokens == 80
 
 
+@pytest.mark.slow
 async def test_no_request_shows_twice_wherever_the_bot_is_killed() -> None:
     telemetry = Telemetry()
 

@@ -85,6 +85,7 @@ async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
         assert len(server.peers) == 2
 
 
+@pytest.mark.slow
 async def test_an_answer_in_the_shortest_chunks_takes_a_few_times_its_size() -> None:
     chunks = b"2\r\nab\r\n" * (1 << 19)
 

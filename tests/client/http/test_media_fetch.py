@@ -563,6 +563,7 @@ async def test_nothing_is_logged_that_is_in_the_url(cdn: Server, caplog: pytest.
     assert "signature" not in caplog.text
 
 
+@pytest.mark.slow
 async def test_a_file_in_the_shortest_chunks_takes_a_few_times_its_size() -> None:
     chunks = [b"2\r\nab\r\n" * 4096]
     own = Server({"/first": [CHUNKED, *chunks, b"0\r\n\r\n"], "/x": [CHUNKED, *chunks * 8, b"0\r\n\r\n"]})

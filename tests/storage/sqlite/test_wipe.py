@@ -184,6 +184,7 @@ def on_disk(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in folder.iterdir())
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(turns=turns, keep_days=st.sampled_from([0, 9]))
 def test_no_byte_of_a_person_is_left_and_both_backends_count_the_same(

@@ -65,6 +65,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(("wrong", "found", "visits", "number"), CASES)
 def test_it_fails_with_this_bot_and_passes_with_a_corrected_one(

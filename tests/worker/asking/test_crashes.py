@@ -102,6 +102,7 @@ PLACES = 12 + 12 + 2 * (1 + 2 + 3 + 4 + 5)
 """Places at which the form can crash: the calls, the ends of turns, and the places in the handler."""
 
 
+@pytest.mark.slow
 @every_place(PLACES)
 async def test_each_question_is_asked_once_and_the_end_said_once(
     talk: Talk, monkeypatch: pytest.MonkeyPatch, at: int
@@ -117,6 +118,7 @@ async def test_each_question_is_asked_once_and_the_end_said_once(
     assert len({*texts}) == 5
 
 
+@pytest.mark.slow
 @every_place(PLACES)
 async def test_the_same_with_a_question_that_a_deploy_adds_in_the_middle(
     talk: Talk, monkeypatch: pytest.MonkeyPatch, at: int
