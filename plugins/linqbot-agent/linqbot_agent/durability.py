@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from types import NoneType
 from typing import Any, ClassVar
 
@@ -44,6 +45,8 @@ from linqbot_agent.budget import Account, Used
 from linqbot_agent.entries import Entries, ResultNotRecorded
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.prices import price
+from linqbot_agent.safety.known_links import shown_to_model
+from linqbot_agent.safety.links import without_invented
 from linqbot_agent.speech.bubbles import Bubbles
 from linqbot_agent.turn import Counts, Prompt
 
@@ -66,6 +69,7 @@ class Run:
         unpriced: The models whose price is not known, of all runs of the bot.
         counts: See `LinqAgent`.
         bubbles: Says what the model writes while it writes; None says only the output.
+        known_links: See `LinqAgent`.
         request: The name of the present request to the model: without the model's id, so that another model goes on with
             the record. A streamed request is made in the context of another task, so it is no context variable.
         model_error: The last error of a request to the model.
@@ -81,6 +85,7 @@ class Run:
     unpriced: set[str]
     counts: Counts
     bubbles: Bubbles | None = None
+    known_links: bool = False
     request: str = ""
     model_error: Exception | None = None
 
@@ -187,7 +192,11 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         if run is None or run.bubbles is None:
             return await ask(())
         place = run.entries.next_step(run.request)
-        return await run.bubbles.say(place, ask, is_recorded=run.entries.is_recorded(place))
+        change = None
+        if run.known_links:
+            shown = shown_to_model(request_context.messages, ctx.run_id)
+            change = partial(without_invented, shown=shown)
+        return await run.bubbles.say(place, ask, is_recorded=run.entries.is_recorded(place), change=change)
 
     async def wrap_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, handler: Any
