@@ -48,6 +48,7 @@ from linqbot_agent.prices import price
 from linqbot_agent.safety.known_links import shown_to_model
 from linqbot_agent.safety.links import without_invented
 from linqbot_agent.speech.bubbles import Bubbles
+from linqbot_agent.tool_usage import AttributedUsage, tool_use, used_by_tool
 from linqbot_agent.turn import Counts, Prompt
 
 AGENT = "agent"
@@ -115,7 +116,7 @@ async def completed(
     """
     _check_toolsets(agent)
     token = _run.set(run)
-    arguments: dict[str, Any] = {"deps": deps, "message_history": history}
+    arguments: dict[str, Any] = {"deps": deps, "message_history": history, "usage": AttributedUsage()}
     # A history brings no system prompt of its own.
     arguments["capabilities"] = [_durability(run), ReinjectSystemPrompt(), *capabilities]
     # With None as an output, an empty text is an answer. Without it, pydantic-ai asks the model again.
@@ -213,7 +214,8 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         is_free = run is None or ctx.tool_call_approved or call.tool_name in run.elsewhere
         tool = running_tool.set(ToolCall(call.tool_name, run.chat_id if run else None, is_free))
         try:
-            return await super().wrap_tool_execute(ctx, call=call, tool_def=tool_def, args=args, handler=handler)
+            with used_by_tool(ctx.usage):
+                return await super().wrap_tool_execute(ctx, call=call, tool_def=tool_def, args=args, handler=handler)
         except Refused as error:
             # The model learns of it, so that a message that talks it into such a call does not end the turn.
             raise ToolFailed(REFUSED) from error
@@ -236,12 +238,12 @@ class _Steps(JournalCallableOperationBackend[None]):
         run = _run.get()
         if run is None or isinstance(operation_id, EventStreamHandlerId):
             return await body()
-        make, is_recorded, asks = body, True, isinstance(operation_id, ModelRequestId)
+        make, is_recorded, asks, tally = body, True, isinstance(operation_id, ModelRequestId), None
         if asks:
-            name, make = run.request, _asked(run, body)
+            name, make, tally = run.request, _asked(run, body), booked(run)
         elif isinstance(operation_id, ToolsetCallToolId):
             name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
-        tally = booked(run) if asks else None
+            tally = run.account.tally_of_tool(tool_use)
         step = await run.entries.step(name, make, is_recorded=is_recorded, restartable=asks, tally=tally)
         record_durable_unit(executed=step.is_made)
         if step.is_made:
