@@ -56,6 +56,7 @@ async def answered(
         unpriced=turn.unpriced,
         counts=turn.counts,
         bubbles=_bubbles(agent, settings),
+        known_links=turn.known_links,
     )
     past = await remembered(settings, run, with_current=prompt is not None)
     given = _prompt(settings.event, ctx.already_sent) if prompt is None else prompt
@@ -138,22 +139,17 @@ def _guards(settings: Settings) -> list[AbstractCapability[Any]]:
     """Return what limits the tools and the answer of a run."""
     turn, chat_id = settings.turn, settings.event.chat_id
     guards: list[AbstractCapability[Any]] = [ToolGuard(chat_id, turn.elsewhere, turn.unapproved)]
-    return [*guards, KnownLinks()] if turn.known_links else guards
+    return [*guards, KnownLinks(asks_again=not settings.stream)] if turn.known_links else guards
 
 
 def _bubbles(agent: AbstractAgent[Any, Any], settings: Settings) -> Bubbles | None:
     """Return the bubbles of a run that says what the model writes; None for a run that says its output only.
 
     Raises:
-        BotError: the model writes JSON, or its answer must be checked before it is said.
+        BotError: the model writes JSON.
     """
     if not settings.stream:
         return None
-    if settings.turn.known_links:
-        raise BotError(
-            "LinqAgent(known_links=True) checks an answer before it is said, and run(stream=True) says it while the model "
-            "writes. Leave out one of them."
-        )
     types = agent.output_type if isinstance(agent.output_type, Sequence) else [agent.output_type]
     if any(isinstance(each, NativeOutput | PromptedOutput) for each in types):
         raise BotError(

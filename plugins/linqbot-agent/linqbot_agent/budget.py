@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from pydantic import BaseModel
 
@@ -92,6 +92,14 @@ class Used(BaseModel):
     is_said: bool = False
 
 
+class Use(NamedTuple):
+    """What requests to models have used. `cost` is in US dollars."""
+
+    requests: int = 0
+    tokens: int = 0
+    cost: Decimal = Decimal(0)
+
+
 class Account:
     """The use of the person of one turn. Each request is booked in the commit that records its answer, and so exactly once.
 
@@ -132,14 +140,23 @@ class Account:
             return None
 
         def add(used: Used, answer: Any) -> None:
-            self._begin_period(used, budget)
             usage = answer["usage"]
-            used.requests += 1
-            used.tokens += usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
-            if budget.cost is not None:
-                used.cost += price(answer)
+            tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
+            cost = price(answer) if budget.cost is not None else Decimal(0)
+            self._add(used, budget, Use(1, tokens, cost))
 
         return Tally(Used, add, name=USED)
+
+    def tally_of_tool(self, use: Callable[[], Use]) -> Tally[Used] | None:
+        """Return what books the requests of other agents that a tool has asked; None if nothing is booked.
+
+        Args:
+            use: Returns what they have used.
+        """
+        budget = self._budget
+        if budget is None:
+            return None
+        return Tally(Used, lambda used, _: self._add(used, budget, use()), name=USED)
 
     async def notice(self) -> str | None:
         """Return the notice to say; None if it was said in this period."""
@@ -154,6 +171,12 @@ class Account:
         used = await self._ctx.state.person(Used, name=USED)
         self._begin_period(used, budget)
         return used
+
+    def _add(self, used: Used, budget: Budget, use: Use) -> None:
+        self._begin_period(used, budget)
+        used.requests += use.requests
+        used.tokens += use.tokens
+        used.cost += use.cost
 
     def _begin_period(self, used: Used, budget: Budget) -> None:
         period = budget.period_of(self._ctx.now(budget.timezone))

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from types import NoneType
 from typing import Any, ClassVar
 
@@ -44,7 +45,10 @@ from linqbot_agent.budget import Account, Used
 from linqbot_agent.entries import Entries, ResultNotRecorded
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.prices import price
+from linqbot_agent.safety.known_links import shown_to_model
+from linqbot_agent.safety.links import without_invented
 from linqbot_agent.speech.bubbles import Bubbles
+from linqbot_agent.tool_usage import AttributedUsage, tool_use, used_by_tool
 from linqbot_agent.turn import Counts, Prompt
 
 AGENT = "agent"
@@ -66,6 +70,7 @@ class Run:
         unpriced: The models whose price is not known, of all runs of the bot.
         counts: See `LinqAgent`.
         bubbles: Says what the model writes while it writes; None says only the output.
+        known_links: See `LinqAgent`.
         request: The name of the present request to the model: without the model's id, so that another model goes on with
             the record. A streamed request is made in the context of another task, so it is no context variable.
         model_error: The last error of a request to the model.
@@ -81,6 +86,7 @@ class Run:
     unpriced: set[str]
     counts: Counts
     bubbles: Bubbles | None = None
+    known_links: bool = False
     request: str = ""
     model_error: Exception | None = None
 
@@ -110,7 +116,7 @@ async def completed(
     """
     _check_toolsets(agent)
     token = _run.set(run)
-    arguments: dict[str, Any] = {"deps": deps, "message_history": history}
+    arguments: dict[str, Any] = {"deps": deps, "message_history": history, "usage": AttributedUsage()}
     # A history brings no system prompt of its own.
     arguments["capabilities"] = [_durability(run), ReinjectSystemPrompt(), *capabilities]
     # With None as an output, an empty text is an answer. Without it, pydantic-ai asks the model again.
@@ -187,7 +193,11 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         if run is None or run.bubbles is None:
             return await ask(())
         place = run.entries.next_step(run.request)
-        return await run.bubbles.say(place, ask, is_recorded=run.entries.is_recorded(place))
+        change = None
+        if run.known_links:
+            shown = shown_to_model(request_context.messages, ctx.run_id)
+            change = partial(without_invented, shown=shown)
+        return await run.bubbles.say(place, ask, is_recorded=run.entries.is_recorded(place), change=change)
 
     async def wrap_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, handler: Any
@@ -204,7 +214,8 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         is_free = run is None or ctx.tool_call_approved or call.tool_name in run.elsewhere
         tool = running_tool.set(ToolCall(call.tool_name, run.chat_id if run else None, is_free))
         try:
-            return await super().wrap_tool_execute(ctx, call=call, tool_def=tool_def, args=args, handler=handler)
+            with used_by_tool(ctx.usage):
+                return await super().wrap_tool_execute(ctx, call=call, tool_def=tool_def, args=args, handler=handler)
         except Refused as error:
             # The model learns of it, so that a message that talks it into such a call does not end the turn.
             raise ToolFailed(REFUSED) from error
@@ -227,12 +238,12 @@ class _Steps(JournalCallableOperationBackend[None]):
         run = _run.get()
         if run is None or isinstance(operation_id, EventStreamHandlerId):
             return await body()
-        make, is_recorded, asks = body, True, isinstance(operation_id, ModelRequestId)
+        make, is_recorded, asks, tally = body, True, isinstance(operation_id, ModelRequestId), None
         if asks:
-            name, make = run.request, _asked(run, body)
+            name, make, tally = run.request, _asked(run, body), booked(run)
         elif isinstance(operation_id, ToolsetCallToolId):
             name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
-        tally = booked(run) if asks else None
+            tally = run.account.tally_of_tool(tool_use)
         step = await run.entries.step(name, make, is_recorded=is_recorded, restartable=asks, tally=tally)
         record_durable_unit(executed=step.is_made)
         if step.is_made:

@@ -33,7 +33,7 @@ class LinqAgent:
             not: their calls to Linq are refused.
         unapproved: The names of tools with `metadata={"writes": True}` that need no approval. Others need one.
         known_links: True keeps web addresses and phone numbers out of answers that occur nowhere in what the model was
-            shown. The model is asked again once; then they are cut.
+            shown. The model is asked again once; then they are cut. With `run(stream=True)` they are cut at once.
         approvers: Handles of people, such as owners, who may approve calls of tools for everyone in a group. The person
             for whom the agent runs may always approve.
         other_topic: What becomes of a question for approval when the person writes neither yes nor no. `dismiss` drops

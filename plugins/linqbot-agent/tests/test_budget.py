@@ -11,7 +11,7 @@ import pytest
 import structlog
 from linqbot_agent import Budget, LinqAgent, run
 from linqbot_agent.budget import USED, Period, Used
-from pydantic_ai import Agent
+from pydantic_ai import Agent, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
@@ -69,6 +69,36 @@ async def test_every_request_is_booked_once_wherever_the_bot_is_killed(approval:
     async for phone in killed_between_calls(bot(Budget(requests=9), approval=approval), scenario, start=NOON):
         used = await phone.state(Used, name=USED)
         assert used == Used(period="2026-11-20", requests=2, tokens=100), phone.killed
+
+
+@pytest.mark.slow
+async def test_agents_that_tools_ask_are_booked_once_wherever_the_bot_is_killed() -> None:
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        is_done = kinds(messages)[-1].startswith("tool-return")
+        response = says("Done.") if is_done else calls(tool("look_up", "c1"), tool("look_up", "c2"), tool("rest", "c3"))
+        return replace(response, usage=RequestUsage(input_tokens=40, output_tokens=10))
+
+    def look(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        return replace(says("Found."), usage=RequestUsage(input_tokens=5, output_tokens=2, cost=Decimal("0.001")))
+
+    agent, other = Agent(FunctionModel(respond), deps_type=Context), Agent(FunctionModel(look))
+
+    @agent.tool
+    async def look_up(ctx: RunContext[Context]) -> str:
+        return (await other.run("Look it up", usage=ctx.usage)).output
+
+    @agent.tool_plain
+    async def rest() -> str:
+        return "rested"
+
+    async def scenario(phone: Phone) -> None:
+        await phone.text("Hi")
+
+    async for phone in killed_between_calls(
+        bot_with(agent, LinqAgent(budget=Budget(requests=9))), scenario, start=NOON
+    ):
+        used = await phone.state(Used, name=USED)
+        assert used == Used(period="2026-11-20", requests=4, tokens=114, cost=Decimal("0.002")), phone.killed
 
 
 @pytest.mark.slow

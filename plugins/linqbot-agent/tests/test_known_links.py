@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 from linqbot_agent import LinqAgent, Poll, Say
 from linqbot_agent.safety.links import Shown, without_invented
+from linqbot_agent.speech.bubbles import GO_ON
 from pydantic_ai import Agent, ModelResponse, ToolCallPart
-from scripted_agents import Script, bot_with, calls, kinds, says, tool
+from pydantic_ai.messages import ModelMessage
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from scripted_agents import Script, bot_with, calls, kinds, says, streamed, tool
 
-from linqbot import BotError
-from linqbot.testing import talking
+from linqbot import Running
+from linqbot.clock import Clock
+from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
+
+INVENTED = "The menu:\n\nhttps://shop.example/menu\n\nOr [this](https://evil.example/x), evil.example.com/menu.\n\nCall 0049 89 1234567"
+CHECKED = ["The menu:", "https://shop.example/menu", "Or this, [address removed].", "Call [number removed]"]
 
 
 async def test_a_model_that_invents_an_address_is_asked_again() -> None:
@@ -52,14 +61,46 @@ async def test_what_a_model_invents_in_things_to_say_is_cut_too() -> None:
         assert list(phone.messages[-1].votes) == ["Call [number removed]", "Wait"]
 
 
-async def test_an_answer_that_must_be_checked_first_is_not_said_while_the_model_writes() -> None:
-    agent = Agent(Script(says("Hello.")).model)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+async def test_what_a_model_invents_while_it_speaks_is_cut_at_once(size: int) -> None:
+    async def respond(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        requests.append(messages)
+        for start in range(0, len(INVENTED), size):
+            yield INVENTED[start : start + size]
+
+    requests: list[list[ModelMessage]] = []
+    agent = Agent(FunctionModel(stream_function=respond), instructions="The menu: https://shop.example/menu")
+    async with talking(bot_with(agent, LinqAgent(known_links=True), stream=True)) as phone:
+        await phone.text("Where is the menu?")
+        assert await phone.replies() == CHECKED
+    assert len(requests) == 1
+
+
+async def test_a_text_that_is_checked_while_it_is_said_is_said_once_wherever_the_bot_is_killed() -> None:
+    clocks: list[Clock] = []
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        """Go on behind what was said, if the model was cut off."""
+        said = kinds(messages)[-2] if GO_ON in kinds(messages)[-1] else ""
+        parts = zip(INVENTED.split("\n\n"), CHECKED, strict=True)
+        return says("\n\n".join(written for written, checked in parts if checked not in said))
+
+    model = streamed(respond, lambda: clocks[-1])
+    agent = Agent(model, instructions="The menu: https://shop.example/menu")
     bot = bot_with(agent, LinqAgent(known_links=True), stream=True)
-    async with talking(bot) as phone:
-        await phone.text("hi")
-        (error,) = await phone.errors()
-    with pytest.raises(BotError, match=r"known_links=True.*stream=True"):
-        raise error
+
+    @bot.on_start
+    async def note_clock(running: Running) -> None:
+        clocks.append(running.clock)
+
+    async def scenario(phone: Phone) -> None:
+        await phone.text("Where is the menu?")
+
+    points = 0
+    async for phone in killed_between_calls(bot, scenario):
+        points += 1
+        assert phone.messages[1:] == CHECKED, phone.killed
+    assert points > 10
 
 
 async def test_without_the_option_everything_is_said() -> None:

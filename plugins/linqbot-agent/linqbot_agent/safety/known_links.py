@@ -1,4 +1,6 @@
-"""Keeps a model from saying addresses and phone numbers that it was not shown: it is asked again, and then they are cut.
+"""Keeps a model from saying addresses and phone numbers that it was not shown.
+
+It is asked again, and then they are cut. From a text that is said while the model writes it, they are cut at once.
 
 This module imports pydantic-ai, so it is imported at the first run of an agent.
 """
@@ -31,7 +33,14 @@ ASK_AGAIN = (
 
 
 class KnownLinks(AbstractCapability[Any]):
-    """Checks the texts of an agent's output."""
+    """Checks the texts of an agent's output.
+
+    Args:
+        asks_again: False only cuts: what the model wrote was said already.
+    """
+
+    def __init__(self, *, asks_again: bool) -> None:
+        self._asks_again = asks_again
 
     async def after_output_process(self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any) -> Any:
         """Return the output without addresses and phone numbers that the model was not shown.
@@ -42,12 +51,17 @@ class KnownLinks(AbstractCapability[Any]):
         texts = [] if ctx.partial_output else list(_texts(output))
         if not texts:
             return output
-        shown = Shown.of(_shown(ctx.messages, ctx.run_id))
+        shown = shown_to_model(ctx.messages, ctx.run_id)
         if not any(invented(text, shown) for text in texts):
             return output
-        if not _was_asked_again(ctx.messages) and ctx.retry < ctx.max_retries:
+        if self._asks_again and not _was_asked_again(ctx.messages) and ctx.retry < ctx.max_retries:
             raise ModelRetry(ASK_AGAIN)
         return _changed(output, lambda text: without_invented(text, shown))
+
+
+def shown_to_model(messages: Iterable[ModelMessage], run_id: str | None) -> Shown:
+    """Return the addresses and phone numbers in what others have shown to a model, and in what it said in earlier runs."""
+    return Shown.of(_shown(messages, run_id))
 
 
 def _texts(output: object) -> Iterator[str]:
@@ -79,7 +93,7 @@ def _changed(output: Any, change: Callable[[str], str]) -> Any:
 
 
 def _shown(messages: Iterable[ModelMessage], run_id: str | None) -> Iterator[str]:
-    """Yield the texts that others have shown to the model, and what it said in earlier runs. Not what it says in this run."""
+    # Not what it says in this run: that would make known what it has invented.
     for message in messages:
         if isinstance(message, ModelRequest):
             yield message.instructions or ""

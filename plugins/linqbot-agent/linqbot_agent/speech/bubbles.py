@@ -37,6 +37,9 @@ _PARAGRAPH: Final = "\n\n"
 _DAY_S: Final = 86_400.0
 """The time limit of the request ends a silent model earlier."""
 
+Change: TypeAlias = Callable[[str], str]
+"""Changes what a model has written before it is said. It is given whole lines."""
+
 Ask: TypeAlias = Callable[[Sequence[ModelMessage]], Awaitable[ModelResponse]]
 """Makes a request to the model with further messages at its end, or answers it from the record."""
 
@@ -92,12 +95,13 @@ class Bubbles:
         """Note that a question has ended a part of the run."""
         self.keys.append([])
 
-    async def say(self, place: str, ask: Ask, *, is_recorded: bool) -> ModelResponse:
+    async def say(self, place: str, ask: Ask, *, is_recorded: bool, change: Change | None = None) -> ModelResponse:
         """Return a response of the model, and say it: while the model writes it, or from the record.
 
         Args:
             place: The name of the request, the same whenever the turn runs again.
             is_recorded: True if the response is on record.
+            change: None says everything as the model writes it. The response itself stays as it is.
         Raises:
             LinqApiError: Linq refused a message.
         """
@@ -109,9 +113,9 @@ class Bubbles:
             key = f"{place}/{len(cuts)}"
             if is_recorded:
                 response = await ask(())
-                await self._say_rest(key, _text(response))
+                await self._say_rest(key, _changed(_text(response), change))
                 break
-            found = await self._attempt(key, f"{place}/cut{len(cuts)}", ask, cuts)
+            found = await self._attempt(key, f"{place}/cut{len(cuts)}", ask, cuts, change)
             if isinstance(found, ModelResponse):
                 response = found
                 break
@@ -123,7 +127,9 @@ class Bubbles:
         said = TextPart("".join(cut + _PARAGRAPH for cut in cuts))
         return replace(response, parts=[said, *response.parts])
 
-    async def _attempt(self, key: str, cut_name: str, ask: Ask, cuts: Sequence[str]) -> ModelResponse | str:
+    async def _attempt(
+        self, key: str, cut_name: str, ask: Ask, cuts: Sequence[str], change: Change | None
+    ) -> ModelResponse | str:
         """Say a response while the model writes it. If an earlier run was cut off at this, return what it has said."""
         self._note(key)
         chunks = self.written.chunks = asyncio.Queue[str | _Stopped | None]()
@@ -133,10 +139,9 @@ class Bubbles:
             if said:
                 await self._ctx.once(cut_name, lambda _: said, kind=str, retry=True, restartable=True)
             so_far.set_result(said)
-            while not said and (chunk := await chunks.get()) is not None:
-                if isinstance(chunk, _Stopped):
-                    raise chunk
-                yield chunk
+            if not said:
+                async for text in _as_changed(_taken_from(chunks), change):
+                    yield text
 
         saying = asyncio.create_task(self._ctx.stream(source, stall_s=_DAY_S, key=key))
         try:
@@ -169,6 +174,31 @@ class Bubbles:
 
     def _note(self, key: str) -> None:
         self.keys[-1].append(key)
+
+
+async def _taken_from(chunks: asyncio.Queue[str | _Stopped | None]) -> AsyncIterator[str]:
+    while (chunk := await chunks.get()) is not None:
+        if isinstance(chunk, _Stopped):
+            raise chunk
+        yield chunk
+
+
+async def _as_changed(chunks: AsyncIterator[str], change: Change | None) -> AsyncIterator[str]:
+    """Yield a text piece by piece; with a change, line by line, as an address may come in several chunks."""
+    if change is None:
+        async for chunk in chunks:
+            yield chunk
+        return
+    line = ""
+    async for chunk in chunks:
+        *ended, line = (line + chunk).split("\n")
+        for each in ended:
+            yield f"{change(each)}\n"
+    yield change(line)
+
+
+def _changed(text: str, change: Change | None) -> str:
+    return text if change is None else "\n".join(map(change, text.split("\n")))
 
 
 async def say_rest(key: str, text: str, ctx: Context) -> None:
