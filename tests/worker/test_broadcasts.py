@@ -202,6 +202,7 @@ async def test_a_429_answer_delays_the_rest_and_nobody_gets_it_twice() -> None:
         assert sending.done[0].sent == 6
 
 
+@pytest.mark.slow
 async def test_a_time_in_which_nothing_can_be_sent_is_no_outcome_and_no_burst_follows_it() -> None:
     people = [f"+1415556{n:04}" for n in range(100)]
     sending = Sending(july(people, per_minute=60))

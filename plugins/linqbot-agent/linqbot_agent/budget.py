@@ -93,7 +93,7 @@ class Used(BaseModel):
 
 
 class Use(NamedTuple):
-    """What requests to models have used. `cost` is in US dollars."""
+    """A use of models. `cost` is in US dollars."""
 
     requests: int = 0
     tokens: int = 0

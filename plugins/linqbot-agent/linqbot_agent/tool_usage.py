@@ -1,4 +1,4 @@
-"""What one call of a tool has used of models: the requests of the agents that it asks with `usage=ctx.usage`.
+"""The use of models by one call of a tool: the requests of the agents that it asks with `usage=ctx.usage`.
 
 The calls of one response run side by side and add to one usage, so what it has grown by does not say which of them used it.
 This module imports pydantic-ai, so it is imported at the first run of an agent.
@@ -32,7 +32,7 @@ class AttributedUsage(RunUsage):
 
 
 class ToolUse:
-    """What one call of a tool has used.
+    """The use of models by one call of a tool.
 
     Attributes:
         usage: The usage of the run.

@@ -163,6 +163,7 @@ def priced(model_name: str | None) -> Bot:
     )
 
 
+@pytest.mark.slow
 async def test_a_price_that_is_known_is_booked_once_wherever_the_bot_is_killed() -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("Hi")

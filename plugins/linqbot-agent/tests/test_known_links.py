@@ -76,6 +76,7 @@ async def test_what_a_model_invents_while_it_speaks_is_cut_at_once(size: int) ->
     assert len(requests) == 1
 
 
+@pytest.mark.slow
 async def test_a_text_that_is_checked_while_it_is_said_is_said_once_wherever_the_bot_is_killed() -> None:
     clocks: list[Clock] = []
 
