@@ -58,6 +58,7 @@ async def test_an_order_is_made_once_though_each_webhook_comes_three_times(bot: 
         assert kitchen().tickets == ["1: soup"]
 
 
+@pytest.mark.slow
 async def test_an_order_is_made_once_wherever_the_bot_is_killed(bot: Bot) -> None:
     ends = []
     async for phone in killed_between_calls(bot, order_soup):

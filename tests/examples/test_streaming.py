@@ -60,6 +60,7 @@ async def test_linq_fails_in_the_middle_and_the_answer_is_complete(bot: Bot) -> 
         assert await phone.replies() == ANSWER
 
 
+@pytest.mark.slow
 async def test_a_crash_at_any_point_loses_and_repeats_nothing(bot: Bot) -> None:
     async def ask(phone: Phone) -> None:
         await phone.text("How do I make sourdough?")

@@ -120,6 +120,7 @@ CLOCKS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(starts(), CLOCKS, st.sets(st.integers(0, 6), min_size=1))
 @example(("Europe/Paris", datetime(2027, 3, 27, 12, tzinfo=UTC)), [time(2), time(2, 30), time(3)], set(range(7)))

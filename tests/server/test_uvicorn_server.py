@@ -492,6 +492,7 @@ def tuned() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tuned")
 def test_cycles_of_turns_that_were_under_way_during_a_collection_do_not_pile_up() -> None:
     under_way: deque[Knot] = deque(maxlen=60)

@@ -501,6 +501,7 @@ def _noting(seen: list[Event]) -> Any:
     return note
 
 
+@pytest.mark.slow
 async def test_no_forgery_of_twenty_thousand_is_stored() -> None:
     stored, statuses = await forgeries.run(20_000)
     assert stored == 0

@@ -68,6 +68,7 @@ async def test_a_card_changes_in_later_turns_and_keeps_what_is_not_changed() -> 
         assert len({call.path for call in updates}) == 2  # the second one names the id that the first one returned
 
 
+@pytest.mark.slow
 async def test_a_card_that_is_not_sent_yet_is_changed_once_it_is_wherever_the_bot_is_killed() -> None:
     async def talk(phone: Phone) -> None:
         await phone.text("both")

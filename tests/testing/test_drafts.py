@@ -69,6 +69,7 @@ async def test_files_from_everywhere_share_one_message(tmp_path: Path) -> None:
         assert uploads(phone) == 4
 
 
+@pytest.mark.slow
 async def test_a_file_is_uploaded_once_and_sent_once_wherever_the_bot_is_killed() -> None:
     bot = Bot()
 
@@ -179,6 +180,7 @@ async def test_an_app_card_is_text_and_a_memo_without_words_a_file_on_rcs() -> N
         assert results.pop().degraded == ("app_card", "voice_memo", "sticker")
 
 
+@pytest.mark.slow
 async def test_what_linq_refuses_is_sent_in_a_plainer_form_wherever_the_bot_is_killed() -> None:
     bot = Bot()
 
@@ -208,6 +210,7 @@ async def test_what_linq_refuses_is_sent_in_a_plainer_form_wherever_the_bot_is_k
         ]
 
 
+@pytest.mark.slow
 async def test_a_file_that_linq_cannot_fetch_is_uploaded_wherever_the_bot_is_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

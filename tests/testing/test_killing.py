@@ -162,6 +162,7 @@ async def test_each_run_has_a_file_of_its_own_and_only_that_of_a_failed_run_stay
     assert "bot-0.db" in files(tmp_path)
 
 
+@pytest.mark.slow
 async def test_receipts_have_points_only_if_a_handler_takes_them() -> None:
     bot = echo()
 

@@ -55,6 +55,7 @@ async def test_what_was_not_sent_is_not_edited_and_a_poll_cannot_be() -> None:
         await Sent((phone.messages[0].message,)).delete()
 
 
+@pytest.mark.slow
 async def test_a_refused_thread_and_effect_do_not_cost_the_answer_wherever_the_bot_is_killed() -> None:
     bot, results = Bot(), list[Sent]()
 

@@ -39,6 +39,7 @@ async def test_the_same_call_in_two_turns_is_made_once() -> None:
         assert await phone.replies() == EXPECTED
 
 
+@pytest.mark.slow
 async def test_it_is_made_once_wherever_the_bot_is_killed() -> None:
     async for phone in killed_between_calls(announcing(), ask_twice):
         assert await phone.replies() == EXPECTED

@@ -585,6 +585,7 @@ async def test_a_handler_that_never_stops_asking_is_stopped(talk: Talk, monkeypa
     assert talk.open_questions() == ["failed"]
 
 
+@pytest.mark.slow
 async def test_a_conversation_may_have_thousands_of_entries_but_not_any_number(
     talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

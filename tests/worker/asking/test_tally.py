@@ -54,6 +54,7 @@ async def test_a_step_of_a_turn_that_is_given_up_counts_once(talk: Talk) -> None
     assert await spent(talk) == Spent(cents=5, is_noted=False)
 
 
+@pytest.mark.slow
 async def test_a_step_counts_once_wherever_the_bot_is_killed() -> None:
     bot = Bot()
 
