@@ -12,7 +12,7 @@ import pytest
 from chromium_page import DESKTOP, FRIEND, LINE, ME, MOBILE, Bot, Browsing, bubble, greet, violations, write
 from playwright.sync_api import Page, expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 State = Callable[[Page, Bot], Iterator[str] | None]
 

@@ -14,7 +14,7 @@ from chromium_page import FRIEND, LINE, MOBILE, Browsing, Profiles, write
 from dev_command import Dev
 from playwright.sync_api import Locator, Page, expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.process]
+pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.slow]
 
 START = """\
 import time

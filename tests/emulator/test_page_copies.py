@@ -25,7 +25,7 @@ from inspector_page import ERROR, inspector_of, open_rows, report, subscribe
 from playwright.sync_api import Locator, Page, expect
 from ports import free_port
 
-pytestmark = [pytest.mark.browser, pytest.mark.process]
+pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.slow]
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 POLLS_AND_MONEY = """

@@ -9,7 +9,7 @@ from chromium_page import MOBILE, Bot, Browsing, Profiles
 from dev_command import Dev
 from playwright.sync_api import Page, expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.process]
+pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.slow]
 
 BOT = """
 from linqbot import Bot, Context, MessageReceived, markdown, media, poll

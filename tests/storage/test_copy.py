@@ -7,6 +7,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -218,7 +219,6 @@ async def test_a_copy_is_refused_while_a_process_uses_the_database_and_refuses_i
             await copy(full, there)
     await copy(full, there)
     refused: list[bool] = []
-    opening: list[asyncio.Task[None]] = []
 
     async def use() -> None:
         try:
@@ -228,11 +228,12 @@ async def test_a_copy_is_refused_while_a_process_uses_the_database_and_refuses_i
             refused.append("is being copied" in str(error))
 
     def during(done: int, total: int) -> None:
-        if not opening:
-            opening.append(asyncio.ensure_future(use()))
+        if not refused:
+            # In another thread, so that the copy waits for it.
+            with ThreadPoolExecutor(1) as other:
+                other.submit(asyncio.run, use()).result()
 
     await copy(there, f"sqlite:///{tmp_path}/back.db", during)
-    await opening[0]
     assert refused == [True]
 
 
