@@ -31,7 +31,7 @@ from ports import free_port
 
 from linqbot.storage.postgres.server.address import Address
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from postgres_server import start
 
 RECEIVERS, WORKERS = 2, 3

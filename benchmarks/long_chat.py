@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
 from chromium_page import CHROMIUM_ARGS, LINE, ME, Bot, Served
 from playwright.sync_api import Page, sync_playwright

@@ -45,7 +45,7 @@ import crash
 import httpx
 from peers.events import AT_ONCE, Event
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from postgres_server import start
 
 from linqbot.storage.inbox import Defer, Finish, Retry

@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of this folder whose fixtures start a command."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        if item.path.parent == Path(__file__).parent and fixtures & {"command", "emulator", "manager"}:
+        if Path(__file__).parent in item.path.parents and fixtures & {"command", "emulator", "manager"}:
             item.add_marker(pytest.mark.process)
 
 

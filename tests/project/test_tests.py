@@ -1,6 +1,6 @@
 """Tests observe behaviour: they use no private name of linqbot, of a plugin or of another library.
 
-`python tests/test_tests.py PATH …` lists what is found below these paths.
+`python tests/project/test_tests.py PATH …` lists what is found below these paths.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PLACES = ("tests", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("plugins/*/tests")))
 ALLOWED: dict[str, str] = {}
 """By file and name, such as `tests/x.py: _y`, the reason why no public name shows the fact."""

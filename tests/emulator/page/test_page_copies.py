@@ -27,7 +27,7 @@ from ports import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.slow]
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 POLLS_AND_MONEY = """
 from linqbot import Bot, Context, MessageReceived, ReactionAdded
 from linqbot.events import (

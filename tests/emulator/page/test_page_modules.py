@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from deploy.tools import ran, tool
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 TESTS = ROOT / "tests" / "page"
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from cli.broken_proxies import Crooked, proxying
-from cli.test_webhooks import RECEIPTS, Account
-from cli.test_webhooks import emulator as emulator
+from cli.running.broken_proxies import Crooked, proxying
+from cli.running.test_webhooks import RECEIPTS, Account
+from cli.running.test_webhooks import emulator as emulator
 from ports import free_port
 
 from linqbot.worker.asking.arrivals import ANSWERS

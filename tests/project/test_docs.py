@@ -16,7 +16,7 @@ import click
 import pytest
 import strict_mypy
 from docs_console import Terminal, steps
-from test_api_docs import loaded
+from project.test_api_docs import loaded
 
 from linqbot import Bot
 from linqbot.api import ENDPOINTS
@@ -24,7 +24,7 @@ from linqbot.cli.main import COMMANDS, main
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.settings import Settings, variable
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 WRITTEN = [
     ROOT / "README.md",

@@ -24,7 +24,7 @@ from signed import SECRET, linq
 
 from linqbot.cli.main import main
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 FIRST_WORDS = {"intake_form": "table", "facilitator": "summary"}
 """What to write to an example that does not answer every text."""
 

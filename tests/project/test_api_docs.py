@@ -18,7 +18,7 @@ from linqbot.clock import MovableClock
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 SNIPPETS = sorted((DOCS / "snippets").glob("*.py"), key=lambda path: path.stem)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]

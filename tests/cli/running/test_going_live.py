@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from cli.test_webhooks import KEY, Account
-from cli.test_webhooks import emulator as emulator
+from cli.running.test_webhooks import KEY, Account
+from cli.running.test_webhooks import emulator as emulator
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from linqbot.cli.exposed import exposed, own_addresses, source
 from linqbot.cli.main import main
 from linqbot.server import uvicorn_server
 
-ECHO = Path(__file__).parent.parent.parent / "examples" / "echo.py"
+ECHO = Path(__file__).parents[3] / "examples" / "echo.py"
 
 
 def test_emulator_warns_that_other_machines_can_open_it_and_how_to_avoid_that(

@@ -49,7 +49,7 @@ _LOOKS: dict[str, Any] = {
 """What a page can change, with what a new one has."""
 _EMPTY = "<!doctype html><link rel=icon href='data:,'>"
 """Without an icon, Chromium would ask the server for one."""
-AXE = Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js"
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 _VIOLATIONS = """async (options) => (await axe.run(document, { resultTypes: ["violations"], ...options })).violations.map(
     ({ id, nodes }) => [id, ...nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`)])"""
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 import trustme
-from cli.broken_proxies import Crooked, proxying
 from cli.practice import Practice, problems, serve, text_the_bot, the
+from cli.running.broken_proxies import Crooked, proxying
 from ports import free_port
 
 # --- several subscriptions --------------------------------------------------------------------------------------------

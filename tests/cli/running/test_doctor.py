@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import pytest
 import trustme
-from cli.broken_proxies import Crooked, Headers, proxying
 from cli.practice import KEY, LINE, Practice, problems, the
+from cli.running.broken_proxies import Crooked, Headers, proxying
 from fakes import NOW, PERSON, delivery, text_body
 from ports import free_port
 from postgres_server import empty_storage_url, execute, server_url

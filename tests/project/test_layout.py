@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("linqbot", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("plugins/*/linqbot_*")))
 MOST_FILES = 14
 
