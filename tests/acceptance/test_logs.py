@@ -427,6 +427,7 @@ def a_linq_that_quotes() -> Iterator[str]:
             thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.anyio
 async def test_text_quoted_in_linqs_errors_is_not_printed(tmp_path: Path) -> None:

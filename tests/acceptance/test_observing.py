@@ -127,6 +127,7 @@ async def scraped(http: httpx.AsyncClient, bot: crash.Served) -> dict[tuple[str,
     return {(s.name, *s.labels.values()): s.value for s in samples if "le" not in s.labels}
 
 
+@pytest.mark.slow
 async def test_a_turn_interrupted_by_a_kill_is_one_trace_and_is_counted(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ async def test_the_health_check_tells_a_bot_that_serves_from_one_that_does_not(t
         await bot.close()
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("file", COMPOSE, ids=lambda file: file.name)
 def test_compose_understands_its_file(file: Path) -> None:

@@ -159,6 +159,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "my-bot"
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.anyio
 async def test_the_image_of_a_new_bot_builds_and_serves_all_of_its_files(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ async def test_a_bot_restored_from_a_backup_as_the_page_says_is_in_its_old_state
     assert sorted(handled) == sorted([*(f"before{n}" for n in range(20)), "since"])
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.skipif(sys.platform != "linux", reason="a deleted file is found again in /proc")
 @pytest.mark.process

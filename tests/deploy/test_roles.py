@@ -68,6 +68,7 @@ def compose_file() -> dict[str, Any]:
 # --- compose ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_compose_understands_the_file_and_asks_for_what_is_missing() -> None:
     compose = [*compose_command(), "-f", str(FILE), "config"]

@@ -43,6 +43,7 @@ async def deliver(http: httpx.AsyncClient, text: str) -> int:
     return (await http.post("/webhooks/linq", content=body, headers=headers)).status_code
 
 
+@pytest.mark.slow
 @pytest.mark.process
 async def test_a_receiver_stores_what_a_worker_handles() -> None:
     url = empty_storage_url("roles")

@@ -55,12 +55,14 @@ def run(folder: Path, test: str, *options: str, code: str = BOT) -> subprocess.C
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_async_test_needs_no_marker_and_no_other_plugin(tmp_path: Path) -> None:
     done = run(tmp_path, ASYNC_TEST)
     assert done.returncode == 0, done.stdout
     assert "1 passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_parameters_and_other_fixtures_are_given_too(tmp_path: Path) -> None:
     test = ASYNC_TEST.replace("(phone_for)", "(phone_for, tmp_path, n)").replace(
         "async def", "@pytest.mark.parametrize('n', [1, 2])\n    async def"
@@ -69,6 +71,7 @@ def test_parameters_and_other_fixtures_are_given_too(tmp_path: Path) -> None:
     assert "2 passed" in done.stdout, done.stdout
 
 
+@pytest.mark.slow
 def test_it_works_under_anyio(tmp_path: Path) -> None:
     test = """
     pytestmark = pytest.mark.anyio
@@ -90,6 +93,7 @@ def test_it_works_under_anyio(tmp_path: Path) -> None:
     assert "2 passed" in done.stdout, done.stdout
 
 
+@pytest.mark.slow
 def test_a_plain_test_runs_the_loop_itself(tmp_path: Path) -> None:
     test = """
     def test_hello(phone_for):
@@ -104,6 +108,7 @@ def test_a_plain_test_runs_the_loop_itself(tmp_path: Path) -> None:
     assert "1 passed" in done.stdout, done.stdout
 
 
+@pytest.mark.slow
 def test_a_failed_handler_fails_the_test_and_shows_where(tmp_path: Path) -> None:
     done = run(tmp_path, ASYNC_TEST.replace('"hi"', '"boom"'))
     assert done.returncode == 1
@@ -113,6 +118,7 @@ def test_a_failed_handler_fails_the_test_and_shows_where(tmp_path: Path) -> None
     assert "stage.py" not in done.stdout.rpartition("direct cause")[2]
 
 
+@pytest.mark.slow
 def test_a_wrong_text_is_shown_next_to_the_right_one(tmp_path: Path) -> None:
     done = run(tmp_path, ASYNC_TEST.replace('"hello"', '"hallo"'))
     assert "assert 'hello' == 'hallo'" in done.stdout

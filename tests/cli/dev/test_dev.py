@@ -75,6 +75,7 @@ def test_dev_logs_little_names_the_handler_that_blocks_the_loop_and_shows_a_trac
     assert dev.stop() == 0
 
 
+@pytest.mark.slow
 def test_dev_with_json_prints_its_addresses_on_one_line(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
     (tmp_path / "bot.py").write_text(BOT)
     dev = command("dev", "bot.py", "--port", str(port), "--json")

@@ -100,6 +100,7 @@ def test_a_subscription_that_dev_did_not_create_is_not_changed(
     assert [one["id"] for one in account.subscriptions()] == [theirs["id"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "environ", "says"),
     [

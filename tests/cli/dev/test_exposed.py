@@ -40,6 +40,7 @@ def test_emulator_warns_that_other_machines_can_open_it_and_how_to_avoid_that(
     assert emulator.stop() == 0
 
 
+@pytest.mark.slow
 def test_dev_prints_an_address_for_this_machine_and_those_for_others(
     tmp_path: Path, command: Callable[..., Any], port: int
 ) -> None:

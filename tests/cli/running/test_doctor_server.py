@@ -59,6 +59,7 @@ def test_with_a_secret_from_the_environment_only_the_one_address_of_the_account_
 # --- the running server -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_wrong_secret_that_doctor_and_server_share_is_found_and_rotate_corrects_it(
     practice: Practice, command: Callable[..., Any]
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_wrong_secret_that_doctor_and_server_share_is_found_and_rotate_correct
     assert bot.stop() == 0
 
 
+@pytest.mark.slow
 def test_the_record_of_refusals_outlives_the_server(practice: Practice, command: Callable[..., Any]) -> None:
     practice.sync()
     right = (practice.folder / ".linqbot" / "webhook-secret").read_text()
@@ -179,6 +181,7 @@ def test_a_port_that_another_program_uses_is_found(practice: Practice) -> None:
         assert f"127.0.0.1:{practice.environ['LINQBOT_PORT']}" in the(findings, "LQB6075").what
 
 
+@pytest.mark.slow
 def test_a_port_that_a_bot_with_another_storage_uses_is_no_other_program(
     practice: Practice, command: Callable[..., Any]
 ) -> None:

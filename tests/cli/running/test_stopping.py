@@ -96,6 +96,7 @@ def test_a_signal_lets_running_handlers_end(house: House) -> None:
     assert house.replies() == ["begun a", "done a"]
 
 
+@pytest.mark.slow
 def test_a_handler_that_does_not_end_in_time_is_deferred_and_runs_after_the_restart(house: House) -> None:
     bot = house.serve(LINQBOT_DRAIN_S="0.3")
     house.text("a")
@@ -108,6 +109,7 @@ def test_a_handler_that_does_not_end_in_time_is_deferred_and_runs_after_the_rest
     again.until(lambda: house.replies() == ["begun a", "done a"])
 
 
+@pytest.mark.slow
 def test_a_second_signal_stops_the_bot_at_once(house: House) -> None:
     bot = house.serve(LINQBOT_DRAIN_S="300")
     house.text("a")
@@ -189,6 +191,7 @@ def test_a_second_signal_ends_a_process_whose_threads_hang(house: House) -> None
     assert bot.end() == 128 + signal.SIGINT
 
 
+@pytest.mark.slow
 def test_as_many_plain_handlers_run_at_once_as_there_are_places(house: House) -> None:
     (house.folder / "bot.py").write_text(
         "import threading\n"

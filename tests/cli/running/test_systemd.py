@@ -113,6 +113,7 @@ def test_a_blocked_loop_does_not_notify_the_watchdog(manager: Manager) -> None:
     assert bot.poll() is None
 
 
+@pytest.mark.slow
 def test_a_connection_during_a_restart_waits_and_is_not_refused(manager: Manager) -> None:
     bot = manager.start(passed=manager.held)
     assert manager.hear() == "READY=1"

@@ -483,6 +483,7 @@ def test_a_rotation_interrupted_anywhere_continues_when_run_again(
     assert bot.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_rotation_killed_while_both_deliver_is_finished_later(account: Account, command: Callable[..., Any]) -> None:
     account.done("sync", "bot.py", "--url", account.url)
     bot = serve(account, command)
@@ -512,6 +513,7 @@ def test_a_rotation_begun_elsewhere_is_not_touched(account: Account) -> None:
     assert len(account.subscriptions()) == 2
 
 
+@pytest.mark.slow
 def test_an_unfinished_rotation_of_another_address_does_not_count_as_done(
     account: Account, command: Callable[..., Any]
 ) -> None:

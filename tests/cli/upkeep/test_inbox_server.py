@@ -91,6 +91,7 @@ def test_a_timer_without_people_is_listed_with_its_lane(tmp_path: Path, monkeypa
     assert sorted(row[1:3] for row in rows) == [*[["other", "c:y"]] * 4, ["send", "c:x"]]
 
 
+@pytest.mark.slow
 def test_retry_warns_if_the_running_server_has_older_code(practice: Practice, command: Callable[..., Any]) -> None:
     async def give_up(count: int) -> None:
         async with SQLiteStorage("linqbot.db") as storage:
@@ -157,6 +158,7 @@ def test_dev_finds_the_storage_of_the_linqbot_dev_that_runs_in_this_folder(
     assert inbox("dead").stderr == ""
 
 
+@pytest.mark.slow
 def test_serve_prints_its_address_only_when_the_storage_is_open(
     practice: Practice, command: Callable[..., Any]
 ) -> None:

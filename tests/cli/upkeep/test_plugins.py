@@ -163,6 +163,7 @@ def test_serve_refuses_to_start_without_a_required_plugin(site: Path, command: C
     assert "The plugin gate is required, and failed: loading it raised ModuleNotFoundError" in serve.said()
 
 
+@pytest.mark.slow
 def test_the_data_that_a_plugin_attaches_to_a_delivery_survives_a_kill(
     site: Path, command: Callable[..., Any], port: int
 ) -> None:

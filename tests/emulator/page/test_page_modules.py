@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[3]
 TESTS = ROOT / "tests" / "page"
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_pages_modules_pass_their_tests() -> None:
     node = tool("node", get="apt-get install nodejs (Debian), version 18 or later")
