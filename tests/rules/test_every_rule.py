@@ -30,7 +30,7 @@ def numbers_in(files: Iterable[Path]) -> set[int]:
 
 
 def test_every_rule_has_a_test_on_the_emulators_side() -> None:
-    assert ALL - numbers_in((TESTS / "emulator").glob("test_*.py")) == NOTHING_TO_CHECK.keys()
+    assert ALL - numbers_in((TESTS / "emulator").rglob("test_*.py")) == NOTHING_TO_CHECK.keys()
 
 
 def test_every_rule_a_client_can_know_has_a_test_on_its_side() -> None:
