@@ -117,7 +117,9 @@ async def test_requests_of_a_turn_that_is_given_up_are_booked_once_wherever_the_
                 await phone.advance(600)
             await phone.errors()
 
-    async for phone in killed_between_calls(bot_with(agent, LinqAgent(budget=Budget(requests=9))), scenario):
+    async for phone in killed_between_calls(
+        bot_with(agent, LinqAgent(budget=Budget(requests=9))), scenario, start=NOON
+    ):
         assert (await phone.state(Used, name=USED)).requests == 1, phone.killed
 
 
@@ -233,7 +235,7 @@ async def test_a_conversation_of_sixty_questions_is_not_ended_either() -> None:
             await run(agent, ctx, text)
             text = await ctx.ask("Next?")
 
-    async with talking(bot) as phone:
+    async with talking(bot, start=NOON) as phone:
         for n in range(60):
             await phone.text(f"{n:02}")
             assert await phone.replies() == [f"Done {n:02}.", "Next?"]
