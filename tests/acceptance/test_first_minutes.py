@@ -12,19 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from chromium_page import CHROMIUM_ARGS
 from ports import free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 BOT = """
 import asyncio
 from linqbot import Bot, Context, MessageReceived
@@ -71,7 +62,7 @@ def test_a_person_types_and_sees_the_dots_and_the_echo(page_address: str, tmp_pa
     from playwright.sync_api import expect, sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
         page = browser.new_page(viewport={"width": 1280, "height": 940})
         mistakes: list[str] = []
         page.on("pageerror", lambda error: mistakes.append(str(error)))

@@ -36,7 +36,7 @@ class TransactionChanges:
         accepted: Number of deliveries that were stored.
         received_at: When the newest webhook of this transaction was accepted.
         noted_at: The `active_at` that was written to the table `meta`.
-        taken_at: The time, on the clock of the database, of the last claim.
+        taken_at: The time, on the clock of the database, of the last `take`.
         purge_at: Time before which no purge needs to run.
         refused: Lanes of which this process has refused a delivery, as the others are notified.
         room: Deliveries that fit into the inbox, if they were counted.
@@ -145,6 +145,6 @@ class Transaction:
     async def set_visible(self, seqs: Sequence[int]) -> None:
         """Let lanes be leased at once: their heads wait no more."""
         if seqs:
-            # Not the present time: it would look like the end of a wait that the last claim has missed.
+            # Not the present time: it would look like the end of a wait that the last lease has missed.
             sql = "SELECT msg_id FROM pgmq.set_vt($1::text, $2::bigint[], to_timestamp(0))"
             await self.fetch(sql, self.queue, list(seqs))

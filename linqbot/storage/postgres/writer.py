@@ -78,7 +78,7 @@ class Memory:
         active_at, first_active_at: See `Inbox.last_activity` and `Inbox.first_activity`.
         noted_at: The `active_at` in the table `meta`.
         has_own_entries: See `Journal.has_made_scheduled_sends`.
-        taken_at: When a claim was made last, on the clock of the database.
+        taken_at: The time of the last `take`, on the clock of the database.
         next_timer: When the earliest timer is due, as it was read last.
         timers_changed: True if it must be read again.
         next_broadcast: When the next step of a broadcast is due, as it was read last.
@@ -86,7 +86,7 @@ class Memory:
         purge_at: Time before which no purge needs to run.
         leaving: True if this process leases nothing more.
         refused: Lanes of which this process has refused a delivery, until the others know it.
-        has_suspects: True if there were suspects at the last claim.
+        has_suspects: True if there were suspects at the last `take`.
     """
 
     process: str
@@ -232,7 +232,7 @@ class PostgresWriter:
         return [*of(ops, TakeOp)] if is_one and tx.changes.has_suspects else []
 
     def _is_one_statement(self, tx: Transaction, batch: list[Op], ops: OpsByKind) -> bool:
-        """Return True for most batches of a busy process: deliveries, journal entries, or ends of turns that write nothing and a claim."""
+        """Return True for most batches of a busy process: deliveries, journal entries, or a `take` and ends of turns that write nothing."""
         memory = self._memory
         if memory.refused or (self._serving and tx.now >= memory.purge_at):
             return False
@@ -281,8 +281,8 @@ class PostgresWriter:
             await accept.put_in_order(tx, order)
         await accept.fire(tx, of(ops, FireOp))
         await accept.advance_broadcasts(tx, of(ops, AdvanceOp))
-        for claim in of(ops, TakeOp):
-            await leases.take(tx, claim, self._held(tx), self._memory.recent)
+        for taking in of(ops, TakeOp):
+            await leases.take(tx, taking, self._held(tx), self._memory.recent)
         await self._check(tx, of(ops, CheckOp))
         await self._purge(tx)
         if tx.changes.received_at is not None:

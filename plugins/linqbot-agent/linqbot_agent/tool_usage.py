@@ -31,7 +31,7 @@ class AttributedUsage(RunUsage):
         super().__setattr__(name, value)
 
 
-class ToolUse:
+class _ToolUse:
     """The use of models by one call of a tool.
 
     Attributes:
@@ -49,20 +49,19 @@ class ToolUse:
         return Use(added["requests"], added["input_tokens"] + added["output_tokens"], Decimal(added["cost"]))
 
 
-_call: ContextVar[ToolUse | None] = ContextVar("linqbot_agent_tool_use", default=None)
+_call: ContextVar[_ToolUse | None] = ContextVar("linqbot_agent_tool_use", default=None)
 
 
 @contextmanager
-def used_by_tool(usage: RunUsage) -> Iterator[ToolUse]:
+def used_by_tool(usage: RunUsage) -> Iterator[None]:
     """Count what the call of a tool adds to the usage of its run.
 
     Args:
         usage: The usage of the run; only an `AttributedUsage` is counted.
     """
-    found = ToolUse(usage)
-    token = _call.set(found)
+    token = _call.set(_ToolUse(usage))
     try:
-        yield found
+        yield
     finally:
         _call.reset(token)
 

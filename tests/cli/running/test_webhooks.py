@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import emulator_control
 import httpx
 import pytest
 from cli.conftest import Command
@@ -104,14 +105,7 @@ class Account:
         return found
 
     def replies(self) -> list[str]:
-        state = httpx.get(f"{self.linq}/emulator/state").json()
-        return [
-            part["value"]
-            for chat in state["chats"]
-            for message in chat["messages"]
-            if message["is_from_me"]
-            for part in message["parts"]
-        ]
+        return emulator_control.replies(self.linq)
 
 
 @pytest.fixture

@@ -351,7 +351,7 @@ BEGIN
     INSERT INTO delivery (seq, id, lane, type, message_key, carrier, received_at)
         SELECT * FROM unnest(numbers, ids, lanes, types, message_keys, carriers, received_ats);
     INSERT INTO body (seq, body) SELECT * FROM unnest(numbers, bodies);
-    -- Not the present time: it would look like the end of a wait that the last claim has missed.
+    -- Not the present time: it would look like the end of a wait that the last lease has missed.
     PERFORM pgmq.set_vt(':queue', d.seq, to_timestamp(0)) FROM delivery d
         WHERE d.waits = 'gathering' AND d.lane = ANY (lanes) AND d.token IS NULL;
     IF news IS NOT NULL THEN
