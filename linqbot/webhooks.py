@@ -39,6 +39,17 @@ class Secret:
 
     key: bytes = field(repr=False)
     shown: bytes = field(repr=False)
+    _keyed: hmac.HMAC = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_keyed", hmac.new(self.key, digestmod="sha256"))
+
+    def signature(self, content: bytes) -> bytes:
+        """Return base64 of the HMAC-SHA256 of `content`."""
+        # A copy of the keyed state: `hmac.digest` would prepare the key again for each delivery, and let go of the GIL.
+        mac = self._keyed.copy()
+        mac.update(content)
+        return base64.b64encode(mac.digest())
 
     @classmethod
     def parse(cls, text: str) -> Secret:
@@ -64,7 +75,7 @@ class Secret:
         return cls(key=key, shown=shown.encode())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
 class Verified:
     """The signed facts of a verified webhook delivery.
 
@@ -86,8 +97,7 @@ def sign(body: bytes, *, webhook_id: str, timestamp: int, secret: str) -> str:
         ConfigError: The secret is empty or not base64.
     Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
-    digest = hmac.digest(Secret.parse(secret).key, _content(webhook_id, str(timestamp), body), "sha256")
-    return "v1," + base64.b64encode(digest).decode()
+    return "v1," + Secret.parse(secret).signature(_content(webhook_id, str(timestamp), body)).decode()
 
 
 def sign_legacy(body: bytes, *, timestamp: int, secret: str) -> str:
@@ -152,7 +162,7 @@ def verify(
     # Compared as base64 text: several texts decode to the same bytes, and only one of them was sent.
     given = [entry[3:].encode("latin-1", "replace") for entry in signature.split(" ") if entry.startswith("v1,")]
     content = _content(webhook_id, timestamp, body)
-    if not _any_fits((base64.b64encode(hmac.digest(secret.key, content, "sha256")) for secret in secrets), given):
+    if not _any_fits((secret.signature(content) for secret in secrets), given):
         raise InvalidSignature(
             "The signature matches none of our secrets. If the subscription was created again, "
             "the bot needs its new secret. See: linqbot doctor"
@@ -178,8 +188,7 @@ def _content(webhook_id: str, timestamp: str, body: bytes) -> bytes:
 
 
 def _probe_digest(secret: Secret, webhook_id: str, timestamp: str, body: bytes) -> bytes:
-    content = b"linqbot.probe." + _content(webhook_id, timestamp, body)
-    return base64.b64encode(hmac.digest(secret.key, content, "sha256"))
+    return secret.signature(b"linqbot.probe." + _content(webhook_id, timestamp, body))
 
 
 def _any_fits(wanted: Iterable[bytes], given: Sequence[bytes]) -> bool:

@@ -71,6 +71,9 @@ def bubbles(
         BotError: the content is of a type that is no message, such as a poll, a file that is not uploaded, or a coroutine
             that was not awaited.
     """
+    match content:
+        case (str() as text,) if _is_plain(text):  # nearly every reply
+            return [MessageContent(parts=(TextPart(value=text),), effect=effect, reply_to=reply_to)]
     messages: list[MessageContent] = []
     groups = _grouped(content, service, cards, opens_chat)
     for i, group in enumerate(groups):
@@ -108,8 +111,7 @@ def _parts(
 ) -> Iterable[ContentPart]:
     """Return the parts of one item: a text is cut to size, and the cards of its addresses follow it."""
     if isinstance(item, str):
-        # Most texts are short and have no address. A character has at most two UTF-16 code units.
-        if len(item) * 2 <= MAX_SMS_UNITS and not URL_IN_TEXT.search(item):
+        if _is_plain(item):
             return (TextPart(value=item),)
         item = StyledText.plain(item)
     elif isinstance(item, TextPart):
@@ -117,6 +119,12 @@ def _parts(
     elif not isinstance(item, StyledText):
         return (item,)
     return _parts_of_text(item, service, cards, opens_chat)
+
+
+def _is_plain(text: str) -> bool:
+    """Return True if a text is neither cut nor has a card: most texts are short and have no address."""
+    # A character has at most two UTF-16 code units.
+    return len(text) * 2 <= MAX_SMS_UNITS and not URL_IN_TEXT.search(text)
 
 
 def _parts_of_text(text: StyledText, service: str | None, cards: bool, opens_chat: bool) -> Iterator[ContentPart]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from linqbot.client.call import ApiResponse
+from linqbot.client.resources.chats.messages import read_sent
 from linqbot.errors import BotError, LinqApiError
 from linqbot.types.message import MessageContent, SentMessage, TextPart
 
@@ -15,7 +17,18 @@ OPTED_OUT: Final = 2024
 """Linq's error code for a send to a person who opted out by writing STOP."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
+class UnreadMessage:
+    """A message that Linq accepted. Its response is parsed when it is needed: most handlers do not look at it."""
+
+    chat_id: str
+    response: ApiResponse
+
+    def read(self) -> SentMessage:
+        return read_sent(self.response, self.chat_id).message
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Sent:
     """The result of a reply or a send.
 
@@ -29,12 +42,24 @@ class Sent:
             answer itself was sent in a plainer form.
     """
 
-    messages: tuple[SentMessage, ...]
+    _accepted: tuple[SentMessage | UnreadMessage, ...]
     status: str = "accepted"
     degraded: tuple[str, ...] = ()
-    _client: Client | None = field(default=None, repr=False, compare=False)
+    _client: Client | None = field(default=None, compare=False)
     # What was sent, for each message; None for a poll or a voice memo. Linq's answer may lack the parts.
-    _contents: tuple[MessageContent | None, ...] = field(default=(), repr=False, compare=False)
+    _contents: tuple[MessageContent | None, ...] = field(default=(), compare=False)
+    _read: tuple[SentMessage, ...] | None = field(default=None, init=False, compare=False)
+
+    @property
+    def messages(self) -> tuple[SentMessage, ...]:
+        if self._read is None:
+            read = tuple(each if isinstance(each, SentMessage) else each.read() for each in self._accepted)
+            object.__setattr__(self, "_read", read)
+            return read
+        return self._read
+
+    def __repr__(self) -> str:
+        return f"Sent(messages={self.messages!r}, status={self.status!r}, degraded={self.degraded!r})"
 
     @property
     def id(self) -> str | None:
@@ -85,7 +110,7 @@ class Sent:
         """Return the result of two sends, one after the other."""
         return replace(
             self,
-            messages=self.messages + later.messages,
+            _accepted=self._accepted + later._accepted,
             status=later.status,
             degraded=tuple(dict.fromkeys(self.degraded + later.degraded)),
             _client=self._client or later._client,

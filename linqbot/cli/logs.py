@@ -7,12 +7,15 @@ message text.
 from __future__ import annotations
 
 import io
+import json
 import logging
 import sys
 import textwrap
 import traceback
 from collections.abc import Callable
 from typing import Any, TextIO
+
+from pydantic_core import to_json
 
 from linqbot import tracebacks
 
@@ -59,7 +62,7 @@ def configure(
             structlog.dev.ConsoleRenderer(pad_event_to=0, exception_formatter=shown),
         ]
         if is_console
-        else [structlog.processors.ExceptionRenderer(_AsText(shown)), structlog.processors.JSONRenderer()]
+        else [structlog.processors.ExceptionRenderer(_AsText(shown)), structlog.processors.JSONRenderer(_as_json)]
     )
     least = getattr(logging, level.upper())
     structlog.configure(
@@ -78,6 +81,14 @@ def configure(
     # linqbot prints the reason itself; uvicorn's "Application startup failed" adds nothing to it.
     logging.getLogger("uvicorn.error").addFilter(lambda record: "startup failed" not in record.getMessage())
     logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
+
+
+def _as_json(event: EventDict, default: Callable[[object], object]) -> str:
+    """Return a log line as JSON. Each turn logs one, so it is not made with the slower `json`."""
+    try:
+        return to_json(event, fallback=default).decode()
+    except ValueError:  # half of a surrogate pair, or bytes that are not UTF-8
+        return json.dumps(event, default=default)
 
 
 def _whole_traceback(out: TextIO, exc_info: ExcInfo) -> None:

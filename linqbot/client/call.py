@@ -16,7 +16,7 @@ from linqbot.errors import RuleBroken
 KEY_HEADER = "Idempotency-Key"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
 class Call:
     """One request to Linq's API. Its repr shows neither message text nor handles, so a call may be logged.
 
@@ -105,7 +105,7 @@ class Call:
 _FIELDS = tuple(each.name for each in fields(Call) if each.compare)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
 class ApiResponse:
     """A 2xx response of Linq's API.
 

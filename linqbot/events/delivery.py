@@ -54,7 +54,7 @@ class Joined:
     restarts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
 class Delivery:
     """One verified webhook delivery, to be handled in the order of its lane.
 
@@ -82,6 +82,11 @@ class Delivery:
     carrier: str | None = None
     decoded: Any = field(default=None, compare=False, repr=False)
     zero_retention: bool | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_own(self) -> bool:
+        """Return True if linqbot has created the delivery, such as for a timer, and False if Linq has posted it."""
+        return self.id.startswith(OWN_DELIVERY)
 
     @property
     def sent_at(self) -> float:

@@ -7,8 +7,12 @@ from typing import Final
 _EXACT: Final = frozenset({"STOP", "UNSUBSCRIBE", "OPTOUT", "CANCEL", "END", "QUIT"})
 _ANY_CASE: Final = frozenset({"OPT OUT", "OPT-OUT", "OPTOUT"})
 
+_LONGEST: Final = max(map(len, _EXACT | _ANY_CASE))
+
 
 def is_opt_out(text: str) -> bool:
     """Return True if the whole text is one of Linq's opt-out words (R69)."""
     word = text.strip()
+    if len(word) > _LONGEST:
+        return False
     return word in _EXACT or word.upper() in _ANY_CASE

@@ -15,7 +15,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from linqbot.server.bounded_log import BoundedLog
-from linqbot.server.without_reload import HttpToolsProtocol, ServerState, uvicorn
+from linqbot.server.without_reload import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle, ServerState, uvicorn
 
 log = structlog.get_logger("linqbot.server")
 
@@ -87,7 +87,12 @@ class ClientConnection(HttpToolsProtocol):
         self._idle_bytes = 0
         self._has_progressed = False
 
-        self._extensions: dict[str, dict[object, object]] = {"linqbot.close_connection": {"close": self.drop}}
+        # `webhook.py` answers with one of them. The emulator closes connections on purpose, for clients that must bear it: see
+        # `emulator/api.py`.
+        self._extensions: dict[str, dict[object, object]] = {
+            "linqbot.answer": {"answer": self.answer},
+            "linqbot.close_connection": {"close": self.drop},
+        }
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -177,7 +182,6 @@ class ClientConnection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        # The emulator closes connections on purpose, for clients that must bear it: see `emulator/api.py`.
         self.scope["extensions"] = self._extensions
 
     def on_headers_complete(self) -> None:
@@ -205,6 +209,29 @@ class ClientConnection(HttpToolsProtocol):
             self._shared.kept[self] = None
         elif latest.more_body:
             self._shared.waiting[self] = None
+
+    def answer(self, send: Send, status: int) -> bool:
+        """Answer a request with a status, without headers and without a body, in one step instead of two messages.
+
+        Nearly every webhook gets this answer: uvicorn's way takes three times as long.
+
+        Args:
+            send: The app's `send` for this request.
+        Returns:
+            False if nothing was sent, and the app must use `send`: middleware has wrapped it, or the connection is slow,
+            lost or about to be closed.
+        """
+        cycle = getattr(send, "__self__", None)
+        if not isinstance(cycle, RequestResponseCycle) or not cycle.keep_alive or cycle.response_started:
+            return False
+        if cycle.disconnected or cycle.flow.write_paused:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        headers = b"".join([b"%b: %b\r\n" % header for header in cycle.default_headers])
+        self.transport.write(b"%b%bcontent-length: 0\r\n\r\n" % (STATUS_LINE[status], headers))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def shutdown(self) -> None:
         if self in self._shared.waiting or self in self._shared.kept:

@@ -40,6 +40,8 @@ RETRY_AFTER_S = 5
 STANDARD_HEADERS = (b"webhook-id", b"webhook-timestamp", b"webhook-signature")
 LEGACY_HEADERS = (b"x-webhook-timestamp", b"x-webhook-signature")
 SUBSCRIPTION_HEADER = b"x-webhook-subscription-id"
+ANSWER: Final = "linqbot.answer"
+"""The extension of linqbot's own server that answers a request in one step: see `ClientConnection.answer`."""
 
 
 NOT_RUNNING: Final = (
@@ -170,7 +172,7 @@ class WebhookEndpoint:
             if delivery.type == SCHEDULE_TYPE and (name := schedule_name(body)) not in self._schedules:
                 await _respond(send, 422, [], _no_such_schedule(name, self._schedules))
             else:
-                await self._store(delivery, send)
+                await self._store(scope, delivery, send)
 
     def _verify(self, headers: dict[str, str], body: bytes, now: float) -> Verified:
         self._secrets.refresh(now, after_s=REFRESH_EVERY_S)
@@ -228,7 +230,7 @@ class WebhookEndpoint:
         finally:
             self._held_bytes -= len(body)
 
-    async def _store(self, delivery: Delivery, send: Send) -> None:
+    async def _store(self, scope: Scope, delivery: Delivery, send: Send) -> None:
         """Store a delivery and answer 200; if the storage fails, answer 503."""
         began = time.perf_counter()
         try:
@@ -245,7 +247,9 @@ class WebhookEndpoint:
         if (stored := self._plugins.stored) is not None:
             stored(delivery=delivery, is_new=is_new, took_s=time.perf_counter() - began)
         log.debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)
-        await _respond(send, 200, [])
+        at_once = scope.get("extensions", {}).get(ANSWER)
+        if at_once is None or not at_once["answer"](send, 200):
+            await _respond(send, 200, [])
 
     async def _answer_stale(self, headers: dict[str, str], body: bytes, error: StaleSignature, send: Send) -> None:
         """Answer a genuine delivery whose time is wrong: 200 if it is stored already, else 503.

@@ -30,8 +30,8 @@ soon as it is settled, unless the backend keeps history; see `redaction.py`.
 _RISES: tuple[DeliveryStatus | None, ...] = (None, "sent", "failed", "delivered", "read")
 
 
-# Not frozen, like `Finish`, `Lease` and the other data that every turn creates and no plugin sees: a frozen instance takes
-# seven times as long to create. No code changes one.
+# Not frozen, like `Call`, `Delivery`, `Finish`, `Lease` and the other data that every turn creates: a frozen instance takes
+# five times as long to create. No code changes one.
 @dataclass(slots=True)
 class JournalEntry:
     """The record of one call of a turn.

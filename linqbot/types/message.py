@@ -303,6 +303,9 @@ Parts: TypeAlias = Annotated[tuple[_ReceivedPart, ...], BeforeValidator(lambda p
 
 def text_of(parts: Iterable[Part]) -> str:
     """Return the text parts, joined by newlines; empty if there are none."""
+    match parts:
+        case (TextPart() as part,):  # nearly every message
+            return part.value
     return "\n".join([part.value for part in parts if isinstance(part, TextPart)])
 
 

@@ -193,11 +193,8 @@ class Turns:
             arrived = await self._arrival(lease)
             if arrived.is_void:
                 return await self._finish(lease, Ack(), None, Writes(ended=arrived.ended))
-            if (
-                delivery.id.startswith(PROBE_ID)
-                or own_changes.is_expiry(delivery)
-                or (arrived is NOTHING and self._needs_no_turn(delivery))
-            ):
+            is_void = delivery.is_own and (delivery.id.startswith(PROBE_ID) or own_changes.is_expiry(delivery))
+            if is_void or (arrived is NOTHING and self._needs_no_turn(delivery)):
                 return await self._finish(lease, Ack(), None)
             has_no_chat = delivery.type in ANSWERS_WITHOUT_CHAT and not delivery.lane.startswith("c:")
             if has_no_chat and (answer := await in_chat(delivery, self.storage)) is not None:
@@ -350,31 +347,14 @@ class Turns:
             turn.journal.state = writes
 
     async def _handle(self, turn: RunningTurn, deadline: Deadline) -> None:
-        """Make the calls of a due scheduled send or of a broadcast; otherwise run the handler of the event."""
+        """Make the calls of a delivery of our own, or run the handler of the event."""
         if not turn.lease.is_first_run:
             await self.state_queue.enter(turn.lease.delivery.id)
         client = self.client.wrapped(turn.journal.wrap)
-        due = due_send(turn.lease.delivery)
-        if due is not None:
-            due.check(self.clock.now())
-            turn.journal.origin = due.origin
-            with deadline:
-                for call in due.calls:
-                    with contextlib.suppress(MessageGone):
-                        await self._send_due(turn, due.id, client, call)
+        if turn.lease.delivery.is_own and await self._made_own_calls(turn, deadline, client):
             return
-        to_person = broadcast_send(turn.lease.delivery)
-        if to_person is not None:
-            turn.journal.origin = to_person.origin
-            with deadline:
-                turn.journal.recipients = (await to_person.send(client),)
-            return
-        if outage.is_notice(turn.lease.delivery):
-            turn.journal.origin = outage.origin_of_notice(turn.lease.delivery)
-            with deadline:
-                await outage.tell(turn.lease.delivery, client, self.dispatcher.on_trouble, self.storage)
-            return
-        given_up = dead_letter.notice(turn.lease.delivery) if dead_letter.is_notice(turn.lease.delivery) else None
+        is_notice = turn.lease.delivery.is_own and dead_letter.is_notice(turn.lease.delivery)
+        given_up = dead_letter.notice(turn.lease.delivery) if is_notice else None
         arrived = turn.opening.arrival
         session = None if arrived is NOTHING else turn.asking()
         resumption = session if turn.opening.conversation is not None else None
@@ -406,6 +386,30 @@ class Turns:
                     turn.overlap.end()
         else:
             await self.dispatcher.dispatch_dead_letter(given_up.failure, event, turn.ctx)
+
+    async def _made_own_calls(self, turn: RunningTurn, deadline: Deadline, client: Client) -> bool:
+        """Make the calls of a delivery that linqbot has created for them. Return False if it is for a handler."""
+        due = due_send(turn.lease.delivery)
+        if due is not None:
+            due.check(self.clock.now())
+            turn.journal.origin = due.origin
+            with deadline:
+                for call in due.calls:
+                    with contextlib.suppress(MessageGone):
+                        await self._send_due(turn, due.id, client, call)
+            return True
+        to_person = broadcast_send(turn.lease.delivery)
+        if to_person is not None:
+            turn.journal.origin = to_person.origin
+            with deadline:
+                turn.journal.recipients = (await to_person.send(client),)
+            return True
+        if outage.is_notice(turn.lease.delivery):
+            turn.journal.origin = outage.origin_of_notice(turn.lease.delivery)
+            with deadline:
+                await outage.tell(turn.lease.delivery, client, self.dispatcher.on_trouble, self.storage)
+            return True
+        return False
 
     async def _send_due(self, turn: RunningTurn, scheduled_id: str, client: Client, call: Call) -> None:
         try:
@@ -473,6 +477,9 @@ class Turns:
 
     async def _parse(self, delivery: Delivery) -> Event:
         event = parse(delivery)
+        delivery.decoded = (
+            None  # Nearly nothing reads it from now on, and a turn that waits for Linq holds less memory.
+        )
         if isinstance(event, MessageSent | MessageDelivered | MessageRead | MessageFailed):
             await self._note_receipt(event)
             return event

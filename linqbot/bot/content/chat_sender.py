@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from linqbot.bot.content.forms import Degraded, without_effect
 from linqbot.bot.message_split import files_of
-from linqbot.bot.sent import OPTED_OUT, Sent
+from linqbot.bot.sent import OPTED_OUT, Sent, UnreadMessage
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
+from linqbot.client.resources.chats.messages import send_unread
 from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Refused
-from linqbot.types.message import MessageContent, SentMessage, text_of
+from linqbot.types.message import MessageContent, text_of
 
 NOT_FETCHED: Final = 5007
 """Linq's error code for a URL that it could not fetch, or whose file has more than 10 MB."""
@@ -74,14 +75,14 @@ class ChatSender:
         Raises:
             LinqApiError: Linq refused a message.
         """
-        sent: list[SentMessage] = []
+        sent: list[UnreadMessage] = []
         contents: list[MessageContent] = []
         degraded: list[str] = []
         for message in messages:
             self.typing.sending()
             try:
                 if message.reply_to is None and message.effect is None:
-                    accepted = (await client.chats.messages.send(self.chat_id, message=message)).message
+                    accepted = await self._send_one(message, client)
                 else:
                     accepted, lost = await self._send_decorated(message, client)
                     degraded += lost
@@ -98,9 +99,12 @@ class ChatSender:
             contents.append(message)
         return Sent(tuple(sent), "accepted", tuple(degraded), client, tuple(contents))
 
+    async def _send_one(self, message: MessageContent, client: Client) -> UnreadMessage:
+        return UnreadMessage(self.chat_id, await send_unread(client.chats.messages, self.chat_id, message))
+
     async def _send_decorated(
         self, message: MessageContent, client: Client
-    ) -> tuple[SentMessage, tuple[Degraded, ...]]:
+    ) -> tuple[UnreadMessage, tuple[Degraded, ...]]:
         """Send a message with a thread or an effect; if Linq refuses it, send it without both.
 
         Returns:
@@ -109,17 +113,17 @@ class ChatSender:
         shown = without_effect(message, self.service)
         lacks: tuple[Degraded, ...] = () if shown is message else ("effect",)
         if shown.reply_to is None and shown.effect is None:
-            return (await client.chats.messages.send(self.chat_id, message=shown)).message, lacks
+            return await self._send_one(shown, client), lacks
         try:
-            made = await with_standing_refusal(client).chats.messages.send(self.chat_id, message=shown)
+            made = await self._send_one(shown, with_standing_refusal(client))
         except LinqApiError as error:
             if not is_refusal(error) or error.code == NOT_FETCHED:
                 raise
             refused = error
         else:
-            return made.message, lacks
+            return made, lacks
         plain = shown.model_copy(update={"reply_to": None, "effect": None})
-        sent = (await client.chats.messages.send(self.chat_id, message=plain)).message
+        sent = await self._send_one(plain, client)
         if shown.reply_to is not None:
             lacks = ("thread", *lacks)
         if shown.effect is not None:

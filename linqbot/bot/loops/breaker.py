@@ -24,8 +24,11 @@ messages must put the count into its reply, or turn the breaker off. Where more 
 - The bot answers again at the first new message, or after `PAUSE_S` seconds. A machine that only answers sends nothing
   more in that time.
 
-The state is in memory and has a fixed size per chat. It holds hashes, and the first characters of texts that may be
-quoted. After a restart it is empty, so a loop costs a few more messages.
+A message after a pause has nothing before it, and most messages come after one. So that they cost nothing, such a message and its
+reply are kept as they are, and compared only if another message soon follows.
+
+The state is in memory and has a limited size per chat. It holds hashes, the first characters of texts that may be quoted,
+and the short texts of an exchange after a pause. After a restart it is empty, so a loop costs a few more messages.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ import itertools
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 from typing import Final
 
@@ -69,6 +72,8 @@ ROUNDING_S: Final = 0.02
 reply."""
 TRANSIT_S: Final = 0.05
 """Seconds: a message that is handled sooner than this after our reply was sent before the reply."""
+KEPT_CHARS: Final = 256
+"""Longest text that is kept as it is. Of a longer one, the hash is made at once."""
 CHATS: Final = 2048
 """Chats remembered, those with the most recent messages. A loop has a message every few seconds, so it stays in."""
 
@@ -112,14 +117,28 @@ class _Exchange:
     is_quoted: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class _Opening:
+    """The exchange after a pause, of which no hash is made yet.
+
+    Attributes:
+        replies: The text and the names of files of each bubble of our reply.
+    """
+
+    text: str
+    files: str
+    replies: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True, eq=False)
 class _Chat:
     """The state of a chat. It is small, because most chats never have a loop.
 
     Attributes:
-        window: The newest exchanges, the oldest first.
-        answers: The hashes of message and reply, alternating, of the remembered exchanges. The first exchange after a
-            pause is left out, because bots greet.
+        opening: The exchange after a pause, while no message has followed it; None after that.
+        window: The newest exchanges since the last pause, the oldest first.
+        answers: The hashes of message and reply, alternating, of the remembered exchanges; None if there are none. The
+            first exchange after a pause is left out, because bots greet.
         bubbles: The bubbles of our last reply.
         rounds: The number of messages since the last pause that answered a reply of ours.
         open: The exchange whose reply may still get more bubbles.
@@ -129,8 +148,9 @@ class _Chat:
         silent_at: The time of the message that ended the answers, by Linq's clock; None while messages are answered.
     """
 
+    opening: _Opening | None = None
     window: tuple[_Exchange, ...] = ()
-    answers: array[int] = field(default_factory=lambda: array("q"))
+    answers: array[int] | None = None
     bubbles: tuple[Quotable | None, ...] = ()
     rounds: int = 0
     open: _Exchange | None = None
@@ -138,6 +158,25 @@ class _Chat:
     message: Quotable | None = None
     replied_at: float = 0.0
     silent_at: float | None = None
+
+    @property
+    def has_message(self) -> bool:
+        """True if a message waits for our reply, or for more bubbles of it."""
+        return self.opening is not None or self.open is not None
+
+    @property
+    def is_answered(self) -> bool:
+        """True if the newest message has got a reply, which another message could answer."""
+        if self.opening is not None:
+            return bool(self.opening.replies)
+        return self.open is not None and bool(self.open.bubbles)
+
+    def forget_reply(self) -> None:
+        """Forget the reply to the newest message, whose handler runs again."""
+        if self.opening is not None:
+            self.opening.replies = ()
+        if self.open is not None:
+            self.open.reply = self.open.bubbles = 0
 
 
 class LoopBreaker:
@@ -157,6 +196,14 @@ class LoopBreaker:
         """
         chat = self._chat(chat_id)
         chat.replied_at = now
+        if (opening := chat.opening) is not None:
+            if len(text) <= KEPT_CHARS and len(opening.replies) < BUBBLES:
+                opening.replies = (*opening.replies, (text, files))
+                return
+            self._take_up(chat)
+        self._note(chat, text, files)
+
+    def _note(self, chat: _Chat, text: str, files: str) -> None:
         reply = chat.open
         before = chat.bubbles if reply is not None and reply.bubbles else ()
         words = normal(text)
@@ -165,6 +212,21 @@ class LoopBreaker:
             gist = gist_of_reply(words, chat.message)
             reply.reply = hash((reply.reply, self._hash(gist, files, is_known=bool(gist or files))))
             reply.bubbles += 1
+
+    def _take_up(self, chat: _Chat) -> None:
+        """Make the hashes of the exchange after a pause: another message has followed it, or it is long."""
+        opening, chat.opening = chat.opening, None
+        if opening is None:
+            return
+        self._begin(chat, opening.text, opening.files)
+        for text, files in opening.replies:
+            self._note(chat, text, files)
+
+    def _begin(self, chat: _Chat, text: str, files: str) -> None:
+        """Begin the exchange after a pause. Nothing before the pause is compared with it."""
+        message = self._hash(text, files, is_known=bool(text.strip()))
+        chat.open = _Exchange(message, _Kind.START, is_short=len(text) < WORD_CHARS, is_fast=False)
+        chat.message = Quotable.of_words(normal(text))
 
     def judge(
         self,
@@ -188,18 +250,28 @@ class LoopBreaker:
             `Loop.GOES_ON` for the messages after it.
         """
         chat = self._chat(chat_id)
-        if message_id is not None and message_id == chat.message_id and chat.open is not None:
-            chat.open.reply = chat.open.bubbles = 0
+        if message_id is not None and message_id == chat.message_id and chat.has_message:
+            chat.forget_reply()
             return Loop.NONE
         chat.message_id = message_id
+        by_linq, by_us = sent_at - chat.replied_at, (sent_at if now is None else now) - chat.replied_at
+        kind = _kind(by_linq, by_us) if chat.is_answered else _Kind.START
+        if kind is _Kind.START and chat.silent_at is None:
+            _close(chat, is_quoted=False)
+            chat.window, chat.bubbles, chat.rounds = (), (), 0
+            if len(text) <= KEPT_CHARS:
+                chat.opening, chat.message = _Opening(text, files), None
+            else:
+                chat.opening = None
+                self._begin(chat, text, files)
+            return Loop.NONE
+        self._take_up(chat)
         words = normal(text)
         gist = gist_of_message(words, chat.bubbles)
-        is_answered = _close(chat, is_quoted=gist is not None)
+        _close(chat, is_quoted=gist is not None)
         message_hash = self._hash(text if gist is None else gist, files, is_known=bool(text.strip()))
         if _is_silent(chat, message_hash, sent_at):
             return Loop.GOES_ON
-        by_linq, by_us = sent_at - chat.replied_at, (sent_at if now is None else now) - chat.replied_at
-        kind = _kind(by_linq, by_us) if is_answered else _Kind.START
         message = _Exchange(message_hash, kind, is_short=len(text) < WORD_CHARS, is_fast=_is_fast(by_linq, by_us, text))
         if kind is not _Kind.BURST:
             chat.rounds = chat.rounds + 1 if kind is _Kind.ANSWER else 0
@@ -251,17 +323,18 @@ def _is_fast(by_linq: float, by_us: float, text: str) -> bool:
     return by_us >= TRANSIT_S and max(by_linq, by_us) < writing_s - ROUNDING_S
 
 
-def _close(chat: _Chat, *, is_quoted: bool) -> bool:
-    """Move the open exchange into the window. Return False if it has no reply, which a message could answer."""
+def _close(chat: _Chat, *, is_quoted: bool) -> None:
+    """Move the open exchange into the window, if it has a reply."""
     exchange, chat.open = chat.open, None
     if exchange is None or not exchange.bubbles:
-        return False
+        return
     exchange.is_quoted = is_quoted
     chat.window = (*chat.window, exchange)[-WINDOW:]
     if exchange.kind is not _Kind.START:
+        if chat.answers is None:
+            chat.answers = array("q")
         chat.answers.extend((exchange.message, exchange.reply))
         del chat.answers[: -2 * MEMORY]
-    return True
 
 
 def _closes_loop(message: _Exchange, chat: _Chat) -> bool:
@@ -270,7 +343,7 @@ def _closes_loop(message: _Exchange, chat: _Chat) -> bool:
         messages += 1 + exchange.bubbles
         if count > 1 and messages >= MESSAGES and chat.rounds >= min(count, ROUNDS):
             window = _cycle(message, chat.window[-count:])
-            if _replies_repeat(window, chat.answers) or _is_at_machine_pace(window, message):
+            if _replies_repeat(window, chat.answers or ()) or _is_at_machine_pace(window, message):
                 return True
         if exchange.kind is _Kind.START:
             return False

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from linqbot.client.call import ApiResponse
 from linqbot.client.resources.resource import Listing, Page, Resource, read
 from linqbot.types.message import Message, MessageContent, MessagePage, MessageSentResponse
+
+_SEND = "chats.messages.send"
 
 
 class ChatMessages(Resource):
@@ -37,8 +40,7 @@ class ChatMessages(Resource):
         Source: https://docs.linqapp.com/api/resources/chats/subresources/messages/methods/send
         """
         body = {"message": message, "override_optout": override_optout}
-        response = await self._call("chats.messages.send", path={"chat_id": chat_id}, body=body)
-        return read(MessageSentResponse, response, "chats.messages.send", {"chat_id": chat_id})
+        return read_sent(await self._call(_SEND, path={"chat_id": chat_id}, body=body), chat_id)
 
     def list(self, chat_id: str, *, cursor: str | None = None, limit: int | None = None) -> Listing[Message]:
         """List the messages of a chat. Linq does not promise an order: sort by `created_at`.
@@ -60,3 +62,13 @@ class ChatMessages(Resource):
             return Page(got.messages, got.next_cursor or None)
 
         return Listing(page, cursor)
+
+
+async def send_unread(messages: ChatMessages, chat_id: str, message: MessageContent) -> ApiResponse:
+    """Send a message like `ChatMessages.send`, and return the response as it is. `read_sent` parses it."""
+    return await messages._call(_SEND, path={"chat_id": chat_id}, body={"message": message})  # noqa: SLF001 - a part of it
+
+
+def read_sent(response: ApiResponse, chat_id: str) -> MessageSentResponse:
+    """Parse the response of `send_unread`; see `read`."""
+    return read(MessageSentResponse, response, _SEND, {"chat_id": chat_id})
