@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
+from linqbot.client.alarms import EARLY_S, Alarm, Alarms
+
 DEADLINE_S: Final = 900.0
 """Seconds that a handler may run by default."""
 
@@ -25,10 +27,6 @@ def _nothing() -> None:
     pass
 
 
-_EARLY_S: Final = 0.002
-"""Seconds by which a timer may fire too early: event loops round to milliseconds."""
-
-
 class Deadline:
     """A time limit for the code inside its `with` blocks, which must run in one task.
 
@@ -37,19 +35,32 @@ class Deadline:
     Args:
         limit_s: Seconds from the start of the first `with` block.
         ignored: Called if the code still runs `GRACE_S` seconds after it was cancelled.
+        alarms: The alarms of the event loop, shared with other deadlines; None means own ones.
     """
 
-    __slots__ = ("_cancelling", "_ends_at", "_expired", "_fires_at", "_ignored", "_loop", "_task", "_timer", "limit_s")
+    __slots__ = (
+        "_alarm",
+        "_alarms",
+        "_cancelling",
+        "_ends_at",
+        "_expired",
+        "_fires_at",
+        "_ignored",
+        "_loop",
+        "_task",
+        "limit_s",
+    )
 
-    def __init__(self, limit_s: float, ignored: Callable[[], None] = _nothing) -> None:
+    def __init__(self, limit_s: float, ignored: Callable[[], None] = _nothing, alarms: Alarms | None = None) -> None:
         self.limit_s = limit_s
         self._ignored = ignored
+        self._alarms = Alarms() if alarms is None else alarms
         self._loop: asyncio.AbstractEventLoop
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._ends_at: float | None = None
         self._expired = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm: Alarm | None = None
         self._fires_at = 0.0
 
     def restart(self, limit_s: float) -> None:
@@ -103,27 +114,27 @@ class Deadline:
         A timer that fires too early is set again. So one timer usually serves the whole turn.
         """
         assert self._ends_at is not None
-        if self._timer is None or self._ends_at < self._fires_at:
+        if self._alarm is None or self._ends_at < self._fires_at:
             self._disarm()
             self._fires_at = self._ends_at
-            self._timer = self._loop.call_at(self._ends_at, self._expire)
+            self._alarm = self._alarms.set(self._loop, self._ends_at, self._expire)
 
     def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def _expire(self) -> None:
-        self._timer = None
+        self._alarm = None
         if self._task is None:
             return
         assert self._ends_at is not None
-        if self._loop.time() < self._ends_at - _EARLY_S:
+        if self._loop.time() < self._ends_at - EARLY_S:
             self._arm()
             return
         self._expired = True
         self._task.cancel()
-        self._timer = self._loop.call_later(GRACE_S, self._report)
+        self._alarm = self._alarms.set(self._loop, self._loop.time() + GRACE_S, self._report)
 
     def _report(self) -> None:
         if self._task is not None:

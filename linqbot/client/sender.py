@@ -14,7 +14,6 @@ an attempt is read by `outcome.py`, and `retry.py` decides on the next attempt.
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 from uuid import uuid4
 
+from linqbot.client.alarms import Alarms, TimeLimit
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.http.addresses import Origin, Target, UnsafeURL, target
 from linqbot.client.http.connector import Connector
@@ -97,6 +97,7 @@ class Sender:
         self._wire = None if http is None else _given(http, connect_timeout_s)
         self._given_transport = http
         self._closed = False
+        self._alarms = Alarms()
         self._bearer = _fields(self._origin.authority, {"Authorization": f"Bearer {api_key}"})
         self._credentials = {noun: _fields(self._origin.authority, shown) for noun, shown in credentials.items()}
 
@@ -222,7 +223,7 @@ class Sender:
         self, wire: HttpTransport, call: Call, request: Request, timeout_s: float
     ) -> Response | AttemptFailure:
         try:
-            async with asyncio.timeout(timeout_s):
+            with TimeLimit(self._alarms, timeout_s):
                 return await wire.send(request)
         except TimeoutError as error:
             said = f"no complete response from {request.origin}/ within {timeout_s:g} s"

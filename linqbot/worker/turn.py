@@ -22,6 +22,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.bot.sent import OPTED_OUT
 from linqbot.bot.turn_watcher import turn_watcher
+from linqbot.client.alarms import Alarms
 from linqbot.client.call import Call
 from linqbot.client.client import Client
 from linqbot.clock import Clock
@@ -115,6 +116,7 @@ class Turns:
     outbound: Outbound = field(default_factory=lambda: Outbound(Plugins()))
     log_turns: bool = False
     state_queue: StateQueue = field(default_factory=StateQueue)
+    alarms: Alarms = field(default_factory=Alarms)
 
     @property
     def plugins(self) -> Plugins:
@@ -276,7 +278,7 @@ class Turns:
 
     async def _outcome(self, turn: RunningTurn) -> Outcome | Literal["restart"]:
         """Run the code of the turn, and turn its result or its error into an outcome."""
-        deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn))
+        deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
         try:
             return await self._outcome_within(turn, deadline)
         finally:

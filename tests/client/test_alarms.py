@@ -1,0 +1,132 @@
+"""Tests of alarms: calls at their times, over one timer of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from linqbot.client.alarms import Alarms, TimeLimit
+
+
+class TimedLoop:
+    """The part of an event loop that alarms use, with a time that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[tuple[float, Callable[[], object]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, at: float, call: Callable[..., object], *given: object) -> Any:
+        timer = (at, lambda: call(*given))
+        self.timers.append(timer)
+
+        class Handle:
+            def cancel(handle) -> None:  # noqa: N805 - the loop is `self`
+                self.timers.remove(timer)
+
+        return Handle()
+
+    def advance(self, to: float) -> None:
+        self.now = to
+        for timer in [each for each in self.timers if each[0] <= to]:
+            self.timers.remove(timer)
+            timer[1]()
+
+
+@pytest.fixture
+def loop() -> Any:
+    return TimedLoop()
+
+
+def test_alarms_are_called_at_their_times_in_any_order(loop: Any) -> None:
+    alarms, called = Alarms(), list[str]()
+    for name, at in (("second", 20.0), ("first", 10.0), ("third", 30.0)):
+        alarms.set(loop, at, partial(called.append, name))
+    loop.advance(10.0)
+    assert called == ["first"]
+    loop.advance(25.0)
+    assert called == ["first", "second"]
+    loop.advance(30.0)
+    assert called == ["first", "second", "third"]
+
+
+def test_a_cancelled_alarm_is_not_called(loop: Any) -> None:
+    alarms, called = Alarms(), list[str]()
+    first = alarms.set(loop, 10.0, lambda: called.append("first"))
+    alarms.set(loop, 20.0, lambda: called.append("second"))
+    first.cancel()
+    first.cancel()
+    loop.advance(10.0)
+    assert called == []
+    loop.advance(20.0)
+    assert called == ["second"]
+
+
+def test_a_thousand_limits_that_do_not_end_take_one_timer(loop: Any) -> None:
+    alarms = Alarms()
+    for n in range(1000):
+        loop.now = n / 100
+        alarms.set(loop, loop.now + 60.0, lambda: None).cancel()
+    assert len(loop.timers) == 1
+
+
+def test_an_alarm_may_set_and_cancel_others(loop: Any) -> None:
+    alarms, called = Alarms(), list[str]()
+    other = alarms.set(loop, 20.0, lambda: called.append("other"))
+
+    def first() -> None:
+        other.cancel()
+        alarms.set(loop, 15.0, lambda: called.append("added"))
+
+    alarms.set(loop, 10.0, first)
+    for at in (10.0, 15.0, 20.0):
+        loop.advance(at)
+    assert called == ["added"]
+
+
+@pytest.mark.anyio
+async def test_a_time_limit_cancels_its_block_and_raises_timeout_error() -> None:
+    with pytest.raises(TimeoutError), TimeLimit(Alarms(), 0.01):
+        await asyncio.Event().wait()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+@pytest.mark.anyio
+async def test_a_cancellation_from_outside_stays_one() -> None:
+    async def limited() -> None:
+        with TimeLimit(Alarms(), 60):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(limited())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.anyio
+async def test_a_block_that_ends_in_time_is_left_alone() -> None:
+    alarms = Alarms()
+    with TimeLimit(alarms, 0.01):
+        pass
+    await asyncio.sleep(0.03)  # beyond the limit
+
+
+def test_alarms_go_on_in_another_event_loop() -> None:
+    alarms = Alarms()
+
+    async def limited() -> None:
+        with TimeLimit(alarms, 0.01):
+            await asyncio.Event().wait()
+
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            asyncio.run(limited())
