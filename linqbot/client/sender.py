@@ -101,7 +101,7 @@ class Sender:
         self._bearer = _fields(self._origin.authority, {"Authorization": f"Bearer {api_key}"})
         self._credentials = {noun: _fields(self._origin.authority, shown) for noun, shown in credentials.items()}
 
-    async def run(self, call: Call) -> ApiResponse:
+    def run(self, call: Call) -> Awaitable[ApiResponse]:
         """Send a call. If it fails and may be repeated, wait and send it again.
 
         A keyed call without a key gets a key here: without it, a retry could send a second message.
@@ -114,7 +114,7 @@ class Sender:
         """
         if call.safety == "keyed" and call.key is None:
             call = call.with_key(str(uuid4()))
-        return await self._repeated(call, self._attempt)
+        return self._repeated(call, self._attempt)
 
     async def put(
         self, url: str, chunks: Callable[[], AsyncGenerator[bytes, None]], headers: Mapping[str, str], size: int

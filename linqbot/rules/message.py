@@ -28,18 +28,27 @@ def message_content(message: Any, at: str = "message") -> Broken | None:
     """Check R19-R48 and R50: every rule that needs nothing but the message itself."""
     if not isinstance(message, Mapping):
         return breaks("R4", f"{at} must be an object.")
-    for rule in _CONTENT:
+    if _is_plain_text(message):
+        return None
+    broken = _first_broken(_CONTENT, message)
+    if broken is None and len(message.get("parts") or ()) > 1:
+        broken = _first_broken(_SEVERAL_PARTS, message)
+    return broken or _first_broken(_OPTIONS, message)
+
+
+def _is_plain_text(message: JsonObject) -> bool:
+    """Return True for one text without options, which keeps every rule. Nearly all messages are such ones."""
+    parts = message.get("parts")
+    if len(message) > 1 or not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], dict):
+        return False
+    value = parts[0].get("value")
+    return len(parts[0]) == 2 and parts[0].get("type") == "text" and isinstance(value, str) and bool(value)
+
+
+def _first_broken(rules: tuple[Across, ...], message: JsonObject) -> Broken | None:
+    for rule in rules:
         if broken := rule(message):
             return broken
-    # Most messages are one part without options, so the rules about several parts and options are not even asked.
-    if len(message.get("parts") or ()) > 1:
-        for rule in _SEVERAL_PARTS:
-            if broken := rule(message):
-                return broken
-    if len(message) > 1:
-        for rule in _OPTIONS:
-            if broken := rule(message):
-                return broken
     return None
 
 

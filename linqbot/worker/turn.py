@@ -246,9 +246,11 @@ class Turns:
                 asking=None if opening.conversation is not None else asking,
                 known=opening.known,
             )
+        deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
         try:
-            outcome = await self._outcome(turn)
+            outcome = await self._outcome(turn, deadline)
         finally:
+            deadline.close()
             if turn.ctx is not None:
                 turn.ctx.discard_plugins()
         if turn.given_up:
@@ -276,17 +278,10 @@ class Turns:
             # Nothing is lost: the newer messages wait in the lane, and the turn runs again with its journal.
             return decide(turn.lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
 
-    async def _outcome(self, turn: RunningTurn) -> Outcome | Literal["restart"]:
-        """Run the code of the turn, and turn its result or its error into an outcome."""
-        deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
-        try:
-            return await self._outcome_within(turn, deadline)
-        finally:
-            deadline.close()
-
-    async def _outcome_within(  # noqa: C901 - one place decides what each end of a turn means
+    async def _outcome(  # noqa: C901 - one place decides what each end of a turn means
         self, turn: RunningTurn, deadline: Deadline
     ) -> Outcome | Literal["restart"]:
+        """Run the code of the turn, and turn its result or its error into an outcome."""
         error: BaseException | None = None
         try:
             try:

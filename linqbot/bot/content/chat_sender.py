@@ -82,7 +82,8 @@ class ChatSender:
             self.typing.sending()
             try:
                 if message.reply_to is None and message.effect is None:
-                    accepted = await self._send_one(message, client)
+                    answer = await send_unread(client.chats.messages, self.chat_id, message)
+                    accepted = UnreadMessage(self.chat_id, answer)
                 else:
                     accepted, lost = await self._send_decorated(message, client)
                     degraded += lost

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from linqbot.client.call import ApiResponse
@@ -64,9 +64,9 @@ class ChatMessages(Resource):
         return Listing(page, cursor)
 
 
-async def send_unread(messages: ChatMessages, chat_id: str, message: MessageContent) -> ApiResponse:
+def send_unread(messages: ChatMessages, chat_id: str, message: MessageContent) -> Awaitable[ApiResponse]:
     """Send a message like `ChatMessages.send`, and return the response as it is. `read_sent` parses it."""
-    return await messages._call(_SEND, path={"chat_id": chat_id}, body={"message": message})  # noqa: SLF001 - a part of it
+    return messages._call(_SEND, path={"chat_id": chat_id}, body={"message": message})  # noqa: SLF001 - a part of it
 
 
 def read_sent(response: ApiResponse, chat_id: str) -> MessageSentResponse:
