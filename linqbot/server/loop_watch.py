@@ -6,7 +6,7 @@ import asyncio
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -37,12 +37,12 @@ def watched(app: ASGIApp, *, blocked_s: float = BLOCKED_S, found: Found = _nothi
         found: Called from another thread with the names of the function and of the place that block the loop.
     """
 
-    async def served(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            with watching(asyncio.get_running_loop(), blocked_s=blocked_s, found=found):
-                await app(scope, receive, send)
-        else:
+    async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+        with watching(asyncio.get_running_loop(), blocked_s=blocked_s, found=found):
             await app(scope, receive, send)
+
+    def served(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return (lifespan if scope["type"] == "lifespan" else app)(scope, receive, send)
 
     return served
 

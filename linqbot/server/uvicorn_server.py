@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import FrameType
 from typing import Final
 
@@ -158,6 +158,7 @@ def server(
         http=ClientConnection,
         loop="none",
         ws="none",
+        interface="asgi3",  # an app of linqbot need not be a coroutine function, by which uvicorn would recognise it
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -236,11 +237,12 @@ class _Starting:
         self._app = app
         self.error: LinqbotError | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
+        return self._lifespan(scope, receive, send)
 
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_later(message: Message) -> None:
             # The app sends its traceback before it raises its error. The error decides if the traceback is logged.
             if message["type"] == "lifespan.startup.failed":

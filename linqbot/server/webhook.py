@@ -13,7 +13,7 @@ import asyncio
 import time
 import types
 import zlib
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Awaitable, Callable, Collection, Generator
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -116,14 +116,13 @@ class WebhookEndpoint:
         self.is_open = False
         self._bounded_log.end()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["method"] != "POST":
-            await _respond(send, 405, [(b"allow", b"POST")])
-        elif not self.is_open:
+            return _respond(send, 405, [(b"allow", b"POST")])
+        if not self.is_open:
             self._log_closed()
-            await self._refuse("closed", send)
-        else:
-            await self._read(scope, receive, send)
+            return self._refuse("closed", send)
+        return self._read(scope, receive, send)
 
     def _log_closed(self) -> None:
         if not self._closed_was_logged:

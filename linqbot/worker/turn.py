@@ -54,7 +54,7 @@ from linqbot.storage.journal import DeliveryStatus
 from linqbot.worker import never_awaited, opting_out
 from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, Arrival, arrival, in_chat
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
-from linqbot.worker.asking.opening import Opening, Writes, open_turn, writes_of_failure
+from linqbot.worker.asking.opening import Opening, Writes, first_opening, open_turn, writes_of_failure
 from linqbot.worker.asking.turn_session import TurnSession
 from linqbot.worker.calls import own_changes
 from linqbot.worker.calls.outbound_plugins import Outbound
@@ -165,18 +165,20 @@ class Turns:
             ms=ms,
         )
 
+    def _concerns_questions(self, delivery: Delivery) -> bool:
+        """Return True if a delivery may mean something to the open questions of its chat. Nearly always there are none."""
+        in_chat = delivery.lane.startswith("c:") and self.storage.conversations_in(delivery.lane[2:])
+        return bool(in_chat) or delivery.id.startswith(ORDER_PREFIX)
+
     async def _arrival(self, lease: Lease) -> Arrival:
-        """Return the meaning of a delivery for the open questions of its chat. Nearly always there are none.
+        """Return the meaning of a delivery for the open questions of its chat.
 
         Raises:
             StorageUnavailable: a conversation cannot be read.
         """
-        delivery = lease.delivery
-        lane = delivery.lane
+        lane = lease.delivery.lane
         conversations = self.storage.conversations_in(lane[2:]) if lane.startswith("c:") else ()
-        if not conversations and not delivery.id.startswith(ORDER_PREFIX):
-            return NOTHING
-        return await arrival(delivery, conversations, self.dispatcher, self.storage, put_back=lease.put_back)
+        return await arrival(lease.delivery, conversations, self.dispatcher, self.storage, put_back=lease.put_back)
 
     def _needs_no_turn(self, delivery: Delivery) -> bool:
         """Return True if no handler takes events of this type, and neither the journal nor a question needs it."""
@@ -192,7 +194,7 @@ class Turns:
         """Return the stored outcome, for `finished`; None if the turn was given up and another task ends it."""
         delivery = lease.delivery
         try:
-            arrived = await self._arrival(lease)
+            arrived = await self._arrival(lease) if self._concerns_questions(delivery) else NOTHING
             if arrived.is_void:
                 return await self._finish(lease, Ack(), None, Writes(ended=arrived.ended))
             is_void = delivery.is_own and (delivery.id.startswith(PROBE_ID) or own_changes.is_expiry(delivery))
@@ -206,7 +208,8 @@ class Turns:
                 if (watcher := turn_watcher.get()) is not None and arrived.question is not None:
                     watcher.met_question(arrived.question.text, arrived.counted.handler, "counted")
                 return await self._finish(lease, Ack(), None, Writes(conversations=[arrived.counted]))
-            opening = await open_turn(lease, arrived, self.storage)
+            is_plain = arrived is NOTHING and lease.is_first_run
+            opening = first_opening(lease) if is_plain else await open_turn(lease, arrived, self.storage)
         except (StorageUnavailable, StorageBusy) as error:
             # The turn must not begin without its journal, or it would repeat calls. It is deferred for a short time.
             failure = TurnFailure(error)
@@ -480,7 +483,8 @@ class Turns:
         if isinstance(event, MessageSent | MessageDelivered | MessageRead | MessageFailed):
             await self._note_receipt(event)
             return event
-        event = await with_replies_to_me(event, self._is_from_us)
+        if event.is_group:
+            event = await with_replies_to_me(event, self._is_from_us)
         return await with_answers(event, self.storage.entry_of) if self.storage.has_made_scheduled_sends else event
 
     async def _with_author(self, event: Event, turn: RunningTurn) -> Event:

@@ -19,7 +19,7 @@ from linqbot.errors import StorageError
 from linqbot.frames import place_of, place_of_task
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
-from linqbot.worker.asking.overdue import timeout_goes_first
+from linqbot.worker.asking.overdue import questions_before, timeout_goes_first
 from linqbot.worker.bursts import Bursts
 from linqbot.worker.failure import STORAGE_PAUSE_S
 from linqbot.worker.missed.gaps import Gaps
@@ -187,7 +187,8 @@ class Worker:
     async def _turn(self, lease: Lease) -> None:
         if self._gaps is not None and self._gaps.may_miss(lease.delivery) and await self._gaps.complete(lease):
             return  # The lease was released. The lane is leased again, now with the missed messages first.
-        if await timeout_goes_first(lease, self._storage, self._clock.now()):
+        waiting = questions_before(lease, self._storage)
+        if waiting and await timeout_goes_first(lease, waiting, self._storage, self._clock.now()):
             return
         if self._bursts is not None:
             self._bursts.note_typing(lease.delivery)

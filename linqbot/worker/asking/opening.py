@@ -59,6 +59,11 @@ class Opening:
     recounted: Writes = NO_WRITES
 
 
+def first_opening(lease: Lease) -> Opening:
+    """Return what the first run of a turn begins with that concerns no open question: nothing has to be read."""
+    return Opening(lease.delivery.id, lease.replay, (), off_the_record=lease.delivery.is_off_the_record)
+
+
 async def open_turn(lease: Lease, arrival: Arrival, storage: Storage) -> Opening:
     """Return what the turn of a lease begins with. An answer was read with its conversation; another turn reads once.
 

@@ -9,20 +9,36 @@ timer fired, because all turns of the worker were taken: the timeout goes first,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
 from linqbot.bot.asking.question import OpenQuestion
 from linqbot.errors import StorageUnavailable
 from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.inbox import Lease
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
 
 log = structlog.get_logger("linqbot.worker")
 
 
-async def timeout_goes_first(lease: Lease, storage: Storage, now: float) -> bool:
+def questions_before(lease: Lease, storage: Storage) -> list[ConversationSummary]:
+    """Return the open questions that a leased delivery may come too late for. Nearly always there are none."""
+    delivery = lease.delivery
+    # Only a first run: the storage moves no delivery of which a run may have left something.
+    if not (delivery.lane.startswith("c:") and lease.is_first_run) or delivery.id.startswith(ORDER_PREFIX):
+        return []
+    return [each for each in storage.conversations_in(delivery.lane[2:]) if each.status == "waiting"]
+
+
+async def timeout_goes_first(
+    lease: Lease, waiting: Sequence[ConversationSummary], storage: Storage, now: float
+) -> bool:
     """Fire the timeout of a question to which a leased delivery comes too late, and put the timeout in front of it.
 
+    Args:
+        waiting: The result of `questions_before`.
     Returns:
         True if the lease was released, so that the lane is leased again in the right order. False if the delivery is in
         time, or if the storage did not answer; then it is handled as it comes.
@@ -30,12 +46,6 @@ async def timeout_goes_first(lease: Lease, storage: Storage, now: float) -> bool
         LeaseLost: the lease is over.
     """
     delivery = lease.delivery
-    # Only a first run: the storage moves no delivery of which a run may have left something.
-    if not (delivery.lane.startswith("c:") and lease.is_first_run) or delivery.id.startswith(ORDER_PREFIX):
-        return False
-    waiting = [each for each in storage.conversations_in(delivery.lane[2:]) if each.status == "waiting"]
-    if not waiting:
-        return False
     came_at = min(delivery.received_at, delivery.sent_at)
     overdue = [each.id for each in waiting if each.until < came_at]
     if not overdue:

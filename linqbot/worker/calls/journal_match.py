@@ -105,6 +105,10 @@ class JournalMatcher:
         return free
 
 
+NO_ENTRIES: Final = JournalMatcher(())
+"""For a turn without earlier runs. It matches nothing and so never changes, and turns can share it."""
+
+
 def digest(call: Call) -> str:
     """Return a digest of the content of a call, without its idempotency key."""
     content = to_json([call.method, call.path, _without_key(call.body), call.query])

@@ -53,7 +53,7 @@ from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOut
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.calls.call_retry import call_with_retries
 from linqbot.worker.calls.entry_answers import GONE, ambiguous_answer, answer_of, error_json, error_of, outcome_of
-from linqbot.worker.calls.journal_match import JournalMatcher, digest
+from linqbot.worker.calls.journal_match import NO_ENTRIES, JournalMatcher, digest
 from linqbot.worker.calls.lookup import change_made, find, lacks_target
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
@@ -198,7 +198,7 @@ class TurnJournal:
             self._known = [entry for entry in known if entry.safety not in RECORDED]
         self._earlier_runs_sent = self._known
         self._earlier_parts_sent: frozenset[str] = frozenset()
-        self._matcher = JournalMatcher(self._known)
+        self._matcher = JournalMatcher(self._known) if known else NO_ENTRIES
         self.is_suspended = False
         self.is_past = False
         self.muted_chat: str | None = None
