@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,19 +23,23 @@ from linqbot.server.connection import MAX_HEAD_BYTES, ClientConnection, Connecti
 
 GET = b"GET / HTTP/1.1\r\nhost: bot\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: bot\r\n"
+AT_ONCE = b"GET /at-once HTTP/1.1\r\nhost: bot\r\n\r\n"
+CLOSING = b"GET / HTTP/1.1\r\nhost: bot\r\nconnection: close\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
 class App:
     """Answers with the length of the body; `/early` before the body arrived, `/held` when the test releases it.
 
-    `/endless` begins an answer that ends when its client goes.
+    `/endless` begins an answer that ends when its client goes. `/at-once` answers in one step, and `/wrapped` tries to,
+    behind middleware.
     """
 
     def __init__(self) -> None:
         self.let_go = threading.Event()
         self.held = 0
         self.left = threading.Event()
+        self.answered_at_once: list[bool] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -59,6 +64,11 @@ class App:
             assert (await receive())["type"] == "http.disconnect"
             self.left.set()
             return
+        if scope["path"] in ("/at-once", "/wrapped"):
+            given = send if scope["path"] == "/at-once" else partial(send)
+            self.answered_at_once.append(scope["extensions"]["linqbot.answer"]["answer"](given, 200))
+            if self.answered_at_once[-1]:
+                return
         said = str(len(body)).encode()
         headers = [(b"content-length", str(len(said)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -299,6 +309,34 @@ def test_a_request_for_another_protocol_is_answered_and_closed(served: Served) -
     said = rest(served.connect(GET.replace(b"\r\n\r\n", b"\r\n" + UPGRADE + b"\r\n") + b"more"))
     assert said.startswith(OK)
     assert b"\r\nconnection: close\r\n" in said
+
+
+def test_an_answer_in_one_step_is_complete_and_keeps_the_connection(served: Served) -> None:
+    with closing(served.connect()) as client:
+        for _ in range(2):
+            client.sendall(AT_ONCE)
+            received = client.recv(65536)
+            assert received.startswith(OK)
+            assert b"\r\ndate: " in received
+            assert received.endswith(b"\r\ncontent-length: 0\r\n\r\n")
+    assert served.app.answered_at_once == [True, True]
+
+
+def test_answers_in_one_step_keep_the_order_of_pipelined_requests(served: Served) -> None:
+    with closing(served.connect(AT_ONCE + GET + AT_ONCE + CLOSING)) as client:
+        assert [each[-1:] for each in rest(client).split(OK)[1:]] == [b"\n", b"0", b"\n", b"0"]
+    assert served.app.answered_at_once == [True, True]
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [b"GET /wrapped HTTP/1.1\r\n", b"GET /at-once HTTP/1.0\r\n", b"GET /at-once HTTP/1.1\r\nconnection: close\r\n"],
+    ids=["middleware wraps send", "HTTP/1.0", "the last request"],
+)
+def test_an_app_answers_as_usual_where_one_step_is_not_enough(served: Served, request_line: bytes) -> None:
+    with closing(served.connect(request_line + b"host: bot\r\n\r\n")) as client:
+        assert answer(client).startswith(OK)
+    assert served.app.answered_at_once == [False]
 
 
 def test_a_start_up_that_fails_ends_the_process_with_an_error() -> None:

@@ -35,6 +35,24 @@ async def test_a_message_is_edited_and_deleted_once_wherever_the_bot_is_killed()
         assert [bubble.is_edited for bubble in said] == [True, True, False]
 
 
+async def test_the_messages_of_a_send_are_those_that_linq_accepted() -> None:
+    bot, results = Bot(), list[Sent]()
+
+    @bot.on_message
+    async def work(message: MessageReceived, ctx: Context) -> None:
+        results.append(await ctx.reply("One", MessageContent(parts=(TextPart(value="Two"),))))
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        await phone.quiet()
+    (sent,) = results
+    assert [bubble.message.id for bubble in phone.messages if bubble.from_bot] == [each.id for each in sent.messages]
+    assert sent.messages is sent.messages
+    assert sent.id == sent.messages[0].id
+    assert f"messages={sent.messages!r}" in repr(sent)
+    assert sent.joined(sent).messages == sent.messages * 2
+
+
 async def test_what_was_not_sent_is_not_edited_and_a_poll_cannot_be() -> None:
     bot, edited = Bot(), list[bool]()
 
