@@ -112,11 +112,17 @@ class ApiResponse:
     Attributes:
         data: The decoded JSON; None for an empty body.
         headers: Looked up by name, in any case.
+        content: The JSON of `data` as Linq sent it; None if it is not known, or if `data` was changed.
     """
 
     status: int
     data: Any = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    content: bytes | None = field(default=None, repr=False, compare=False)
+
+    def to_json(self) -> bytes:
+        """Return the data as JSON."""
+        return to_json(self.data) if self.content is None else self.content
 
 
 Run: TypeAlias = Callable[[Call], Awaitable[ApiResponse]]

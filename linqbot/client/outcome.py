@@ -31,7 +31,9 @@ def of_call(call: Call, response: Response, *, now: float, secret: str) -> ApiRe
         )
     data = _decoded(content)
     lacking = _lacking(call, data, response)
-    return AttemptFailure(not_linqs(call, status, headers, lacking)) if lacking else ApiResponse(status, data, headers)
+    if lacking:
+        return AttemptFailure(not_linqs(call, status, headers, lacking))
+    return ApiResponse(status, data, headers, None if data is None else content)
 
 
 def of_upload(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:

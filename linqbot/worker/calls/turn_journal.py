@@ -665,7 +665,7 @@ class TurnJournal:
         """
         found = None if entry.status == "ambiguous" else await find(call, entry, run, self._storage.has_sent)
         if found is not None:
-            await self._close(entry, "accepted", to_json(found.data), found)
+            await self._close(entry, "accepted", found.to_json(), found)
             return found
         if entry.status != "ambiguous":
             log.error("send.ambiguous", turn=self._turn, slot=entry.slot, call=call.name)
@@ -710,7 +710,7 @@ class TurnJournal:
                 await self._close(entry, "refused", error_json(error), at_once=refusal_stands)
                 raise
             answer = done
-        await self._close(entry, "accepted", to_json(answer.data), answer)
+        await self._close(entry, "accepted", answer.to_json(), answer)
         self._made.append((call, answer))
         return answer
 
