@@ -45,9 +45,11 @@ class Alarms:
     def set(self, loop: asyncio.AbstractEventLoop, at: float, call: Callable[[], object]) -> Alarm:
         """Call `call` at a time, in the given event loop, which is running.
 
-        Alarms of an earlier event loop are forgotten: that loop has ended.
+        Alarms of an event loop that is closed are forgotten.
         """
         if loop is not self._loop:
+            if self._loop is not None and not self._loop.is_closed():
+                return Alarms().set(loop, at, call)  # two event loops at once, which nothing but a test has
             self._loop, self._open, self._timer, self._fires_at = loop, {}, None, math.inf
         alarm = Alarm(self, at, call)
         self._open[alarm] = None
@@ -68,13 +70,17 @@ class Alarms:
     def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer, self._fires_at = None, math.inf
         until = loop.time() + EARLY_S
-        due = [alarm for alarm in self._open if alarm.at <= until]
+        due = sorted((alarm for alarm in self._open if alarm.at <= until), key=lambda alarm: alarm.at)
+        if len(due) < len(self._open):
+            self._arm(loop, min(alarm.at for alarm in self._open if alarm.at > until))
         for alarm in due:
+            if alarm not in self._open:  # an earlier one of these calls has cancelled it
+                continue
             del self._open[alarm]
-        if self._open:
-            self._arm(loop, min(alarm.at for alarm in self._open))
-        for alarm in due:
-            alarm.call()
+            try:
+                alarm.call()
+            except Exception as error:  # noqa: BLE001 - as for a timer of its own: the others are called all the same
+                loop.call_exception_handler({"message": "An alarm failed", "exception": error})
 
 
 class TimeLimit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,9 +18,16 @@ class TimedLoop:
     def __init__(self) -> None:
         self.now = 0.0
         self.timers: list[tuple[float, Callable[[], object]]] = []
+        self.reported: list[dict[str, Any]] = []
 
     def time(self) -> float:
         return self.now
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.reported.append(context)
+
+    def is_closed(self) -> bool:
+        return False
 
     def call_at(self, at: float, call: Callable[..., object], *given: object) -> Any:
         timer = (at, lambda: call(*given))
@@ -90,6 +97,23 @@ def test_an_alarm_may_set_and_cancel_others(loop: Any) -> None:
     assert called == ["added"]
 
 
+def test_an_alarm_that_an_earlier_one_cancels_is_not_called_though_both_are_due(loop: Any) -> None:
+    alarms, called = Alarms(), list[str]()
+    other = alarms.set(loop, 11.0, partial(called.append, "other"))
+    alarms.set(loop, 10.0, other.cancel)
+    loop.advance(12.0)
+    assert called == []
+
+
+def test_an_alarm_that_fails_is_reported_and_the_others_are_called(loop: Any) -> None:
+    alarms, called = Alarms(), list[str]()
+    alarms.set(loop, 10.0, lambda: 1 / 0)
+    alarms.set(loop, 10.0, partial(called.append, "other"))
+    loop.advance(10.0)
+    assert called == ["other"]
+    assert [type(each["exception"]) for each in loop.reported] == [ZeroDivisionError]
+
+
 @pytest.mark.anyio
 async def test_a_time_limit_cancels_its_block_and_raises_timeout_error() -> None:
     with pytest.raises(TimeoutError), TimeLimit(Alarms(), 0.01):
@@ -130,3 +154,13 @@ def test_alarms_go_on_in_another_event_loop() -> None:
     for _ in range(2):
         with pytest.raises(TimeoutError):
             asyncio.run(limited())
+
+
+def test_event_loops_that_are_open_at_the_same_time_keep_their_alarms(loop: Any) -> None:
+    alarms, other, called = Alarms(), TimedLoop(), list[str]()
+    alarms.set(loop, 10.0, partial(called.append, "first"))
+    alarms.set(cast("Any", other), 5.0, partial(called.append, "other"))
+    loop.advance(10.0)
+    assert called == ["first"]
+    other.advance(5.0)
+    assert called == ["first", "other"]
