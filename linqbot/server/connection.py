@@ -213,7 +213,7 @@ class ClientConnection(HttpToolsProtocol):
     def answer(self, send: Send, status: int) -> bool:
         """Answer a request with a status, without headers and without a body, in one step instead of two messages.
 
-        Nearly every webhook gets this answer: uvicorn's way takes three times as long.
+        Nearly every webhook gets this answer.
 
         Args:
             send: The app's `send` for this request.

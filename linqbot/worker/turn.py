@@ -477,9 +477,8 @@ class Turns:
 
     async def _parse(self, delivery: Delivery) -> Event:
         event = parse(delivery)
-        delivery.decoded = (
-            None  # Nearly nothing reads it from now on, and a turn that waits for Linq holds less memory.
-        )
+        # Nearly nothing reads it from now on, and a turn that waits for Linq holds less memory.
+        delivery.decoded = None
         if isinstance(event, MessageSent | MessageDelivered | MessageRead | MessageFailed):
             await self._note_receipt(event)
             return event

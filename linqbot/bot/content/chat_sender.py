@@ -82,6 +82,7 @@ class ChatSender:
             self.typing.sending()
             try:
                 if message.reply_to is None and message.effect is None:
+                    # Not `_send_one`: nearly every message takes this way, and a coroutine less is worth the two lines.
                     answer = await send_unread(client.chats.messages, self.chat_id, message)
                     accepted = UnreadMessage(self.chat_id, answer)
                 else:
