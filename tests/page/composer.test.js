@@ -57,6 +57,19 @@ test("each conversation keeps its draft", () => {
   assert.equal(drafts.current.text, "for a");
 });
 
+test("a draft goes on in the conversation that has begun meanwhile", () => {
+  const kept = memory();
+  const drafts = new Drafts(new DraftTexts(kept));
+  drafts.open("me draft");
+  drafts.current.text = "half";
+  drafts.keepText();
+  drafts.moveTo("me chat");
+  assert.deepEqual([drafts.key, drafts.current.text], ["me chat", "half"]);
+  assert.deepEqual([new DraftTexts(kept).get("me draft"), new DraftTexts(kept).get("me chat")], ["", "half"]);
+  drafts.open("me draft");
+  assert.equal(drafts.current.text, "");
+});
+
 test("an edit sets the draft aside, and its text is kept over a reload", () => {
   const kept = memory();
   const drafts = new Drafts(new DraftTexts(kept));
@@ -146,8 +159,11 @@ test("after the first message its chat is open, unless the person has gone elsew
   store.go({ view: "list" });
   await posted(() => deliver(store, first));
   assert.deepEqual(store.place, { view: "list" });
-  await posted(() => deliver(store, { ...first, place: store.place }));
+  /** @type {string[]} */
+  const begun = [];
+  await posted(() => deliver(store, { ...first, place: store.place }, (chatId) => begun.push(chatId)));
   assert.deepEqual(store.place, { view: "chat", chatId: "new" });
+  assert.deepEqual(begun, ["new"]);
 });
 
 test("the first message of a blocked person opens no chat", async () => {
@@ -170,10 +186,11 @@ test("drafts are sent one after the other, also after a refusal", async () => {
     await new Promise((resolve) => {
       for (const text of texts) {
         const draft = { ...emptyDraft(), text };
-        outbox.send({ ...sent(), draft, chat: chatIn(store) }, (error) => {
+        const onRefused = (/** @type {unknown} */ error) => {
           refused.push(error);
           if (refused.length === texts.length) resolve(null);
-        });
+        };
+        outbox.send({ ...sent(), draft, chat: chatIn(store) }, { onBegun: () => {}, onRefused });
       }
     });
   }, refuse);

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from chromium_page import FRIEND, LINE, ME, MOBILE, PIXEL, Bot, Browsing, bubble, greet, write
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import FilePayload, Page, Route, expect
 
 pytestmark = pytest.mark.browser
 
@@ -490,6 +490,33 @@ def test_a_draft_waits_in_the_list_and_outlives_a_reload(phone: Page, bot: Bot) 
     phone.reload()
     phone.locator(".chat-row").click()
     expect(phone.get_by_label("Message", exact=True)).to_have_value("Half a thought")
+
+
+def test_what_is_written_while_the_first_message_of_a_chat_is_sent_stays(phone: Page, bot: Bot) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    phone.route("**/emulator/inbound", hold)
+    field = phone.get_by_label("Message", exact=True)
+    write(phone, "Hello!")
+    field.fill("Half a thought")
+    while not held:
+        phone.wait_for_timeout(10)
+    held[0].continue_()
+    expect(phone.locator(".msg.own .bubble")).to_have_text("Hello!")
+    expect(field).to_have_value("Half a thought")
+    expect(field).to_be_focused()
+    phone.unroute("**/emulator/inbound")
+    phone.keyboard.press("Enter")
+    expect(phone.locator(".msg.own .bubble")).to_have_text(["Hello!", "Half a thought"])
+    assert len(bot.chats) == 1
+    # The next conversation that has not begun has a draft of its own.
+    start(phone, "iMessage")
+    phone.get_by_label("Add a person to the group").fill(FRIEND)
+    phone.get_by_role("button", name="Start").click()
+    expect(field).to_have_value("")
 
 
 def test_a_press_is_a_click_whatever_arrives_before_it_is_released(phone: Page, bot: Bot) -> None:

@@ -197,11 +197,19 @@ export class Composer {
     this.#typing.forget();
     const next = draftAfter(current);
     this.#change(next);
-    this.#outbox.send({ draft, chat, place: this.#store.place, me: this.#store.me }, (error) => {
-      toast(`Not delivered: ${messageOf(error)}`);
-      // Put the draft back, unless the person is in another conversation or has gone on writing.
-      const now = this.#drafts.current;
-      if (this.#drafts.key === key && (isEmpty(now) || (!now.edit && now.text === next.text))) this.#change(draft);
-    });
+    const { place, me } = this.#store;
+    this.#outbox.send(
+      { draft, chat, place, me },
+      {
+        // The person may be writing the next message already.
+        onBegun: (chatId) => this.#drafts.moveTo(draftKey(me, chatId)),
+        onRefused: (error) => {
+          toast(`Not delivered: ${messageOf(error)}`);
+          // Put the draft back, unless the person is in another conversation or has gone on writing.
+          const now = this.#drafts.current;
+          if (this.#drafts.key === key && (isEmpty(now) || (!now.edit && now.text === next.text))) this.#change(draft);
+        },
+      },
+    );
   }
 }

@@ -71,6 +71,19 @@ export class Drafts {
     this.current = this.#kept.get(key) ?? { ...emptyDraft(), text: this.#texts.get(key) };
   }
 
+  /**
+   * Go on with the open draft in a conversation that has just begun.
+   * @param {string} key
+   */
+  moveTo(key) {
+    if (this.key !== null) {
+      this.#kept.delete(this.key);
+      this.#texts.set(this.key, "");
+    }
+    this.key = key;
+    this.keepText();
+  }
+
   /** Keep the text of the open draft. The text of an edit is not kept: it belongs to a message. */
   keepText() {
     const { current } = this;

@@ -79,9 +79,10 @@ export function inboundMessage({ draft, chat, place, me }, parts) {
  * message that changes the chat's service, the chat itself has the service.
  * @param {Store} store
  * @param {SentDraft} sent
+ * @param {(chatId: string) => void} [onBegun] Called before the chat of a first message is opened.
  * @throws {Error} The emulator refused it.
  */
-export async function deliver(store, sent) {
+export async function deliver(store, sent, onBegun = () => {}) {
   const { draft, chat, place, me } = sent;
   const { text, edit } = draft;
   const service = nextService(place, chat);
@@ -94,7 +95,9 @@ export async function deliver(store, sent) {
   if (text) parts.push(textPart(store, chat, draft, parts.length === 0, service === "iMessage"));
   const { chat_id: chatId } = await control.sendMessage(inboundMessage(sent, parts));
   const isSwitched = place.view === "chat" && place.service;
-  if (chatId && (!chat.id || isSwitched) && store.place === place) store.go({ view: "chat", chatId });
+  if (!chatId || (chat.id && !isSwitched) || store.place !== place) return;
+  if (!chat.id) onBegun(chatId);
+  store.go({ view: "chat", chatId });
 }
 
 /** Sends one draft after the other, so that messages arrive in the order they were written. */
@@ -109,9 +112,9 @@ export class Outbox {
 
   /**
    * @param {SentDraft} sent
-   * @param {(error: unknown) => void} onRefused
+   * @param {{ onBegun: (chatId: string) => void, onRefused: (error: unknown) => void }} callbacks
    */
-  send(sent, onRefused) {
-    this.#last = this.#last.then(() => deliver(this.#store, sent)).catch(onRefused);
+  send(sent, { onBegun, onRefused }) {
+    this.#last = this.#last.then(() => deliver(this.#store, sent, onBegun)).catch(onRefused);
   }
 }
