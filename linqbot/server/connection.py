@@ -224,7 +224,9 @@ class ClientConnection(HttpToolsProtocol):
         cycle = getattr(send, "__self__", None)
         if not isinstance(cycle, RequestResponseCycle) or not cycle.keep_alive or cycle.response_started:
             return False
-        if cycle.disconnected or cycle.flow.write_paused:
+        # Older releases of uvicorn see only in `send` that the client has asked to close the connection.
+        is_last = (b"connection", b"close") in cycle.scope["headers"]
+        if is_last or cycle.disconnected or cycle.flow.write_paused:
             return False
         cycle.response_started = cycle.response_complete = True
         headers = b"".join([b"%b: %b\r\n" % header for header in cycle.default_headers])
