@@ -44,7 +44,6 @@ class Deadline:
         "_cancelling",
         "_ends_at",
         "_expired",
-        "_fires_at",
         "_ignored",
         "_loop",
         "_task",
@@ -61,7 +60,6 @@ class Deadline:
         self._ends_at: float | None = None
         self._expired = False
         self._alarm: Alarm | None = None
-        self._fires_at = 0.0
 
     def restart(self, limit_s: float) -> None:
         """Start again from now with another limit, for a handler that was registered with its own `deadline_s`."""
@@ -109,14 +107,13 @@ class Deadline:
                 raise TimeoutError(f"It did not end within {self.limit_s:g} s.") from error
 
     def _arm(self) -> None:
-        """Make sure that a timer fires at the end of the limit or earlier.
+        """Make sure that an alarm is called at the end of the limit or earlier.
 
-        A timer that fires too early is set again. So one timer usually serves the whole turn.
+        An alarm that comes too early is set again. So one alarm usually serves the whole turn.
         """
         assert self._ends_at is not None
-        if self._alarm is None or self._ends_at < self._fires_at:
+        if self._alarm is None or self._ends_at < self._alarm.at:
             self._disarm()
-            self._fires_at = self._ends_at
             self._alarm = self._alarms.set(self._loop, self._ends_at, self._expire)
 
     def _disarm(self) -> None:

@@ -25,6 +25,11 @@ class UnreadMessage:
     response: ApiResponse
 
     def read(self) -> SentMessage:
+        """Parse the response.
+
+        Raises:
+            LinqApiError: the response cannot be parsed; see `client.resources.resource.read`.
+        """
         return read_sent(self.response, self.chat_id).message
 
 

@@ -112,7 +112,7 @@ class ApiResponse:
     Attributes:
         data: The decoded JSON; None for an empty body.
         headers: Looked up by name, in any case.
-        content: The JSON of `data` as Linq sent it; None if it is not known, or if `data` was changed.
+        content: The JSON of `data` as Linq sent it; None if it is not known. Who replaces `data` leaves it out.
     """
 
     status: int

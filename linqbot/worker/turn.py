@@ -52,7 +52,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Lease, Outcome, Retry
 from linqbot.storage.journal import DeliveryStatus
 from linqbot.worker import never_awaited, opting_out
-from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, Arrival, arrival, in_chat
+from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, arrival, in_chat
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
 from linqbot.worker.asking.opening import Opening, Writes, first_opening, open_turn, writes_of_failure
 from linqbot.worker.asking.turn_session import TurnSession
@@ -165,21 +165,6 @@ class Turns:
             ms=ms,
         )
 
-    def _concerns_questions(self, delivery: Delivery) -> bool:
-        """Return True if a delivery may mean something to the open questions of its chat. Nearly always there are none."""
-        in_chat = delivery.lane.startswith("c:") and self.storage.conversations_in(delivery.lane[2:])
-        return bool(in_chat) or delivery.id.startswith(ORDER_PREFIX)
-
-    async def _arrival(self, lease: Lease) -> Arrival:
-        """Return the meaning of a delivery for the open questions of its chat.
-
-        Raises:
-            StorageUnavailable: a conversation cannot be read.
-        """
-        lane = lease.delivery.lane
-        conversations = self.storage.conversations_in(lane[2:]) if lane.startswith("c:") else ()
-        return await arrival(lease.delivery, conversations, self.dispatcher, self.storage, put_back=lease.put_back)
-
     def _needs_no_turn(self, delivery: Delivery) -> bool:
         """Return True if no handler takes events of this type, and neither the journal nor a question needs it."""
         return (
@@ -194,7 +179,10 @@ class Turns:
         """Return the stored outcome, for `finished`; None if the turn was given up and another task ends it."""
         delivery = lease.delivery
         try:
-            arrived = await self._arrival(lease) if self._concerns_questions(delivery) else NOTHING
+            arrived = NOTHING
+            asked = self.storage.conversations_in(delivery.lane[2:]) if delivery.lane.startswith("c:") else ()
+            if asked or delivery.id.startswith(ORDER_PREFIX):
+                arrived = await arrival(delivery, asked, self.dispatcher, self.storage, put_back=lease.put_back)
             if arrived.is_void:
                 return await self._finish(lease, Ack(), None, Writes(ended=arrived.ended))
             is_void = delivery.is_own and (delivery.id.startswith(PROBE_ID) or own_changes.is_expiry(delivery))
@@ -353,8 +341,7 @@ class Turns:
         client = self.client.wrapped(turn.journal.wrap)
         if turn.lease.delivery.is_own and await self._made_own_calls(turn, deadline, client):
             return
-        is_notice = turn.lease.delivery.is_own and dead_letter.is_notice(turn.lease.delivery)
-        given_up = dead_letter.notice(turn.lease.delivery) if is_notice else None
+        given_up = dead_letter.notice(turn.lease.delivery) if dead_letter.is_notice(turn.lease.delivery) else None
         arrived = turn.opening.arrival
         session = None if arrived is NOTHING else turn.asking()
         resumption = session if turn.opening.conversation is not None else None

@@ -41,8 +41,7 @@ def end_of(
     writes = writes if turn is None else turn.writes(outcome)
     # The scheduled sends of a failed run are not stored: its next run schedules them again.
     is_done = isinstance(outcome, Ack)
-    is_own = lease.delivery.is_own
-    rearm = _rearms(lease.delivery) if is_own and (is_done or isinstance(outcome, DeadLetter)) else ()
+    rearm = _rearms(lease.delivery) if is_done or isinstance(outcome, DeadLetter) else ()
     finish = Finish(
         outcome,
         journal.outcomes(with_digests=not is_done) if journal else (),

@@ -73,7 +73,7 @@ reply."""
 TRANSIT_S: Final = 0.05
 """Seconds: a message that is handled sooner than this after our reply was sent before the reply."""
 KEPT_CHARS: Final = 256
-"""Longest text that is kept as it is. Of a longer one, the hash is made at once."""
+"""Longest text, together with the names of its files, that is kept as it is. Of a longer one, the hash is made at once."""
 CHATS: Final = 2048
 """Chats remembered, those with the most recent messages. A loop has a message every few seconds, so it stays in."""
 
@@ -197,7 +197,7 @@ class LoopBreaker:
         chat = self._chat(chat_id)
         chat.replied_at = now
         if (opening := chat.opening) is not None:
-            if len(text) <= KEPT_CHARS and len(opening.replies) < BUBBLES:
+            if len(text) + len(files) <= KEPT_CHARS and len(opening.replies) < BUBBLES:
                 opening.replies = (*opening.replies, (text, files))
                 return
             self._take_up(chat)
@@ -259,7 +259,7 @@ class LoopBreaker:
         if kind is _Kind.START and chat.silent_at is None:
             _close(chat, is_quoted=False)
             chat.window, chat.bubbles, chat.rounds = (), (), 0
-            if len(text) <= KEPT_CHARS:
+            if len(text) + len(files) <= KEPT_CHARS:
                 chat.opening, chat.message = _Opening(text, files), None
             else:
                 chat.opening = None
