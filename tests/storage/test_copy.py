@@ -25,7 +25,7 @@ from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.open import open_storage
-from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.sqlite.disk import file
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
@@ -258,30 +258,28 @@ async def test_check_finds_a_damaged_file(full: str, tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'seen_by_age'").fetchone()
-    with path.open("r+b") as file:
-        file.seek((page - 1) * 4096 + 8)
-        file.write(b"\xff" * 200)
+    with path.open("r+b") as damaged:
+        damaged.seek((page - 1) * 4096 + 8)
+        damaged.write(b"\xff" * 200)
     assert any(problem.startswith("The file is damaged: ") for problem in (await check(full)).problems)
 
 
-async def test_an_old_schema_is_reported_copied_only_after_it_is_migrated(full: str, tmp_path: Path) -> None:
-    path = tmp_path / "old.db"
-    with closing(sqlite3.connect(path)) as db:
-        here = Path(SQLiteStorage.__module__.replace(".", "/")).parent
-        schema = Path(__file__).parent.parent.parent / here / "schema" / "0001_initial.sql"
-        db.executescript(schema.read_text())
-        db.execute("PRAGMA application_id = 0x6C696E71")
-        db.execute("PRAGMA user_version = 1")
-        db.execute("INSERT INTO meta VALUES ('install', '00')")
-        db.commit()
-    url = f"sqlite:///{path}"
+async def test_an_old_schema_is_reported_and_copied_only_after_it_is_migrated(
+    full: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    async with open_storage(url):
+        pass
+    old = file.newest_schema()
+    of_next_release = {**file.schemas(), old + 1: "CREATE TABLE added (n INTEGER PRIMARY KEY);"}
+    monkeypatch.setattr(file, "schemas", lambda: of_next_release)
     report = await check(url)
     assert report.digest is None
-    assert "Schema 1 is older than" in report.problems[0]
-    with pytest.raises(StorageError, match=r"has schema 1.*migrate"):
+    assert f"Schema {old} is older than" in report.problems[0]
+    with pytest.raises(StorageError, match=rf"has schema {old}.*migrate"):
         await copy(url, f"sqlite:///{tmp_path}/new.db")
     before = await migrate(url)
-    assert (before.have, (await migrate(url)).have) == (1, before.newest)
+    assert (before.have, (await migrate(url)).have) == (old, before.newest)
     assert (await check(url)).problems == ()
     async with open_storage(full):
         with pytest.raises(ConfigError, match="serves this storage already"):

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from fakes import delivery, text_body
 
 from linqbot.cli.main import main
+from linqbot.storage.sqlite.disk import file
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 
@@ -52,18 +53,16 @@ def test_check_names_problems_and_ends_with_1(path: Path) -> None:
     assert (as_json.exit_code, json.loads(as_json.stdout)["problems"]) == (1, ["1 waiting deliveries have no body."])
 
 
-def test_migrate_says_what_it_did(path: Path, tmp_path: Path) -> None:
-    assert run("migrate").stdout == f"{path} has schema 3, the newest. Nothing was changed.\n"
-    assert run("migrate", "--storage", f"sqlite:///{tmp_path}/new.db").stdout.endswith(
-        "new.db: created with schema 3.\n"
-    )
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute("DROP TABLE broadcast")
-        db.execute("DROP TABLE recipient")
-        db.execute("PRAGMA user_version = 2")
+def test_migrate_says_what_it_did(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = file.newest_schema()
+    assert run("migrate").stdout == f"{path} has schema {newest}, the newest. Nothing was changed.\n"
+    created = run("migrate", "--storage", f"sqlite:///{tmp_path}/new.db").stdout
+    assert created.endswith(f"new.db: created with schema {newest}.\n")
+    of_next_release = {**file.schemas(), newest + 1: "CREATE TABLE added (n INTEGER PRIMARY KEY);"}
+    monkeypatch.setattr(file, "schemas", lambda: of_next_release)
     assert run("check").exit_code == 1
-    assert run("migrate").stdout == f"{path}: brought from schema 2 to 3.\n"
-    assert run("check").exit_code == 0
+    assert run("migrate").stdout == f"{path}: brought from schema {newest} to {newest + 1}.\n"
+    assert json.loads(run("check", "--json").stdout)["schema"] == newest + 1
 
 
 def test_copy_prints_the_digest_that_check_prints(path: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -174,15 +172,12 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
 
 
 @pytest.fixture
-def with_next_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def with_next_schema(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """`with_next_schema(sql)` adds a schema, so that files are opened as the next release would open them."""
-    package = tmp_path / "next-release"
-    schemas = shutil.copytree(Path(str(files("linqbot.storage.sqlite"))) / "schema", package / "schema")
-    newest = max(int(each.name[:4]) for each in schemas.glob("*.sql"))
+    have = file.schemas()
 
     def release(sql: str) -> None:
-        (schemas / f"{newest + 1:04}_next.sql").write_text(sql)
-        monkeypatch.setattr(file, "files", lambda _: package)
+        monkeypatch.setattr(file, "schemas", lambda: {**have, max(have) + 1: sql})
 
     return release
 

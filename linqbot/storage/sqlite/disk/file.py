@@ -104,7 +104,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
 
 def newest_schema() -> int:
     """Return the number of the newest schema that this release knows."""
-    return max(_schemas())
+    return max(schemas())
 
 
 def install_of(db: sqlite3.Connection) -> str:
@@ -179,15 +179,15 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if tables and owner != APPLICATION_ID:
         raise ConfigError(f"{path} is a database of another program. Choose another path for the storage.")
-    schemas = _schemas()
-    newest = max(schemas)
+    every = schemas()
+    newest = max(every)
     if have > newest:
         raise NewerSchema(
             f"{path} has schema {have}, written by a newer linqbot; this one knows schemas up to {newest}. "
             "Upgrade linqbot, or use another storage file."
         )
     for number in range(have + 1, newest + 1):
-        for statement in _statements(schemas[number]):
+        for statement in _statements(every[number]):
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {number}")
     if not have:
@@ -195,7 +195,8 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         db.execute("INSERT INTO meta (key, value) VALUES ('install', ?)", (secrets.token_hex(16),))
 
 
-def _schemas() -> dict[int, str]:
+def schemas() -> dict[int, str]:
+    """Return the SQL of each schema by its number."""
     folder = files("linqbot.storage.sqlite") / "schema"
     return {int(f.name[:4]): f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".sql")}
 

@@ -1,5 +1,5 @@
--- Schema 1. PRAGMA user_version is the number of the newest schema that was applied. A schema file is applied in one
--- transaction together with its number. Times are Unix seconds (REAL). JSON and bodies are BLOBs: the bytes received.
+-- Schema 1, the first. PRAGMA user_version is the number of the newest schema that was applied. A schema file is applied in
+-- one transaction together with its number. Times are Unix seconds (REAL). JSON and bodies are BLOBs: the bytes received.
 
 -- meta: facts about the file itself.
 -- `install` (128 random bits) is part of every idempotency key, so it must outlive every process.
@@ -158,11 +158,17 @@ CREATE INDEX journal_with_texts ON journal (ended_at) WHERE texts AND ended_at I
 -- journal_by_message: finds out if a message that a person answers in a group was sent by the bot.
 CREATE INDEX journal_by_message ON journal (message_id) WHERE message_id IS NOT NULL;
 
+-- journal_ambiguous: finds the calls and steps that an operator must look at. Nearly no row is in it.
+CREATE INDEX journal_ambiguous ON journal (first_at) WHERE status = 'ambiguous';
+
 -- state: the values of a bot's author. Clustered by scope, because a turn loads a whole scope at once.
+-- person is, in the scope of a direct chat, the handle of the person in it. `linqbot forget` finds the chat by it when no
+-- delivery and no journal entry is left that names both. NULL in other scopes, and if the person is not known.
 CREATE TABLE state (
-    scope TEXT NOT NULL,
-    name  TEXT NOT NULL,
-    value BLOB NOT NULL,
+    scope  TEXT NOT NULL,
+    name   TEXT NOT NULL,
+    value  BLOB NOT NULL,
+    person TEXT,
     PRIMARY KEY (scope, name)
 ) WITHOUT ROWID;
 
@@ -205,5 +211,33 @@ CREATE TABLE conversation (
 -- dead letter can be retried.
 CREATE UNIQUE INDEX conversation_by_person ON conversation (chat_id, person) WHERE status <> 'failed';
 
--- journal_ambiguous: finds the calls and steps that an operator must look at. Nearly no row is in it.
-CREATE INDEX journal_ambiguous ON journal (first_at) WHERE status = 'ambiguous';
+-- broadcast: one message to many people; see storage/broadcasts.py. Its rows are kept, so that a name is not used twice.
+-- next_at is the time before which its line sends to no other person. ended_at is NULL until each recipient has an outcome.
+-- content is the messages as JSON, deleted when the broadcast ends. padding is in front of it: see body.
+CREATE TABLE broadcast (
+    n              INTEGER PRIMARY KEY,
+    name           TEXT NOT NULL UNIQUE,
+    line           TEXT NOT NULL,
+    status         TEXT NOT NULL,
+    per_minute     REAL NOT NULL,
+    created_at     REAL NOT NULL,
+    next_at        REAL NOT NULL DEFAULT 0,
+    ended_at       REAL,
+    off_the_record INTEGER NOT NULL,
+    padding        BLOB,
+    content        BLOB NOT NULL
+);
+
+-- recipient: the people of a broadcast (`broadcast` is its n), in order. at is when the outcome was set.
+CREATE TABLE recipient (
+    broadcast INTEGER NOT NULL,
+    n         INTEGER NOT NULL,
+    handle    TEXT NOT NULL,
+    outcome   TEXT NOT NULL,
+    reason    TEXT,
+    at        REAL,
+    PRIMARY KEY (broadcast, n)
+) WITHOUT ROWID;
+
+-- recipient_by_outcome: finds the first that is pending, and counts the few that are under way.
+CREATE INDEX recipient_by_outcome ON recipient (broadcast, outcome, n);
