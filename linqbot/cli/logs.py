@@ -13,7 +13,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from pydantic_core import to_json
 
@@ -83,12 +83,24 @@ def configure(
     logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
 
 
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+
+
 def _as_json(event: EventDict, default: Callable[[object], object]) -> str:
-    """Return a log line as JSON. Each turn logs one, so it is not made with the slower `json`."""
-    try:
-        return to_json(event, fallback=default).decode()
-    except ValueError:  # half of a surrogate pair, or bytes that are not UTF-8
-        return json.dumps(event, default=default)
+    """Return a log line as JSON, in ASCII. Each turn logs one, so it is not made with the slower `json`.
+
+    Any other value is left to `json`, which shows its repr: that of an event or a call has ids only, but `to_json` would
+    write all fields. Letters beyond ASCII are left to it too, because it escapes them.
+    """
+    if all(type(value) in _PLAIN for value in event.values()):
+        try:
+            line = to_json(event)
+        except ValueError:  # half of a surrogate pair
+            pass
+        else:
+            if line.isascii() and b"\x7f" not in line:
+                return line.decode()
+    return json.dumps(event, default=default)
 
 
 def _whole_traceback(out: TextIO, exc_info: ExcInfo) -> None:

@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 import structlog
+from fakes import delivery, text_body
 
 from linqbot.cli import logs
+from linqbot.client.call import ApiResponse, prepare
+from linqbot.events.parse import parse
+from linqbot.settings import Settings
+from linqbot.webhooks import Secret
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +43,34 @@ def test_a_log_line_is_one_line_of_json(capsys: pytest.CaptureFixture[str], valu
     assert (found["event"], found["level"]) == ("turn.acked", "info")
     assert found["timestamp"].endswith("Z")
     assert shown is None or found["value"] == shown
+
+
+@pytest.mark.parametrize("letter", ["ü", "\x7f", "\x9b", "\u2028", "\u202e", "😀"])
+def test_a_log_line_is_ascii(capsys: pytest.CaptureFixture[str], letter: str) -> None:
+    logs.configure("info", "json")
+    structlog.get_logger("test").info("turn.acked", name=letter)
+    line = capsys.readouterr().err
+    assert line.isascii()
+    assert line[:-1].isprintable()
+    assert json.loads(line)["name"] == letter
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        parse(delivery(text_body("hidden words"))),
+        [parse(delivery(text_body("hidden words")))],
+        delivery(text_body("hidden words")),
+        prepare("chats.messages.send", path={"chat_id": "c"}, body={"message": {"value": "hidden words"}}),
+        ApiResponse(200, {"value": "hidden words"}, content=b"hidden words"),
+        Settings(api_key="hidden words", webhook_secrets=("hidden words",)),
+        Secret.parse("whsec_aGlkZGVuIHdvcmRz"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_log_line_shows_of_an_object_what_its_repr_shows(capsys: pytest.CaptureFixture[str], value: object) -> None:
+    logs.configure("info", "json")
+    structlog.get_logger("test").info("order.taken", value=value)
+    line = capsys.readouterr().err
+    assert "hidden words" not in line
+    assert json.loads(line)["value"] == ([repr(each) for each in value] if isinstance(value, list) else repr(value))
