@@ -112,6 +112,8 @@ class Deadline:
         An alarm that comes too early is set again. So one alarm usually serves the whole turn.
         """
         assert self._ends_at is not None
+        if self._expired and self._task is not None:
+            return  # the code is cancelled already, and the alarm is for code that ignores it
         if self._alarm is None or self._ends_at < self._alarm.at:
             self._disarm()
             self._alarm = self._alarms.set(self._loop, self._ends_at, self._expire)
