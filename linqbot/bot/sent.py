@@ -17,7 +17,7 @@ OPTED_OUT: Final = 2024
 """Linq's error code for a send to a person who opted out by writing STOP."""
 
 
-@dataclass(slots=True)  # not frozen: see `JournalEntry`
+@dataclass(slots=True, eq=False)  # not frozen: see `JournalEntry`
 class UnreadMessage:
     """A message that Linq accepted. Its response is parsed when it is needed: most handlers do not look at it."""
 
@@ -33,7 +33,7 @@ class UnreadMessage:
         return read_sent(self.response, self.chat_id).message
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Sent:
     """The result of a reply or a send.
 
@@ -50,10 +50,10 @@ class Sent:
     _accepted: tuple[SentMessage | UnreadMessage, ...]
     status: str = "accepted"
     degraded: tuple[str, ...] = ()
-    _client: Client | None = field(default=None, compare=False)
+    _client: Client | None = None
     # What was sent, for each message; None for a poll or a voice memo. Linq's answer may lack the parts.
-    _contents: tuple[MessageContent | None, ...] = field(default=(), compare=False)
-    _read: tuple[SentMessage, ...] | None = field(default=None, init=False, compare=False)
+    _contents: tuple[MessageContent | None, ...] = ()
+    _read: tuple[SentMessage, ...] | None = field(default=None, init=False)
 
     @property
     def messages(self) -> tuple[SentMessage, ...]:
@@ -64,7 +64,21 @@ class Sent:
         return self._read
 
     def __repr__(self) -> str:
-        return f"Sent(messages={self.messages!r}, status={self.status!r}, degraded={self.degraded!r})"
+        try:
+            messages = repr(self.messages)
+        except LinqApiError:
+            messages = "<unreadable>"
+        return f"Sent(messages={messages}, status={self.status!r}, degraded={self.degraded!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sent) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    @property
+    def _value(self) -> tuple[object, ...]:
+        return self.messages, self.status, self.degraded
 
     @property
     def id(self) -> str | None:

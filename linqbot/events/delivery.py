@@ -54,9 +54,9 @@ class Joined:
     restarts: int = 0
 
 
-@dataclass(slots=True)  # not frozen: see `JournalEntry`
+@dataclass(slots=True, unsafe_hash=True)  # not frozen: see `JournalEntry`
 class Delivery:
-    """One verified webhook delivery, to be handled in the order of its lane.
+    """One verified webhook delivery, to be handled in the order of its lane. Its repr does not show the body.
 
     Attributes:
         id: `w.<event_id>` for a webhook; `i.<kind>.<id>` for deliveries that linqbot creates. A POST can only create
@@ -76,7 +76,7 @@ class Delivery:
     id: str
     lane: str
     type: str
-    body: bytes
+    body: bytes = field(repr=False)
     received_at: float
     message_key: str | None = None
     carrier: str | None = None

@@ -97,3 +97,9 @@ def test_texts_and_ids_of_a_delivery_are_not_kept_to_be_shared_with_later_ones()
     first, second = decode(body)["data"], decode(body)["data"]
     assert first["id"] is not second["id"]
     assert first["text"] is not second["text"]
+
+
+def test_a_delivery_may_be_logged_and_be_a_key() -> None:
+    one = named(b'{"data": {"text": "hidden words"}}')
+    assert "hidden words" not in repr(one)
+    assert {one: 1}[named(one.body)] == 1

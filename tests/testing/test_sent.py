@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from linqbot import Bot, BotError, Context, MessageReceived, ReplyTo, Sent, poll
+from linqbot.bot.sent import UnreadMessage
+from linqbot.client.call import ApiResponse
 from linqbot.testing import Phone, killed_between_calls, talking
 from linqbot.types.message import MessageContent, TextPart
 
@@ -51,6 +53,12 @@ async def test_the_messages_of_a_send_are_those_that_linq_accepted() -> None:
     assert sent.id == sent.messages[0].id
     assert f"messages={sent.messages!r}" in repr(sent)
     assert sent.joined(sent).messages == sent.messages * 2
+    assert {sent, Sent(sent.messages)} == {sent}
+
+
+def test_a_send_whose_answer_cannot_be_read_has_a_repr() -> None:
+    sent = Sent((UnreadMessage("c", ApiResponse(202, {"message": "odd"})),))
+    assert repr(sent) == "Sent(messages=<unreadable>, status='accepted', degraded=())"
 
 
 async def test_what_was_not_sent_is_not_edited_and_a_poll_cannot_be() -> None:
