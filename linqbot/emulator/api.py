@@ -48,7 +48,7 @@ log = logging.getLogger("linqbot.emulator")
 MAX_BODY_BYTES = 4 * 2**20
 CALLS_KEPT = 200
 CLOSE_CONNECTION = "linqbot.close_connection"
-"""ASGI extension: its function `close` closes the connection of the request. See `server/connection.py`."""
+"""ASGI extension: its function `close` closes the connection of the request. See `server/http/connection.py`."""
 
 ENDPOINTS: tuple[EndpointHandler, ...] = (
     *chats.ENDPOINTS,

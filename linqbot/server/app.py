@@ -31,6 +31,7 @@ from linqbot.hookspecs import Running
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
 from linqbot.server import plugin_routes
+from linqbot.server.http.without_asgi import ENDPOINT, DirectEndpoint
 from linqbot.server.readiness import Readiness
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
@@ -260,9 +261,13 @@ class _App(Starlette):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # No shortcut if middleware was added to the app, because it must wrap the webhook too. In a mounted app the
         # path has a prefix, so Starlette routes it.
-        if scope["type"] == "http" and scope["path"] in WEBHOOK_PATHS and not self.user_middleware:
+        if self.user_middleware:
+            await super().__call__(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] in WEBHOOK_PATHS:
             await self._webhook(scope, receive, send)
         else:
+            if scope["type"] == "lifespan" and "state" in scope:
+                scope["state"][ENDPOINT] = DirectEndpoint(WEBHOOK_PATHS, self._webhook.take)
             await super().__call__(scope, receive, send)
 
 

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from linqbot.errors import ConfigError, LinqbotError
 from linqbot.server import event_loop, systemd
-from linqbot.server.connection import ClientConnection, Connections
-from linqbot.server.without_reload import uvicorn
+from linqbot.server.http.connection import ClientConnection, Connections
+from linqbot.server.http.without_reload import uvicorn
 
 MAX_CONNECTIONS: Final = 2048
 """Maximum number of open connections; fewer if this process may not open twice as many files."""

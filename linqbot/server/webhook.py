@@ -27,6 +27,7 @@ from linqbot.events.proactive.schedule import SCHEDULE_TYPE, schedule_name
 from linqbot.hookspecs import Reason
 from linqbot.plugins.registry import Plugins
 from linqbot.server.bounded_log import BoundedLog
+from linqbot.server.http.without_asgi import Answer, Taken
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import REFRESH_EVERY_S, KnownSecrets
 from linqbot.storage.inbox import Inbox
@@ -40,9 +41,6 @@ RETRY_AFTER_S = 5
 STANDARD_HEADERS = (b"webhook-id", b"webhook-timestamp", b"webhook-signature")
 LEGACY_HEADERS = (b"x-webhook-timestamp", b"x-webhook-signature")
 SUBSCRIPTION_HEADER = b"x-webhook-subscription-id"
-ANSWER: Final = "linqbot.answer"
-"""The extension of linqbot's own server that answers a request in one step: see `ClientConnection.answer`."""
-
 
 NOT_RUNNING: Final = (
     "A delivery arrived while the app was not running: it is starting or stopping, or its lifespan was never run. An app that "
@@ -124,6 +122,33 @@ class WebhookEndpoint:
             return self._refuse("closed", send)
         return self._read(scope, receive, send)
 
+    def take(self, scope: Scope, body: bytes) -> Taken | None:
+        """Begin to store the delivery of a complete request; see `without_asgi.py`.
+
+        Returns:
+            None if the request is to go ASGI's way, because its answer is neither 200 nor about the storage.
+        """
+        if not self.is_open or len(body) > self._max_body_bytes:
+            return None
+        try:
+            verified = self._verify(self._signing(dict(scope["headers"])), body, self._clock.now())
+        except InvalidSignature:
+            return None
+        delivery = _delivery(verified, body, self._received_clock.now())
+        if delivery.type == SCHEDULE_TYPE:
+            return None
+        delivery = self._received(delivery, scope)
+        began = time.perf_counter()
+        return asyncio.ensure_future(self._inbox.put(delivery)), partial(self._answer_to, delivery, began)
+
+    def _answer_to(self, delivery: Delivery, began: float, put: asyncio.Future[bool]) -> Answer:
+        """Return the answer to a delivery, once it is known if the storage has it."""
+        try:
+            is_new = put.result()
+        except StorageError as error:
+            return self._not_stored(delivery, error)
+        return self._stored(delivery, is_new, began)
+
     def _log_closed(self) -> None:
         if not self._closed_was_logged:
             self._closed_was_logged = True
@@ -149,7 +174,7 @@ class WebhookEndpoint:
     async def _accept(self, scope: Scope, body: bytes, send: Send) -> None:
         """Verify a request whose body has arrived, and store its delivery."""
         given = dict(scope["headers"])
-        headers = {name.decode(): given[name].decode("latin-1") for name in self._signing_headers if name in given}
+        headers = self._signing(given)
         now = self._clock.now()
         try:
             verified = self._verify(headers, body, now)
@@ -164,14 +189,22 @@ class WebhookEndpoint:
                 self._notify_refused("forged", 401, given.get(SUBSCRIPTION_HEADER))
             await _respond(send, 401, [(b"www-authenticate", _challenge(headers, body))])
         else:
-            delivery = _delivery(verified, body, self._received_clock.now())
-            if self._plugins.received is not None:
-                delivery = self._plugins.notify_received(delivery, _all_headers(scope))
+            delivery = self._received(_delivery(verified, body, self._received_clock.now()), scope)
             # Linq knows nothing of schedules: such an event is from `linqbot trigger`, which reports the answer.
             if delivery.type == SCHEDULE_TYPE and (name := schedule_name(body)) not in self._schedules:
                 await _respond(send, 422, [], _no_such_schedule(name, self._schedules))
             else:
-                await self._store(scope, delivery, send)
+                await self._store(delivery, send)
+
+    def _signing(self, headers: dict[bytes, bytes]) -> dict[str, str]:
+        """Return the headers of the signature."""
+        return {name.decode(): headers[name].decode("latin-1") for name in self._signing_headers if name in headers}
+
+    def _received(self, delivery: Delivery, scope: Scope) -> Delivery:
+        """Show a genuine delivery to the plugins, which may attach something to it."""
+        if self._plugins.received is None:
+            return delivery
+        return self._plugins.notify_received(delivery, _all_headers(scope))
 
     def _verify(self, headers: dict[str, str], body: bytes, now: float) -> Verified:
         self._secrets.refresh(now, after_s=REFRESH_EVERY_S)
@@ -229,26 +262,31 @@ class WebhookEndpoint:
         finally:
             self._held_bytes -= len(body)
 
-    async def _store(self, scope: Scope, delivery: Delivery, send: Send) -> None:
+    async def _store(self, delivery: Delivery, send: Send) -> None:
         """Store a delivery and answer 200; if the storage fails, answer 503."""
         began = time.perf_counter()
         try:
             is_new = await self._inbox.put(delivery)
         except StorageError as error:
-            kind = type(error).__name__
-            self._bounded_log.error("delivery.refused", kind=kind, delivery=delivery.id, error=str(error))
-            if not isinstance(error, LaneFull):
-                self.refusal = str(error)
-            self._on_refused(delivery.lane)
-            await self._refuse("busy" if isinstance(error, StorageBusy) else "unavailable", send)
-            return
+            answer = self._not_stored(delivery, error)
+        else:
+            answer = self._stored(delivery, is_new, began)
+        await _respond(send, *answer)
+
+    def _stored(self, delivery: Delivery, is_new: bool, began: float) -> Answer:
         self.refusal = None
         if (stored := self._plugins.stored) is not None:
             stored(delivery=delivery, is_new=is_new, took_s=time.perf_counter() - began)
         log.debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)
-        at_once = scope.get("extensions", {}).get(ANSWER)
-        if at_once is None or not at_once["answer"](send, 200):
-            await _respond(send, 200, [])
+        return 200, []
+
+    def _not_stored(self, delivery: Delivery, error: StorageError) -> Answer:
+        kind = type(error).__name__
+        self._bounded_log.error("delivery.refused", kind=kind, delivery=delivery.id, error=str(error))
+        if not isinstance(error, LaneFull):
+            self.refusal = str(error)
+        self._on_refused(delivery.lane)
+        return self._refusal("busy" if isinstance(error, StorageBusy) else "unavailable")
 
     async def _answer_stale(self, headers: dict[str, str], body: bytes, error: StaleSignature, send: Send) -> None:
         """Answer a genuine delivery whose time is wrong: 200 if it is stored already, else 503.
@@ -276,9 +314,12 @@ class WebhookEndpoint:
         Args:
             close: Also ask the client to close the connection.
         """
+        status, headers = self._refusal(reason)
+        await _respond(send, status, [*headers, (b"connection", b"close")] if close else headers)
+
+    def _refusal(self, reason: Reason) -> Answer:
         self._notify_refused(reason, 503)
-        headers = [(b"retry-after", b"%d" % RETRY_AFTER_S)]
-        await _respond(send, 503, [*headers, (b"connection", b"close")] if close else headers)
+        return 503, [(b"retry-after", b"%d" % RETRY_AFTER_S)]
 
     def _notify_refused(self, reason: Reason, status: int, named: bytes | None = None) -> None:
         """Record a refused delivery, and notify the plugins.

@@ -8,7 +8,7 @@ methods for operators are in `upkeep.py`. The next step: a worker leases deliver
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -162,7 +162,7 @@ class Inbox(Protocol):
     nothing.
     """
 
-    async def put(self, delivery: Delivery) -> bool:
+    def put(self, delivery: Delivery) -> Awaitable[bool]:
         """Store a delivery durably.
 
         Returns:

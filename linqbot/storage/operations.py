@@ -6,7 +6,7 @@ The writer of the backend runs them. It sets the result or the error of each.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -154,10 +154,9 @@ class QueuedWrites:
         await self._submit(CheckOp(CHECK_BYTES))
         await self._submit(CheckOp(0))
 
-    async def put(self, delivery: Delivery) -> bool:
+    def put(self, delivery: Delivery) -> Awaitable[bool]:
         """Store a delivery durably; see `Inbox.put`."""
-        stored: bool = await self._submit(PutOp(delivery))
-        return stored
+        return self._submit(PutOp(delivery))
 
     async def finish(self, lease: Lease, finish: Finish) -> None:
         """End a turn in one commit; see `Inbox.finish`."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import struct
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +18,13 @@ import pytest
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from linqbot.server import connection, uvicorn_server
-from linqbot.server.connection import MAX_HEAD_BYTES, ClientConnection, Connections
+from linqbot.server import uvicorn_server
+from linqbot.server.http import connection
+from linqbot.server.http.connection import MAX_HEAD_BYTES, ClientConnection, Connections
+from linqbot.server.http.without_asgi import ENDPOINT, DirectEndpoint, Taken
 
 GET = b"GET / HTTP/1.1\r\nhost: bot\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: bot\r\n"
-AT_ONCE = b"GET /at-once HTTP/1.1\r\nhost: bot\r\n\r\n"
 CLOSING = b"GET / HTTP/1.1\r\nhost: bot\r\nconnection: close\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -31,18 +32,41 @@ OK = b"HTTP/1.1 200 OK\r\n"
 class App:
     """Answers with the length of the body; `/early` before the body arrived, `/held` when the test releases it.
 
-    `/endless` begins an answer that ends when its client goes. `/at-once` answers in one step, and `/wrapped` tries to,
-    behind middleware.
+    `/endless` begins an answer that ends when its client goes. Requests for `/taken` go to `take`.
     """
 
     def __init__(self) -> None:
         self.let_go = threading.Event()
         self.held = 0
         self.left = threading.Event()
-        self.answered_at_once: list[bool] = []
+        self.taken: list[bytes] = []
+        self.works: list[asyncio.Future[bool]] = []
+
+    def take(self, scope: Scope, body: bytes) -> Taken | None:
+        """Begin the work that the body names. Its answer is 200 or 503."""
+        loop = asyncio.get_running_loop()
+        self.taken.append(body)
+        if body == b"left to the app":
+            return None
+        if body == b"cannot begin":
+            raise RuntimeError(body)
+        work = loop.create_future()
+        self.works.append(work)
+        if body == b"fails":
+            loop.call_soon(work.set_exception, RuntimeError(body))
+        elif body != b"held":
+            loop.call_soon(work.set_result, body == b"works")
+        return work, lambda done: (200, []) if done.result() else (503, [(b"retry-after", b"5")])
+
+    def end_works(self) -> None:
+        """Let all works succeed that are under way."""
+        for work in self.works:
+            if not work.done():
+                work.get_loop().call_soon_threadsafe(work.set_result, True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            scope["state"][ENDPOINT] = DirectEndpoint(("/taken",), self.take)
             await receive()
             await send({"type": "lifespan.startup.complete"})
             await receive()
@@ -64,11 +88,6 @@ class App:
             assert (await receive())["type"] == "http.disconnect"
             self.left.set()
             return
-        if scope["path"] in ("/at-once", "/wrapped"):
-            given = send if scope["path"] == "/at-once" else partial(send)
-            self.answered_at_once.append(scope["extensions"]["linqbot.answer"]["answer"](given, 200))
-            if self.answered_at_once[-1]:
-                return
         said = str(len(body)).encode()
         headers = [(b"content-length", str(len(said)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -311,32 +330,108 @@ def test_a_request_for_another_protocol_is_answered_and_closed(served: Served) -
     assert b"\r\nconnection: close\r\n" in said
 
 
-def test_an_answer_in_one_step_is_complete_and_keeps_the_connection(served: Served) -> None:
-    with closing(served.connect()) as client:
+def to_take(body: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
+    """Return a request for the endpoint that does without ASGI."""
+    lines = (b"POST /taken HTTP/" + version, b"host: bot", b"content-length: %d" % len(body), *headers)
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def test_an_endpoint_answers_without_the_app_and_the_connection_stays(on_any_loop: Served) -> None:
+    with closing(on_any_loop.connect()) as client:
         for _ in range(2):
-            client.sendall(AT_ONCE)
+            client.sendall(to_take(b"works"))
             received = client.recv(65536)
             assert received.startswith(OK)
             assert b"\r\ndate: " in received
             assert received.endswith(b"\r\ncontent-length: 0\r\n\r\n")
-    assert served.app.answered_at_once == [True, True]
+        client.sendall(to_take(b"not stored"))
+        refused = client.recv(65536)
+        assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert refused.endswith(b"\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n")
+        (one,) = on_any_loop.connections.connections
+        assert not one.cycle.body  # type: ignore[union-attr]
+    assert on_any_loop.app.taken == [b"works", b"works", b"not stored"]
+    until(lambda: on_any_loop.server.server_state.total_requests == 3)
 
 
-def test_answers_in_one_step_keep_the_order_of_pipelined_requests(served: Served) -> None:
-    with closing(served.connect(AT_ONCE + GET + AT_ONCE + CLOSING)) as client:
-        assert [each[-1:] for each in rest(client).split(OK)[1:]] == [b"\n", b"0", b"\n", b"0"]
-    assert served.app.answered_at_once == [True, True]
+def test_pipelined_requests_are_answered_in_order_whoever_answers_them(served: Served) -> None:
+    with closing(served.connect(to_take(b"works") + GET + to_take(b"works") + GET + to_take(b"held")[:-2])) as client:
+        until(lambda: served.app.taken == [b"works", b"works"])
+        client.sendall(b"ld" + CLOSING)
+        assert [each[-1:] for each in rest(client).split(OK)[1:]] == [b"\n", b"0", b"\n", b"0", b"4", b"0"]
 
 
 @pytest.mark.parametrize(
-    "request_line",
-    [b"GET /wrapped HTTP/1.1\r\n", b"GET /at-once HTTP/1.0\r\n", b"GET /at-once HTTP/1.1\r\nconnection: close\r\n"],
-    ids=["middleware wraps send", "HTTP/1.0", "the last request"],
+    "pieces",
+    [
+        [b"GET /taken HTTP/1.1\r\nhost: bot\r\n\r\n"],
+        [to_take(b"works", version=b"1.0")],
+        [to_take(b"works", b"connection: close")],
+        [to_take(b"works")[:-2], b"ks"],
+        [to_take(b"works", b"expect: 100-continue")],
+        [to_take(b"works").replace(b"/taken", b"/taken/x")],
+    ],
+    ids=["GET", "HTTP/1.0", "the last request", "a body that comes later", "100-continue", "another path"],
 )
-def test_an_app_answers_as_usual_where_one_step_is_not_enough(served: Served, request_line: bytes) -> None:
-    with closing(served.connect(request_line + b"host: bot\r\n\r\n")) as client:
-        assert answer(client).startswith(OK)
-    assert served.app.answered_at_once == [False]
+def test_an_endpoint_sees_no_request_that_needs_more_than_an_answer(served: Served, pieces: list[bytes]) -> None:
+    with closing(served.connect()) as client:
+        for piece in pieces:
+            client.sendall(piece)
+            time.sleep(0.05 * (len(pieces) > 1))  # so that it arrives by itself
+        assert OK in answer(client)
+    assert served.app.taken == []
+
+
+@pytest.mark.parametrize("body", [b"left to the app", b"cannot begin", b"fails"])
+def test_the_app_answers_what_an_endpoint_cannot(served: Served, body: bytes) -> None:
+    with closing(served.connect(to_take(body))) as client:
+        assert answer(client).endswith(b"\r\n\r\n%d" % len(body))
+        client.sendall(to_take(b"works"))
+        assert client.recv(65536).endswith(b"\r\ncontent-length: 0\r\n\r\n")
+    assert served.app.taken == [body, b"works"]
+
+
+def test_a_client_that_is_gone_before_its_answer_harms_nobody(served: Served) -> None:
+    with closing(served.connect(to_take(b"held"))) as client:
+        until(lambda: served.app.works)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, instead of closed
+    until(lambda: not served.connections.connections)
+    served.app.end_works()
+    with closing(served.connect(to_take(b"works"))) as client:
+        assert client.recv(65536).startswith(OK)
+
+
+def test_work_whose_connection_was_dropped_ends_in_silence(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    request_for_another_protocol = MALFORMED["body for another protocol"]
+    with closing(served.connect(to_take(b"held") + request_for_another_protocol)) as client:
+        assert rest(client) == b""
+    served.app.end_works()
+    with closing(served.connect(to_take(b"works"))) as client:
+        assert client.recv(65536).startswith(OK)
+    assert caplog.records == []
+
+
+def test_a_client_that_has_closed_its_side_gets_the_answer_of_an_endpoint(served: Served) -> None:
+    with closing(served.connect(to_take(b"held"))) as client:
+        until(lambda: served.app.works)
+        client.shutdown(socket.SHUT_WR)
+        time.sleep(0.05)  # so that the server notices it before the answer
+        served.app.end_works()
+        said = rest(client)
+    assert said.startswith(OK)
+    assert said.endswith(b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+
+
+def test_work_that_is_under_way_is_answered_when_the_server_stops(served: Served) -> None:
+    with closing(served.connect(to_take(b"held"))) as client:
+        until(lambda: served.app.works)
+        (one,) = served.connections.connections
+        served.server.should_exit = True
+        until(lambda: not one.cycle.keep_alive)  # type: ignore[union-attr]
+        served.app.end_works()
+        said = rest(client)
+    assert said.startswith(OK)
+    assert b"\r\nconnection: close\r\n" in said
 
 
 def test_a_start_up_that_fails_ends_the_process_with_an_error() -> None:

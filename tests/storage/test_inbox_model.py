@@ -124,6 +124,9 @@ class InboxMachine(RuleBasedStateMachine):
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
 
+    async def stored(self, delivery: Delivery) -> bool:
+        return await self.storage.put(delivery)
+
     def make(self) -> Storage:
         raise NotImplementedError
 
@@ -152,7 +155,7 @@ class InboxMachine(RuleBasedStateMachine):
         # Older ids are deleted with later transactions, at no fixed time.
         maybe = any(k in self.model.left for k in keys)
         try:
-            stored = self.run(self.storage.put(delivery))
+            stored = self.run(self.stored(delivery))
         except StorageBusy:
             assert len(rows) >= LANE_LIMIT
             assert not known

@@ -293,8 +293,11 @@ async def test_forget_reports_what_is_left_when_records_are_added_faster_than_er
 
     async with SQLiteStorage(path) as storage:
 
+        async def put_one_more() -> None:
+            await storage.put(from_ann(next(numbers)))
+
         def after_one_more_message(person: Person, records: Callable[[], Iterable[StoredRecord]]) -> Found:
-            asyncio.run_coroutine_threadsafe(storage.put(from_ann(next(numbers))), loop).result(30)
+            asyncio.run_coroutine_threadsafe(put_one_more(), loop).result(30)
             return find(person, records)
 
         monkeypatch.setattr(Person, "find", after_one_more_message)

@@ -8,14 +8,24 @@ does not deliver again after a 4xx, but does after a lost connection. `webhook.p
 from __future__ import annotations
 
 import asyncio
+import contextvars
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, cast
 
 import httptools
 import structlog
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from linqbot.server.bounded_log import BoundedLog
-from linqbot.server.without_reload import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle, ServerState, uvicorn
+from linqbot.server.http.without_asgi import ENDPOINT, Answer, DirectEndpoint
+from linqbot.server.http.without_reload import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+    ServerState,
+    uvicorn,
+)
 
 log = structlog.get_logger("linqbot.server")
 
@@ -87,12 +97,12 @@ class ClientConnection(HttpToolsProtocol):
         self._idle_bytes = 0
         self._has_progressed = False
 
-        # `webhook.py` answers with one of them. The emulator closes connections on purpose, for clients that must bear it: see
-        # `emulator/api.py`.
-        self._extensions: dict[str, dict[object, object]] = {
-            "linqbot.answer": {"answer": self.answer},
-            "linqbot.close_connection": {"close": self.drop},
-        }
+        # The emulator closes connections on purpose, for clients that must bear it: see `emulator/api.py`.
+        self._extensions: dict[str, dict[object, object]] = {"linqbot.close_connection": {"close": self.drop}}
+        self._endpoint: DirectEndpoint | None = app_state.get(ENDPOINT)
+        # While a piece of data is parsed: the request for the endpoint whose headers are in it.
+        self._is_parsing = False
+        self._arriving: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -125,7 +135,13 @@ class ClientConnection(HttpToolsProtocol):
                     self.data_received(data[start : start + MAX_HEAD_BYTES])
             return
         self._has_progressed = False
+        self._is_parsing = True
         self._parse(data)
+        self._is_parsing = False
+        if self._arriving is not None:
+            # Nearly every body arrives together with its headers. For any other, the app counts bytes and time.
+            arrived, self._arriving = self._arriving, None
+            self._start(arrived, self.app)
         if self._has_progressed:
             self._idle_bytes = 0
         else:
@@ -210,30 +226,70 @@ class ClientConnection(HttpToolsProtocol):
         elif latest.more_body:
             self._shared.waiting[self] = None
 
-    def answer(self, send: Send, status: int) -> bool:
-        """Answer a request with a status, without headers and without a body, in one step instead of two messages.
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        """Start a request whose headers are complete, and that no other request of the connection is in front of."""
+        if self._is_parsing and self._endpoint is not None and cycle.scope["path"] in self._endpoint.paths:
+            self._arriving = cycle
+        else:
+            self._start(cycle, app)
 
-        Nearly every webhook gets this answer.
+    def _start(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
+        """Hand a request to the endpoint. Start the app for requests that are not for it, and for what it leaves."""
+        if not self._is_for_endpoint(cycle, app) or not self._is_taken(cycle, app):
+            super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
 
-        Args:
-            send: The app's `send` for this request.
-        Returns:
-            False if nothing was sent, and the app must use `send`: middleware has wrapped it, or the connection is slow,
-            lost or about to be closed.
-        """
-        cycle = getattr(send, "__self__", None)
-        if not isinstance(cycle, RequestResponseCycle) or not cycle.keep_alive or cycle.response_started:
+    def _is_for_endpoint(self, cycle: RequestResponseCycle, app: ASGIApp) -> bool:
+        """Return True for a complete request that needs nothing but an answer. The connection stays open after it."""
+        if cycle.more_body or self._endpoint is None or app is not self.config.loaded_app:
+            return False
+        scope = cycle.scope
+        if scope["path"] not in self._endpoint.paths or scope["method"] != "POST":
             return False
         # Older releases of uvicorn see only in `send` that the client has asked to close the connection.
-        is_last = (b"connection", b"close") in cycle.scope["headers"]
-        if is_last or cycle.disconnected or cycle.flow.write_paused:
+        is_last = not cycle.keep_alive or (b"connection", b"close") in scope["headers"]
+        return not (is_last or cycle.waiting_for_100_continue or cycle.disconnected or cycle.flow.write_paused)
+
+    def _is_taken(self, cycle: RequestResponseCycle, app: ASGIApp) -> bool:
+        assert self._endpoint is not None
+        # A context of its own, like that of a task: a plugin may set variables in it.
+        context = contextvars.copy_context()
+        try:
+            taken = context.run(self._endpoint.take, cast("Scope", cycle.scope), bytes(cycle.body))
+        except Exception:  # noqa: BLE001 - the app fails in the same way, and then uvicorn answers and logs it
             return False
-        cycle.response_started = cycle.response_complete = True
-        headers = b"".join([b"%b: %b\r\n" % header for header in cycle.default_headers])
-        self.transport.write(b"%b%bcontent-length: 0\r\n\r\n" % (STATUS_LINE[status], headers))
-        cycle.message_event.set()
-        cycle.on_response()
+        if taken is None:
+            return False
+        work, answer = taken
+        work.add_done_callback(partial(self._end, cycle, app, answer), context=context)
         return True
+
+    def _end(
+        self,
+        cycle: RequestResponseCycle,
+        app: ASGIApp,
+        answer: Callable[[asyncio.Future[bool]], Answer],
+        work: asyncio.Future[bool],
+    ) -> None:
+        try:
+            status, headers = answer(work)
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - as above
+            super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
+            return
+        if not (cycle.disconnected or self.transport.is_closing()):
+            self._answer(cycle, status, headers)
+
+    def _answer(self, cycle: RequestResponseCycle, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Answer a request in one step, without a body."""
+        shown = [*cycle.default_headers, *headers, (b"content-length", b"0")]
+        if not cycle.keep_alive and (b"connection", b"close") not in shown:
+            shown.append((b"connection", b"close"))
+        cycle.response_started = cycle.response_complete = True
+        cycle.body.clear()  # a connection that waits for its next request keeps the cycle
+        self.transport.write(b"%b%b\r\n" % (STATUS_LINE[status], b"".join([b"%b: %b\r\n" % each for each in shown])))
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        cycle.on_response = _nothing  # it refers to this connection, which refers to the cycle
 
     def shutdown(self) -> None:
         if self in self._shared.waiting or self in self._shared.kept:
@@ -259,6 +315,10 @@ class ClientConnection(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def _nothing() -> None:
+    pass
 
 
 async def come_back_later(scope: Scope, receive: Receive, send: Send) -> None:
