@@ -62,6 +62,7 @@ class Dispatcher:
             the bot's handlers, or before them if the plugin asks for it.
     Attributes:
         overlaps: True if a message may reach a handler that runs already.
+        after_middleware: The `__qualname__`s of the functions that middleware gets to await.
     Raises:
         BotError: a handler can never run, because an earlier one without a filter takes all its events; or two
             schedules have the same name.
@@ -82,6 +83,7 @@ class Dispatcher:
         self.deadline_s = deadline_s
         self._threads = anyio.CapacityLimiter(threads)
         self._plugins = plugins = plugins or Plugins()
+        self.after_middleware: set[str] = set()
         self._compiled = [(route, self._wrapped(route, around)) for route, around in bot.walk()]
         _refuse_unreachable(self._compiled)
         self._routers: list[Router] = [bot]
@@ -98,7 +100,7 @@ class Dispatcher:
         self.overlaps = any(route.overlap != "queue" for route, _ in self._compiled)
         self._side_routes = [route for route, _ in self._compiled if route.during_ask]
         self._middleware = [*from_plugins.inbound(plugins), *bot.middleware]
-        self._entry = _around(self._route, self._middleware)
+        self._entry = self._around(self._route, self._middleware)
         self._values = from_plugins.values(plugins)
         self._logged: set[str] = set()
         self._without_handler: set[str] = set()
@@ -162,6 +164,11 @@ class Dispatcher:
         """Return the handler of this name; None if there is none. Of several with one name, the first counts."""
         found = self._named.get(name)
         return None if found is None else found[0].handler
+
+    def is_name_of_several(self, name: str) -> bool:
+        """Return True if several functions are registered under this name, such as those that a factory makes."""
+        first = self.handler_named(name)
+        return any(route.name == name and route.handler != first for route, _ in self._compiled)
 
     def allows(self, event: Event) -> bool:
         """Return True if the bot's `allow` admits the person of an event."""
@@ -504,7 +511,13 @@ class Dispatcher:
                 ctx.is_handling = False
 
         # The first router of `around` is the bot, whose middleware wraps the routing and is not repeated here.
-        return _around(handle, [wrap for router in around[1:] for wrap in router.middleware])
+        return self._around(handle, [wrap for router in around[1:] for wrap in router.middleware])
+
+    def _around(self, inner: Next, middleware: Sequence[Middleware]) -> Next:
+        for wrap in reversed(middleware):
+            self.after_middleware.add(getattr(inner, "__qualname__", ""))
+            inner = wrap(inner)
+        return inner
 
     def _add_routers(self, plugins: Plugins) -> None:
         """Add the routers of plugins before or after the bot's handlers.
@@ -563,9 +576,3 @@ def _refuse_unreachable(routes: Sequence[tuple[Route, Next]]) -> None:
                 )
         if not route.filters and route.when is None:
             catch_alls.append(route)
-
-
-def _around(inner: Next, middleware: Sequence[Middleware]) -> Next:
-    for wrap in reversed(middleware):
-        inner = wrap(inner)
-    return inner

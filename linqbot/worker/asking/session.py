@@ -270,6 +270,12 @@ class AskSession:
                 "the step off. Ask before ctx.once, and use the answer in it."
             )
         check_place(verb, ctx, None if self._conversation is not None else self._lease.delivery.lane)
+        if ctx.handler is not None and self._dispatcher.is_name_of_several(ctx.handler):
+            raise BotError(
+                f"Several handlers are called {ctx.handler}, and the answer goes to a handler by its name. So {verb}() could "
+                "continue the wrong one. Give each function a name of its own before you register it, such as: "
+                'order.__qualname__ = f"order_{dish}"'
+            )
         if self._number >= MOST_ASKS:
             raise ConversationTooLong(
                 f"The conversation has {MOST_ASKS} questions, which is the most. Let handler {ctx.handler} end, keep what "

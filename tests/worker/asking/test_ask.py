@@ -787,6 +787,35 @@ async def test_a_step_cannot_ask(talk: Talk) -> None:
     assert talk.said == []
 
 
+def selling(dish: str) -> Any:
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"{dish}: {await ctx.ask('How many?')}")
+
+    return order
+
+
+async def test_a_handler_whose_name_another_one_has_cannot_ask(talk: Talk) -> None:
+    bot = talk.deploy()
+    bot.on_message("soup")(selling("soup"))
+    bot.on_message("cake")(selling("cake"))
+    problem = await error_of(talk, "cake")
+    assert "Several handlers are called" in problem
+    assert "selling.<locals>.order" in problem
+    assert talk.said == []
+
+
+async def test_handlers_of_a_factory_ask_if_each_has_a_name(talk: Talk) -> None:
+    bot = talk.deploy()
+    for dish in ("soup", "cake"):
+        order = selling(dish)
+        order.__qualname__ = f"order_{dish}"
+        bot.on_message(dish)(order)
+        bot.on_message(f"{dish}!")(order)
+    await talk.say("cake")
+    await talk.say("2")
+    assert talk.said == ["How many?", "cake: 2"]
+
+
 async def test_a_side_handler_cannot_ask(talk: Talk) -> None:
     bot = talk.deploy()
 
