@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import linecache
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -21,6 +22,8 @@ from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.proactive.bot_context import BotContext
 from linqbot.frames import is_authors
 
+_STATEMENT: Final = re.compile(r"\s*(\w+)\(.*\)\s*(#.*)?$")
+"""A line that calls a function and does nothing else."""
 _BEGIN: Final = "coroutine '"
 _END: Final = "' was never awaited"
 
@@ -55,6 +58,18 @@ def report(coroutine: UnawaitedCoroutine, handler: str, handler_at: str | None) 
     return f"{subject} never awaited {call}(). Write: await {call}(…)"
 
 
+def report_next(coroutine: UnawaitedCoroutine) -> tuple[str, str | None]:
+    """Return a sentence about middleware that never awaited what comes after it, and the author's line, if it is known."""
+    at, called = None, "next_"
+    if coroutine.place is not None:
+        filename, lineno = coroutine.place
+        statement = _STATEMENT.match(linecache.getline(filename, lineno))
+        if statement is not None:
+            at, called = f"{Path(filename).name}:{lineno}", statement[1]
+    who = f"The middleware at {at}" if at else "A middleware"
+    return f"{who} never awaited what comes after it, so no handler ran. Write: await {called}(event, ctx)", at
+
+
 class _Hook:
     """A `warnings.showwarning` that notes coroutines of turns, and passes all other warnings on."""
 
@@ -83,7 +98,10 @@ def _coroutine(name: str, filename: str, lineno: int) -> UnawaitedCoroutine:
     at = f"{Path(filename).name}:{lineno}" if written and is_authors(filename) else None
     owner, _, method = name.rpartition("<locals>.")[2].rpartition(".")
     call = written or f"{_WRITTEN[owner][0] if owner in _WRITTEN else owner}.{method}".lstrip(".")
-    return UnawaitedCoroutine(call, at, in_thread=_is_in_thread(), is_call=_is_linqbots(name))
+    place = (filename, lineno) if is_authors(filename) else None
+    return UnawaitedCoroutine(
+        call, at, in_thread=_is_in_thread(), is_call=_is_linqbots(name), function=name, place=place
+    )
 
 
 def _call_in(line: str, function: str) -> str | None:

@@ -44,12 +44,12 @@ from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.event import Event
 from linqbot.events.message import MessageDelivered, MessageFailed, MessageRead, MessageSent
 from linqbot.events.parse import EventNotUnderstood, parse
-from linqbot.frames import place_of_task
+from linqbot.frames import place_of, place_of_task
 from linqbot.hookspecs import End
 from linqbot.interrupts import is_closing, is_ctrl_c
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Lease, Outcome, Retry
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
 from linqbot.storage.journal import DeliveryStatus
 from linqbot.worker import never_awaited, opting_out
 from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, arrival, in_chat
@@ -136,10 +136,26 @@ class Turns:
         end: Stored | None = "lost"
         try:
             end = await self._run(lease, began, owner)
+        except StorageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a mistake in linqbot, not in a handler
+            end = await self._end_crashed(lease, error)
         finally:
             self.state_queue.leave(lease.delivery.id)
             if end is not None:
                 self._finished(lease, end, began)
+
+    async def _end_crashed(self, lease: Lease, error: Exception) -> Stored:
+        """End a turn in which linqbot itself has failed. Else the chat would wait for it as long as the process runs."""
+        delivery, at = lease.delivery.id, place_of(error)
+        log.error("turn.crashed", delivery=delivery, error=type(error).__name__, at=at)
+        dead = DeadLetter(f"linqbot itself failed with {type(error).__name__} at {at}. Please report this.")
+        try:
+            await self.storage.finish(lease, Finish(dead))
+        except LeaseLost:
+            log.warning("turn.lease_lost", delivery=delivery)
+            return "lost"
+        return dead
 
     def _finished(self, lease: Lease, end: Stored, began: float) -> None:
         if (finished := self.plugins.finished) is None:
@@ -309,14 +325,18 @@ class Turns:
         return self._failed(turn, error)
 
     def _note_coroutines(self, turn: RunningTurn, coroutines: Sequence[UnawaitedCoroutine]) -> NeverAwaited | None:
-        """Log the coroutines that the turn never awaited. Return an error if a call of linqbot is among them.
+        """Log the coroutines that the turn never awaited. Return an error if one of them was a call or what handles the event.
 
-        That call was not made, and a retry would not make it either. As a dead letter, the delivery can be handled again
-        with the corrected code.
+        It was not done, and a retry would not do it either. As a dead letter, the delivery can be handled again with the
+        corrected code.
         """
         handler, at = (turn.ctx.handler, turn.ctx.handler_at) if turn.ctx else (None, None)
         error: NeverAwaited | None = None
         for coroutine in coroutines:
+            if coroutine.function in self.dispatcher.after_middleware and error is None:
+                sentence, place = never_awaited.report_next(coroutine)
+                error = NeverAwaited(sentence, at=place)
+                continue
             sentence = never_awaited.report(coroutine, handler or "The middleware", at)
             if coroutine.is_call and error is None:
                 error = NeverAwaited(sentence, at=coroutine.at)

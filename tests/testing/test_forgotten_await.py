@@ -188,3 +188,31 @@ async def test_outside_of_turns_python_warns_as_before(monkeypatch: pytest.Monke
         assert await phone.next_reply() == "hello"
         helper(None)  # type: ignore[unused-coroutine, arg-type]
     assert shown == ["coroutine 'helper' was never awaited"]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_middleware_that_does_not_await_the_next_handler_fails_the_test(others: int) -> None:
+    bot = bot_with(helper_of_two)
+
+    @bot.use
+    def forgetful(next_: Next) -> Next:
+        async def around(event: Any, ctx: Context) -> None:
+            next_(event, ctx)
+
+        return around
+
+    for _ in range(others):
+
+        @bot.use
+        def careful(handle: Next) -> Next:
+            async def around(event: Any, ctx: Context) -> None:
+                await handle(event, ctx)
+
+            return around
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        with pytest.raises(HandlerFailed) as failed:
+            await phone.next_reply()
+    assert f"The middleware at {FILE}:" in str(failed.value)
+    assert "so no handler ran. Write: await next_(event, ctx). It was given up." in str(failed.value)

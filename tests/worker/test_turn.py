@@ -125,6 +125,26 @@ async def test_a_delivery_without_a_handler_is_acked_without_being_parsed(harnes
     assert await harness.storage.dead_letters() == []
 
 
+async def test_a_mistake_in_linqbot_itself_costs_a_delivery_and_not_its_chat(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*_: Any, **__: Any) -> None:
+        raise TypeError("no number")
+
+    async def fails(message: MessageReceived, ctx: Context) -> None:
+        raise ValueError
+
+    await put(harness, "one")
+    await put(harness, "two")
+    with monkeypatch.context() as patched:
+        patched.setattr("linqbot.worker.turn.decide", mistaken)
+        await harness.run(fails)
+    (dead,) = await harness.storage.dead_letters()
+    assert dead.error.startswith("linqbot itself failed with TypeError at ")
+    await harness.run(three)
+    assert harness.linq.said() == ["one", "two", "three"]
+
+
 async def test_each_send_has_its_own_key_which_is_the_same_in_every_run(harness: Harness) -> None:
     arrived = await put(harness)
     await harness.run(three)
