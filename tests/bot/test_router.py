@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -137,3 +139,37 @@ def test_a_name_of_an_event_type_is_answered_with_its_class(given: str, hint: st
     with pytest.raises(BotError) as refused:
         Bot().on(given)  # type: ignore[arg-type]
     assert str(refused.value).endswith(hint)
+
+
+NO_ATTEMPTS = ["3", 0, -1, 2.5, True, float("inf")]
+NO_SECONDS = ["60", 0, -1, float("nan"), float("inf"), True]
+
+
+@pytest.mark.parametrize(
+    "option", [*({"attempts": value} for value in NO_ATTEMPTS), *({"deadline_s": value} for value in NO_SECONDS)]
+)
+def test_impossible_limits_of_a_handler_are_refused_when_it_is_registered(option: dict[str, Any]) -> None:
+    bot = Bot()
+    ((name, value),) = option.items()
+    says = rf"^{name}={re.escape(repr(value))} is not possible\. .* number .*such as {name}="
+    for decorator in (bot.on_message, bot.on_edit, partial(bot.on, ReactionAdded), partial(bot.every, "hour")):
+        with pytest.raises(BotError, match=says):
+            decorator(**option)
+
+
+def test_possible_limits_of_a_handler_are_kept() -> None:
+    async def greet(message: MessageReceived, ctx: Context) -> None: ...
+
+    bot = Bot()
+    bot.on_message("hi", attempts=1, deadline_s=0.5)(greet)
+    ((route, _),) = bot.walk()
+    assert (route.attempts, route.deadline_s) == (1, 0.5)
+
+
+def test_limits_next_to_the_handler_itself_are_not_ignored() -> None:
+    async def greet(message: MessageReceived, ctx: Context) -> None: ...
+
+    bot = Bot()
+    bot.on_message(greet, attempts=1)  # type: ignore[arg-type]
+    ((route, _),) = bot.walk()
+    assert route.attempts == 1

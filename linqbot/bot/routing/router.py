@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args, overload
 
 from linqbot.bot.context import Context
+from linqbot.bot.options import check_attempts, check_deadline_s
 from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.proactive.broadcast import check_name
 from linqbot.bot.proactive.schedule import Schedule
@@ -118,13 +119,16 @@ class Router(EventDecorators):
         Returns:
             A decorator for the handler, which is an `async def` or a plain `def` of (event, ctx).
         Raises:
-            BotError: `event` is not an event class, a filter is not a plain function, `when` is not an `async def` or
-                comes with `during_ask`, or the decorated handler takes other arguments than (event, ctx).
+            BotError: `event` is not an event class, a filter is not a plain function, `attempts` is not a whole number
+                of at least 1, `deadline_s` is not a number greater than 0, `when` is not an `async def` or comes with
+                `during_ask`, or the decorated handler takes other arguments than (event, ctx).
 
         Example:
             `@bot.on(MessageRead)`
         """
         event_class(event, "@bot.on")
+        check_attempts(attempts)
+        check_deadline_s(deadline_s)
         check_when(when, during_ask=during_ask)
         for predicate in filters:
             if not callable(predicate) or inspect.iscoroutinefunction(predicate):
@@ -298,6 +302,8 @@ class Router(EventDecorators):
 
         if not isinstance(spec, str):
             raise BotError('@bot.every() needs a rhythm: @bot.every("weekdays 09:00", timezone="Europe/Paris").')
+        check_attempts(attempts)
+        check_deadline_s(deadline_s)
         return register
 
     @overload
@@ -511,7 +517,7 @@ class Router(EventDecorators):
 
     def _register(self, event: type[Event], given: tuple[Any, ...], how: dict[str, Any]) -> Any:
         if len(given) == 1 and is_handler(given[0]):
-            return self.on(event)(given[0])
+            return self.on(event, **how)(given[0])
         texts = tuple(text for text in given if isinstance(text, str))
         filters = [predicate for predicate in given if not isinstance(predicate, str)]
         if texts:
