@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,11 +10,14 @@ import pytest
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.routing.handlers import Failure
 from linqbot.bot.routing.router import Router
 from linqbot.clock import SystemClock
 from linqbot.errors import BotError
+from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.reaction import ReactionAdded
+from linqbot.hookspecs import Running
 
 
 def test_a_decorated_handler_is_still_the_same_function() -> None:
@@ -173,3 +177,53 @@ def test_limits_next_to_the_handler_itself_are_not_ignored() -> None:
     bot.on_message(greet, attempts=1)  # type: ignore[arg-type]
     ((route, _),) = bot.walk()
     assert route.attempts == 1
+
+
+@pytest.mark.parametrize("decorate", [lambda bot: bot.on_error, lambda bot: bot.on_error()], ids=["bare", "empty"])
+def test_an_error_handler_without_a_class_takes_every_exception(decorate: Callable[[Bot], Any]) -> None:
+    bot = Bot()
+
+    async def sorry(error: Exception, event: Event, ctx: Context) -> None: ...
+
+    assert decorate(bot)(sorry) is sorry
+    assert bot.error_handlers == ((Exception, sorry),)
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("ValueError", "without quotes: @bot.on_error(ValueError)."),
+        ((ValueError, KeyError), "write one @bot.on_error(…) above the other."),
+        (KeyboardInterrupt, "write @bot.on_error without a class."),
+        (int, "write @bot.on_error without a class."),
+        (ValueError("x"), "write @bot.on_error without a class."),
+        (None, "write @bot.on_error without a class."),
+    ],
+)
+def test_an_error_handler_for_what_is_no_class_of_exceptions_is_refused(given: Any, hint: str) -> None:
+    with pytest.raises(BotError) as refused:
+        Bot().on_error(given)
+    assert f"such as ValueError, not {given!r}. " in str(refused.value)
+    assert str(refused.value).endswith(hint)
+
+
+def test_an_error_handler_without_a_class_must_take_three_arguments_too() -> None:
+    async def sorry(error: Exception, ctx: Context) -> None: ...
+
+    with pytest.raises(BotError, match=r"sorry does not fit @bot.on_error.*\(error, event, ctx\)"):
+        Bot().on_error(sorry)  # type: ignore[arg-type]
+
+
+def test_decorators_work_with_empty_parentheses_as_without() -> None:
+    async def leave(message: MessageReceived, ctx: Context) -> None: ...
+    async def give_up(failure: Failure, message: MessageReceived, ctx: Context) -> None: ...
+    async def run(running: Running) -> None: ...
+
+    bot = Bot()
+    assert bot.on_opt_out()(leave) is leave
+    assert bot.on_dead_letter()(give_up) is give_up
+    assert bot.on_start()(run) is run
+    assert bot.on_stop()(run) is run
+    assert [(route.handler, route.opt_out) for route, _ in bot.walk()] == [(leave, True)]
+    assert [(route.event, route.handler) for route in bot.dead_letter_handlers] == [(MessageReceived, give_up)]
+    assert (bot.start_handlers, bot.stop_handlers) == ((run,), (run,))

@@ -17,6 +17,7 @@ from linqbot import (
     Declined,
     Event,
     Expired,
+    Failure,
     Fetched,
     Handle,
     History,
@@ -152,6 +153,26 @@ async def summer(broadcast: BroadcastDone, ctx: Context) -> str:
 async def sorry(error: ValueError, event: Event, ctx: Context) -> None: ...
 
 
+@bot.on_error
+async def sorry_for_all(error: Exception, event: Event, ctx: Context) -> None: ...
+
+
+@bot.on_error()
+async def sorry_with_parentheses(error: Exception, event: Event, ctx: Context) -> None: ...
+
+
+@bot.on_opt_out()
+async def left(message: MessageReceived, ctx: Context) -> None: ...
+
+
+@bot.on_dead_letter()
+async def gave_up(failure: Failure, message: MessageReceived, ctx: Context) -> None: ...
+
+
+@bot.on_start()
+async def opens_with_parentheses(running: Running) -> None: ...
+
+
 async def wrong_event(reaction: ReactionAdded, ctx: Context) -> None: ...
 
 
@@ -178,6 +199,11 @@ bot.on_group_change("added")(voted)  # type: ignore[arg-type]
 bot.on_payment("cancelled")  # type: ignore[call-overload]
 bot.on_start(bare)  # type: ignore[type-var]
 bot.on("message.received")  # type: ignore[arg-type]
+bot.on_error(sorry)  # type: ignore[arg-type]
+bot.on_error("ValueError")  # type: ignore[call-overload]
+bot.on_error(KeyError)(sorry)  # type: ignore[arg-type]
+bot.on_opt_out()(wrong_event)  # type: ignore[arg-type]
+bot.on_start()(bare)  # type: ignore[type-var]
 
 
 async def verbs(message: MessageReceived, ctx: Context) -> None:

@@ -194,6 +194,27 @@ def event_class(given: Any, decorator: str) -> type[Event]:
     raise BotError(f"{decorator}() needs an event class such as MessageReceived, not {given!r}.{hint}")
 
 
+def is_error_handler(given: Any) -> bool:
+    """Return True if the argument of `@bot.on_error` is the handler itself and not a class of exceptions."""
+    return callable(given) and not isinstance(given, type)
+
+
+def error_class(given: Any) -> type[Exception]:
+    """Return the class of exceptions that was given to `@bot.on_error`.
+
+    Raises:
+        BotError: it is not a class of exceptions, or one that ends a program, such as KeyboardInterrupt.
+    """
+    if isinstance(given, type) and issubclass(given, Exception):
+        return given
+    hint = "For every error of a handler, write @bot.on_error without a class."
+    if isinstance(given, str) and given.isidentifier():
+        hint = f"Write the class itself, without quotes: @bot.on_error({given})."
+    elif isinstance(given, tuple | list):
+        hint = "For several classes, write one @bot.on_error(…) above the other."
+    raise BotError(f"@bot.on_error() needs a class of exceptions such as ValueError, not {given!r}. {hint}")
+
+
 def check(handler: Any, event: type[Event]) -> str:
     """Check a handler when it is registered, so that its author sees a mistake at once.
 

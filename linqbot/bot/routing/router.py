@@ -30,7 +30,9 @@ from linqbot.bot.routing.handlers import (
     check_of_three,
     check_overlap,
     check_when,
+    error_class,
     event_class,
+    is_error_handler,
     is_handler,
 )
 from linqbot.bot.routing.lifecycle import L, LifecycleHandler
@@ -337,8 +339,14 @@ class Router(EventDecorators):
             return self.on(BroadcastDone)
         return self.on(BroadcastDone, Filter(lambda event: event.name in names, f"broadcast{tuple(sorted(names))!r}"))
 
-    def on_opt_out(self, handler: Handler[MessageReceived, Returned], /) -> Handler[MessageReceived, Returned]:
-        """Register a handler for the messages by which people opt out, such as to record it.
+    @overload
+    def on_opt_out(self, handler: Handler[MessageReceived, Returned], /) -> Handler[MessageReceived, Returned]: ...
+
+    @overload
+    def on_opt_out(self) -> Callable[[Handler[MessageReceived, Returned]], Handler[MessageReceived, Returned]]: ...
+
+    def on_opt_out(self, handler: Any = None) -> Any:
+        """Register a handler for the messages by which people opt out, such as to record it. Works with and without parentheses.
 
         These are STOP and its synonyms, alone and as Linq defines them (R69), in a direct chat. They reach no other
         handler. Without this handler too, open questions of the chat end, and its scheduled sends are cancelled. From
@@ -347,45 +355,64 @@ class Router(EventDecorators):
 
         Args:
             handler: The handler of (message, ctx). What it sends to the chat is not sent, and `Sent.status` is
-                `opted_out`.
+                `opted_out`. None returns a decorator for the handler.
         Raises:
             BotError: the handler takes other arguments than (message, ctx).
 
         Example:
             `@bot.on_opt_out` above `async def record(message: MessageReceived, ctx: Context) -> None: …`
         """
+        if handler is None:
+            return self.on_opt_out
         name = check(handler, MessageReceived)
         self._entries.append(
             Route(MessageReceived, (), handler, name, late=True, at=place_of_function(handler), opt_out=True)
         )
         return handler
 
+    @overload
     def on_error(
-        self, error: type[X]
-    ) -> Callable[[Callable[[X, Any, Context], Awaitable[None]]], Callable[[X, Any, Context], Awaitable[None]]]:
-        """Register an error handler, for the errors of a class that any handler of the bot raises.
+        self, error: type[X], /
+    ) -> Callable[[Callable[[X, Any, Context], Awaitable[None]]], Callable[[X, Any, Context], Awaitable[None]]]: ...
+
+    @overload
+    def on_error(
+        self, handler: Callable[[Exception, Any, Context], Awaitable[None]], /
+    ) -> Callable[[Exception, Any, Context], Awaitable[None]]: ...
+
+    @overload
+    def on_error(
+        self,
+    ) -> Callable[
+        [Callable[[Exception, Any, Context], Awaitable[None]]], Callable[[Exception, Any, Context], Awaitable[None]]
+    ]: ...
+
+    def on_error(self, given: Any = Exception) -> Any:
+        """Register an error handler, for the errors that any handler of the bot raises. Works with and without a class.
 
         If the error handler returns, the event counts as handled. If it raises, the event is retried. An error without
         a fitting error handler is retried too. Of several that fit, the first one runs: those of a router come before
         those of the routers it includes.
 
         Args:
-            error: The class of the errors; subclasses are included.
-        Returns:
-            A decorator for the error handler, an `async def` of (error, event, ctx).
+            given: The class of the errors, subclasses included; then this returns a decorator for the error handler. Or
+                the error handler itself, an `async def` of (error, event, ctx), for every Exception.
+        Raises:
+            BotError: the handler is not an `async def` of three arguments, or `given` is not a class of exceptions.
 
         Example:
-            `@bot.on_error(ValueError)` above `async def sorry(error, event, ctx): …`
+            `@bot.on_error(ValueError)` above
+            `async def sorry(error: ValueError, event: Event, ctx: Context) -> None: …`
         """
+        if is_error_handler(given):
+            return self._add_error_handler(Exception, given)
+        error = error_class(given)
+        return lambda handler: self._add_error_handler(error, handler)
 
-        def register(
-            handler: Callable[[X, Any, Context], Awaitable[None]],
-        ) -> Callable[[X, Any, Context], Awaitable[None]]:
-            check_of_three(handler, "@bot.on_error", "error")
-            self._error_handlers.append((error, handler))
-            return handler
-
-        return register
+    def _add_error_handler(self, error: type[Exception], handler: Any) -> Any:
+        check_of_three(handler, "@bot.on_error", "error")
+        self._error_handlers.append((error, handler))
+        return handler
 
     @overload
     def on_dead_letter(self, handler: DeadLetterHandler[MessageReceived], /) -> DeadLetterHandler[MessageReceived]: ...
@@ -393,7 +420,12 @@ class Router(EventDecorators):
     @overload
     def on_dead_letter(self, event: type[E], /) -> Callable[[DeadLetterHandler[E]], DeadLetterHandler[E]]: ...
 
-    def on_dead_letter(self, given: Any, /) -> Any:
+    @overload
+    def on_dead_letter(
+        self,
+    ) -> Callable[[DeadLetterHandler[MessageReceived]], DeadLetterHandler[MessageReceived]]: ...
+
+    def on_dead_letter(self, given: Any = MessageReceived) -> Any:
         """Register a handler for events that were given up, such as to apologise to the person.
 
         It runs once after an event became a dead letter, whatever the reason, also after a restart. Its own sends are
@@ -403,7 +435,7 @@ class Router(EventDecorators):
 
         Args:
             given: The handler, an `async def` of (failure, event, ctx), for messages of people. Or the class of other
-                events; then this returns a decorator for the handler.
+                events; then this returns a decorator for the handler. Nothing means messages of people too.
         Raises:
             BotError: the handler is not an `async def` of three arguments, or `given` is not an event class.
 
@@ -420,37 +452,54 @@ class Router(EventDecorators):
         self._dead_letter_handlers.append(DeadLetterRoute(event, handler, name, place_of_function(handler)))
         return handler
 
-    def on_start(self, handler: L, /) -> L:
+    @overload
+    def on_start(self, handler: L, /) -> L: ...
+
+    @overload
+    def on_start(self) -> Callable[[L], L]: ...
+
+    def on_start(self, handler: Any = None) -> Any:
         """Register a function that runs in each process before the first event is handled, such as to open a pool.
 
         Several run in the order of registration. If one raises an error, or runs for more than 60 seconds, the bot does
         not start. A crash may repeat what it does: its calls are in no journal, unlike those of handlers.
 
         Args:
-            handler: An `async def` of one argument, the `Running` bot with its `client`.
+            handler: An `async def` of one argument, the `Running` bot with its `client`. None returns a decorator for
+                the function.
         Raises:
             BotError: the handler is not an `async def` of one argument.
 
         Example:
             `@bot.on_start` above `async def open_pool(running: Running) -> None: …`
         """
+        if handler is None:
+            return self.on_start
         lifecycle.check(handler, "@bot.on_start")
         self._start_handlers.append(handler)
         return handler
 
-    def on_stop(self, handler: L, /) -> L:
+    @overload
+    def on_stop(self, handler: L, /) -> L: ...
+
+    @overload
+    def on_stop(self) -> Callable[[L], L]: ...
+
+    def on_stop(self, handler: Any = None) -> Any:
         """Register a function that runs when the bot stops, after the last handler has ended.
 
         Several run in the reverse order of registration. An error is logged. After a crash or a kill none of them runs.
 
         Args:
-            handler: An `async def` of one argument, the `Running` bot.
+            handler: An `async def` of one argument, the `Running` bot. None returns a decorator for the function.
         Raises:
             BotError: the handler is not an `async def` of one argument.
 
         Example:
             `@bot.on_stop` above `async def close_pool(running: Running) -> None: …`
         """
+        if handler is None:
+            return self.on_stop
         lifecycle.check(handler, "@bot.on_stop")
         self._stop_handlers.append(handler)
         return handler
