@@ -11,7 +11,7 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.routing.handlers import Failure
-from linqbot.bot.routing.router import Router
+from linqbot.bot.routing.router import Middleware, Next, Router
 from linqbot.clock import SystemClock
 from linqbot.errors import BotError
 from linqbot.events.event import Event
@@ -227,3 +227,45 @@ def test_decorators_work_with_empty_parentheses_as_without() -> None:
     assert [(route.handler, route.opt_out) for route, _ in bot.walk()] == [(leave, True)]
     assert [(route.event, route.handler) for route in bot.dead_letter_handlers] == [(MessageReceived, give_up)]
     assert (bot.start_handlers, bot.stop_handlers) == ((run,), (run,))
+
+
+async def of_web_frameworks(event: Event, ctx: Context, next_: Any) -> None: ...
+async def awaited(next_: Any) -> None: ...
+def without_next() -> None: ...
+def a_handler(event: Event, ctx: Context) -> None: ...
+
+
+@pytest.mark.parametrize("middleware", [of_web_frameworks, awaited, without_next, a_handler])
+def test_middleware_of_another_shape_is_refused_with_the_shape_that_is_wanted(middleware: Any) -> None:
+    for use in (Bot().use, Router().use, Bot().use()):
+        with pytest.raises(BotError) as refused:
+            use(middleware)
+        what, _, shape = str(refused.value).partition(" Write:\n")
+        assert what.startswith(f"{__name__}:{middleware.__name__} does not fit @bot.use: ")
+        written: dict[str, Any] = {}
+        exec(shape, written)
+        Bot().use(written[middleware.__name__])
+
+
+def test_middleware_that_is_no_function_is_refused() -> None:
+    with pytest.raises(BotError, match=r"^'timed' does not fit @bot.use.*\ndef middleware\(next_\)"):
+        Bot().use("timed")  # type: ignore[call-overload]
+
+
+def test_middleware_may_be_anything_that_takes_the_next_step() -> None:
+    class Timed:
+        def __init__(self, next_: Next) -> None:
+            self.next = next_
+
+        async def __call__(self, event: Event, ctx: Context) -> None:
+            await self.next(event, ctx)
+
+    def named(name: str, next_: Next) -> Next:
+        return next_
+
+    bot = Bot()
+    several: list[Middleware] = [Timed, partial(named, "timed"), lambda next_: next_]
+    for middleware in several:
+        assert bot.use(middleware) is middleware
+    assert bot.use()(Timed) is Timed
+    assert bot.middleware == (*several, Timed)

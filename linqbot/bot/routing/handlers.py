@@ -299,6 +299,45 @@ def check_of_three(handler: Any, decorator: str, first: str) -> str:
     return name
 
 
+_MIDDLEWARE = """\
+def {name}(next_):
+    async def handle(event, ctx):
+        await next_(event, ctx)
+    return handle"""
+
+
+def check_middleware(middleware: Any) -> None:
+    """Check middleware when it is added.
+
+    Raises:
+        BotError: it is not a function of one argument, or it is an `async def` or a generator.
+    """
+    if callable(middleware) and not _is_suspendable(middleware) and _takes_one(middleware):
+        return
+    function = getattr(middleware, "__name__", "")
+    shape = _MIDDLEWARE.format(name=function if function.isidentifier() else "middleware")
+    shown = f"{getattr(middleware, '__module__', '?')}:{function}" if function else repr(middleware)
+    raise BotError(
+        f"{shown} does not fit @bot.use: middleware is a plain function of one argument, the next step, and returns an "
+        f"async def of (event, ctx). Write:\n{shape}"
+    )
+
+
+def _is_suspendable(function: Any) -> bool:
+    checks = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    return any(is_such(function) for is_such in checks)
+
+
+def _takes_one(function: Any) -> bool:
+    try:
+        inspect.signature(function).bind(object())
+    except TypeError:
+        return False
+    except ValueError:  # no signature is known, as for some functions written in C
+        return True
+    return True
+
+
 def _positional(function: Any) -> int:
     try:
         parameters = inspect.signature(function).parameters.values()

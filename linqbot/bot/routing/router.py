@@ -27,6 +27,7 @@ from linqbot.bot.routing.handlers import (
     Route,
     When,
     check,
+    check_middleware,
     check_of_three,
     check_overlap,
     check_when,
@@ -514,17 +515,33 @@ class Router(EventDecorators):
             raise BotError("A router cannot include itself, neither directly nor through another.")
         self._entries.append(router)
 
-    def use(self, middleware: Middleware) -> Middleware:
+    @overload
+    def use(self, middleware: Middleware, /) -> Middleware: ...
+
+    @overload
+    def use(self) -> Callable[[Middleware], Middleware]: ...
+
+    def use(self, middleware: Any = None) -> Any:
         """Add middleware around the handlers of this router. Works as a decorator.
 
         The middleware added first is the outermost. A bot's middleware runs for every event, even if no handler fits;
         the middleware of an included router runs only if one of the router's handlers was chosen.
 
         Args:
-            middleware: A function that takes the next step and returns an `async def` of (event, ctx).
+            middleware: A plain function that takes the next step and returns an `async def` of (event, ctx). None
+                returns a decorator for the middleware.
         Returns:
             The same middleware.
+        Raises:
+            BotError: the middleware is an `async def`, or does not take exactly one argument.
+
+        Example:
+            `@bot.use` above
+            `def timed(next_): async def handle(event, ctx): …; await next_(event, ctx); return handle`
         """
+        if middleware is None:
+            return self.use
+        check_middleware(middleware)
         self._middleware.append(middleware)
         return middleware
 
