@@ -6,9 +6,11 @@ the methods of `bot/routing/router.py`, and `bot/dispatch.py` runs them.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Iterable
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+from linqbot.bot.options import check_handle
 from linqbot.bot.routing.router import Router
 from linqbot.errors import BotError
 from linqbot.events.event import Event
@@ -25,8 +27,8 @@ class Bot(Router):
         typing: True shows typing dots when a handler works for more than 300 ms.
         groups: The messages to handle in group chats: `addressed` handles a message that mentions the bot or replies
             to it, `all` every message, `never` none.
-        allow: The people who may talk to the bot: a list of handles, or a function that takes the event and returns
-            True. Other people get no reply, no read receipt and no dots. None allows all people.
+        allow: The people who may talk to the bot: a list of handles, which are phone numbers in E.164 form or e-mail
+            addresses, or a plain function that takes the event and returns True. Other people get no reply, no read receipt and no dots. None allows all people.
         max_age_s: Messages older than this many seconds reach only handlers with `late=True`. None sets no limit.
         gather_s: Seconds that a message waits for further ones of the same person, so that what is written in a burst is
             one message, such as a text, photos and a link that come as several events. Each further message extends the wait, and so
@@ -42,8 +44,8 @@ class Bot(Router):
             installed plugins that the bot needs. Other installed plugins are loaded too when the bot is served, unless
             LINQBOT_PLUGINS says otherwise. In tests they are not loaded.
     Raises:
-        BotError: `groups` has an unknown value, `gather_s` is not a number from 0 to 60, `allow` or `plugins` is a string
-            instead of a list, or `on_trouble` is not a text.
+        BotError: `groups` has an unknown value, `gather_s` is not a number from 0 to 60, `allow` is neither a list
+            of handles nor a plain function, `plugins` is a string instead of a list, or `on_trouble` is not a text.
     """
 
     def __init__(
@@ -78,14 +80,26 @@ class Bot(Router):
         self.loop_breaker = loop_breaker
         self.on_trouble = on_trouble
         self.plugins = tuple(plugins)
-        self.allow: Callable[[Event], bool] | None = _among(allow) if isinstance(allow, Collection) else allow
+        self.allow = _allowing(allow)
 
 
 def _shown(value: object) -> str:
     return "an empty text" if isinstance(value, str) else f"a {type(value).__name__}"
 
 
-def _among(handles: Collection[str]) -> Callable[[Event], bool]:
+def _allowing(allow: Collection[str] | Callable[[Event], bool] | None) -> Callable[[Event], bool] | None:
+    """Return `allow` as a function of the event."""
+    if isinstance(allow, Collection):
+        return _among(allow)
+    if allow is None or (callable(allow) and not inspect.iscoroutinefunction(allow)):
+        return allow
+    # An `async def` would admit all people: its coroutine counts as True.
+    raise BotError(f"Bot(allow=…) takes a list of handles, or a plain function of the event, not {allow!r}.")
+
+
+def _among(handles: Collection[Any]) -> Callable[[Event], bool]:
+    for handle in handles:
+        check_handle(handle, "Bot(allow=…)")
     allowed = frozenset(handle.casefold() for handle in handles)
     # Events without an actor, such as the status of a line, come from Linq itself and are allowed.
     return lambda event: event.actor is None or event.actor.casefold() in allowed

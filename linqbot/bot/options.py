@@ -6,9 +6,13 @@ They run when a handler is registered or a bot is created, so that a mistake sho
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from linqbot.errors import BotError
+from linqbot.rules.values import E164, is_handle
+
+_NO_DIGIT = re.compile(r"[^0-9]")
 
 
 def is_number(value: Any) -> bool:
@@ -41,3 +45,43 @@ def check_deadline_s(deadline_s: Any) -> None:
             f"deadline_s={deadline_s!r} is not possible. It is the number of seconds that a handler may run: a number "
             "greater than 0, such as deadline_s=60."
         )
+
+
+def check_handle(handle: Any, option: str) -> None:
+    """Check the handle of a person: another text would never be equal to that of an event.
+
+    Args:
+        option: The place of the handle in the author's code, such as `Bot(allow=…)`.
+    Raises:
+        BotError: it is neither a phone number in E.164 form nor an e-mail address.
+    """
+    if not is_handle(handle):
+        raise BotError(
+            f"{option} can never match {handle!r}: a handle is a phone number in E.164 form or an e-mail address. "
+            f"{_e164_hint(handle)}"
+        )
+
+
+def check_line(line: Any, option: str) -> None:
+    """Check the phone number of a line, as `check_handle` does for people.
+
+    Raises:
+        BotError: it is not a phone number in E.164 form.
+    """
+    if not isinstance(line, str) or not E164.fullmatch(line):
+        raise BotError(f"{option} can never match {line!r}: a line is a phone number in E.164 form. {_e164_hint(line)}")
+
+
+def _e164_hint(given: Any) -> str:
+    """Return the sentence with the E.164 form of a phone number; if it is not certain, with what E.164 means."""
+    if isinstance(given, str) and "@" not in given:
+        digits = _NO_DIGIT.sub("", given)
+        if given.lstrip("( ").startswith("+") and E164.fullmatch(f"+{digits}"):
+            return f"Write '+{digits}'."
+        if len(digits) == 10 and digits[0] not in "01":
+            return (
+                f"If the number is of the US or Canada, write '+1{digits}'; else put + and its country code before it."
+            )
+        if len(digits) == 11 and digits[0] == "1":
+            return f"Write '+{digits}'."
+    return "E.164 is a plus, the country code and the number, without spaces or brackets, such as '+14155550142'."

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from fakes import LINE, PERSON, message
 
+from linqbot.bot.bot import Bot
 from linqbot.bot.routing.filters import (
     Filter,
     contains,
@@ -130,3 +133,50 @@ def test_a_match_of_a_regular_expression_on_the_right_of_a_function_is_kept() ->
     fit = (anything & regex(r"(\d+)"))(message("room 12"))
     assert isinstance(fit, re.Match)
     assert fit[1] == "12"
+
+
+E164 = "E.164 is a plus, the country code and the number, without spaces or brackets, such as '+14155550142'."
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("4155550142", "If the number is of the US or Canada, write '+14155550142'; else put + and its country code"),
+        (
+            "(415) 555-0142",
+            "If the number is of the US or Canada, write '+14155550142'; else put + and its country code",
+        ),
+        ("+1 (415) 555-0142", "Write '+14155550142'."),
+        ("1-415-555-0142", "Write '+14155550142'."),
+        ("+44 20 7946 0958", "Write '+442079460958'."),
+        ("020 7946 0958", E164),
+        ("Ann", E164),
+        ("ann@example", E164),
+        ("", E164),
+        (14155550142, E164),
+        (["+14155550142"], E164),
+    ],
+)
+def test_a_handle_that_no_person_can_have_is_refused_with_its_e164_form(written: Any, hint: str) -> None:
+    makers: dict[str, Callable[[], object]] = {
+        "from_handle": lambda: from_handle("+14155550143", written),
+        "to_line": lambda: to_line("+14155550143", written),
+        "Bot": lambda: Bot(allow=["+14155550143", written]),
+    }
+    for option, make in makers.items():
+        with pytest.raises(BotError) as refused:
+            make()
+        assert str(refused.value).startswith(f"{option}(")
+        assert f"can never match {written!r}: " in str(refused.value)
+        assert hint in str(refused.value)
+
+
+def test_a_line_has_no_e_mail_address() -> None:
+    with pytest.raises(BotError, match=r"can never match 'ann@example\.com': a line is a phone number"):
+        to_line("ann@example.com")
+
+
+@pytest.mark.parametrize("make", [from_handle, to_line])
+def test_a_filter_without_handles_is_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(BotError, match="needs at least one"):
+        make()

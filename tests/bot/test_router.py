@@ -125,6 +125,15 @@ def test_a_bot_refuses_unknown_settings(settings: dict[str, Any]) -> None:
         Bot(**settings)
 
 
+def test_a_bot_refuses_an_allow_that_cannot_decide() -> None:
+    async def friends(event: Event) -> bool:
+        return False
+
+    for allow in (friends, 5, (handle for handle in ["+14155550142"])):
+        with pytest.raises(BotError, match=r"takes a list of handles, or a plain function of the event, not <?\w"):
+            Bot(allow=allow)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("given", "hint"),
     [

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeAlias, TypeVar, overload
 
+from linqbot.bot.options import check_handle, check_line
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEdited, MessageReceived
@@ -163,13 +164,32 @@ def regex(pattern: str | re.Pattern[str], flags: re.RegexFlag = re.IGNORECASE) -
 
 
 def from_handle(*handles: str) -> Filter[Event]:
-    """Fit if the person who caused the event has one of these phone numbers or e-mail addresses."""
+    """Fit if the person who caused the event has one of these phone numbers (E.164) or e-mail addresses.
+
+    Raises:
+        BotError: no handles were given, or one that no person can have.
+
+    Example:
+        `@bot.on_message("open", from_handle("+14155550142", "ann@example.com"))`
+    """
+    if not handles:
+        raise BotError("from_handle() needs at least one phone number or e-mail address, such as '+14155550142'.")
+    for handle in handles:
+        check_handle(handle, "from_handle(…)")
     wanted = frozenset(handle.casefold() for handle in handles)
     return Filter(lambda event: (event.actor or "").casefold() in wanted, f"from_handle({len(handles)} handles)")
 
 
 def to_line(*lines: str) -> Filter[Event]:
-    """Fit if the event arrived on one of these phone numbers (lines) of yours."""
+    """Fit if the event arrived on one of these phone numbers (lines) of yours, in E.164 form.
+
+    Raises:
+        BotError: no lines were given, or one that is not in E.164 form.
+    """
+    if not lines:
+        raise BotError("to_line() needs at least one of your phone numbers, such as '+14155550142'.")
+    for line in lines:
+        check_line(line, "to_line(…)")
     wanted = frozenset(lines)
     return Filter(lambda event: event.line in wanted, f"to_line({len(lines)} lines)")
 
