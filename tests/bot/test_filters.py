@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from fakes import LINE, PERSON, message
 
 from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
 from linqbot.bot.routing.filters import (
     Filter,
     contains,
@@ -17,11 +19,16 @@ from linqbot.bot.routing.filters import (
     has_media,
     in_direct,
     in_group,
+    mentions_bot,
     regex,
+    replies_to_bot,
     to_line,
 )
 from linqbot.errors import BotError
-from linqbot.events.message import MessageReceived
+from linqbot.events.chat import TypingStarted
+from linqbot.events.event import Event
+from linqbot.events.message import MessageEdited, MessageFailed, MessageReceived, MessageSent
+from linqbot.events.reaction import ReactionAdded
 
 
 @pytest.mark.parametrize("text", ["hi", "  HI\n", "Hello", "STRASSE"])
@@ -180,3 +187,68 @@ def test_a_line_has_no_e_mail_address() -> None:
 def test_a_filter_without_handles_is_refused(make: Callable[[], object]) -> None:
     with pytest.raises(BotError, match="needs at least one"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("event", "unfit", "says"),
+    [
+        (ReactionAdded, replies_to_bot, "replies_to_bot does not fit a handler of ReactionAdded: it is for MessageRec"),
+        (
+            MessageEdited,
+            mentions_bot,
+            "mentions_bot does not fit a handler of MessageEdited: it is for MessageReceived.",
+        ),
+        (ReactionAdded, contains("x"), "it is for MessageEvent and MessageEdited."),
+        (ReactionAdded, in_group & ~has_link, "(in_group & ~has_link) does not fit a handler of ReactionAdded"),
+        (
+            MessageEdited,
+            contains("x") | has_media,
+            "(contains('x') | has_media) does not fit a handler of MessageEdited",
+        ),
+        (Event, has_media, "has_media does not fit a handler of Event: it is for MessageEvent."),
+        (TypingStarted, regex("x"), "regex('x') does not fit a handler of TypingStarted"),
+    ],
+)
+def test_a_filter_for_other_events_is_refused_when_the_handler_is_registered(
+    event: type[Event], unfit: Filter[Any], says: str
+) -> None:
+    with pytest.raises(BotError) as refused:
+        Bot().on(event, unfit)
+    assert says in str(refused.value)
+
+
+def test_every_decorator_refuses_a_filter_for_other_events() -> None:
+    async def handle(event: Event, ctx: Context) -> None: ...
+
+    bot = Bot()
+    decorators: list[Callable[..., Any]] = [partial(bot.on_reaction, "love"), bot.on_typing, bot.on_poll_vote]
+    for decorator in decorators:
+        with pytest.raises(BotError, match="The filter replies_to_bot does not fit a handler of"):
+            decorator(replies_to_bot)(handle)
+    assert list(bot.walk()) == []
+
+
+def test_a_filter_fits_every_event_that_has_what_it_looks_at() -> None:
+    bot = Bot()
+    bot.on(Event, in_group, from_handle("+14155550142"))
+    bot.on(MessageReceived, in_group & has_media, replies_to_bot | contains("x"))
+    bot.on(MessageEdited, contains("x") & in_direct)
+    bot.on(MessageSent, has_media, contains("x"))  # type: ignore[arg-type]
+
+
+def test_a_filter_of_an_author_may_keep_other_events_from_the_next_filter() -> None:
+    def is_message(event: Event) -> bool:
+        return isinstance(event, MessageReceived)
+
+    bot = Bot()
+    bot.on(Event, is_message, has_media)  # type: ignore[arg-type]
+    bot.on(Event, is_message & has_media)  # type: ignore[arg-type]
+    with pytest.raises(BotError, match="has_media does not fit a handler of ReactionAdded"):
+        bot.on(ReactionAdded, is_message, has_media)  # type: ignore[arg-type]
+
+
+def test_a_filter_of_an_author_may_name_its_events() -> None:
+    has_code: Filter[Any] = Filter(lambda failure: failure.code is not None, "has_code", events=(MessageFailed,))
+    Bot().on(MessageFailed, has_code)
+    with pytest.raises(BotError, match="has_code does not fit a handler of MessageReceived: it is for MessageFailed"):
+        Bot().on_message(has_code)

@@ -7,20 +7,26 @@ have no side effects, because they may be called more than once for one event.
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable
-from typing import Any, Generic, TypeAlias, TypeVar, overload
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
 from linqbot.bot.options import check_handle, check_line
 from linqbot.errors import BotError
 from linqbot.events.event import Event
-from linqbot.events.message import MessageEdited, MessageReceived
+from linqbot.events.message import MessageEdited, MessageEvent, MessageReceived
 
 Fit: TypeAlias = "bool | re.Match[str] | None"
 E_contra = TypeVar("E_contra", bound=Event, contravariant=True)
 E = TypeVar("E", bound=Event)
 Predicate: TypeAlias = Callable[[E], Fit]
 Texts: TypeAlias = "MessageReceived | MessageEdited"
+Classes: TypeAlias = tuple[type[Event], ...]
+
+_ANY: Final[Classes] = (Event,)
+_MESSAGES: Final[Classes] = (MessageEvent,)
+_TEXTS: Final[Classes] = (MessageEvent, MessageEdited)
 
 
 class Filter(Generic[E_contra]):
@@ -31,16 +37,21 @@ class Filter(Generic[E_contra]):
     Args:
         fits: Returns a true value if a handler fits the event.
         name: The name that error messages and logs show; None takes the function's own.
+        events: The classes of events that the function can look at, subclasses included. A handler of another event
+            is refused with this filter. None takes every event.
 
     Example:
         `@bot.on_message(in_direct & ~contains("unsubscribe"))`
     """
 
-    __slots__ = ("_fits", "name")
+    __slots__ = ("_fits", "events", "name")
 
-    def __init__(self, fits: Callable[[E_contra], Fit], name: str | None = None) -> None:
+    def __init__(
+        self, fits: Callable[[E_contra], Fit], name: str | None = None, *, events: Classes | None = None
+    ) -> None:
         self._fits = fits
         self.name = name_of(fits) if name is None else name
+        self.events = events
 
     def __call__(self, event: E_contra) -> Fit:
         return self._fits(event)
@@ -62,7 +73,7 @@ class Filter(Generic[E_contra]):
             # Prefer a match of a regular expression to True: the match becomes ctx.match.
             return first if second is True else second
 
-        return Filter(both, f"({self.name} & {name_of(other)})")
+        return Filter(both, f"({self.name} & {name_of(other)})", events=_events_of_both(self, other))
 
     @overload
     def __or__(self, other: Callable[[E_contra], Fit]) -> Filter[E_contra]: ...
@@ -71,7 +82,8 @@ class Filter(Generic[E_contra]):
     @overload
     def __or__(self: Filter[Event], other: Predicate[E]) -> Filter[E]: ...
     def __or__(self, other: Any) -> Any:
-        return Filter(lambda event: self._fits(event) or other(event), f"({self.name} | {name_of(other)})")
+        name = f"({self.name} | {name_of(other)})"
+        return Filter(lambda event: self._fits(event) or other(event), name, events=_events_of_both(self, other))
 
     # The same with a plain function on the left.
     @overload
@@ -93,7 +105,7 @@ class Filter(Generic[E_contra]):
         return Filter(other, name_of(other)) | self
 
     def __invert__(self) -> Filter[E_contra]:
-        return Filter(lambda event: not self._fits(event), f"~{self.name}")
+        return Filter(lambda event: not self._fits(event), f"~{self.name}", events=self.events)
 
     def __bool__(self) -> bool:
         raise BotError(f"{self!r} has no truth value. Combine filters with &, | and ~, not with and, or and not.")
@@ -105,6 +117,45 @@ class Filter(Generic[E_contra]):
 def name_of(predicate: Callable[..., Any]) -> str:
     """Return the name of a filter, for error messages and logs."""
     return predicate.name if isinstance(predicate, Filter) else getattr(predicate, "__qualname__", repr(predicate))
+
+
+def _events_of_both(first: Filter[Any], second: Any) -> Classes | None:
+    """Return the classes of events that a combination of two filters can look at; None if they are not known.
+
+    A first filter of an author may keep other events from the second one, so its combinations take every event.
+    """
+    if first.events is None or not isinstance(second, Filter) or second.events is None:
+        return first.events
+    others = second.events
+    narrower = [
+        one if issubclass(one, other) else other for one in first.events for other in others if _is_kin(one, other)
+    ]
+    return tuple(dict.fromkeys(narrower))
+
+
+def _is_kin(one: type[Event], other: type[Event]) -> bool:
+    return issubclass(one, other) or issubclass(other, one)
+
+
+def check_filters(filters: Iterable[Any], event: type[Event]) -> None:
+    """Check the filters of a handler when it is registered.
+
+    Raises:
+        BotError: a filter is not a plain function, or cannot look at the handler's events.
+    """
+    is_narrowed = False
+    for predicate in filters:
+        if not callable(predicate) or inspect.iscoroutinefunction(predicate):
+            raise BotError(f"{predicate!r} is not a filter. A filter is a plain function of one argument, the event.")
+        events = predicate.events if isinstance(predicate, Filter) else None
+        if events is None:
+            is_narrowed = True  # An author's own filter may accept only a subclass of the handler's events.
+        elif not any(issubclass(event, kind) or (is_narrowed and issubclass(kind, event)) for kind in events):
+            fitting = " and ".join(kind.__name__ for kind in events) or "no event"
+            raise BotError(
+                f"The filter {name_of(predicate)} does not fit a handler of {event.__name__}: it is for {fitting}. Leave "
+                "the filter out, or write a plain function of the event as a filter of your own."
+            )
 
 
 def _listed(texts: tuple[str, ...]) -> str:
@@ -127,7 +178,7 @@ def exact(*texts: str) -> Filter[Texts]:
         text = event.text_to_me if isinstance(event, MessageReceived) else event.text
         return text.strip().casefold() in wanted
 
-    return Filter(fits, f"exact({_listed(texts)})")
+    return Filter(fits, f"exact({_listed(texts)})", events=_TEXTS)
 
 
 def contains(*texts: str) -> Filter[Texts]:
@@ -144,7 +195,7 @@ def contains(*texts: str) -> Filter[Texts]:
         text = event.text.casefold()
         return any(word in text for word in wanted)
 
-    return Filter(fits, f"contains({_listed(texts)})")
+    return Filter(fits, f"contains({_listed(texts)})", events=_TEXTS)
 
 
 def regex(pattern: str | re.Pattern[str], flags: re.RegexFlag = re.IGNORECASE) -> Filter[Texts]:
@@ -160,7 +211,7 @@ def regex(pattern: str | re.Pattern[str], flags: re.RegexFlag = re.IGNORECASE) -
         compiled = re.compile(pattern, flags) if isinstance(pattern, str) else pattern
     except re.error as error:
         raise BotError(f"regex({pattern!r}) is not a regular expression: {error}.") from error
-    return Filter(lambda event: compiled.search(event.text), f"regex({compiled.pattern!r})")
+    return Filter(lambda event: compiled.search(event.text), f"regex({compiled.pattern!r})", events=_TEXTS)
 
 
 def from_handle(*handles: str) -> Filter[Event]:
@@ -177,7 +228,9 @@ def from_handle(*handles: str) -> Filter[Event]:
     for handle in handles:
         check_handle(handle, "from_handle(…)")
     wanted = frozenset(handle.casefold() for handle in handles)
-    return Filter(lambda event: (event.actor or "").casefold() in wanted, f"from_handle({len(handles)} handles)")
+    return Filter(
+        lambda event: (event.actor or "").casefold() in wanted, f"from_handle({len(handles)} handles)", events=_ANY
+    )
 
 
 def to_line(*lines: str) -> Filter[Event]:
@@ -191,12 +244,16 @@ def to_line(*lines: str) -> Filter[Event]:
     for line in lines:
         check_line(line, "to_line(…)")
     wanted = frozenset(lines)
-    return Filter(lambda event: event.line in wanted, f"to_line({len(lines)} lines)")
+    return Filter(lambda event: event.line in wanted, f"to_line({len(lines)} lines)", events=_ANY)
 
 
-in_group: Filter[Event] = Filter(lambda event: event.is_group is True, "in_group")
-in_direct: Filter[Event] = Filter(lambda event: event.is_group is False, "in_direct")
-has_media: Filter[MessageReceived] = Filter(lambda event: bool(event.media), "has_media")
-has_link: Filter[MessageReceived] = Filter(lambda event: bool(event.links), "has_link")
-mentions_bot: Filter[MessageReceived] = Filter(lambda event: event.mentions_me, "mentions_bot")
-replies_to_bot: Filter[MessageReceived] = Filter(lambda event: event.replies_to_me, "replies_to_bot")
+in_group: Filter[Event] = Filter(lambda event: event.is_group is True, "in_group", events=_ANY)
+in_direct: Filter[Event] = Filter(lambda event: event.is_group is False, "in_direct", events=_ANY)
+has_media: Filter[MessageReceived] = Filter(lambda event: bool(event.media), "has_media", events=_MESSAGES)
+has_link: Filter[MessageReceived] = Filter(lambda event: bool(event.links), "has_link", events=_MESSAGES)
+mentions_bot: Filter[MessageReceived] = Filter(
+    lambda event: event.mentions_me, "mentions_bot", events=(MessageReceived,)
+)
+replies_to_bot: Filter[MessageReceived] = Filter(
+    lambda event: event.replies_to_me, "replies_to_bot", events=(MessageReceived,)
+)

@@ -6,7 +6,6 @@ registered, inside the router's own middleware. Next step: `bot/dispatch.py` run
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args, overload
 
@@ -17,7 +16,7 @@ from linqbot.bot.proactive.broadcast import check_name
 from linqbot.bot.proactive.schedule import Schedule
 from linqbot.bot.routing import lifecycle
 from linqbot.bot.routing.event_decorators import EventDecorators
-from linqbot.bot.routing.filters import Filter, Predicate, exact
+from linqbot.bot.routing.filters import Filter, Predicate, check_filters, exact
 from linqbot.bot.routing.handlers import (
     DeadLetterHandler,
     DeadLetterRoute,
@@ -122,7 +121,7 @@ class Router(EventDecorators):
         Returns:
             A decorator for the handler, which is an `async def` or a plain `def` of (event, ctx).
         Raises:
-            BotError: `event` is not an event class, a filter is not a plain function, `attempts` is not a whole number
+            BotError: `event` is not an event class, a filter is not a plain function or is one of linqbot for other events, `attempts` is not a whole number
                 of at least 1, `deadline_s` is not a number greater than 0, `when` is not an `async def` or comes with
                 `during_ask`, or the decorated handler takes other arguments than (event, ctx).
 
@@ -133,11 +132,7 @@ class Router(EventDecorators):
         check_attempts(attempts)
         check_deadline_s(deadline_s)
         check_when(when, during_ask=during_ask)
-        for predicate in filters:
-            if not callable(predicate) or inspect.iscoroutinefunction(predicate):
-                raise BotError(
-                    f"{predicate!r} is not a filter. A filter is a plain function of one argument, the event."
-                )
+        check_filters(filters, event)
 
         def register(handler: Handler[E, Returned]) -> Handler[E, Returned]:
             name = check(handler, event)
