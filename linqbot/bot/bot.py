@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal, TypeAlias
 
-from linqbot.bot.options import check_handle
+from linqbot.bot.options import check_handle, check_max_age_s
 from linqbot.bot.routing.router import Router
 from linqbot.errors import BotError
 from linqbot.events.event import Event
@@ -44,8 +44,8 @@ class Bot(Router):
             installed plugins that the bot needs. Other installed plugins are loaded too when the bot is served, unless
             LINQBOT_PLUGINS says otherwise. In tests they are not loaded.
     Raises:
-        BotError: `groups` has an unknown value, `gather_s` is not a number from 0 to 60, `allow` is neither a list
-            of handles nor a plain function, `plugins` is a string instead of a list, or `on_trouble` is not a text.
+        BotError: `groups` has an unknown value, `max_age_s` is not a number greater than 0, `gather_s` is not a number from 0 to 60, `allow` is neither a list
+            of handles nor a plain function, `plugins` is no list, or `on_trouble` is not a text.
     """
 
     def __init__(
@@ -62,11 +62,12 @@ class Bot(Router):
         plugins: Iterable[object] = (),
     ) -> None:
         super().__init__(gather_s=gather_s)
+        check_max_age_s(max_age_s)
         if groups not in ("addressed", "all", "never"):
             raise BotError(f"Bot(groups={groups!r}) is not known. It is one of 'addressed', 'all', 'never'.")
         if isinstance(allow, str):
             raise BotError(f"Bot(allow=…) takes a list of handles: allow=[{allow!r}].")
-        if isinstance(plugins, str):
+        if isinstance(plugins, str) or not isinstance(plugins, Iterable):
             raise BotError(f"Bot(plugins=…) takes a list: plugins=[{plugins!r}].")
         if on_trouble is not None and (not isinstance(on_trouble, str) or not on_trouble.strip()):
             raise BotError(

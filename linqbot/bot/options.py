@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, Final
 
 from linqbot.errors import BotError
 from linqbot.rules.values import E164, is_handle
+
+LONGEST_GATHER_S: Final = 60.0
 
 _NO_DIGIT = re.compile(r"[^0-9]")
 
@@ -44,6 +46,32 @@ def check_deadline_s(deadline_s: Any) -> None:
         raise BotError(
             f"deadline_s={deadline_s!r} is not possible. It is the number of seconds that a handler may run: a number "
             "greater than 0, such as deadline_s=60."
+        )
+
+
+def check_max_age_s(max_age_s: Any) -> None:
+    """Check the `max_age_s` of a bot.
+
+    Raises:
+        BotError: it is neither None nor a finite number greater than 0.
+    """
+    if max_age_s is not None and not (is_number(max_age_s) and 0 < max_age_s < math.inf):
+        raise BotError(
+            f"max_age_s={max_age_s!r} is not possible. It is the number of seconds after which a message is too old: a "
+            "number greater than 0, such as max_age_s=86_400. None sets no limit."
+        )
+
+
+def check_gather_s(gather_s: Any) -> None:
+    """Check the `gather_s` of a bot or a router.
+
+    Raises:
+        BotError: it is neither None nor a number from 0 to 60.
+    """
+    if gather_s is not None and not (is_number(gather_s) and 0 <= gather_s <= LONGEST_GATHER_S):
+        raise BotError(
+            f"gather_s={gather_s!r} is not possible. It is the number of seconds that a message waits for further "
+            f"ones, from 0 to {LONGEST_GATHER_S:g}; people who write in bursts need about 2."
         )
 
 

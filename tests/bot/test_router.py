@@ -278,3 +278,30 @@ def test_middleware_may_be_anything_that_takes_the_next_step() -> None:
         assert bot.use(middleware) is middleware
     assert bot.use()(Timed) is Timed
     assert bot.middleware == (*several, Timed)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *({"gather_s": value} for value in ("2", -1, 61, True, float("nan"), [2])),
+        *({"max_age_s": value} for value in ("60", 0, -1, True, float("nan"), float("inf"), [60])),
+    ],
+)
+def test_impossible_numbers_of_a_bot_are_refused_when_it_is_made(option: dict[str, Any]) -> None:
+    ((name, value),) = option.items()
+    for kind in (Bot, Router) if name == "gather_s" else (Bot,):
+        with pytest.raises(
+            BotError, match=rf"^{name}={re.escape(repr(value))} is not possible\. It is the number of sec"
+        ):
+            kind(**option)
+
+
+def test_numbers_of_a_bot_may_be_left_out_or_be_at_their_limits() -> None:
+    assert (Bot(gather_s=0).gather_s, Bot(gather_s=60).gather_s, Bot().gather_s) == (0, 60, None)
+    assert (Bot(max_age_s=0.5).max_age_s, Bot(max_age_s=None).max_age_s) == (0.5, None)
+
+
+def test_plugins_that_are_no_list_are_refused() -> None:
+    for plugins in ("metrics", 5, None):
+        with pytest.raises(BotError, match=rf"takes a list: plugins=\[{plugins!r}\]"):
+            Bot(plugins=plugins)  # type: ignore[arg-type]

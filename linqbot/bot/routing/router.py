@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args, overload
 
 from linqbot.bot.context import Context
-from linqbot.bot.options import check_attempts, check_deadline_s
+from linqbot.bot.options import check_attempts, check_deadline_s, check_gather_s
 from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.proactive.broadcast import check_name
 from linqbot.bot.proactive.schedule import Schedule
@@ -54,9 +54,6 @@ Middleware: TypeAlias = Callable[[Next], Next]
 X = TypeVar("X", bound=Exception)
 
 
-LONGEST_GATHER_S = 60.0
-
-
 class Router(EventDecorators):
     """A list of handlers with their filters, and the middleware around them.
 
@@ -68,11 +65,7 @@ class Router(EventDecorators):
     """
 
     def __init__(self, *, gather_s: float | None = None) -> None:
-        if gather_s is not None and not 0 <= gather_s <= LONGEST_GATHER_S:
-            raise BotError(
-                f"gather_s={gather_s!r} is not possible. It is the number of seconds that a message waits for further "
-                f"ones, from 0 to {LONGEST_GATHER_S:g}; people who write in bursts need about 2."
-            )
+        check_gather_s(gather_s)
         self.gather_s = gather_s
         self._entries: list[Route | Router] = []
         self._middleware: list[Middleware] = []
