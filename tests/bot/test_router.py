@@ -80,9 +80,26 @@ def test_a_filter_that_is_no_function_is_refused() -> None:
     async def later(message: MessageReceived) -> bool:
         return True
 
-    for predicate in (5, later):
-        with pytest.raises(BotError, match="is not a filter"):
-            Bot().on(MessageReceived, predicate)  # type: ignore[arg-type]
+    with pytest.raises(BotError, match=r"^5 is not a filter\. .*one argument, the event\.$"):
+        Bot().on(MessageReceived, 5)  # type: ignore[arg-type]
+    with pytest.raises(BotError, match=r"later is not a filter\. .* async def of \(event, ctx\), given as when=\.$"):
+        Bot().on(MessageReceived, later)  # type: ignore[arg-type]
+
+
+def test_an_async_def_of_one_argument_is_refused_with_the_forms_of_a_handler_and_of_a_filter() -> None:
+    async def is_short(message: MessageReceived) -> bool:
+        return len(message.text) < 4
+
+    bot = Bot()
+    decorators: list[Callable[..., Any]] = [bot.on_message, bot.on_edit, bot.on_reaction, bot.on_typing]
+    for decorator in decorators:
+        with pytest.raises(BotError) as refused:
+            decorator(is_short)
+        handler, _, choice = str(refused.value).partition(" If it is meant to choose events: ")
+        assert "is_short takes 1 argument; it is called with two" in handler
+        assert choice == (
+            "a filter is a plain def of the event alone; what must await is an async def of (event, ctx), given as when=."
+        )
 
 
 def test_a_handler_behind_a_catch_all_is_refused() -> None:

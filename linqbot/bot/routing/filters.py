@@ -24,6 +24,12 @@ Predicate: TypeAlias = Callable[[E], Fit]
 Texts: TypeAlias = "MessageReceived | MessageEdited"
 Classes: TypeAlias = tuple[type[Event], ...]
 
+AWAITING_FILTER: Final = (
+    "If it is meant to choose events: a filter is a plain def of the event alone; what must await is an async def of "
+    "(event, ctx), given as when=."
+)
+"""The end of an error for an `async def` that may be meant as a filter."""
+
 _ANY: Final[Classes] = (Event,)
 _MESSAGES: Final[Classes] = (MessageEvent,)
 _TEXTS: Final[Classes] = (MessageEvent, MessageEdited)
@@ -146,7 +152,10 @@ def check_filters(filters: Iterable[Any], event: type[Event]) -> None:
     is_narrowed = False
     for predicate in filters:
         if not callable(predicate) or inspect.iscoroutinefunction(predicate):
-            raise BotError(f"{predicate!r} is not a filter. A filter is a plain function of one argument, the event.")
+            hint = f" {AWAITING_FILTER}" if inspect.iscoroutinefunction(predicate) else ""
+            raise BotError(
+                f"{name_of(predicate)} is not a filter. A filter is a plain function of one argument, the event.{hint}"
+            )
         events = predicate.events if isinstance(predicate, Filter) else None
         if events is None:
             is_narrowed = True  # An author's own filter may accept only a subclass of the handler's events.

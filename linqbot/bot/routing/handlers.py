@@ -21,7 +21,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.message_split import Sendable
 from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.proactive.schedule import Schedule
-from linqbot.bot.routing.filters import Filter, Fit
+from linqbot.bot.routing.filters import AWAITING_FILTER, Filter, Fit
 from linqbot.bot.sent import Sent
 from linqbot.errors import BotError
 from linqbot.events.event import Event
@@ -234,10 +234,12 @@ def check(handler: Any, event: type[Event]) -> str:
         )
     count = _positional(handler)
     if count != 2:
+        # A decorator cannot tell an `async def` that is meant as a filter from a handler.
+        hint = f". {AWAITING_FILTER}" if count == 1 and inspect.iscoroutinefunction(handler) else ""
         takes = {-1: "has other arguments than a handler", 1: "takes 1 argument"}.get(count, f"takes {count} arguments")
         raise BotError(
             f"Handler {name} {takes}; it is called with two, the event and the context: "
-            f"async def {name.rpartition('.')[2].rpartition(':')[2]}(event: {event.__name__}, ctx: Context) -> None"
+            f"async def {name.rpartition('.')[2].rpartition(':')[2]}(event: {event.__name__}, ctx: Context) -> None{hint}"
         )
     wanted = _annotation_of_event(handler)
     if wanted is Context:
