@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pydoc
 import re
 from collections.abc import Callable
 from functools import partial
@@ -252,3 +253,39 @@ def test_a_filter_of_an_author_may_name_its_events() -> None:
     Bot().on(MessageFailed, has_code)
     with pytest.raises(BotError, match="has_code does not fit a handler of MessageReceived: it is for MessageFailed"):
         Bot().on_message(has_code)
+
+
+NAMED = {
+    "in_group": in_group,
+    "in_direct": in_direct,
+    "has_media": has_media,
+    "has_link": has_link,
+    "mentions_bot": mentions_bot,
+    "replies_to_bot": replies_to_bot,
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_help_of_a_filter_says_what_fits(name: str) -> None:
+    shown = pydoc.plain(pydoc.render_doc(NAMED[name]))
+    assert "Fit if the " in shown
+    assert "which can be combined" not in shown
+    assert repr(NAMED[name]) == f"<filter {name}>"
+
+
+def test_filters_of_messages_fit_what_they_say() -> None:
+    mention = {"mentions": [{"handle": LINE, "is_me": True, "range": [0, 5]}]}
+    assert mentions_bot(message("@Linq, Hi", is_group=True, part=mention))
+    assert not mentions_bot(message("Hi", is_group=True))
+    assert replies_to_bot(message(is_group=True).model_copy(update={"replies_to_me": True}))
+    assert not replies_to_bot(message(is_group=True))
+
+
+def test_a_filter_has_the_docstring_of_its_function() -> None:
+    @Filter
+    def is_short(message: MessageReceived) -> bool:
+        """Fit if the text is short."""
+        return len(message.text) < 4
+
+    assert is_short.__doc__ == "Fit if the text is short."
+    assert Filter[Event](lambda event: True).__doc__ == Filter.__doc__

@@ -50,14 +50,14 @@ class Filter(Generic[E_contra]):
         `@bot.on_message(in_direct & ~contains("unsubscribe"))`
     """
 
-    __slots__ = ("_fits", "events", "name")
-
     def __init__(
         self, fits: Callable[[E_contra], Fit], name: str | None = None, *, events: Classes | None = None
     ) -> None:
         self._fits = fits
         self.name = name_of(fits) if name is None else name
         self.events = events
+        if inspect.isfunction(fits) and fits.__doc__:  # that of another callable is its class's
+            self.__doc__ = fits.__doc__  # for `help()` and the pages of the docs
 
     def __call__(self, event: E_contra) -> Fit:
         return self._fits(event)
@@ -256,13 +256,53 @@ def to_line(*lines: str) -> Filter[Event]:
     return Filter(lambda event: event.line in wanted, f"to_line({len(lines)} lines)", events=_ANY)
 
 
-in_group: Filter[Event] = Filter(lambda event: event.is_group is True, "in_group", events=_ANY)
-in_direct: Filter[Event] = Filter(lambda event: event.is_group is False, "in_direct", events=_ANY)
-has_media: Filter[MessageReceived] = Filter(lambda event: bool(event.media), "has_media", events=_MESSAGES)
-has_link: Filter[MessageReceived] = Filter(lambda event: bool(event.links), "has_link", events=_MESSAGES)
-mentions_bot: Filter[MessageReceived] = Filter(
-    lambda event: event.mentions_me, "mentions_bot", events=(MessageReceived,)
-)
-replies_to_bot: Filter[MessageReceived] = Filter(
-    lambda event: event.replies_to_me, "replies_to_bot", events=(MessageReceived,)
-)
+def _for(*events: type[Event]) -> Callable[[Predicate[E]], Filter[E]]:
+    """Return a decorator that makes a function a filter for events of these classes."""
+    return lambda fits: Filter(fits, events=events)
+
+
+@_for(*_ANY)
+def in_group(event: Event) -> bool:
+    """Fit if the event happened in a group chat.
+
+    In groups the bot takes only messages that mention it or reply to it, unless it is a `Bot(groups="all")`. A chat of
+    which Linq does not say if it is a group fits neither `in_group` nor `in_direct`.
+    """
+    return event.is_group is True
+
+
+@_for(*_ANY)
+def in_direct(event: Event) -> bool:
+    """Fit if the event happened in a direct chat, between the bot and one person.
+
+    A chat of which Linq does not say if it is a group fits neither `in_group` nor `in_direct`.
+    """
+    return event.is_group is False
+
+
+@_for(*_MESSAGES)
+def has_media(event: MessageReceived) -> bool:
+    """Fit if the message has a file: a photo, a video, a voice memo or another attachment, in `message.media`."""
+    return bool(event.media)
+
+
+@_for(*_MESSAGES)
+def has_link(event: MessageReceived) -> bool:
+    """Fit if the message has a link preview, in `message.links`. A web address inside a text is none: use `regex`."""
+    return bool(event.links)
+
+
+@_for(MessageReceived)
+def mentions_bot(event: MessageReceived) -> bool:
+    """Fit if the message mentions the bot: a part of its text is a mention of the bot's line."""
+    return event.mentions_me
+
+
+@_for(MessageReceived)
+def replies_to_bot(event: MessageReceived) -> bool:
+    """Fit if the message is in a group and replies to a message of the bot.
+
+    The person has chosen this message to reply to. In a direct chat, where each message is meant for the bot, it never
+    fits; `message.reply_to` says if a message is a reply.
+    """
+    return event.replies_to_me
