@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,7 +36,7 @@ from linqbot.emulator.endpoints import (
 from linqbot.emulator.endpoints.chats import backgrounds, chats, locations, participants, polls, voice_memos
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.endpoints.payments import payment_requests, payments
-from linqbot.emulator.engine import media_check
+from linqbot.emulator.engine import breaking, media_check
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, encode, not_found
 from linqbot.emulator.model.faults import Fault
@@ -47,8 +46,6 @@ log = logging.getLogger("linqbot.emulator")
 
 MAX_BODY_BYTES = 4 * 2**20
 CALLS_KEPT = 200
-CLOSE_CONNECTION = "linqbot.close_connection"
-"""ASGI extension: its function `close` closes the connection of the request. See `server/http/connection.py`."""
 
 ENDPOINTS: tuple[EndpointHandler, ...] = (
     *chats.ENDPOINTS,
@@ -70,8 +67,6 @@ ENDPOINTS: tuple[EndpointHandler, ...] = (
     *payment_requests.ENDPOINTS,
     *payments.ENDPOINTS,
 )
-
-_CODES = {400: 1005, 401: 2004, 403: 2005, 404: 2001, 409: 1006, 429: 1007}
 
 
 class EndpointRouter:
@@ -129,8 +124,7 @@ class Api:
         request = Request(scope, receive)
         path = request.url.path.removeprefix("/api/partner")
         fault = self._world.faults.take("api", f"{request.method} {path}", self._name_of(request.method, path))
-        if fault and fault.delay_ms:
-            await self._world.clock.wait_until(self._world.now() + fault.delay_ms / 1000)
+        await breaking.wait(fault, self._world)
         at, started = self._world.now(), time.perf_counter()
         call: dict[str, Any] = {"id": new_id(), "at": iso(at), "method": request.method, "path": path}
         call["query"] = request.url.query
@@ -138,9 +132,7 @@ class Api:
         if lost in {"connection", "request"}:
             chat_id = self._chat_of(self._ids_in(request.method, path), None)
             self._show(call | {"status": None, "lost": lost, "ms": 0, "chat_id": chat_id, "body": None, "answer": None})
-            if lost == "request":
-                await _hang_up(send)
-            await _close_without_a_byte(scope, receive)
+            await breaking.break_connection(lost, scope, receive, send)
             return
         ids, body, answer = await self._answer(request, path, fault)
         call |= {
@@ -153,7 +145,7 @@ class Api:
         }
         self._show(call)
         if lost == "answer":
-            await _hang_up(send)
+            await breaking.break_connection(lost, scope, receive, send)
         await respond(answer)(scope, receive, send)
 
     def _show(self, call: dict[str, Any]) -> None:
@@ -184,7 +176,7 @@ class Api:
         body: dict[str, Any] = {}
         try:
             if fault and fault.status:
-                return ids, body, _faulty_answer(fault)
+                return ids, body, breaking.answer(fault)
             self._check_key(request.headers)
             endpoint, ids = self._router.find(request.method, path)
             if endpoint.has_body:
@@ -293,41 +285,6 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
-
-
-def _faulty_answer(fault: Fault) -> EndpointResponse:
-    status = fault.status or 500
-    if status < 400:
-        return EndpointResponse(status, {})
-    code = fault.code or _CODES.get(status, 3006)
-    return ApiError(status, code, "Answered by a fault", retry_after=fault.retry_after).answer()
-
-
-async def _hang_up(send: Send) -> None:
-    """End the connection without an answer: the app begins an answer and then fails.
-
-    A server then closes the socket. An in-process client gets the error that a closed socket would cause.
-    """
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
-    raise httpx.ReadError("The emulator dropped the connection, as a fault asked")
-
-
-async def _close_without_a_byte(scope: Scope, receive: Receive) -> None:
-    """Close the connection before anything is answered.
-
-    ASGI has no message for this, so the server of `linqbot emulator` and `linqbot dev` offers a function in the scope. An
-    in-process client gets the error that a closed socket would cause.
-    """
-    extension = scope.get("extensions", {}).get(CLOSE_CONNECTION)
-    if extension is None:
-        raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
-    # Read first: the system resets a connection that is closed with bytes unread, and a client notices the difference.
-    while (await receive()).get("more_body"):
-        pass
-    extension["close"]()
-    # A server answers 500 for an app that returns without an answer while the connection is open.
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _without_secret(body: Any) -> Any:

@@ -416,7 +416,7 @@ class Phone:
 
         Args:
             call: The calls that fail, by a part of method and path, such as `POST /v3/chats`, or of the endpoint's name,
-                such as `chats.messages.send`; empty is any call.
+                such as `chats.messages.send`; empty is any call. `GET /attachments` is the download of a file.
             status, code: The HTTP status, and Linq's error code.
             retry_after_s: Seconds to wait, for a 429.
             times: The number of calls that fail.

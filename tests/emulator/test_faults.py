@@ -16,6 +16,7 @@ from emulator.conftest import LINE, PERSON, Receiver, Refused
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.endpoints import attachments
 from linqbot.emulator.model.records import iso
 from linqbot.emulator.runner import Moved
 from linqbot.emulator.web.app import create_app
@@ -82,6 +83,46 @@ async def test_a_closed_connection_does_nothing_and_looks_like_a_server_that_han
     assert len(emulator.state.messages) == 1
     (call,) = (await api.get("/emulator/state")).json()["calls"]
     assert (call["status"], call["lost"], call["chat_id"]) == (None, "connection", chat["chat_id"])
+
+
+async def test_a_fault_for_downloads_makes_a_file_gone_broken_or_late(
+    emulator: Emulator, api: httpx.AsyncClient
+) -> None:
+    photo = f"/attachments/{attachments.add(emulator.world, 'a.jpg', 'image/jpeg', b'photo').id}/a.jpg"
+    await switch_on(api, on="api", match="GET /attachments", status=404, times=2)
+    assert [(await api.get(photo)).status_code for _ in range(3)] == [404, 404, 200]
+    for lost in ("request", "answer", "connection"):
+        await switch_on(api, on="api", match=photo, drop=lost)
+        with pytest.raises(httpx.TransportError):
+            await api.get(photo)
+    before = emulator.clock.now()
+    await switch_on(api, on="api", match=photo, delay_ms=5000)
+    slow = asyncio.create_task(api.get(photo))
+    await asyncio.sleep(0)
+    emulator.advance(5)
+    assert ((await slow).content, emulator.clock.now() - before) == (b"photo", 5)
+
+
+async def test_the_page_shows_a_file_and_leaves_its_fault_to_the_bot(
+    emulator: Emulator, api: httpx.AsyncClient
+) -> None:
+    photo = f"/attachments/{attachments.add(emulator.world, 'a.jpg', 'image/jpeg', b'photo').id}/a.jpg"
+    await switch_on(api, on="api", match="GET /attachments", status=404)
+    assert (await api.get(photo, headers={"sec-fetch-site": "same-origin"})).content == b"photo"
+    assert (await api.get(photo)).status_code == 404
+
+
+async def test_an_upload_whose_answer_is_lost_is_stored(emulator: Emulator, api: httpx.AsyncClient) -> None:
+    file = {"filename": "a.png", "content_type": "image/png", "size_bytes": 4}
+    upload = (await api.post("/v3/attachments", json=file)).json()
+    await switch_on(api, on="api", match="PUT /uploads", drop="request")
+    await switch_on(api, on="api", match="PUT /uploads", drop="answer")
+    stored = []
+    for _ in range(2):
+        with pytest.raises(httpx.ReadError):
+            await api.put(upload["upload_url"], content=b"\x89PNG", headers={"content-type": "image/png"})
+        stored.append(emulator.state.attachments[upload["attachment_id"]].content)
+    assert stored == [None, b"\x89PNG"]
 
 
 @pytest.fixture

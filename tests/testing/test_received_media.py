@@ -73,6 +73,27 @@ async def test_a_file_that_is_gone_has_a_reason_and_an_expired_address_is_asked_
         assert gone.startswith("b'' http://127.0.0.1:4010 responded with 404.")
 
 
+async def test_a_test_can_make_files_unavailable() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def look(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply((await message.media[0].fetch()).unavailable or "seen", cards=False)
+
+    async with talking(bot) as phone:
+        phone.fail_next("GET /attachments", status=404, times=50)
+        await phone.media(b"photo", "a.jpg")
+        assert "responded with 404" in await phone.next_reply()
+        assert {call.status for call in phone.calls if call.path.startswith("/attachments/")} == {404}
+
+    async with talking(bot) as phone:
+        phone.drop_next("/attachments")
+        await phone.media(b"photo", "a.jpg")
+        assert "sent no complete response" in await phone.next_reply()
+        await phone.media(b"photo", "a.jpg")
+        assert await phone.next_reply() == "seen"
+
+
 async def test_a_part_cannot_be_fetched_outside_of_a_handler() -> None:
     with pytest.raises(BotError, match=r"client\.fetch\(part\)"):
         await MediaPart(url="https://example.com/a.jpg").fetch()

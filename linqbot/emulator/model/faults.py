@@ -19,7 +19,8 @@ class Fault:
     Attributes:
         on: `api` changes the answer to a call, `delivery` a webhook, `message` the fate of a sent message, `chat` the
             change of a chat: its `*_update_failed` event comes.
-        match: For `api`, a substring of `METHOD /v3/path` or of the endpoint's name, such as `chats.messages.send`.
+        match: For `api`, a substring of `METHOD /v3/path` or of the endpoint's name, such as `chats.messages.send`. The
+            uploads and downloads of files count as calls, except those of a browser: `GET /attachments`, `PUT /uploads`.
             For `delivery` and `message`, a substring of subscription id, event type, chat id or handle. For `chat`, a
             substring of `group_name`, `group_icon`, `background` or the chat id. Empty matches all.
         status: The HTTP status that the emulator answers to the call, or that counts as the receiver's answer to a

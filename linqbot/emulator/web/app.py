@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, request_response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from linqbot.emulator.api import Api, ApiV2, read_body, respond
@@ -26,6 +26,7 @@ from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.endpoints import attachments, contact_cards
 from linqbot.emulator.model.answers import ApiError, not_found
 from linqbot.emulator.web import control
+from linqbot.emulator.web.faulty_files import FaultyFiles
 from linqbot.emulator.web.page_files import PageFiles
 from linqbot.rules import CONTENT_TYPES
 
@@ -60,6 +61,7 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
             yield
 
     api = Api(emulator.world, emulator.api_key, emulator.calls)
+    uploads = request_response(_uploads(emulator))
     page = Mount("/", _Guarded(PageFiles(PAGE), PAGE_POLICY))
     return Starlette(
         routes=[
@@ -68,9 +70,9 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
             Mount("/api/partner/v2", ApiV2(emulator.world, emulator.api_key)),
             control.root(emulator),
             Mount("/emulator", routes=control.routes(emulator)),
-            Route("/uploads/{attachment_id}", _uploads(emulator), methods=["PUT"]),
+            Route("/uploads/{attachment_id}", FaultyFiles(uploads, emulator.world), methods=["PUT"]),
             Route("/vcards/{line_id}.vcf", _vcards(emulator)),
-            Mount("/attachments", _Guarded(_downloads(emulator), FILE_POLICY)),
+            Mount("/attachments", _Guarded(FaultyFiles(_downloads(emulator), emulator.world), FILE_POLICY)),
             Mount("/page", page.app),
             page,
         ],
