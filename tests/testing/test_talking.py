@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
+import structlog
 
 from linqbot import Bot, Context, Event, MessageReceived
 from linqbot.bot.routing.router import Next
@@ -136,6 +137,25 @@ async def test_what_a_handler_raises_fails_the_test_with_its_traceback() -> None
         await phone.text("hi")
         with pytest.raises(HandlerFailed):
             await phone.next_reply()
+
+
+@pytest.mark.parametrize("returned", [5, ""])
+async def test_a_failure_without_a_line_of_the_author_names_the_handler_as_the_log_does(
+    returned: Any,
+) -> None:
+    bot = Bot()
+
+    @bot.on_message
+    def answers_wrongly(message: MessageReceived, ctx: Context) -> Any:
+        return returned
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        with structlog.testing.capture_logs() as logs, pytest.raises(HandlerFailed) as failed:
+            await phone.next_reply()
+    [place] = {entry["at"] for entry in logs if "at" in entry}
+    assert place.startswith("test_talking.py:")
+    assert f"answers_wrongly at {place}: " in str(failed.value)
 
 
 async def test_expected_failures_are_returned_by_errors() -> None:

@@ -15,12 +15,12 @@ from linqbot.bot.routing.router import Next
 from linqbot.clock import Clock
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
-from linqbot.frames import place_of
 from linqbot.storage.inbox import DeadLetter, Defer, Finish, Lease, Retry
 from linqbot.testing.failures import HandlerFailed, NothingCame
 from linqbot.testing.stage import activity
 from linqbot.testing.stage.connections import ApiCall
 from linqbot.worker import never_awaited
+from linqbot.worker.failure import TurnFailure
 from linqbot.worker.turn import RECEIPTS
 
 LAST_LINES = 25
@@ -148,7 +148,9 @@ class Record:
         who = (this.ctx.handler if this else None) or "no handler"
         what = f"{lease.delivery.type}: "
         if isinstance(outcome, Retry | DeadLetter):
-            why = _failure(this.error, who) if this and this.error else outcome.error.strip().removesuffix(".")
+            why = (
+                _failure(this.error, who, this.ctx) if this and this.error else outcome.error.strip().removesuffix(".")
+            )
             then = f"It runs again in {outcome.at - now:.1f} s." if isinstance(outcome, Retry) else "It was given up."
             what += f"{why}. {then}"
             self._failures.append((what, this.error if this else None))
@@ -166,14 +168,16 @@ class Record:
         self.history.extend(f"a message waits to be sent in {timer.due - now:.1f} s" for timer in finish.timers)
 
 
-def _failure(error: Exception, who: str) -> str:
+def _failure(error: Exception, who: str, ctx: Context) -> str:
+    # The same place as in the worker's log.
+    place = TurnFailure(error, at=ctx.stuck_at, handler_at=ctx.handler_at).place
     message = _first_line(error)
     first: BaseException = error
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
     if first is not error:
         message += f"; the first is {type(first).__name__}: {_first_line(first)}"
-    return f"{type(error).__name__} in {who} at {place_of(error)}" + (f": {message}" if message else "")
+    return f"{type(error).__name__} in {who} at {place}" + (f": {message}" if message else "")
 
 
 def _first_line(error: BaseException) -> str:
