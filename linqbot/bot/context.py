@@ -39,7 +39,7 @@ from linqbot.bot.deadline import DEADLINE_S, Deadline
 from linqbot.bot.message_split import Content, Sendable, bubbles
 from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.bot_context import BotContext
-from linqbot.bot.proactive.send_later import GRACE_S, call_of, check_grace, due_at, rhythm_of, zone
+from linqbot.bot.proactive.send_later import GRACE_S, call_of, check_grace, check_not_missed, due_at, rhythm_of, zone
 from linqbot.bot.sent import Sent
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
@@ -497,7 +497,8 @@ class Context:
         messages of a handler.
 
         Args:
-            at: The time to send at. A time without a zone needs `timezone`. It is stored as Unix time.
+            at: The time to send at. A time without a zone needs `timezone`. It is stored as Unix time. A time in the past
+                sends at once.
             after_s: Alternatively, seconds from now. This too is stored as a time, so a change of the machine's clock
                 moves it.
             every: Alternatively, a rhythm such as `weekdays 09:00` or `2 hours`, as for `@bot.every`, or a value of
@@ -514,9 +515,10 @@ class Context:
         Returns:
             The scheduled send: its time, and the id that `cancel` takes.
         Raises:
-            BotError: not exactly one of `at`, `after_s` and `every` was given, the time has no zone, the rhythm is not
-                known, `grace_s` is not a number of seconds, `key` was used before in this turn, the event belongs to
-                no chat, or the content is of a type that cannot be sent.
+            BotError: not exactly one of `at`, `after_s` and `every` was given, the time has no zone or is more than
+                `grace_s` before the event, the rhythm is not known, `after_s` or `grace_s` is not a number of seconds,
+                `key` was used before in this turn, the event belongs to no chat, or the content is of a type that
+                cannot be sent.
             RuleBroken: the content breaks one of Linq's rules.
         """
         now, rhythm = self._clock.now(), None
@@ -528,6 +530,8 @@ class Context:
             rhythm = rhythm_of(every, timezone)
             due = rhythm.next_after(now)
         check_grace(grace_s)
+        if due + grace_s < now and not self._is_repeating:
+            check_not_missed(due, grace_s, self.event)
         resolved = await self._uploads.resolved(content)
         messages = bubbles(resolved, effect=_effect(effect), service=self.event.service, cards=cards)
         shown = [without_effect(message, self.event.service) for message in messages]
@@ -1120,10 +1124,13 @@ class Context:
         return Uploads(self.client, self.recorded, is_dry=lambda: self._asking is not None and self._asking().is_dry)
 
     def _note_sent(self, text: str, what: str) -> None:
-        # Not while sends are only repeated from the journal of a conversation.
-        is_repeating = self.resumption is not None and self._asking is not None and self._asking().is_past
-        if self._on_sent is not None and not is_repeating:
+        if self._on_sent is not None and not self._is_repeating:
             self._on_sent(self.chat_id, text, what)
+
+    @property
+    def _is_repeating(self) -> bool:
+        """True while sends are only repeated from the journal of a conversation."""
+        return self.resumption is not None and self._asking is not None and self._asking().is_past
 
     @property
     def _scheduler_or_error(self) -> TurnRecord:

@@ -18,10 +18,11 @@ from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.proactive.send_later import due_at
 from linqbot.clock import MovableClock
-from linqbot.errors import BotError, LinqApiError, RuleBroken
+from linqbot.errors import BotError, LinqApiError, RuleBroken, TurnDeferred
 from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.testing import talking
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
@@ -244,7 +245,69 @@ async def test_after_a_downtime_a_scheduled_send_is_sent_once_or_dead_lettered(
             await harness.wait_until_idle()
             dead = await harness.storage.dead_letters()
     assert linq.said() == said
-    assert [letter.error.startswith("It was due 7200 s ago") for letter in dead] == [True] * (1 - len(said))
+    assert [letter.error.startswith("A message of send_later was due 7200 s ago") for letter in dead] == [True] * (
+        1 - len(said)
+    )
+
+
+async def test_a_time_that_had_passed_before_the_event_is_an_error_of_the_handler(
+    tmp_path: Path, clock: MovableClock
+) -> None:
+    bot, linq = make_bot(), Linq()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        hours = int(message.text)
+        await ctx.send_later(f"{hours}", at=ctx.now() - timedelta(hours=hours), grace_s=7200)
+
+    async with working(tmp_path, clock, linq, bot) as harness:
+        await harness.text("1")
+        await harness.text("3")
+        await harness.wait_until_idle()
+        [dead] = await harness.storage.dead_letters()
+    assert linq.said() == ["1"]
+    assert "BotError: send_later(at=…): the time is 10800 s before the event" in dead.error
+    assert "remind" in str(dead.handler)
+
+
+async def test_a_time_that_passes_before_the_handler_succeeds_is_no_error_of_the_handler(
+    tmp_path: Path, clock: MovableClock
+) -> None:
+    bot, linq, runs = make_bot(), Linq(), []
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        runs.append(ctx.now())
+        await ctx.send_later("later", at=runs[0] + timedelta(seconds=60))
+        if len(runs) == 1:
+            clock.advance(7200)
+            raise TurnDeferred("not now", after_s=10)
+        await ctx.reply("done")
+
+    async with working(tmp_path, clock, linq, bot) as harness:
+        await harness.text("1")
+        await harness.advance(10)
+        await harness.wait_until_idle()
+        [dead] = await harness.storage.dead_letters()
+    assert (linq.said(), len(runs)) == (["done"], 2)
+    assert "linqbot send" in dead.error
+
+
+async def test_a_handler_that_goes_on_after_an_answer_does_not_check_again_what_it_scheduled_before() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def plan(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("It is time.", at=datetime.fromisoformat(message.text))
+        await ctx.reply(await ctx.ask("Anything else?"))
+
+    async with talking(bot, start=datetime(2030, 1, 1, tzinfo=UTC)) as phone:
+        await phone.text("2030-01-01T01:00:00Z")
+        await phone.advance(3600)
+        assert await phone.replies() == ["Anything else?", "It is time."]
+        await phone.advance(10_000)
+        await phone.text("no")
+        assert await phone.replies() == ["no"]
 
 
 async def test_a_send_that_is_due_while_a_handler_runs_follows_its_last_bubble(
@@ -300,7 +363,15 @@ async def test_content_that_breaks_a_rule_is_refused_when_it_is_scheduled(tmp_pa
 
     @bot.on_message
     async def remind(message: MessageReceived, ctx: Context) -> None:
-        wrongs: list[dict[str, Any]] = [{"after_s": 5, "effect": "confeti"}, {"after_s": -1}, {}]
+        wrongs: list[dict[str, Any]] = [
+            {"after_s": 5, "effect": "confeti"},
+            {"after_s": -1},
+            {},
+            {"after_s": timedelta(hours=1)},
+            {"after_s": "5"},
+            {"after_s": 5, "grace_s": "60"},
+            {"at": "tomorrow"},
+        ]
         for wrong in wrongs:
             try:
                 await ctx.send_later("x", **wrong)
@@ -310,7 +381,14 @@ async def test_content_that_breaks_a_rule_is_refused_when_it_is_scheduled(tmp_pa
     async with working(tmp_path, clock, linq, bot) as harness:
         await harness.text()
         assert await harness.storage.scheduled() == []
-    assert caught == ["RuleBroken", "BotError", "BotError"]
+    assert caught == ["RuleBroken"] + ["BotError"] * 6
+
+
+def test_a_length_of_time_of_a_wrong_type_says_what_is_wanted() -> None:
+    with pytest.raises(
+        BotError, match=r"after_s=…\) takes a number of seconds, such as 60, .* timedelta.*total_seconds"
+    ):
+        due_at(None, timedelta(hours=1), None, NOW)  # type: ignore[arg-type]
 
 
 def test_times_are_interpreted_in_their_zone() -> None:

@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from linqbot.bot.asking.ballot import Ballot
 from linqbot.bot.asking.kinds import adapter_of
 from linqbot.bot.message_split import Content, bubbles
+from linqbot.bot.numbers import check_number
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.rules.values import E164, EMAIL
@@ -78,8 +79,10 @@ class Question:
             raise BotError(f"{self.verb}(choices={list(self.choices)!r}): two choices are equal.")
         if self.yes is not None and self.yes not in get_args(ReactionType):
             raise BotError(f"ctx.ask(yes={self.yes!r}): there is no such reaction. Give a name such as 'like'.")
+        check_number(self.verb, "timeout_s", self.timeout_s)
         if not 0 < self.timeout_s <= LONGEST_TIMEOUT_S:
             raise BotError(f"{self.verb}(timeout_s={self.timeout_s!r}): give seconds, more than 0 and at most a year.")
+        check_number(self.verb, "tries", self.tries, "a number of answers")
         if self.tries < 1:
             raise BotError(f"ctx.ask(tries={self.tries!r}): give the number of answers to accept before giving up.")
         self._check_people()

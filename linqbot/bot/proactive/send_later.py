@@ -11,9 +11,12 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from linqbot.bot.numbers import check_number
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.errors import BotError
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
 from linqbot.types.message import MessageContent
 from linqbot.types.proactive.scheduled import Scheduled
 
@@ -99,12 +102,13 @@ def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now
     """Return the time to send at, in Unix seconds.
 
     Raises:
-        BotError: not exactly one of `at` and `after_s` was given, the time zone is missing, unknown or given twice, or
-            the time is before 1970 or after 9999.
+        BotError: not exactly one of `at` and `after_s` was given, one is of a wrong type, the time zone is missing,
+            unknown or given twice, or the time is before 1970 or after 9999.
     """
     if (at is None) == (after_s is None):
         raise BotError("Give send_later either at= or after_s=.")
     if at is None:
+        check_number("send_later", "after_s", after_s)
         assert after_s is not None
         if timezone is not None or not 0 <= after_s < LAST - now:
             raise BotError(
@@ -112,6 +116,8 @@ def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now
                 "was given with it."
             )
         return now + after_s
+    if not isinstance(at, datetime):
+        raise BotError(f"send_later(at=…) takes a datetime, but got a value of type {type(at).__name__}.")
     if timezone is not None:
         if at.tzinfo is not None:
             raise BotError("at= has a time zone already. Leave timezone= out, or give a time without one.")
@@ -148,12 +154,31 @@ def check_grace(grace_s: float) -> None:
     """Check that `grace_s` is a number of seconds.
 
     Raises:
-        BotError: `grace_s` is negative or NaN. Infinity is allowed.
+        BotError: `grace_s` is no number, negative or NaN. Infinity is allowed.
     """
+    check_number("send_later", "grace_s", grace_s)
     if not grace_s >= 0:
         raise BotError(
             f"grace_s={grace_s!r} is not a number of seconds. Give the longest delay after which it may still be sent."
         )
+
+
+def check_not_missed(due: float, grace_s: float, event: Event) -> None:
+    """Check that a send was not too late already when its event happened.
+
+    The time of the event decides, and not the present time: it is the same in each run of the turn. So a run that comes
+    after a crash, a retry or an outage schedules what the first run scheduled. An event of an unknown time is not checked.
+
+    Raises:
+        BotError: the send would never be made.
+    """
+    happened = (event.sent_at if isinstance(event, MessageReceived) else None) or event.created_at
+    if happened is None or due + grace_s >= happened.timestamp():
+        return
+    raise BotError(
+        f"send_later(at=…): the time is {happened.timestamp() - due:.0f} s before the event that is handled. A send that is more "
+        f"than {grace_s:.0f} s late (grace_s=) is never made. Give a time to come, such as ctx.now() + timedelta(hours=1)."
+    )
 
 
 def rhythm_of(every: str | Recurrence, timezone: str | None) -> Rhythm:

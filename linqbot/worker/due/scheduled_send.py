@@ -28,8 +28,9 @@ KIND = "send"
 class SendMissed(LinqbotError):
     """A scheduled send was not made, and is kept as a dead letter.
 
-    Why: The send is later than its `grace_s` allows, because no process ran when it was due; or another release stored
-        it in a form that this one cannot read.
+    Why: The send is later than its `grace_s` allows, because no process ran when it was due, or because the handler
+        scheduled it only after an outage or in a late retry; or another release stored it in a form that this one
+        cannot read.
     To do: If the message is still wanted, send it by hand: `linqbot send`. To allow future sends after a longer
         downtime, schedule them with a longer `grace_s`.
     """
@@ -64,7 +65,11 @@ class DueSend:
         """
         late_s = now - self.due
         if late_s > self.grace_s:
-            raise SendMissed(f"It was due {late_s:.0f} s ago, and may be at most {self.grace_s:.0f} s late.")
+            raise SendMissed(
+                f"A message of send_later was due {late_s:.0f} s ago, and may be at most {self.grace_s:.0f} s late (grace_s=). "
+                "If it is still wanted, send it by hand: linqbot send. To allow longer downtimes, give send_later a longer "
+                "grace_s=."
+            )
 
 
 def timer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -864,7 +865,13 @@ async def test_an_event_without_a_chat_or_beside_the_chat_cannot_ask(talk: Talk)
         ({"choices": [" "]}, "each choice is a text"),
         ({"yes": "thumb"}, "no such reaction"),
         ({"timeout_s": 0}, "more than 0"),
+        (
+            {"timeout_s": "600"},
+            "ctx.ask(timeout_s=…) takes a number of seconds, such as 60, but got a value of type str",
+        ),
+        ({"timeout_s": timedelta(hours=1)}, "Write timedelta(…).total_seconds()"),
         ({"tries": 0}, "number of answers"),
+        ({"tries": "2"}, "ctx.ask(tries=…) takes a number of answers"),
         ({"choices": [1, 2]}, "each choice is a text"),
         ({"choices": []}, "nothing to choose from"),
         ({"choices": "Friday"}, "give a list of texts"),
