@@ -25,7 +25,8 @@ async def keep(message: MessageReceived, ctx: Context) -> None:
         name = f"{message.id}-{number}"  # not part.filename, which the sender chose
         saved = await part.save(SHELF / name, max_bytes=10_000_000)
         if saved.unavailable:
-            await ctx.reply(f"I could not get your file. {saved.unavailable}", cards=False)
+            ctx.log.warning("file.unavailable", why=saved.unavailable)  # for the developer, not for the person
+            await ctx.reply("I could not open your file. Please send it again.")
         elif part.is_voice_memo:
             repair.memos.append(name)
         elif saved.mime_type.startswith("image/"):  # HEIC too, as iPhones take them

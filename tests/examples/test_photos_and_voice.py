@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 
 from linqbot import Bot
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -44,6 +45,16 @@ async def test_a_photo_and_a_memo_are_kept_and_answered(bot: Bot, tmp_path: Path
         assert {path.read_bytes()[:8] for path in (tmp_path / "shelf").iterdir()} == {HEIC[:8], b"caff it "}
         await phone.media(b"%PDF", "bill.pdf")
         assert (await phone.replies())[-2] == "I take photos and voice memos."
+
+
+async def test_a_file_that_is_gone_is_logged_and_asked_for_again(bot: Bot) -> None:
+    async with talking(bot) as phone:
+        phone.fail_next("GET /attachments", status=404, times=50)
+        with structlog.testing.capture_logs() as logs:
+            await phone.media(HEIC, "IMG_7.HEIC")
+            assert (await phone.replies())[0] == "I could not open your file. Please send it again."
+        [why] = [entry["why"] for entry in logs if entry["event"] == "file.unavailable"]
+        assert "responded with 404" in why
 
 
 async def test_sms_reads_what_the_memo_says(bot: Bot) -> None:

@@ -19,8 +19,8 @@ class Fetched:
         mime_type: As the server says, lower-case and without parameters: `image/jpeg`. Of HEIC images and CAF audio, as
             the content says.
         filename: A bare name, or None. The sender chose it: do not use it as a path.
-        unavailable: The reason why the file could not be fetched, as a sentence; None if it was. Only `MediaPart.fetch`
-            returns it: `client.fetch` raises instead.
+        unavailable: The reason why the file could not be fetched, as a sentence for the log; None if it was. Only
+            `MediaPart.fetch` returns it: `client.fetch` raises instead.
     """
 
     content: bytes = field(repr=False)
