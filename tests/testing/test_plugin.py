@@ -72,6 +72,31 @@ def test_parameters_and_other_fixtures_are_given_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("argument", ["phone_for", ""])
+def test_a_test_that_kills_the_bot_runs_with_the_fixture_also_if_the_file_asks_for_it(
+    tmp_path: Path, argument: str
+) -> None:
+    test = f"""
+    from linqbot.testing import killed_between_calls
+
+    {"" if argument else 'pytestmark = pytest.mark.usefixtures("phone_for")'}
+
+    async def talk(phone):
+        await phone.text("hi")
+        assert await phone.next_reply() == "hello"
+
+    async def test_hello({argument}):
+        async for phone in killed_between_calls(bot, talk):
+            assert phone.messages == ["hi", "hello"]
+
+    def test_plain():
+        pass
+    """
+    done = run(tmp_path, test)
+    assert "2 passed" in done.stdout, done.stdout
+
+
+@pytest.mark.slow
 def test_it_works_under_anyio(tmp_path: Path) -> None:
     test = """
     pytestmark = pytest.mark.anyio
