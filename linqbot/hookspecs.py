@@ -141,6 +141,10 @@ def register_middleware() -> Iterable[Middleware]:
 
     If the middleware does not call `next`, the event ends there and is acknowledged. The first time this happens, the
     log event `event.stopped` names the plugin.
+
+    A message by which a person opts out passes through the middleware too. If the middleware ends it, the handlers of
+    `on_opt_out` do not run. A plugin that keeps messages from the bot's handlers is therefore better written as a router:
+    see "Taking messages over" on the page about plugins.
     """
 
 
