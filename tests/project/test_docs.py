@@ -60,7 +60,7 @@ def test_a_snippet_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
     monkeypatch.delitem(sys.modules, "bot", raising=False)
     names: dict[str, object] = {"__name__": "snippet"}
-    exec(compile(code, "snippet", "exec"), names)
+    exec(compile(code, "snippet", "exec", dont_inherit=True), names)  # as in a file of the reader
     for bot in names.values():
         if isinstance(bot, Bot):
             from linqbot.bot.dispatch import Dispatcher
