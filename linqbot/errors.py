@@ -291,8 +291,8 @@ class Ambiguous(LinqbotError):
     Why: The process died, or was stopped, after the step had begun and before its result was on record. A second call
         might do it twice.
     To do: Look into the other system, by the idempotency key that the step was given. If the other system recognises
-        the key, `ctx.once(…, retry=True)` makes the call again by itself. `linqbot inbox list --ambiguous` lists
-        such steps.
+        the key, or if the step changes nothing, such as a question to a model, `ctx.once(…, retry=True)` makes the
+        call again by itself. `linqbot inbox list --ambiguous` lists such steps.
 
     Attributes:
         name: The name of the step.
@@ -302,7 +302,8 @@ class Ambiguous(LinqbotError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"The step {name} was cut off in an earlier run, so it may have been done, and is not repeated."
+            f"The step {name} was cut off in an earlier run, so it may have been done, and is not repeated. If it changes "
+            "nothing, or the other system recognises its key, write ctx.once(…, retry=True)."
         )
         self.name = name
 

@@ -897,9 +897,9 @@ class Context:
             call: A function that takes an idempotency key. The key is the same in every run: pass it to the other
                 system. If the function raises an exception, the step counts as not done.
             kind: A type that pydantic can build from the stored JSON. Without it the result is returned as JSON data:
-                dicts, lists, texts, numbers.
+                dicts, lists, texts, numbers. A datetime is read back with the offset of its time zone only.
             retry: True calls again after a run that died during the call. Use this only if the other system recognises
-                the key.
+                the key, or if the step changes nothing, such as a question to a model.
             restartable: True lets a handler with `overlap="restart"` begin again after this step, which is then made
                 again with the newer messages. Use this only for a step that changes nothing, such as a question to a
                 model.
