@@ -143,7 +143,7 @@ _BODIES: Final[Mapping[str, Schema]] = {
         ("operation", "type"),
         {
             "operation": _OPERATION,
-            "type": one_of("R80", get_args(ReactionType)),
+            "type": one_of("R80", get_args(ReactionType), 'For any emoji: react("custom", custom_emoji="❤️").'),
             "part_index": whole(0),
             "custom_emoji": text,
             "emoji": single_emoji,

@@ -40,4 +40,7 @@ def upload_type(value: Any, at: str) -> Broken | None:
     """Check R92: the content type of an upload."""
     if isinstance(value, str) and value in CONTENT_TYPES:
         return None
-    return breaks("R92", f"{at} is not a type that Linq accepts. See linqbot.rules.CONTENT_TYPES.")
+    return breaks(
+        "R92",
+        f"{at} is not a type that Linq accepts, such as image/jpeg. linqbot explain R92 names Linq's page with all types.",
+    )

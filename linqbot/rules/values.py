@@ -49,14 +49,18 @@ def whole(least: int, rule: str = "R4") -> Check:
     return is_whole_enough
 
 
-def one_of(rule: str, allowed: Collection[str]) -> Check:
-    """Return a check that a value is one of the allowed strings; the message suggests the nearest one."""
+def one_of(rule: str, allowed: Collection[str], otherwise: str = "") -> Check:
+    """Return a check that a value is one of the allowed strings; the message suggests the nearest one.
+
+    Args:
+        otherwise: A sentence for values that are near to none of them.
+    """
 
     def is_one_of(value: Any, at: str) -> Broken | None:
         if isinstance(value, str) and value in allowed:
             return None
         near = nearest_name(value, allowed) if isinstance(value, str) else None
-        hint = f"Did you mean {near}?" if near else f"Use one of: {', '.join(sorted(allowed))}."
+        hint = f"Did you mean {near}?" if near else f"Use one of: {', '.join(sorted(allowed))}. {otherwise}".rstrip()
         return breaks(rule, f"{at} is not a value Linq knows. {hint}")
 
     return is_one_of

@@ -109,6 +109,12 @@ def test_R80_reactions_are_known_and_custom_ones_have_their_emoji(fields: Any) -
     assert broke(react(**fields), "R80")
 
 
+def test_R80_an_emoji_alone_is_answered_with_what_to_write() -> None:
+    broken = react(type="❤️")
+    assert broken is not None
+    assert 'react("custom", custom_emoji="❤️")' in broken.message
+
+
 @pytest.mark.parametrize(
     "fields", [{}, {"operation": "remove"}, {"type": "custom", "custom_emoji": "🎂", "part_index": 1}]
 )

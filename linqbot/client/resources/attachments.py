@@ -35,7 +35,7 @@ class Attachments(Resource):
         """Announce a file and get the address to upload its bytes to. `upload` does this and uploads the bytes too.
 
         Args:
-            content_type: A type Linq accepts, such as `image/jpeg`: see `linqbot.rules.CONTENT_TYPES`.
+            content_type: A type Linq accepts, such as `image/jpeg`. `linqbot explain R92` names the page with all.
             filename: The name that the recipient sees.
             size_bytes: The exact size of the file: 1 byte to 100 MB.
         Returns:
@@ -81,7 +81,10 @@ class Attachments(Resource):
             raise RuleBroken("filename is missing. Bytes have no name of their own.", rule="R3", status=400, code=1001)
         kind = content_type or content_type_of(name)
         if kind is None:
-            said = "content_type cannot be derived from the file's name. Pass one of linqbot.rules.CONTENT_TYPES."
+            said = (
+                "content_type cannot be derived from the file's name. Give one that Linq accepts, such as "
+                'content_type="application/pdf". linqbot explain R92 names Linq\'s page with all types.'
+            )
             raise RuleBroken(said, rule="R92", status=400, code=1005)
         upload = await self.create(content_type=kind, filename=name, size_bytes=source.size)
         # The signature of the upload address covers the length, so the header is required; chunked encoding omits it.

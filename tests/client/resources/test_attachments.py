@@ -169,6 +169,7 @@ async def test_R91_R92_what_cannot_be_uploaded_is_not_announced(file: Any, optio
         with pytest.raises(RuleBroken) as caught:
             await client.attachments.upload(file, **options)
     assert caught.value.rule == rule
+    assert "linqbot.rules" not in str(caught.value)
 
 
 def test_types_go_by_the_suffix_in_any_case() -> None:
