@@ -148,10 +148,20 @@ def test_a_module_is_a_plugin() -> None:
 
 def test_a_given_name_must_be_installed(site: Path) -> None:
     install_plugin(site, "counts", COUNTS, entry="Plugin")
-    with pytest.raises(ConfigError, match=r"The bot names the plugin count, which is not installed\. .*list"):
-        load(["count"])
+    with pytest.raises(ConfigError, match=r"The bot names the plugin gone, which is not installed\. .*counts"):
+        load(["gone"])
     with pytest.raises(ConfigError, match="Did you mean counts"):
-        load(["count"], discover=True)
+        load(["count"])
+
+
+def test_an_allow_list_may_name_only_plugins_that_are_there(site: Path) -> None:
+    install_plugin(site, "counts", COUNTS, entry="Plugin")
+    with pytest.raises(
+        ConfigError, match=r"LINQBOT_PLUGINS names the plugin count, which is not installed\. .*counts\?"
+    ):
+        load(discover=True, allowed=["count"])
+    own = type("Own", (Counts,), {"name": "own"})
+    assert statuses(load([own], discover=True, allowed=["counts", "own"]))["own"] == "active"
 
 
 @pytest.mark.parametrize(("given", "says"), [([Counts, Counts], "Two plugins"), ([lambda: 1], "cannot be a plugin's")])

@@ -22,6 +22,7 @@ from linqbot.events.chat import TypingStarted, TypingStopped
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.ops.bot_file import load_bot
+from linqbot.plugins.plugin import Plugin
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings
@@ -45,11 +46,13 @@ class Handled:
     Attributes:
         everything: A handler takes events for which linqbot has no class, so the bot needs every type that Linq offers.
         handlers: The names of the handlers; None if they are not known.
+        plugins: The plugins that are served with the bot; None if they are not known.
     """
 
     types: tuple[str, ...]
     everything: bool = False
     handlers: frozenset[str] | None = None
+    plugins: tuple[Plugin, ...] | None = None
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -64,7 +67,9 @@ def handled_in(file: str, settings: Settings) -> Handled:
         ConfigError, LinqbotError: the file or a required plugin cannot be loaded.
     """
     bot = load_bot(file)
-    return handled(bot, *(router for _, router in from_plugins.routers(settings.load_plugins(bot.plugins))))
+    plugins = settings.load_plugins(bot.plugins)
+    taken = handled(bot, *(router for _, router in from_plugins.routers(plugins)))
+    return replace(taken, plugins=tuple(plugins.every))
 
 
 def handled(*routers: Router) -> Handled:

@@ -54,16 +54,19 @@ def load(
     Returns:
         The plugins, sorted by name, with their observing hooks connected.
     Raises:
-        ConfigError: a required plugin is missing or cannot be loaded; a name in `given` is not installed; or two plugins
-            of the bot's code have the same name.
+        ConfigError: a required plugin is missing or cannot be loaded; a name in `given` or `allowed` is not installed; or
+            two plugins of the bot's code have the same name.
     """
     given = tuple(given)
     own, named = _own(given), {name for name in given if isinstance(name, str)}
     wanted = named | (set(required) - own.keys())
-    entries = [entry for entry in _installed() if discover or entry.name in wanted] if discover or wanted else []
-    known = {*own, *(entry.name for entry in entries)}
+    installed = _installed() if discover or wanted or allowed else []
+    entries = [entry for entry in installed if discover or entry.name in wanted]
+    known = {*own, *(entry.name for entry in installed)}
     _refuse_missing(named, "The bot names", known)
     _refuse_missing(set(required) - set(without), "LINQBOT_REQUIRED_PLUGINS names", known)
+    # A misspelt name would leave out the plugin that was meant, without a word.
+    _refuse_missing(allowed or (), "LINQBOT_PLUGINS names", known)
 
     plugins = Plugins(watch=watch, lenient=lenient, timer=timer)
     for part in built_in:
@@ -116,7 +119,9 @@ def _refuse_missing(names: Collection[str], who: str, known: Collection[str]) ->
         if name in known:
             continue
         near = nearest_name(name, known)
-        hint = f"Did you mean {near}?" if near else "Install it, or see what there is: linqbot plugins list"
+        # Not `linqbot plugins list`: that refuses the name too.
+        there = f"These are: {', '.join(sorted(known))}." if known else "No plugin is installed."
+        hint = f"Did you mean {near}?" if near else f"Install it, or take the name out. {there}"
         raise ConfigError(f"{who} the plugin {name}, which is not installed. {hint}")
 
 

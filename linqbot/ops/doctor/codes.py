@@ -331,8 +331,13 @@ CODES: Final[dict[str, DoctorCode]] = {
         " linqbot asks cancel ID. Otherwise the next message of each person is handled as if no question were open.",
     ),
     "LQB6090": DoctorCode(
-        "An installed plugin cannot be loaded.",
+        "A plugin cannot be loaded.",
         "It was made for another release, or one of its dependencies is not installed.",
-        "Reinstall it, or remove it: pip uninstall {name}",
+        "Reinstall it, or remove it: pip uninstall {name}. If the bot's own code brings it, correct that code.",
+    ),
+    "LQB6091": DoctorCode(
+        "A setting names a plugin that is not installed, so the bot does not start.",
+        "The name in LINQBOT_PLUGINS or LINQBOT_REQUIRED_PLUGINS is misspelt, or the plugin is not in this environment.",
+        "Correct the name, or install the plugin. If the bot's code brings it, give the bot's file: linqbot doctor bot.py",
     ),
 }

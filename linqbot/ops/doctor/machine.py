@@ -10,7 +10,7 @@ import asyncio
 import platform
 import stat
 from collections.abc import Collection, Mapping, Sequence
-from importlib.metadata import entry_points, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from linqbot.errors import ConfigError, LinqbotError, StorageUnavailable
 from linqbot.ops.doctor.context import DoctorContext
 from linqbot.ops.doctor.finding import Finding, Findings, Skip
 from linqbot.ops.subscriptions import address
+from linqbot.plugins.plugin import Plugin
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.open import open_storage, scheme
 from linqbot.storage.sqlite.disk.checkup import SQLiteCheckup, check_up, path_of
@@ -179,21 +180,34 @@ def _room(found: Findings, path: Path, how: SQLiteCheckup) -> list[Finding]:
 
 
 async def versions(context: DoctorContext) -> Sequence[Finding]:
-    """Report the installed versions, and check that each allowed plugin can be imported."""
+    """Report the installed versions, and check that the plugins can be loaded, as `linqbot serve` loads them."""
     found = await context.findings()
     here = f"linqbot {version('linqbot')}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    plugins = sorted(
-        (entry.name, entry.dist.version if entry.dist else "?", entry) for entry in entry_points(group="linqbot")
-    )
-    findings = [found.ok("versions", f"{here}; plugins: {', '.join(f'{n} {v}' for n, v, _ in plugins) or 'none'}.")]
-    allowed = context.settings.plugins
-    for name, _, entry in plugins:
-        if allowed is not None and name not in allowed:
-            continue
-        try:
-            await asyncio.to_thread(entry.load)
-        except Exception as error:  # noqa: BLE001 - a plugin's module may raise anything
-            what = f"The plugin {name} cannot be loaded: {type(error).__name__}."
-            dist = entry.dist.name if entry.dist else name
-            findings.append(found.warning("plugins", "LQB6090", what, name=dist))
+    refused: list[Finding] = []
+    plugins: Sequence[Plugin] = ()
+    try:
+        plugins = await _plugins(context)
+    except ConfigError as error:
+        # Of a bot's file that does not load, the finding "bot" gives the reason.
+        if context.file is None:
+            refused = [found.failure("plugins", "LQB6091", str(error))]
+    installed = [plugin for plugin in plugins if plugin.version is not None]
+    named = ", ".join(f"{each.name} {each.version}{' (left out)' * (each.status == 'left out')}" for each in installed)
+    findings = [found.ok("versions", f"{here}; plugins: {named or 'none'}."), *refused]
+    for plugin in plugins:
+        if plugin.status == "disabled":
+            report = found.failure if plugin.required else found.warning
+            what = f"The plugin {plugin.name} cannot be loaded: {plugin.why}."
+            findings.append(report("plugins", "LQB6090", what, name=plugin.distribution or plugin.name))
     return findings
+
+
+async def _plugins(context: DoctorContext) -> Sequence[Plugin]:
+    """Return the plugins that are served with the bot; without the bot's file, those that are installed.
+
+    Raises:
+        ConfigError: a plugin that the settings name is not installed.
+    """
+    if context.handled is not None and context.handled.plugins is not None:
+        return context.handled.plugins
+    return (await asyncio.to_thread(context.settings.load_plugins, lenient=True)).every

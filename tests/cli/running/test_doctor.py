@@ -21,6 +21,7 @@ import trustme
 from cli.practice import KEY, LINE, Practice, problems, the
 from cli.running.broken_proxies import Crooked, Headers, proxying
 from fakes import NOW, PERSON, delivery, text_body
+from plugin_packages import install_plugin
 from ports import free_port
 from postgres_server import empty_storage_url, execute, server_url
 
@@ -503,6 +504,23 @@ def test_an_unreadable_setting_or_bot_is_found(practice: Practice) -> None:
     assert "SyntaxError" in the(findings, "LQB6002").what
     practice.environ["LINQBOT_PORT"] = "many"
     assert problems(practice.doctor()) == ["failure LQB6001"]
+
+
+def test_plugins_are_reported_as_serve_loads_them(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = practice.folder / "site"
+    site.mkdir()
+    install_plugin(site, "handover", "import does_not_exist")
+    monkeypatch.syspath_prepend(str(site))
+    practice.sync()
+    assert problems(practice.doctor()) == problems(practice.doctor(file="")) == ["warning LQB6090"]
+    assert "No module named 'does_not_exist'" in the(practice.doctor(), "LQB6090").what
+    practice.environ["LINQBOT_PLUGINS"] = ""
+    assert "handover 1.0 (left out)" in practice.doctor()[0].what
+    practice.environ["LINQBOT_PLUGINS"] = "handovr"
+    assert problems(practice.doctor()) == ["failure LQB6002"]
+    (found,) = [each for each in practice.doctor(file="") if each.check == "plugins"]
+    assert (found.status, found.code) == ("failure", "LQB6091")
+    assert "the plugin handovr, which is not installed. Did you mean handover?" in found.what
 
 
 # --- the doctor itself ------------------------------------------------------------------------------------------------

@@ -234,6 +234,18 @@ def test_list_shows_a_required_plugin_that_cannot_be_loaded(site: Path, linqbot:
     assert (row["required"], row["status"]) == ("yes", "disabled")
 
 
+def test_list_refuses_a_misspelt_plugin_as_serve_does(site: Path, linqbot: Callable[..., Result]) -> None:
+    install_plugin(site, "handover", "import does_not_exist")
+    Path("bot.py").write_text(ECHO)
+    keys = {"LINQ_API_V3_API_KEY": "k", "LINQ_WEBHOOK_SECRET": SECRET}
+    for command in (["serve", "bot.py"], ["plugins", "list"], ["plugins", "list", "bot.py"]):
+        result = linqbot(*command, **keys, LINQBOT_PLUGINS="handovr")
+        assert result.exit_code == 2
+        assert (
+            "LINQBOT_PLUGINS names the plugin handovr, which is not installed. Did you mean handover?" in result.output
+        )
+
+
 def test_a_plugins_command_is_a_command(site: Path, linqbot: Callable[..., Result]) -> None:
     install_plugin(site, "good", GOOD, entry="Plugin")
     assert linqbot("greet").stdout == "hello\n"
