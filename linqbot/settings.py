@@ -30,6 +30,7 @@ from linqbot.storage.open import open_storage, scheme
 from linqbot.storage.sqlite.disk.checkup import path_of
 
 PREFIX = "LINQBOT_"
+LINQS_PREFIX = "LINQ_"
 LINQS_OWN = {
     "api_key": "LINQ_API_V3_API_KEY",
     "api_key_file": "LINQ_API_V3_API_KEY_FILE",
@@ -261,9 +262,9 @@ def from_env(environ: Mapping[str, str] | None = None, *, file: Path | None = No
 def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
     variables = {variable(name): name for name in Settings.model_fields}
     for name in environ:
-        if name.startswith(PREFIX) and name not in variables:
+        if name.startswith((PREFIX, LINQS_PREFIX)) and name not in variables:
             near = nearest_name(name, variables, cutoff=0.85)
-            if near:
+            if near and not _is_a_name_of_its_own(name, near):
                 raise ConfigError(f"{name} is not a setting. Did you mean {near}?")
     # An empty variable counts as not set, except for the list of plugins, where empty means no plugin.
     return {
@@ -271,6 +272,19 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
         for key, name in variables.items()
         if environ.get(key, "").strip() or (name == "plugins" and key in environ)
     }
+
+
+def _is_a_name_of_its_own(name: str, near: str) -> bool:
+    """Return True if a variable of Linq is not a misspelt setting, although it is near to one.
+
+    It is for another version of Linq's API, as LINQ_API_V2_API_KEY, or it is the setting's name with one more word, as
+    LINQ_WEBHOOK_SECRET_OLD. The word FILE does not count: it is how linqbot names settings that are read from files.
+    """
+    if name.startswith(PREFIX):
+        return False
+    version, of_near = ("".join(filter(str.isdigit, each)) for each in (name, near))
+    is_longer = name.startswith(f"{near}_") and not name.endswith("_FILE")
+    return is_longer or (version not in {"", of_near})
 
 
 def _key_in(path: Path) -> str:

@@ -25,6 +25,7 @@ from linqbot.api import ENDPOINTS
 from linqbot.client.client import Client
 from linqbot.client.resources.resource import Listing
 from linqbot.events.parse import EVENT_TYPES
+from linqbot.settings import from_env
 from linqbot.types.data import Data
 
 OFFICIAL = Path(linq.__file__).parent
@@ -53,6 +54,13 @@ def official_endpoints() -> set[str]:
                 method = verb[1].partition("_")[0].upper()
                 found.add(f"{method} {re.sub(r'{.*?}', '{}', str(path))}")
     return found
+
+
+def test_each_variable_of_the_official_client_may_be_set() -> None:
+    sources = "".join(path.read_text() for path in OFFICIAL.rglob("*.py"))
+    variables = set(re.findall(r"\bLINQ_[A-Z0-9_]+\b", sources))
+    assert {"LINQ_API_V3_API_KEY", "LINQ_API_V3_LOG"} <= variables
+    from_env(dict.fromkeys(variables, "x"))
 
 
 def test_the_official_client_knows_no_event_type_that_we_do_not() -> None:
