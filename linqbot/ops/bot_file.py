@@ -45,7 +45,7 @@ def load_bot(spec: str) -> Bot:
         ConfigError: there is no such file, it has no Bot, or it has several and no name was given.
     """
     target, _, name = spec.partition(":")
-    module = _from_file(Path(target)) if target.endswith(".py") or "/" in target else _from_name(target)
+    module = _from_file(Path(target)) if _is_path(target) else _from_name(target)
     bots = {key: value for key, value in vars(module).items() if isinstance(value, Bot)}
     if name:
         if name not in bots:
@@ -58,13 +58,29 @@ def load_bot(spec: str) -> Bot:
     raise ConfigError(f"{target} has several Bots. Name one: {target}:{next(iter(bots))}")
 
 
+def no_file(path: Path) -> ConfigError:
+    """Return the error for a path that is not the file of a bot: a folder, or nothing."""
+    if path.is_dir():
+        return ConfigError(
+            f"{path} is a folder. Give the path of the Python file with your bot, such as {path / 'bot.py'}."
+        )
+    return ConfigError(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
+
+
+def _is_path(target: str) -> bool:
+    if target.endswith(".py") or "/" in target or target.startswith(".") or not target:
+        return True
+    # A folder is a module too, as a package. Without this file it has no Bot, and its name was meant as a path.
+    return Path(target).is_dir() and not Path(target, "__init__.py").is_file()
+
+
 def _available(bots: dict[str, Bot]) -> str:
     return f"It has: {', '.join(bots)}." if bots else "It has none; add: bot = Bot()"
 
 
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise ConfigError(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
+        raise no_file(path)
     # As `python bot.py` does: modules in the same folder can be imported.
     sys.path.insert(0, str(path.resolve().parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)

@@ -68,6 +68,26 @@ def test_serve_explains_why_it_finds_no_bot(folder: Path, spec: str, file: str |
     assert says in result.output
 
 
+@pytest.mark.parametrize("command", ["serve", "dev", "doctor"])
+@pytest.mark.parametrize("spec", [".", "./", "..", "bots", "", ":bot"])
+def test_a_folder_in_place_of_the_bots_file_is_an_error_that_names_a_file(
+    folder: Path, command: str, spec: str
+) -> None:
+    (folder / "bots").mkdir()
+    # The doctor would ask Linq.
+    result = run(command, spec, **GOOD, LINQ_API_V3_BASE_URL="http://127.0.0.1:9")
+    assert result.exit_code == (1 if command == "doctor" else 2)
+    path = Path(spec.partition(":")[0])
+    said = " ".join(result.output.split())
+    assert f"{path} is a folder. Give the path of the Python file with your bot, such as {path / 'bot.py'}." in said
+
+
+def test_the_folder_of_a_package_may_be_named_as_a_module(folder: Path) -> None:
+    (folder / "shop_of_a_test").mkdir()
+    (folder / "shop_of_a_test" / "__init__.py").write_text(ECHO)
+    assert run("webhooks", "events", "shop_of_a_test:bot").exit_code == 0
+
+
 def test_a_handler_with_wrong_arguments_is_an_error(folder: Path) -> None:
     (folder / "bot.py").write_text(ECHO + "@bot.on_message\nasync def greet(message, ctx, extra): ...\n")
     result = run("serve", "bot.py", **GOOD)

@@ -67,7 +67,10 @@ def command(
     """
     path = Path(file.partition(":")[0])
     if not path.is_file():
-        raise ConfigError(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
+        # Imported here: this process does not load the bot.
+        from linqbot.ops.bot_file import no_file
+
+        raise no_file(path)
     logs.configure("warning", "json" if as_json else "auto")
     if public_url is not None:
         is_given = ctx.get_parameter_source("port") is not click.core.ParameterSource.DEFAULT
