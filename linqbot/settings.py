@@ -151,7 +151,9 @@ class Settings(BaseModel):
         if not self.api_key:
             raise ConfigError(
                 "LINQ_API_V3_API_KEY is not set, so the bot could not send anything. "
-                "Set it to the API token from your Linq dashboard, or try the bot without an account: linqbot dev"
+                + how_to_set_key(
+                    "Set it to the API token from your Linq dashboard, or try the bot without an account: linqbot dev"
+                )
             )
         plugins = self.load_plugins(bot.plugins, built_in=built_in)
         return create_app(
@@ -235,6 +237,21 @@ def openers(plugins: Plugins) -> dict[str, Opener]:
 def variable(name: str) -> str:
     """Return the name of a setting's environment variable."""
     return LINQS_OWN.get(name, PREFIX + name.upper())
+
+
+def how_to_set_key(usually: str = "Set it to the API token from your Linq dashboard.") -> str:
+    """Return what to do if LINQ_API_V3_API_KEY is not set: read the file `.env`, if that has the token; or else `usually`."""
+    try:
+        lines = Path(".env").read_text(errors="replace").splitlines()
+    except OSError:
+        return usually
+    pairs = (line.strip().removeprefix("export ").partition("=") for line in lines)
+    if not any(name.strip() == LINQS_OWN["api_key"] and value.strip() for name, _, value in pairs):
+        return usually
+    return (
+        "The file .env has it, but linqbot does not read that file. With uv, run this first: export UV_ENV_FILE=.env "
+        "(without uv: set -a; . ./.env; set +a)"
+    )
 
 
 def from_env(environ: Mapping[str, str] | None = None, *, file: Path | None = None, **given: Any) -> Settings:

@@ -51,6 +51,29 @@ def test_serve_names_a_missing_setting_and_how_to_get_it(environ: dict[str, str]
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [["serve", "bot.py"], ["webhooks", "list"], ["send", "+14155550142", "--text", "hi"], ["doctor"], ["dev", "bot.py", "--public-url", "https://x.example"]],
+)  # fmt: skip
+def test_a_token_that_is_only_in_a_env_file_is_named_with_the_ways_to_read_it(
+    folder: Path, arguments: list[str]
+) -> None:
+    (folder / ".env").write_text("# Linq\nexport LINQ_API_V3_API_KEY=token-that-must-not-show\n")
+    said = " ".join(run(*arguments).output.split())
+    assert "LINQ_API_V3_API_KEY is not set" in said
+    assert "The file .env has it, but linqbot does not read that file." in said
+    assert "export UV_ENV_FILE=.env (without uv: set -a; . ./.env; set +a)" in said
+    assert "token-that-must-not-show" not in said
+
+
+@pytest.mark.parametrize("text", ["", "LINQ_API_V3_API_KEY=\n", "# LINQ_API_V3_API_KEY=x\n", "LINQ_WEBHOOK_SECRET=x\n"])
+def test_an_env_file_without_the_token_is_not_named(folder: Path, text: str) -> None:
+    (folder / ".env").write_text(text)
+    said = run("serve", "bot.py").output
+    assert "Set it to the API token from your Linq dashboard" in said
+    assert ".env" not in said
+
+
+@pytest.mark.parametrize(
     ("spec", "file", "says"),
     [
         ("nobot.py", None, "There is no file nobot.py"),

@@ -24,7 +24,7 @@ from linqbot.errors import ConfigError, LinqApiError
 from linqbot.ops.doctor.probe import probe
 from linqbot.ops.subscriptions import Handled, Wanted, address, events_for, is_pending, sync, target
 from linqbot.server.secret_file import SecretFile
-from linqbot.settings import Settings
+from linqbot.settings import Settings, how_to_set_key
 
 FOLDER: Final = Path(".linqbot")
 SECRET_FILE: Final = FOLDER / "dev-webhook-secret"
@@ -56,7 +56,7 @@ def environ(settings: Settings) -> dict[str, str]:
     if not settings.api_key:
         raise ConfigError(
             "LINQ_API_V3_API_KEY is not set, and --public-url is for a real account. "
-            "Set it to the API token from your Linq dashboard, or leave out --public-url."
+            + how_to_set_key("Set it to the API token from your Linq dashboard, or leave out --public-url.")
         )
     return {
         "LINQ_API_V3_API_KEY": settings.api_key,

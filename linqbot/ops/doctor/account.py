@@ -15,6 +15,7 @@ from linqbot.errors import LinqApiError, LinqUnavailable
 from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext
 from linqbot.ops.doctor.finding import Finding, Findings, Skip
 from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, is_pending, version_of
+from linqbot.settings import how_to_set_key
 from linqbot.types.line import PhoneNumber
 from linqbot.types.webhook import WebhookSubscription
 from linqbot.webhooks import TOLERANCE_S
@@ -26,7 +27,7 @@ async def token(context: DoctorContext) -> Sequence[Finding]:
     """Check that Linq accepts the token, and that the token travels encrypted."""
     found = await context.findings()
     if context.client is None:
-        return [found.failure("token", "LQB6010", "LINQ_API_V3_API_KEY is not set.")]
+        return [found.failure("token", "LQB6010", f"LINQ_API_V3_API_KEY is not set. {how_to_set_key('')}".strip())]
     return [await _accepted(context, found), *_in_clear(context, found)]
 
 

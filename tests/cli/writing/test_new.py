@@ -115,6 +115,15 @@ def test_the_readme_names_existing_commands_and_files(folder: Path) -> None:
         assert (folder / "my-bot" / name).is_file(), name
 
 
+def test_the_readme_says_how_the_secrets_are_read_with_uv_and_without(folder: Path) -> None:
+    make("my-bot")
+    for name in ("README.md", ".env.example"):
+        text = " ".join((folder / "my-bot" / name).read_text().replace("# ", "").split())
+        assert "linqbot does not read" in text
+        assert "UV_ENV_FILE=.env" in text
+        assert "set -a; . ./.env; set +a" in text
+
+
 def test_it_prints_the_next_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: "/bin/uv")
     steps = make("bots/mybot").output.splitlines()[-3:]

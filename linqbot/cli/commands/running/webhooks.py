@@ -21,7 +21,7 @@ from linqbot.events.parse import EVENT_TYPES
 from linqbot.ops import subscriptions
 from linqbot.ops.rotation import OVERLAP_S, Rotated, Rotation, duration
 from linqbot.server.secret_file import SecretFile
-from linqbot.settings import Settings, from_env
+from linqbot.settings import Settings, from_env, how_to_set_key
 from linqbot.types.webhook import WebhookSubscription
 from linqbot.worker.turn import RECEIPTS
 
@@ -236,7 +236,7 @@ def account() -> Settings:
     """
     settings = from_env()
     if not settings.api_key:
-        raise ConfigError("LINQ_API_V3_API_KEY is not set. Set it to the API token from your Linq dashboard.")
+        raise ConfigError(f"LINQ_API_V3_API_KEY is not set. {how_to_set_key()}")
     return settings
 
 

@@ -25,7 +25,7 @@ from linqbot.cli.output import iso_time, json_option, parse_time, print_facts, p
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.errors import ConfigError, StorageError
 from linqbot.events.delivery import decode
-from linqbot.settings import Settings, from_env
+from linqbot.settings import Settings, from_env, how_to_set_key
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
@@ -379,7 +379,10 @@ async def _dry_run(settings: Settings, file: str, selection: Selection, *, reads
     from linqbot.ops.simulate import DryRun, Simulation
 
     if reads and not settings.api_key:
-        raise ConfigError("LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. Set it, or leave out --reads.")
+        raise ConfigError(
+            "LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. "
+            + how_to_set_key("Set it, or leave out --reads.")
+        )
     bot = load_bot(file)
     rows: list[dict[str, Any]] = []
 

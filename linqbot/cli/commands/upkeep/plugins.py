@@ -31,7 +31,7 @@ from linqbot.ops.bisect import Bisection
 from linqbot.ops.bot_file import load_bot
 from linqbot.ops.simulate import OBSERVER_NAME, Observer, Simulation, simulate
 from linqbot.server.app import create_app
-from linqbot.settings import Settings, from_env, openers
+from linqbot.settings import Settings, from_env, how_to_set_key, openers
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.testing import samples
 
@@ -245,7 +245,10 @@ async def _stored(delivery_id: str, storage: str | None) -> Delivery:
 @asynccontextmanager
 async def _linq(settings: Settings, *, reads: bool) -> AsyncIterator[Client]:
     if reads and not settings.api_key:
-        raise ConfigError("LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. Set it, or leave out --reads.")
+        raise ConfigError(
+            "LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. "
+            + how_to_set_key("Set it, or leave out --reads.")
+        )
     async with Client(settings.api_key or "dry-run", base_url=settings.base_url) as client:
         yield client
 
