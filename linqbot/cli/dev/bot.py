@@ -15,6 +15,7 @@ from typing import Any, Final
 import click
 
 from linqbot.cli import failure, logs
+from linqbot.cli.dev.ctrl_c import end_without_traceback
 from linqbot.cli.dev.inside import Inside
 from linqbot.cli.dev.parent import end_with_parent
 from linqbot.cli.dev.reports.observations import Observations
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         arguments: The file; the URL of the emulator, empty for a real account; and `--json` to print turns and errors as
             JSON.
     """
+    end_without_traceback()
     file, emulator, as_json = arguments[0], arguments[1], failure.wants_json(arguments)
     observations = Observations(emulator) if emulator else None
     try:

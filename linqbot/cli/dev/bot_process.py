@@ -19,6 +19,7 @@ from typing import Any, Final
 import click
 import httpx
 
+from linqbot.cli.dev.ctrl_c import held_back
 from linqbot.cli.dev.loopback import no_authorities
 from linqbot.cli.dev_storage import FILE
 from linqbot.emulator.emulator import Emulator
@@ -138,17 +139,18 @@ class BotProcess:
             "LINQBOT_LOG_TURNS": "0",
         }
         environ = kept | os.environ | given | self.instead
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            module,
-            *arguments,
-            self.file,
-            self.emulator,
-            *(["--json"] if self.as_json else []),
-            env=environ,
-            pass_fds=pass_fds,
-        )
+        with held_back():
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                module,
+                *arguments,
+                self.file,
+                self.emulator,
+                *(["--json"] if self.as_json else []),
+                env=environ,
+                pass_fds=pass_fds,
+            )
 
     async def stop(self) -> None:
         """Stop the process, if it runs; kill it if it does not stop in time."""

@@ -7,9 +7,10 @@ so that the next save is answered sooner. The bot's own file is imported only af
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
+
+from linqbot.cli.dev.ctrl_c import end_without_traceback
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -18,12 +19,11 @@ def main(arguments: Sequence[str]) -> None:
     Args:
         arguments: The file descriptor of the pipe, and then the arguments of `bot.py`.
     """
-    # Ctrl-C in the terminal reaches this process too, and must end it without a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Ctrl-C in the terminal reaches this process too.
+    end_without_traceback()
     from linqbot.cli.dev import bot
 
     if os.read(int(arguments[0]), 1):
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         bot.main(arguments[1:])
 
 

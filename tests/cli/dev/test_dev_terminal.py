@@ -279,6 +279,26 @@ def test_ctrl_c_with_an_open_page_ends_dev_without_a_word(terminal: Callable[...
     assert dev.screen.strip().splitlines() == [f"Text your bot: {dev.page}"]
 
 
+def test_ctrl_c_while_the_bots_file_is_imported_ends_dev_without_a_word(tmp_path: Path) -> None:
+    (tmp_path / "bot.py").write_text("import threading\nopen('importing', 'w').close()\nthreading.Event().wait()\n")
+    dev = Terminal(tmp_path)
+    dev.until((tmp_path / "importing").exists)
+    assert dev.press_ctrl_c() == 0
+    assert dev.screen == ""
+    dev.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the child process is found in /proc")
+def test_ctrl_c_while_the_bots_process_imports_linqbot_ends_dev_without_a_word(tmp_path: Path) -> None:
+    (tmp_path / "bot.py").write_text(BOT)
+    dev = Terminal(tmp_path)
+    pid = dev.process.pid
+    dev.until(Path(f"/proc/{pid}/task/{pid}/children").read_text)
+    assert dev.press_ctrl_c() == 0
+    assert dev.screen == ""
+    dev.close()
+
+
 def test_a_bot_without_a_handler_for_messages_says_so(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
     dev = terminal()
     (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
