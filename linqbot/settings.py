@@ -7,7 +7,7 @@ plain arguments and never see a Settings object. Next step: `server/app.py` make
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -138,12 +138,20 @@ class Settings(BaseModel):
         """
         return self.webhook_secrets + tuple(each.secret for each in self.secret_file.read())
 
-    def create_app(self, bot: Bot, *, built_in: Iterable[object] = (), clock: Clock | None = None) -> Starlette:
+    def create_app(
+        self,
+        bot: Bot,
+        *,
+        built_in: Iterable[object] = (),
+        clock: Clock | None = None,
+        on_drain: Callable[[int], object] | None = None,
+    ) -> Starlette:
         """Make the app that these settings describe.
 
         Args:
             built_in: Modules and objects of linqbot that implement hooks.
             clock: The clock of client, storage and worker; None is the wall clock.
+            on_drain: See `linqbot.server.app.create_app`.
         Raises:
             ConfigError: the API key or the webhook secret is missing, a required plugin failed, or the storage cannot be
                 shared with processes of other roles.
@@ -176,6 +184,7 @@ class Settings(BaseModel):
             plugins=plugins,
             refusals_file=self.refusals_file,
             role=self.role,
+            on_drain=on_drain,
         )
 
     def load_plugins(

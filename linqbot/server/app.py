@@ -8,7 +8,7 @@ ASGI runs no lifespan for a mounted app, so the other app must run it with `asyn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +83,7 @@ def create_app(
     plugins: Plugins | None = None,
     refusals_file: Path | None = None,
     role: Role = "all",
+    on_drain: Callable[[int], object] | None = None,
 ) -> Starlette:
     """Return an ASGI app that receives Linq's webhooks and runs `bot` on them.
 
@@ -108,6 +109,7 @@ def create_app(
         refusals_file: File for the counts of refused deliveries, which `linqbot doctor` reads; None writes none.
         role: `receive` only stores deliveries, `work` only handles them and answers webhooks with 503. Both need a storage
             that several processes share, and each other.
+        on_drain: Called when the app stops while handlers run, with their number. They then have `drain_s` to finish.
     Raises:
         ConfigError: there is no secret, or a secret is not base64; a required plugin failed; or the storage cannot be shared
             with processes of other roles.
@@ -181,6 +183,8 @@ def create_app(
                 await readiness.stop()
                 if history is not None:
                     history.cancel()
+                if worker.busy and on_drain is not None:
+                    on_drain(worker.busy)
                 await worker.stop(drain_s)
                 await dispatcher.aclose()
                 await plugin_routes.stop(plugins)

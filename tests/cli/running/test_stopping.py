@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 import pytest
 from cli.practice import KEY
 from ports import free_port
+from pseudo_terminal import Screen, typed
 
 BOT = """
 import asyncio
+import os
 from pathlib import Path
 from linqbot import Bot, Context, MessageReceived
 
 bot = Bot(read=False, typing=False, max_age_s=None)
+Path("pid").write_text(str(os.getpid()))
 
 
 @bot.on_message
@@ -49,21 +56,30 @@ class House:
             },
             headers={"authorization": f"Bearer {KEY}"},
         )
-        self._secret = made.json()["signing_secret"]
+        self._settings = {
+            "LINQ_API_V3_API_KEY": KEY,
+            "LINQ_API_V3_BASE_URL": f"{self.linq}/api/partner",
+            "LINQ_WEBHOOK_SECRET": made.json()["signing_secret"],
+        }
 
     def serve(self, **environ: str) -> Any:
-        bot = self._command(
-            "serve",
-            "bot.py",
-            "--port",
-            str(self.port),
-            LINQ_API_V3_API_KEY=KEY,
-            LINQ_API_V3_BASE_URL=f"{self.linq}/api/partner",
-            LINQ_WEBHOOK_SECRET=self._secret,
-            **environ,
-        )
+        bot = self._command("serve", "bot.py", "--port", str(self.port), **self._settings, **environ)
         bot.until(lambda: httpx.get(f"http://127.0.0.1:{self.port}/readyz").status_code == 200)
         return bot
+
+    def serve_in_terminal(self, *options: str, begin: Callable[[], bool], **environ: str) -> Screen:
+        """Serve the bot in a terminal, and press Ctrl-C once the bot is ready and `begin` has returned something true."""
+        words = ("serve", "bot.py", "--port", str(self.port), *options)
+        with ThreadPoolExecutor() as other:
+            ended = other.submit(typed, self.folder, *words, **self._settings, **environ)
+            end = time.monotonic() + 60
+            while not ended.done() and time.monotonic() < end:
+                with contextlib.suppress(httpx.TransportError):
+                    if httpx.get(f"http://127.0.0.1:{self.port}/readyz").status_code == 200 and begin():
+                        os.kill(int((self.folder / "pid").read_text()), signal.SIGINT)
+                        break
+                time.sleep(0.05)
+            return ended.result()
 
     def text(self, said: str, *, from_: str = "+14155550142") -> None:
         body = {"from": from_, "to": "+12025550100", "parts": [{"type": "text", "value": said}]}
@@ -122,6 +138,32 @@ def test_a_second_signal_stops_the_bot_at_once(house: House) -> None:
     house.go("a")
     again = house.serve()
     again.until(lambda: house.replies() == ["begun a", "done a"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("texts", "options", "says"),
+    [
+        ("ab", [], ["Waiting for 2 handlers, at most 0.3 s. Press Ctrl-C again to end at once."]),
+        ("a", [], ["Waiting for 1 handler, at most 0.3 s. Press Ctrl-C again to end at once."]),
+        ("a", ["--json"], []),
+        ("", [], []),
+    ],
+)
+def test_ctrl_c_in_a_terminal_says_what_the_bot_waits_for(
+    house: House, texts: str, options: list[str], says: list[str]
+) -> None:
+    pytest.importorskip("pty", reason="This system has no pseudo terminals.")
+    waiting = list(texts)
+
+    def begin() -> bool:
+        while waiting:
+            house.text(text := waiting.pop(), from_=f"+1415555014{ord(text) - ord('a')}")
+        return all(map(house.has_begun, texts))
+
+    screen = house.serve_in_terminal(*options, begin=begin, LINQBOT_DRAIN_S="0.3")
+    assert screen.exit_code == 0
+    assert [line for line in click.unstyle(screen.raw).splitlines() if "Waiting" in line] == says
 
 
 STUCK = """

@@ -5,6 +5,8 @@ The app is `linqbot.server.app`, the HTTP server `linqbot.server.uvicorn_server`
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from typing import get_args
 
 import click
@@ -49,7 +51,16 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
     settings = from_env(host=host, port=port, role=role)
     style = "json" if as_json else settings.log_format
     logs.configure(settings.log_level, style, for_good=True, full_tracebacks=settings.full_tracebacks)
-    app = settings.create_app(load_bot(file))
+
+    def say_waiting(busy: int) -> None:
+        # For the person who has pressed Ctrl-C. A service manager knows that it waits.
+        if settings.drain_s and not as_json and sys.stderr.isatty():
+            handlers = "1 handler" if busy == 1 else f"{busy} handlers"
+            again = "Press Ctrl-C again to end at once."
+            with suppress(OSError):  # the terminal may be gone
+                click.echo(f"Waiting for {handlers}, at most {settings.drain_s:g} s. {again}", err=True)
+
+    app = settings.create_app(load_bot(file), on_drain=say_waiting)
     with systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound:
 
         def ready() -> None:
