@@ -444,7 +444,7 @@ class StorageUnavailable(StorageError):
     Why: The disk is full; or the file or its folder may not be written, and the folder must be writable too, for the
         write-ahead log. Or the file was deleted, moved or replaced while the bot used it; then the message says so.
     To do: Check the free space, and the owner of the file that LINQBOT_STORAGE names. If the file was moved, move it
-        back. Until then Linq receives 503 and delivers again, so nothing is lost.
+        back. A bot that runs answers Linq with 503 until then, and Linq delivers again, so nothing is lost.
     """
 
     lqb = "LQB4002"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
@@ -31,6 +31,7 @@ from linqbot.storage.sqlite.disk.checkup import path_of
 
 PREFIX = "LINQBOT_"
 LINQS_PREFIX = "LINQ_"
+_FILE: Final = Path("linqbot.toml")
 LINQS_OWN = {
     "api_key": "LINQ_API_V3_API_KEY",
     "api_key_file": "LINQ_API_V3_API_KEY_FILE",
@@ -274,15 +275,23 @@ def from_env(environ: Mapping[str, str] | None = None, *, file: Path | None = No
             value.
     """
     environ = os.environ if environ is None else environ
-    values = _from_file(file) | _from_environ(environ) | {k: v for k, v in given.items() if v is not None}
+    variables = _from_environ(environ)
+    given = {name: value for name, value in given.items() if value is not None}
+
+    def place(name: str) -> str:
+        if name in given:
+            return name
+        return variable(name) if name in variables else f"{name} in {file or _FILE}"
+
+    values = _from_file(file) | variables | given
     if "api_key" not in values and "api_key_file" in values:
-        values["api_key"] = _key_in(Path(values["api_key_file"]))
+        values["api_key"] = _key_in(Path(values["api_key_file"]), place("api_key_file"))
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         name = str(first["loc"][0])
-        raise ConfigError(f"{variable(name)} does not fit: {first['msg']}. See: linqbot serve --help") from error
+        raise ConfigError(f"{place(name)} does not fit: {first['msg']}. See: linqbot serve --help") from error
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
@@ -313,18 +322,16 @@ def _is_a_name_of_its_own(name: str, near: str) -> bool:
     return is_longer or (version not in {"", of_near})
 
 
-def _key_in(path: Path) -> str:
+def _key_in(path: Path, place: str) -> str:
     try:
         return path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it does not hold a token"
-        raise ConfigError(
-            f"{variable('api_key_file')} is {path}, which cannot be read: {reason}. Correct it."
-        ) from error
+        raise ConfigError(f"{place} is {path}, which cannot be read: {reason}. Correct it.") from error
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:
-    path = file or Path("linqbot.toml")
+    path = file or _FILE
     try:
         text = path.read_text()
         # Imported late: in production, most bots have all settings in the environment.

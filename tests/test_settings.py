@@ -77,6 +77,19 @@ def test_variables_of_linq_that_are_no_settings_may_belong_to_other_programs(nam
     assert from_env({name: "x"}) == Settings()
 
 
+def test_a_value_that_does_not_fit_is_named_by_the_place_that_sets_it(folder: Path) -> None:
+    (folder / "linqbot.toml").write_text('port = "x"\n')
+    with pytest.raises(ConfigError, match=r"^port in linqbot\.toml does not fit"):
+        from_env({})
+    with pytest.raises(ConfigError, match=r"^LINQBOT_PORT does not fit"):
+        from_env({"LINQBOT_PORT": "y"})
+    with pytest.raises(ConfigError, match=r"^port does not fit"):
+        from_env({"LINQBOT_PORT": "y"}, port="z")
+    (folder / "other.toml").write_text('api_key_file = "nowhere"\n')
+    with pytest.raises(ConfigError, match=r"^api_key_file in other\.toml is nowhere, which cannot be read"):
+        from_env({}, file=Path("other.toml"))
+
+
 def test_the_base_url_may_be_written_with_its_version() -> None:
     assert from_env({"LINQ_API_V3_BASE_URL": "http://127.0.0.1:4010/v3/"}).base_url == "http://127.0.0.1:4010"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import sqlite3
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage.backend import NewerSchema
@@ -17,6 +19,9 @@ from linqbot.storage.contents import COPYING, CopyMark
 
 APPLICATION_ID = 0x6C696E71
 """`linq` in ASCII, in the header of the file. `file linqbot.db` shows it, and files of other programs are refused."""
+
+_NO_PERMISSION: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+_SQLITE_NO_PERMISSION: Final = {sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 BUSY_TIMEOUT_MS = 5000
 """Milliseconds to wait for the transaction of another process; those of commands are short."""
@@ -43,7 +48,7 @@ def prepare(path: Path, *, create: bool = True) -> None:
         # -wal and -shm inherit the permissions of this file.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
-        raise StorageUnavailable(f"The storage file {path} cannot be opened: {error.strerror}.") from error
+        raise cannot_be_opened(path, error) from error
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -59,15 +64,30 @@ def connect(path: Path) -> sqlite3.Connection:
             path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
         )
     except sqlite3.Error as error:
-        raise StorageUnavailable(f"The storage file {path} cannot be opened: {error}.") from error
+        raise cannot_be_opened(path, error) from error
     try:
         _set_pragmas_in_turn(db)
     except sqlite3.DatabaseError as error:
         db.close()
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
             raise ConfigError(f"{path} is not an SQLite file. Move it away, or choose another path.") from error
-        raise StorageUnavailable(f"The storage file {path} cannot be opened: {error}.") from error
+        raise cannot_be_opened(path, error) from error
     return db
+
+
+def cannot_be_opened(path: Path, error: OSError | sqlite3.Error, *, what: str = "storage file") -> StorageUnavailable:
+    """Return the error for a file that cannot be opened. If that is a matter of permissions, it says who needs which."""
+    if isinstance(error, OSError):
+        reason, may_not_write = error.strerror, error.errno in _NO_PERMISSION
+    else:
+        reason, may_not_write = str(error), error.sqlite_errorcode & 0xFF in _SQLITE_NO_PERMISSION
+    message = f"The {what} {path} cannot be opened: {reason}."
+    if may_not_write:
+        message += (
+            f" Let this user write to the file and to its folder {path.parent.resolve()}, or set LINQBOT_STORAGE to a file "
+            "elsewhere."
+        )
+    return StorageUnavailable(message)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.errors import ConfigError
+from linqbot.storage.sqlite.disk.file import cannot_be_opened
 
 if sys.platform == "win32":
     import msvcrt
@@ -53,7 +54,7 @@ class ServingLock:
         try:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise StorageUnavailable(f"The lock {self._path} cannot be opened: {error.strerror}.") from error
+            raise cannot_be_opened(self._path, error, what="lock") from error
         try:
             _lock(fd)
         except OSError as error:
