@@ -1,12 +1,13 @@
-"""Checks of the options that authors give to a Bot, a Router or a decorator, such as `attempts=3`.
+"""Checks of the options that authors give to a Bot, a Router, a decorator or a method of the context, such as `attempts=3`.
 
-They run when a handler is registered or a bot is created, so that a mistake shows before a person writes.
+Those of a bot and of its handlers run when it is created, so that a mistake shows before a person writes.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from datetime import timedelta
 from typing import Any, Final
 
 from linqbot.errors import BotError
@@ -98,6 +99,20 @@ def check_line(line: Any, option: str) -> None:
     """
     if not isinstance(line, str) or not E164.fullmatch(line):
         raise BotError(f"{option} can never match {line!r}: a line is a phone number in E.164 form. {_e164_hint(line)}")
+
+
+def check_number(call: str, argument: str, value: object, wanted: str = "a number of seconds") -> None:
+    """Check that an argument is a number. The error shows its type only, because it may be a person's text.
+
+    Raises:
+        BotError: it is none.
+    """
+    if is_number(value):
+        return
+    instead = " Write timedelta(…).total_seconds()." if isinstance(value, timedelta) else ""
+    raise BotError(
+        f"{call}({argument}=…) takes {wanted}, such as 60, but got a value of type {type(value).__name__}.{instead}"
+    )
 
 
 def _e164_hint(given: Any) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from linqbot.bot.numbers import check_number
+from linqbot.bot.options import check_number
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.errors import BotError
