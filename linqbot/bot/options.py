@@ -6,16 +6,14 @@ Those of a bot and of its handlers run when it is created, so that a mistake sho
 from __future__ import annotations
 
 import math
-import re
 from datetime import timedelta
 from typing import Any, Final
 
 from linqbot.errors import BotError
-from linqbot.rules.values import E164, is_handle
+from linqbot.rules.requests import blockable
+from linqbot.rules.values import E164
 
 LONGEST_GATHER_S: Final = 60.0
-
-_NO_DIGIT = re.compile(r"[^0-9]")
 
 
 def is_number(value: Any) -> bool:
@@ -82,12 +80,13 @@ def check_handle(handle: Any, option: str) -> None:
     Args:
         option: The place of the handle in the author's code, such as `Bot(allow=…)`.
     Raises:
-        BotError: it is neither a phone number in E.164 form nor an e-mail address.
+        BotError: it is neither a phone number in E.164 form, nor an e-mail address, nor the short code or the name of a
+            sender.
     """
-    if not is_handle(handle):
+    if blockable(handle, option) is not None:
         raise BotError(
-            f"{option} can never match {handle!r}: a handle is a phone number in E.164 form or an e-mail address. "
-            f"{_e164_hint(handle)}"
+            f"{option} can never match {handle!r}: a handle is a phone number in E.164 form, an e-mail address, or the short "
+            f"code or the name of a sender. {_e164_hint(handle)}"
         )
 
 
@@ -118,7 +117,7 @@ def check_number(call: str, argument: str, value: object, wanted: str = "a numbe
 def _e164_hint(given: Any) -> str:
     """Return the sentence with the E.164 form of a phone number; if it is not certain, with what E.164 means."""
     if isinstance(given, str) and "@" not in given:
-        digits = _NO_DIGIT.sub("", given)
+        digits = "".join(letter for letter in given if letter in "0123456789")
         if given.lstrip("( ").startswith("+") and E164.fullmatch(f"+{digits}"):
             return f"Write '+{digits}'."
         if len(digits) == 10 and digits[0] not in "01":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import linecache
-import re
 import sys
 import warnings
 from pathlib import Path
@@ -22,8 +21,6 @@ from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.proactive.bot_context import BotContext
 from linqbot.frames import is_authors
 
-_STATEMENT: Final = re.compile(r"\s*(\w+)\(.*\)\s*(#.*)?$")
-"""A line that calls a function and does nothing else."""
 _BEGIN: Final = "coroutine '"
 _END: Final = "' was never awaited"
 
@@ -63,9 +60,9 @@ def report_next(coroutine: UnawaitedCoroutine) -> tuple[str, str | None]:
     at, called = None, "next_"
     if coroutine.place is not None:
         filename, lineno = coroutine.place
-        statement = _STATEMENT.match(linecache.getline(filename, lineno))
-        if statement is not None:
-            at, called = f"{Path(filename).name}:{lineno}", statement[1]
+        function, found, _ = linecache.getline(filename, lineno).strip().partition("(")
+        if found and function.isidentifier():  # a line that only calls it
+            at, called = f"{Path(filename).name}:{lineno}", function
     who = f"The middleware at {at}" if at else "A middleware"
     return f"{who} never awaited what comes after it, so no handler ran. Write: await {called}(event, ctx)", at
 
