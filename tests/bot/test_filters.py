@@ -158,9 +158,8 @@ E164 = "E.164 is a plus, the country code and the number, without spaces or brac
         ("1-415-555-0142", "Write '+14155550142'."),
         ("+44 20 7946 0958", "Write '+442079460958'."),
         ("020 7946 0958", E164),
-        ("Ann", E164),
-        ("ann@example", E164),
         ("", E164),
+        ("ann@example", E164),
         (14155550142, E164),
         (["+14155550142"], E164),
     ],
@@ -177,6 +176,12 @@ def test_a_handle_that_no_person_can_have_is_refused_with_its_e164_form(written:
         assert str(refused.value).startswith(f"{option}(")
         assert f"can never match {written!r}: " in str(refused.value)
         assert hint in str(refused.value)
+
+
+@pytest.mark.parametrize("sender", ["ann@example.com", "262966", "Parcels"])
+def test_senders_that_are_no_phone_are_taken(sender: str) -> None:
+    from_handle(sender)
+    Bot(allow=[sender])
 
 
 def test_a_line_has_no_e_mail_address() -> None:
