@@ -143,14 +143,6 @@ def test_an_address_of_another_machine_is_not_called_a_port_in_use(host: str) ->
     assert "Stop what uses it" not in result.output
 
 
-@pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs a folder in which even root cannot create a file")
-def test_a_storage_folder_that_cannot_be_written_is_named() -> None:
-    result = run("serve", "bot.py", **GOOD, LINQBOT_STORAGE="sqlite:////sys/linqbot.db", LINQBOT_PORT="0")
-    assert result.exit_code == 1
-    assert "Let this user write to the file and to its folder /sys, or set LINQBOT_STORAGE" in result.output
-    assert "503" not in result.output
-
-
 def test_a_settings_file_is_read_and_its_mistakes_are_named(folder: Path) -> None:
     (folder / "linqbot.toml").write_text("prot = 1\n")
     result = run("serve", "bot.py", **GOOD)

@@ -57,8 +57,8 @@ CODES: Final[dict[str, DoctorCode]] = {
     ),
     "LQB6010": DoctorCode(
         "There is no API token, so nothing can be sent and Linq cannot be asked.",
-        "LINQ_API_V3_API_KEY is not set where the doctor runs. linqbot does not read a .env file. After export"
-        " UV_ENV_FILE=.env uv reads it; after set -a; . ./.env; set +a a shell has its values.",
+        "LINQ_API_V3_API_KEY is not set where the doctor runs. linqbot does not read a .env file. uv does (export"
+        " UV_ENV_FILE=.env), and so does a shell (set -a; . ./.env; set +a).",
         "Set LINQ_API_V3_API_KEY to the API token from your Linq dashboard.",
     ),
     "LQB6011": DoctorCode(

@@ -290,3 +290,11 @@ def test_processes_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Pa
 
         with ThreadPoolExecutor(8) as pool:
             assert {done.result() for done in [pool.submit(open_it) for _ in range(8)]} == {"wal"}
+
+
+@pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs a folder in which even root cannot create a file")
+async def test_a_folder_that_may_not_be_written_is_named_with_what_to_do() -> None:
+    says = r"Let this user write to the file and to its folder /sys, or set LINQBOT_STORAGE to a file elsewhere\.$"
+    with pytest.raises(StorageUnavailable, match=says):
+        async with SQLiteStorage("/sys/linqbot.db"):
+            pass
