@@ -70,7 +70,7 @@ def _settings() -> Iterator[str]:
         "",
         "Settings are read once, at the start. The first of these wins: an option of the command, the environment,",
         "`linqbot.toml` in the working folder, the default. An unknown name in `linqbot.toml` is an error that suggests the",
-        "nearest name. So is a variable that is not a setting but nearly has the name of one, such as `LINQ_API_V3_APIKEY`.",
+        "nearest name. So is a variable that nearly has the name of a setting which is not given, such as `LINQ_API_V3_APIKEY`.",
         "Other variables that begin with `LINQBOT_` or `LINQ_` are ignored: they may belong to a plugin or to Linq's own SDKs.",
         "",
         "| environment | `linqbot.toml` | default | meaning |",

@@ -299,7 +299,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
     for name in environ:
         if name.startswith((PREFIX, LINQS_PREFIX)) and name not in variables:
             near = nearest_name(name, variables, cutoff=0.85)
-            if near and not _is_a_name_of_its_own(name, near):
+            if near and not _is_a_name_of_its_own(name, near, environ):
                 raise ConfigError(f"{name} is not a setting. Did you mean {near}?")
     # An empty variable counts as not set, except for the list of plugins, where empty means no plugin.
     return {
@@ -309,17 +309,18 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _is_a_name_of_its_own(name: str, near: str) -> bool:
+def _is_a_name_of_its_own(name: str, near: str, environ: Mapping[str, str]) -> bool:
     """Return True if a variable of Linq is not a misspelt setting, although it is near to one.
 
-    It is for another version of Linq's API, as LINQ_API_V2_API_KEY, or it is the setting's name with one more word, as
-    LINQ_WEBHOOK_SECRET_OLD. The word FILE does not count: it is how linqbot names settings that are read from files.
+    Then the setting itself is given too; or the variable is for another version of Linq's API, as LINQ_API_V2_API_KEY; or
+    it is the setting's name with one more word, as LINQ_WEBHOOK_SECRET_OLD. The word FILE does not count: it is how
+    linqbot names settings that are read from files.
     """
     if name.startswith(PREFIX):
         return False
     version, of_near = ("".join(filter(str.isdigit, each)) for each in (name, near))
     is_longer = name.startswith(f"{near}_") and not name.endswith("_FILE")
-    return is_longer or (version not in {"", of_near})
+    return near in environ or is_longer or version not in {"", of_near}
 
 
 def _key_in(path: Path, place: str) -> str:

@@ -77,6 +77,11 @@ def test_variables_of_linq_that_are_no_settings_may_belong_to_other_programs(nam
     assert from_env({name: "x"}) == Settings()
 
 
+def test_a_variable_like_a_setting_is_another_programs_if_the_setting_is_given_too() -> None:
+    both = {"LINQ_API_BASE_URL": "http://a.test", "LINQ_API_V3_BASE_URL": "http://b.test"}
+    assert from_env(both).base_url == "http://b.test"
+
+
 def test_a_value_that_does_not_fit_is_named_by_the_place_that_sets_it(folder: Path) -> None:
     (folder / "linqbot.toml").write_text('port = "x"\n')
     with pytest.raises(ConfigError, match=r"^port in linqbot\.toml does not fit"):

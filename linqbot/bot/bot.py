@@ -27,8 +27,9 @@ class Bot(Router):
         typing: True shows typing dots when a handler works for more than 300 ms.
         groups: The messages to handle in group chats: `addressed` handles a message that mentions the bot or replies
             to it, `all` every message, `never` none.
-        allow: The people who may talk to the bot: a list of handles, which are phone numbers in E.164 form or e-mail
-            addresses, or a plain function that takes the event and returns True. Other people get no reply, no read receipt and no dots. None allows all people.
+        allow: The people who may talk to the bot: a list of handles, which are phone numbers in E.164 form, e-mail addresses,
+            or the short codes and names of senders; or a plain function that takes the event and returns True. Other people
+            get no reply, no read receipt and no dots. None allows all people.
         max_age_s: Messages older than this many seconds reach only handlers with `late=True`. None sets no limit.
         gather_s: Seconds that a message waits for further ones of the same person, so that what is written in a burst is
             one message, such as a text, photos and a link that come as several events. Each further message extends the wait, and so
@@ -44,8 +45,9 @@ class Bot(Router):
             installed plugins that the bot needs. Other installed plugins are loaded too when the bot is served, unless
             LINQBOT_PLUGINS says otherwise. In tests they are not loaded.
     Raises:
-        BotError: `groups` has an unknown value, `max_age_s` is not a number greater than 0, `gather_s` is not a number from 0 to 60, `allow` is neither a list
-            of handles nor a plain function, `plugins` is no list, or `on_trouble` is not a text.
+        BotError: `groups` has an unknown value, `max_age_s` is not a number greater than 0, `gather_s` is not a number from
+            0 to 60, `allow` is neither a list of handles nor a plain function, `plugins` is no list, or `on_trouble` is
+            not a text.
     """
 
     def __init__(

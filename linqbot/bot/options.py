@@ -1,6 +1,6 @@
-"""Checks of the options that authors give to a Bot, a Router, a decorator or a method of the context, such as `attempts=3`.
+"""Checks of what authors give to a Bot, a Router, a decorator or a method of the context, such as `attempts=3`.
 
-Those of a bot and of its handlers run when it is created, so that a mistake shows before a person writes.
+Those of a bot and its handlers run when they are created, so that a mistake shows before a person writes.
 """
 
 from __future__ import annotations

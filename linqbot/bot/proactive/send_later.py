@@ -176,8 +176,9 @@ def check_not_missed(due: float, grace_s: float, event: Event) -> None:
     if happened is None or due + grace_s >= happened.timestamp():
         return
     raise BotError(
-        f"send_later(at=…): the time is {happened.timestamp() - due:.0f} s before the event that is handled. A send that is more "
-        f"than {grace_s:.0f} s late (grace_s=) is never made. Give a time to come, such as ctx.now() + timedelta(hours=1)."
+        f"send_later(at=…): the time is {happened.timestamp() - due:.0f} s before the event that is handled. A send that is "
+        f"more than {grace_s:.0f} s late (grace_s=) is never made. Give a time to come, such as ctx.now() + "
+        "timedelta(hours=1)."
     )
 
 

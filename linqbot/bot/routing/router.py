@@ -114,9 +114,9 @@ class Router(EventDecorators):
         Returns:
             A decorator for the handler, which is an `async def` or a plain `def` of (event, ctx).
         Raises:
-            BotError: `event` is not an event class, a filter is not a plain function or is one of linqbot for other events, `attempts` is not a whole number
-                of at least 1, `deadline_s` is not a number greater than 0, `when` is not an `async def` or comes with
-                `during_ask`, or the decorated handler takes other arguments than (event, ctx).
+            BotError: `event` is not an event class, a filter is not a plain function or is one of linqbot for other events,
+                `attempts` is not a whole number of at least 1, `deadline_s` is not a number greater than 0, `when` is not
+                an `async def` or comes with `during_ask`, or the decorated handler takes other arguments than (event, ctx).
 
         Example:
             `@bot.on(MessageRead)`
@@ -335,7 +335,7 @@ class Router(EventDecorators):
     def on_opt_out(self) -> Callable[[Handler[MessageReceived, Returned]], Handler[MessageReceived, Returned]]: ...
 
     def on_opt_out(self, handler: Any = None) -> Any:
-        """Register a handler for the messages by which people opt out, such as to record it. Works with and without parentheses.
+        """Register a handler for the messages by which people opt out, such as to record it.
 
         These are STOP and its synonyms, alone and as Linq defines them (R69), in a direct chat. They reach no other
         handler. Without this handler too, open questions of the chat end, and its scheduled sends are cancelled. From
