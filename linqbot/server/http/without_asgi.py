@@ -1,9 +1,9 @@
 """Requests that linqbot's own server answers without ASGI: the genuine deliveries of Linq.
 
 In ASGI each request has a task of its own, an app that reads the body message by message, and an answer in two messages.
-That is a fifth of the CPU time of a whole turn. So an app may name an endpoint in the state of its lifespan, under
-`ENDPOINT`. `ClientConnection` hands each complete request for the endpoint's paths to `take`. What `take` leaves, such as
-a forgery, goes ASGI's way, as every request does on another server.
+Without them, a whole turn takes about a tenth less CPU time. So an app may name an endpoint in the state of its lifespan,
+under `ENDPOINT`. `ClientConnection` hands each complete request for the endpoint's paths to `take`. What `take` leaves, such
+as a forgery, goes ASGI's way, as every request does on another server.
 
 Middleware between the server and the app does not see these requests. `linqbot serve` has none, and an app that has
 middleware of its own names no endpoint.
