@@ -115,9 +115,9 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
 
 async def test_a_storage_that_is_not_open_refuses_everything(url: str, delivery: MakeDelivery) -> None:
     storage = PostgresStorage(url)
-    for call in (storage.put(delivery()), storage.depth(), storage.take(1, lease_s=60)):
+    for call in (lambda: storage.put(delivery()), storage.depth, lambda: storage.take(1, lease_s=60)):
         with pytest.raises(StorageUnavailable, match="not open"):
-            await call
+            await call()
 
 
 async def test_a_reason_with_characters_that_postgresql_cannot_hold_is_stored_without_them(
