@@ -259,11 +259,14 @@ async def _send_first_message(http: httpx.AsyncClient, emulator: str) -> None:
 
 async def all_answered(http: httpx.AsyncClient, emulator: str, said: dict[str, list[str]]) -> None:
     """Wait until all answers have arrived, or for as long as Linq may need for its last retry."""
-    wanted = sum(len(_expected(numbers)) for numbers in said.values())
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(900):
-            while sum(map(len, (await replies(http, emulator)).values())) < wanted:  # noqa: ASYNC110 - another process
+            while _missing(said, await replies(http, emulator)):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(2)
+
+
+def _missing(said: dict[str, list[str]], found: dict[str, list[str]]) -> bool:
+    return any(not set(_expected(numbers)) <= set(found[chat]) for chat, numbers in said.items())
 
 
 def _expected(numbers: list[str]) -> list[str]:
