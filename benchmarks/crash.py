@@ -261,11 +261,11 @@ async def all_answered(http: httpx.AsyncClient, emulator: str, said: dict[str, l
     """Wait until all answers have arrived, or for as long as Linq may need for its last retry."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(900):
-            while _missing(said, await replies(http, emulator)):  # noqa: ASYNC110 - another process
+            while _is_reply_missing(said, await replies(http, emulator)):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(2)
 
 
-def _missing(said: dict[str, list[str]], found: dict[str, list[str]]) -> bool:
+def _is_reply_missing(said: dict[str, list[str]], found: dict[str, list[str]]) -> bool:
     return any(not set(_expected(numbers)) <= set(found[chat]) for chat, numbers in said.items())
 
 

@@ -139,6 +139,18 @@ class Settings(BaseModel):
         """
         return self.webhook_secrets + tuple(each.secret for each in self.secret_file.read())
 
+    def check_reads(self) -> None:
+        """Check that Linq can be asked, for the option `--reads`.
+
+        Raises:
+            ConfigError: there is no API key.
+        """
+        if not self.api_key:
+            raise ConfigError(
+                "LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. "
+                + how_to_set_key("Set it, or leave out --reads.")
+            )
+
     def create_app(
         self,
         bot: Bot,

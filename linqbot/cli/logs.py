@@ -84,13 +84,15 @@ def configure(
 
 
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+"""The types of values that `to_json` writes as `json` does."""
 
 
 def _as_json(event: EventDict, default: Callable[[object], object]) -> str:
-    """Return a log line as JSON, in ASCII. Each turn logs one, so it is not made with the slower `json`.
+    """Return a log line as JSON, in ASCII.
 
-    Any other value is left to `json`, which shows its repr: that of an event or a call has ids only, but `to_json` would
-    write all fields. Letters beyond ASCII are left to it too, because it escapes them.
+    Each turn logs a line, so a line of plain values is not made with the slower `json`. A line with an object is: `json` shows
+    the repr of an event or a call, which has ids only, where `to_json` would write all fields. A line with letters beyond
+    ASCII is too, because `json` escapes them.
     """
     if all(type(value) in _PLAIN for value in event.values()):
         try:

@@ -23,9 +23,9 @@ from linqbot.cli import completions, logs
 from linqbot.cli.failure import ReplayFailed
 from linqbot.cli.output import iso_time, json_option, parse_time, print_facts, print_table, progress_bar, yes_option
 from linqbot.cli.storage_option import open_configured_storage, storage_option
-from linqbot.errors import ConfigError, StorageError
+from linqbot.errors import StorageError
 from linqbot.events.delivery import decode
-from linqbot.settings import Settings, from_env, how_to_set_key
+from linqbot.settings import Settings, from_env
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
@@ -378,11 +378,8 @@ async def _dry_run(settings: Settings, file: str, selection: Selection, *, reads
     from linqbot.ops.bot_file import load_bot
     from linqbot.ops.simulate import DryRun, Simulation
 
-    if reads and not settings.api_key:
-        raise ConfigError(
-            "LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. "
-            + how_to_set_key("Set it, or leave out --reads.")
-        )
+    if reads:
+        settings.check_reads()
     bot = load_bot(file)
     rows: list[dict[str, Any]] = []
 

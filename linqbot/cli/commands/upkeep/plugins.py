@@ -24,14 +24,14 @@ from linqbot.cli.output import json_option, print_facts, print_table
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
-from linqbot.errors import ConfigError, StorageError
+from linqbot.errors import StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.ops.bisect import Bisection
 from linqbot.ops.bot_file import load_bot
 from linqbot.ops.simulate import OBSERVER_NAME, Observer, Simulation, simulate
 from linqbot.server.app import create_app
-from linqbot.settings import Settings, from_env, how_to_set_key, openers
+from linqbot.settings import Settings, from_env, openers
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.testing import samples
 
@@ -244,11 +244,8 @@ async def _stored(delivery_id: str, storage: str | None) -> Delivery:
 
 @asynccontextmanager
 async def _linq(settings: Settings, *, reads: bool) -> AsyncIterator[Client]:
-    if reads and not settings.api_key:
-        raise ConfigError(
-            "LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. "
-            + how_to_set_key("Set it, or leave out --reads.")
-        )
+    if reads:
+        settings.check_reads()
     async with Client(settings.api_key or "dry-run", base_url=settings.base_url) as client:
         yield client
 

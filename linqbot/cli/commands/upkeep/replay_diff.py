@@ -25,7 +25,7 @@ from linqbot.errors import ConfigError
 from linqbot.ops.dry_deploy.chosen_turns import chosen_turns
 from linqbot.ops.dry_deploy.comparison import KINDS, NEEDS_PRESENT, Change, Compared
 from linqbot.ops.dry_deploy.dry_deploy import Group, Report, dry_deploy, loaded
-from linqbot.settings import Settings, from_env, how_to_set_key
+from linqbot.settings import Settings, from_env
 from linqbot.storage.upkeep import Selection
 
 _NOTHING = (
@@ -63,11 +63,8 @@ def compare(wanted: Wanted, storage: str | None, *, with_texts: bool, allow_diff
     """
     settings = from_env(storage=storage)
     logs.configure(settings.log_level, settings.log_format)
-    if wanted.reads and not settings.api_key:
-        raise ConfigError(
-            "LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. "
-            + how_to_set_key("Set it, or leave out --reads.")
-        )
+    if wanted.reads:
+        settings.check_reads()
     for file in filter(None, (wanted.new, wanted.present)):
         path = file.partition(":")[0]
         if path.endswith(".py") and not Path(path).is_file():
