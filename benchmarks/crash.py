@@ -32,6 +32,7 @@ from typing import Any
 import httpx
 from ports import free_port
 
+from linqbot.storage.open import open_storage
 from linqbot.webhooks import sign
 
 SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
@@ -51,7 +52,11 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 
 @dataclass
 class Report:
-    """The result of a run. `lost`, `doubled` and `disordered` must be empty."""
+    """The result of a run. `lost`, `doubled` and `disordered` must be empty.
+
+    Attributes:
+        dead_letters: Deliveries whose turns were killed 5 times. The bot keeps them, but does not answer them.
+    """
 
     deliveries: int
     kills: int = 0
@@ -60,11 +65,13 @@ class Report:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     disordered: list[str] = field(default_factory=list)
+    dead_letters: int = 0
 
     def __str__(self) -> str:
         return (
             f"{self.deliveries} deliveries, {self.posts} posts, {self.kills} kills in {self.seconds:.0f} s: "
-            f"{len(self.lost)} lost, {len(self.doubled)} doubled, {len(self.disordered)} chats out of order"
+            f"{len(self.lost)} lost, {len(self.doubled)} doubled, {len(self.disordered)} chats out of order, "
+            f"{self.dead_letters} dead letters"
         )
 
 
@@ -261,8 +268,12 @@ async def all_answered(http: httpx.AsyncClient, emulator: str, said: dict[str, l
     """Wait until all answers have arrived, or for as long as Linq may need for its last retry."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(900):
-            while _is_reply_missing(said, await replies(http, emulator)):  # noqa: ASYNC110 - another process
-                await asyncio.sleep(2)
+            while True:
+                began = time.monotonic()
+                if not _is_reply_missing(said, await replies(http, emulator)):
+                    return
+                # For 5,000 chats the emulator needs seconds to list them, in which it delivers nothing.
+                await asyncio.sleep(max(2.0, 10 * (time.monotonic() - began)))
 
 
 def _is_reply_missing(said: dict[str, list[str]], found: dict[str, list[str]]) -> bool:
@@ -354,6 +365,7 @@ async def run(
                 await all_answered(http, emulator.url, load.said)
             await settled(http, bot.url)
             report.posts = load.posts
+            report.dead_letters = await _count_dead_letters(bot.environ["LINQBOT_STORAGE"])
             said = await replies(http, emulator.url)
             for chat, numbers in load.said.items():
                 compare(report, chat, numbers, said[chat])
@@ -407,6 +419,11 @@ async def settled(http: httpx.AsyncClient, bot: str) -> None:
     async with asyncio.timeout(120):
         while (await http.get(f"{bot}/readyz")).json()["waiting"]:  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(0.1)
+
+
+async def _count_dead_letters(storage_url: str) -> int:
+    async with open_storage(storage_url, serving=False) as storage:
+        return len(await storage.dead_letters())
 
 
 async def replies(http: httpx.AsyncClient, emulator: str) -> dict[str, list[str]]:
