@@ -106,7 +106,7 @@ class Context:
         *,
         typing: TypingIndicator | None = None,
         on_sent: Callable[[str, str, str], None] | None = None,
-        scheduler: TurnRecord | None = None,
+        record: TurnRecord | None = None,
         clock: Clock | None = None,
         plugins: Callable[[Context], Mapping[str, Any]] | None = None,
         deadline: Deadline | None = None,
@@ -128,7 +128,7 @@ class Context:
         self.stuck_at: str | None = None
         self._typing = typing or TypingIndicator(client, event.chat_id)
         self._on_sent = on_sent
-        self._scheduler = scheduler
+        self._record = record
         self._clock = clock or SystemClock()
         self._state_store = state_store
         self.resumption = resumption
@@ -205,7 +205,7 @@ class Context:
             self.log,
             self._uploads,
             clock=self._clock,
-            broadcaster=self._scheduler,
+            broadcaster=None if self._record is None else self._record.broadcaster,
         )
 
     @cached_property
@@ -300,7 +300,7 @@ class Context:
 
     @cached_property
     def _history(self) -> HistoryReader:
-        return HistoryReader(self.chat_id, self.client, self._scheduler_or_error.sent_in_turn)
+        return HistoryReader(self.chat_id, self.client, self._record_or_error.sent_in_turn)
 
     async def reply(
         self,
@@ -464,7 +464,7 @@ class Context:
         from linqbot.bot.streaming.pace import pace_of
         from linqbot.bot.streaming.stream import Stream, StreamChat
 
-        record = self._scheduler_or_error.stream(key)
+        record = self._record_or_error.stream(key)
         client = self.client.named(record.label)
         chat = StreamChat(
             lambda messages: self._sender.send(messages, client),
@@ -536,7 +536,7 @@ class Context:
         messages = bubbles(resolved, effect=_effect(effect), service=self.event.service, cards=cards)
         shown = [without_effect(message, self.event.service) for message in messages]
         calls = [await call_of(self.client, self.chat_id, message) for message in shown]
-        return self._scheduler_or_error.schedule(
+        return self._record_or_error.scheduler.schedule(
             self.chat_id, calls, due=due, grace_s=grace_s, key=key, every=rhythm, tag=tag
         )
 
@@ -556,7 +556,7 @@ class Context:
         """
         due = due_at(None, after_s, None, self._clock.now())
         scheduled_id = scheduled if isinstance(scheduled, str) else scheduled.id
-        moved = await self._scheduler_or_error.reschedule(scheduled_id, due=due)
+        moved = await self._record_or_error.scheduler.reschedule(scheduled_id, due=due)
         if moved is None:
             raise BotError(
                 "This send is sent or cancelled, so its content is deleted. Schedule it again with ctx.send_later; the "
@@ -575,7 +575,7 @@ class Context:
             BotError: the context was made outside of a worker, so there are no scheduled sends.
             StorageUnavailable: the storage cannot be read or written.
         """
-        return await self._scheduler_or_error.cancel(scheduled if isinstance(scheduled, str) else scheduled.id)
+        return await self._record_or_error.scheduler.cancel(scheduled if isinstance(scheduled, str) else scheduled.id)
 
     async def scheduled(self) -> list[Scheduled]:
         """Return the scheduled sends that are waiting in this chat, the earliest first.
@@ -584,7 +584,7 @@ class Context:
             BotError: the event belongs to no chat, or the context was made outside of a worker.
             StorageUnavailable: the storage cannot be read.
         """
-        return await self._scheduler_or_error.scheduled(self.chat_id)
+        return await self._record_or_error.scheduler.scheduled(self.chat_id)
 
     @overload
     def ask(
@@ -1133,10 +1133,10 @@ class Context:
         return self.resumption is not None and self._asking is not None and self._asking().is_past
 
     @property
-    def _scheduler_or_error(self) -> TurnRecord:
-        if self._scheduler is None:
+    def _record_or_error(self) -> TurnRecord:
+        if self._record is None:
             raise BotError("This context has no journal, because it was made outside of a worker.")
-        return self._scheduler
+        return self._record
 
 
 def _effect(effect: EffectName | Effect | None) -> Effect | None:

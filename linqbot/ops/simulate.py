@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import httpx
 
@@ -114,6 +114,16 @@ class CallRecorder:
             raise LinqApiError("A dry run uploads nothing. Try the handler with: linqbot dev", call=name)
         if not self._reads:
             raise LinqApiError("A dry run does not ask Linq and fetches nothing. Allow it with --reads.", call=name)
+
+    @property
+    def scheduler(self) -> Self:
+        """This record itself."""
+        return self
+
+    @property
+    def broadcaster(self) -> Self:
+        """This record itself."""
+        return self
 
     def schedule(
         self,

@@ -123,8 +123,18 @@ class SentInTurn:
     unsettled: Sequence[Call] = ()
 
 
-class TurnRecord(Scheduler, Broadcaster, Protocol):
+class TurnRecord(Protocol):
     """The part of a turn's journal that a context uses: scheduled sends, broadcasts, streams, and what was sent so far."""
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The scheduled sends."""
+        ...
+
+    @property
+    def broadcaster(self) -> Broadcaster:
+        """The broadcasts."""
+        ...
 
     def sent_in_turn(self) -> SentInTurn:
         """Return the sends of the turn."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from linqbot.bot.conversation.history import SentInTurn
 from linqbot.bot.proactive.send_later import Rhythm
@@ -150,6 +150,16 @@ class RecordedCalls:
             raise Suspended("The run has ended.")
 
     # The journal, as a context uses it
+
+    @property
+    def scheduler(self) -> Self:
+        """This record itself."""
+        return self
+
+    @property
+    def broadcaster(self) -> Self:
+        """This record itself."""
+        return self
 
     def schedule(
         self,

@@ -24,7 +24,6 @@ from pydantic_core import to_json
 
 from linqbot.bot.branch import UnawaitedCoroutine, running_root
 from linqbot.bot.conversation.history import SentInTurn, content_of
-from linqbot.bot.proactive.send_later import Rhythm
 from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import Clock
@@ -42,15 +41,13 @@ from linqbot.errors import (
 from linqbot.frames import place_of_caller
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
-from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
+from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.redaction import RECORDED
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.types.message import text_of
-from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
-from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.calls.call_retry import call_with_retries
 from linqbot.worker.calls.entry_answers import GONE, ambiguous_answer, answer_of, error_json, error_of, outcome_of
 from linqbot.worker.calls.journal_match import NO_ENTRIES, JournalMatcher, digest
@@ -59,9 +56,8 @@ from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.slots import Slots, labelled
 from linqbot.worker.calls.stream_journal import StreamJournal
-from linqbot.worker.due.recurring import REPEAT
-from linqbot.worker.due.scheduled_send import KIND, moved, scheduled_by
-from linqbot.worker.due.scheduled_send import timer as due_timer
+from linqbot.worker.calls.turn_broadcaster import TurnBroadcaster
+from linqbot.worker.calls.turn_scheduler import TurnScheduler
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -145,12 +141,12 @@ class TurnJournal:
         "_outcomes",
         "_rate_limit",
         "_replay",
+        "_scheduler",
         "_settled",
         "_slots",
         "_storage",
         "_streams",
         "_task",
-        "_timers",
         "_turn",
         "_under_way",
         "cancelled",
@@ -205,7 +201,7 @@ class TurnJournal:
         self._slots = Slots()
         self._task = task
         self._lease = lease
-        self._timers: dict[str, Timer] = {}
+        self._scheduler: TurnScheduler | None = None
         self.cancelled: list[str] = []
         self._call_lock = asyncio.Lock()
         self._begun = 0
@@ -323,118 +319,21 @@ class TurnJournal:
         self._refuse_after_end(what)
 
     @property
-    def timers(self) -> list[Timer]:
-        """The scheduled sends of this turn. The commit that ends the turn stores them."""
-        return list(self._timers.values())
+    def scheduler(self) -> TurnScheduler:
+        """The scheduled sends of the turn."""
+        if self._scheduler is None:
+            self._scheduler = TurnScheduler(self, self._slots, self._storage)
+        return self._scheduler
 
-    def schedule(
-        self,
-        chat_id: str,
-        calls: Sequence[Call],
-        *,
-        due: float,
-        grace_s: float,
-        key: str | None,
-        every: Rhythm | None = None,
-        tag: str | None = None,
-    ) -> Scheduled:
-        """Schedule calls for a chat. They are stored once, because their id is the same in every run of the turn.
+    @property
+    def broadcaster(self) -> TurnBroadcaster:
+        """The broadcasts of the turn."""
+        return TurnBroadcaster(self, self._storage, self._outbound)
 
-        Args:
-            due: The time to make the calls at, in Unix seconds.
-            grace_s: The longest delay, in seconds, after which they are still made.
-            key: Identifies the calls within the turn; None numbers them.
-            every: The rhythm in which to make them again; None makes them once.
-            tag: The author's name for the send.
-        Returns:
-            The scheduled send.
-        Raises:
-            BotError: the turn has ended, or `key` was used before in this turn.
-        """
-        self.refuse_after_end("send_later")
-        timer_id = self._timer_id(key)
-        if timer_id in self._timers:
-            raise BotError(f"send_later(key={key!r}) was called twice in one turn. Give each send a key of its own.")
-        timer = due_timer(
-            timer_id,
-            chat_id,
-            calls,
-            due,
-            grace_s,
-            origin=self.origin,
-            off_the_record=self.off_the_record,
-            every=every,
-            tag=tag,
-        )
-        if not self.is_past:
-            self._timers[timer_id] = timer
-        return scheduled_by(timer)
-
-    async def reschedule(self, scheduled_id: str, *, due: float) -> Scheduled | None:
-        """Move a scheduled send that waits, or make the calls of a recurring one once more at `due`.
-
-        Returns:
-            The send; None if none of this id is stored any more.
-        """
-        self.refuse_after_end("reschedule")
-        timer = self._timers.get(scheduled_id) or await self._storage.timer(scheduled_id)
-        if timer is None or timer.kind not in (KIND, REPEAT):
-            return None
-        if self.is_past:
-            return scheduled_by(timer)
-        if timer.is_recurring:
-            scheduled_id = self._timer_id(None)
-        else:
-            self.cancelled.append(scheduled_id)  # in the same commit, before the moved timer is stored
-        self._timers[scheduled_id] = moved(timer, scheduled_id, due)
-        return scheduled_by(self._timers[scheduled_id])
-
-    def _timer_id(self, key: str | None) -> str:
-        return self.key_of(self._slots.of_timer(key))
-
-    async def cancel(self, scheduled_id: str) -> bool:
-        """Cancel a scheduled send. Return True if it was still waiting."""
-        self.refuse_after_end("cancel")
-        if self.is_past:
-            return False
-        here = self._timers.pop(scheduled_id, None) is not None
-        # Cancel in the storage in any case: an earlier run of this turn may have succeeded and stored the same send.
-        return await self._storage.cancel(scheduled_id) or here
-
-    async def scheduled(self, chat_id: str) -> list[Scheduled]:
-        """Return the scheduled sends of a chat, including this turn's; earliest first."""
-        lane = f"c:{chat_id}"
-        stored = await self._storage.scheduled(lane=lane)
-        known = {timer.id: timer for timer in stored if timer.kind in (KIND, REPEAT)}
-        known |= {timer.id: timer for timer in self._timers.values() if timer.lane == lane}
-        return [scheduled_by(timer) for timer in sorted(known.values(), key=lambda timer: timer.due)]
-
-    async def start_broadcast(self, new: NewBroadcast, people: Sequence[str]) -> Broadcast:
-        """Store a broadcast now, unless one of its name is stored, and return the stored one.
-
-        Raises:
-            CallSkipped: this is a part of a conversation that is over, and it has begun no such broadcast.
-            Refused: a plugin vetoes it.
-            StorageUnavailable: nothing was stored.
-        """
-        self.refuse_after_end("broadcast")
-        if self.is_past:
-            raise CallSkipped("broadcast")
-        self._outbound.check_broadcast(new.name, people)
-        await self._storage.start_broadcast(replace(new, off_the_record=self.off_the_record), people)
-        stored = await self._storage.broadcast(new.name)
-        assert stored is not None, "broadcasts are never deleted"
-        return stored
-
-    async def find_broadcast(self, name: str) -> Broadcast | None:
-        """Return a broadcast; None if none of this name is stored."""
-        return await self._storage.broadcast(name)
-
-    async def recipients_of(
-        self, name: str, *, outcome: RecipientOutcome | None, after: int, limit: int
-    ) -> list[Recipient]:
-        """Return people of a broadcast, in order; see `storage/broadcasts.py`."""
-        return await self._storage.recipients(name, outcome=outcome, after=after, limit=limit)
+    @property
+    def timers(self) -> Sequence[Timer]:
+        """The timers of the turn's scheduled sends. The commit that ends the turn stores them."""
+        return () if self._scheduler is None else self._scheduler.timers
 
     def sent_in_turn(self) -> SentInTurn:
         """Return the calls that this run has made so far, and what is known of those of earlier runs."""

@@ -1,0 +1,123 @@
+"""The scheduled sends of one turn. Next step: the commit that ends the turn stores them, and `worker/due/` makes their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from linqbot.bot.proactive.send_later import Rhythm
+from linqbot.client.call import Call
+from linqbot.errors import BotError
+from linqbot.storage.timers import Timer, Timers
+from linqbot.types.proactive.scheduled import Scheduled
+from linqbot.worker.calls.slots import Slots
+from linqbot.worker.due.recurring import REPEAT
+from linqbot.worker.due.scheduled_send import KIND, moved, scheduled_by
+from linqbot.worker.due.scheduled_send import timer as due_timer
+
+if TYPE_CHECKING:
+    from linqbot.worker.calls.turn_journal import TurnJournal
+
+
+class TurnScheduler:
+    """The scheduled sends that one run of a turn begins, moves and cancels.
+
+    Args:
+        slots: The slots of the turn, which also number its calls.
+        stored: The sends of other turns.
+    """
+
+    __slots__ = ("_journal", "_slots", "_stored", "_timers")
+
+    def __init__(self, journal: TurnJournal, slots: Slots, stored: Timers) -> None:
+        self._journal = journal
+        self._slots = slots
+        self._stored = stored
+        self._timers: dict[str, Timer] = {}
+
+    @property
+    def timers(self) -> list[Timer]:
+        """The timers that the commit which ends the turn stores."""
+        return list(self._timers.values())
+
+    def schedule(
+        self,
+        chat_id: str,
+        calls: Sequence[Call],
+        *,
+        due: float,
+        grace_s: float,
+        key: str | None,
+        every: Rhythm | None = None,
+        tag: str | None = None,
+    ) -> Scheduled:
+        """Schedule calls for a chat. They are stored once, because their id is the same in every run of the turn.
+
+        Args:
+            due: The time to make the calls at, in Unix seconds.
+            grace_s: The longest delay, in seconds, after which they are still made.
+            key: Identifies the calls within the turn; None numbers them.
+            every: The rhythm in which to make them again; None makes them once.
+            tag: The author's name for the send.
+        Returns:
+            The scheduled send.
+        Raises:
+            BotError: the turn has ended, or `key` was used before in this turn.
+        """
+        self._journal.refuse_after_end("send_later")
+        timer_id = self._next_id(key)
+        if timer_id in self._timers:
+            raise BotError(f"send_later(key={key!r}) was called twice in one turn. Give each send a key of its own.")
+        timer = due_timer(
+            timer_id,
+            chat_id,
+            calls,
+            due,
+            grace_s,
+            origin=self._journal.origin,
+            off_the_record=self._journal.off_the_record,
+            every=every,
+            tag=tag,
+        )
+        if not self._journal.is_past:
+            self._timers[timer_id] = timer
+        return scheduled_by(timer)
+
+    async def reschedule(self, scheduled_id: str, *, due: float) -> Scheduled | None:
+        """Move a scheduled send that waits, or make the calls of a recurring one once more at `due`.
+
+        Returns:
+            The send; None if none of this id is stored any more.
+        """
+        self._journal.refuse_after_end("reschedule")
+        timer = self._timers.get(scheduled_id) or await self._stored.timer(scheduled_id)
+        if timer is None or timer.kind not in (KIND, REPEAT):
+            return None
+        if self._journal.is_past:
+            return scheduled_by(timer)
+        if timer.is_recurring:
+            scheduled_id = self._next_id(None)
+        else:
+            self._journal.cancelled.append(scheduled_id)  # in the same commit, before the moved timer is stored
+        self._timers[scheduled_id] = moved(timer, scheduled_id, due)
+        return scheduled_by(self._timers[scheduled_id])
+
+    async def cancel(self, scheduled_id: str) -> bool:
+        """Cancel a scheduled send. Return True if it was still waiting."""
+        self._journal.refuse_after_end("cancel")
+        if self._journal.is_past:
+            return False
+        here = self._timers.pop(scheduled_id, None) is not None
+        # Cancel in the storage in any case: an earlier run of this turn may have succeeded and stored the same send.
+        return await self._stored.cancel(scheduled_id) or here
+
+    async def scheduled(self, chat_id: str) -> list[Scheduled]:
+        """Return the scheduled sends of a chat, including this turn's; earliest first."""
+        lane = f"c:{chat_id}"
+        stored = await self._stored.scheduled(lane=lane)
+        known = {timer.id: timer for timer in stored if timer.kind in (KIND, REPEAT)}
+        known |= {timer.id: timer for timer in self._timers.values() if timer.lane == lane}
+        return [scheduled_by(timer) for timer in sorted(known.values(), key=lambda timer: timer.due)]
+
+    def _next_id(self, key: str | None) -> str:
+        return self._journal.key_of(self._slots.of_timer(key))
