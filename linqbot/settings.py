@@ -24,8 +24,9 @@ from linqbot.plugins.plugin import Watch
 from linqbot.plugins.registry import Plugins
 from linqbot.server.app import Role, create_app
 from linqbot.server.secret_file import SecretFile
+from linqbot.server.storages import openers
 from linqbot.storage import open as builtin_storages
-from linqbot.storage.backend import Opener, Storage
+from linqbot.storage.backend import Storage
 from linqbot.storage.open import open_storage, scheme
 from linqbot.storage.sqlite.disk.checkup import path_of
 
@@ -242,18 +243,6 @@ class Settings(BaseModel):
             plugins = self.load_plugins()
         found = None if plugins is None else openers(plugins)
         return open_storage(self.storage, clock=clock, serving=serving, keep_days=self.keep_days, openers=found)
-
-
-def openers(plugins: Plugins) -> dict[str, Opener]:
-    """Return the opener of each URL scheme. Of two openers of one scheme the first wins; linqbot's own come first."""
-    found: dict[str, Opener] = {}
-    for impl, added in plugins.ask("register_storage", dict[str, Opener]):
-        if taken := found.keys() & added.keys():
-            problem = ConfigError(f"{min(taken)}:// already has an opener")
-            plugins.blame(impl.plugin, impl.hook, problem, with_message=True)
-        else:
-            found |= added
-    return found
 
 
 def variable(name: str) -> str:

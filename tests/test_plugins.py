@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -395,3 +396,24 @@ def test_a_plugin_that_came_later_finds_an_empty_carrier() -> None:
     late = carrying("late", {})
     load([late]).notify_taken(came, waited_s=0.0, attempts=0, crashes=0, replay=0)
     assert late.got == [{}]
+
+
+def test_an_allow_list_without_a_plugin_that_the_bot_names_is_refused(site: Path) -> None:
+    install_plugin(site, "counts", COUNTS, entry="Plugin")
+    install_plugin(site, "other", COUNTS, entry="Plugin")
+    with pytest.raises(
+        ConfigError, match=r"The bot names the plugin counts, but LINQBOT_PLUGINS does not\. Add it there"
+    ):
+        load(["counts"], discover=True, allowed=["other"])
+    assert statuses(load(["counts"], discover=True, allowed=["other"], without=["counts"]))["counts"] == "left out"
+
+
+@pytest.mark.parametrize("brings", [lambda kind: kind, lambda kind: kind()])
+def test_a_plugin_of_the_bots_code_replaces_the_installed_one_of_its_class(site: Path, brings: Any) -> None:
+    install_plugin(site, "counts", COUNTS, entry="Plugin")
+    (kind,) = [entry.load() for entry in entry_points(group="linqbot") if entry.name == "counts"]
+    plugins = load([brings(kind)], discover=True)
+    assert statuses(plugins) == {"Plugin": "active", "counts": "left out"} | {
+        plugin.name: plugin.status for plugin in plugins.every if plugin.name not in ("Plugin", "counts")
+    }
+    assert why(plugins, "counts") == "the bot's code brings it, as Plugin"

@@ -8,17 +8,25 @@ code runs without its middleware. If the plugin is required, its error fails clo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import inspect
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from linqbot.errors import NoVerdict, Refused, TurnDeferred
 from linqbot.interrupts import is_closing, is_ctrl_c
+from linqbot.plugins.error_text import WrongUse
 from linqbot.plugins.plugin import Plugin
 from linqbot.plugins.registry import Plugins
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 Wrapped: TypeAlias = Callable[..., Awaitable[Any]]
+
+WRAPPED: Final = "linqbot.plugins.wrapped"
+"""The `__qualname__` of the wrapped code as middleware gets it."""
 
 _NOTHING: Final = object()
 
@@ -30,14 +38,25 @@ class _Pass:
     Attributes:
         result: Result of the wrapped code; `_NOTHING` until the wrapped code has returned.
         error: Error of the wrapped code, if it raised one.
-        has_begun: The middleware has called the wrapped code.
+        coroutine: The coroutine that the middleware got when it called the wrapped code; None before.
+        has_begun: The middleware has awaited the coroutine.
         outer: Names of the plugins whose middleware was already running when this run began.
     """
 
     result: Any = _NOTHING
     error: BaseException | None = None
+    coroutine: weakref.ref[Coroutine[Any, Any, Any]] | None = None
     has_begun: bool = False
     outer: frozenset[str] = frozenset()
+
+    def refuse_forgotten(self, written: str) -> None:
+        """Check the middleware, which has returned.
+
+        Raises:
+            WrongUse: it has called the wrapped code, and can never await it any more.
+        """
+        if not self.has_begun and self.coroutine is not None and self.coroutine() is None:
+            raise WrongUse(f"it never awaited what comes after it. Write: await {written}")
 
 
 _pass: ContextVar[_Pass] = ContextVar("linqbot_pass")
@@ -51,6 +70,7 @@ class Guard:
         kind: Kind of middleware, for the log.
         wrap: The middleware: takes the wrapped code and returns what to call in its place.
         wrapped: The wrapped code.
+        written: The call of the wrapped code as authors write it, such as `run(call)`.
         checked: Returns a result of the middleware, or raises if the middleware must not return such a result.
         passing: Errors that pass through even if the plugin raised them.
         ended: Called with the arguments when the middleware returned without calling the wrapped code.
@@ -61,6 +81,7 @@ class Guard:
 
     __slots__ = (
         "_checked", "_ended", "_is_reentrant", "_kind", "_middleware", "_passing", "_plugin", "_plugins", "_wrapped",
+        "_written",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +92,7 @@ class Guard:
         wrap: Callable[[Any], Wrapped],
         wrapped: Wrapped,
         *,
+        written: str,
         checked: Callable[[Any], Any] = lambda result: result,
         passing: type[BaseException] = TurnDeferred,
         ended: Callable[..., None] = lambda *_: None,
@@ -79,13 +101,14 @@ class Guard:
         self._plugins = plugins
         self._plugin = plugin
         self._kind = kind
+        self._written = written
         self._wrapped = wrapped
         self._checked = checked
         self._passing = passing
         self._ended = ended
         self._is_reentrant = is_reentrant
         # No method of the guard: middleware that holds its guard would be a reference cycle, one for each call.
-        self._middleware = wrap(_noted(wrapped))
+        self._middleware = wrap(_noted(wrapped, written))
 
     async def __call__(self, *given: Any) -> Any:
         """Run the middleware around the wrapped code; or only the wrapped code, if the plugin is off or fails.
@@ -105,7 +128,9 @@ class Guard:
         cancelling = task.cancelling() if task else 0
         try:
             with self._plugins.watch(plugin.name, self._kind):
-                result = self._checked(await self._middleware(*given))
+                returned = await self._middleware(*given)
+                run.refuse_forgotten(self._written)
+                result = self._checked(returned)
         except Refused as error:
             error.plugin = error.plugin or plugin.name
             self._plugins.note_success(plugin)
@@ -135,11 +160,11 @@ class Guard:
             raise NoVerdict(f"The required plugin {self._plugin.name} failed: {why}. Nothing was done.") from error
 
 
-def _noted(wrapped: Wrapped) -> Wrapped:
+def _noted(wrapped: Wrapped, written: str) -> Wrapped:
     """Return the wrapped code as the middleware gets it: its result or its error is noted in the present run."""
+    count = written.count(",") + 1
 
-    async def run_wrapped(*given: Any) -> Any:
-        run = _pass.get()
+    async def run_wrapped(run: _Pass, given: tuple[Any, ...]) -> Any:
         run.has_begun = True
         # The wrapped code does not count as run by this plugin: if it enters this middleware again, it is not skipped.
         token = _running.set(run.outer)
@@ -153,4 +178,28 @@ def _noted(wrapped: Wrapped) -> Wrapped:
         run.error = None
         return run.result
 
-    return run_wrapped
+    def call(*given: Any) -> Awaitable[Any]:
+        if len(given) != count:
+            raise WrongUse(f"it passed {len(given)} arguments. Write: await {written}")
+        run = _pass.get()
+        coroutine = run_wrapped(run, given)
+        run.coroutine = weakref.ref(coroutine)
+        return coroutine
+
+    run_wrapped.__qualname__ = WRAPPED
+    return call
+
+
+def plain_functions(given: Iterable[F]) -> list[F]:
+    """Return what a hook gave: functions that are called without await.
+
+    Raises:
+        TypeError: one of them cannot be called, or is an `async def`.
+    """
+    functions = list(given)
+    for each in functions:
+        if not callable(each):
+            raise TypeError(f"a {type(each).__name__} cannot be called")
+        if inspect.iscoroutinefunction(each):
+            raise TypeError(f"{each.__qualname__} is async, and must be a plain def")
+    return functions

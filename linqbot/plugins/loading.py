@@ -9,10 +9,11 @@ from __future__ import annotations
 import inspect
 import re
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from types import ModuleType
+from types import MappingProxyType, ModuleType
+from typing import Final
 
 import pluggy
 
@@ -24,6 +25,7 @@ from linqbot.nearest import nearest_name
 from linqbot.plugins.plugin import Impl, Plugin, Watch
 from linqbot.plugins.registry import LIFECYCLE, Plugins
 
+EMPTY: Final[Mapping[str, object]] = MappingProxyType({})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -54,8 +56,8 @@ def load(
     Returns:
         The plugins, sorted by name, with their observing hooks connected.
     Raises:
-        ConfigError: a required plugin is missing or cannot be loaded; a name in `given` or `allowed` is not installed; or
-            two plugins of the bot's code have the same name.
+        ConfigError: a required plugin is missing or cannot be loaded; a name in `given` or `allowed` is not installed; a
+            name in `given` is not in `allowed`; or two plugins of the bot's code have the same name.
     """
     given = tuple(given)
     own, named = _own(given), {name for name in given if isinstance(name, str)}
@@ -67,6 +69,10 @@ def load(
     _refuse_missing(set(required) - set(without), "LINQBOT_REQUIRED_PLUGINS names", known)
     # A misspelt name would leave out the plugin that was meant, without a word.
     _refuse_missing(allowed or (), "LINQBOT_PLUGINS names", known)
+    if allowed is not None and (barred := sorted(named - own.keys() - set(allowed) - set(without))):
+        raise ConfigError(
+            f"The bot names the plugin {barred[0]}, but LINQBOT_PLUGINS does not. Add it there, or take it out of the bot."
+        )
 
     plugins = Plugins(watch=watch, lenient=lenient, timer=timer)
     for part in built_in:
@@ -80,7 +86,7 @@ def load(
         else:
             plugin.required = entry.name in required
             _admitted(plugin, allowed, without)
-        _add(plugins, plugin, entry.load)
+        _add(plugins, plugin, entry.load, own=own)
     plugins.connect()
     return plugins
 
@@ -139,9 +145,13 @@ def _admitted(plugin: Plugin, allowed: Collection[str] | None, without: Collecti
     return plugin
 
 
-def _add(plugins: Plugins, plugin: Plugin, load_target: Callable[[], object]) -> None:
+def _add(
+    plugins: Plugins, plugin: Plugin, load_target: Callable[[], object], *, own: Mapping[str, object] = EMPTY
+) -> None:
     """Load one plugin and register the hooks that it implements.
 
+    Args:
+        own: The plugins of the bot's code, by name. One of them replaces an installed plugin of the same class.
     Raises:
         ConfigError: the plugin is required, and cannot be loaded.
     """
@@ -150,6 +160,9 @@ def _add(plugins: Plugins, plugin: Plugin, load_target: Callable[[], object]) ->
         return
     try:
         target = load_target()
+        if (twin := next((name for name, each in own.items() if target in (each, type(each))), None)) is not None:
+            plugin.status, plugin.why = "left out", f"the bot's code brings it, as {twin}"
+            return
         # Read before an instance is made: making it may fail, and a required plugin is required then too.
         plugin.required = plugin.required or getattr(target, "required", False) is True
         made = target() if isinstance(target, type) or inspect.isfunction(target) else target

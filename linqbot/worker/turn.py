@@ -47,6 +47,7 @@ from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.frames import place_of, place_of_task
 from linqbot.hookspecs import End
 from linqbot.interrupts import is_closing, is_ctrl_c
+from linqbot.plugins.guard import WRAPPED
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
@@ -333,6 +334,8 @@ class Turns:
         handler, at = (turn.ctx.handler, turn.ctx.handler_at) if turn.ctx else (None, None)
         error: NeverAwaited | None = None
         for coroutine in coroutines:
+            if coroutine.function == WRAPPED:
+                continue  # the guard has blamed the plugin, and done without its middleware
             if coroutine.function in self.dispatcher.after_middleware and error is None:
                 sentence, place = never_awaited.report_next(coroutine)
                 error = NeverAwaited(sentence, at=place)

@@ -328,3 +328,65 @@ async def test_a_value_belongs_to_the_first_plugin_of_its_name() -> None:
     plugins = load([Second, adding("register_context", {"shout": lambda event, ctx: "first"})])
     assert (await handled(bot(shout), plugins)).said() == ["first"]
     assert "ctx.plugins['shout'] is another plugin's" in status(plugins, "second")
+
+
+# Mistakes in the use of linqbot
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'linqbot.plugins.wrapped' was never awaited")
+@pytest.mark.parametrize(
+    ("handle", "why"),
+    [
+        (lambda call: call(), "it passed 0 arguments. Write: await next(event, ctx)"),
+        (None, "it never awaited what comes after it. Write: await next(event, ctx)"),
+    ],
+)
+async def test_middleware_that_calls_what_comes_after_it_wrongly_is_disabled_and_the_event_is_handled(
+    handle: Any, why: str
+) -> None:
+    def wrap(next_: Any) -> Next:
+        async def wrapped(event: Any, ctx: Context) -> None:
+            if handle is None:
+                next_(event, ctx)  # forgotten
+            else:
+                await handle(next_)
+
+        return wrapped
+
+    plugins = load([adding("register_middleware", [wrap])])
+    linq = await handled(bot(saying("handled")), plugins)
+    assert linq.said() == ["handled"]
+    assert why in status(plugins)
+
+
+async def test_what_comes_after_middleware_may_run_in_a_task() -> None:
+    def wrap(next_: Next) -> Next:
+        async def wrapped(event: Any, ctx: Context) -> None:
+            await asyncio.create_task(next_(event, ctx))  # type: ignore[arg-type]
+
+        return wrapped
+
+    plugins = load([adding("register_middleware", [wrap])])
+    assert (await handled(bot(saying("handled")), plugins)).said() == ["handled"]
+    assert status(plugins) == "active"
+
+
+async def test_an_async_maker_of_a_value_is_refused_at_the_start() -> None:
+    async def fact(event: Any, ctx: Context) -> str:
+        return "late"
+
+    plugins = load([adding("register_context", {"fact": fact})])
+    await handled(bot(saying("handled")), plugins)
+    assert "fact is async, and must be a plain def" in status(plugins)
+
+
+async def test_an_error_of_a_maker_of_a_value_names_its_plugin() -> None:
+    async def ask(event: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(ctx.plugins["fact"])
+
+    plugins = load([adding("register_context", {"fact": lambda event, ctx: ctx.plugins["missing"]})])
+    with capture_logs() as logs, pytest.raises(KeyError):
+        await handled(bot(ask), plugins)
+    (line,) = [line for line in logs if line["event"] == "plugin.value_failed"]
+    assert line["plugin"] == "adds"
+    assert line["why"].startswith("ctx.plugins['fact'] raised KeyError at test_from_plugins.py:")

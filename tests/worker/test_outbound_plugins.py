@@ -18,7 +18,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import MovableClock
-from linqbot.errors import LinqApiError, NoVerdict, Refused
+from linqbot.errors import ConfigError, LinqApiError, NoVerdict, Refused
 from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import hookimpl
 from linqbot.plugins.loading import load
@@ -293,7 +293,7 @@ async def test_middleware_that_returns_nothing_is_disabled(harness: Harness) -> 
 
     await harness.run(answer_and_hide, plugin(forget))
     assert harness.linq.said() == ["first", "second"]
-    assert "raised TypeError" in harness.status()
+    assert "outbound middleware: it returned nothing, and must return the ApiResponse of run(call)" in harness.status()
 
 
 async def test_linqs_errors_pass_through_and_the_plugin_is_not_blamed(harness: Harness) -> None:
@@ -437,3 +437,72 @@ async def test_a_call_answered_by_the_journal_is_marked_for_observers(harness: H
     harness.clock.advance(10)
     await harness.run(answer, Listens, text=None)
     assert observed == [("chats.messages.send", False), ("chats.messages.send", True)]
+
+
+# Mistakes in the use of linqbot
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'linqbot.plugins.wrapped' was never awaited")
+async def test_middleware_that_forgets_to_await_the_call_is_disabled_with_what_to_write(harness: Harness) -> None:
+    async def forget(call: Call, run: Run) -> None:
+        run(call)  # forgotten
+
+    await harness.run(answer_and_hide, plugin(forget))
+    assert harness.linq.said() == ["first", "second"]
+    assert "it never awaited what comes after it. Write: await run(call)" in harness.status()
+
+
+async def test_middleware_that_passes_wrong_arguments_is_disabled_and_the_call_is_made(harness: Harness) -> None:
+    async def confuse(call: Call, run: Any) -> Any:
+        return await run(call, 3)
+
+    await harness.run(answer_and_hide, plugin(confuse))
+    assert harness.linq.said() == ["first", "second"]
+    assert "it passed 2 arguments. Write: await run(call)" in harness.status()
+
+
+def around(run: Run) -> None:
+    """Middleware that forgets to return a function."""
+
+
+async def around_async(run: Run) -> Run:
+    return run
+
+
+@pytest.mark.parametrize(
+    ("wrap", "why"),
+    [
+        (around, "TypeError: around returned nothing, and must return a function"),
+        (around_async, "TypeError: around_async is async, and must be a plain def"),
+        (lambda: None, "takes 0 positional arguments but 1 was given"),
+    ],
+)
+def test_a_factory_that_cannot_wrap_a_call_fails_at_the_start(wrap: Any, why: str) -> None:
+    class Policy:
+        name = "policy"
+
+        @hookimpl
+        def register_outbound(self) -> Any:
+            return [wrap]
+
+    plugins = load([Policy])
+    Outbound(plugins)
+    assert why in plugins.report()["policy"]
+
+
+async def check_later(name: str, people: list[str]) -> None:
+    raise AssertionError("it is never awaited")
+
+
+@pytest.mark.parametrize("check", [check_later, lambda name, people: check_later(name, people)])  # noqa: PLW0108
+@pytest.mark.filterwarnings("ignore:coroutine 'check_later' was never awaited")
+def test_a_required_check_of_broadcasts_that_would_not_be_awaited_lets_no_broadcast_begin(check: Any) -> None:
+    class Night:
+        required = True
+
+        @hookimpl
+        def register_broadcast_checks(self) -> Any:
+            return [check]
+
+    with pytest.raises((ConfigError, NoVerdict), match=r"must be a plain def|Write it as a plain def"):
+        Outbound(load([Night])).check_broadcast("july", ["+14155550142"])

@@ -14,7 +14,8 @@ from linqbot.bot.routing.router import Middleware, Next, Router
 from linqbot.errors import BotError, LinqbotError
 from linqbot.events.event import Event
 from linqbot.interrupts import is_ctrl_c
-from linqbot.plugins.guard import Guard
+from linqbot.plugins.error_text import describe
+from linqbot.plugins.guard import Guard, plain_functions
 from linqbot.plugins.plugin import Impl, Plugin
 from linqbot.plugins.registry import Plugins
 
@@ -39,7 +40,8 @@ def values(plugins: Plugins) -> dict[str, Callable[[Event, Context], Any]]:
         ConfigError: the hook of a required plugin failed.
     """
     found: dict[str, Callable[[Event, Context], Any]] = {}
-    for impl, added in plugins.ask("register_context", _values):
+    for impl, given in plugins.ask("register_context", _values):
+        added = {name: partial(_made, impl.plugin.name, name, make) for name, make in given.items()}
         if taken := found.keys() & added.keys():
             problem = BotError(f"ctx.plugins[{min(taken)!r}] is another plugin's")
             plugins.blame(impl.plugin, "register_context", problem, with_message=True)
@@ -54,7 +56,7 @@ def inbound(plugins: Plugins) -> list[Middleware]:
     Raises:
         ConfigError: the hook of a required plugin failed.
     """
-    asked = plugins.ask("register_middleware", _callables)
+    asked = plugins.ask("register_middleware", plain_functions)
     stopping: set[str] = set()
     return [partial(_guarded, plugins, impl.plugin, stopping, wrap) for impl, added in asked for wrap in added]
 
@@ -67,12 +69,23 @@ def _guarded(plugins: Plugins, plugin: Plugin, stopping: set[str], wrap: Middlew
 
     try:
         # LinqbotErrors are not the plugin's fault: its middleware may send, and Linq may refuse the send.
-        return Guard(plugins, plugin, INBOUND, wrap, handle, passing=LinqbotError, ended=ended)
+        return Guard(
+            plugins, plugin, INBOUND, wrap, handle, written="next(event, ctx)", passing=LinqbotError, ended=ended
+        )
     except BaseException as error:
         if is_ctrl_c(error):
             raise
         plugins.blame(plugin, INBOUND, error, with_message=True)
         return handle
+
+
+def _made(plugin: str, name: str, make: Callable[[Event, Context], Any], event: Event, ctx: Context) -> Any:
+    """Return a value of `ctx.plugins`. An error fails the handler, which cannot go on without it, and names the plugin."""
+    try:
+        return make(event, ctx)
+    except Exception as error:
+        ctx.log.error("plugin.value_failed", plugin=plugin, why=describe(f"ctx.plugins[{name!r}]", error))
+        raise
 
 
 class Values(Mapping[str, Any]):
@@ -105,14 +118,7 @@ def _routers(given: Iterable[Router]) -> list[Router]:
     return routers
 
 
-def _callables(given: Iterable[Any]) -> list[Any]:
-    callables = list(given)
-    if wrong := next((each for each in callables if not callable(each)), None):
-        raise TypeError(f"a {type(wrong).__name__} cannot be called")
-    return callables
-
-
 def _values(given: Mapping[str, Any]) -> dict[str, Any]:
     makers = dict(given)
-    _callables(makers.values())
+    plain_functions(makers.values())
     return makers

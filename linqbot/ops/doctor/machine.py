@@ -20,7 +20,7 @@ from linqbot.ops.doctor.finding import Finding, Findings, Skip
 from linqbot.ops.subscriptions import address
 from linqbot.plugins.plugin import Plugin
 from linqbot.storage.backend import NewerSchema
-from linqbot.storage.open import open_storage, scheme
+from linqbot.storage.open import register_storage, scheme
 from linqbot.storage.sqlite.disk.checkup import SQLiteCheckup, check_up, path_of
 from linqbot.types.webhook import WebhookSubscription
 from linqbot.webhooks import Secret
@@ -97,9 +97,15 @@ async def storage(context: DoctorContext) -> Sequence[Finding]:
     found = await context.findings()
     url = context.settings.storage
     try:
-        open_storage(url, serving=False)
+        await asyncio.to_thread(context.settings.open_storage, serving=False)
     except ConfigError as error:
         return [found.failure("storage", "LQB6084", str(error))]
+    if scheme(url) not in register_storage():
+        return [
+            found.ok(
+                "storage", f"A plugin brings the storage for {scheme(url)}:// URLs, which doctor cannot look into."
+            )
+        ]
     if scheme(url) == "postgresql":
         return await _database(context, found, url)
     path = path_of(url)

@@ -27,10 +27,13 @@ from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app as create_emulator_app
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES
+from linqbot.plugins.loading import load
 from linqbot.server.app import WEBHOOK_PATH, create_app
+from linqbot.server.storages import openers
+from linqbot.storage import open as builtin_storages
 from linqbot.storage.backend import Storage
 from linqbot.storage.memory.storage import MemoryStorage
-from linqbot.storage.open import open_storage
+from linqbot.storage.open import open_storage, scheme
 from linqbot.testing.stage.activity import Activity, WatchedClock
 from linqbot.testing.stage.bot_run import BotRun, CrashPoints
 from linqbot.testing.stage.connections import WatchedApi, WatchedStorage
@@ -89,7 +92,7 @@ class Stage:
         self._subscription = self.emulator.subscribe(f"http://127.0.0.1:8000{WEBHOOK_PATH}?version={version}")
         self.client = self._client(None)
         self._storage_url = storage
-        self._kept_storage = open_storage(storage, clock=self.clock)
+        self._kept_storage = self._storage_from_url()
         self._handler_timeout_s = handler_timeout_s
         self._running = AsyncExitStack()
         self._context = copy_context()
@@ -226,7 +229,13 @@ class Stage:
         """Return the storage for a run: a storage in memory is the same object, a file is opened again."""
         if isinstance(self._kept_storage, MemoryStorage):
             return self._kept_storage
-        return open_storage(self._storage_url, clock=self.clock)
+        return self._storage_from_url()
+
+    def _storage_from_url(self) -> Storage:
+        known = None
+        if scheme(self._storage_url) not in builtin_storages.register_storage():
+            known = openers(load(self._bot.plugins, built_in=[builtin_storages]))
+        return open_storage(self._storage_url, clock=self.clock, openers=known)
 
     def _client(self, run: BotRun | None) -> Client:
         return Client(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from linqbot.bot.asking.ballot import Ballot, vote_result
 from linqbot.bot.asking.question import OpenQuestion, Question, text_to_show
 from linqbot.bot.asking.waits import LocationWait, PaymentWait, VoteWait, Wait
+from linqbot.bot.content.chat_sender import stopped_by
 from linqbot.bot.context import Context
 from linqbot.bot.sent import Sent
 from linqbot.errors import AskTimeout, Refused
@@ -52,7 +53,8 @@ async def begin_wait(wait: Wait, question: Question, n: int, root: Event, ctx: C
             found = await _begin_vote(wait, question, n, root, ctx)
         else:
             found = await _begin_payment(wait, n, root, ctx)
-    except Refused:
+    except Refused as error:
+        stopped_by(error, ctx.log)
         raise AskRefused("refused") from None
     return opened.model_copy(update=found)
 

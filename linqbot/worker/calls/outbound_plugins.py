@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from inspect import isawaitable
 
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.errors import NoVerdict, Refused
 from linqbot.interrupts import is_ctrl_c
-from linqbot.plugins.guard import Guard
+from linqbot.plugins.error_text import WrongUse
+from linqbot.plugins.guard import Guard, plain_functions
 from linqbot.plugins.plugin import Plugin
 from linqbot.plugins.registry import Plugins
-
-C = TypeVar("C", bound=Callable[..., Any])
 
 OUTBOUND = "outbound middleware"
 BROADCAST_CHECK = "check of broadcasts"
@@ -32,9 +31,9 @@ class Outbound:
 
     def __init__(self, plugins: Plugins) -> None:
         self.plugins = plugins
-        asked = plugins.ask("register_outbound", _callables)
+        asked = plugins.ask("register_outbound", _middleware)
         self._around = [(impl.plugin, wrap) for impl, added in asked for wrap in added]
-        checks = plugins.ask("register_broadcast_checks", _callables)
+        checks = plugins.ask("register_broadcast_checks", plain_functions)
         self._broadcast_checks = [(impl.plugin, check) for impl, added in checks for check in added]
 
     @property
@@ -62,7 +61,16 @@ class Outbound:
         if not plugin.is_on:
             return run
         try:
-            return Guard(self.plugins, plugin, OUTBOUND, wrap, run, checked=_api_response, is_reentrant=False)
+            return Guard(
+                self.plugins,
+                plugin,
+                OUTBOUND,
+                wrap,
+                run,
+                written="run(call)",
+                checked=_api_response,
+                is_reentrant=False,
+            )
         except BaseException as error:
             if is_ctrl_c(error):
                 raise
@@ -83,7 +91,7 @@ class Outbound:
                 continue
             try:
                 with self.plugins.watch(plugin.name, BROADCAST_CHECK):
-                    check(name, people)
+                    _refuse_awaitable(check(name, people))
                 self.plugins.note_success(plugin)
             except Refused as error:
                 error.plugin = error.plugin or plugin.name
@@ -125,12 +133,25 @@ def _refusing(error: NoVerdict) -> Run:
 
 def _api_response(given: object) -> ApiResponse:
     if not isinstance(given, ApiResponse):
-        raise TypeError(f"it returned a {type(given).__name__} instead of an ApiResponse")
+        what = "nothing" if given is None else f"a {type(given).__name__}"
+        raise WrongUse(f"it returned {what}, and must return the ApiResponse of run(call)")
     return given
 
 
-def _callables(given: Iterable[C]) -> list[C]:
-    added = list(given)
-    if wrong := next((each for each in added if not callable(each)), None):
-        raise TypeError(f"a {type(wrong).__name__} cannot be called")
+def _refuse_awaitable(given: object) -> None:
+    if isawaitable(given):
+        raise WrongUse("it returned an awaitable, which would not be awaited. Write it as a plain def.")
+
+
+def _middleware(given: Iterable[Callable[[Run], Run]]) -> list[Callable[[Run], Run]]:
+    """Return the middleware that a hook gave. Each is tried once, so that a wrong one fails here and not at a call."""
+    added = plain_functions(given)
+    for wrap in added:
+        if not callable(wrapped := wrap(_untried)):
+            what = "nothing" if wrapped is None else f"a {type(wrapped).__name__}"
+            raise TypeError(f"{getattr(wrap, '__qualname__', 'it')} returned {what}, and must return a function")
     return added
+
+
+async def _untried(call: Call) -> ApiResponse:
+    raise AssertionError(f"{call.name} was called before any call was made")

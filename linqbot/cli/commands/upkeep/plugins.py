@@ -31,7 +31,8 @@ from linqbot.ops.bisect import Bisection
 from linqbot.ops.bot_file import load_bot
 from linqbot.ops.simulate import OBSERVER_NAME, Observer, Simulation, simulate
 from linqbot.server.app import create_app
-from linqbot.settings import Settings, from_env, openers
+from linqbot.server.storages import openers
+from linqbot.settings import Settings, from_env
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.testing import samples
 

@@ -1,0 +1,23 @@
+"""The storages that plugins bring."""
+
+from __future__ import annotations
+
+from linqbot.errors import ConfigError
+from linqbot.plugins.registry import Plugins
+from linqbot.storage.backend import Opener
+
+
+def openers(plugins: Plugins) -> dict[str, Opener]:
+    """Return the opener of each URL scheme. Of two openers of one scheme the first wins; linqbot's own come first.
+
+    Raises:
+        ConfigError: the hook of a required plugin failed.
+    """
+    found: dict[str, Opener] = {}
+    for impl, added in plugins.ask("register_storage", dict[str, Opener]):
+        if taken := found.keys() & added.keys():
+            problem = ConfigError(f"{min(taken)}:// already has an opener")
+            plugins.blame(impl.plugin, impl.hook, problem, with_message=True)
+        else:
+            found |= added
+    return found
