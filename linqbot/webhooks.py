@@ -24,6 +24,9 @@ TOLERANCE_S = 300
 
 SIGNED_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
+MIN_KEY_BYTES = 16
+"""Fewest bytes of a secret's key. Standard Webhooks wants 24; anything much shorter is a part of a secret, or no secret."""
+
 _PREFIX = "whsec_"
 _PROBE = "probe,"
 
@@ -56,7 +59,7 @@ class Secret:
         """Parse a secret such as `whsec_AQID…`.
 
         Raises:
-            ConfigError: The secret is empty or not base64.
+            ConfigError: The secret is empty, not base64, or shorter than any that Linq makes.
         """
         shown = text.strip()
         encoded = shown.removeprefix(_PREFIX)
@@ -71,6 +74,11 @@ class Secret:
             raise ConfigError(
                 "A webhook secret is empty, so no webhook can be verified. "
                 "Copy the signing secret shown when the subscription was created."
+            )
+        if len(key) < MIN_KEY_BYTES:
+            raise ConfigError(
+                f"A webhook secret of {len(shown)} characters is too short, so a part of it is missing. "
+                "Copy it again as it was shown when the subscription was created; it begins with whsec_."
             )
         return cls(key=key, shown=shown.encode())
 

@@ -174,7 +174,7 @@ def test_padding_and_prefix_of_a_secret_may_be_missing() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "   ", "whsec_", "whsec_not base64!"])
+@pytest.mark.parametrize("text", ["", "   ", "whsec_", "whsec_not base64!", "garbage", "whsec_AQIDBAUG"])
 def test_a_bad_secret_is_a_config_error_that_does_not_show_it(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Secret.parse(text)

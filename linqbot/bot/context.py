@@ -1127,6 +1127,20 @@ class Context:
         if self._on_sent is not None and not self._is_repeating:
             self._on_sent(self.chat_id, text, what)
 
+    async def enter_handler(self) -> None:
+        """Note that the handler runs, after a question with the event that began it. Called by dispatch."""
+        self.is_handling = True
+        if self._record is not None:
+            self._record.enter_handler()
+        if self.resumption is not None:
+            await self.resumption.begin(self)
+
+    def leave_handler(self) -> None:
+        """Note that code outside of the handler runs: middleware, filters, error handlers. Called by dispatch."""
+        self.is_handling = False
+        if self._record is not None:
+            self._record.leave_handler()
+
     @property
     def _is_repeating(self) -> bool:
         """True while sends are only repeated from the journal of a conversation."""

@@ -224,6 +224,7 @@ class Dispatcher:
             AskEnded: the handler ended with a question that was not answered; error handlers are not asked.
         """
         running_turn.set(ctx)
+        ctx.leave_handler()
         try:
             with ctx.deadline:
                 await self._entry(event, ctx)
@@ -359,7 +360,6 @@ class Dispatcher:
             return
         route, handle = self._named[resumption.handler]
         self._report(event, chosen=route, is_resumed=True)
-        await resumption.begin(ctx)
         await self._handle(event, ctx, route, handle, route.fits(resumption.root))
 
     def _report(
@@ -504,11 +504,11 @@ class Dispatcher:
 
         async def handle(event: Event, ctx: Context) -> None:
             given = event if ctx.resumption is None else ctx.resumption.root
-            ctx.is_handling = True
             try:
+                await ctx.enter_handler()
                 await call(route.handler, given, ctx, self._threads, is_async=is_async)
             finally:
-                ctx.is_handling = False
+                ctx.leave_handler()
 
         # The first router of `around` is the bot, whose middleware wraps the routing and is not repeated here.
         return self._around(handle, [wrap for router in around[1:] for wrap in router.middleware])

@@ -13,7 +13,8 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable
-from typing import Any, Final, TextIO
+from contextlib import suppress
+from typing import Any, Final, TextIO, cast
 
 from pydantic_core import to_json
 
@@ -65,13 +66,14 @@ def configure(
         else [structlog.processors.ExceptionRenderer(_AsText(shown)), structlog.processors.JSONRenderer(_as_json)]
     )
     least = getattr(logging, level.upper())
+    stream = cast("TextIO", _Lossy(sys.stderr))
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=for_good,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_named, _without_messages, *shared],
@@ -81,6 +83,21 @@ def configure(
     # linqbot prints the reason itself; uvicorn's "Application startup failed" adds nothing to it.
     logging.getLogger("uvicorn.error").addFilter(lambda record: "startup failed" not in record.getMessage())
     logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
+
+
+class _Lossy:
+    """A stream that loses what cannot be written, because the disk is full or its reader has ended: no turn must fail for it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: the stream is closed
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})

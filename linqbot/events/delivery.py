@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -52,6 +52,9 @@ class Joined:
     incoming: tuple[tuple[Any, ...], ...] = ()
     sent: tuple[str, ...] = ()
     restarts: int = 0
+
+
+_JOINED_FIELDS: Final = frozenset(each.name for each in fields(Joined))
 
 
 @dataclass(slots=True, unsafe_hash=True)  # not frozen: see `JournalEntry`
@@ -118,7 +121,8 @@ class Delivery:
         """Return what joined this delivery."""
         content = self.content
         found = content.get(JOINED_KEY) if isinstance(content, dict) else None
-        return Joined(**found) if isinstance(found, dict) else Joined()
+        # The key is ours. Should Linq ever use it, what it means by it must not cost the message.
+        return Joined(**found) if isinstance(found, dict) and found.keys() == _JOINED_FIELDS else Joined()
 
     def with_joined(self, joined: Joined) -> Delivery:
         """Return this delivery with something joined to it."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pydantic_core import from_json
+
 from linqbot.bot.asking.answers import Answer, value_of
 from linqbot.bot.asking.question import OpenQuestion, Question
 from linqbot.bot.context import Context
@@ -16,6 +18,7 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
 from linqbot.worker.asking.records import AskRecord, end_without_answer, record_of
 from linqbot.worker.asking.steps import typed
+from linqbot.worker.calls.slots import is_outside_of_answer
 
 _MOST = 10_000
 
@@ -33,8 +36,9 @@ class DryAsker:
     def __init__(self, entries: Sequence[JournalEntry]) -> None:
         self.note: str | None = None
         self._records = [record_of(entry) for entry in entries if entry.safety == "ask" and entry.answer]
+        done = [entry for entry in entries if entry.safety == "step" and entry.status == "accepted"]
         self._steps = {
-            entry.slot: entry.answer for entry in entries if entry.safety == "step" and entry.status == "accepted"
+            from_json(entry.call).get("name"): entry.answer for entry in done if not is_outside_of_answer(entry.slot)
         }
 
     @property
@@ -83,7 +87,7 @@ class DryAsker:
         Raises:
             Suspended: no result is on record.
         """
-        data = self._steps.get(f"step:{name}")
+        data = self._steps.get(name)
         if data is None:
             self.note = f"ctx.once({name!r}) has an effect outside of Linq, and no result is on record, so the dry run ends here."
             raise Suspended(self.note)
@@ -91,7 +95,7 @@ class DryAsker:
 
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return the recorded result of a step; None if there is none."""
-        data = self._steps.get(f"step:{name}")
+        data = self._steps.get(name)
         return None if data is None else typed(data, kind)
 
     def _record(self, question: Question) -> AskRecord | None:

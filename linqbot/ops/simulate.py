@@ -167,6 +167,12 @@ class CallRecorder:
         """Return an empty list: in a dry run no broadcast is stored."""
         return []
 
+    def enter_handler(self) -> None:
+        """Do nothing: a dry run numbers no calls."""
+
+    def leave_handler(self) -> None:
+        """Do nothing: a dry run numbers no calls."""
+
     def sent_in_turn(self) -> SentInTurn:
         """Return the recorded calls as sent."""
         return SentInTurn([(call, ApiResponse(202, made_up_response(call, n))) for n, call in enumerate(self.calls, 1)])

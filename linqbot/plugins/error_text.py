@@ -32,7 +32,7 @@ If the backport importlib_metadata is installed, its classes load the entry poin
 
 
 class WrongUse(TypeError):
-    """A mistake of a plugin in its use of linqbot. Its message quotes nobody, so it may always be logged."""
+    """A mistake of a plugin in its use of linqbot. Its message is about code only, so it may always be logged."""
 
 
 def describe(what: str, error: BaseException, *, with_message: bool = False) -> str:

@@ -208,7 +208,10 @@ def _start(each: Style | TextLink) -> int:
 
 
 def _cut(text: str, limit: int) -> int:
-    fits = len(text[:limit].encode("utf-16-le", "surrogatepass")[: 2 * limit].decode("utf-16-le", "ignore"))
+    # Lone surrogates count: a text of nothing else must be cut too, so that its error comes and not an endless loop.
+    fits = len(text[:limit].encode("utf-16-le", "surrogatepass")[: 2 * limit].decode("utf-16-le", "surrogatepass"))
+    if utf16_length(text[:fits]) > limit:
+        fits -= 1
     paragraph = text.rfind("\n\n", fits // 2, fits)
     if paragraph > 0:
         return paragraph

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
@@ -93,6 +93,7 @@ ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]
 STUCK: Final = "It exceeded its time limit, was cancelled, and still runs."
 """The error of a handler that ignores its cancellation."""
 RESTART: Final = "restart"
+GO_LIVE: Final = "live"
 """The end of a run that a newer message of the person has interrupted. It is no outcome: the turn begins again."""
 Stored: TypeAlias = Outcome | Literal["lost"]
 """The outcome that was stored; `lost` if none could be stored."""
@@ -149,13 +150,14 @@ class Turns:
     async def _end_crashed(self, lease: Lease, error: Exception) -> Stored:
         """End a turn in which linqbot itself has failed. Else the chat would wait for it as long as the process runs."""
         delivery, at = lease.delivery.id, place_of(error)
-        log.error("turn.crashed", delivery=delivery, error=type(error).__name__, at=at)
         dead = DeadLetter(f"linqbot itself failed with {type(error).__name__} at {at}. Please report this.")
         try:
             await self.storage.finish(lease, Finish(dead))
         except LeaseLost:
             log.warning("turn.lease_lost", delivery=delivery)
             return "lost"
+        finally:
+            log.error("turn.crashed", delivery=delivery, error=type(error).__name__, at=at)
         return dead
 
     def _finished(self, lease: Lease, end: Stored, began: float) -> None:
@@ -263,6 +265,11 @@ class Turns:
                 turn.ctx.discard_plugins()
         if turn.given_up:
             return None
+        if outcome == GO_LIVE:
+            reopened = await self._live_opening(turn)
+            if isinstance(reopened, Opening):
+                return await self._run_handler(lease, reopened, began, owner)
+            outcome = reopened
         if outcome == RESTART:
             again = await self._begin_again(turn)
             if isinstance(again, Lease):
@@ -272,6 +279,21 @@ class Turns:
         if self.log_turns and isinstance(end, Ack):
             self._log_acked(turn)
         return end
+
+    async def _live_opening(self, turn: RunningTurn) -> Opening | Outcome:
+        """Return the opening with which a handler runs again that has ended without coming to the open question.
+
+        It took another way than before: its code has changed, or what it looks at. Its calls on that way were not made.
+        """
+        opening, session = turn.opening, turn.asking.session
+        assert session is not None
+        log.warning("ask.not_reached", conversation=opening.turn, handler=turn.handler)
+        try:
+            await asyncio.gather(*map(self.storage.settle, turn.journal.outcomes(with_digests=True)))
+            known = await self.storage.entries(opening.turn, opening.replay)
+        except (StorageError, LeaseLost) as error:
+            return decide(turn.lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
+        return replace(opening, known=known, live_from=session.missed_in)
 
     async def _begin_again(self, turn: RunningTurn) -> Lease | Outcome:
         """Store what an interrupted turn has done, and join the newer messages to it. Return the lease to go on with."""
@@ -288,7 +310,7 @@ class Turns:
 
     async def _outcome(  # noqa: C901 - one place decides what each end of a turn means
         self, turn: RunningTurn, deadline: Deadline
-    ) -> Outcome | Literal["restart"]:
+    ) -> Outcome | Literal["restart", "live"]:
         """Run the code of the turn, and turn its result or its error into an outcome."""
         error: BaseException | None = None
         try:
@@ -319,7 +341,8 @@ class Turns:
         if coroutines := turn.journal.never_awaited():
             error = self._note_coroutines(turn, coroutines) if error is None else error
         if error is None:
-            return self._handled(turn)
+            session = turn.asking.session
+            return self._handled(turn) if session is None or session.missed_in is None else GO_LIVE
         if isinstance(error, LinqApiError) and error.code == OPTED_OUT and turn.ctx is None:
             log.info("send.opted_out", delivery=turn.lease.delivery.id)
             return Ack()
@@ -532,6 +555,7 @@ class Turns:
             writes: The changes of conversations, without a turn. With one, they follow from the outcome.
         """
         finish = end_of(lease, outcome, turn, self.dispatcher, self.clock.now(), writes=writes)
+        is_logged = False
         while True:
             try:
                 await self.storage.finish(lease, finish)
@@ -546,7 +570,9 @@ class Turns:
                 finish = end_of(lease, outcome, turn, self.dispatcher, self.clock.now(), writes=writes)
             except StorageUnavailable as error:
                 # Keep the lane until the outcome is on disk. Going on without it could send twice after a crash.
-                log.error("turn.unfinished", delivery=lease.delivery.id, error=str(error))
+                if not is_logged:
+                    log.error("turn.unfinished", delivery=lease.delivery.id, error=str(error))
+                    is_logged = True
                 await self.clock.wait_until(self.clock.now() + STORAGE_PAUSE_S)
             except StorageError as error:
                 if finish.outcome is not outcome:

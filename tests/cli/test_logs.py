@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -64,7 +66,7 @@ def test_a_log_line_is_ascii(capsys: pytest.CaptureFixture[str], letter: str) ->
         prepare("chats.messages.send", path={"chat_id": "c"}, body={"message": {"value": "hidden words"}}),
         ApiResponse(200, {"value": "hidden words"}, content=b"hidden words"),
         Settings(api_key="hidden words", webhook_secrets=("hidden words",)),
-        Secret.parse("whsec_aGlkZGVuIHdvcmRz"),
+        Secret.parse("whsec_aGlkZGVuIHdvcmRzLCBtYW55IG9mIHRoZW0="),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -74,3 +76,27 @@ def test_a_log_line_shows_of_an_object_what_its_repr_shows(capsys: pytest.Captur
     line = capsys.readouterr().err
     assert "hidden words" not in line
     assert json.loads(line)["value"] == ([repr(each) for each in value] if isinstance(value, list) else repr(value))
+
+
+class Full(io.StringIO):
+    """A log on a disk that is full at times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_full = True
+
+    def write(self, text: str) -> int:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_a_log_that_cannot_be_written_costs_lines_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Full()
+    monkeypatch.setattr("sys.stderr", disk)
+    logs.configure("info", "json")
+    structlog.get_logger("test").info("first")
+    logging.getLogger("test").warning("second")
+    disk.is_full = False
+    structlog.get_logger("test").info("third")
+    assert [json.loads(line)["event"] for line in disk.getvalue().splitlines()] == ["third"]

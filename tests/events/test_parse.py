@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import delivery, text_body
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -689,3 +690,11 @@ def look_at_everything(event: Event) -> None:
         assert all(mention.handle is not None for mention in event.mentions)
         assert isinstance(event.is_addressed, bool)
         assert len(event.media) + len(event.links) <= len(event.parts)
+
+
+@pytest.mark.parametrize("value", [{"x": 1}, {"burst": 3}, "hi", [1]])
+def test_a_key_of_linqs_that_is_called_like_ours_costs_no_message(value: Any) -> None:
+    body = {**json.loads(text_body("hello")), "linqbot": value}
+    event = parse(delivery(json.dumps(body).encode()))
+    assert isinstance(event, MessageReceived)
+    assert event.text == "hello"

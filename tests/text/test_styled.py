@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,3 +84,10 @@ def test_nothing_is_lost_cut_in_two_or_longer_than_the_limit(pieces: list[str], 
     bold = [said.text[each.start : each.end] for each in said.styles]
     kept = [cut.text[each.start : each.end] for cut in cuts for each in cut.styles]
     assert sorted("".join("".join(kept).split())) == sorted("".join("".join(bold).split()))
+
+
+@pytest.mark.parametrize("text", ["\udce9" * 300, "\ud83d" * 299 + "a", "a\udc00" * 150, "\ud83d\ude00" * 150])
+def test_lone_surrogates_are_cut_like_other_characters(text: str) -> None:
+    pieces = split(StyledText(text), 100)
+    assert "".join(piece.text for piece in pieces) == text
+    assert all(utf16_length(piece.text) <= 100 for piece in pieces)

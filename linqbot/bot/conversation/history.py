@@ -136,6 +136,14 @@ class TurnRecord(Protocol):
         """The broadcasts."""
         ...
 
+    def enter_handler(self) -> None:
+        """Note that the handler runs. Its calls and steps are those of the turn, from run to run."""
+        ...
+
+    def leave_handler(self) -> None:
+        """Note that code outside of the handler runs, such as middleware. What it does belongs to the event."""
+        ...
+
     def sent_in_turn(self) -> SentInTurn:
         """Return the sends of the turn."""
         ...

@@ -28,7 +28,7 @@ from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOut
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.calls.entry_answers import outcome_of
 from linqbot.worker.calls.journal_match import JournalMatcher
-from linqbot.worker.calls.slots import Slots
+from linqbot.worker.calls.slots import OUTSIDE, Slots
 from linqbot.worker.calls.turn_journal import journal_key, refuse_if_muted
 
 
@@ -221,6 +221,14 @@ class RecordedCalls:
         self._refuse_after_end()
         self.doubt("it is not on record if a scheduled send was still waiting to be moved")
         return Scheduled(scheduled_id, datetime.fromtimestamp(due, UTC))
+
+    def enter_handler(self) -> None:
+        """Go on with what the handler does."""
+        self._slots.part = ""
+
+    def leave_handler(self) -> None:
+        """Go on with what is done outside of the handler, for the event that began the turn."""
+        self._slots.part = f"{OUTSIDE}:"
 
     def sent_in_turn(self) -> SentInTurn:
         """Return the calls that this run has made so far, and the ids of the messages of the turn on record."""

@@ -24,7 +24,7 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.redaction import RECORDED
 from linqbot.worker.asking.deliveries import ORDER_PREFIX, order_of
 from linqbot.worker.asking.records import AskRecord, Outcome, is_refusal, part_name, record_of
-from linqbot.worker.calls.slots import timer_slot
+from linqbot.worker.calls.slots import OUTSIDE, is_outside_of_answer, timer_slot
 from linqbot.worker.calls.turn_journal import journal_key
 from linqbot.worker.due.scheduled_send import due_send
 
@@ -58,8 +58,9 @@ class RecordedTurn:
 
     @property
     def call_entries(self) -> list[JournalEntry]:
-        """The entries of API calls."""
-        return [entry for entry in self.entries if entry.safety not in RECORDED]
+        """The entries of API calls. What middleware did for the answers is not among them: a dry run has no answers."""
+        calls = [entry for entry in self.entries if entry.safety not in RECORDED]
+        return [entry for entry in calls if not is_outside_of_answer(entry.slot)]
 
     @property
     def questions(self) -> list[AskRecord]:
@@ -76,8 +77,9 @@ class RecordedTurn:
         found = {}
         for entry in self.entries:
             said = from_json(entry.call)
-            if entry.safety == "step" and entry.status == "accepted" and said.get("verb") == "once":
-                found[entry.slot.removeprefix("step:")] = entry
+            is_done = entry.safety == "step" and entry.status == "accepted" and said.get("verb") == "once"
+            if is_done and not is_outside_of_answer(entry.slot):
+                found[said["name"]] = entry
         return found
 
 
@@ -152,7 +154,7 @@ async def _later(
 
 def _parts(entries: Sequence[JournalEntry]) -> Iterator[str]:
     """Yield the names of the parts of a turn."""
-    yield ""
+    yield from ("", f"{OUTSIDE}:")
     yield from (part_name(record_of(entry).n) for entry in entries if entry.safety == "ask")
 
 

@@ -48,6 +48,8 @@ class Opening:
         conversation: The conversation that the turn continues; None if it continues none.
         off_the_record: True if no text of the turn may be kept.
         recounted: The changes of votes that the event makes besides its handling.
+        live_from: The part that the handler did not leave in a first run, so that it never came to the open question:
+            what it does there counts now. None as long as that has not happened.
     """
 
     turn: str
@@ -57,6 +59,7 @@ class Opening:
     conversation: Conversation | None = None
     off_the_record: bool = False
     recounted: Writes = NO_WRITES
+    live_from: int | None = None
 
 
 def first_opening(lease: Lease) -> Opening:

@@ -17,6 +17,7 @@ from linqbot.events.event import Event
 from linqbot.events.parse import parse
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.redaction import RECORDED
+from linqbot.worker.calls.slots import OUTSIDE
 
 PROMPT: Final = "?"
 """The first letter of the label of a call that asks a question; the number of the question follows."""
@@ -229,7 +230,7 @@ def by_part(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:
     """Return the entries of calls by the name of their part, without the calls that ask questions."""
     found: dict[str, list[JournalEntry]] = {}
     for entry in entries:
-        if entry.safety in RECORDED or f"k:{PROMPT}" in entry.slot:
+        if entry.safety in RECORDED or f"k:{PROMPT}" in entry.slot or entry.slot.startswith(OUTSIDE):
             continue
         part = entry.slot.partition(":")[0] + ":" if entry.slot.startswith("@") else ""
         found.setdefault(part, []).append(entry)

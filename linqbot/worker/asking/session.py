@@ -150,8 +150,16 @@ class AskSession:
         """Note that the handler runs; see `Resumption.begin`."""
         self._has_begun = True
         ctx.event = self.root
-        await ctx.enter_state(self._seen.get(0, {}))
-        self._journal.enter("", self._parts.get("", ()), is_past=True)
+        is_past = self._opening.live_from != 0
+        await ctx.enter_state(self._seen.get(0, {}) if is_past else None)
+        self._journal.enter("", self._parts.get("", ()), is_past=is_past)
+
+    @property
+    def missed_in(self) -> int | None:
+        """The part in which the handler has ended without coming to the open question; None if it came to it."""
+        if self._conversation is None or not self._has_begun or self._opening.live_from is not None:
+            return None
+        return None if self._is_live or self._asked is not None else self._part
 
     @property
     def is_restartable(self) -> bool:
@@ -304,8 +312,9 @@ class AskSession:
         earlier = [*self._parts.get(part_name(self._part), ()), *sends_of(record.n, self._opening.known)]
         self._is_live = self._is_live or record is self._live
         self._part = record.n
-        self._journal.enter(part_name(record.n), known, is_past=not self._is_live, earlier=earlier)
-        await ctx.enter_state(None if self._is_live else self._seen.get(record.n, {}))
+        is_past = not self._is_live and record.n != self._opening.live_from
+        self._journal.enter(part_name(record.n), known, is_past=is_past, earlier=earlier)
+        await ctx.enter_state(self._seen.get(record.n, {}) if is_past else None)
 
     async def _answer(self, record: AskRecord, question: Question, ctx: Context) -> Any:
         outcome = record.outcome

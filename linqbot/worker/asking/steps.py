@@ -67,7 +67,7 @@ class Steps:
 
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return the recorded result of a step; None if there is none. See `Context.recall`."""
-        entry = self._journal.steps.get(_slot(name))
+        entry = self._journal.steps.get(self._journal.slot_of_step(name))
         if entry is None or entry.status != "accepted":
             return None
         return typed(entry.answer or b"null", kind)
@@ -92,15 +92,15 @@ class Steps:
             StorageUnavailable: the step could not be recorded.
         """
         self._journal.refuse_after_end("once")
-        if name in self._used:
+        slot = self._journal.slot_of_step(name)
+        if slot in self._used:
             raise BotError(f"ctx.once({name!r}) was called twice in one run. Give each step a name of its own.")
-        self._used.add(name)
+        self._used.add(slot)
         self._hold_input(restartable=restartable)
-        slot = _slot(name)
         entry = self._journal.steps.get(slot)
         if entry is not None and entry.status == "accepted":
             return typed(entry.answer or b"null", kind)
-        entry = await self._begun(name, entry, retry=retry, restartable=restartable)
+        entry = await self._begun(name, slot, entry, retry=retry, restartable=restartable)
         self.under_way = name
         try:
             result = call(entry.key)
@@ -122,7 +122,9 @@ class Steps:
             await asyncio.shield(recording(typed(data, kind), partial(self._settle_with, accepted)))
         return typed(data, kind)
 
-    async def _begun(self, name: str, entry: JournalEntry | None, *, retry: bool, restartable: bool) -> JournalEntry:
+    async def _begun(
+        self, name: str, slot: str, entry: JournalEntry | None, *, retry: bool, restartable: bool
+    ) -> JournalEntry:
         """Store that a step begins, and return its entry.
 
         Args:
@@ -132,7 +134,7 @@ class Steps:
             check_length(self._entries, f"the step {name!r}")
             self._entries += 1
             what = {"noun": "ctx", "verb": "once", "name": name} | ({"restartable": True} if restartable else {})
-            entry = self._journal.new_entry(_slot(name), "step", to_json(what))
+            entry = self._journal.new_entry(slot, "step", to_json(what))
             await self._journal.begin(entry)
         elif entry.status != "refused" and not retry:
             if entry.status == "attempting":
@@ -153,10 +155,6 @@ class Steps:
         if not restartable:
             self._journal.cancel_if_interrupted()
             self.holds_input = True
-
-
-def _slot(name: str) -> str:
-    return f"step:{name}"
 
 
 def _data(name: str, result: object) -> bytes:

@@ -12,6 +12,9 @@ from linqbot.bot.branch import begin_turn, current_branch
 from linqbot.client.call import Call
 from linqbot.errors import BotError
 
+OUTSIDE: Final = "^"
+"""The beginning of the slots of what middleware, filters and error handlers do."""
+
 STREAM: Final = "~stream"
 """The beginning of the labels of streams. No `key=` begins so."""
 
@@ -21,7 +24,8 @@ class Slots:
 
     Attributes:
         root: The branch of the turn's own task.
-        part: The prefix of the slots of the current part of a conversation; empty for the first part.
+        part: The prefix of the slots of the current part of a conversation; empty for the first part. Outside of the
+            handler it begins with `OUTSIDE`.
     """
 
     __slots__ = ("_label_counts", "part", "root")
@@ -38,6 +42,10 @@ class Slots:
         count = self._label_counts.get(call.label, 0)
         self._label_counts[call.label] = count + 1
         return labelled(self.part, call.label, count)
+
+    def of_step(self, name: str) -> str:
+        """Return the slot of a step. A handler's step has it in all parts of a conversation."""
+        return f"{self.part if self.part.startswith(OUTSIDE) else ''}step:{name}"
 
     def of_timer(self, key: str | None) -> str:
         """Return the slot of the next scheduled send: its `key=`, or without one its number."""
@@ -59,6 +67,16 @@ class Slots:
                 f"ctx.stream(key={key!r}): the key was used before in this run. Give the stream a key of its own."
             )
         return label
+
+
+def outside_of(delivery_id: str, turn: str) -> str:
+    """Return the part of what is done outside of the handler for a delivery, in the turn that it begins or continues."""
+    return f"{OUTSIDE}:" if delivery_id == turn else f"{OUTSIDE}{delivery_id.replace(':', '.')}:"
+
+
+def is_outside_of_answer(slot: str) -> bool:
+    """Return True if a slot is of something that was done outside of the handler for an answer to a question."""
+    return slot.startswith(OUTSIDE) and not slot.startswith(f"{OUTSIDE}:")
 
 
 def timer_slot(part: str, name: str) -> str:

@@ -54,7 +54,7 @@ from linqbot.worker.calls.journal_match import NO_ENTRIES, JournalMatcher, diges
 from linqbot.worker.calls.lookup import change_made, find, lacks_target
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.calls.slots import Slots, labelled
+from linqbot.worker.calls.slots import Slots, is_outside_of_answer, labelled, outside_of
 from linqbot.worker.calls.stream_journal import StreamJournal
 from linqbot.worker.calls.turn_broadcaster import TurnBroadcaster
 from linqbot.worker.calls.turn_scheduler import TurnScheduler
@@ -139,6 +139,8 @@ class TurnJournal:
         "_matcher",
         "_outbound",
         "_outcomes",
+        "_outside",
+        "_outside_matcher",
         "_rate_limit",
         "_replay",
         "_scheduler",
@@ -199,6 +201,8 @@ class TurnJournal:
         self.is_past = False
         self.muted_chat: str | None = None
         self._slots = Slots()
+        self._outside = outside_of(turn if lease is None else lease.delivery.id, turn)
+        self._outside_matcher: JournalMatcher | None = None
         self._task = task
         self._lease = lease
         self._scheduler: TurnScheduler | None = None
@@ -283,6 +287,24 @@ class TurnJournal:
         self._known = list(known)
         self._matcher = JournalMatcher(known)
         self.is_past = is_past
+
+    def enter_handler(self) -> None:
+        """Go on with what the handler does. In a conversation, `enter` follows."""
+        self._slots.part = ""
+
+    def leave_handler(self) -> None:
+        """Go on with what is done outside of the handler. In a conversation it belongs to the answer, not to a part."""
+        self._slots.part = self._outside
+        self.is_past = False
+        if is_outside_of_answer(self._outside):
+            if self._outside_matcher is None:
+                known = [entry for entry in self._earlier_runs_sent if entry.slot.startswith(self._outside)]
+                self._outside_matcher = JournalMatcher(known)
+            self._matcher = self._outside_matcher
+
+    def slot_of_step(self, name: str) -> str:
+        """Return the slot of a step of `ctx.once`."""
+        return self._slots.of_step(name)
 
     def unmatched(self) -> list[JournalEntry]:
         """Return the known entries of this part that no call of this run has matched."""

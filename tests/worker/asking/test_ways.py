@@ -1,0 +1,186 @@
+"""A handler that goes on after a question: what it does on another way, and what middleware does around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asking_talk import Talk
+from simulated_crash import crash
+from structlog.testing import capture_logs
+
+from linqbot.bot.context import Context
+from linqbot.bot.routing.router import Next, Router
+from linqbot.client.call import Call
+from linqbot.events.message import MessageReceived
+
+pytestmark = pytest.mark.anyio
+
+
+# Another way
+
+
+class Shop:
+    """A shop whose handler goes on only while there is stock."""
+
+    def __init__(self) -> None:
+        self.has_stock = True
+
+    async def order(self, message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Welcome!")
+        if not self.has_stock:
+            await ctx.reply("We are sold out.")
+            return
+        name = await ctx.ask("Your name?")
+        await ctx.reply(f"Ordered, {name}.")
+
+
+async def test_a_handler_that_takes_a_way_without_the_question_says_what_is_on_it(talk: Talk) -> None:
+    shop = Shop()
+    talk.deploy(shop.order)
+    await talk.say("hi")
+    shop.has_stock = False
+    with capture_logs() as logs:
+        await talk.say("Ada")
+    assert talk.said == ["Welcome!", "Your name?", "We are sold out."]
+    assert [line["handler"] for line in logs if line["event"] == "ask.not_reached"] == [f"{__name__}:Shop.order"]
+    assert talk.open_questions() == []
+    await talk.say("again")
+    assert talk.said[3:] == ["Welcome!", "We are sold out."]
+
+
+async def test_a_question_that_times_out_lets_the_handler_say_what_is_on_another_way(talk: Talk) -> None:
+    shop = Shop()
+    talk.deploy(shop.order)
+    await talk.say("hi")
+    shop.has_stock = False
+    await talk.pass_time(86_400)
+    assert talk.said == ["Welcome!", "Your name?", "We are sold out."]
+
+
+async def ask_two(message: MessageReceived, ctx: Context) -> None:
+    name = await ctx.ask("Your name?")
+    town = await ctx.ask("Your town?")
+    await ctx.reply(f"{name} from {town}")
+
+
+async def test_a_question_that_new_code_does_not_ask_leaves_what_follows_the_answers(talk: Talk) -> None:
+    async def ask_one(message: MessageReceived, ctx: Context) -> None:
+        name = await ctx.ask("Your name?")
+        await ctx.reply(f"Only {name}")
+
+    ask_one.__qualname__ = ask_two.__qualname__
+    talk.deploy(ask_two)
+    await talk.say("hi")
+    await talk.say("Ada")
+    talk.deploy(ask_one)
+    await talk.say("Paris")
+    assert talk.said == ["Your name?", "Your town?", "Only Ada"]
+
+
+@pytest.mark.parametrize("survives", [0, 1])
+async def test_a_crash_on_another_way_sends_nothing_twice(talk: Talk, survives: int) -> None:
+    shop = Shop()
+    talk.deploy(shop.order)
+    await talk.say("hi")
+    shop.has_stock = False
+
+    async def crash_once(call: Call) -> None:
+        if survives:
+            talk.linq.calls.append(call)  # Linq got it, and the answer was lost
+        await crash()
+
+    talk.linq.before = crash_once
+    assert await talk.crashable.run(talk.say("Ada"))
+    await talk.restart()
+    await talk.pass_time(2000)
+    assert talk.said == ["Welcome!", "Your name?", "We are sold out."]
+    assert await talk.storage.depth() == 0
+
+
+# Middleware
+
+
+def guard(next_: Next) -> Next:
+    async def handle(event: Any, ctx: Context) -> None:
+        if isinstance(event, MessageReceived) and "damn" in event.text:
+            await ctx.reply("Mind your language!")
+            return
+        if isinstance(event, MessageReceived):
+            await ctx.reply(f"Received {event.text}")
+            language = await ctx.once("language", lambda _: event.text)
+            assert language == event.text
+        await next_(event, ctx)
+
+    return handle
+
+
+async def ask_name(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("Welcome!")
+    name = await ctx.ask("Your name?")
+    await ctx.reply(f"Hello {name}")
+
+
+async def test_what_middleware_does_for_an_answer_is_its_own(talk: Talk) -> None:
+    talk.deploy(ask_name).use(guard)
+    await talk.say("hi")
+    await talk.say("damn")
+    await talk.say("damn it")
+    await talk.restart()
+    await talk.say("Ada")
+    await talk.say("hi again")
+    assert talk.said == [
+        *("Received hi", "Welcome!", "Your name?"),
+        *("Mind your language!", "Mind your language!"),
+        *("Received Ada", "Hello Ada"),
+        *("Received hi again", "Welcome!", "Your name?"),
+    ]
+
+
+async def test_middleware_of_a_router_does_its_own_for_an_answer_too(talk: Talk) -> None:
+    inner = Router()
+    inner.on_message(ask_name)
+    inner.use(guard)
+    talk.deploy().include(inner)
+    for text in ("hi", "damn", "Ada"):
+        await talk.say(text)
+    assert talk.said == [
+        *("Received hi", "Welcome!", "Your name?"),
+        "Mind your language!",
+        *("Received Ada", "Hello Ada"),
+    ]
+
+
+async def test_an_answer_that_runs_again_repeats_nothing_that_its_middleware_did(talk: Talk) -> None:
+    fails = [True]
+
+    async def fail_once(message: MessageReceived, ctx: Context) -> None:
+        name = await ctx.ask("Your name?")
+        if fails:
+            fails.pop()
+            raise ValueError
+        await ctx.reply(f"Hello {name}")
+
+    talk.deploy(fail_once).use(guard)
+    await talk.say("hi")
+    await talk.say("Ada")
+    assert talk.said == ["Received hi", "Your name?", "Received Ada"]
+    await talk.pass_time(10)
+    assert talk.said == ["Received hi", "Your name?", "Received Ada", "Hello Ada"]
+
+
+async def test_the_error_handler_of_an_answer_may_reply(talk: Talk) -> None:
+    async def failing(message: MessageReceived, ctx: Context) -> None:
+        if message.text == "hi" and len(talk.said) > 0:
+            raise ValueError
+        await ctx.ask("Your name?")
+
+    bot = talk.deploy(failing)
+
+    @bot.on_error(ValueError)
+    async def apologize(error: ValueError, event: Any, ctx: Context) -> None:
+        await ctx.reply("Sorry!")
+
+    await talk.say("hi")
+    await talk.say("Ada")
+    assert talk.said == ["Your name?", "Sorry!"]
