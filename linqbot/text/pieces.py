@@ -45,6 +45,9 @@ _CONTINUED_BY: Final[dict[Kind, tuple[Kind, ...]]] = {
 """The lines that belong to the piece above them."""
 
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A finished piece of a text.
@@ -73,6 +76,7 @@ class Cutter:
         self._markdown = markdown
         self._cards = cards
         self._raw = ""
+        self._half = ""
         self._gap = ""
         self._last: Piece | None = None
         self._is_inside_line = False
@@ -88,6 +92,7 @@ class Cutter:
 
     def feed(self, chunk: str) -> list[Piece]:
         """Add a chunk to the text, and return the pieces that are finished now."""
+        chunk, self._half = _whole(self._half + chunk)
         pieces: list[Piece] = []
         # In slices, because each finished piece copies what is behind it.
         for at in range(0, len(chunk), _SLICE):
@@ -229,3 +234,15 @@ def _has_open_marks(source: str) -> bool:
     for character in left:
         depth = depth + 1 if character == "[" else max(0, depth - 1) if character == "]" else depth
     return depth > 0 or _MARKS.search(left) is not None
+
+
+def _whole(text: str) -> tuple[str, str]:
+    """Return a text with the halves of its emoji joined, and the first half at its end, whose other half may follow.
+
+    A server that counts in UTF-16 may cut an emoji in two chunks. A half that stays alone becomes U+FFFD.
+    """
+    if _SURROGATE.search(text) is None:
+        return text, ""
+    half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
+    units = text.removesuffix(half).encode("utf-16-le", "surrogatepass")
+    return units.decode("utf-16-le", "replace"), half

@@ -18,16 +18,28 @@ from typing import Any, Final, TextIO
 from linqbot.bot.branch import UnawaitedCoroutine, running_root
 from linqbot.bot.context import Context
 from linqbot.bot.conversation.chat_context import ChatContext
+from linqbot.bot.conversation.state import State
 from linqbot.bot.proactive.bot_context import BotContext
+from linqbot.bot.sent import Sent
 from linqbot.frames import is_authors
 
 _BEGIN: Final = "coroutine '"
 _END: Final = "' was never awaited"
 
 _WRITTEN: Final[dict[str, tuple[str, type[Any]]]] = {
-    kind.__name__: (name, kind) for name, kind in (("ctx", Context), ("ctx.bot", BotContext), ("ctx.chat", ChatContext))
+    **{
+        kind.__name__: (name, kind)
+        for name, kind in (
+            ("ctx", Context),
+            ("ctx.bot", BotContext),
+            ("ctx.chat", ChatContext),
+            ("ctx.state", State),
+            ("sent", Sent),
+        )
+    },
+    "AskSession": ("ctx", Context),  # `ctx.ask` and its like return its coroutines
 }
-"""The classes whose methods send, by their names, each with what authors write for its object."""
+"""The classes whose methods do something, by their names, each with what authors write for its object."""
 
 
 def note_coroutines() -> None:

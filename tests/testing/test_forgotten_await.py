@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
+from pydantic import BaseModel
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -18,6 +19,12 @@ from linqbot.testing import HandlerFailed, NothingCame, talking
 
 pytestmark = pytest.mark.anyio
 FILE = "test_forgotten_await.py"
+
+
+class Guest(BaseModel):
+    """What is known of a person."""
+
+    visits: int = 0
 
 
 async def reply(message: MessageReceived, ctx: Context) -> None:
@@ -32,6 +39,19 @@ async def reply_on_several_lines(message: MessageReceived, ctx: Context) -> None
 
 async def react(message: MessageReceived, ctx: Context) -> None:
     ctx.react("love")  # type: ignore[unused-coroutine]
+
+
+async def ask(message: MessageReceived, ctx: Context) -> None:
+    ctx.ask("Your name?")  # type: ignore[unused-coroutine]
+
+
+async def edit(message: MessageReceived, ctx: Context) -> None:
+    sent = await ctx.reply("hello")
+    sent.edit("Hello")  # type: ignore[unused-coroutine]
+
+
+async def load_state(message: MessageReceived, ctx: Context) -> None:
+    ctx.state.person(Guest)  # type: ignore[unused-coroutine]
 
 
 async def through_the_client(message: MessageReceived, ctx: Context) -> None:
@@ -77,6 +97,8 @@ def bot_with(handler: Any) -> Bot:
         (reply, line_of(reply), "ctx.reply"),
         (reply_on_several_lines, line_of(reply_on_several_lines), "ctx.reply"),
         (react, line_of(react), "ctx.react"),
+        (ask, line_of(ask), "ctx.ask"),
+        (load_state, line_of(load_state), "ctx.state.person"),
         (through_the_client, line_of(through_the_client), "ctx.client.chats.mark_as_read"),
         (in_a_task, line_of(in_a_task, 2), "ctx.reply"),
     ],
@@ -92,6 +114,14 @@ async def test_a_call_without_await_fails_the_test_with_its_line_and_the_remedy(
     assert str(failed.value) == (
         f"message.received: {name} ended and {at} never awaited {call}(). Write: await {call}(…). It was given up."
     )
+
+
+async def test_an_edit_without_await_fails_the_turn() -> None:
+    async with talking(bot_with(edit)) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "hello"
+        with pytest.raises(HandlerFailed, match=r"never awaited sent\.edit\(\)\. Write: await sent\.edit"):
+            await phone.next_reply()
 
 
 async def test_a_call_that_was_kept_in_a_variable_is_named_with_its_handler() -> None:

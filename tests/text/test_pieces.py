@@ -195,3 +195,9 @@ def test_no_piece_has_half_a_mark_or_half_a_character(seed: int) -> None:
             assert is_border(said, at)
             at += len(piece.text.text)
             assert is_border(said, at)
+
+
+def test_an_emoji_that_comes_in_two_halves_is_one() -> None:
+    cutter = Cutter()
+    pieces = [piece for chunk in ("Fine. Yes \ud83d", "\ude00 and", " \ud83d", " so.") for piece in cutter.feed(chunk)]
+    assert " ".join(piece.text.text for piece in [*pieces, *cutter.close()]) == "Fine. Yes \U0001f600 and \ufffd so."

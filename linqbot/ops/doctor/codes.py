@@ -330,6 +330,11 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Let the bot have a handler of this name again. Or end the questions: linqbot asks list --handler NAME, then"
         " linqbot asks cancel ID. Otherwise the next message of each person is handled as if no question were open.",
     ),
+    "LQB6089": DoctorCode(
+        "The storage file is gone while a process serves it.",
+        "It was moved, renamed or deleted. The process still has it open, and answers Linq with 503.",
+        "Do not stop the process: it has the only copy. Put the file back, or rescue it as docs/deploy/backup.md says.",
+    ),
     "LQB6090": DoctorCode(
         "A plugin cannot be loaded.",
         "It was made for another release, or one of its dependencies is not installed.",

@@ -149,6 +149,8 @@ async def _database(context: DoctorContext, found: Findings, url: str) -> list[F
 
 
 def _file(found: Findings, path: Path, how: SQLiteCheckup) -> Finding:
+    if how.schema is None and how.serving:
+        return found.failure("storage", "LQB6089", f"{path} is gone while process {how.serving} serves it.")
     if how.schema is None:
         return found.ok("storage", f"{path} does not exist yet and can be created.")
     by = f"process {how.serving} serves it" if how.serving else "no process serves it"

@@ -212,10 +212,12 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         recorded = _is_recorded.set((tool_def.metadata or {}).get("recorded") is not False)
         run = _run.get()
         is_free = run is None or ctx.tool_call_approved or call.tool_name in run.elsewhere
-        tool = running_tool.set(ToolCall(call.tool_name, run.chat_id if run else None, is_free))
+        running = ToolCall(call.tool_name, run.chat_id if run else None, is_free)
+        tool = running_tool.set(running)
         try:
             with used_by_tool(ctx.usage):
-                return await super().wrap_tool_execute(ctx, call=call, tool_def=tool_def, args=args, handler=handler)
+                noticed = partial(_noticed, handler, running)
+                return await super().wrap_tool_execute(ctx, call=call, tool_def=tool_def, args=args, handler=noticed)
         except Refused as error:
             # The model learns of it, so that a message that talks it into such a call does not end the turn.
             raise ToolFailed(REFUSED) from error
@@ -223,6 +225,14 @@ class LinqDurability(BaseDurabilityCapability[Any]):
             running_tool.reset(tool)
             _is_recorded.reset(recorded)
             _detail.reset(token)
+
+
+async def _noticed(handler: Any, running: ToolCall, args: Any) -> Any:
+    """Run a tool. One that has not noticed that a call of it was refused fails like one that has."""
+    result = await handler(args)
+    if running.was_refused:
+        raise Refused(REFUSED)
+    return result
 
 
 class _Steps(JournalCallableOperationBackend[None]):

@@ -14,7 +14,7 @@ REFUSED: Final = "This was refused and not done."
 """The text that the model reads in place of a result."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ToolCall:
     """A call of a tool that is running.
 
@@ -22,11 +22,14 @@ class ToolCall:
         tool: The name of the tool.
         chat_id: The chat of the turn.
         is_free: True if a person has approved the call, or the author lets the tool act elsewhere.
+        was_refused: True once the guard has refused a call of the tool. Methods such as `ctx.bot.send` return a status
+            then and raise nothing, so the tool may not notice.
     """
 
     tool: str
     chat_id: str | None
     is_free: bool
+    was_refused: bool = False
 
 
 running_tool: ContextVar[ToolCall | None] = ContextVar("linqbot_agent_tool", default=None)
@@ -38,6 +41,7 @@ def guarded(run: Run) -> Run:
     async def checked(call: Call) -> ApiResponse:
         tool = running_tool.get()
         if tool is not None and not tool.is_free and not _is_inside(call, tool.chat_id):
+            tool.was_refused = True
             raise Refused(
                 f"The tool {tool.tool} of an agent called {call.name} outside of the chat of its turn. Let a person approve "
                 f"its calls with requires_approval=True, or allow it: LinqAgent(elsewhere=[{tool.tool!r}])."

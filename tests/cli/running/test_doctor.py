@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import socket
 import sqlite3
@@ -482,6 +483,24 @@ def test_a_storage_in_postgresql_is_inspected_and_not_changed(practice: Practice
     findings = practice.doctor()
     assert problems(findings) == []
     assert any("0 processes serve it, 0 waiting" in each.what for each in findings)
+
+
+def test_a_file_that_is_gone_while_a_process_serves_it_is_found(practice: Practice) -> None:
+    practice.sync()
+    path = Path("served.db").resolve()
+    practice.environ["LINQBOT_STORAGE"] = f"sqlite:///{path}"
+
+    async def serve_and_lose() -> list[Finding]:
+        async with SQLiteStorage(path):
+            path.rename(path.with_name("moved.db"))
+            try:
+                return await asyncio.to_thread(practice.doctor)
+            finally:
+                path.with_name("moved.db").rename(path)
+
+    findings = asyncio.run(serve_and_lose())
+    assert "failure LQB6089" in problems(findings)
+    assert the(findings, "LQB6089").what == f"{path} is gone while process {os.getpid()} serves it."
 
 
 def test_a_full_disk_is_found(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
