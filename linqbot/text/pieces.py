@@ -45,9 +45,6 @@ _CONTINUED_BY: Final[dict[Kind, tuple[Kind, ...]]] = {
 """The lines that belong to the piece above them."""
 
 
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-
-
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A finished piece of a text.
@@ -241,7 +238,11 @@ def _whole(text: str) -> tuple[str, str]:
 
     A server that counts in UTF-16 may cut an emoji in two chunks. A half that stays alone becomes U+FFFD.
     """
-    if _SURROGATE.search(text) is None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
         return text, ""
     half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
     units = text.removesuffix(half).encode("utf-16-le", "surrogatepass")

@@ -22,7 +22,7 @@ FILE = "test_forgotten_await.py"
 
 
 class Guest(BaseModel):
-    """What is known of a person."""
+    """A person."""
 
     visits: int = 0
 
