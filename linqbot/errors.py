@@ -418,7 +418,7 @@ class CallSkipped(LinqApiError):
     Why: The bot's code changed while a question of `ctx.ask` was open, and now makes a call before that question which
         it did not make then. A handler that goes on after an answer runs again from its start, without effects.
     To do: Nothing: `ctx.reply`, `ctx.send` and `ctx.bot.send` return `status="skipped"`. Catch this error around
-        calls of `ctx.client`.
+        calls of `ctx.client` and `ctx.bot.broadcast`.
     """
 
     lqb = "LQB3010"

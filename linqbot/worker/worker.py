@@ -126,6 +126,7 @@ class Worker:
         self._watch(asyncio.get_running_loop().create_task(instead))
 
     async def _run(self) -> None:
+        failing: str | None = None
         while True:
             free = self._concurrency - len(self._running)
             if free <= 0:
@@ -139,7 +140,9 @@ class Worker:
                 if not leases:
                     await self._wait_for_work()
             except StorageError as error:
-                log.error("storage.failed", error=str(error))
+                if str(error) != failing:
+                    failing = str(error)
+                    log.error("storage.failed", error=failing)
                 self._on_outage()
                 await asyncio.sleep(STORAGE_PAUSE_S)
                 continue
@@ -147,6 +150,7 @@ class Worker:
                 log.error("worker.failed", error=type(error).__name__, at=place_of(error))
                 await asyncio.sleep(STORAGE_PAUSE_S)
                 continue
+            failing = None
             for lease in leases:
                 self._begin(lease)
 

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fakes import NOW, Linq, delivery, settled, text_body
+from structlog.testing import capture_logs
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
+from linqbot.errors import StorageUnavailable
 from linqbot.events.message import MessageReceived
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.worker.calls.rate_limit import SendRateLimit
@@ -146,3 +148,32 @@ async def test_a_stop_releases_turns_that_do_not_end_in_time() -> None:
         assert await storage.depth() == 1
         (lease,) = await storage.take(1, lease_s=30)
         assert (lease.attempts, lease.crashes) == (0, 0)
+
+
+async def test_a_storage_that_is_away_is_logged_once_for_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message
+    async def take(message: MessageReceived, ctx: Context) -> None:
+        pass
+
+    tries = 0
+
+    async def away(*_: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise StorageUnavailable("The database is away.")
+
+    async with working(bot) as (storage, clock, _):
+        with capture_logs() as logs:
+            back = storage.finish
+            monkeypatch.setattr(storage, "finish", away)
+            await storage.put(delivery(text_body("hi")))
+            for _ in range(5):
+                await settled(3)
+                clock.advance(10)
+            assert tries > 2
+            monkeypatch.setattr(storage, "finish", back)
+            clock.advance(10)
+            await until(storage)
+    assert [line["event"] for line in logs].count("turn.unfinished") == 1

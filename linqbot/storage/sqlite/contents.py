@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
-from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.contents import (
     COPYING,
@@ -22,7 +21,15 @@ from linqbot.storage.contents import (
 )
 from linqbot.storage.sqlite import wipe
 from linqbot.storage.sqlite.disk.checkup import check_up
-from linqbot.storage.sqlite.disk.file import connect, mark_of, migrate, newest_schema, prepare, transaction
+from linqbot.storage.sqlite.disk.file import (
+    connect,
+    mark_of,
+    migrate,
+    newest_schema,
+    prepare,
+    transaction,
+    unusable,
+)
 from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 from linqbot.storage.timers import Timer
 
@@ -142,7 +149,7 @@ class SQLiteContents:
                 raise
         except sqlite3.Error as error:
             self._lock.release()
-            raise StorageUnavailable(f"The storage file {self._path} cannot be used now: {error}.") from error
+            raise unusable(self._path, error, f"The storage file {self._path} cannot be used now: {error}.") from error
         except BaseException:
             self._lock.release()
             raise
@@ -162,7 +169,7 @@ class SQLiteContents:
         try:
             return await asyncio.to_thread(work, self._db)
         except sqlite3.Error as error:
-            raise StorageUnavailable(f"The storage file {self._path} cannot be used: {error}.") from error
+            raise unusable(self._path, error, f"The storage file {self._path} cannot be used: {error}.") from error
 
 
 class SQLiteCopy(SQLiteContents):

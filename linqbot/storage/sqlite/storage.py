@@ -31,7 +31,7 @@ from linqbot.storage.operations import (
     TakeOp,
 )
 from linqbot.storage.sqlite import queries
-from linqbot.storage.sqlite.disk.file import connect, prepare
+from linqbot.storage.sqlite.disk.file import connect, prepare, unusable
 from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 from linqbot.storage.sqlite.disk.wal_truncation import WalTruncation
@@ -476,7 +476,7 @@ class SQLiteStorage(QueuedWrites):
         try:
             return await asyncio.get_running_loop().run_in_executor(self._reads, query, self._reader)
         except sqlite3.Error as error:
-            raise StorageUnavailable(f"{self._path.name} cannot be read: {error}.") from error
+            raise unusable(self._path, error, f"{self._path.name} cannot be read: {error}.") from error
 
     async def _operate(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a method for operators on a separate connection, then make the index notice what was written.

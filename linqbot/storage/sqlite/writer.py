@@ -43,7 +43,14 @@ from linqbot.storage.operations import (
     of,
 )
 from linqbot.storage.sqlite import wipe
-from linqbot.storage.sqlite.disk.file import BUSY_TIMEOUT_MS, connect, install_of, migrate, refuse_unfinished
+from linqbot.storage.sqlite.disk.file import (
+    BUSY_TIMEOUT_MS,
+    connect,
+    install_of,
+    migrate,
+    refuse_unfinished,
+    unusable,
+)
 from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts, Reordered
 from linqbot.storage.sqlite.operations import TruncateOp
@@ -301,7 +308,7 @@ class SQLiteWriter:
             raise
         except sqlite3.DatabaseError as error:
             message = f"{self._path.name} cannot be read or written: {error}. Nothing was stored."
-            raise StorageUnavailable(message) from error
+            raise unusable(self._path, error, message) from error
 
     def _write_all(self, batch: list[Op], now: float) -> None:
         # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one

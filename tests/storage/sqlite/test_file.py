@@ -23,6 +23,7 @@ from linqbot.storage.backend import NewerSchema
 from linqbot.storage.inbox import Ack, Finish
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.disk import file
+from linqbot.storage.sqlite.disk.checkup import check_up
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
@@ -298,3 +299,19 @@ async def test_a_folder_that_may_not_be_written_is_named_with_what_to_do() -> No
     with pytest.raises(StorageUnavailable, match=says):
         async with SQLiteStorage("/sys/linqbot.db"):
             pass
+
+
+async def test_a_damaged_file_is_called_damaged(path: Path, delivery: MakeDelivery) -> None:
+    async with SQLiteStorage(path) as storage:
+        for n in range(200):
+            await storage.put(delivery(str(n)))
+    with path.open("r+b") as damaged:
+        damaged.seek(3 * 4096)
+        damaged.write(b"\xff" * 20 * 4096)
+    with pytest.raises(
+        StorageUnavailable, match=r"is damaged: .*\. Restore a backup, as docs/deploy/backup\.md says\."
+    ):
+        async with SQLiteStorage(path):
+            pass
+    with pytest.raises(StorageUnavailable, match="is damaged"):
+        check_up(path)

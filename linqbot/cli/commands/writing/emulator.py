@@ -21,7 +21,12 @@ from linqbot.server import uvicorn_server
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
 @allow_host_option
-@click.option("--api-key", envvar="LINQ_API_V3_API_KEY", help="Accept this bearer token only. Default: any token.")
+@click.option(
+    "--api-key",
+    envvar="LINQ_API_V3_API_KEY",
+    show_envvar=True,
+    help="Accept this bearer token only. Default: any token.",
+)
 @click.option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),

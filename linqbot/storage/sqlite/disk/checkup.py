@@ -17,7 +17,7 @@ from pathlib import Path
 
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage.backend import NewerSchema
-from linqbot.storage.sqlite.disk.file import APPLICATION_ID, BUSY_TIMEOUT_MS, newest_schema
+from linqbot.storage.sqlite.disk.file import APPLICATION_ID, BUSY_TIMEOUT_MS, newest_schema, unusable
 from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 
 
@@ -71,7 +71,7 @@ def check_up(path: Path) -> SQLiteCheckup:
         with closing(_connected(path)) as db:
             return _inside(db, path, free_bytes, serving)
     except sqlite3.Error as error:
-        raise StorageUnavailable(f"The storage file {path} cannot be used: {error}.") from error
+        raise unusable(path, error, f"The storage file {path} cannot be used: {error}.") from error
 
 
 def has_stored(path: Path, delivery_id: str) -> bool:

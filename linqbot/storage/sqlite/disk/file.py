@@ -21,6 +21,7 @@ APPLICATION_ID = 0x6C696E71
 """`linq` in ASCII, in the header of the file. `file linqbot.db` shows it, and files of other programs are refused."""
 
 _NO_PERMISSION: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+_DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SQLITE_NO_PERMISSION: Final = {sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 BUSY_TIMEOUT_MS = 5000
@@ -79,6 +80,8 @@ def cannot_be_opened(path: Path, error: OSError | sqlite3.Error, *, what: str = 
     """Return the error for a file that cannot be opened. If that is a matter of permissions, it says who needs which."""
     if isinstance(error, OSError):
         reason, may_not_write = error.strerror, error.errno in _NO_PERMISSION
+    elif error.sqlite_errorcode & 0xFF in _DAMAGED:
+        return _damaged(path, error)
     else:
         reason, may_not_write = str(error), error.sqlite_errorcode & 0xFF in _SQLITE_NO_PERMISSION
     message = f"The {what} {path} cannot be opened: {reason}."
@@ -88,6 +91,21 @@ def cannot_be_opened(path: Path, error: OSError | sqlite3.Error, *, what: str = 
             "elsewhere."
         )
     return StorageUnavailable(message)
+
+
+def unusable(path: Path, error: sqlite3.Error, otherwise: str) -> StorageUnavailable:
+    """Return the error for a file that SQLite could not use.
+
+    Args:
+        otherwise: The message if the file is not damaged.
+    """
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+        return _damaged(path, error)
+    return StorageUnavailable(otherwise)
+
+
+def _damaged(path: Path, error: sqlite3.Error) -> StorageUnavailable:
+    return StorageUnavailable(f"{path.name} is damaged: {error}. Restore a backup, as docs/deploy/backup.md says.")
 
 
 @contextlib.contextmanager
