@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -16,6 +19,10 @@ from linqbot.nearest import nearest_name
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+
+_NOT_WRITTEN: Final = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO}
+"""The errors of a disk that takes no output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,15 @@ class Commands(click.Group):
             failed = failure.of(error)
             failure.print_failure(failed, as_json=failure.wants_json(arguments))
             sys.exit(failed.exit_code)
+        except OSError as error:
+            # Of a file, the error would have a name; a storage translates its own.
+            if error.errno not in _NOT_WRITTEN or error.filename is not None:
+                raise
+            with suppress(OSError):
+                click.echo(f"The output cannot be written: {error.strerror}.", err=True)
+            # Python would try again at its end to write what is left, and report that it cannot.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.exit(1)
         # With standalone_mode off, click returns the exit code of `ctx.exit(1)` instead of exiting.
         sys.exit(code if isinstance(code, int) else 0)
 

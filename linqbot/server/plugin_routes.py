@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import Receive, Scope, Send
 
 from linqbot.hookspecs import Running
+from linqbot.plugins.error_text import WrongUse
 from linqbot.plugins.plugin import Plugin
 from linqbot.plugins.registry import Plugins
 
@@ -96,10 +97,16 @@ async def stop(plugins: Plugins) -> None:
 
 
 async def _run(call: Callable[[], Any]) -> None:
-    async with asyncio.timeout(START_S):
-        result = call()
-        if inspect.isawaitable(result):
+    result = call()
+    if not inspect.isawaitable(result):
+        return
+    try:
+        async with asyncio.timeout(START_S) as limit:
             await result
+    except TimeoutError as error:
+        if limit.expired():
+            raise WrongUse(f"it did not end within {START_S:g} s") from error
+        raise
 
 
 async def _problem(check: Check) -> str | None:

@@ -269,15 +269,16 @@ class AskSession:
         self._journal.refuse_after_end(verb.removeprefix("ctx."))
         if not self._journal.is_in_own_task:
             raise BotError(
-                f"{verb}() was called in a task that the handler started, such as by asyncio.gather or a TaskGroup. One "
-                f"question waits at a time: await {verb}(…) in the handler itself, one after the other."
+                f"{verb}() was called in a task that the handler started, such as by asyncio.gather, a TaskGroup or "
+                f"asyncio.wait_for. One question waits at a time: await {verb}(…) in the handler itself, one after the "
+                "other, and limit its time with timeout_s=."
             )
+        check_place(verb, ctx, None if self._conversation is not None else self._lease.delivery.lane)
         if self._steps is not None and self._steps.under_way is not None:
             raise BotError(
                 f"{verb}() was called in the step {self._steps.under_way!r}. A question ends the handler, which would cut "
                 "the step off. Ask before ctx.once, and use the answer in it."
             )
-        check_place(verb, ctx, None if self._conversation is not None else self._lease.delivery.lane)
         if ctx.handler is not None and self._dispatcher.is_name_of_several(ctx.handler):
             raise BotError(
                 f"Several handlers are called {ctx.handler}, and the answer goes to a handler by its name. So {verb}() could "
@@ -548,7 +549,7 @@ def check_place(verb: str, ctx: Context, lane: str | None) -> None:
         BotError: no handler runs, another question is open, or the event is not in the lane of a chat.
     """
     if not ctx.is_handling or ctx.handler is None:
-        raise BotError(f"{verb}() was called outside of a handler. Middleware and error handlers cannot ask.")
+        raise BotError(f"{verb}() was called outside of a handler. Middleware, `when=` and error handlers cannot ask.")
     if ctx.side is not None:
         raise BotError(
             f"Handler {ctx.handler} was called while another question is open (during_ask=True, or side_questions=True). So "

@@ -67,12 +67,13 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
             # Only now: a start that fails has no address.
             address = uvicorn_server.address(bound)
             webhook = None if settings.role == "work" else f"{address}/webhooks/linq"
-            if as_json:
-                print_started({"bot": file, "webhook": webhook, "role": settings.role})
-            elif webhook is None:
-                click.echo(f"linqbot works for {file}, with health checks on {address}/readyz", err=True)
-            else:
-                click.echo(f"linqbot serves {file} on {webhook}", err=True)
+            with suppress(OSError):  # a full disk below the log must not end the bot
+                if as_json:
+                    print_started({"bot": file, "webhook": webhook, "role": settings.role})
+                elif webhook is None:
+                    click.echo(f"linqbot works for {file}, with health checks on {address}/readyz", err=True)
+                else:
+                    click.echo(f"linqbot serves {file} on {webhook}", err=True)
             note_code(settings.storage, file)
 
         uvicorn_server.run(

@@ -420,7 +420,7 @@ def _print_dry_run(row: dict[str, Any]) -> None:
 async def _replayable(inbox: Storage, selection: Selection) -> list[str]:
     meant = await inbox.replayable(selection)
     _refuse_missing(
-        selection.ids or (), meant, "cannot be replayed: it is still waiting, or is not kept. See: linqbot inbox show"
+        selection.ids or (), meant, "cannot be replayed: it is still waiting, or is not kept. See: linqbot inbox list."
     )
     if not meant:
         raise StorageError(
