@@ -376,6 +376,16 @@ class Phone:
         found: list[DeadDelivery] = await self._stage.storage.dead_letters(limit=1000)
         return found[::-1]
 
+    async def plugins(self) -> dict[str, str]:
+        """Return the status of each plugin of the bot, as `/readyz` shows it: `active`, or `disabled` and the reason.
+
+        A plugin that fails is disabled, and its bot goes on, so nothing else in a test shows it.
+
+        Example: `assert await phone.plugins() == {"audit": "active"}`
+        """
+        await self._stage.until(lambda: None)
+        return self._stage.plugins.report()
+
     # Time, restarts, faults
 
     async def advance(self, seconds: float) -> None:

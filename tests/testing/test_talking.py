@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 import structlog
 
-from linqbot import Bot, Context, Event, MessageReceived
+from linqbot import Bot, Context, Event, MessageReceived, hookimpl
 from linqbot.bot.routing.router import Next
 from linqbot.events.message import MessageFailed
 from linqbot.testing import HandlerFailed, NothingCame, talking
@@ -388,3 +388,27 @@ async def test_a_wait_ends_with_typing_dots_that_linqbot_shows_by_itself() -> No
         await phone.text("hi")
         await phone.next_typing()
         go.set()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_plugin_that_was_disabled_shows(fails: bool) -> None:
+    class Audit:
+        name = "audit"
+
+        @hookimpl
+        def finished(self, outcome: str) -> None:
+            if fails:
+                raise KeyError(outcome)
+
+    bot = Bot(plugins=[Audit])
+
+    @bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(message.text)
+
+    async with talking(bot) as phone:
+        assert await phone.plugins() == {"audit": "active"}
+        await phone.text("hi")
+        assert await phone.next_reply() == "hi"
+        (status,) = (await phone.plugins()).values()
+    assert status.startswith("disabled: finished raised KeyError at test_talking.py:" if fails else "active")

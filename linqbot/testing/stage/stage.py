@@ -212,6 +212,7 @@ class Stage:
             ended=self.record.ended,
             is_taken=lambda name: any(issubclass(EVENT_TYPES.get(name, Event), kind) for kind in handled),
         )
+        self.plugins = load(bot.plugins)
         app = create_app(
             WatchedBot(bot, self.record),
             client=self._client(run),
@@ -219,6 +220,7 @@ class Stage:
             secrets=[self._subscription.secret],
             clock=self.clock,
             drain_s=0,
+            plugins=self.plugins,
         )
         return run, storage, app
 
