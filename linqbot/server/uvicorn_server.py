@@ -235,9 +235,14 @@ def tune_garbage_collector() -> None:
 
 
 def outlive_signals() -> None:
-    """Let this process exit normally after a signal stopped its server. uvicorn raises that signal again at its end."""
+    """Let this process exit normally after a signal stopped its server. uvicorn raises that signal again at its end.
+
+    A terminal that is closed (SIGHUP) stops the server as SIGTERM does, unless `nohup` protects it.
+    """
     for sig in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sig, lambda *_: None)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 class _Starting:

@@ -102,11 +102,12 @@ def house(tmp_path: Path, emulator: str, command: Callable[..., Any]) -> House:
     return House(tmp_path, emulator, command)
 
 
-def test_a_signal_lets_running_handlers_end(house: House) -> None:
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_lets_running_handlers_end(house: House, sig: signal.Signals) -> None:
     bot = house.serve()
     house.text("a")
     bot.until(lambda: house.has_begun("a"))
-    bot.process.send_signal(signal.SIGTERM)
+    bot.process.send_signal(sig)
     house.go("a")
     assert bot.end() == 0
     assert house.replies() == ["begun a", "done a"]
