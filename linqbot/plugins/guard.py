@@ -201,5 +201,6 @@ def plain_functions(given: Iterable[F]) -> list[F]:
         if not callable(each):
             raise TypeError(f"a {type(each).__name__} cannot be called")
         if inspect.iscoroutinefunction(each):
-            raise TypeError(f"{each.__qualname__} is async, and must be a plain def")
+            name = getattr(each, "__qualname__", type(each).__name__)
+            raise TypeError(f"{name} is async, and must be a plain def")
     return functions

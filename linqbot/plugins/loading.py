@@ -25,7 +25,7 @@ from linqbot.nearest import nearest_name
 from linqbot.plugins.plugin import Impl, Plugin, Watch
 from linqbot.plugins.registry import LIFECYCLE, Plugins
 
-EMPTY: Final[Mapping[str, object]] = MappingProxyType({})
+_NO_PLUGINS: Final[Mapping[str, object]] = MappingProxyType({})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -146,7 +146,7 @@ def _admitted(plugin: Plugin, allowed: Collection[str] | None, without: Collecti
 
 
 def _add(
-    plugins: Plugins, plugin: Plugin, load_target: Callable[[], object], *, own: Mapping[str, object] = EMPTY
+    plugins: Plugins, plugin: Plugin, load_target: Callable[[], object], *, own: Mapping[str, object] = _NO_PLUGINS
 ) -> None:
     """Load one plugin and register the hooks that it implements.
 
