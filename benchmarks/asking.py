@@ -135,7 +135,11 @@ async def start(path: Path) -> None:
     began = time.perf_counter()
     clock = MovableClock(NOW, frozen=True)
     app = create_app(
-        bot, client=Client("key"), storage=SQLiteStorage(path, clock=clock), secrets=["whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="], clock=clock
+        bot,
+        client=Client("key"),
+        storage=SQLiteStorage(path, clock=clock),
+        secrets=["whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="],
+        clock=clock,
     )
     async with running(app):
         took_ms = (time.perf_counter() - began) * 1000

@@ -28,7 +28,7 @@ from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOut
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.calls.entry_answers import outcome_of
 from linqbot.worker.calls.journal_match import JournalMatcher
-from linqbot.worker.calls.slots import OUTSIDE, Slots
+from linqbot.worker.calls.slots import OUTSIDE_FIRST, Slots
 from linqbot.worker.calls.turn_journal import journal_key, refuse_if_muted
 
 
@@ -228,7 +228,7 @@ class RecordedCalls:
 
     def leave_handler(self) -> None:
         """Go on with what is done outside of the handler, for the event that began the turn."""
-        self._slots.part = f"{OUTSIDE}:"
+        self._slots.part = OUTSIDE_FIRST
 
     def sent_in_turn(self) -> SentInTurn:
         """Return the calls that this run has made so far, and the ids of the messages of the turn on record."""

@@ -24,7 +24,7 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.redaction import RECORDED
 from linqbot.worker.asking.deliveries import ORDER_PREFIX, order_of
 from linqbot.worker.asking.records import AskRecord, Outcome, is_refusal, part_name, record_of
-from linqbot.worker.calls.slots import OUTSIDE, is_outside_of_answer, timer_slot
+from linqbot.worker.calls.slots import OUTSIDE_FIRST, is_outside_of_answer, timer_slot
 from linqbot.worker.calls.turn_journal import journal_key
 from linqbot.worker.due.scheduled_send import due_send
 
@@ -154,7 +154,7 @@ async def _later(
 
 def _parts(entries: Sequence[JournalEntry]) -> Iterator[str]:
     """Yield the names of the parts of a turn."""
-    yield from ("", f"{OUTSIDE}:")
+    yield from ("", OUTSIDE_FIRST)
     yield from (part_name(record_of(entry).n) for entry in entries if entry.safety == "ask")
 
 

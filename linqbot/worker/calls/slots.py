@@ -15,6 +15,9 @@ from linqbot.errors import BotError
 OUTSIDE: Final = "^"
 """The beginning of the slots of what middleware, filters and error handlers do."""
 
+OUTSIDE_FIRST: Final = "^:"
+"""The part of what they do for the event that begins a turn. For each answer to a question, they have another part."""
+
 STREAM: Final = "~stream"
 """The beginning of the labels of streams. No `key=` begins so."""
 
@@ -71,12 +74,12 @@ class Slots:
 
 def outside_of(delivery_id: str, turn: str) -> str:
     """Return the part of what is done outside of the handler for a delivery, in the turn that it begins or continues."""
-    return f"{OUTSIDE}:" if delivery_id == turn else f"{OUTSIDE}{delivery_id.replace(':', '.')}:"
+    return OUTSIDE_FIRST if delivery_id == turn else f"{OUTSIDE}{delivery_id.replace(':', '.')}:"
 
 
 def is_outside_of_answer(slot: str) -> bool:
     """Return True if a slot is of something that was done outside of the handler for an answer to a question."""
-    return slot.startswith(OUTSIDE) and not slot.startswith(f"{OUTSIDE}:")
+    return slot.startswith(OUTSIDE) and not slot.startswith(OUTSIDE_FIRST)
 
 
 def timer_slot(part: str, name: str) -> str:

@@ -54,7 +54,7 @@ from linqbot.worker.calls.journal_match import NO_ENTRIES, JournalMatcher, diges
 from linqbot.worker.calls.lookup import change_made, find, lacks_target
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.calls.slots import Slots, is_outside_of_answer, labelled, outside_of
+from linqbot.worker.calls.slots import OUTSIDE_FIRST, Slots, labelled, outside_of
 from linqbot.worker.calls.stream_journal import StreamJournal
 from linqbot.worker.calls.turn_broadcaster import TurnBroadcaster
 from linqbot.worker.calls.turn_scheduler import TurnScheduler
@@ -296,7 +296,7 @@ class TurnJournal:
         """Go on with what is done outside of the handler. In a conversation it belongs to the answer, not to a part."""
         self._slots.part = self._outside
         self.is_past = False
-        if is_outside_of_answer(self._outside):
+        if self._outside != OUTSIDE_FIRST:
             if self._outside_matcher is None:
                 known = [entry for entry in self._earlier_runs_sent if entry.slot.startswith(self._outside)]
                 self._outside_matcher = JournalMatcher(known)
