@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,15 @@ def house(tmp_path: Path, emulator: str, command: Callable[..., Any]) -> House:
     return House(tmp_path, emulator, command)
 
 
+@pytest.fixture
+def hangups_arrive() -> Iterator[None]:
+    """Undo `nohup`, under which the tests may run: programs that it starts ignore SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups_arrive")
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_lets_running_handlers_end(house: House, sig: signal.Signals) -> None:
     bot = house.serve()
