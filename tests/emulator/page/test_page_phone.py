@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from chromium_page import FRIEND, LINE, ME, MOBILE, PIXEL, Bot, Browsing, bubble, greet, write
-from playwright.sync_api import FilePayload, Page, Route, expect
+from playwright.sync_api import FilePayload, Locator, Page, Route, expect
 
 pytestmark = pytest.mark.browser
 
@@ -635,3 +635,57 @@ def test_a_person_who_wants_more_contrast_gets_bubbles_of_one_dark_colour(browsi
     phone = browsing.open(contrast="more")
     expect(phone.locator(".msg.own .bubble")).to_have_css("--fill-colour", "#004fa8")
     expect(phone.locator(".msg.own .bubble")).to_have_css("--blue-top", "#004fa8")
+
+
+# --- texts from right to left ---
+
+_ENDS = """(node) => {
+    const texts = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
+    const found = [];
+    while (texts.nextNode()) found.push(texts.currentNode);
+    const left = (text, at) => {
+        const range = document.createRange();
+        range.setStart(text, at);
+        range.setEnd(text, at + 1);
+        return range.getBoundingClientRect().left;
+    };
+    return left(found[0], 0) - left(found.at(-1), found.at(-1).length - 1);
+}"""
+"""Pixels from the last character of an element to the right, up to the first. Positive: it runs from right to left."""
+
+
+@pytest.mark.parametrize("text", ["שלום, מה שלומך? abc!", "مرحبا، كيف حالك؟ (abc) 123!"])
+def test_a_text_runs_in_the_direction_of_its_language(browsing: Browsing, bot: Bot, text: str) -> None:
+    phone = browsing.open("/?inspector", viewport=WIDE)
+    chat_id = greet(phone, bot)
+    write(phone, text)
+    bot.say(chat_id, "Hello, (abc)!")
+    bot.say(chat_id, text, reply_to={"message_id": bot.chats[0]["messages"][1]["id"]})
+    shaken = [{"range": [0, len(text)], "animation": "shake"}]
+    bot.say(chat_id, {"type": "text", "value": text, "text_decorations": shaken})
+    own, other = phone.locator(".msg.own .bubble"), phone.locator(".msg.other .bubble")
+    expect(other).to_have_count(3)
+    said = phone.locator(".exchange-text", has_text=text)
+    for node in (own.nth(1), other.nth(1), other.nth(2), phone.locator(".quote-text"), said.first):
+        assert node.evaluate(_ENDS) > 0
+    for node in (own.nth(0), other.nth(0), phone.locator(".exchange-text", has_text="Hello").first):
+        assert node.evaluate(_ENDS) < 0
+    assert _edges(own.nth(0))[1] == _edges(own.nth(1))[1]
+    assert _edges(other.nth(0))[0] == _edges(other.nth(1))[0]
+
+    field = phone.get_by_label("Message", exact=True)
+    for typed, direction in ((text, "rtl"), ("Hello", "ltr"), ("", "ltr")):
+        field.fill(typed)
+        assert field.evaluate("(node) => getComputedStyle(node).direction") == direction
+    phone.get_by_role("button", name="Back", exact=True).click()
+    bot.say(chat_id, text)
+    expect(phone.locator(".chat-preview", has_text=text)).to_be_visible()
+    # The row is built again when its count of unread messages arrives, so a single look may find one that is gone.
+    phone.wait_for_function(f"() => ({_ENDS})(document.querySelector('.chat-preview')) > 0")
+
+
+def _edges(node: Locator) -> tuple[float, float]:
+    """Return the left and the right edge of an element, in pixels."""
+    box = node.bounding_box()
+    assert box is not None
+    return box["x"], box["x"] + box["width"]

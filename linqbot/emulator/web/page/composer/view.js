@@ -41,7 +41,7 @@ export class ComposerView {
   /** @type {Draft | null} The draft that is shown. */
   #draft = null;
   #gone = h("p", { class: "gone-note", hidden: true }, "You are no longer in this conversation.");
-  field = h("textarea", { rows: "1", "aria-label": "Message", enterkeyhint: "send", autocomplete: "off" });
+  field = h("textarea", { rows: "1", dir: "auto", "aria-label": "Message", enterkeyhint: "send", autocomplete: "off" });
   chooser = h("input", {
     type: "file",
     multiple: true,

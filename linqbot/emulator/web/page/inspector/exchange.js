@@ -78,7 +78,7 @@ function fill(view, node, exchange) {
       "span",
       { class: "exchange-said" },
       speaker && h("b", {}, speaker),
-      h("span", { class: "exchange-text" }, text),
+      h("span", { class: "exchange-text", dir: "auto" }, text),
       h("time", {}, preciseTime(exchange.at)),
     ),
     factLine(outcome.facts),

@@ -8,6 +8,7 @@ import { graphemes, runsOf } from "../model/content/text.js";
 /** @import { Run } from "../model/content/text.js" */
 
 const LONGEST_WORD = 22;
+const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;
 
 /**
  * Make a part's text with its decorations.
@@ -39,7 +40,7 @@ function runNode({ text, start, marks }) {
  * @param {number} from The number of the first letter.
  */
 function animated(text, animation, from) {
-  const node = h("span", { class: `animated ${animation}`, role: "img", "aria-label": text });
+  const node = h("span", { class: `animated ${animation}`, dir: "auto", role: "img", "aria-label": text });
   let at = from;
   for (const piece of text.split(/(\s+)/)) {
     node.append(piece.trim() ? word(piece, at) : piece);
@@ -55,7 +56,9 @@ function animated(text, animation, from) {
 function word(text, at) {
   // A line could break between any two letter spans. The class forbids it, except in a word longer than a line.
   const node = h("span", { class: text.length <= LONGEST_WORD ? "word" : null });
-  for (const { segment, index } of graphemes(text)) {
+  // Arabic letters join, and Hebrew ones run against the others of a word: such a word moves as a whole.
+  const letters = RIGHT_TO_LEFT.test(text) ? [{ segment: text, index: 0 }] : graphemes(text);
+  for (const { segment, index } of letters) {
     const letter = h("span", { class: "letter" }, segment);
     letter.style.setProperty("--i", String(at + index));
     node.append(letter);

@@ -26,6 +26,7 @@ export function openThread(viewNow, rootId, { send, jumpTo }) {
   const list = h("div", { class: "thread-log", role: "log", "aria-label": "Thread" });
   const field = h("input", {
     type: "text",
+    dir: "auto",
     placeholder: "Reply",
     "aria-label": "Reply in this thread",
     autocomplete: "off",
