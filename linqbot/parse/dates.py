@@ -101,8 +101,9 @@ def date_time(text: str, *, timezone: str, now: datetime | None = None) -> datet
     if re.match(r"in (?!the\b)", plain) or plain.endswith(" from now"):
         return _after(plain, now)
     evening = re.search(_EVENING, plain) is not None
-    clock, rest = time_of_day(plain, evening=evening, morning="in the morning" in plain or "this morning" in plain)
-    day, rest, is_exact = _day(rest, now.date())
+    is_morning = "in the morning" in plain or "this morning" in plain
+    clock, before, after = time_of_day(plain, evening=evening, morning=is_morning)
+    day, rest, is_exact = _day(f"{before} {after}", now.date())
     if (clock is None and day is None) or (_FILLERS.sub("", rest).strip(" .,;-")):
         raise ValueError(NOT_UNDERSTOOD)
     if clock is None:
@@ -117,17 +118,20 @@ def _after(text: str, now: datetime) -> datetime:
         raise ValueError(NOT_UNDERSTOOD) from None
 
 
-def time_of_day(text: str, *, evening: bool = False, morning: bool = False) -> tuple[time | None, str]:
-    """Return the first time of day in a text in lower case, and the text without it; None if it has none.
+def time_of_day(text: str, *, evening: bool = False, morning: bool = False) -> tuple[time | None, str, str]:
+    """Return a time of day in a text in lower case, and the texts before and after it.
 
+    Returns:
+        The time, or None if the text has none: the text before it is the whole text then. Of several times this is not
+        always the first, because times with minutes are found before bare hours.
     Raises:
         ValueError: the time does not exist, or it is a bare hour that could be in the morning or in the evening.
     """
     for pattern in (_CLOCK, _DOTTED_CLOCK, _BARE_HOUR):
         if match := pattern.search(text):
-            rest = text[: match.start()] + " " + text[match.end() :]
-            return _clock(match, evening=evening, morning=morning), rest
-    return None, text
+            clock = _clock(match, evening=evening, morning=morning)
+            return clock, text[: match.start()], text[match.end() :]
+    return None, text, ""
 
 
 def _clock(match: re.Match[str], *, evening: bool, morning: bool) -> time:

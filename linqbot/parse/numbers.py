@@ -1,4 +1,4 @@
-"""Whole numbers as people write them: `2`, `1,000`, `two`, `a dozen`, `twenty-one`, `table for four, please`."""
+"""Whole numbers as people write them: `2`, `1,000`, `two`, `minus 3`, `a dozen`, `twenty-one`, `table for four, please`."""
 
 from __future__ import annotations
 
@@ -103,6 +103,8 @@ _AROUND: Final = frozenset(
 """Words that may stand around a number word. Around digits any word may stand."""
 
 _DIGITS = re.compile(r"(?<![\w.,])[-\u2212]?\d+(?:[,\u00a0\u202f' ]\d{3})*(?![\w]|[.,]\d)")
+_MINUS_DIGITS = re.compile(r"\b(?:minus|negative)\s+(?=\d)", re.IGNORECASE)
+_MINUS_WORD = re.compile(r"\b(?:minus|negative)\s+(?=(?P<next>[^\W\d_]+))", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
@@ -110,7 +112,8 @@ def number(text: str) -> int:
     """Return the one whole number in a text.
 
     Args:
-        text: Digits or English words. Other words may stand around it: `we are 5`, `two, please`.
+        text: Digits or English words, of which `minus` or `negative` may be the first. Other words may stand around it:
+            `we are 5`, `two, please`.
     Raises:
         ValueError: there is no whole number in the text, or more than one.
 
@@ -118,14 +121,25 @@ def number(text: str) -> int:
         `number("a dozen")` is 12; `number("1,000")` is 1000; `number("2 or 3")` raises.
     """
     check_length(text)
+    text = _MINUS_DIGITS.sub("-", text)
     found = [match.group() for match in _DIGITS.finditer(text)]
     if len(found) == 1 and not _has_number_word(_DIGITS.sub(" ", text)) and not re.search(r"\d", _DIGITS.sub("", text)):
         digits = re.sub(r"[^\d-]", "", found[0].replace("\u2212", "-"))
         if len(digits) <= MOST_DIGITS:
             return int(digits)
-    elif not re.search(r"\d", text) and (value := in_words(text)) is not None:
+    elif not re.search(r"\d", text) and (value := _signed(text)) is not None:
         return value
     raise ValueError("Please give one whole number, such as 2 or twelve.")
+
+
+def _signed(text: str) -> int | None:
+    """Return the number that a text without digits says, below zero if it follows a `minus`; see `in_words`."""
+    minus = _MINUS_WORD.search(text)
+    if minus is None or minus["next"].lower() not in _VALUES:
+        return in_words(text)
+    # A word in its place, because "twenty minus one" is two numbers, and not twenty-one.
+    value = in_words(f"{text[: minus.start()]} the {text[minus.end() :]}")
+    return None if value is None else -value
 
 
 def in_words(text: str) -> int | None:

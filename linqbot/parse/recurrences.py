@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from itertools import groupby
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,10 @@ from linqbot.parse.zones import instant, zone
 
 NOT_UNDERSTOOD: Final = (
     "Please say how often, such as every day at 9:00, weekdays 8:30, mon and thu 19:30 or every 2 hours."
+)
+NOT_CLEAR: Final = (
+    "It is not clear which times are on which days. Please give one rhythm for each group of days, such as weekdays 9:00, "
+    "and on its own weekends 11:00."
 )
 _DAY_S: Final = 86_400
 _CRON = re.compile(r"[\d*/,\-]+ [\d*/,\-]+ [\dLW*/,\-]+ [\w*/,\-]+ [\w#*/,\-]+", re.ASCII | re.IGNORECASE)
@@ -70,10 +75,10 @@ def recurrence(text: str, *, timezone: str = "UTC") -> Recurrence:
     Args:
         text: Days with times of day (`day 9:00`, `weekdays 8:30 and 17:00`, `mon-thu 7pm`), an interval (`hour`,
             `15 min`, `every 2 hours`), or a cron expression of five fields. Intervals count from midnight at the start
-            of a Monday, so `15 min` runs at :00, :15, :30 and :45.
+            of a Monday, so `15 min` runs at :00, :15, :30 and :45. All times of day are on each of the days.
         timezone: The IANA name of the time zone that times of day are in.
     Raises:
-        ValueError: the text gives no rhythm, or there is no such time zone.
+        ValueError: the text gives no rhythm, or different times for different days; or there is no such time zone.
 
     Example:
         `recurrence("every weekday at 9:00", timezone="Europe/Paris")`
@@ -200,19 +205,31 @@ def _interval(text: str, where: ZoneInfo) -> _Interval | None:
 
 
 def _days_and_times(text: str, where: ZoneInfo) -> _DaysAndTimes:
-    times: list[time] = []
-    rest: str = text
-    while True:
-        clock, rest = time_of_day(rest)
-        if clock is None:
-            break
-        times.append(clock)
-    weekdays = _weekdays(rest)
-    if not times and not weekdays:
-        raise ValueError(NOT_UNDERSTOOD)
+    found = list(_in_order(text))
+    days = [each for each in found if not isinstance(each, time)]
+    times = [
+        frozenset(each for each in group if isinstance(each, time))
+        for are_times, group in groupby(found, key=lambda each: isinstance(each, time))
+        if are_times
+    ]
     if not times:
-        raise ValueError("At which time of day? Such as every day at 9:00, or mon 9:00.")
-    return _DaysAndTimes(frozenset(weekdays or range(7)), tuple(sorted(set(times))), where)
+        raise ValueError("At which time of day? Such as every day at 9:00, or mon 9:00." if days else NOT_UNDERSTOOD)
+    # Several groups are clear only in pairs of days and times that all have the same days or the same times.
+    if days and not (len(days) == len(times) and 1 in (len(set(days)), len(set(times)))):
+        raise ValueError(NOT_CLEAR)
+    weekdays = frozenset[int]().union(*days) or frozenset(range(7))
+    return _DaysAndTimes(weekdays, tuple(sorted(frozenset[time]().union(*times))), where)
+
+
+def _in_order(text: str) -> Iterator[time | frozenset[int]]:
+    """Yield the times of day in a text, and the weekdays between them, in the order of the text."""
+    clock, before, after = time_of_day(text)
+    if clock is not None:
+        yield from _in_order(before)
+        yield clock
+        yield from _in_order(after)
+    elif weekdays := _weekdays(text):
+        yield frozenset(weekdays)
 
 
 def _weekdays(rest: str) -> set[int]:

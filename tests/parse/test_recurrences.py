@@ -43,6 +43,10 @@ DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
         ("every day at 19:30", "2026-11-20 19:30+01:00"),
         ("daily 9:00", "2026-11-21 09:00+01:00"),
         ("9:00", "2026-11-21 09:00+01:00"),
+        ("9:00 on mon and thu", "2026-11-23 09:00+01:00"),
+        ("mon and thu 9:00 and 17:00", "2026-11-23 09:00+01:00"),
+        ("every Monday at 9am and every Thursday at 9am", "2026-11-23 09:00+01:00"),
+        ("mon 9:00, mon 17:00", "2026-11-23 09:00+01:00"),
         ("hour", "2026-11-20 14:00+01:00"),
         ("hourly", "2026-11-20 14:00+01:00"),
         ("15 min", "2026-11-20 13:15+01:00"),
@@ -73,6 +77,25 @@ def test_the_next_time_of_a_rhythm(spec: str, following: str) -> None:
 )
 def test_what_is_no_rhythm_is_refused_with_a_sentence(spec: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
+        recurrence(spec)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "weekdays 9:00, weekends 11:00",
+        "mon 9:00; tue 10:00",
+        "every Monday at 9am and Thursday at 5pm",
+        "9:00 on mon, 10:00 on tue",
+        "weekdays 9:00, weekends",
+        "daily 9:00 mon-fri",
+        "9:00 on mon and 17:00",
+        "mon 9:00, tue 9:00 and 10:00",
+        "mon 9:00, tue 9:00, wed 10:00",
+    ],
+)
+def test_times_that_are_not_on_all_days_are_refused_instead_of_guessed(spec: str) -> None:
+    with pytest.raises(ValueError, match=r"not clear which times .* one rhythm for each group of days"):
         recurrence(spec)
 
 
