@@ -121,7 +121,7 @@ USES: dict[str, str] = {
     r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}": "fullmatch",
     r"[A-Za-z0-9][A-Za-z0-9._-]*": "fullmatch",
     r"https://(?:[\w-]+\.){0,126}linqapp\.com[/:?]|.*[?&][\w-]*signature=": "match",
-    r"\bhttps?://\S|\bwww\.\w": "search",
+    r"(?<![a-z0-9])(?:https?://\S|www\.\w)": "search",
     r"[A-Z0-9]{10}": "fullmatch",
     r"[0-9]{3,8}": "fullmatch",
     r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 ]{0,10}": "fullmatch",
@@ -137,7 +137,12 @@ USES: dict[str, str] = {
     r" {0,3}>": "match",
     r" {0,3}\|": "match",
     r"(?<!\s)\*|\*(?!\s)|~~|`|\]\(|(?<!\w)_|_(?!\w)": "search",
-    r"\bhttps?://[^\s<>\"“”«»]+": "findall",
+    (
+        r"(?<![a-z0-9])https?://[\w\[]"
+        r"[^\s<>\"“”«»`|—…\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
+        r"\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]*+"
+    ): "findall",
+    r"[+-]?\d+(?:\.\d*)?": "fullmatch",
     r"(?<![.!?…])([.!?…]++)[\"'”’»)\]*_~`]*+(?: ?[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\u200d]++)?+(?=\s)"
     r"|(?<![。！？])[。！？]++[\"'”’»)\]*_~`」』）]*+": "findall",
     r"approx|art|ca|cf|corp?|dept|dr|e\.g|esp|est|etc|fig|hon|i\.e|inc|jr|ltd|max|min|mrs?|ms|mt|no|nr|p\.s|prof|"

@@ -12,8 +12,9 @@ from typing import Final, TypeAlias
 
 from linqbot.bot.drafts import ACTS, Act, MediaDraft
 from linqbot.errors import BotError
-from linqbot.rules.message import URL_IN_TEXT
+from linqbot.rules.message import MAX_PARTS, MAX_URL_MEDIA, URL_IN_TEXT, has_address
 from linqbot.rules.parts import MAX_LINK_CHARACTERS
+from linqbot.rules.values import WEB
 from linqbot.text.sentences import sentence_ends
 from linqbot.text.styled import StyledText, split
 from linqbot.types.message import (
@@ -47,6 +48,16 @@ _ALONE = (LinkPart, AppPart, AppClipPart)
 _SENDABLE = (str, StyledText, TextPart, MediaPart, *_ALONE)
 
 
+def check_content(content: Sequence[Sendable]) -> None:
+    """Check that a call was given content: without any, it would send nothing and report success.
+
+    Raises:
+        BotError: there is no content.
+    """
+    if not content:
+        raise BotError("There is nothing to send. Give at least one text or other content.")
+
+
 def bubbles(
     content: Iterable[Sendable],
     *,
@@ -56,7 +67,7 @@ def bubbles(
     cards: bool = True,
     opens_chat: bool = False,
 ) -> list[MessageContent]:
-    """Split content into messages that keep Linq's rules R22 to R25.
+    """Split content into messages that keep Linq's rules R20 to R25.
 
     Parts share a message as long as the rules allow. The first message gets `reply_to`, and the last one the effect. A
     MessageContent is kept, except that an effect or `reply_to` that it does not set is filled in.
@@ -124,14 +135,15 @@ def _parts(
 def _is_plain(text: str) -> bool:
     """Return True if a text is neither cut nor has a card: most texts are short and have no address."""
     # A character has at most two UTF-16 code units.
-    return len(text) * 2 <= MAX_SMS_UNITS and not URL_IN_TEXT.search(text)
+    return len(text) * 2 <= MAX_SMS_UNITS and not has_address(text)
 
 
 def _parts_of_text(text: StyledText, service: str | None, cards: bool, opens_chat: bool) -> Iterator[ContentPart]:
     has_neither_cards_nor_styles = service in {"SMS", "RCS"}
     shown: list[str] = []
     if cards and text.cards and not has_neither_cards_nor_styles:
-        urls = dict.fromkeys(link.url for link in text.links if len(link.url) <= MAX_LINK_CHARACTERS)
+        fitting = (link.url for link in text.links if len(link.url) <= MAX_LINK_CHARACTERS and WEB.fullmatch(link.url))
+        urls = dict.fromkeys(fitting)
         if urls and len(urls) <= MAX_CARDS:
             shown = list(urls)
             last = text.links[-1]
@@ -188,9 +200,15 @@ def _not_sendable(item: object) -> BotError:
 
 
 def _may_follow(parts: Sequence[Part], part: Part) -> bool:
-    if isinstance(part, _ALONE) or isinstance(parts[-1], _ALONE):
+    if isinstance(part, _ALONE) or isinstance(parts[-1], _ALONE) or len(parts) == MAX_PARTS:
         return False
+    if _is_by_url(part):
+        return sum(map(_is_by_url, parts)) < MAX_URL_MEDIA
     return not (isinstance(part, TextPart) and isinstance(parts[-1], TextPart))
+
+
+def _is_by_url(part: Part) -> bool:
+    return isinstance(part, MediaPart) and part.url is not None
 
 
 def files_of(parts: Iterable[Part]) -> str:

@@ -18,10 +18,15 @@ from linqbot.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS
 
 # A host has at most 127 labels. Without this limit, a long run of dots would cost much memory.
 _LINQ_HOSTED = re.compile(r"https://(?:[\w-]+\.){0,126}linqapp\.com[/:?]|.*[?&][\w-]*signature=", re.IGNORECASE)
-URL_IN_TEXT = re.compile(r"\bhttps?://\S|\bwww\.\w", re.IGNORECASE)
-"""A web address, as R52 counts it."""
+URL_IN_TEXT = re.compile(r"(?<![a-z0-9])(?:https?://\S|www\.\w)", re.IGNORECASE)
+"""A web address, as R52 counts it. See `has_address`."""
 MAX_PARTS: Final = 100
 MAX_URL_MEDIA: Final = 40
+
+
+def has_address(text: str) -> bool:
+    """Return True if a text has a web address. Most have none, which is seen without the pattern, many times faster."""
+    return ("://" in text or "www." in text.lower()) and URL_IN_TEXT.search(text) is not None
 
 
 def message_content(message: Any, at: str = "message") -> Broken | None:
@@ -215,7 +220,7 @@ _OPTIONS: tuple[Across, ...] = (_service, _only_on_imessage, _effect, _reply_to,
 def first_message(message: JsonObject) -> Broken | None:
     """Check R52 and R53: the first message of a chat created by `chats.create` has no link, reply or effect."""
     for i, part in enumerate(message.get("parts") or ()):
-        if part.get("type") == "link" or (part.get("type") == "text" and URL_IN_TEXT.search(part.get("value") or "")):
+        if part.get("type") == "link" or (part.get("type") == "text" and has_address(part.get("value") or "")):
             return breaks(
                 "R52",
                 f"message.parts[{i}] has a link, which the first message of a chat must not have. "

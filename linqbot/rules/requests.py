@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from linqbot.rules.broken import Broken, Check, JsonObject, breaks, missing
 from linqbot.rules.values import E164, EMAIL, handle, is_handle, is_https, list_of, one_of, phone
+from linqbot.text.graphemes import border_after
 from linqbot.types.message import utf16_length
 
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
@@ -150,9 +151,11 @@ def reaction(body: JsonObject) -> Broken | None:
 
 
 def single_emoji(value: Any, at: str) -> Broken | None:
-    """Check R81 approximately: no ASCII, no spaces, and at most the length of one emoji."""
-    if isinstance(value, str) and not value.isascii() and not re.search(r"\s", value) and utf16_length(value) <= 32:
-        return None
+    """Check R81 approximately: one character as people see it, which is neither ASCII nor a letter."""
+    if isinstance(value, str) and not value.isascii() and utf16_length(value) <= 32:
+        is_one_character = border_after(value, 1) == len(value)
+        if is_one_character and not value[0].isalpha() and not value[0].isspace():
+            return None
     return breaks("R81", f"{at} must be a single emoji.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection
 from typing import Any
@@ -132,6 +133,6 @@ def https(rule: str, code: int = 1005) -> Check:
 
 
 def number(value: Any, at: str) -> Broken | None:
-    """Check R83: a number. Linq clamps `scale` to 0.05-2.5 itself."""
-    fits = isinstance(value, int | float) and not isinstance(value, bool)
+    """Check R83: a finite number. Linq clamps `scale` to 0.05-2.5 itself."""
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return None if fits else breaks("R83", f"{at} must be a number.")

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from linqbot.text.styled import Style, StyledText, TextLink, addresses
+from linqbot.text.styled import Style, StyledText, TextLink, address_at, addresses
 from linqbot.types.message import TextStyle
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
 _STYLES: Final[dict[str, TextStyle]] = {"strong": "bold", "em": "italic", "s": "strikethrough", "th": "bold"}
@@ -32,7 +33,7 @@ def markdown(text: str, *, cards: bool = True) -> StyledText:
     and RCS the text has no styles.
 
     Args:
-        text: CommonMark, with tables and strikethrough. HTML is shown as it is.
+        text: CommonMark, with tables and strikethrough. HTML tags are shown as they are.
         cards: False shows no preview cards of addresses; see `Context.reply`.
 
     Example:
@@ -48,7 +49,26 @@ def parser() -> MarkdownIt:
 
     # Without the rule text_join, escaped characters stay tokens of their own: `pieces.py` needs to know them.
     rules = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    rules.inline.ruler.before("escape", "address", _bare_address)
     return rules.disable(["lheading", "code", "reference", "text_join"])
+
+
+def _bare_address(state: StateInline, silent: bool) -> bool:
+    """Read the rest of a web address, whose scheme was read before: `_` and `*` in it are no styles."""
+    if not state.src.startswith("://", state.pos):
+        return False
+    before = state.src[max(0, state.pos - len("https")) : state.pos].lower()
+    start = state.pos - len("https" if before == "https" else "http")
+    if not before.endswith(("http", "https")) or (address := address_at(state.src, start, state.posMax)) is None:
+        return False
+    end = start + len(address)
+    if not silent:
+        from markdown_it.common.utils import unescapeAll
+
+        # Some models escape `_` here, too.
+        state.pending += unescapeAll(state.src[state.pos : end])
+    state.pos = end
+    return True
 
 
 def rendered(tokens: Sequence[Token], *, cards: bool = True) -> StyledText:

@@ -15,10 +15,17 @@ from linqbot.text.graphemes import border_after, border_before
 from linqbot.text.sentences import sentence_ends
 from linqbot.types.message import TextDecoration, TextPart, TextStyle, utf16_length, utf16_slice
 
-_ADDRESS: Final = re.compile(r"\bhttps?://[^\s<>\"“”«»]+", re.IGNORECASE)
-_AFTER_ADDRESS: Final = ".,;:!?'’*_~)]}"
+# Letters of all scripts may be part of an address. Quotation marks, characters without a width, and the punctuation of Chinese
+# and Japanese, which has no space after it, may not.
+_ADDRESS: Final = re.compile(
+    r"(?<![a-z0-9])https?://[\w\[]"
+    r"[^\s<>\"“”«»`|—…\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
+    r"\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]*+",
+    re.IGNORECASE,
+)
+_AFTER_ADDRESS: Final = ".,;:!?'’*_~–؟،؛।([{\\"
 _STYLES: Final[dict[str | None, TextStyle]] = {style: style for style in get_args(TextStyle)}
-_OPENING: Final = {")": "(", "]": "[", "}": "{"}
+_CLOSING: Final = {"(": ")", "[": "]", "{": "}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,24 +159,41 @@ def joined(texts: Sequence[StyledText], gaps: Iterable[str]) -> StyledText:
 
 def addresses(text: str) -> list[TextLink]:
     """Return the web addresses in a text, without the punctuation that follows them."""
-    found = []
-    for match in _ADDRESS.finditer(text):
-        url = _without_punctuation(match[0])
-        if url.partition("://")[2]:
-            found.append(TextLink(match.start(), match.start() + len(url), url))
+    found, at = list[TextLink](), 0
+    while (match := _ADDRESS.search(text, at)) is not None:
+        at = match.end()
+        if url := _without_surroundings(match[0]):
+            at = match.start() + len(url)
+            found.append(TextLink(match.start(), at, url))
     return found
 
 
-def _without_punctuation(url: str) -> str:
-    surplus = {closing: url.count(closing) - url.count(opening) for closing, opening in _OPENING.items()}
+def address_at(text: str, start: int, end: int) -> str | None:
+    """Return the web address that begins at an index; None if there is none.
+
+    Args:
+        end: The address ends here at the latest.
+    """
+    match = _ADDRESS.match(text, start, end)
+    return _without_surroundings(match[0]) if match is not None else None
+
+
+def _without_surroundings(url: str) -> str | None:
+    """Return an address without the punctuation that follows it, and without what follows a bracket around it.
+
+    Returns:
+        None if nothing is left.
+    """
+    open_brackets: list[str] = []
     end = len(url)
-    while url[end - 1] in _AFTER_ADDRESS:
-        if url[end - 1] in surplus:
-            if surplus[url[end - 1]] <= 0:
-                break
-            surplus[url[end - 1]] -= 1
-        end -= 1
-    return url[:end]
+    for at, character in enumerate(url):
+        if character in _CLOSING:
+            open_brackets.append(_CLOSING[character])
+        elif character in _CLOSING.values() and (not open_brackets or open_brackets.pop() != character):
+            end = at
+            break
+    url = url[:end].rstrip(_AFTER_ADDRESS)
+    return url if url.partition("://")[2] else None
 
 
 def split(text: StyledText, limit: int) -> list[StyledText]:

@@ -79,6 +79,9 @@ def values(*content: Content, **options: Any) -> list[tuple[str, str]]:
             [("text", "https://x.test = https://x.test !"), ("link", "https://x.test")],
         ),
         ("www.x.test", [("text", "www.x.test")]),
+        ("Write http:///path", [("text", "Write http:///path")]),
+        ("菜单：https://x.test/a。谢谢", [("text", "菜单：https://x.test/a。谢谢"), ("link", "https://x.test/a")]),
+        (markdown("[bad](http:///path)"), [("text", "bad (http:///path)")]),
         (f"Long: https://x.test/{'a' * 2048}", [("text", f"Long: https://x.test/{'a' * 2048}")]),
         (markdown("Read [this](https://x.test)"), [("text", "Read this"), ("link", "https://x.test")]),
         (
@@ -132,6 +135,10 @@ def test_styles_are_left_out_where_they_cannot_be_shown(service: str) -> None:
             [("text", "Look at this:"), ("text", "https://x.test is new."), ("link", "https://x.test")],
         ),
         (["Hello\nwww.x.test"], [("text", "Hello"), ("text", "www.x.test")]),
+        (
+            ["はじめまして。メニューはhttps://x.test"],
+            [("text", "はじめまして。メニューは"), ("link", "https://x.test")],
+        ),
         ([markdown("Read [this](https://x.test) now")], [("text", "Read this now"), ("link", "https://x.test")]),
         (["Hello", "https://x.test"], [("text", "Hello"), ("link", "https://x.test")]),
     ],
@@ -168,6 +175,14 @@ def test_a_long_part_is_cut_unless_it_has_an_animation() -> None:
     assert len(bubbles([part])) == 2
     shaking = part.model_copy(update={"text_decorations": (TextDecoration(range=(0, 4), animation="shake"),)})
     assert len(bubbles([shaking])) == 1
+
+
+@pytest.mark.parametrize(
+    ("media", "most"), [(MediaPart(url="https://x.test/a.jpg"), 40), (MediaPart(attachment_id="a"), 100)]
+)
+def test_more_files_than_a_message_may_have_are_several_messages(media: MediaPart, most: int) -> None:
+    sizes = [len(message.parts or ()) for message in bubbles(["Photos", *[media] * 2 * most])]
+    assert sizes == ([most + 1, most] if most == 40 else [most, most, 1])
 
 
 @given(st.lists(st.sampled_from(["text", PHOTO, LINK, TextPart(value="t")]), min_size=1, max_size=12))

@@ -129,6 +129,10 @@ def test_R80_lets_tapbacks_through(fields: Any) -> None:
         {"type": "sticker", "emoji": "🎂", "attachment_id": ID},
         {"type": "sticker", "emoji": "cake"},
         {"type": "sticker", "emoji": "🎂 🎂"},
+        {"type": "sticker", "emoji": "🎂🎂"},
+        {"type": "sticker", "emoji": "cake 🎂"},
+        {"type": "sticker", "emoji": "é"},
+        {"type": "sticker", "emoji": ""},
         {"type": "sticker", "url": "http://x.y"},
         {"type": "love", "emoji": "🎂"},
         {"type": "love", "placement": {"x": 0}},
@@ -139,7 +143,17 @@ def test_R81_a_sticker_has_one_image_and_other_reactions_have_none(fields: Any) 
 
 
 @pytest.mark.parametrize(
-    "fields", [{"emoji": "1️⃣"}, {"emoji": "👩‍👩‍👧‍👦"}, {"url": CDN}, {"attachment_id": ID, "placement": {"scale": 99}}]
+    "fields",
+    [
+        {"emoji": "1️⃣"},
+        {"emoji": "👩‍👩‍👧‍👦"},
+        {"emoji": "🏴󠁧󠁢󠁳󠁣󠁴󠁿"},
+        {"emoji": "🇫🇷"},
+        {"emoji": "👍🏽"},
+        {"emoji": "❤️"},
+        {"url": CDN},
+        {"attachment_id": ID, "placement": {"scale": 99}},
+    ],
 )
 def test_R81_lets_stickers_through(fields: Any) -> None:
     assert react(type="sticker", **fields) is None
@@ -149,7 +163,9 @@ def test_R82_stickers_cannot_be_removed() -> None:
     assert broke(react(operation="remove", type="sticker", emoji="🎂"), "R82")
 
 
-@pytest.mark.parametrize("placement", [{"x": 1.1}, {"y": -2}, {"x": "0"}, {"scale": "big"}, {"rotation": True}])
+@pytest.mark.parametrize(
+    "placement", [{"x": 1.1}, {"y": -2}, {"x": "0"}, {"scale": "big"}, {"scale": float("nan")}, {"rotation": True}]
+)
 def test_R83_a_sticker_is_placed_on_its_message(placement: Any) -> None:
     assert broke(react(type="sticker", emoji="🎂", placement=placement), "R83")
     assert broke(body("messages.update_sticker_placement", placement=placement), "R83")

@@ -116,6 +116,24 @@ def test_blocks_become_what_people_write_in_messages(source: str, text: str) -> 
     assert markdown(source).text == text
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("In https://a.test/x/__init__.py now", "In https://a.test/x/__init__.py now"),
+        ("https://a.test/b*c*d *e*", "https://a.test/b*c*d e"),
+        ("**https://a.test/b_c** d_", "https://a.test/b_c d_"),
+        ("*see https://a.test/b_c_d*", "see https://a.test/b_c_d"),
+        ("https://a.test/?q=[b](c) d", "https://a.test/?q=[b](c) d"),
+        (r"https://a.test/b\_c\_&amp;d=1\_", "https://a.test/b_c_&d=1_"),
+        ("[https://a.test/_b](https://c.test/_d_)", "https://a.test/_b (https://c.test/_d_)"),
+        ("http://*a*", "http://a"),
+        ("://_a_", "://a"),
+    ],
+)
+def test_marks_inside_an_address_belong_to_it(source: str, text: str) -> None:
+    assert markdown(source).text == text
+
+
 def test_addresses_are_found_outside_of_code() -> None:
     said = markdown(
         "[a](https://a.test) <https://b.test> `https://c.test` (https://d.test/e_(f)), https://g.test/?h=1."

@@ -63,6 +63,30 @@ def test_addresses_end_before_punctuation() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("（菜单 https://a.test/菜单）谢谢", "https://a.test/菜单"),
+        ("菜单：https://a.test/b。请", "https://a.test/b"),
+        ("見てhttps://a.test/b！", "https://a.test/b"),
+        ("`https://a.test/b`", "https://a.test/b"),
+        ("https://a.test/b… and more", "https://a.test/b"),
+        ("https://a.test/b—see", "https://a.test/b"),
+        ("https://a.test/b\u200bc", "https://a.test/b"),
+        ("(https://a.test/b),c", "https://a.test/b"),
+        ("[https://a.test/b](c)", "https://a.test/b"),
+        ("https://a.test/1–2 –", "https://a.test/1–2"),
+        ("https://a.test/?b=[c](d)", "https://a.test/?b=[c](d)"),
+        ("http:///path", None),
+        ("https://#b", None),
+        ("https://?", None),
+        ("xhttps://a.test", None),
+    ],
+)
+def test_an_address_has_a_host_and_ends_where_a_reader_would_end_it(text: str, url: str | None) -> None:
+    assert [link.url for link in addresses(text)] == ([] if url is None else [url])
+
+
 @given(
     st.lists(
         st.sampled_from(["word", "e\u0301", "👩‍👩‍👧", "🇫🇷", " ", "\n", "\n\n", ". ", "! ", "**b**", "*i*"]), max_size=80
