@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
-from linqbot.client.upload_sources import File
+from linqbot.client.upload_sources import File, is_seekable
 from linqbot.errors import BotError
 from linqbot.types.message import AppIdentity, AppLayout, AppPart
 
@@ -92,7 +92,9 @@ def media(file: File, *, filename: str | None = None, content_type: str | None =
             f"media() takes a path, bytes, a file opened for reading bytes, or an https URL, not {type(file).__name__}. "
             "A part of a received message can be sent as it is."
         )
-    start = file.tell() if isinstance(file, io.IOBase) and file.seekable() else 0
+    if isinstance(file, io.TextIOBase):
+        raise BotError('media() reads bytes, and this file was opened for reading text. Open it with open(path, "rb").')
+    start = file.tell() if is_seekable(file) else 0
     return MediaDraft(file, filename, content_type, start=start)
 
 

@@ -22,9 +22,12 @@ class Call:
 
     Attributes:
         noun, verb: The resource and the method in the client: `chats.messages` and `send`.
+        method: The HTTP method, such as `POST`.
         path: The path from the version on, with ids filled in: `/v3/chats/…/messages`.
+        safety: `read`, `natural`, `keyed`, `hint` or `once`: what may be done after a lost response; see `Safety`.
         body: The JSON object to send; None sends no body.
         query: Pairs, because Linq expects the key to be repeated for every value of a list.
+        headers: Headers of this call, beyond those of every call.
         key_in: Every place where Linq reads the idempotency key; empty if Linq accepts none for this call.
         label: The name that the author of the bot gave the call within a turn; not sent. See `Client.named`.
         refusal_stands: True if something else is sent when Linq refuses the call. Then no later run of the turn makes
@@ -110,6 +113,7 @@ class ApiResponse:
     """A 2xx response of Linq's API.
 
     Attributes:
+        status: The HTTP status, such as 202.
         data: The decoded JSON; None for an empty body.
         headers: Looked up by name, in any case.
         content: The JSON of `data` as Linq sent it; None if it is not known. Who replaces `data` leaves it out.

@@ -15,10 +15,9 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from pydantic_core import from_json
-
 from linqbot.client.call import Call
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
+from linqbot.events.delivery import decode
 
 # Both run in linear time: a word is matched once, with or without an e-mail address, and a number has a maximum length,
 # so that a long run of digits and brackets is not scanned to its end again from each digit.
@@ -127,10 +126,7 @@ def _content_type(headers: Mapping[str, str]) -> str:
 
 
 def _decoded(body: bytes) -> Mapping[str, Any]:
-    try:
-        document = from_json(body)
-    except ValueError:
-        return {}
+    document = decode(body)
     return document if isinstance(document, dict) else {}
 
 

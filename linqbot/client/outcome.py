@@ -16,6 +16,7 @@ from linqbot.client.call import ApiResponse, Call
 from linqbot.client.error_response import error_for, is_page, not_linqs, storage_error
 from linqbot.client.http.http11 import Response
 from linqbot.client.retry import AttemptFailure
+from linqbot.events.delivery import repaired
 
 
 def of_call(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
@@ -29,11 +30,11 @@ def of_call(call: Call, response: Response, *, now: float, secret: str) -> ApiRe
         return AttemptFailure(
             error_for(call, status, headers, content, now=now, secret=secret), advice=_advice(headers)
         )
-    data = _decoded(content)
+    data, exact = _decoded(content)
     lacking = _lacking(call, data, response)
     if lacking:
         return AttemptFailure(not_linqs(call, status, headers, lacking))
-    return ApiResponse(status, data, headers, None if data is None else content)
+    return ApiResponse(status, data, headers, exact)
 
 
 def of_upload(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
@@ -46,11 +47,14 @@ def of_upload(call: Call, response: Response, *, now: float, secret: str) -> Api
     )
 
 
-def _decoded(content: bytes) -> Any:
+def _decoded(content: bytes) -> tuple[Any, bytes | None]:
+    """Return the data of a body, and the body itself; None for it if it is empty, or had to be repaired."""
+    if not content:
+        return None, None
     try:
-        return from_json(content, cache_strings="keys") if content else None  # as in `events.delivery.decode`
+        return from_json(content, cache_strings="keys"), content
     except ValueError:
-        return None
+        return repaired(content), None
 
 
 def _lacking(call: Call, data: Any, response: Response) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from linqbot.api import ENDPOINTS
 from linqbot.client.call import Call
 from linqbot.errors import LinqApiError, LinqUnavailable
 
@@ -47,6 +48,12 @@ def pause_s(call: Call, failure: AttemptFailure, attempt: int, *, jitter: float,
     if asked is not None:
         return asked if asked <= max_wait_s else None
     return float(min(0.5 * 2**attempt, 8.0) * (1 - 0.25 * jitter))
+
+
+def is_deleted_before(call: Call, error: LinqApiError) -> bool:
+    """Return True if a repeated deletion was refused because an earlier attempt, whose answer was lost, has made it."""
+    endpoint = ENDPOINTS.get(call.name)
+    return error.status == 404 and endpoint is not None and endpoint.method == "DELETE" and endpoint.needs is None
 
 
 def _may_repeat(call: Call, failure: AttemptFailure) -> bool:

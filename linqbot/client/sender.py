@@ -40,7 +40,7 @@ from linqbot.client.http.http11 import (
 from linqbot.client.http.pool import Pool
 from linqbot.client.http.proxies import environment_proxy
 from linqbot.client.outcome import of_call, of_upload
-from linqbot.client.retry import AttemptFailure, pause_s
+from linqbot.client.retry import AttemptFailure, is_deleted_before, pause_s
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
 
@@ -193,11 +193,14 @@ class Sender:
     async def _repeated(
         self, call: Call, attempt_once: Callable[[Call], Awaitable[ApiResponse | AttemptFailure]]
     ) -> ApiResponse:
-        attempt = 0
+        attempt, may_be_made = 0, False
         while True:
             outcome = await attempt_once(call)
             if isinstance(outcome, ApiResponse):
                 return outcome
+            if may_be_made and is_deleted_before(call, outcome.error):
+                return ApiResponse(204)
+            may_be_made = may_be_made or (outcome.sent and isinstance(outcome.error, LinqUnavailable))
             wait_s = None
             if attempt < self._max_retries:
                 jitter = random.random()  # noqa: S311 - spreads callers

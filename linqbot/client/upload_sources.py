@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, TypeAlias
+from typing import BinaryIO, Final, TypeAlias, TypeGuard, cast
 
 from linqbot.errors import RuleBroken
 
@@ -65,18 +65,24 @@ async def source_of(file: File) -> Source:
     return await asyncio.to_thread(_of_open_file, file)
 
 
+def is_seekable(file: object) -> TypeGuard[BinaryIO]:
+    """Return True for an open file that can be read again. Wrappers, such as temporary files, count as well."""
+    return callable(getattr(file, "seekable", None)) and bool(cast("BinaryIO", file).seekable())
+
+
 def _of_path(path: Path) -> Source:
     def read(position: int, size: int) -> bytes:
         with path.open("rb") as opened:
             opened.seek(position)
             return opened.read(size)
 
-    return Source(path.stat().st_size, path.name, read)
+    # The bytes of a name that are not UTF-8 cannot be written as JSON.
+    return Source(path.stat().st_size, path.name.encode("utf-8", "replace").decode(), read)
 
 
 def _of_open_file(file: BinaryIO) -> Source:
     """Return a source that reads from the file's current position to its end."""
-    if not (callable(getattr(file, "seekable", None)) and file.seekable()):
+    if not is_seekable(file) or not isinstance(file.read(0), bytes):
         said = "upload needs a path, bytes, or an open binary file that can seek. Read the stream into bytes first."
         raise RuleBroken(said, rule="R91", status=400, code=1005)
     start = file.tell()

@@ -159,7 +159,7 @@ class Delivery:
 
 
 def decode(body: bytes) -> Any:
-    """Return the body as Python data; None if it is not JSON.
+    """Return a body as Python data; None if it is not JSON.
 
     Some text is valid in JSON but not in Unicode: half a surrogate pair, or bytes that are not UTF-8. Such text is
     repaired with U+FFFD, so that a broken emoji costs one character and not the message. The result can always be
@@ -169,7 +169,11 @@ def decode(body: bytes) -> Any:
         # Only names are shared. Texts and ids are not: the last 16,384 of all deliveries would stay in memory.
         return from_json(body, cache_strings="keys")
     except ValueError:
-        pass
+        return repaired(body)
+
+
+def repaired(body: bytes) -> Any:
+    """Return a body that is not strict JSON as Python data, with U+FFFD for broken text; None if it is no JSON at all."""
     try:
         text = json.dumps(json.loads(body.decode("utf-8-sig", "replace")), ensure_ascii=False)
         return from_json(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))

@@ -18,6 +18,7 @@ import httpx
 import pytest
 import trustme
 from client.http11_peers import CHAT, KEY, Waits, client_at, plain, served
+from pydantic_core import from_json
 
 from linqbot.client.call import prepare
 from linqbot.client.client import Client
@@ -146,6 +147,18 @@ async def test_a_voice_memo_is_repeated_only_when_it_surely_did_not_happen(step:
     assert len(script.requests) == requests
 
 
+@pytest.mark.parametrize("lost", [answer(502), httpx.ReadError("gone")])
+async def test_a_deletion_whose_answer_was_lost_was_made_if_nothing_is_left_to_delete(lost: Any) -> None:
+    gone = answer(404, {**LINQS, "error": {"code": 2002, "message": "m"}})
+    client, _ = scripted(Script(lost, gone))
+    async with client:
+        await client.messages.delete(CHAT)
+    client, _ = scripted(Script(answer(429), gone))
+    async with client:
+        with pytest.raises(LinqApiError, match="404"):
+            await client.messages.delete(CHAT)
+
+
 async def test_without_repetitions_the_first_answer_counts() -> None:
     script = Script(answer(500))
     client, waits = scripted(script, max_retries=0)
@@ -160,6 +173,17 @@ async def test_an_accepted_call_with_an_unreadable_body_is_accepted() -> None:
     async with client:
         await client.chats.typing.start(CHAT)
         assert (await client.run(prepare("chats.typing.stop", path={"chat_id": CHAT}))).data is None
+
+
+async def test_half_an_emoji_in_an_answer_costs_one_character() -> None:
+    client, _ = scripted(
+        Script(httpx.Response(202, content=b'{"chat_id": "c", "message": {"id": "m", "to": "\\ud83d"}}'))
+    )
+    async with client:
+        call = prepare("chats.messages.send", path={"chat_id": CHAT}, body={"message": CONTENT})
+        answered = await client.run(call)
+    assert answered.data["message"] == {"id": "m", "to": "\ufffd"}
+    assert from_json(answered.to_json()) == answered.data
 
 
 async def test_an_attempt_that_takes_too_long_is_ended() -> None:

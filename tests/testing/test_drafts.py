@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,16 @@ def said(phone: Phone) -> list[str]:
 async def test_files_from_everywhere_share_one_message(tmp_path: Path) -> None:
     bot = Bot()
     (tmp_path / "menu.png").write_bytes(PNG)
+    # Some file systems have names that are not UTF-8. Python reads the byte E9 as a lone surrogate.
+    (tmp_path / "caf\udce9.png").write_bytes(PNG + b"3")
 
     @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
         opened = io.BytesIO(b"Name,Time\n")
+        with tempfile.NamedTemporaryFile() as temporary:
+            temporary.write(PNG + b"4")
+            temporary.seek(0)
+            await ctx.reply(media(temporary, filename="temporary.png"), media(tmp_path / "caf\udce9.png"))
         await ctx.reply(
             "Today:",
             media(tmp_path / "menu.png"),
@@ -64,9 +71,14 @@ async def test_files_from_everywhere_share_one_message(tmp_path: Path) -> None:
 
     async with talking(bot) as phone:
         await phone.text("menu")
-        assert await phone.replies() == ["Today:"]
-        assert said(phone) == ["Today:|menu.png|soup.png|times.csv|trout.jpg|yum.png"]
-        assert uploads(phone) == 4
+        assert await phone.replies() == ["", "Today:"]
+        assert said(phone) == ["|temporary.png|caf?.png", "Today:|menu.png|soup.png|times.csv|trout.jpg|yum.png"]
+        assert uploads(phone) == 6
+
+
+def test_a_file_opened_for_reading_text_is_refused_where_it_is_given() -> None:
+    with pytest.raises(BotError, match="opened for reading text"):
+        media(io.StringIO("a"), filename="a.txt")  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
@@ -224,17 +236,38 @@ async def test_a_file_that_linq_cannot_fetch_is_uploaded_wherever_the_bot_is_kil
 
     @bot.on_message
     async def show(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Big:", media("https://example.com/wall.png"), effect="slam")
+        await ctx.reply("Big:", media("https://example.com/wall%20paper.png"), effect="slam")
 
     async def talk(phone: Phone) -> None:
         phone.fail_next("chats.messages.send", status=400, code=5007)
         await phone.text("hi")
 
     async for phone in killed_between_calls(bot, talk):
-        assert said(phone) == ["Big:|wall.png"]
+        assert said(phone) == ["Big:|wall paper.png"]
         assert phone.messages[-1].effect == "slam"
         if phone.killed is None:
             assert uploads(phone) == 1
+
+
+async def test_a_file_that_linq_cannot_fetch_keeps_the_name_and_the_type_that_were_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fetched(self: Client, url: str, path: Path, *, max_bytes: int) -> Saved:
+        await asyncio.to_thread(path.write_bytes, b"data")
+        return Saved(path, 4, "application/octet-stream", None)
+
+    monkeypatch.setattr(Client, "fetch_to", fetched)
+    bot = Bot()
+
+    @bot.on_message
+    async def show(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(media("https://example.com/get?id=1", filename="sofa.png", content_type="image/png"))
+
+    async with talking(bot) as phone:
+        phone.fail_next("chats.messages.send", status=400, code=5007)
+        await phone.text("hi")
+        await phone.next_reply()
+        assert said(phone) == ["|sofa.png"]
 
 
 async def test_the_contact_card_is_shared_once_a_day() -> None:

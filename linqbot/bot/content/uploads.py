@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from linqbot.bot.drafts import MediaDraft
 from linqbot.client.client import Client
 from linqbot.client.http.filenames import bare_name
-from linqbot.client.upload_sources import Source, source_of
+from linqbot.client.upload_sources import Source, is_seekable, source_of
 from linqbot.rules.uploads import CONTENT_TYPES, MAX_UPLOAD_BYTES
 from linqbot.types.attachment import Upload
 from linqbot.types.message import MediaPart, MessageContent
@@ -52,6 +51,7 @@ class Uploads:
         self._is_dry = is_dry
         self._attachments: dict[str, str] = {}
         self._attempts: dict[str, int] = {}
+        self._by_url: dict[str, MediaDraft] = {}
         self._lock = asyncio.Lock()
 
     async def resolved(self, content: Iterable[Any]) -> list[Any]:
@@ -68,6 +68,7 @@ class Uploads:
         """Return the part that shows the file of a draft; raises as `resolved` does."""
         sticker = True if draft.sticker else None
         if draft.url is not None:
+            self._by_url[draft.url] = draft
             return MediaPart(url=draft.url, sticker=sticker)
         return MediaPart(attachment_id=await self.attachment(draft), sticker=sticker)
 
@@ -90,8 +91,10 @@ class Uploads:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "file"
                 saved = await self._client.fetch_to(url, path, max_bytes=MAX_UPLOAD_BYTES)
-                name = saved.filename or bare_name(urlsplit(url).path.rpartition("/")[2]) or "file"
-                kind = saved.mime_type if saved.mime_type in CONTENT_TYPES else None
+                draft = self._by_url.get(url, MediaDraft(url))
+                own_name = saved.filename or bare_name(unquote(urlsplit(url).path.rpartition("/")[2])) or "file"
+                name = draft.filename or own_name
+                kind = draft.content_type or (saved.mime_type if saved.mime_type in CONTENT_TYPES else None)
                 uploaded = await self._client.attachments.upload(path, filename=name, content_type=kind)
                 return uploaded.attachment_id
 
@@ -145,5 +148,5 @@ async def _digest(source: Source, draft: MediaDraft) -> str:
 
 
 def _rewind(draft: MediaDraft) -> None:
-    if isinstance(draft.file, io.IOBase) and draft.file.seekable():
+    if is_seekable(draft.file):
         draft.file.seek(draft.start)

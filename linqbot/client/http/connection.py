@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import select
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final, cast
@@ -59,6 +60,7 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_on_lost",
         "_parser",
+        "_poll",
         "_received",
         "_response",
         "_size",
@@ -77,6 +79,7 @@ class Connection(asyncio.Protocol):
         self._on_lost = on_lost
         self.transport: asyncio.Transport
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        self._poll: select.poll | None = None
         self._response: asyncio.Future[Response] | None = None
         self._can_write: asyncio.Future[None] | None = None
         self._is_paused = False
@@ -126,6 +129,13 @@ class Connection(asyncio.Protocol):
                 response.exception()  # marked as retrieved, also if the upload's own error is raised instead
             self.is_clean = self.is_clean and self._is_written and self.transport.get_write_buffer_size() == 0
 
+    def has_unread(self) -> bool:
+        """Return True if the server has said something, or has closed the connection, and the event loop has not seen it.
+
+        While the loop is busy, an idle connection may so have ended. The next response would be that of no request.
+        """
+        return self._poll is not None and bool(self._poll.poll(0))
+
     def abort(self) -> None:
         """Close the connection immediately. A graceful close would wait for the server, which is not needed here."""
         if self.is_open:
@@ -168,6 +178,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and hasattr(select, "poll"):  # Windows has none
+            self._poll = select.poll()
+            self._poll.register(sock.fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         if self._response is None or self._parser is None:

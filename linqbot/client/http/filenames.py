@@ -12,14 +12,17 @@ _UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u20
 
 
 def disposed_name(disposition: str) -> str:
-    """Return the file name in a `Content-Disposition` header; empty if there is none or the header is too long."""
+    """Return the file name in a `Content-Disposition` header; empty if it has none that can be read, or is too long."""
     from email.message import Message
 
     if not disposition or len(disposition) > _LONGEST_DISPOSITION:
         return ""
     message = Message()
     message["Content-Disposition"] = disposition
-    return message.get_filename() or ""
+    try:
+        return message.get_filename() or ""
+    except (ValueError, LookupError):  # a character set that Python does not decode, such as `idna`
+        return ""
 
 
 def bare_name(name: str) -> str | None:

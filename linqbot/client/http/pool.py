@@ -92,7 +92,7 @@ class Pool:
         assert self._loop is not None
         while self._idle:
             connection, until = self._idle.popitem()
-            if connection.is_open and self._loop.time() < until:
+            if connection.is_open and self._loop.time() < until and not connection.has_unread():
                 return connection
             connection.abort()
             self._give_slot()

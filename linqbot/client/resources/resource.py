@@ -103,12 +103,13 @@ def _json_object(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON object to send: a copy of plain JSON values, equal to what a journal reads back."""
     present = {name: value for name, value in body.items() if value is not None}
     try:
-        wire: dict[str, Any] = from_json(to_json(present, by_alias=True, exclude_none=True), cache_strings="keys")
+        data = to_json(present, by_alias=True, exclude_none=True)
+        wire: dict[str, Any] = from_json(data, cache_strings="keys", allow_inf_nan=False)
     except ValueError:
         # `from None`: the cause quotes the value that could not be encoded.
         raise RuleBroken(
-            "the body cannot be written as JSON: a value of a foreign type, or half an emoji (a lone surrogate). "
-            "Give strings, numbers, lists, mappings and linqbot's own types.",
+            "the body cannot be written as JSON: a value of a foreign type, a number that is not finite, or half an emoji (a "
+            "lone surrogate). Give strings, finite numbers, lists, mappings and linqbot's own types.",
             rule="R2", status=400, code=1003,
         ) from None  # fmt: skip
     return wire

@@ -268,6 +268,8 @@ async def test_media_of_our_own_origin_is_fetched_although_it_is_local_and_plain
         ("attachment; filename*=utf-8''%E2%81%A6a%E2%81%A9%E2%80%8E%E2%80%8F%D8%9Cb.txt", "ab.txt"),
         (f'attachment; filename="{"a" * 300}"', "a" * 255),
         (f'attachment; x="{"a" * 3000}"; filename="b"', None),
+        ("attachment; filename*=idna''caf%C3%A9.jpg", None),
+        ("attachment; filename*=none''a.jpg", "a.jpg"),
         ("attachment", None),
         ("; ; =", None),
     ],

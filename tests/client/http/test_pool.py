@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import random
+import socket
 from collections.abc import AsyncGenerator
 from contextvars import Context
 from types import CodeType, FrameType, FunctionType, ModuleType
@@ -262,6 +264,25 @@ async def test_what_a_server_says_unasked_ends_the_connection() -> None:
         assert (await pool.send(get(server))).content == b"fine"
         assert len(server.peers) == 2
         await whole(server, pool, 4)
+
+
+@pytest.mark.parametrize("unasked", [said(b"evil"), b""], ids=["a response", "the end"])
+async def test_what_a_server_says_while_the_loop_is_busy_ends_the_connection_too(unasked: bytes) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(said(b"fine"))
+        await peer.reader.read()
+
+    async with raw(play) as server, pooled(server, max_connections=2) as pool:
+        await pool.send(get(server))
+        (peer,) = server.peers
+        sock = peer.writer.get_extra_info("socket")
+        # Past the event loop, which notices it only after the next request was sent.
+        with socket.socket(fileno=os.dup(sock.fileno())) as own:
+            own.send(unasked) if unasked else own.shutdown(socket.SHUT_WR)
+        assert (await pool.send(get(server))).content == b"fine"
+        assert len(server.peers) == 2
+        await whole(server, pool, 2)
 
 
 async def test_a_reused_connection_without_a_response_is_marked_and_closes_the_other_idle_ones() -> None:

@@ -159,6 +159,7 @@ async def test_a_file_that_shrinks_meanwhile_is_an_error_of_its_own_and_not_of_t
         (b"abc", {"filename": "a.jpg", "content_type": "audio/flac"}, "R92"),
         (b"", {"filename": "a.jpg"}, "R91"),
         (iter([b"a"]), {"filename": "a.jpg"}, "R91"),
+        (io.StringIO("abc"), {"filename": "a.txt"}, "R91"),
     ],
 )
 async def test_R91_R92_what_cannot_be_uploaded_is_not_announced(file: Any, options: Any, rule: str) -> None:
