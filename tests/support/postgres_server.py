@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -92,3 +93,10 @@ def empty_storage_url(name: str) -> str:
         END $$""",
     )
     return f"{base}{'&' if '?' in base else '?'}schema={schema}"
+
+
+def as_role(url: str, role: str) -> str:
+    """Return the URL of a storage for another role, which needs no password."""
+    parts = urlsplit(url)
+    netloc = f"{role}@{parts.netloc.rpartition('@')[2]}"
+    return urlunsplit((parts.scheme, netloc, parts.path, parts.query, ""))

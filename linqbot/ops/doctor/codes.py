@@ -296,8 +296,8 @@ CODES: Final[dict[str, DoctorCode]] = {
     ),
     "LQB6081": DoctorCode(
         "A newer linqbot has written the storage.",
-        "linqbot was downgraded, or two releases share a file.",
-        "Upgrade linqbot, or use another storage file: LINQBOT_STORAGE",
+        "linqbot was downgraded, or two releases share a storage.",
+        "Upgrade linqbot, or use another storage: LINQBOT_STORAGE",
     ),
     "LQB6082": DoctorCode(
         "The disk is almost full.",
@@ -330,6 +330,12 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Let the bot have a handler of this name again. Or end the questions: linqbot asks list --handler NAME, then"
         " linqbot asks cancel ID. Otherwise the next message of each person is handled as if no question were open.",
     ),
+    "LQB6088": DoctorCode(
+        "The PostgreSQL server of the storage does not answer as it should.",
+        "It is away, it refuses the user or the password, the user lacks a right, or all its connections are taken.",
+        "Correct what the message names: the server, the rights of the user, or the URL in LINQBOT_STORAGE. The rights and"
+        " the URL are explained in docs/deploy/postgresql.md.",
+    ),
     "LQB6089": DoctorCode(
         "The storage file is gone while a process serves it.",
         "It was moved, renamed or deleted. The process still has it open, and answers Linq with 503.",
@@ -337,8 +343,9 @@ CODES: Final[dict[str, DoctorCode]] = {
     ),
     "LQB6090": DoctorCode(
         "A plugin cannot be loaded.",
-        "It was made for another release, or one of its dependencies is not installed.",
-        "Reinstall it, or remove it: pip uninstall {name}. If the bot's own code brings it, correct that code.",
+        "It was made for another release, one of its dependencies is not installed, or one of its own settings is wrong.",
+        "Do what the message says. If it says nothing to do, reinstall the plugin, or remove it: pip uninstall {name}."
+        " If the bot's own code brings it, correct that code.",
     ),
     "LQB6091": DoctorCode(
         "A setting names a plugin that is not installed, so the bot does not start.",

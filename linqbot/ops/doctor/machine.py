@@ -140,7 +140,9 @@ async def _database(context: DoctorContext, found: Findings, url: str) -> list[F
     except ConfigError as error:
         return [found.failure("storage", "LQB6084", str(error))]
     except StorageUnavailable as error:
-        return [found.failure("storage", "LQB6080", str(error))]
+        return [found.failure("storage", "LQB6088", str(error))]
+    if how.lacks is not None:
+        return [found.failure("storage", "LQB6088", f"The user of {how.name} lacks the right {how.lacks}.")]
     if how.schema is None:
         return [found.ok("storage", f"{how.name} answers (version {how.version}). Its schema does not exist yet.")]
     by = "1 process serves it" if how.serving == 1 else f"{how.serving} processes serve it"

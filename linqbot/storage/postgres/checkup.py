@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from linqbot.storage.postgres import queries
 from linqbot.storage.postgres.server.address import Address
@@ -27,6 +28,7 @@ class PostgresCheckup:
         waiting, dead: Number of deliveries in the inbox, and of dead letters.
         serving: Number of processes that serve it.
         questions: Number of open questions of `ctx.ask`, by the name of the handler that asked.
+        lacks: A right that the user needs and does not have, such as `INSERT on linqbot.journal`; None if it has all.
     """
 
     name: str
@@ -36,6 +38,20 @@ class PostgresCheckup:
     dead: int
     serving: int
     questions: Mapping[str, int] = field(default_factory=dict)
+    lacks: str | None = None
+
+
+_LACKING_TO_CREATE: Final = """
+    SELECT 'CREATE on the database ' || current_database()
+    WHERE NOT has_database_privilege(current_database(), 'CREATE')"""
+
+_LACKING: Final = """
+    SELECT format('%s on %s.%s', needed, nspname, relname)
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace,
+         unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
+    WHERE relkind = 'r' AND (nspname = $1 OR (nspname = 'pgmq' AND relname = 'q_' || $1))
+      AND NOT has_table_privilege(pg_class.oid, needed)
+    ORDER BY nspname, relname LIMIT 1"""
 
 
 async def check_up(url: str) -> PostgresCheckup:
@@ -55,12 +71,14 @@ async def check_up(url: str) -> PostgresCheckup:
             check_server(connection, address)
             schema = await schema_of(connection, address)
             if not schema:
-                return PostgresCheckup(address.name, number, None, 0, 0, 0)
+                lacks = await connection.fetchval(_LACKING_TO_CREATE)
+                return PostgresCheckup(address.name, number, None, 0, 0, 0, lacks=lacks)
             tally = await queries.tally(connection)
             alive = "SELECT count(*) FROM process WHERE NOT pg_try_advisory_xact_lock(lock)"
             serving = await connection.fetchval(alive)
             questions = await conversations.waiting_by_handler(connection)
-            return PostgresCheckup(address.name, number, schema, tally.waiting, tally.dead, serving, questions)
+            lacks = await connection.fetchval(_LACKING, address.schema)
+            return PostgresCheckup(address.name, number, schema, tally.waiting, tally.dead, serving, questions, lacks)
         finally:
             await connection.close()
     except Exception as error:

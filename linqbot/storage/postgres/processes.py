@@ -8,6 +8,7 @@ of this process has probably died, it does so at once.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Final
 
@@ -36,9 +37,15 @@ _FACTS = "SELECT key, value FROM meta WHERE key IN ('active_at', 'first_active_a
 
 async def ahead(connection: Connection) -> float:
     """Return the seconds by which the clock of the database is ahead of the clock of this machine."""
-    before = time.time()
-    there = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))
-    return there - (before + time.time()) / 2
+    shortest, found = math.inf, 0.0
+    # The first call takes two round trips, because the statement is prepared in it. The shortest is the most exact.
+    for _ in range(3):
+        before = time.time()
+        there = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))
+        after = time.time()
+        if after - before < shortest:
+            shortest, found = after - before, there - (before + after) / 2
+    return found
 
 
 async def enter(connection: Connection, address: Address) -> None:

@@ -287,15 +287,15 @@ class PostgresStorage(QueuedWrites):
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
         """Return the timers that wait, the earliest first."""
-        return await self._read(lambda db: timers.scheduled(db, lane, limit))
+        return await self._read(lambda db: timers.scheduled(db, self._memory.ahead_s, lane, limit))
 
     async def timer(self, timer_id: str) -> Timer | None:
         """Return a timer; see `Timers.timer`."""
-        return await self._read(lambda db: timers.find(db, timer_id))
+        return await self._read(lambda db: timers.find(db, self._memory.ahead_s, timer_id))
 
-    async def recurring(self, kind: str) -> list[Timer]:
+    async def recurring(self, kind: str, *, lane: str | None = None) -> list[Timer]:
         """Return the recurring timers of a kind; see `Timers.recurring`."""
-        return await self._read(lambda db: timers.recurring(db, kind))
+        return await self._read(lambda db: timers.recurring(db, kind, lane))
 
     async def next_timer(self) -> float | None:
         """Return when the earliest timer is due; see `Timers.next_timer`. It is read again only after a change."""

@@ -320,11 +320,11 @@ class PostgresWriter:
         """Delete old rows, a few at a time, in the transaction of other operations."""
         if tx.now < self._memory.purge_at or not self._serving:
             return
-        seen = """DELETE FROM seen WHERE id IN (
+        seen = """DELETE FROM seen WHERE id = ANY(ARRAY(
             SELECT id FROM seen WHERE at < $1 AND NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
-            ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)"""
-        done = """DELETE FROM done WHERE n IN (
-            SELECT n FROM done WHERE acked_at < $1 ORDER BY acked_at LIMIT $2 FOR UPDATE SKIP LOCKED)"""
+            ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))"""
+        done = """DELETE FROM done WHERE n = ANY(ARRAY(
+            SELECT n FROM done WHERE acked_at < $1 ORDER BY acked_at LIMIT $2 FOR UPDATE SKIP LOCKED))"""
         purged = max(
             await tx.run(seen, tx.now - SEEN_KEPT_S - _SOON_S, _PURGE_ROWS),
             await tx.run(done, tx.now - tx.keep_s, _PURGE_ROWS),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import socket
 import sqlite3
 import ssl
@@ -24,7 +25,7 @@ from cli.running.broken_proxies import Crooked, Headers, proxying
 from fakes import NOW, PERSON, delivery, text_body
 from plugin_packages import install_plugin
 from ports import free_port
-from postgres_server import empty_storage_url, execute, server_url
+from postgres_server import as_role, empty_storage_url, execute, server_url
 
 import linqbot.ops.doctor
 from linqbot.client.client import Client
@@ -455,7 +456,7 @@ def test_open_questions_of_handlers_that_are_gone_are_found(practice: Practice) 
         ("mysql://x", "failure LQB6084"),
         ("sqlite:///nowhere/x.db", "failure LQB6084"),
         ("sqlite:///bot.py", "failure LQB6080"),
-        ("postgresql://bot@127.0.0.1:1/linq", "failure LQB6080"),
+        ("postgresql://bot@127.0.0.1:1/linq", "failure LQB6088"),
         ("postgresql://bot@127.0.0.1:1/linq?schema=pg_bot", "failure LQB6084"),
     ],
 )
@@ -483,6 +484,35 @@ def test_a_storage_in_postgresql_is_inspected_and_not_changed(practice: Practice
     findings = practice.doctor()
     assert problems(findings) == []
     assert any("0 processes serve it, 0 waiting" in each.what for each in findings)
+
+
+@pytest.mark.process
+def test_a_right_that_the_user_of_postgresql_lacks_is_named(practice: Practice) -> None:
+    practice.sync()
+    url = empty_storage_url("rights")
+    schema, role = url.rpartition("=")[2], f"poor{secrets.token_hex(4)}"
+
+    async def open_and_close() -> None:
+        async with PostgresStorage(url):
+            pass
+
+    asyncio.run(open_and_close())
+    practice.environ["LINQBOT_STORAGE"] = as_role(url, role)
+    execute(
+        server_url(),
+        f"""CREATE ROLE {role} LOGIN;
+            GRANT USAGE ON SCHEMA {schema}, pgmq TO {role};
+            GRANT ALL ON ALL TABLES IN SCHEMA {schema}, pgmq TO {role};
+            REVOKE DELETE ON {schema}.journal FROM {role}""",
+    )
+    try:
+        findings = practice.doctor()
+        assert problems(findings) == ["failure LQB6088"]
+        assert the(findings, "LQB6088").what.endswith(f"lacks the right DELETE on {schema}.journal.")
+        execute(server_url(), f"DROP SCHEMA {schema} CASCADE")
+        assert "lacks the right CREATE on the database" in the(practice.doctor(), "LQB6088").what
+    finally:
+        execute(server_url(), f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 def test_a_file_that_is_gone_while_a_process_serves_it_is_found(practice: Practice) -> None:

@@ -18,7 +18,7 @@ from deploy.tools import tool
 from ports import free_port
 from postgres_server import empty_storage_url, execute, server_url
 
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.postgres.server.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
@@ -106,6 +106,35 @@ async def test_a_process_opens_no_more_connections_than_its_url_allows() -> None
 def test_a_number_of_connections_that_cannot_work_is_refused(count: str) -> None:
     with pytest.raises(ConfigError, match="number from 3 to 100"):
         PostgresStorage(f"postgresql://db/linq?connections={count}")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("postgresql://u@h/d?schemaa=x", "unknown option schemaa. Did you mean schema"),
+        ("postgresql://u:p@ss/w#rd@h/d", "write % as %25, @ as %40"),
+        ("postgresql://u:s@cret/part@h/d", "write % as %25, @ as %40"),
+        ("postgresql://u@h:port/d", "cannot be read"),
+        ("postgresql://u@h,i:port/d", "cannot be read"),
+        ("postgresql://u@h/d?schema=pgmq", "linqbot's own"),
+    ],
+)
+def test_a_mistake_in_the_url_is_named_and_the_password_is_not_repeated(url: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as refused:
+        PostgresStorage(url)
+    assert not any(secret in str(refused.value) for secret in ("ss/w", "cret"))
+
+
+def test_several_servers_may_be_named() -> None:
+    address = Address.parse("postgresql://u:hunter2@one:5432,two:5433/d?target_session_attrs=read-write")
+    assert address.name == "PostgreSQL at one:5432,two:5433/d (schema linqbot)"
+
+
+async def test_an_option_that_the_server_does_not_know_is_named() -> None:
+    url = empty_storage_url("options")
+    with pytest.raises(StorageUnavailable, match='unrecognized configuration parameter "keepalive"'):
+        async with PostgresStorage(f"{url}&keepalive=1"):
+            pass
 
 
 async def test_the_password_is_read_from_a_file_for_each_connection(tmp_path: Path) -> None:

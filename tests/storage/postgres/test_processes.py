@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-from postgres_server import empty_storage_url, execute, server_url
+from postgres_server import as_role, empty_storage_url, execute, server_url
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict, StorageError, StorageUnavailable
@@ -21,6 +23,7 @@ from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Defer, Finish, Lease, Retry
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.contents import PostgresContents
+from linqbot.storage.postgres.server.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
@@ -147,10 +150,12 @@ async def test_a_lane_is_never_leased_by_two_processes(
     assert len({one for ids in handled.values() for one in ids}) == 40
 
 
-async def waiting_transactions(connection: asyncpg.Connection[asyncpg.Record], count: int) -> None:
-    """Wait until so many transactions wait for others."""
+async def waiting_transactions(connection: asyncpg.Connection[asyncpg.Record], count: int, url: str) -> None:
+    """Wait until so many transactions of a storage wait for others."""
+    name = f"linqbot {url.rpartition('schema=')[2]}"
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = $1"
     async with asyncio.timeout(20):
-        while await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < count:
+        while await connection.fetchval(sql, name) < count:
             await asyncio.sleep(0.01)
 
 
@@ -163,9 +168,9 @@ async def test_deliveries_of_a_lane_become_visible_in_their_order(
     # The transaction that stores w.first waits for this one, with its place in the lane already taken.
     await stranger.execute("INSERT INTO seen VALUES ('m.held-up', 'w.other', 0)")
     first = asyncio.ensure_future(one.put(delivery("c:1", name="w.first", message_key="m.held-up")))
-    await waiting_transactions(stranger, 1)
+    await waiting_transactions(stranger, 1, url)
     second = asyncio.ensure_future(two.put(delivery("c:1", name="w.second")))
-    await waiting_transactions(stranger, 2)
+    await waiting_transactions(stranger, 2, url)
     assert not second.done()
     await held_up.rollback()
     await stranger.close()
@@ -434,6 +439,8 @@ async def test_a_commit_that_fails_next_to_a_sweep_leaves_the_lease_with_its_tur
     url: str, clock: MovableClock, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "SWEEP_S", 0.01)
+    async with PostgresStorage(url, clock=clock):
+        pass  # makes the tables
     connection = await connected(url)
     try:
         await connection.execute(
@@ -507,3 +514,49 @@ async def test_processes_that_end_and_accept_in_the_same_chats_are_never_in_a_de
         )
     finally:
         await connection.close()
+
+
+@pytest.mark.parametrize("ahead_s", [-600.0, -0.02, 600.0])
+async def test_timers_keep_their_times_whatever_clock_the_database_has(
+    url: str, monkeypatch: pytest.MonkeyPatch, ahead_s: float
+) -> None:
+    async def ahead(_: object) -> float:
+        return ahead_s
+
+    monkeypatch.setattr(processes, "ahead", ahead)
+    now = time.time()
+    async with PostgresStorage(url) as storage:
+        await storage.schedule(Timer("once", now + 60, "c:1", "send", b"{}", 30.0))
+        found = await storage.timer("once")
+        assert found is not None
+        assert found.due == pytest.approx(now + 60)
+        assert [timer.due for timer in await storage.scheduled()] == [pytest.approx(now + 60)]
+        assert await storage.next_timer() == pytest.approx(now + 60, abs=0.1)
+        assert (await storage.fire(now + 59), await storage.fire(now + 61)) == (0, 1)
+
+        # A tick is a time of day, for each clock.
+        tick = round(now + ahead_s) + 120.0
+        await storage.schedule(Timer("daily", tick, "s:daily", "schedule", b"{}", 0.0))
+        assert await storage.fire(tick - ahead_s) == 1
+        fired = [lease.delivery for lease in await storage.take(9, lease_s=60)]
+        (daily,) = [each for each in fired if each.lane == "s:daily"]
+        assert daily.received_at >= tick
+
+
+async def test_the_defaults_of_a_role_change_nothing(url: str) -> None:
+    base = await connected(url)
+    role = f"careful{secrets.token_hex(4)}"
+    await base.execute(f"""CREATE ROLE {role} LOGIN SUPERUSER;
+        ALTER ROLE {role} SET default_transaction_isolation = 'serializable';
+        ALTER ROLE {role} SET idle_session_timeout = 200""")
+    try:
+        careful = as_role(url, role)
+        async with PostgresStorage(careful) as storage:
+            await storage.write_state([StateWrite("bot", "a", b"1")])
+        connection = await Address.parse(careful).connect()
+        assert await connection.fetchval("SHOW transaction_isolation") == "read committed"
+        assert await connection.fetchval("SHOW idle_session_timeout") == "0"
+        await connection.close()
+    finally:
+        await base.execute(f"DROP ROLE {role}")
+        await base.close()

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import asyncpg
 
 from linqbot.errors import ConfigError
+from linqbot.nearest import nearest_name
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -27,9 +28,13 @@ FEWEST: Final = 3
 _OURS: Final = frozenset({"schema", "password_file", "connections"})
 """The options of the URL that libpq does not know."""
 
+_TAKEN: Final = frozenset({"pgmq", "information_schema"})
+
 # A process that is suspended in a transaction must not keep the lanes of others locked. A machine that is gone sends nothing:
-# its locks are free after 30 s, not after the system's 2 hours.
+# its locks are free after 30 s, not after the system's 2 hours. A role or a database may have other defaults for the rest: what
+# is read after a lock must be what the process before has committed, and the connection that listens says nothing for hours.
 _SETTINGS: Final = (
+    "SET default_transaction_isolation = 'read committed'; SET idle_session_timeout = 0; "
     "SET client_min_messages = warning; SET idle_in_transaction_session_timeout = 20000; "
     "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
 )
@@ -69,16 +74,26 @@ class Address:
         """
         try:
             parts = urlsplit(url)
-            _ = parts.port
+            for host in parts.netloc.rpartition("@")[2].split(","):
+                _ = urlsplit(f"//{host}").port
             options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         except ValueError:
             raise ConfigError(f"The storage URL of PostgreSQL cannot be read. {_ADVICE}") from None
+        if parts.fragment or "@" in parts.path:
+            raise ConfigError(
+                "The storage URL of PostgreSQL cannot be read: write % as %25, @ as %40, / as %2F, ? as %3F and # as %23 in "
+                f"its user and its password. {_ADVICE}"
+            )
         ours = {key: value for key, value in options if key in _OURS}
+        for key, _ in options:
+            # asyncpg takes any other option for a setting of the server, which alone knows its settings.
+            if key not in _OURS and (near := nearest_name(key, _OURS)) is not None:
+                raise ConfigError(f"The storage URL of PostgreSQL has the unknown option {key}. Did you mean {near}?")
         schema = ours.get("schema", "linqbot")
-        if not _SCHEMA.fullmatch(schema):
+        if not _SCHEMA.fullmatch(schema) or schema in _TAKEN:
             raise ConfigError(
                 "The schema in the storage URL must be 1 to 40 of a-z, 0-9 and _, and begin with a letter or _, not with pg_. "
-                f"{_ADVICE}"
+                f"It must be linqbot's own. {_ADVICE}"
             )
         count = ours.get("connections", "6")
         if not (count.isdecimal() and FEWEST <= int(count) <= 100):
@@ -122,9 +137,11 @@ class Address:
                 command_timeout=ANSWER_S,
                 server_settings={"application_name": f"linqbot {self.schema}"},
             )
-        except (asyncpg.exceptions.ClientConfigurationError, ValueError):
+        except (asyncpg.exceptions.ClientConfigurationError, ValueError) as error:
+            # Of these errors, asyncpg's own names a file or an option. Others may quote the URL.
+            why = f": {error}." if isinstance(error, asyncpg.exceptions.ClientConfigurationError) else "."
             raise ConfigError(
-                f"The storage URL of PostgreSQL has a part that asyncpg does not accept. {_ADVICE}"
+                f"The storage URL of PostgreSQL has a part that asyncpg does not accept{why} {_ADVICE}"
             ) from None
         try:
             # Not with the connection's first message: PgBouncer refuses or drops what it does not know there.

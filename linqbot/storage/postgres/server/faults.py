@@ -10,7 +10,8 @@ import asyncpg
 from linqbot.errors import StorageUnavailable
 
 _CAUSED_BY_VALUES = ("22", "23", "54")
-_NAMES_NO_VALUE = ("08", "25", "28", "3D", "53", "55", "57")
+# 42501: a right is missing; the message names the table or the schema. 42704: the URL sets what the server does not know.
+_NAMES_NO_VALUE = ("08", "25", "28", "3D", "42501", "42704", "53", "55", "57")
 # 0A000: a newer linqbot has changed a table since the statement was prepared.
 _TO_REPEAT = frozenset({"40001", "40P01", "0A000"})
 _LOST = ("08", "57P")
@@ -53,8 +54,12 @@ def describe(error: BaseException) -> str:
         return f"{said} ({state})"
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"{error.strerror}: {error.filename}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, OSError) and len(error.args) == 1:
+        return str(error.args[0])  # asyncpg's own words, such as for a server without TLS
     return "the connection is closed" if isinstance(error, _OF_CONNECTIONS) else type(error).__name__
 
 

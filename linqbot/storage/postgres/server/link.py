@@ -193,6 +193,8 @@ class ServerLink:
     async def _connect(self) -> None:
         self._writer = await self._address.connect(movable_clock=self._movable_clock)
         self._listener = await self._address.connect(movable_clock=self._movable_clock)
+        # One that reads, too: without it, what is accepted could not be handled.
+        self._idle.append(await self._address.connect(movable_clock=self._movable_clock))
         await self._address.refuse_shared(self._writer, self._listener)
         # Before the first look, so that nothing is missed that another process commits between the two.
         self._early = []

@@ -16,6 +16,7 @@ from linqbot.errors import ConfigError
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.contents import COPYING, CopyMark
 from linqbot.storage.postgres.server.address import Address, Connection
+from linqbot.storage.postgres.server.faults import describe
 
 OLDEST: Final = 14
 """The lowest major version of the server."""
@@ -61,8 +62,9 @@ async def migrate(connection: Connection, address: Address, *, create: bool, mov
             await _migrate(connection, address, movable_clock=movable_clock)
     except asyncpg.InsufficientPrivilegeError as error:
         raise ConfigError(
-            f"The user of {address.name} may not create schemas. Grant CREATE on the database, or let its owner start "
-            "linqbot once."
+            f"The user of {address.name} may not create schemas and tables: {describe(error)}. Grant CREATE on the database, or let "
+            "its owner start linqbot once. If another user has installed pgmq in the database, grant ALL on its schema "
+            "pgmq and on its tables, too."
         ) from error
 
 

@@ -138,8 +138,9 @@ async def purge(tx: Transaction, limit: int) -> int:
     Returns:
         The greater of the two numbers of rows; less than `limit` if nothing is left to do.
     """
-    old = """DELETE FROM journal WHERE n IN
-        (SELECT n FROM journal WHERE ended_at < $1 ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED)"""
+    # ANY(ARRAY(…)) and not IN (…): PostgreSQL may run a query after IN several times, each with a limit of its own.
+    old = """DELETE FROM journal WHERE n = ANY(ARRAY(
+        SELECT n FROM journal WHERE ended_at < $1 ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED))"""
     gone = await tx.run(old, tx.now - max(ENTRIES_KEPT_S, tx.keep_s), limit)
     with_texts = """SELECT n, call, answer FROM journal WHERE texts AND ended_at < $1 ORDER BY ended_at LIMIT $2
         FOR UPDATE SKIP LOCKED"""
@@ -150,8 +151,8 @@ async def purge(tx: Transaction, limit: int) -> int:
 
 async def purge_dead(tx: Transaction, before: float, limit: int) -> int:
     """Delete old dead letters, and the texts in their journal entries; see `Upkeep.purge`."""
-    sql = """DELETE FROM dead WHERE n IN
-        (SELECT n FROM dead WHERE dead_lettered_at < $1 ORDER BY dead_lettered_at, n LIMIT $2 FOR UPDATE)
+    sql = """DELETE FROM dead WHERE n = ANY(ARRAY(
+        SELECT n FROM dead WHERE dead_lettered_at < $1 ORDER BY dead_lettered_at, n LIMIT $2 FOR UPDATE))
         RETURNING id"""
     ids = [row["id"] for row in await tx.fetch(sql, before, limit)]
     if ids:

@@ -1,6 +1,12 @@
-"""The SQL of timers, run inside a transaction of the writer."""
+"""The SQL of timers, run inside a transaction of the writer.
+
+The due time of a timer that fires once is stored as a time of the database's clock, because any process may fire it. The
+ticks of a recurring timer are times of day, which are the same for all.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.postgres.server.address import Connection
@@ -14,7 +20,8 @@ async def schedule(tx: Transaction, timer: Timer) -> bool:
     """Store a timer. Return False if its id is on record: it waits, or it fired in the last 24 hours."""
     sql = f"""INSERT INTO timer ({_COLUMNS}) SELECT $1, $2, $3, $4, $5, $6
               WHERE NOT EXISTS (SELECT FROM seen WHERE id = $7) ON CONFLICT (id) DO NOTHING"""  # noqa: S608
-    row = (timer.id, timer.due, timer.lane, timer.kind, timer.payload, timer.grace_s)
+    due = timer.due if timer.is_recurring else timer.due + tx.ahead_s
+    row = (timer.id, due, timer.lane, timer.kind, timer.payload, timer.grace_s)
     stored = await tx.run(sql, *row, timer.fired(0.0).id) > 0
     tx.changes.timers |= stored
     return stored
@@ -31,11 +38,12 @@ async def take_due(tx: Transaction, now: float, limit: int) -> list[Delivery]:
     """Remove due timers, the earliest first, and return the deliveries that they become. Recurring ones are parked.
 
     Args:
-        now: The time of the storage's clock. The timers are compared with the later of it and the clock of the database.
+        now: The time of the storage's clock. The timers are compared with that of the database's clock.
     """
+    there = now + tx.ahead_s
     sql = f"""SELECT n, {_COLUMNS} FROM timer WHERE due <= $1 ORDER BY due, n LIMIT $2
               FOR UPDATE SKIP LOCKED"""  # noqa: S608 - constant text
-    rows = await tx.fetch(sql, now + max(tx.ahead_s, 0.0), limit)
+    rows = await tx.fetch(sql, there, limit)
     timers = {row[0]: Timer(*row[1:]) for row in rows}
     if not timers:
         return []
@@ -46,7 +54,8 @@ async def take_due(tx: Transaction, now: float, limit: int) -> list[Delivery]:
     if parked:
         await tx.run("UPDATE timer SET due = due + $2 WHERE n = ANY($1)", parked, PARKED_S)
     tx.changes.timers = True
-    return [timer.fired(now) for timer in timers.values()]
+    # No delivery is older than its tick: the next tick is counted from it.
+    return [timer.fired(max(there, timer.tick)) for timer in timers.values()]
 
 
 async def rearm(tx: Transaction, again: Rearm) -> None:
@@ -62,20 +71,25 @@ async def earliest(connection: Connection) -> float | None:
     return None if due is None else float(due)
 
 
-async def scheduled(connection: Connection, lane: str | None, limit: int) -> list[Timer]:
-    """Return the timers that wait, the earliest first."""
+async def scheduled(connection: Connection, ahead_s: float, lane: str | None, limit: int) -> list[Timer]:
+    """Return the timers that wait, the earliest first, with due times of the storage's clock."""
     sql = f"""SELECT {_COLUMNS} FROM timer WHERE ($1::text IS NULL OR lane = $1) AND due < $2
               ORDER BY due, n LIMIT $3"""  # noqa: S608 - constant text
-    return [Timer(*row) for row in await connection.fetch(sql, lane, PARKED_S, limit)]
+    return [_here(Timer(*row), ahead_s) for row in await connection.fetch(sql, lane, PARKED_S, limit)]
 
 
-async def find(connection: Connection, timer_id: str) -> Timer | None:
-    """Return a timer; None if none of this id is stored."""
+def _here(timer: Timer, ahead_s: float) -> Timer:
+    return timer if timer.is_recurring else replace(timer, due=timer.due - ahead_s)
+
+
+async def find(connection: Connection, ahead_s: float, timer_id: str) -> Timer | None:
+    """Return a timer, with a due time of the storage's clock; None if none of this id is stored."""
     row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM timer WHERE id = $1", timer_id)  # noqa: S608 - constant text
-    return None if row is None else Timer(*row)
+    return None if row is None else _here(Timer(*row), ahead_s)
 
 
-async def recurring(connection: Connection, kind: str) -> list[Timer]:
-    """Return the timers of a kind, those included that are parked."""
-    sql = f"SELECT {_COLUMNS} FROM timer WHERE kind = $1 ORDER BY n"  # noqa: S608 - constant text
-    return [Timer(*row) for row in await connection.fetch(sql, kind)]
+async def recurring(connection: Connection, kind: str, lane: str | None) -> list[Timer]:
+    """Return the timers of a kind, those included that are parked; see `Timers.recurring`."""
+    sql = f"""SELECT {_COLUMNS} FROM timer
+              WHERE kind = $1 AND ($2::text IS NULL OR lane = $2) ORDER BY n"""  # noqa: S608 - constant text
+    return [Timer(*row) for row in await connection.fetch(sql, kind, lane)]
