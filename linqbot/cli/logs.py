@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 import textwrap
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -67,10 +68,11 @@ def configure(
     )
     least = getattr(logging, level.upper())
     stream = cast("TextIO", _Lossy(sys.stderr))
+    lines = _Lines(stream)
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=for_good,
     )
     handler = logging.StreamHandler(stream)
@@ -98,6 +100,17 @@ class _Lossy:
     def flush(self) -> None:
         with suppress(OSError, ValueError):
             self._stream.flush()
+
+
+class _Lines(structlog.WriteLogger):
+    """Writes log lines to a stream. While a thread writes a line, the garbage collector can run a `__del__` that logs another.
+
+    structlog's own lock cannot be taken twice by a thread, which would then wait for itself.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lock = threading.RLock()  # type: ignore[assignment]
 
 
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})

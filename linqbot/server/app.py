@@ -225,6 +225,8 @@ class _Health:
             if reason is None and not all_required_ok:
                 reason = "A health check of a required plugin failed; see checks."
             waiting = await _depth(self.storage)
+            if reason is None and waiting is None:
+                reason = "The storage cannot be read; see the log."
         report: dict[str, object] = {
             "ready": reason is None,
             "role": self.role,

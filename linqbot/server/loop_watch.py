@@ -1,21 +1,23 @@
-"""Watches the event loop from a thread, and logs the handler that blocks it. A blocked loop answers no chat."""
+"""Watches the event loop from a thread, and logs the function that blocks it. A blocked loop answers no chat."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from linqbot.bot.routing import handlers
 from linqbot.frames import is_authors, stack_of
+from linqbot.plugins import guard, plugin
 
 log = structlog.get_logger("linqbot.server")
 
@@ -51,7 +53,7 @@ def watched(app: ASGIApp, *, blocked_s: float = BLOCKED_S, found: Found = _nothi
 def watching(
     loop: asyncio.AbstractEventLoop, *, blocked_s: float = BLOCKED_S, found: Found = _nothing
 ) -> Iterator[None]:
-    """Log `loop.blocked` whenever the author's code blocks the event loop of this thread for `blocked_s` seconds."""
+    """Log `loop.blocked` whenever a function of the author or of a plugin blocks this thread's loop for `blocked_s` seconds."""
     done = threading.Event()
     watch = threading.Thread(
         target=_watch, args=(loop, threading.get_ident(), blocked_s, found, done), name="loop-watch", daemon=True
@@ -64,7 +66,7 @@ def watching(
 
 
 def _watch(loop: asyncio.AbstractEventLoop, thread: int, blocked_s: float, found: Found, done: threading.Event) -> None:
-    known: set[tuple[str, str]] = set()
+    known: set[Culprit] = set()
     while not done.wait(blocked_s / 2):
         answered = threading.Event()
         try:
@@ -75,35 +77,77 @@ def _watch(loop: asyncio.AbstractEventLoop, thread: int, blocked_s: float, found
             continue
         # Read at once, because the stack shows now what blocks the loop. Later it would show other code.
         frame = sys._current_frames().get(thread)  # noqa: SLF001 - the one way to see another thread's stack
-        if frame is not None and (names := culprit(stack_of(frame))):
-            _log(*names, blocked_s, known)
-            found(*names)
+        if frame is not None and (blocking := culprit(stack_of(frame))) is not None:
+            _log(blocking, blocked_s, known)
+            found(blocking.function, blocking.at)
         while not answered.wait(1.0) and not done.is_set():
             pass
 
 
-def culprit(stack: traceback.StackSummary) -> tuple[str, str] | None:
-    """Return the author's function that linqbot called, and the place in the author's code that is running.
+class Culprit(NamedTuple):
+    """The function that blocks the loop.
+
+    Attributes:
+        function: Its module and its name, such as `bot:greet`: of a handler, or of other code that linqbot calls.
+        at: The place that is running, such as `bot.py:12`.
+        is_handler: True if linqbot called it as a handler.
+    """
+
+    function: str
+    at: str
+    is_handler: bool
+
+
+def culprit(stack: traceback.StackSummary) -> Culprit | None:
+    """Return the function of the author or of a plugin that is running.
 
     Returns:
-        Names such as `bot:greet` and `bot.py:12`; None if the stack holds no code of the author. Then the machine may
-        be busy with other work, which is not the author's mistake.
+        None if the stack holds no such code. Then the machine may be busy with other work.
     """
     own = [number for number, frame in enumerate(stack) if is_authors(frame.filename)]
+    plugins = _running_plugin(stack)
+    if plugins is not None and (not own or own[-1] < plugins):
+        return Culprit(_name(stack[plugins]), _place(stack[plugins]), is_handler=False)
     if not own:
         return None
-    called = (n for n in own if n and stack[n - 1].filename == handlers.__file__)
-    handler, at = stack[next(called, own[0])], stack[own[-1]]
-    return f"{Path(handler.filename).stem}:{handler.name}", f"{Path(at.filename).name}:{at.lineno}"
+    handler = next((n for n in own if n and stack[n - 1].filename == handlers.__file__), None)
+    function = stack[own[0] if handler is None else handler]
+    return Culprit(_name(function), _place(stack[own[-1]]), is_handler=handler is not None)
 
 
-_ADVICE: Final = (
-    "While the loop is blocked, the bot answers no chat. Await slow calls (asyncio.sleep, httpx.AsyncClient), or write "
-    "the handler with def instead of async def: then it runs in a thread, and returns the reply."
+def _running_plugin(stack: traceback.StackSummary) -> int | None:
+    """Return the number of the frame of a plugin's function that is running; None if no plugin is."""
+    for number in range(len(stack) - 1, 0, -1):
+        if stack[number].filename == guard.__file__:
+            return None  # The middleware goes on with the code that it wraps.
+        if stack[number - 1].filename in _PLUGIN_CALLERS:
+            return None if stack[number].filename.startswith(_OURS) else number
+    return None
+
+
+def _name(frame: traceback.FrameSummary) -> str:
+    return f"{Path(frame.filename).stem}:{frame.name}"
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    return f"{Path(frame.filename).name}:{frame.lineno}"
+
+
+_PLUGIN_CALLERS: Final = frozenset({guard.__file__, plugin.__file__})
+"""The files whose functions call those of plugins: middleware, and hooks."""
+
+_OURS: Final = f"{Path(guard.__file__).parents[1]}{os.sep}"
+
+_BLOCKED: Final = "While the loop is blocked, the bot answers no chat. "
+_IN_HANDLERS: Final = (
+    "Await slow calls (asyncio.sleep, httpx.AsyncClient), or write the handler with def instead of async def: then it "
+    "runs in a thread, and returns the reply."
 )
+_ELSEWHERE: Final = "Await slow calls, or make them in a thread: await asyncio.to_thread(…)."
 
 
-def _log(handler: str, at: str, blocked_s: float, known: set[tuple[str, str]]) -> None:
-    advice = {} if (handler, at) in known else {"what_to_do": _ADVICE}
-    known.add((handler, at))
-    log.warning("loop.blocked", handler=handler, at=at, longer_than_ms=round(blocked_s * 1000), **advice)
+def _log(found: Culprit, blocked_s: float, known: set[Culprit]) -> None:
+    advice = {} if found in known else {"what_to_do": _BLOCKED + (_IN_HANDLERS if found.is_handler else _ELSEWHERE)}
+    known.add(found)
+    name = "handler" if found.is_handler else "function"
+    log.warning("loop.blocked", **{name: found.function}, at=found.at, longer_than_ms=round(blocked_s * 1000), **advice)

@@ -109,8 +109,12 @@ class Timers(Protocol):
         """Return a timer; None if none of this id is stored."""
         ...
 
-    async def recurring(self, kind: str) -> list[Timer]:
-        """Return the recurring timers of a kind, those included that fired and whose turn has not ended."""
+    async def recurring(self, kind: str, *, lane: str | None = None) -> list[Timer]:
+        """Return the recurring timers of a kind, those included that fired and whose turn has not ended.
+
+        Args:
+            lane: Only those of this lane; None for all.
+        """
         ...
 
     async def fire(self, now: float, *, limit: int = 500) -> int:

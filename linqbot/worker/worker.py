@@ -19,6 +19,7 @@ from linqbot.errors import StorageError
 from linqbot.frames import place_of, place_of_task
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
+from linqbot.worker.alarm_clock import AlarmClock
 from linqbot.worker.asking.overdue import questions_before, timeout_goes_first
 from linqbot.worker.bursts import Bursts
 from linqbot.worker.failure import STORAGE_PAUSE_S
@@ -69,6 +70,7 @@ class Worker:
         # Turns whose code ignores its cancellation. Their outcome is already decided.
         self._detached: set[asyncio.Task[None]] = set()
         self._slot_free = asyncio.Event()
+        self._alarm = AlarmClock(clock)
         self._stopping = False
         self._cancelled = False
         self._loop_task: asyncio.Task[None] | None = None
@@ -106,6 +108,7 @@ class Worker:
             self._loop_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop_task
+        self._alarm.cancel()
         self._storage.end_leasing()
         late: set[asyncio.Task[None]] = set()
         if self._running:
@@ -175,15 +178,10 @@ class Worker:
         times = (await storage.next_due(), await storage.next_timer(), await storage.next_broadcast())
         due = min((time for time in times if time is not None), default=None)
         if due is None:
-            await self._storage.changed()
+            await storage.changed()
             return
-        changed = asyncio.ensure_future(self._storage.changed())
-        came_due = asyncio.ensure_future(self._clock.wait_until(due))
-        try:
-            await asyncio.wait({changed, came_due}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            changed.cancel()
-            came_due.cancel()
+        self._alarm.set(due)
+        await self._alarm.wait_for(storage.changed())
 
     def _begin(self, lease: Lease) -> None:
         self._watch(asyncio.get_running_loop().create_task(self._turn(lease)))

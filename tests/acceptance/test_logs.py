@@ -96,6 +96,7 @@ BARE = "\x1b[2J\x9b31m\x07\x7f"
 
 BOT = f"""
 import asyncio
+import threading
 from linqbot import Bot, Context, MessageReceived
 from linqbot.bot.routing.filters import contains
 
@@ -135,6 +136,27 @@ async def leave_a_task(message: MessageReceived, ctx: Context) -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     tasks.clear()
+
+
+@bot.on_message(contains("start a thread"))
+async def start_a_thread(message: MessageReceived, ctx: Context) -> None:
+    def fail() -> None:
+        raise ValueError(f"{MARKS["error"]}: cannot print {{message.text}}")
+
+    threading.Thread(target=fail, name=message.text).start()
+
+
+class Unclosable:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __del__(self) -> None:
+        raise ValueError(f"{MARKS["error"]}: cannot close {{self.text}}")
+
+
+@bot.on_message(contains("leave an object"))
+async def leave_an_object(message: MessageReceived, ctx: Context) -> None:
+    Unclosable(message.text)
 
 
 @bot.on_message(contains("block"))
@@ -395,6 +417,23 @@ async def test_an_error_that_is_never_retrieved_is_logged_without_its_message(tm
         await on.until(lambda log: "never retrieved" in log)
     said_nothing(on.log())
     assert "ValueError" in on.log()
+
+
+@pytest.mark.process
+@pytest.mark.anyio
+async def test_an_error_in_a_thread_or_in_del_is_logged_without_its_message(tmp_path: Path) -> None:
+    async with scene(tmp_path, LINQBOT_LOG_FORMAT="json") as on:
+        for text in ("start a thread", "leave an object"):
+            assert await on.receive(f"{MARKS['text']} {text} {UGLY}", chat=str(uuid.uuid4())) == 200
+        await on.until(lambda log: "thread.failed" in log and "error.ignored" in log)
+    said_nothing(on.log())
+    lines = [json.loads(line) for line in on.log().splitlines() if not line.startswith("linqbot serves")]
+    failed = {line["event"]: (line["error"], line["at"]) for line in lines if line["level"] == "error"}
+    (in_thread, in_del) = (BOT[: BOT.index(words)].count("\n") + 1 for words in (": cannot print", ": cannot close"))
+    assert failed == {
+        "thread.failed": ("ValueError", f"bot.py:{in_thread}"),
+        "error.ignored": ("ValueError", f"bot.py:{in_del}"),
+    }
 
 
 @contextmanager

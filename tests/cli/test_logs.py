@@ -100,3 +100,20 @@ def test_a_log_that_cannot_be_written_costs_lines_and_nothing_else(monkeypatch: 
     disk.is_full = False
     structlog.get_logger("test").info("third")
     assert [json.loads(line)["event"] for line in disk.getvalue().splitlines()] == ["third"]
+
+
+class Collecting(io.StringIO):
+    """A log during whose first line the garbage collector runs a `__del__` that logs another line."""
+
+    def write(self, text: str) -> int:
+        if "first" in text:
+            structlog.get_logger("test").info("second")
+        return super().write(text)
+
+
+def test_a_line_that_is_logged_while_another_is_written_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Collecting()
+    monkeypatch.setattr("sys.stderr", log)
+    logs.configure("info", "json")
+    structlog.get_logger("test").info("first")
+    assert {json.loads(line)["event"] for line in log.getvalue().splitlines()} == {"first", "second"}

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from linqbot.bot.routing import handlers
+from linqbot.plugins import guard, plugin
 from linqbot.server import loop_watch
 
 
@@ -19,6 +20,8 @@ def frame(file: str, name: str, line: int = 1) -> traceback.FrameSummary:
 
 OURS = frame(handlers.__file__, "call")
 INSTALLED = frame(traceback.__file__, "wait")
+GUARD = frame(guard.__file__, "__call__")
+HOOK = frame(plugin.__file__, "__call__")
 
 
 @pytest.mark.parametrize(
@@ -26,17 +29,22 @@ INSTALLED = frame(traceback.__file__, "wait")
     [
         ([OURS, INSTALLED], None),
         ([frame("<frozen runpy>", "main"), OURS], None),
-        ([OURS, frame("/bots/bot.py", "slow", 5)], ("bot:slow", "bot.py:5")),
-        ([OURS, frame("/bots/bot.py", "slow", 5), INSTALLED], ("bot:slow", "bot.py:5")),
+        ([OURS, frame("/bots/bot.py", "slow", 5)], ("bot:slow", "bot.py:5", True)),
+        ([OURS, frame("/bots/bot.py", "slow", 5), INSTALLED], ("bot:slow", "bot.py:5", True)),
         (
             [frame("/bots/wrap.py", "around"), OURS, frame("/bots/bot.py", "slow", 5), frame("/bots/db.py", "ask", 7)],
-            ("bot:slow", "db.py:7"),
+            ("bot:slow", "db.py:7", True),
         ),
-        ([frame("/bots/bot.py", "on_start", 3)], ("bot:on_start", "bot.py:3")),
+        ([frame("/bots/bot.py", "on_start", 3)], ("bot:on_start", "bot.py:3", False)),
+        ([GUARD, INSTALLED], ("traceback:wait", "traceback.py:1", False)),
+        ([HOOK, INSTALLED, frame(traceback.__file__, "query")], ("traceback:wait", "traceback.py:1", False)),
+        ([OURS, frame("/bots/bot.py", "slow", 5), GUARD, INSTALLED], ("traceback:wait", "traceback.py:1", False)),
+        ([GUARD, INSTALLED, GUARD, OURS, frame("/bots/bot.py", "slow", 5)], ("bot:slow", "bot.py:5", True)),
+        ([GUARD, INSTALLED, GUARD, OURS], None),
     ],
 )
-def test_the_culprit_is_the_authors_function_that_linqbot_called(
-    frames: list[traceback.FrameSummary], wanted: tuple[str, str] | None
+def test_the_culprit_is_the_function_of_the_author_or_of_a_plugin_that_is_running(
+    frames: list[traceback.FrameSummary], wanted: tuple[str, str, bool] | None
 ) -> None:
     assert loop_watch.culprit(traceback.StackSummary.from_list(frames)) == wanted
 
@@ -71,4 +79,4 @@ async def test_blocking_code_is_logged_with_its_line_and_with_advice_only_once(
     assert [entry["event"] for entry in lines] == ["loop.blocked"] * 2
     assert all(str(entry["at"]).startswith("test_loop_watch.py:") for entry in lines)
     assert ["what_to_do" in entry for entry in lines] == [True, False]
-    assert [(entry["handler"], entry["at"]) for entry in lines] == found
+    assert [(entry["function"], entry["at"]) for entry in lines] == found

@@ -87,7 +87,10 @@ async def test_recurring_timers_survive_a_restart_and_are_told_apart_by_kind(
             "daily": True,
             "weekly": False,
         }
-        assert [each.id for each in await storage.recurring("repeat")] == ["stretch"]
+        (stretch,) = await storage.recurring("repeat")
+        assert stretch.id == "stretch"
+        assert await storage.recurring("repeat", lane=stretch.lane) == [stretch]
+        assert await storage.recurring("repeat", lane="c:another") == []
         assert [each.id for each in await storage.scheduled()] == ["weekly"]
         assert await storage.next_timer() == NOON + 60
 

@@ -118,7 +118,7 @@ async def test_history_is_deleted_with_the_first_write_after_its_days(
     await used.finish(later, Finish(DeadLetter("no handler")))
     assert await used.purge(before=clock.now() + 1) == 1
     clock.advance(0.2 * DAY_S)
-    await used.take(1, lease_s=60)
+    await used.check()
     assert await place.with_words() == set()
 
 

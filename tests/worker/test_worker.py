@@ -16,6 +16,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import StorageUnavailable
 from linqbot.events.message import MessageReceived
 from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.worker.alarm_clock import AlarmClock
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
@@ -177,3 +178,54 @@ async def test_a_storage_that_is_away_is_logged_once_for_each_turn(monkeypatch: 
             clock.advance(10)
             await until(storage)
     assert [line["event"] for line in logs].count("turn.unfinished") == 1
+
+
+async def test_the_alarm_ends_a_wait_and_keeps_the_earlier_of_two_times() -> None:
+    clock = MovableClock(NOW, frozen=True)
+    alarm = AlarmClock(clock)
+    alarm.set(NOW + 10)
+    alarm.set(NOW + 20)
+    waiting = asyncio.ensure_future(alarm.wait_for(asyncio.Event().wait()))
+    await settled(3)
+    clock.advance(9)
+    await settled(3)
+    assert not waiting.done()
+    clock.advance(1)
+    async with asyncio.timeout(10):
+        await waiting
+    alarm.set(NOW + 30)
+    alarm.set(NOW + 20)
+    waiting = asyncio.ensure_future(alarm.wait_for(asyncio.Event().wait()))
+    await settled(3)
+    clock.advance(10)
+    async with asyncio.timeout(10):
+        await waiting
+    alarm.set(NOW + 30)
+    await alarm.wait_for(asyncio.sleep(0))
+    alarm.cancel()
+
+
+async def test_an_alarm_that_goes_off_while_nothing_waits_ends_no_later_wait() -> None:
+    clock = MovableClock(NOW, frozen=True)
+    alarm = AlarmClock(clock)
+    alarm.set(NOW + 10)
+    await settled(3)
+    clock.advance(10)
+    await settled(3)
+    alarm.set(NOW + 20)
+    waiting = asyncio.ensure_future(alarm.wait_for(asyncio.Event().wait()))
+    await settled(3)
+    assert not waiting.done()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    alarm.cancel()
+
+
+async def test_a_timeout_of_the_work_itself_is_not_taken_for_the_alarm() -> None:
+    async def timed_out() -> None:
+        raise TimeoutError("of its own")
+
+    alarm = AlarmClock(MovableClock(NOW, frozen=True))
+    with pytest.raises(TimeoutError, match="of its own"):
+        await alarm.wait_for(timed_out())

@@ -144,14 +144,23 @@ class Lanes:
                 return True
         return False
 
-    def lease(self, limit: int, *, now: float, until: float) -> list[LaneLease]:
-        """Lease the heads of free lanes, oldest first, at most `limit`, and not more suspects than may run together."""
+    def lease(self, limit: int, *, now: float, until: float, ending: Collection[int] = ()) -> list[LaneLease]:
+        """Lease the heads of free lanes, oldest first, at most `limit`, and not more suspects than may run together.
+
+        Args:
+            ending: Heads that are not leased: their leases have run out, but are ended by the same transaction.
+        """
         self._settle_times(now)
         leases: list[LaneLease] = []
-        while len(leases) < limit and (lane := self._next_suspect()) is not None:
-            leases.append(self._lease(lane, until))
-        while len(leases) < limit and not self._is_draining and (lane := self._next(self._free)) is not None:
-            leases.append(self._lease(lane, until))
+        left: list[_Lane] = []
+        for next_lane in (self._next_suspect, self._next_ordinary):
+            while len(leases) < limit and (lane := next_lane()) is not None:
+                if lane.queue[0] in ending:
+                    left.append(lane)
+                else:
+                    leases.append(self._lease(lane, until))
+        for lane in left:
+            self._set_free(lane)
         return leases
 
     def held(self, token: int) -> int | None:
@@ -290,6 +299,10 @@ class Lanes:
             self._set_free(lane)
             return None
         return lane
+
+    def _next_ordinary(self) -> _Lane | None:
+        """Take the free lane with the oldest head that is no suspect; None also while no such lane may be leased."""
+        return None if self._is_draining else self._next(self._free)
 
     def _next(self, free: list[tuple[int, _Lane]]) -> _Lane | None:
         """Take the lane with the oldest head from a heap of free lanes."""

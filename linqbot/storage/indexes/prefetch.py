@@ -18,13 +18,11 @@ class Prefetch:
 
     def __init__(self) -> None:
         self._capacity = 0
-        self._lease_s = 0.0
         self._leases: list[Lease] = []
 
-    def set_capacity(self, left: int, lease_s: float) -> None:
-        """Note that the last take would have leased `left` more deliveries, for `lease_s` seconds each."""
+    def set_capacity(self, left: int) -> None:
+        """Note that the last take would have leased `left` more deliveries."""
         self._capacity = max(left - len(self._leases), 0)
-        self._lease_s = lease_s
 
     def of(self, new: Sequence[tuple[int, Delivery]], lanes: Lanes) -> set[int]:
         """Return the sequence numbers of new deliveries that may be stored as leased: the first of each empty lane."""
@@ -39,17 +37,14 @@ class Prefetch:
         self._capacity -= 1
         self._leases.append(Lease(delivery, lanes.add_leased(delivery.lane, seq)))
 
-    def take(self, limit: int, lanes: Lanes, now: float) -> list[Lease]:
-        """Hand out prefetched leases; none if another lane can be leased, because its head may be older.
-
-        The time of the lease counts from `now`.
-        """
-        if not self._leases or lanes.has_free(now):
-            return []
-        leases, self._leases = self._leases[:limit], self._leases[limit:]
+    def take(self, limit: int, lanes: Lanes, *, until: float) -> list[Lease]:
+        """Hand out prefetched leases, at most `limit`, which end at a Unix time."""
+        # A command may have removed a delivery meanwhile.
+        waiting = [lease for lease in self._leases if lanes.held(lease.token) is not None]
+        leases, self._leases = waiting[:limit], waiting[limit:]
         for lease in leases:
-            lanes.prolong(lease.token, now + self._lease_s)
-        self.set_capacity(limit - len(leases), self._lease_s)
+            lanes.prolong(lease.token, until)
+        self.set_capacity(limit - len(leases))
         return leases
 
     def give_back(self) -> list[Lease]:

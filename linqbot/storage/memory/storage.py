@@ -442,9 +442,9 @@ class MemoryStorage:
         """Return a timer; see `Timers.timer`."""
         return self._timers.get(timer_id)
 
-    async def recurring(self, kind: str) -> list[Timer]:
+    async def recurring(self, kind: str, *, lane: str | None = None) -> list[Timer]:
         """Return the recurring timers of a kind; see `Timers.recurring`."""
-        return [timer for timer in self._timers.values() if timer.kind == kind]
+        return [timer for timer in self._timers.values() if timer.kind == kind and lane in (None, timer.lane)]
 
     async def fire(self, now: float, *, limit: int = 500) -> int:
         """Move due timers into their lanes; see `Timers.fire`."""

@@ -91,6 +91,11 @@ class GroupCommit:
         await self._idle.wait()
         self._slow.put(None)
 
+    @property
+    def is_idle(self) -> bool:
+        """True while no operation is queued or being written."""
+        return self._idle.is_set()
+
     def submit(self, op: Op) -> asyncio.Future[Any]:
         """Queue an operation, and return a future that has its result once the commit is on disk.
 

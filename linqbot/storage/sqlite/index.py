@@ -51,7 +51,7 @@ class IndexChanges:
         removed: Sequence number and token of deliveries that were acknowledged or dead-lettered.
         accepted: New deliveries, in the order of their sequence numbers.
         prefetched: The sequence numbers among `accepted` that are stored as leased.
-        capacity: Deliveries that the last `take` would have leased in addition, and for how many seconds.
+        capacity: The number of deliveries that the last `take` would have leased in addition.
         orders: Lanes that were sorted.
         received_at: When the newest webhook of this transaction was accepted.
         noted_at: The `active_at` that was written to the table `meta`.
@@ -71,7 +71,7 @@ class IndexChanges:
     removed: tuple[tuple[int, int], ...] = ()
     accepted: tuple[tuple[int, Delivery], ...] = ()
     prefetched: AbstractSet[int] = frozenset()
-    capacity: tuple[int, float] | None = None
+    capacity: int | None = None
     orders: tuple[Reordered, ...] = ()
     received_at: float | None = None
     noted_at: float | None = None
@@ -83,6 +83,13 @@ class IndexChanges:
     purge_at: float | None = None
     conversations: list[ConversationSummary] = field(default_factory=list)
     ended: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def ending(self) -> set[int]:
+        """The sequence numbers whose leases the transaction ends. Those that ran out before are not leased again in it."""
+        gathered = {seq for seq, *_ in self.held} | {seq for seq, *_ in self.joined}
+        finished = {seq for seq, *_ in self.retried} | {seq for seq, _ in self.removed}
+        return gathered | finished | {order.given_back[0] for order in self.orders if order.given_back is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,6 @@ class Index:
         """
         self.lanes = self.lanes.adopt(rows)
         self.recent = Recent()
-        self.watched.note(None)
         self.next_seq = max(self.next_seq, facts.last_seq + 1)
         self.next_timer = facts.next_timer
         self.next_broadcast = facts.next_broadcast
@@ -179,7 +185,7 @@ class Index:
         for order in changes.orders:
             self._reorder(order)
         if changes.capacity is not None:
-            self._prefetch.set_capacity(*changes.capacity)
+            self._prefetch.set_capacity(changes.capacity)
         if changes.leases:
             for lease, row in zip(changes.leases, changes.leased_rows, strict=True):
                 row.delivery_count += 1
@@ -195,10 +201,14 @@ class Index:
         """Release what was leased in a transaction that is committed, but whose callers get an error."""
         for lease in changes.leases:
             self.lanes.release(lease.token)
+        for _, token, *_ in changes.joined:
+            # Its holder knows only the first of the deliveries that it has joined, and must not ack them all.
+            if self.lanes.held(token) is not None:
+                self.lanes.release(token)
 
     def lease(self, limit: int, changes: IndexChanges, *, now: float, until: float) -> list[LaneLease]:
         """Lease the oldest heads of free lanes; `discard` releases them. See `Lanes.lease`."""
-        leases = self.lanes.lease(limit, now=now, until=until)
+        leases = self.lanes.lease(limit, now=now, until=until, ending=changes.ending)
         changes.leases += leases
         return leases
 
@@ -227,9 +237,13 @@ class Index:
         """Return the sequence numbers of new deliveries that can be stored as leased; see `Prefetch.of`."""
         return self._prefetch.of(new, self.lanes)
 
-    def take_prefetched(self, limit: int, now: float) -> list[Lease]:
-        """Hand out prefetched leases, if no other lane can be leased; this needs no transaction."""
-        return self._prefetch.take(limit, self.lanes, now)
+    def take_prefetched(self, limit: int, *, now: float, until: float) -> list[Lease] | None:
+        """Hand out prefetched leases, perhaps none, which needs no transaction.
+
+        Returns:
+            None if another lane is free: its head may be older, so a `take` must choose among all.
+        """
+        return None if self.lanes.has_free(now) else self._prefetch.take(limit, self.lanes, until=until)
 
     def give_back_prefetched(self) -> list[Lease]:
         """Return all prefetched leases, to be released: then `take` can choose among all lanes."""

@@ -50,7 +50,7 @@ from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOut
 T = TypeVar("T")
 
 LOOK_EVERY_S = 1.0
-"""Seconds between checks that the file is still at its path. The server also checks after each commit."""
+"""Seconds between checks of the file that is served. Its place is also checked after each commit."""
 
 
 class SQLiteStorage(QueuedWrites):
@@ -117,7 +117,7 @@ class SQLiteStorage(QueuedWrites):
         await asyncio.to_thread(self._open)
         if self._serving:
             await self._lock.listen(self._refresh)
-            self._check_place(asyncio.get_running_loop())
+            self._check_file(asyncio.get_running_loop())
         self._commits.open(asyncio.get_running_loop())
         if self._serving:
             self._wal.start()
@@ -160,11 +160,12 @@ class SQLiteStorage(QueuedWrites):
                 "deliveries: open the storage with serving=True."
             )
         if not self._place.lost and not self._writer.is_reloading:
-            if prefetched := self._index.take_prefetched(limit, self._clock.now()):
+            now = self._clock.now()
+            if (prefetched := self._index.take_prefetched(limit, now=now, until=now + lease_s)) is not None:
                 return prefetched
-            if given_back := self._index.give_back_prefetched():
-                # In the transaction of this take, so that it can lease these again.
-                self._commits.post(ReleaseOp(given_back))
+        if given_back := self._index.give_back_prefetched():
+            # In the transaction of this take, so that it can lease these again.
+            self._commits.post(ReleaseOp(given_back))
         return await self._taken(self._commits.submit(TakeOp(limit, lease_s)))
 
     def note_refused(self, lane: str) -> None:
@@ -293,9 +294,9 @@ class SQLiteStorage(QueuedWrites):
         """Return a timer; see `Timers.timer`."""
         return await self._read(lambda db: timers.find(db, timer_id))
 
-    async def recurring(self, kind: str) -> list[Timer]:
+    async def recurring(self, kind: str, *, lane: str | None = None) -> list[Timer]:
         """Return the recurring timers of a kind; see `Timers.recurring`."""
-        return await self._read(lambda db: timers.recurring(db, kind))
+        return await self._read(lambda db: timers.recurring(db, kind, lane))
 
     async def next_timer(self) -> float | None:
         """Return when the earliest timer is due; see `Timers.next_timer`."""
@@ -498,13 +499,23 @@ class SQLiteStorage(QueuedWrites):
         """Load what another process has written; only then is `changed` woken."""
         self._commits.post(RefreshOp())
 
-    def _check_place(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Check the file now and then, so that a lost file is noticed even while nothing is written."""
-        with contextlib.suppress(StorageUnavailable):
+    def _check_file(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Check the file now and then, so that two things are noticed even while nothing is written.
+
+        The file is lost. Or another process has written and could not wake this one, because it was killed, for example.
+        """
+        with contextlib.suppress(StorageUnavailable, sqlite3.Error):
             self._place.check()
-        self._next_check = loop.call_later(LOOK_EVERY_S, self._check_place, loop)
+            if self._commits.is_idle and self._writer.is_outdated:
+                self._refresh()
+        self._next_check = loop.call_later(LOOK_EVERY_S, self._check_file, loop)
 
     def _settled(self, batch: list[Op]) -> None:
+        if self._writer.has_reloaded:
+            # The file may hold news of another process, or of a transaction that failed here because the file was moved.
+            self._writer.has_reloaded = False
+            self._index.watched.note(None)
+            self._changed.set()
         for op in batch:
             if op.error is not None and isinstance(op, ReleaseOp):
                 self._index.release(op.leases)

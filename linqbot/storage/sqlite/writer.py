@@ -107,6 +107,8 @@ class SQLiteWriter:
         self._serving = False
         # True while the commit thread may replace the lanes of the index: then the event loop leaves them alone.
         self.is_reloading = False
+        # True after the index was read from the file again, until the storage has woken those who wait.
+        self.has_reloaded = False
         # The changes that the index applies once the open transaction is on disk.
         self._changes = IndexChanges()
         self._truncations: list[TruncateOp] = []
@@ -134,6 +136,7 @@ class SQLiteWriter:
                 if serving:
                     self._count_crash()
                 self._reload()
+                self.has_reloaded = False  # nothing waits for it yet
                 self._index.is_off_the_record = wipe.is_off_the_record(self._db)
                 self._index.has_own_entries = journal.has_turn_of(self._db, OWN_DELIVERY)
                 if self._index.is_off_the_record:
@@ -202,6 +205,7 @@ class SQLiteWriter:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
                     return False
+                self.is_reloading = False
                 raise
             self.is_reloading = self._data_version() != self._version
             return not self.is_reloading
@@ -477,7 +481,7 @@ class SQLiteWriter:
                 op.result.append(Lease(row.delivery, lease.token, *counts, row.put_back))
                 self._changes.leased_rows.append(row)
             leased += leases
-            self._changes.capacity = op.limit - len(leases), op.lease_s
+            self._changes.capacity = op.limit - len(leases)
         if not leased:
             return
         seqs = [lease.seq for lease in leased]
@@ -735,6 +739,11 @@ class SQLiteWriter:
         self._db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('first_active_at', ?)", (repr(at),))
         self._changes.noted_at = at
 
+    @property
+    def is_outdated(self) -> bool:
+        """True if the file holds what the index does not. To be asked while no transaction is open."""
+        return self._data_version() != self._version
+
     def _data_version(self) -> int:
         """Return a number that changes when another process, or another connection of this process, has written."""
         (version,) = self._db.execute("PRAGMA data_version").fetchone()
@@ -742,7 +751,8 @@ class SQLiteWriter:
 
     def _reload(self) -> None:
         """Read the index from the file again."""
-        self._version = self._data_version()
+        # Known only at the end: after an error half-way, the next transaction reads the file again.
+        version, self._version = self._data_version(), None
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM delivery").fetchone()
         (received_at,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
         meta = "SELECT CAST(value AS REAL) FROM meta WHERE key = ?"
@@ -763,6 +773,7 @@ class SQLiteWriter:
                 broadcasts.next_at(self._db, self._clock.now()),
             ),
         )
+        self._version, self.has_reloaded = version, True
 
 
 def _ends_its_turn(op: FinishOp) -> bool:

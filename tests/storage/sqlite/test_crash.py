@@ -39,6 +39,7 @@ async def acking(storage):
             tell("finishing", lease.delivery.id)
             await storage.finish(lease, Finish(Ack()))
             tell("acked", lease.delivery.id)
+        await storage.changed()
 
 async def main():
     async with SQLiteStorage(sys.argv[1]) as storage:

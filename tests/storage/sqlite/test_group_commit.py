@@ -7,19 +7,21 @@ import resource
 import signal
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from sqlite_connections import fill_disk, free_disk, recorded
+from storage.conftest import NOON
 
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Finish, Retry
+from linqbot.storage.inbox import Ack, DeadLetter, Finish, Retry
 from linqbot.storage.indexes.lanes import Lanes
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import Op
+from linqbot.storage.sqlite import upkeep
 from linqbot.storage.sqlite.group_commit import GroupCommit
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.sqlite.writer import SQLiteWriter
@@ -219,6 +221,89 @@ async def test_an_index_that_could_not_follow_the_disk_is_read_again(
     assert await storage.put(delivery("c:2", name="w.3")) is True
     assert await storage.depth() == 3
     await storage.finish(lease, ACK)
+    assert [one.delivery.id for one in await storage.take(10, lease_s=60)] == ["w.2"]
+
+
+async def test_a_take_that_finds_no_free_lane_needs_no_transaction(
+    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery
+) -> None:
+    await storage.put(delivery("c:1", name="w.1"))
+    (lease,) = await storage.take(10, lease_s=60)
+    with commits(db) as made:
+        assert await storage.take(9, lease_s=60) == []
+    assert made == []
+    await storage.put(delivery("c:2", name="w.2"))
+    await storage.finish(lease, Finish(Retry(0.0, "Boom")))
+    assert [one.delivery.id for one in await storage.take(10, lease_s=60)] == ["w.1", "w.2"]
+
+
+@pytest.mark.parametrize("outcome", [Ack(), Retry(NOON + 100, "Boom")], ids=["ack", "retry"])
+async def test_a_lease_that_ran_out_is_ended_in_the_transaction_of_a_take(
+    storage: SQLiteStorage, clock: MovableClock, delivery: MakeDelivery, outcome: Ack | Retry
+) -> None:
+    for name in ("w.1", "w.2"):
+        await storage.put(delivery("c:1", name=name))
+    (lease,) = await storage.take(1, lease_s=60)
+    clock.advance(61)
+    _, taken, put = await asyncio.gather(
+        storage.finish(lease, Finish(outcome)),
+        storage.take(10, lease_s=60),
+        storage.put(delivery("c:2", name="w.3")),
+    )
+    assert ([one.delivery.id for one in taken], put) == (["w.3"], True)
+    after = [one.delivery.id for one in await storage.take(10, lease_s=60)]
+    assert after == (["w.2"] if isinstance(outcome, Ack) else [])
+
+
+async def retried_elsewhere(storage: SQLiteStorage, db: sqlite3.Connection, given_up: Delivery) -> None:
+    """Make a delivery a dead letter, and put it back through another connection, which wakes nothing."""
+    await storage.put(given_up)
+    (lease,) = await storage.take(10, lease_s=60)
+    await storage.finish(lease, Finish(DeadLetter("Boom")))
+    await storage.changed()
+    (_, _, path) = db.execute("PRAGMA database_list").fetchone()
+    await asyncio.to_thread(
+        upkeep.on_own_connection, Path(path), lambda other: upkeep.retry(other, [given_up.id], NOON)
+    )
+
+
+async def test_what_another_process_has_written_is_noticed_without_a_wake_up(
+    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery
+) -> None:
+    await retried_elsewhere(storage, db, delivery("c:1", name="w.1"))
+    assert await storage.depth() == 0
+    async with asyncio.timeout(20):
+        await storage.changed()
+    assert [one.delivery.id for one in await storage.take(10, lease_s=60)] == ["w.1"]
+
+
+async def test_an_index_that_could_not_be_read_again_is_read_by_the_next_transaction(
+    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await retried_elsewhere(storage, db, delivery("c:1", name="w.1"))
+
+    def unreadable(_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("linqbot.storage.sqlite.writer.conversations.summaries", unreadable)
+        with pytest.raises(StorageUnavailable):
+            await storage.check()
+    await storage.check()
+    assert [one.delivery.id for one in await storage.take(10, lease_s=60)] == ["w.1"]
+
+
+async def test_a_prefetched_delivery_that_a_command_erases_is_not_handed_out(
+    storage: SQLiteStorage, db: sqlite3.Connection, delivery: MakeDelivery
+) -> None:
+    assert await storage.take(10, lease_s=60) == []
+    for name in ("w.1", "w.2"):
+        await storage.put(delivery(f"c:{name}", name=name))  # prefetched
+    (_, _, path) = db.execute("PRAGMA database_list").fetchone()
+    with closing(sqlite3.connect(path, isolation_level=None)) as command:
+        command.execute("DELETE FROM body WHERE seq = (SELECT seq FROM delivery WHERE id = 'w.1')")
+        command.execute("DELETE FROM delivery WHERE id = 'w.1'")
+    await storage.check()
     assert [one.delivery.id for one in await storage.take(10, lease_s=60)] == ["w.2"]
 
 

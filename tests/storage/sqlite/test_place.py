@@ -17,7 +17,7 @@ from sqlite_connections import fill_disk, free_disk, recorded
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Finish, Retry
+from linqbot.storage.inbox import Ack, Finish, Lease, Retry
 from linqbot.storage.sqlite import storage as sqlite_storage
 from linqbot.storage.sqlite.disk import place
 from linqbot.storage.sqlite.disk.wal_truncation import TRUNCATE_AFTER_S
@@ -236,6 +236,16 @@ async def test_nothing_is_written_to_the_lost_file_after_the_loss_was_noticed(
     await storage.finish(lease, ACK)
 
 
+async def finish_in_lost_file(storage: SQLiteStorage, path: Path, lease: Lease, finish: Finish) -> None:
+    """End a turn while the file is away, and again when it is back."""
+    move(path)
+    with pytest.raises(StorageUnavailable):
+        await storage.finish(lease, finish)
+    move_back(path)
+    with pytest.raises(LeaseLost):
+        await storage.finish(lease, finish)
+
+
 @pytest.mark.parametrize("finish", [ACK, Finish(Retry(0.0, "Boom"))], ids=["ack", "retry"])
 async def test_the_end_of_a_turn_that_reached_the_lost_file_counts_once(
     storage: SQLiteStorage, path: Path, delivery: MakeDelivery, finish: Finish
@@ -243,14 +253,63 @@ async def test_the_end_of_a_turn_that_reached_the_lost_file_counts_once(
     await storage.put(delivery("c:1", name="w.1"))
     await storage.put(delivery("c:1", name="w.2"))
     (lease,) = await storage.take(1, lease_s=60)
-    move(path)
-    with pytest.raises(StorageUnavailable):
-        await storage.finish(lease, finish)
-    move_back(path)
-    with pytest.raises(LeaseLost):
-        await storage.finish(lease, finish)
+    await finish_in_lost_file(storage, path, lease, finish)
     (after,) = await storage.take(10, lease_s=60)
     assert (after.delivery.id, after.attempts) == (("w.2", 0) if finish is ACK else ("w.1", 1))
+
+
+async def test_a_worker_that_sleeps_is_woken_for_a_delivery_that_reached_the_lost_file(
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+) -> None:
+    assert await storage.take(10, lease_s=60) == []
+    move(path)
+    with pytest.raises(StorageUnavailable):
+        await storage.put(delivery("c:1", name="w.1"))
+    move_back(path)
+    assert await storage.put(delivery("c:1", name="w.1")) is False
+    async with asyncio.timeout(10):
+        await storage.changed()
+    assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.1"]
+
+
+async def test_a_worker_that_sleeps_is_woken_for_the_next_of_a_lane_if_the_end_of_a_turn_reached_the_lost_file(
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+) -> None:
+    await storage.put(delivery("c:1", name="w.1"))
+    await storage.put(delivery("c:1", name="w.2"))
+    (lease,) = await storage.take(10, lease_s=60)
+    await storage.changed()
+    await finish_in_lost_file(storage, path, lease, ACK)
+    async with asyncio.timeout(10):
+        await storage.changed()
+    assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.2"]
+
+
+async def test_a_prefetched_delivery_is_leased_again_when_the_file_is_back_before_the_next_take(
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+) -> None:
+    assert await storage.take(10, lease_s=60) == []
+    move(path)
+    with pytest.raises(StorageUnavailable):
+        await storage.put(delivery("c:1", name="w.1"))  # prefetched
+    move_back(path)
+    assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.1"]
+
+
+async def test_a_burst_whose_join_reached_the_lost_file_is_not_acked_with_its_first_message(
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery
+) -> None:
+    for name in ("w.1", "w.2"):
+        await storage.put(delivery("c:1", name=name))
+    (lease,) = await storage.take(10, lease_s=60)
+    move(path)
+    with pytest.raises(StorageUnavailable):
+        await storage.join(lease, delivery("c:1", name="w.1", body=b"both"), ["w.2"])
+    move_back(path)
+    with pytest.raises(LeaseLost):
+        await storage.finish(lease, ACK)
+    (again,) = await storage.take(10, lease_s=60)
+    assert (again.delivery.id, again.delivery.body) == ("w.1", b"both")
 
 
 async def test_deliveries_leased_when_the_file_was_lost_are_leased_again(

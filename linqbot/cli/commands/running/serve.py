@@ -13,6 +13,7 @@ import click
 
 from linqbot.cli import completions, logs
 from linqbot.cli.output import json_option, print_started
+from linqbot.cli.uncaught import log_uncaught
 from linqbot.ops.bot_file import load_bot
 from linqbot.ops.served_code import note_code
 from linqbot.server import loop_watch, systemd, uvicorn_server
@@ -61,6 +62,7 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
                 click.echo(f"Waiting for {handlers}, at most {settings.drain_s:g} s. {again}", err=True)
 
     app = settings.create_app(load_bot(file), on_drain=say_waiting)
+    log_uncaught(with_tracebacks=settings.log_tracebacks)
     with systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound:
 
         def ready() -> None:

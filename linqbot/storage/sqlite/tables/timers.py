@@ -65,7 +65,8 @@ def find(db: sqlite3.Connection, timer_id: str) -> Timer | None:
     return row and Timer(*row)
 
 
-def recurring(db: sqlite3.Connection, kind: str) -> list[Timer]:
-    """Return the timers of a kind, those included that are parked."""
-    sql = "SELECT id, due, lane, kind, payload, grace_s FROM timer WHERE kind = ? ORDER BY n"
-    return [Timer(*row) for row in db.execute(sql, (kind,))]
+def recurring(db: sqlite3.Connection, kind: str, lane: str | None) -> list[Timer]:
+    """Return the timers of a kind, those included that are parked; see `Timers.recurring`."""
+    sql = """SELECT id, due, lane, kind, payload, grace_s FROM timer
+             WHERE kind = :kind AND (:lane IS NULL OR lane = :lane) ORDER BY n"""
+    return [Timer(*row) for row in db.execute(sql, {"kind": kind, "lane": lane})]
