@@ -84,6 +84,8 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "UnknownEvent",
         ),
     ),
+    "calls": ("Calls to Linq", "linqbot.client.call", ("Call", "ApiResponse")),
+    "deliveries": ("Deliveries", "linqbot.events.delivery", ("Delivery",)),
     "testing": (
         "Testing",
         "linqbot.testing",
@@ -128,7 +130,7 @@ def pages() -> dict[str, str]:
 
 
 def _index() -> str:
-    lines = ["# Classes", "", "The names that a file with handlers uses, and where to import them from.", ""]
+    lines = ["# Classes", "", "The names that a bot or a plugin uses, and where to import them from.", ""]
     lines += ["| page | import from | names |", "| --- | --- | --- |"]
     for file, (title, package, names) in PAGES.items():
         shown = names if len(names) < 20 else (*names[:3], "…")

@@ -59,7 +59,7 @@ class Secret:
         """Parse a secret such as `whsec_AQID…`.
 
         Raises:
-            ConfigError: The secret is empty, not base64, or shorter than any that Linq makes.
+            ConfigError: The secret is empty, not base64, or too short to be a secret of Linq's.
         """
         shown = text.strip()
         encoded = shown.removeprefix(_PREFIX)

@@ -43,6 +43,8 @@ class Counts:
         self.ends.append(outcome)
 
 
+HOOK = "from linqbot import hookimpl\n@hookimpl\ndef finished(outcome): ...\n"
+
 COUNTS = """
 from linqbot import hookimpl
 
@@ -184,6 +186,8 @@ def test_names_must_be_unique_and_fit_into_a_path(given: list[object], says: str
         ("from linqbot import hookimpl\n@hookimpl\ndef finished(wrong): ...", "wrong"),
         ("from linqbot import hookimpl\n@hookimpl\nasync def finished(): ...", "is async, and must be a plain def"),
         ("from linqbot import hookimpl\n@hookimpl(wrapper=True)\ndef finished(): yield", "hook wrapper"),
+        (HOOK + "def register_outbound(): ...", "register_outbound has the name of a hook, but is not marked"),
+        (HOOK + "def failed(handler, error): ...", "failed has the name of a hook, but is not marked"),
     ],
 )
 def test_a_plugin_that_cannot_be_loaded_is_named_and_the_others_stay(site: Path, code: str, says: str) -> None:
@@ -197,6 +201,11 @@ def test_a_plugin_that_cannot_be_loaded_is_named_and_the_others_stay(site: Path,
     assert says in why(plugins, "bad")
     assert says in plugins.report()["bad"]
     assert [line["plugin"] for line in logs if line["event"] == "plugin.disabled"] == ["bad"]
+
+
+def test_a_function_of_its_own_purpose_may_be_called_like_a_hook(site: Path) -> None:
+    install_plugin(site, "fine", HOOK + "def stopped(task): ...\ndef failed(): ...")
+    assert statuses(load(discover=True))["fine"] == "active"
 
 
 def test_a_required_plugin_that_cannot_be_loaded_keeps_the_bot_from_starting(site: Path) -> None:

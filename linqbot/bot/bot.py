@@ -104,5 +104,6 @@ def _among(handles: Collection[Any]) -> Callable[[Event], bool]:
     for handle in handles:
         check_handle(handle, "Bot(allow=…)")
     allowed = frozenset(handle.casefold() for handle in handles)
-    # Events without an actor, such as the status of a line, come from Linq itself and are allowed.
-    return lambda event: event.actor is None or event.actor.casefold() in allowed
+    # Events without an actor, such as the status of a line, come from Linq itself and are allowed. Those of the bot's own
+    # line say that its messages were sent, delivered and read.
+    return lambda event: event.actor is None or event.is_own or event.actor.casefold() in allowed

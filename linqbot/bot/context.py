@@ -24,6 +24,7 @@ import structlog
 
 from linqbot.bot.asking.asker import Asker, Resumption, SideTurn
 from linqbot.bot.asking.question import CANCEL_WORDS, DAY_S, AskedBefore, Question, texts
+from linqbot.bot.asking.seen import Seen, Times
 from linqbot.bot.background import HINT_S
 from linqbot.bot.content.capabilities import Capabilities, CapabilitiesAsked, capabilities
 from linqbot.bot.content.cards import card_of, text_of_card, update_card
@@ -36,7 +37,7 @@ from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
 from linqbot.bot.conversation.state import State, Tally
 from linqbot.bot.deadline import DEADLINE_S, Deadline
-from linqbot.bot.message_split import Content, Sendable, bubbles
+from linqbot.bot.message_split import Content, Sendable, bubbles, check_content
 from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.bot_context import BotContext
 from linqbot.bot.proactive.send_later import GRACE_S, call_of, check_grace, check_not_missed, due_at, rhythm_of, zone
@@ -44,7 +45,7 @@ from linqbot.bot.sent import Sent
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import BotError, CallSkipped, LinqbotError, Refused
+from linqbot.errors import BotError, LinqApiError, LinqbotError, Refused
 from linqbot.events.delivery import BROADCAST_DONE_TYPE
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
@@ -136,7 +137,7 @@ class Context:
         self.after_ask = after_ask
         self.overlap = overlap
         self.is_handling = False
-        self._state_seen: Mapping[str, Mapping[str, str | None]] | None = None
+        self._seen: Seen | None = None
         self._asking = asking
 
     if not TYPE_CHECKING:  # a type checker would accept any name
@@ -241,7 +242,7 @@ class Context:
             raise BotError("This context has no state, because it was made outside of a worker.")
         # In a conversation, the person is the one who began it.
         state = State(self.event if self.resumption is None else self.resumption.root, self._state_store)
-        state.begin(self._state_seen)
+        state.begin(None if self._seen is None else self._seen.state)
         return state
 
     @property
@@ -271,6 +272,8 @@ class Context:
     def now(self, tz: str | tzinfo = "UTC") -> datetime:
         """Return the present time, in a time zone. In tests the clock stands still, and `phone.advance` moves it.
 
+        When a handler runs again after an answer to `ask`, it reads the times again that it had read before the question.
+
         Args:
             tz: The IANA name of the time zone, such as `Europe/Paris`, or a `tzinfo`.
         Raises:
@@ -279,14 +282,15 @@ class Context:
         Example:
             `tomorrow = ctx.now("Europe/Paris") + timedelta(days=1)`
         """
-        return datetime.fromtimestamp(self._clock.now(), zone(tz) if isinstance(tz, str) else tz)
+        at = self._clock.now() if self._asking is None or not self.is_handling else self._times.now()
+        return datetime.fromtimestamp(at, zone(tz) if isinstance(tz, str) else tz)
 
     async def history(self, limit: int = 20) -> History:
         """Return the last messages of the event's chat, of both sides, oldest first, up to the current message.
 
-        The current message is included; after a question it is the answer. Before it are the people's earlier messages, and what the bot sent in earlier
-        turns; after it, what this turn has sent so far. Messages that arrived after the current one are left out, and
-        so are the bot's messages that could not be sent. Linq is asked once per turn.
+        The current message is included; after a question it is the answer. Before it are the people's earlier messages,
+        and what the bot sent in earlier turns; after it, what this turn has sent so far. Messages that arrived after the
+        current one are left out, and so are the bot's messages that could not be sent. Linq is asked once per turn.
 
         Example: `prompt = (await ctx.history()).as_text()`
 
@@ -334,7 +338,7 @@ class Context:
         Raises:
             RuleBroken: the content breaks one of Linq's rules; the message was not sent.
             LinqApiError: Linq refused the message.
-            BotError: the event belongs to no chat, or the content is of a type that cannot be sent.
+            BotError: the event belongs to no chat; or there is no content, or of a type that cannot be sent.
         """
         return await self._send(content, effect, self._thread(thread), cards, key)
 
@@ -357,7 +361,7 @@ class Context:
         Raises:
             RuleBroken: the content breaks one of Linq's rules; the message was not sent.
             LinqApiError: Linq refused the message.
-            BotError: the event belongs to no chat, or the content is of a type that cannot be sent.
+            BotError: the event belongs to no chat; or there is no content, or of a type that cannot be sent.
         """
         return await self._send(content, effect, None, cards, key)
 
@@ -517,10 +521,11 @@ class Context:
         Raises:
             BotError: not exactly one of `at`, `after_s` and `every` was given, the time has no zone or is more than
                 `grace_s` before the event, the rhythm is not known, `after_s` or `grace_s` is not a number of seconds,
-                `key` was used before in this turn, the event belongs to no chat, or the content is of a type that
-                cannot be sent.
+                `key` was used before in this turn, or the event belongs to no chat; or there is no content, or of a type
+                that cannot be sent.
             RuleBroken: the content breaks one of Linq's rules.
         """
+        check_content(content)
         now, rhythm = self._clock.now(), None
         if every is None:
             due = due_at(at, after_s, timezone, now)
@@ -974,7 +979,7 @@ class Context:
     ) -> None:
         """Add a reaction (tapback) to the event's message, or remove one.
 
-        If a plugin refuses the reaction, it is not made, and a line is logged.
+        If a plugin refuses the reaction, or the person has opted out, it is not made, and a line is logged.
 
         Args:
             custom_emoji: The emoji, if `reaction` is `custom`.
@@ -999,8 +1004,9 @@ class Context:
                 custom_emoji=custom_emoji,
                 part_index=part_index,
             )
-        except (Refused, CallSkipped) as error:
-            stopped_by(error, self.log)
+        except (Refused, LinqApiError) as error:
+            if stopped_by(error, self.log) is None:
+                raise
             return
         if self.event.chat_id is not None:
             self._note_sent("", f"{reaction} {custom_emoji}")
@@ -1048,6 +1054,20 @@ class Context:
         self.match = match
         self.attempts = attempts
 
+    async def enter_handler(self) -> None:
+        """Note that the handler runs, after a question with the event that began it. Called by dispatch."""
+        self.is_handling = True
+        if self._record is not None:
+            self._record.enter_handler()
+        if self.resumption is not None:
+            await self.resumption.begin(self)
+
+    def leave_handler(self) -> None:
+        """Note that code outside of the handler runs: middleware, filters, error handlers. Called by dispatch."""
+        self.is_handling = False
+        if self._record is not None:
+            self._record.leave_handler()
+
     def show_typing_when_slow(self) -> None:
         """Show typing dots automatically if the handler works for more than 300 ms. Called by dispatch."""
         self._typing.arm()
@@ -1056,15 +1076,28 @@ class Context:
         """End the typing dots. Called by dispatch when the handler has ended."""
         self._typing.stop()
 
-    def seen_state(self) -> dict[str, dict[str, str | None]]:
-        """Return the state that the handler has read; see `State.seen`."""
-        return self.state.seen() if "state" in vars(self) else {}
+    def seen_in_part(self) -> Seen:
+        """Return what the handler has seen in this part of a conversation."""
+        return Seen(self.state.seen() if "state" in vars(self) else {}, self._times.seen())
 
-    async def enter_state(self, seen: Mapping[str, Mapping[str, str | None]] | None) -> None:
-        """Let the state show what the next part of a conversation sees; see `State.enter`."""
-        self._state_seen = seen
+    async def enter_part(self, seen: Seen | None) -> None:
+        """Show what the next part of a conversation sees.
+
+        Args:
+            seen: What it has seen, if it is over; None for the present.
+        """
+        self._times.enter(() if seen is None else seen.times)
+        await self._show_state(seen)
+
+    async def go_live(self) -> None:
+        """Show the present in the middle of a part that is over, because new code asks another question there."""
+        self._times.go_live()
+        await self._show_state(None)
+
+    async def _show_state(self, seen: Seen | None) -> None:
+        self._seen = seen
         if "state" in vars(self):
-            await self.state.enter(seen)
+            await self.state.enter(None if seen is None else seen.state)
 
     def check_state(self) -> None:
         """Check that the state which the handler changed can be stored; see `State.check`. Called by dispatch."""
@@ -1084,10 +1117,12 @@ class Context:
         """
         vars(self).pop("plugins", None)
 
-    def discard_state(self) -> None:
-        """Forget the changes of state by a handler that failed. Called by dispatch before an error handler runs."""
+    def discard_writes(self) -> None:
+        """Forget the changes of state and the scheduled sends of a handler that failed, before an error handler runs."""
         if "state" in vars(self):
             self.state.discard()
+        if self._record is not None:
+            self._record.scheduler.discard()
 
     def _thread(self, thread: bool | None) -> ReplyTo | None:
         """Return the message to reply to in its thread; None for no thread."""
@@ -1102,6 +1137,7 @@ class Context:
         cards: bool,
         key: str | None,
     ) -> Sent:
+        check_content(content)
         shown, client = _effect(effect), self.client if key is None else self.client.named(key)
         if has_drafts(content, self.event.service):
             card_state = None if self._state_store is None else lambda: self.state.chat(CardShared)
@@ -1113,6 +1149,10 @@ class Context:
         if (watch := watcher.get()) is not None:
             watch(Said(content, shown, cards, self.event.is_group, sent))
         return sent
+
+    @cached_property
+    def _times(self) -> Times:
+        return Times(self._clock)
 
     @property
     def _sender(self) -> ChatSender:
@@ -1126,20 +1166,6 @@ class Context:
     def _note_sent(self, text: str, what: str) -> None:
         if self._on_sent is not None and not self._is_repeating:
             self._on_sent(self.chat_id, text, what)
-
-    async def enter_handler(self) -> None:
-        """Note that the handler runs, after a question with the event that began it. Called by dispatch."""
-        self.is_handling = True
-        if self._record is not None:
-            self._record.enter_handler()
-        if self.resumption is not None:
-            await self.resumption.begin(self)
-
-    def leave_handler(self) -> None:
-        """Note that code outside of the handler runs: middleware, filters, error handlers. Called by dispatch."""
-        self.is_handling = False
-        if self._record is not None:
-            self._record.leave_handler()
 
     @property
     def _is_repeating(self) -> bool:

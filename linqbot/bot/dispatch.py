@@ -36,9 +36,10 @@ from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import AskEnded, BotError, NoVerdict
-from linqbot.events.event import Event
+from linqbot.events.delivery import Delivery
+from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.message import MessageReceived
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.events.proactive.broadcast import BroadcastDone
 from linqbot.events.proactive.schedule import ScheduleDue
 from linqbot.plugins.registry import Plugins
@@ -179,9 +180,14 @@ class Dispatcher:
         return any(isinstance(event, route.event) and route.fits(event) for route in self._side_routes)
 
     def handler_for(self, message: MessageReceived) -> str | None:
-        """Return the name of the handler that would take a message in time, by its filters alone; None if none would."""
+        """Return the name of the handler that would take a message in time; None if none would, or if it is not known.
+
+        It is not known if a `when=` decides, or, in a group, for a message that replies to another one.
+        """
         route = self._route_of(message) if _may_join(message) else None
-        return None if route is None else route.name
+        if route is None or route.when is not None or self._reason_to_ignore(message) is not None:
+            return None
+        return route.name
 
     @property
     def gathers(self) -> bool:
@@ -236,7 +242,7 @@ class Dispatcher:
             handler = self._error_handler(error)
             if handler is None:
                 raise
-            ctx.discard_state()
+            ctx.discard_writes()
             ctx.deadline.give_extra_time()
             with ctx.deadline:
                 await handler(error, event, ctx)
@@ -253,10 +259,15 @@ class Dispatcher:
         """Return True if the bot's settings let an event through to its handlers."""
         return self._reason_to_ignore(event) is None
 
-    def takes_dead_letter(self, event_type: str) -> bool:
-        """Return True if the bot has an `on_dead_letter` handler for events of this type."""
-        kind = EVENT_TYPES.get(event_type)
-        return kind is not None and self._dead_letter_handler(kind) is not None
+    def takes_dead_letter(self, delivery: Delivery) -> bool:
+        """Return True if the bot has an `on_dead_letter` handler for the event of a delivery."""
+        try:
+            kind = type(parse(delivery))
+        except EventNotUnderstood:
+            return False
+        # Of linqbot's own deliveries, those without a class are no events: a scheduled send, or the notice itself.
+        is_event = kind is not UnknownEvent or not delivery.is_own
+        return is_event and self._dead_letter_handler(kind) is not None
 
     async def dispatch_dead_letter(self, failure: Failure, event: Event, ctx: Context) -> None:
         """Run the `on_dead_letter` handler for an event that was given up, unless the bot's settings exclude the event.
@@ -426,6 +437,9 @@ class Dispatcher:
         if not isinstance(event, MessageReceived) or not self._bot.loop_breaker:
             return False
         files = files_of(event.parts)
+        if event.is_group:
+            # The same words of two people are two messages: nine of them may say "me too".
+            files = f"{event.actor}\n{files}"
         loop = self._loops.judge(event.chat_id, event.text, sent_at, now, files=files, message_id=event.id)
         if loop is Loop.FOUND:
             log.error(

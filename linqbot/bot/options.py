@@ -114,6 +114,19 @@ def check_number(call: str, argument: str, value: object, wanted: str = "a numbe
     )
 
 
+def check_timezone(call: str, timezone: object) -> None:
+    """Check that the `timezone` of a call is a text.
+
+    Raises:
+        BotError: it is none.
+    """
+    if not isinstance(timezone, str):
+        raise BotError(
+            f'{call}(timezone=…) takes the IANA name of a time zone, such as "Europe/Paris", but got a value of type '
+            f"{type(timezone).__name__}."
+        )
+
+
 def _e164_hint(given: Any) -> str:
     """Return the sentence with the E.164 form of a phone number; if it is not certain, with what E.164 means."""
     if isinstance(given, str) and "@" not in given:

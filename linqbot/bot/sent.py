@@ -92,7 +92,7 @@ class Sent:
             text: The new text. It replaces the first text of the message, without styles.
             message: The index of the message in `messages`, for a send of several.
         Returns:
-            False if there is nothing to edit: nothing was sent, or the message was deleted.
+            False if nothing was edited: nothing was sent, the message was deleted, or the person has opted out since.
         Raises:
             BotError: there is no such message, it has no text, or it was sent outside of a handler.
             LinqApiError: Linq refused, such as after 15 minutes, or for the sixth edit.
@@ -108,21 +108,28 @@ class Sent:
                 f"sent.edit(message={message}): there is no message with a text. {len(self.messages)} were sent."
             )
         message_id = self.messages[message].id
-        await self._client_for(f"edit {message_id}").messages.update(message_id, text=text, part_index=index)
+        try:
+            await self._client_for(f"edit {message_id}").messages.update(message_id, text=text, part_index=index)
+        except LinqApiError as error:
+            if error.code != OPTED_OUT:
+                raise
+            return False
         return True
 
     async def delete(self) -> None:
         """Delete the messages at Linq. Phones keep them: Linq cannot unsend a message.
 
+        A message that is deleted already is no error, and neither is one to a person who has opted out since.
+
         Raises:
             BotError: the messages were sent outside of a handler.
-            LinqApiError: Linq refused. A message that is deleted already is no error.
+            LinqApiError: Linq refused.
         """
         for sent in self.messages:
             try:
                 await self._client_for(f"delete {sent.id}").messages.delete(sent.id)
             except LinqApiError as error:
-                if error.status != 404:
+                if error.status != 404 and error.code != OPTED_OUT:
                     raise
 
     def joined(self, later: Sent) -> Sent:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pydantic_core import from_json
-
-from linqbot.bot.asking.answers import Answer, value_of
+from linqbot.bot.asking.answers import value_of
 from linqbot.bot.asking.question import OpenQuestion, Question
 from linqbot.bot.context import Context
 from linqbot.bot.conversation.state import Recording
@@ -16,9 +14,8 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
-from linqbot.worker.asking.records import AskRecord, end_without_answer, record_of
-from linqbot.worker.asking.steps import typed
-from linqbot.worker.calls.slots import is_outside_of_answer
+from linqbot.worker.asking.records import AskRecord, answer_in, end_without_answer, record_of
+from linqbot.worker.asking.steps import steps_on_record, typed
 
 _MOST = 10_000
 
@@ -36,10 +33,7 @@ class DryAsker:
     def __init__(self, entries: Sequence[JournalEntry]) -> None:
         self.note: str | None = None
         self._records = [record_of(entry) for entry in entries if entry.safety == "ask" and entry.answer]
-        done = [entry for entry in entries if entry.safety == "step" and entry.status == "accepted"]
-        self._steps = {
-            from_json(entry.call).get("name"): entry.answer for entry in done if not is_outside_of_answer(entry.slot)
-        }
+        self._steps = steps_on_record(entries)
 
     @property
     def is_past(self) -> bool:
@@ -67,7 +61,7 @@ class DryAsker:
             raise end_without_answer(record.outcome)
         event = record.event(ctx.chat_id)
         try:
-            return value_of(question, Answer(event, record.outcome.get("text", "")))
+            return value_of(question, answer_in(record.outcome, event))
         except ValueError:
             self.note = "The recorded answer does not fit this question, so it would be asked again."
             raise Suspended(self.note) from None
@@ -87,16 +81,16 @@ class DryAsker:
         Raises:
             Suspended: no result is on record.
         """
-        data = self._steps.get(name)
-        if data is None:
+        entry = self._steps.get(name)
+        if entry is None:
             self.note = f"ctx.once({name!r}) has an effect outside of Linq, and no result is on record, so the dry run ends here."
             raise Suspended(self.note)
-        return typed(data, kind)
+        return typed(entry.answer or b"null", kind)
 
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return the recorded result of a step; None if there is none."""
-        data = self._steps.get(name)
-        return None if data is None else typed(data, kind)
+        entry = self._steps.get(name)
+        return None if entry is None else typed(entry.answer or b"null", kind)
 
     def _record(self, question: Question) -> AskRecord | None:
         for record in self._records:

@@ -12,7 +12,7 @@ import asyncio
 import base64
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Self
@@ -44,10 +44,17 @@ from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.due.broadcasting import broadcast_send
 from linqbot.worker.due.scheduled_send import due_send
 from linqbot.worker.reply_target import with_answers, with_replies_to_me
+from linqbot.worker.trouble import dead_letter
 
 UPLOAD: Final = "attachments.create"
 """The call that makes room for a file. Its safety class is that of a read, because repeating it is harmless."""
 OBSERVER_NAME: Final = "linqbot-simulation"
+
+_NONE: Final[Mapping[str, str]] = {}
+_ANSWER: Final = (
+    "It answered a question, so the handler that asked took it. To see that conversation, replay the delivery with which it "
+    "began: {}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,41 +64,52 @@ class Simulation:
     Attributes:
         calls: Calls that would have been made, in this order.
         later: Calls that `ctx.send_later` would have kept for a later time. A dry run alone lists them.
+        broadcasts: Broadcasts that would have begun, in this order. A dry run alone lists them.
         handler: Name of the handler that ran; None if no handler took the event.
         error: The exception that the handler raised.
         end: The turn's outcome, as the hook `finished` gets it; None if the turn did not end in time, and in a dry run,
             which has no turn.
         note: What a dry run cannot show, and why; None if it shows everything.
+        began_with: For an answer of a question, which a dry run does not handle: the id of the delivery with which the
+            conversation began. None for any other delivery.
         faults: By plugin, the error that has disabled it or one of its hooks.
     """
 
     delivery: Delivery
     calls: list[Call] = field(default_factory=list)
     later: list[Call] = field(default_factory=list)
+    broadcasts: list[Broadcast] = field(default_factory=list)
     handler: str | None = None
     error: BaseException | None = None
     end: End | None = None
     note: str | None = None
+    began_with: str | None = None
     faults: dict[str, str] = field(default_factory=dict)
 
 
 class CallRecorder:
     """Stands in for Linq: records each call and answers it with a made-up response.
 
-    It also stands in for the journal in a turn's context, and so records what `ctx.send_later` keeps.
+    It also stands in for the journal in a turn's context, and so records what `ctx.send_later` keeps, and broadcasts.
 
     Args:
         reads: Let calls that only read from Linq, and downloads of media, through to Linq.
+        check_broadcast: Called with the name and the people of each broadcast before it is recorded; it may raise `Refused`.
 
     Attributes:
         calls: Recorded calls, in this order; reads and hints (typing dots, read receipts) are not among them.
         later: Recorded calls of `ctx.send_later`.
+        broadcasts: Recorded broadcasts, by their names.
     """
 
-    def __init__(self, *, reads: bool) -> None:
+    def __init__(
+        self, *, reads: bool, check_broadcast: Callable[[str, Sequence[str]], None] = lambda _name, _people: None
+    ) -> None:
         self.calls: list[Call] = []
         self.later: list[Call] = []
+        self.broadcasts: dict[str, Broadcast] = {}
         self._reads = reads
+        self._check_broadcast = check_broadcast
 
     def around(self, client: Client) -> Client:
         """Return the client with this recorder between it and Linq."""
@@ -153,18 +171,27 @@ class CallRecorder:
         """Return an empty list: in a dry run no send is waiting."""
         return []
 
+    def discard(self) -> None:
+        """Forget the sends that were recorded for a later time."""
+        self.later.clear()
+
     async def start_broadcast(self, new: NewBroadcast, people: Sequence[str]) -> Broadcast:
-        """Return a made-up broadcast to these people, and store nothing."""
-        return counted(new.stored("running"), {"pending": len(people)})
+        """Record a broadcast to these people and return it, and store nothing.
+
+        Raises:
+            Refused: a plugin vetoes it.
+        """
+        self._check_broadcast(new.name, people)
+        return self.broadcasts.setdefault(new.name, counted(new.stored("running"), {"pending": len(people)}))
 
     async def find_broadcast(self, name: str) -> Broadcast | None:
-        """Return None: in a dry run no broadcast is stored."""
-        return None
+        """Return a recorded broadcast; None for any other: a dry run looks at no stored one."""
+        return self.broadcasts.get(name)
 
     async def recipients_of(
         self, name: str, *, outcome: RecipientOutcome | None, after: int, limit: int
     ) -> list[Recipient]:
-        """Return an empty list: in a dry run no broadcast is stored."""
+        """Return an empty list: a dry run keeps no people of broadcasts."""
         return []
 
     def enter_handler(self) -> None:
@@ -217,20 +244,31 @@ class DryRun:
         self._storage = storage
         self._reads = reads
 
-    async def replay(self, ids: Sequence[str]) -> AsyncIterator[Simulation]:
-        """Run the handlers on stored deliveries, in this order."""
+    async def replay(self, ids: Sequence[str], *, answered: Mapping[str, str] = _NONE) -> AsyncIterator[Simulation]:
+        """Run the handlers on stored deliveries, in this order.
+
+        Args:
+            answered: For each of them that answered a question, the id of the delivery with which its conversation began.
+        """
         async for page in self._storage.pages(ids):
             for delivery in page:
-                yield await self.run(delivery)
+                yield await self.run(delivery, began_with=answered.get(delivery.id))
 
-    async def run(self, delivery: Delivery) -> Simulation:
-        """Run the handlers on one delivery. An exception that they raise is in the result."""
+    async def run(self, delivery: Delivery, *, began_with: str | None = None) -> Simulation:
+        """Run the handlers on one delivery. An exception that they raise is in the result.
+
+        Args:
+            began_with: If the delivery answered a question: the id of the delivery with which the conversation began.
+        """
         # At the time of the delivery: today every message would be too old to reach a handler.
         self._clock.advance(delivery.received_at - self._clock.now())
-        recorder = CallRecorder(reads=self._reads)
+        recorder = CallRecorder(reads=self._reads, check_broadcast=self._outbound.check_broadcast)
         client = recorder.around(self._client).wrapped(self._outbound.wrap)
         handler, error = None, None
         note = await note_on(delivery, self._storage)
+        if note is None and began_with is not None:
+            # The handler that takes other messages would not have got it.
+            return Simulation(delivery, note=_ANSWER.format(began_with), began_with=began_with)
         asker = DryAsker(await self._storage.entries(delivery.id))
         try:
             if (due := due_send(delivery)) is not None:
@@ -239,11 +277,16 @@ class DryRun:
             elif (to_person := broadcast_send(delivery)) is not None:
                 await to_person.send(client)
             else:
-                event = await with_replies_to_me(parse(delivery), self._storage.has_sent)
+                given_up = dead_letter.notice(delivery) if dead_letter.is_notice(delivery) else None
+                event = parse(given_up.delivery if given_up else delivery)
+                event = await with_replies_to_me(event, self._storage.has_sent)
                 event = await with_answers(event, self._storage.entry_of)
                 ctx = self._dispatcher.context(event, client, recorder, state_store=self._storage, asking=lambda: asker)
                 try:
-                    await self._dispatcher.dispatch(event, ctx)
+                    if given_up is None:
+                        await self._dispatcher.dispatch(event, ctx)
+                    else:
+                        await self._dispatcher.dispatch_dead_letter(given_up.failure, event, ctx)
                 finally:
                     handler = ctx.handler
         except (Suspended, AskEnded):
@@ -254,6 +297,7 @@ class DryRun:
             delivery,
             recorder.calls,
             recorder.later,
+            list(recorder.broadcasts.values()),
             handler,
             error,
             note=" ".join(filter(None, (note, asker.note))) or None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
@@ -185,7 +185,7 @@ def _implementations(target: object, plugin: Plugin) -> list[Impl]:
     """Return the hooks that an object implements.
 
     Raises:
-        TypeError: the plugin's name, a hook's name or an implementation is not valid.
+        TypeError: the plugin's name, a hook's name or an implementation is not valid, or an implementation is not marked.
         PluginValidationError: an implementation takes an argument that its hook does not have.
     """
     if not _NAME.fullmatch(plugin.name):
@@ -202,7 +202,23 @@ def _implementations(target: object, plugin: Plugin) -> list[Impl]:
         impls += [_implementation(plugin, caller.name, impl) for impl in caller.get_hookimpls()]
     if not impls:
         raise TypeError("it implements no hook; mark its functions with @hookimpl")
+    if (unmarked := next(_unmarked(target, {impl.hook for impl in impls}), None)) is not None:
+        raise TypeError(f"its function {unmarked} has the name of a hook, but is not marked with @hookimpl")
     return impls
+
+
+def _unmarked(target: object, implemented: Collection[str]) -> Iterator[str]:
+    """Yield the names of functions that look like implementations of a hook and are not marked, so nothing calls them."""
+    for name, spec in vars(hookspecs).items():
+        function = getattr(target, name, None) if hasattr(spec, f"{GROUP}_spec") and name not in implemented else None
+        if not (inspect.isfunction(function) or inspect.ismethod(function)):
+            continue
+        if isinstance(target, ModuleType) and function.__module__ != target.__name__:
+            continue  # imported from elsewhere
+        # A function of its own purpose may be called `stopped`. It hardly takes what the hook takes, and nothing else.
+        wanted, known = inspect.signature(function).parameters.keys(), inspect.signature(spec).parameters.keys()
+        if name.startswith("register_") or (wanted and wanted <= known):
+            yield name
 
 
 def _implementation(plugin: Plugin, hook: str, found: pluggy.HookImpl) -> Impl:

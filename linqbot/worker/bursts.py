@@ -17,12 +17,14 @@ import structlog
 
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import Clock
-from linqbot.errors import LeaseLost, StorageError
+from linqbot.errors import LeaseLost, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery, Joined
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
+from linqbot.worker.asking.records import is_payment
+from linqbot.worker.failure import STORAGE_PAUSE_S
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -87,13 +89,30 @@ class Bursts:
             return lease
         others = others[: MAX_MESSAGES - 1]
         joined = lease.delivery.with_joined(Joined(burst=tuple(each.content for each in others)))
-        await self._storage.join(lease, joined, [each.id for each in others])
+        await self._join(lease, joined, [each.id for each in others])
         return replace(lease, delivery=joined)
+
+    async def _join(self, lease: Lease, joined: Delivery, ids: Sequence[str]) -> None:
+        """Store the burst, however long the storage is away: it may hold the burst already, although it raised an error.
+
+        Then the first message must not be handled alone, because its ack would be that of all.
+        """
+        is_logged = False
+        while True:
+            try:
+                await self._storage.join(lease, joined, ids)
+            except StorageUnavailable as error:
+                if not is_logged:
+                    log.error("burst.unfinished", delivery=lease.delivery.id, error=str(error))
+                    is_logged = True
+                await self._clock.wait_until(self._clock.now() + STORAGE_PAUSE_S)
+            else:
+                return
 
     def _answers(self, message: MessageReceived) -> bool:
         """Return True if the chat has an open question, which the message may answer. An answer does not wait."""
         found = self._storage.conversations_in(message.chat_id)
-        return any(each.status == "waiting" for each in found)
+        return any(each.status == "waiting" and not is_payment(each.person) for each in found)
 
     def _waits_until(self, first: Delivery, others: Sequence[Delivery], window: float) -> float:
         """Return the time at which the window of a burst ends, in Unix seconds."""

@@ -7,8 +7,6 @@ delivery, so that no message in between is an answer.
 
 from __future__ import annotations
 
-from typing import Final
-
 import structlog
 
 from linqbot.bot.asking.question import OpenQuestion
@@ -17,13 +15,9 @@ from linqbot.storage.conversations import Conversation
 from linqbot.storage.timers import Timer
 from linqbot.worker.asking.deliveries import opt_out
 from linqbot.worker.asking.opening import Writes, failed
-from linqbot.worker.due.recurring import REPEAT
-from linqbot.worker.due.scheduled_send import KIND
+from linqbot.worker.due.scheduled_send import sends_of
 
 log = structlog.get_logger("linqbot.worker")
-
-_MOST: Final = 1_000_000
-"""Reads all of them: a send that is left out would go to a person who has opted out."""
 
 
 async def effects(chat_id: str, storage: Storage, now: float) -> Writes:
@@ -32,11 +26,7 @@ async def effects(chat_id: str, storage: Storage, now: float) -> Writes:
     Raises:
         StorageUnavailable: the storage cannot be read.
     """
-    lane = f"c:{chat_id}"
-    sends = [timer for timer in await storage.scheduled(lane=lane, limit=_MOST) if timer.kind in (KIND, REPEAT)]
-    # A recurring send that is due now is not among those that wait.
-    repeated = [timer for timer in await storage.recurring(REPEAT) if timer.lane == lane]
-    cancelled = {timer.id for timer in (*sends, *repeated)}
+    cancelled = await sends_of(chat_id, storage)
     waiting = [each.id for each in storage.conversations_in(chat_id) if each.status == "waiting"]
     found = [await storage.conversation(each) for each in waiting]  # with the events that began them
     ended = [_ended(each[0], now) for each in found if each is not None]

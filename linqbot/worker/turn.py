@@ -62,7 +62,7 @@ from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.turn_journal import TurnJournal
 from linqbot.worker.due.broadcasting import broadcast_send
-from linqbot.worker.due.scheduled_send import SendMissed, due_send, ends_series
+from linqbot.worker.due.scheduled_send import SendMissed, due_send, ends_series, is_recurring_send
 from linqbot.worker.failure import STORAGE_PAUSE_S, RetryPolicy, TurnFailure, decide, readable
 from linqbot.worker.origin import origin_of
 from linqbot.worker.overlapping import TurnOverlap
@@ -424,6 +424,9 @@ class Turns:
         """Make the calls of a delivery that linqbot has created for them. Return False if it is for a handler."""
         due = due_send(turn.lease.delivery)
         if due is not None:
+            if is_recurring_send(turn.lease.delivery) and await self.storage.timer(due.id) is None:
+                log.info("send.cancelled", delivery=turn.lease.delivery.id)
+                return True
             due.check(self.clock.now())
             turn.journal.origin = due.origin
             with deadline:

@@ -99,7 +99,7 @@ def _notices(
     An `on_dead_letter` handler says it. Without one that takes the event, it is the text of `Bot(on_trouble=…)`.
     """
     delivery = lease.delivery
-    if isinstance(outcome, DeadLetter) and dispatcher.takes_dead_letter(delivery.type):
+    if isinstance(outcome, DeadLetter) and dispatcher.takes_dead_letter(delivery):
         return [dead_letter.timer(lease, outcome, now)]
     if dispatcher.on_trouble is None or not outage.leaves_waiting(lease, outcome, now):
         return []

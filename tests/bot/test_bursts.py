@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+from typing import Any
 
 import pytest
+from fakes import NOW, delivery, settled, text_body
+from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived, Router
-from linqbot.errors import BotError
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.clock import MovableClock
+from linqbot.errors import BotError, StorageUnavailable
+from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.worker.bursts import Bursts
 
 pytestmark = pytest.mark.anyio
 
@@ -226,3 +234,92 @@ async def test_fifty_people_write_bursts_at_once_and_each_burst_is_one_turn_and_
             assert await person.replies() == ["a | b | c (0 photos)"]
         assert phone.now < began + 4  # the fifty wait at the same time
     assert len(seen) == 51
+
+
+async def test_a_burst_in_a_group_is_for_the_bot_if_one_of_its_replies_is() -> None:
+    bot, seen = collector(gather_s=2)
+    async with talking(bot) as ann:
+        bob = ann.person("+14155550143")
+        group = ann.group(bob, "cat@example.com")
+        pizza = await group.by(bob).text("who wants pizza")
+        await group.text("@bot hi", mention=True)
+        heard = await group.next_reply()
+        await group.advance(60)
+        await group.reply(pizza, "me")
+        await group.reply(heard, "order it")
+        await group.replies()
+    assert [each.replies_to_me for each in seen[-1].burst] == [False, True]
+    assert seen[-1].replies_to_me
+
+
+async def test_a_burst_answers_the_scheduled_send_that_one_of_its_messages_answers() -> None:
+    bot, seen = Bot(gather_s=2), list[MessageReceived]()
+
+    @bot.on_message("remind", gather=False)
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Pill?", after_s=60, tag="pill")
+        await ctx.reply("ok")
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message)
+
+    async with talking(bot) as phone:
+        await phone.text("remind")
+        ok = await phone.next_reply()
+        await phone.advance(61)
+        pill = await phone.next_reply()
+        await phone.reply(ok, "cool")
+        await phone.reply(pill, "taken")
+        await phone.quiet()
+    (burst,) = seen
+    assert burst.answers is not None
+    assert burst.answers.tag == "pill"
+    assert [each.answers and each.answers.tag for each in burst.burst] == [None, "pill"]
+
+
+async def test_messages_are_joined_while_a_payment_is_awaited() -> None:
+    shop, seen = Bot(gather_s=2), list[MessageReceived]()
+
+    @shop.on_message("buy")
+    async def buy(message: MessageReceived, ctx: Context) -> None:
+        await ctx.pay(1250, "soup")
+
+    @shop.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message)
+
+    async with talking(shop) as phone:
+        await phone.text("buy")
+        await phone.replies()
+        await phone.text("hey")
+        await phone.text("what is this?")
+        await phone.quiet()
+    assert [len(each.burst) for each in seen] == [2]
+
+
+async def test_a_burst_is_stored_again_until_it_is_certain_that_it_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = MovableClock(NOW, frozen=True)
+    async with MemoryStorage(clock=clock) as storage:
+        for text in ("look", "nice?"):
+            await storage.put(delivery(text_body(text)))
+        clock.advance(10)
+        (lease,) = await storage.take(1, lease_s=60)
+        join, failures = storage.join, [StorageUnavailable("The answer was lost.")]
+
+        async def join_whose_answer_is_lost(*arguments: Any) -> None:
+            await join(*arguments)
+            if failures:
+                raise failures.pop()
+
+        monkeypatch.setattr(storage, "join", join_whose_answer_is_lost)
+        gathering = asyncio.ensure_future(Bursts(Dispatcher(Bot(gather_s=2), clock), storage, clock).gather(lease))
+        with capture_logs() as logs:
+            while not gathering.done():
+                await settled(3)
+                clock.advance(1)
+        gathered = gathering.result()
+        assert gathered is not None
+        assert len(gathered.delivery.joined.burst) == 1
+        assert [line["event"] for line in logs] == ["burst.unfinished"]
+        assert await storage.depth() == 1

@@ -18,7 +18,7 @@ from linqbot.bot.routing.router import Next, Router
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError
 from linqbot.events.event import Event
-from linqbot.events.message import MessageEdited, MessageReceived
+from linqbot.events.message import MessageDelivered, MessageEdited, MessageReceived
 from linqbot.events.parse import parse
 from linqbot.events.reaction import ReactionAdded
 from linqbot.types.message import LinkPart
@@ -240,6 +240,19 @@ async def test_strangers_get_no_reply_no_receipt_and_no_dots() -> None:
     assert (await handled(bot, message(sender="+15550000000"))).said() == ["hello"]
 
 
+async def test_the_receipts_of_the_bots_messages_reach_it_whomever_it_allows() -> None:
+    bot = Bot(allow=["+15550000000"])
+    seen: list[str] = []
+
+    @bot.on_delivery("delivered")
+    async def note(event: MessageDelivered, ctx: Context) -> None:
+        seen.append(event.type)
+
+    sample = Path(__file__).parent.parent / "data" / "events" / "message.delivered.json"
+    await handled(bot, parse(delivery(sample.read_bytes())))
+    assert seen == ["message.delivered"]
+
+
 @pytest.mark.parametrize(
     "changes", [{"reconciled_at": "2026-11-05T17:33:20Z"}, {"sent_at": "2026-11-04T17:33:19Z"}], ids=["found late", "old"]
 )  # fmt: skip
@@ -331,6 +344,18 @@ async def test_a_return_value_that_cannot_be_sent_is_named() -> None:
         return 5
 
     with pytest.raises(BotError, match="An object of type int cannot be sent"):
+        await handled(bot, message())
+
+
+async def test_a_reply_without_content_is_an_error() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def files(message: MessageReceived, ctx: Context) -> None:
+        found: list[str] = []
+        await ctx.reply(*found)
+
+    with pytest.raises(BotError, match="There is nothing to send"):
         await handled(bot, message())
 
 

@@ -350,3 +350,44 @@ async def test_incoming_without_steer_says_how_to_register_the_handler() -> None
         await phone.text("hi")
         (error,) = await phone.errors()
         assert 'overlap="steer"' in str(error)
+
+
+@pytest.mark.parametrize("mode", ["restart", "steer"])
+async def test_in_a_group_what_is_not_for_the_bot_is_not_taken(mode: OverlapMode) -> None:
+    bot, work, took = Bot(), Work(), list[str]()
+
+    @bot.on_message(overlap=mode)
+    async def weather(message: MessageReceived, ctx: Context) -> None:
+        took.append(message.text)
+        await work()
+        if ctx.takes_incoming:
+            took.extend([each.text async for each in ctx.incoming()])
+
+    async with talking(bot) as ann:
+        group = ann.group("+14155550143", "cat@example.com")
+        await group.text("@bot weather?", mention=True)
+        await work.begun.wait()
+        await group.text("Bob, my PIN is 1234")
+        work.end.set()
+        await group.quiet()
+    assert took == ["@bot weather?"]
+
+
+async def test_a_message_that_a_when_decides_about_waits_for_its_own_turn() -> None:
+    bot, work, took = Bot(), Work(), list[str]()
+
+    async def is_serious(message: MessageReceived, ctx: Context) -> bool:
+        return message.text != "lol"
+
+    @bot.on_message(overlap="steer", when=is_serious)
+    async def weather(message: MessageReceived, ctx: Context) -> None:
+        await work()
+        took.extend([message.text, *[each.text async for each in ctx.incoming()]])
+
+    async with talking(bot) as phone:
+        await phone.text("weather?")
+        await work.begun.wait()
+        await phone.text("lol")
+        work.end.set()
+        await phone.quiet()
+    assert took == ["weather?"]

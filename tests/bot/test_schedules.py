@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -143,12 +144,15 @@ async def test_middleware_error_handlers_and_routers_work_for_schedules_and_allo
         ("weekdays", "UTC", None, "At which time of day?"),
         ("99 * * * *", "UTC", None, "is not a cron expression: Bad minute"),
         ("hour", "Mars/Base", None, "There is no time zone 'Mars/Base'"),
+        ("9:00", None, None, '@bot.every(timezone=…) takes the IANA name of a time zone, such as "Europe/Paris"'),
+        ("9:00", ZoneInfo("UTC"), None, "but got a value of type ZoneInfo"),
         ("hour", "UTC", "a b", "'a b' cannot be the name of a schedule"),
+        ("hour", "UTC", 5, "5 cannot be the name of a schedule"),
         (lambda event, ctx: None, "UTC", None, "@bot.every() needs a rhythm"),
     ],
 )
 def test_a_schedule_that_could_never_run_is_refused_when_it_is_registered(
-    spec: str, zone: str, name: str | None, message: str
+    spec: Any, zone: Any, name: Any, message: str
 ) -> None:
     bot = Bot()
     with pytest.raises(BotError) as refused:
@@ -237,6 +241,21 @@ async def test_writing_first_needs_a_line_if_there_are_several_and_one_person() 
     assert errors[0].startswith("This account has 2 lines, and the event is not from one of them.")
     assert errors[1].startswith("ctx.bot.send(to=…) takes the handle of one person, such as '+14155550142', not list.")
     assert len(errors) == 3
+
+
+async def test_writing_first_without_content_is_an_error() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def relay(message: MessageReceived, ctx: Context) -> None:
+        found: list[str] = []
+        with pytest.raises(BotError, match="There is nothing to send"):
+            await ctx.bot.send(*found, to="+14155550199")
+        await ctx.reply("refused")
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "refused"
 
 
 async def test_a_person_who_opted_out_gets_nothing_and_the_status_says_so() -> None:

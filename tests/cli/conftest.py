@@ -20,6 +20,15 @@ from ports import free_port
 OURS = {"linqbot-opentelemetry", "linqbot-prometheus"}
 
 
+@pytest.fixture
+def command_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which commands run within this process. No setting of Linq or of the storage is in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("LINQ_API_V3_API_KEY", "LINQ_API_V3_BASE_URL", "LINQ_WEBHOOK_SECRET", "LINQBOT_STORAGE"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
 class Command:
     """A `linqbot` process."""
 

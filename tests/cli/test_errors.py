@@ -16,12 +16,9 @@ ECHO = "from linqbot import Bot\nbot = Bot()\n"
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in ("LINQ_API_V3_API_KEY", "LINQ_API_V3_BASE_URL", "LINQ_WEBHOOK_SECRET", "LINQBOT_STORAGE"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "bot.py").write_text(ECHO)
-    return tmp_path
+def folder(command_folder: Path) -> Path:
+    (command_folder / "bot.py").write_text(ECHO)
+    return command_folder
 
 
 def run(*arguments: str, **environ: str) -> Result:

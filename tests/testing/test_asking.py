@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from linqbot import AskTimeout, Bot, Context, MessageReceived
+from linqbot import AskCancelled, AskTimeout, Bot, Context, MessageReceived, markdown
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -168,3 +169,90 @@ async def test_a_side_question_in_a_group_must_address_the_bot_as_usual() -> Non
         await group.text("yes")
         assert await group.replies() == ["Gone."]
         assert asked == "2: sure?"
+
+
+async def test_a_message_that_is_late_for_one_question_may_answer_another() -> None:
+    bot = Bot(groups="all")
+
+    @bot.on_message("one")
+    async def first(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("One?", timeout_s=60)
+
+    @bot.on_message("who")
+    async def who(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"{await ctx.ask('Who drives?', who='anyone')} drives")
+
+    @bot.on_message
+    async def other(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"late for {ctx.after_ask.question}" if ctx.after_ask else "no answer")
+
+    async with talking(bot) as ann:
+        bob = ann.person("+14155550143")
+        group = ann.group(bob, "cat@example.com")
+        await group.text("one")
+        await group.advance(100)
+        await group.by(bob).text("who")
+        assert await group.replies() == ["One?", "Who drives?"]
+        await group.text("Ann")
+        assert await group.replies() == ["Ann drives"]
+        await group.text("two")
+        assert await group.replies() == ["late for One?"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "value"),
+    [
+        ({"choices": ["2", "4", "6"]}, "2.", "2"),
+        ({"choices": ["2", "4", "6"]}, "3)", "6"),
+        ({"choices": ["Friday", "Sunday"]}, "friday!", "Friday"),
+        ({"kind": datetime}, "1830", "Please answer with a date and a time, such as 2026-11-20 18:30."),
+        ({"kind": float}, "nan", "Please answer with a number."),
+        ({}, "Never mind.", "cancelled"),
+    ],
+)
+async def test_an_answer_means_what_a_person_means(asked: dict[str, Any], answer: str, value: str) -> None:
+    bot = Bot()
+
+    @bot.on_message("ask")
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.reply(str(await ctx.ask("Which?", **asked)))
+        except AskCancelled:
+            await ctx.reply("cancelled")
+
+    async with talking(bot, service="SMS") as phone:
+        await phone.text("ask")
+        await phone.replies()
+        await phone.text(answer)
+        assert await phone.replies() == [value]
+
+
+async def test_an_address_alone_is_a_text() -> None:
+    bot = Bot()
+
+    @bot.on_message("ask")
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(markdown(f"`{await ctx.ask('Your website?')}`"))
+
+    async with talking(bot) as phone:
+        await phone.text("ask")
+        await phone.replies()
+        await phone.link("https://x.example")
+        assert await phone.replies() == ["https://x.example"]
+
+
+@pytest.mark.parametrize("yes", ["dislike", "lik"])
+async def test_a_tapback_that_cannot_mean_yes_is_refused(yes: Any) -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Sure?", yes=yes)
+
+    async def talk() -> None:
+        async with talking(bot) as phone:
+            await phone.text("hi")
+            await phone.quiet()
+
+    with pytest.raises(HandlerFailed, match="yes="):
+        await talk()

@@ -188,3 +188,19 @@ async def test_a_restart_in_a_busy_bot_loses_and_repeats_nothing(storage: str) -
             await phone.text("hi")
             await phone.restart()
         assert sorted(await phone.replies()) == [f"Visit {visit + 1}" for visit in range(5)]
+
+
+async def test_a_restart_ends_while_something_has_just_become_due() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(message.text)
+
+    async with talking(bot) as phone, asyncio.timeout(30):
+        for n in range(6):
+            phone.drop_next("read")
+            await phone.text(f"{n}")
+            if n % 2:
+                await asyncio.sleep(0.01)
+            await phone.restart(down_s=1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,12 @@ from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
+from linqbot.events.proactive.broadcast import BroadcastDone
+from linqbot.events.proactive.schedule import ScheduleDue
 from linqbot.events.reaction import ReactionAdded
 from linqbot.storage.inbox import DeadLetter, Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.testing import talking
+from linqbot.testing import HandlerFailed, talking
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.failure import RetryPolicy
 from linqbot.worker.trouble import dead_letter
@@ -312,3 +316,48 @@ async def test_a_phone_hears_the_apology() -> None:
         await phone.text("soup")
         assert [type(error).__name__ for error in await phone.errors()] == ["RuleBroken"]
         assert await phone.next_reply() == "Sorry, I could not answer that."
+
+
+async def test_a_schedule_a_broadcast_that_has_ended_and_an_unknown_event_can_be_given_up_too() -> None:
+    bot = Bot()
+    seen: list[str] = []
+
+    @bot.every("day 9:00", timezone="UTC", attempts=1)
+    async def news(event: ScheduleDue, ctx: Context) -> None:
+        raise ValueError("no news")
+
+    @bot.on_message
+    async def begin(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.broadcast(["+14155550143"], "news", name="june")
+
+    @bot.on_broadcast_done
+    async def report(event: BroadcastDone, ctx: Context) -> None:
+        raise BotError("no report")
+
+    @bot.on_dead_letter(ScheduleDue)
+    async def of_schedule(failure: Failure, event: ScheduleDue, ctx: Context) -> None:
+        seen.append(f"schedule {event.name}")
+
+    @bot.on_dead_letter(BroadcastDone)
+    async def of_broadcast(failure: Failure, event: BroadcastDone, ctx: Context) -> None:
+        seen.append(f"broadcast {event.name}")
+
+    async with talking(bot, start=datetime(2027, 1, 15, 8, 0, tzinfo=UTC)) as phone:
+        await phone.text("go")
+        with pytest.raises(HandlerFailed):
+            await phone.advance(3700)
+        await phone.errors()
+    assert sorted(seen) == ["broadcast june", "schedule news"]
+
+
+async def test_a_dispatcher_takes_dead_letters_of_events_alone() -> None:
+    bot = Bot()
+
+    @bot.on_dead_letter(Event)
+    async def any_event(failure: Failure, event: Event, ctx: Context) -> None: ...
+
+    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
+    webhook = delivery(envelope("new.type", {}))
+    assert dispatcher.takes_dead_letter(webhook)
+    assert not dispatcher.takes_dead_letter(replace(webhook, id="i.send.1", type="linqbot.send"))
+    assert not dispatcher.takes_dead_letter(replace(webhook, id="i.dead_letter.1", type="linqbot.dead_letter"))

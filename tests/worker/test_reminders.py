@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -169,6 +170,9 @@ async def test_a_reminder_ends_when_its_chat_is_gone() -> None:
     ("given", "message"),
     [
         ({"every": "sometimes", "timezone": "UTC"}, "every='sometimes': Please say how often"),
+        ({"every": 5, "timezone": "UTC"}, "send_later(every=…) takes a rhythm, such as 'weekdays 09:00'"),
+        ({"every": 5}, "but got a value of type int"),
+        ({"every": "hour", "timezone": 5}, "send_later(timezone=…) takes the IANA name of a time zone"),
         ({"every": "hour", "timezone": None}, "every= needs the time zone of the person"),
         ({"every": "hour", "timezone": "UTC", "after_s": 5}, "Give send_later one of at=, after_s= and every=."),
         ({"every": parse.recurrence("hour"), "timezone": "UTC"}, "every= has a time zone already"),
@@ -203,3 +207,106 @@ async def test_a_rhythm_that_a_person_wrote_can_be_passed_on() -> None:
         await phone.text("every Monday at 19:30")
         await phone.quiet()
     assert (made[0].every, made[0].due) == ("every Monday at 19:30", datetime(2026, 11, 23, 18, 30, tzinfo=UTC))
+
+
+def ending_all() -> tuple[Bot, asyncio.Event, asyncio.Event]:
+    """Return a bot that ends all sends at "enough", an event that this has begun, and one that lets it go on."""
+    bot, begun, go = Bot(), asyncio.Event(), asyncio.Event()
+
+    @bot.on_message("remind me")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Stretch!", every="15 min", timezone="UTC")
+
+    @bot.on_message("130 times")
+    async def often(message: MessageReceived, ctx: Context) -> None:
+        for n in range(130):
+            await ctx.send_later(f"Number {n}", after_s=600 + n)
+
+    @bot.on_message("enough")
+    async def end(message: MessageReceived, ctx: Context) -> None:
+        begun.set()
+        await go.wait()
+        for waiting in await ctx.scheduled():
+            await ctx.cancel(waiting)
+        await ctx.reply("Ended.")
+
+    return bot, begun, go
+
+
+async def test_a_recurring_send_that_is_due_while_its_end_is_handled_ends() -> None:
+    bot, begun, go = ending_all()
+    async with talking(bot, start=THURSDAY) as phone:
+        await phone.text("remind me")
+        await phone.advance(890)
+        await phone.text("enough")
+        await begun.wait()
+        go.set()
+        await phone.restart(down_s=60)
+        await phone.advance(3600)
+        assert phone.messages == ["remind me", "enough", "Ended."]
+
+
+async def test_all_sends_of_a_chat_are_listed_however_many_there_are() -> None:
+    bot, _, go = ending_all()
+    go.set()
+    async with talking(bot) as phone:
+        await phone.text("130 times")
+        await phone.text("enough")
+        assert await phone.replies() == ["Ended."]
+        await phone.advance(2000)
+        assert len(phone.messages) == 3
+
+
+async def test_a_reminder_that_was_put_off_can_be_put_off_again() -> None:
+    bot = Bot(loop_breaker=False)
+
+    @bot.on_message("remind me")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Stretch!", every="09:00", timezone="UTC", tag="stretch")
+
+    @bot.on_reaction("question")
+    async def snooze(reaction: ReactionAdded, ctx: Context) -> None:
+        assert reaction.answers is not None
+        assert reaction.answers.tag == "stretch"
+        await ctx.reschedule(reaction.answers, after_s=1800)
+
+    async with talking(bot, start=THURSDAY) as phone:
+        await phone.text("remind me")
+        await phone.advance(7201)
+        for _ in range(3):
+            reminder = await phone.next_reply()
+            assert reminder == "Stretch!"
+            await phone.react(reminder, "question")
+            await phone.advance(1801)
+        assert await phone.next_reply() == "Stretch!"
+        await phone.advance(DAY_S)
+        assert await phone.replies() == ["Stretch!"]
+
+
+async def test_what_a_failed_handler_has_scheduled_and_moved_is_dropped_when_an_error_handler_takes_the_error() -> None:
+    bot = Bot()
+
+    @bot.on_message("first")
+    async def first(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("The first.", after_s=600)
+
+    @bot.on_message
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        (waiting,) = await ctx.scheduled()
+        await ctx.reschedule(waiting, after_s=60)
+        await ctx.send_later("Your table is booked.", after_s=60)
+        raise ValueError("We are closed.")
+
+    @bot.on_error(ValueError)
+    async def sorry(error: ValueError, event: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Try tomorrow.", after_s=120)
+        await ctx.reply("Sorry.")
+
+    async with talking(bot, start=THURSDAY) as phone:
+        await phone.text("first")
+        await phone.text("book")
+        assert await phone.next_reply() == "Sorry."
+        await phone.advance(130)
+        assert await phone.replies() == ["Try tomorrow."]
+        await phone.advance(480)
+        assert await phone.replies() == ["The first."]

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from fakes import CHAT, NOW, Linq, delivery, text_body
@@ -384,11 +385,37 @@ async def test_content_that_breaks_a_rule_is_refused_when_it_is_scheduled(tmp_pa
     assert caught == ["RuleBroken"] + ["BotError"] * 6
 
 
+@pytest.mark.parametrize("when", [{"after_s": 5}, {"every": "hour", "timezone": "UTC"}])
+async def test_a_send_without_content_is_refused_when_it_is_scheduled(
+    tmp_path: Path, clock: MovableClock, when: dict[str, Any]
+) -> None:
+    bot, linq, caught = make_bot(), Linq(), list[str]()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        found: list[str] = []
+        try:
+            await ctx.send_later(*found, **when)
+        except BotError as error:
+            caught.append(str(error))
+
+    async with working(tmp_path, clock, linq, bot) as harness:
+        await harness.text()
+        assert await harness.storage.scheduled() == []
+    assert caught == ["There is nothing to send. Give at least one text or other content."]
+
+
 def test_a_length_of_time_of_a_wrong_type_says_what_is_wanted() -> None:
     with pytest.raises(
         BotError, match=r"after_s=…\) takes a number of seconds, such as 60, .* timedelta.*total_seconds"
     ):
         due_at(None, timedelta(hours=1), None, NOW)  # type: ignore[arg-type]
+
+
+def test_a_time_zone_of_a_wrong_type_says_what_is_wanted() -> None:
+    noon = datetime(2026, 7, 1, 12)  # noqa: DTZ001 - the zone is said apart
+    with pytest.raises(BotError, match=r"timezone=…\) takes the IANA name of a time zone, .* of type ZoneInfo"):
+        due_at(noon, None, ZoneInfo("Europe/Paris"), NOW)  # type: ignore[arg-type]
 
 
 def test_times_are_interpreted_in_their_zone() -> None:

@@ -253,6 +253,25 @@ async def test_the_stored_call_is_repeated_even_if_the_handler_words_it_differen
     assert harness.linq.said() == ["first thought"]
 
 
+async def test_a_deletion_that_was_made_before_its_answer_was_lost_is_no_error(harness: Harness) -> None:
+    await put(harness)
+
+    async def crash_once(_: Call) -> None:
+        harness.linq.before = None
+        await crash()
+
+    async def tidy(message: MessageReceived, ctx: Context) -> None:
+        await ctx.client.messages.delete(CHAT)
+        await ctx.reply("Deleted.")
+
+    harness.linq.before = crash_once
+    await harness.run_and_crash(tidy)
+    harness.linq.will_answer("messages.delete", LinqApiError("gone", status=404, code=2002))
+    await harness.run(tidy)
+    assert harness.linq.said() == ["Deleted."]
+    assert await harness.storage.dead_letters() == []
+
+
 async def test_a_raw_client_call_is_as_safe_as_reply(harness: Harness) -> None:
     await put(harness)
     fails = [True]

@@ -5,13 +5,16 @@ A conversion that fails raises ValueError with a sentence that is shown to the p
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from linqbot.bot.asking.ballot import choice_of
+from linqbot.bot.asking.ballot import choice_of, choice_of_words
 from linqbot.bot.asking.kinds import adapter_of
 from linqbot.bot.asking.question import OpenQuestion, Question
 from linqbot.events.event import Event
@@ -23,6 +26,7 @@ from linqbot.types.message import MediaPart
 IN_ANOTHER_FORM: Final = "Please answer in another form."
 """Shown about an invalid answer of which nothing more is known."""
 _VOTE: Final = "poll.vote.added"
+_NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d*)?")
 _SENTENCES: Final = {
     "int_parsing": "Please answer with a whole number.",
     "int_from_float": "Please answer with a whole number.",
@@ -64,16 +68,20 @@ class Answer:
         event: The event; None if the operator answered.
         text: The text of a message, without a mention of the bot; the text of the option that a vote chose; or the text
             of the operator.
+        choice: The choice that the person meant, of those that were shown; the text, if it is none of them. None if no
+            choices were shown.
     """
 
     event: Event | None
     text: str
+    choice: str | None = None
 
 
 def judge(question: OpenQuestion, event: Event) -> Verdict | None:
     """Return the meaning of an event of the asked person; None if it has nothing to do with the question."""
     if isinstance(event, MessageReceived):
-        if event.text_to_me.strip().casefold() in question.cancel:
+        said = event.text_to_me.strip().casefold()
+        if said in question.cancel or said.rstrip(".!") in question.cancel:
             return Verdict.CANCEL_WORD
         return Verdict.SIDE_QUESTION if question.side_questions and not says_yes_or_no(event) else Verdict.ANSWER
     if event.type == _VOTE:
@@ -125,6 +133,8 @@ def value_of(question: Question, answer: Answer) -> Any:
             raise ValueError(f"Please answer with {_named(kind)}.")  # noqa: TRY004 - the person reads it
         return event
     text = answer.text.strip()
+    if not text and isinstance(event, MessageReceived):
+        text = "\n".join(link.value for link in event.links)  # an address alone comes as a link
     if not text:
         raise ValueError("Please answer with text.")
     return text if kind is str else _converted(kind, text)
@@ -137,7 +147,9 @@ def _yes_or_no(yes: str, answer: Answer) -> bool:
 
 
 def _choice(choices: tuple[str, ...], answer: Answer) -> str:
-    choice = choice_of(answer.text, choices)
+    # A number counts in the list that the person saw. Today's code may give another list.
+    shown = answer.choice
+    choice = choice_of(answer.text, choices) if shown is None else choice_of_words(shown, choices)
     if choice is not None:
         return choice
     raise ValueError(f"Please answer with one of these: {', '.join(choices)}.")
@@ -148,9 +160,14 @@ def _converted(kind: Any, text: str) -> Any:
     if adapter is None:
         return kind(text)
     try:
-        return adapter.validate_strings(text)
+        value = adapter.validate_strings(text)
     except ValidationError as error:
         raise ValueError(_sentence(error)) from None
+    if isinstance(value, datetime) and _NUMBER.fullmatch(text):
+        raise ValueError(_SENTENCES["datetime_parsing"])  # pydantic takes 1830 for seconds since 1970
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(_SENTENCES["float_parsing"])
+    return value
 
 
 def _sentence(error: ValidationError) -> str:

@@ -101,15 +101,20 @@ def with_members(ballot: Ballot, event: Event) -> Ballot | None:
 
 def choice_of(text: str, choices: tuple[str, ...]) -> str | None:
     """Return the choice that a text names, by its words or by its number from 1; None if it names none."""
-    said = text.strip().casefold()
-    # The text of a choice comes first: among the choices "2" and "4", the answer 2 is the first one.
-    for choice in choices:
-        if choice.strip().casefold() == said:
+    number = text.strip().casefold().rstrip(".)!")
+    # The text of a choice comes first: among the choices "2" and "4", the answers 2 and 2. are the first one.
+    for wanted in (text, number):
+        if (choice := choice_of_words(wanted, choices)) is not None:
             return choice
-    number = said.rstrip(".)")
     if number.isascii() and number.isdigit() and 1 <= int(number) <= len(choices):
         return choices[int(number) - 1]
     return None
+
+
+def choice_of_words(words: str, choices: tuple[str, ...]) -> str | None:
+    """Return the choice with these words, in any case; None if there is none."""
+    said = words.strip().casefold()
+    return next((choice for choice in choices if choice.strip().casefold() == said), None)
 
 
 def _with_vote(ballot: Ballot, person: str, choice: str, *, instead: bool = False) -> Ballot:

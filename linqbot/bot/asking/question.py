@@ -79,6 +79,8 @@ class Question:
             raise BotError(f"{self.verb}(choices={list(self.choices)!r}): two choices are equal.")
         if self.yes is not None and self.yes not in get_args(ReactionType):
             raise BotError(f"ctx.ask(yes={self.yes!r}): there is no such reaction. Give a name such as 'like'.")
+        if self.yes == "dislike":
+            raise BotError("ctx.ask(yes='dislike'): this tapback means no. Give another one, such as 'like'.")
         check_number(self.verb, "timeout_s", self.timeout_s)
         if not 0 < self.timeout_s <= LONGEST_TIMEOUT_S:
             raise BotError(f"{self.verb}(timeout_s={self.timeout_s!r}): give seconds, more than 0 and at most a year.")
@@ -165,6 +167,7 @@ class OpenQuestion(Data):
         key: The `key=` of the question.
         text: The text of the question, for operators.
         messages: The ids of the messages that asked it.
+        choices: The choices, as they were shown. Today's code may give others.
         poll: The id of the message with the poll, if there is one; and its `options`, the choices by their ids.
         reactions: The reactions that answer it.
         events: The types of the events that answer it, besides messages.
@@ -190,6 +193,7 @@ class OpenQuestion(Data):
     key: str | None = None
     text: str = ""
     messages: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
     poll: str | None = None
     options: Mapping[str, str] = {}
     reactions: tuple[str, ...] = ()

@@ -243,7 +243,7 @@ class LoopBreaker:
         Args:
             sent_at: The time of the message by Linq's clock.
             now: The current time by our clock; None means `sent_at`.
-            files: Names of the message's other parts.
+            files: Names of the message's other parts, and in a group its author.
             message_id: Distinguishes a second run for the same message from a second message with the same text.
         Returns:
             `Loop.NONE` if the message is to be answered, `Loop.FOUND` for the message that completes a loop, and

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from linqbot.bot.content.chat_sender import stopped_by
 from linqbot.bot.content.uploads import Uploads
-from linqbot.bot.message_split import Content, bubbles, files_of
+from linqbot.bot.message_split import Content, bubbles, check_content, files_of
 from linqbot.bot.proactive.broadcast import (
     PER_MINUTE,
     Audience,
@@ -69,8 +69,9 @@ class BotContext:
         plugin refuses the send, nothing is sent and `Sent.status` gives the reason.
 
         Args:
-            content: As for `ctx.reply`. The first message that a person ever gets must not contain a link or an effect.
-                So a text is cut before the sentence with its first address, and a card follows as a second message.
+            content: As for `ctx.reply`, except polls, voice memos, contact cards and location requests. The first message
+                that a person ever gets must not contain a link or an effect. So a text is cut before the sentence with
+                its first address, and a card follows as a second message.
             to: The handle of the person: an E.164 phone number or an e-mail address.
             line: Our number to write from, E.164. None is the line of the event's chat, or else the account's only
                 line.
@@ -79,8 +80,8 @@ class BotContext:
         Returns:
             The messages that Linq accepted, and the status.
         Raises:
-            BotError: the account has no line, or has several and none was given; `to` is not one handle; or the content
-                is of a type that cannot be sent.
+            BotError: the account has no line, or has several and none was given; `to` is not one handle; or there is no
+                content, or of a type that cannot be sent.
             RuleBroken: the content breaks one of Linq's rules, such as R52 if the chat is new and the content is only an
                 address, or its first sentence has one; the message was not sent.
             LinqApiError: Linq refused the message.
@@ -93,6 +94,7 @@ class BotContext:
                 f"ctx.bot.send(to=…) takes the handle of one person, such as '+14155550142', not {type(to).__name__}. It "
                 "never opens a group: call ctx.client.chats.create for that."
             )
+        check_content(content)
         messages = bubbles(await self._uploads.resolved(content), cards=cards, opens_chat=True)
         sender = line or self._line or await self._only_line()
         client = self._client if key is None else self._client.named(key)
@@ -135,7 +137,8 @@ class BotContext:
 
         Args:
             audience: Handles: a list, or `ctx.state.people(…)`. A handle that occurs twice counts once.
-            content: As for `ctx.reply`. The first message that a person ever gets must not contain a link or an effect.
+            content: As for `ctx.reply`, except polls, voice memos, contact cards and location requests. The first message
+                that a person ever gets must not contain a link or an effect.
             name: Identifies the broadcast. If one of this name is stored, it is returned, and nothing is begun. So a
                 handler that runs again repeats no send.
             per_minute: The number of people in a minute, at most.

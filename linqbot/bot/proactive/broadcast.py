@@ -12,6 +12,7 @@ from typing import Final, Protocol, TypeAlias
 
 from pydantic_core import to_json
 
+from linqbot.bot.options import check_number
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.errors import BotError
@@ -64,6 +65,7 @@ def check_pace(per_minute: float) -> None:
     Raises:
         BotError: it is not greater than 0, or it is infinite.
     """
+    check_number("broadcast", "per_minute", per_minute)
     if not 0 < per_minute < float("inf"):
         raise BotError(f"per_minute={per_minute!r} is no pace. Give the number of people in a minute, such as 20.")
 

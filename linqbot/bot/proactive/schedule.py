@@ -38,7 +38,7 @@ class Schedule:
         """
         from linqbot.parse.recurrences import recurrence
 
-        if not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise BotError(f"{name!r} cannot be the name of a schedule. Give name= with letters, digits, _, . and -.")
         try:
             recurrence(spec, timezone=timezone)

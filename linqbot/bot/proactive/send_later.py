@@ -11,7 +11,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from linqbot.bot.options import check_number
+from linqbot.bot.options import check_number, check_timezone
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.errors import BotError
@@ -81,6 +81,10 @@ class Scheduler(Protocol):
         """Return the sends that wait in a chat, the earliest first."""
         ...
 
+    def discard(self) -> None:
+        """Forget what this run has scheduled and moved. What it has cancelled stays cancelled."""
+        ...
+
 
 async def call_of(client: Client, chat_id: str, message: MessageContent) -> Call:
     """Return the call that would send a message into a chat. It is not made.
@@ -121,6 +125,7 @@ def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now
     if timezone is not None:
         if at.tzinfo is not None:
             raise BotError("at= has a time zone already. Leave timezone= out, or give a time without one.")
+        check_timezone("send_later", timezone)
         at = at.replace(tzinfo=zone(timezone))
     if at.tzinfo is None:
         raise BotError(
@@ -186,7 +191,8 @@ def rhythm_of(every: str | Recurrence, timezone: str | None) -> Rhythm:
     """Return the rhythm that a recurring send was given.
 
     Raises:
-        BotError: the rhythm or the time zone is not known, or the time zone is missing or was given twice.
+        BotError: the rhythm or the time zone is of a wrong type or not known, or the time zone is missing or was given
+            twice.
     """
     from linqbot.parse.recurrences import Recurrence, recurrence
 
@@ -194,8 +200,14 @@ def rhythm_of(every: str | Recurrence, timezone: str | None) -> Rhythm:
         if timezone is not None:
             raise BotError("every= has a time zone already. Leave timezone= out.")
         return Rhythm(every.spec, every.timezone)
+    if not isinstance(every, str):
+        raise BotError(
+            "send_later(every=…) takes a rhythm, such as 'weekdays 09:00', or a value of parse.recurrence, but got a value "
+            f"of type {type(every).__name__}."
+        )
     if timezone is None:
         raise BotError('every= needs the time zone of the person: timezone="Europe/Paris".')
+    check_timezone("send_later", timezone)
     try:
         recurrence(every, timezone=timezone)
     except ValueError as error:

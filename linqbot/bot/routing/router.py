@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args, overload
 
 from linqbot.bot.context import Context
-from linqbot.bot.options import check_attempts, check_deadline_s, check_gather_s
+from linqbot.bot.options import check_attempts, check_deadline_s, check_gather_s, check_timezone
 from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.proactive.broadcast import check_name
 from linqbot.bot.proactive.schedule import Schedule
@@ -293,6 +293,7 @@ class Router(EventDecorators):
 
         if not isinstance(spec, str):
             raise BotError('@bot.every() needs a rhythm: @bot.every("weekdays 09:00", timezone="Europe/Paris").')
+        check_timezone("@bot.every", timezone)
         check_attempts(attempts)
         check_deadline_s(deadline_s)
         return register

@@ -23,6 +23,7 @@ from linqbot.cli.dev.reports.start_failure import start_failure
 from linqbot.cli.dev.reports.turn import ObservedTurn
 from linqbot.cli.dev.reports.turn_line import print_turn
 from linqbot.cli.dev.reports.turns import TurnReports
+from linqbot.cli.uncaught import log_uncaught
 from linqbot.clock import MovableClock
 from linqbot.errors import LinqbotError
 from linqbot.ops.bot_file import load_bot
@@ -80,6 +81,7 @@ def _serve(file: str, emulator: str, observations: Observations | None, *, as_js
     inside = [] if clock is None else [Inside(clock, emulator, settings.api_key or "")]
     turns = TurnReports(show, loaded)
     app = settings.create_app(load_bot(file), built_in=[turns, *inside], clock=clock)
+    log_uncaught(with_tracebacks=settings.log_tracebacks)
     with uvicorn_server.listen(settings.host, settings.port) as bound:
         uvicorn_server.run(
             loop_watch.watched(app, blocked_s=BLOCKED_S, found=turns.blocked),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from linqbot.cli import failure, logs
 from linqbot.cli.dev.parent import end_with_parent
 from linqbot.cli.rehearsal.routes import RehearsalRoutes
+from linqbot.cli.uncaught import log_uncaught
 from linqbot.errors import LinqbotError
 from linqbot.ops.bot_file import load_bot
 from linqbot.server import loop_watch, uvicorn_server
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str]) -> None:
         settings = from_env()
         logs.configure(settings.log_level, "json", for_good=True, full_tracebacks=settings.full_tracebacks)
         app = settings.create_app(load_bot(arguments[0]), built_in=[RehearsalRoutes(settings.api_key or "")])
+        log_uncaught(with_tracebacks=settings.log_tracebacks)
         with uvicorn_server.listen(settings.host, settings.port) as bound:
             uvicorn_server.run(loop_watch.watched(app), bound, drain_s=settings.drain_s)
     except LinqbotError as error:

@@ -6,7 +6,7 @@ first delivery on, also if it is older than the deliveries that were asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -32,10 +32,12 @@ class ChosenTurns:
     Attributes:
         ids: The ids of their deliveries, in the order in which these were accepted.
         answers: The number of chosen deliveries that are part of the turn of an earlier one.
+        answered: For each of these that answered a question, the id of the earlier one.
     """
 
     ids: Sequence[str]
     answers: int
+    answered: Mapping[str, str]
     _storage: Storage
     _open: dict[str, list[OpenThen]]
     _failed: dict[str, tuple[int, str]]
@@ -96,7 +98,9 @@ async def chosen_turns(
     parts = {each for each in meant if each in answered or _is_spent_order(each, failed)}
     roots = {answered[each] for each in parts if each in answered and answered[each] not in wanted}
     kept = [each for each in earlier if each in roots] + [each for each in meant if each not in parts]
-    return ChosenTurns(kept, len(parts), storage, lanes, failed)
+    return ChosenTurns(
+        kept, len(parts), {each: answered[each] for each in parts if each in answered}, storage, lanes, failed
+    )
 
 
 async def _failed(storage: Storage) -> dict[str, tuple[int, str]]:

@@ -11,8 +11,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-from linqbot.bot.asking.answers import IN_ANOTHER_FORM, Answer, value_of
+from linqbot.bot.asking.answers import IN_ANOTHER_FORM, value_of
 from linqbot.bot.asking.question import Question
+from linqbot.bot.asking.seen import Seen
 from linqbot.bot.context import Context
 from linqbot.bot.conversation.state import Recording
 from linqbot.clock import MovableClock
@@ -27,6 +28,7 @@ from linqbot.worker.asking.records import (
     AskRecord,
     AskRefused,
     Outcome,
+    answer_in,
     cancelled_for,
     end_without_answer,
     part_name,
@@ -59,7 +61,7 @@ class RecordedAnswers:
         self._steps = turn.steps
         self._used: set[str] = set()
         self._number = 0
-        # The state that the first part saw is in the record of the question that ended it.
+        # What the first part saw is in the record of the question that ended it.
         self._seen = {record.part: record.seen for record in self._records}
 
     @property
@@ -78,10 +80,10 @@ class RecordedAnswers:
         return [name for name in self._steps if name not in self._used and not name.startswith(_FILTER)]
 
     async def begin(self, ctx: Context) -> None:
-        """Let the handler see the state that the first part of a conversation has read."""
+        """Let the handler see what the first part of a conversation has seen."""
         self._root = ctx.event
         if self._records:
-            await ctx.enter_state(self._seen.get(0, {}))
+            await ctx.enter_part(self._seen.get(0, Seen()))
 
     async def ask(self, question: Question, ctx: Context) -> Any:
         """Return the recorded answer of a question; if there is none, record the question and end the run.
@@ -118,7 +120,7 @@ class RecordedAnswers:
         if event is not None:
             ctx.event = event
         try:
-            return value_of(question, Answer(event, outcome.get("text", "")))
+            return value_of(question, answer_in(outcome, event))
         except ValueError as error:
             await ctx.reply(str(error) or IN_ANOTHER_FORM, key=refusal_label(n, 1))
             self.asks = True
@@ -209,4 +211,4 @@ class RecordedAnswers:
         self._calls.enter(part_name(n))
         self._clock.advance(outcome.get("at", self._clock.now()) - self._clock.now())
         # Of the last part, no record says what it has read.
-        await ctx.enter_state(self._seen.get(n))
+        await ctx.enter_part(self._seen.get(n))

@@ -188,6 +188,10 @@ class RecordedCalls:
             self.doubt("it is not on record if a scheduled send was still waiting to be cancelled")
         return False
 
+    def discard(self) -> None:
+        """Forget the sends of this run."""
+        self._sends.clear()
+
     async def scheduled(self, chat_id: str) -> list[Scheduled]:
         """Return an empty list: it is not known which sends were waiting."""
         self._refuse_after_end()

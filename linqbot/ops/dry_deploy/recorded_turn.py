@@ -24,6 +24,7 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.redaction import RECORDED
 from linqbot.worker.asking.deliveries import ORDER_PREFIX, order_of
 from linqbot.worker.asking.records import AskRecord, Outcome, is_refusal, part_name, record_of
+from linqbot.worker.asking.steps import steps_on_record
 from linqbot.worker.calls.slots import OUTSIDE_FIRST, is_outside_of_answer, timer_slot
 from linqbot.worker.calls.turn_journal import journal_key
 from linqbot.worker.due.scheduled_send import due_send
@@ -74,13 +75,7 @@ class RecordedTurn:
     @property
     def steps(self) -> dict[str, JournalEntry]:
         """The steps of `ctx.once` whose results are on record, by their names."""
-        found = {}
-        for entry in self.entries:
-            said = from_json(entry.call)
-            is_done = entry.safety == "step" and entry.status == "accepted" and said.get("verb") == "once"
-            if is_done and not is_outside_of_answer(entry.slot):
-                found[said["name"]] = entry
-        return found
+        return steps_on_record(self.entries)
 
 
 async def turn_on_record(

@@ -169,7 +169,10 @@ class Stage:
         self._bot = bot
         await self._kill_bot()
         end = self.clock.now() + down_s
-        while (due := min(self.activity.times(of_work=False), default=end)) < end:
+        # A wait that has just become due may still be among them.
+        while (
+            due := min((at for at in self.activity.times(of_work=False) if at > self.clock.now()), default=end)
+        ) < end:
             self._move_to(due)
             await self.emulator.flush()
         self._move_to(end)

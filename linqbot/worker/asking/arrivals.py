@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import structlog
 
 from linqbot.bot.asking.answers import Verdict, judge, says_yes_or_no, voted_option
-from linqbot.bot.asking.ballot import Ballot, counted, with_members
+from linqbot.bot.asking.ballot import Ballot, choice_of, counted, with_members
 from linqbot.bot.asking.question import AskedBefore, OpenQuestion, asked_before
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.routing.opt_out import opts_out
@@ -172,10 +172,13 @@ async def meaning_of(
         (each for each in conversations if person and each.person in (person, ANYONE)),
         key=lambda each: each.person == ANYONE,
     )
+    late: Arrival | None = None
     for summary in asked:
         if summary.status == "timed_out":
-            if isinstance(event, MessageReceived) and not put_back and (late := await _read(summary, reader)):
-                return _late(late)
+            # It is late for this question only if it answers no other one.
+            if late is None and isinstance(event, MessageReceived) and not put_back:
+                timed_out = await _read(summary, reader)
+                late = None if timed_out is None else _late(timed_out)
             continue
         found = await _read_open(summary, delivery, reader, put_back=put_back)
         if found is not None and (verdict := judge(found.question, event)) is not None:
@@ -183,7 +186,8 @@ async def meaning_of(
                 return Arrival(found.conversation, question=found.question, is_side=True)
             return found.ended_by(_outcome(verdict, found.question, event, delivery), event)
     decided = await _of_another(event, delivery, conversations, reader, put_back=put_back)
-    return decided or await _of_wait(event, delivery, conversations, dispatcher, reader, put_back=put_back)
+    meaning = decided or await _of_wait(event, delivery, conversations, dispatcher, reader, put_back=put_back)
+    return late if late is not None and meaning is NOTHING else meaning
 
 
 def _is_side(verdict: Verdict, event: Event, dispatcher: Dispatcher) -> bool:
@@ -302,7 +306,16 @@ def _outcome(verdict: Verdict, question: OpenQuestion, event: Event, delivery: D
             return {"outcome": "cancelled", "reason": "word"}
         case _:
             body = decode(delivery.body) if delivery.decoded is None else delivery.decoded
-            return {"outcome": "answered", "text": _text_of(event, question), "type": delivery.type, "body": body}
+            answered: Outcome = {"outcome": "answered", "text": _text_of(event, question)}
+            return {**_with_choice(answered, question), "type": delivery.type, "body": body}
+
+
+def _with_choice(outcome: Outcome, question: OpenQuestion) -> Outcome:
+    """Add the choice that an answer in words means, if the question showed choices."""
+    if not question.choices or outcome["outcome"] != "answered":
+        return outcome
+    text = outcome.get("text", "")
+    return {**outcome, "choice": choice_of(text, question.choices) or text}
 
 
 async def _of_order(
@@ -326,7 +339,7 @@ async def _of_order(
         else:
             chat_id = conversation.chat_id
             event = Event.model_validate({"event_id": delivery.id, "event_type": delivery.type, "chat_id": chat_id})
-        return found.ended_by(ordered.outcome, event)
+        return found.ended_by(_with_choice(ordered.outcome, question), event)
     return VOID
 
 

@@ -11,6 +11,8 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from pydantic_core import from_json, to_json
 
+from linqbot.bot.asking.answers import Answer
+from linqbot.bot.asking.seen import Seen
 from linqbot.errors import AskCancelled, AskTimeout
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
@@ -22,6 +24,9 @@ from linqbot.worker.calls.slots import OUTSIDE
 PROMPT: Final = "?"
 """The first letter of the label of a call that asks a question; the number of the question follows."""
 
+PAYMENT: Final = "pay:"
+"""Follows the handle in the `person` of a conversation that waits for a payment."""
+
 LOCATION: Final = "location"
 """Follows the handle in the `person` of a conversation that waits for a location."""
 
@@ -29,6 +34,11 @@ LOCATION: Final = "location"
 def is_wait(person: str) -> bool:
     """Return True if the `person` of a conversation names what it waits for besides an answer: see `key_of_wait`."""
     return " " in person
+
+
+def is_payment(person: str) -> bool:
+    """Return True if the `person` of a conversation says that it waits for a payment: no message answers that."""
+    return person.partition(" ")[2].startswith(PAYMENT)
 
 
 AskRefusal: TypeAlias = Literal["opted_out", "refused", "unsupported"]
@@ -66,6 +76,7 @@ class Outcome(TypedDict, total=False):
             only.
         outcome: `answered`, `timed_out` or `cancelled`.
         text: The text of the answer: of a message, of the chosen option, or of the operator.
+        choice: See `Answer`. Missing if no choices were shown.
         reason: The reason of `cancelled`; see `AskCancelled`.
         type, body: The event that answered: its type and its body. Missing if the operator answered.
         result: The result of a wait such as `ctx.pay`, as JSON data, once it is known.
@@ -75,10 +86,20 @@ class Outcome(TypedDict, total=False):
     at: float
     outcome: Literal["answered", "timed_out", "cancelled"]
     text: str
+    choice: str
     reason: AskCancellation
     type: str
     body: Any
     result: Any
+
+
+def answer_in(outcome: Outcome, event: Event | None) -> Answer:
+    """Return the answer that ended a question.
+
+    Args:
+        event: The event that answered; None if the operator did.
+    """
+    return Answer(event, outcome.get("text", ""), outcome.get("choice"))
 
 
 def end_without_answer(outcome: Outcome) -> AskTimeout | AskCancelled:
@@ -122,7 +143,7 @@ class AskRecord:
         digest: A digest of its words.
         code: A digest of the code that asked it.
         part: The number of the part that the question ended.
-        seen: The state that this part has read; see `State.seen`.
+        seen: What this part has seen.
         splits: The number of the part into which new code has put the question; None if it ended a part.
         opened: The conversation as it was then; None until the question is sent.
         outcome: How it ended; None while it waits.
@@ -136,7 +157,7 @@ class AskRecord:
     digest: str
     code: str
     part: int = 0
-    seen: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    seen: Seen = field(default_factory=Seen)
     splits: int | None = None
     opened: Opened | None = None
     outcome: Outcome | None = None
@@ -152,7 +173,7 @@ class AskRecord:
     def call(self) -> bytes:
         """The `call` of the journal entry."""
         said = {"n": self.n, "number": self.number, "key": self.key, "digest": self.digest, "code": self.code}
-        parts = {"part": self.part, "seen": self.seen, "splits": self.splits}
+        parts = {"part": self.part, "seen": self.seen.state, "times": self.seen.times, "splits": self.splits}
         return to_json({"noun": "ctx", "verb": "ask", **said, **parts, "opened": self.opened})
 
     def written_to(self, entry: JournalEntry, ended_by: Delivery) -> JournalEntry:
@@ -191,7 +212,7 @@ def record_of(entry: JournalEntry) -> AskRecord:
         said["digest"],
         said["code"],
         said["part"],
-        said["seen"],
+        Seen(said["seen"], said.get("times", ())),
         said["splits"],
         said.get("opened"),
         from_json(entry.answer) if entry.answer else None,

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from linqbot.bot.asking.answers import IN_ANOTHER_FORM, Answer, value_of
+from linqbot.bot.asking.answers import IN_ANOTHER_FORM, value_of
 from linqbot.bot.asking.code import code_digest
 from linqbot.bot.asking.question import (
     MOST_ASKS,
@@ -22,6 +22,7 @@ from linqbot.bot.asking.question import (
     as_prompt,
     text_to_show,
 )
+from linqbot.bot.asking.seen import Seen
 from linqbot.bot.asking.waits import Wait
 from linqbot.bot.context import Context
 from linqbot.bot.conversation.state import Recording
@@ -48,6 +49,7 @@ from linqbot.worker.asking.records import (
     AskRecord,
     AskRefused,
     Opened,
+    answer_in,
     by_part,
     cancelled_for,
     end_without_answer,
@@ -101,7 +103,7 @@ class AskSession:
         self._records: list[AskRecord] = []
         self._record_entries: dict[int, JournalEntry] = {}
         self._parts: dict[str, list[JournalEntry]] = {}
-        self._seen: dict[int, dict[str, dict[str, str | None]]] = {}
+        self._seen: dict[int, Seen] = {}
         self._part = 0
         self._number = 0
         self._next = 1
@@ -151,7 +153,7 @@ class AskSession:
         self._has_begun = True
         ctx.event = self.root
         is_past = self._opening.live_from != 0
-        await ctx.enter_state(self._seen.get(0, {}) if is_past else None)
+        await ctx.enter_part(self._seen.get(0, Seen()) if is_past else None)
         self._journal.enter("", self._parts.get("", ()), is_past=is_past)
 
     @property
@@ -257,7 +259,7 @@ class AskSession:
     def _timed_out(self) -> Conversation:
         assert self._conversation is not None
         assert self._arrival.question is not None
-        hidden: dict[str, Any] = {"prompt": (), "messages": (), "options": {}}
+        hidden: dict[str, Any] = {"prompt": (), "messages": (), "choices": (), "options": {}}
         if self._conversation.off_the_record:
             hidden["text"] = ""
         question = self._arrival.question.model_copy(update=hidden)
@@ -315,7 +317,7 @@ class AskSession:
         self._part = record.n
         is_past = not self._is_live and record.n != self._opening.live_from
         self._journal.enter(part_name(record.n), known, is_past=is_past, earlier=earlier)
-        await ctx.enter_state(self._seen.get(record.n, {}) if is_past else None)
+        await ctx.enter_part(self._seen.get(record.n, Seen()) if is_past else None)
 
     async def _answer(self, record: AskRecord, question: Question, ctx: Context) -> Any:
         outcome = record.outcome
@@ -330,7 +332,7 @@ class AskSession:
         if event is not None:
             ctx.event = event
         try:
-            value = value_of(question, Answer(event, outcome.get("text", "")))
+            value = value_of(question, answer_in(outcome, event))
         except ValueError as error:
             if not is_live:
                 # Today's code refuses an answer that was valid when it was given.
@@ -424,8 +426,8 @@ class AskSession:
             person = key_of_wait(question.wait, self._root(ctx), self._journal.turn)
         record = AskRecord(n, self._number, question.key, question.digest, self._code(ctx), self._part)
         if not self._is_live:
-            await ctx.enter_state(None)
-        record.seen = ctx.seen_state()
+            await ctx.go_live()
+        record.seen = ctx.seen_in_part()
         if any(each.outcome and not (each.is_used or each.is_void) for each in self._records):
             record.splits = self._part
         # The question has effects, even in the middle of a part that is over. Its calls are named.
@@ -487,6 +489,7 @@ class AskSession:
             key=question.key,
             text=text_to_show(messages),
             messages=ids,
+            choices=question.choices,
             poll=poll,
             options=options,
             reactions=() if question.yes is None else (question.yes, "dislike"),

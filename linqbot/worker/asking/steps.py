@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -18,6 +18,7 @@ from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferre
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import StateWrite
+from linqbot.worker.calls.slots import is_outside_of_answer
 from linqbot.worker.calls.turn_journal import TurnJournal
 
 log = structlog.get_logger("linqbot.worker")
@@ -155,6 +156,17 @@ class Steps:
         if not restartable:
             self._journal.cancel_if_interrupted()
             self.holds_input = True
+
+
+def steps_on_record(entries: Iterable[JournalEntry]) -> dict[str, JournalEntry]:
+    """Return the steps of `ctx.once` that have a result, by name. What middleware did for the answers is not among them."""
+    found = {}
+    for entry in entries:
+        if entry.safety == "step" and entry.status == "accepted" and not is_outside_of_answer(entry.slot):
+            said = from_json(entry.call)
+            if said.get("verb") == "once":
+                found[said["name"]] = entry
+    return found
 
 
 def _data(name: str, result: object) -> bytes:

@@ -9,8 +9,9 @@ import itertools
 from typing import Final
 
 from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.client.retry import is_deleted_before
 from linqbot.clock import Clock
-from linqbot.errors import LinqUnavailable, RateLimited, TurnDeferred
+from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, TurnDeferred
 from linqbot.worker.calls.rate_limit import SendRateLimit, pair_of
 
 SEND_FOR_S: Final = 20.0
@@ -20,9 +21,13 @@ BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0)
 """Seconds to wait before each retry; the last value repeats."""
 
 
-async def call_with_retries(call: Call, run: Run, rate_limit: SendRateLimit, clock: Clock) -> ApiResponse:
+async def call_with_retries(
+    call: Call, run: Run, rate_limit: SendRateLimit, clock: Clock, *, may_be_made: bool = False
+) -> ApiResponse:
     """Make a call within the rate limit, and retry it while Linq is unavailable.
 
+    Args:
+        may_be_made: True if an earlier run has begun the call, and its answer is not known.
     Raises:
         TurnDeferred: the waits would exceed `SEND_FOR_S`; or Linq is unavailable and the call must not be repeated.
         LinqApiError: Linq refused the call.
@@ -42,7 +47,12 @@ async def call_with_retries(call: Call, run: Run, rate_limit: SendRateLimit, clo
         except LinqUnavailable as error:
             if call.safety == "once":
                 raise TurnDeferred(str(error)) from error
+            may_be_made = True
             await _wait(backoff_s, until, clock, str(error))
+        except LinqApiError as error:
+            if may_be_made and is_deleted_before(call, error):
+                return ApiResponse(204)
+            raise
         else:
             rate_limit.sent(pair)
             return answer

@@ -618,7 +618,7 @@ class TurnJournal:
         self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool, refusal_stands: bool
     ) -> ApiResponse:
         try:
-            answer = await call_with_retries(call, run, self._rate_limit, self._clock)
+            answer = await call_with_retries(call, run, self._rate_limit, self._clock, may_be_made=repeated)
         except LinqApiError as error:
             if isinstance(error, LinqUnavailable | RateLimited) or error.status is None:
                 raise

@@ -12,7 +12,7 @@ from linqbot.storage.timers import Timer, Timers
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.calls.slots import Slots
 from linqbot.worker.due.recurring import REPEAT
-from linqbot.worker.due.scheduled_send import KIND, moved, scheduled_by
+from linqbot.worker.due.scheduled_send import KIND, moved, scheduled_by, sends_of
 from linqbot.worker.due.scheduled_send import timer as due_timer
 
 if TYPE_CHECKING:
@@ -113,11 +113,15 @@ class TurnScheduler:
 
     async def scheduled(self, chat_id: str) -> list[Scheduled]:
         """Return the scheduled sends of a chat, including this turn's; earliest first."""
-        lane = f"c:{chat_id}"
-        stored = await self._stored.scheduled(lane=lane)
-        known = {timer.id: timer for timer in stored if timer.kind in (KIND, REPEAT)}
-        known |= {timer.id: timer for timer in self._timers.values() if timer.lane == lane}
-        return [scheduled_by(timer) for timer in sorted(known.values(), key=lambda timer: timer.due)]
+        known = await sends_of(chat_id, self._stored)
+        known |= {timer.id: timer for timer in self._timers.values() if timer.lane == f"c:{chat_id}"}
+        return [scheduled_by(timer) for timer in sorted(known.values(), key=lambda timer: timer.tick)]
+
+    def discard(self) -> None:
+        """Forget what this run has scheduled and moved. What it has cancelled stays cancelled."""
+        # A send that was moved is stored as it was before.
+        self._journal.cancelled = [each for each in self._journal.cancelled if each not in self._timers]
+        self._timers.clear()
 
     def _next_id(self, key: str | None) -> str:
         return self._journal.key_of(self._slots.of_timer(key))

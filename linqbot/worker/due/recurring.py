@@ -81,7 +81,7 @@ def rearmed(delivery: Delivery) -> Rearm | None:
         return None
     timer_id, _, tick = delivery.id.split(".", 2)[2].rpartition(".")
     # From the time at which the timer fired, which every run of the turn knows: earlier due times are merged into it.
-    due = _next_due(delivery.body, delivery.received_at)
+    due = _next_due(delivery.body, max(delivery.received_at, float(tick)))
     if due is None:
         log.error("schedule.ended", delivery=delivery.id, why="Its rhythm has no further time, or cannot be read.")
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
@@ -18,11 +18,14 @@ from linqbot.client.call import Call
 from linqbot.errors import LinqApiError, LinqbotError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.timers import Timer
+from linqbot.storage.timers import Timer, Timers
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.due.recurring import REPEAT, REPEAT_ID, every_of, last_due
 
 KIND = "send"
+
+_ALL: Final = 1_000_000
+"""Reads all sends of a chat: one that is left out cannot be cancelled, and would go to a person who has opted out."""
 
 
 class SendMissed(LinqbotError):
@@ -114,7 +117,8 @@ def moved(timer: Timer, timer_id: str, due: float) -> Timer:
     """
     payload = from_json(timer.payload)
     payload["due"] = due
-    payload.pop("every", None)
+    if payload.pop("every", None) is not None:
+        payload["series"] = timer.id  # what it answers for: it may be put off again
     return Timer(timer_id, due, timer.lane, KIND, to_json(payload), timer.grace_s)
 
 
@@ -122,6 +126,18 @@ def scheduled_by(timer: Timer) -> Scheduled:
     """Return the scheduled send that a timer stores."""
     payload = from_json(timer.payload)
     return _scheduled(timer.id, timer.tick, payload)
+
+
+async def sends_of(chat_id: str, stored: Timers) -> dict[str, Timer]:
+    """Return all scheduled sends of a chat, by id. A recurring send that is due now is among them: it goes on later.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    lane = f"c:{chat_id}"
+    waiting = await stored.scheduled(lane=lane, limit=_ALL)
+    repeated = await stored.recurring(REPEAT, lane=lane)
+    return {timer.id: timer for timer in (*waiting, *repeated) if timer.kind in (KIND, REPEAT)}
 
 
 def _scheduled(scheduled_id: str, due: float, payload: dict[str, Any]) -> Scheduled:
@@ -154,7 +170,7 @@ def due_send(delivery: Delivery) -> DueSend | None:
         scheduled_id, due = _due(delivery, payload)
         calls = tuple(Call.from_json(to_json(call)) for call in payload["calls"])
         origin = dict(payload.get("origin") or {})
-        origin["scheduled"] = {"id": scheduled_id, "due": due} | {
+        origin["scheduled"] = {"id": payload.get("series", scheduled_id), "due": due} | {
             name: payload[name] for name in ("tag", "every") if name in payload
         }
         return DueSend(scheduled_id, calls, due, float(payload["grace_s"]), to_json(origin))
@@ -163,10 +179,15 @@ def due_send(delivery: Delivery) -> DueSend | None:
         raise SendMissed(f"The stored send cannot be read ({type(error).__name__}).") from None
 
 
+def is_recurring_send(delivery: Delivery) -> bool:
+    """Return True if a recurring send is due. Its timer is stored until it is cancelled."""
+    return delivery.id.startswith(REPEAT_ID)
+
+
 def ends_series(delivery: Delivery, error: BaseException | None) -> bool:
     """Return True if a recurring send must not be made again: the person opted out, or the chat is gone."""
     return (
-        delivery.id.startswith(REPEAT_ID)
+        is_recurring_send(delivery)
         and isinstance(error, LinqApiError)
         and (error.code == OPTED_OUT or error.status == 404)
     )

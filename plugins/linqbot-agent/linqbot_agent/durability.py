@@ -140,6 +140,15 @@ async def completed(
         _run.reset(token)
 
 
+def _not_recorded() -> ResultNotRecorded:
+    tool = running_tool.get()
+    what = "A step was made" if tool is None else f"The tool {tool.tool} was called"
+    return ResultNotRecorded(
+        f"{what}, but its result cannot be recorded as JSON. Return what the model needs of it: texts, numbers, lists, "
+        "dicts, dataclasses or pydantic models."
+    )
+
+
 class LinqDurability(BaseDurabilityCapability[Any]):
     """Records the steps of an agent in the journal of the turn that runs it."""
 
@@ -149,10 +158,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         durable_container_noun="turn",
         codec=JSON_CODEC,
         unsupported_runtime_toolset_kinds=frozenset({"function", "mcp", "dynamic"}),
-        serialization_failure=lambda error: ResultNotRecorded(
-            "A tool was called, but its result cannot be recorded as JSON. Return what the model needs of it: texts, "
-            "numbers, lists, dicts, dataclasses or pydantic models."
-        ),
+        serialization_failure=lambda _: _not_recorded(),
     )
 
     @property

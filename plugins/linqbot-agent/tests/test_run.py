@@ -291,7 +291,7 @@ async def test_a_result_that_is_no_json_ends_the_turn() -> None:
         await phone.text("Hi")
         (error,) = await phone.errors()
         await phone.advance(3600)
-        with pytest.raises(BotError, match="cannot be recorded as JSON"):
+        with pytest.raises(BotError, match="The tool connect was called, but its result cannot be recorded as JSON"):
             raise error
     assert count == [1]
 

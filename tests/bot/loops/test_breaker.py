@@ -651,3 +651,22 @@ async def test_a_handler_that_fails_is_run_again_and_is_no_loop() -> None:
         with pytest.raises(HandlerFailed):
             await phone.advance(2)
         assert done[3:] == [last.id]
+
+
+@pytest.mark.anyio
+async def test_the_same_words_of_several_people_of_a_group_are_no_loop() -> None:
+    bot, heard = Bot(groups="all"), set[str]()
+
+    @bot.on_message("in")
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        heard.add(str(message.actor))
+        await ctx.send("Noted!")
+
+    async with talking(bot) as ann:
+        people = [ann.person(f"+141555502{n}") for n in range(10, 19)]
+        group = ann.group(*people)
+        for each in people:
+            await group.by(each).text("in")
+            await group.quiet()
+            await group.advance(3)
+    assert len(heard) == 9

@@ -495,6 +495,9 @@ async def test_handled_events_of_other_types_are_shown_by_their_type() -> None:
         ("\x1b[31mred\a", r'"\x1b[31mred\x07"'),
         ("a" * 61, '"' + "a" * 59 + '…"'),
         ("Grüße 🎉", '"Grüße 🎉"'),
+        ("👩\u200d👩\u200d👧 می\u200cخواهم", '"👩\u200d👩\u200d👧 می\u200cخواهم"'),
+        ("\u200dhi\u200d\u200d!\u200c", r'"\u200dhi\u200d\u200d!\u200c"'),
+        ("\u202egnp.exe \u2066a\u2069\u200b", r'"\u202egnp.exe \u2066a\u2069\u200b"'),
     ],
 )
 def test_a_text_is_shown_on_one_line_without_control_characters(said: str, shown: str) -> None:

@@ -25,11 +25,8 @@ WORDS = "meet me at nine"
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in ("LINQ_API_V3_API_KEY", "LINQ_API_V3_BASE_URL", "LINQ_WEBHOOK_SECRET", "LINQBOT_STORAGE"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
+def folder(command_folder: Path) -> Path:
+    return command_folder
 
 
 def forget(*arguments: str, **how: Any) -> Result:

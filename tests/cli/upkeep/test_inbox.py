@@ -66,12 +66,9 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in ("LINQ_API_V3_API_KEY", "LINQ_API_V3_BASE_URL", "LINQ_WEBHOOK_SECRET", "LINQBOT_STORAGE"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "bot.py").write_text(BOT)
-    return tmp_path
+def folder(command_folder: Path) -> Path:
+    (command_folder / "bot.py").write_text(BOT)
+    return command_folder
 
 
 def run(*arguments: str, input: str | None = None, **environ: str) -> Result:  # noqa: A002 - click's name

@@ -57,14 +57,11 @@ def menu(message: MessageReceived, ctx: Context) -> str:
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    for name in ("LINQ_API_V3_API_KEY", "LINQ_API_V3_BASE_URL", "LINQ_WEBHOOK_SECRET", "LINQBOT_STORAGE"):
-        monkeypatch.delenv(name, raising=False)
+def folder(command_folder: Path) -> Iterator[Path]:
     path = list(sys.path)
-    (tmp_path / "bot.py").write_text(BOT)
-    (tmp_path / "new_bot.py").write_text(BOT)
-    yield tmp_path
+    (command_folder / "bot.py").write_text(BOT)
+    (command_folder / "new_bot.py").write_text(BOT)
+    yield command_folder
     sys.path[:] = path
 
 

@@ -75,6 +75,58 @@ async def test_an_answer_that_todays_code_refuses_is_asked_again(talk: Talk) -> 
     assert talk.said == ["Age?", "Town?", "Age?", "42 Paris"]
 
 
+@pytest.mark.parametrize("answers", [("1", "Ada"), ("1.", "Ada"), ("9:00", "Ada")])
+async def test_a_number_counts_in_the_list_that_the_person_saw(talk: Talk, answers: tuple[str, str]) -> None:
+    free = ["9:00", "10:00", "11:00"]
+
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        time = await ctx.ask("Which time?", choices=free)
+        name = await ctx.ask("Your name?")
+        await ctx.reply(f"{time} for {name}.")
+
+    talk.deploy(book)
+    await talk.say("hi", service="SMS")
+    await talk.say(answers[0], service="SMS")
+    free.insert(0, "8:00")
+    await talk.say(answers[1], service="SMS")
+    assert talk.said[1:] == ["Your name?", "9:00 for Ada."]
+
+
+async def test_a_choice_that_is_gone_is_refused_before_the_answer_and_asked_again_after_it(talk: Talk) -> None:
+    free = ["9:00", "10:00", "11:00"]
+
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        time = await ctx.ask("Which time?", choices=list(free))
+        name = await ctx.ask("Your name?")
+        await ctx.reply(f"{time} for {name}.")
+
+    talk.deploy(book)
+    await talk.say("hi", service="SMS")
+    free.remove("9:00")
+    await talk.say("1", service="SMS")
+    assert talk.said[1:] == ["Please answer with one of these: 10:00, 11:00."]
+    await talk.say("2", service="SMS")
+    free.remove("10:00")
+    await talk.say("Ada", service="SMS")
+    assert talk.said[2:] == ["Your name?", "Which time?\n1. 11:00"]
+    await talk.say("1", service="SMS")
+    assert talk.said[4:] == ["11:00 for Ada."]
+
+
+async def test_a_choice_that_is_a_number_is_no_place_in_another_list(talk: Talk) -> None:
+    sizes = ["2", "4"]
+
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        people = await ctx.ask("For how many?", choices=list(sizes))
+        await ctx.reply(f"A table for {people}.")
+
+    talk.deploy(book)
+    await talk.say("hi", service="SMS")
+    sizes[:] = ["10", "12", "14", "16"]
+    await talk.say("4", service="SMS")
+    assert talk.said[1:] == ["Please answer with one of these: 10, 12, 14, 16."]
+
+
 async def test_a_send_that_is_new_in_the_past_is_skipped(talk: Talk) -> None:
     statuses: list[str] = []
 

@@ -10,12 +10,14 @@ from fakes import CHAT, LINE, PERSON, handle, message, text_body
 from simulated_crash import crash
 from structlog.testing import capture_logs
 
+from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.bot.routing.router import Next
 from linqbot.errors import AskCancelled
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
+from linqbot.testing import talking
 from linqbot.worker.failure import RetryPolicy
 
 pytestmark = pytest.mark.anyio
@@ -85,6 +87,34 @@ async def test_the_bots_own_handler_may_record_it(talk: Talk) -> None:
     assert talk.said == ["One person less."]
     await talk.say("hi")
     assert talk.said == ["One person less.", "Hello."]
+
+
+async def test_a_reaction_an_edit_and_a_deletion_are_left_out() -> None:
+    made: list[object] = []
+    bot = Bot()
+
+    @bot.on_message
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        sent = await ctx.reply("Hello.")
+        try:
+            await ctx.ask("Your name?")
+        except AskCancelled:
+            made.append(await sent.edit("Goodbye."))
+            await sent.delete()
+            made.append("ended")
+
+    @bot.on_opt_out
+    async def record(message: MessageReceived, ctx: Context) -> None:
+        await ctx.react("like")
+        made.append("recorded")
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert await phone.replies() == ["Hello.", "Your name?"]
+        await phone.text("STOP")
+        await phone.quiet()
+        assert await phone.dead_letters() == []
+    assert sorted(map(str, made)) == ["False", "ended", "recorded"]
 
 
 async def test_a_confirmation_may_override_the_opt_out(talk: Talk) -> None:

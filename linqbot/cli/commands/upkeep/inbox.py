@@ -374,6 +374,7 @@ async def _live(url: str | None, selection: Selection, *, yes: bool) -> int:
 async def _dry_run(settings: Settings, file: str, selection: Selection, *, reads: bool, as_json: bool) -> int:
     """Run the handlers without sending, print what they would do, and return the number of those that failed."""
     # Imported here: the other commands of the group need no bot and no client.
+    from linqbot.cli.commands.upkeep.replay_diff import choose
     from linqbot.client.client import Client
     from linqbot.ops.bot_file import load_bot
     from linqbot.ops.simulate import DryRun, Simulation
@@ -387,8 +388,10 @@ async def _dry_run(settings: Settings, file: str, selection: Selection, *, reads
         calls = [("now", call) for call in done.calls] + [("later", call) for call in done.later]
         made = [{"call": call.name, "method": call.method, "path": call.path, "when": when} for when, call in calls]
         error = "".join(traceback.format_exception(done.error)) if done.error else None
+        begun = [{"name": each.name, "people": each.people} for each in done.broadcasts]
         delivery = {"id": done.delivery.id, "type": done.delivery.type, "handler": done.handler}
-        rows.append(delivery | {"calls": made, "error": error, "note": done.note})
+        found = {"calls": made, "broadcasts": begun, "error": error, "note": done.note, "began_with": done.began_with}
+        rows.append(delivery | found)
         if not as_json:
             _print_dry_run(rows[-1])
 
@@ -398,7 +401,8 @@ async def _dry_run(settings: Settings, file: str, selection: Selection, *, reads
     ):
         meant = await _replayable(inbox, selection)
         plugins = settings.load_plugins(bot.plugins)
-        async for done in DryRun(bot, client, inbox, reads=reads, plugins=plugins).replay(meant):
+        answered = (await choose(inbox, selection)).answered
+        async for done in DryRun(bot, client, inbox, reads=reads, plugins=plugins).replay(meant, answered=answered):
             report(done)
     if as_json:
         print_table(rows, as_json=True, empty="")
@@ -407,10 +411,14 @@ async def _dry_run(settings: Settings, file: str, selection: Selection, *, reads
 
 def _print_dry_run(row: dict[str, Any]) -> None:
     click.secho(f"{row['id']} {row['type']}", bold=True)
-    click.echo(f"  handled by {row['handler']}" if row["handler"] else "  no handler")
+    if not row["began_with"]:
+        click.echo(f"  handled by {row['handler']}" if row["handler"] else "  no handler")
     for call in row["calls"]:
         later = " later" if call["when"] == "later" else ""
         click.echo(f"  would call {call['call']}{later} ({call['method']} {call['path']})")
+    for each in row["broadcasts"]:
+        people = "1 person" if each["people"] == 1 else f"{each['people']} people"
+        click.echo(f"  would begin broadcast {each['name']} to {people}")
     if row["note"]:
         click.echo(f"  {row['note']}")
     if row["error"]:

@@ -22,10 +22,11 @@ from linqbot.cli.output import print_facts, progress_bar
 from linqbot.cli.storage_option import open_configured_storage
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
-from linqbot.ops.dry_deploy.chosen_turns import chosen_turns
+from linqbot.ops.dry_deploy.chosen_turns import ChosenTurns, chosen_turns
 from linqbot.ops.dry_deploy.comparison import KINDS, NEEDS_PRESENT, Change, Compared
 from linqbot.ops.dry_deploy.dry_deploy import Group, Report, dry_deploy, loaded
 from linqbot.settings import Settings, from_env
+from linqbot.storage.backend import Storage
 from linqbot.storage.upkeep import Selection
 
 _NOTHING = (
@@ -98,15 +99,7 @@ async def _report(wanted: Wanted, settings: Settings) -> Report:
         open_configured_storage(settings.storage) as storage,
         Client(settings.api_key or "dry-run", base_url=settings.base_url) as client,
     ):
-        with progress_bar(1000, "Looking for conversations") as advance:
-            at = 0
-
-            def looked(done: int, total: int) -> None:
-                nonlocal at
-                advance(done * 1000 // total - at)
-                at = done * 1000 // total
-
-            chosen = await chosen_turns(storage, wanted.selection, limit=wanted.limit, looked=looked)
+        chosen = await choose(storage, wanted.selection, limit=wanted.limit)
         missing = sorted(set(wanted.selection.ids or ()) - set(await storage.replayable(wanted.selection)))
         if missing:
             raise ConfigError(f"{missing[0]} cannot be compared: it is still waiting, or is not kept.")
@@ -129,6 +122,19 @@ async def _report(wanted: Wanted, settings: Settings) -> Report:
             f"No handler {wanted.handler} took or takes one of the {_turns(len(chosen.ids))}. Give the name of its function."
         )
     return report
+
+
+async def choose(storage: Storage, selection: Selection, *, limit: int | None = None) -> ChosenTurns:
+    """Choose the turns to run again, with a progress bar; see `chosen_turns`."""
+    with progress_bar(1000, "Looking for conversations") as advance:
+        at = 0
+
+        def looked(done: int, total: int) -> None:
+            nonlocal at
+            advance(done * 1000 // total - at)
+            at = done * 1000 // total
+
+        return await chosen_turns(storage, selection, limit=limit, looked=looked)
 
 
 def _why_it_fails(report: Report, new: str, *, allow_different: bool) -> str | None:

@@ -26,6 +26,8 @@ LONGEST_TEXT: Final = 60
 """Maximum characters of a text in a line. A longer text is cut."""
 
 _ARROW: Final = " → "
+_JOINERS: Final = "\u200c\u200d"
+"""The zero-width characters that change how their neighbours look. Python does not count them as printable."""
 _QUESTIONS: Final[Mapping[AnswerResult, str]] = {
     "counted": "counted as a vote on",
     "given_up": "no valid answer, which ends the question",
@@ -154,4 +156,12 @@ def _cut(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return "".join(
+        letter if letter.isprintable() or _joins(text, at) else repr(letter)[1:-1] for at, letter in enumerate(text)
+    )
+
+
+def _joins(text: str, at: int) -> bool:
+    """Return True for a joiner between two printable characters, as in family emoji and in Persian words."""
+    around = text[at - 1 : at] + text[at + 1 : at + 2]
+    return text[at] in _JOINERS and len(around) == 2 and around.isprintable()

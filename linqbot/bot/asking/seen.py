@@ -1,0 +1,58 @@
+"""The state and the times that a part of a conversation has read: when it runs again, it reads the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from linqbot.clock import Clock
+
+MOST_TIMES: Final = 100
+"""Maximum number of times that are kept of a part. They are stored with its question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The state and the times that a part of a conversation has read.
+
+    Attributes:
+        state: The state that it has read; see `State.seen`.
+        times: The times that it has read, in order, and then the time at which it asked its question, in Unix seconds.
+    """
+
+    state: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    times: Sequence[float] = ()
+
+
+class Times:
+    """The times that a handler reads with `ctx.now()`: the present, or in a part that is over what its first run has read."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._past: Sequence[float] = ()
+        self._read: list[float] = []
+
+    def now(self) -> float:
+        """Return the present time, in Unix seconds; in a part that is over, the time that was read here then."""
+        at = self._past[min(len(self._read), len(self._past) - 1)] if self._past else self._clock.now()
+        if len(self._read) < MOST_TIMES:
+            self._read.append(at)
+        return at
+
+    def enter(self, past: Sequence[float]) -> None:
+        """Begin with a part.
+
+        Args:
+            past: What it has read, if it is over; else nothing.
+        """
+        self._past = past
+        self._read = []
+
+    def go_live(self) -> None:
+        """Go on with the present, in the middle of a part."""
+        self._past = ()
+
+    def seen(self) -> Sequence[float]:
+        """Return what the part has read, and the present time."""
+        return (*self._read, self._clock.now())

@@ -1,0 +1,115 @@
+"""A dry replay of what a day of a bot left behind: broadcasts, notices of dead letters, and answers of questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from dry_deploys import Day
+
+from linqbot.bot.context import Context
+from linqbot.bot.routing.handlers import Failure
+from linqbot.errors import Refused
+from linqbot.events.message import MessageReceived
+from linqbot.hookspecs import hookimpl
+from linqbot.ops.dry_deploy.chosen_turns import chosen_turns
+from linqbot.ops.simulate import DryRun, Simulation
+from linqbot.plugins.loading import load
+from linqbot.storage.upkeep import Selection
+
+pytestmark = pytest.mark.anyio
+
+PEOPLE = ["+14155552001", "+14155552002"]
+
+
+async def replayed(day: Day) -> list[Simulation]:
+    """Replay every delivery that is kept, as the command does. Nothing reaches Linq, which is checked."""
+    made = len(day.linq.calls)
+    selection = Selection(since=0.0)
+    chosen = await chosen_turns(day.storage, selection, looked=lambda done, of: None)
+    dry = DryRun(day.bot, day.linq.client, day.storage, reads=False, plugins=load(day.bot.plugins))
+    ids = await day.storage.replayable(selection)
+    found = [each async for each in dry.replay(ids, answered=chosen.answered)]
+    assert len(day.linq.calls) == made
+    return found
+
+
+def texts(done: Simulation) -> list[str]:
+    return [(call.body or {})["message"]["parts"][0]["value"] for call in done.calls]
+
+
+async def announce(message: MessageReceived, ctx: Context) -> None:
+    for _ in range(2):
+        await ctx.bot.broadcast(PEOPLE, "News!", name="news")
+    begun = await ctx.bot.find_broadcast("news")
+    assert begun is not None
+    await ctx.reply(f"{begun.people} people")
+
+
+async def test_a_broadcast_that_would_begin_is_recorded_and_not_stored(day: Day) -> None:
+    async def wait(message: MessageReceived, ctx: Context) -> None:
+        pass
+
+    day.deploy(wait)
+    await day.say("now")
+    day.deploy(announce)
+    (done,) = await replayed(day)
+    assert [(each.name, each.people) for each in done.broadcasts] == [("news", 2)]
+    assert texts(done) == ["2 people"]
+    assert await day.storage.broadcasts() == []
+
+
+class NoBroadcasts:
+    name = "no-broadcasts"
+
+    @hookimpl
+    def register_broadcast_checks(self) -> list[Callable[[str, Sequence[str]], None]]:
+        def veto(name: str, people: Sequence[str]) -> None:
+            raise Refused(f"{name} is not for {len(people)} people")
+
+        return [veto]
+
+
+async def test_a_broadcast_that_a_plugin_vetoes_would_not_begin(day: Day) -> None:
+    day.deploy(announce, plugins=[NoBroadcasts()])
+    await day.say("now")
+    (done,) = await replayed(day)
+    assert done.broadcasts == []
+    assert isinstance(done.error, Refused)
+
+
+async def test_a_dead_letter_notice_runs_the_handler_of_dead_letters(day: Day) -> None:
+    async def fail(message: MessageReceived, ctx: Context) -> None:
+        raise ValueError
+
+    day.deploy(fail)
+    reasons: list[Any] = []
+
+    @day.bot.on_dead_letter
+    async def apologise(failure: Failure, message: MessageReceived, ctx: Context) -> None:
+        reasons.append((failure.attempts, message.text))
+        await ctx.reply("Sorry, a person will look at it.")
+
+    await day.say("boom")
+    (notice, failed) = sorted(await replayed(day), key=lambda done: done.delivery.type)
+    assert isinstance(failed.error, ValueError)
+    assert texts(notice) == ["Sorry, a person will look at it."]
+    assert (notice.handler or "").endswith("apologise")
+    assert reasons == [(1, "boom")] * 2
+
+
+async def test_an_answer_is_not_handled_as_a_message_of_its_own(day: Day) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        name = await ctx.ask("Your name?")
+        day_of_week = await ctx.ask("Which day?")
+        await ctx.reply(f"{name}: {day_of_week}.")
+
+    day.deploy(ask)
+    await day.say("hi", "Ada", "Friday", "again")
+    (first, *answers, later) = await replayed(day)
+    assert texts(first) == ["Your name?", "Which day?", "Ada: Friday."]
+    assert [(each.handler, each.calls, each.began_with) for each in answers] == [(None, [], first.delivery.id)] * 2
+    assert all(first.delivery.id in (each.note or "") for each in answers)
+    assert texts(later) == ["Your name?"]
+    assert later.began_with is None
