@@ -36,9 +36,9 @@ class Event(Data):
         webhook_version: The payload version according to Linq. Both versions result in the same events.
         trace_id: Quote it when you contact Linq's support.
         chat_id: The chat of the event.
-        line: Your own number in this chat, E.164.
+        line: Your own number in this chat, E.164. If Linq names only the chat, as for reactions, the worker looks it up.
         actor: The author: a phone number or an e-mail address.
-        is_group: True for a group chat; None if Linq does not say.
+        is_group: True for a group chat; None if it is not known. The worker looks it up, like `line`; `parse` does not.
         message_id: The message that the event is about.
         service: `iMessage`, `SMS` or `RCS`.
         dropped_fields: Names of fields whose values did not fit and were left out. Normally empty.

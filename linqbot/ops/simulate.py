@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Self
 
 import httpx
@@ -29,7 +30,7 @@ from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.errors import AskEnded, LinqApiError, Suspended
 from linqbot.events.delivery import Delivery
-from linqbot.events.parse import parse
+from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.hookspecs import End, hookimpl
 from linqbot.ops.dry_asking import DryAsker, note_on
 from linqbot.plugins.registry import Plugins
@@ -37,13 +38,14 @@ from linqbot.server.app import WEBHOOK_PATH, create_app, running
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast, counted
 from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.upkeep import Selection
 from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.webhooks import sign
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.due.broadcasting import broadcast_send
 from linqbot.worker.due.scheduled_send import due_send
-from linqbot.worker.reply_target import with_answers, with_replies_to_me
+from linqbot.worker.lookups import KnownChat, KnownChats, with_answers, with_replies_to_me
 from linqbot.worker.trouble import dead_letter
 
 UPLOAD: Final = "attachments.create"
@@ -242,6 +244,7 @@ class DryRun:
         self._outbound = Outbound(plugins)
         self._client = client
         self._storage = storage
+        self._known_chats = KnownChats()
         self._reads = reads
 
     async def replay(self, ids: Sequence[str], *, answered: Mapping[str, str] = _NONE) -> AsyncIterator[Simulation]:
@@ -281,6 +284,7 @@ class DryRun:
                 event = parse(given_up.delivery if given_up else delivery)
                 event = await with_replies_to_me(event, self._storage.has_sent)
                 event = await with_answers(event, self._storage.entry_of)
+                event = await self._known_chats.complete(event, partial(known_in, self._storage))
                 ctx = self._dispatcher.context(event, client, recorder, state_store=self._storage, asking=lambda: asker)
                 try:
                     if given_up is None:
@@ -302,6 +306,17 @@ class DryRun:
             error,
             note=" ".join(filter(None, (note, asker.note))) or None,
         )
+
+
+async def known_in(storage: Storage, chat_id: str) -> KnownChat:
+    """Return what the messages of a chat that are in a storage say of the chat: a dry run does not ask Linq."""
+    ids = await storage.replayable(Selection(lane=f"c:{chat_id}", type="message.received"))
+    kept = [delivery async for page in storage.pages(ids[:1]) for delivery in page]
+    try:
+        messages = [parse(delivery) for delivery in kept]
+    except EventNotUnderstood:
+        return KnownChat()
+    return KnownChat(messages[0].is_group, messages[0].line) if messages else KnownChat()
 
 
 class Observer:

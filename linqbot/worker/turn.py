@@ -34,6 +34,7 @@ from linqbot.errors import (
     MessageGone,
     NeverAwaited,
     RateLimited,
+    RuleBroken,
     StateConflict,
     StorageBusy,
     StorageError,
@@ -64,9 +65,9 @@ from linqbot.worker.calls.turn_journal import TurnJournal
 from linqbot.worker.due.broadcasting import broadcast_send
 from linqbot.worker.due.scheduled_send import SendMissed, due_send, ends_series, is_recurring_send
 from linqbot.worker.failure import STORAGE_PAUSE_S, RetryPolicy, TurnFailure, decide, readable
+from linqbot.worker.lookups import KnownChat, KnownChats, known_chat, with_answers, with_replies_to_me
 from linqbot.worker.origin import origin_of
 from linqbot.worker.overlapping import TurnOverlap
-from linqbot.worker.reply_target import with_answers, with_replies_to_me
 from linqbot.worker.running_turn import Owner, RunningTurn
 from linqbot.worker.state_queue import StateQueue
 from linqbot.worker.trouble import dead_letter, outage
@@ -118,6 +119,7 @@ class Turns:
     outbound: Outbound = field(default_factory=lambda: Outbound(Plugins()))
     log_turns: bool = False
     state_queue: StateQueue = field(default_factory=StateQueue)
+    known_chats: KnownChats = field(default_factory=KnownChats)
     alarms: Alarms = field(default_factory=Alarms)
 
     @property
@@ -392,6 +394,9 @@ class Turns:
         session = None if arrived is NOTHING else turn.asking()
         resumption = session if turn.opening.conversation is not None else None
         event = arrived.event or await self._parse(given_up.delivery if given_up else turn.lease.delivery)
+        is_answer = arrived.event is not None
+        if not (is_answer and event.actor is None) and not self._is_only_noted(event):
+            event = await self.known_chats.complete(event, self._look_up_chat)
         if event.type in own_changes.EVENT_TYPES:
             event = await self._with_author(event, turn)
         turn.journal.origin = origin_of(resumption.root if resumption is not None else event)
@@ -537,6 +542,19 @@ class Turns:
         if status == "failed":
             log.warning("send.failed", message_id=event.message_id, chat_id=event.chat_id, event_id=event.event_id)
 
+    def _is_only_noted(self, event: Event) -> bool:
+        """Return True if an event is for the journal alone."""
+        return event.type in RECEIPTS and self.dispatcher.has_no_handler(event.type)
+
+    async def _look_up_chat(self, chat_id: str) -> KnownChat:
+        """Ask Linq about a chat. Nothing is known of a chat that Linq does not give."""
+        try:
+            return known_chat(await self.client.chats.retrieve(chat_id))
+        except (LinqUnavailable, RateLimited):
+            raise
+        except (LinqApiError, RuleBroken):  # the id may be none of Linq's
+            return KnownChat()
+
     async def _is_from_us(self, message_id: str) -> bool:
         """Return True if we sent a message: the journal knows the recent ones, and Linq the others."""
         if await self.storage.has_sent(message_id):
@@ -545,7 +563,7 @@ class Turns:
             return (await self.client.messages.retrieve(message_id)).is_from_me
         except (LinqUnavailable, RateLimited):
             raise
-        except LinqApiError:
+        except (LinqApiError, RuleBroken):
             return False
 
     async def _finish(

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 from dry_deploys import Day
+from fakes import LINE, tapback, text_body
 
 from linqbot.bot.context import Context
+from linqbot.bot.routing.filters import in_direct, in_group, to_line
 from linqbot.bot.routing.handlers import Failure
 from linqbot.errors import Refused
 from linqbot.events.message import MessageReceived
+from linqbot.events.reaction import ReactionAdded
 from linqbot.hookspecs import hookimpl
 from linqbot.ops.dry_deploy.chosen_turns import chosen_turns
 from linqbot.ops.simulate import DryRun, Simulation
@@ -97,6 +100,28 @@ async def test_a_dead_letter_notice_runs_the_handler_of_dead_letters(day: Day) -
     assert texts(notice) == ["Sorry, a person will look at it."]
     assert (notice.handler or "").endswith("apologise")
     assert reasons == [(1, "boom")] * 2
+
+
+@pytest.mark.parametrize("is_group", [True, False])
+async def test_a_reaction_is_of_the_group_or_person_of_the_messages_in_its_chat(day: Day, is_group: bool) -> None:
+    async def listen(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Tell me more.")
+
+    bot = day.deploy(listen, groups="all")
+
+    @bot.on_reaction(in_group)
+    async def of_groups(event: ReactionAdded, ctx: Context) -> None:
+        await ctx.reply("A group likes it.")
+
+    @bot.on_reaction(in_direct, to_line(LINE))
+    async def of_people(event: ReactionAdded, ctx: Context) -> None:
+        await ctx.reply("One person likes it.")
+
+    await day.put(text_body("hello", is_group=is_group))
+    await day.receive(tapback("love", "10000000-0000-4000-8000-000000000001"))
+    expected = "A group likes it." if is_group else "One person likes it."
+    assert texts((await replayed(day))[-1]) == [expected]
+    assert (await day.compared(bot)).counts == {"same": 2}
 
 
 async def test_an_answer_is_not_handled_as_a_message_of_its_own(day: Day) -> None:

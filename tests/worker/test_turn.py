@@ -680,8 +680,10 @@ async def test_a_reply_to_the_bot_in_a_group_is_recognized(harness: Harness) -> 
     await harness.run(note)
     await put(harness, is_group=True, reply_to={"message_id": "10000000-0000-4000-8000-00000000ffff"})
     await harness.run(note)
-    assert seen == [False, True, False]
-    # The journal knew the first message, so Linq was asked only for the second.
+    await put(harness, is_group=True, reply_to={"message_id": "no id of Linq's"})
+    await harness.run(note)
+    assert seen == [False, True, False, False]
+    # The journal knew the first message, so Linq was asked only for the second; the last one has no id to ask for.
     assert [call.name for call in harness.linq.calls].count("messages.retrieve") == 1
 
 

@@ -179,7 +179,7 @@ class OpenQuestion(Data):
         tries: The number of invalid answers so far.
         timer: The id of the timer that ends it.
         next: The number of the next question of the conversation.
-        replies_to_me: `replies_to_me` of the message that began the conversation.
+        replies_to_me, is_group, line: Those of the event that began the conversation, which its webhook may not say.
         failed_by: The id of the delivery that became a dead letter, if the conversation has failed.
         waits_for: What ends it: an answer in words, or something else.
         asked: For a wait: the handle of the person whose event began it, in lower case; empty if there is none.
@@ -207,6 +207,8 @@ class OpenQuestion(Data):
     timer: str = ""
     next: int = 1
     replies_to_me: bool = False
+    is_group: bool | None = None
+    line: str | None = None
     failed_by: str | None = None
     waits_for: Literal["answer", "payment", "location", "votes"] = "answer"
     asked: str = ""

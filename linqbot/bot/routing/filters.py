@@ -265,8 +265,8 @@ def _for(*events: type[Event]) -> Callable[[Predicate[E]], Filter[E]]:
 def in_group(event: Event) -> bool:
     """Fit if the event happened in a group chat.
 
-    In groups the bot takes only messages that mention it or reply to it, unless it is a `Bot(groups="all")`. A chat of
-    which Linq does not say if it is a group fits neither `in_group` nor `in_direct`.
+    In groups the bot takes only messages that mention it or reply to it, unless it is a `Bot(groups="all")`. An event
+    without a chat fits neither `in_group` nor `in_direct`.
     """
     return event.is_group is True
 
@@ -275,7 +275,7 @@ def in_group(event: Event) -> bool:
 def in_direct(event: Event) -> bool:
     """Fit if the event happened in a direct chat, between the bot and one person.
 
-    A chat of which Linq does not say if it is a group fits neither `in_group` nor `in_direct`.
+    An event without a chat fits neither `in_group` nor `in_direct`.
     """
     return event.is_group is False
 

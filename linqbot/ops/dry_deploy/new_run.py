@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from contextvars import Context as Variables
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from linqbot.bot.bot import Bot
@@ -33,6 +34,7 @@ from linqbot.ops.dry_deploy.open_then import ConversationsThen, KeptOpen
 from linqbot.ops.dry_deploy.recorded_answers import RecordedAnswers
 from linqbot.ops.dry_deploy.recorded_calls import RecordedCalls
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
+from linqbot.ops.simulate import known_in
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.state import StateRow, StateWrite
@@ -43,7 +45,7 @@ from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.due.broadcasting import broadcast_send
 from linqbot.worker.due.scheduled_send import due_send
 from linqbot.worker.failure import TurnFailure
-from linqbot.worker.reply_target import with_answers, with_replies_to_me
+from linqbot.worker.lookups import KnownChats, with_answers, with_replies_to_me
 from linqbot.worker.trouble import dead_letter, outage
 from linqbot.worker.turn import STUCK, is_end_of_ask
 
@@ -124,6 +126,7 @@ class NewRuns:
         self._client = client
         self._storage = storage
         self._kept = KeptChats(storage)
+        self._known_chats = KnownChats()
         self._reads = reads
         self._stuck: list[asyncio.Task[None]] = []
         self._has_stuck_thread = False
@@ -215,6 +218,7 @@ class NewRuns:
         event = parse(given_up.delivery if given_up else delivery)
         event = await with_replies_to_me(event, self._storage.has_sent)
         event = await with_answers(event, self._storage.entry_of)
+        event = await self._known_chats.complete(event, partial(known_in, self._storage))
         if event.type in own_changes.EVENT_TYPES:
             calls.doubt("it is not on record if the bot itself made this change of the group")
         if given_up is None and opts_out(event):

@@ -65,15 +65,19 @@ from linqbot.worker.calls.turn_journal import TurnJournal
 log = structlog.get_logger("linqbot.worker")
 
 
-def root_of(conversation: Conversation, *, replies_to_me: bool) -> Event:
-    """Return the event that began a conversation."""
+def root_of(conversation: Conversation, question: OpenQuestion) -> Event:
+    """Return the event that began a conversation, with what was looked up for it then."""
     body = decode(conversation.root)
     kind = body.get("event_type") if isinstance(body, dict) else ""
     lane = f"c:{conversation.chat_id}"
     event = parse(Delivery(conversation.id, lane, str(kind or ""), conversation.root, 0.0, decoded=body))
-    if replies_to_me and isinstance(event, MessageReceived):
-        return event.model_copy(update={"replies_to_me": True})
-    return event
+    looked_up: dict[str, Any] = {}
+    if question.replies_to_me and isinstance(event, MessageReceived):
+        looked_up["replies_to_me"] = True
+    if event.is_group is None or event.line is None:
+        is_group = question.is_group if event.is_group is None else event.is_group
+        looked_up |= {"is_group": is_group, "line": event.line or question.line}
+    return event.model_copy(update=looked_up) if looked_up else event
 
 
 class AskSession:
@@ -118,7 +122,7 @@ class AskSession:
         question = opening.arrival.question
         assert question is not None
         self.handler = conversation.handler
-        self.root = root_of(conversation, replies_to_me=question.replies_to_me)
+        self.root = root_of(conversation, question)
         self._next = question.next
         for entry in opening.known:
             if entry.safety == "ask":
@@ -480,7 +484,7 @@ class AskSession:
                 opened = await begin_wait(question.wait, question, record.n, self._root(ctx), ctx)
             except AskRefused as error:
                 raise cancelled_for(error.reason) from None
-            return opened.model_copy(update={"replies_to_me": self._replies_to_me(ctx)})
+            return opened.model_copy(update=self._looked_up(ctx))
         texts, poll, options = await send_choices(question, ctx.event, label, ctx)
         ids = tuple(message for sent in texts for message in _ids(sent))
         messages = question.messages(numbered=bool(question.choices) and poll is None, service=ctx.event.service)
@@ -500,15 +504,18 @@ class AskSession:
             side_questions=question.side_questions,
             prompt=as_prompt(messages),
             next=record.n + 1,
-            replies_to_me=self._replies_to_me(ctx),
+            **self._looked_up(ctx),
         )
 
     def _root(self, ctx: Context) -> Event:
         return ctx.event if self._conversation is None else self.root
 
-    def _replies_to_me(self, ctx: Context) -> bool:
+    def _looked_up(self, ctx: Context) -> dict[str, Any]:
+        """Return what was looked up for the event that began the conversation, for `root_of`."""
         root = self._root(ctx)
-        return isinstance(root, MessageReceived) and root.replies_to_me
+        if isinstance(root, MessageReceived):
+            return {"replies_to_me": root.replies_to_me}
+        return {"is_group": root.is_group, "line": root.line}
 
     def _suspend(self, record: AskRecord, conversation: Conversation, timer: Timer) -> None:
         self._asked = record, conversation, timer

@@ -1,0 +1,111 @@
+"""Look up what a webhook does not say: if a message replies to the bot, which scheduled send it answers, and if the chat of
+an event that names only the chat, such as a reaction, is a group."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+from linqbot.events.event import Event
+from linqbot.events.message import MessageEvent, MessageReceived
+from linqbot.events.reaction import ReactionAdded
+from linqbot.storage.journal import JournalEntry
+from linqbot.types.chat import Chat
+from linqbot.worker.due.scheduled_send import answered
+
+CHATS: Final = 10_000
+"""The number of chats that `KnownChats` keeps in memory."""
+
+
+async def with_replies_to_me(event: Event, is_ours: Callable[[str], Awaitable[bool]]) -> Event:
+    """Return the event, with `replies_to_me` set if it is a reply in a group, or a burst with one.
+
+    Only a group needs to know this, so `is_ours` is called for no other event: it may cost a call to Linq.
+
+    Args:
+        is_ours: Return True if the bot sent the message with this id.
+    """
+    if not (isinstance(event, MessageReceived) and event.is_group and event.reply_to is not None):
+        return event
+    if not event.burst:
+        return event.model_copy(update={"replies_to_me": await is_ours(event.reply_to.message_id)})
+    burst = [await with_replies_to_me(each, is_ours) for each in event.burst]
+    to_me = any(isinstance(each, MessageReceived) and each.replies_to_me for each in burst)
+    return event.model_copy(update={"burst": tuple(burst), "replies_to_me": to_me})
+
+
+async def with_answers(event: Event, entry_of: Callable[[str], Awaitable[JournalEntry | None]]) -> Event:
+    """Return the event, with `answers` set if it answers a scheduled send; of a burst, the first one that is answered.
+
+    Other events cost no lookup.
+
+    Args:
+        entry_of: Return the journal entry that made the message with this id.
+    """
+    if isinstance(event, MessageReceived) and event.burst:
+        burst = [await with_answers(each, entry_of) for each in event.burst]
+        found = (each.answers for each in burst if isinstance(each, MessageReceived) and each.answers is not None)
+        return event.model_copy(update={"burst": tuple(burst), "answers": next(found, None)})
+    if isinstance(event, MessageReceived):
+        message_id = event.reply_to.message_id if event.reply_to is not None else None
+    else:
+        message_id = event.message_id if isinstance(event, ReactionAdded) and not event.is_own else None
+    if message_id is None:
+        return event
+    send = answered(await entry_of(message_id))
+    return event if send is None else event.model_copy(update={"answers": send})
+
+
+class KnownChat(NamedTuple):
+    """A chat as far as it is known.
+
+    Attributes:
+        is_group: None if it is not known.
+        line: Your number in the chat, E.164; None if it is not known.
+    """
+
+    is_group: bool | None = None
+    line: str | None = None
+
+
+class KnownChats:
+    """The chats that are known to be groups or direct, and their lines, in memory: the newest `CHATS` chats.
+
+    Messages say both. Reactions, typing, failures and changes of a group name only the chat.
+    """
+
+    def __init__(self) -> None:
+        self._chats: dict[str, KnownChat] = {}
+
+    async def complete(self, event: Event, look_up: Callable[[str], Awaitable[KnownChat]]) -> Event:
+        """Return the event, with `is_group` and `line` filled in if it does not say them.
+
+        Args:
+            look_up: Return what is known of the chat with this id. It is called for a chat from which no message has come
+                yet, once. Not for a message, and not for the bot's own actions, which no handler sees.
+        """
+        chat_id = event.chat_id
+        if chat_id is None:
+            return event
+        known = self._chats.get(chat_id)
+        if event.is_group is not None and event.line is not None:
+            if known is None or known.line is None:
+                self._keep(chat_id, KnownChat(event.is_group, event.line))
+            return event
+        if isinstance(event, MessageEvent) or (event.is_own and event.echoes):
+            return event
+        if known is None:
+            known = await look_up(chat_id)
+            self._keep(chat_id, known)
+        is_group = known.is_group if event.is_group is None else event.is_group
+        return event.model_copy(update={"is_group": is_group, "line": event.line or known.line})
+
+    def _keep(self, chat_id: str, known: KnownChat) -> None:
+        if len(self._chats) >= CHATS and chat_id not in self._chats:
+            del self._chats[next(iter(self._chats))]
+        self._chats[chat_id] = known
+
+
+def known_chat(chat: Chat) -> KnownChat:
+    """Return what Linq's answer says of a chat."""
+    return KnownChat(chat.is_group, next((handle.handle for handle in chat.handles if handle.is_me), None))
