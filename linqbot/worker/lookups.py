@@ -13,7 +13,7 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.types.chat import Chat
 from linqbot.worker.due.scheduled_send import answered
 
-CHATS: Final = 10_000
+CHATS: Final = 2_000
 """The number of chats that `KnownChats` keeps in memory."""
 
 
@@ -77,23 +77,29 @@ class KnownChats:
     def __init__(self) -> None:
         self._chats: dict[str, KnownChat] = {}
 
+    def learn(self, event: Event) -> bool:
+        """Remember what an event says of its chat. Return False if it says too little, and `complete` fills it in.
+
+        A message is taken as it is, and so are the bot's own actions, which no handler sees.
+        """
+        if (chat_id := event.chat_id) is None:
+            return True
+        if event.is_group is None or event.line is None:
+            return isinstance(event, MessageEvent) or (event.is_own and event.echoes)
+        known = self._chats.get(chat_id)
+        if known is None or known.line is None:
+            self._keep(chat_id, KnownChat(event.is_group, event.line))
+        return True
+
     async def complete(self, event: Event, look_up: Callable[[str], Awaitable[KnownChat]]) -> Event:
         """Return the event, with `is_group` and `line` filled in if it does not say them.
 
         Args:
-            look_up: Return what is known of the chat with this id. It is called for a chat from which no message has come
-                yet, once. Not for a message, and not for the bot's own actions, which no handler sees.
+            look_up: Return what is known of the chat with this id. It is called once for a chat of which no message came.
         """
-        chat_id = event.chat_id
-        if chat_id is None:
+        if self.learn(event) or (chat_id := event.chat_id) is None:
             return event
         known = self._chats.get(chat_id)
-        if event.is_group is not None and event.line is not None:
-            if known is None or known.line is None:
-                self._keep(chat_id, KnownChat(event.is_group, event.line))
-            return event
-        if isinstance(event, MessageEvent) or (event.is_own and event.echoes):
-            return event
         if known is None:
             known = await look_up(chat_id)
             self._keep(chat_id, known)

@@ -54,7 +54,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
 from linqbot.storage.journal import DeliveryStatus
 from linqbot.worker import never_awaited, opting_out
-from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, arrival, in_chat
+from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, Arrival, arrival, in_chat
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
 from linqbot.worker.asking.opening import Opening, Writes, first_opening, open_turn, writes_of_failure
 from linqbot.worker.asking.turn_session import TurnSession
@@ -394,8 +394,7 @@ class Turns:
         session = None if arrived is NOTHING else turn.asking()
         resumption = session if turn.opening.conversation is not None else None
         event = arrived.event or await self._parse(given_up.delivery if given_up else turn.lease.delivery)
-        is_answer = arrived.event is not None
-        if not (is_answer and event.actor is None) and not self._is_only_noted(event):
+        if not self.known_chats.learn(event) and not self._is_only_noted(event, arrived):
             event = await self.known_chats.complete(event, self._look_up_chat)
         if event.type in own_changes.EVENT_TYPES:
             event = await self._with_author(event, turn)
@@ -542,9 +541,10 @@ class Turns:
         if status == "failed":
             log.warning("send.failed", message_id=event.message_id, chat_id=event.chat_id, event_id=event.event_id)
 
-    def _is_only_noted(self, event: Event) -> bool:
-        """Return True if an event is for the journal alone."""
-        return event.type in RECEIPTS and self.dispatcher.has_no_handler(event.type)
+    def _is_only_noted(self, event: Event, arrived: Arrival) -> bool:
+        """Return True for an event whose chat no code looks at: a receipt for the journal alone, or the timeout of a question."""
+        is_timeout = arrived.event is not None and event.actor is None
+        return is_timeout or (event.type in RECEIPTS and self.dispatcher.has_no_handler(event.type))
 
     async def _look_up_chat(self, chat_id: str) -> KnownChat:
         """Ask Linq about a chat. Nothing is known of a chat that Linq does not give."""
