@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, over
 
 from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.drafts import media
+from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.client import Client
 from linqbot.client.upload_sources import File
 from linqbot.errors import BotError, CallSkipped, LinqApiError, Refused
@@ -54,7 +55,7 @@ _NOT_SO: Final = (404, 409)
 class ChatContext:
     """Changes the event's chat. It belongs to one turn, like the context that has it as `ctx.chat`.
 
-    If a plugin refuses a change, it is not made, and a line is logged. Handlers do not get the events of these changes.
+    If a plugin refuses a change, or the person has opted out, it is not made, and a line is logged. Handlers do not get the events of these changes.
 
     Args:
         client: The turn's client, whose calls are journalled.
@@ -212,6 +213,10 @@ class ChatContext:
             self._log.info("change.refused", plugin=error.plugin, reason=str(error))
         except CallSkipped:
             pass
+        except LinqApiError as error:
+            if error.code != OPTED_OUT:
+                raise
+            self._log.info("change.opted_out")
 
     async def _now(self) -> Chat:
         return await self._client.chats.retrieve(self.id)

@@ -114,13 +114,14 @@ class RecordedCalls:
                 self.cut("the upload of a file")
             if call.safety == "read":
                 return await self._read(call, run)
-            return self._answer(call)
+            return await self._answer(call)
 
         return answer
 
-    def _answer(self, call: Call) -> ApiResponse:
+    async def _answer(self, call: Call) -> ApiResponse:
         slot = self._slots.of_call(call)
-        refuse_if_muted(call, self.muted_chat)
+        if self.muted_chat is not None:
+            await refuse_if_muted(call, self.muted_chat, self._storage.entry_of)
         entry = self._matcher.match(slot, call, is_named=call.label is not None).entry
         self._made.append(of_call(call, slot))
         answer = (

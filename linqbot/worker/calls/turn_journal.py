@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from pydantic_core import to_json
@@ -60,6 +60,8 @@ from linqbot.worker.calls.turn_broadcaster import TurnBroadcaster
 from linqbot.worker.calls.turn_scheduler import TurnScheduler
 
 log = structlog.get_logger("linqbot.worker")
+
+_MESSAGES: Final = "/v3/messages/"
 
 
 def journal_key(install: str, turn: str, replay: int, slot: str) -> str:
@@ -489,7 +491,8 @@ class TurnJournal:
                 raise TurnDeferred(str(self.deferred), after_s=self.deferred.after_s)
             if self.is_past:
                 return self._from_the_past(call, slot)
-            refuse_if_muted(call, self.muted_chat)
+            if self.muted_chat is not None:
+                await refuse_if_muted(call, self.muted_chat, self._storage.entry_of)
             if self._outbound.is_empty:
                 return await self._perform(call, slot, run)
             within = _Slot(self, slot)
@@ -653,17 +656,25 @@ class TurnJournal:
             self._outcomes[entry.slot] = closed
 
 
-def refuse_if_muted(call: Call, muted_chat: str | None) -> None:
+async def refuse_if_muted(
+    call: Call, muted_chat: str, entry_of: Callable[[str], Awaitable[JournalEntry | None]]
+) -> None:
     """Refuse a call, as Linq would, that may show something to a person who has opted out.
 
     Args:
         muted_chat: See `TurnJournal`.
+        entry_of: Return the journal entry that made the message with this id. A message that is not on record may be one
+            of the person's own.
     Raises:
         LinqApiError: the call may do so, and does not override that the person opted out.
     """
-    if muted_chat is None or (call.body or {}).get("override_optout"):
+    if (call.body or {}).get("override_optout"):
         return
-    if call.path.startswith((f"/v3/chats/{muted_chat}", "/v3/messages/")):
+    is_muted = call.path.startswith(f"/v3/chats/{muted_chat}")
+    if call.path.startswith(_MESSAGES):
+        entry = await entry_of(call.path.removeprefix(_MESSAGES).partition("/")[0])
+        is_muted = entry is None or entry.chat_id in (None, muted_chat)
+    if is_muted:
         raise LinqApiError("The person has opted out of messages.", status=403, code=OPTED_OUT, call=call.name)
 
 

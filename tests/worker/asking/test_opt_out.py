@@ -14,7 +14,8 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.bot.routing.router import Next
-from linqbot.errors import AskCancelled
+from linqbot.bot.sent import Sent
+from linqbot.errors import AskCancelled, LinqApiError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.testing import talking
@@ -106,6 +107,7 @@ async def test_a_reaction_an_edit_and_a_deletion_are_left_out() -> None:
     @bot.on_opt_out
     async def record(message: MessageReceived, ctx: Context) -> None:
         await ctx.react("like")
+        await ctx.chat.set_background("mango")
         made.append("recorded")
 
     async with talking(bot) as phone:
@@ -115,6 +117,33 @@ async def test_a_reaction_an_edit_and_a_deletion_are_left_out() -> None:
         await phone.quiet()
         assert await phone.dead_letters() == []
     assert sorted(map(str, made)) == ["False", "ended", "recorded"]
+
+
+async def test_messages_of_another_chat_can_be_changed() -> None:
+    bot = Bot()
+    counts: list[Sent] = []
+
+    @bot.on_message
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        counts.append(await ctx.reply("Two people listen."))
+
+    @bot.on_opt_out
+    async def recount(message: MessageReceived, ctx: Context) -> None:
+        here, there = counts
+        await ctx.client.messages.update(there.messages[0].id, text="One person listens.")
+        with pytest.raises(LinqApiError, match="opted out"):
+            await ctx.client.messages.update(here.messages[0].id, text="One person listens.")
+
+    async with talking(bot) as phone:
+        admin = phone.person("+14155550143")
+        await phone.text("hi")
+        assert await phone.replies() == ["Two people listen."]
+        await admin.text("hi")
+        assert await admin.replies() == ["Two people listen."]
+        await phone.text("STOP")
+        await phone.quiet()
+        assert admin.messages[-1] == "One person listens."
+        assert phone.messages[1] == "Two people listen."
 
 
 async def test_a_confirmation_may_override_the_opt_out(talk: Talk) -> None:
