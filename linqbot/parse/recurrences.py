@@ -88,6 +88,7 @@ def recurrence(text: str, *, timezone: str = "UTC") -> Recurrence:
     plain = re.sub(r"\s+", " ", text.casefold().replace("\u2019", "'")).strip(" .!,")
     if _CRON.fullmatch(plain):
         return Recurrence(text, timezone, _Cron.parsed(plain, where))
+    plain = re.sub(r"\b([ap])\. ?m\b\.?", r"\1m", plain)  # before "a" is taken for the article of "once a day"
     plain = re.sub(r"\b(?:every|each|once|an?|on)\b", " ", plain)
     plain = re.sub(r"\bhourly\b", "hour", re.sub(r"\s+", " ", plain).strip())
     if (interval := _interval(plain, where)) is not None:
