@@ -42,6 +42,10 @@ async def opened_and_closed(path: Path) -> None:
         pass
 
 
+def names_in(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()}
+
+
 async def refusal(path: Path) -> Exception:
     with pytest.raises((ConfigError, StorageError)) as caught:
         await SQLiteStorage(path).__aenter__()
@@ -283,6 +287,7 @@ def test_processes_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Pa
 
         def open_it(path: Path = path, start: threading.Barrier = start) -> str:
             start.wait()
+            file.prepare(path)
             db = file.connect(path)
             try:
                 return str(db.execute("PRAGMA journal_mode").fetchone()[0])
@@ -291,6 +296,23 @@ def test_processes_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Pa
 
         with ThreadPoolExecutor(8) as pool:
             assert {done.result() for done in [pool.submit(open_it) for _ in range(8)]} == {"wal"}
+
+
+def test_a_command_creates_no_file_in_the_place_of_one_that_is_moved_away_meanwhile(path: Path) -> None:
+    with pytest.raises(ConfigError, match="There is no storage file"):
+        file.prepare(path, create=False)
+    file.prepare(path)
+    path.rename(path.with_suffix(".moved"))
+    with pytest.raises(StorageUnavailable, match="cannot be opened"):
+        file.connect(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["a?mode=ro.db", "100%.db", "#1.db", "my bot.db", "caf\u00e9.db"])
+async def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+    async with SQLiteStorage(tmp_path / name):
+        pass
+    assert name in names_in(tmp_path)
 
 
 @pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs a folder in which even root cannot create a file")

@@ -41,19 +41,21 @@ def prepare(path: Path, *, create: bool = True) -> None:
         raise ConfigError(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
     if path.is_dir():
         raise ConfigError(f"The storage path {path} is a folder. Name a file in it: sqlite:///{path}/linqbot.db")
-    if not create and not path.exists():
-        raise ConfigError(
-            f"There is no storage file {path}. Check LINQBOT_STORAGE, or --storage; linqbot serve creates the file."
-        )
     try:
         # -wal and -shm inherit the permissions of this file.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"There is no storage file {path}. Check LINQBOT_STORAGE, or --storage; linqbot serve creates the file."
+        ) from None
     except OSError as error:
         raise cannot_be_opened(path, error) from error
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """Return a connection without implicit transactions. Any thread may use it, but one at a time.
+
+    A file that is missing is not created: an empty one in the place of one that was moved away would be served.
 
     Raises:
         ConfigError: the file is not an SQLite file.
@@ -62,7 +64,12 @@ def connect(path: Path) -> sqlite3.Connection:
     _register_adapters()
     try:
         db = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
+            f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY_TIMEOUT_MS / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
         )
     except sqlite3.Error as error:
         raise cannot_be_opened(path, error) from error
