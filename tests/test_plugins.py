@@ -186,6 +186,10 @@ def test_names_must_be_unique_and_fit_into_a_path(given: list[object], says: str
         ("from linqbot import hookimpl\n@hookimpl\ndef finished(wrong): ...", "wrong"),
         ("from linqbot import hookimpl\n@hookimpl\nasync def finished(): ...", "is async, and must be a plain def"),
         ("from linqbot import hookimpl\n@hookimpl(wrapper=True)\ndef finished(): yield", "hook wrapper"),
+        (
+            "from linqbot import hookimpl\n@hookimpl\ndef taken(delivery, **facts): ...",
+            "taken gets nothing in **facts; name the arguments that it needs, of: delivery, ",
+        ),
         (HOOK + "def register_outbound(): ...", "register_outbound has the name of a hook, but is not marked"),
         (HOOK + "def failed(handler, error): ...", "failed has the name of a hook, but is not marked"),
     ],

@@ -26,6 +26,7 @@ from linqbot.plugins.plugin import Impl, Plugin, Watch
 from linqbot.plugins.registry import LIFECYCLE, Plugins
 
 _NO_PLUGINS: Final[Mapping[str, object]] = MappingProxyType({})
+_COLLECTS_REST: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -227,5 +228,10 @@ def _implementation(plugin: Plugin, hook: str, found: pluggy.HookImpl) -> Impl:
     if inspect.iscoroutinefunction(found.function) and hook not in LIFECYCLE:
         raise TypeError(f"{hook} is async, and must be a plain def")
     wanted = inspect.signature(found.function).parameters
-    arguments = tuple(name for name in inspect.signature(getattr(hookspecs, hook)).parameters if name in wanted)
+    known = tuple(inspect.signature(getattr(hookspecs, hook)).parameters)
+    if (rest := next((each for each in wanted.values() if each.kind in _COLLECTS_REST), None)) is not None:
+        raise TypeError(
+            f"{hook} gets nothing in {rest}; name the arguments that it needs, of: {', '.join(known) or 'none'}"
+        )
+    arguments = tuple(name for name in known if name in wanted)
     return Impl(plugin, hook, found.function, arguments, rank=0 if found.tryfirst else 2 if found.trylast else 1)
