@@ -13,7 +13,7 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.types.chat import Chat
 from linqbot.worker.due.scheduled_send import answered
 
-CHATS: Final = 2_000
+CHATS: Final = 2_500
 """The number of chats that `KnownChats` keeps in memory."""
 
 
