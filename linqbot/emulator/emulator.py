@@ -186,6 +186,8 @@ class Emulator:
 
         A retry that is not due yet does not count. Neither does anything that waits for the clock while it stands still.
         """
+        if not self.clock.is_frozen:
+            self.world.timers.run_due()  # the task that runs them may not have noticed yet that the clock was moved
         await self.world.deliveries.settled()
         while not self.clock.is_frozen and self.clock.now() < self.world.settles_at:
             await self.clock.wait_until(self.world.settles_at)
