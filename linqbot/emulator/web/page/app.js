@@ -59,14 +59,26 @@ function laterPanel(mount) {
   });
 }
 
+/**
+ * @param {string} panel The id.
+ * @param {() => void} click
+ * @param {(Node | string)[]} content
+ */
+const panelButton = (panel, click, ...content) =>
+  h(
+    "button",
+    { type: "button", class: "pill", "aria-controls": panel, "aria-expanded": "false", on: { click } },
+    ...content,
+  );
+
 function mountParts() {
-  showPanel(byId("inspector"), isOpenAtFirst());
   mountSwitcher(byId("topbar-person"), store);
   byId("topbar-tools").append(
     secondPhoneButton(byId("stage"), store),
-    h("button", { type: "button", class: "pill", on: { click: toggleControls } }, icon("clock"), "Time and faults"),
-    h("button", { type: "button", class: "pill", on: { click: toggleInspector } }, icon("inspect"), "Inspector"),
+    panelButton("controls", toggleControls, icon("clock"), "Time and faults"),
+    panelButton("inspector", toggleInspector, icon("inspect"), "Inspector"),
   );
+  showPanel(byId("inspector"), isOpenAtFirst());
   byId("status-icons").append(icon("signal", "signal"), icon("wifi", "wifi"), icon("battery", "battery"));
   mountChatList(byId("list"), store, texts, toggleInspector, toggleControls);
   mountConversation(byId("chat"), store, texts, toggleInspector, toggleControls);

@@ -1,6 +1,7 @@
 // The menu of the plus button: files, a voice memo, a poll, stickers, a location, a contact card.
 
 import { byId, h } from "../elements/dom.js";
+import { rememberFocus } from "../elements/focus.js";
 import { icon } from "../elements/icons.js";
 import { openOverlay } from "../elements/overlay.js";
 import { nextService } from "../model/chats.js";
@@ -22,11 +23,9 @@ import { recordVoice } from "./voice-recorder.js";
  * @param {{ chooseFiles: (accept: string) => void, addFiles: (files: File[]) => void }} files
  */
 export function openAttachMenu(store, chat, files) {
-  const before = document.activeElement;
+  const giveFocusBack = rememberFocus();
   const menu = h("div", { class: "attach-menu", role: "menu", "aria-label": "Attach" });
-  const close = openOverlay({ class: "attach-overlay" }, [menu], () => {
-    if (before instanceof HTMLElement) before.focus({ preventScroll: true });
-  });
+  const close = openOverlay({ class: "attach-overlay" }, [menu], giveFocusBack);
   const button = (/** @type {Entry} */ { icon: name, label, run }) => {
     const click = () => {
       close();

@@ -1,6 +1,7 @@
 // The tray of stickers. A sticker is dragged onto a bubble; when the tray was opened for a bubble, a press is enough.
 
 import { h } from "../elements/dom.js";
+import { keepingFocus, rememberFocus } from "../elements/focus.js";
 import { icon, iconButton, iconPicture } from "../elements/icons.js";
 import { succeeds, toast } from "../elements/toast.js";
 import { putSticker } from "../client/control.js";
@@ -50,9 +51,12 @@ export function openStickerTray(store, screen, target) {
     tabindex: "-1",
     "aria-label": "Picture for a sticker",
   });
+  const giveFocusBack = rememberFocus();
   const close = () => {
+    const hasFocus = tray.contains(document.activeElement);
     tray.remove();
     stop();
+    if (hasFocus) giveFocusBack();
   };
   const tray = h(
     "div",
@@ -97,7 +101,7 @@ export function openStickerTray(store, screen, target) {
       { type: "button", class: "more", "aria-label": "Sticker from a picture", on: { click: () => chooser.click() } },
       icon("plus"),
     );
-    grid.replaceChildren(...[...own, ...DRAWN.map(drawn)].map(button), more);
+    keepingFocus(grid, () => grid.replaceChildren(...[...own, ...DRAWN.map(drawn)].map(button), more));
   }
 
   chooser.addEventListener("change", () => {
@@ -155,7 +159,9 @@ function listenForDrag(node, sticker, screen, onDrop) {
     node.addEventListener("pointercancel", end);
   });
   node.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" || event.key === " ") onDrop(null);
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault(); // else the key would also press the button that has the focus afterwards
+    onDrop(null);
   });
 }
 

@@ -72,7 +72,10 @@ function optionForm(store, message) {
   const submit = async (/** @type {Event} */ event) => {
     event.preventDefault();
     const option = input.value.trim();
-    if (option && (await succeeds(control.addPollOption(store.me, message.id, option)))) input.value = "";
+    if (!option) return;
+    // Emptied before the call: the poll is made again when it has the option.
+    input.value = "";
+    if (!(await succeeds(control.addPollOption(store.me, message.id, option)))) input.value = option;
   };
   const add = h("button", { type: "submit", class: "text-button" }, "Add");
   return h("form", { class: "poll-add", on: { submit } }, input, add);

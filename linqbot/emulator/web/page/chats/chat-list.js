@@ -1,7 +1,7 @@
 // The list of conversations.
 
 import { chatAvatar } from "../elements/avatars.js";
-import { h } from "../elements/dom.js";
+import { byId, find, h } from "../elements/dom.js";
 import { icon, iconButton } from "../elements/icons.js";
 import { later } from "../elements/later.js";
 import { reconcile } from "../elements/reconcile.js";
@@ -132,7 +132,10 @@ export function mountChatList(root, store, texts, toggleInspector, toggleControl
         return { key: chat.id, version, build: () => rowElement(store, chat, row) };
       }),
     );
-    hits.replaceChildren(...found.messages.map(({ chat, message }) => hitElement(store, chat, message, words)));
+    reconcile(
+      hits,
+      found.messages.map(({ chat, message }) => hitItem(store, chat, message, words)),
+    );
     hitsTitle.hidden = found.messages.length === 0;
     empty.hidden = found.chats.length + found.messages.length > 0;
     empty.textContent = words ? "Nothing matches." : noChats(store);
@@ -140,6 +143,28 @@ export function mountChatList(root, store, texts, toggleInspector, toggleControl
 
   store.onChange((topics) => (topics.has("chats") || topics.has("me")) && render());
   texts.onChange(render);
+  focusOnReturn(root, store);
+}
+
+/**
+ * When the person comes back from a conversation, move the focus to its row.
+ * @param {HTMLElement} root The list.
+ * @param {Store} store
+ */
+function focusOnReturn(root, store) {
+  let before = store.place;
+  store.onChange(() => {
+    const from = before;
+    before = store.place;
+    if (store.place.view !== "list" || from.view === "list") return;
+    const chatId = from.view === "chat" ? from.chatId : "";
+    // Later: the list is still inert, and the conversation not yet.
+    setTimeout(() => {
+      const isLost = document.activeElement === document.body || byId("chat").contains(document.activeElement);
+      const row = root.querySelector(`[data-key="${CSS.escape(chatId)}"] button`) ?? find(root, ".new-message");
+      if (isLost && row instanceof HTMLElement) row.focus({ preventScroll: true });
+    });
+  });
 }
 
 /**
@@ -149,8 +174,21 @@ export function mountChatList(root, store, texts, toggleInspector, toggleControl
  * @param {Message} message
  * @param {string} words
  */
-function hitElement(store, chat, message, words) {
-  const { before, match, after } = excerpt(messagePreview(message), words);
+function hitItem(store, chat, message, words) {
+  const hit = { ...excerpt(messagePreview(message), words), title: chatTitle(store, chat) };
+  const time = listTime(message.created_at);
+  const build = () => hitElement(store, chat, message, hit, time);
+  return { key: message.id, version: JSON.stringify([hit, time]), build };
+}
+
+/**
+ * @param {Store} store
+ * @param {Chat} chat
+ * @param {Message} message
+ * @param {ReturnType<typeof excerpt> & { title: string }} hit
+ * @param {string} time
+ */
+function hitElement(store, chat, message, { title, before, match, after }, time) {
   const open = () => store.go({ view: "chat", chatId: chat.id, messageId: message.id });
   return h(
     "li",
@@ -158,12 +196,7 @@ function hitElement(store, chat, message, words) {
     h(
       "button",
       { type: "button", class: "hit", on: { click: open } },
-      h(
-        "span",
-        { class: "chat-head" },
-        h("strong", {}, chatTitle(store, chat)),
-        h("time", {}, listTime(message.created_at)),
-      ),
+      h("span", { class: "chat-head" }, h("strong", {}, title), h("time", {}, time)),
       h("span", { class: "chat-preview" }, before, h("mark", {}, match), after),
     ),
   );

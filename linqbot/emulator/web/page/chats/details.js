@@ -3,6 +3,7 @@
 import { avatarIn, chatAvatar } from "../elements/avatars.js";
 import { h } from "../elements/dom.js";
 import { icon, iconButton } from "../elements/icons.js";
+import { showVersion } from "../elements/reconcile.js";
 import { openSheet } from "../elements/sheet.js";
 import { succeeds, toast } from "../elements/toast.js";
 import * as control from "../client/control.js";
@@ -74,9 +75,15 @@ function addForm(store, chatId) {
   });
   const submit = async (/** @type {Event} */ event) => {
     event.preventDefault();
-    const handle = normaliseHandle(input.value);
-    if (!handle) toast(HANDLE_WANTED);
-    else if (await succeeds(control.join(store.me, chatId, handle))) input.value = "";
+    const text = input.value;
+    const handle = normaliseHandle(text);
+    if (!handle) {
+      toast(HANDLE_WANTED);
+      return;
+    }
+    // Emptied before the call: the form is made again when the person has joined.
+    input.value = "";
+    if (!(await succeeds(control.join(store.me, chatId, handle)))) input.value = text;
   };
   return h(
     "form",
@@ -170,31 +177,17 @@ function contentOf(store, chat, close) {
 export function openDetails(store, shown) {
   const body = h("div", { class: "details" });
   const close = openSheet("Details", body);
-  let before = "";
 
   function render() {
     const chat = store.chats.get(shown.id ?? "") ?? shown;
     const { handles, display_name: name, group_chat_icon: picture, background, health_status: health, service } = chat;
     const version = JSON.stringify([handles, name, picture, background, health?.status, service, myCharges(store)]);
-    if (version === before) return;
-    before = version;
-    const focused = document.activeElement;
-    const hadFocus = body.contains(focused);
-    const content = contentOf(store, chat, close).flat();
-    body.replaceChildren(...content.filter((node) => node instanceof Node));
-    if (hadFocus) controlNamed(body, nameOf(focused))?.focus({ preventScroll: true });
+    showVersion(body, version, () =>
+      contentOf(store, chat, close)
+        .flat()
+        .filter((node) => node instanceof Node),
+    );
   }
   render();
   const stop = store.onChange(() => (body.isConnected ? render() : stop()));
 }
-
-/** @param {Element | null} node */
-const nameOf = (node) => node?.getAttribute("aria-label") ?? node?.textContent ?? "";
-
-/**
- * Return the control with a name, after the controls were built again.
- * @param {HTMLElement} root
- * @param {string} name
- */
-const controlNamed = (root, name) =>
-  [...root.querySelectorAll(/** @type {"button"} */ ("button, input"))].find((node) => nameOf(node) === name);

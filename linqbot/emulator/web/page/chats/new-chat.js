@@ -2,6 +2,7 @@
 
 import { lineAvatar } from "../elements/avatars.js";
 import { h } from "../elements/dom.js";
+import { keepingFocus } from "../elements/focus.js";
 import { icon, iconButton } from "../elements/icons.js";
 import { openSheet } from "../elements/sheet.js";
 import { toast } from "../elements/toast.js";
@@ -72,7 +73,7 @@ function groupPicker(store) {
   });
 
   function renderChips() {
-    chips.replaceChildren(...[...others].map(chip));
+    keepingFocus(chips, () => chips.replaceChildren(...[...others].map(chip)));
   }
 
   /** @param {string} handle */

@@ -4,6 +4,7 @@
 import { avatar } from "../elements/avatars.js";
 import { find, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
+import { showVersion } from "../elements/reconcile.js";
 import { toast } from "../elements/toast.js";
 import { formatHandle, HANDLE_WANTED, normaliseHandle } from "../model/handles.js";
 import { personName, rememberedPeople, rememberPerson } from "../model/people.js";
@@ -111,6 +112,7 @@ export function mountSwitcher(root, store) {
   /** @param {string} handle */
   function choose(handle) {
     close();
+    button.focus();
     if (handle !== store.me) store.switchPerson(handle);
   }
 
@@ -130,10 +132,10 @@ export function mountSwitcher(root, store) {
 
   function renderOthers() {
     const people = store.people(rememberedPeople()).filter((handle) => handle !== store.me);
-    const version = JSON.stringify([store.me, people.slice(0, QUICK).map(personName)]);
-    if (others.dataset.version === version) return;
-    others.dataset.version = version;
-    others.replaceChildren(...people.slice(0, QUICK).map((handle) => quickButton(handle, () => choose(handle))));
+    const shown = people.slice(0, QUICK);
+    showVersion(others, JSON.stringify([store.me, shown.map(personName)]), () =>
+      shown.map((handle) => quickButton(handle, () => choose(handle))),
+    );
   }
 
   function render() {

@@ -107,8 +107,10 @@ export class Composer {
 
   /** @param {Set<Topic>} topics */
   #onChange(topics) {
-    if (this.#store.place.view === "list") this.#typing.stop();
-    else if (topics.has("place") || topics.has("chats") || topics.has("me")) this.#render();
+    if (this.#store.place.view === "list") {
+      this.#typing.stop();
+      this.#place = this.#store.place;
+    } else if (topics.has("place") || topics.has("chats") || topics.has("me")) this.#render();
   }
 
   #render() {
@@ -116,11 +118,11 @@ export class Composer {
     if (!chat) return;
     const key = draftKey(this.#store.me, chat.id);
     const { place } = this.#store;
-    // All chats that have not begun share a draft.
-    const isNew = place.view === "draft" && place !== this.#place;
+    // All chats that have not begun share a draft, and a person may come back from the list to the same chat.
+    const isEntered = place !== this.#place && (place.view === "draft" || this.#place?.view === "list");
     this.#place = place;
     if (key !== this.#drafts.key) this.#enter(key);
-    else if (isNew && matchMedia("(hover: hover)").matches) this.#view.focus();
+    else if (isEntered && matchMedia("(hover: hover)").matches) this.#view.focus();
     this.#view.render(chat, this.#drafts.current);
   }
 

@@ -1,6 +1,7 @@
 // The elements of the composer. They show a draft.
 
 import { h } from "../elements/dom.js";
+import { keepingFocus } from "../elements/focus.js";
 import { icon, iconButton } from "../elements/icons.js";
 import { isMember, nextService, senderOf } from "../model/chats.js";
 import { effectTitle } from "../model/content/effect-names.js";
@@ -10,7 +11,7 @@ import { messagePreview } from "../model/previews.js";
 import { isEmpty } from "./draft.js";
 import { richText } from "../messages/text.js";
 import { formatButtons } from "./formats.js";
-import { mentionSuggestions } from "./suggestions.js";
+import { listenForArrows, showSuggestions } from "./suggestions.js";
 
 /** @import { Decoration } from "../client/types.d.ts" */
 /** @import { ShownChat } from "../model/chats.js" */
@@ -29,7 +30,8 @@ export class ComposerView {
   #store;
   #actions;
   #notes = h("div", { class: "composer-notes" });
-  #suggestions = h("div", { class: "mention-choices" });
+  #suggestions = h("div", { class: "mention-choices", role: "group", "aria-label": "People to mention" });
+  #suggested = h("p", { class: "visually-hidden", role: "status" });
   #files = h("div", { class: "attachments" });
   /** @type {File[]} The files whose previews are shown. */
   #shownFiles = [];
@@ -72,6 +74,7 @@ export class ComposerView {
     this.form = h(
       "form",
       { class: "composer" },
+      this.#suggested,
       this.#suggestions,
       this.#notes,
       this.#formats,
@@ -79,6 +82,7 @@ export class ComposerView {
       h("div", { class: "composer-row" }, this.#attach, h("div", { class: "field" }, this.#files, row), this.chooser),
     );
     slot.append(this.form, this.#gone);
+    listenForArrows(this.#suggestions, this.field);
   }
 
   get offersEffects() {
@@ -108,7 +112,8 @@ export class ComposerView {
     }
     if (!draft || this.#formats.hidden) return;
     const apply = (/** @type {Decoration[]} */ decorations) => this.#actions.change({ decorations });
-    this.#formats.replaceChildren(...formatButtons(this.field, draft.decorations, apply));
+    const buttons = formatButtons(this.field, draft.decorations, apply);
+    keepingFocus(this.#formats, () => this.#formats.replaceChildren(...buttons));
   }
 
   /** Focus the field, later: the pane may still be inert under a sheet that is closing. */
@@ -144,11 +149,10 @@ export class ComposerView {
     this.#renderForm(nextService(this.#store.place, chat), isEmpty(draft), draft.edit !== null);
     this.#draft = draft;
     this.#renderFormats();
-    this.#notes.replaceChildren(...this.#notesOf(chat, draft));
+    keepingFocus(this.#notes, () => this.#notes.replaceChildren(...this.#notesOf(chat, draft)));
     this.#renderFiles(draft.files);
-    this.#suggestions.replaceChildren(
-      ...mentionSuggestions(this.#store, chat, this.field, () => this.#actions.change({ text: this.field.value })),
-    );
+    const places = { list: this.#suggestions, status: this.#suggested };
+    showSuggestions(places, this.#store, chat, this.field, () => this.#actions.change({ text: this.field.value }));
   }
 
   /**

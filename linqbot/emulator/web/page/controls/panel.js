@@ -2,6 +2,7 @@
 
 import { h } from "../elements/dom.js";
 import { iconButton } from "../elements/icons.js";
+import { markOpeners, movingFocus } from "../elements/side-panel.js";
 import { mountClock } from "./clock.js";
 import { mountFaults } from "./faults.js";
 import { mountReset } from "./reset.js";
@@ -19,8 +20,7 @@ import { StoredFacts } from "./stored-facts.js";
 export function mountControls(root, store) {
   const facts = new StoredFacts(store);
   const close = iconButton("close", "Close time and faults", toggle);
-  /** @type {HTMLElement | null} What had the focus before the panel was opened. */
-  let before = null;
+  const moveFocus = movingFocus(root, close);
   const clock = h("section", { "aria-label": "Clock" });
   const faults = h("section", { "aria-label": "Faults" });
   const stored = h("section", { "aria-label": "What the bot stores" });
@@ -38,11 +38,8 @@ export function mountControls(root, store) {
     root.hidden = !root.hidden;
     document.body.classList.toggle("controlling", !root.hidden);
     facts.follow(!root.hidden);
-    if (root.hidden) before?.focus({ preventScroll: true });
-    else {
-      before = /** @type {HTMLElement | null} */ (document.activeElement);
-      close.focus({ preventScroll: true });
-    }
+    markOpeners(root);
+    moveFocus();
   }
 
   root.addEventListener("keydown", (event) => event.key === "Escape" && toggle());

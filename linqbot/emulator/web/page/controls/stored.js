@@ -2,6 +2,7 @@
 // waiting deliveries, dead letters, calls, and the state of the chat and its people.
 
 import { h } from "../elements/dom.js";
+import { keepingFocus } from "../elements/focus.js";
 import { formatHandle } from "../model/handles.js";
 import { chatTitle, nameIn } from "../model/names.js";
 import { dayAndTime, preciseTime } from "../model/time.js";
@@ -32,8 +33,10 @@ export function mountStored(root, store, facts) {
     const opened = new Set(
       [...content.querySelectorAll("details[open]")].map((node) => /** @type {HTMLElement} */ (node).dataset.name),
     );
-    content.replaceChildren(...shown(store, value));
-    for (const node of content.querySelectorAll("details")) node.open = opened.has(node.dataset.name) || node.open;
+    keepingFocus(content, () => {
+      content.replaceChildren(...shown(store, value));
+      for (const node of content.querySelectorAll("details")) node.open = opened.has(node.dataset.name) || node.open;
+    });
   }
 
   facts.onChange(render);

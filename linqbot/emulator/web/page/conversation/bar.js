@@ -4,6 +4,7 @@ import { chatAvatar } from "../elements/avatars.js";
 import { h } from "../elements/dom.js";
 import { icon, iconButton } from "../elements/icons.js";
 import { later } from "../elements/later.js";
+import { showVersion } from "../elements/reconcile.js";
 import { chatTitle } from "../model/names.js";
 
 /** @import { ShownChat } from "../model/chats.js" */
@@ -12,37 +13,41 @@ import { chatTitle } from "../model/names.js";
 const openDetails = later(async () => (await import("../chats/details.js")).openDetails);
 
 /**
+ * @param {HTMLElement} bar
  * @param {Store} store
  * @param {ShownChat} chat
  * @param {() => void} toggleInspector
  * @param {() => void} toggleControls
  */
-export function barContent(store, chat, toggleInspector, toggleControls) {
+export function showBar(bar, store, chat, toggleInspector, toggleControls) {
   const title = chatTitle(store, chat);
-  const who = h(
-    "button",
-    {
-      type: "button",
-      class: "who",
-      "aria-label": `Details of ${title}`,
-      on: { click: () => openDetails(store, chat) },
-    },
-    chatAvatar(store, chat),
-    h("span", { class: "who-name" }, h("span", {}, title), icon("down")),
-  );
-  const inspect = iconButton("inspect", "Show webhooks and calls", toggleInspector, "bar-inspect");
-  const controls = iconButton("clock", "Time and faults", toggleControls, "bar-inspect");
-  const tools = h("span", { class: "bar-tools" }, controls, inspect);
-  return [backButton(store, chat), h("h2", { class: "bar-title" }, who), tools];
+  const unread = store.myChats().filter((other) => other.id !== chat.id && store.unread(other) > 0).length;
+  const { id, handles, group_chat_icon: picture, card } = chat;
+  showVersion(bar, JSON.stringify([id, title, unread, handles, picture, card, store.me]), () => {
+    const who = h(
+      "button",
+      {
+        type: "button",
+        class: "who",
+        "aria-label": `Details of ${title}`,
+        on: { click: () => openDetails(store, chat) },
+      },
+      chatAvatar(store, chat),
+      h("span", { class: "who-name" }, h("span", {}, title), icon("down")),
+    );
+    const inspect = iconButton("inspect", "Show webhooks and calls", toggleInspector, "bar-inspect");
+    const controls = iconButton("clock", "Time and faults", toggleControls, "bar-inspect");
+    const tools = h("span", { class: "bar-tools" }, controls, inspect);
+    return [backButton(store, unread), h("h2", { class: "bar-title" }, who), tools];
+  });
 }
 
 /**
  * Make the button to the list, with the number of other chats that have unread messages.
  * @param {Store} store
- * @param {ShownChat} chat
+ * @param {number} unread
  */
-function backButton(store, chat) {
-  const unread = store.myChats().filter((other) => other.id !== chat.id && store.unread(other) > 0).length;
+function backButton(store, unread) {
   return h(
     "button",
     {

@@ -10,10 +10,10 @@ import { countOf, messagesOf, shownChat } from "../model/chats.js";
 import { onUnsent } from "../model/content/unsent.js";
 import { Arrivals } from "./arrivals.js";
 import { showBackground } from "./background.js";
-import { barContent } from "./bar.js";
+import { showBar } from "./bar.js";
 import { ReadReceipts } from "./receipts.js";
 import { EndFollower, keepingPlace } from "./scrolling.js";
-import { stripContent } from "./strip.js";
+import { showStrip } from "./strip.js";
 import { transcriptItems } from "./transcript.js";
 import { TranscriptWindow } from "./window.js";
 
@@ -125,8 +125,8 @@ class Conversation {
     if (!view) return;
     const { store, chat } = view;
     this.#enter(chat);
-    this.#bar.replaceChildren(...barContent(store, chat, this.#toggleInspector, this.#toggleControls));
-    this.#strip.replaceChildren(...stripContent(store, chat, () => this.#render()));
+    showBar(this.#bar, store, chat, this.#toggleInspector, this.#toggleControls);
+    showStrip(this.#strip, store, chat, () => this.#render());
     showBackground(this.#root, chat);
     reconcile(this.#log, this.#items(view));
     this.#end.update();

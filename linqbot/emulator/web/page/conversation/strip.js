@@ -3,6 +3,7 @@
 import { h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { later } from "../elements/later.js";
+import { showVersion } from "../elements/reconcile.js";
 import { succeeds } from "../elements/toast.js";
 import { stopLocation } from "../client/control.js";
 
@@ -15,12 +16,24 @@ const openLocationSheet = later(async () => (await import("../attach/location.js
 const refused = new Set();
 
 /**
- * Return what the strip shows now.
+ * Show in the strip what it has to say now. Unchanged, it stays as it is: a screen reader would read it out again.
+ * @param {HTMLElement} strip
  * @param {Store} store
  * @param {ShownChat} chat
  * @param {() => void} onChange Called after the person has put a request away.
  */
-export function stripContent(store, chat, onChange) {
+export function showStrip(strip, store, chat, onChange) {
+  const { id, location_asked_at: askedAt, locations } = chat;
+  const version = JSON.stringify([id, store.me, askedAt, refused.has(`${id} ${askedAt}`), locations]);
+  showVersion(strip, version, () => stripContent(store, chat, onChange));
+}
+
+/**
+ * @param {Store} store
+ * @param {ShownChat} chat
+ * @param {() => void} onChange
+ */
+function stripContent(store, chat, onChange) {
   const { id, location_asked_at: askedAt } = chat;
   if (!id) return [];
   const mine = chat.locations?.find(({ handle }) => handle === store.me);

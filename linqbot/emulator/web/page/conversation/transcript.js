@@ -5,10 +5,8 @@ import { h } from "../elements/dom.js";
 import { messagesBetween, messagesOf, nextService, others } from "../model/chats.js";
 import { formatHandle } from "../model/handles.js";
 import { chatTitle } from "../model/names.js";
-import { paymentsIn } from "../model/content/payments.js";
-import { replyCount } from "../model/threads.js";
 import { clockTime, dayName } from "../model/time.js";
-import { isUnsent } from "../model/content/unsent.js";
+import { showReactions, versionOf } from "../messages/changes.js";
 import { messageArticle, statusLine, typingBubble } from "../messages/message.js";
 import { breaksOf } from "./runs.js";
 
@@ -52,6 +50,7 @@ export function transcriptItems(view, { shown: part, showEarlier, showLater, arr
       update: (article) => {
         article.classList.toggle("first", isFirst);
         article.classList.toggle("last", isLast);
+        showReactions(view, message, article);
       },
     });
     // An SMS has no receipts.
@@ -79,20 +78,6 @@ function switchItems({ store, chat }) {
  * @param {Message} message
  */
 const serviceOf = (chat, message) => message.service ?? chat.service;
-
-/**
- * Return all that the article of a message is made from; after a change it is built again. Receipts are left out: a
- * message goes on playing its effect, its voice memo or its video while it is delivered and read.
- * @param {MessageView} view
- * @param {Message} message
- */
-function versionOf({ store, chat }, message) {
-  const { id, parts, effect, reply_to: replyTo, edits, poll, service } = message;
-  const quoted = replyTo && chat.messages.get(replyTo.message_id);
-  const payments = (parts ?? []).flatMap((part) => paymentsIn(store, part));
-  const more = [payments, isUnsent(id), replyCount(chat, id), chat.card];
-  return JSON.stringify([parts, effect, replyTo, edits, poll, service, quoted?.parts, chat.is_group, store.me, more]);
-}
 
 /**
  * @param {Store} store

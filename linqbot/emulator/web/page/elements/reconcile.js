@@ -1,4 +1,6 @@
-// Updating a list of elements in place.
+// Updating elements in place. The focus, and texts that a person has begun to write, stay where they are.
+
+import { keepingFocus } from "./focus.js";
 
 /**
  * An element to show. `build` makes it, and makes it again when `version` has changed. `update` is called each time,
@@ -15,10 +17,31 @@ const versions = new WeakMap();
  * @param {HTMLElement} parent
  * @param {Item[]} items
  */
-export function reconcile(parent, items) {
+export const reconcile = (parent, items) => keepingFocus(parent, () => update(parent, items));
+
+/** @type {WeakMap<HTMLElement, string>} */
+const contents = new WeakMap();
+
+/**
+ * Show what `build` makes as the children of `parent`, unless this version is shown already.
+ * @param {HTMLElement} parent
+ * @param {string} version
+ * @param {() => (Node | string)[]} build
+ */
+export function showVersion(parent, version, build) {
+  if (contents.get(parent) === version) return;
+  contents.set(parent, version);
+  keepingFocus(parent, () => parent.replaceChildren(...build()));
+}
+
+/**
+ * @param {HTMLElement} parent
+ * @param {Item[]} items
+ */
+function update(parent, items) {
   const old = removeOthers(parent, new Set(items.map((item) => item.key)));
   let next = parent.firstElementChild;
-  for (const { key, version, build, update } of items) {
+  for (const { key, version, build, update: refresh } of items) {
     const known = old.get(key);
     // An element in which a person selects a text stays until the first update after that.
     const isKept = known && (versions.get(known) === version || known.querySelector("textarea:focus"));
@@ -29,7 +52,7 @@ export function reconcile(parent, items) {
     }
     if (node === next) next = node.nextElementSibling;
     else parent.insertBefore(node, next);
-    update?.(node);
+    refresh?.(node);
   }
 }
 

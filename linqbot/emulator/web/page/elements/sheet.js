@@ -1,6 +1,7 @@
 // A sheet that slides up over the phone's screen.
 
 import { find, h } from "./dom.js";
+import { rememberFocus } from "./focus.js";
 import { openOverlay } from "./overlay.js";
 
 /** @import { Child } from "./dom.js" */
@@ -14,7 +15,7 @@ import { openOverlay } from "./overlay.js";
  * @returns {() => void} Closes the sheet.
  */
 export function openSheet(title, content, action) {
-  const before = document.activeElement;
+  const giveFocusBack = rememberFocus();
   const sheet = h(
     "div",
     { class: "sheet", role: "dialog", "aria-modal": "true", "aria-label": title },
@@ -27,9 +28,7 @@ export function openSheet(title, content, action) {
     ),
     h("div", { class: "sheet-body" }, content),
   );
-  const close = openOverlay({ class: "backdrop" }, [sheet], () => {
-    if (before instanceof HTMLElement) before.focus({ preventScroll: true });
-  });
+  const close = openOverlay({ class: "backdrop" }, [sheet], giveFocusBack);
   find(sheet, "button").focus({ preventScroll: true });
   return close;
 }

@@ -1,4 +1,7 @@
-// Whether the inspector is open. This is known before its modules have loaded, so that the phone never moves aside.
+// The panels next to the phone. Whether the inspector is open is known before its modules have loaded, so that the phone
+// never moves aside.
+
+import { rememberFocus } from "./focus.js";
 
 const WIDE = matchMedia("(min-width: 1080px)");
 const OPEN = "linqbot.inspector";
@@ -16,4 +19,34 @@ export const keepOpen = (isOpen) => localStorage.setItem(OPEN, isOpen ? "open" :
 export function showPanel(root, isOpen) {
   root.hidden = !isOpen;
   document.body.classList.toggle("inspecting", isOpen);
+  markOpeners(root);
 }
+
+/**
+ * Tell screen readers whether a panel is open, at the buttons that open it.
+ * @param {HTMLElement} root
+ */
+export function markOpeners(root) {
+  for (const opener of openersOf(root)) opener.setAttribute("aria-expanded", String(!root.hidden));
+}
+
+/**
+ * Move the focus into a panel that was just opened, and out of one that was closed.
+ * @param {HTMLElement} root
+ * @param {HTMLElement} close Its first button.
+ * @returns {() => void} To be called after each change.
+ */
+export function movingFocus(root, close) {
+  let giveFocusBack = () => openersOf(root)[0]?.focus({ preventScroll: true });
+  return () => {
+    if (root.hidden) giveFocusBack();
+    else {
+      giveFocusBack = rememberFocus();
+      close.focus({ preventScroll: true });
+    }
+  };
+}
+
+/** @param {HTMLElement} root */
+const openersOf = ({ id }) =>
+  /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(`[aria-controls="${id}"]`));

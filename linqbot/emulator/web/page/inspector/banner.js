@@ -1,6 +1,7 @@
 // The note over the page that says why the bot does not run: its file could not be loaded, or its process has ended.
 
 import { h } from "../elements/dom.js";
+import { keepingFocus } from "../elements/focus.js";
 import { placeOf } from "./outcome.js";
 
 /** @import { Store } from "../model/store.js" */
@@ -24,11 +25,12 @@ export function mountBanner(root, store) {
     }
     const place = placeOf(report.file, report.line);
     const traceback = report.traceback?.trim();
-    root.replaceChildren(
+    const content = [
       h("p", {}, h("strong", {}, title), " ", place && h("code", {}, place), " ", report.message ?? ""),
       h("p", { class: "banner-hint" }, "Correct the file and save it. Messages wait and are delivered again."),
       ...(traceback ? [h("details", {}, h("summary", {}, "Traceback"), h("pre", { tabindex: "0" }, traceback))] : []),
-    );
+    ];
+    keepingFocus(root, () => root.replaceChildren(...content));
   }
 
   render();

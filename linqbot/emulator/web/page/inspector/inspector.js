@@ -7,7 +7,7 @@ import { exchangesOf } from "../model/exchanges.js";
 import { exchangeItem, showRows } from "./exchange.js";
 import { makeFilters } from "./filters.js";
 import { linkWithPhone } from "./links.js";
-import { keepOpen, showPanel } from "../elements/side-panel.js";
+import { keepOpen, movingFocus, showPanel } from "../elements/side-panel.js";
 import { isFailed } from "./outcome.js";
 import { pytestOfExchange } from "./steps.js";
 import { summaryOf, tone } from "./summary.js";
@@ -39,7 +39,9 @@ export function mountInspector(root, store) {
   const empty = h("p", { class: "empty" });
   const more = h("button", { type: "button", class: "text-button more", on: { click: showMore } }, "");
   const scroll = h("div", { class: "inspector-scroll" }, list, rows, empty, more);
-  root.append(bar(toggle), element, scroll);
+  const close = iconButton("close", "Close the inspector", toggle);
+  const moveFocus = movingFocus(root, close);
+  root.append(h("header", { class: "panel-bar" }, h("h2", {}, "Inspector"), close), element, scroll);
   const phone = linkWithPhone(root, store, { exchanges: () => exchanges, reveal });
   const view = {
     store,
@@ -106,6 +108,7 @@ export function mountInspector(root, store) {
   function toggle() {
     show(Boolean(root.hidden));
     keepOpen(!root.hidden);
+    moveFocus();
   }
 
   update();
@@ -118,10 +121,6 @@ export function mountInspector(root, store) {
   });
   return toggle;
 }
-
-/** @param {() => void} close */
-const bar = (close) =>
-  h("header", { class: "panel-bar" }, h("h2", {}, "Inspector"), iconButton("close", "Close the inspector", close));
 
 /**
  * Return the last entries, latest first.

@@ -16,10 +16,9 @@ import { clockTime, now } from "../model/time.js";
 import { isUnsent, UNDO_MS, unsend } from "../model/content/unsent.js";
 import { partBubble, shape } from "./bubble.js";
 import { editedLine } from "./history.js";
-import { listenForTapback, reactionMarks } from "./tapbacks.js";
+import { listenForTapback } from "./tapbacks.js";
 
 /** @import { Composer } from "../composer/composer.js" */
-/** @import { Child } from "../elements/dom.js" */
 /** @import { Message, Part, Poll } from "../client/types.d.ts" */
 /** @import { ShownChat } from "../model/chats.js" */
 /** @import { Store } from "../model/store.js" */
@@ -40,14 +39,14 @@ const openTapbackPicker = later(async () => (await import("./tapback-picker.js")
  * @param {number} index
  */
 function bubbleRow(view, message, part, index) {
-  const { store, chat } = view;
+  const { store } = view;
   const payments = paymentsIn(store, part);
   // A link to a payment is the payment's card; a text with such a link stands over it.
   const isCard = part.type === "link" && payments.length > 0;
   const cards = payments.map((payment) => paymentCard(payment, store.me));
   const bubble = isCard ? h("div", { class: `bubble ${shape(part)}` }, cards) : partBubble(part);
   if (message.effect?.name === "invisible") coverWithInk(bubble);
-  const rows = [actionRow(view, message, index, bubble, reactionMarks(store, chat, part.reactions))];
+  const rows = [actionRow(view, message, index, bubble)];
   if (!isCard) rows.push(...cards.map((card) => plainRow(h("div", { class: "bubble card-bubble" }, card))));
   return rows;
 }
@@ -61,16 +60,19 @@ const plainRow = (bubble) => h("div", { class: "row" }, h("div", { class: "wrap"
  * @param {Message} message
  * @param {number} index The part's.
  * @param {HTMLElement} bubble
- * @param {Child[]} marks Badges and stickers.
  */
-function actionRow(view, message, index, bubble, marks) {
+function actionRow(view, message, index, bubble) {
   const wrap = h(
     "div",
     { class: "wrap", dataset: { part: String(index), message: message.id } },
-    h("div", { class: "stickable" }, bubble, marks),
+    h("div", { class: "stickable" }, bubble),
   );
   if (!view.openThread) return h("div", { class: "row" }, wrap);
-  const open = () => openTapbackPicker(view.store, wrap, message, index, actionsOf(view, message, index));
+  const open = () => {
+    // The message may have got tapbacks since its row was made.
+    const now = view.store.chats.get(message.chat_id)?.messages.get(message.id) ?? message;
+    openTapbackPicker(view.store, wrap, now, index, actionsOf(view, now, index));
+  };
   listenForTapback(wrap, open);
   const label = "React or reply";
   const button = h(
@@ -180,7 +182,7 @@ function quotedText(message, index) {
  */
 function pollRow(view, message, poll) {
   const bubble = h("div", { class: "bubble card-bubble" }, pollCard(view.store, message, poll));
-  return actionRow(view, message, 0, bubble, reactionMarks(view.store, view.chat, poll.reactions));
+  return actionRow(view, message, 0, bubble);
 }
 
 /**

@@ -1,6 +1,7 @@
 // The picker over a bubble: tapbacks, emoji, and the menu with reply, sticker, copy, edit and undo.
 
 import { byId, find, h } from "../elements/dom.js";
+import { rememberFocus } from "../elements/focus.js";
 import { icon } from "../elements/icons.js";
 import { openOverlay } from "../elements/overlay.js";
 import { succeeds, toast } from "../elements/toast.js";
@@ -55,8 +56,12 @@ export function openTapbackPicker(store, wrap, message, partIndex, actions) {
     "aria-modal": "true",
     "aria-label": "Tapback",
   };
+  // With the keyboard, a person goes on from the message; with a pointer, they go on writing.
+  const byKeyboard = document.activeElement?.matches(".react-button:focus-visible");
+  const giveFocusBack = rememberFocus();
   const close = openOverlay(overlay, [copy, picker, menu], () => {
-    screen.querySelector(/** @type {"textarea"} */ (".composer textarea"))?.focus({ preventScroll: true });
+    if (byKeyboard) giveFocusBack();
+    else screen.querySelector(/** @type {"textarea"} */ (".composer textarea"))?.focus({ preventScroll: true });
   });
   find(picker, "button").focus({ preventScroll: true });
 }

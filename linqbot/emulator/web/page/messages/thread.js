@@ -1,12 +1,14 @@
 // A thread by itself: the message that began it, all replies, and a field for one more.
 
 import { byId, find, h } from "../elements/dom.js";
+import { rememberFocus } from "../elements/focus.js";
 import { icon } from "../elements/icons.js";
 import { openOverlay } from "../elements/overlay.js";
 import { reconcile } from "../elements/reconcile.js";
 import { messageOf, toast } from "../elements/toast.js";
 import { isMember } from "../model/chats.js";
 import { threadOf } from "../model/threads.js";
+import { showReactions, versionOf } from "./changes.js";
 import { messageArticle } from "./message.js";
 
 /** @import { MessageView } from "./message.js" */
@@ -22,7 +24,7 @@ import { messageArticle } from "./message.js";
  * @returns {() => void} Shows the thread's changes.
  */
 export function openThread(viewNow, rootId, { send, jumpTo }) {
-  const before = document.activeElement;
+  const giveFocusBack = rememberFocus();
   const list = h("div", { class: "thread-log", role: "log", "aria-label": "Thread" });
   const field = h("input", {
     type: "text",
@@ -65,9 +67,7 @@ export function openThread(viewNow, rootId, { send, jumpTo }) {
   const close = openOverlay(
     { class: "thread", role: "dialog", "aria-modal": "true", "aria-label": "Thread" },
     content,
-    () => {
-      if (before instanceof HTMLElement) before.focus({ preventScroll: true });
-    },
+    giveFocusBack,
   );
 
   function render() {
@@ -100,5 +100,6 @@ function item(view, message) {
     article.classList.add("first", "last");
     return article;
   };
-  return { key: message.id, version: JSON.stringify([message.parts, message.edits]), build };
+  const update = (/** @type {HTMLElement} */ article) => showReactions(view, message, article);
+  return { key: message.id, version: versionOf(view, message), build, update };
 }

@@ -1,0 +1,289 @@
+"""The phone with the keyboard only: the focus stays where the person is, whatever arrives, and comes back after each act."""
+
+from __future__ import annotations
+
+import pytest
+from chromium_page import FRIEND, ME, Bot, bubble, greet
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.browser
+
+THIRD = "+14155550199"
+
+
+def back(phone: Page) -> None:
+    button = phone.get_by_role("button", name="Back")
+    button.focus()
+    phone.keyboard.press("Enter")
+    expect(phone.locator("#chat")).to_have_attribute("inert", "")
+
+
+def press(button: Locator) -> None:
+    button.focus()
+    button.press("Enter")
+
+
+def menu_of(phone: Page, text: str) -> Locator:
+    """Open the menu of a message; return its button."""
+    button = phone.locator(".row", has=phone.locator(".bubble", has_text=text)).get_by_role(
+        "button", name="React or reply"
+    )
+    press(button)
+    expect(phone.get_by_role("dialog", name="Tapback")).to_be_visible()
+    return button
+
+
+# --- what arrives takes no focus away ---
+
+
+def test_the_focus_stays_on_a_chat_when_a_message_arrives_in_it(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.hear("hi all", group=[FRIEND])
+    back(phone)
+    row = phone.get_by_role("button", name="Your bot").filter(has_text="Hello!")
+    row.focus()
+    bot.say(chat_id, "How are you?")
+    fresh = phone.locator(".chat-row", has_text="How are you?")
+    expect(fresh).to_be_focused()
+
+
+def test_the_focus_stays_in_a_message_when_it_changes(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    said = bot.say(chat_id, "How are you?")
+    react = phone.locator(".row", has=phone.locator(".bubble", has_text="How are you")).get_by_role(
+        "button", name="React or reply"
+    )
+    react.focus()
+    bot.call("POST", f"/v3/messages/{said}/reactions", {"operation": "add", "type": "love"})
+    expect(phone.locator(".tapback.love")).to_be_visible()
+    expect(react).to_be_focused()
+    bot.call("PATCH", f"/v3/messages/{said}", {"text": "How are you all?"})
+    expect(bubble(phone, "How are you all?")).to_be_visible()
+    expect(react).to_be_focused()
+
+
+@pytest.mark.parametrize("name", ["Details of", "Back"])
+def test_the_focus_stays_in_the_bar_when_a_message_arrives(phone: Page, bot: Bot, name: str) -> None:
+    chat_id = greet(phone, bot)
+    bot.hear("hi all", group=[FRIEND])
+    button = phone.locator(".chat-bar").get_by_role("button", name=name)
+    button.evaluate("button => button.focus()")
+    bot.say(chat_id, "How are you?")
+    bot.hear("Hello all", person=FRIEND, group=[ME])
+    expect(bubble(phone, "How are you?")).to_be_visible()
+    if name != "Show webhooks":
+        expect(button).to_be_focused()
+
+
+def test_a_tapback_interrupts_no_voice_memo_and_no_selection(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    said = bot.say(chat_id, "Some words to copy")
+    text = bubble(phone, "Some words").element_handle()
+    text.evaluate("node => getSelection().selectAllChildren(node)")
+    bot.call("POST", f"/v3/messages/{said}/reactions", {"operation": "add", "type": "love"})
+    expect(phone.locator(".tapback.love")).to_be_visible()
+    assert phone.evaluate("String(getSelection())") == "Some words to copy"
+    assert text.evaluate("node => node.isConnected")
+    bot.call("POST", f"/v3/messages/{said}/reactions", {"operation": "remove", "type": "love"})
+    expect(phone.locator(".tapback")).to_have_count(0)
+
+
+def test_what_is_typed_into_a_poll_stays_when_somebody_votes(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    made = bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Pizza"}, {"text": "Sushi"}]}})
+    field = phone.get_by_label("Add an option")
+    field.focus()
+    phone.keyboard.type("Salad")
+    phone.keyboard.press("ArrowLeft")
+    poll = bot.last()
+    vote = {"from": ME, "message_id": poll["id"], "option_id": poll["poll"]["options"][0]["option_id"]}
+    bot.call("POST", "/emulator/vote", vote | {"operation": "add"})
+    expect(phone.locator(".poll-option").first).to_have_text("Pizza1")
+    expect(field).to_be_focused()
+    phone.keyboard.type("-")
+    expect(field).to_have_value("Sala-d")
+    phone.keyboard.press("Enter")
+    expect(phone.locator(".poll-option")).to_have_text(["Pizza1", "Sushi0", "Sala-d0"])
+    expect(field).to_have_value("")
+    expect(field).to_be_focused()
+    assert made
+
+
+def test_the_focus_stays_on_a_search_hit(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    back(phone)
+    phone.get_by_label("Search conversations and messages").fill("hello")
+    hit = phone.locator(".hit", has_text="Hello!")
+    hit.focus()
+    bot.say(chat_id, "Hello to you")
+    expect(phone.locator(".hit")).to_have_count(2)
+    expect(hit).to_be_focused()
+
+
+def test_a_name_being_typed_stays_when_somebody_joins(phone: Page, bot: Bot) -> None:
+    ids = bot.hear("hi all", group=[FRIEND])
+    phone.reload()
+    press(phone.get_by_role("button", name="Details of"))
+    name = phone.get_by_label("Group name")
+    name.focus()
+    phone.keyboard.type("Soup clb")
+    phone.keyboard.press("ArrowLeft")
+    bot.call("POST", "/emulator/join", {"from": FRIEND, "chat_id": ids["chat_id"], "handle": THIRD})
+    expect(phone.locator(".members li")).to_have_count(4)
+    expect(name).to_be_focused()
+    phone.keyboard.type("u")
+    expect(name).to_have_value("Soup club")
+    phone.keyboard.press("Enter")
+    expect(phone.get_by_role("dialog").get_by_role("heading", name="Soup club")).to_be_visible()
+    expect(name).to_be_focused()
+
+
+def test_the_strip_is_read_out_once(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.call("POST", f"/v3/chats/{chat_id}/location/request")
+    share = phone.locator(".strip").get_by_role("button", name="Share")
+    share.focus()
+    kept = share.element_handle()
+    bot.say(chat_id, "Please")
+    expect(bubble(phone, "Please")).to_be_visible()
+    assert kept.evaluate("node => node.isConnected")
+    expect(share).to_be_focused()
+
+
+# --- after an act, the focus is where the person goes on ---
+
+
+def test_between_list_and_chat_the_focus_goes_along(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    bot.hear("hi all", group=[FRIEND])
+    back(phone)
+    row = phone.locator(".chat-row", has_text="Hello!")
+    expect(row).to_be_focused()
+    phone.keyboard.press("Enter")
+    expect(phone.get_by_label("Message", exact=True)).to_be_focused()
+
+
+def test_after_a_tapback_the_focus_is_on_the_message(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "How are you?")
+    button = menu_of(phone, "How are you?")
+    bot.say(chat_id, "Hello?")
+    phone.keyboard.press("Enter")
+    expect(phone.locator(".tapback.love.mine")).to_be_visible()
+    expect(button).to_be_focused()
+    menu_of(phone, "How are you?")
+    phone.keyboard.press("Escape")
+    expect(button).to_be_focused()
+
+
+def test_details_give_the_focus_back_after_a_rename(phone: Page, bot: Bot) -> None:
+    bot.hear("hi all", group=[FRIEND])
+    phone.reload()
+    press(phone.get_by_role("button", name="Details of"))
+    phone.get_by_label("Group name").fill("Soup club")
+    phone.keyboard.press("Enter")
+    expect(phone.get_by_role("dialog").get_by_role("heading", name="Soup club")).to_be_visible()
+    phone.keyboard.press("Escape")
+    expect(phone.get_by_role("button", name="Details of Soup club")).to_be_focused()
+
+
+def test_after_a_member_is_removed_the_focus_is_on_the_next(phone: Page, bot: Bot) -> None:
+    bot.hear("hi all", group=[FRIEND, THIRD, "cat@example.com"])
+    phone.reload()
+    press(phone.get_by_role("button", name="Details of"))
+    press(phone.get_by_role("button", name="Remove +1 415 555 0187"))
+    expect(phone.locator(".members .gone")).to_have_count(1)
+    expect(phone.get_by_role("button", name="Remove +1 415 555 0199")).to_be_focused()
+
+
+def test_after_a_chip_is_removed_the_focus_is_on_the_next(phone: Page, bot: Bot) -> None:
+    bot.hear("hi all", group=[FRIEND, THIRD])
+    phone.reload()
+    back(phone)
+    press(phone.get_by_role("button", name="New message"))
+    dialog = phone.get_by_role("dialog")
+    press(dialog.get_by_role("button", name="+1 415 555 0187"))
+    press(dialog.get_by_role("button", name="+1 415 555 0199").last)
+    press(dialog.get_by_role("button", name="Remove +1 415 555 0187"))
+    expect(dialog.get_by_role("button", name="Remove +1 415 555 0199")).to_be_focused()
+    phone.keyboard.press("Enter")
+    expect(dialog.get_by_role("button", name="Remove")).to_have_count(0)
+    expect(dialog.get_by_label("Add a person to the group")).to_be_focused()
+
+
+def test_a_thread_gives_the_focus_back(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    root = bot.say(chat_id, "How are you?")
+    bot.hear("Well", chat_id=chat_id, reply_to=root)
+    replies = phone.get_by_role("button", name="1 Reply")
+    press(replies)
+    phone.get_by_label("Reply in this thread").fill("Very well")
+    phone.keyboard.press("Enter")
+    expect(phone.locator(".thread-log .msg")).to_have_count(3)
+    expect(phone.get_by_label("Reply in this thread")).to_be_focused()
+    phone.keyboard.press("Escape")
+    expect(phone.get_by_role("button", name="2 Replies")).to_be_focused()
+
+
+def test_stickers_are_placed_and_closed_with_the_keyboard(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    button = menu_of(phone, "Hello!")
+    press(phone.get_by_role("menuitem", name="Add Sticker"))
+    expect(phone.get_by_role("button", name="Sticker love")).to_be_focused()
+    phone.keyboard.press("Escape")
+    expect(phone.get_by_role("dialog", name="Stickers")).to_have_count(0)
+    expect(button).to_be_focused()
+    menu_of(phone, "Hello!")
+    press(phone.get_by_role("menuitem", name="Add Sticker"))
+    phone.keyboard.press("Enter")
+    expect(phone.locator(".placed-sticker")).to_have_count(1)
+    expect(button).to_be_focused()
+
+
+def test_choosing_the_person_keeps_the_focus_on_the_choice(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    bot.hear("hi all", group=[FRIEND])
+    switcher = phone.get_by_role("button", name="You are").first
+    press(switcher)
+    phone.keyboard.press("Enter")  # the person stays
+    expect(switcher).to_be_focused()
+    press(phone.get_by_role("button", name="Be +1 415 555 0187").first)
+    expect(phone.get_by_role("button", name="You are +1 415 555 0187").first).to_be_visible()
+    assert phone.evaluate("document.activeElement !== document.body")
+
+
+def test_the_inspector_gives_the_focus_back(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    opener = phone.get_by_role("button", name="Inspector", exact=True)
+    close = phone.get_by_role("button", name="Close the inspector")
+    press(close)
+    expect(close).to_be_hidden()
+    expect(opener).to_be_focused()
+    expect(opener).to_have_attribute("aria-expanded", "false")
+    phone.keyboard.press("Enter")
+    expect(close).to_be_focused()
+    expect(opener).to_have_attribute("aria-expanded", "true")
+
+
+def test_a_member_is_mentioned_with_the_keyboard(phone: Page, bot: Bot) -> None:
+    ids = bot.hear("hi all", group=[FRIEND, THIRD])
+    phone.reload()
+    field = phone.get_by_label("Message", exact=True)
+    field.press_sequentially("@")
+    choices = phone.get_by_role("group", name="People to mention").get_by_role("button")
+    expect(choices).to_have_count(3)
+    expect(phone.get_by_role("status").filter(has_text="Press the up arrow")).to_have_count(1)
+    phone.keyboard.press("ArrowUp")
+    phone.keyboard.press("ArrowRight")
+    expect(choices.nth(1)).to_be_focused()
+    bot.call("POST", "/emulator/typing", {"from": FRIEND, "chat_id": ids["chat_id"], "state": "started"})
+    expect(phone.get_by_role("status", name="is typing")).to_be_visible()
+    expect(choices.nth(1)).to_be_focused()
+    chosen = choices.nth(1).inner_text()
+    phone.keyboard.press("Enter")
+    expect(field).to_be_focused()
+    expect(field).to_have_value(f"@{chosen} ")
+    phone.keyboard.type("@")
+    phone.keyboard.press("ArrowUp")
+    phone.keyboard.press("Escape")
+    expect(field).to_be_focused()
