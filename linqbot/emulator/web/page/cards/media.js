@@ -25,8 +25,9 @@ export function mediaContent(part) {
     return orFile(image, part);
   }
   if (type.startsWith("video/")) {
-    const video = h("video", { class: "picture", src: url, controls: true, preload: "metadata", playsinline: true });
-    return orFile(video, part);
+    const label = part.filename ?? "Video";
+    const props = { class: "picture", src: url, controls: true, preload: "metadata", playsinline: true };
+    return orFile(h("video", { ...props, "aria-label": label }), part);
   }
   if (isContact(part)) return contactCard(url, part);
   if (type.startsWith("audio/")) return voiceMemo(url, part.id ?? part.filename ?? "", () => fileCard(part));
@@ -45,7 +46,7 @@ function orFile(node, part) {
 
 /** @param {Part} part */
 function fileCard({ url, filename, size_bytes: size }) {
-  const kind = filename?.split(".").pop()?.toUpperCase();
+  const kind = filename?.match(/[^.]\.([^.]+)$/)?.[1].toUpperCase();
   const href = localUrl(url);
   const link = href && { href, target: "_blank", rel: "noopener noreferrer", download: filename };
   const text = h(

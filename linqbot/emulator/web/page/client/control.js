@@ -17,19 +17,28 @@ export const post = (path, body) =>
  * @param {RequestInit} [more]
  */
 export async function request(method, path, more = {}) {
-  const response = await fetch(`/emulator/${path}`, { method, cache: "no-store", ...more });
+  const response = await answered(fetch(`/emulator/${path}`, { method, cache: "no-store", ...more }));
   const text = await response.text();
-  const data = text ? JSON.parse(text) : {};
+  const data = response.headers.get("content-type")?.startsWith("application/json") && text ? JSON.parse(text) : {};
   if (!response.ok) throw new Error(data.error?.message ?? `The emulator answered ${response.status}`);
   return data;
 }
+
+/**
+ * Say in words that no answer came.
+ * @param {Promise<Response>} response
+ */
+const answered = (response) =>
+  response.catch((error) => {
+    throw new Error("The emulator does not answer. Does it still run?", { cause: error });
+  });
 
 /**
  * GET JSON.
  * @param {string} path Below `/emulator/`.
  */
 async function get(path) {
-  const response = await fetch(`/emulator/${path}`, { cache: "no-store" });
+  const response = await answered(fetch(`/emulator/${path}`, { cache: "no-store" }));
   if (!response.ok) throw new Error(`The emulator answered ${response.status}`);
   return response.json();
 }

@@ -439,7 +439,7 @@ export interface State {
 export interface InboundFile {
   type: "media";
   filename: string;
-  mime_type: string;
+  mime_type?: string;
   data_base64: string;
 }
 

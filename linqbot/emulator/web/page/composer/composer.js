@@ -2,11 +2,11 @@
 
 import { later } from "../elements/later.js";
 import { messageOf, toast } from "../elements/toast.js";
-import { shownChat } from "../model/chats.js";
+import { isMember, shownChat } from "../model/chats.js";
 import { moved, trimmed } from "../model/content/decorations.js";
 import { draftKey } from "../model/drafts.js";
 import { fileSize } from "../model/content/files.js";
-import { draftAfter, Drafts, draftOfEdit, isEmpty } from "./draft.js";
+import { draftAfter, Drafts, draftOfEdit, isEmpty, joined } from "./draft.js";
 import { listenForFiles } from "./files.js";
 import { Outbox } from "./sending.js";
 import { TypingNotice } from "./typing.js";
@@ -30,6 +30,8 @@ export class Composer {
   #typing;
   #outbox;
   #drafts;
+  /** The text of the drafts that were put back last. */
+  #takenBack = "";
   /** @type {Store["place"] | null} The place at the latest rendering. */
   #place = null;
 
@@ -185,6 +187,12 @@ export class Composer {
 
   /** @param {File[]} files */
   #addFiles(files) {
+    const chat = shownChat(this.#store);
+    if (!chat || !isMember(chat, this.#store.me)) return;
+    if (this.#drafts.current.edit) {
+      toast("An edit has text only. Save it or cancel it, then add the file.");
+      return;
+    }
     const accepted = files.filter((file) => file.size <= MAX_FILE_BYTES);
     if (accepted.length < files.length) toast(`A file may have at most ${fileSize(MAX_FILE_BYTES)}.`);
     this.#change({ files: [...this.#drafts.current.files, ...accepted] });
@@ -197,8 +205,7 @@ export class Composer {
     const decorations = trimmed(current.decorations, current.text);
     const draft = { ...current, text: current.text.trim(), decorations };
     this.#typing.forget();
-    const next = draftAfter(current);
-    this.#change(next);
+    this.#change(draftAfter(current));
     const { place, me } = this.#store;
     this.#outbox.send(
       { draft, chat, place, me },
@@ -207,11 +214,24 @@ export class Composer {
         onBegun: (chatId) => this.#drafts.moveTo(draftKey(me, chatId)),
         onRefused: (error) => {
           toast(`Not delivered: ${messageOf(error)}`);
-          // Put the draft back, unless the person is in another conversation or has gone on writing.
-          const now = this.#drafts.current;
-          if (this.#drafts.key === key && (isEmpty(now) || (!now.edit && now.text === next.text))) this.#change(draft);
+          this.#takeBack(draft, key);
         },
       },
     );
+  }
+
+  /**
+   * Put a draft that was not delivered back into its conversation, before what the person has written since.
+   * @param {Draft} draft
+   * @param {string | null} key
+   */
+  #takeBack(draft, key) {
+    if (this.#drafts.key === key) {
+      const { current } = this.#drafts;
+      // Several may fail, in the order they were sent.
+      const isFirst = current.text !== this.#takenBack;
+      this.#change(isFirst ? joined(draft, current) : joined(current, draft));
+      this.#takenBack = this.#drafts.current.text;
+    } else if (key !== null) this.#drafts.keep(key, draft);
   }
 }

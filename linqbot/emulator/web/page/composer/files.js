@@ -36,8 +36,10 @@ function listenForDrops(pane, add) {
     if (!(relatedTarget instanceof Node && pane.contains(relatedTarget))) pane.classList.remove("dropping");
   });
   pane.addEventListener("drop", (event) => {
+    const files = [...(event.dataTransfer?.files ?? [])];
+    if (files.length === 0) return; // a text, which the browser puts into the field
     event.preventDefault();
     pane.classList.remove("dropping");
-    add([...(event.dataTransfer?.files ?? [])]);
+    add(files);
   });
 }

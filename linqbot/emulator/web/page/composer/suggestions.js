@@ -36,6 +36,7 @@ export function showSuggestions({ list, status }, store, chat, field, onInsert) 
     );
   };
   showVersion(list, JSON.stringify([handles, from, caret, field.value]), () => handles.map(button));
+  list.hidden = handles.length === 0;
   const hint = handles.length > 0 ? `${handles.length} to mention. Press the up arrow to choose.` : "";
   if (status.textContent !== hint) status.textContent = hint;
 }

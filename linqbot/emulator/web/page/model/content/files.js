@@ -20,13 +20,16 @@ export function fileSize(bytes) {
 export function filePart(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
-    reader.addEventListener("error", () => reject(reader.error));
+    reader.addEventListener("error", () =>
+      reject(new Error(`${file.name} cannot be read. It may be a folder, or it was moved or changed.`)),
+    );
     reader.addEventListener("load", () => {
       const dataUrl = String(reader.result);
       resolve({
         type: "media",
         filename: file.name || "file",
-        mime_type: file.type || "application/octet-stream",
+        // Without a type, the emulator goes by the name.
+        ...(file.type && { mime_type: file.type }),
         data_base64: dataUrl.slice(dataUrl.indexOf(",") + 1),
       });
     });

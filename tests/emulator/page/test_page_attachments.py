@@ -1,0 +1,207 @@
+"""Files on the phone: dropped, pasted and chosen, odd, large and unreadable ones, and sends that fail."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from chromium_page import FRIEND, PIXEL, Bot, Browsing, bubble, greet, write
+from playwright.sync_api import FilePayload, Page, Route, expect
+
+pytestmark = pytest.mark.browser
+
+PICTURE = FilePayload(name="cat.png", mimeType="image/png", buffer=base64.b64decode(PIXEL))
+_ACT = """([selector, type, files, text]) => {
+    const data = new DataTransfer();
+    for (const [name, mime, content] of files) data.items.add(new File([content], name, { type: mime }));
+    if (text) data.setData("text/plain", text);
+    const named = type === "paste" ? { clipboardData: data } : { dataTransfer: data };
+    const Kind = type === "paste" ? ClipboardEvent : DragEvent;
+    const event = new Kind(type, { ...named, bubbles: true, cancelable: true });
+    return document.querySelector(selector).dispatchEvent(event);
+}"""
+
+
+def do(phone: Page, type_: str, *files: tuple[str, str, str], text: str = "", at: str = ".composer textarea") -> bool:
+    """Drop or paste; return True if the browser goes on with its own handling."""
+    return bool(phone.evaluate(_ACT, [at, type_, files, text]))
+
+
+def choose(phone: Page, *files: FilePayload) -> None:
+    phone.get_by_label("Attach files").set_input_files(files)
+
+
+def test_a_text_can_be_dropped_into_the_field(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    assert do(phone, "drop", text="some words")
+    assert not do(phone, "drop", ("a.txt", "text/plain", "a"))
+    expect(phone.locator(".attachment")).to_contain_text(["a.txt"])
+
+
+def test_an_edit_takes_no_files_and_says_so(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    bubble(phone, "Hello!").dblclick()
+    phone.get_by_role("menuitem", name="Edit").click()
+    do(phone, "drop", ("a.txt", "text/plain", "a"))
+    expect(phone.get_by_role("alert")).to_contain_text("An edit has text only")
+    expect(phone.locator(".attachment")).to_have_count(0)
+
+
+def test_after_leaving_no_file_can_be_dropped(phone: Page, bot: Bot) -> None:
+    bot.hear("hi all", group=[FRIEND])
+    phone.reload()
+    phone.get_by_role("button", name="Details of").click()
+    phone.get_by_role("button", name="Leave this Conversation").click()
+    expect(phone.get_by_text("You are no longer in this conversation.")).to_be_visible()
+    do(phone, "drop", ("a.txt", "text/plain", "a"), at=".transcript")
+    expect(phone.locator(".attachment")).to_have_count(0)
+
+
+def test_a_picture_that_the_browser_cannot_show_is_a_named_file_in_the_draft(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    choose(phone, FilePayload(name="IMG_0001.heic", mimeType="image/heic", buffer=b"no picture"))
+    expect(phone.locator(".attachment")).to_contain_text("IMG_0001.heic")
+    expect(phone.locator(".attachment img")).to_have_count(0)
+    phone.get_by_role("button", name="Remove IMG_0001.heic").click()
+    expect(phone.locator(".attachment")).to_have_count(0)
+
+
+def test_a_file_without_a_type_gets_it_from_its_name(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    do(phone, "drop", ("IMG_0001.heic", "", "x"), ("ada.vcf", "", "BEGIN:VCARD"), ("notes", "", "x"))
+    write(phone, "")
+    expect(phone.locator(".msg.own .file-card").first).to_be_visible()
+    types = [part["mime_type"] for part in bot.last()["parts"]]
+    assert types == ["image/heic", "text/vcard", "application/octet-stream"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "50%.pdf",
+        "a #1?.pdf",
+        "a/b\\c.pdf",
+        "naïve 🍲.pdf",
+        "שלום.pdf",
+        "README",
+        ".env",
+        "x" * 240 + ".pdf",
+        "a\"b'.pdf",
+    ],
+)
+def test_a_file_with_an_odd_name_arrives(phone: Page, bot: Bot, name: str) -> None:
+    greet(phone, bot)
+    do(phone, "drop", (name, "application/pdf", "%PDF"))
+    write(phone, "")
+    card = phone.locator(".msg.own a.file-card")
+    expect(card).to_be_visible()
+    url = bot.last()["parts"][0]["url"]
+    got = bot.http.get(url)
+    assert (got.status_code, got.content) == (200, b"%PDF"), url
+    assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    card_box, log = card.bounding_box(), phone.locator(".log").bounding_box()
+    assert card_box is not None
+    assert log is not None
+    assert card_box["x"] >= log["x"]
+
+
+def test_an_empty_file_arrives(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    do(phone, "drop", ("empty.txt", "text/plain", ""))
+    write(phone, "")
+    expect(phone.locator(".msg.own .file-card")).to_contain_text("0 bytes")
+
+
+def test_many_files_at_once(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    do(phone, "drop", *[(f"{i}.txt", "text/plain", "x") for i in range(20)])
+    expect(phone.locator(".attachment")).to_have_count(20)
+    write(phone, "all of them")
+    expect(phone.locator(".msg.own .file-card")).to_have_count(20)
+    assert len(bot.last()["parts"]) == 21
+
+
+def refuse(route: Route) -> None:
+    route.fulfill(status=500, content_type="text/plain", body="Internal Server Error")
+
+
+@pytest.mark.parametrize("how", ["500", "gone"])
+def test_a_send_that_fails_gives_text_and_files_back(browsing: Browsing, bot: Bot, how: str) -> None:
+    phone = browsing.open()
+    greet(phone, bot)
+    choose(phone, PICTURE)
+    phone.route("**/emulator/inbound", refuse if how == "500" else lambda route: route.abort())
+    write(phone, "Look")
+    said = "The emulator answered 500" if how == "500" else "The emulator does not answer"
+    expect(phone.get_by_role("alert")).to_contain_text(said)
+    expect(phone.get_by_label("Message", exact=True)).to_have_value("Look")
+    expect(phone.locator(".attachment img")).to_have_count(1)
+    browsing.console_errors.clear()
+
+
+def test_a_send_that_fails_after_the_person_went_elsewhere_is_not_lost(browsing: Browsing, bot: Bot) -> None:
+    phone = browsing.open()
+    greet(phone, bot)
+    bot.hear("hi all", group=[FRIEND])
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    phone.route("**/emulator/inbound", hold)
+    choose(phone, PICTURE)
+    write(phone, "Look")
+    expect(phone.get_by_label("Message", exact=True)).to_have_value("")
+    phone.get_by_role("button", name="Back").click()
+    phone.locator(".chat-row", has_text="hi all").click()
+    expect(bubble(phone, "hi all")).to_be_visible()
+    refuse(held[0])
+    expect(phone.get_by_role("alert")).to_be_visible()
+    phone.get_by_role("button", name="Back").click()
+    phone.locator(".chat-row", has_text="Draft: Look").click()
+    expect(phone.get_by_label("Message", exact=True)).to_have_value("Look")
+    expect(phone.locator(".attachment img")).to_have_count(1)
+    browsing.console_errors.clear()
+
+
+def test_messages_that_fail_one_after_the_other_come_back_in_order(browsing: Browsing, bot: Bot) -> None:
+    phone = browsing.open()
+    greet(phone, bot)
+    held: list[Route] = []
+
+    def answer(route: Route) -> None:
+        if held:
+            refuse(route)
+        held.append(route)
+
+    phone.route("**/emulator/inbound", answer)
+    for text in ("one", "two", "three"):
+        write(phone, text)
+    refuse(held[0])
+    expect(phone.get_by_label("Message", exact=True)).to_have_value("one\ntwo\nthree")
+    browsing.console_errors.clear()
+
+
+def test_a_file_that_cannot_be_read_is_named(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    phone.evaluate("""() => {
+        FileReader.prototype.readAsDataURL = function () { this.dispatchEvent(new ProgressEvent("error")); };
+    }""")
+    do(phone, "drop", ("gone.pdf", "application/pdf", "x"))
+    write(phone, "")
+    expect(phone.get_by_role("alert")).to_contain_text("gone.pdf cannot be read")
+    expect(phone.locator(".attachment")).to_contain_text("gone.pdf")
+
+
+def test_a_file_over_the_limit_is_refused_and_the_others_stay(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    phone.evaluate("""() => {
+        const data = new DataTransfer();
+        for (const size of [1000, 100_000_001]) {
+            data.items.add(new File([new Uint8Array(size)], `${size}.mov`, { type: "video/quicktime" }));
+        }
+        const drop = new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
+        document.querySelector(".transcript").dispatchEvent(drop);
+    }""")
+    expect(phone.get_by_role("alert")).to_contain_text("A file may have at most 100 MB.")
+    expect(phone.locator(".attachment")).to_contain_text(["1000.mov"])
