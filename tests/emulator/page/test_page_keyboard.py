@@ -287,3 +287,34 @@ def test_a_member_is_mentioned_with_the_keyboard(phone: Page, bot: Bot) -> None:
     phone.keyboard.press("ArrowUp")
     phone.keyboard.press("Escape")
     expect(field).to_be_focused()
+
+
+def test_the_arrows_move_in_a_menu(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    press(phone.get_by_role("button", name="Attach", exact=True))
+    entries = phone.get_by_role("menuitem")
+    expect(entries.first).to_be_focused()
+    phone.keyboard.press("ArrowUp")
+    expect(entries.last).to_be_focused()
+    phone.keyboard.press("ArrowDown")
+    phone.keyboard.press("ArrowDown")
+    expect(entries.nth(1)).to_be_focused()
+    phone.keyboard.press("Escape")
+    expect(phone.get_by_role("button", name="Attach", exact=True)).to_be_focused()
+
+
+def test_the_space_bar_presses_whatever_arrives_before_it_is_released(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    poll = bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Pizza"}, {"text": "Sushi"}]}})
+    assert poll
+    first, second = phone.locator(".poll-option").first, phone.locator(".poll-option").last
+    first.focus()
+    phone.keyboard.down("Space")
+    made = bot.last()
+    vote = {"message_id": made["id"], "option_id": made["poll"]["options"][1]["option_id"], "operation": "add"}
+    bot.call("POST", "/emulator/vote", vote | {"from": ME})
+    phone.wait_for_timeout(100)
+    phone.keyboard.up("Space")
+    expect(first).to_have_text("Pizza1")
+    expect(second).to_have_text("Sushi1")
+    expect(first).to_be_focused()

@@ -3,6 +3,7 @@
 import { byId, h } from "../elements/dom.js";
 import { rememberFocus } from "../elements/focus.js";
 import { icon } from "../elements/icons.js";
+import { listenForMenuKeys } from "../elements/menu-keys.js";
 import { openOverlay } from "../elements/overlay.js";
 import { nextService } from "../model/chats.js";
 import { openCardSheet } from "./card.js";
@@ -34,6 +35,7 @@ export function openAttachMenu(store, chat, files) {
     const face = h("span", { class: `attach-face ${name}` }, icon(name));
     return h("button", { type: "button", role: "menuitem", on: { click } }, face, label);
   };
+  listenForMenuKeys(menu);
   menu.append(...entriesOf(store, chat, files).map(button));
   /** @type {HTMLElement | null} */ (menu.firstElementChild)?.focus({ preventScroll: true });
 }

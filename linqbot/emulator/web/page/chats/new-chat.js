@@ -86,22 +86,33 @@ function groupPicker(store) {
     return h("span", { class: "chip" }, name, iconButton("close", `Remove ${name}`, remove));
   }
 
-  /** @param {string | null} handle */
+  /** @param {string} handle */
   function add(handle) {
-    if (!handle || handle === store.me || store.isLine(handle)) return false;
     others.add(handle);
     rememberPerson(handle);
     renderChips();
-    return true;
+  }
+
+  /**
+   * Say why a handle cannot be added; an empty text if it can.
+   * @param {string | null} handle
+   */
+  function refusal(handle) {
+    if (!handle) return HANDLE_WANTED;
+    if (handle === store.me) return "You are in the group already.";
+    return store.isLine(handle) ? "This is a number of the bot, which is chosen under To." : "";
   }
 
   /** Add the number in the field. Return false if the field holds something else. */
   function addTyped() {
     if (!input.value.trim()) return true;
-    if (!add(normaliseHandle(input.value))) {
-      toast(HANDLE_WANTED);
+    const handle = normaliseHandle(input.value);
+    const reason = refusal(handle);
+    if (!handle || reason) {
+      toast(reason);
       return false;
     }
+    add(handle);
     input.value = "";
     return true;
   }

@@ -32,7 +32,7 @@ function addForm(store, onAdd) {
     event.preventDefault();
     const handle = normaliseHandle(number.value);
     if (!handle || store.isLine(handle)) {
-      toast(HANDLE_WANTED);
+      toast(handle ? "This is a number of the bot, and a phone belongs to a person." : HANDLE_WANTED);
       return;
     }
     rememberPerson(handle, name.value);

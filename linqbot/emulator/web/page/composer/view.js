@@ -69,6 +69,7 @@ export class ComposerView {
     this.#attach = iconButton("plus", "Attach", actions.attach, "attach");
     this.field.addEventListener("select", () => this.#renderFormats());
     this.#format = iconButton("format", "Format text", () => this.#toggleFormats(), "effects format");
+    this.#format.setAttribute("aria-expanded", "false");
     this.#effects = iconButton("sparkles", "Send with effect", actions.chooseEffect, "effects");
     const row = h("div", { class: "field-row" }, this.field, this.#format, this.#effects, this.sendButton);
     this.form = h(
@@ -100,6 +101,7 @@ export class ComposerView {
 
   #toggleFormats() {
     this.#formats.hidden = !this.#formats.hidden;
+    this.#format.setAttribute("aria-expanded", String(!this.#formats.hidden));
     this.#renderFormats();
     this.focus();
   }

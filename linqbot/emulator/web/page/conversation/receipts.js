@@ -1,7 +1,7 @@
 // Reports to the emulator that the person has read the bot's messages.
 
 import { markRead } from "../client/control.js";
-import { messagesOf } from "../model/chats.js";
+import { isMember, messagesOf } from "../model/chats.js";
 
 /** @import { Chat, ShownChat } from "../model/chats.js" */
 /** @import { Store } from "../model/store.js" */
@@ -24,6 +24,7 @@ export class ReadReceipts {
     const { openChat, me } = this.#store;
     if (!openChat || openChat.id !== chat.id || document.visibilityState !== "visible" || !document.hasFocus()) return;
     this.#store.markSeen(openChat);
+    if (!isMember(openChat, me)) return;
     const unread = this.#unreported(openChat);
     if (unread.length === 0) return;
     for (const id of unread) this.#reported.add(id);

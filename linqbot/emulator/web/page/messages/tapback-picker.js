@@ -3,9 +3,11 @@
 import { byId, find, h } from "../elements/dom.js";
 import { rememberFocus } from "../elements/focus.js";
 import { icon } from "../elements/icons.js";
+import { listenForMenuKeys } from "../elements/menu-keys.js";
 import { openOverlay } from "../elements/overlay.js";
 import { succeeds, toast } from "../elements/toast.js";
 import { react } from "../client/control.js";
+import { isMember } from "../model/chats.js";
 import { messageActions } from "../controls/message-actions.js";
 import { isMine, TAPBACKS } from "./tapbacks.js";
 
@@ -45,9 +47,14 @@ export function openTapbackPicker(store, wrap, message, partIndex, actions) {
     close();
     run();
   };
+  // A person who has left the group can copy a message, and no more.
+  const chat = store.chats.get(message.chat_id);
+  const isIn = chat !== undefined && isMember(chat, store.me);
   const choose = (/** @type {Choice} */ choice) => closing(() => toggle(store, message, partIndex, choice));
   const picker = tapbackRow(myTapbacks(store, part), choose);
-  const menu = contextMenu(part, closing, actions, messageActions(store, message));
+  const menu = contextMenu(part, closing, isIn ? actions : {}, messageActions(store, message));
+  if (!isIn && menu.childElementCount === 0) return;
+  listenForMenuKeys(menu);
   const copy = liftedCopy(wrap);
   arrange(copy, picker, menu, at, screen.getBoundingClientRect());
   const overlay = {
@@ -59,11 +66,11 @@ export function openTapbackPicker(store, wrap, message, partIndex, actions) {
   // With the keyboard, a person goes on from the message; with a pointer, they go on writing.
   const byKeyboard = document.activeElement?.matches(".react-button:focus-visible");
   const giveFocusBack = rememberFocus();
-  const close = openOverlay(overlay, [copy, picker, menu], () => {
+  const close = openOverlay(overlay, [copy, isIn && picker, menu], () => {
     if (byKeyboard) giveFocusBack();
     else screen.querySelector(/** @type {"textarea"} */ (".composer textarea"))?.focus({ preventScroll: true });
   });
-  find(picker, "button").focus({ preventScroll: true });
+  find(isIn ? picker : menu, "button").focus({ preventScroll: true });
 }
 
 /**
@@ -119,6 +126,7 @@ function tapbackRow(mine, choose) {
   );
   const showMore = () => {
     more.hidden = !more.hidden;
+    moreButton.setAttribute("aria-expanded", String(!more.hidden));
   };
   const buttons = Object.entries(TAPBACKS).map(([type, label]) =>
     h(
@@ -136,7 +144,7 @@ function tapbackRow(mine, choose) {
   );
   const moreButton = h(
     "button",
-    { type: "button", class: "more", "aria-label": "More emoji", on: { click: showMore } },
+    { type: "button", class: "more", "aria-label": "More emoji", "aria-expanded": "false", on: { click: showMore } },
     icon("smile"),
   );
   return h("div", { class: "tapback-picker" }, h("div", { class: "tapback-row" }, buttons, moreButton), more);

@@ -1,0 +1,66 @@
+"""Groups on the phone: who can be added, long names, and what is left to a person who has left."""
+
+from __future__ import annotations
+
+import pytest
+from chromium_page import FRIEND, LINE, ME, Bot, Browsing, bubble, greet
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+def left_group(phone: Page, bot: Bot) -> str:
+    """Leave a group with a message of the bot in it; return the chat's id."""
+    chat_id = bot.hear("hi all", group=[FRIEND])["chat_id"]
+    bot.say(chat_id, "Welcome")
+    phone.reload()
+    phone.get_by_role("button", name="Details of").click()
+    phone.get_by_role("button", name="Leave this Conversation").click()
+    expect(phone.get_by_text("You are no longer in this conversation.")).to_be_visible()
+    return chat_id
+
+
+@pytest.mark.parametrize(("handle", "reason"), [(ME, "You are in the group already"), (LINE, "number of the bot")])
+def test_a_refused_handle_of_a_new_group_says_why(phone: Page, bot: Bot, handle: str, reason: str) -> None:
+    greet(phone, bot)
+    phone.get_by_role("button", name="Back").click()
+    phone.get_by_role("button", name="New message").click()
+    phone.get_by_label("Add a person to the group").fill(handle)
+    phone.keyboard.press("Enter")
+    expect(phone.get_by_role("alert")).to_contain_text(reason)
+
+
+def test_a_phone_cannot_have_the_number_of_the_bot(phone: Page, bot: Bot) -> None:
+    greet(phone, bot)
+    phone.get_by_role("button", name="You are").first.click()
+    phone.get_by_label("Phone number or e-mail address").first.fill(LINE)
+    phone.keyboard.press("Enter")
+    expect(phone.get_by_role("alert")).to_contain_text("a phone belongs to a person")
+
+
+def test_a_long_name_of_a_group_stays_on_the_screen(phone: Page, bot: Bot) -> None:
+    chat_id = bot.hear("hi all", group=[FRIEND])["chat_id"]
+    bot.call("POST", "/emulator/group/name", {"from": ME, "chat_id": chat_id, "name": "x" * 200})
+    phone.reload()
+    phone.get_by_role("button", name="Details of").click()
+    body = phone.locator(".sheet-body")
+    expect(body.get_by_role("heading", name="xxx")).to_be_visible()
+    assert body.evaluate("body => body.scrollWidth <= body.clientWidth")
+
+
+def test_a_person_who_has_left_can_only_copy_a_message(phone: Page, bot: Bot) -> None:
+    left_group(phone, bot)
+    bubble(phone, "Welcome").dblclick()
+    expect(phone.get_by_role("menuitem")).to_have_text(["Copy"])
+    expect(phone.get_by_role("button", name="Love")).to_have_count(0)
+    expect(phone.get_by_role("menuitem", name="Copy")).to_be_focused()
+
+
+def test_the_phone_of_a_person_who_has_left_reports_nothing_as_read(browsing: Browsing, bot: Bot) -> None:
+    phone = browsing.open()
+    chat_id = left_group(phone, bot)
+    reads: list[str] = []
+    phone.on("request", lambda request: reads.append(request.url) if request.url.endswith("/read") else None)
+    bot.say(chat_id, "Are you there?")
+    phone.wait_for_timeout(300)
+    assert reads == []
