@@ -220,18 +220,17 @@ const note = (text, detail, label, remove) =>
 function filePreview(file, onRemove) {
   const remove = iconButton("close", `Remove ${file.name}`, onRemove);
   const named = () => [icon("doc"), h("span", { dir: "auto" }, file.name), h("small", {}, fileSize(file.size))];
-  const kind = file.type.split("/")[0];
-  if (kind !== "audio" && kind !== "image") return h("div", { class: "attachment" }, ...named(), remove);
+  if (file.type.startsWith("audio/")) {
+    const audio = h("audio", { src: URL.createObjectURL(file), controls: true, "aria-label": file.name });
+    return h("div", { class: "attachment audio" }, audio, remove);
+  }
+  if (!file.type.startsWith("image/")) return h("div", { class: "attachment" }, ...named(), remove);
   const url = URL.createObjectURL(file);
-  // A picture or a sound that the browser does not know, such as HEIC, is shown as a file.
+  // A picture that the browser does not know, such as HEIC, is shown as a file.
   const error = () => {
-    preview.className = "attachment";
-    content.replaceWith(...named());
+    preview.replaceWith(h("div", { class: "attachment" }, ...named(), remove));
   };
-  const content =
-    kind === "audio"
-      ? h("audio", { src: url, controls: true, "aria-label": file.name, on: { error } })
-      : h("img", { src: url, alt: file.name, on: { load: () => URL.revokeObjectURL(url), error } });
-  const preview = h("div", { class: `attachment ${kind === "audio" ? "audio" : "picture"}` }, content, remove);
+  const image = h("img", { src: url, alt: file.name, on: { load: () => URL.revokeObjectURL(url), error } });
+  const preview = h("div", { class: "attachment picture" }, image, remove);
   return preview;
 }
