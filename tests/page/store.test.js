@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { countOf, messagesBetween, messagesOf } from "../../linqbot/emulator/web/page/model/chats.js";
+import { countOf, messagesBetween, messagesOf, shownChat } from "../../linqbot/emulator/web/page/model/chats.js";
 import { Store } from "../../linqbot/emulator/web/page/model/store.js";
 import { bot, chatData, chatIn, FRIEND, LINE, ME, memory, message, person, reply, storeWith } from "./world.js";
 
@@ -240,4 +240,21 @@ test("conditions and runner are replaced as a whole, and the clock follows", asy
   store.setRunner(null);
   assert.deepEqual([store.conditions?.opted_out, store.runner], [[ME], null]);
   assert.equal(now().getUTCFullYear(), 2031);
+});
+
+// --- after leaving ---
+
+test("what is written after a person has left a group is not on their phone, until they are back", () => {
+  const [first, second] = [message("hi"), reply("after")];
+  const left = { ...person(ME), status: "left", left_at: first.created_at };
+  const store = storeWith(chatData([first], [bot, left, person(FRIEND)]));
+  store.upsertMessage(second);
+  store.setTyping({ chat_id: "chat", handle: FRIEND, state: "started" });
+  store.go({ view: "chat", chatId: "chat" });
+  const ids = () => messagesOf(shownChat(store) ?? chatIn(store)).map(({ id }) => id);
+  assert.deepEqual(ids(), [first.id]);
+  assert.equal(store.unread(store.myChats()[0]), 0);
+  assert.deepEqual([...(shownChat(store)?.typing ?? [])], []);
+  store.upsertChat(chatData([], [bot, person(ME), person(FRIEND)]));
+  assert.deepEqual(ids(), [first.id, second.id]);
 });

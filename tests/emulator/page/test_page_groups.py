@@ -64,3 +64,16 @@ def test_the_phone_of_a_person_who_has_left_reports_nothing_as_read(browsing: Br
     bot.say(chat_id, "Are you there?")
     phone.wait_for_timeout(300)
     assert reads == []
+
+
+def test_a_person_who_has_left_gets_nothing_more(phone: Page, bot: Bot) -> None:
+    chat_id = left_group(phone, bot)
+    bot.say(chat_id, "Who has left?")
+    bot.hear("You know", person=FRIEND, chat_id=chat_id)
+    phone.reload()
+    expect(bubble(phone, "Welcome")).to_be_visible()
+    expect(phone.locator(".msg .bubble")).to_have_text(["hi all", "Welcome"])
+    phone.get_by_role("button", name="Back").click()
+    expect(phone.locator(".chat-row .chat-preview")).to_have_text("Your bot: Welcome")
+    bot.call("POST", "/emulator/join", {"from": FRIEND, "chat_id": chat_id, "handle": ME})
+    expect(phone.locator(".chat-row .chat-preview")).to_have_text("+1 415 555 0187: You know")

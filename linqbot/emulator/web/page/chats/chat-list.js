@@ -73,7 +73,7 @@ function rowElement(store, chat, { title, preview, time, unread, service }) {
  */
 function draftPreview(store, texts, chat) {
   const text = texts.get(draftKey(store.me, chat.id)).trim();
-  return text && store.openChat !== chat ? `Draft: ${text}` : "";
+  return text && store.openChat?.id !== chat.id ? `Draft: ${text}` : "";
 }
 
 /** @param {string} service */

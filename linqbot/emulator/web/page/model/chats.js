@@ -140,9 +140,37 @@ export const others = (store, chat) => activeMembers(chat).filter((member) => me
 export const nextService = (place, chat) =>
   (place.view === "chat" ? place.service : undefined) ?? chat.service ?? "iMessage";
 
+/** @type {WeakMap<Message[], { until: number, messages: Map<string, Message>, sorted: Message[] }>} */
+const beforeLeaving = new WeakMap();
+
+/**
+ * Return a chat as a person has it on their phone: without what was written after they had left.
+ * @template {ShownChat} Kind
+ * @param {Kind} chat
+ * @param {string} me
+ * @returns {Kind}
+ */
+export function asSeenBy(chat, me) {
+  const member = chat.handles?.find(({ handle, is_me: isBot }) => handle === me && !isBot);
+  if (!member?.left_at || isActive(member)) return chat;
+  const until = Date.parse(member.left_at);
+  const all = messagesOf(chat);
+  let seen = beforeLeaving.get(all);
+  if (seen?.until !== until) {
+    const sorted = all.filter((message) => writtenAt(message) <= until);
+    seen = { until, sorted, messages: new Map(sorted.map((message) => [message.id, message])) };
+    beforeLeaving.set(all, seen);
+  }
+  const { messages, sorted } = seen;
+  return { ...chat, messages, sorted, typing: new Set() };
+}
+
 /**
  * Return the chat on the screen: an open one, or an empty one for a first message.
  * @param {Store} store
  * @returns {ShownChat | undefined}
  */
-export const shownChat = (store) => (store.place.view === "draft" ? draftChat(store.me, store.place) : store.openChat);
+export function shownChat({ place, openChat, me }) {
+  if (place.view === "draft") return draftChat(me, place);
+  return openChat && asSeenBy(openChat, me);
+}

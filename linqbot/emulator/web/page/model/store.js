@@ -1,7 +1,16 @@
 // The state of the page: the emulator's chats and traces, which the stream keeps current, and the place that the person
 // looks at. The state changes only through the methods here. Listeners are called once per batch of changes.
 
-import { activeMembers, lastActivity, messagesOf, senderOf, sortedBehind, sortedWith, writtenAt } from "./chats.js";
+import {
+  activeMembers,
+  asSeenBy,
+  lastActivity,
+  messagesOf,
+  senderOf,
+  sortedBehind,
+  sortedWith,
+  writtenAt,
+} from "./chats.js";
 import { keepPerson } from "./people.js";
 import { setNow } from "./time.js";
 import { Traces } from "./traces.js";
@@ -362,10 +371,11 @@ export class Store {
     return this.place.view === "draft" && Boolean(this.place.first);
   }
 
-  /** Return the chats that the person is or was in, latest first. */
+  /** Return the chats that the person is or was in, as the person has them, latest first. */
   myChats() {
     return [...this.chats.values()]
       .filter((chat) => chat.handles?.some((member) => member.handle === this.me && !member.is_me))
+      .map((chat) => asSeenBy(chat, this.me))
       .sort((a, b) => lastActivity(b) - lastActivity(a));
   }
 
