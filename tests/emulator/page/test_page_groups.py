@@ -62,7 +62,10 @@ def test_the_phone_of_a_person_who_has_left_reports_nothing_as_read(browsing: Br
     reads: list[str] = []
     phone.on("request", lambda request: reads.append(request.url) if request.url.endswith("/read") else None)
     bot.say(chat_id, "Are you there?")
-    phone.wait_for_timeout(300)
+    delivered = "async (path) => (await (await fetch(path)).text()).split('\"delivered\"').length > 2"
+    phone.wait_for_function(delivered, arg="/emulator/state")
+    phone.reload()
+    expect(bubble(phone, "Welcome")).to_be_visible()
     assert reads == []
 
 
