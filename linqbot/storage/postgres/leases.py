@@ -119,8 +119,9 @@ def note(tx: Transaction, op: TakeOp, rows: Sequence[LeasedRow], recent: Recent)
         seq, token, name, lane, kind, body, received_at, message_key, carrier, attempts, crashes, count, *others = row
         replay, put_back, suspects, asks = others
         stored = recent.get(seq)
-        # The number may belong to another delivery by now: put_in_order changes numbers.
-        if stored is not None and stored.delivery.id == name:
+        # The number may belong to another delivery by now: put_in_order changes numbers. And others may have joined this one,
+        # in another process, or in a commit whose answer was lost.
+        if stored is not None and stored.delivery.id == name and stored.delivery.body == body:
             delivery = stored.delivery
         else:
             delivery = Delivery(name, lane, kind, body, received_at, message_key, carrier)

@@ -8,6 +8,7 @@ import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -116,6 +117,20 @@ async def test_a_process_learns_which_lanes_another_one_refused(
         await take(one)
         await asyncio.sleep(0)
     assert heard == lanes
+
+
+async def test_what_another_process_joined_stays_joined_in_the_process_that_accepted_it(
+    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    first, second = delivery(), delivery()
+    await one.put(first)
+    await one.put(second)
+    (lease,) = await take(two)
+    joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
+    await two.join(lease, joined, [second.id])
+    await two.finish(replace(lease, delivery=joined), Finish(Retry(NOON, "failed")))
+    (again,) = await take(one)
+    assert (again.delivery.id, again.delivery.body) == (first.id, joined.body)
 
 
 async def test_a_copy_that_another_process_accepted_is_a_duplicate(
