@@ -24,7 +24,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.turn_watcher import turn_watcher
 from linqbot.errors import BotError, StorageError
-from linqbot.events.delivery import Delivery
+from linqbot.events.delivery import Delivery, Joined
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.backend import Storage
@@ -81,6 +81,8 @@ class TurnOverlap:
         self._handler: str | None = None
         self._mode: OverlapMode = "queue"
         self._calls = 0
+        # What a call of `incoming` wanted to join, as long as it is not known whether the storage has it.
+        self._unconfirmed: tuple[Joined, list[Delivery]] | None = None
         self._taking = asyncio.Lock()
         self._protected = 0
         self._unprotected = asyncio.Event()
@@ -110,29 +112,39 @@ class TurnOverlap:
         Raises:
             BotError: the handler is not registered for it, or the turn has ended.
             LeaseLost: another worker handles the turn.
-            StorageUnavailable: the messages could not be stored; they wait in the lane.
+            StorageUnavailable: the storage did not answer. The next call returns the messages; without one, the turn runs
+                again.
         """
         if self._mode != "steer":
             raise BotError(STEER_ONLY)
         self._journal.refuse_after_end("incoming")
-        call, self._calls = self._calls, self._calls + 1
         async with self._taking:
+            call = self._calls
             if call >= len(self._joined.incoming):
                 await self._take()
+            self._calls += 1
         messages = (parse(replace(self.lease.delivery, decoded=each)) for each in self._joined.incoming[call])
         return [each for each in messages if isinstance(each, MessageReceived)]
 
     async def _take(self) -> None:
-        """Join the messages that wait, perhaps none, as the next ones that the handler takes."""
-        found = await self._waiting()
-        joined = replace(self._joined, incoming=(*self._joined.incoming, tuple(each.content for each in found)))
-        if found:
-            delivery = self.lease.delivery.with_joined(joined)
-            await self._storage.join(self.lease, delivery, [each.id for each in found])
-            self.lease = replace(self.lease, delivery=delivery)
-            if (watcher := turn_watcher.get()) is not None:
-                watcher.took(found)
-        self._joined = joined
+        """Join the messages that wait, perhaps none, as the next ones that the handler takes.
+
+        The storage may have joined them although this has failed or was cancelled. Then the next call joins the same ones.
+        """
+        if self._unconfirmed is None:
+            found = await self._waiting()
+            joined = replace(self._joined, incoming=(*self._joined.incoming, tuple(each.content for each in found)))
+            if not found:
+                self._joined = joined
+                return
+            self._unconfirmed = joined, found
+        joined, found = self._unconfirmed
+        delivery = self.lease.delivery.with_joined(joined)
+        await self._storage.join(self.lease, delivery, [each.id for each in found])
+        self.lease = replace(self.lease, delivery=delivery)
+        self._joined, self._unconfirmed = joined, None
+        if (watcher := turn_watcher.get()) is not None:
+            watcher.took(found)
 
     @asynccontextmanager
     async def uninterrupted(self) -> AsyncIterator[None]:
@@ -149,6 +161,11 @@ class TurnOverlap:
                     await asyncio.sleep(0)
 
     # For the turn
+
+    @property
+    def may_miss_messages(self) -> bool:
+        """True if messages may have joined the turn that its handler has not seen, so that an ack would lose them."""
+        return self._unconfirmed is not None
 
     def end(self) -> None:
         """Stop watching: the handler has ended."""

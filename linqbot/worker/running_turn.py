@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from linqbot.bot.context import Context
+from linqbot.errors import TurnDeferred
 from linqbot.storage.inbox import Lease, Outcome
 from linqbot.worker.asking.opening import Opening, Writes
 from linqbot.worker.asking.turn_session import TurnSession
@@ -60,6 +61,13 @@ class RunningTurn:
     def handler(self) -> str | None:
         """The name of the handler; None as long as none was found."""
         return self.ctx.handler if self.ctx is not None else None
+
+    @property
+    def deferred(self) -> TurnDeferred | None:
+        """The error that defers the turn, even if its handler swallowed it; usually None."""
+        if self.overlap is not None and self.overlap.may_miss_messages:
+            return TurnDeferred("The storage did not answer when the handler took messages.", after_s=0.0)
+        return self.journal.deferred
 
     @property
     def is_to_begin_again(self) -> bool:

@@ -339,7 +339,7 @@ class Turns:
             if turn.is_to_begin_again:
                 return RESTART
         # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
-        error = turn.journal.deferred or error or turn.journal.unobserved_failure()
+        error = turn.deferred or error or turn.journal.unobserved_failure()
         if coroutines := turn.journal.never_awaited():
             error = self._note_coroutines(turn, coroutines) if error is None else error
         if error is None:

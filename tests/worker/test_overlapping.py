@@ -1,0 +1,135 @@
+"""The messages that a running handler takes, when the storage does not say in time whether it has joined them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from fakes import NOW, Linq, delivery, text_body
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.clock import MovableClock
+from linqbot.errors import StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.events.message import MessageReceived
+from linqbot.storage.inbox import Lease
+from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.worker.calls.rate_limit import SendRateLimit
+from linqbot.worker.turn import Turns
+from linqbot.worker.worker import Worker
+
+pytestmark = pytest.mark.anyio
+
+Handler = Callable[[MessageReceived, Context], Awaitable[None]]
+
+
+class Losing(MemoryStorage):
+    """A storage that joins deliveries, and whose first answer to that is lost: it fails, or never comes."""
+
+    def __init__(self, clock: MovableClock, *, fails: bool) -> None:
+        super().__init__(clock=clock)
+        self.fails = fails
+        self.joined = asyncio.Event()
+
+    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool = False) -> None:
+        await super().join(lease, joined, ids, again=again)
+        if not self.joined.is_set():
+            self.joined.set()
+            if self.fails:
+                raise StorageUnavailable("The connection was lost.")
+            await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def steering(handler: Handler, *, fails: bool) -> AsyncIterator[Losing]:
+    """Handle a first message with a handler that takes further ones."""
+    clock = MovableClock(NOW, frozen=True)
+    bot = Bot(read=False, typing=False)
+    bot.on_message(overlap="steer")(handler)
+    async with Losing(clock, fails=fails) as storage:
+        worker = Worker(
+            Turns(Dispatcher(bot, clock), Linq().client, storage, clock, SendRateLimit(clock)), storage, clock
+        )
+        worker.start()
+        try:
+            await storage.put(delivery(text_body("one")))
+            yield storage
+            async with asyncio.timeout(10):
+                while await storage.depth():
+                    await asyncio.sleep(0)
+        finally:
+            await worker.stop(0)
+
+
+async def test_a_handler_that_ignores_a_lost_answer_runs_again_with_the_messages_that_have_joined() -> None:
+    begun, go_on, runs = asyncio.Event(), asyncio.Event(), list[list[str]]()
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        words = [message.text]
+        begun.set()
+        await go_on.wait()
+        with suppress(StorageUnavailable):
+            words += [each.text async for each in ctx.incoming()]
+        runs.append(words)
+
+    async with steering(answer, fails=True) as storage:
+        await begun.wait()
+        await storage.put(delivery(text_body("two")))
+        go_on.set()
+    assert runs == [["one"], ["one", "two"]]
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_the_next_call_takes_what_a_failed_or_cancelled_one_may_have_joined(fails: bool) -> None:
+    begun, go_on, words = asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        async def take() -> None:
+            words.extend([each.text async for each in ctx.incoming()])
+
+        words.append(message.text)
+        begun.set()
+        await go_on.wait()
+        taking = asyncio.ensure_future(take())
+        await storage.joined.wait()
+        taking.cancel()
+        await asyncio.wait([taking])
+        assert taking.cancelled() is not fails
+        await storage.put(delivery(text_body("three")))
+        await take()
+        await take()
+
+    async with steering(answer, fails=fails) as storage:
+        await begun.wait()
+        await storage.put(delivery(text_body("two")))
+        go_on.set()
+    assert words == ["one", "two", "three"]
+
+
+async def test_a_handler_that_gives_up_a_call_runs_again_with_the_messages_that_have_joined() -> None:
+    begun, go_on, runs = asyncio.Event(), asyncio.Event(), list[list[str]]()
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        words = [message.text]
+
+        async def take() -> None:
+            words.extend([each.text async for each in ctx.incoming()])
+
+        begun.set()
+        await go_on.wait()
+        taking = asyncio.ensure_future(take())
+        await storage.joined.wait()
+        await asyncio.sleep(0)
+        taking.cancel()
+        await asyncio.wait([taking])
+        runs.append(words)
+
+    async with steering(answer, fails=False) as storage:
+        await begun.wait()
+        await storage.put(delivery(text_body("two")))
+        go_on.set()
+    assert runs == [["one"], ["one", "two"]]
