@@ -45,8 +45,8 @@ from linqbot.storage.postgres import accept, leases, turns
 from linqbot.storage.postgres.accept import InboxRoom
 from linqbot.storage.postgres.leases import Held
 from linqbot.storage.postgres.operations import WorkOp
-from linqbot.storage.postgres.server.address import Address
-from linqbot.storage.postgres.server.faults import is_known, is_of_values, is_to_repeat, unavailable
+from linqbot.storage.postgres.server.address import Address, Connection
+from linqbot.storage.postgres.server.faults import is_known, is_of_closed, is_of_values, is_to_repeat, unavailable
 from linqbot.storage.postgres.server.link import ServerLink
 from linqbot.storage.postgres.tables import conversations, journal, timers
 from linqbot.storage.postgres.transaction import Transaction, TransactionChanges
@@ -190,13 +190,13 @@ class PostgresWriter:
             Unwritable: PostgreSQL cannot hold one of the operations; nothing was stored.
             StorageUnavailable: the server does not answer.
         """
-        rest = batch
+        rest, connection = batch, self._link.writer
         for last in (False,) * (_TRIES - 1) + (True,):
             for op in rest:
                 op.result = op.error = None
             try:
                 while rest:
-                    rest = await self._write(rest)
+                    rest = await self._write(connection, rest)
             except StorageError:
                 raise
             except Exception as error:
@@ -205,16 +205,15 @@ class PostgresWriter:
                 if is_of_values(error):
                     why = type(error).__name__
                     raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
-                if not is_known(error):
+                if not is_known(error) and not is_of_closed(connection, error):
                     raise
                 self._link.note(error)
                 raise unavailable(self._address.name, error) from error
             else:
                 return
 
-    async def _write(self, batch: list[Op]) -> list[Op]:
+    async def _write(self, connection: Connection, batch: list[Op]) -> list[Op]:
         """Run a batch in one transaction. Return the operations that need another one."""
-        connection = self._link.writer
         memory, now = self._memory, self._clock.now()
         tx = Transaction(connection, self._address, memory.process, now, memory.ahead_s, self._keep_s)
         ops = by_kind(batch)

@@ -15,6 +15,8 @@ from postgres_server import empty_storage_url, server_url, start
 from linqbot.errors import LeaseLost, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.postgres import processes
+from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
@@ -144,3 +146,69 @@ async def test_nothing_is_lost_or_handled_twice_while_connections_break(delivery
     for lane in range(lanes):
         own = [each for each in handled if each.startswith(f"w.{lane}.")]
         assert own == [f"w.{lane}.{n}" for n in range(rounds)]
+
+
+@pytest.fixture
+def second_listener_is_lost(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
+    """The listening connections. The second one ends while the storage connects again."""
+    join, remember = processes.join, processes.remember
+    found: list[Connection] = []
+
+    async def noted(connection: Connection, address: Address, process: str) -> None:
+        await join(connection, address, process)
+        found.append(connection)
+
+    async def losing(*args: Any, serving: bool) -> None:
+        await remember(*args, serving=serving)
+        if len(found) == 2:
+            found[1].terminate()
+
+    monkeypatch.setattr(processes, "join", noted)
+    monkeypatch.setattr(processes, "remember", losing)
+    return found
+
+
+async def test_a_listener_that_is_lost_while_the_storage_connects_again_is_replaced(
+    second_listener_is_lost: list[Connection],
+) -> None:
+    async with PostgresStorage(empty_storage_url("listener")) as storage:
+        second_listener_is_lost[0].terminate()
+        async with asyncio.timeout(30):
+            while storage.trouble is None:
+                await asyncio.sleep(0.01)
+            await back(storage)
+        assert not second_listener_is_lost[-1].is_closed()
+
+
+async def test_a_connection_that_ends_between_two_steps_of_a_statement_is_an_unavailable_storage(
+    delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch, fetchval = asyncpg.Connection.fetch, asyncpg.Connection.fetchval
+    armed = False
+
+    def end_once(connection: Connection) -> None:
+        nonlocal armed
+        if armed:
+            armed = False
+            connection.terminate()
+            raise AttributeError("'NoneType' object has no attribute 'bind_execute'")  # as asyncpg raises it
+
+    async def fetch_or_end(self: Connection, *args: Any) -> Any:
+        end_once(self)
+        return await fetch(self, *args)
+
+    async def fetchval_or_end(self: Connection, *args: Any) -> Any:
+        end_once(self)
+        return await fetchval(self, *args)
+
+    monkeypatch.setattr(asyncpg.Connection, "fetch", fetch_or_end)
+    monkeypatch.setattr(asyncpg.Connection, "fetchval", fetchval_or_end)
+    async with PostgresStorage(empty_storage_url("listener")) as storage:
+        await storage.put(delivery())
+        (lease,) = await storage.take(1, lease_s=60)
+        for call in (storage.tally, lambda: storage.finish(lease, ACK)):
+            armed = True
+            with pytest.raises(StorageUnavailable, match="the connection is closed"):
+                await call()
+        await insist(lambda: storage.finish(lease, ACK))
+        assert await storage.depth() == 0

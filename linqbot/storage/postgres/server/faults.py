@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncpg
 
 from linqbot.errors import StorageUnavailable
+from linqbot.storage.postgres.server.address import Connection
 
 _CAUSED_BY_VALUES = ("22", "23", "54")
 # 42501: a right is missing; the message names the table or the schema. 42704: the URL sets what the server does not know.
@@ -46,6 +47,11 @@ def is_known(error: BaseException) -> bool:
     return isinstance(error, (asyncpg.PostgresError, *_OF_CONNECTIONS))
 
 
+def is_of_closed(connection: Connection, error: BaseException) -> bool:
+    """Return True if an error comes from the end of a connection between two steps of a statement: asyncpg has no class for it."""
+    return isinstance(error, AttributeError) and connection.is_closed()
+
+
 def describe(error: BaseException) -> str:
     """Return the reason in a form that repeats no value."""
     if isinstance(error, asyncpg.PostgresError):
@@ -60,7 +66,8 @@ def describe(error: BaseException) -> str:
         return error.strerror
     if isinstance(error, OSError) and len(error.args) == 1:
         return str(error.args[0])  # asyncpg's own words, such as for a server without TLS
-    return "the connection is closed" if isinstance(error, _OF_CONNECTIONS) else type(error).__name__
+    is_closed = isinstance(error, (*_OF_CONNECTIONS, AttributeError))  # see `is_of_closed`
+    return "the connection is closed" if is_closed else type(error).__name__
 
 
 def unavailable(name: str, error: BaseException) -> StorageUnavailable:

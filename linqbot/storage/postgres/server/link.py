@@ -17,7 +17,7 @@ import structlog
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.storage.postgres.server.address import Address, Connection
-from linqbot.storage.postgres.server.faults import describe, is_known, is_lost, unavailable
+from linqbot.storage.postgres.server.faults import describe, is_known, is_lost, is_of_closed, unavailable
 
 log = structlog.get_logger("linqbot.storage")
 
@@ -128,6 +128,7 @@ class ServerLink:
         async with self._slots:
             if self._writer is None or self.trouble is not None:
                 raise self._refusal()
+            connection: Connection | None = None
             try:
                 connection = await self._reader()
                 self._reading.add(connection)
@@ -143,7 +144,7 @@ class ServerLink:
                     if not connection.is_closed() and not connection.is_in_transaction():
                         self._idle.append(connection)
             except Exception as error:
-                if not is_known(error):
+                if not is_known(error) and not (connection is not None and is_of_closed(connection, error)):
                     raise
                 if not isinstance(error, TimeoutError):
                     self.note(error)
@@ -202,6 +203,9 @@ class ServerLink:
         await self._ready(self._writer, self._listener)
         for connection in (self._writer, self._listener):
             connection.add_termination_listener(self._terminated)
+            if connection.is_closed():
+                # It ended before it had this listener, which it will not call any more.
+                raise asyncpg.ConnectionDoesNotExistError("the server closed the connection")
 
     async def _reader(self) -> Connection:
         while self._idle:
