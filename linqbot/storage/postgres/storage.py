@@ -170,7 +170,7 @@ class PostgresStorage(QueuedWrites):
 
     def note_refused(self, lane: str) -> None:
         """Note a lane of which a delivery was refused; see `Inbox.note_refused`."""
-        self._memory.refused.add(lane)
+        self._memory.refused[lane] += 1
         if self._link.trouble is None:
             self._operations.post(WorkOp(_nothing, news=False))
 
@@ -181,6 +181,8 @@ class PostgresStorage(QueuedWrites):
     def end_leasing(self) -> None:
         """Let other processes go on with the lanes of this one; see `Inbox.end_leasing`."""
         self._memory.leaving = True
+        # For the turns that ended since the last `take`.
+        self._operations.post(WorkOp(_wake_others, news=False))
 
     async def changed(self) -> None:
         """Wait until a `take` may find something new; see `Inbox.changed`."""
@@ -562,3 +564,8 @@ class PostgresStorage(QueuedWrites):
 
 async def _nothing(_: Transaction) -> None:
     """Write nothing: the transaction only sends what the other processes must know."""
+
+
+async def _wake_others(tx: Transaction) -> None:
+    """Let the other processes look for deliveries."""
+    tx.changes.work = True

@@ -38,7 +38,7 @@ class TransactionChanges:
         noted_at: The `active_at` that was written to the table `meta`.
         taken_at: The time, on the clock of the database, of the last `take`.
         purge_at: Time before which no purge needs to run.
-        refused: Lanes of which this process has refused a delivery, as the others are notified.
+        refused: Lanes of which this process has refused a delivery, as the others are notified, with the number of times.
         room: Deliveries that fit into the inbox, if they were counted.
         has_suspects: True if some deliveries are suspects, False if none is, None if that was not looked at.
     """
@@ -47,7 +47,7 @@ class TransactionChanges:
     timers: bool = False
     broadcasts: bool = False
     lanes: set[str] = field(default_factory=set)
-    refused: set[str] = field(default_factory=set)
+    refused: dict[str, int] = field(default_factory=dict)
     chats: set[str] = field(default_factory=set)
     conversations: list[ConversationSummary] = field(default_factory=list)
     ended: set[tuple[str, str]] = field(default_factory=set)

@@ -7,6 +7,7 @@ conversations. `Memory.apply` is the one place where they follow a commit. `oper
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -85,7 +86,7 @@ class Memory:
         broadcasts_changed: True if it must be read again.
         purge_at: Time before which no purge needs to run.
         leaving: True if this process leases nothing more.
-        refused: Lanes of which this process has refused a delivery, until the others know it.
+        refused: Lanes of which this process has refused a delivery, with the number of times, until the others know it.
         has_suspects: True if there were suspects at the last `take`.
     """
 
@@ -108,7 +109,7 @@ class Memory:
     next_broadcast: float | None = None
     purge_at: float = 0.0
     leaving: bool = False
-    refused: set[str] = field(default_factory=set)
+    refused: Counter[str] = field(default_factory=Counter)
     has_suspects: bool = False
 
     def apply(self, changes: TransactionChanges, stored: Iterable[tuple[int, Delivery]]) -> None:
@@ -135,7 +136,10 @@ class Memory:
         self.timers_changed |= changes.timers
         self.broadcasts_changed |= changes.broadcasts
         self.purge_at = self.purge_at if changes.purge_at is None else changes.purge_at
-        self.refused -= changes.refused
+        for lane, times in changes.refused.items():
+            # A delivery that was refused while the transaction ran is not among those that the others know.
+            if self.refused[lane] == times:
+                del self.refused[lane]
         self.has_suspects = self.has_suspects if changes.has_suspects is None else changes.has_suspects
 
     def _follow_conversations(self, changes: TransactionChanges) -> None:
@@ -352,7 +356,7 @@ class PostgresWriter:
         own = changes.own_entries and not self._memory.has_own_entries
         times = changes.timers or changes.broadcasts
         # The others are sent with later transactions.
-        changes.refused.update(sorted(self._memory.refused)[:_MOST_REFUSED])
+        changes.refused.update(sorted(self._memory.refused.items())[:_MOST_REFUSED])
         if not (changes.work or times or changes.chats or own or changes.refused):
             return None
         news = {

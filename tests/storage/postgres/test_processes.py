@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -26,6 +27,7 @@ from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.postgres.server.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot.storage.postgres.writer import Memory
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
@@ -117,6 +119,26 @@ async def test_a_process_learns_which_lanes_another_one_refused(
         await take(one)
         await asyncio.sleep(0)
     assert heard == lanes
+
+
+async def test_a_refusal_while_the_last_one_is_committed_is_news_too(
+    one: PostgresStorage, two: PostgresStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = list[str]()
+    apply = Memory.apply
+
+    def apply_late(memory: Memory, *committed: Any) -> None:
+        if memory.refused == {"c:1": 1}:
+            one.note_refused("c:1")
+        apply(memory, *committed)
+
+    two.follow_refusals(heard.append)
+    monkeypatch.setattr(Memory, "apply", apply_late)
+    one.note_refused("c:1")
+    async with asyncio.timeout(10):
+        while len(heard) < 2:
+            await asyncio.sleep(0.001)
+    assert heard == ["c:1", "c:1"]
 
 
 async def test_what_another_process_joined_stays_joined_in_the_process_that_accepted_it(
@@ -416,6 +438,8 @@ async def test_a_process_that_stops_wakes_the_others_for_the_lanes_that_it_leave
     while await is_woken(two):
         pass
     one.end_leasing()
+    while await is_woken(two):
+        pass
     await one.finish(lease, ACK)
     assert await is_woken(two)
     (lease,) = await take(two)
@@ -424,6 +448,23 @@ async def test_a_process_that_stops_wakes_the_others_for_the_lanes_that_it_leave
     (lease,) = await take(one)
     await one.finish(lease, Finish(Defer(clock.now(), "stopped")))
     assert await is_woken(two)
+
+
+async def test_a_process_that_stops_wakes_the_others_also_for_the_turn_that_ended_last(
+    one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
+) -> None:
+    for n in range(2):
+        await one.put(delivery(name=f"w.{n}"))
+    (lease,) = await take(one)
+    while await is_woken(two):
+        pass
+    await one.finish(lease, ACK)
+    assert not await is_woken(two)
+    one.end_leasing()
+    assert await is_woken(two)
+    (lease,) = await take(two)
+    assert lease.delivery.id == "w.1"
+    await two.finish(lease, ACK)
 
 
 async def is_woken(storage: PostgresStorage) -> bool:
