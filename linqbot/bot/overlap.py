@@ -37,6 +37,10 @@ class Overlap(Protocol):
         """Take the messages that have come since the last call."""
         ...
 
+    def with_taken(self, body: bytes) -> bytes:
+        """Return the body of the delivery with which a conversation began, with all messages that `incoming` has returned."""
+        ...
+
     def uninterrupted(self) -> AbstractAsyncContextManager[None]:
         """Keep the handler from being cancelled inside the block."""
         ...

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import copy_context
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from pydantic_core import from_json
@@ -53,6 +53,7 @@ class TurnOverlap:
         asking: The questions and steps of the turn, after which it is not restarted. None: it continues a conversation,
             and is never restarted.
         known: The journal entries of the turn's earlier runs. After steps of theirs it is not restarted.
+        root: The body with which the conversation began that the turn continues; None if it continues none.
     Attributes:
         lease: The lease of the turn. Its delivery changes when messages join it.
         joining: The deliveries for which the turn is interrupted; empty if it is not.
@@ -68,8 +69,11 @@ class TurnOverlap:
         *,
         asking: TurnSession | None,
         known: Sequence[JournalEntry] = (),
+        root: bytes | None = None,
     ) -> None:
         self._known = known
+        # What the earlier parts of the conversation have taken: the handler runs through them again.
+        self._taken_before = () if root is None else _with_body(root).joined.incoming
         self.lease = lease
         self.joining: list[Delivery] = []
         self._joined = lease.delivery.joined
@@ -120,11 +124,22 @@ class TurnOverlap:
         self._journal.refuse_after_end("incoming")
         async with self._taking:
             call = self._calls
-            if call >= len(self._joined.incoming):
+            if call >= len(self._taken):
                 await self._take()
             self._calls += 1
-        messages = (parse(replace(self.lease.delivery, decoded=each)) for each in self._joined.incoming[call])
+        messages = (parse(replace(self.lease.delivery, decoded=each)) for each in self._taken[call])
         return [each for each in messages if isinstance(each, MessageReceived)]
+
+    def with_taken(self, body: bytes) -> bytes:
+        if not any(self._taken):
+            return body
+        root = _with_body(body)
+        return root.with_joined(replace(root.joined, incoming=self._taken)).body
+
+    @property
+    def _taken(self) -> tuple[tuple[Any, ...], ...]:
+        """The bodies of the messages that each call of `incoming` takes, as far as they are known."""
+        return (*self._taken_before, *self._joined.incoming)
 
     async def _take(self) -> None:
         """Join the messages that wait, perhaps none, as the next ones that the handler takes.
@@ -132,7 +147,8 @@ class TurnOverlap:
         The storage may have joined them although this has failed or was cancelled. Then the next call joins the same ones.
         """
         if self._unconfirmed is None:
-            found = await self._waiting()
+            # In a part of the conversation that is over, the handler took no more then, and must not take more now.
+            found = [] if self._journal.is_past else await self._waiting()
             joined = replace(self._joined, incoming=(*self._joined.incoming, tuple(each.content for each in found)))
             if not found:
                 self._joined = joined
@@ -235,6 +251,11 @@ class TurnOverlap:
         if message is None:
             return []
         return further_messages(message, behind, lambda other: self._dispatcher.handler_for(other) == self._handler)
+
+
+def _with_body(body: bytes) -> Delivery:
+    """Return a delivery of which only the body is known."""
+    return Delivery("", "", "message.received", body, 0.0)
 
 
 def _holds_input(entry: JournalEntry) -> bool:

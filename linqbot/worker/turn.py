@@ -257,6 +257,7 @@ class Turns:
                 self.dispatcher,
                 asking=None if opening.conversation is not None else asking,
                 known=opening.known,
+                root=None if opening.conversation is None else opening.conversation.root,
             )
         deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
         try:

@@ -280,6 +280,37 @@ async def test_a_steered_handler_that_fails_gets_the_same_messages_at_the_same_c
     assert seen == [[["two"], ["three"]]] * 2
 
 
+async def test_what_a_steered_handler_took_before_a_question_is_there_after_the_answer() -> None:
+    bot = Bot()
+    works = [Work(), Work()]
+
+    @bot.on_message(overlap="steer")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        words = [message.text]
+
+        async def take() -> None:
+            words.extend([later.text async for later in ctx.incoming()])
+
+        for n, work in enumerate(works):
+            if not work.end.is_set():
+                await work()
+            await take()
+            await take()
+            words.append(await ctx.ask(f"Question {n}?"))
+        await take()
+        await ctx.reply(" ".join(words))
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        for work, word, question in zip(works, ("two", "four"), ("Question 0?", "Question 1?"), strict=True):
+            await work.begun.wait()
+            await phone.text(word)
+            work.end.set()
+            assert await phone.next_reply() == question
+            await phone.text({"two": "three", "four": "five"}[word])
+        assert await phone.next_reply() == "one two three four five"
+
+
 async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(tmp_path: Path) -> None:
     bot, work = Bot(), Work()
 

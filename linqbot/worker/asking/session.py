@@ -443,6 +443,7 @@ class AskSession:
         self._next = n + 1
         now = self._clock.now()
         begun = self._conversation
+        root = self._lease.delivery.body if begun is None else begun.root
         conversation = Conversation(
             id=self._journal.turn,
             replay=self._journal.replay,
@@ -454,7 +455,7 @@ class AskSession:
             until=now + question.timeout_s,
             question=_json(open_question),
             off_the_record=self._journal.off_the_record,
-            root=self._lease.delivery.body if begun is None else begun.root,
+            root=root if ctx.overlap is None else ctx.overlap.with_taken(root),
         )
         timer = timeout(conversation, n)
         open_question = open_question.model_copy(update={"timer": timer.id})
