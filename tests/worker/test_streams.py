@@ -169,7 +169,9 @@ async def test_a_stream_says_its_text(harness: Harness, handle: Handle) -> None:
         "Last of all w16.",
     ]
     assert await harness.storage.depth() == 0
-    assert {entry.safety for entry in await harness.entries(turn)} == {"keyed"}
+    entries = await harness.entries(turn)
+    assert {entry.safety for entry in entries} == {"keyed", "step"}
+    assert not any(b"w5" in entry.call + (entry.answer or b"") for entry in entries)
 
 
 @pytest.mark.parametrize("is_after", [False, True])
@@ -184,7 +186,31 @@ async def test_a_crash_at_any_send_loses_and_repeats_no_word(
     await harness.restart()
     assert not await harness.run(handle)
     assert harness.linq.words == WORDS
+    assert harness.linq.bubbles.count("https://x.test/w5x") == 1
     assert await harness.storage.depth() == 0
+
+
+async def test_a_text_is_repeated_with_all_of_its_cards_after_it_failed_between_them(harness: Harness) -> None:
+    async def model(so_far: str) -> AsyncIterator[str]:
+        for text in ["See https://x.test/1 and https://x.test/2 for more.\n\n", "w0."]:
+            if text.split()[0] not in so_far:
+                yield text
+
+    async def handle(message: MessageReceived, ctx: Context) -> None:
+        await ctx.stream(model, pace="fast")
+
+    async def away(call: Call) -> None:
+        if call.name == "chats.messages.send" and len(harness.linq.bubbles) == 2:
+            harness.clock.advance(60)
+            raise LinqUnavailable("It is away.", status=503)
+
+    await harness.put()
+    harness.linq.before = away
+    await harness.run(handle)
+    assert harness.linq.bubbles == ["See https://x.test/1 and https://x.test/2 for more.", "https://x.test/1"]
+    harness.linq.before = None
+    await harness.run_again(handle)
+    assert harness.linq.bubbles[1:] == ["https://x.test/1", "https://x.test/2", "w0."]
 
 
 async def test_a_crash_between_chunks_loses_and_repeats_no_word(harness: Harness) -> None:

@@ -20,7 +20,7 @@ class StreamRecord(Protocol):
 
     @property
     def said(self) -> Sequence[MessageContent]:
-        """The messages of earlier runs, in order. Linq has taken them, or may have."""
+        """The messages of earlier runs, in order. Linq has taken them, or may have; planned ones may be still to send."""
         ...
 
     @property
@@ -31,6 +31,14 @@ class StreamRecord(Protocol):
     @property
     def has_pauses(self) -> bool:
         """False in a dry run, whose clock stands still."""
+        ...
+
+    async def plan(self, messages: Sequence[MessageContent]) -> None:
+        """Record messages that belong together before the first is sent: a run that ends between them leaves none out.
+
+        Raises:
+            StorageUnavailable: the record could not be stored.
+        """
         ...
 
     def note(self, messages: Sequence[MessageContent]) -> None:
@@ -49,6 +57,9 @@ class Unrecorded:
     said: Sequence[MessageContent] = ()
     is_complete = False
     has_pauses = False
+
+    async def plan(self, messages: Sequence[MessageContent]) -> None:
+        """Record nothing."""
 
     def note(self, messages: Sequence[MessageContent]) -> None:
         """Record nothing."""

@@ -160,6 +160,9 @@ class Stream:
         text = joined([piece.text for piece in pieces], [piece.gap for piece in pieces[1:]])
         reply_to = None if self._sent else self._chat.reply_to
         messages = bubbles([text], reply_to=reply_to, service=self._chat.service, cards=self._cards)
+        if len(messages) > 1:
+            # A next run goes on behind the text, so it must know of the cards that follow the text.
+            await self._record.plan(messages)
         for message in messages:
             if not await self._send([message]):
                 return False

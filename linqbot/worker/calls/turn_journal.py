@@ -233,10 +233,17 @@ class TurnJournal:
         entry = self.steps.get(slot) or self.new_entry(slot, "step", to_json({"noun": "ctx", "verb": "stream"}))
         known = {entry.slot: entry for entry in self._known}
         slots = partial(labelled, self._slots.part, label)
-        return StreamJournal(label, entry, known, slots, self._keep_stream, is_past=self.is_past)
+        return StreamJournal(
+            label, entry, known, slots, keep=self._keep_stream, store=self._store_stream, is_past=self.is_past
+        )
 
     def _keep_stream(self, entry: JournalEntry) -> None:
         self._streams[entry.slot] = entry
+
+    async def _store_stream(self, entry: JournalEntry) -> None:
+        self._begun += 1
+        self.steps[entry.slot] = entry
+        await self._storage.settle(entry)
 
     def outcomes(self, *, with_digests: bool) -> list[JournalEntry]:
         """Return the entries whose outcome is not stored yet. The commit that ends the turn stores them.
@@ -249,7 +256,7 @@ class TurnJournal:
         if with_digests:
             outcomes += self._streams.values()
         else:
-            # The turn is over, so nothing needs the texts that an earlier run has stored.
+            # The turn is over, so nothing needs the texts that are stored.
             outcomes += [replace(entry, answer=None) for entry in self._streams.values() if entry.slot in self.steps]
         return [_with_digest(entry) for entry in outcomes] if with_digests else outcomes
 
