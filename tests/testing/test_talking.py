@@ -118,6 +118,22 @@ async def test_a_wait_ends_when_a_handler_waits_for_something_else_for_too_long(
         go.set()
 
 
+async def test_a_process_that_stood_still_is_no_handler_that_works_for_too_long() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def paused(message: MessageReceived, ctx: Context) -> None:
+        await asyncio.sleep(0.05)
+        time.sleep(1)  # noqa: ASYNC251 - as if the machine were suspended while the test waits
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await ctx.reply("hi")
+
+    async with talking(bot, handler_timeout_s=0.8) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "hi"
+
+
 async def test_what_a_handler_raises_fails_the_test_with_its_traceback() -> None:
     bot = Bot()
 
