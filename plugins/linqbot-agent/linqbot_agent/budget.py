@@ -121,7 +121,10 @@ class Account:
         budget = self._budget
         if budget is None:
             return
-        used = await self._used(budget)
+        # A copy: if the turn itself changed the value, its end would conflict with what its requests book, and it would
+        # run again.
+        used = (await self._ctx.state.person(Used, name=USED)).model_copy()
+        self._begin_period(used, budget)
         if (
             (budget.requests is not None and used.requests >= budget.requests)
             or (budget.tokens is not None and used.tokens >= budget.tokens)
@@ -161,16 +164,15 @@ class Account:
     async def notice(self) -> str | None:
         """Return the notice to say; None if it was said in this period."""
         budget = self._budget
-        if budget is None or (used := await self._used(budget)).is_said:
+        if budget is None:
+            return None
+        used = await self._ctx.state.person(Used, name=USED)
+        self._begin_period(used, budget)
+        if used.is_said:
             return None
         used.is_said = True
         # The default speaks of today.
         return _NOTICES[budget.per] if budget.notice == _NOTICES["day"] else budget.notice
-
-    async def _used(self, budget: Budget) -> Used:
-        used = await self._ctx.state.person(Used, name=USED)
-        self._begin_period(used, budget)
-        return used
 
     def _add(self, used: Used, budget: Budget, use: Use) -> None:
         self._begin_period(used, budget)

@@ -88,19 +88,20 @@ async def run(
         except ModelFailed as error:
             ctx.log.warning("agent.model_failed", error=str(error))
             turn.counts.outages += 1
-            await _say(ctx, name, sorry if await _begins_outage(ctx) else None)
+            await _say(ctx, f"{name}/sorry", sorry if await _begins_outage(ctx) else None)
             return None
         except BudgetUsedUp:
-            await _say(ctx, name, await turn.account.notice())
+            # Not the key of the apology: a run that was killed behind it may find that the budget is used up by now.
+            await _say(ctx, f"{name}/notice", await turn.account.notice())
             return None
         await _end_outage(ctx)
         await say(answer.outputs, ctx, settings.event, key=name)
         return answer.said or text_of(answer.outputs)
 
 
-async def _say(ctx: Context, name: str, text: str | None) -> None:
+async def _say(ctx: Context, key: str, text: str | None) -> None:
     if text is not None:
-        await ctx.reply(text, key=f"{name}/sorry")
+        await ctx.reply(text, key=key)
 
 
 async def _begins_outage(ctx: Context) -> bool:

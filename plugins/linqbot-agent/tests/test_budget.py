@@ -57,6 +57,23 @@ async def test_a_person_is_answered_until_the_budget_of_the_day_is_used_up(budge
         assert await ann.replies() == ["Done."]
 
 
+async def test_the_first_message_of_a_day_runs_the_handler_once() -> None:
+    runs = list[str]()
+    agent = Agent(FunctionModel(lambda messages, info: says("Done.")))
+    counting = Bot(plugins=[LinqAgent(budget=Budget(requests=9))])
+
+    @counting.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        runs.append(message.text)
+        await run(agent, ctx)
+
+    async with talking(counting, start=NOON) as phone:
+        for text in ("first", "second"):
+            await phone.text(text)
+            assert await phone.replies() == ["Done."]
+    assert runs == ["first", "second"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("approval", [False, True])
 async def test_every_request_is_booked_once_wherever_the_bot_is_killed(approval: bool) -> None:
@@ -69,6 +86,31 @@ async def test_every_request_is_booked_once_wherever_the_bot_is_killed(approval:
     async for phone in killed_between_calls(bot(Budget(requests=9), approval=approval), scenario, start=NOON):
         used = await phone.state(Used, name=USED)
         assert used == Used(period="2026-11-20", requests=2, tokens=100), phone.killed
+
+
+@pytest.mark.slow
+async def test_the_notice_is_said_once_although_a_killed_turn_had_begun_with_an_apology() -> None:
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        if kinds(messages)[-1] == "user-prompt: Fail":
+            raise ConnectionError
+        return says("Done.")
+
+    agent = Agent(FunctionModel(respond))
+    twice = Bot(plugins=[LinqAgent(budget=Budget(requests=1))])
+
+    @twice.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agent, ctx, "Fail", sorry="Sorry.")
+        await run(agent, ctx, "Go on")
+
+    async def scenario(phone: Phone) -> None:
+        await phone.text("Hi")
+        await phone.quiet()
+        await phone.text("Hi")
+
+    async for phone in killed_between_calls(twice, scenario, start=NOON):
+        said = [each for each in phone.messages if each.from_bot]
+        assert sorted(said) == sorted(["Sorry.", "Done.", NOTICE]), (phone.killed, said)
 
 
 @pytest.mark.slow
