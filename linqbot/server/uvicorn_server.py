@@ -8,7 +8,9 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
@@ -65,6 +67,13 @@ class Server(uvicorn.Server):
         self._when_ready = when_ready
         self._stop_s = stop_s
         self._alive: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at signals in a block, and outlive them. Before the block nothing would stop, so a signal ends the process."""
+        outlive_signals()
+        with super().capture_signals():
+            yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the app and listen; then tell systemd.
@@ -208,7 +217,6 @@ def run(
         when_ready=when_ready,
         stop_s=drain_s + STOP_SLACK_S,
     )
-    outlive_signals()
     tune_garbage_collector()
     try:
         event_loop.run(serving.serve(sockets=[bound]))
@@ -237,8 +245,11 @@ def tune_garbage_collector() -> None:
 def outlive_signals() -> None:
     """Let this process exit normally after a signal stopped its server. uvicorn raises that signal again at its end.
 
-    A terminal that is closed (SIGHUP) stops the server as SIGTERM does, unless `nohup` protects it.
+    A terminal that is closed (SIGHUP) stops the server as SIGTERM does, unless `nohup` protects it. Only the main thread may
+    do this; a server in another thread gets no signals.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return
     for sig in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sig, lambda *_: None)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:

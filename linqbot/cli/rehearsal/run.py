@@ -55,7 +55,6 @@ def rehearsed(plan: Plan, people: Sequence[Persona]) -> tuple[Report, Sequence[V
     Raises:
         ConfigError: the bot did not start.
     """
-    uvicorn_server.outlive_signals()
     with (
         uvicorn_server.listen("127.0.0.1", 0) as linq,
         uvicorn_server.listen("127.0.0.1", 0) as reserved,

@@ -373,3 +373,36 @@ def test_serve_logs_a_line_for_each_turn_unless_that_is_switched_off(
         [("bot:greet", "message.received", 1)] if is_on else []
     )
     assert ANN not in bot.said()
+
+
+EARLY = """
+import os, signal, sys
+from linqbot.cli.main import main
+from linqbot.server import uvicorn_server
+
+def make_server(*arguments, **options):
+    os.kill(os.getpid(), signal.SIGINT)
+    return made(*arguments, **options)
+
+made, uvicorn_server.server = uvicorn_server.server, make_server
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["dev", "bot.py", "--port", "0"], ["rehearse", "bot.py", "--people", "1"], ["emulator", "--port", "0"]],
+    ids=lambda words: words[0],
+)
+def test_ctrl_c_before_the_server_runs_ends_the_command_without_a_traceback(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "bot.py").write_text(BOT)
+    ended = subprocess.run(
+        [sys.executable, "-c", EARLY, *words],
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_"))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, "Aborted" in ended.stderr, "Traceback" in ended.stderr) == (1, True, False), ended.stderr

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import httpx
@@ -78,7 +79,6 @@ def command(
             file, public_url, port if is_given else None, path.resolve().parent, reload=reload, as_json=as_json
         )
         return
-    uvicorn_server.outlive_signals()
     with uvicorn_server.listen(host, port) as page, uvicorn_server.listen("127.0.0.1", 0) as reserved:
         bot_port = reserved.getsockname()[1]
         reserved.close()
@@ -122,8 +122,8 @@ async def _dev(bot: BotProcess, watched: Path, page: socket.socket, hosts: list[
     server = asyncio.create_task(serving.serve(sockets=[page]))
     # Watched from the beginning: a file that is saved while the bot starts is noticed too.
     changes = asyncio.create_task(_reload(bot, watched, begin)) if reload else None
+    up = asyncio.create_task(_first_start(bot, begin))
     try:
-        up = asyncio.create_task(_first_start(bot, begin))
         await asyncio.wait({up, server}, return_when=asyncio.FIRST_COMPLETED)
         if server.done():
             return
@@ -137,12 +137,21 @@ async def _dev(bot: BotProcess, watched: Path, page: socket.socket, hosts: list[
             _print_not_started(bot)
         await server
     finally:
+        await _cancelled(up)
         if changes is not None:
-            changes.cancel()
-            with suppress(asyncio.CancelledError):
-                await changes
+            await _cancelled(changes)
         await runner.aclose()
         await bot.aclose()
+        if not server.done():
+            # Ctrl-C came before the server took the signals.
+            serving.should_exit = True
+            await server
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def _first_start(bot: BotProcess, begin: Callable[[], Awaitable[list[str] | None]]) -> list[str] | None:
