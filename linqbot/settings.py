@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from starlette.applications import Starlette
 
 from linqbot.bot.bot import Bot
@@ -48,6 +50,28 @@ def _split(value: Any) -> Any:
 
 
 List = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+UNIX_SOCKET: Final = "unix:"
+"""The address of every client of a Unix socket, as in nginx's `set_real_ip_from`."""
+
+
+def _checked_proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
+    # uvicorn would keep such an entry, and no client would ever fit it.
+    for number, entry in enumerate(proxies, 1):
+        try:
+            if entry not in (UNIX_SOCKET, "*"):
+                ip_network(entry)
+        except ValueError:
+            raise PydanticCustomError(
+                "proxy",
+                f"entry {number} is neither an IP address nor a network, such as 10.0.0.0/8, in which only the bits of the "
+                "prefix are set. For clients of a Unix socket write unix:",
+            ) from None
+    return proxies
+
+
+Proxies = Annotated[List, AfterValidator(_checked_proxies)]
 
 
 def _without_version(value: Any) -> Any:
@@ -94,8 +118,9 @@ class Settings(BaseModel):
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on")
-    trusted_proxies: List = Field(
-        (), description="Addresses or networks of proxies whose X-Forwarded-* headers are trusted, comma-separated"
+    trusted_proxies: Proxies = Field(
+        (),
+        description="Addresses or networks of proxies whose X-Forwarded-* headers are trusted, comma-separated; unix: for sockets",
     )
     allow_legacy_signatures: bool = Field(
         False, description="Accept deliveries signed only with the older X-Webhook-* headers"

@@ -30,6 +30,17 @@ def test_several_secrets_and_proxies_are_separated_by_commas() -> None:
     assert settings.trusted_proxies == ("10.0.0.0/8",)
 
 
+@pytest.mark.parametrize("entry", ["10.0.0.1/8", "10.0.0.0/33", "nginx", "127.0.0.1:80", "127.0.0.1 ::1", "[::1]"])
+def test_a_proxy_that_no_client_can_be_is_refused(entry: str) -> None:
+    with pytest.raises(ConfigError, match="LINQBOT_TRUSTED_PROXIES does not fit: entry 2 is neither an IP address"):
+        from_env({"LINQBOT_TRUSTED_PROXIES": f"::1, {entry}"})
+
+
+def test_proxies_may_be_addresses_networks_and_unix_sockets() -> None:
+    value = "127.0.0.1,::1,fd00::/8,172.30.77.0/24,unix:"
+    assert from_env({"LINQBOT_TRUSTED_PROXIES": value}).trusted_proxies == tuple(value.split(","))
+
+
 def test_an_empty_variable_is_not_set() -> None:
     assert from_env({"LINQBOT_PORT": " "}).port == Settings().port
 

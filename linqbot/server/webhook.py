@@ -386,7 +386,7 @@ async def _respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], 
 
 
 def _client(scope: Scope) -> str | None:
-    """Return the address of a request's sender; None if the request came through a Unix socket.
+    """Return the address of a request's sender, `unix:` for a Unix socket; None if the server does not know it.
 
     Behind a proxy this is the address of the proxy, unless `trusted_proxies` names the proxy.
     """

@@ -583,6 +583,59 @@ def test_every_kind_of_socket_has_an_address(tmp_path: Path) -> None:
         assert uvicorn_server.address(bound) == f"unix:{tmp_path / 'bot.sock'}"
 
 
+async def tell_client(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the address of the client."""
+    if scope["type"] == "http":
+        said = str(scope["client"][0]).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(said))]})
+        await send({"type": "http.response.body", "body": said})
+        return
+    for done in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{done}.complete"})
+
+
+def told_client(bound: socket.socket, client: socket.socket, to: Any, trusted: list[str], loop: Any) -> bytes:
+    """Serve `bound`, and return the client that the app sees, for a client that claims to be 203.0.113.7."""
+    server = uvicorn_server.server(tell_client, trusted_proxies=trusted)
+    server.config.loop = loop
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    try:
+        until(lambda: server.started)
+        with client:
+            client.settimeout(10)
+            client.connect(to)
+            client.sendall(CLOSING.replace(b"\r\n\r\n", b"\r\nx-forwarded-for: 203.0.113.7\r\n\r\n"))
+            return rest(client).rpartition(b"\r\n\r\n")[2]
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize(
+    ("trusted", "told"), [([], b"127.0.0.1"), (["127.0.0.1"], b"203.0.113.7"), (["::1"], b"127.0.0.1")]
+)
+def test_an_ipv4_client_of_a_socket_for_all_addresses_has_its_ipv4_address(
+    loop: str, trusted: list[str], told: bytes
+) -> None:
+    with uvicorn_server.listen("::", 0) as bound:
+        to = ("127.0.0.1", bound.getsockname()[1])
+        assert told_client(bound, socket.socket(), to, trusted, loop) == told
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize(("trusted", "told"), [([], b"unix:"), (["unix:"], b"203.0.113.7"), (["::1"], b"unix:")])
+def test_a_proxy_behind_a_unix_socket_can_be_trusted(
+    loop: str, trusted: list[str], told: bytes, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "bot.sock")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(path)
+        assert told_client(bound, socket.socket(socket.AF_UNIX), path, trusted, loop) == told
+
+
 @pytest.mark.anyio
 async def test_an_answer_is_not_delayed_until_its_headers_are_acknowledged() -> None:
     delays: list[int] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
@@ -45,6 +46,8 @@ SPARE_CONNECTIONS: Final = 64
 """Connections beyond the maximum that are still answered 503; further ones are closed at once."""
 
 RETRY_AFTER_S: Final = 5
+
+MAPPED_IPV4: Final = "::ffff:"
 
 
 class Connections(ServerState):
@@ -106,6 +109,7 @@ class ClientConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.client = _as_written(self.client, transport)
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.drop)
         shared = self._shared
         excess = len(self.connections) - shared.max_connections
@@ -315,6 +319,19 @@ class ClientConnection(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def _as_written(client: tuple[str, int] | None, transport: asyncio.Transport) -> tuple[str, int] | None:
+    """Return the address of a client as people write it in LINQBOT_TRUSTED_PROXIES.
+
+    A socket for IPv6 that also takes IPv4 shows the IPv4 address 10.0.0.1 as ::ffff:10.0.0.1. A Unix socket shows none.
+    """
+    if client is None:
+        connected = transport.get_extra_info("socket")
+        is_unix = connected is not None and connected.family == getattr(socket, "AF_UNIX", None)
+        return ("unix:", 0) if is_unix else None
+    host, port = client
+    return (host.removeprefix(MAPPED_IPV4), port) if host.startswith(MAPPED_IPV4) and "." in host else client
 
 
 def _nothing() -> None:
