@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +213,28 @@ def test_an_echo_bot_that_has_answered_a_message_has_imported_nothing_that_few_b
 
     (line,) = [line for line in asyncio.run(first_answer()).splitlines() if line.startswith("imported")]
     assert RARE & set(line.split()) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_a_server_runs_without_standard_streams(tmp_path: Path, port: int, closed: str) -> None:
+    (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
+    environ = {"LINQ_API_V3_API_KEY": "key", "LINQ_WEBHOOK_SECRET": SECRET, "LINQBOT_STORAGE": "memory://"}
+    environ |= {"LINQ_API_V3_BASE_URL": "http://127.0.0.1:9", "LINQBOT_DRAIN_S": "1"}
+    command = f'exec "$0" -m linqbot serve bot.py --port {port} {closed}'
+    server = subprocess.Popen(["/bin/sh", "-c", command, sys.executable], cwd=tmp_path, env=os.environ | environ)
+    try:
+        for _ in range(3):
+            status = 0
+            end = time.monotonic() + 60
+            while status != 200:
+                assert server.poll() is None
+                assert time.monotonic() < end
+                with suppress(httpx.TransportError):
+                    status = httpx.get(f"http://127.0.0.1:{port}/readyz").status_code
+        server.terminate()
+        assert server.wait(30) == 0
+    finally:
+        server.kill()
+        server.wait()
