@@ -51,6 +51,7 @@ class Server(uvicorn.Server):
         before_exit: Called when the server stops, to end responses that would never end, such as event streams.
         when_ready: Called when the app has started and the server accepts connections.
         stop_s: Seconds from the first signal until the process is ended, even if code still runs.
+        cancel_start: Called when a signal asks the server to stop while the app still starts.
     """
 
     def __init__(
@@ -60,12 +61,14 @@ class Server(uvicorn.Server):
         *,
         when_ready: Callable[[], object] | None = None,
         stop_s: float = STOP_SLACK_S,
+        cancel_start: Callable[[], object] | None = None,
     ) -> None:
         super().__init__(config)
         self.server_state: Connections = Connections(most_connections())
         self._before_exit = before_exit
         self._when_ready = when_ready
         self._stop_s = stop_s
+        self._cancel_start = cancel_start
         self._alive: asyncio.Task[None] | None = None
 
     @contextmanager
@@ -96,6 +99,8 @@ class Server(uvicorn.Server):
             os._exit(128 + sig)
         # A handler that blocks the event loop must not keep the process alive.
         event_loop.end_within(self._stop_s, code=1)
+        if self._cancel_start is not None and not self.started:
+            self._cancel_start()
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -164,13 +169,14 @@ def server(
     before_exit: Callable[[], object] | None = None,
     when_ready: Callable[[], object] | None = None,
     stop_s: float = STOP_SLACK_S,
+    cancel_start: Callable[[], object] | None = None,
 ) -> Server:
     """Return a server for `app`, not yet running.
 
     Args:
         trusted_proxies: Addresses of the proxies whose X-Forwarded-* headers are trusted; none by default.
         graceful_s: Seconds that open requests may take to finish after the server was asked to stop.
-        when_ready, stop_s: See `Server`.
+        when_ready, stop_s, cancel_start: See `Server`.
     """
     config = uvicorn.Config(
         app,
@@ -187,7 +193,7 @@ def server(
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(graceful_s)),
     )
-    return Server(config, before_exit, when_ready=when_ready, stop_s=stop_s)
+    return Server(config, before_exit, when_ready=when_ready, stop_s=stop_s, cancel_start=cancel_start)
 
 
 def run(
@@ -199,7 +205,7 @@ def run(
     when_ready: Callable[[], object] | None = None,
     drain_s: float = 0.0,
 ) -> None:
-    """Serve `app` on a bound socket until a signal stops it.
+    """Serve `app` on a bound socket until a signal stops it. A signal while the app starts cancels the start.
 
     Args:
         when_ready: Called when the app has started and the server accepts connections.
@@ -216,11 +222,14 @@ def run(
         before_exit=before_exit,
         when_ready=when_ready,
         stop_s=drain_s + STOP_SLACK_S,
+        cancel_start=starting.cancel,
     )
     tune_garbage_collector()
     try:
         event_loop.run(serving.serve(sockets=[bound]))
     except SystemExit:
+        if starting.was_cancelled:
+            return
         # uvicorn exits when a start-up fails. If the error is one of ours, the operator gets its message instead.
         if starting.error is None:
             raise
@@ -257,11 +266,27 @@ def outlive_signals() -> None:
 
 
 class _Starting:
-    """An ASGI app that keeps the LinqbotError of a failed start-up, so that it is not logged as a traceback."""
+    """An ASGI app that keeps the LinqbotError of a failed start-up, so that it is not logged as a traceback.
+
+    Attributes:
+        was_cancelled: The start-up ended because `cancel` was called.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._starts: asyncio.Task[object] | None = None
         self.error: LinqbotError | None = None
+        self.was_cancelled = False
+
+    def cancel(self) -> None:
+        """Cancel the start-up, if one is under way. A signal handler may call this."""
+        if self._starts is not None:
+            self._starts.get_loop().call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._starts is not None:
+            self.was_cancelled = True
+            self._starts.cancel()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "lifespan":
@@ -274,14 +299,21 @@ class _Starting:
             if message["type"] == "lifespan.startup.failed":
                 failed.append(message)
             else:
+                self._starts = None
                 await send(message)
 
         failed: list[Message] = []
+        self._starts = asyncio.current_task()
         try:
             await self._app(scope, receive, send_later)
         except LinqbotError as error:
             self.error = error
             failed = [{"type": "lifespan.startup.failed"}] if failed else []
+        except asyncio.CancelledError:
+            if not self.was_cancelled:
+                raise
+            failed = [{"type": "lifespan.startup.failed"}]
         finally:
+            self._starts = None
             for message in failed:
                 await send(message)

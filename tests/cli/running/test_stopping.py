@@ -17,6 +17,7 @@ import pytest
 from cli.practice import KEY
 from ports import free_port
 from pseudo_terminal import Screen, typed
+from signed import SECRET
 
 BOT = """
 import asyncio
@@ -276,3 +277,35 @@ def test_rolling_restarts_lose_and_duplicate_no_message(house: House) -> None:
     # Deliveries that failed during a restart are retried later, and each chat is ordered by acceptance.
     bot.until(lambda: len(house.replies()) >= 2 * len(texts), timeout_s=90)
     assert sorted(house.replies()) == sorted(f"{word} {text}" for text in texts for word in ("begun", "done"))
+
+
+STARTS_SLOWLY = """
+import asyncio
+from pathlib import Path
+from linqbot import Bot, Running
+
+bot = Bot()
+
+
+@bot.on_start
+async def connect(running: Running) -> None:
+    Path("begun").touch()
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        Path("cancelled").touch()
+        raise
+"""
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_a_slow_start_ends_it_at_once(tmp_path: Path, command: Callable[..., Any], sig: int) -> None:
+    (tmp_path / "bot.py").write_text(STARTS_SLOWLY)
+    environ = {"LINQ_API_V3_API_KEY": KEY, "LINQ_WEBHOOK_SECRET": SECRET, "LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"}
+    bot = command("serve", "bot.py", "--port", str(free_port()), **environ)
+    bot.until((tmp_path / "begun").exists)
+    asked_at = time.monotonic()
+    assert bot.stop(sig) == 0
+    assert time.monotonic() - asked_at < 10
+    assert (tmp_path / "cancelled").exists()
+    assert "Traceback" not in bot.said()
