@@ -80,6 +80,17 @@ async def test_every_metric_and_label_of_the_alerts_exists(families: list[Metric
         assert named(expression) <= samples(families), expression
 
 
+def test_an_inbox_that_several_processes_report_is_counted_once() -> None:
+    board = json.loads((PLUGIN / "dashboard.json").read_text())
+    shown = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
+    alerts = re.findall(r"expr: (.+)", (PLUGIN / "alerts.yml").read_text())
+    shared = [
+        one for one in shown + alerts if re.search(r"linqbot_(inbox_(deliveries|oldest_seconds)|dead_letters)", one)
+    ]
+    assert len(shared) == 5
+    assert all("max by (job) (" in one or one.startswith("max(") for one in shared), shared
+
+
 def test_every_error_that_an_alert_leaves_out_exists() -> None:
     (left_out,) = re.findall(r'error!~"([\w|]+)"', (PLUGIN / "alerts.yml").read_text())
     assert all(hasattr(errors, name) for name in left_out.split("|"))
