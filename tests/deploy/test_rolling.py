@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import uuid
 from collections import defaultdict
@@ -19,7 +20,8 @@ import pytest
 from crash import Served, fleet
 from deploy.deliveries import PATH, message, signed
 from deploy.proxies import GET, PROXIES, Proxy
-from deploy.tools import tool
+from deploy.tools import DEPLOY, tool
+from ports import free_port
 from postgres_server import empty_storage_url
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
@@ -95,3 +97,29 @@ async def test_rolling_restarts_lose_double_and_misorder_nothing(name: str, tmp_
         handled[chat].append(text)
     assert sum(map(len, said.values())) > 100
     assert handled == said
+
+
+async def test_receivers_that_were_all_away_are_used_again_within_seconds(tmp_path: Path) -> None:
+    tool("nginx", get=GET["nginx"])
+    page = (DEPLOY.parent / "docs" / "deploy" / "nginx.md").read_text()
+    (upstreams,) = re.findall(r'^export BOT_UPSTREAM="(.*)"$', page, re.MULTILINE)
+    ports = [free_port(), free_port()]
+    for n, port in enumerate(ports, 1):
+        upstreams = upstreams.replace(f"10.0.0.{n}:8000", f"127.0.0.1:{port}")
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    with PROXIES["nginx"](tmp_path, upstreams) as proxy:
+        transport = httpx.AsyncHTTPTransport(verify=proxy.trust)
+        async with httpx.AsyncClient(transport=transport, timeout=30) as linq:
+            assert (await linq.post(proxy.url + PATH)).status_code == 503
+            async with (
+                await asyncio.start_server(accept, "127.0.0.1", ports[0]),
+                await asyncio.start_server(accept, "127.0.0.1", ports[1]),
+                asyncio.timeout(5),
+            ):
+                while (await linq.post(proxy.url + PATH)).status_code != 200:
+                    await asyncio.sleep(0.05)
