@@ -96,8 +96,11 @@ def of(error: LinqbotError | click.ClickException | click.Abort) -> CommandFailu
     if isinstance(error, click.Abort):
         explained = of_error(Interrupted)
         # click raises Abort from KeyboardInterrupt for Ctrl-C, and without a cause for the answer no to a question.
-        what = "Aborted; nothing was done." if error.__cause__ is None else "Aborted; it may be half done."
-        return CommandFailure(explained.code, what, explained.to_do, explained.code, 1)
+        if error.__cause__ is None:
+            return CommandFailure(explained.code, "Aborted; nothing was done.", explained.to_do, explained.code, 1)
+        # The command asked nothing, and perhaps it only reads, such as one that watches.
+        fix = "If it changes something, that may be half done: run it again."
+        return CommandFailure(explained.code, "The command was aborted.", fix, explained.code, 1)
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     if ctx and isinstance(error, click.exceptions.NoArgsIsHelpError):
         what = f"{ctx.command_path} is a group of commands, and no command was named."

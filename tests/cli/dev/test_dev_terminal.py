@@ -405,4 +405,8 @@ def test_ctrl_c_before_the_server_runs_ends_the_command_without_a_traceback(tmp_
         timeout=60,
         check=False,
     )
-    assert (ended.returncode, "Aborted" in ended.stderr, "Traceback" in ended.stderr) == (1, True, False), ended.stderr
+    assert (ended.returncode, "The command was aborted." in ended.stderr, "Traceback" in ended.stderr) == (
+        1,
+        True,
+        False,
+    ), ended.stderr
