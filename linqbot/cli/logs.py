@@ -14,12 +14,12 @@ import textwrap
 import threading
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final, TextIO, cast
 
 from pydantic_core import to_json
 
 from linqbot import tracebacks
+from linqbot.cli.log_stream import LossyStream
 
 # `import structlog` also imports rich, if another package has installed it, for tracebacks that linqbot never renders
 # with rich. This takes 75 ms, a quarter of the start, and 5 MiB. structlog has no option against it: rich is imported at
@@ -67,7 +67,7 @@ def configure(
         else [structlog.processors.ExceptionRenderer(_AsText(shown)), structlog.processors.JSONRenderer(_as_json)]
     )
     least = getattr(logging, level.upper())
-    stream = cast("TextIO", _Lossy(sys.stderr))
+    stream = cast("TextIO", LossyStream(sys.stderr, _log_lost))
     lines = _Lines(stream)
     structlog.configure(
         processors=[*shared, *last],
@@ -87,19 +87,9 @@ def configure(
     logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
 
 
-class _Lossy:
-    """A stream that loses what cannot be written, because the disk is full or its reader has ended: no turn must fail for it."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # ValueError: the stream is closed
-            self._stream.write(text)
-
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            self._stream.flush()
+def _log_lost(lines: int) -> None:
+    why = "Nothing read the log, and the pipe to its reader was full."
+    structlog.get_logger("linqbot.cli").warning("log.lines_lost", lines=lines, why=why)
 
 
 class _Lines(structlog.WriteLogger):

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 import structlog
 from fakes import delivery, text_body
 
-from linqbot.cli import logs
+from linqbot.cli import log_stream, logs
 from linqbot.client.call import ApiResponse, prepare
 from linqbot.events.parse import parse
 from linqbot.settings import Settings
@@ -100,6 +101,43 @@ def test_a_log_that_cannot_be_written_costs_lines_and_nothing_else(monkeypatch: 
     disk.is_full = False
     structlog.get_logger("test").info("third")
     assert [json.loads(line)["event"] for line in disk.getvalue().splitlines()] == ["third"]
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The reading end of a pipe of 4 KiB, which the log is written to. Nothing waits for its reader."""
+    fcntl = pytest.importorskip("fcntl")
+    if not hasattr(fcntl, "F_SETPIPE_SZ"):
+        pytest.skip("only Linux has pipes of a chosen size")
+    monkeypatch.setattr(log_stream, "PATIENCE_MS", 0)
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    with os.fdopen(writing, "w", buffering=1, encoding="utf-8") as log:
+        monkeypatch.setattr("sys.stderr", log)
+        yield reading
+    os.close(reading)
+
+
+def test_a_log_that_nothing_reads_costs_lines_and_stops_nothing(pipe: int) -> None:
+    logs.configure("info", "json")
+    for n in range(100):
+        structlog.get_logger("test").info("turn.acked", n=n, value="x" * 200)
+    before = [json.loads(line)["n"] for line in os.read(pipe, 65536).splitlines()]
+    assert before == list(range(len(before)))
+    structlog.get_logger("test").info("turn.acked", n=100)
+    lost, after = map(json.loads, os.read(pipe, 65536).splitlines())
+    assert (lost["event"], lost["level"], lost["lines"]) == ("log.lines_lost", "warning", 100 - len(before))
+    assert after["n"] == 100
+
+
+def test_a_line_that_is_longer_than_the_pipe_does_not_block_either(pipe: int) -> None:
+    logs.configure("info", "json")
+    structlog.get_logger("test").info("turn.failed", exception="é" * 20_000)
+    torn = os.read(pipe, 65536)
+    structlog.get_logger("test").info("turn.acked")
+    rest, lost, after = os.read(pipe, 65536).splitlines()
+    assert (rest, json.loads(lost)["lines"], json.loads(after)["event"]) == (b"", 1, "turn.acked")
+    assert torn.startswith(b'{"exception')
 
 
 class Collecting(io.StringIO):
