@@ -319,3 +319,17 @@ def test_the_space_bar_presses_whatever_arrives_before_it_is_released(phone: Pag
     expect(first).to_have_text("Pizza1")
     expect(second).to_have_text("Sushi1")
     expect(first).to_be_focused()
+
+
+@pytest.mark.parametrize("key", ["Tab", "Shift+Tab"])
+def test_the_tab_key_stays_in_an_open_dialog(phone: Page, bot: Bot, key: str) -> None:
+    greet(phone, bot)
+    press(phone.get_by_role("button", name="Details"))
+    dialog = phone.get_by_role("dialog", name="Details")
+    expect(dialog).to_be_visible()
+    reached = set()
+    for _ in range(60):
+        phone.keyboard.press(key)
+        assert dialog.evaluate("(node) => node.contains(document.activeElement)")
+        reached.add(phone.evaluate("document.activeElement.outerHTML"))
+    assert 1 < len(reached) < 60

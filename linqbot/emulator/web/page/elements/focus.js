@@ -81,6 +81,20 @@ const focusables = (root) =>
     node.matches(FOCUSABLE),
   );
 
+/**
+ * Keep the Tab key inside a modal part of the page: after its last element comes the first.
+ * @param {HTMLElement} root
+ */
+export function cycleFocus(root) {
+  root.addEventListener("keydown", (event) => {
+    const reached = event.key === "Tab" ? focusables(root).filter(isReachable) : [];
+    const [from, to] = event.shiftKey ? [reached[0], reached.at(-1)] : [reached.at(-1), reached[0]];
+    if (!to || document.activeElement !== from) return;
+    event.preventDefault();
+    to.focus();
+  });
+}
+
 /** @param {HTMLElement} node */
 const isReachable = (node) => node.tabIndex >= 0 && node.checkVisibility() && !node.matches(":disabled");
 

@@ -1,6 +1,7 @@
 // A layer over the phone's screen that has the keyboard until it is closed.
 
 import { byId, find, h } from "./dom.js";
+import { cycleFocus } from "./focus.js";
 
 /** @import { Child } from "./dom.js" */
 
@@ -45,6 +46,7 @@ export function openOverlay(props, content, onClose) {
     onClose();
   }
 
+  cycleFocus(layer);
   layers.push(layer);
   document.addEventListener("keydown", closeOnEscape, true);
   panes.inert = true;
