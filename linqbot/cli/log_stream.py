@@ -15,7 +15,7 @@ _CHUNK: Final = select.PIPE_BUF // 4 if hasattr(select, "PIPE_BUF") else 1024
 
 
 class LossyStream:
-    """A stream that loses what cannot be written: the disk is full, its reader has ended, or nobody reads its full pipe.
+    """A stream that loses what cannot be written: the disk is full, its reader has ended, or its full pipe is not read.
 
     A reader may stand still for long: a terminal after Ctrl-S, or a log driver in trouble.
 

@@ -120,6 +120,18 @@ async def test_the_event_loop_is_not_blocked_while_a_command_writes(path: Path, 
         assert await asyncio.wait_for(putting, 5) is True
 
 
+async def test_a_file_that_is_locked_is_called_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file, "BUSY_TIMEOUT_MS", 1)
+    await opened_and_closed(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    error = await refusal(path)
+    assert str(error) == f"Another process keeps {path} locked. Try again when it has finished."
+    other.execute("ROLLBACK")
+    other.close()
+    await opened_and_closed(path)
+
+
 async def test_a_command_that_writes_too_long_makes_the_storage_unavailable(
     path: Path, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,6 +144,8 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
             if db.in_transaction:
                 db.execute("ROLLBACK")
     except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            raise StorageUnavailable(f"Another process keeps {path} locked. Try again when it has finished.") from error
         raise StorageUnavailable(f"The schema of {path} could not be brought up to date: {error}.") from error
 
 
