@@ -222,6 +222,12 @@ def test_on_a_phone_chips_and_panel_fit_the_width(browsing: Browsing, bot: Bot) 
     expect(panel).to_be_hidden()
 
 
+_ARE_APART = """([one, other]) => {
+    const [a, b] = [one.getBoundingClientRect(), other.getBoundingClientRect()];
+    return a.right <= b.left || b.right <= a.left;
+}"""
+
+
 def test_the_phone_stays_usable_next_to_the_panel(browsing: Browsing, bot: Bot) -> None:
     bot.hear("hi")
     # The inspector is open at first where it has room, so each page is opened in its greatest width.
@@ -232,11 +238,9 @@ def test_the_phone_stays_usable_next_to_the_panel(browsing: Browsing, bot: Bot) 
         for width in widths:
             page.set_viewport_size({"width": width, "height": 900})
             expect(field).to_be_in_viewport(ratio=1)
-            box, panel = field.bounding_box(), page.locator("#controls").bounding_box()
-            assert box is not None
-            assert panel is not None
-            apart = panel["x"] + panel["width"] <= box["x"] or box["x"] + box["width"] <= panel["x"]
-            assert apart or width < 1100, (width, box, panel)
+            if width >= 1100:
+                # The phone may still be on its way to its place.
+                page.wait_for_function(_ARE_APART, arg=[field.element_handle(), page.query_selector("#controls")])
 
 
 # With `linqbot dev`
