@@ -57,6 +57,11 @@ UNIX_SOCKET: Final = "unix:"
 
 
 def _checked_proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in proxies and len(proxies) > 1:
+        # uvicorn would take the star for a name.
+        raise PydanticCustomError(
+            "proxy", "* trusts every client, and must stand alone. Give it without the other entries"
+        )
     # uvicorn would keep such an entry, and no client would ever fit it.
     for number, entry in enumerate(proxies, 1):
         try:

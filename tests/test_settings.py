@@ -36,6 +36,14 @@ def test_a_proxy_that_no_client_can_be_is_refused(entry: str) -> None:
         from_env({"LINQBOT_TRUSTED_PROXIES": f"::1, {entry}"})
 
 
+def test_a_star_among_other_proxies_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"LINQBOT_TRUSTED_PROXIES does not fit: \* trusts every client, and must stand alone"
+    ):
+        from_env({"LINQBOT_TRUSTED_PROXIES": "10.0.0.0/8,*"})
+    assert from_env({"LINQBOT_TRUSTED_PROXIES": "*"}).trusted_proxies == ("*",)
+
+
 def test_proxies_may_be_addresses_networks_and_unix_sockets() -> None:
     value = "127.0.0.1,::1,fd00::/8,172.30.77.0/24,unix:"
     assert from_env({"LINQBOT_TRUSTED_PROXIES": value}).trusted_proxies == tuple(value.split(","))
