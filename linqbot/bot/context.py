@@ -1067,6 +1067,8 @@ class Context:
         self.is_handling = False
         if self._record is not None:
             self._record.leave_handler()
+        if "state" in vars(self):
+            self.state.leave_handler()
 
     def show_typing_when_slow(self) -> None:
         """Show typing dots automatically if the handler works for more than 300 ms. Called by dispatch."""
@@ -1093,6 +1095,11 @@ class Context:
         """Show the present in the middle of a part that is over, because new code asks another question there."""
         self._times.go_live()
         await self._show_state(None)
+
+    def suspend(self) -> None:
+        """Note that a question ends the handler now; see `State.suspend`. Called by the worker."""
+        if "state" in vars(self):
+            self.state.suspend()
 
     async def _show_state(self, seen: Seen | None) -> None:
         self._seen = seen

@@ -32,6 +32,7 @@ OF_THE_WORKER = {
     "show_card",
     "show_typing_when_slow",
     "stop_typing",
+    "suspend",
 }
 """Methods that dispatch, the worker and parts call, and no author."""
 

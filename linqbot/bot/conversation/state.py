@@ -98,6 +98,7 @@ class State:
         self._loading = asyncio.Lock()
         self._is_closed = False
         self._seen: Mapping[str, Mapping[str, str | None]] | None = None
+        self._at_question: dict[tuple[str, str], bytes] | None = None
 
     async def person(self, model: type[M], *, name: str | None = None) -> M:
         """Return the value about the person who caused the event: in a group, the sender.
@@ -196,6 +197,8 @@ class State:
             if held is not None and dump(name, held.value) == held.before:
                 _copy(value, held.value)
                 held.stored, held.before = stored, dump(name, value)
+                if self._at_question is not None:
+                    self._at_question.pop((scope, name), None)
 
     async def _tallied(
         self,
@@ -261,12 +264,30 @@ class State:
         self._seen = seen
         self._scopes.clear()
         for (scope, name), held in self._held.items():
-            stored = await self._stored(scope, name)
-            model = type(held.value)
-            value = model() if stored is None else read(model, name, stored)
-            # The handler keeps its object, which gets the other fields.
-            _copy(value, held.value)
-            held.stored, held.before = stored, dump(name, value)
+            _show(name, held, await self._stored(scope, name))
+
+    def suspend(self) -> None:
+        """Note the values, because a question ends the handler now. What the handler changes from now on does not count.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds what the model does not allow.
+        """
+        self.check()
+        self._at_question = {place: dump(place[1], held.value) for place, held in self._held.items()}
+
+    def leave_handler(self) -> None:
+        """Undo what the handler has changed after its question, such as in a `finally`. Called when it has ended."""
+        if self._at_question is None:
+            return
+        for place, held in self._held.items():
+            name = place[1]
+            at_question = self._at_question.get(place, held.before)
+            if _is_now(name, held, at_question):
+                continue
+            if at_question == held.before:
+                _show(name, held, held.stored)
+            else:
+                _copy(read(type(held.value), name, at_question), held.value)
 
     async def _stored(self, scope: str, name: str) -> bytes | None:
         of_scope = {} if self._seen is None else self._seen.get(scope, {})
@@ -278,7 +299,12 @@ class State:
         return values.get(name)
 
     def discard(self) -> None:
-        """Forget the values that were read, with their changes. Called before an error handler runs."""
+        """Forget the values that were read, with their changes. Called before an error handler runs.
+
+        Changes before a question stay: the question is open, and the handler does not come to them again.
+        """
+        if self._at_question is not None:
+            return
         self._scopes.clear()
         self._held.clear()
 
@@ -313,6 +339,22 @@ class State:
     def _person_in(self, scope: str) -> str | None:
         """Return the handle to store with the value of a direct chat, so that the value is erased with the person."""
         return person_of(self._event) if scope.startswith(CHAT) and self._event.is_group is False else None
+
+
+def _show(name: str, held: _Held, stored: bytes | None) -> None:
+    """Show other stored JSON in a value. The handler keeps its object, which gets the other fields."""
+    model = type(held.value)
+    value = model() if stored is None else read(model, name, stored)
+    _copy(value, held.value)
+    held.stored, held.before = stored, dump(name, value)
+
+
+def _is_now(name: str, held: _Held, value: bytes) -> bool:
+    """Return True if a value is still the one with this JSON."""
+    try:
+        return dump(name, held.value) == value
+    except BotError:
+        return False
 
 
 def _copy(value: BaseModel, into: BaseModel) -> None:

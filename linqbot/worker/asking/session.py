@@ -357,7 +357,7 @@ class AskSession:
             assert self._arrival.question is not None
             end = await end_of_wait(wait, self._arrival.question, record.outcome, ctx)
             if end is None:
-                self._look_again(record, self._arrival.question)
+                self._look_again(record, self._arrival.question, ctx)
                 raise Suspended("The handler goes on waiting.")
             record.outcome = end
             self._note("cancelled" if end["outcome"] == "cancelled" else "answered")
@@ -367,7 +367,7 @@ class AskSession:
             ctx.event = event
         return result_of(wait, record.outcome)
 
-    def _look_again(self, record: AskRecord, waiting: OpenQuestion) -> None:
+    def _look_again(self, record: AskRecord, waiting: OpenQuestion, ctx: Context) -> None:
         """Keep the wait open, and check again later."""
         assert self._conversation is not None
         assert record.outcome is not None
@@ -379,7 +379,7 @@ class AskSession:
         due = self._clock.now() + look_again_after_s(waiting.looks)
         self._looks = [look(conversation, question, record.outcome, due)]
         record.outcome = None
-        self._suspend(record, conversation, replace(timer, id=timer_id))
+        self._suspend(record, conversation, replace(timer, id=timer_id), ctx)
 
     async def _refuse(self, record: AskRecord, question: Question, why: str, ctx: Context) -> None:
         """Show the person why the answer is invalid, and wait for another one."""
@@ -409,7 +409,7 @@ class AskSession:
         open_question = waiting.model_copy(
             update={"tries": tries, "messages": messages, "failed_by": None, "timer": timer_id}
         )
-        self._suspend(record, replace(conversation, question=_json(open_question)), replace(timer, id=timer_id))
+        self._suspend(record, replace(conversation, question=_json(open_question)), replace(timer, id=timer_id), ctx)
 
     def _note(self, result: AnswerResult, *, when: bool = True) -> None:
         """Notify the watcher of the turn of what the event made of the open question."""
@@ -471,7 +471,7 @@ class AskSession:
                 question=open_question.model_dump(mode="json", exclude_defaults=True),
             )
         self._records.append(record)
-        self._suspend(record, replace(conversation, question=_json(open_question)), timer)
+        self._suspend(record, replace(conversation, question=_json(open_question)), timer, ctx)
 
     async def _send(self, question: Question, record: AskRecord, ctx: Context) -> OpenQuestion:
         """Send the messages of a question and its poll.
@@ -518,7 +518,8 @@ class AskSession:
             return {"replies_to_me": root.replies_to_me}
         return {"is_group": root.is_group, "line": root.line}
 
-    def _suspend(self, record: AskRecord, conversation: Conversation, timer: Timer) -> None:
+    def _suspend(self, record: AskRecord, conversation: Conversation, timer: Timer, ctx: Context) -> None:
+        ctx.suspend()
         self._asked = record, conversation, timer
         self._journal.is_suspended = True
 

@@ -118,7 +118,12 @@ class TurnScheduler:
         return [scheduled_by(timer) for timer in sorted(known.values(), key=lambda timer: timer.tick)]
 
     def discard(self) -> None:
-        """Forget what this run has scheduled and moved. What it has cancelled stays cancelled."""
+        """Forget what this run has scheduled and moved. What it has cancelled stays cancelled.
+
+        After a question everything stays: the handler does not come again to what it did before the question.
+        """
+        if self._journal.is_suspended:
+            return
         # A send that was moved is stored as it was before.
         self._journal.cancelled = [each for each in self._journal.cancelled if each not in self._timers]
         self._timers.clear()
