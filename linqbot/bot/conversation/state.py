@@ -358,8 +358,23 @@ def _is_now(name: str, held: _Held, value: bytes) -> bool:
 
 
 def _copy(value: BaseModel, into: BaseModel) -> None:
+    """Copy all that a value holds. A field with the same content keeps its object.
+
+    The handler may hold that object: in `guest.names.append(await ctx.ask("Name?"))`, Python takes the list first.
+    """
+    held = dict(vars(into))
     for field in _FIELDS:
         object.__setattr__(into, field, getattr(value, field))
+    vars(into).update(
+        {name: held[name] for name, new in vars(value).items() if name in held and _is_same(held[name], new)}
+    )
+
+
+def _is_same(one: object, other: object) -> bool:
+    try:
+        return type(one) is type(other) and to_json(one) == to_json(other)
+    except (PydanticSerializationError, ValueError):
+        return False
 
 
 def person_of(event: Event) -> str | None:

@@ -926,3 +926,23 @@ async def test_state_is_changed_once_in_each_part(talk: Talk) -> None:
         await talk.say(text)
     assert talk.said[-1] == "2 Ada Lovelace Grace Hopper"
     assert seen[3:] == [1, 1, 1]
+
+
+async def test_a_list_that_is_taken_before_a_question_gets_the_answer(talk: Talk) -> None:
+    async def form(message: MessageReceived, ctx: Context) -> None:
+        guest = await ctx.state.person(Guest)
+        guest.names.append(await ctx.ask("First name?"))
+        names = guest.names
+        names.append(await ctx.ask("Last name?"))
+        await ctx.reply(f"{guest.visits} {' '.join(guest.names)}")
+
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        (await ctx.state.person(Guest)).visits += 1
+
+    bot = talk.deploy()
+    bot.on_message("side", during_ask=True)(count)
+    bot.on_message(form)
+    for text in ("hi", "Ada", "side", "Lovelace"):
+        await talk.say(text)
+    assert talk.said[-1] == "1 Ada Lovelace"
+    assert await talk.storage.load(f"person:{PERSON}") == {"Guest": b'{"visits":1,"names":["Ada","Lovelace"]}'}
