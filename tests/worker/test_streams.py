@@ -310,7 +310,7 @@ async def test_a_source_sees_what_was_really_said(harness: Harness) -> None:
     await harness.put()
     await harness.run(handle)
     await harness.run_again(handle)
-    assert asked == ["", "One site (https://x.test/a) here.\nSee\nhttps://y.test/b"]
+    assert asked == ["", "One site (https://x.test/a) here.\n\nSee\nhttps://y.test/b"]
 
 
 async def test_another_text_is_said_from_its_start_and_logged(

@@ -69,15 +69,15 @@ class Unrecorded:
 
 
 def seen(messages: Iterable[MessageContent]) -> str:
-    """Return the text that a person has seen: the texts and cards, one on a line, without cards of addresses in them."""
-    lines: list[str] = []
+    """Return the text that a person has seen: a paragraph for each text, with the cards of other addresses below it."""
+    paragraphs: list[str] = []
     for message in messages:
         for part in message.parts or ():
-            if isinstance(part, TextPart) or (
-                isinstance(part, LinkPart) and not any(part.value in line for line in lines[-4:])
-            ):
-                lines.append(part.value)
-    return "\n".join(lines)
+            if isinstance(part, TextPart):
+                paragraphs.append(part.value)
+            elif isinstance(part, LinkPart) and not any(part.value in each for each in paragraphs[-4:]):
+                paragraphs[-1:] = ["\n".join([*paragraphs[-1:], part.value])]
+    return "\n\n".join(paragraphs)
 
 
 class Continuation:

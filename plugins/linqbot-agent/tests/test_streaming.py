@@ -31,11 +31,13 @@ class Restaurant:
 
     Attributes:
         acts: What was done in this run of the scenario, repetitions included.
+        said: The text that the last run has returned.
         seen: The messages of the last request.
     """
 
     def __init__(self, *, approval: bool = False) -> None:
         self.acts = Counter[str]()
+        self.said: str | None = None
         self.seen: list[ModelMessage] = []
         self.clock: Clock | None = None
         agent = Agent(streamed(self.respond, self._clock), deps_type=Context, output_type=[str, Tapback])
@@ -47,7 +49,7 @@ class Restaurant:
 
         @self.bot.on_message
         async def chat(message: MessageReceived, ctx: Context) -> None:
-            await run(agent, ctx, stream=True)
+            self.said = await run(agent, ctx, stream=True)
 
         @agent.tool_plain
         async def book(hour: int) -> str:
@@ -146,6 +148,7 @@ async def test_a_run_that_is_cut_off_twice_goes_on_behind_what_was_said() -> Non
             if bubble in BUBBLES[:2]:
                 await phone.restart()
         assert await phone.replies() == BUBBLES[3:]
+    assert restaurant.said == "\n\n".join(BUBBLES)
     assert restaurant.acts["request 2"] == 3
     assert restaurant.acts["book 8"] == 1
 
