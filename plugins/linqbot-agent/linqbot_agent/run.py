@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from linqbot import Context
@@ -69,9 +72,7 @@ async def run(
     """
     turn = turn_of(ctx)
     with turn.next_run() as name:
-        if _ANSWERING not in sys.modules:
-            # pydantic-ai takes half a second to import, which other chats must not wait for.
-            await asyncio.to_thread(import_module, _ANSWERING)
+        await _import_answering()
         from linqbot_agent.answering import ModelFailed, answered, repeated
 
         soon = Progress(progress, progress_after_s, turn.clock)
@@ -97,6 +98,30 @@ async def run(
         await _end_outage(ctx)
         await say(answer.outputs, ctx, settings.event, key=name)
         return answer.said or text_of(answer.outputs)
+
+
+async def _import_answering() -> None:
+    """Import what runs an agent. pydantic-ai takes half a second to import, which other chats must not wait for."""
+    # A module is in `sys.modules` from the beginning of its import. Importing it then would block until the end.
+    if hasattr(sys.modules.get(_ANSWERING), "answered"):
+        return
+    importing = _importing()
+    try:
+        # Shielded: a run that is cancelled does not take the import from the others.
+        await asyncio.shield(asyncio.wrap_future(importing))
+    finally:
+        if importing.done():
+            _importing.cache_clear()  # an import that has failed is tried again
+
+
+@cache
+def _importing() -> Future[ModuleType]:
+    """Begin the import in a thread of its own, once for all runs."""
+    with_one_thread = ThreadPoolExecutor(1)
+    try:
+        return with_one_thread.submit(import_module, _ANSWERING)
+    finally:
+        with_one_thread.shutdown(wait=False)
 
 
 async def _say(ctx: Context, key: str, text: str | None) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import subprocess
 import sys
+import threading
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -28,6 +31,7 @@ def book() -> None: ...
 def cancel() -> None: ...
 
 
+ANSWERING = "linqbot_agent.answering"
 SORRY = "Sorry, I cannot answer right now. Please try again in a few minutes."
 
 
@@ -320,3 +324,46 @@ def test_a_bot_starts_without_importing_pydantic_ai() -> None:
     code = "import linqbot_agent, sys; linqbot_agent.LinqAgent(); print('pydantic_ai' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
+
+
+async def test_chats_wait_together_while_pydantic_ai_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    bot, agent = Bot(plugins=[LinqAgent()]), Agent(Script(*(says("Hello") for _ in range(3))).model)
+    real, imports, has_ended = importlib.import_module(ANSWERING), list[str](), threading.Event()
+    begun = 0
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        nonlocal begun
+        begun += 1
+        await run(agent, ctx)
+
+    def import_slowly(name: str) -> ModuleType:
+        imports.append(name)
+        assert has_ended.wait(10)
+        sys.modules[name] = real
+        return real
+
+    async with talking(bot) as phone:
+        monkeypatch.setattr(importlib.import_module("linqbot_agent.run"), "import_module", import_slowly)
+        # An import puts a module into `sys.modules` first, and then runs its code.
+        monkeypatch.setitem(sys.modules, ANSWERING, ModuleType(ANSWERING))
+        phones = [phone, phone.person("+14155550177"), phone.person("+14155550178")]
+        for each in phones:
+            await each.text("Hi")
+        async with asyncio.timeout(10):
+            while begun < len(phones):
+                await asyncio.sleep(0.001)
+        has_ended.set()
+        for each in phones:
+            assert await each.replies() == ["Hello"]
+    assert imports == [ANSWERING]
+
+
+async def test_an_import_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with talking(bot_with(Agent(Script(says("Hello")).model))) as phone:
+        with monkeypatch.context() as patched:
+            patched.setitem(sys.modules, ANSWERING, None)
+            await phone.text("Hi")
+            assert [type(error) for error in await phone.errors()] == [ModuleNotFoundError]
+        await phone.advance(2)
+        assert await phone.replies() == ["Hello"]
