@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from linqbot_agent import LinqAgent
 from pydantic_ai import Agent, CallDeferred
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -59,6 +60,21 @@ async def test_a_person_need_not_answer() -> None:
             asked = await phone.next_reply()
             await phone.text("never mind" if asked == "Which name?" else "yes")
         assert await phone.replies() == ["tool-return: The person does not want to answer. tool-return: booked"]
+
+
+async def test_a_person_with_an_open_question_is_asked_no_other_one() -> None:
+    bot = bot_with(agent_that_asks({"question": "Which name?"}), LinqAgent(other_topic="postpone"))
+    async with talking(bot) as phone:
+        await phone.text("A table")
+        asked = await phone.next_reply()
+        await phone.text("What about the menu?")
+        answer, asked_again = await phone.replies()
+        assert answer.count("Not now: the person has not answered another question yet.") == 2
+        assert asked_again == asked
+        await phone.text("yes")
+        assert await phone.next_reply() == "Which name?"
+        await phone.text("Ann")
+        assert (await phone.next_reply()).endswith("tool-return: Ann tool-return: booked")
 
 
 async def test_a_deferred_call_without_a_question_is_an_error() -> None:

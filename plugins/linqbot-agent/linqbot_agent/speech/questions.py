@@ -64,6 +64,8 @@ async def answer_of(call_id: str, question: str, settings: Settings) -> str:
         AskTimeout: no answer came in time.
         AskCancelled: an operator ended the question, or it could not be sent.
     """
+    if settings.ctx.side is not None:
+        return "Not now: the person has not answered another question yet."
     try:
         return await settings.ctx.ask(question, key=f"{settings.name}/ask.{call_id}")
     except AskCancelled as error:
