@@ -93,6 +93,8 @@ ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]
 """The names of outcomes for the hooks of plugins."""
 STUCK: Final = "It exceeded its time limit, was cancelled, and still runs."
 """The error of a handler that ignores its cancellation."""
+LONGEST_STORAGE_PAUSE_S: Final = 60.0
+"""Most seconds between two attempts to give a lease back."""
 RESTART: Final = "restart"
 GO_LIVE: Final = "live"
 """The end of a run that a newer message of the person has interrupted. It is no outcome: the turn begins again."""
@@ -127,11 +129,7 @@ class Turns:
         return self.outbound.plugins
 
     async def run(self, lease: Lease, owner: Owner | None = None) -> None:
-        """Handle a leased delivery and finish it.
-
-        Raises:
-            StorageError: the outcome could not be stored. The delivery stays in its lane, and is handled again.
-        """
+        """Handle a leased delivery and finish it, however long the storage is away."""
         began = time.perf_counter()
         if self.plugins.taken is not None:
             waited_s = self.clock.now() - lease.delivery.received_at
@@ -140,8 +138,10 @@ class Turns:
         end: Stored | None = "lost"
         try:
             end = await self._run(lease, began, owner)
-        except StorageError:
-            raise
+        except StorageError as error:
+            # The turn could not begin.
+            outcome = decide(lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
+            end = await self.give_back(lease, outcome)
         except Exception as error:  # noqa: BLE001 - a mistake in linqbot, not in a handler
             end = await self._end_crashed(lease, error)
         finally:
@@ -151,16 +151,26 @@ class Turns:
 
     async def _end_crashed(self, lease: Lease, error: Exception) -> Stored:
         """End a turn in which linqbot itself has failed. Else the chat would wait for it as long as the process runs."""
-        delivery, at = lease.delivery.id, place_of(error)
+        at = place_of(error)
+        log.error("turn.crashed", delivery=lease.delivery.id, error=type(error).__name__, at=at)
         dead = DeadLetter(f"linqbot itself failed with {type(error).__name__} at {at}. Please report this.")
-        try:
-            await self.storage.finish(lease, Finish(dead))
-        except LeaseLost:
-            log.warning("turn.lease_lost", delivery=delivery)
-            return "lost"
-        finally:
-            log.error("turn.crashed", delivery=delivery, error=type(error).__name__, at=at)
-        return dead
+        return await self.give_back(lease, dead)
+
+    async def give_back(self, lease: Lease, outcome: Outcome) -> Stored:
+        """End a lease with an outcome and nothing else, however long the storage fails. Else its chat would wait for its end."""
+        pause_s = STORAGE_PAUSE_S
+        while True:
+            try:
+                await self.storage.finish(lease, Finish(outcome))
+            except LeaseLost:
+                log.warning("turn.lease_lost", delivery=lease.delivery.id)
+                return "lost"
+            except StorageError as error:
+                log.error("turn.unfinished", delivery=lease.delivery.id, error=str(error))
+                await self.clock.wait_until(self.clock.now() + pause_s)
+                pause_s = min(2 * pause_s, LONGEST_STORAGE_PAUSE_S)
+            else:
+                return outcome
 
     def _finished(self, lease: Lease, end: Stored, began: float) -> None:
         if (finished := self.plugins.finished) is None:
@@ -610,7 +620,8 @@ class Turns:
                 await self.clock.wait_until(self.clock.now() + STORAGE_PAUSE_S)
             except StorageError as error:
                 if finish.outcome is not outcome:
-                    raise
+                    again = decide(lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
+                    return await self.give_back(lease, again)
                 # The same write would fail again and block the lane, so store a dead letter without the calls instead.
                 log.error("turn.unwritable", delivery=lease.delivery.id, error=str(error))
                 dead = DeadLetter(f"Its outcome could not be stored: {readable(str(error))}")

@@ -15,10 +15,10 @@ import structlog
 
 from linqbot.bot.branch import follow_tasks
 from linqbot.clock import Clock
-from linqbot.errors import StorageError
+from linqbot.errors import LeaseLost, StorageError
 from linqbot.frames import place_of, place_of_task
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Lease
+from linqbot.storage.inbox import Defer, Lease
 from linqbot.worker.alarm_clock import AlarmClock
 from linqbot.worker.asking.overdue import questions_before, timeout_goes_first
 from linqbot.worker.bursts import Bursts
@@ -187,18 +187,32 @@ class Worker:
         self._watch(asyncio.get_running_loop().create_task(self._turn(lease)))
 
     async def _turn(self, lease: Lease) -> None:
+        try:
+            ready = await self._prepared(lease)
+        except LeaseLost:
+            log.warning("turn.lease_lost", delivery=lease.delivery.id)
+        except Exception as error:  # noqa: BLE001 - a mistake in linqbot, or the storage has failed
+            at = place_of(error)
+            log.error("turn.crashed", delivery=lease.delivery.id, error=type(error).__name__, at=at)
+            # No attempt is counted, because no handler has run. The next run of the turn is prepared with less.
+            pause_s = self._turns.retry_policy.pause_s(lease.delivery_count + 1)
+            outcome = Defer(self._clock.now() + pause_s, f"It could not begin: {type(error).__name__} at {at}")
+            await self._turns.give_back(lease, outcome)
+        else:
+            if ready is not None:
+                await self._turns.run(ready, self)
+
+    async def _prepared(self, lease: Lease) -> Lease | None:
+        """Return the lease to handle; None if it was given back, because something else goes first or is still to come."""
         if self._gaps is not None and self._gaps.may_miss(lease.delivery) and await self._gaps.complete(lease):
-            return  # The lease was released. The lane is leased again, now with the missed messages first.
+            return None  # The lane is leased again, now with the missed messages first.
         waiting = questions_before(lease, self._storage)
         if waiting and await timeout_goes_first(lease, waiting, self._storage, self._clock.now()):
-            return
-        if self._bursts is not None:
-            self._bursts.note_typing(lease.delivery)
-            gathered = await self._bursts.gather(lease)
-            if gathered is None:
-                return
-            lease = gathered
-        await self._turns.run(lease, self)
+            return None
+        if self._bursts is None:
+            return lease
+        self._bursts.note_typing(lease.delivery)
+        return await self._bursts.gather(lease)
 
     def _watch(self, task: asyncio.Task[None]) -> None:
         self._running.add(task)

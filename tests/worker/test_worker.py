@@ -13,10 +13,13 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
-from linqbot.errors import StorageUnavailable
+from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.message import MessageReceived
+from linqbot.storage.inbox import Finish, Lease, Retry
 from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.upkeep import Waiting
 from linqbot.worker.alarm_clock import AlarmClock
+from linqbot.worker.bursts import Bursts
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
@@ -178,6 +181,84 @@ async def test_a_storage_that_is_away_is_logged_once_for_each_turn(monkeypatch: 
             clock.advance(10)
             await until(storage)
     assert [line["event"] for line in logs].count("turn.unfinished") == 1
+
+
+async def postponed(storage: MemoryStorage) -> Waiting:
+    """Wait until the only delivery is to be handled later, and return it."""
+    async with asyncio.timeout(10):
+        while True:
+            found = await storage.waiting()
+            if found and found[0].not_before is not None:
+                return found[0]
+            await asyncio.sleep(0)
+
+
+class BrokenBursts(Bursts):
+    """Bursts that fail with an error for each first run."""
+
+    def __init__(self, storage: MemoryStorage, clock: MovableClock, error: Exception) -> None:
+        super().__init__(Dispatcher(Bot(), clock), storage, clock)
+        self.error = error
+
+    async def gather(self, lease: Lease) -> Lease | None:
+        if lease.is_first_run:
+            raise self.error
+        return lease
+
+
+@pytest.mark.parametrize("error", [KeyError("a mistake"), StorageError("The storage failed in an unforeseen way.")])
+async def test_a_turn_that_cannot_begin_is_deferred_for_a_moment_and_counts_no_attempt(error: Exception) -> None:
+    bot = Bot(read=False, typing=False)
+    handled: list[str] = []
+
+    @bot.on_message
+    async def take(message: MessageReceived, ctx: Context) -> None:
+        handled.append(message.text)
+
+    clock = MovableClock(NOW, frozen=True)
+    async with MemoryStorage(clock=clock) as storage:
+        turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, SendRateLimit(clock))
+        worker = Worker(turns, storage, clock, bursts=BrokenBursts(storage, clock, error))
+        worker.start()
+        with capture_logs() as logs:
+            await storage.put(delivery(text_body("hi")))
+            waiting = await postponed(storage)
+        assert waiting.attempts == 0
+        assert handled == []
+        assert waiting.not_before is not None
+        assert NOW < waiting.not_before <= NOW + 1
+        assert [line["event"] for line in logs if line["log_level"] == "error"] == ["turn.crashed"]
+        clock.advance(1)
+        await until(storage)
+        await worker.stop(0)
+    assert handled == ["hi"]
+
+
+async def test_an_outcome_that_no_commit_can_hold_frees_its_chat_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    bot = Bot(read=False, typing=False)
+    runs = 0
+
+    @bot.on_message
+    async def take(message: MessageReceived, ctx: Context) -> None:
+        nonlocal runs
+        runs += 1
+
+    async with working(bot) as (storage, clock, _):
+        store = storage.finish
+
+        async def broken(lease: Lease, finish: Finish) -> None:
+            if not isinstance(finish.outcome, Retry):
+                raise StorageError("The storage failed in an unforeseen way.")
+            await store(lease, finish)
+
+        monkeypatch.setattr(storage, "finish", broken)
+        await storage.put(delivery(text_body("hi")))
+        waiting = await postponed(storage)
+        assert (runs, waiting.attempts) == (1, 1)
+        monkeypatch.setattr(storage, "finish", store)
+        clock.advance(1)
+        await until(storage)
+    assert runs == 2
 
 
 async def test_the_alarm_ends_a_wait_and_keeps_the_earlier_of_two_times() -> None:
