@@ -47,6 +47,10 @@ T = TypeVar("T")
 DAY_S: Final = 24 * 3600.0
 
 
+CLOSE_S: Final = 5.0
+"""Seconds in which the last operations must be written when the storage closes. A supervisor may kill a process that takes
+longer, and a server that has not answered by then may be gone."""
+
 _LATE_S: Final = 0.005
 """Seconds by which waits for the clock of the database are prolonged: its distance to ours is known a little less exactly."""
 
@@ -443,13 +447,20 @@ class PostgresStorage(QueuedWrites):
             self._sweeping.cancel()
             await asyncio.wait([self._sweeping])
             self._sweeping = None
+        last = asyncio.ensure_future(self._write_last())
+        await asyncio.wait([last], timeout=CLOSE_S)
+        if not last.done():
+            self._link.give_up()
+        await last
+        await self._link.close()
+        self._memory.held.clear()
+
+    async def _write_last(self) -> None:
         if self._serving:
             # If the server is away, the next process that starts counts the leases.
             with contextlib.suppress(StorageError):
                 await self._operate(self._leave)
         await self._operations.close()
-        await self._link.close()
-        self._memory.held.clear()
 
     async def _ready(self, writer: Connection, listener: Connection) -> None:
         """Prepare new connections: see `ServerLink`."""

@@ -89,6 +89,21 @@ async def test_a_storage_without_its_server_closes_and_the_next_start_counts_its
         await storage.finish(lease, ACK)
 
 
+async def test_a_storage_closes_in_time_although_its_server_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linqbot.storage.postgres.storage.CLOSE_S", 0.1)
+    url = empty_storage_url("bot")
+    storage = await PostgresStorage(url).__aenter__()
+    other = await Address.parse(url).connect()
+    try:
+        async with other.transaction():
+            # What the storage writes last waits for this lock, as it would wait for a server that has gone.
+            await other.execute("LOCK TABLE process IN ACCESS EXCLUSIVE MODE")
+            async with asyncio.timeout(10):
+                await storage.__aexit__(None, None, None)
+    finally:
+        await other.close()
+
+
 async def insist(call: Callable[[], Awaitable[T]]) -> T:
     """Call until the storage is available, as Linq and the worker do."""
     while True:

@@ -24,6 +24,9 @@ log = structlog.get_logger("linqbot.storage")
 _SETTLED_S: Final = 1.0
 """Seconds after which the server has ended the transactions of connections that were lost."""
 
+_CLOSE_S: Final = 2.0
+"""Seconds that closing a connection may take."""
+
 _PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -98,14 +101,15 @@ class ServerLink:
             self._again.cancel()
             await asyncio.wait([self._again])
             self._again = None
-        for connection in [self._writer, self._listener, *self._idle, *self._reading]:
-            if connection is not None and not connection.is_closed():
-                connection.remove_termination_listener(self._terminated)
-                try:
-                    await connection.close(timeout=2.0)
-                except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                    connection.terminate()
+        connections = [self._writer, self._listener, *self._idle, *self._reading]
+        await asyncio.gather(*(self._close(each) for each in connections if each is not None and not each.is_closed()))
         self._forget()
+
+    def give_up(self) -> None:
+        """End the connections at once, and make none again: what is being written fails with StorageUnavailable."""
+        self._is_open = False
+        log.warning("storage.unanswered", storage=self._address.name)
+        self._drop()
 
     @property
     def writer(self) -> Connection:
@@ -219,6 +223,13 @@ class ServerLink:
             self._heard(str(payload))
         else:
             self._early.append(str(payload))
+
+    async def _close(self, connection: Connection) -> None:
+        connection.remove_termination_listener(self._terminated)
+        try:
+            await connection.close(timeout=_CLOSE_S)
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            connection.terminate()
 
     def _drop(self) -> None:
         for connection in [self._writer, self._listener, *self._idle, *self._reading]:
