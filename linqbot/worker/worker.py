@@ -33,6 +33,10 @@ LEASE_SLACK_S = 120.0
 """Seconds for which a lane is leased in addition to the longest time limit of a handler: enough for an error handler,
 for calls that are still being made, and for storing the outcome."""
 
+OTHER_FIRES_S = 1.0
+"""Seconds that another process gets to fire the timers that it holds, before this worker looks again. Usually it takes
+milliseconds, and wakes this worker."""
+
 CANCEL_S = 3.0
 """Seconds that cancelled turns may take to end while the worker stops."""
 
@@ -71,6 +75,8 @@ class Worker:
         self._detached: set[asyncio.Task[None]] = set()
         self._slot_free = asyncio.Event()
         self._alarm = AlarmClock(clock)
+        # The time before which timers that are due and that another process holds are not looked at again.
+        self._timers_at = 0.0
         self._stopping = False
         self._cancelled = False
         self._loop_task: asyncio.Task[None] | None = None
@@ -161,7 +167,8 @@ class Worker:
         """Move the timers that are due into their lanes, where they are handled in order with the deliveries."""
         while (due := await self._storage.next_timer()) is not None and due <= self._clock.now():
             if not await self._storage.fire(self._clock.now()):
-                break  # another process fires them
+                self._timers_at = self._clock.now() + OTHER_FIRES_S  # another process fires them
+                break
 
     async def _advance_broadcasts(self) -> None:
         """Make the next people of broadcasts deliveries, as far as the pace of their lines allows."""
@@ -175,7 +182,10 @@ class Worker:
         That is a retry, a timer, or the next person of a broadcast.
         """
         storage = self._storage
-        times = (await storage.next_due(), await storage.next_timer(), await storage.next_broadcast())
+        timer = await storage.next_timer()
+        if timer is not None and timer <= self._clock.now():
+            timer = max(timer, self._timers_at)
+        times = (await storage.next_due(), timer, await storage.next_broadcast())
         due = min((time for time in times if time is not None), default=None)
         if due is None:
             await storage.changed()

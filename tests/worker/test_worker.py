@@ -116,6 +116,32 @@ async def test_an_idle_worker_does_not_poll(monkeypatch: pytest.MonkeyPatch) -> 
         assert takes <= 3
 
 
+class HeldTimer(MemoryStorage):
+    """A storage with a due timer that another process holds, as PostgreSQL skips it."""
+
+    fired = 0
+
+    async def next_timer(self) -> float | None:
+        return NOW
+
+    async def fire(self, now: float, *, limit: int = 500) -> int:
+        self.fired += 1
+        return 0
+
+
+async def test_a_worker_waits_between_looks_at_a_due_timer_that_another_process_holds() -> None:
+    clock = MovableClock(NOW, frozen=True)
+    async with HeldTimer(clock=clock) as storage:
+        turns = Turns(Dispatcher(Bot(), clock), Linq().client, storage, clock, SendRateLimit(clock))
+        worker = Worker(turns, storage, clock)
+        worker.start()
+        for looks in (1, 2, 3):
+            await settled(50)
+            assert storage.fired == looks
+            clock.advance(1)
+        await worker.stop(0)
+
+
 async def test_a_stop_waits_for_a_running_turn() -> None:
     bot = Bot(read=False, typing=False)
     started, ended = asyncio.Event(), asyncio.Event()

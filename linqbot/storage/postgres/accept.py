@@ -191,8 +191,6 @@ async def fire(tx: Transaction, ops: Sequence[FireOp]) -> None:
     """Move due timers into their lanes; see `Timers.fire`."""
     for op in ops:
         due = await timers.take_due(tx, op.now, op.limit)
-        # Without any, another process is firing them: look again.
-        tx.changes.timers |= not due
         op.result = len(due)
         await lock_lanes(tx, due)
         known = await _known(tx, due)

@@ -315,6 +315,13 @@ class PostgresStorage(QueuedWrites):
                 raise
         return self._here(memory.next_timer)
 
+    async def fire(self, now: float, *, limit: int = 500) -> int:
+        """Move due timers into their lanes; see `Timers.fire`. Without any, another process is firing them."""
+        moved = await super().fire(now, limit=limit)
+        # Read the next time again. Only this process does: to tell the others would wake them to do the same.
+        self._memory.timers_changed |= not moved
+        return moved
+
     # Broadcasts
 
     async def start_broadcast(self, broadcast: NewBroadcast, people: Sequence[str]) -> bool:

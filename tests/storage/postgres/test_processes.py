@@ -296,6 +296,27 @@ async def test_due_timers_fire_in_one_process_only(
     assert await one.depth() == 10
 
 
+async def test_a_due_timer_that_another_process_holds_wakes_no_other_process(
+    url: str, one: PostgresStorage, two: PostgresStorage
+) -> None:
+    await one.schedule(Timer("t", NOON, "c:1", "send", b"{}", 60.0))
+    while await is_woken(two):
+        pass
+    other = await connected(url)
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute("SELECT FROM timer FOR UPDATE")
+    assert await one.fire(NOON) == 0
+    assert await one.next_timer() == NOON
+    assert not await is_woken(two)
+    await other.execute("DELETE FROM timer")
+    await transaction.commit()
+    await other.close()
+    # A process that finds nothing to fire reads the next time again.
+    assert await one.fire(NOON) == 0
+    assert await one.next_timer() is None
+
+
 async def test_a_command_writes_beside_the_server_and_wakes_it(
     url: str, one: PostgresStorage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
