@@ -96,7 +96,7 @@ class PostgresStorage(QueuedWrites):
             movable_clock=self._movable_clock,
             ready=self._ready,
             heard=self._heard,
-            changed=self._changed.set,
+            changed=self._reconnected,
         )
         self._writer = PostgresWriter(
             self._link,
@@ -485,6 +485,12 @@ class PostgresStorage(QueuedWrites):
             tx = Transaction(writer, self._address, memory.process, self._clock.now(), memory.ahead_s, self._keep_s)
             await processes.remember(tx, memory, serving=self._serving)
         memory.apply(tx.changes, ())
+
+    def _reconnected(self) -> None:
+        """Look at everything again: the connections were lost or made again, and with them what other processes notified."""
+        self._changed.set()
+        if self._link.trouble is None:
+            self._memory.watched.note(None)
 
     def _heard(self, payload: str) -> None:
         """Follow what another process has committed."""

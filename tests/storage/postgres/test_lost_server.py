@@ -195,6 +195,23 @@ async def test_a_listener_that_is_lost_while_the_storage_connects_again_is_repla
         assert not second_listener_is_lost[-1].is_closed()
 
 
+async def test_what_another_process_put_into_a_watched_lane_is_noticed_after_a_reconnection(
+    second_listener_is_lost: list[Connection], delivery: MakeDelivery
+) -> None:
+    url = empty_storage_url("listener")
+    async with PostgresStorage(url) as storage, PostgresStorage(url, serving=False) as other:
+        with storage.watch("c:1") as grew:
+            second_listener_is_lost[0].terminate()
+            async with asyncio.timeout(30):
+                while storage.trouble is None:
+                    await asyncio.sleep(0.01)
+            await other.put(delivery("c:1"))
+            grew.clear()
+            await back(storage)
+            async with asyncio.timeout(10):
+                await grew.wait()
+
+
 async def test_a_connection_that_ends_between_two_steps_of_a_statement_is_an_unavailable_storage(
     delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
