@@ -15,9 +15,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import AbstractContextManager
 from typing import Any, Final, Self, TypeVar
 
+import structlog
+
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, StorageError
 from linqbot.events.delivery import Delivery
+from linqbot.frames import place_of
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import DeadDelivery, Lease
@@ -41,6 +44,8 @@ from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
 from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
+
+log = structlog.get_logger("linqbot.storage")
 
 T = TypeVar("T")
 
@@ -546,12 +551,16 @@ class PostgresStorage(QueuedWrites):
 
         while True:
             await asyncio.sleep(processes.SWEEP_S)
-            with contextlib.suppress(StorageError):
+            try:
                 missing = await self._operate(look, news=False)
                 if not self._movable_clock:
                     self._memory.ahead_s = await self._read(processes.ahead)
-                self._memory.timers_changed = self._memory.broadcasts_changed = True
-                self._changed.set()
+            except StorageError:
+                continue
+            except Exception as error:  # noqa: BLE001 - if the sweep ended, no dead process would be noticed any more
+                log.error("storage.sweep_failed", error=type(error).__name__, at=place_of(error))
+            self._memory.timers_changed = self._memory.broadcasts_changed = True
+            self._changed.set()
 
     def _here(self, at: float | None) -> float | None:
         """Return a time of the database's clock as the storage's clock will read it, rounded up."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import asyncpg
 import pytest
 from postgres_server import empty_storage_url, server_url, start
+from structlog.testing import capture_logs
 
 from linqbot.errors import LeaseLost, StorageUnavailable
 from linqbot.events.delivery import Delivery
@@ -210,6 +211,26 @@ async def test_what_another_process_put_into_a_watched_lane_is_noticed_after_a_r
             await back(storage)
             async with asyncio.timeout(10):
                 await grew.wait()
+
+
+async def test_the_sweep_goes_on_after_an_unforeseen_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    measure, measured = processes.ahead, asyncio.Event()
+
+    async def broken(connection: Connection) -> float:
+        monkeypatch.setattr(processes, "ahead", again)
+        raise KeyError
+
+    async def again(connection: Connection) -> float:
+        measured.set()
+        return await measure(connection)
+
+    monkeypatch.setattr(processes, "SWEEP_S", 0.01)
+    with capture_logs() as logs:
+        async with PostgresStorage(empty_storage_url("listener")):
+            monkeypatch.setattr(processes, "ahead", broken)
+            async with asyncio.timeout(10):
+                await measured.wait()
+    assert [line["error"] for line in logs if line["event"] == "storage.sweep_failed"] == ["KeyError"]
 
 
 async def test_a_connection_that_ends_between_two_steps_of_a_statement_is_an_unavailable_storage(
