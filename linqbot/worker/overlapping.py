@@ -3,8 +3,7 @@
 `steer`: the handler takes them with `ctx.incoming()`. `restart`: the handler is cancelled, and its turn begins again with
 all messages and with new idempotency keys. In both modes the messages are joined to the delivery of the turn in one
 commit first, so no crash drops one, and a second run of the turn sees the same. A message that cannot join waits in the
-lane as usual. If a second run of a steered handler does not ask for all that the first has taken, the rest goes back into
-the lane before the turn ends. `bot/overlap.py` says what authors see.
+lane as usual. `bot/overlap.py` says what authors see.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import structlog
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from linqbot.bot.branch import leave_turn
 from linqbot.bot.context import STEER_ONLY
@@ -25,7 +24,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.turn_watcher import turn_watcher
 from linqbot.errors import BotError, StorageError
-from linqbot.events.delivery import OWN_DELIVERY, Delivery, Joined
+from linqbot.events.delivery import Delivery, Joined
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.backend import Storage
@@ -135,18 +134,12 @@ class TurnOverlap:
         if not any(self._taken):
             return body
         root = _with_body(body)
-        # Not those that only an earlier, failed run has taken: `put_back_untaken` gives these turns of their own.
-        return root.with_joined(replace(root.joined, incoming=self._taken[: self._settled])).body
+        return root.with_joined(replace(root.joined, incoming=self._taken)).body
 
     @property
     def _taken(self) -> tuple[tuple[Any, ...], ...]:
         """The bodies of the messages that each call of `incoming` takes, as far as they are known."""
         return (*self._taken_before, *self._joined.incoming)
-
-    @property
-    def _settled(self) -> int:
-        """The number of calls of `incoming` whose messages the handler has got, in this run or in earlier parts."""
-        return max(self._calls, len(self._taken_before))
 
     async def _take(self) -> None:
         """Join the messages that wait, perhaps none, as the next ones that the handler takes.
@@ -189,51 +182,6 @@ class TurnOverlap:
     def may_miss_messages(self) -> bool:
         """True if messages may have joined the turn that its handler has not seen, so that an ack would lose them."""
         return self._unconfirmed is not None
-
-    async def forget_put_back(self) -> None:
-        """Take no messages that an earlier run has put back into the lane before the process died: they have their own turns.
-
-        Raises:
-            StorageUnavailable: the storage did not answer.
-        """
-        if not any(self._joined.incoming):
-            return
-        first = len(self._taken_before)
-        gone = await self._storage.seen([self._untaken_id(call) for call in range(first, len(self._taken))])
-        incoming = (
-            () if self._untaken_id(call) in gone else bodies for call, bodies in enumerate(self._joined.incoming, first)
-        )
-        self._joined = replace(self._joined, incoming=tuple(incoming))
-
-    async def put_back_untaken(self) -> None:
-        """Put messages back into the lane that an earlier, failed run has taken, and this run, which succeeded, has not.
-
-        This run made fewer calls of `incoming`, so its handler has not seen them. As deliveries of their own, they are handled
-        after this turn, in the order in which they were sent.
-
-        Raises:
-            StorageUnavailable: the storage did not answer. The turn must not be acked.
-        """
-        first, head = self._settled, self.lease.delivery
-        untaken = [
-            Delivery(self._untaken_id(call, n), head.lane, head.type, to_json(body), head.received_at, decoded=body)
-            for call, bodies in enumerate(self._taken[first:], first)
-            for n, body in enumerate(bodies)
-        ]
-        if not untaken:
-            return
-        log.warning(
-            "overlap.not_taken",
-            delivery=head.id,
-            handler=self._handler,
-            messages=len(untaken),
-            why="An earlier run, which failed, took them with ctx.incoming(). This run made fewer calls of it.",
-        )
-        await self._storage.put_in_order(head.lane, untaken)
-
-    def _untaken_id(self, call: int, message: int = 0) -> str:
-        """Return the id of the delivery of a message that is put back: the same in every run of the turn."""
-        return f"{OWN_DELIVERY}untaken.{self.lease.delivery.id}.{call}.{message}"
 
     def end(self) -> None:
         """Stop watching: the handler has ended."""
