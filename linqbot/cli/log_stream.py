@@ -1,4 +1,4 @@
-"""The stream of the log. Whatever happens to it costs lines, and nothing else: no turn fails or waits for a log."""
+"""The stream of the log. What cannot be written is lost: no turn fails because of the log, or waits long for its reader."""
 
 from __future__ import annotations
 

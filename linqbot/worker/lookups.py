@@ -77,39 +77,38 @@ class KnownChats:
     def __init__(self) -> None:
         self._chats: dict[str, KnownChat] = {}
 
-    def learn(self, event: Event) -> bool:
-        """Remember what an event says of its chat. Return False if it says too little, and `complete` fills it in.
-
-        A message is taken as it is, and so are the bot's own actions, which no handler sees.
-        """
-        if (chat_id := event.chat_id) is None:
-            return True
-        if event.is_group is None or event.line is None:
-            return isinstance(event, MessageEvent) or (event.is_own and event.echoes)
-        known = self._chats.get(chat_id)
-        if known is None or known.line is None:
-            self._keep(chat_id, KnownChat(event.is_group, event.line))
-        return True
-
     async def complete(self, event: Event, look_up: Callable[[str], Awaitable[KnownChat]]) -> Event:
-        """Return the event, with `is_group` and `line` filled in if it does not say them.
+        """Return the event, with `is_group` and `line` filled in if it does not say them. What it says is remembered.
+
+        A message is returned as it is, and so are the bot's own actions, which no handler sees.
 
         Args:
             look_up: Return what is known of the chat with this id. It is called once for a chat of which no message came.
         """
-        if self.learn(event) or (chat_id := event.chat_id) is None:
+        if (chat_id := event.chat_id) is None:
             return event
         known = self._chats.get(chat_id)
+        if event.is_group is not None and event.line is not None:
+            if known is None or known.line is None:
+                self._keep(chat_id, KnownChat(event.is_group, event.line))
+            return event
+        if isinstance(event, MessageEvent) or (event.is_own and event.echoes):
+            return event
         if known is None:
             known = await look_up(chat_id)
             self._keep(chat_id, known)
-        is_group = known.is_group if event.is_group is None else event.is_group
-        return event.model_copy(update={"is_group": is_group, "line": event.line or known.line})
+        return with_chat(event, known)
 
     def _keep(self, chat_id: str, known: KnownChat) -> None:
         if len(self._chats) >= CHATS and chat_id not in self._chats:
             del self._chats[next(iter(self._chats))]
         self._chats[chat_id] = known
+
+
+def with_chat(event: Event, known: KnownChat) -> Event:
+    """Return the event, with what is known of its chat for the fields that it does not say."""
+    is_group = known.is_group if event.is_group is None else event.is_group
+    return event.model_copy(update={"is_group": is_group, "line": event.line or known.line})
 
 
 def known_chat(chat: Chat) -> KnownChat:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 import structlog
 
@@ -74,6 +74,8 @@ from linqbot.worker.trouble import dead_letter, outage
 from linqbot.worker.turn_end import end_of, end_without_calls, expected_changes
 
 log = structlog.get_logger("linqbot.worker")
+
+T = TypeVar("T")
 
 RECEIPTS: Final[dict[str, DeliveryStatus]] = {
     "message.sent": "sent",
@@ -405,7 +407,7 @@ class Turns:
         session = None if arrived is NOTHING else turn.asking()
         resumption = session if turn.opening.conversation is not None else None
         event = arrived.event or await self._parse(given_up.delivery if given_up else turn.lease.delivery)
-        if not self.known_chats.learn(event) and not self._is_only_noted(event, arrived):
+        if not self._is_only_noted(event, arrived):
             event = await self.known_chats.complete(event, self._look_up_chat)
         if event.type in own_changes.EVENT_TYPES:
             event = await self._with_author(event, turn)
@@ -559,23 +561,15 @@ class Turns:
 
     async def _look_up_chat(self, chat_id: str) -> KnownChat:
         """Ask Linq about a chat. Nothing is known of a chat that Linq does not give."""
-        try:
-            return known_chat(await self.client.chats.retrieve(chat_id))
-        except (LinqUnavailable, RateLimited):
-            raise
-        except (LinqApiError, RuleBroken):  # the id may be none of Linq's
-            return KnownChat()
+        chat = await _given(self.client.chats.retrieve(chat_id))
+        return KnownChat() if chat is None else known_chat(chat)
 
     async def _is_from_us(self, message_id: str) -> bool:
         """Return True if we sent a message: the journal knows the recent ones, and Linq the others."""
         if await self.storage.has_sent(message_id):
             return True
-        try:
-            return (await self.client.messages.retrieve(message_id)).is_from_me
-        except (LinqUnavailable, RateLimited):
-            raise
-        except (LinqApiError, RuleBroken):
-            return False
+        message = await _given(self.client.messages.retrieve(message_id))
+        return message is not None and message.is_from_me
 
     async def _finish(
         self, lease: Lease, outcome: Outcome, turn: RunningTurn | None, writes: Writes | None = None
@@ -616,6 +610,20 @@ class Turns:
                 finish = end_without_calls(lease, dead, turn, self.dispatcher, self.clock.now(), writes=writes)
             else:
                 return finish.outcome
+
+
+async def _given(answer: Awaitable[T]) -> T | None:
+    """Return what Linq answers to a read; None if Linq does not give it.
+
+    Raises:
+        LinqUnavailable, RateLimited: Linq does not answer now.
+    """
+    try:
+        return await answer
+    except (LinqUnavailable, RateLimited):
+        raise
+    except (LinqApiError, RuleBroken):  # the id may be none of Linq's
+        return None
 
 
 def _is_opt_out(delivery: Delivery) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from linqbot import Bot, Context, MessageReceived, in_direct, in_group, to_line
 from linqbot.emulator.model.faults import Fault
 from linqbot.events import Event, ReactionAdded, TypingStarted
-from linqbot.testing import Phone, talking
+from linqbot.testing import Bubble, Phone, talking
 from linqbot.worker import lookups
 from linqbot.worker.lookups import KnownChat, KnownChats
 
@@ -22,6 +22,14 @@ BOB, EVE = "+14155550143", "+14155550144"
 def looked_up(phone: Phone) -> int:
     """Return how often the bot asked Linq about a chat."""
     return sum(call.name == "chats.retrieve" for call in phone.calls)
+
+
+async def greeted_before_a_restart(phone: Phone) -> Bubble:
+    """Write to the bot, restart it when it has answered, and return what was written."""
+    first = await phone.text("hi")
+    await phone.next_reply()
+    await phone.restart()
+    return first
 
 
 class Seen:
@@ -64,11 +72,9 @@ async def test_a_chat_of_which_a_message_came_is_known(seen: Seen, phone: Phone)
 
 async def test_after_a_restart_linq_is_asked_once_for_each_chat(seen: Seen, phone: Phone) -> None:
     group = phone.group(BOB, EVE)
-    await group.text("hi")
-    hello = await group.next_reply()
-    await phone.restart()
+    first = await greeted_before_a_restart(group)
     for reaction in ("love", "like", "laugh"):
-        await group.react(hello, reaction)
+        await group.react(first, reaction)
         await group.replies()
     assert seen.events == [("reaction.added", True, phone.line)] * 3
     assert looked_up(phone) == 1
@@ -113,9 +119,7 @@ async def test_filters_of_chats_and_lines_fit_reactions() -> None:
 
 
 async def test_typing_and_failures_are_of_a_group_too(seen: Seen, phone: Phone) -> None:
-    await phone.text("hi")
-    await phone.next_reply()
-    await phone.restart()
+    await greeted_before_a_restart(phone)
     await phone.typing()
     await phone.replies()
     phone.emulator.add_fault(Fault("message", "", code=4001))
@@ -126,9 +130,7 @@ async def test_typing_and_failures_are_of_a_group_too(seen: Seen, phone: Phone) 
 
 
 async def test_a_chat_that_linq_does_not_give_is_unknown_until_a_message_comes(seen: Seen, phone: Phone) -> None:
-    first = await phone.text("hi")
-    await phone.next_reply()
-    await phone.restart()
+    first = await greeted_before_a_restart(phone)
     phone.emulator.add_fault(Fault("api", "chats.retrieve", status=404, code=2001))
     await phone.react(first, "love")
     await phone.replies()
@@ -141,9 +143,7 @@ async def test_a_chat_that_linq_does_not_give_is_unknown_until_a_message_comes(s
 
 
 async def test_in_an_outage_a_reaction_waits_until_linq_says_what_its_chat_is(seen: Seen, phone: Phone) -> None:
-    first = await phone.text("hi")
-    await phone.next_reply()
-    await phone.restart()
+    first = await greeted_before_a_restart(phone)
     phone.emulator.add_fault(Fault("api", "chats.retrieve", status=503, times=6))
     await phone.react(first, "love")
     await phone.advance(300)

@@ -61,6 +61,7 @@ from linqbot.worker.asking.records import (
 from linqbot.worker.asking.steps import Steps, check_length
 from linqbot.worker.asking.waiting import begin_wait, end_of_wait, key_of_wait, refusal_of, result_of
 from linqbot.worker.calls.turn_journal import TurnJournal
+from linqbot.worker.lookups import KnownChat, with_chat
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -71,13 +72,9 @@ def root_of(conversation: Conversation, question: OpenQuestion) -> Event:
     kind = body.get("event_type") if isinstance(body, dict) else ""
     lane = f"c:{conversation.chat_id}"
     event = parse(Delivery(conversation.id, lane, str(kind or ""), conversation.root, 0.0, decoded=body))
-    looked_up: dict[str, Any] = {}
-    if question.replies_to_me and isinstance(event, MessageReceived):
-        looked_up["replies_to_me"] = True
-    if event.is_group is None or event.line is None:
-        is_group = question.is_group if event.is_group is None else event.is_group
-        looked_up |= {"is_group": is_group, "line": event.line or question.line}
-    return event.model_copy(update=looked_up) if looked_up else event
+    if isinstance(event, MessageReceived):
+        return event.model_copy(update={"replies_to_me": True}) if question.replies_to_me else event
+    return with_chat(event, KnownChat(question.is_group, question.line))
 
 
 class AskSession:
