@@ -3,7 +3,8 @@
 `steer`: the handler takes them with `ctx.incoming()`. `restart`: the handler is cancelled, and its turn begins again with
 all messages and with new idempotency keys. In both modes the messages are joined to the delivery of the turn in one
 commit first, so no crash drops one, and a second run of the turn sees the same. A message that cannot join waits in the
-lane as usual. `bot/overlap.py` says what authors see.
+lane as usual. If a second run of a steered handler does not ask for all that the first has taken, the rest goes back into
+the lane before the turn ends. `bot/overlap.py` says what authors see.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import structlog
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from linqbot.bot.branch import leave_turn
 from linqbot.bot.context import STEER_ONLY
@@ -24,7 +25,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.turn_watcher import turn_watcher
 from linqbot.errors import BotError, StorageError
-from linqbot.events.delivery import Delivery, Joined
+from linqbot.events.delivery import OWN_DELIVERY, Delivery, Joined
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.backend import Storage
@@ -32,6 +33,7 @@ from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.worker.asking.turn_session import TurnSession
 from linqbot.worker.bursts import further_messages, message_of
+from linqbot.worker.calls.incoming_calls import IncomingCalls
 from linqbot.worker.calls.turn_journal import TurnJournal
 
 log = structlog.get_logger("linqbot.worker")
@@ -84,7 +86,7 @@ class TurnOverlap:
         self._asking = asking
         self._handler: str | None = None
         self._mode: OverlapMode = "queue"
-        self._calls = 0
+        self._calls = journal.incoming_calls = IncomingCalls()
         # What a call of `incoming` wanted to join, as long as it is not known whether the storage has it.
         self._unconfirmed: tuple[Joined, list[Delivery]] | None = None
         self._taking = asyncio.Lock()
@@ -123,33 +125,43 @@ class TurnOverlap:
             raise BotError(STEER_ONLY)
         self._journal.refuse_after_end("incoming")
         async with self._taking:
-            call = self._calls
-            if call >= len(self._taken):
-                await self._take()
-            self._calls += 1
-        messages = (parse(replace(self.lease.delivery, decoded=each)) for each in self._taken[call])
+            number = self._calls.next
+            if number >= len(self._taken):
+                await self._take(number)
+            self._calls.make(number)
+        messages = (parse(replace(self.lease.delivery, decoded=each)) for each in self._taken[number])
         return [each for each in messages if isinstance(each, MessageReceived)]
 
     def with_taken(self, body: bytes) -> bytes:
         if not any(self._taken):
             return body
         root = _with_body(body)
-        return root.with_joined(replace(root.joined, incoming=self._taken)).body
+        # Not those that only an earlier, failed run has taken: `put_back_untaken` gives these turns of their own.
+        incoming = tuple(() if number in self._untaken else bodies for number, bodies in enumerate(self._taken))
+        return root.with_joined(replace(root.joined, incoming=incoming)).body
 
     @property
     def _taken(self) -> tuple[tuple[Any, ...], ...]:
         """The bodies of the messages that each call of `incoming` takes, as far as they are known."""
         return (*self._taken_before, *self._joined.incoming)
 
-    async def _take(self) -> None:
-        """Join the messages that wait, perhaps none, as the next ones that the handler takes.
+    @property
+    def _untaken(self) -> list[int]:
+        """The numbers of calls of `incoming` that an earlier, failed run of this turn has made, and this run has not."""
+        return [number for number in range(len(self._taken_before), len(self._taken)) if number not in self._calls]
+
+    async def _take(self, number: int) -> None:
+        """Join the messages that wait, perhaps none, as those of this call of `incoming`.
 
         The storage may have joined them although this has failed or was cancelled. Then the next call joins the same ones.
         """
         if self._unconfirmed is None:
             # In a part of the conversation that is over, the handler took no more then, and must not take more now.
             found = [] if self._journal.is_past else await self._waiting()
-            joined = replace(self._joined, incoming=(*self._joined.incoming, tuple(each.content for each in found)))
+            # Calls that took nothing were not stored, if no later one took something.
+            empty = [()] * (number - len(self._taken))
+            incoming = *self._joined.incoming, *empty, tuple(each.content for each in found)
+            joined = replace(self._joined, incoming=incoming)
             if not found:
                 self._joined = joined
                 return
@@ -182,6 +194,51 @@ class TurnOverlap:
     def may_miss_messages(self) -> bool:
         """True if messages may have joined the turn that its handler has not seen, so that an ack would lose them."""
         return self._unconfirmed is not None
+
+    async def forget_put_back(self) -> None:
+        """Take no messages that an earlier run has put back into the lane before the process died: they have their own turns.
+
+        Raises:
+            StorageUnavailable: the storage did not answer.
+        """
+        if not any(self._joined.incoming):
+            return
+        first = len(self._taken_before)
+        gone = await self._storage.seen([self._untaken_id(call) for call in range(first, len(self._taken))])
+        incoming = (
+            () if self._untaken_id(call) in gone else bodies for call, bodies in enumerate(self._joined.incoming, first)
+        )
+        self._joined = replace(self._joined, incoming=tuple(incoming))
+
+    async def put_back_untaken(self) -> None:
+        """Put messages back into the lane that an earlier, failed run has taken, and this run, which succeeded, has not.
+
+        This run made fewer calls of `incoming`, so its handler has not seen them. As deliveries of their own, they are handled
+        after this turn, in the order in which they were sent.
+
+        Raises:
+            StorageUnavailable: the storage did not answer. The turn must not be acked.
+        """
+        head = self.lease.delivery
+        untaken = [
+            Delivery(self._untaken_id(call, n), head.lane, head.type, to_json(body), head.received_at, decoded=body)
+            for call in self._untaken
+            for n, body in enumerate(self._taken[call])
+        ]
+        if not untaken:
+            return
+        log.warning(
+            "overlap.not_taken",
+            delivery=head.id,
+            handler=self._handler,
+            messages=len(untaken),
+            why="An earlier run, which failed, took them with ctx.incoming(). This run made fewer calls of it.",
+        )
+        await self._storage.put_in_order(head.lane, untaken)
+
+    def _untaken_id(self, call: int, message: int = 0) -> str:
+        """Return the id of the delivery of a message that is put back: the same in every run of the turn."""
+        return f"{OWN_DELIVERY}untaken.{self.lease.delivery.id}.{call}.{message}"
 
     def end(self) -> None:
         """Stop watching: the handler has ended."""

@@ -260,7 +260,7 @@ class Turns:
         )
         asking = TurnSession(journal, self.storage, self.dispatcher, self.clock, lease, opening)
         turn = RunningTurn(lease, journal, began, task, owner, opening, asking)
-        if self.dispatcher.overlaps and task is not None:
+        if task is not None and (self.dispatcher.overlaps or _has_taken(lease)):
             turn.overlap = TurnOverlap(
                 lease,
                 journal,
@@ -290,6 +290,8 @@ class Turns:
             if isinstance(again, Lease):
                 return await self._run(again, began, owner)
             outcome = again
+        if isinstance(outcome, Ack) and turn.overlap is not None:
+            outcome = await self._put_back_untaken(turn, turn.overlap)
         end = await self._finish(turn.lease if turn.overlap is None else turn.overlap.lease, outcome, turn)
         if self.log_turns and isinstance(end, Ack):
             self._log_acked(turn)
@@ -322,6 +324,14 @@ class Turns:
         except (StorageError, LeaseLost) as error:
             # Nothing is lost: the newer messages wait in the lane, and the turn runs again with its journal.
             return decide(turn.lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
+
+    async def _put_back_untaken(self, turn: RunningTurn, overlap: TurnOverlap) -> Outcome:
+        """Give the messages turns of their own that only an earlier run of the handler has taken, before the ack drops them."""
+        try:
+            await overlap.put_back_untaken()
+        except StorageError as error:
+            return decide(turn.lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
+        return Ack()
 
     async def _outcome(  # noqa: C901 - one place decides what each end of a turn means
         self, turn: RunningTurn, deadline: Deadline
@@ -427,6 +437,8 @@ class Turns:
             after_ask=arrived.after_ask,
             overlap=turn.overlap,
         )
+        if turn.overlap is not None:
+            await turn.overlap.forget_put_back()
         turn.handling = time.perf_counter()
         if given_up is None:
             try:
@@ -624,6 +636,11 @@ async def _given(answer: Awaitable[T]) -> T | None:
         raise
     except (LinqApiError, RuleBroken):  # the id may be none of Linq's
         return None
+
+
+def _has_taken(lease: Lease) -> bool:
+    """Return True if an earlier run has taken messages, perhaps with another version of the bot."""
+    return (lease.put_back or not lease.is_first_run) and any(lease.delivery.joined.incoming)
 
 
 def _is_opt_out(delivery: Delivery) -> bool:

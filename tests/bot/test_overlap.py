@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from postgres_server import empty_storage_url
 
 from linqbot import Bot, Context, MessageReceived, media, poll
 from linqbot.bot.overlap import OverlapMode
@@ -278,6 +279,149 @@ async def test_a_steered_handler_that_fails_gets_the_same_messages_at_the_same_c
         await phone.advance(10)
         assert await phone.next_reply() == "done"
     assert seen == [[["two"], ["three"]]] * 2
+
+
+@pytest.mark.parametrize("storage", ["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.process)])
+async def test_what_only_a_failed_run_of_a_steered_handler_has_taken_is_handled_by_itself(
+    storage: str, tmp_path: Path
+) -> None:
+    bot, work, runs = Bot(), Work(), list[list[str]]()
+
+    @bot.on_message(overlap="steer")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        words = [message.text]
+        runs.append(words)
+        if len(runs) == 1:
+            await work()
+            words += [later.text async for later in ctx.incoming()]
+            raise RuntimeError("the model failed")
+        # Another way than the first time: the messages that have joined are not asked for.
+        await ctx.reply(message.text)
+
+    files = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/bot.db"}
+    url = files[storage] if storage in files else empty_storage_url("bot")
+    async with talking(bot, storage=url) as phone:
+        await phone.text("one")
+        await work.begun.wait()
+        await phone.text("two")
+        await phone.text("three")
+        work.end.set()
+        assert [str(error) for error in await phone.errors()] == ["the model failed"]
+        await phone.advance(0.1)
+        await phone.text("four")
+        await phone.advance(10)
+        assert [str(reply) for reply in await phone.replies()] == ["one", "two", "three", "four"]
+    assert runs == [["one", "two", "three"], ["one"], ["two"], ["three"], ["four"]]
+
+
+async def test_what_a_step_on_record_has_taken_gets_no_turn_of_its_own() -> None:
+    bot, work, answered = Bot(), Work(), list[list[str]]()
+
+    @bot.on_message(overlap="steer")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        async def ask_model(key: str) -> list[str]:
+            await work()
+            return [message.text, *[later.text async for later in ctx.incoming()]]
+
+        words = await ctx.once("model", ask_model)
+        answered.append(words)
+        if len(answered) == 1:
+            raise RuntimeError("the model failed")
+        await ctx.reply(" ".join(words))
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await work.begun.wait()
+        await phone.text("two")
+        work.end.set()
+        await phone.errors()
+        await phone.advance(10)
+        assert [str(reply) for reply in await phone.replies()] == ["one two"]
+    assert answered == [["one", "two"]] * 2
+
+
+@pytest.mark.parametrize("when", ["before the step", "behind the step"])
+async def test_calls_beside_a_step_on_record_get_the_same_messages_again(when: str) -> None:
+    bot, seen = Bot(), list[list[list[str]]]()
+    works = [Work(), Work()]
+
+    @bot.on_message(overlap="steer")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        async def take(work: Work) -> list[str]:
+            await work()
+            return [later.text async for later in ctx.incoming()]
+
+        if when == "before the step":
+            taken = [await take(works[0]), await ctx.once("model", lambda _: take(works[1]))]
+        else:
+            taken = [await ctx.once("model", lambda _: take(works[0])), await take(works[1])]
+        seen.append(taken)
+        if len(seen) == 1:
+            raise RuntimeError("the model failed")
+        await ctx.reply("done")
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        for word, work in zip(("two", "three"), works, strict=True):
+            await work.begun.wait()
+            await phone.text(word)
+            work.end.set()
+        await phone.errors()
+        await phone.advance(10)
+        assert [str(reply) for reply in await phone.replies()] == ["done"]
+    assert seen == [[["two"], ["three"]]] * 2
+
+
+async def test_a_step_on_record_that_took_nothing_leaves_later_messages_to_the_next_call() -> None:
+    bot, seen = Bot(), list[list[list[str]]]()
+
+    @bot.on_message(overlap="steer")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        async def take(key: str) -> list[str]:
+            return [later.text async for later in ctx.incoming()]
+
+        seen.append([await ctx.once("model", take)])
+        if len(seen) == 1:
+            raise RuntimeError("the model failed")
+        seen[-1].append(await take(""))
+        await ctx.reply("done")
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await phone.errors()
+        await phone.text("two")
+        await phone.advance(10)
+        assert [str(reply) for reply in await phone.replies()] == ["done"]
+    assert seen == [[[]], [[], ["two"]]]
+
+
+async def test_a_question_after_fewer_calls_leaves_the_messages_of_the_failed_run_to_their_own_turns() -> None:
+    bot, work, runs = Bot(), Work(), list[list[str]]()
+
+    @bot.on_message(overlap="steer")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        words = [message.text]
+        runs.append(words)
+        if len(runs) == 1:
+            await work()
+        if len(runs) != 2:
+            words += [later.text async for later in ctx.incoming()]
+        if len(runs) == 1:
+            raise RuntimeError("the model failed")
+        if message.text == "one":
+            words.append(await ctx.ask("Which?"))
+        await ctx.reply(" ".join(words))
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await work.begun.wait()
+        await phone.text("two")
+        work.end.set()
+        await phone.errors()
+        await phone.advance(10)
+        assert await phone.next_reply() == "Which?"
+        # As any message that waits while a question is asked, it is the answer.
+        assert await phone.next_reply() == "one two"
 
 
 async def test_what_a_steered_handler_took_before_a_question_is_there_after_the_answer() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -71,7 +72,7 @@ class Steps:
         entry = self._journal.steps.get(self._journal.slot_of_step(name))
         if entry is None or entry.status != "accepted":
             return None
-        return typed(entry.answer or b"null", kind)
+        return self._recorded(entry, kind)
 
     async def once(
         self,
@@ -100,13 +101,14 @@ class Steps:
         self._hold_input(restartable=restartable)
         entry = self._journal.steps.get(slot)
         if entry is not None and entry.status == "accepted":
-            return typed(entry.answer or b"null", kind)
+            return self._recorded(entry, kind)
         entry = await self._begun(name, slot, entry, retry=retry, restartable=restartable)
         self.under_way = name
         try:
-            result = call(entry.key)
-            if inspect.isawaitable(result):
-                result = await result
+            with self._noting_incoming() as took:
+                result = call(entry.key)
+                if inspect.isawaitable(result):
+                    result = await result
         except (Exception, TurnDeferred) as error:
             # The call has ended, so the next run makes it again. Its error may hold texts of people.
             self._journal.keep(replace(entry, status="refused", answer=to_json({"error": type(error).__name__})))
@@ -115,7 +117,9 @@ class Steps:
             self.under_way = None
         # From here on the step was made. Without a result the entry stays as it is, so the next run knows that.
         data = _data(name, result)
-        accepted = replace(entry, status="accepted", answer=data)
+        accepted = replace(
+            entry, status="accepted", answer=data, call=_call_of(name, restartable=restartable, took=took)
+        )
         if recording is None:
             await self._storage.settle(accepted)
         else:
@@ -134,8 +138,7 @@ class Steps:
         if entry is None:
             check_length(self._entries, f"the step {name!r}")
             self._entries += 1
-            what = {"noun": "ctx", "verb": "once", "name": name} | ({"restartable": True} if restartable else {})
-            entry = self._journal.new_entry(slot, "step", to_json(what))
+            entry = self._journal.new_entry(slot, "step", _call_of(name, restartable=restartable))
             await self._journal.begin(entry)
         elif entry.status != "refused" and not retry:
             if entry.status == "attempting":
@@ -146,6 +149,17 @@ class Steps:
             entry = replace(entry, status="attempting", answer=None)
             await self._storage.settle(entry)
         return entry
+
+    def _recorded(self, entry: JournalEntry, kind: Any) -> Any:
+        """Return the result of a step on record. The handler has the messages that the step took with `ctx.incoming()`."""
+        if self._journal.incoming_calls is not None:
+            self._journal.incoming_calls.recall(from_json(entry.call).get("incoming", ()))
+        return typed(entry.answer or b"null", kind)
+
+    def _noting_incoming(self) -> AbstractContextManager[Sequence[int]]:
+        """Collect the numbers of the calls of `ctx.incoming()` that a step makes."""
+        calls = self._journal.incoming_calls
+        return nullcontext(()) if calls is None else calls.of_step()
 
     async def _settle_with(self, accepted: JournalEntry, write: StateWrite) -> None:
         """Store the result of a step together with a write of state, unless the line of the turn keeps nothing."""
@@ -167,6 +181,20 @@ def steps_on_record(entries: Iterable[JournalEntry]) -> dict[str, JournalEntry]:
             if said.get("verb") == "once":
                 found[said["name"]] = entry
     return found
+
+
+def _call_of(name: str, *, restartable: bool, took: Sequence[int] = ()) -> bytes:
+    """Return the `call` of a step's entry.
+
+    Args:
+        took: The numbers of the calls of `ctx.incoming()` that the step has made.
+    """
+    what: dict[str, Any] = {"noun": "ctx", "verb": "once", "name": name}
+    if restartable:
+        what["restartable"] = True
+    if took:
+        what["incoming"] = took
+    return to_json(what)
 
 
 def _data(name: str, result: object) -> bytes:

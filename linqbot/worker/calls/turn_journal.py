@@ -50,6 +50,7 @@ from linqbot.storage.timers import Timer
 from linqbot.types.message import text_of
 from linqbot.worker.calls.call_retry import call_with_retries
 from linqbot.worker.calls.entry_answers import GONE, ambiguous_answer, answer_of, error_json, error_of, outcome_of
+from linqbot.worker.calls.incoming_calls import IncomingCalls
 from linqbot.worker.calls.journal_match import NO_ENTRIES, JournalMatcher, digest
 from linqbot.worker.calls.lookup import change_made, find, lacks_target
 from linqbot.worker.calls.outbound_plugins import Outbound
@@ -121,6 +122,7 @@ class TurnJournal:
         is_suspended: True after the handler has asked a question. Then every call raises Suspended.
         is_past: True while the handler of a conversation runs through a part that an earlier answer has ended. Calls
             are answered from their entries; a call without one is not made.
+        incoming_calls: The calls of `ctx.incoming()`; None if no handler of the bot takes messages that come while it runs.
         muted_chat: The id of the chat if its person has opted out. Then no call that concerns the chat or a message is
             made, as if Linq had refused it, except with `override_optout` (R71).
     """
@@ -155,6 +157,7 @@ class TurnJournal:
         "_under_way",
         "cancelled",
         "deferred",
+        "incoming_calls",
         "is_past",
         "is_suspended",
         "muted_chat",
@@ -201,6 +204,7 @@ class TurnJournal:
         self._matcher = JournalMatcher(self._known) if known else NO_ENTRIES
         self.is_suspended = False
         self.is_past = False
+        self.incoming_calls: IncomingCalls | None = None
         self.muted_chat: str | None = None
         self._slots = Slots()
         self._outside = outside_of(turn if lease is None else lease.delivery.id, turn)

@@ -25,7 +25,7 @@ from linqbot_agent.safety.known_links import KnownLinks
 from linqbot_agent.safety.tool_guard import ToolGuard
 from linqbot_agent.speech.bubbles import Bubbles, say_rest
 from linqbot_agent.speech.checking import OutputChecks
-from linqbot_agent.speech.incoming import Incoming, prompt_of
+from linqbot_agent.speech.incoming import Incoming, prompt_of, recall_incoming
 from linqbot_agent.speech.outputs import outputs_of, text_of
 from linqbot_agent.speech.questions import QuestionNeeded, Questions, answer_of
 from linqbot_agent.turn import Answer, Prompt, Settings
@@ -111,6 +111,7 @@ async def repeated(
         without_progress = replace(settings.progress, text=None)
         await answered(agent, replace(settings, progress=without_progress), prompt, deps=deps)
         return
+    recall_incoming(settings.ctx, settings.name)
     for number in range(len(answer.asked) + 1):
         for key in answer.bubbles[number] if answer.bubbles else ():
             await say_rest(key, "", settings.ctx)

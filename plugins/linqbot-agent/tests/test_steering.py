@@ -77,6 +77,46 @@ async def test_a_message_that_comes_during_the_last_request_is_answered_too() ->
         assert await phone.replies() == ["Heard: A table", "Heard: A table, Thanks"]
 
 
+async def test_a_request_after_a_failure_has_each_message_once() -> None:
+    requests: list[list[str]] = []
+    begun, goes_on, failures = asyncio.Event(), asyncio.Event(), [RuntimeError("no connection")]
+    bot = Bot(plugins=[LinqAgent()])
+
+    async def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        said = kinds(messages)
+        requests.append([each.removeprefix("user-prompt: ") for each in said if each.startswith("user-prompt")])
+        tools = ["look", "book"]
+        return calls(tool(tools[len(requests) - 1], f"c{len(requests)}")) if len(requests) < 3 else says("Done.")
+
+    agent = Agent(FunctionModel(respond))
+
+    @agent.tool_plain
+    async def look() -> str:
+        begun.set()
+        await goes_on.wait()
+        return "free"
+
+    @agent.tool_plain
+    async def book() -> str:
+        if failures:
+            raise failures.pop()
+        return "booked"
+
+    @bot.on_message(overlap="steer")
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agent, ctx, progress=None)
+
+    async with talking(bot) as phone:
+        await phone.text("A table")
+        await begun.wait()
+        await phone.text("for two")
+        goes_on.set()
+        assert [str(error) for error in await phone.errors()] == ["no connection"]
+        await phone.advance(10)
+        assert await phone.replies() == ["Done."]
+    assert requests == [["A table"], ["A table", "for two"], ["A table", "for two"]]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("approval", [False, True])
 async def test_no_message_is_lost_or_heard_twice_wherever_the_bot_is_killed(approval: bool) -> None:

@@ -8,7 +8,8 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import count
+from typing import Any, Final
 
 from pydantic_ai import RunContext
 from pydantic_ai.capabilities import AbstractCapability
@@ -16,6 +17,8 @@ from pydantic_ai.models import ModelRequestContext
 
 from linqbot import Context, LinkPart, MessageReceived
 from linqbot_agent.entries import Entries
+
+_STEP: Final = "incoming"
 
 
 def prompt_of(message: MessageReceived) -> str:
@@ -26,35 +29,36 @@ def prompt_of(message: MessageReceived) -> str:
     return f"{message.sender.handle}: {text}" if message.is_group else text
 
 
+def recall_incoming(ctx: Context, name: str) -> None:
+    """Note that the answer on record of a run has the messages that the run took. Else they would get turns of their own.
+
+    Args:
+        name: The name of the run; see `Entries`.
+    """
+    if not ctx.takes_incoming:
+        return
+    for request in count():
+        if ctx.recall(f"{name}/{_STEP}#{request}") is None:
+            return
+
+
 class Incoming(AbstractCapability[Any]):
     """Gives a model the messages that have come since its last request."""
 
     def __init__(self, ctx: Context, entries: Entries) -> None:
         self._ctx = ctx
         self._entries = entries
-        self._request = 0
-        self._calls = 0
-
-    async def before_run(self, ctx: RunContext[Any]) -> None:
-        """Begin with the first request: after a question, the agent runs again from its start."""
-        self._request = 0
 
     async def before_model_request(
         self, ctx: RunContext[Any], request_context: ModelRequestContext
     ) -> ModelRequestContext:
         """Add the messages that have come to the history of the run."""
-        request, self._request = self._request, self._request + 1
 
         async def take() -> list[str]:
-            found: list[str] = []
-            # A run that was cut off has made as many calls as requests, and its calls give the same messages again.
-            while self._calls <= request:
-                self._calls += 1
-                found += [prompt_of(message) async for message in self._ctx.incoming()]
-            return found
+            return [prompt_of(message) async for message in self._ctx.incoming()]
 
         if self._ctx.takes_incoming:
-            step = await self._entries.step("incoming", take)
+            step = await self._entries.step(_STEP, take)
             if step.result:
                 ctx.enqueue(*step.result)
         return request_context
