@@ -1059,6 +1059,8 @@ class Context:
         self.is_handling = True
         if self._record is not None:
             self._record.enter_handler()
+        if "state" in vars(self):
+            self.state.enter_handler()
         if self.resumption is not None:
             await self.resumption.begin(self)
 

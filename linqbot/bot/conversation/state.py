@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Final, Generic, TypeAlias, TypeVar, get_args
 
@@ -47,11 +47,13 @@ class _Held:
     Attributes:
         stored: The JSON that was read; None if nothing was stored.
         before: The JSON of the value as it was handed out: it differs from `stored` if the model gained a field.
+        shown: The JSON with which the handler has begun, if middleware had changed the value before; else None.
     """
 
     value: BaseModel
     stored: bytes | None
     before: bytes
+    shown: bytes | None = None
 
 
 Commit: TypeAlias = Callable[[StateWrite], Awaitable[None]]
@@ -99,6 +101,8 @@ class State:
         self._is_closed = False
         self._seen: Mapping[str, Mapping[str, str | None]] | None = None
         self._at_question: dict[tuple[str, str], bytes] | None = None
+        # The values that middleware had changed when the handler began, until its live part is entered.
+        self._changed_before: dict[tuple[str, str], _Held] = {}
 
     async def person(self, model: type[M], *, name: str | None = None) -> M:
         """Return the value about the person who caused the event: in a group, the sender.
@@ -241,11 +245,24 @@ class State:
             self._write(*place, held)
 
     def seen(self) -> dict[str, dict[str, str | None]]:
-        """Return the stored JSON of each value that was read, by scope and name; None where nothing was stored."""
+        """Return the JSON of each value that the handler has seen, by scope and name; None where nothing was stored."""
         found: dict[str, dict[str, str | None]] = {}
         for (scope, name), held in self._held.items():
-            found.setdefault(scope, {})[name] = None if held.stored is None else held.stored.decode()
+            seen = held.stored if held.shown is None else held.shown
+            found.setdefault(scope, {})[name] = None if seen is None else seen.decode()
         return found
+
+    def enter_handler(self) -> None:
+        """Note what middleware has changed. The handler sees it, and a conversation's past must not take it back.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds an object that has no JSON form.
+        """
+        for place, held in self._held.items():
+            now = dump(place[1], held.value)
+            if now != held.before:
+                held.shown = now
+                self._changed_before[place] = replace(held)
 
     def begin(self, seen: Mapping[str, Mapping[str, str | None]] | None) -> None:
         """Begin with a part of a conversation; see `enter`. Nothing was read before."""
@@ -256,7 +273,8 @@ class State:
 
         Args:
             seen: For a part that an earlier run has ended: what `seen` returned then. Its changes are stored already,
-                so nothing is written. None for the part that runs now: it sees what is stored now.
+                so nothing is written. None for the part that runs now: it sees what is stored now, and what middleware
+                has changed.
         Raises:
             StateUnreadable: a model cannot read what is stored.
             StorageUnavailable: the storage cannot be read.
@@ -264,7 +282,12 @@ class State:
         self._seen = seen
         self._scopes.clear()
         for (scope, name), held in self._held.items():
-            _show(name, held, await self._stored(scope, name))
+            changed = self._changed_before.pop((scope, name), None) if seen is None else None
+            if changed is None:
+                _show(name, held, await self._stored(scope, name))
+            else:
+                _show(name, held, changed.shown)
+                held.stored, held.before, held.shown = changed.stored, changed.before, changed.shown
 
     def suspend(self) -> None:
         """Note the values, because a question ends the handler now. What the handler changes from now on does not count.
@@ -307,6 +330,7 @@ class State:
             return
         self._scopes.clear()
         self._held.clear()
+        self._changed_before.clear()
 
     async def _get(self, scope: str, model: type[M], name: str | None) -> M:
         name = checked_name(model, name)
@@ -346,7 +370,7 @@ def _show(name: str, held: _Held, stored: bytes | None) -> None:
     model = type(held.value)
     value = model() if stored is None else read(model, name, stored)
     _copy(value, held.value)
-    held.stored, held.before = stored, dump(name, value)
+    held.stored, held.before, held.shown = stored, dump(name, value), None
 
 
 def _is_now(name: str, held: _Held, value: bytes) -> bool:

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
+from fakes import PERSON
+from pydantic import BaseModel
 from simulated_crash import crash
 from structlog.testing import capture_logs
 
 from linqbot.bot.context import Context
 from linqbot.bot.routing.router import Next, Router
 from linqbot.client.call import Call
+from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
@@ -167,6 +170,62 @@ async def test_an_answer_that_runs_again_repeats_nothing_that_its_middleware_did
     assert talk.said == ["Received hi", "Your name?", "Received Ada"]
     await talk.pass_time(10)
     assert talk.said == ["Received hi", "Your name?", "Received Ada", "Hello Ada"]
+
+
+class Messages(BaseModel):
+    count: int = 0
+    booked: int = 0
+
+
+def counting(inner: Next) -> Next:
+    async def count(event: Event, ctx: Context) -> None:
+        if isinstance(event, MessageReceived):
+            (await ctx.state.person(Messages)).count += 1
+        await inner(event, ctx)
+
+    return count
+
+
+async def test_state_that_middleware_changes_is_stored_for_each_answer_and_the_handler_sees_it(talk: Talk) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        messages = await ctx.state.person(Messages)
+        counts = [messages.count]
+        for question in ("Your name?", "When?"):
+            messages.booked += 1
+            await ctx.ask(question)
+            counts.append(messages.count)
+        await ctx.reply(f"{counts}, {messages.booked}")
+
+    talk.deploy(book).use(counting)
+    await talk.say("hi")
+    await talk.say("Ada")
+    await talk.restart()
+    await talk.say("at 8")
+    assert talk.said == ["Your name?", "When?", "[1, 2, 3], 2"]
+    values = await talk.storage.load(f"person:{PERSON}")
+    assert Messages.model_validate_json(values["Messages"]) == Messages(count=3, booked=2)
+
+
+async def test_state_that_middleware_changes_counts_if_the_answer_is_refused(talk: Talk) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        number = await ctx.ask("For how many?", kind=int)
+        await ctx.reply(f"{number} after {(await ctx.state.person(Messages)).count}")
+
+    talk.deploy(book).use(counting)
+    for text in ("hi", "many", "4"):
+        await talk.say(text)
+    assert talk.said[-1] == "4 after 3"
+
+
+async def test_state_that_middleware_changes_counts_on_a_way_without_the_question(talk: Talk) -> None:
+    shop = Shop()
+    talk.deploy(shop.order).use(counting)
+    await talk.say("hi")
+    shop.has_stock = False
+    await talk.say("Ada")
+    assert talk.said[-1] == "We are sold out."
+    values = await talk.storage.load(f"person:{PERSON}")
+    assert Messages.model_validate_json(values["Messages"]).count == 2
 
 
 async def test_the_error_handler_of_an_answer_may_reply(talk: Talk) -> None:
