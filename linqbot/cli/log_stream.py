@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import select
+import stat
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final, TextIO
 
 PATIENCE_MS: Final = 200
@@ -31,26 +32,38 @@ class LossyStream:
         self._is_torn = False
 
     def write(self, text: str) -> None:
+        """Write lines. The caller flushes them."""
         if self._poll is None:
             self._put(text)
-            return
+        elif self._lost or len(text) > _CHUNK:
+            self._write_in_chunks(text, self._poll)
+        elif self._is_stuck(self._poll):
+            self._lost += text.count("\n")
+        else:
+            self._put(text)
+
+    def flush(self) -> None:
+        try:  # noqa: SIM105 - suppress() takes longer than the rest, and each turn logs a line
+            self._stream.flush()
+        except (OSError, ValueError):
+            pass
+
+    def _write_in_chunks(self, text: str, poll: select.poll) -> None:
         for at in range(0, len(text), _CHUNK):
-            if self._lost and not self._is_stuck(self._poll):
+            if self._lost and not self._is_stuck(poll):
                 self._report()
-            if self._is_stuck(self._poll):
+            if self._is_stuck(poll):
                 self._lost += text.count("\n")
                 self._is_torn = self._is_torn or at > 0
                 return
             self._put(text[at : at + _CHUNK])
             self.flush()  # so that the pipe gets each chunk alone
 
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            self._stream.flush()
-
     def _put(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # ValueError: the stream is closed
+        try:  # noqa: SIM105 - see `flush`
             self._stream.write(text)
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            pass
 
     def _is_stuck(self, poll: select.poll) -> bool:
         try:
@@ -67,11 +80,13 @@ class LossyStream:
 
 
 def _poll_of(stream: TextIO) -> select.poll | None:
-    """Return what tells if the stream takes bytes; None if this is not known, as on Windows or for a stream in memory."""
+    """Return what tells if the stream takes bytes; None if this is not known, as on Windows, or always so, as of a file."""
     if not hasattr(select, "poll"):
         return None
     try:
         number = stream.fileno()
+        if stat.S_ISREG(os.fstat(number).st_mode):
+            return None
     except (OSError, ValueError, AttributeError):
         return None
     poll = select.poll()

@@ -12,6 +12,7 @@ import logging
 import sys
 import textwrap
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any, Final, TextIO, cast
@@ -51,7 +52,7 @@ def configure(
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False) if is_console else _Stamper(),
     ]
     if for_author:
         shared += [_without_lines_of_dev, _Once()]
@@ -103,6 +104,23 @@ class _Lines(structlog.WriteLogger):
         self._lock = threading.RLock()  # type: ignore[assignment]
 
 
+class _Stamper:
+    """Adds the time in UTC, as ISO 8601. Each turn logs a line, so date and second are formatted once a second only."""
+
+    def __init__(self) -> None:
+        self._last = 0, ""
+
+    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        now = time.time()
+        second, text = self._last
+        if second != int(now):
+            second = int(now)
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._last = second, text  # at once: a log is written by several threads
+        event["timestamp"] = f"{text}.{int((now - second) * 1_000_000):06d}Z"
+        return event
+
+
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 """The types of values that `to_json` writes as `json` does."""
 
@@ -114,7 +132,7 @@ def _as_json(event: EventDict, default: Callable[[object], object]) -> str:
     the repr of an event or a call, which has ids only, where `to_json` would write all fields. A line with letters beyond
     ASCII is too, because `json` escapes them.
     """
-    if all(type(value) in _PLAIN for value in event.values()):
+    if _PLAIN.issuperset(map(type, event.values())):
         try:
             line = to_json(event)
         except ValueError:  # half of a surrogate pair

@@ -10,6 +10,7 @@ import os
 import select
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -49,6 +50,20 @@ def test_a_log_line_is_one_line_of_json(capsys: pytest.CaptureFixture[str], valu
     assert (found["event"], found["level"]) == ("turn.acked", "info")
     assert found["timestamp"].endswith("Z")
     assert shown is None or found["value"] == shown
+
+
+def test_each_line_has_the_time_at_which_it_was_logged(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.configure("info", "json")
+    begin = datetime(2026, 12, 31, 23, 59, 59, 250_000, tzinfo=UTC)
+    times = [begin + timedelta(seconds=after_s) for after_s in (0, 0.5, 1, 1.25, 0)]  # a clock may be set back
+    for now in times:
+        monkeypatch.setattr("time.time", now.timestamp)
+        structlog.get_logger("test").info("turn.acked")
+    logged = [json.loads(line)["timestamp"] for line in capsys.readouterr().err.splitlines()]
+    assert [datetime.fromisoformat(each) for each in logged] == times
+    assert logged[0] == "2026-12-31T23:59:59.250000Z"
 
 
 @pytest.mark.parametrize("letter", ["ü", "\x7f", "\x9b", "\u2028", "\u202e", "😀"])
