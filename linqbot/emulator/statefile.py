@@ -28,6 +28,7 @@ from linqbot.emulator.model.records import (
     Line,
     Member,
     MessageRecord,
+    NoticeRecord,
     PaymentRecord,
     PaymentRequestRecord,
     PollOptionRecord,
@@ -88,6 +89,7 @@ def _dump_chat(chat: ChatRecord) -> dict[str, Any]:
         "reusable": chat.reusable,
         "background": content_shapes.plain(chat.background),
         "card_shared_at": shapes.time_or_none(chat.card_shared_at),
+        "notices": [shapes.watched_notice(one) for one in chat.notices],
     }
 
 
@@ -213,8 +215,20 @@ def _chat(world: World, item: Json) -> None:
         reusable=bool(item.get("reusable", True)),
         background=content_shapes.read_background(item.get("background")),
         card_shared_at=_time(item.get("card_shared_at")),
+        notices=[_notice(one) for one in item.get("notices") or ()],
     )
     world.state.add_chat(chat)
+
+
+def _notice(item: Json) -> NoticeRecord:
+    return NoticeRecord(
+        kind=str(item["kind"]),
+        at=seconds(item["created_at"]),
+        by=str(item["by"]),
+        handle=item.get("handle"),
+        value=item.get("value"),
+        after=item.get("after"),
+    )
 
 
 def _name(item: Json, members: list[Member]) -> str | None:

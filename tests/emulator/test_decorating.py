@@ -9,11 +9,12 @@ import pytest
 
 from linqbot.emulator.acts.conversation import Edit, React
 from linqbot.emulator.acts.decorating import NameGroup, SetBackground, SetGroupIcon
+from linqbot.emulator.acts.membership import Join, Leave
 from linqbot.emulator.acts.sharing import ShareLocation
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.answers import ApiError
 
-PERSON, FRIEND, STRANGER = "+14155550142", "+14155550187", "+14155550166"
+LINE, PERSON, FRIEND, STRANGER = "+12025550100", "+14155550142", "+14155550187", "+14155550166"
 IMAGE = {"type": "media", "data_base64": "iVBORw0KGgo=", "filename": "a.png"}
 Ids = dict[str, Any]
 
@@ -167,3 +168,27 @@ async def test_the_page_is_shown_payments_with_the_status_of_the_last_attempt(
         asked["checkout_url"],
     )
     assert (payments[charged["id"]]["status"], payments[charged["id"]]["handle"]) == ("needs_connection", PERSON)
+
+
+async def test_the_page_is_shown_who_came_and_went_and_what_was_renamed(
+    emulator: Emulator, group: Ids, api: httpx.AsyncClient
+) -> None:
+    where, path = {"chat_id": group["chat_id"]}, f"/v3/chats/{group['chat_id']}"
+    emulator.do(NameGroup(from_=PERSON, name="Cake", **where))
+    await api.put(path, json={"display_name": "Cake"})
+    await api.post(f"{path}/participants", json={"handle": STRANGER})
+    emulator.do(Leave(from_=PERSON, handle=STRANGER, **where))
+    emulator.do(Leave(from_=FRIEND, **where))
+    emulator.do(Join(from_=FRIEND, **where))
+    emulator.do(SetBackground(from_=PERSON, type="color", variant="ice", **where))
+    notices = shown(emulator, group["chat_id"])["notices"]
+    assert [(one["kind"], one["by"], one["handle"], one["value"]) for one in notices] == [
+        ("named", PERSON, None, "Cake"),
+        ("added", LINE, STRANGER, None),
+        ("removed", PERSON, STRANGER, None),
+        ("left", FRIEND, FRIEND, None),
+        ("joined", FRIEND, FRIEND, None),
+        ("background", PERSON, None, "color"),
+    ]
+    assert {one["after"] for one in notices} == {group["message_id"]}
+    assert "notices" not in (await api.get(path)).json()

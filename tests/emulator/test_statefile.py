@@ -57,6 +57,7 @@ async def test_a_saved_state_is_loaded_unchanged(
     async with Emulator(clock=MovableClock(frozen=True), delivery_transport=receiver) as other:
         other.load_state(saved)
         assert other.save_state() == saved
+        assert [one.kind for one in other.state.chats[group["chat_id"]].notices] == ["named", "left"]
         assert other.state.messages[sent].edits == 1
         sticker = other.state.messages[sent].reactions[-1]
         assert sticker.placement == StickerPlacement(0.25, -0.5, 1.5, 30.0)

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { breaksOf } from "../../linqbot/emulator/web/page/conversation/runs.js";
-import { FRIEND, message, person, reply } from "./world.js";
+import { noticeText } from "../../linqbot/emulator/web/page/conversation/notices.js";
+import { FRIEND, group, LINE, ME, message, person, reply, storeWith } from "./world.js";
+
+/** @import { Notice } from "../../linqbot/emulator/web/page/client/types.d.ts" */
 
 /** @param {number} minutes */
 const at = (minutes) => ({ created_at: new Date(Date.UTC(2026, 0, 1) + minutes * 60_000).toISOString() });
 
-/** @param {ReturnType<typeof message>[]} messages */
+/** @param {(ReturnType<typeof message> | Notice)[]} messages */
 const marks = (...messages) =>
   breaksOf(messages).map(
     ({ hasTime, isFirst, isLast }) => `${hasTime ? "time " : ""}${isFirst ? "<" : ""}${isLast ? ">" : ""}`,
@@ -33,4 +36,28 @@ test("two people of a group are two senders", () => {
 
 test("no message has no break", () => {
   assert.deepEqual(breaksOf([]), []);
+});
+
+test("a notice ends a run, and has its time over it after a pause", () => {
+  /** @type {Notice} */
+  const named = { kind: "named", by: ME, ...at(1) };
+  assert.deepEqual(marks(message("a", at(0)), named, message("b", at(2))), ["time <>", "<>", "<>"]);
+  assert.equal(marks(message("a", at(0)), { ...named, ...at(90) })[1], "time <>");
+});
+
+test("a notice says who did what, as a phone writes it", () => {
+  const store = storeWith();
+  const says = (/** @type {Omit<Notice, "created_at">} */ one) => noticeText(store, group(), { ...at(0), ...one });
+  const friend = "+1 415 555 0187";
+  assert.equal(says({ kind: "left", by: ME, handle: ME }), "You left the conversation.");
+  assert.equal(says({ kind: "joined", by: FRIEND, handle: FRIEND }), `${friend} joined the conversation.`);
+  assert.equal(says({ kind: "added", by: FRIEND, handle: ME }), `${friend} added you to the conversation.`);
+  assert.equal(
+    says({ kind: "removed", by: LINE, handle: FRIEND }),
+    `Your bot removed ${friend} from the conversation.`,
+  );
+  assert.equal(says({ kind: "named", by: ME, value: "Cake" }), "You named the conversation “Cake”.");
+  assert.equal(says({ kind: "named", by: ME, value: null }), "You removed the name from the conversation.");
+  assert.equal(says({ kind: "icon", by: LINE, value: "http://x" }), "Your bot changed the group photo.");
+  assert.equal(says({ kind: "background", by: ME, value: null }), "You removed the background.");
 });

@@ -4,6 +4,8 @@ import { countOf, messagesBetween, messagesOf, shownChat } from "../../linqbot/e
 import { Store } from "../../linqbot/emulator/web/page/model/store.js";
 import { bot, chatData, chatIn, FRIEND, LINE, ME, memory, message, person, reply, storeWith } from "./world.js";
 
+/** @import { Message, Notice } from "../../linqbot/emulator/web/page/client/types.d.ts" */
+
 const now = "2026-01-01T00:00:00Z";
 const lines = [{ phone_number: LINE }];
 
@@ -244,17 +246,48 @@ test("conditions and runner are replaced as a whole, and the clock follows", asy
 
 // --- after leaving ---
 
-test("what is written after a person has left a group is not on their phone, until they are back", () => {
+/**
+ * @param {Message} before
+ * @param {Partial<Notice>} more
+ * @returns {Notice}
+ */
+const notice = ({ id, created_at }, more) => ({ kind: "left", created_at, by: ME, handle: ME, after: id, ...more });
+
+/** @param {Store} store */
+const shownIds = (store) => messagesOf(shownChat(store) ?? chatIn(store)).map(({ id }) => id);
+
+test("what is written after a person has left a group is not on their phone", () => {
   const [first, second] = [message("hi"), reply("after")];
   const left = { ...person(ME), status: "left", left_at: first.created_at };
   const store = storeWith(chatData([first], [bot, left, person(FRIEND)]));
   store.upsertMessage(second);
   store.setTyping({ chat_id: "chat", handle: FRIEND, state: "started" });
   store.go({ view: "chat", chatId: "chat" });
-  const ids = () => messagesOf(shownChat(store) ?? chatIn(store)).map(({ id }) => id);
-  assert.deepEqual(ids(), [first.id]);
+  assert.deepEqual(shownIds(store), [first.id]);
   assert.equal(store.unread(store.myChats()[0]), 0);
   assert.deepEqual([...(shownChat(store)?.typing ?? [])], []);
-  store.upsertChat(chatData([], [bot, person(ME), person(FRIEND)]));
-  assert.deepEqual(ids(), [first.id, second.id]);
+});
+
+test("a person who is back in a group does not get what was written meanwhile", () => {
+  const [first, meanwhile, back] = [message("hi"), reply("after"), reply("welcome back")];
+  const named = notice(meanwhile, { kind: "named", by: FRIEND, handle: null, value: "Without her" });
+  const notices = [notice(first, {}), named, notice(meanwhile, { kind: "added", by: FRIEND })];
+  const store = storeWith({ ...chatData([first, meanwhile, back], [bot, person(ME), person(FRIEND)]), notices });
+  store.go({ view: "chat", chatId: "chat" });
+  assert.deepEqual(shownIds(store), [first.id, back.id]);
+  assert.deepEqual(shownChat(store)?.notices, [notices[0], notices[2]]);
+  store.switchPerson(FRIEND);
+  store.go({ view: "chat", chatId: "chat" });
+  assert.deepEqual(shownIds(store), [first.id, meanwhile.id, back.id]);
+  assert.equal(shownChat(store)?.notices?.length, 3);
+});
+
+test("a person who was added to a group does not get what was written before, at the same instant either", () => {
+  const before = message("hi");
+  const after = reply("welcome", { created_at: before.created_at });
+  const notices = [notice(before, { kind: "added", by: FRIEND })];
+  const store = storeWith({ ...chatData([before, after]), notices, earlier: 40 });
+  store.go({ view: "chat", chatId: "chat" });
+  assert.deepEqual(shownIds(store), [after.id]);
+  assert.equal(countOf(shownChat(store) ?? chatIn(store)), 1);
 });

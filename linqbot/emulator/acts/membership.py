@@ -26,12 +26,12 @@ class Leave(ByPerson):
         chat = _group(world, self.chat_id)
         member = active_member(chat, self.from_)
         if self.handle is None or self.handle == self.from_:
-            chat_state.depart(world, chat, member, "left")
+            chat_state.depart(world, chat, member, by=self.from_)
             return
         removed = chat.member(self.handle)
         if removed is None or removed.status != "active":
             raise not_found("participant")
-        chat_state.depart(world, chat, removed, "removed")
+        chat_state.depart(world, chat, removed, by=self.from_)
 
 
 class Join(ByPerson):
@@ -51,7 +51,7 @@ class Join(ByPerson):
         member = chat.member(newcomer)
         if member is not None and member.status == "active":
             raise conflict("This handle is a participant already")
-        chat_state.join(world, chat, newcomer)
+        chat_state.join(world, chat, newcomer, by=self.from_)
 
 
 def _group(world: World, chat_id: str) -> ChatRecord:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
 from linqbot.emulator.model.message_content import BackgroundRecord, MessageEffect, PartRecord, ReplyReference
-from linqbot.emulator.model.records import ChatRecord, Line, Member, MessageRecord, PollRecord, new_id
+from linqbot.emulator.model.records import ChatRecord, Line, Member, MessageRecord, NoticeRecord, PollRecord, new_id
 
 TYPING_S = 85.0
 
@@ -40,26 +40,39 @@ def open_chat(world: World, line: Line, people: Sequence[str], service: str) -> 
     return chat
 
 
-def join(world: World, chat: ChatRecord, handle: str) -> Member:
-    """Add a member, also one that has left. Emits `participant.added`."""
+def join(world: World, chat: ChatRecord, handle: str, *, by: str) -> Member:
+    """Add a member, also one that has left. Emits `participant.added`.
+
+    Args:
+        by: The handle of the member that adds it; the same handle joins by itself.
+    """
     now = world.now()
     member = chat.member(handle)
     if member is None:
         member = Member(world.state.handle_id(handle), handle, world.state.service_of(handle), now)
         chat.members.append(member)
     member.status, member.left_at, member.joined_at = "active", None, now
+    _note(world, chat, "joined" if by == handle else "added", by, handle=handle)
     _changed(world, chat)
     world.emit("participant.added", lambda: payloads.participant(chat, member, now, added=True), chat)
     return member
 
 
-def depart(world: World, chat: ChatRecord, member: Member, status: str) -> None:
-    """Mark a member as `left` or as `removed` by others (R62). Emits `participant.removed`."""
+def depart(world: World, chat: ChatRecord, member: Member, *, by: str) -> None:
+    """Mark a member as `left`, or as `removed` if `by` is the handle of another (R62). Emits `participant.removed`."""
     now = world.now()
     set_typing(world, chat, member.handle, None)
-    member.status, member.left_at = status, now
+    member.status, member.left_at = "left" if by == member.handle else "removed", now
+    _note(world, chat, member.status, by, handle=member.handle)
     _changed(world, chat)
     world.emit("participant.removed", lambda: payloads.participant(chat, member, now, added=False), chat)
+
+
+def _note(
+    world: World, chat: ChatRecord, kind: str, by: str, *, handle: str | None = None, value: str | None = None
+) -> None:
+    after = chat.messages[-1].id if chat.messages else None
+    chat.notices.append(NoticeRecord(kind, world.now(), by, handle, value, after))
 
 
 def _changed(world: World, chat: ChatRecord) -> None:
@@ -111,6 +124,8 @@ def rename(world: World, chat: ChatRecord, by: Member, name: str | None) -> None
         return
     now, old = world.now(), chat.name
     chat.name, chat.updated_at = name or None, now
+    if chat.name != old:
+        _note(world, chat, "named", by.handle, value=chat.name)
     world.emit("chat.group_name_updated", lambda: payloads.group_change(chat, by, old, chat.name, now), chat)
     world.show_chat(chat)
 
@@ -121,6 +136,8 @@ def set_icon(world: World, chat: ChatRecord, by: Member, url: str | None) -> Non
         return
     now, old = world.now(), chat.icon
     chat.icon, chat.updated_at = url or None, now
+    if chat.icon != old:
+        _note(world, chat, "icon", by.handle, value=chat.icon)
     world.emit("chat.group_icon_updated", lambda: payloads.group_change(chat, by, old, chat.icon, now), chat)
     world.show_chat(chat)
 
@@ -129,6 +146,8 @@ def set_background(world: World, chat: ChatRecord, by: Member, background: Backg
     """Change the background of a chat. Emits `chat.background_updated`, or by a fault `chat.background_update_failed`."""
     if by.is_me and _fails(world, chat, "background", 5002):
         return
+    if chat.background != background:
+        _note(world, chat, "background", by.handle, value=background.type if background else None)
     chat.background = background
     world.emit("chat.background_updated", lambda: payloads.background(chat, by), chat)
     world.show_chat(chat)

@@ -78,6 +78,26 @@ class Member:
     line_type: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NoticeRecord:
+    """A change of a chat that phones note between the messages. Linq has events for it, and keeps no list.
+
+    Attributes:
+        kind: `joined` by oneself, `added`, `left`, `removed`, `named`, `icon` or `background`.
+        by: The handle that made the change.
+        handle: The member that joined, left, was added or removed; None for the other kinds.
+        value: The new name, the address of the new icon, or the type of the new background; None if it was taken away.
+        after: The id of the message before it; None if there was none. Several may have one time.
+    """
+
+    kind: str
+    at: float
+    by: str
+    handle: str | None = None
+    value: str | None = None
+    after: str | None = None
+
+
 @dataclass(slots=True)
 class ChatRecord:
     """A chat of one line with one or more people.
@@ -87,6 +107,7 @@ class ChatRecord:
         typing: The time until which each handle shows as typing.
         messages: Oldest first, without deleted ones.
         background: The background that the bot or a person has set; None is Apple's own.
+        notices: The changes of the members and of the look, oldest first.
     """
 
     id: str
@@ -106,6 +127,7 @@ class ChatRecord:
     location_asked_at: float | None = None
     background: BackgroundRecord | None = None
     typing: dict[str, float] = field(default_factory=dict)
+    notices: list[NoticeRecord] = field(default_factory=list)
     messages: list[MessageRecord] = field(default_factory=list)
 
     @property

@@ -19,6 +19,7 @@ from linqbot.emulator.model.records import (
     Line,
     Member,
     MessageRecord,
+    NoticeRecord,
     PaymentRecord,
     PaymentRequestRecord,
     ReactionRecord,
@@ -187,7 +188,7 @@ def watched_message(one: MessageRecord) -> JsonObject:
 
 
 def watched_chat(one: ChatRecord, state: EmulatorState) -> JsonObject:
-    """Return a chat for the page, without its messages: with its background, shared locations and the line's card."""
+    """Return a chat for the page, without its messages: with its look, its notices, shared locations and the line's card."""
     card = state.cards.get(one.line) if one.card_shared_at is not None else None
     shares = [state.shares.get((member.handle, one.line)) for member in one.others]
     return chat(one) | {
@@ -195,6 +196,19 @@ def watched_chat(one: ChatRecord, state: EmulatorState) -> JsonObject:
         "location_asked_at": time_or_none(one.location_asked_at),
         "locations": [watched_location(share) for share in shares if share is not None],
         "card": None if card is None else contact_card(card),
+        "notices": [watched_notice(notice) for notice in one.notices],
+    }
+
+
+def watched_notice(one: NoticeRecord) -> JsonObject:
+    """Return a notice for the page."""
+    return {
+        "kind": one.kind,
+        "created_at": iso(one.at),
+        "by": one.by,
+        "handle": one.handle,
+        "value": one.value,
+        "after": one.after,
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from chromium_page import FRIEND, LINE, ME, Bot, Browsing, bubble, greet
 from playwright.sync_api import Page, expect
@@ -79,4 +81,25 @@ def test_a_person_who_has_left_gets_nothing_more(phone: Page, bot: Bot) -> None:
     phone.get_by_role("button", name="Back").click()
     expect(phone.locator(".chat-row .chat-preview")).to_have_text("Your bot: Welcome")
     bot.call("POST", "/emulator/join", {"from": FRIEND, "chat_id": chat_id, "handle": ME})
-    expect(phone.locator(".chat-row .chat-preview")).to_have_text("+1 415 555 0187: You know")
+    phone.locator(".chat-row").click()
+    expect(phone.get_by_text("+1 415 555 0187 added you to the conversation.")).to_be_visible()
+    bot.say(chat_id, "Welcome back")
+    expect(phone.locator(".msg .bubble")).to_have_text(["hi all", "Welcome", "Welcome back"])
+
+
+def test_the_transcript_says_who_came_and_went_and_what_was_renamed(phone: Page, bot: Bot) -> None:
+    chat_id = bot.hear("hi all", group=[FRIEND])["chat_id"]
+    phone.reload()
+    bot.call("PUT", f"/v3/chats/{chat_id}", {"display_name": "Cake"})
+    bot.say(chat_id, "Bring plates")
+    bot.call("POST", "/emulator/leave", {"from": FRIEND, "chat_id": chat_id})
+    bot.call("POST", "/emulator/join", {"from": ME, "chat_id": chat_id, "handle": FRIEND})
+    expect(phone.locator(".log > .msg, .log > .system")).to_have_text(
+        [
+            "hi all",
+            "Your bot named the conversation “Cake”.",
+            re.compile("Bring plates"),
+            "+1 415 555 0187 left the conversation.",
+            "You added +1 415 555 0187 to the conversation.",
+        ]
+    )

@@ -131,7 +131,7 @@ def leave(world: World, request: ApiRequest) -> EndpointResponse:
     if not chat.is_group or chat.service != "iMessage" or len(chat.active) < 4:
         raise conflict("Only an iMessage group of at least four can be left")
     send_policy.check_line(world.line_of(chat))
-    chat_state.depart(world, chat, chat.me, "left")
+    chat_state.depart(world, chat, chat.me, by=chat.line)
     return accepted("Leave group chat queued")
 
 

@@ -27,7 +27,7 @@ def add(world: World, request: ApiRequest) -> EndpointResponse:
         raise conflict("This handle is a participant already")
     if is_inferior(world.state.service_of(handle), chat.service):
         raise conflict("This handle does not support the group's service")
-    chat_state.join(world, chat, handle)
+    chat_state.join(world, chat, handle, by=chat.line)
     return accepted("Participant addition queued")
 
 
@@ -47,7 +47,7 @@ def remove(world: World, request: ApiRequest) -> EndpointResponse:
         raise not_found("participant")
     if member.is_me:
         raise conflict("Your own line leaves with POST /leave")
-    chat_state.depart(world, chat, member, "removed")
+    chat_state.depart(world, chat, member, by=chat.line)
     return accepted("Participant removal queued")
 
 

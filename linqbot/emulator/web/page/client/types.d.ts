@@ -135,6 +135,20 @@ export interface Background {
   image_url?: string | null;
 }
 
+/** A change of a chat that is noted between its messages. */
+export interface Notice {
+  kind: "joined" | "added" | "left" | "removed" | "named" | "icon" | "background";
+  created_at: string;
+  /** The handle that made the change. */
+  by: string;
+  /** The member that joined, left, was added or removed. */
+  handle?: string | null;
+  /** The new name, icon or background; null if it was taken away. */
+  value?: string | null;
+  /** The id of the message before it. */
+  after?: string | null;
+}
+
 /** A location that a person shares with the chat's line. */
 export interface SharedLocation {
   handle: string;
@@ -180,6 +194,7 @@ export interface ChatData {
   group_chat_icon?: string | null;
   health_status?: { status?: string };
   background?: Background | null;
+  notices?: Notice[];
   location_asked_at?: string | null;
   locations?: SharedLocation[];
   /** The card of the line, if the bot has shared it in this chat. */

@@ -2,16 +2,17 @@
 
 import { chatAvatar } from "../elements/avatars.js";
 import { h } from "../elements/dom.js";
-import { messagesBetween, messagesOf, nextService, others } from "../model/chats.js";
+import { messagesBetween, messagesOf, nextService, others, placeOf } from "../model/chats.js";
 import { formatHandle } from "../model/handles.js";
 import { chatTitle } from "../model/names.js";
 import { clockTime, dayName } from "../model/time.js";
 import { showReactions, versionOf } from "../messages/changes.js";
 import { messageArticle, statusLine, typingBubble } from "../messages/message.js";
+import { noticeText } from "./notices.js";
 import { breaksOf } from "./runs.js";
 
 /** @import { Item } from "../elements/reconcile.js" */
-/** @import { Message } from "../client/types.d.ts" */
+/** @import { Message, Notice } from "../client/types.d.ts" */
 /** @import { Store } from "../model/store.js" */
 /** @import { ShownChat } from "../model/chats.js" */
 /** @import { Arrivals } from "./arrivals.js" */
@@ -28,38 +29,79 @@ export function transcriptItems(view, { shown: part, showEarlier, showLater, arr
   const { store, chat } = view;
   const messages = messagesOf(chat);
   const shown = messagesBetween(chat, part.start, part.end);
-  const breaks = breaksOf(shown);
+  const entries = withNotices(shown, chat, part);
+  const breaks = breaksOf(entries);
+  const services = servicesOf(chat, entries);
   const lastOwn = messages.findLast((message) => store.isOwn(message));
   /** @type {Item[]} */
   const items = [];
   if (!chat.id) items.push(greetingItem(store, chat));
   if (part.hasEarlier) items.push(moreItem("earlier", "Earlier messages", showEarlier));
-  for (const [i, message] of shown.entries()) {
-    const { hasTime, isFirst, isLast } = breaks[i];
-    const service = serviceOf(chat, message);
-    const isSwitched = i === 0 || service !== serviceOf(chat, shown[i - 1]);
-    if (hasTime || isSwitched) items.push(timeItem(message, isSwitched ? service : null));
-    items.push({
-      key: message.id,
-      version: versionOf(view, message),
-      build: () => {
-        const article = messageArticle(view, message);
-        arrivals.enter(article, message.id);
-        return article;
-      },
-      update: (article) => {
-        article.classList.toggle("first", isFirst);
-        article.classList.toggle("last", isLast);
-        showReactions(view, message, article);
-      },
-    });
-    // An SMS has no receipts.
-    const hasReceipt = message === lastOwn && serviceOf(chat, message) !== "SMS";
-    if (hasReceipt || message.delivery_status === "failed") items.push(statusItem(store, message));
+  for (const [i, entry] of entries.entries()) {
+    const key = "id" in entry ? entry.id : `notice ${chat.notices?.indexOf(entry)}`;
+    const isSwitched = services[i] !== services[i - 1];
+    if (breaks[i].hasTime || isSwitched) items.push(timeItem(key, entry, isSwitched ? services[i] : null));
+    if ("id" in entry) items.push(...messageItems(view, entry, breaks[i], arrivals, lastOwn));
+    else items.push(noticeItem(key, noticeText(store, chat, entry)));
   }
   if (!part.atEnd) return [...items, moreItem("later", "Later messages", showLater)];
   return [...items, ...switchItems(view), ...typingItems(view)];
 }
+
+/**
+ * Return a message, and the line under it.
+ * @param {MessageView} view
+ * @param {Message} message
+ * @param {{ isFirst: boolean, isLast: boolean }} run Whether the message begins and ends a run of one sender.
+ * @param {Arrivals} arrivals
+ * @param {Message} [lastOwn] The person's last message.
+ * @returns {Item[]}
+ */
+function messageItems(view, message, { isFirst, isLast }, arrivals, lastOwn) {
+  const { store, chat } = view;
+  const item = {
+    key: message.id,
+    version: versionOf(view, message),
+    build: () => {
+      const article = messageArticle(view, message);
+      arrivals.enter(article, message.id);
+      return article;
+    },
+    update: (/** @type {HTMLElement} */ article) => {
+      article.classList.toggle("first", isFirst);
+      article.classList.toggle("last", isLast);
+      showReactions(view, message, article);
+    },
+  };
+  // An SMS has no receipts.
+  const hasReceipt = message === lastOwn && serviceOf(chat, message) !== "SMS";
+  return hasReceipt || message.delivery_status === "failed" ? [item, statusItem(store, message)] : [item];
+}
+
+/**
+ * Return the messages that are shown, with the notices between them.
+ * @param {Message[]} shown
+ * @param {ShownChat} chat
+ * @param {TranscriptWindow} part
+ */
+function withNotices(shown, { notices = [] }, { hasEarlier, atEnd }) {
+  /** @type {(Message | Notice)[]} */
+  const entries = [...shown];
+  // From the last one, so that the places of the others stay.
+  for (const notice of [...notices].reverse()) {
+    const place = placeOf(notice, shown);
+    const isOutside = (place === 0 && hasEarlier) || (place === shown.length && !atEnd);
+    if (!isOutside) entries.splice(place, 0, notice);
+  }
+  return entries;
+}
+
+/**
+ * @param {string} key
+ * @param {string} text
+ * @returns {Item}
+ */
+const noticeItem = (key, text) => ({ key, version: text, build: () => h("p", { class: "system" }, text) });
 
 /**
  * Return the note that the next message changes the chat's service.
@@ -78,6 +120,19 @@ function switchItems({ store, chat }) {
  * @param {Message} message
  */
 const serviceOf = (chat, message) => message.service ?? chat.service;
+
+/**
+ * Return the service of each entry. A notice switches none.
+ * @param {ShownChat} chat
+ * @param {(Message | Notice)[]} entries
+ */
+function servicesOf(chat, entries) {
+  let service = chat.service;
+  return entries.map((entry) => {
+    if ("id" in entry) service = serviceOf(chat, entry);
+    return service;
+  });
+}
 
 /**
  * @param {Store} store
@@ -114,16 +169,17 @@ function moreItem(key, label, click) {
 }
 
 /**
- * @param {Message} message
+ * @param {string} key The key of what the time stands over.
+ * @param {Message | Notice} entry
  * @param {keyof typeof SERVICE_NAMES | null | undefined} service Shown over the time.
  * @returns {Item}
  */
-function timeItem({ id, created_at: at }, service) {
+function timeItem(key, { created_at: at }, service) {
   const name = service ? SERVICE_NAMES[service] : "";
   const day = dayName(at);
   const build = () =>
     h("p", { class: "time" }, name && h("span", {}, name), h("span", {}, h("strong", {}, day), ` ${clockTime(at)}`));
-  return { key: `time ${id}`, version: `${name}${day}`, build };
+  return { key: `time ${key}`, version: `${name}${day}`, build };
 }
 
 /**

@@ -1,6 +1,6 @@
 // Chats as the page keeps them, and the functions that need nothing but a chat.
 
-/** @import { ChatData, Member, Message, Service } from "../client/types.d.ts" */
+/** @import { ChatData, Member, Message, Notice, Service } from "../client/types.d.ts" */
 /** @import { Place, Store } from "./store.js" */
 
 /**
@@ -40,7 +40,7 @@ export function draftChat(me, { line, others, service }) {
 
 /**
  * Return a time as milliseconds. Times are never compared as text, because one instant has several spellings.
- * @param {Message} message
+ * @param {Message | Notice} message
  */
 export const writtenAt = (message) => Date.parse(message.created_at);
 
@@ -140,29 +140,77 @@ export const others = (store, chat) => activeMembers(chat).filter((member) => me
 export const nextService = (place, chat) =>
   (place.view === "chat" ? place.service : undefined) ?? chat.service ?? "iMessage";
 
-/** @type {WeakMap<Message[], { until: number, messages: Map<string, Message>, sorted: Message[] }>} */
-const beforeLeaving = new WeakMap();
+/**
+ * Return the number of messages that come before a notice.
+ * @param {Notice} notice
+ * @param {Message[]} messages In the order they were written.
+ */
+export function placeOf(notice, messages) {
+  const at = writtenAt(notice);
+  let place = messages.length;
+  while (place > 0 && writtenAt(messages[place - 1]) > at) place -= 1;
+  // Of the messages of the same instant, the notice names the last one before it.
+  const isAfter = (/** @type {Message} */ { id }) => notice.after === undefined || id === notice.after;
+  while (place > 0 && writtenAt(messages[place - 1]) === at && !isAfter(messages[place - 1])) place -= 1;
+  return place;
+}
+
+const COMING = ["joined", "added"];
+const GOING = ["left", "removed"];
 
 /**
- * Return a chat as a person has it on their phone: without what was written after they had left.
+ * Return the notices of a person's own coming and going, oldest first.
+ * @param {ShownChat} chat
+ * @param {string} me
+ */
+function ownMoves({ notices = [], handles = [] }, me) {
+  const moves = notices.filter(({ kind, handle }) => handle === me && [...COMING, ...GOING].includes(kind));
+  const member = handles.find(({ handle }) => handle === me);
+  // A state that was written by hand has no notices.
+  if (moves.length > 0 || !member?.left_at || isActive(member)) return moves;
+  return [/** @type {Notice} */ ({ kind: "left", created_at: member.left_at, by: me, handle: me })];
+}
+
+/** @type {WeakMap<Message[], { key: string, chat: Pick<ShownChat, "messages" | "sorted" | "earlier" | "notices"> }>} */
+const seenBefore = new WeakMap();
+
+/**
+ * Return a chat as a person has it on their phone: without what was written before they came and after they had left.
  * @template {ShownChat} Kind
  * @param {Kind} chat
  * @param {string} me
  * @returns {Kind}
  */
 export function asSeenBy(chat, me) {
-  const member = chat.handles?.find(({ handle, is_me: isBot }) => handle === me && !isBot);
-  if (!member?.left_at || isActive(member)) return chat;
-  const until = Date.parse(member.left_at);
+  const moves = ownMoves(chat, me);
+  if (moves.length === 0) return chat;
   const all = messagesOf(chat);
-  let seen = beforeLeaving.get(all);
-  if (seen?.until !== until) {
-    const sorted = all.filter((message) => writtenAt(message) <= until);
-    seen = { until, sorted, messages: new Map(sorted.map((message) => [message.id, message])) };
-    beforeLeaving.set(all, seen);
+  const key = JSON.stringify([me, chat.earlier, chat.notices, moves]);
+  let seen = seenBefore.get(all);
+  if (seen?.key !== key) {
+    seen = { key, chat: seenWith(moves, chat, all) };
+    seenBefore.set(all, seen);
   }
-  const { messages, sorted } = seen;
-  return { ...chat, messages, sorted, typing: new Set() };
+  const typing = isMember(chat, me) ? chat.typing : new Set();
+  return { ...chat, ...seen.chat, typing };
+}
+
+/**
+ * @param {Notice[]} moves At least one.
+ * @param {ShownChat} chat
+ * @param {Message[]} all The chat's messages.
+ */
+function seenWith(moves, { earlier, notices = [] }, all) {
+  const places = moves.map((move) => placeOf(move, all));
+  const isInAfter = (/** @type {number} */ count) =>
+    count === 0 ? GOING.includes(moves[0].kind) : COMING.includes(moves[count - 1].kind);
+  const sorted = all.filter((_, i) => isInAfter(places.filter((place) => place <= i).length));
+  const seen = notices.filter((notice, i) => {
+    const before = notices.slice(0, i).filter((one) => moves.includes(one));
+    return moves.includes(notice) || isInAfter(before.length);
+  });
+  const messages = new Map(sorted.map((message) => [message.id, message]));
+  return { messages, sorted, notices: seen, earlier: isInAfter(0) || places[0] === 0 ? earlier : 0 };
 }
 
 /**
