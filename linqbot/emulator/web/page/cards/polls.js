@@ -4,25 +4,29 @@ import { h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { succeeds } from "../elements/toast.js";
 import * as control from "../client/control.js";
+import { isMember } from "../model/chats.js";
 import { personName } from "../model/people.js";
 
 /** @import { Message, Poll, PollOption } from "../client/types.d.ts" */
+/** @import { ShownChat } from "../model/chats.js" */
 /** @import { Store } from "../model/store.js" */
 
 /**
- * Make a poll.
+ * Make a poll. A person who has left the chat sees it as it is, and cannot vote.
  * @param {Store} store
+ * @param {ShownChat} chat
  * @param {Message} message
  * @param {Poll} poll
  */
-export function pollCard(store, message, poll) {
+export function pollCard(store, chat, message, poll) {
+  const isIn = isMember(chat, store.me);
   const total = poll.total_voters ?? 0;
   return h(
     "div",
     { class: "poll" },
     h("small", {}, icon("poll"), "Poll"),
-    poll.options.map((option) => pollOption(store, message, option, total)),
-    optionForm(store, message),
+    poll.options.map((option) => pollOption(store, message, option, total, !isIn)),
+    isIn && optionForm(store, message),
     h("small", {}, `${total} ${total === 1 ? "vote" : "votes"}`),
   );
 }
@@ -32,8 +36,9 @@ export function pollCard(store, message, poll) {
  * @param {Message} message
  * @param {PollOption} option
  * @param {number} total The number of voters.
+ * @param {boolean} disabled
  */
-function pollOption(store, message, { option_id: optionId, text, voters: votes }, total) {
+function pollOption(store, message, { option_id: optionId, text, voters: votes }, total, disabled) {
   const voters = (votes ?? []).map((voter) => voter.handle);
   const isMine = voters.includes(store.me);
   const vote = () => {
@@ -48,6 +53,7 @@ function pollOption(store, message, { option_id: optionId, text, voters: votes }
       type: "button",
       class: `poll-option${isMine ? " mine" : ""}`,
       "aria-pressed": String(isMine),
+      disabled,
       on: { click: vote },
     },
     bar,

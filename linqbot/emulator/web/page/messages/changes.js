@@ -2,6 +2,7 @@
 // is made again. So a tapback interrupts no voice memo, no effect and no selection.
 
 import { paymentsIn } from "../model/content/payments.js";
+import { isMember } from "../model/chats.js";
 import { isUnsent } from "../model/content/unsent.js";
 import { nameIn } from "../model/names.js";
 import { replyCount } from "../model/threads.js";
@@ -20,7 +21,7 @@ export function versionOf({ store, chat }, message) {
   const { id, parts, effect, reply_to: replyTo, edits, poll, service } = message;
   const quoted = replyTo && chat.messages.get(replyTo.message_id);
   const payments = (parts ?? []).flatMap((part) => paymentsIn(store, part));
-  const more = [payments, isUnsent(id), replyCount(chat, id), chat.card];
+  const more = [payments, isUnsent(id), replyCount(chat, id), chat.card, poll && isMember(chat, store.me)];
   return JSON.stringify(
     [parts, effect, replyTo, edits, poll, service, quoted?.parts, chat.is_group, store.me, more],
     butReactions,

@@ -181,7 +181,7 @@ function quotedText(message, index) {
  * @param {Poll} poll
  */
 function pollRow(view, message, poll) {
-  const bubble = h("div", { class: "bubble card-bubble" }, pollCard(view.store, message, poll));
+  const bubble = h("div", { class: "bubble card-bubble" }, pollCard(view.store, view.chat, message, poll));
   return actionRow(view, message, 0, bubble);
 }
 
