@@ -256,6 +256,11 @@ const notice = ({ id, created_at }, more) => ({ kind: "left", created_at, by: ME
 /** @param {Store} store */
 const shownIds = (store) => messagesOf(shownChat(store) ?? chatIn(store)).map(({ id }) => id);
 
+test("the dots of a writer who has said something before are there after a reload", () => {
+  const store = storeWith({ ...chatData([message("hi"), reply("one")]), typing: [LINE] });
+  assert.deepEqual([...chatIn(store).typing], [LINE]);
+});
+
 test("what is written after a person has left a group is not on their phone", () => {
   const [first, second] = [message("hi"), reply("after")];
   const left = { ...person(ME), status: "left", left_at: first.created_at };

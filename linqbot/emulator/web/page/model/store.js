@@ -146,9 +146,11 @@ export class Store {
     this.chats = new Map();
     for (const chat of state.chats ?? []) {
       const messages = chat.messages ?? [];
-      this.upsertChat(chat);
+      this.#upsertChat(chat);
       const before = known.get(chat.id);
       for (const message of messages) this.#put(message);
+      // A new message ends its sender's dots, and these messages are older than the dots.
+      this.#upsertChat(chat);
       // Messages that came during an outage are new to the person: their effects play.
       if (before) this.#announce(messages.filter((message) => !before.messages.has(message.id)));
     }
