@@ -12,7 +12,7 @@ import asyncio
 import base64
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -177,7 +177,13 @@ class CallRecorder:
         """Forget the sends that were recorded for a later time."""
         self.later.clear()
 
-    async def start_broadcast(self, new: NewBroadcast, people: Sequence[str]) -> Broadcast:
+    async def start_broadcast(
+        self,
+        new: NewBroadcast,
+        people: Sequence[str],
+        *,
+        check: Callable[[], Awaitable[None]],
+    ) -> Broadcast:
         """Record a broadcast to these people and return it, and store nothing.
 
         Raises:

@@ -288,6 +288,7 @@ async def test_a_handler_of_one_name_takes_the_end_of_no_other_broadcast() -> No
         (july(name="a name"), "'a name' cannot be the name"),
         (july(name=""), "cannot be the name"),
         (july(per_minute=0), "per_minute=0"),
+        (july(line="+12025550"), "The line= of ctx.bot.broadcast.* is none of the 2 lines of this account"),
         (july(per_minute=float("nan")), "per_minute=nan"),
         (lambda ctx: ctx.bot.broadcast(PEOPLE, name="july"), "needs content"),
         (lambda ctx: ctx.bot.broadcast(PEOPLE, 7, name="july"), "cannot be sent"),
@@ -304,6 +305,14 @@ async def test_a_wrong_call_says_what_is_wrong_and_stores_nothing(act: Act, text
         await phone.text("go")
         await phone.quiet()
         assert sending.results == [None]
+
+
+async def test_a_broadcast_may_come_from_another_line_of_the_account() -> None:
+    sending = Sending(july(PEOPLE[:1], line="+12025550101"))
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.quiet()
+        assert [(done.line, done.sent) for done in sending.done] == [("+12025550101", 1)]
 
 
 async def test_content_that_breaks_a_rule_is_an_error_of_the_call() -> None:

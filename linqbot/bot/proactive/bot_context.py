@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from linqbot.bot.content.chat_sender import stopped_by
@@ -148,7 +149,7 @@ class BotContext:
             The broadcast, with the number of people for each outcome so far.
         Raises:
             BotError: `audience`, `name`, `per_minute` or the content cannot be used; the account has no line, or has
-                several and none was given; or the context was made outside of a worker.
+                several and none was given, or has not the given one; or the context was made outside of a worker.
             RuleBroken: the content breaks one of Linq's rules; nothing was stored.
             Refused: a plugin vetoes the broadcast; nothing was stored.
             StorageUnavailable: nothing was stored; the turn runs again later.
@@ -165,7 +166,8 @@ class BotContext:
         sender = line or self._line or await self._only_line()
         stored = await content_of(messages, self._client, sender)
         new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now())
-        return await broadcaster.start_broadcast(new, await people_of(audience))
+        people = await people_of(audience)
+        return await broadcaster.start_broadcast(new, people, check=partial(self._check_line, sender))
 
     async def find_broadcast(self, name: str) -> Broadcast | None:
         """Return a broadcast, with the number of people for each outcome so far; None if none of this name is stored.
@@ -198,6 +200,21 @@ class BotContext:
         if self._broadcaster is None:
             raise BotError("This context has no broadcasts, because it was made outside of a worker.")
         return self._broadcaster
+
+    async def _check_line(self, line: str) -> None:
+        """Check that the account has a line. Linq would refuse each send of a broadcast from another one for a day.
+
+        Raises:
+            BotError: the account does not have it.
+        """
+        if line == self._line:
+            return
+        lines = await self._client.phone_numbers.list()
+        if all(one.phone_number != line for one in lines):
+            raise BotError(
+                f"The line= of ctx.bot.broadcast(…) is none of the {len(lines)} lines of this account, so nothing was begun. "
+                "Give one that client.phone_numbers.list() returns, in the same form: line='+12025550100'."
+            )
 
     async def _only_line(self) -> str:
         lines = await self._client.phone_numbers.list()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from pydantic_core import to_json
@@ -34,8 +34,14 @@ _NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
 class Broadcaster(Protocol):
     """A store of broadcasts. The turn's journal implements it."""
 
-    async def start_broadcast(self, new: NewBroadcast, people: Sequence[str]) -> Broadcast:
-        """Store a broadcast now, unless one of its name is stored, and return the stored one."""
+    async def start_broadcast(
+        self, new: NewBroadcast, people: Sequence[str], *, check: Callable[[], Awaitable[None]]
+    ) -> Broadcast:
+        """Store a broadcast now, unless one of its name is stored, and return the stored one.
+
+        Args:
+            check: Called before the broadcast is stored; it may raise BotError. It asks Linq, so a dry run does not call it.
+        """
         ...
 
     async def find_broadcast(self, name: str) -> Broadcast | None:

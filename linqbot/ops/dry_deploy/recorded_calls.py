@@ -7,7 +7,7 @@ not go on with something made up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import NoReturn, Self
 
@@ -199,7 +199,13 @@ class RecordedCalls:
         self.doubt("it is not on record which scheduled sends were waiting")
         return []
 
-    async def start_broadcast(self, new: NewBroadcast, people: Sequence[str]) -> Broadcast:
+    async def start_broadcast(
+        self,
+        new: NewBroadcast,
+        people: Sequence[str],
+        *,
+        check: Callable[[], Awaitable[None]],
+    ) -> Broadcast:
         """Record a broadcast that is not stored, and return it. A stored one is returned as it is now."""
         self._refuse_after_end()
         stored = await self._storage.broadcast(new.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,10 +23,15 @@ class TurnBroadcaster:
     stored: Broadcasts
     outbound: Outbound
 
-    async def start_broadcast(self, new: NewBroadcast, people: Sequence[str]) -> Broadcast:
+    async def start_broadcast(
+        self, new: NewBroadcast, people: Sequence[str], *, check: Callable[[], Awaitable[None]]
+    ) -> Broadcast:
         """Store a broadcast now, unless one of its name is stored, and return the stored one.
 
+        Args:
+            check: Called before the broadcast is stored.
         Raises:
+            BotError: `check` refuses it.
             CallSkipped: this is a part of a conversation that is over, and it has begun no such broadcast.
             Refused: a plugin vetoes it.
             StorageUnavailable: nothing was stored.
@@ -34,6 +39,7 @@ class TurnBroadcaster:
         self.journal.refuse_after_end("broadcast")
         if self.journal.is_past:
             raise CallSkipped("broadcast")
+        await check()
         self.outbound.check_broadcast(new.name, people)
         await self.stored.start_broadcast(replace(new, off_the_record=self.journal.off_the_record), people)
         stored = await self.stored.broadcast(new.name)
