@@ -1,9 +1,7 @@
-"""Run a bot on events in this process, with a recorder that lists each call to Linq instead of making it.
+"""Run a bot on an event in this process, with a recorder that lists each call to Linq instead of making it.
 
-`simulate` sends one event through the whole app: the webhook, the worker, the journal and every plugin are real, and
-the storage is a new one in memory. `DryRun` runs handlers alone, on deliveries that are in the bot's own storage: no
-plugin is started and no observer hook runs, replies are matched with what the bot really sent, and a send whose time
-has come can be repeated too, which has no webhook. Both leave it to the commands to print what was recorded.
+`simulate` sends the event through the whole app: the webhook, the worker, the journal and every plugin are real, and
+the storage is a new one in memory. The commands print what was recorded. Stored deliveries: `dry_run.py`.
 """
 
 from __future__ import annotations
@@ -12,27 +10,24 @@ import asyncio
 import base64
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final, Self
 
 import httpx
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.conversation.history import SentInTurn
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.proactive.send_later import Rhythm
 from linqbot.bot.streaming.record import StreamRecord, Unrecorded
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
-from linqbot.errors import AskEnded, LinqApiError, Suspended
+from linqbot.errors import LinqApiError
 from linqbot.events.delivery import Delivery
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.hookspecs import End, hookimpl
-from linqbot.ops.dry_asking import DryAsker, note_on
 from linqbot.plugins.registry import Plugins
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
 from linqbot.storage.backend import Storage
@@ -42,21 +37,11 @@ from linqbot.storage.upkeep import Selection
 from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.webhooks import sign
-from linqbot.worker.calls.outbound_plugins import Outbound
-from linqbot.worker.due.broadcasting import broadcast_send
-from linqbot.worker.due.scheduled_send import due_send
-from linqbot.worker.lookups import KnownChat, KnownChats, with_answers, with_replies_to_me
-from linqbot.worker.trouble import dead_letter
+from linqbot.worker.lookups import KnownChat
 
 UPLOAD: Final = "attachments.create"
 """The call that makes room for a file. Its safety class is that of a read, because repeating it is harmless."""
 OBSERVER_NAME: Final = "linqbot-simulation"
-
-_NONE: Final[Mapping[str, str]] = {}
-_ANSWER: Final = (
-    "It answered a question, so the handler that asked took it. To see that conversation, replay the delivery with which it "
-    "began: {}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +57,8 @@ class Simulation:
         end: The turn's outcome, as the hook `finished` gets it; None if the turn did not end in time, and in a dry run,
             which has no turn.
         note: What a dry run cannot show, and why; None if it shows everything.
-        began_with: For an answer of a question, which a dry run does not handle: the id of the delivery with which the
-            conversation began. None for any other delivery.
+        began_with: For a delivery that went to an open question, which a dry run does not handle: the id of the delivery
+            with which the conversation began. None for any other delivery.
         faults: By plugin, the error that has disabled it or one of its hooks.
     """
 
@@ -226,92 +211,6 @@ def made_up_response(call: Call, number: int) -> dict[str, Any]:
         return {"id": segments[3] if len(segments) > 3 else made["id"], "chat_id": chat, "status": "accepted"}
     poll = {"message_id": made["id"], "poll": {"options": []}}
     return {"chat_id": chat, "message": made, "chat": {"id": chat, "message": made}, "voice_memo": made, **poll, **made}
-
-
-class DryRun:
-    """Runs a bot's handlers on stored deliveries, each at the time at which it was received.
-
-    Args:
-        client: Used for reads, if they are allowed; already open.
-        storage: Holds the deliveries, and knows which messages the bot has sent. It is only read.
-        reads: Let calls that only read from Linq, and downloads of media, through to Linq.
-        plugins: Their middleware and routers run as in production; their observer hooks do not run.
-    Raises:
-        BotError: a handler can never run, because one before it takes everything.
-        ConfigError: a required plugin failed at adding something.
-    """
-
-    def __init__(
-        self, bot: Bot, client: Client, storage: Storage, *, reads: bool, plugins: Plugins | None = None
-    ) -> None:
-        plugins = plugins or Plugins()
-        self._clock = MovableClock(0.0, frozen=True)
-        self._dispatcher = Dispatcher(bot, self._clock, plugins=plugins)
-        self._outbound = Outbound(plugins)
-        self._client = client
-        self._storage = storage
-        self._known_chats = KnownChats()
-        self._reads = reads
-
-    async def replay(self, ids: Sequence[str], *, answered: Mapping[str, str] = _NONE) -> AsyncIterator[Simulation]:
-        """Run the handlers on stored deliveries, in this order.
-
-        Args:
-            answered: For each of them that answered a question, the id of the delivery with which its conversation began.
-        """
-        async for page in self._storage.pages(ids):
-            for delivery in page:
-                yield await self.run(delivery, began_with=answered.get(delivery.id))
-
-    async def run(self, delivery: Delivery, *, began_with: str | None = None) -> Simulation:
-        """Run the handlers on one delivery. An exception that they raise is in the result.
-
-        Args:
-            began_with: If the delivery answered a question: the id of the delivery with which the conversation began.
-        """
-        # At the time of the delivery: today every message would be too old to reach a handler.
-        self._clock.advance(delivery.received_at - self._clock.now())
-        recorder = CallRecorder(reads=self._reads, check_broadcast=self._outbound.check_broadcast)
-        client = recorder.around(self._client).wrapped(self._outbound.wrap)
-        handler, error = None, None
-        note = await note_on(delivery, self._storage)
-        if note is None and began_with is not None:
-            # The handler that takes other messages would not have got it.
-            return Simulation(delivery, note=_ANSWER.format(began_with), began_with=began_with)
-        asker = DryAsker(await self._storage.entries(delivery.id))
-        try:
-            if (due := due_send(delivery)) is not None:
-                for call in due.calls:
-                    await client.run(call)
-            elif (to_person := broadcast_send(delivery)) is not None:
-                await to_person.send(client)
-            else:
-                given_up = dead_letter.notice(delivery) if dead_letter.is_notice(delivery) else None
-                event = parse(given_up.delivery if given_up else delivery)
-                event = await with_replies_to_me(event, self._storage.has_sent)
-                event = await with_answers(event, self._storage.entry_of)
-                event = await self._known_chats.complete(event, partial(known_in, self._storage))
-                ctx = self._dispatcher.context(event, client, recorder, state_store=self._storage, asking=lambda: asker)
-                try:
-                    if given_up is None:
-                        await self._dispatcher.dispatch(event, ctx)
-                    else:
-                        await self._dispatcher.dispatch_dead_letter(given_up.failure, event, ctx)
-                finally:
-                    handler = ctx.handler
-        except (Suspended, AskEnded):
-            pass  # The handler has ended with a question.
-        except Exception as raised:  # noqa: BLE001 - the author of the bot wants to see whatever a handler raises
-            error = raised
-        return Simulation(
-            delivery,
-            recorder.calls,
-            recorder.later,
-            list(recorder.broadcasts.values()),
-            handler,
-            error,
-            note=" ".join(filter(None, (note, asker.note))) or None,
-        )
 
 
 async def known_in(storage: Storage, chat_id: str) -> KnownChat:

@@ -7,22 +7,27 @@ from typing import Any
 
 import pytest
 from dry_deploys import Day
-from fakes import LINE, tapback, text_body
+from fakes import CHAT, LINE, PERSON, handle, poll_vote, tapback, text_body
 
+from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.routing.filters import in_direct, in_group, to_line
 from linqbot.bot.routing.handlers import Failure
+from linqbot.client.call import ApiResponse
 from linqbot.errors import Refused
 from linqbot.events.message import MessageReceived
+from linqbot.events.poll import PollVoteAdded
 from linqbot.events.reaction import ReactionAdded
 from linqbot.hookspecs import hookimpl
 from linqbot.ops.dry_deploy.chosen_turns import chosen_turns
-from linqbot.ops.simulate import DryRun, Simulation
+from linqbot.ops.dry_run import DryRun
+from linqbot.ops.simulate import Simulation
 from linqbot.plugins.loading import load
 from linqbot.storage.upkeep import Selection
 
 pytestmark = pytest.mark.anyio
 
+BOB = "+14155550143"
 PEOPLE = ["+14155552001", "+14155552002"]
 
 
@@ -33,7 +38,7 @@ async def replayed(day: Day) -> list[Simulation]:
     chosen = await chosen_turns(day.storage, selection, looked=lambda done, of: None)
     dry = DryRun(day.bot, day.linq.client, day.storage, reads=False, plugins=load(day.bot.plugins))
     ids = await day.storage.replayable(selection)
-    found = [each async for each in dry.replay(ids, answered=chosen.answered)]
+    found = [each async for each in dry.replay(ids, chosen=chosen)]
     assert len(day.linq.calls) == made
     return found
 
@@ -138,3 +143,73 @@ async def test_an_answer_is_not_handled_as_a_message_of_its_own(day: Day) -> Non
     assert all(first.delivery.id in (each.note or "") for each in answers)
     assert texts(later) == ["Your name?"]
     assert later.began_with is None
+
+
+async def test_a_refused_answer_is_no_message_of_its_own(day: Day) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        people = await ctx.ask("How many?", kind=int)
+        await ctx.reply(f"{people} people.")
+
+    day.deploy(ask)
+    await day.say("hi", "a few", "4", "again")
+    (first, refused, answer, later) = await replayed(day)
+    assert texts(first) == ["How many?", "4 people."]
+    assert [(each.handler, each.calls) for each in (refused, answer)] == [(None, [])] * 2
+    assert [each.began_with for each in (first, refused, answer, later)] == [None, *[first.delivery.id] * 2, None]
+    assert "a refused answer" in (refused.note or "")
+    assert texts(later) == ["How many?"]
+
+
+async def test_a_counted_vote_is_no_message_of_its_own(day: Day) -> None:
+    bot = day.bot = Bot(read=False, typing=False, groups="all")
+
+    @bot.on_message("lunch")
+    async def lunch(message: MessageReceived, ctx: Context) -> None:
+        await ctx.vote(["Thai", "Pizza"], "Lunch?")
+
+    @bot.on(PollVoteAdded)
+    async def voted(event: PollVoteAdded, ctx: Context) -> None:
+        await ctx.send("A vote!")
+
+    members = [handle(LINE, is_me=True), handle(PERSON), handle(BOB)]
+    day.linq.will_answer("chats.retrieve", ApiResponse(200, {"id": CHAT, "handles": members}))
+    poll = {"message_id": "poll", "poll": {"options": [{"option_id": "t"}, {"option_id": "p"}]}}
+    day.linq.will_answer("chats.polls.create", ApiResponse(201, poll))
+    await day.say("lunch", is_group=True)
+    await day.receive(poll_vote("t", BOB), poll_vote("t", PERSON))
+    (first, counted, last) = await replayed(day)
+    assert [(each.handler, each.calls) for each in (counted, last)] == [(None, [])] * 2
+    assert [each.began_with for each in (counted, last)] == [first.delivery.id] * 2
+    assert "a vote that was counted" in (counted.note or "")
+
+
+async def test_a_side_question_is_answered_and_the_open_question_repeated(day: Day) -> None:
+    bot = day.bot = Bot(read=False, typing=False)
+
+    @bot.on_message("prices", during_ask=True)
+    async def prices(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Soup is 8.")
+
+    @bot.on_message
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Hello {await ctx.ask('Your name?')}.")
+
+    await day.say("hi", "prices", "Ada")
+    (_, side, answer) = await replayed(day)
+    assert (side.handler or "").endswith("prices")
+    assert texts(side) == ["Soup is 8.", "Your name?"]
+    assert answer.handler is None
+
+
+async def test_a_late_answer_knows_the_question_that_had_timed_out(day: Day) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        if ctx.after_ask is not None:
+            await ctx.reply(f"Too late for: {ctx.after_ask.question}")
+            return
+        await ctx.ask("Your name?", timeout_s=60)
+
+    day.deploy(ask)
+    await day.say("hi")
+    await day.pass_time(60)
+    await day.say("Ada")
+    assert texts((await replayed(day))[-1]) == ["Too late for: Your name?"]

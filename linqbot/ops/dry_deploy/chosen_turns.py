@@ -15,6 +15,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.ops.dry_deploy.open_then import OpenThen, open_then
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn, turn_on_record
 from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.upkeep import Selection
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
 from linqbot.worker.asking.records import AskRecord, record_of
@@ -54,15 +55,22 @@ class ChosenTurns:
         Raises:
             StorageUnavailable: the storage cannot be read.
         """
+        return await turn_on_record(
+            self._storage,
+            delivery,
+            conversations=self.conversations_at(delivery),
+            failed_after=self._failed.get(delivery.id),
+        )
+
+    def conversations_at(self, delivery: Delivery) -> list[Conversation]:
+        """Return the conversations that a delivery may have concerned: open ones, and one for which it came too late."""
         found = []
         for each in sorted(self._open.get(delivery.lane, ()), key=lambda each: each.since):
             if each.is_open_for(delivery):
                 found.append(each.conversation)
             elif each.is_late(delivery) and self._late.setdefault(each.conversation.id, delivery.id) == delivery.id:
                 found.append(replace(each.conversation, status="timed_out"))
-        return await turn_on_record(
-            self._storage, delivery, conversations=found, failed_after=self._failed.get(delivery.id)
-        )
+        return found
 
 
 async def chosen_turns(

@@ -13,7 +13,8 @@ from fakes import LINE, NOW, PERSON, delivery, text_body
 
 from linqbot import Bot, Context, MessageReceived, Sent, contact_card, location_request, media, poll, voice_memo
 from linqbot.client.client import Client
-from linqbot.ops.simulate import DryRun, Observer, simulate
+from linqbot.ops.dry_run import DryRun
+from linqbot.ops.simulate import Observer, simulate
 from linqbot.plugins.loading import load
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.memory.storage import MemoryStorage

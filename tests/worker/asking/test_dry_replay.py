@@ -8,7 +8,8 @@ from asking_talk import Talk
 from linqbot.bot.context import Context
 from linqbot.errors import AskTimeout
 from linqbot.events.message import MessageReceived
-from linqbot.ops.simulate import DryRun, Simulation
+from linqbot.ops.dry_run import DryRun
+from linqbot.ops.simulate import Simulation
 
 pytestmark = pytest.mark.anyio
 

@@ -2,7 +2,7 @@
 
 The commands work next to a running server, which notices deliveries that are put back. None prints what people wrote,
 with two exceptions: `show --body`, and the tracebacks that `replay` prints. The storage does the work
-(`storage/upkeep.py`); a replay without sending is in `ops/simulate.py`.
+(`storage/upkeep.py`); a replay without sending is in `ops/dry_run.py`.
 """
 
 from __future__ import annotations
@@ -377,7 +377,8 @@ async def _dry_run(settings: Settings, file: str, selection: Selection, *, reads
     from linqbot.cli.commands.upkeep.replay_diff import choose
     from linqbot.client.client import Client
     from linqbot.ops.bot_file import load_bot
-    from linqbot.ops.simulate import DryRun, Simulation
+    from linqbot.ops.dry_run import DryRun
+    from linqbot.ops.simulate import Simulation
 
     if reads:
         settings.check_reads()
@@ -401,8 +402,8 @@ async def _dry_run(settings: Settings, file: str, selection: Selection, *, reads
     ):
         meant = await _replayable(inbox, selection)
         plugins = settings.load_plugins(bot.plugins)
-        answered = (await choose(inbox, selection)).answered
-        async for done in DryRun(bot, client, inbox, reads=reads, plugins=plugins).replay(meant, answered=answered):
+        chosen = await choose(inbox, selection)
+        async for done in DryRun(bot, client, inbox, reads=reads, plugins=plugins).replay(meant, chosen=chosen):
             report(done)
     if as_json:
         print_table(rows, as_json=True, empty="")

@@ -1,0 +1,148 @@
+"""Run a bot's handlers on deliveries of its own storage, with a recorder that lists each call instead of making it.
+
+No plugin is started and no observer hook runs, replies are matched with what the bot really sent, and a send whose time
+has come can be repeated too, which has no webhook. What went to an open question is no turn of its own. The command
+`linqbot inbox replay bot.py` prints what was recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Final
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.client.client import Client
+from linqbot.clock import MovableClock
+from linqbot.errors import AskEnded, Suspended
+from linqbot.events.delivery import Delivery
+from linqbot.events.parse import parse
+from linqbot.ops.dry_asking import DryAsker, note_on
+from linqbot.ops.dry_deploy.chosen_turns import ChosenTurns
+from linqbot.ops.dry_deploy.open_then import ConversationsThen, KeptOpen
+from linqbot.ops.simulate import CallRecorder, Simulation, known_in
+from linqbot.plugins.registry import Plugins
+from linqbot.storage.backend import Storage
+from linqbot.worker.asking.arrivals import NOTHING, Arrival, meaning_of
+from linqbot.worker.calls.outbound_plugins import Outbound
+from linqbot.worker.due.broadcasting import broadcast_send
+from linqbot.worker.due.scheduled_send import due_send
+from linqbot.worker.lookups import KnownChats, with_answers, with_replies_to_me
+from linqbot.worker.trouble import dead_letter
+
+_SEE_CONVERSATION: Final = "To see that conversation, replay the delivery with which it began: {}"
+_ANSWER: Final = f"It answered a question, so the handler that asked took it. {_SEE_CONVERSATION}"
+_TO_QUESTION: Final = (
+    "A question was open when it came, which it did not end: it was a refused answer, or a vote that was counted. "
+    + _SEE_CONVERSATION
+)
+
+
+class DryRun:
+    """Runs a bot's handlers on stored deliveries, each at the time at which it was received.
+
+    Args:
+        client: Used for reads, if they are allowed; already open.
+        storage: Holds the deliveries, and knows which messages the bot has sent. It is only read.
+        reads: Let calls that only read from Linq, and downloads of media, through to Linq.
+        plugins: Their middleware and routers run as in production; their observer hooks do not run.
+    Raises:
+        BotError: a handler can never run, because one before it takes everything.
+        ConfigError: a required plugin failed at adding something.
+    """
+
+    def __init__(
+        self, bot: Bot, client: Client, storage: Storage, *, reads: bool, plugins: Plugins | None = None
+    ) -> None:
+        plugins = plugins or Plugins()
+        self._clock = MovableClock(0.0, frozen=True)
+        self._dispatcher = Dispatcher(bot, self._clock, plugins=plugins)
+        self._outbound = Outbound(plugins)
+        self._client = client
+        self._storage = storage
+        self._known_chats = KnownChats()
+        self._reads = reads
+
+    async def replay(self, ids: Sequence[str], *, chosen: ChosenTurns | None = None) -> AsyncIterator[Simulation]:
+        """Run the handlers on stored deliveries, in this order.
+
+        Args:
+            chosen: The turns of these deliveries, by which those that went to an open question are known. None takes each
+                for a turn of its own.
+        """
+        async for page in self._storage.pages(ids):
+            for delivery in page:
+                yield await self.run(delivery, chosen=chosen)
+
+    async def run(self, delivery: Delivery, *, chosen: ChosenTurns | None = None) -> Simulation:
+        """Run the handlers on one delivery. An exception that they raise is in the result.
+
+        Args:
+            chosen: See `replay`.
+        """
+        # At the time of the delivery: today every message would be too old to reach a handler.
+        self._clock.advance(delivery.received_at - self._clock.now())
+        recorder = CallRecorder(reads=self._reads, check_broadcast=self._outbound.check_broadcast)
+        client = recorder.around(self._client).wrapped(self._outbound.wrap)
+        handler, error = None, None
+        note = await note_on(delivery, self._storage)
+        began_with = None if chosen is None else chosen.answered.get(delivery.id)
+        if note is None and began_with is not None:
+            # The handler that takes other messages would not have got it.
+            return Simulation(delivery, note=_ANSWER.format(began_with), began_with=began_with)
+        entries = await self._storage.entries(delivery.id)
+        arrived = NOTHING if chosen is None or note else await self._arrival(delivery, chosen)
+        concerned = arrived.counted or (arrived.conversation if arrived.outcome is not None else None)
+        if concerned is not None and not entries:
+            return Simulation(delivery, note=_TO_QUESTION.format(concerned.id), began_with=concerned.id)
+        asker = DryAsker(entries)
+        try:
+            if (due := due_send(delivery)) is not None:
+                for call in due.calls:
+                    await client.run(call)
+            elif (to_person := broadcast_send(delivery)) is not None:
+                await to_person.send(client)
+            else:
+                given_up = dead_letter.notice(delivery) if dead_letter.is_notice(delivery) else None
+                event = parse(given_up.delivery if given_up else delivery)
+                event = await with_replies_to_me(event, self._storage.has_sent)
+                event = await with_answers(event, self._storage.entry_of)
+                event = await self._known_chats.complete(event, partial(known_in, self._storage))
+                ctx = self._dispatcher.context(
+                    event,
+                    client,
+                    recorder,
+                    state_store=self._storage,
+                    asking=lambda: asker,
+                    side=KeptOpen(arrived.question) if arrived.is_side and arrived.question is not None else None,
+                    after_ask=arrived.after_ask,
+                )
+                try:
+                    if given_up is None:
+                        await self._dispatcher.dispatch(event, ctx)
+                    else:
+                        await self._dispatcher.dispatch_dead_letter(given_up.failure, event, ctx)
+                finally:
+                    handler = ctx.handler
+        except (Suspended, AskEnded):
+            pass  # The handler has ended with a question.
+        except Exception as raised:  # noqa: BLE001 - the author of the bot wants to see whatever a handler raises
+            error = raised
+        return Simulation(
+            delivery,
+            recorder.calls,
+            recorder.later,
+            list(recorder.broadcasts.values()),
+            handler,
+            error,
+            note=" ".join(filter(None, (note, asker.note))) or None,
+        )
+
+    async def _arrival(self, delivery: Delivery, chosen: ChosenTurns) -> Arrival:
+        """Return the meaning of a delivery for the questions that were open when it came, as the worker decides it."""
+        open_then = chosen.conversations_at(delivery)
+        if not open_then:
+            return NOTHING
+        summaries = [each.summary for each in open_then]
+        return await meaning_of(delivery, summaries, self._dispatcher, ConversationsThen(open_then))
