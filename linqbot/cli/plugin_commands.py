@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from linqbot.errors import ConfigError
 from linqbot.hookspecs import GROUP
+
+if TYPE_CHECKING:
+    from linqbot.plugins.registry import Plugins
 
 
 @cache
@@ -25,21 +29,31 @@ def commands(taken: frozenset[str]) -> dict[str, click.Command]:
         return {}
     # Imported here, so that `linqbot --help` stays fast while no plugin is installed.
     from linqbot.cli import logs
-    from linqbot.plugins.registry import Plugins
     from linqbot.settings import from_env
 
     logs.configure("error", "auto")
-    found: dict[str, click.Command] = {}
     try:
-        plugins: Plugins = from_env().load_plugins()
-        for impl, added in plugins.ask("register_commands", _commands):
-            if wrong := sorted((taken | found.keys()) & added.keys()):
-                problem = ConfigError(f"there is a command {wrong[0]} already")
-                plugins.blame(impl.plugin, impl.hook, problem, with_message=True)
-            else:
-                found |= added
+        return asked(from_env().load_plugins(), taken)
     except ConfigError as error:
         click.secho(f"No plugin's commands: {error}", fg="red", err=True)
+        return {}
+
+
+def asked(plugins: Plugins, taken: Collection[str]) -> dict[str, click.Command]:
+    """Return the commands of plugins that have been loaded, by name. A plugin whose commands are refused is disabled.
+
+    Args:
+        taken: Names that plugins' commands must not have.
+    Raises:
+        ConfigError: the commands of a required plugin are refused.
+    """
+    found: dict[str, click.Command] = {}
+    for impl, added in plugins.ask("register_commands", _commands):
+        if wrong := sorted((set(taken) | found.keys()) & added.keys()):
+            problem = ConfigError(f"there is a command {wrong[0]} already")
+            plugins.blame(impl.plugin, impl.hook, problem, with_message=True)
+        else:
+            found |= added
     return found
 
 

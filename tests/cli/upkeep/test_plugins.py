@@ -227,6 +227,17 @@ def test_list_shows_the_origin_and_status_of_each_plugin(site: Path, linqbot: Ca
     assert "LINQBOT_PLUGINS does not name it" in shown
 
 
+def test_list_shows_that_the_commands_of_a_plugin_are_refused(site: Path, linqbot: Callable[..., Result]) -> None:
+    install_plugin(site, "first", GOOD, entry="Plugin")
+    install_plugin(site, "second", GOOD, entry="Plugin")
+    install_plugin(site, "thief", GOOD.replace('"greet"', '"serve"'), entry="Plugin")
+    result = linqbot("plugins", "list", "--json", LINQBOT_REQUIRED_PLUGINS="thief")
+    rows = {row["name"]: (row["status"], row["why"]) for row in json.loads(result.stdout)}
+    assert rows["first"] == ("active", None)
+    assert rows["second"] == ("no commands", "register_commands raised ConfigError: there is a command greet already")
+    assert rows["thief"] == ("no commands", "register_commands raised ConfigError: there is a command serve already")
+
+
 def test_list_shows_a_required_plugin_that_cannot_be_loaded(site: Path, linqbot: Callable[..., Result]) -> None:
     install_plugin(site, "gate", "import does_not_exist")
     result = linqbot("plugins", "list", "--json", LINQBOT_REQUIRED_PLUGINS="gate")

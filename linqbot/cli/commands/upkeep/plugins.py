@@ -19,7 +19,8 @@ from pydantic_core import to_json
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.routing.router import Next
-from linqbot.cli import logs
+from linqbot.cli import logs, plugin_commands
+from linqbot.cli.main import COMMANDS
 from linqbot.cli.output import json_option, print_facts, print_table
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.client.call import ApiResponse, Call, Run
@@ -56,7 +57,8 @@ def command() -> None:
 def list_(file: str | None, as_json: bool) -> None:
     """List the installed plugins, and those that the bot in FILE names or brings.
 
-    Every plugin is loaded and asked what it adds, as when the bot is served.
+    Every plugin is loaded and asked what it adds, as when the bot is served. The status "no commands" is that of a plugin
+    that is served, but whose commands are refused.
     """
 
     settings = from_env()
@@ -68,12 +70,15 @@ def list_(file: str | None, as_json: bool) -> None:
     create_app(
         bot, client=client, storage=MemoryStorage(), secrets=["whsec_bm9ib2R5IGtub3dzIHRoaXMgc2VjcmV0"], plugins=plugins
     )
+    # Asked last: `linqbot serve` does not ask for commands, so a plugin is served even if these are refused.
+    served = [plugin for plugin in plugins.every if plugin.is_on]
+    plugin_commands.asked(plugins, COMMANDS)
     rows = [
         {
             "name": plugin.name,
             "version": plugin.version,
             "distribution": "linqbot" if plugin.is_built_in else plugin.distribution,
-            "status": plugin.status,
+            "status": "no commands" if plugin in served and not plugin.is_on else plugin.status,
             "required": "yes" if plugin.required else None,
             "hooks": list(plugin.hooks) if as_json else ", ".join(plugin.hooks),
             "why": plugin.why or plugin.observer_error,
