@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -24,6 +26,25 @@ from linqbot.server.secret_file import KnownSecrets
 from linqbot.server.webhook import RETRY_AFTER_S, WebhookEndpoint
 from linqbot.storage.memory.storage import MemoryStorage
 
+_MOST_BYTES: Final = 4096
+"""Maximum size of a body to remember. Those of the doctor's own events have some hundred bytes."""
+
+
+class Arrivals:
+    """The doctor's own events that arrived at the temporary server, unchanged or not. Only the latest are remembered."""
+
+    def __init__(self) -> None:
+        self._bodies: deque[bytes] = deque(maxlen=100)
+
+    def note(self, body: bytes) -> None:
+        """Remember the body of a request if it is an event of the doctor."""
+        if len(body) <= _MOST_BYTES and PROBE_TYPE.encode() in body:
+            self._bodies.append(body)
+
+    def __contains__(self, delivery_id: str) -> bool:
+        event_id = delivery_id.removeprefix(PROBE_ID).encode()
+        return any(event_id in body for body in self._bodies)
+
 
 class _ProbesOnly(MemoryStorage):
     """Refuses every delivery except the doctor's own."""
@@ -37,8 +58,9 @@ class _ProbesOnly(MemoryStorage):
 class _NeverUnauthorized:
     """Wraps the webhook, and answers 503 in place of 401 to deliveries that are not the doctor's own."""
 
-    def __init__(self, webhook: WebhookEndpoint) -> None:
+    def __init__(self, webhook: WebhookEndpoint, arrivals: Arrivals) -> None:
         self._webhook = webhook
+        self._arrivals = arrivals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = bytearray()
@@ -54,12 +76,15 @@ class _NeverUnauthorized:
                 message = {**message, "status": 503, "headers": headers}
             await send(message)
 
-        await self._webhook(scope, record, send_retryable)
+        try:
+            await self._webhook(scope, record, send_retryable)
+        finally:
+            self._arrivals.note(bytes(body))
 
 
 @asynccontextmanager
-async def probe_server(bound: socket.socket, secrets: Sequence[str]) -> AsyncIterator[None]:
-    """Serve the webhook on a bound socket while the context lasts.
+async def probe_server(bound: socket.socket, secrets: Sequence[str]) -> AsyncIterator[Arrivals]:
+    """Serve the webhook on a bound socket while the context lasts. Yield the record of the doctor's events.
 
     Args:
         secrets: Signing secrets that the test events may be signed with.
@@ -67,14 +92,15 @@ async def probe_server(bound: socket.socket, secrets: Sequence[str]) -> AsyncIte
     async with _ProbesOnly() as inbox:
         webhook = WebhookEndpoint(inbox, KnownSecrets(secrets), SystemClock())
         webhook.is_open = True
+        arrivals = Arrivals()
         server = uvicorn_server.server(
-            Starlette(routes=[Route(WEBHOOK_PATH, _NeverUnauthorized(webhook))]), graceful_s=1
+            Starlette(routes=[Route(WEBHOOK_PATH, _NeverUnauthorized(webhook, arrivals))]), graceful_s=1
         )
         # From here on the kernel queues connections, until the server is ready to accept them.
         bound.listen()
         serving = asyncio.create_task(server.serve(sockets=[bound]))
         try:
-            yield
+            yield arrivals
         finally:
             server.should_exit = True
             await serving

@@ -21,7 +21,7 @@ from linqbot.events.delivery import PROBE_ID
 from linqbot.ops.doctor.context import DoctorContext
 from linqbot.ops.doctor.finding import Finding, Findings, Skip
 from linqbot.ops.doctor.probe import Probed, confirm, probe, random_secret
-from linqbot.ops.doctor.probe_server import probe_server
+from linqbot.ops.doctor.probe_server import Arrivals, probe_server
 from linqbot.ops.subscriptions import address
 from linqbot.server import uvicorn_server
 from linqbot.settings import Settings
@@ -45,13 +45,17 @@ async def reach(context: DoctorContext) -> Sequence[Finding]:
             targets = await context.targets()
         except Skip as reason:
             return [*findings, Finding("delivery", "skipped", str(reason))]
-        is_temporary = port is Port.TEMPORARY
-        each = await asyncio.gather(*(_reached(context, found, url, is_temporary=is_temporary) for url in targets))
+        arrivals = port if isinstance(port, Arrivals) else None
+        each = await asyncio.gather(*(_reached(context, found, url, arrivals) for url in targets))
     return [*findings, *(finding for some in each for finding in some)]
 
 
-async def _reached(context: DoctorContext, found: Findings, url: str, *, is_temporary: bool) -> list[Finding]:
-    """Check that an event signed with the bot's secret arrives at an address unchanged and is stored once."""
+async def _reached(context: DoctorContext, found: Findings, url: str, arrivals: Arrivals | None) -> list[Finding]:
+    """Check that an event signed with the bot's secret arrives at an address unchanged and is stored once.
+
+    Args:
+        arrivals: The events that arrived at the temporary server; None if a process listens on the bot's port already.
+    """
     secret = await _secret(context, url)
     if secret is None:
         return _without_secret(context, found, url, await probe(url, random_secret()))
@@ -62,16 +66,26 @@ async def _reached(context: DoctorContext, found: Findings, url: str, *, is_temp
         again = await probe(url, secret, known=known, event_id=first.delivery_id.removeprefix(PROBE_ID))
     findings = _certificate(context, found, url, first)
     trouble = first.trouble or (again.trouble if again else None)
-    here = f"The bot is not served yet, so the doctor stood in for the bot on {_listens(context.settings)}."
     if trouble is not None:
         what = f"{address(url)}: {trouble.what}"
-        what = f"{what} {here}" if is_temporary else what
+        if arrivals is not None:
+            what = f"{what} {_stood_in(context.settings, has_arrived=first.delivery_id in arrivals)}"
         return [*findings, found.failure("delivery", trouble.code, what, url=address(url))]
     what = f"{address(url)} accepts a signed event in {first.ms} ms, with unchanged body and headers."
-    if is_temporary:
+    if arrivals is not None and first.delivery_id in arrivals:
         serve = f"Go live with: linqbot serve {context.file or 'bot.py'}"
-        return [*findings, Finding("delivery", "ok", f"{what} {here}", fix=serve)]
+        what = f"{what} {_stood_in(context.settings, has_arrived=True)}"
+        return [*findings, Finding("delivery", "ok", what, fix=serve)]
+    if arrivals is not None:
+        what = f"{what} A bot accepted it that does not listen on {_listens(context.settings)}."
     return [*findings, found.ok("delivery", what), *_kept(context, found, first)]
+
+
+def _stood_in(settings: Settings, *, has_arrived: bool) -> str:
+    """Return the sentence about the temporary server, which was at the bot's port."""
+    if has_arrived:
+        return f"The bot is not served yet, so the doctor stood in for the bot on {_listens(settings)}."
+    return f"The doctor stood in for the bot on {_listens(settings)}, and the event did not arrive there."
 
 
 def _without_secret(context: DoctorContext, found: Findings, url: str, probed: Probed) -> list[Finding]:
@@ -99,16 +113,15 @@ async def _secret(context: DoctorContext, url: str) -> str | None:
 
 
 class Port(Enum):
-    """The use of the bot's port: by the doctor's temporary server, by the served bot, or by another program."""
+    """The use of the bot's port by a process that was there before the doctor: the served bot, or another program."""
 
-    TEMPORARY = 1
-    BOT = 2
-    TAKEN = 3
+    BOT = 1
+    TAKEN = 2
 
 
 @asynccontextmanager
-async def _temporary_server(settings: Settings, secrets: Sequence[str]) -> AsyncIterator[Port]:
-    """Serve test events at the bot's port, unless a process already listens there. Yield the use of the port."""
+async def _temporary_server(settings: Settings, secrets: Sequence[str]) -> AsyncIterator[Port | Arrivals]:
+    """Serve test events at the bot's port, and yield their record. If a process already listens there, yield its kind."""
     path = path_of(settings.storage)
     if settings.port == 0 or (path is not None and ServingLock(path).holder() is not None):
         yield Port.BOT
@@ -119,8 +132,8 @@ async def _temporary_server(settings: Settings, secrets: Sequence[str]) -> Async
         yield Port.BOT if await _is_bot(settings) else Port.TAKEN
         return
     with bound:
-        async with probe_server(bound, secrets):
-            yield Port.TEMPORARY
+        async with probe_server(bound, secrets) as arrivals:
+            yield arrivals
 
 
 async def _is_bot(settings: Settings) -> bool:

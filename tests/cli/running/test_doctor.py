@@ -301,7 +301,8 @@ def test_an_address_without_a_server_is_found(practice: Practice) -> None:
     practice.sync(nowhere)
     findings = practice.doctor()
     assert problems(findings) == ["failure LQB6060"]
-    assert f"stood in for the bot on 127.0.0.1:{practice.port}" in the(findings, "LQB6060").what
+    here = f"stood in for the bot on 127.0.0.1:{practice.port}, and the event did not arrive there."
+    assert here in the(findings, "LQB6060").what
 
 
 def tls(authority: trustme.CA, ends: datetime | None = None) -> ssl.SSLContext:

@@ -189,3 +189,16 @@ def test_a_port_that_a_bot_with_another_storage_uses_is_no_other_program(
     serve(practice, command)
     practice.environ["LINQBOT_STORAGE"] = "memory://"
     assert problems(practice.doctor()) == ["warning LQB6083"]
+
+
+@pytest.mark.slow
+def test_a_bot_that_is_served_at_another_port_is_not_reported_as_not_served(
+    practice: Practice, command: Callable[..., Any]
+) -> None:
+    practice.sync()
+    serve(practice, command, LINQBOT_STORAGE="memory://")
+    practice.environ |= {"LINQBOT_PORT": str(free_port()), "LINQBOT_STORAGE": "memory://"}
+    (delivery,) = [each for each in practice.doctor() if each.check == "delivery"]
+    assert (delivery.status, delivery.fix) == ("ok", "")
+    here = f"127.0.0.1:{practice.environ['LINQBOT_PORT']}"
+    assert delivery.what.endswith(f"A bot accepted it that does not listen on {here}.")
