@@ -17,7 +17,9 @@ import anyio
 import httpx
 import pytest
 from deploy.deliveries import PATH, Behind, behind, message, signed
-from deploy.proxies import DOMAIN, caddy_environ, caddy_files, nginx_files
+from deploy.proxies import DOMAIN, Proxy, caddy_environ, caddy_files, nginx_files
+from h2.connection import H2Connection
+from h2.events import ResponseReceived
 from ports import free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
@@ -92,6 +94,25 @@ async def test_a_mebibyte_passes_and_more_is_answered_503(bot: Behind) -> None:
         many = {f"x-{n}": "y" * 4000 for n in range(30)}
         answer = await linq.post(bot.webhook, content=message("a head"), headers=many)
         assert answer.status_code == 503
+
+
+async def test_a_length_of_more_than_a_mebibyte_is_answered_503_over_http_2_too(bot: Behind) -> None:
+    for length in (MIB + 1, 3 * MIB):
+        assert await anyio.to_thread.run_sync(status_before_the_body, bot.proxy, length) == 503
+
+
+def status_before_the_body(proxy: Proxy, length: int) -> int:
+    """Announce a body over HTTP/2 and send none of it. Return the status of the answer."""
+    proxy.trust.set_alpn_protocols(["h2"])
+    linq = H2Connection()
+    linq.initiate_connection()
+    target = {":method": "POST", ":scheme": "https", ":authority": f"{DOMAIN}:{proxy.port}", ":path": PATH}
+    linq.send_headers(1, list((target | {"content-length": str(length)}).items()))
+    with proxy.connect(linq.data_to_send()) as client:
+        while True:
+            for event in linq.receive_data(client.recv(65536)):
+                if isinstance(event, ResponseReceived):
+                    return int(dict(event.headers)[b":status"])
 
 
 async def test_only_the_webhook_is_public(bot: Behind) -> None:
