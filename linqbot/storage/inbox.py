@@ -283,7 +283,9 @@ class Inbox(Protocol):
         """
         ...
 
-    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
+    async def put_in_order(
+        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, under: Lease | None = None
+    ) -> int:
         """Store missed deliveries of a lane, and sort the lane by the time at which its deliveries were sent.
 
         Deliveries that wait for a retry, or whose turns have journal entries, are not moved: the others are sorted
@@ -292,6 +294,7 @@ class Inbox(Protocol):
         Args:
             missed: Deliveries of this lane. Those whose id or message_key was stored before are left out.
             lease: A lease on the head of the lane. It is given back in the same commit and does not count.
+            under: The lease of the turn that calls. It must be in force, and stays so.
         Returns:
             The number of new deliveries.
         Raises:

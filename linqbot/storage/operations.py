@@ -63,6 +63,7 @@ class OrderOp(Op):
     lane: str
     missed: Sequence[Delivery]
     lease: Lease | None
+    under: Lease | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -184,9 +185,11 @@ class QueuedWrites:
         """Put one delivery in the place of several; see `Inbox.join`."""
         await self._submit(JoinOp(lease, joined, ids, again))
 
-    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
+    async def put_in_order(
+        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, under: Lease | None = None
+    ) -> int:
         """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""
-        count: int = await self._submit(OrderOp(lane, missed, lease))
+        count: int = await self._submit(OrderOp(lane, missed, lease, under))
         return count
 
     async def begin(self, entry: JournalEntry, lease: Lease | None = None) -> None:

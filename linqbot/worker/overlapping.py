@@ -217,6 +217,7 @@ class TurnOverlap:
         after this turn, in the order in which they were sent.
 
         Raises:
+            LeaseLost: another worker handles the turn, and decides what its own run has not taken.
             StorageUnavailable: the storage did not answer. The turn must not be acked.
         """
         head = self.lease.delivery
@@ -234,7 +235,7 @@ class TurnOverlap:
             messages=len(untaken),
             why="An earlier run, which failed, took them with ctx.incoming(). This run made fewer calls of it.",
         )
-        await self._storage.put_in_order(head.lane, untaken)
+        await self._storage.put_in_order(head.lane, untaken, under=self.lease)
 
     def _untaken_id(self, call: int, message: int = 0) -> str:
         """Return the id of the delivery of a message that is put back: the same in every run of the turn."""

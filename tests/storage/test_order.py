@@ -151,6 +151,18 @@ async def test_an_order_under_a_lease_that_is_over_stores_nothing(storage: Stora
     await storage.finish(lease, Finish(Ack()))
 
 
+async def test_a_turn_whose_lease_is_over_stores_no_messages_behind_it(storage: Storage, clock: MovableClock) -> None:
+    await storage.put(sent("c", 3))
+    (old,) = await take(storage)
+    clock.advance(61)
+    (lease,) = await take(storage)
+    with pytest.raises(LeaseLost):
+        await storage.put_in_order("c:1", [sent("a", 1)], under=old)
+    assert await storage.put_in_order("c:1", [sent("b", 2)], under=lease) == 1
+    await storage.finish(lease, Finish(Ack()))
+    assert await handle_all(storage) == ["b"]
+
+
 async def test_the_order_survives_a_restart(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         for name, after_s in [("c", 3), ("b", 2)]:

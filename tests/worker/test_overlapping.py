@@ -16,7 +16,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
-from linqbot.storage.inbox import Lease
+from linqbot.storage.inbox import Ack, Finish, Lease
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
@@ -49,12 +49,30 @@ class LosingPutBack(MemoryStorage):
 
     is_lost = False
 
-    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
-        count = await super().put_in_order(lane, missed, lease)
+    async def put_in_order(
+        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, under: Lease | None = None
+    ) -> int:
+        count = await super().put_in_order(lane, missed, lease, under=under)
         if not self.is_lost:
             self.is_lost = True
             raise StorageUnavailable("The connection was lost.")
         return count
+
+
+class TakenOver(MemoryStorage):
+    """A storage on which another worker takes the lane over and ends the turn, just before messages are put back into it."""
+
+    def __init__(self, clock: MovableClock) -> None:
+        super().__init__(clock=clock)
+        self.clock = clock
+
+    async def put_in_order(
+        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, under: Lease | None = None
+    ) -> int:
+        self.clock.advance(24 * 3600)
+        (other,) = await self.take(1, lease_s=60)
+        await self.finish(other, Finish(Ack()))
+        return await super().put_in_order(lane, missed, lease, under=under)
 
 
 @asynccontextmanager
@@ -190,10 +208,10 @@ async def test_a_message_is_handled_once_although_the_answer_to_its_return_into_
     assert [word for run in runs[2:] for word in run].count("two") == 1
 
 
-async def test_what_a_failed_run_has_taken_is_handled_although_no_handler_of_the_corrected_bot_takes_messages() -> None:
-    clock = MovableClock(NOW, frozen=True)
+async def handle_after_a_failed_run_has_taken(storage: MemoryStorage, clock: MovableClock) -> list[str]:
+    """Let a run take the message "two" and fail, and a corrected bot go on. Return what the corrected bot has handled."""
     begun, go_on, failed, seen = asyncio.Event(), asyncio.Event(), asyncio.Event(), list[str]()
-    bot, corrected = Bot(read=False, typing=False), Bot(read=False, typing=False)
+    bot, corrected = Bot(read=False, typing=False), Bot(read=False, typing=False, max_age_s=None)
 
     @bot.on_message(overlap="steer")
     async def steered(message: MessageReceived, ctx: Context) -> None:
@@ -207,7 +225,7 @@ async def test_what_a_failed_run_has_taken_is_handled_although_no_handler_of_the
     async def queued(message: MessageReceived, ctx: Context) -> None:
         seen.append(message.text)
 
-    async with MemoryStorage(clock=clock) as storage:
+    async with storage:
         turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, SendRateLimit(clock))
         worker = Worker(turns, storage, clock)
         worker.start()
@@ -219,4 +237,14 @@ async def test_what_a_failed_run_has_taken_is_handled_although_no_handler_of_the
         await worker.stop(10)
         async with working(corrected, storage, clock):
             pass
-    assert seen == ["one", "two"]
+    return seen
+
+
+async def test_what_a_failed_run_has_taken_is_handled_although_no_handler_of_the_corrected_bot_takes_messages() -> None:
+    clock = MovableClock(NOW, frozen=True)
+    assert await handle_after_a_failed_run_has_taken(MemoryStorage(clock=clock), clock) == ["one", "two"]
+
+
+async def test_a_turn_whose_lease_was_lost_puts_no_message_back_that_the_other_worker_has_handled() -> None:
+    clock = MovableClock(NOW, frozen=True)
+    assert await handle_after_a_failed_run_has_taken(TakenOver(clock), clock) == ["one"]

@@ -274,12 +274,16 @@ class MemoryStorage:
             raise lease_over(lease)
         return seq
 
-    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
+    async def put_in_order(
+        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, under: Lease | None = None
+    ) -> int:
         """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`.
 
         Raises:
             LeaseLost: the lease is over; nothing was written.
         """
+        if under is not None:
+            self._held(under)
         if lease is not None:
             seq = self._held(lease)
             self._lanes.release(lease.token)

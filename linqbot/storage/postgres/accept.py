@@ -162,6 +162,9 @@ async def _put(
 
 async def put_in_order(tx: Transaction, op: OrderOp) -> None:
     """Store missed deliveries and sort their lane; see `Inbox.put_in_order`."""
+    if op.under is not None and await tx.leased(op.under) is None:
+        op.error = lease_over(op.under)
+        return
     if op.lease is not None:
         head = await tx.leased(op.lease)
         if head is None:

@@ -430,6 +430,9 @@ class SQLiteWriter:
 
     def _put_in_order(self, op: OrderOp) -> None:
         given_back: tuple[int, int] | None = None
+        if op.under is not None and self._index.lanes.held(op.under.token) is None:
+            op.error = lease_over(op.under)
+            return
         if op.lease is not None:
             head = self._index.lanes.held(op.lease.token)
             if head is None:

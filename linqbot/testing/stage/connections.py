@@ -121,9 +121,11 @@ class WatchedStorage:
         finally:
             self._activity.end(lease.token)
 
-    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None) -> int:
+    async def put_in_order(
+        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, under: Lease | None = None
+    ) -> int:
         """Store missed deliveries; a lease that is given back ends its work."""
-        count: int = await self._write("put_in_order", self._inner.put_in_order, lane, missed, lease)
+        count: int = await self._write("put_in_order", self._inner.put_in_order, lane, missed, lease, under=under)
         if lease is not None:
             self._activity.end(lease.token)
         return count
