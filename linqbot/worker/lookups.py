@@ -1,17 +1,20 @@
-"""Look up what a webhook does not say: if a message replies to the bot, which scheduled send it answers, and if the chat of
-an event that names only the chat, such as a reaction, is a group."""
+"""Look up what a webhook does not say, in the journal or at Linq: if a message replies to the bot, which scheduled send it
+answers, and if the chat of an event that names only the chat, such as a reaction, is a group."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
+from linqbot.client.client import Client
+from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroken
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEvent, MessageReceived
 from linqbot.events.reaction import ReactionAdded
-from linqbot.storage.journal import JournalEntry
-from linqbot.types.chat import Chat
+from linqbot.storage.journal import Journal, JournalEntry
 from linqbot.worker.due.scheduled_send import answered
+
+T = TypeVar("T")
 
 CHATS: Final = 2_500
 """The number of chats that `KnownChats` keeps in memory."""
@@ -111,6 +114,35 @@ def with_chat(event: Event, known: KnownChat) -> Event:
     return event.model_copy(update={"is_group": is_group, "line": event.line or known.line})
 
 
-def known_chat(chat: Chat) -> KnownChat:
-    """Return what Linq's answer says of a chat."""
+async def look_up_chat(client: Client, chat_id: str) -> KnownChat:
+    """Ask Linq about a chat. Nothing is known of a chat that Linq does not give.
+
+    Raises:
+        LinqUnavailable, RateLimited: Linq does not answer now.
+    """
+    chat = await _given(client.chats.retrieve(chat_id))
+    if chat is None:
+        return KnownChat()
     return KnownChat(chat.is_group, next((handle.handle for handle in chat.handles if handle.is_me), None))
+
+
+async def is_from_us(client: Client, journal: Journal, message_id: str) -> bool:
+    """Return True if we sent a message: the journal knows the recent ones, and Linq the others.
+
+    Raises:
+        LinqUnavailable, RateLimited: Linq does not answer now.
+    """
+    if await journal.has_sent(message_id):
+        return True
+    message = await _given(client.messages.retrieve(message_id))
+    return message is not None and message.is_from_me
+
+
+async def _given(answer: Awaitable[T]) -> T | None:
+    """Return what Linq answers to a read; None if Linq does not give it."""
+    try:
+        return await answer
+    except (LinqUnavailable, RateLimited):
+        raise
+    except (LinqApiError, RuleBroken):  # the id may be none of Linq's
+        return None

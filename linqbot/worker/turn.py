@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias
 
 import structlog
 
@@ -23,18 +23,13 @@ from linqbot.bot.routing.opt_out import opts_out
 from linqbot.bot.sent import OPTED_OUT
 from linqbot.bot.turn_watcher import turn_watcher
 from linqbot.client.alarms import Alarms
-from linqbot.client.call import Call
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import (
     AskEnded,
     LeaseLost,
     LinqApiError,
-    LinqUnavailable,
-    MessageGone,
     NeverAwaited,
-    RateLimited,
-    RuleBroken,
     StateConflict,
     StorageBusy,
     StorageError,
@@ -62,20 +57,18 @@ from linqbot.worker.calls import own_changes
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.turn_journal import TurnJournal
-from linqbot.worker.due.broadcasting import broadcast_send
-from linqbot.worker.due.scheduled_send import SendMissed, due_send, ends_series, is_recurring_send
+from linqbot.worker.due.scheduled_send import SendMissed
 from linqbot.worker.failure import STORAGE_PAUSE_S, RetryPolicy, TurnFailure, decide, readable
-from linqbot.worker.lookups import KnownChat, KnownChats, known_chat, with_answers, with_replies_to_me
+from linqbot.worker.lookups import KnownChats, is_from_us, look_up_chat, with_answers, with_replies_to_me
 from linqbot.worker.origin import origin_of
 from linqbot.worker.overlapping import TurnOverlap
+from linqbot.worker.own_calls import OwnCalls
 from linqbot.worker.running_turn import Owner, RunningTurn
 from linqbot.worker.state_queue import StateQueue
-from linqbot.worker.trouble import dead_letter, outage
+from linqbot.worker.trouble import dead_letter
 from linqbot.worker.turn_end import end_of, end_without_calls, expected_changes
 
 log = structlog.get_logger("linqbot.worker")
-
-T = TypeVar("T")
 
 RECEIPTS: Final[dict[str, DeliveryStatus]] = {
     "message.sent": "sent",
@@ -410,15 +403,17 @@ class Turns:
         if not turn.lease.is_first_run:
             await self.state_queue.enter(turn.lease.delivery.id)
         client = self.client.wrapped(turn.journal.wrap)
-        if turn.lease.delivery.is_own and await self._made_own_calls(turn, deadline, client):
-            return
+        if turn.lease.delivery.is_own:
+            own = OwnCalls(turn.lease.delivery, client, turn.journal, deadline, self.storage)
+            if await own.make(now=self.clock.now(), on_trouble=self.dispatcher.on_trouble):
+                return
         given_up = dead_letter.notice(turn.lease.delivery) if dead_letter.is_notice(turn.lease.delivery) else None
         arrived = turn.opening.arrival
         session = None if arrived is NOTHING else turn.asking()
         resumption = session if turn.opening.conversation is not None else None
         event = arrived.event or await self._parse(given_up.delivery if given_up else turn.lease.delivery)
         if not self._is_only_noted(event, arrived):
-            event = await self.known_chats.complete(event, self._look_up_chat)
+            event = await self.known_chats.complete(event, partial(look_up_chat, self.client))
         if event.type in own_changes.EVENT_TYPES:
             event = await self._with_author(event, turn)
         turn.journal.origin = origin_of(resumption.root if resumption is not None else event)
@@ -448,41 +443,6 @@ class Turns:
                     turn.overlap.end()
         else:
             await self.dispatcher.dispatch_dead_letter(given_up.failure, event, turn.ctx)
-
-    async def _made_own_calls(self, turn: RunningTurn, deadline: Deadline, client: Client) -> bool:
-        """Make the calls of a delivery that linqbot has created for them. Return False if it is for a handler."""
-        due = due_send(turn.lease.delivery)
-        if due is not None:
-            if is_recurring_send(turn.lease.delivery) and await self.storage.timer(due.id) is None:
-                log.info("send.cancelled", delivery=turn.lease.delivery.id)
-                return True
-            due.check(self.clock.now())
-            turn.journal.origin = due.origin
-            with deadline:
-                for call in due.calls:
-                    with contextlib.suppress(MessageGone):
-                        await self._send_due(turn, due.id, client, call)
-            return True
-        to_person = broadcast_send(turn.lease.delivery)
-        if to_person is not None:
-            turn.journal.origin = to_person.origin
-            with deadline:
-                turn.journal.recipients = (await to_person.send(client),)
-            return True
-        if outage.is_notice(turn.lease.delivery):
-            turn.journal.origin = outage.origin_of_notice(turn.lease.delivery)
-            with deadline:
-                await outage.tell(turn.lease.delivery, client, self.dispatcher.on_trouble, self.storage)
-            return True
-        return False
-
-    async def _send_due(self, turn: RunningTurn, scheduled_id: str, client: Client, call: Call) -> None:
-        try:
-            await client.run(call)
-        except LinqApiError as error:
-            if ends_series(turn.lease.delivery, error):
-                turn.journal.cancelled.append(scheduled_id)
-            raise
 
     async def _wait_for_calls(self, turn: RunningTurn, deadline: Deadline) -> None:
         """Wait for the calls that the tasks of a failed handler are still making, so that their outcome is journalled."""
@@ -548,7 +508,7 @@ class Turns:
             await self._note_receipt(event)
             return event
         if event.is_group:
-            event = await with_replies_to_me(event, self._is_from_us)
+            event = await with_replies_to_me(event, partial(is_from_us, self.client, self.storage))
         return await with_answers(event, self.storage.entry_of) if self.storage.has_made_scheduled_sends else event
 
     async def _with_author(self, event: Event, turn: RunningTurn) -> Event:
@@ -570,18 +530,6 @@ class Turns:
         """Return True for an event whose chat no code looks at: a receipt for the journal alone, or the timeout of a question."""
         is_timeout = arrived.event is not None and event.actor is None
         return is_timeout or (event.type in RECEIPTS and self.dispatcher.has_no_handler(event.type))
-
-    async def _look_up_chat(self, chat_id: str) -> KnownChat:
-        """Ask Linq about a chat. Nothing is known of a chat that Linq does not give."""
-        chat = await _given(self.client.chats.retrieve(chat_id))
-        return KnownChat() if chat is None else known_chat(chat)
-
-    async def _is_from_us(self, message_id: str) -> bool:
-        """Return True if we sent a message: the journal knows the recent ones, and Linq the others."""
-        if await self.storage.has_sent(message_id):
-            return True
-        message = await _given(self.client.messages.retrieve(message_id))
-        return message is not None and message.is_from_me
 
     async def _finish(
         self, lease: Lease, outcome: Outcome, turn: RunningTurn | None, writes: Writes | None = None
@@ -622,20 +570,6 @@ class Turns:
                 finish = end_without_calls(lease, dead, turn, self.dispatcher, self.clock.now(), writes=writes)
             else:
                 return finish.outcome
-
-
-async def _given(answer: Awaitable[T]) -> T | None:
-    """Return what Linq answers to a read; None if Linq does not give it.
-
-    Raises:
-        LinqUnavailable, RateLimited: Linq does not answer now.
-    """
-    try:
-        return await answer
-    except (LinqUnavailable, RateLimited):
-        raise
-    except (LinqApiError, RuleBroken):  # the id may be none of Linq's
-        return None
 
 
 def _has_taken(lease: Lease) -> bool:

@@ -1,7 +1,7 @@
 """Broadcasts: the turn that sends to one person, and the outcome that its commit stores.
 
 `Worker` asks the storage for the next person when the pace of the line allows it (`storage/broadcasts.py`). The person
-becomes a delivery, and `worker/turn.py` runs this module for it.
+becomes a delivery, and `worker/own_calls.py` runs this module for it.
 """
 
 from __future__ import annotations

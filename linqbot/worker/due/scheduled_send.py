@@ -1,6 +1,6 @@
 """Scheduled sends: a timer in the storage while a send waits, and a delivery in its chat's lane when it is due.
 
-`worker/turn.py` makes the calls of a due send.
+`worker/own_calls.py` makes the calls of a due send.
 """
 
 from __future__ import annotations

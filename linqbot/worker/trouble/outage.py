@@ -4,7 +4,7 @@ An outage begins when the turn of a person's message is deferred, so that the pe
 ends when a handler of the chat succeeds. It is a timer in the storage, so it outlives restarts: the commit that ends the
 failed turn stores the timer, due at once. When the timer fires, it is parked and becomes a delivery, the notice, whose
 turn sends the text. The parked timer stays until the commit of a turn that succeeds deletes it. As long as it is stored,
-a further failed turn stores nothing. Next step: `worker/turn.py` runs the turn of the notice.
+a further failed turn stores nothing. Next step: `worker/own_calls.py` sends the text.
 """
 
 from __future__ import annotations
