@@ -17,18 +17,20 @@ from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.errors import AskEnded, Suspended
 from linqbot.events.delivery import Delivery
-from linqbot.events.parse import parse
+from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.ops.call_recorder import CallRecorder
 from linqbot.ops.dry_asking import DryAsker, note_on
 from linqbot.ops.dry_deploy.chosen_turns import ChosenTurns
 from linqbot.ops.dry_deploy.open_then import ConversationsThen, KeptOpen
-from linqbot.ops.simulate import CallRecorder, Simulation, known_in
+from linqbot.ops.simulate import Simulation
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
+from linqbot.storage.upkeep import Selection
 from linqbot.worker.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.due.broadcasting import broadcast_send
 from linqbot.worker.due.scheduled_send import due_send
-from linqbot.worker.lookups import KnownChats, with_answers, with_replies_to_me
+from linqbot.worker.lookups import KnownChat, KnownChats, with_answers, with_replies_to_me
 from linqbot.worker.trouble import dead_letter
 
 _SEE_CONVERSATION: Final = "To see that conversation, replay the delivery with which it began: {}"
@@ -146,3 +148,14 @@ class DryRun:
             return NOTHING
         summaries = [each.summary for each in open_then]
         return await meaning_of(delivery, summaries, self._dispatcher, ConversationsThen(open_then))
+
+
+async def known_in(storage: Storage, chat_id: str) -> KnownChat:
+    """Return what the messages of a chat that are in a storage say of the chat: a dry run does not ask Linq."""
+    ids = await storage.replayable(Selection(lane=f"c:{chat_id}", type="message.received"))
+    kept = [delivery async for page in storage.pages(ids[:1]) for delivery in page]
+    try:
+        messages = [parse(delivery) for delivery in kept]
+    except EventNotUnderstood:
+        return KnownChat()
+    return KnownChat(messages[0].is_group, messages[0].line) if messages else KnownChat()

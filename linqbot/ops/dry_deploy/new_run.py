@@ -34,7 +34,7 @@ from linqbot.ops.dry_deploy.open_then import ConversationsThen, KeptOpen
 from linqbot.ops.dry_deploy.recorded_answers import RecordedAnswers
 from linqbot.ops.dry_deploy.recorded_calls import RecordedCalls
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
-from linqbot.ops.simulate import known_in
+from linqbot.ops.dry_run import known_in
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.state import StateRow, StateWrite

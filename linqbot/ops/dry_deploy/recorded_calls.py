@@ -17,10 +17,10 @@ from linqbot.bot.streaming.record import Unrecorded
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import Suspended
+from linqbot.ops.call_recorder import UPLOAD, made_up_response
 from linqbot.ops.dry_deploy.compared_call import ComparedCall, joined_streams, of_call
 from linqbot.ops.dry_deploy.kept_chat import KeptChats
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
-from linqbot.ops.simulate import UPLOAD, made_up_response
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast, counted
 from linqbot.storage.journal import JournalEntry
