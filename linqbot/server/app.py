@@ -8,16 +8,13 @@ ASGI runs no lifespan for a mounted app, so the other app must run it with `asyn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import structlog
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import Lifespan, Receive, Scope, Send
 
@@ -26,11 +23,12 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.routing import lifecycle
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import ConfigError, StorageError
+from linqbot.errors import ConfigError
 from linqbot.hookspecs import Running
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
 from linqbot.server import plugin_routes
+from linqbot.server.health import Health, depth_of
 from linqbot.server.http.without_asgi import ENDPOINT, DirectEndpoint
 from linqbot.server.readiness import Readiness
 from linqbot.server.refusals import RefusalRecord
@@ -189,72 +187,15 @@ def create_app(
                 await dispatcher.aclose()
                 await plugin_routes.stop(plugins)
                 await refusals.close()
-                log.info("bot.stopped", waiting=await _depth(storage))
+                log.info("bot.stopped", waiting=await depth_of(storage))
 
-    health = _Health(role, webhook, worker, readiness, checks, storage, plugins)
+    health = Health(role, webhook, worker, readiness, checks, storage, plugins, receives=receives, works=works)
     routes = [
         *(Route(path, webhook) for path in WEBHOOK_PATHS),
         Route("/livez", health.livez),
         Route("/readyz", health.readyz),
     ]
     return _App(webhook, routes=[*routes, *added_routes], lifespan=lifespan)
-
-
-@dataclass(frozen=True, slots=True)
-class _Health:
-    """The health checks of the app."""
-
-    role: Role
-    webhook: WebhookEndpoint
-    worker: Worker
-    readiness: Readiness
-    checks: plugin_routes.Checks
-    storage: Storage
-    plugins: Plugins
-
-    async def livez(self, _: Request) -> PlainTextResponse:
-        return PlainTextResponse("ok\n")
-
-    async def readyz(self, _: Request) -> JSONResponse:
-        reason = self._not_running()
-        results: Mapping[str, object] = {}
-        waiting = None
-        if reason is None:
-            results, all_required_ok = await self.checks.run()
-            reason = await self.readiness.problem()
-            if reason is None and not all_required_ok:
-                reason = "A health check of a required plugin failed; see checks."
-            waiting = await _depth(self.storage)
-            if reason is None and waiting is None:
-                reason = "The storage cannot be read; see the log."
-        report: dict[str, object] = {
-            "ready": reason is None,
-            "role": self.role,
-            "busy": self.worker.busy,
-            "waiting": waiting,
-        }
-        if reason is not None:
-            report["reason"] = reason
-        if statuses := self.plugins.report():
-            failing = [plugin.name for plugin in self.plugins.every if plugin.status == "failing"]
-            report |= {"plugins": statuses, "checks": results, "failing": failing}
-        return JSONResponse(report, 503 if reason else 200)
-
-    def _not_running(self) -> str | None:
-        """Return the reason why this process does not do its part now; None if it does."""
-        receives, works = self.webhook.is_open, self.worker.is_running
-        if receives and not works and self.role == "all":
-            return "The worker has ended; see the log."
-        does = {"all": receives and works, "receive": receives, "work": works}
-        return None if does[self.role] else "The app is starting or stopping."
-
-
-async def _depth(storage: Storage) -> int | None:
-    """Return the number of deliveries that are not finished; None if the storage cannot be read now."""
-    try:
-        return await storage.depth()
-    except StorageError:
-        return None
 
 
 class _App(Starlette):
