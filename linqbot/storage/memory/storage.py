@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import secrets
 from collections import Counter
@@ -13,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import ConfigError, LaneFull, StorageBusy, StorageError
-from linqbot.events.delivery import OWN_DELIVERY, Delivery
+from linqbot.errors import ConfigError, LaneFull, StorageBusy
+from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.erasure import Person, Place, StoredRecord
@@ -22,10 +21,11 @@ from linqbot.storage.inbox import SEEN_KEPT_S, DeadDelivery, DeadLetter, Defer, 
 from linqbot.storage.indexes.lane_watch import LaneWatch
 from linqbot.storage.indexes.lanes import Lanes
 from linqbot.storage.indexes.open_conversations import OpenConversations
-from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, JournalEntry, after_outcome, after_receipt
+from linqbot.storage.journal import DeliveryStatus, JournalEntry
 from linqbot.storage.memory.broadcasts import MemoryBroadcasts
-from linqbot.storage.redaction import is_repeatable, without_texts
-from linqbot.storage.state import StateRow, StateWrite, conflict
+from linqbot.storage.memory.journal import MemoryJournal, older
+from linqbot.storage.memory.state import MemoryState
+from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import PARKED_S, Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting, WaitingState
 from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
@@ -92,23 +92,16 @@ class MemoryStorage:
         self._next_seq = 1
         self._rows: dict[int, _InboxRow] = {}
         self._seen: set[str] = set()
-        # The time at which a delivery left the inbox or a turn ended, oldest first. A key that ends again moves to the
-        # end.
+        # The time at which a delivery left the inbox, oldest first.
         self._left: dict[str, float] = {}
-        self._ended: dict[str, float] = {}
-        # The same for turns whose journal entries may still hold texts.
-        self._with_texts: dict[str, float] = {}
         self._done: dict[str, _Kept] = {}
         self._dead: dict[str, _Kept] = {}
         self._timers: dict[str, Timer] = {}
         self._broadcasts = MemoryBroadcasts()
         self._active_at: float | None = None
         self._first_active_at: float | None = None
-        self._entries: dict[str, dict[tuple[int, str], JournalEntry]] = {}
-        self._keys: dict[str, tuple[str, int, str]] = {}
-        self._state: dict[str, dict[str, bytes]] = {}
-        # The people of direct chats, by the scope of the chat.
-        self._state_people: dict[str, str] = {}
+        self._journal = MemoryJournal(self._clock, self._keep_s)
+        self._state = MemoryState()
         self._conversations: dict[str, Conversation] = {}
         self._open = OpenConversations()
 
@@ -200,12 +193,11 @@ class MemoryStorage:
             StorageError: another journal entry has the same key; nothing was written.
         """
         seq = self._held(lease)
+        self._journal.check_keys(finish.entries)
+        self._state.check(finish.state)
         for entry in finish.entries:
-            self._check_key(entry)
-        self._check_state(finish.state)
-        for entry in finish.entries:
-            self._record(entry)
-        self._write_state(finish.state)
+            self._journal.record(entry)
+        self._state.write(finish.state)
         for timer_id in finish.cancelled:
             self._timers.pop(timer_id, None)
         for timer in finish.timers:
@@ -305,7 +297,7 @@ class MemoryStorage:
         return count
 
     def _is_untouched(self, row: _InboxRow) -> bool:
-        return (row.not_before is None or row.waits == "gathering") and not self._entries.get(row.delivery.id)
+        return (row.not_before is None or row.waits == "gathering") and not self._journal.has_entries(row.delivery.id)
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         """Return which keys are known; see `Inbox.seen`."""
@@ -333,48 +325,41 @@ class MemoryStorage:
         """
         if lease is not None and self._lanes.held(lease.token) is None:
             raise lease_over(lease)
-        if (entry.replay, entry.slot) not in self._entries.get(entry.turn, {}):
-            self._check_key(entry)
-            self._record(entry)
+        if self._journal.stored(entry) is None:
+            self._journal.check_keys([entry])
+            self._journal.record(entry)
 
     async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
         """Store the outcome of a journal entry now; see `Journal.settle`."""
-        self._check_key(entry)
-        known = self._entries.get(entry.turn, {}).get((entry.replay, entry.slot))
+        self._journal.check_keys([entry])
+        known = self._journal.stored(entry)
         if known is None or known.status != "accepted":
-            self._check_state(state)
-            self._write_state(state)
-        self._record(entry)
+            self._state.check(state)
+            self._state.write(state)
+        self._journal.record(entry)
 
     async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
         """Return the journal entries of a turn, in the order in which they were begun."""
-        return [entry for entry in self._entries.get(turn, {}).values() if entry.replay == replay]
+        return self._journal.entries(turn, replay)
 
     async def settle_receipt(
         self, key: str | None, message_id: str | None, status: DeliveryStatus
     ) -> JournalEntry | None:
         """Store the state that a receipt reports; see `Journal.settle_receipt`."""
-        found = self._entry_with_key(key)
-        if found is None and message_id is not None:
-            found = next((entry for entry in self._all_entries() if entry.message_id == message_id), None)
-        if found is None:
-            return None
-        updated = after_receipt(found, message_id, status)
-        self._entries[updated.turn][updated.replay, updated.slot] = updated
-        return updated
+        return self._journal.record_receipt(key, message_id, status)
 
     @property
     def has_made_scheduled_sends(self) -> bool:
         """See `Journal.has_made_scheduled_sends`."""
-        return any(turn.startswith(OWN_DELIVERY) for turn in self._entries)
+        return self._journal.has_own_turns
 
     async def entry_of(self, message_id: str) -> JournalEntry | None:
         """Return the entry that made a message; see `Journal.entry_of`."""
-        return next((entry for entry in self._all_entries() if entry.message_id == message_id), None)
+        return self._journal.with_message(message_id)
 
     async def has_sent(self, message_id: str) -> bool:
         """Return True if the bot sent this message; see `Journal.has_sent`."""
-        return any(entry.message_id == message_id for entry in self._all_entries())
+        return self._journal.with_message(message_id) is not None
 
     # Conversations
 
@@ -404,24 +389,18 @@ class MemoryStorage:
 
     async def load(self, scope: str) -> dict[str, bytes]:
         """Return all values of a scope, as JSON by name."""
-        return dict(self._state.get(scope, {}))
+        return self._state.load(scope)
 
     async def state_rows(
         self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
     ) -> list[StateRow]:
         """Return stored values; see `StateStore.state_rows`."""
-        rows = sorted(
-            StateRow(scope, each, value)
-            for scope, values in self._state.items()
-            for each, value in values.items()
-            if scope.startswith(prefix) and name in (None, each) and (scope, each) > after
-        )
-        return rows[:limit]
+        return self._state.rows(prefix, name, after, limit)
 
     async def write_state(self, writes: Sequence[StateWrite]) -> None:
         """Write values outside of a turn; see `StateStore.write_state`."""
-        self._check_state(writes)
-        self._write_state(writes)
+        self._state.check(writes)
+        self._state.write(writes)
 
     # Timers
 
@@ -560,7 +539,7 @@ class MemoryStorage:
 
     async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
         """Return the calls and steps of which it is unknown if they were done; see `Upkeep.ambiguous`."""
-        found = [entry for entry in self._all_entries() if entry.status == "ambiguous"]
+        found = [entry for entry in self._journal.all() if entry.status == "ambiguous"]
         return sorted(found, key=lambda entry: entry.first_at)[:limit]
 
     async def retry(self, ids: Sequence[str]) -> int:
@@ -588,22 +567,16 @@ class MemoryStorage:
         old = [one for one, kept in self._dead.items() if kept.at < before][:limit]
         for one in old:
             del self._dead[one]
-            self._forget_texts(one)
-            self._end(one)
+            self._journal.forget_texts(one)
+            self._journal.end(one)
         return len(old)
 
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
         """Erase a person; see `Upkeep.forget`."""
-        theirs = {scope for scope, each in self._state_people.items() if each.casefold() == handle.casefold()}
-        person = Person(handle, {*chats, *(scope.removeprefix("chat:") for scope in theirs)})
+        person = Person(handle, {*chats, *self._state.chats_of(handle)})
         found = person.find(self._records)
         keys = found.erasable
-        for entry in [entry for entry in self._all_entries() if entry.key in keys["entry"]]:
-            del self._entries[entry.turn][entry.replay, entry.slot]
-            del self._keys[entry.key]
-        scopes = [scope for scope in self._state if scope.lower() in person.scopes]
-        for scope in scopes:
-            self._state_people.pop(scope, None)
+        self._journal.delete(keys["entry"])
         return Forgotten(
             waiting=self._forget_waiting(keys["delivery"]),
             done=len([self._done.pop(one) for one in keys["done"]]),
@@ -611,7 +584,7 @@ class MemoryStorage:
             entries=len(keys["entry"]),
             timers=len([self._timers.pop(one) for one in keys["timer"]]),
             conversations=self._forget_conversations(keys["conversation"]),
-            state=sum(len(self._state.pop(scope)) for scope in scopes),
+            state=self._state.forget(person.scopes),
             recipients=self._broadcasts.forget(handle),
             left=tuple(sorted(found.left)),
             chats=tuple(sorted(person.chats)),
@@ -629,20 +602,6 @@ class MemoryStorage:
         if self._lanes.depth >= self._max_backlog:
             raise StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
 
-    def _check_state(self, writes: Sequence[StateWrite]) -> None:
-        if (error := conflict(writes, lambda scope, name: self._state.get(scope, {}).get(name))) is not None:
-            raise error
-
-    def _write_state(self, writes: Sequence[StateWrite]) -> None:
-        for write in writes:
-            values = self._state.setdefault(write.scope, {})
-            if write.value is None:
-                values.pop(write.name, None)
-            else:
-                values[write.name] = write.value
-            if write.person is not None:
-                self._state_people[write.scope] = write.person
-
     def _write_conversations(self, finish: Finish) -> None:
         for conversation_id in finish.ended:
             self._drop_conversation(conversation_id)
@@ -655,7 +614,7 @@ class MemoryStorage:
     def _drop_conversation(self, conversation_id: str) -> None:
         if (dropped := self._conversations.pop(conversation_id, None)) is not None:
             self._open.remove(dropped.chat_id, conversation_id)
-            self._end(conversation_id)
+            self._journal.end(conversation_id)
 
     def _postpone(self, row: _InboxRow, outcome: Retry | Defer) -> None:
         row.not_before = outcome.at
@@ -681,21 +640,14 @@ class MemoryStorage:
             self._dead[delivery.id] = _Kept(delivery, row.replay, row.delivery_count, now, letter)
             return
         if finish.off_the_record:
-            self._forget_texts(delivery.id)
+            self._journal.forget_texts(delivery.id)
         elif self._keep_s:
             self._done.pop(delivery.id, None)
             self._done[delivery.id] = _Kept(delivery, row.replay, row.delivery_count, now)
         for turn in (row.delivery.id, *(entry.turn for entry in finish.entries)):
             kept = self._conversations.get(turn)
             if kept is None or not kept.may_go_on:
-                self._end(turn)
-
-    def _end(self, turn: str) -> None:
-        rows = self._entries.get(turn, {})
-        rows.update({place: self._ended_entry(entry) for place, entry in rows.items()})
-        for times in (self._ended, self._with_texts):
-            times.pop(turn, None)
-            times[turn] = self._clock.now()
+                self._journal.end(turn)
 
     def _accept(self, row: _InboxRow) -> None:
         for key in _keys(row.delivery):
@@ -769,71 +721,21 @@ class MemoryStorage:
             yield StoredRecord("timer", timer.id, timer.lane, (timer.payload,))
         for each in self._conversations.values():
             yield StoredRecord("conversation", each.id, f"c:{each.chat_id}", (each.root, each.question), each.id)
-        for entry in self._all_entries():
+        for entry in self._journal.all():
             lane = f"c:{entry.chat_id}" if entry.chat_id else ""
             documents = (entry.call, entry.answer, entry.origin)
             yield StoredRecord("entry", entry.key, lane, documents, entry.turn, entry.message_id)
-
-    def _all_entries(self) -> list[JournalEntry]:
-        return [entry for turn in self._entries.values() for entry in turn.values()]
-
-    def _entry_with_key(self, key: str | None) -> JournalEntry | None:
-        turn, replay, slot = self._keys.get(key or "", ("", 0, ""))
-        return self._entries.get(turn, {}).get((replay, slot))
-
-    def _check_key(self, entry: JournalEntry) -> None:
-        if self._keys.get(entry.key, _place(entry)) != _place(entry):
-            raise StorageError("The storage cannot hold this: another entry has its key. Nothing was stored.")
-
-    def _record(self, entry: JournalEntry) -> None:
-        rows = self._entries.setdefault(entry.turn, {})
-        place = (entry.replay, entry.slot)
-        if old := rows.get(place):
-            entry = after_outcome(old, entry)
-        rows[place] = entry if self._keeps_texts(entry) else _redacted(entry)
-        self._keys[entry.key] = _place(entry)
-
-    def _keeps_texts(self, entry: JournalEntry) -> bool:
-        return bool(self._keep_s and not entry.off_the_record) or is_repeatable(entry)
-
-    def _ended_entry(self, entry: JournalEntry) -> JournalEntry:
-        return replace(entry, digest=None, answer=entry.answer if self._keeps_texts(entry) else None)
-
-    def _forget_texts(self, turn: str) -> None:
-        rows = self._entries.get(turn, {})
-        rows.update({place: _redacted(entry) for place, entry in rows.items()})
 
     def _purge(self) -> None:
         now = self._clock.now()
         for conversation in [one for one in self._conversations.values() if one.is_due_for_deletion(now)]:
             self._drop_conversation(conversation.id)
-        for key in _older(self._left, now - SEEN_KEPT_S):
+        for key in older(self._left, now - SEEN_KEPT_S):
             self._seen.discard(key)
         while self._done and (oldest := next(iter(self._done.values()))).at < now - self._keep_s:
             del self._done[oldest.delivery.id]
-        for turn in _older(self._with_texts, now - self._keep_s):
-            self._forget_texts(turn)
-        for turn in _older(self._ended, now - max(ENTRIES_KEPT_S, self._keep_s)):
-            for entry in self._entries.pop(turn, {}).values():
-                self._keys.pop(entry.key, None)
-
-
-def _older(times: dict[str, float], than: float) -> list[str]:
-    """Remove and return the keys with an earlier time. `times` has the earliest first."""
-    old = list(itertools.takewhile(lambda key: times[key] < than, times))
-    for key in old:
-        del times[key]
-    return old
-
-
-def _redacted(entry: JournalEntry) -> JournalEntry:
-    call, answer = without_texts(entry.call, entry.answer)
-    return replace(entry, call=call, answer=answer)
+        self._journal.purge(now)
 
 
 def _keys(delivery: Delivery) -> tuple[str, ...]:
     return (delivery.id,) if delivery.message_key is None else (delivery.id, delivery.message_key)
-
-
-def _place(entry: JournalEntry) -> tuple[str, int, str]:
-    return entry.turn, entry.replay, entry.slot
