@@ -6,13 +6,14 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.output import NativeOutput, PromptedOutput
+from pydantic_ai.run import AgentRunResult
 
 from linqbot import BotError, Event, MessageReceived
 from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decision
@@ -44,58 +45,78 @@ async def answered(
         BotError: the agent cannot run in a turn, or its output is none of the output types.
         AskTimeout, AskCancelled: a call needed approval, and got no answer.
     """
-    ctx, turn = settings.ctx, settings.turn
-    run = Run(
-        ctx=ctx,
-        id=f"{settings.event.event_id}/{settings.name}",
-        chat_id=settings.event.chat_id,
-        entries=Entries(ctx, settings.name),
-        account=turn.account,
-        elsewhere=turn.elsewhere,
-        timeout_s=settings.timeout_s,
-        unpriced=turn.unpriced,
-        counts=turn.counts,
-        bubbles=_bubbles(agent, settings),
-        known_links=turn.known_links,
-    )
+    run = _run_of(agent, settings)
     past = await remembered(settings, run, with_current=prompt is not None)
-    given = _prompt(settings.event, ctx.already_sent) if prompt is None else prompt
-    decisions, answers, asked = dict[str, Decision](), dict[str, str](), list[tuple[str, str]]()
-    capabilities = [
-        *(Approvals(decisions), Questions(answers), OutputChecks(), Incoming(ctx, run.entries)),
-        *_guards(settings),
-    ]
-    while True:
-        try:
-            async with settings.progress.watching(ctx, key=f"{settings.name}/progress{len(asked)}"):
-                result = await completed(agent, run, given, deps=deps, history=past.messages, capabilities=capabilities)
-            break
-        except ApprovalNeeded as needed:
-            asked.append((needed.call_id, needed.question))
-            decisions[needed.call_id] = await decision(*asked[-1], settings)
-        except QuestionNeeded as needed:
-            asked.append((needed.call_id, needed.question))
-            answers[needed.call_id] = await answer_of(*asked[-1], settings)
-        run.entries.begin_again()
-        if run.bubbles is not None:
-            run.bubbles.begin_part()
+    given = _prompt(settings.event, settings.ctx.already_sent) if prompt is None else prompt
+    asked = _Asked()
+    result = await _completed(agent, run, given, asked, settings, deps=deps, history=past.messages)
     outputs, said = outputs_of(result.output), ""
     text = text_of(outputs)
     if run.bubbles is not None and not result.response.tool_calls:
         outputs, said = [], text
+    memory = settings.turn.memory
     answer = Answer(
         outputs=outputs,
         said=said,
         bubbles=run.bubbles.keys if run.bubbles is not None else [],
-        work=work_of(result.new_messages()) if turn.memory == "chat" else [],
-        talk=_talk(settings, result.new_messages(), text) if turn.memory == "person" else [],
+        work=work_of(result.new_messages()) if memory == "chat" else [],
+        talk=_talk(settings, result.new_messages(), text) if memory == "person" else [],
         summary=past.summary,
-        asked=asked,
-        questions=list(answers),
+        asked=asked.calls,
+        questions=list(asked.answers),
         has_unrecorded=run.entries.has_unrecorded,
     )
     await _keep(answer, settings)
     return answer
+
+
+@dataclass(slots=True)
+class _Asked:
+    """The questions that a run has asked people.
+
+    Attributes:
+        calls: The id of each call that waited for a person, and its question, in the order in which they were asked.
+        decisions: The decisions about calls that need approval, by the id of the call.
+        answers: The answers in words, by the id of the call.
+    """
+
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+
+
+async def _completed(
+    agent: AbstractAgent[Any, Any],
+    run: Run,
+    prompt: Prompt,
+    asked: _Asked,
+    settings: Settings,
+    *,
+    deps: object,
+    history: Sequence[ModelMessage],
+) -> AgentRunResult[Any]:
+    """Run the agent to its end. A call that waits for a person ends the run, which begins again with the answer.
+
+    Args:
+        asked: Gets the questions and their answers.
+    """
+    capabilities = [
+        *(Approvals(asked.decisions), Questions(asked.answers), OutputChecks(), Incoming(settings.ctx, run.entries)),
+        *_guards(settings),
+    ]
+    while True:
+        try:
+            async with settings.progress.watching(settings.ctx, key=f"{settings.name}/progress{len(asked.calls)}"):
+                return await completed(agent, run, prompt, deps=deps, history=history, capabilities=capabilities)
+        except ApprovalNeeded as needed:
+            asked.calls.append((needed.call_id, needed.question))
+            asked.decisions[needed.call_id] = await decision(needed.call_id, needed.question, settings)
+        except QuestionNeeded as needed:
+            asked.calls.append((needed.call_id, needed.question))
+            asked.answers[needed.call_id] = await answer_of(needed.call_id, needed.question, settings)
+        run.entries.begin_again()
+        if run.bubbles is not None:
+            run.bubbles.begin_part()
 
 
 async def repeated(
@@ -134,6 +155,23 @@ def _talk(settings: Settings, messages: Sequence[ModelMessage], answer: str) -> 
     if not isinstance(settings.event, MessageReceived):
         return []
     return exchange_of(prompt_of(settings.event), messages, answer)
+
+
+def _run_of(agent: AbstractAgent[Any, Any], settings: Settings) -> Run:
+    ctx, turn = settings.ctx, settings.turn
+    return Run(
+        ctx=ctx,
+        id=f"{settings.event.event_id}/{settings.name}",
+        chat_id=settings.event.chat_id,
+        entries=Entries(ctx, settings.name),
+        account=turn.account,
+        elsewhere=turn.elsewhere,
+        timeout_s=settings.timeout_s,
+        unpriced=turn.unpriced,
+        counts=turn.counts,
+        bubbles=_bubbles(agent, settings),
+        known_links=turn.known_links,
+    )
 
 
 def _guards(settings: Settings) -> list[AbstractCapability[Any]]:
