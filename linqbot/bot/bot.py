@@ -27,13 +27,14 @@ class Bot(Router):
         typing: True shows typing dots when a handler works for more than 300 ms.
         groups: The messages to handle in group chats: `addressed` handles a message that mentions the bot or replies
             to it, `all` every message, `never` none.
-        allow: The people who may talk to the bot: a list of handles, which are phone numbers in E.164 form, e-mail addresses,
-            or the short codes and names of senders; or a plain function that takes the event and returns True. Other people
-            get no reply, no read receipt and no dots. None allows all people.
+        allow: The people who may talk to the bot: a list of handles, which are phone numbers in E.164 form, e-mail
+            addresses, or the short codes and names of senders; or a plain function that takes the event and returns
+            True. Other people get no reply, no read receipt and no dots. None allows all people.
         max_age_s: Messages older than this many seconds reach only handlers with `late=True`. None sets no limit.
         gather_s: Seconds that a message waits for further ones of the same person, so that what is written in a burst is
-            one message, such as a text, photos and a link that come as several events. Each further message extends the wait, and so
-            do typing dots, up to 20 messages and five times this time (at least 15 s). None handles each message by itself.
+            one message, such as a text, photos and a link that come as several events. Each further message extends the
+            wait, and so do typing dots, up to 20 messages and five times this time (at least 15 s). None handles each
+            message by itself.
         loop_breaker: True stops answering another bot, because two bots that answer each other never stop. A chat
             counts as such a loop if its messages repeat or quote the bot, and either the bot's replies repeat too or
             the messages arrive faster than a person can write.

@@ -164,7 +164,8 @@ class Context:
         """Yield the messages of the person that have come since the handler began, or since the last call.
 
         It does not wait for any. The messages belong to this turn from then on: no other handler gets them, and a second
-        run of the handler gets the same ones at the same calls. What the run that succeeds has not taken is handled afterwards.
+        run of the handler gets the same ones at the same calls. What the run that succeeds has not taken is handled
+        afterwards.
 
         Example:
             `async for message in ctx.incoming(): prompt += message.text`

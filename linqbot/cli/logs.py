@@ -128,9 +128,9 @@ _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 def _as_json(event: EventDict, default: Callable[[object], object]) -> str:
     """Return a log line as JSON, in ASCII.
 
-    Each turn logs a line, so a line of plain values is not made with the slower `json`. A line with an object is: `json` shows
-    the repr of an event or a call, which has ids only, where `to_json` would write all fields. A line with letters beyond
-    ASCII is too, because `json` escapes them.
+    Each turn logs a line, so a line of plain values is not made with the slower `json`. A line with an object is:
+    `json` shows the repr of an event or a call, which has ids only, where `to_json` would write all fields. A line with
+    letters beyond ASCII is too, because `json` escapes them.
     """
     if _PLAIN.issuperset(map(type, event.values())):
         try:

@@ -48,8 +48,8 @@ class Bisection:
         """Find the plugins that break the event.
 
         Returns:
-            The names of the minimal_breaking_set plugins that break the event, and the problem they cause. Without names, the reason
-            why no plugin is to blame.
+            The names of the fewest plugins that break the event together, and the problem they cause. Without names,
+            the reason why no plugin is to blame.
         """
         self._report = report
         if not self._names:

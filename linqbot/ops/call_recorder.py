@@ -27,7 +27,8 @@ class CallRecorder:
 
     Args:
         reads: Let calls that only read from Linq, and downloads of media, through to Linq.
-        check_broadcast: Called with the name and the people of each broadcast before it is recorded; it may raise `Refused`.
+        check_broadcast: Called with the name and the people of each broadcast before it is recorded; it may raise
+            `Refused`.
 
     Attributes:
         calls: Recorded calls, in this order; reads and hints (typing dots, read receipts) are not among them.

@@ -1,4 +1,7 @@
-"""Check, migrate and copy whole storages, for `linqbot storage`. The backends read and write the rows (`storage/contents.py`)."""
+"""Check, migrate and copy whole storages, for `linqbot storage`.
+
+The backends read and write the rows (`storage/contents.py`).
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from typing import Final
 
 _API = "https://docs.linqapp.com/api/resources/"
 _SEND = _API + "chats/subresources/messages/methods/send"
-_CREATE = _API + "messages/methods/create"
 _UPDATE = _API + "messages/methods/update"
 
 

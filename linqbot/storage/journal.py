@@ -164,8 +164,8 @@ class Journal(Protocol):
         """Store the state that a receipt reports about a message, durably.
 
         The journal entry that made the message is found by `message_id`; by `key`, as long as its message is not known.
-        If its outcome is not known yet, it becomes `accepted` with this `message_id` and without an answer. Receipts come in any order: `delivery`
-        rises from `sent` over `failed` and `delivered` to `read`, and never falls.
+        If its outcome is not known yet, it becomes `accepted` with this `message_id` and without an answer. Receipts
+        come in any order: `delivery` rises from `sent` over `failed` and `delivered` to `read`, and never falls.
 
         Returns:
             The updated entry; None if no entry on record made this message.

@@ -27,7 +27,8 @@ class Waiting:
 
     Attributes:
         state: `leased` while a turn runs. Until `not_before`: `retrying` after an error of the handler, `deferred`
-            after an error that is not the handler's, `gathering` while more messages may join it. Otherwise `ready`, also behind other deliveries of the lane.
+            after an error that is not the handler's, `gathering` while more messages may join it. Otherwise `ready`,
+            also behind other deliveries of the lane.
         attempts, crashes, replay: See `Lease`.
         not_before: Unix seconds; None if it never failed and was never deferred.
         error: The reason for the last retry or deferral.

@@ -29,9 +29,9 @@ async def talking(
 ) -> AsyncIterator[Phone]:
     """Run a bot against an emulated Linq in this process, and return a person's phone.
 
-    No socket is opened, and no file unless `storage` names one. Time stands still until `phone.advance`. Only work in progress moves the clock,
-    without a sleep: the delivery of a message, or the retry of a call. When the block ends without an exception,
-    pending work is finished first, and an exception of a handler fails the test.
+    No socket is opened, and no file unless `storage` names one. Time stands still until `phone.advance`. Only work in
+    progress moves the clock, without a sleep: the delivery of a message, or the retry of a call. When the block ends
+    without an exception, pending work is finished first, and an exception of a handler fails the test.
 
     The bot's own plugins run: those it defines and those in `Bot(plugins=[…])`. Other installed plugins do not run, so
     that a test has the same result on every machine.

@@ -1,7 +1,7 @@
 """A growing text, such as a model's answer, is cut into finished pieces: sentences, list items, headings, code blocks.
 
-The pieces depend only on the text, and not on the chunks in which it arrives. A piece of Markdown is parsed by itself, so it
-is finished only when no mark in it can belong to what follows: in doubt, at the end of its paragraph.
+The pieces depend only on the text, and not on the chunks in which it arrives. A piece of Markdown is parsed by itself,
+so it is finished only when no mark in it can belong to what follows: in doubt, at the end of its paragraph.
 """
 
 from __future__ import annotations

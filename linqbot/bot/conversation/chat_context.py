@@ -55,7 +55,8 @@ _NOT_SO: Final = (404, 409)
 class ChatContext:
     """Changes the event's chat. It belongs to one turn, like the context that has it as `ctx.chat`.
 
-    If a plugin refuses a change, or the person has opted out, it is not made, and a line is logged. Handlers do not get the events of these changes.
+    If a plugin refuses a change, or the person has opted out, it is not made, and a line is logged. Handlers do not get
+    the events of these changes.
 
     Args:
         client: The turn's client, whose calls are journalled.

@@ -24,8 +24,9 @@ messages must put the count into its reply, or turn the breaker off. Where more 
 - The bot answers again at the first new message, or after `PAUSE_S` seconds. A machine that only answers sends nothing
   more in that time.
 
-A message after a pause is not compared with what came before it, and most messages come after one. So that they cost little,
-such a message and its reply are kept as they are, and their hashes are made only if another message soon follows.
+A message after a pause is not compared with what came before it, and most messages come after one. So that they cost
+little, such a message and its reply are kept as they are, and their hashes are made only if another message soon
+follows.
 
 The state is in memory and has a limited size per chat. It holds hashes, the first characters of texts that may be quoted,
 and the short texts of an exchange after a pause. After a restart it is empty, so a loop costs a few more messages.

@@ -108,7 +108,8 @@ class EventDecorators(ABC):
         Typing events do not wait for the messages of their chat, and a handler that is busy does not delay them.
 
         Args:
-            given: Names, one of which must fit: `started`, `stopped`. Without a name all fit. And filters, which must all fit.
+            given: Names, one of which must fit, and filters, which must all fit. The names: `started`, `stopped`.
+                Without a name all fit.
             when: As for `on`.
         Raises:
             BotError: as for `on`; or a name is not one of these.
@@ -166,7 +167,8 @@ class EventDecorators(ABC):
         Linq reports `read` in direct chats only. A message that `failed` may still be `delivered` later.
 
         Args:
-            given: Names, one of which must fit: `sent`, `delivered`, `read`, `failed`. Without a name all fit. And filters, which must all fit.
+            given: Names, one of which must fit, and filters, which must all fit. The names: `sent`, `delivered`,
+                `read`, `failed`. Without a name all fit.
             when: As for `on`.
         Raises:
             BotError: as for `on`; or a name is not one of these.
@@ -202,7 +204,8 @@ class EventDecorators(ABC):
         """Register a handler for the votes of people in polls. For a vote with one result, `ctx.vote` is simpler.
 
         Args:
-            given: Names, one of which must fit: `added`, `removed`. Without a name all fit. And filters, which must all fit.
+            given: Names, one of which must fit, and filters, which must all fit. The names: `added`, `removed`. Without
+                a name all fit.
             when: As for `on`.
         Raises:
             BotError: as for `on`; or a name is not one of these.
@@ -281,7 +284,8 @@ class EventDecorators(ABC):
         A person who leaves is `removed` too. When the bot's line is added to a group, `participant.is_me` is True.
 
         Args:
-            given: Names, one of which must fit: `added`, `removed`, `renamed`, `icon`, `background`. Without a name all fit. And filters, which must all fit.
+            given: Names, one of which must fit, and filters, which must all fit. The names: `added`, `removed`,
+                `renamed`, `icon`, `background`. Without a name all fit.
             when: As for `on`.
         Raises:
             BotError: as for `on`; or a name is not one of these.
@@ -324,7 +328,8 @@ class EventDecorators(ABC):
         chat, and then `event.chat_id` is None.
 
         Args:
-            given: Names, one of which must fit: `started`, `stopped`. Without a name all fit. And filters, which must all fit.
+            given: Names, one of which must fit, and filters, which must all fit. The names: `started`, `stopped`.
+                Without a name all fit.
             when: As for `on`.
         Raises:
             BotError: as for `on`; or a name is not one of these.
@@ -400,7 +405,8 @@ class EventDecorators(ABC):
         has requested it: write with `ctx.bot.send`.
 
         Args:
-            given: Names, one of which must fit: `succeeded`, `declined`, `canceled`, `expired`, `authorized`. Without a name all fit. And filters, which must all fit.
+            given: Names, one of which must fit, and filters, which must all fit. The names: `succeeded`, `declined`,
+                `canceled`, `expired`, `authorized`. Without a name all fit.
             when: As for `on`.
         Raises:
             BotError: as for `on`; or a name is not one of these.

@@ -2,7 +2,8 @@
 
 Any plain function of one argument works as a filter. The filters of this module can also be combined: `a & b`, `a | b`
 and `~a`. One of two combined filters may be a plain function. A filter may return the match of a regular expression, which
-the handler finds in `ctx.match`. Filters must have no side effects, because they may be called more than once for one event.
+the handler finds in `ctx.match`. Filters must have no side effects, because they may be called more than once for one
+event.
 """
 
 from __future__ import annotations

@@ -95,7 +95,8 @@ class Router(EventDecorators):
 
         Args:
             event: The event class. A base class includes its subclasses, so `Event` means every event.
-            filters: Functions that take the event and return a true value if the handler fits: see `bot/routing/filters.py`.
+            filters: Functions that take the event and return a true value if the handler fits: see
+                `bot/routing/filters.py`.
             late: True also handles late messages: those older than the bot's `max_age_s`, and those fetched from Linq
                 after a long downtime.
             attempts: Number of runs after which an event whose runs all failed becomes a dead letter. None means the

@@ -1,7 +1,8 @@
 """The part of `linqbot dev` in the bot's process: its clock follows the emulator's, and it tells what the bot stores.
 
-It is a plugin with routes under `/plugins/linqbot-dev-runner/`, which `cli/dev/runner.py` calls from the emulator's process. Each
-request must carry the API key that `linqbot dev` made up for this run: a page in the browser can reach the port too.
+It is a plugin with routes under `/plugins/linqbot-dev-runner/`, which `cli/dev/runner.py` calls from the emulator's
+process. Each request must carry the API key that `linqbot dev` made up for this run: a page in the browser can reach
+the port too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The bot's process of `linqbot dev`, started before it is needed: it imports linqbot, and waits for its turn.
 
-Importing linqbot takes most of the time of a start. After the first save of a file, `linqbot dev` keeps such a process ready,
-so that the next save is answered sooner. The bot's own file is imported only after the byte, with the code of that time.
+Importing linqbot takes most of the time of a start. After the first save of a file, `linqbot dev` keeps such a process
+ready, so that the next save is answered sooner. The bot's own file is imported only after the byte, with the code of
+that time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Checks of what simulated people received: the rules that hold for every bot, whatever it says.
 
-They look at the messages that the emulated Linq has taken, and at the acts of the people. docs/rehearsing.md says when each rule
-applies, so that a violation is always a real one.
+They look at the messages that the emulated Linq has taken, and at the acts of the people. docs/rehearsing.md says when
+each rule applies, so that a violation is always a real one.
 """
 
 from __future__ import annotations

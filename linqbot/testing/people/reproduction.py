@@ -1,4 +1,4 @@
-"""Writes a violation as a pytest file: the person's acts against the bot in `talking`. It fails as long as the bot does this."""
+"""Write a violation as a pytest file that fails as long as the bot does this: the person's acts against it in `talking`."""
 
 from __future__ import annotations
 

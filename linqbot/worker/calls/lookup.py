@@ -1,8 +1,9 @@
 """Looking up the effect of a call that was cut off before its answer.
 
 A call that must not be repeated is looked up before anything else. Only calls that leave a trace at Linq can be
-found: a voice memo and a changed card are messages, and poll options are in their poll. Otherwise the outcome is ambiguous, and `turn_journal.py` reports that. A change of a group's people is simply repeated,
-and looked up only if Linq refuses the repetition, because the first attempt has made the change.
+found: a voice memo and a changed card are messages, and poll options are in their poll. Otherwise the outcome is
+ambiguous, and `turn_journal.py` reports that. A change of a group's people is simply repeated, and looked up only if
+Linq refuses the repetition, because the first attempt has made the change.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The scheduled sends of one turn. Next step: the commit that ends the turn stores them, and `worker/due/` makes their calls."""
+"""The scheduled sends of one turn.
+
+Next step: the commit that ends the turn stores them, and `worker/own_calls.py` makes their calls when they are due.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Budgets: what one person may use of a model in a day or another period. The use is state of the person, stored with each answer."""
+"""Budgets: how much one person may use of a model in a day or another period.
+
+The use is state of the person, stored with each answer.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The memory of an agent: what was said in the chat, as Linq knows it, and what its tools did, as the state keeps it.
 
-The texts come from `ctx.history`, so they are what was really delivered, by people and by all handlers, and nothing of them is stored
-here. Linq knows nothing of tools. Their calls and results are state of the person for whom they were called.
+The texts come from `ctx.history`, so they are what was really delivered, by people and by all handlers, and nothing of
+them is stored here. Linq knows nothing of tools. Their calls and results are state of the person for whom they were
+called.
 """
 
 from __future__ import annotations

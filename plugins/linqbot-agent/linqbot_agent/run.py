@@ -43,9 +43,9 @@ async def run(
     crash, a failure or a question, recorded ones are not repeated. A request or a tool call that was cut off is made
     again: see `idempotency_key`. The answer is read as Markdown and said in messages, each of them once.
 
-    Only the agent's output is said, unless `stream` is True: a text, a `Say`, `Tapback`, `Poll` or `Media`, or a list of these. An empty text,
-    `Silence` and None say nothing. If the model fails, `sorry` is said, once until an
-    agent answers again in this chat, and the turn ends.
+    Only the agent's output is said, unless `stream` is True: a text, a `Say`, `Tapback`, `Poll` or `Media`, or a list
+    of these. An empty text, `Silence` and None say nothing. If the model fails, `sorry` is said, once until an agent
+    answers again in this chat, and the turn ends.
 
     Args:
         agent: A pydantic-ai agent. Its output type is `str`, or one or several of the output types of this package.
@@ -59,7 +59,8 @@ async def run(
         approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
             chat.
     Returns:
-        The text that was said, a paragraph for each `Say`; empty if there was none. None if the model failed, or the person has used up the budget.
+        The text that was said, a paragraph for each `Say`; empty if there was none. None if the model failed, or the
+        person has used up the budget.
     Raises:
         BotError: the bot has no plugin LinqAgent, another agent of this turn is running, there is no prompt, a toolset
             of the agent has no id, the agent's output is none of these types, `progress_after_s` is not a number of

@@ -25,7 +25,9 @@ Memory: TypeAlias = Literal["chat", "person"]
 
 @dataclass(slots=True)
 class Counts:
-    """The numbers of what the agents of a bot have done since the process began. What is answered from the record is not counted again.
+    """Counts of the runs of a bot's agents since the process began.
+
+    A run that is answered from the record is not counted again.
 
     Attributes:
         runs: Runs that ended with an answer.

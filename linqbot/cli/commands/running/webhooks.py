@@ -113,8 +113,9 @@ def create(url: str | None, types: tuple[str, ...], lines: tuple[str, ...], as_j
 def sync(*, file: str, url: str | None, lines: tuple[str, ...], all_lines: bool, dry_run: bool, as_json: bool) -> None:
     """Subscribe to exactly the events that the bot in FILE handles, and to those that linqbot itself needs.
 
-    Linqbot needs the events by which people answer ctx.ask and the like, and the receipts of sent messages. Changes the existing subscription, or creates one and stores its secret where linqbot serve finds it. Running it
-    again changes nothing.
+    Linqbot needs the events by which people answer ctx.ask and the like, and the receipts of sent messages. Changes the
+    existing subscription, or creates one and stores its secret where linqbot serve finds it. Running it again changes
+    nothing.
     """
     if lines and all_lines:
         raise click.UsageError("Give either --line or --all-lines.")

@@ -55,9 +55,10 @@ def command(
 ) -> None:
     """Erase what is stored about the person with HANDLE, a phone number in E.164 or an e-mail address.
 
-    Deletes their deliveries, journal entries, timers, state and rows in broadcasts. The storage file is rewritten, so that the deleted
-    bytes are gone too; meanwhile a running server cannot write, and Linq delivers later. Nothing is deleted at Linq.
-    The command waits for handlers that are working on a message of this person. The exit code is 1 if data is left.
+    Deletes their deliveries, journal entries, timers, state and rows in broadcasts. The storage file is rewritten, so
+    that the deleted bytes are gone too; meanwhile a running server cannot write, and Linq delivers later. Nothing is
+    deleted at Linq. The command waits for handlers that are working on a message of this person. The exit code is 1 if
+    data is left.
     """
     handle = handle.strip()
     if re.fullmatch(r"[\d\s().-]+", handle):

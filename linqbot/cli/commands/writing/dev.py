@@ -1,8 +1,8 @@
 """`linqbot dev`: run the emulator with its phone page, and the bot, which is restarted whenever its code is saved.
 
-The emulator runs in this process and the bot in a child process (`cli/dev/bot_process.py`). So a restart of the bot loses no
-conversation: messages stay in the emulator, accepted deliveries stay in the bot's storage, and the emulator retries
-others, as Linq would. With `--public-url` there is no emulator: `cli/dev/public.py`.
+The emulator runs in this process and the bot in a child process (`cli/dev/bot_process.py`). So a restart of the bot
+loses no conversation: messages stay in the emulator, accepted deliveries stay in the bot's storage, and the emulator
+retries others, as Linq would. With `--public-url` there is no emulator: `cli/dev/public.py`.
 """
 
 from __future__ import annotations
