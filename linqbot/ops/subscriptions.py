@@ -26,9 +26,9 @@ from linqbot.plugins.plugin import Plugin
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings
+from linqbot.storage.journal import RECEIPTS
 from linqbot.types.webhook import WebhookSubscription
 from linqbot.worker.asking.arrivals import ANSWERS
-from linqbot.worker.turn import RECEIPTS
 
 PAYLOAD_VERSION: Final = "2026-02-03"
 PENDING: Final = ("environment.deleted",)

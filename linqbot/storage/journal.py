@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from linqbot.storage.state import StateWrite
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:  # the inbox imports this module
 
 DeliveryStatus: TypeAlias = Literal["sent", "failed", "delivered", "read"]
 """The state of a message as Linq's receipts report it, in ascending order. It never goes back."""
+
+RECEIPTS: Final[dict[str, DeliveryStatus]] = {
+    "message.sent": "sent",
+    "message.delivered": "delivered",
+    "message.read": "read",
+    "message.failed": "failed",
+}
+"""The delivery status of a sent message, by the event type of its receipt."""
 
 EntryStatus: TypeAlias = Literal["attempting", "accepted", "refused", "ambiguous", "dropped"]
 

@@ -47,7 +47,7 @@ from linqbot.plugins.guard import WRAPPED
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
-from linqbot.storage.journal import DeliveryStatus
+from linqbot.storage.journal import RECEIPTS
 from linqbot.worker import never_awaited, opting_out
 from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, Arrival, arrival, in_chat
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
@@ -70,13 +70,6 @@ from linqbot.worker.turn_end import end_of, end_without_calls, expected_changes
 
 log = structlog.get_logger("linqbot.worker")
 
-RECEIPTS: Final[dict[str, DeliveryStatus]] = {
-    "message.sent": "sent",
-    "message.delivered": "delivered",
-    "message.read": "read",
-    "message.failed": "failed",
-}
-"""The delivery status of a sent message, by the event type of its receipt."""
 NEEDED: Final = frozenset(RECEIPTS) | ANSWERS_WITHOUT_CHAT
 """The event types that are looked at even if no handler takes them."""
 ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]] = {

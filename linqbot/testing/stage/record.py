@@ -16,12 +16,12 @@ from linqbot.clock import Clock
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.journal import RECEIPTS
 from linqbot.testing.failures import HandlerFailed, NothingCame
 from linqbot.testing.stage import activity
 from linqbot.testing.stage.connections import ApiCall
 from linqbot.worker import never_awaited
 from linqbot.worker.failure import TurnFailure
-from linqbot.worker.turn import RECEIPTS
 
 LAST_LINES = 25
 

@@ -22,10 +22,13 @@ from linqbot.ops import subscriptions
 from linqbot.ops.rotation import OVERLAP_S, Rotated, Rotation, duration
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings, from_env, how_to_set_key
+from linqbot.storage.journal import RECEIPTS
 from linqbot.types.webhook import WebhookSubscription
-from linqbot.worker.turn import RECEIPTS
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_DONE = {"created": "Created", "changed": "Changed", "unchanged": "Nothing to change in"}
+_WOULD_BE_DONE = {"created": "Would create", "changed": "Would change", "unchanged": "Nothing to change in"}
 
 line_option = click.option(
     "--line", "lines", multiple=True, metavar="NUMBER", help="Deliver only events of this line, in E.164; repeatable."
@@ -277,27 +280,17 @@ def print_synced(
     Args:
         elsewhere: Other subscriptions of this bot, to other addresses.
     """
-    after = {name: now for name, (_, now) in synced.changes.items()}
     if as_json:
-        shown = _row(synced.subscription, synced.knows_secret) if synced.subscription else None
-        changes = {name: {"from": before, "to": now} for name, (before, now) in synced.changes.items()}
-        row: dict[str, Any] = {"action": synced.action, "dry_run": dry_run, "subscription": shown, "changes": changes}
-        row |= {"others": synced.others, "elsewhere": [one.id for one in elsewhere]}
-        print_facts(row | {"secret_file": str(secrets.path)}, as_json=True)
+        print_facts(_as_json(synced, secrets, elsewhere, dry_run=dry_run), as_json=True)
         return
-    done = {"created": "Created", "changed": "Changed", "unchanged": "Nothing to change in"}[synced.action]
-    if dry_run:
-        done = {"created": "Would create", "changed": "Would change", "unchanged": "Nothing to change in"}[
-            synced.action
-        ]
+    done = (_WOULD_BE_DONE if dry_run else _DONE)[synced.action]
     click.secho(f"{done} {synced.subscription.id if synced.subscription else 'a subscription'}", bold=True)
-    target = after.get("target_url") or (synced.subscription.target_url if synced.subscription else "")
+    _, new_target = synced.changes.get("target_url", (None, None))
+    target = new_target or (synced.subscription.target_url if synced.subscription else "")
     click.echo(f"  delivers to  {target}")
-    for name, title in (("subscribed_events", "events"), ("phone_numbers", "lines")):
+    for name, title, none in (("subscribed_events", "events", "none"), ("phone_numbers", "lines", "all")):
         if name in synced.changes:
-            click.echo(
-                f"  {title:<11}  {_difference(*synced.changes[name], none='all' if title == 'lines' else 'none')}"
-            )
+            click.echo(f"  {title:<11}  {_difference(*synced.changes[name], none=none)}")
     if "is_active" in synced.changes:
         click.echo("  paused       no longer")
     if synced.action == "created" and not dry_run:
@@ -311,6 +304,20 @@ def print_synced(
             fg="yellow",
             err=True,
         )
+
+
+def _as_json(
+    synced: subscriptions.Synced, secrets: SecretFile, elsewhere: Sequence[WebhookSubscription], *, dry_run: bool
+) -> dict[str, Any]:
+    return {
+        "action": synced.action,
+        "dry_run": dry_run,
+        "subscription": _row(synced.subscription, synced.knows_secret) if synced.subscription else None,
+        "changes": {name: {"from": before, "to": now} for name, (before, now) in synced.changes.items()},
+        "others": synced.others,
+        "elsewhere": [one.id for one in elsewhere],
+        "secret_file": str(secrets.path),
+    }
 
 
 def _difference(before: Sequence[str], now: Sequence[str], *, none: str) -> str:

@@ -31,8 +31,8 @@ from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.frames import authors_place_of_task
 from linqbot.hookspecs import End, Running, Tried, hookimpl
 from linqbot.ops.subscriptions import events_among, handled_by
+from linqbot.storage.journal import RECEIPTS
 from linqbot.worker.asking.arrivals import ANSWERS
-from linqbot.worker.turn import RECEIPTS
 
 BY_MIDDLEWARE: Final = "middleware ended the event before a handler was chosen"
 LOST: Final = "its outcome could not be stored, so it is handled again"
