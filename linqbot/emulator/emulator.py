@@ -16,7 +16,6 @@ from typing import Any, Self
 import httpx
 
 from linqbot.clock import MovableClock
-from linqbot.emulator import statefile
 from linqbot.emulator.acts.act import Act, Result_co
 from linqbot.emulator.api import CALLS_KEPT
 from linqbot.emulator.endpoints import subscriptions
@@ -26,6 +25,8 @@ from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import Line, SubscriptionRecord, iso
 from linqbot.emulator.model.state import EmulatorState
 from linqbot.emulator.runner import BotRunner
+from linqbot.emulator.statefile.loading import load
+from linqbot.emulator.statefile.saving import dump
 from linqbot.errors import ConfigError
 
 LINES = ("+12025550100", "+12025550101")
@@ -251,7 +252,7 @@ class Emulator:
             with_files: False leaves out the contents of files, which may be large.
         """
         own = {subscription.id for subscription in self._own_subscriptions}
-        data = statefile.dump(self.world, with_files=with_files)
+        data = dump(self.world, with_files=with_files)
         data["webhook_subscriptions"] = [one for one in data["webhook_subscriptions"] if one["id"] not in own]
         return data
 
@@ -302,7 +303,7 @@ class Emulator:
 
     def _load(self, data: Mapping[str, Any]) -> None:
         try:
-            statefile.load(self.world, data)
+            load(self.world, data)
         except ValueError as error:
             self._clear()
             self._seed()

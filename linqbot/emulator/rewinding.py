@@ -1,6 +1,6 @@
 """Snapshots of the emulator in memory, to return to an earlier state: `linqbot dev` takes one before each message.
 
-A snapshot holds what `statefile.py` saves and, in addition, the latest webhooks, the page's records and the faults. Rate
+A snapshot holds what `statefile/saving.py` saves and, in addition, the latest webhooks, the page's records and the faults. Rate
 limits, typing and shared locations are not part of it and start again.
 """
 
@@ -21,7 +21,7 @@ class Snapshot:
     """The state of an emulator at one moment.
 
     Attributes:
-        state: See `statefile.dump`; without the contents of files, which are in `files` and are not copied.
+        state: See `statefile.saving.dump`; without the contents of files, which are in `files` and are not copied.
         deliveries: The latest webhooks with their attempts until then, oldest first.
         undelivered: Ids of the events to deliver again, because the receiver may not have stored them then.
         ahead_s: Seconds by which the clock was ahead of real time.

@@ -1,4 +1,4 @@
-"""Everything that the emulator remembers, and the look-ups. `statefile.py` writes the state to a file."""
+"""Everything that the emulator remembers, and the look-ups. `statefile/` writes the state to a file."""
 
 from __future__ import annotations
 

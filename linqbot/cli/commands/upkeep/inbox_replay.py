@@ -186,10 +186,10 @@ async def _dry_run(settings: Settings, file: str, selection: Selection, *, reads
         open_configured_storage(settings.storage) as inbox,
         Client(settings.api_key or "dry-run", base_url=settings.base_url) as client,
     ):
-        chosen = await _replayable(inbox, selection)
+        meant = await _replayable(inbox, selection)
         plugins = settings.load_plugins(bot.plugins)
-        answered = (await choose(inbox, selection)).answered
-        async for done in DryRun(bot, client, inbox, reads=reads, plugins=plugins).replay(chosen, answered=answered):
+        chosen = await choose(inbox, selection)
+        async for done in DryRun(bot, client, inbox, reads=reads, plugins=plugins).replay(meant, chosen=chosen):
             report(done)
     if as_json:
         print_table(rows, as_json=True, empty="")
