@@ -8,7 +8,6 @@ has come can be repeated too, which has no webhook. What went to an open questio
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
 from typing import Final
 
 from linqbot.bot.bot import Bot
@@ -17,20 +16,17 @@ from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.errors import AskEnded, Suspended
 from linqbot.events.delivery import Delivery
-from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.ops.call_recorder import CallRecorder
 from linqbot.ops.dry_asking import DryAsker, note_on
 from linqbot.ops.dry_deploy.chosen_turns import ChosenTurns
 from linqbot.ops.dry_deploy.open_then import ConversationsThen, KeptOpen
+from linqbot.ops.dry_deploy.stored_event import event_of, send_again
 from linqbot.ops.simulate import Simulation
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
-from linqbot.storage.upkeep import Selection
 from linqbot.worker.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.worker.calls.outbound_plugins import Outbound
-from linqbot.worker.due.broadcasting import broadcast_send
-from linqbot.worker.due.scheduled_send import due_send
-from linqbot.worker.lookups import KnownChat, KnownChats, with_answers, with_replies_to_me
+from linqbot.worker.lookups import KnownChats
 from linqbot.worker.trouble import dead_letter
 
 _SEE_CONVERSATION: Final = "To see that conversation, replay the delivery with which it began: {}"
@@ -100,17 +96,10 @@ class DryRun:
             return Simulation(delivery, note=_TO_QUESTION.format(concerned.id), began_with=concerned.id)
         asker = DryAsker(entries)
         try:
-            if (due := due_send(delivery)) is not None:
-                for call in due.calls:
-                    await client.run(call)
-            elif (to_person := broadcast_send(delivery)) is not None:
-                await to_person.send(client)
-            else:
+            if not await send_again(delivery, client):
                 given_up = dead_letter.notice(delivery) if dead_letter.is_notice(delivery) else None
-                event = parse(given_up.delivery if given_up else delivery)
-                event = await with_replies_to_me(event, self._storage.has_sent)
-                event = await with_answers(event, self._storage.entry_of)
-                event = await self._known_chats.complete(event, partial(known_in, self._storage))
+                source = given_up.delivery if given_up else delivery
+                event = await event_of(source, self._storage, self._known_chats)
                 ctx = self._dispatcher.context(
                     event,
                     client,
@@ -148,14 +137,3 @@ class DryRun:
             return NOTHING
         summaries = [each.summary for each in open_then]
         return await meaning_of(delivery, summaries, self._dispatcher, ConversationsThen(open_then))
-
-
-async def known_in(storage: Storage, chat_id: str) -> KnownChat:
-    """Return what the messages of a chat that are in a storage say of the chat: a dry run does not ask Linq."""
-    ids = await storage.replayable(Selection(lane=f"c:{chat_id}", type="message.received"))
-    kept = [delivery async for page in storage.pages(ids[:1]) for delivery in page]
-    try:
-        messages = [parse(delivery) for delivery in kept]
-    except EventNotUnderstood:
-        return KnownChat()
-    return KnownChat(messages[0].is_group, messages[0].line) if messages else KnownChat()

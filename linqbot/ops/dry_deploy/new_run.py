@@ -12,7 +12,6 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from contextvars import Context as Variables
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Final
 
 from linqbot.bot.bot import Bot
@@ -34,7 +33,7 @@ from linqbot.ops.dry_deploy.open_then import ConversationsThen, KeptOpen
 from linqbot.ops.dry_deploy.recorded_answers import RecordedAnswers
 from linqbot.ops.dry_deploy.recorded_calls import RecordedCalls
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
-from linqbot.ops.dry_run import known_in
+from linqbot.ops.dry_deploy.stored_event import event_of, send_again
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.state import StateRow, StateWrite
@@ -42,10 +41,8 @@ from linqbot.worker.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
 from linqbot.worker.calls import own_changes
 from linqbot.worker.calls.outbound_plugins import Outbound
-from linqbot.worker.due.broadcasting import broadcast_send
-from linqbot.worker.due.scheduled_send import due_send
 from linqbot.worker.failure import TurnFailure
-from linqbot.worker.lookups import KnownChats, with_answers, with_replies_to_me
+from linqbot.worker.lookups import KnownChats
 from linqbot.worker.trouble import dead_letter, outage
 from linqbot.worker.turn import STUCK, is_end_of_ask
 
@@ -215,10 +212,7 @@ class NewRuns:
         if outage.is_notice(delivery):
             calls.cut("if the outage was over when its notice was due")
         given_up = dead_letter.notice(delivery) if dead_letter.is_notice(delivery) else None
-        event = parse(given_up.delivery if given_up else delivery)
-        event = await with_replies_to_me(event, self._storage.has_sent)
-        event = await with_answers(event, self._storage.entry_of)
-        event = await self._known_chats.complete(event, partial(known_in, self._storage))
+        event = await event_of(given_up.delivery if given_up else delivery, self._storage, self._known_chats)
         if event.type in own_changes.EVENT_TYPES:
             calls.doubt("it is not on record if the bot itself made this change of the group")
         if given_up is None and opts_out(event):
@@ -366,11 +360,4 @@ async def _needed_no_handler(delivery: Delivery, client: Client) -> bool:
     """Make the calls of a delivery that runs no handler, such as a scheduled send; return False for any other."""
     if delivery.id.startswith((PROBE_ID, ORDER_PREFIX)) or own_changes.is_expiry(delivery):
         return True
-    if (due := due_send(delivery)) is not None:
-        for call in due.calls:
-            await client.run(call)
-        return True
-    if (to_person := broadcast_send(delivery)) is not None:
-        await to_person.send(client)
-        return True
-    return False
+    return await send_again(delivery, client)
