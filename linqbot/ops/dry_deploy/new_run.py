@@ -8,35 +8,31 @@ other, except in the parts of a conversation, whose record has what they read.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 from contextvars import Context as Variables
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass, field
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.branch import follow_tasks
 from linqbot.bot.context import Context
 from linqbot.bot.deadline import Deadline
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
-from linqbot.errors import StorageError, StorageUnavailable
+from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import PROBE_ID, Delivery
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import parse
 from linqbot.ops.dry_deploy.compared_call import ComparedCall
+from linqbot.ops.dry_deploy.joined_messages import JoinedMessages
 from linqbot.ops.dry_deploy.kept_chat import KeptChats
 from linqbot.ops.dry_deploy.open_then import ConversationsThen, KeptOpen
 from linqbot.ops.dry_deploy.recorded_answers import RecordedAnswers
 from linqbot.ops.dry_deploy.recorded_calls import RecordedCalls
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
+from linqbot.ops.dry_deploy.state_of_now import STATE_OF_NOW, StateOfNow
 from linqbot.ops.dry_deploy.stored_event import event_of, send_again
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
-from linqbot.storage.state import StateRow, StateWrite
 from linqbot.worker.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.worker.asking.deliveries import ORDER_PREFIX
 from linqbot.worker.calls import own_changes
@@ -45,8 +41,6 @@ from linqbot.worker.failure import TurnFailure
 from linqbot.worker.lookups import KnownChats
 from linqbot.worker.trouble import dead_letter, outage
 from linqbot.worker.turn import STUCK, is_end_of_ask
-
-STATE_OF_NOW: Final = "ctx.state, which is not on record as it was then"
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,84 +270,6 @@ class _OneRun:
         except Exception:  # noqa: BLE001 - the text of an exception is code of its author
             message = ""
         return RunFailure(type(error).__name__, failed.place, message)
-
-
-class StateOfNow:
-    """The stored state, which may only be read. It implements `StateStore`.
-
-    Args:
-        empty: True shows no values.
-    Attributes:
-        was_read: True if a stored value was read, or could have been.
-    """
-
-    def __init__(self, storage: Storage, *, empty: bool) -> None:
-        self.was_read = False
-        self._storage = storage
-        self._empty = empty
-
-    async def load(self, scope: str) -> dict[str, bytes]:
-        """Return all values of a scope; see `StateStore.load`."""
-        values = {} if self._empty else await self._storage.load(scope)
-        self.was_read = self.was_read or bool(values)
-        return values
-
-    async def state_rows(
-        self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
-    ) -> list[StateRow]:
-        """Return stored values; see `StateStore.state_rows`."""
-        self.was_read = True
-        if self._empty:
-            return []
-        return await self._storage.state_rows(prefix=prefix, name=name, after=after, limit=limit)
-
-    async def write_state(self, writes: Sequence[StateWrite]) -> None:
-        """Refuse to write.
-
-        Raises:
-            StorageError: always.
-        """
-        raise StorageError("A dry deploy stores nothing.")
-
-
-class JoinedMessages:
-    """The later messages of a turn on record, which it took while it ran. It implements `Overlap`."""
-
-    def __init__(self, delivery: Delivery) -> None:
-        self._delivery = delivery
-        self._joined = delivery.joined
-        self._calls = 0
-        self._mode: OverlapMode = "queue"
-
-    @property
-    def takes_incoming(self) -> bool:
-        """True if the handler takes the messages that come while it runs."""
-        return self._mode == "steer"
-
-    @property
-    def already_sent(self) -> Sequence[str]:
-        """The texts that earlier runs of the turn had sent."""
-        return self._joined.sent
-
-    def begin(self, handler: str, mode: OverlapMode) -> None:
-        """Note the mode. No message comes while the handler runs."""
-        self._mode = mode
-
-    async def incoming(self) -> Sequence[MessageReceived]:
-        """Return the messages that the same call took then."""
-        call, self._calls = self._calls, self._calls + 1
-        if call >= len(self._joined.incoming):
-            return []
-        messages = (parse(replace(self._delivery, decoded=each)) for each in self._joined.incoming[call])
-        return [each for each in messages if isinstance(each, MessageReceived)]
-
-    def with_taken(self, body: bytes) -> bytes:
-        """Return the body as it is: nothing of this run is stored."""
-        return body
-
-    def uninterrupted(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Return a context manager that does nothing."""
-        return contextlib.nullcontext()
 
 
 async def _needed_no_handler(delivery: Delivery, client: Client) -> bool:
