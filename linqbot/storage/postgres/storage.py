@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import structlog
 
@@ -33,6 +32,7 @@ from linqbot.storage.operations import (
 )
 from linqbot.storage.postgres import accept, leases, processes, queries
 from linqbot.storage.postgres.accept import InboxRoom
+from linqbot.storage.postgres.news import News
 from linqbot.storage.postgres.operations import Operations, WorkOp, is_news
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.link import ServerLink
@@ -101,7 +101,7 @@ class PostgresStorage(QueuedWrites):
             movable_clock=self._movable_clock,
             ready=self._ready,
             heard=self._heard,
-            changed=self._reconnected,
+            changed=self._look_again,
         )
         self._writer = PostgresWriter(
             self._link,
@@ -491,7 +491,7 @@ class PostgresStorage(QueuedWrites):
             await processes.remember(tx, memory, serving=self._serving)
         memory.apply(tx.changes, ())
 
-    def _reconnected(self) -> None:
+    def _look_again(self) -> None:
         """Look at everything again: the connections were lost or made again, and with them what other processes notified."""
         self._changed.set()
         if self._link.trouble is None:
@@ -499,19 +499,24 @@ class PostgresStorage(QueuedWrites):
 
     def _heard(self, payload: str) -> None:
         """Follow what another process has committed."""
-        news: dict[str, Any] = json.loads(payload)
-        if news["by"] == self._memory.sender:
-            return
-        self._memory.has_own_entries |= news["own"]
-        self._memory.watched.note(news["lanes"])
-        # A process of an earlier release names none.
-        for lane in news.get("refused", ()):
-            self._refused(lane)
-        if news["chats"] is None or news["chats"]:
-            self._operations.post(WorkOp(self._reading_chats(news["chats"]), news=False))
-        if news["times"]:
+        news = News.from_payload(payload)
+        if news is None:
+            # A newer linqbot may have sent it. The conversations of a chat are read again when its lane is leased.
+            log.warning("storage.unreadable_notification", storage=self._address.name, characters=len(payload))
             self._memory.timers_changed = self._memory.broadcasts_changed = True
-        if news["times"] or news["work"]:
+            self._look_again()
+            return
+        if news.by == self._memory.sender:
+            return
+        self._memory.has_own_entries |= news.own
+        self._memory.watched.note(news.lanes)
+        for lane in news.refused:
+            self._refused(lane)
+        if news.chats is None or news.chats:
+            self._operations.post(WorkOp(self._reading_chats(news.chats), news=False))
+        if news.times:
+            self._memory.timers_changed = self._memory.broadcasts_changed = True
+        if news.times or news.work:
             self._changed.set()
 
     def _reading_chats(self, chats: Sequence[str] | None) -> Callable[[Transaction], Awaitable[None]]:

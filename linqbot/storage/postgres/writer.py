@@ -6,7 +6,6 @@ conversations. `Memory.apply` is the one place where they follow a commit. `oper
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -45,6 +44,7 @@ from linqbot.storage.operations import (
 from linqbot.storage.postgres import accept, leases, turns
 from linqbot.storage.postgres.accept import InboxRoom
 from linqbot.storage.postgres.leases import Held
+from linqbot.storage.postgres.news import News
 from linqbot.storage.postgres.operations import WorkOp
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.faults import is_known, is_of_closed, is_of_values, is_to_repeat, unavailable
@@ -59,8 +59,6 @@ _SOON_S: Final = 60.0
 _PURGE_ROWS: Final = 200
 _MOST_REFUSED: Final = 50
 """Lanes that one notification names."""
-_LONGEST_PAYLOAD: Final = 7000
-"""Bytes; PostgreSQL allows a notification 8000."""
 
 
 @dataclass(slots=True, eq=False)
@@ -359,21 +357,16 @@ class PostgresWriter:
         changes.refused.update(sorted(self._memory.refused.items())[:_MOST_REFUSED])
         if not (changes.work or times or changes.chats or own or changes.refused):
             return None
-        news = {
-            "by": self._memory.sender,
-            "work": changes.work,
-            "times": times,
-            "own": own,
-            "chats": sorted(changes.chats),
-            "lanes": sorted(changes.lanes),
-            "refused": sorted(changes.refused),
-        }
-        payload = json.dumps(news)
-        for name in ("lanes", "chats"):
-            if len(payload) > _LONGEST_PAYLOAD:
-                news[name] = None  # Then another process looks at all of them. Conversations are read again.
-                payload = json.dumps(news)
-        return payload
+        news = News(
+            by=self._memory.sender,
+            work=changes.work,
+            times=times,
+            own=own,
+            chats=sorted(changes.chats),
+            lanes=sorted(changes.lanes),
+            refused=sorted(changes.refused),
+        )
+        return news.to_payload()
 
 
 async def _work(tx: Transaction, op: WorkOp) -> None:

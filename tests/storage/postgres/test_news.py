@@ -1,0 +1,120 @@
+"""Notifications of other processes, and of others that send on the same channel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+import pytest
+from postgres_server import empty_storage_url, server_url
+from structlog.testing import capture_logs
+
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.postgres import processes
+from linqbot.storage.postgres.news import News
+from linqbot.storage.postgres.server.address import Address
+from linqbot.storage.postgres.storage import PostgresStorage
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
+
+MakeDelivery = Callable[..., Delivery]
+
+READABLE: dict[str, object] = {
+    "by": "x",
+    "work": False,
+    "times": False,
+    "own": False,
+    "chats": [],
+    "lanes": [],
+    "refused": [],
+}
+UNREADABLE = [
+    "",
+    "wake up",
+    "[]",
+    "{}",
+    "[" * 5000,
+    *[
+        json.dumps(READABLE | {name: wrong})
+        for name, wrong in [
+            ("by", 1),
+            ("work", 1),
+            ("times", None),
+            ("own", []),
+            ("chats", "c"),
+            ("lanes", [1]),
+            ("lanes", 5),
+            ("refused", None),
+        ]
+    ],
+]
+
+
+async def notify(url: str, *payloads: str) -> None:
+    """Send notifications as a stranger who knows the channel."""
+    stranger = await asyncpg.connect(server_url())
+    try:
+        for payload in payloads:
+            await stranger.execute("SELECT pg_notify($1, $2)", Address.parse(url).channel, payload)
+    finally:
+        await stranger.close()
+
+
+@pytest.mark.parametrize("payload", UNREADABLE)
+def test_a_payload_of_another_shape_is_no_news(payload: str) -> None:
+    assert News.from_payload(payload) is None
+
+
+def test_news_that_do_not_fit_name_no_lanes_and_then_no_chats() -> None:
+    many = [f"c:{n:0>36}" for n in range(300)]
+    long = News("x", work=True, times=False, own=False, chats=["c"], lanes=many, refused=[])
+    assert News.from_payload(long.to_payload()) == replace(long, lanes=None)
+    longer = News("x", work=True, times=False, own=False, chats=many, lanes=many, refused=[])
+    assert News.from_payload(longer.to_payload()) == replace(longer, lanes=None, chats=None)
+
+
+async def test_a_notification_that_cannot_be_read_is_logged_and_everything_is_looked_at() -> None:
+    url, failed = empty_storage_url("news"), list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+    with capture_logs() as logs:
+        async with PostgresStorage(url) as storage, asyncio.timeout(20):
+            for payload in UNREADABLE:
+                with storage.watch("c:1") as grew:
+                    await notify(url, payload)
+                    await grew.wait()
+                await storage.changed()
+    assert not failed
+    assert [line["characters"] for line in logs if line["event"] == "storage.unreadable_notification"] == [
+        len(payload) for payload in UNREADABLE
+    ]
+
+
+async def test_a_notification_that_cannot_be_read_stops_neither_the_start_nor_a_reconnection(
+    monkeypatch: pytest.MonkeyPatch, delivery: MakeDelivery
+) -> None:
+    url = empty_storage_url("news")
+    remember = processes.remember
+
+    async def noisy(*args: Any, serving: bool) -> None:
+        await remember(*args, serving=serving)
+        await notify(url, *UNREADABLE)
+
+    monkeypatch.setattr(processes, "remember", noisy)
+    async with PostgresStorage(url) as storage:
+        stranger = await asyncpg.connect(server_url())
+        kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1"
+        await stranger.fetchval(kill, f"linqbot {Address.parse(url).schema}")
+        await stranger.close()
+        async with asyncio.timeout(30):
+            while storage.trouble is None:
+                await asyncio.sleep(0.01)
+            while storage.trouble is not None:
+                await asyncio.sleep(0.01)
+        await storage.put(delivery(name="w.1"))
+        (lease,) = await storage.take(1, lease_s=60)
+        await storage.finish(lease, Finish(Ack()))
