@@ -16,7 +16,8 @@ import asyncpg
 import pytest
 from deploy.tools import tool
 from ports import free_port
-from postgres_server import empty_storage_url, execute, server_url
+from postgres_server import as_role, empty_storage_url, execute, server_url
+from structlog.testing import capture_logs
 
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.events.delivery import Delivery
@@ -100,6 +101,47 @@ async def test_a_process_opens_no_more_connections_than_its_url_allows() -> None
             assert await watcher.fetchval(sql, f"linqbot {Address.parse(url).schema}") == 3
         finally:
             await watcher.close()
+
+
+@pytest.fixture
+def crowded() -> Iterator[str]:
+    """The URL of a storage whose database allows three connections."""
+    base = server_url()
+    execute(
+        base,
+        "DROP DATABASE IF EXISTS crowded; DROP ROLE IF EXISTS crowd; CREATE ROLE crowd LOGIN; "
+        "CREATE DATABASE crowded OWNER crowd CONNECTION LIMIT 3",
+        one_by_one=True,
+    )
+    yield as_role(base.replace("/postgres?", "/crowded?"), "crowd")
+    execute(base, "DROP DATABASE crowded WITH (FORCE); DROP ROLE crowd", one_by_one=True)
+
+
+async def test_reads_wait_for_each_other_if_the_server_has_no_connection_left(crowded: str) -> None:
+    with capture_logs() as logs:
+        async with PostgresStorage(crowded) as storage:
+            assert await asyncio.gather(*(storage.depth() for _ in range(20))) == [0] * 20
+            with pytest.raises(StorageUnavailable, match=r"raise its max_connections, or lower connections="):
+                async with PostgresStorage(crowded, serving=False):
+                    pass
+            assert storage.trouble is None
+    assert [line["event"] for line in logs] == ["storage.few_connections"]
+
+
+async def test_a_read_that_waits_for_a_connection_ends_when_all_connections_are_lost(crowded: str) -> None:
+    with capture_logs() as logs:
+        async with PostgresStorage(crowded) as storage, asyncio.timeout(20):
+            # The limit does not hold for a superuser.
+            stranger = await asyncpg.connect(as_role(crowded, "postgres"))
+            await stranger.execute("BEGIN; LOCK TABLE linqbot.delivery")
+            # The first one waits for the lock, the others for its connection.
+            waiting = [asyncio.ensure_future(storage.depth()) for _ in range(3)]
+            while not logs:
+                await asyncio.sleep(0.01)
+            await stranger.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'crowd'")
+            await asyncio.wait(waiting)
+            assert all(isinstance(each.exception(), StorageUnavailable) for each in waiting)
+            await stranger.close()
 
 
 @pytest.mark.parametrize("count", ["2", "many", "101", ""])

@@ -621,15 +621,29 @@ async def test_timers_keep_their_times_whatever_clock_the_database_has(
 
 
 async def test_the_defaults_of_a_role_change_nothing(url: str) -> None:
+    async with PostgresStorage(url):
+        pass
     base = await connected(url)
     role = f"careful{secrets.token_hex(4)}"
     await base.execute(f"""CREATE ROLE {role} LOGIN SUPERUSER;
         ALTER ROLE {role} SET default_transaction_isolation = 'serializable';
-        ALTER ROLE {role} SET idle_session_timeout = 200""")
+        ALTER ROLE {role} SET idle_session_timeout = 200;
+        ALTER ROLE {role} SET statement_timeout = 300;
+        ALTER ROLE {role} SET lock_timeout = 1;
+        ALTER ROLE {role} SET standard_conforming_strings = off""")
+    if base.get_server_version().major >= 17:
+        await base.execute(f"ALTER ROLE {role} SET transaction_timeout = 300")
     try:
         careful = as_role(url, role)
         async with PostgresStorage(careful) as storage:
             await storage.write_state([StateWrite("bot", "a", b"1")])
+            async with base.transaction():
+                await base.execute("LOCK TABLE state IN ACCESS EXCLUSIVE MODE")
+                waiting = asyncio.ensure_future(storage.write_state([StateWrite("bot", "a", b"2")]))
+                # Longer than the role's limits for a lock, a statement and a transaction.
+                await base.execute("SELECT pg_sleep(0.5)")
+            await waiting
+            assert await storage.load("bot") == {"a": b"2"}
         connection = await Address.parse(careful).connect()
         assert await connection.fetchval("SHOW transaction_isolation") == "read committed"
         assert await connection.fetchval("SHOW idle_session_timeout") == "0"

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from postgres_server import empty_storage_url, execute, server_url
+from postgres_server import as_role, empty_storage_url, execute, server_url
 
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
@@ -104,6 +104,29 @@ async def test_a_user_who_may_not_create_the_schema_is_told_so() -> None:
     execute(base, "DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN", one_by_one=True)
     with pytest.raises(ConfigError, match="Grant CREATE"):
         async with PostgresStorage(base.replace("postgres:@", "guest@") + "&schema=theirs"):
+            pass
+
+
+async def test_a_database_that_cannot_hold_every_text_is_refused() -> None:
+    base = server_url()
+    execute(
+        base,
+        "DROP DATABASE IF EXISTS latin; "
+        "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+        one_by_one=True,
+    )
+    with pytest.raises(ConfigError, match=r"encoding LATIN1.*ENCODING 'UTF8'"):
+        async with PostgresStorage(base.replace("/postgres?", "/latin?")):
+            pass
+
+
+async def test_a_database_that_is_read_only_is_named_with_the_remedy(url: str) -> None:
+    async with PostgresStorage(url):
+        pass
+    execute(server_url(), "DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN SUPERUSER", one_by_one=True)
+    execute(server_url(), "ALTER ROLE reader SET default_transaction_read_only = on")
+    with pytest.raises(StorageUnavailable, match=r"read-only.*standby.*target_session_attrs=read-write"):
+        async with PostgresStorage(as_role(url, "reader")):
             pass
 
 

@@ -33,11 +33,14 @@ _TAKEN: Final = frozenset({"pgmq", "information_schema"})
 # A process that is suspended in a transaction must not keep the lanes of others locked. A machine that is gone sends nothing:
 # its locks are free after 30 s, not after the system's 2 hours. A role or a database may have other defaults for the rest: what
 # is read after a lock must be what the process before has committed, and the connection that listens says nothing for hours.
+# linqbot has its own limit for a statement, `ANSWER_S`, but a migration, a copy and a VACUUM may take longer.
 _SETTINGS: Final = (
     "SET default_transaction_isolation = 'read committed'; SET idle_session_timeout = 0; "
+    "SET statement_timeout = 0; SET lock_timeout = 0; SET standard_conforming_strings = on; "
     "SET client_min_messages = warning; SET idle_in_transaction_session_timeout = 20000; "
     "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
 )
+_SETTINGS_OF_17: Final = "; SET transaction_timeout = 0"
 
 _SCHEMA = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,39}")
 _ADVICE = "Write postgresql://USER@HOST/DATABASE, or postgresql://USER@HOST/DATABASE?schema=NAME"
@@ -145,7 +148,8 @@ class Address:
             ) from None
         try:
             # Not with the connection's first message: PgBouncer refuses or drops what it does not know there.
-            await connection.execute(f"SET search_path = {path}; {_SETTINGS}")
+            newer = _SETTINGS_OF_17 if connection.get_server_version().major >= 17 else ""
+            await connection.execute(f"SET search_path = {path}; {_SETTINGS}{newer}")
         except BaseException:
             connection.terminate()
             raise

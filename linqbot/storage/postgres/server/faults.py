@@ -16,7 +16,13 @@ _NAMES_NO_VALUE = ("08", "25", "28", "3D", "42501", "42704", "53", "55", "57")
 # 0A000: a newer linqbot has changed a table since the statement was prepared.
 _TO_REPEAT = frozenset({"40001", "40P01", "0A000"})
 _LOST = ("08", "57P")
+_ADVICE = {
+    "25006": "The server is a standby, or default_transaction_read_only is on: name the primary in the storage URL, or several "
+    "servers with target_session_attrs=read-write, or end what has made the database read-only",
+    "53300": "The server has no connection left: raise its max_connections, or lower connections= in the storage URL",
+}
 _READ_ONLY = "25006"
+_FULL = frozenset({"53300", "08P01"})
 # InternalClientError: the connection ended between two steps of an operation.
 _OF_CONNECTIONS = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
@@ -42,6 +48,13 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(error, _OF_CONNECTIONS) and not isinstance(error, ValueError)
 
 
+def is_full(error: BaseException) -> bool:
+    """Return True if the server, or a connection pool in front of it, has no room for a further connection."""
+    # A pool lets the client wait, or refuses it with the code of a protocol violation.
+    full = isinstance(error, asyncpg.PostgresError) and error.sqlstate in _FULL
+    return full or isinstance(error, TimeoutError)
+
+
 def is_known(error: BaseException) -> bool:
     """Return True if the error comes from PostgreSQL, from asyncpg, or from the network."""
     return isinstance(error, (asyncpg.PostgresError, *_OF_CONNECTIONS))
@@ -57,7 +70,8 @@ def describe(error: BaseException) -> str:
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or "no code"
         said = str(error.args[0]) if error.args and state.startswith(_NAMES_NO_VALUE) else type(error).__name__
-        return f"{said} ({state})"
+        advice = f". {_ADVICE[state]}" if state in _ADVICE else ""
+        return f"{said} ({state}){advice}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, FileNotFoundError) and error.filename:

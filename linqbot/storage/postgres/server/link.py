@@ -17,7 +17,7 @@ import structlog
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.storage.postgres.server.address import Address, Connection
-from linqbot.storage.postgres.server.faults import describe, is_known, is_lost, is_of_closed, unavailable
+from linqbot.storage.postgres.server.faults import describe, is_full, is_known, is_lost, is_of_closed, unavailable
 
 log = structlog.get_logger("linqbot.storage")
 
@@ -26,6 +26,9 @@ _SETTLED_S: Final = 1.0
 
 _CLOSE_S: Final = 2.0
 """Seconds that closing a connection may take."""
+
+_FULL_S: Final = 60.0
+"""Seconds after which a further connection is tried again that a server without room has refused."""
 
 _PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -59,6 +62,9 @@ class ServerLink:
         self._listener: Connection | None = None
         self._idle: list[Connection] = []
         self._reading: set[Connection] = set()
+        self._returned = asyncio.Event()
+        # The time of the loop until which no further connection is tried, because the server has refused one.
+        self._full_until = 0.0
         self._slots = asyncio.Semaphore(address.connections - 2)
         self._again: asyncio.Task[None] | None = None
         self._is_open = False
@@ -145,6 +151,7 @@ class ServerLink:
                     raise
                 finally:
                     self._reading.discard(connection)
+                    self._returned.set()
                     if not connection.is_closed() and not connection.is_in_transaction():
                         self._idle.append(connection)
             except Exception as error:
@@ -212,11 +219,33 @@ class ServerLink:
                 raise asyncpg.ConnectionDoesNotExistError("the server closed the connection")
 
     async def _reader(self) -> Connection:
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_closed():
-                return connection
-        return await self._address.connect(movable_clock=self._movable_clock)
+        """Return a connection that reads: an idle one, or a further one. If the server refuses that, wait for one in use."""
+        now = asyncio.get_running_loop().time
+        while True:
+            while self._idle:
+                connection = self._idle.pop()
+                if not connection.is_closed():
+                    return connection
+            if not self._reading or now() >= self._full_until:
+                try:
+                    return await self._address.connect(movable_clock=self._movable_clock)
+                except Exception as error:
+                    if not is_full(error) or not (self._reading or self._idle):
+                        raise
+                    self._note_full(error)
+            self._returned.clear()
+            if self._idle or not self._reading:
+                continue
+            await self._returned.wait()
+            if self._writer is None or self.trouble is not None:
+                raise self._refusal()
+
+    def _note_full(self, error: BaseException) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._full_until:
+            # Once for all reads that have asked for a connection at the same time.
+            log.warning("storage.few_connections", storage=self._address.name, error=describe(error))
+        self._full_until = now + _FULL_S
 
     def _on_notification(self, _: object, __: int, ___: str, payload: object) -> None:
         if self._early is None:
@@ -242,3 +271,4 @@ class ServerLink:
         self._writer = self._listener = None
         self._idle.clear()
         self._reading.clear()
+        self._returned.set()

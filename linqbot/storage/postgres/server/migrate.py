@@ -21,6 +21,9 @@ from linqbot.storage.postgres.server.faults import describe
 OLDEST: Final = 14
 """The lowest major version of the server."""
 
+_ENCODINGS: Final = frozenset({"UTF8", "SQL_ASCII"})
+"""Encodings of a database that can hold every text. SQL_ASCII stores the bytes as they are."""
+
 PGMQ_SQL: Final = "pgmq-1.13.0.sql"
 """The pinned SQL. Its functions read the heads of groups, which pgmq has had since 1.11.1."""
 
@@ -69,14 +72,20 @@ async def migrate(connection: Connection, address: Address, *, create: bool, mov
 
 
 def check_server(connection: Connection, address: Address) -> None:
-    """Check the version of the server.
+    """Check the version of the server, and the encoding of the database.
 
     Raises:
-        ConfigError: it is too old.
+        ConfigError: the server is too old, or the database cannot hold every text.
     """
     have = connection.get_server_version()
     if have.major < OLDEST:
         raise ConfigError(f"{address.name} runs version {have.major}. linqbot needs PostgreSQL {OLDEST} or newer.")
+    encoding = connection.get_settings().server_encoding
+    if encoding not in _ENCODINGS:
+        raise ConfigError(
+            f"The database of {address.name} has the encoding {encoding}, which cannot hold all that people write, such as emoji. "
+            "Use a database that was created with ENCODING 'UTF8' TEMPLATE template0."
+        )
 
 
 async def schema_of(connection: Connection, address: Address) -> int:
