@@ -23,6 +23,9 @@ from linqbot.storage.postgres.writer import Memory
 SWEEP_S: Final = 15.0
 """Seconds between two looks for processes that died and for notifications that were lost."""
 
+TICK_S: Final = 1.0
+"""Seconds between two looks whether the clock of this machine was set."""
+
 _YOUNG_S: Final = 10.0
 """Seconds after the start of the server in which every process is still connecting again."""
 

@@ -37,6 +37,7 @@ from linqbot.storage.postgres.operations import Operations, WorkOp, is_news
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.link import ServerLink
 from linqbot.storage.postgres.server.migrate import install_of, migrate
+from linqbot.storage.postgres.server.server_time import STEP_S, ServerTime
 from linqbot.storage.postgres.tables import broadcasts, conversations, erasure, journal, state, timers
 from linqbot.storage.postgres.transaction import Transaction
 from linqbot.storage.postgres.writer import Memory, PostgresWriter
@@ -95,7 +96,7 @@ class PostgresStorage(QueuedWrites):
         self._keep_s = keep_days * DAY_S
         self._changed = asyncio.Event()
         self._install = ""
-        self._memory = Memory("", InboxRoom(max_backlog, max_lane_backlog))
+        self._memory = Memory("", InboxRoom(max_backlog, max_lane_backlog), ServerTime(self._clock.now))
         self._link = ServerLink(
             self._address,
             movable_clock=self._movable_clock,
@@ -482,7 +483,7 @@ class PostgresStorage(QueuedWrites):
         await processes.enter(listener, self._address)
         self._install = await install_of(writer)
         if not self._movable_clock:
-            memory.ahead_s = await processes.ahead(writer)
+            memory.server_time.note(await processes.ahead(writer))
         if self._serving:
             await processes.join(listener, self._address, memory.process)
         memory.taken_at = self._clock.now() + memory.ahead_s
@@ -555,17 +556,34 @@ class PostgresStorage(QueuedWrites):
             return gone - missing
 
         while True:
-            await asyncio.sleep(processes.SWEEP_S)
             try:
+                await self._wait_for_sweep()
                 missing = await self._operate(look, news=False)
-                if not self._movable_clock:
-                    self._memory.ahead_s = await self._read(processes.ahead)
+                await self._read_server_time()
             except StorageError:
                 continue
             except Exception as error:  # noqa: BLE001 - if the sweep ended, no dead process would be noticed any more
                 log.error("storage.sweep_failed", error=type(error).__name__, at=place_of(error))
             self._memory.timers_changed = self._memory.broadcasts_changed = True
             self._changed.set()
+
+    async def _wait_for_sweep(self) -> None:
+        """Wait until the next sweep. If the clock of this machine is set meanwhile, let the worker calculate its waits again."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + processes.SWEEP_S
+        while (left := end - loop.time()) > 0:
+            await asyncio.sleep(min(left, processes.TICK_S))
+            if abs(self._memory.server_time.set_by_s) < STEP_S:
+                continue
+            by_s = round(self._memory.server_time.set_by_s, 1)
+            with contextlib.suppress(StorageError):  # without the server, at the next look
+                await self._read_server_time()
+                log.warning("storage.clock_set", by_s=by_s)
+                self._changed.set()
+
+    async def _read_server_time(self) -> None:
+        if not self._movable_clock:
+            self._memory.server_time.note(await self._read(processes.ahead))
 
     def _here(self, at: float | None) -> float | None:
         """Return a time of the database's clock as the storage's clock will read it, rounded up."""

@@ -49,6 +49,7 @@ from linqbot.storage.postgres.operations import WorkOp
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.faults import is_known, is_of_closed, is_of_values, is_to_repeat, unavailable
 from linqbot.storage.postgres.server.link import ServerLink
+from linqbot.storage.postgres.server.server_time import ServerTime
 from linqbot.storage.postgres.tables import conversations, journal, timers
 from linqbot.storage.postgres.transaction import Transaction, TransactionChanges
 
@@ -73,7 +74,7 @@ class Memory:
         watched: The lanes that running turns watch.
         conversations: The conversations on record.
         room: How many deliveries fit into the inbox.
-        ahead_s: Seconds by which the clock of the database is ahead of the storage's clock.
+        server_time: The clock of the database.
         active_at, first_active_at: See `Inbox.last_activity` and `Inbox.first_activity`.
         noted_at: The `active_at` in the table `meta`.
         has_own_entries: See `Journal.has_made_scheduled_sends`.
@@ -90,12 +91,12 @@ class Memory:
 
     process: str
     room: InboxRoom
+    server_time: ServerTime
     sender: str = ""
     held: dict[int, Held] = field(default_factory=dict)
     recent: Recent = field(default_factory=Recent)
     watched: LaneWatch = field(default_factory=LaneWatch)
     conversations: OpenConversations = field(default_factory=OpenConversations)
-    ahead_s: float = 0.0
     active_at: float | None = None
     first_active_at: float | None = None
     noted_at: float = 0.0
@@ -109,6 +110,11 @@ class Memory:
     leaving: bool = False
     refused: Counter[str] = field(default_factory=Counter)
     has_suspects: bool = False
+
+    @property
+    def ahead_s(self) -> float:
+        """Seconds by which the clock of the database is ahead of the storage's clock."""
+        return self.server_time.ahead_s
 
     def apply(self, changes: TransactionChanges, stored: Iterable[tuple[int, Delivery]]) -> None:
         """Follow a transaction that is committed."""

@@ -1,0 +1,103 @@
+"""The clock of the machine is set while a storage in PostgreSQL is open: what is due stays due at the same moment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import asyncpg
+import pytest
+from postgres_server import empty_storage_url, server_url
+from structlog.testing import capture_logs
+
+from linqbot.events.delivery import Delivery
+from linqbot.storage.inbox import Finish, Retry
+from linqbot.storage.postgres import processes
+from linqbot.storage.postgres.server.address import Address
+from linqbot.storage.postgres.server.server_time import ServerTime, steady
+from linqbot.storage.postgres.storage import PostgresStorage
+
+pytestmark = pytest.mark.anyio
+
+MakeDelivery = Callable[..., Delivery]
+
+
+class WallClock:
+    """The clock of the machine, which can be set.
+
+    Attributes:
+        set_by_s: Seconds by which it was set.
+    """
+
+    def __init__(self) -> None:
+        self._real = time.time
+        self.set_by_s = 0.0
+
+    def time(self) -> float:
+        return self._real() + self.set_by_s
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> WallClock:
+    clock = WallClock()
+    monkeypatch.setattr(time, "time", clock.time)
+    return clock
+
+
+def test_the_distance_to_the_database_follows_when_the_clock_is_set(wall: WallClock) -> None:
+    server_time = ServerTime(time.time)
+    wall.set_by_s = 5.0
+    assert (server_time.ahead_s, server_time.set_by_s) == (0.0, 0.0)
+    server_time.note(2.0)
+    wall.set_by_s = 3605.0
+    assert server_time.set_by_s == pytest.approx(3600.0, abs=0.1)
+    assert server_time.ahead_s == pytest.approx(-3598.0, abs=0.1)
+    wall.set_by_s = -5.0
+    assert server_time.ahead_s == pytest.approx(12.0, abs=0.1)
+    server_time.note(1.0)
+    assert (server_time.ahead_s, server_time.set_by_s) == pytest.approx((1.0, 0.0), abs=0.1)
+
+
+def test_the_steady_clock_does_not_follow_the_clock_of_the_machine(wall: WallClock) -> None:
+    before = steady()
+    wall.set_by_s = 3600.0
+    assert 0.0 <= steady() - before < 60.0
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+async def test_a_retry_is_due_at_the_same_moment_whenever_the_clock_was_set(
+    wall: WallClock, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch, step_s: float
+) -> None:
+    monkeypatch.setattr(processes, "SWEEP_S", 3600.0)
+    url = empty_storage_url("clocks")
+    waits = f"SELECT extract(epoch FROM vt - clock_timestamp())::float8 FROM pgmq.q_{Address.parse(url).schema}"
+    async with PostgresStorage(url) as opened:
+        for lane in ("c:1", "c:2"):
+            await opened.put(delivery(lane))
+        first, second = await opened.take(2, lease_s=600)
+        await opened.finish(first, Finish(Retry(time.time() + 300.0, "later")))
+        wall.set_by_s = step_s
+        await opened.finish(second, Finish(Retry(time.time() + 300.0, "later")))
+        due = await opened.next_due()
+        assert due is not None
+        assert due - time.time() == pytest.approx(300.0, abs=60.0)
+        database = await asyncpg.connect(server_url())
+        assert [row[0] for row in await database.fetch(waits)] == pytest.approx([300.0, 300.0], abs=60.0)
+        await database.close()
+
+
+@pytest.mark.process
+async def test_a_worker_that_waits_is_woken_when_the_clock_was_set(
+    wall: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "SWEEP_S", 3600.0)
+    monkeypatch.setattr(processes, "TICK_S", 0.01)
+    with capture_logs() as logs:
+        async with PostgresStorage(empty_storage_url("clocks")) as opened, asyncio.timeout(20):
+            woken = asyncio.ensure_future(opened.changed())
+            wall.set_by_s = -3600.0
+            await woken
+            # Read once: the clock was set once.
+            assert [line["by_s"] for line in logs] == [-3600.0]
