@@ -402,13 +402,25 @@ async def test_a_page_of_another_origin_cannot_act(api: httpx.AsyncClient, refus
 
 
 async def test_the_page_is_served_under_a_strict_policy(api: httpx.AsyncClient) -> None:
-    for path in ("/", "/page/index.html", "/page/app.js"):
+    for path in ("/", "/page/index.html", "/page/app.js", "/icons.svg"):
         answer = await api.get(path)
         assert answer.status_code == 200
-        assert "default-src 'self'" in answer.headers["content-security-policy"]
-        assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
+        if not path.endswith(".js"):
+            assert "default-src 'self'" in answer.headers["content-security-policy"]
+            assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
+
+
+async def test_scripts_and_styles_of_the_page_carry_no_policy_and_files_of_a_person_do(
+    emulator: Emulator, api: httpx.AsyncClient
+) -> None:
+    for path in ("/app.js", "/style/base.css"):
+        assert "content-security-policy" not in (await api.get(path)).headers
+    sheet = {"type": "media", "filename": "a.css", "mime_type": "text/css", "data_base64": "AAAA"}
+    emulator.do(Write(from_=PERSON, to=LINE, parts=[sheet]))
+    (attachment,) = emulator.state.attachments
+    assert "sandbox" in (await api.get(f"/attachments/{attachment}/a.css")).headers["content-security-policy"]
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ PAGE_POLICY = (
     "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; style-src 'self'; "
     "script-src 'self'; connect-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
+# A browser obeys a policy in documents only: the page has a hundred scripts and styles, and theirs would be 30 kB.
+_PAGE_PARTS = ("text/javascript", "text/css")
 FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
 # A person may name any type. Scripts in an SVG run only when it is opened by itself, and FILE_POLICY sandboxes that.
@@ -62,7 +64,7 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
 
     api = Api(emulator.world, emulator.api_key, emulator.calls)
     uploads = request_response(_uploads(emulator))
-    page = Mount("/", _Guarded(PageFiles(PAGE), PAGE_POLICY))
+    page = Mount("/", _Guarded(PageFiles(PAGE), PAGE_POLICY, without_policy=_PAGE_PARTS))
     return Starlette(
         routes=[
             Mount("/v3", api),
@@ -132,17 +134,23 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 class _Guarded:
-    """Adds the headers that let a browser show a file and do nothing else with it."""
+    """Adds the headers that let a browser show a file and do nothing else with it.
 
-    def __init__(self, app: ASGIApp, policy: str) -> None:
+    Args:
+        without_policy: The types of files that get no policy, as the content type begins.
+    """
+
+    def __init__(self, app: ASGIApp, policy: str, *, without_policy: tuple[str, ...] = ()) -> None:
         self._app = app
         self._policy = policy
+        self._without_policy = without_policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["content-security-policy"] = self._policy
+                if not headers.get("content-type", "").startswith(self._without_policy):
+                    headers["content-security-policy"] = self._policy
                 headers["x-content-type-options"] = "nosniff"
                 headers["referrer-policy"] = "no-referrer"
                 headers["cache-control"] = "no-store"
