@@ -174,3 +174,22 @@ async def test_r94_contact_cards(emulator: Emulator, api: httpx.AsyncClient, ref
     emulator.advance(600)
     assert (await api.patch("/v3/contact_card", params=query, json={"last_name": "x"})).status_code == 200
     assert len((await api.get("/v3/contact_card")).json()["contact_cards"]) == 1
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+async def test_a_file_whose_name_is_dots_can_be_fetched(emulator: Emulator, api: httpx.AsyncClient, name: str) -> None:
+    upload = await announce(api, filename=name)
+    assert await put(api, upload) == 200
+    assert (await api.get(upload["download_url"])).content == b"\x89PNG"
+    part = {"type": "media", "filename": name, "data_base64": "AAAA"}
+    heard = emulator.do(Write(from_=PERSON, to=LINE, parts=[part]))
+    (shown,) = (await api.get(f"/v3/messages/{heard['message_id']}")).json()["parts"]
+    assert (shown["filename"], (await api.get(shown["url"])).content) == (name, b"\0\0\0")
+
+
+async def test_a_person_may_send_a_file_by_an_address_on_linqs_servers(emulator: Emulator) -> None:
+    address = "https://cdn.linqapp.com/attachments/partners/p/a/menu.pdf"
+    heard = emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "media", "url": address}]))
+    (part,) = emulator.state.messages[str(heard["message_id"])].parts
+    assert isinstance(part, MediaPartRecord)
+    assert part.url == address

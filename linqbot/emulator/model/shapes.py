@@ -284,7 +284,9 @@ def line(one: Line) -> JsonObject:
 
 def attachment_url(public_url: str, attachment: AttachmentRecord) -> str:
     """Return the address of the content of an attachment."""
-    return f"{public_url}/attachments/{attachment.id}/{quote(attachment.filename, safe='')}"
+    # A client would resolve a path that ends in dots.
+    name = "file" if attachment.filename in {".", ".."} else quote(attachment.filename, safe="")
+    return f"{public_url}/attachments/{attachment.id}/{name}"
 
 
 def attachment(one: AttachmentRecord, public_url: str) -> JsonObject:
