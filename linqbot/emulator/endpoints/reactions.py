@@ -18,13 +18,18 @@ def react(world: World, request: ApiRequest) -> EndpointResponse:
     """Add or remove a reaction of the bot.
 
     Raises:
-        ApiError: 404, there is no such message or attachment; 400, there is no such part; R13, R61.
+        ApiError: 404, there is no such message or attachment; 400, there is no such part; R13, R61, R81.
     """
     body, message = request.body, world.state.message(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
     send_policy.check_present(chat)
     send_policy.check_line(world.line_of(chat))
-    image = sticker(world, body) if body["type"] == "sticker" else None
+    image = None
+    if body["type"] == "sticker":
+        if chat.service != "iMessage":
+            raise invalid("A sticker needs an iMessage chat")
+        content.check_hosted(world, body, code=1005)
+        image = sticker(world, body)
     change(world, chat, message, chat.me, body, image=image)
     return accepted("Reaction queued")
 

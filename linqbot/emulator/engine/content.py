@@ -111,7 +111,29 @@ def mention_of(world: World, handle: str, where: Sequence[int] | None, text: str
     return MentionRecord(handle, handle in world.state.lines, content_shapes.range_of(where or (0, utf16_length(text))))
 
 
+def check_hosted(world: World, image: Mapping[str, Any], *, code: int) -> None:
+    """Check R46 and R81: the `url` of a sticker, if it has one, is the `download_url` of an attachment.
+
+    Raises:
+        ApiError: 404, the attachment is not of this account; 400 with this code, the URL is not of an attachment.
+    """
+    check_own(image)
+    if image.get("url") is not None and attachment_of(world, image) is None:
+        raise ApiError(400, code, "The url of a sticker must be the download_url of an attachment; upload the image")
+
+
+def check_own(file: Mapping[str, Any]) -> None:
+    """Check R30: a `url` on Linq's own servers is of another account, because this one's files are in the emulator.
+
+    Raises:
+        ApiError: 404, the attachment is not of this account.
+    """
+    if (file.get("url") or "").startswith("https://cdn.linqapp.com/attachments/"):
+        raise not_found("attachment")
+
+
 def _inline_sticker(world: World, sticker: Mapping[str, Any]) -> InlineStickerRecord:
+    check_hosted(world, sticker, code=1004)
     media = media_part(world, sticker)
     return InlineStickerRecord(
         content_shapes.range_of(sticker["range"]), media.id, media.url, media.filename, media.mime_type
@@ -119,28 +141,39 @@ def _inline_sticker(world: World, sticker: Mapping[str, Any]) -> InlineStickerRe
 
 
 def _media(world: World, part: Mapping[str, Any], _: bool) -> MediaPartRecord:
+    check_own(part)
     return replace(media_part(world, part), is_sticker=bool(part.get("sticker")))
 
 
 def media_part(world: World, part: Mapping[str, Any]) -> MediaPartRecord:
-    """Return a media part by `attachment_id`, by the URL of one of the emulator's attachments, or by another URL.
+    """Return a media part by `attachment_id`, by the URL of an attachment, or by another URL.
 
     Another URL is not fetched, because the emulator connects to no other machine. It is passed on, with the size 0.
 
     Raises:
         ApiError: 404, there is no such attachment; 400, the URL cannot be parsed.
     """
-    if part.get("attachment_id"):
-        return of_attachment(world, world.state.attachment(part["attachment_id"]))
+    own = attachment_of(world, part)
+    if own is not None:
+        return of_attachment(world, own)
     url = part["url"]
-    if url.startswith(f"{world.public_url}/attachments/"):
-        attachment_id = url.removeprefix(f"{world.public_url}/attachments/").partition("/")[0]
-        return of_attachment(world, world.state.attachment(attachment_id))
     try:
         filename = unquote(urlsplit(url).path.rpartition("/")[2]) or "file"
     except ValueError as error:
         raise invalid("url is not an address") from error
     return MediaPartRecord(new_id(), filename, content_shapes.mime_type_of(filename), 0, url)
+
+
+def attachment_of(world: World, part: Mapping[str, Any]) -> AttachmentRecord | None:
+    """Return the attachment that `attachment_id` or `url` names; None if the URL is at another host.
+
+    Raises:
+        ApiError: 404, there is no such attachment.
+    """
+    if part.get("attachment_id"):
+        return world.state.attachment(part["attachment_id"])
+    ours, url = f"{world.public_url}/attachments/", part["url"]
+    return world.state.attachment(url.removeprefix(ours).partition("/")[0]) if url.startswith(ours) else None
 
 
 def of_attachment(world: World, attachment: AttachmentRecord) -> MediaPartRecord:

@@ -8,6 +8,7 @@ from typing import Any
 
 from linqbot.emulator.model.answers import JsonObject, invalid
 from linqbot.emulator.model.message_content import AppCardPartRecord, AppIdentityRecord, CardLayout
+from linqbot.rules.values import is_https
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def _check(key: str, field: CatalogueField, value: Any) -> None:
         fits = isinstance(value, str)
     if not fits:
         raise invalid(f"{key} has the wrong type")
-    if field.type == "url" and not value.startswith("https://"):
+    if field.type == "url" and (not is_https(value) or value[:5].lower() != "https"):
         raise invalid(f"{key} must be an absolute https URL")
     if field.max is not None and len(value) > field.max:
         raise invalid(f"{key} is longer than {field.max}")

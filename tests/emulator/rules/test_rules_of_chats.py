@@ -182,7 +182,11 @@ async def test_r68_a_voice_memo_is_audio_from_one_place(
     asked = {"filename": "a.png", "content_type": "image/png", "size_bytes": 1}
     image = (await api.post("/v3/attachments", json=asked)).json()["attachment_id"]
     refused(await api.post(path, json={"attachment_id": image}), 400, 1005)
-    assert (await api.post(path, json={"voice_memo_url": "https://example.com/a.m4a"})).status_code == 202
+    address = f"http://127.0.0.1:4010/attachments/{image}/a.m4a"
+    refused(await api.post(path, json={"voice_memo_url": address}), 400, 1005)
+    refused(await api.post(path, json={"voice_memo_url": "https://example.com/a.ogg"}), 400, 1005)
+    for name in ("a.m4a", "a.mp4", "listen"):
+        assert (await api.post(path, json={"voice_memo_url": f"https://example.com/{name}"})).status_code == 202
 
 
 @pytest.mark.parametrize(
@@ -331,6 +335,12 @@ async def test_r80_each_participant_has_one_tapback_per_part(
     assert [(one["type"], one["is_me"]) for one in reactions] == [("custom", True), ("question", False)]
 
 
+async def test_r81_a_sticker_needs_imessage(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
+    heard = emulator.do(Write(from_=PERSON, to=LINE, parts=[HI], service="SMS"))
+    sticker = {"operation": "add", "type": "sticker", "emoji": "🚀"}
+    refused(await api.post(f"/v3/messages/{heard['message_id']}/reactions", json=sticker), 400, 1005)
+
+
 async def test_r81_r82_r83_stickers_stack_and_cannot_be_removed(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
 ) -> None:
@@ -340,10 +350,14 @@ async def test_r81_r82_r83_stickers_stack_and_cannot_be_removed(
         assert (await api.post(path, json=sticker)).status_code == 202
     refused(await api.post(path, json=sticker | {"operation": "remove"}), 400, 1005)
     refused(await api.post(path, json={"operation": "add", "type": "sticker"}), 400, 1005)
+    elsewhere = {"operation": "add", "type": "sticker", "url": "https://example.com/a.png"}
+    refused(await api.post(path, json=elsewhere), 400, 1005)
     refused(await api.post(path, json={"operation": "add", "type": "love", "part_index": 7}), 400, 1005)
     one, two = emulator.state.messages[chat["message_id"]].reactions
     assert one.placement == two.placement == StickerPlacement(x=0, y=0, scale=2.5, rotation=0)
     assert one.sticker is not None
+    own = {"operation": "add", "type": "sticker", "url": one.sticker.url}
+    assert (await api.post(path, json=own)).status_code == 202
     picture = await api.get(one.sticker.url)
     assert (picture.headers["content-type"], "🚀" in picture.text) == ("image/svg+xml", True)
 

@@ -186,8 +186,11 @@ def stuck(*spans: tuple[int, int], image: str, **more: Any) -> dict[str, Any]:
 
 async def test_r46_an_inline_sticker_has_one_image(refuses: Refuses, send: Send, image: str) -> None:
     await refuses(text(inline_stickers=[{"range": [0, 1]}]))
+    await refuses(text(inline_stickers=[{"range": [0, 1], "url": "https://example.com/a.png"}]))
     answer = (await send(stuck((0, 1), image=image))).json()["message"]["parts"][0]["inline_stickers"][0]
     assert (answer["id"], answer["file_name"], answer["range"]) == (image, "a.png", [0, 1])
+    by_address = await send(text(inline_stickers=[{"range": [0, 1], "url": answer["url"]}]))
+    assert by_address.json()["message"]["parts"][0]["inline_stickers"] == [answer]
 
 
 async def test_r47_a_hundred_stickers_of_ten_images(refuses: Refuses, image: str) -> None:

@@ -90,6 +90,8 @@ async def test_r30_an_unknown_attachment_is_404(api: httpx.AsyncClient, refused:
     refused(await api.post(path, json=message({"type": "media", "attachment_id": NOBODY})), 404, 2003)
     foreign = f"http://127.0.0.1:4010/attachments/{NOBODY}/a.png"
     refused(await api.post(path, json=message({"type": "media", "url": foreign})), 404, 2003)
+    foreign = f"https://cdn.linqapp.com/attachments/partners/{NOBODY}/{NOBODY}/a.png"
+    refused(await api.post(path, json=message({"type": "media", "url": foreign})), 404, 2003)
 
 
 async def test_media_by_an_address_elsewhere_is_passed_on_unfetched(
@@ -154,6 +156,8 @@ async def test_r42_only_known_experiences_with_their_fields(
     refused(await api.post(path, json=body("dance")), 400, 1005)
     refused(await api.post(path, json=body("request_payment")), 400, 1005)
     refused(await api.post(path, json=body("request_payment", checkout_url="http://pay.example.com")), 400, 1005)
+    refused(await api.post(path, json=body("request_payment", checkout_url="https://")), 400, 1005)
+    refused(await api.post(path, json=body("request_payment", checkout_url="http://127.0.0.1:1/")), 400, 1005)
     refused(await api.post(path, json=body("request_payment", checkout_url=url, colour="red")), 400, 1005)
     refused(await api.post(path, json=body("request_payment", checkout_url=url, title="x" * 101)), 400, 1005)
     good = body("request_payment", checkout_url=url, title="Dinner")

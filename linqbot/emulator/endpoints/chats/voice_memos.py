@@ -18,17 +18,22 @@ AUDIO = frozenset(
     f"audio/{kind}" for kind in ("mpeg", "mp3", "x-m4a", "mp4", "aac", "x-caf", "wav", "x-wav", "aiff", "x-aiff", "amr")
 )
 
+_PERHAPS_AUDIO = frozenset({"video/mp4", "application/octet-stream"})
+
 
 def send_voicememo(world: World, request: ApiRequest) -> EndpointResponse:
     """Send a voice memo, by a URL or an attachment.
 
     Raises:
-        ApiError: 404, there is no such chat or attachment; 400, the attachment is not audio; R13, R61, R70-R75.
+        ApiError: 404, there is no such chat or attachment; 400, the file is not audio; R13, R61, R70-R75.
     """
     chat, body = present(world, request), request.body
     source = {"url": body.get("voice_memo_url"), "attachment_id": body.get("attachment_id")}
-    part = content.media_part(world, source)
-    if body.get("attachment_id") and world.state.attachment(body["attachment_id"]).content_type not in AUDIO:
+    content.check_own(source)
+    part, attachment = content.media_part(world, source), content.attachment_of(world, source)
+    # Of a file elsewhere only the name is known.
+    fits = AUDIO | _PERHAPS_AUDIO if attachment is None else AUDIO
+    if (part.mime_type if attachment is None else attachment.content_type) not in fits:
         raise invalid("A voice memo must be audio")
     if not part.mime_type.startswith("audio/"):
         part = replace(part, mime_type="audio/mpeg")
