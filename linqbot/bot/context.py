@@ -35,7 +35,7 @@ from linqbot.bot.content.sending import CardShared, ContentSender
 from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
-from linqbot.bot.conversation.state import State, Tally
+from linqbot.bot.conversation.state import EarlierRun, State, Tally
 from linqbot.bot.deadline import DEADLINE_S, Deadline
 from linqbot.bot.message_split import Content, Sendable, bubbles, check_content
 from linqbot.bot.overlap import Overlap
@@ -138,6 +138,7 @@ class Context:
         self.overlap = overlap
         self.is_handling = False
         self._seen: Seen | None = None
+        self._in_place_of: EarlierRun | None = None
         self._asking = asking
 
     if not TYPE_CHECKING:  # a type checker would accept any name
@@ -243,7 +244,7 @@ class Context:
             raise BotError("This context has no state, because it was made outside of a worker.")
         # In a conversation, the person is the one who began it.
         state = State(self.event if self.resumption is None else self.resumption.root, self._state_store)
-        state.begin(None if self._seen is None else self._seen.state)
+        state.begin(None if self._seen is None else self._seen.state, in_place_of=self._in_place_of)
         return state
 
     @property
@@ -1085,18 +1086,25 @@ class Context:
         """Return what the handler has seen in this part of a conversation."""
         return Seen(self.state.seen() if "state" in vars(self) else {}, self._times.seen())
 
-    async def enter_part(self, seen: Seen | None) -> None:
+    def left_in_part(self) -> dict[str, dict[str, str]]:
+        """Return digests of the state that the handler has changed in this part of a conversation; see `State.left`."""
+        return self.state.left() if "state" in vars(self) else {}
+
+    async def enter_part(self, seen: Seen | None, *, in_place_of: Seen | None = None) -> None:
         """Show what the next part of a conversation sees.
 
         Args:
             seen: What it has seen, if it is over; None for the present.
+            in_place_of: What it saw and left in an earlier run whose changes of state this run replaces; see `State.enter`.
         """
         self._times.enter(() if seen is None else seen.times)
+        self._in_place_of = None if in_place_of is None else EarlierRun(in_place_of.state, in_place_of.left)
         await self._show_state(seen)
 
     async def go_live(self) -> None:
         """Show the present in the middle of a part that is over, because new code asks another question there."""
         self._times.go_live()
+        self._in_place_of = None
         await self._show_state(None)
 
     def suspend(self) -> None:
@@ -1107,7 +1115,7 @@ class Context:
     async def _show_state(self, seen: Seen | None) -> None:
         self._seen = seen
         if "state" in vars(self):
-            await self.state.enter(None if seen is None else seen.state)
+            await self.state.enter(None if seen is None else seen.state, in_place_of=self._in_place_of)
 
     def check_state(self) -> None:
         """Check that the state which the handler changed can be stored; see `State.check`. Called by dispatch."""

@@ -19,10 +19,12 @@ class Seen:
     Attributes:
         state: The state that it has read; see `State.seen`.
         times: The times that it has read, in order, and then the time at which it asked its question, in Unix seconds.
+        left: Digests of the state that it has changed; see `State.left`.
     """
 
     state: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     times: Sequence[float] = ()
+    left: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 class Times:

@@ -8,6 +8,7 @@ the turn runs again with the new value. The interface of the store is in `storag
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -56,6 +57,19 @@ class _Held:
     shown: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """The state in an earlier run of a part of a conversation. A run in its place begins where that run began.
+
+    Attributes:
+        seen: What `State.seen` returned then.
+        left: What `State.left` returned then.
+    """
+
+    seen: Mapping[str, Mapping[str, str | None]]
+    left: Mapping[str, Mapping[str, str]]
+
+
 Commit: TypeAlias = Callable[[StateWrite], Awaitable[None]]
 """Stores the result of a step and a value in one commit."""
 Recording: TypeAlias = Callable[[Any, Commit], Awaitable[None]]
@@ -101,6 +115,7 @@ class State:
         self._is_closed = False
         self._seen: Mapping[str, Mapping[str, str | None]] | None = None
         self._at_question: dict[tuple[str, str], bytes] | None = None
+        self._in_place_of: EarlierRun | None = None
         # The values that middleware had changed when the handler began, until its live part is entered.
         self._changed_before: dict[tuple[str, str], _Held] = {}
 
@@ -264,27 +279,44 @@ class State:
                 held.shown = now
                 self._changed_before[place] = replace(held)
 
-    def begin(self, seen: Mapping[str, Mapping[str, str | None]] | None) -> None:
+    def left(self) -> dict[str, dict[str, str]]:
+        """Return a digest of each value that the handler has changed, as it is to be stored, by scope and name."""
+        found: dict[str, dict[str, str]] = {}
+        for (scope, name), held in self._held.items():
+            if (write := self._write(scope, name, held)) is not None:
+                found.setdefault(scope, {})[name] = _digest(write.value)
+        return found
+
+    def begin(
+        self, seen: Mapping[str, Mapping[str, str | None]] | None, *, in_place_of: EarlierRun | None = None
+    ) -> None:
         """Begin with a part of a conversation; see `enter`. Nothing was read before."""
         self._seen = seen
+        self._in_place_of = in_place_of
 
-    async def enter(self, seen: Mapping[str, Mapping[str, str | None]] | None) -> None:
+    async def enter(
+        self, seen: Mapping[str, Mapping[str, str | None]] | None, *, in_place_of: EarlierRun | None = None
+    ) -> None:
         """Go on with the next part of a conversation. The values that were read before show what this part sees.
 
         Args:
             seen: For a part that an earlier run has ended: what `seen` returned then. Its changes are stored already,
                 so nothing is written. None for the part that runs now: it sees what is stored now, and what middleware
                 has changed.
+            in_place_of: For a part that runs now although it had ended: its earlier run. A value that this run has
+                changed, and that is still as this run has left it, is shown as it was before, so that a change counts once.
         Raises:
             StateUnreadable: a model cannot read what is stored.
             StorageUnavailable: the storage cannot be read.
         """
         self._seen = seen
+        self._in_place_of = in_place_of
         self._scopes.clear()
         for (scope, name), held in self._held.items():
             changed = self._changed_before.pop((scope, name), None) if seen is None else None
             if changed is None:
                 _show(name, held, await self._stored(scope, name))
+                self._take_back(scope, name, held)
             else:
                 _show(name, held, changed.shown)
                 held.stored, held.before, held.shown = changed.stored, changed.before, changed.shown
@@ -311,6 +343,16 @@ class State:
                 _show(name, held, held.stored)
             else:
                 _copy(read(type(held.value), name, at_question), held.value)
+
+    def _take_back(self, scope: str, name: str, held: _Held) -> None:
+        """Show a value as it was before the earlier run of this part has changed it, if nothing has changed it since."""
+        earlier = self._in_place_of
+        if earlier is None or earlier.left.get(scope, {}).get(name) != _digest(held.stored):
+            return
+        seen = earlier.seen.get(scope, {}).get(name)
+        model = type(held.value)
+        _copy(model() if seen is None else read(model, name, seen.encode()), held.value)
+        held.shown = dump(name, held.value)
 
     async def _stored(self, scope: str, name: str) -> bytes | None:
         of_scope = {} if self._seen is None else self._seen.get(scope, {})
@@ -346,6 +388,7 @@ class State:
                 stored = await self._stored(scope, name)
                 value = model() if stored is None else read(model, name, stored)
                 held = self._held[scope, name] = _Held(value, stored, dump(name, value))
+                self._take_back(scope, name, held)
         if type(held.value) is not model:
             raise BotError(
                 f"Two models are stored under the name {name}: {_full_name(type(held.value))} and {_full_name(model)}. "
@@ -371,6 +414,10 @@ def _show(name: str, held: _Held, stored: bytes | None) -> None:
     value = model() if stored is None else read(model, name, stored)
     _copy(value, held.value)
     held.stored, held.before, held.shown = stored, dump(name, value), None
+
+
+def _digest(value: bytes | None) -> str:
+    return "" if value is None else hashlib.sha256(value).hexdigest()[:16]
 
 
 def _is_now(name: str, held: _Held, value: bytes) -> bool:

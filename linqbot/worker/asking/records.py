@@ -173,8 +173,8 @@ class AskRecord:
     def call(self) -> bytes:
         """The `call` of the journal entry."""
         said = {"n": self.n, "number": self.number, "key": self.key, "digest": self.digest, "code": self.code}
-        parts = {"part": self.part, "seen": self.seen.state, "times": self.seen.times, "splits": self.splits}
-        return to_json({"noun": "ctx", "verb": "ask", **said, **parts, "opened": self.opened})
+        parts = {"part": self.part, "seen": self.seen.state, "times": self.seen.times, "left": self.seen.left}
+        return to_json({"noun": "ctx", "verb": "ask", **said, **parts, "splits": self.splits, "opened": self.opened})
 
     def written_to(self, entry: JournalEntry, ended_by: Delivery) -> JournalEntry:
         """Return the journal entry with the end of the question.
@@ -212,7 +212,7 @@ def record_of(entry: JournalEntry) -> AskRecord:
         said["digest"],
         said["code"],
         said["part"],
-        Seen(said["seen"], said.get("times", ())),
+        Seen(said["seen"], said.get("times", ()), said.get("left", {})),
         said["splits"],
         said.get("opened"),
         from_json(entry.answer) if entry.answer else None,

@@ -154,7 +154,7 @@ class AskSession:
         self._has_begun = True
         ctx.event = self.root
         is_past = self._opening.live_from != 0
-        await ctx.enter_part(self._seen.get(0, Seen()) if is_past else None)
+        await ctx.enter_part(self._seen.get(0, Seen()) if is_past else None, in_place_of=self._replaced(0))
         self._journal.enter("", self._parts.get("", ()), is_past=is_past)
 
     @property
@@ -318,7 +318,15 @@ class AskSession:
         self._part = record.n
         is_past = not self._is_live and record.n != self._opening.live_from
         self._journal.enter(part_name(record.n), known, is_past=is_past, earlier=earlier)
-        await ctx.enter_part(self._seen.get(record.n, Seen()) if is_past else None)
+        await ctx.enter_part(
+            self._seen.get(record.n, Seen()) if is_past else None, in_place_of=self._replaced(record.n)
+        )
+
+    def _replaced(self, part: int) -> Seen | None:
+        """Return what the run saw and left whose place this run of a part takes, because it does not ask any more."""
+        asked = self._live
+        is_again = part == self._opening.live_from and asked is not None and asked.part == part
+        return asked.seen if is_again and asked is not None else None
 
     async def _answer(self, record: AskRecord, question: Question, ctx: Context) -> Any:
         outcome = record.outcome
@@ -469,6 +477,7 @@ class AskSession:
             )
         self._records.append(record)
         self._suspend(record, replace(conversation, question=_json(open_question)), timer, ctx)
+        record.seen = replace(record.seen, left=ctx.left_in_part())
 
     async def _send(self, question: Question, record: AskRecord, ctx: Context) -> OpenQuestion:
         """Send the messages of a question and its poll.

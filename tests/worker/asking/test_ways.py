@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
-from fakes import PERSON
+from fakes import CHAT, PERSON
 from pydantic import BaseModel
 from simulated_crash import crash
 from structlog.testing import capture_logs
@@ -16,6 +16,7 @@ from linqbot.bot.routing.router import Next, Router
 from linqbot.client.call import Call
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
+from linqbot.storage.state import StateWrite
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +100,85 @@ async def test_a_crash_on_another_way_sends_nothing_twice(talk: Talk, survives: 
     await talk.pass_time(2000)
     assert talk.said == ["Welcome!", "Your name?", "We are sold out."]
     assert await talk.storage.depth() == 0
+
+
+class Visits(BaseModel):
+    count: int = 0
+
+
+class Counted:
+    """A handler that counts before each question, and asks only while `asks` lasts."""
+
+    def __init__(self, first: str = "Your name?") -> None:
+        self.questions = [first, "Your town?"]
+        self.shown: list[int] = []
+
+    async def handle(self, message: MessageReceived, ctx: Context) -> None:
+        visits = await ctx.state.person(Visits)
+        for question in self.questions:
+            visits.count += 1
+            await ctx.ask(question)
+        visits.count += 1
+        self.shown.append(visits.count)
+        await ctx.reply(f"Counted {visits.count}")
+
+
+async def count_of(talk: Talk) -> int:
+    return Visits.model_validate_json((await talk.storage.load(f"person:{PERSON}"))["Visits"]).count
+
+
+@pytest.mark.parametrize("answered", [0, 1])
+async def test_state_before_a_question_that_is_not_asked_any_more_counts_once(talk: Talk, answered: int) -> None:
+    counted = Counted()
+    talk.deploy(counted.handle)
+    for text in ("hi", "Ada")[: answered + 1]:
+        await talk.say(text)
+    assert await count_of(talk) == answered + 1
+    del counted.questions[answered:]
+    await talk.restart()
+    await talk.say("Paris")
+    assert talk.said[-1] == f"Counted {answered + 1}"
+    assert await count_of(talk) == answered + 1
+
+
+async def test_a_new_value_before_a_question_that_is_not_asked_any_more_counts_once(talk: Talk) -> None:
+    shop = Shop()
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        (await ctx.state.chat(Visits)).count += 1
+        (await ctx.state.person(Visits, name="first")).count += 1
+        await shop.order(message, ctx)
+
+    talk.deploy(order)
+    await talk.say("hi")
+    shop.has_stock = False
+    await talk.say("Ada")
+    assert talk.said[-1] == "We are sold out."
+    stored = (await talk.storage.load(f"person:{PERSON}"))["first"], (await talk.storage.load(f"chat:{CHAT}"))["Visits"]
+    assert [Visits.model_validate_json(value).count for value in stored] == [1, 1]
+
+
+async def test_a_change_by_another_turn_is_not_taken_back_with_the_question(talk: Talk) -> None:
+    counted = Counted()
+    talk.deploy(counted.handle)
+    await talk.say("hi")
+    await talk.storage.write_state([StateWrite(f"person:{PERSON}", "Visits", b'{"count": 40}')])
+    counted.questions.clear()
+    await talk.say("Ada")
+    assert await count_of(talk) == 41
+
+
+async def test_a_crash_after_the_question_was_not_reached_counts_once(talk: Talk) -> None:
+    counted = Counted()
+    talk.deploy(counted.handle)
+    await talk.say("hi")
+    counted.questions.clear()
+    talk.linq.before = lambda call: crash()
+    assert await talk.crashable.run(talk.say("Ada"))
+    await talk.restart()
+    await talk.pass_time(2000)
+    assert talk.said[-1] == "Counted 1"
+    assert await count_of(talk) == 1
 
 
 # Middleware
