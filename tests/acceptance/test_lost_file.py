@@ -198,7 +198,7 @@ def delete_wal(path: Path) -> None:
 
 
 @BY_SIGNAL
-async def test_deleted_and_restarted(harness: Harness, sig: signal.Signals) -> None:
+async def test_a_bot_whose_file_was_deleted_answers_after_a_restart(harness: Harness, sig: signal.Signals) -> None:
     await lose(harness, delete, "is gone", slow=False)
     await restart(harness, sig)
     await all_is_answered(harness, QUICK)
@@ -206,7 +206,9 @@ async def test_deleted_and_restarted(harness: Harness, sig: signal.Signals) -> N
 
 @BY_SIGNAL
 @pytest.mark.skipif(sys.platform != "linux", reason="a deleted file is found again in /proc")
-async def test_deleted_recovered_from_the_process_and_restarted(harness: Harness, sig: signal.Signals) -> None:
+async def test_a_deleted_file_is_recovered_from_the_process_and_nothing_is_lost(
+    harness: Harness, sig: signal.Signals
+) -> None:
     await lose(harness, delete, "is gone")
     rescue(harness.pid, harness.path)
     await harness.bot.kill(sig)
@@ -218,7 +220,7 @@ async def test_deleted_recovered_from_the_process_and_restarted(harness: Harness
 
 
 @BY_SIGNAL
-async def test_replaced_by_its_copy_and_restarted(harness: Harness, sig: signal.Signals) -> None:
+async def test_a_file_that_was_replaced_by_its_copy_loses_nothing(harness: Harness, sig: signal.Signals) -> None:
     await lose(harness, copy_in_place, "it was replaced")
     await restart(harness, sig)
     await all_is_answered(harness, [*QUICK, *SLOW])

@@ -125,7 +125,7 @@ def test_without_a_code_it_lists_all_codes() -> None:
     assert max(map(len, result.output.splitlines())) <= 80
 
 
-def test_json_output() -> None:
+def test_json_has_the_link_of_a_code_and_lists_every_code() -> None:
     assert json.loads(explain("2024", "--json").output)["link"].endswith("/2024/")
     assert [each["code"] for each in json.loads(explain("--json").output)] == list(explanations.everything())
 

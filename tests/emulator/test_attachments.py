@@ -157,7 +157,9 @@ async def test_an_available_number_comes_with_its_vcard(api: httpx.AsyncClient) 
     assert (await api.get("/vcards/nobody.vcf")).status_code == 404
 
 
-async def test_r94_contact_cards(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
+async def test_r94_a_line_has_one_contact_card_that_changes_a_few_times_in_ten_minutes(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any
+) -> None:
     query = {"phone_number": LINE}
     refused(await api.patch("/v3/contact_card", params=query, json={"last_name": "x"}), 404, 2012)
     refused(await api.post("/v3/contact_card", json=query), 400, 1001)

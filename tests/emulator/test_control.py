@@ -138,7 +138,9 @@ async def test_reacting_reading_typing_and_editing(
     refused(await api.post("/emulator/react", json=wrong), 404, 2001)
 
 
-async def test_leaving_and_joining(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:
+async def test_people_leave_and_join_a_group_and_bring_and_remove_others(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any
+) -> None:
     chat_id = (await inbound(api, group=[FRIEND, THIRD]))["chat_id"]
     people = emulator.state.chats[chat_id]
     await act(api, "leave", **{"from": FRIEND}, chat_id=chat_id)

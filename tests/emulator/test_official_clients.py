@@ -68,7 +68,7 @@ def text(value: str) -> Any:
     return {"parts": [{"type": "text", "value": value}]}
 
 
-async def test_chats_and_messages(client: AsyncLinqAPIV3, served: Emulator) -> None:
+async def test_the_official_client_writes_reads_and_changes_messages(client: AsyncLinqAPIV3, served: Emulator) -> None:
     created = await client.chats.create(from_=LINE, to=[PERSON], message=text("hello"))
     chat_id = created.chat.id
     assert created.chat.message.delivery_status == "pending"
@@ -137,7 +137,7 @@ async def test_messages_without_naming_a_line(client: AsyncLinqAPIV3) -> None:
     assert (await client.experiences.retrieve("link")).experience == "link"
 
 
-async def test_groups(client: AsyncLinqAPIV3) -> None:
+async def test_the_official_client_changes_and_leaves_a_group(client: AsyncLinqAPIV3) -> None:
     chat_id = (await client.chats.create(from_=LINE, to=[PERSON, FRIEND, THIRD], message=text("all"))).chat.id
     updated = await client.chats.update(chat_id, display_name="Dinner", group_chat_icon="https://example.com/i.png")
     assert updated.status == "pending"
@@ -152,7 +152,7 @@ async def test_groups(client: AsyncLinqAPIV3) -> None:
     assert (handles[LINE], handles["ana@example.com"]) == ("left", "removed")
 
 
-async def test_polls(client: AsyncLinqAPIV3, served: Emulator) -> None:
+async def test_the_official_client_makes_and_reads_a_poll(client: AsyncLinqAPIV3, served: Emulator) -> None:
     chat_id = (await client.chats.create(from_=LINE, to=[PERSON], message=text("hello"))).chat.id
     poll = await client.chats.polls.create(chat_id, poll={"options": [{"text": "a"}, {"text": "b"}]})
     option = poll.poll.options[0].option_id
@@ -205,7 +205,7 @@ async def test_attachments_voice_memos_and_cards(client: AsyncLinqAPIV3) -> None
     await client.chats.share_contact_card(chat_id)
 
 
-async def test_lines(client: AsyncLinqAPIV3) -> None:
+async def test_the_official_client_lists_lines_and_finds_a_free_one(client: AsyncLinqAPIV3) -> None:
     lines = (await client.phone_numbers.list()).phone_numbers
     assert [line.phone_number for line in lines] == [LINE, "+12025550101"]
     updated = await client.phone_numbers.update(lines[0].id, forwarding_number=PERSON)

@@ -113,7 +113,7 @@ def world(emulator: Emulator, api: httpx.AsyncClient, receiver: Any) -> World:
 IMAGE = {"type": "media", "filename": "receipt.jpg", "mime_type": "image/jpeg", "data_base64": "AAAA"}
 
 
-async def test_messages_received(world: World) -> None:
+async def test_a_received_message_has_the_shape_of_linqs(world: World) -> None:
     chat_id = world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))["chat_id"]
     mine = await world.call(
         "POST", f"/chats/{chat_id}/messages", {"message": {"parts": [{"type": "text", "value": "a"}]}}
@@ -202,7 +202,7 @@ async def test_a_line_of_zero_retention_shows_no_outbound_parts(world: World) ->
     assert heard["data"]["parts"] == []
 
 
-async def test_chats_and_people(world: World) -> None:
+async def test_events_of_chats_and_their_people_have_the_shape_of_linqs(world: World) -> None:
     world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
     alike(await world.heard("chat.created"), sample("chat.created"))
     chat_id = world.emulator.do(
@@ -227,7 +227,7 @@ async def test_chats_and_people(world: World) -> None:
     assert (heard["data"]["handle"], heard["data"]["participant"]["status"]) == (LINE, "left")
 
 
-async def test_the_group_icon(world: World) -> None:
+async def test_a_new_group_icon_has_the_shape_of_linqs(world: World) -> None:
     chat_id = world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}], group=[FRIEND]))[
         "chat_id"
     ]
@@ -237,7 +237,7 @@ async def test_the_group_icon(world: World) -> None:
     assert heard["data"]["new_value"] == "https://cdn.linqapp.com/icon.png"
 
 
-async def test_reactions(world: World) -> None:
+async def test_reactions_have_the_shape_of_linqs(world: World) -> None:
     message_id = (
         world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))["message_id"] or ""
     )
@@ -251,7 +251,7 @@ async def test_reactions(world: World) -> None:
     alike(await world.heard("reaction.added"), sample("reaction.added.sticker"))
 
 
-async def test_backgrounds_and_locations(world: World) -> None:
+async def test_events_of_backgrounds_and_locations_have_the_shape_of_linqs(world: World) -> None:
     chat_id = world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))["chat_id"] or ""
     sky = {"type": "dynamic", "style": "sky", "variant": "sunset"}
     await world.call("POST", f"/chats/{chat_id}/background", sky)
@@ -264,7 +264,7 @@ async def test_backgrounds_and_locations(world: World) -> None:
     alike(await world.heard("location.sharing.stopped"), sample("location.sharing.stopped"))
 
 
-async def test_polls(world: World) -> None:
+async def test_events_of_polls_have_the_shape_of_linqs(world: World) -> None:
     ids = world.emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "text", "value": "hi"}]))
     chat_id = ids["chat_id"] or ""
     asked = {"poll": {"options": [{"text": "Thursday"}, {"text": "Friday"}]}}
@@ -292,7 +292,7 @@ async def test_polls(world: World) -> None:
     alike(await world.heard("poll.failed"), sample("poll.failed"))
 
 
-async def test_the_account(world: World) -> None:
+async def test_events_of_the_account_have_the_shape_of_linqs(world: World) -> None:
     answer = await world.call(
         "POST",
         "/webhook-subscriptions",
@@ -364,7 +364,7 @@ async def test_cards_and_lines_that_come_and_go(world: World) -> None:
     alike(await world.heard("phone_number.released"), sample("phone_number.released"))
 
 
-async def test_payments_and_connections(world: World) -> None:
+async def test_events_of_payments_and_connections_have_the_shape_of_linqs(world: World) -> None:
     asked = {
         "amount": 2500,
         "currency": "usd",

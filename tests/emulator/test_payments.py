@@ -164,7 +164,7 @@ async def test_a_customer_may_say_no_and_leave(
     assert sorted(receiver.types) == sorted(heard)
 
 
-async def test_providers(api: httpx.AsyncClient, refused: Any) -> None:
+async def test_a_payment_provider_is_connected_by_its_hosted_page(api: httpx.AsyncClient, refused: Any) -> None:
     path = "/v3/payments/providers"
     assert (await api.get(f"{path}/natural")).json() == {"provider": "natural", "status": "ready"}
     await api.post("/emulator/providers", json={"provider": "natural", "status": "disabled"})

@@ -206,7 +206,7 @@ async def test_an_app_that_stops_does_not_wait_for_the_storage(monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("often")
-async def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bot_is_not_ready_while_its_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = recorded(monkeypatch)
     async with served(SQLiteStorage(tmp_path / "bot.db")) as door:
         (db,) = opened
@@ -219,7 +219,9 @@ async def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("often")
-async def test_a_file_that_another_process_keeps_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bot_is_not_ready_while_another_process_locks_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 50)
     async with served(SQLiteStorage(tmp_path / "bot.db")) as door:
         other = sqlite3.connect(tmp_path / "bot.db", isolation_level=None)
@@ -234,7 +236,7 @@ async def test_a_file_that_another_process_keeps_locked(tmp_path: Path, monkeypa
 
 @pytest.mark.usefixtures("often")
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_a_full_backlog(tmp_path: Path, kind: str) -> None:
+async def test_a_bot_is_not_ready_while_its_backlog_is_full(tmp_path: Path, kind: str) -> None:
     storage: Storage = MemoryStorage(max_backlog=2)
     if kind == "sqlite":
         storage = SQLiteStorage(tmp_path / "bot.db", max_backlog=2)
@@ -252,7 +254,7 @@ async def test_a_full_backlog(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.usefixtures("often")
-async def test_a_file_that_is_gone_though_nothing_was_delivered(tmp_path: Path) -> None:
+async def test_a_bot_is_not_ready_when_its_file_is_gone_though_nothing_was_delivered(tmp_path: Path) -> None:
     path = tmp_path / "bot.db"
     async with served(SQLiteStorage(path)) as door:
         path.rename(tmp_path / "away")

@@ -32,7 +32,7 @@ async def test_sqlite_url_with_four_slashes_is_absolute(tmp_path: Path, monkeypa
             assert await command.depth() == 0
 
 
-def test_memory_url() -> None:
+def test_a_memory_url_opens_a_storage_in_memory() -> None:
     assert isinstance(open_storage("memory://"), MemoryStorage)
 
 

@@ -42,7 +42,7 @@ async def anything(message: MessageReceived, ctx: Context) -> None:
     await ctx.send("Write: soup")
 
 
-async def test_a_person_pays() -> None:
+async def test_a_person_pays_and_the_bot_goes_on() -> None:
     async with talking(bot) as phone:
         await phone.text("soup")
         (card,) = (await phone.next_reply()).parts

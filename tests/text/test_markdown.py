@@ -79,7 +79,7 @@ def test_ranges_count_utf16_code_units() -> None:
     assert decoration.range == (5, 12)
 
 
-def test_styles_nest() -> None:
+def test_a_style_holds_the_styles_inside_it() -> None:
     assert styled("**all *of ~~this~~* bold**") == {
         "bold": ["all of this bold"],
         "italic": ["of this"],

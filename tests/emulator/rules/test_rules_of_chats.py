@@ -137,7 +137,7 @@ async def test_r66_r67_backgrounds_show_on_imessage_only(
     assert len(receiver.events) == 1
 
 
-async def test_r89_r90_locations(
+async def test_r89_r90_a_location_is_asked_for_in_direct_imessage_chats_and_once_a_minute(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str], group: dict[str, str]
 ) -> None:
     path = f"/v3/chats/{chat['chat_id']}/location"

@@ -178,7 +178,9 @@ async def test_r49_r50_mentions_are_for_groups(
     assert whole["message"]["parts"][0]["mention_range"] == [0, 7]
 
 
-async def test_r51_recipients(api: httpx.AsyncClient, refused: Any) -> None:
+async def test_r51_a_chat_has_1_to_31_recipients_and_the_line_is_none_of_them(
+    api: httpx.AsyncClient, refused: Any
+) -> None:
     refused(await api.post("/v3/chats", json={"from": LINE, "to": [], **message()}), 400, 1001)
     refused(await create(api, *(f"+1415555{number:04}" for number in range(32))), 400, 1005)
     refused(await create(api, LINE), 400, 1005)

@@ -91,7 +91,9 @@ for _question, _answer in zip(QUESTIONS, ANSWERS, strict=True):
 EXPECTED.append("Sum: Ada, Main St, Paris, red, yes")
 
 
-async def test_without_a_crash(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_form_has_as_many_places_to_crash_as_are_tried_below(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     crashes = Crashes(10**6)
     await fill_in(talk, crashes, monkeypatch)
     assert talk.said == EXPECTED
