@@ -11,9 +11,12 @@ import asyncio
 import linecache
 import sys
 import warnings
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from string import ascii_letters, digits
 from typing import Any, Final, TextIO
+
+import structlog
 
 from linqbot.bot.branch import UnawaitedCoroutine, running_root
 from linqbot.bot.context import Context
@@ -21,7 +24,11 @@ from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.state import State
 from linqbot.bot.proactive.bot_context import BotContext
 from linqbot.bot.sent import Sent
+from linqbot.errors import NeverAwaited
 from linqbot.frames import is_authors
+from linqbot.plugins.guard import WRAPPED
+
+log = structlog.get_logger("linqbot.worker")
 
 _BEGIN: Final = "coroutine '"
 _END: Final = "' was never awaited"
@@ -50,6 +57,35 @@ def note_coroutines() -> None:
     warnings.showwarning = _Hook(warnings.showwarning)
 
 
+def error_of(
+    coroutines: Iterable[UnawaitedCoroutine], ctx: Context | None, after_middleware: Collection[str], delivery_id: str
+) -> NeverAwaited | None:
+    """Log the coroutines that a turn never awaited. Return an error if one of them was a call or what handles the event.
+
+    It was not done, and a retry would not do it either. As a dead letter, the delivery can be handled again with the
+    corrected code.
+
+    Args:
+        ctx: The context of the handler; None if the turn had none.
+        after_middleware: See `Dispatcher`.
+    """
+    handler, at = (ctx.handler, ctx.handler_at) if ctx is not None else (None, None)
+    error: NeverAwaited | None = None
+    for coroutine in coroutines:
+        if coroutine.function == WRAPPED:
+            continue  # the guard has blamed the plugin, and done without its middleware
+        if coroutine.function in after_middleware and error is None:
+            sentence, place = _report_next(coroutine)
+            error = NeverAwaited(sentence, at=place)
+            continue
+        sentence = report(coroutine, handler or "The middleware", at)
+        if coroutine.is_call and error is None:
+            error = NeverAwaited(sentence, at=coroutine.at)
+        else:
+            log.error("coroutine.never_awaited", delivery=delivery_id, at=coroutine.at or at, why=sentence)
+    return error
+
+
 def report(coroutine: UnawaitedCoroutine, handler: str, handler_at: str | None) -> str:
     """Return a sentence about a coroutine that was never awaited: the handler, the author's line, and what to write.
 
@@ -67,7 +103,7 @@ def report(coroutine: UnawaitedCoroutine, handler: str, handler_at: str | None) 
     return f"{subject} never awaited {call}(). Write: await {call}(…)"
 
 
-def report_next(coroutine: UnawaitedCoroutine) -> tuple[str, str | None]:
+def _report_next(coroutine: UnawaitedCoroutine) -> tuple[str, str | None]:
     """Return a sentence about middleware that never awaited what comes after it, and the author's line, if it is known."""
     at, called = None, "next_"
     if coroutine.place is not None:

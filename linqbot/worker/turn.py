@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
 import structlog
 
-from linqbot.bot.branch import UnawaitedCoroutine
 from linqbot.bot.deadline import Deadline
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.routing.opt_out import opts_out
@@ -29,7 +27,6 @@ from linqbot.errors import (
     AskEnded,
     LeaseLost,
     LinqApiError,
-    NeverAwaited,
     StateConflict,
     StorageBusy,
     StorageError,
@@ -43,7 +40,6 @@ from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.frames import place_of, place_of_task
 from linqbot.hookspecs import End
 from linqbot.interrupts import is_closing, is_ctrl_c
-from linqbot.plugins.guard import WRAPPED
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
@@ -349,8 +345,9 @@ class Turns:
                 return RESTART
         # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
         error = turn.deferred or error or turn.journal.unobserved_failure()
-        if coroutines := turn.journal.never_awaited():
-            error = self._note_coroutines(turn, coroutines) if error is None else error
+        if (coroutines := turn.journal.never_awaited()) and error is None:
+            after = self.dispatcher.after_middleware
+            error = never_awaited.error_of(coroutines, turn.ctx, after, turn.lease.delivery.id)
         if error is None:
             session = turn.asking.session
             return self._handled(turn) if session is None or session.missed_in is None else GO_LIVE
@@ -358,30 +355,6 @@ class Turns:
             log.info("send.opted_out", delivery=turn.lease.delivery.id)
             return Ack()
         return self._failed(turn, error)
-
-    def _note_coroutines(self, turn: RunningTurn, coroutines: Sequence[UnawaitedCoroutine]) -> NeverAwaited | None:
-        """Log the coroutines that the turn never awaited. Return an error if one of them was a call or what handles the event.
-
-        It was not done, and a retry would not do it either. As a dead letter, the delivery can be handled again with the
-        corrected code.
-        """
-        handler, at = (turn.ctx.handler, turn.ctx.handler_at) if turn.ctx else (None, None)
-        error: NeverAwaited | None = None
-        for coroutine in coroutines:
-            if coroutine.function == WRAPPED:
-                continue  # the guard has blamed the plugin, and done without its middleware
-            if coroutine.function in self.dispatcher.after_middleware and error is None:
-                sentence, place = never_awaited.report_next(coroutine)
-                error = NeverAwaited(sentence, at=place)
-                continue
-            sentence = never_awaited.report(coroutine, handler or "The middleware", at)
-            if coroutine.is_call and error is None:
-                error = NeverAwaited(sentence, at=coroutine.at)
-            else:
-                log.error(
-                    "coroutine.never_awaited", delivery=turn.lease.delivery.id, at=coroutine.at or at, why=sentence
-                )
-        return error
 
     def _note_state(self, turn: RunningTurn) -> None:
         """Note the state that a successful handler changed, for the commit that ends the turn."""
