@@ -128,6 +128,23 @@ async def test_a_database_that_is_read_only_is_named_with_the_remedy(url: str) -
     with pytest.raises(StorageUnavailable, match=r"read-only.*standby.*target_session_attrs=read-write"):
         async with PostgresStorage(as_role(url, "reader")):
             pass
+    with pytest.raises(
+        StorageUnavailable, match=r"no server in the storage URL is now as its target_session_attrs says"
+    ):
+        async with PostgresStorage(as_role(url, "reader") + "&target_session_attrs=read-write"):
+            pass
+
+
+async def test_a_user_without_rights_on_a_schema_that_another_user_has_migrated_is_told_which() -> None:
+    url = with_schema("foreign")
+    async with PostgresStorage(url):
+        pass
+    execute(server_url(), "DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN", one_by_one=True)
+    with pytest.raises(
+        StorageUnavailable, match=r"permission denied for schema foreign \(42501\)\. Let the owner .* USAGE"
+    ):
+        async with PostgresStorage(as_role(url, "guest")):
+            pass
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:

@@ -16,9 +16,15 @@ _NAMES_NO_VALUE = ("08", "25", "28", "3D", "42501", "42704", "53", "55", "57")
 # 0A000: a newer linqbot has changed a table since the statement was prepared.
 _TO_REPEAT = frozenset({"40001", "40P01", "0A000"})
 _LOST = ("08", "57P")
+_REASONS = {
+    TimeoutError: "no answer in time",
+    asyncpg.TargetServerAttributeNotMatched: "no server in the storage URL is now as its target_session_attrs says, such as read-write",
+}
 _ADVICE = {
     "25006": "The server is a standby, or default_transaction_read_only is on: name the primary in the storage URL, or several "
     "servers with target_session_attrs=read-write, or end what has made the database read-only",
+    "42501": "Let the owner of the schema grant the user of the storage URL USAGE on the schema, ALL on its tables and sequences, and "
+    "ALL on the schema pgmq and its tables",
     "53300": "The server has no connection left: raise its max_connections, or lower connections= in the storage URL",
 }
 _READ_ONLY = "25006"
@@ -66,14 +72,20 @@ def is_of_closed(connection: Connection, error: BaseException) -> bool:
 
 
 def describe(error: BaseException) -> str:
+    """Return the reason, and what to do if that is known, in a form that repeats no value."""
+    advice = _ADVICE.get(error.sqlstate or "") if isinstance(error, asyncpg.PostgresError) else None
+    return reason_of(error) if advice is None else f"{reason_of(error)}. {advice}"
+
+
+def reason_of(error: BaseException) -> str:
     """Return the reason in a form that repeats no value."""
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or "no code"
         said = str(error.args[0]) if error.args and state.startswith(_NAMES_NO_VALUE) else type(error).__name__
-        advice = f". {_ADVICE[state]}" if state in _ADVICE else ""
-        return f"{said} ({state}){advice}"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return f"{said} ({state})"
+    for kind, why in _REASONS.items():
+        if isinstance(error, kind):
+            return why
     if isinstance(error, FileNotFoundError) and error.filename:
         return f"{error.strerror}: {error.filename}"
     if isinstance(error, OSError) and error.strerror:

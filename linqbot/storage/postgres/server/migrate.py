@@ -16,7 +16,7 @@ from linqbot.errors import ConfigError
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.contents import COPYING, CopyMark
 from linqbot.storage.postgres.server.address import Address, Connection
-from linqbot.storage.postgres.server.faults import describe
+from linqbot.storage.postgres.server.faults import reason_of
 
 OLDEST: Final = 14
 """The lowest major version of the server."""
@@ -65,7 +65,7 @@ async def migrate(connection: Connection, address: Address, *, create: bool, mov
             await _migrate(connection, address, movable_clock=movable_clock)
     except asyncpg.InsufficientPrivilegeError as error:
         raise ConfigError(
-            f"The user of {address.name} may not create schemas and tables: {describe(error)}. Grant CREATE on the database, or let "
+            f"The user of {address.name} may not create schemas and tables: {reason_of(error)}. Grant CREATE on the database, or let "
             "its owner start linqbot once. If another user has installed pgmq in the database, grant ALL on its schema "
             "pgmq and on its tables, too."
         ) from error
