@@ -37,7 +37,7 @@ from linqbot.storage.postgres.operations import Operations, WorkOp, is_news
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.link import ServerLink
 from linqbot.storage.postgres.server.migrate import install_of, migrate
-from linqbot.storage.postgres.server.server_time import STEP_S, ServerTime
+from linqbot.storage.postgres.server.server_time import ServerTime
 from linqbot.storage.postgres.tables import broadcasts, conversations, erasure, journal, state, timers
 from linqbot.storage.postgres.transaction import Transaction
 from linqbot.storage.postgres.writer import Memory, PostgresWriter
@@ -573,12 +573,11 @@ class PostgresStorage(QueuedWrites):
         end = loop.time() + processes.SWEEP_S
         while (left := end - loop.time()) > 0:
             await asyncio.sleep(min(left, processes.TICK_S))
-            if abs(self._memory.server_time.set_by_s) < STEP_S:
+            if not (by_s := self._memory.server_time.set_by_s):
                 continue
-            by_s = round(self._memory.server_time.set_by_s, 1)
             with contextlib.suppress(StorageError):  # without the server, at the next look
                 await self._read_server_time()
-                log.warning("storage.clock_set", by_s=by_s)
+                log.warning("storage.clock_set", by_s=round(by_s, 1))
                 self._changed.set()
 
     async def _read_server_time(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 STEP_S: Final = 1.0
-"""Seconds by which the clock of a machine must be set until the clock of the database is read again."""
+"""Seconds from which on a difference between two clocks of a machine means that one was set: to read both takes time."""
 
 
 def steady() -> float:
@@ -31,14 +31,22 @@ class ServerTime:
     def note(self, ahead_s: float) -> None:
         """Note a measurement: the seconds by which the clock of the database is ahead of the storage's clock now."""
         self._ahead_s = ahead_s
-        self._began_at = self._now() - steady()
+        self._began_at = self._beginning()
 
     @property
     def set_by_s(self) -> float:
-        """The seconds by which the storage's clock was set since the measurement; 0 if nothing was measured."""
-        return 0.0 if self._began_at is None else self._now() - steady() - self._began_at
+        """The seconds by which the storage's clock was set since the measurement; 0 if that is less than `STEP_S`."""
+        if self._began_at is None:
+            return 0.0
+        by_s = self._beginning() - self._began_at
+        return by_s if abs(by_s) >= STEP_S else 0.0
 
     @property
     def ahead_s(self) -> float:
         """The seconds by which the clock of the database is ahead of the storage's clock; 0 if nothing was measured."""
         return self._ahead_s - self.set_by_s
+
+    def _beginning(self) -> float:
+        """Return the reading of the storage's clock at which the steady clock began."""
+        before, now, after = steady(), self._now(), steady()
+        return now - (before + after) / 2
