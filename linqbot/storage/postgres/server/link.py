@@ -236,7 +236,10 @@ class ServerLink:
             self._returned.clear()
             if self._idle or not self._reading:
                 continue
-            await self._returned.wait()
+            with contextlib.suppress(TimeoutError):
+                # The connection in use may be in a VACUUM of many minutes.
+                async with asyncio.timeout(_FULL_S):
+                    await self._returned.wait()
             if self._writer is None or self.trouble is not None:
                 raise self._refusal()
 
