@@ -48,16 +48,16 @@ test("a notice ends a run, and has its time over it after a pause", () => {
 test("a notice says who did what, as a phone writes it", () => {
   const store = storeWith();
   const says = (/** @type {Omit<Notice, "created_at">} */ one) => noticeText(store, group(), { ...at(0), ...one });
-  const friend = "+1 415 555 0187";
+  const friend = "+1\u00a0415\u00a0555\u00a00187";
   assert.equal(says({ kind: "left", by: ME, handle: ME }), "You left the conversation.");
   assert.equal(says({ kind: "joined", by: FRIEND, handle: FRIEND }), `${friend} joined the conversation.`);
   assert.equal(says({ kind: "added", by: FRIEND, handle: ME }), `${friend} added you to the conversation.`);
   assert.equal(
     says({ kind: "removed", by: LINE, handle: FRIEND }),
-    `Your bot removed ${friend} from the conversation.`,
+    `Your\u00a0bot removed ${friend} from the conversation.`,
   );
   assert.equal(says({ kind: "named", by: ME, value: "Cake" }), "You named the conversation “Cake”.");
   assert.equal(says({ kind: "named", by: ME, value: null }), "You removed the name from the conversation.");
-  assert.equal(says({ kind: "icon", by: LINE, value: "http://x" }), "Your bot changed the group photo.");
+  assert.equal(says({ kind: "icon", by: LINE, value: "http://x" }), "Your\u00a0bot changed the group photo.");
   assert.equal(says({ kind: "background", by: ME, value: null }), "You removed the background.");
 });

@@ -13,8 +13,8 @@ import { nameIn } from "../model/names.js";
  * @param {Notice} notice
  */
 export function noticeText(store, chat, { kind, by, handle, value }) {
-  const who = nameIn(store, chat, by);
-  const whom = handle === store.me ? "you" : nameIn(store, chat, handle ?? "");
+  const who = unbroken(nameIn(store, chat, by));
+  const whom = handle === store.me ? "you" : unbroken(nameIn(store, chat, handle ?? ""));
   switch (kind) {
     case "joined":
     case "left":
@@ -31,3 +31,9 @@ export function noticeText(store, chat, { kind, by, handle, value }) {
       return `${who} ${value ? "changed" : "removed"} the background.`;
   }
 }
+
+/**
+ * Return a name that a line does not break, such as a number.
+ * @param {string} name
+ */
+const unbroken = (name) => name.replaceAll(" ", "\u00a0");
