@@ -338,7 +338,16 @@ test("a thousand records are grouped at once", () => {
   assert.ok(exchanges.every(({ sent, receipts }) => sent.length === 1 && receipts.length === 1));
 });
 
-test("a message behind one that runs again says that it waits, until that one is done", () => {
+test("the replies of a failed attempt count: the next one does not send them again", () => {
+  const [exchange] = grouped((traces) => {
+    traces.addObservation(turn("m1", 1, { event_id: "e", attempt: 1, outcome: "retried", replies: 1 }));
+    traces.addObservation(turn("m1", 2, { event_id: "e", attempt: 2, outcome: "running", replies: 0 }));
+    traces.addObservation(turn("m1", 2, { event_id: "e", attempt: 2, outcome: "acked", replies: 2 }));
+  });
+  assert.deepEqual(outcomeOf(exchange).facts.slice(-2), ["3 replies", "attempt 2"]);
+});
+
+test("a message behind one that runs or runs again says that it waits, until that one is done", () => {
   /** @param {Partial<Observation>[]} reports */
   const behind = (...reports) => {
     const exchanges = grouped((traces) => {
@@ -350,5 +359,7 @@ test("a message behind one that runs again says that it waits, until that one is
     return briefly(/** @type {Exchange} */ (exchanges.at(-1)));
   };
   assert.equal(behind({ outcome: "retried" }), "It waits for an earlier message of this chat");
+  assert.equal(behind({ outcome: "running" }), "It waits for an earlier message of this chat");
+  assert.equal(behind({ outcome: "running" }, { outcome: "acked" }), "");
   assert.equal(behind({ outcome: "retried" }, { outcome: "dead_lettered" }), "");
 });

@@ -56,7 +56,10 @@ export function outcomeOf(exchange) {
   }
   if (exchange.deliveries.length === 0) return { tone: "", facts, sentence: "", error: null };
   const isSent = exchange.deliveries.some(({ data }) => data.attempts?.length);
-  if (isSent && exchange.waits) return { tone: "idle", facts: ["delivered", ...facts], sentence: WAITS, error: null };
+  if (isSent && exchange.waits) {
+    const sentence = `${WAITS} ${exchange.waits}.`;
+    return { tone: "idle", facts: ["delivered", ...facts], sentence, error: null };
+  }
   return isSent
     ? { tone: "", facts: ["delivered", ...facts], sentence: "", error: null }
     : { tone: "", facts: ["waiting for the receiver’s answer"], sentence: "", error: null };
@@ -81,8 +84,18 @@ const RUN_AGAIN = " Correct the code, then choose Run Again on the message.";
 
 const CUT_OFF = "The bot’s process ended before it had handled this. It handles this again after its next start.";
 
-const WAITS =
-  "It waits for an earlier message of this chat: the bot handles one after the other, and that one runs again.";
+const WAITS = "It waits for an earlier message of this chat: the bot handles one after the other, and that one";
+
+/**
+ * Return the number of replies of all attempts. One that repeats a step of an earlier one sends nothing again.
+ * @param {Exchange} exchange
+ */
+function repliesOfAll({ turns }) {
+  /** @type {Record<number, number>} The latest report of an attempt that runs has the most. */
+  const byAttempt = {};
+  for (const { data } of turns) byAttempt[data.attempt ?? 1] = data.replies ?? 0;
+  return Object.values(byAttempt).reduce((sum, one) => sum + one, 0);
+}
 
 /** @param {number} count */
 const repliesOf = (count) => (count > 0 ? counted(count, "reply", "replies") : "");
@@ -93,7 +106,7 @@ const repliesOf = (count) => (count > 0 ? counted(count, "reply", "replies") : "
  */
 function factsOf(turn, exchange) {
   const { outcome, attempt = 1 } = turn;
-  const replies = turn.replies ?? exchange.sent.length;
+  const replies = turn.replies == null ? exchange.sent.length : repliesOfAll(exchange);
   return [
     turn.handler ?? turn.name ?? "",
     placeOf(turn.file, turn.line),
