@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from chromium_page import FRIEND, LINE, ME, Bot, Browsing, bubble, greet
+from chromium_page import FRIEND, LINE, ME, Bot, Browsing, bubble, greet, write
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -114,3 +114,18 @@ def test_a_person_who_has_left_sees_a_poll_and_cannot_vote(phone: Page, bot: Bot
     bot.call("POST", "/emulator/leave", {"from": ME, "chat_id": chat_id})
     expect(option).to_be_disabled()
     expect(phone.get_by_label("Add an option")).to_have_count(0)
+
+
+def test_a_person_cannot_write_to_a_bot_that_is_gone_until_it_is_back(phone: Page, bot: Bot) -> None:
+    chat_id = bot.hear("hi all", group=[FRIEND])["chat_id"]
+    phone.reload()
+    bot.call("POST", "/emulator/leave", {"from": FRIEND, "chat_id": chat_id, "handle": LINE})
+    expect(phone.get_by_text("Your bot is no longer in this conversation.")).to_be_visible()
+    expect(phone.get_by_label("Message", exact=True)).to_be_hidden()
+    phone.get_by_role("button", name="Details of").click()
+    phone.get_by_label("Handle of the person to add").fill(LINE)
+    phone.keyboard.press("Enter")
+    expect(phone.get_by_text("You added Your bot to the conversation.")).to_be_attached()
+    phone.get_by_role("button", name="Close", exact=True).click()
+    write(phone, "Welcome back")
+    expect(bubble(phone, "Welcome back")).to_be_visible()

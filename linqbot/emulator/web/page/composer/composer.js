@@ -2,7 +2,7 @@
 
 import { later } from "../elements/later.js";
 import { messageOf, toast } from "../elements/toast.js";
-import { isMember, shownChat } from "../model/chats.js";
+import { canWrite, shownChat } from "../model/chats.js";
 import { moved, trimmed } from "../model/content/decorations.js";
 import { draftKey } from "../model/drafts.js";
 import { fileSize } from "../model/content/files.js";
@@ -188,7 +188,7 @@ export class Composer {
   /** @param {File[]} files */
   #addFiles(files) {
     const chat = shownChat(this.#store);
-    if (!chat || !isMember(chat, this.#store.me)) return;
+    if (!chat || !canWrite(chat, this.#store.me)) return;
     if (this.#drafts.current.edit) {
       toast("An edit has text only. Save it or cancel it, then add the file.");
       return;

@@ -3,7 +3,7 @@
 import { h } from "../elements/dom.js";
 import { keepingFocus } from "../elements/focus.js";
 import { icon, iconButton } from "../elements/icons.js";
-import { isMember, nextService, senderOf } from "../model/chats.js";
+import { canWrite, isMember, nextService, senderOf } from "../model/chats.js";
 import { effectTitle } from "../model/content/effect-names.js";
 import { fileSize } from "../model/content/files.js";
 import { nameIn } from "../model/names.js";
@@ -24,6 +24,8 @@ import { listenForArrows, showSuggestions } from "./suggestions.js";
  *   attach: () => void }} Actions
  */
 
+const BOT_GONE = "Your bot is no longer in this conversation. Its number can be added again in the details.";
+
 const PLACEHOLDERS = { iMessage: "iMessage", SMS: "Text Message · SMS", RCS: "Text Message · RCS" };
 
 export class ComposerView {
@@ -42,7 +44,7 @@ export class ComposerView {
   #preview = h("p", { class: "format-preview", "aria-label": "Preview", hidden: true });
   /** @type {Draft | null} The draft that is shown. */
   #draft = null;
-  #gone = h("p", { class: "gone-note", hidden: true }, "You are no longer in this conversation.");
+  #gone = h("p", { class: "gone-note", hidden: true });
   field = h("textarea", { rows: "1", dir: "auto", "aria-label": "Message", enterkeyhint: "send", autocomplete: "off" });
   chooser = h("input", {
     type: "file",
@@ -145,9 +147,10 @@ export class ComposerView {
    * @param {Draft} draft
    */
   render(chat, draft) {
-    const canWrite = isMember(chat, this.#store.me);
-    this.form.hidden = !canWrite;
-    this.#gone.hidden = canWrite;
+    const writes = canWrite(chat, this.#store.me);
+    this.form.hidden = !writes;
+    this.#gone.hidden = writes;
+    this.#gone.textContent = isMember(chat, this.#store.me) ? BOT_GONE : "You are no longer in this conversation.";
     this.#renderForm(nextService(this.#store.place, chat), isEmpty(draft), draft.edit !== null);
     this.#draft = draft;
     this.#renderFormats();

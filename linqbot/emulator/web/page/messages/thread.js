@@ -6,7 +6,7 @@ import { icon } from "../elements/icons.js";
 import { openOverlay } from "../elements/overlay.js";
 import { reconcile } from "../elements/reconcile.js";
 import { messageOf, toast } from "../elements/toast.js";
-import { isMember } from "../model/chats.js";
+import { canWrite } from "../model/chats.js";
 import { threadOf } from "../model/threads.js";
 import { showReactions, versionOf } from "./changes.js";
 import { messageArticle } from "./message.js";
@@ -78,7 +78,7 @@ export function openThread(viewNow, rootId, { send, jumpTo }) {
       return;
     }
     const { openThread: _, ...plain } = view;
-    form.hidden = !isMember(view.chat, view.store.me);
+    form.hidden = !canWrite(view.chat, view.store.me);
     reconcile(
       list,
       threadOf(view.chat, rootId).map((message) => item(plain, message)),

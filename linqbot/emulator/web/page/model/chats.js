@@ -119,6 +119,13 @@ export const isMember = (chat, handle) => activeMembers(chat).some((member) => m
 export const lineOf = (chat) => chat.handles?.find((member) => member.is_me)?.handle;
 
 /**
+ * Return true if a person's messages reach the bot: both are in the chat.
+ * @param {ShownChat} chat
+ * @param {string} me
+ */
+export const canWrite = (chat, me) => isMember(chat, me) && isMember(chat, lineOf(chat) ?? "");
+
+/**
  * Return the handle of a message's sender.
  * @param {Message} message
  */
