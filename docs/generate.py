@@ -105,8 +105,16 @@ def hooks() -> str:
         rows = [f"| [`{name}`](#{name}) | {summary(spec)} |" for name, spec in part.items()]
         lines += ["", f"## {title}", "", "| hook | what |", "| --- | --- |", *rows]
         for name, spec in part.items():
-            arguments = ", ".join(inspect.signature(spec).parameters)
-            lines += ["", f"### {name}", "", f"`{name}({arguments})`", "", *prose(inspect.getdoc(spec) or "")]
+            lines += [
+                "",
+                f"### {name}",
+                "",
+                "```python",
+                signature(name, spec),
+                "```",
+                "",
+                *prose(inspect.getdoc(spec) or ""),
+            ]
     return re.sub(r"\n\n\n+", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 

@@ -94,3 +94,9 @@ async def test_a_snippet_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     async with Client("key", base_url=f"{emulator.public_url}/api/partner", transport=linq) as client:
         await loaded(path).example(client)
     assert linq.calls
+
+
+def test_the_page_of_hooks_says_what_each_takes_and_returns() -> None:
+    page = (DOCS / "hooks.md").read_text()
+    assert "register_commands() -> Iterable[click.Command]" in page
+    assert "refused(reason: Reason, status: int) -> None" in page
