@@ -342,7 +342,8 @@ class Dispatcher:
         self._show_receipt_and_typing(event, ctx)
         if route.deadline_s is not None:
             ctx.deadline.restart(route.deadline_s)
-        if ctx.overlap is not None and isinstance(event, MessageReceived):
+        # A question may be answered by something else than a message, such as a tapback, or by nothing in time.
+        if ctx.overlap is not None and (isinstance(event, MessageReceived) or ctx.resumption is not None):
             ctx.overlap.begin(route.name, route.overlap)
         await handle(event, ctx)
         ctx.check_state()

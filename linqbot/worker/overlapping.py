@@ -129,7 +129,9 @@ class TurnOverlap:
             if number >= len(self._taken):
                 await self._take(number)
             self._calls.make(number)
-        messages = (parse(replace(self.lease.delivery, decoded=each)) for each in self._taken[number])
+        # The delivery of the turn need not be a message: a tapback may have answered a question of the handler.
+        taken = replace(self.lease.delivery, type="message.received")
+        messages = (parse(replace(taken, decoded=each)) for each in self._taken[number])
         return [each for each in messages if isinstance(each, MessageReceived)]
 
     def with_taken(self, body: bytes) -> bytes:

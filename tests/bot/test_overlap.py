@@ -10,7 +10,7 @@ from postgres_server import empty_storage_url
 
 from linqbot import Bot, Context, MessageReceived, media, poll
 from linqbot.bot.overlap import OverlapMode
-from linqbot.errors import BotError
+from linqbot.errors import AskTimeout, BotError
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -566,3 +566,34 @@ async def test_a_message_that_a_when_decides_about_waits_for_its_own_turn() -> N
         work.end.set()
         await phone.quiet()
     assert took == ["weather?"]
+
+
+@pytest.mark.parametrize("answer", ["a tapback", "a message", "nothing"])
+async def test_a_steered_handler_goes_on_after_its_question_however_it_ends(answer: str) -> None:
+    bot, work = Bot(), Work()
+
+    @bot.on_message(overlap="steer")
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        if not work.end.is_set():
+            await work()
+        words = [message.text, *[each.text async for each in ctx.incoming()]]
+        try:
+            sure = await ctx.ask("Sure?", yes="like", timeout_s=60)
+        except AskTimeout:
+            sure = False
+        words += [each.text async for each in ctx.incoming()]
+        await ctx.reply(f"{' '.join(words)}: {sure}")
+
+    async with talking(bot) as phone:
+        await phone.text("soup")
+        await work.begun.wait()
+        await phone.text("for two")
+        work.end.set()
+        question = await phone.next_reply()
+        if answer == "a tapback":
+            await phone.react(question, "like")
+        elif answer == "a message":
+            await phone.text("yes")
+        else:
+            await phone.advance(60)
+        assert await phone.next_reply() == f"soup for two: {answer != 'nothing'}"
