@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from linqbot.bot.conversation.state import digest_of
 from linqbot.clock import Clock
 
 MOST_TIMES: Final = 100
@@ -25,6 +26,27 @@ class Seen:
     state: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     times: Sequence[float] = ()
     left: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def joined(parts: Sequence[Seen]) -> Seen:
+    """Return what parts that followed each other saw at first and left at last.
+
+    State that something else changed between two of them is left out of what they left.
+    """
+    state: dict[str, dict[str, str | None]] = {}
+    left: dict[str, dict[str, str]] = {}
+    is_broken: set[tuple[str, str]] = set()
+    for part in parts:
+        for scope, values in part.state.items():
+            for name, value in values.items():
+                state.setdefault(scope, {}).setdefault(name, value)
+                if left.get(scope, {}).get(name, digest_of(value)) != digest_of(value):
+                    is_broken.add((scope, name))
+        for scope, digests in part.left.items():
+            left.setdefault(scope, {}).update(digests)
+    for scope, name in is_broken:
+        del left[scope][name]
+    return Seen(state, (), left)
 
 
 class Times:

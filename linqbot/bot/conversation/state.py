@@ -284,7 +284,7 @@ class State:
         found: dict[str, dict[str, str]] = {}
         for (scope, name), held in self._held.items():
             if (write := self._write(scope, name, held)) is not None:
-                found.setdefault(scope, {})[name] = _digest(write.value)
+                found.setdefault(scope, {})[name] = digest_of(write.value)
         return found
 
     def begin(
@@ -347,7 +347,7 @@ class State:
     def _take_back(self, scope: str, name: str, held: _Held) -> None:
         """Show a value as it was before the earlier run of this part has changed it, if nothing has changed it since."""
         earlier = self._in_place_of
-        if earlier is None or earlier.left.get(scope, {}).get(name) != _digest(held.stored):
+        if earlier is None or earlier.left.get(scope, {}).get(name) != digest_of(held.stored):
             return
         seen = earlier.seen.get(scope, {}).get(name)
         model = type(held.value)
@@ -416,8 +416,11 @@ def _show(name: str, held: _Held, stored: bytes | None) -> None:
     held.stored, held.before, held.shown = stored, dump(name, value), None
 
 
-def _digest(value: bytes | None) -> str:
-    return "" if value is None else hashlib.sha256(value).hexdigest()[:16]
+def digest_of(value: str | bytes | None) -> str:
+    """Return a digest of a stored value, as JSON; of None, an empty text."""
+    if value is None:
+        return ""
+    return hashlib.sha256(value.encode() if isinstance(value, str) else value).hexdigest()[:16]
 
 
 def _is_now(name: str, held: _Held, value: bytes) -> bool:

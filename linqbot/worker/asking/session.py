@@ -22,7 +22,7 @@ from linqbot.bot.asking.question import (
     as_prompt,
     text_to_show,
 )
-from linqbot.bot.asking.seen import Seen
+from linqbot.bot.asking.seen import Seen, joined
 from linqbot.bot.asking.waits import Wait
 from linqbot.bot.context import Context
 from linqbot.bot.conversation.state import Recording
@@ -323,10 +323,19 @@ class AskSession:
         )
 
     def _replaced(self, part: int) -> Seen | None:
-        """Return what the run saw and left whose place this run of a part takes, because it does not ask any more."""
-        asked = self._live
-        is_again = part == self._opening.live_from and asked is not None and asked.part == part
-        return asked.seen if is_again and asked is not None else None
+        """Return what the runs saw and left whose place this run takes, because it does not come to the open question.
+
+        It takes the place of the part's own run, and of those of later parts if their questions are gone as well.
+        """
+        if part != self._opening.live_from or self._live is None:
+            return None
+        runs = [self._live]
+        while runs[0].part != part:
+            before = next((record for record in self._records if record.n == runs[0].part), None)
+            if before is None:
+                return None
+            runs.insert(0, before)
+        return joined([record.seen for record in runs])
 
     async def _answer(self, record: AskRecord, question: Question, ctx: Context) -> Any:
         outcome = record.outcome

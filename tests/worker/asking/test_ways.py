@@ -141,6 +141,28 @@ async def test_state_before_a_question_that_is_not_asked_any_more_counts_once(ta
     assert await count_of(talk) == answered + 1
 
 
+async def test_state_before_several_questions_that_are_not_asked_any_more_counts_once(talk: Talk) -> None:
+    counted = Counted()
+    talk.deploy(counted.handle)
+    await talk.say("hi")
+    await talk.say("Ada")
+    counted.questions.clear()
+    await talk.say("Paris")
+    assert talk.said[-1] == "Counted 1"
+    assert await count_of(talk) == 1
+
+
+async def test_a_change_by_another_turn_between_questions_is_not_taken_back(talk: Talk) -> None:
+    counted = Counted()
+    talk.deploy(counted.handle)
+    await talk.say("hi")
+    await talk.storage.write_state([StateWrite(f"person:{PERSON}", "Visits", b'{"count": 40}')])
+    await talk.say("Ada")
+    counted.questions.clear()
+    await talk.say("Paris")
+    assert await count_of(talk) == 42
+
+
 async def test_a_new_value_before_a_question_that_is_not_asked_any_more_counts_once(talk: Talk) -> None:
     shop = Shop()
 
