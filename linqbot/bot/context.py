@@ -1047,6 +1047,8 @@ class Context:
         finally:
             self._typing.stop()
 
+    # Called by dispatch and by the worker, not by authors
+
     def note_handler(
         self, handler: str, match: re.Match[str] | None, attempts: int | None, at: str | None = None
     ) -> None:

@@ -33,7 +33,7 @@ from linqbot.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.testing.bubble import Bubble, Tapback
-from linqbot.testing.room import Room
+from linqbot.testing.chat_view import ChatView
 from linqbot.testing.stage.connections import ApiCall
 from linqbot.testing.stage.stage import Stage
 from linqbot.types.chat import Chat
@@ -62,7 +62,7 @@ class Phone:
         self._stage = stage
         self.handle = normal(handle)
         self.line = line
-        self._room = Room(stage.emulator, line, tuple(dict.fromkeys((self.handle, *others))))
+        self._view = ChatView(stage.emulator, line, tuple(dict.fromkeys((self.handle, *others))))
 
     # Other people, other chats
 
@@ -84,7 +84,7 @@ class Phone:
     def by(self, other: Phone | str) -> Phone:
         """Return another participant's phone in the same group: `await group.by(bob).text("me too")`."""
         phone = Phone(self._stage, _handle(other), self.line)
-        phone._room = self._room
+        phone._view = self._view
         return phone
 
     # Acts of the person
@@ -303,7 +303,7 @@ class Phone:
             HandlerFailed: there is none, and a handler raised.
         """
         __tracebackhide__ = True
-        reply = await self._stage.until(self._room.take_reply)
+        reply = await self._stage.until(self._view.take_reply)
         return self._stage.record.complain("No reply came.") if reply is None else reply
 
     async def replies(self) -> list[Bubble]:
@@ -317,7 +317,7 @@ class Phone:
         """
         __tracebackhide__ = True
         await self.quiet()
-        return list(iter(self._room.take_reply, None))
+        return list(iter(self._view.take_reply, None))
 
     async def next_tapback(self) -> Tapback:
         """Return the bot's next tapback in this chat. It compares with its name, such as `love`, or its emoji.
@@ -327,7 +327,7 @@ class Phone:
             HandlerFailed: there is none, and a handler raised.
         """
         __tracebackhide__ = True
-        tapback = await self._stage.until(lambda: self._room.take_tapback(self._stage.record.calls))
+        tapback = await self._stage.until(lambda: self._view.take_tapback(self._stage.record.calls))
         return self._stage.record.complain("No tapback came.") if tapback is None else tapback
 
     async def next_typing(self) -> None:
@@ -338,7 +338,7 @@ class Phone:
             HandlerFailed: the bot did not start, and a handler raised.
         """
         __tracebackhide__ = True
-        if not await self._stage.until(lambda: self._room.take_typing(self._stage.record.calls)):
+        if not await self._stage.until(lambda: self._view.take_typing(self._stage.record.calls)):
             self._stage.record.complain("No typing dots came.")
 
     async def quiet(self) -> None:
@@ -479,7 +479,7 @@ class Phone:
     @property
     def messages(self) -> list[Bubble]:
         """All messages of the chat, of both sides, oldest first."""
-        return [Bubble(message) for message in self._room.messages()]
+        return [Bubble(message) for message in self._view.messages()]
 
     async def state(self, model: type[M], *, name: str | None = None) -> M:
         """Return a copy of the state that the bot has stored about the phone's owner; the defaults if it has none.
@@ -512,7 +512,7 @@ class Phone:
     @property
     def is_shown_typing(self) -> bool:
         """True if the phone shows the bot's typing dots now."""
-        return self._room.record is not None and self.line in self._room.record.typing
+        return self._view.record is not None and self.line in self._view.record.typing
 
     @property
     def chat(self) -> Chat:
@@ -526,9 +526,9 @@ class Phone:
         Raises:
             ConfigError: no message was written yet, so the chat does not exist.
         """
-        if self._room.id is None:
+        if self._view.id is None:
             raise ConfigError("This chat does not exist yet. Let a person write first: await phone.text(…)")
-        return self._room.id
+        return self._view.id
 
     @property
     def now(self) -> float:
@@ -566,8 +566,8 @@ class Phone:
             from_=self.handle,
             to=self.line,
             parts=parts,
-            chat_id=self._room.id,
-            group=[one for one in self._room.people if one != self.handle],
+            chat_id=self._view.id,
+            group=[one for one in self._view.people if one != self.handle],
             reply_to=None if reply_to is None else _id(reply_to),
             effect=effect,
             sent_at=iso(self.now - late_s) if late_s else None,
@@ -581,7 +581,7 @@ class Phone:
     async def _do(self, what: str, act: Act[Result_co]) -> Result_co:
         self._stage.record.history.append(f"{self.handle} {what}")
         result = self.emulator.do(act)
-        self._room.find()
+        self._view.find()
         await self._stage.arrived()
         return result
 

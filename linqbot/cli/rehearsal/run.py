@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from linqbot.cli.rehearsal.live_stage import LiveStage
 from linqbot.cli.rehearsal.report import PersonResult, Report, faults_in
 from linqbot.cli.rehearsal.served import ServedBot
-from linqbot.cli.rehearsal.stage import LiveStage
 from linqbot.cli.rehearsal.summary import end_progress, print_progress
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.records import SubscriptionRecord

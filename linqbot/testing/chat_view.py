@@ -8,7 +8,7 @@ from linqbot.testing.bubble import Bubble, Tapback
 from linqbot.testing.stage.connections import ApiCall
 
 
-class Room:
+class ChatView:
     """One chat, which may not exist yet, and a record of what the test has taken from it."""
 
     def __init__(self, emulator: Emulator, line: str, people: tuple[str, ...]) -> None:
