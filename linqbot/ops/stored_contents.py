@@ -122,32 +122,45 @@ async def copy(source_url: str, target_url: str, progress: Progress = lambda _, 
     async with _contents(source_url, alone=True) as source, _target(target_url) as target:
         count = sum((await source.counts()).values())
         digest = await _digest(source, lambda done: progress(done, count * _PASSES))
-        whole, mark = digest.whole, target.mark
-        if mark is None:
-            mark = CopyMark(source.name, whole, dict.fromkeys(TABLES, 0))
-        elif mark.digest != whole:
-            raise StorageError(
-                f"{target.name} holds an unfinished copy of {mark.source}, and {source.name} has other contents. Delete the "
-                "unfinished copy, and begin again."
-            )
+        mark = _mark_of(source, target, digest)
         resumed_at = sum(mark.rows.values())
-        done = count + resumed_at
-        for table in TABLES:
-            async with aclosing(source.pages(table, skip=mark.rows[table])) as pages:  # type: ignore[type-var]
-                async for rows in pages:
-                    mark = replace(mark, rows={**mark.rows, table: mark.rows[table] + len(rows)})
-                    await target.add(table, rows, mark)
-                    done += len(rows)
-                    progress(done, count * _PASSES)
-        written = await _digest(target, lambda more: progress(2 * count + more, count * _PASSES))
-        differing = [table for table in TABLES if written.hashes[table] != digest.hashes[table]]
-        if differing:
+        await _copy_rows(source, target, mark, lambda done: progress(count + done, count * _PASSES))
+        written = await _digest(target, lambda done: progress(2 * count + done, count * _PASSES))
+        if differing := [table for table in TABLES if written.hashes[table] != digest.hashes[table]]:
             raise StorageError(
                 f"{target.name} differs from {source.name} in {', '.join(differing)} after the copy. Do not serve it: delete it "
                 "and copy again."
             )
         await target.complete()
         return Copied(source.name, target.name, digest, resumed_at, time.monotonic() - started)
+
+
+def _mark_of(source: Contents, target: CopyTarget, digest: Digest) -> CopyMark:
+    """Return the mark from which a copy goes on, or that of a new copy.
+
+    Raises:
+        StorageError: the source has changed since the copy began.
+    """
+    if target.mark is None:
+        return CopyMark(source.name, digest.whole, dict.fromkeys(TABLES, 0))
+    if target.mark.digest != digest.whole:
+        raise StorageError(
+            f"{target.name} holds an unfinished copy of {target.mark.source}, and {source.name} has other contents. Delete the "
+            "unfinished copy, and begin again."
+        )
+    return target.mark
+
+
+async def _copy_rows(source: Contents, target: CopyTarget, mark: CopyMark, progress: Callable[[int], None]) -> None:
+    """Copy the rows that the mark does not count yet, and move the mark with them."""
+    done = sum(mark.rows.values())
+    for table in TABLES:
+        async with aclosing(source.pages(table, skip=mark.rows[table])) as pages:  # type: ignore[type-var]
+            async for rows in pages:
+                mark = replace(mark, rows={**mark.rows, table: mark.rows[table] + len(rows)})
+                await target.add(table, rows, mark)
+                done += len(rows)
+                progress(done)
 
 
 async def _digest(contents: Contents, progress: Callable[[int], None]) -> Digest:

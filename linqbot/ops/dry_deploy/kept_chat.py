@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from linqbot.bot.conversation.history import content_of
 from linqbot.client.call import Call
+from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
@@ -106,19 +107,25 @@ class KeptChats:
         async for page in self._storage.pages(ids):
             for delivery in page:
                 kept.is_complete = kept.is_complete or delivery.type == "chat.created"
-                if delivery.type == "message.received":
-                    try:
-                        event = parse(delivery)
-                    except EventNotUnderstood:
-                        continue
-                    if isinstance(event, MessageReceived):
-                        single = event.burst or (event,)
-                        kept.messages += [(delivery.received_at, delivery.id, _received(each)) for each in single]
+                if (received := _messages_in(delivery)) is None:
+                    continue
+                kept.messages += [(delivery.received_at, delivery.id, each) for each in received]
                 for entry in await self._storage.entries(delivery.id):
                     if entry.status == "accepted" and entry.message_id and (own := _own(entry, chat_id)) is not None:
                         kept.messages.append((entry.first_at, entry.turn, own))
         kept.messages.sort(key=lambda each: each[0])
         return kept
+
+
+def _messages_in(delivery: Delivery) -> list[dict[str, Any]] | None:
+    """Return the messages of people that a delivery reports, in Linq's form; None if it cannot be parsed."""
+    if delivery.type != "message.received":
+        return []
+    try:
+        event = parse(delivery)
+    except EventNotUnderstood:
+        return None
+    return [_received(each) for each in event.burst or (event,)] if isinstance(event, MessageReceived) else []
 
 
 def _received(message: MessageReceived) -> dict[str, Any]:
