@@ -54,7 +54,7 @@ async def answered(
     text = text_of(outputs)
     if run.bubbles is not None and not result.response.tool_calls:
         outputs, said = [], text
-    memory = settings.turn.memory
+    memory = settings.turn.options.memory
     answer = Answer(
         outputs=outputs,
         said=said,
@@ -147,7 +147,9 @@ async def _keep(answer: Answer, settings: Settings) -> None:
     """Note what is remembered of an answer. It is stored with the turn."""
     ctx, event = settings.ctx, settings.event
     await remember(ctx, event, answer.work)
-    await keep(ctx, event, answer.talk, limit=settings.turn.history * (2 if settings.turn.summary_model else 1))
+    await keep(
+        ctx, event, answer.talk, limit=settings.turn.options.history * (2 if settings.turn.options.summary_model else 1)
+    )
     await keep_summary(ctx, event, summary_key(settings), answer.summary)
 
 
@@ -165,20 +167,20 @@ def _run_of(agent: AbstractAgent[Any, Any], settings: Settings) -> Run:
         chat_id=settings.event.chat_id,
         entries=Entries(ctx, settings.name),
         account=turn.account,
-        elsewhere=turn.elsewhere,
+        elsewhere=turn.options.elsewhere,
         timeout_s=settings.timeout_s,
         unpriced=turn.unpriced,
         counts=turn.counts,
         bubbles=_bubbles(agent, settings),
-        known_links=turn.known_links,
+        known_links=turn.options.known_links,
     )
 
 
 def _guards(settings: Settings) -> list[AbstractCapability[Any]]:
     """Return what limits the tools and the answer of a run."""
     turn, chat_id = settings.turn, settings.event.chat_id
-    guards: list[AbstractCapability[Any]] = [ToolGuard(chat_id, turn.elsewhere, turn.unapproved)]
-    return [*guards, KnownLinks(asks_again=not settings.stream)] if turn.known_links else guards
+    guards: list[AbstractCapability[Any]] = [ToolGuard(chat_id, turn.options.elsewhere, turn.options.unapproved)]
+    return [*guards, KnownLinks(asks_again=not settings.stream)] if turn.options.known_links else guards
 
 
 def _bubbles(agent: AbstractAgent[Any, Any], settings: Settings) -> Bubbles | None:

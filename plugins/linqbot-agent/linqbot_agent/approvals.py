@@ -70,12 +70,12 @@ async def decision(call_id: str, asked: str, settings: Settings) -> Decision:
     if ctx.side is not None:
         return ToolDenied("Not now: the person has not answered another question yet. Nothing was done.")
     try:
-        postpones = settings.turn.other_topic == "postpone"
+        postpones = settings.turn.options.other_topic == "postpone"
         is_approved = await ctx.ask(
             asked,
             yes="like",
             who=settings.approver,
-            also=settings.turn.approvers,
+            also=settings.turn.options.approvers,
             tries=1,
             repeat=postpones,
             side_questions=postpones,

@@ -11,7 +11,7 @@ from linqbot.clock import Clock
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
 from linqbot_agent.speech.progress import noticing
-from linqbot_agent.turn import NAME, AgentTurn, Counts, Memory, OtherTopic
+from linqbot_agent.turn import NAME, AgentOptions, AgentTurn, Counts, Memory, OtherTopic
 
 
 class LinqAgent:
@@ -73,24 +73,26 @@ class LinqAgent:
                 raise BotError(f"LinqAgent({name}={limit!r}): give 1 or more.")
         if not 0 <= images <= 100:
             raise BotError(f"LinqAgent(images={images!r}): give a number of pictures, from 0 to 100.")
-        self._memory: Memory | None = memory if history else None
-        self._history_tokens = history_tokens
-        self._summary_model = summary_model
-        self._images = images
-        self._image_bytes = image_bytes
-        self._history = history
-        self._budget = budget
-        self._elsewhere = frozenset(elsewhere)
         if isinstance(approvers, str):
             raise BotError(f"LinqAgent(approvers={approvers!r}): give a list of handles, such as [{approvers!r}].")
         if other_topic not in get_args(OtherTopic):
             raise BotError(f"LinqAgent(other_topic={other_topic!r}): give 'dismiss' or 'postpone'.")
-        self._unapproved = frozenset(unapproved)
-        self._known_links = known_links
-        self._unpriced: set[str] = set()
+        self._options = AgentOptions(
+            history=history,
+            memory=memory if history else None,
+            history_tokens=history_tokens,
+            summary_model=summary_model,
+            images=images,
+            image_bytes=image_bytes,
+            elsewhere=frozenset(elsewhere),
+            unapproved=frozenset(unapproved),
+            approvers=tuple(approvers),
+            other_topic=other_topic,
+            known_links=known_links,
+        )
         self.counts = Counts()
-        self._approvers = tuple(approvers)
-        self._other_topic: OtherTopic = other_topic
+        self._budget = budget
+        self._unpriced: set[str] = set()
         self._clock: Clock | None = None
 
     @hookimpl
@@ -111,19 +113,9 @@ class LinqAgent:
 
     def _turn(self, event: Event, ctx: Context) -> AgentTurn:
         return AgentTurn(
-            history=self._history,
-            elsewhere=self._elsewhere,
+            options=self._options,
             account=Account(ctx, self._budget),
             clock=self._clock,
-            approvers=self._approvers,
-            other_topic=self._other_topic,
-            unapproved=self._unapproved,
-            known_links=self._known_links,
             unpriced=self._unpriced,
-            memory=self._memory,
-            history_tokens=self._history_tokens,
-            summary_model=self._summary_model,
             counts=self.counts,
-            images=self._images,
-            image_bytes=self._image_bytes,
         )

@@ -74,15 +74,15 @@ async def remembered(settings: Settings, run: Run, *, with_current: bool) -> Rem
     files = ctx.event.media if isinstance(ctx.event, MessageReceived) else ()
     ids: list[str | None]
     groups: list[Group]
-    if turn.memory is None:
+    if turn.options.memory is None:
         ids, groups, is_group = [], [], True
-        shown = await pictures(files, most=turn.images, max_bytes=turn.image_bytes)
-    elif turn.memory == "person":
+        shown = await pictures(files, most=turn.options.images, max_bytes=turn.options.image_bytes)
+    elif turn.options.memory == "person":
         ids, groups, shown = await _of_person(settings, files, with_current=with_current)
         is_group = False
     else:
         ids, groups, shown, is_group = await _of_chat(settings, files, with_current=with_current)
-    summarizes = turn.summary_model is not None and not is_group and isinstance(settings.event, MessageReceived)
+    summarizes = turn.options.summary_model is not None and not is_group and isinstance(settings.event, MessageReceived)
     before = await summary_of(ctx, summary_key(settings)) if summarizes else None
     if before is not None and before.upto in ids:
         start = ids.index(before.upto) + 1
@@ -91,8 +91,8 @@ async def remembered(settings: Settings, run: Run, *, with_current: bool) -> Rem
     old = [message for group in groups[:cut] for message in group]
     upto = next(filter(None, reversed(ids[:cut])), None)
     if old and upto and summarizes:
-        written = await summarized(run, turn.summary_model, before, old, upto)
-    kept = trimmed(groups[-turn.history :], turn.history_tokens) if written is None else groups[cut:]
+        written = await summarized(run, turn.options.summary_model, before, old, upto)
+    kept = trimmed(groups[-turn.options.history :], turn.options.history_tokens) if written is None else groups[cut:]
     summary = written or before
     messages = [] if summary is None else [shown_summary(summary)]
     if not messages and kept and isinstance(kept[0][0], ModelResponse):
@@ -107,15 +107,15 @@ async def remembered(settings: Settings, run: Run, *, with_current: bool) -> Rem
 
 def summary_key(settings: Settings) -> str:
     """Return the key of the summary of a run: the id of the chat, or "" if the memory is that of the person."""
-    return "" if settings.turn.memory == "person" else settings.event.chat_id or ""
+    return "" if settings.turn.options.memory == "person" else settings.event.chat_id or ""
 
 
 def _to_leave_out(groups: Sequence[Group], turn: AgentTurn) -> int:
     """Return the number of the oldest groups to leave out: none, or half of them, so that a summary is rarely written."""
-    tokens = turn.history_tokens
-    if len(groups) <= turn.history and len(trimmed(groups, tokens)) == len(groups):
+    tokens = turn.options.history_tokens
+    if len(groups) <= turn.options.history and len(trimmed(groups, tokens)) == len(groups):
         return 0
-    newest = groups[-max(1, turn.history // 2) :]
+    newest = groups[-max(1, turn.options.history // 2) :]
     return len(groups) - len(trimmed(newest, None if tokens is None else tokens // 2))
 
 
@@ -123,10 +123,10 @@ async def _of_person(
     settings: Settings, files: Sequence[MediaPart], *, with_current: bool
 ) -> tuple[list[str | None], list[Group], Pictures]:
     ctx, turn = settings.ctx, settings.turn
-    found = await exchanges(ctx, settings.event, turn.history * 2)
+    found = await exchanges(ctx, settings.event, turn.options.history * 2)
     ids: list[str | None] = list(found)
     groups: list[Group] = list(found.values())
-    shown = await pictures(files, most=turn.images, max_bytes=turn.image_bytes)
+    shown = await pictures(files, most=turn.options.images, max_bytes=turn.options.image_bytes)
     if with_current and isinstance(ctx.event, MessageReceived):
         content: list[str | BinaryContent] = [ctx.event.text_to_me or "[no text]", *shown.content_of(files)]
         ids.append(ctx.event.message_id)
@@ -142,17 +142,17 @@ async def _of_chat(
     work = (
         (await ctx.state.person(ToolWork, name=TOOL_WORK)).by_message if isinstance(ctx.event, MessageReceived) else {}
     )
-    limit = turn.history if turn.summary_model is None else turn.history * 2
+    limit = turn.options.history if turn.options.summary_model is None else turn.options.history * 2
     history = await ctx.history(min(limit + 1, 1000))
     entries = list(history)
     if not with_current:
         # What the turn has sent before, such as a question for approval, would seem older than the prompt.
         entries = list(itertools.takewhile(lambda entry: entry.id != current, entries))
     entries = entries[-limit:]
-    theirs = [file for entry in entries[-turn.history :] if entry.speaker != "me" for file in entry.media]
+    theirs = [file for entry in entries[-turn.options.history :] if entry.speaker != "me" for file in entry.media]
     # With a prompt of the handler, the event's message is one of the entries.
     every = theirs if with_current else [*theirs, *files]
-    shown = await pictures(every, most=turn.images, max_bytes=turn.image_bytes)
+    shown = await pictures(every, most=turn.options.images, max_bytes=turn.options.image_bytes)
     groups = list(_messages(entries, work, shown, is_group=history.is_group))
     return [entry.id for entry in entries], groups, shown, history.is_group
 

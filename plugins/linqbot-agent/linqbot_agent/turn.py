@@ -23,6 +23,10 @@ Memory: TypeAlias = Literal["chat", "person"]
 """The kind of memory: see `LinqAgent`."""
 
 
+OtherTopic: TypeAlias = Literal["dismiss", "postpone"]
+"""What becomes of a question for approval when the person writes something else: see `LinqAgent`."""
+
+
 @dataclass(slots=True)
 class Counts:
     """Counts of the runs of a bot's agents since the process began.
@@ -45,27 +49,14 @@ class Counts:
     outages: int = 0
 
 
-OtherTopic: TypeAlias = Literal["dismiss", "postpone"]
-"""What becomes of a question for approval when the person writes something else: see `LinqAgent`."""
-
-
 Prompt: TypeAlias = str | Sequence[Any]
 """A text, or texts and files as pydantic-ai takes them, such as `BinaryContent`."""
 
 
-@dataclass(kw_only=True, slots=True)
-class AgentTurn:
-    """The agent runs of one run of a handler.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentOptions:
+    """The settings of all agent runs of a bot. `LinqAgent` describes each."""
 
-    Attributes:
-        history, elsewhere, unapproved, approvers, other_topic, known_links, memory, history_tokens, images, image_bytes,
-            summary_model, counts: See `LinqAgent`.
-        clock: The bot's clock; None if the bot does not run.
-        unpriced: The models whose price is not known, of all runs of the bot.
-    """
-
-    account: Account
-    clock: Clock | None
     history: int
     memory: Memory | None
     history_tokens: int | None
@@ -77,6 +68,22 @@ class AgentTurn:
     approvers: Sequence[str]
     other_topic: OtherTopic
     known_links: bool
+
+
+@dataclass(kw_only=True, slots=True)
+class AgentTurn:
+    """The agent runs of one run of a handler.
+
+    Attributes:
+        account: What the person may still use of the model.
+        clock: The bot's clock; None if the bot does not run.
+        unpriced: The models whose price is not known, of all runs of the bot.
+        counts: See `LinqAgent`.
+    """
+
+    options: AgentOptions
+    account: Account
+    clock: Clock | None
     unpriced: set[str]
     counts: Counts
     _runs: int = field(default=0, init=False)
