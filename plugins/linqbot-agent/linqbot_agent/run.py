@@ -10,18 +10,32 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import BaseModel
+
 from linqbot import Context
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.speech.outputs import text_of
 from linqbot_agent.speech.progress import PROGRESS, Progress
 from linqbot_agent.speech.saying import say
-from linqbot_agent.turn import OUTAGE, Answer, Outage, Prompt, Settings, turn_of
+from linqbot_agent.turn import Answer, Prompt, Settings, turn_of
 
 if TYPE_CHECKING:
     from pydantic_ai.agent import AbstractAgent
 
 SORRY: Final = "Sorry, I cannot answer right now. Please try again in a few minutes."
+OUTAGE: Final = "linqbot_agent.Outage"
+"""The name of the state, next to the states of the bot's author."""
 _ANSWERING: Final = "linqbot_agent.answering"
+
+
+class Outage(BaseModel):
+    """The state of a chat in which a model has failed.
+
+    Attributes:
+        is_told: True after the apology, until an agent answers again.
+    """
+
+    is_told: bool = False
 
 
 async def run(

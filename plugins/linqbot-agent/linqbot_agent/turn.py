@@ -157,10 +157,6 @@ class PersonNeeded(BaseException):
         self.question = question
 
 
-OUTAGE = "linqbot_agent.Outage"
-"""The name of the state, next to the states of the bot's author."""
-
-
 class Summary(BaseModel):
     """A summary of older messages.
 
@@ -197,13 +193,3 @@ class Answer(BaseModel):
     has_unrecorded: bool = False
     talk: list[Any] = []
     summary: Summary | None = None
-
-
-class Outage(BaseModel):
-    """The state of a chat in which a model has failed.
-
-    Attributes:
-        is_told: True after the apology, until an agent answers again.
-    """
-
-    is_told: bool = False
