@@ -291,7 +291,7 @@ CODES: Final[dict[str, DoctorCode]] = {
     ),
     "LQB6080": DoctorCode(
         "The storage cannot be written.",
-        "The disk is read-only or full, or the folder or the file belongs to another user.",
+        "The disk is read-only, or the folder or the file belongs to another user.",
         "Let the user who runs the bot write into the folder of LINQBOT_STORAGE, or choose another folder.",
     ),
     "LQB6081": DoctorCode(
@@ -300,7 +300,7 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Upgrade linqbot, or use another storage: LINQBOT_STORAGE",
     ),
     "LQB6082": DoctorCode(
-        "The disk is almost full.",
+        "The disk is full, or almost.",
         "Another program fills it, or history is kept for a long time.",
         "Make room: with a full disk the bot answers every delivery with 503.",
     ),

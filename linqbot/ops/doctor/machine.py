@@ -7,6 +7,7 @@ They read files and change none. The checks of the account are in `account.py`, 
 from __future__ import annotations
 
 import asyncio
+import errno
 import platform
 import stat
 from collections.abc import Collection, Mapping, Sequence
@@ -27,6 +28,7 @@ from linqbot.webhooks import Secret
 
 ENOUGH_BYTES: Final = 1 << 30
 TOO_LITTLE_BYTES: Final = 100 << 20
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 
 
 async def secret(context: DoctorContext) -> Sequence[Finding]:
@@ -124,7 +126,8 @@ async def _in_file(context: DoctorContext, found: Findings, path: Path) -> list[
     except ConfigError as error:
         return [found.failure("storage", "LQB6084", str(error))]
     except StorageUnavailable as error:
-        return [found.failure("storage", "LQB6080", str(error))]
+        is_full = isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL
+        return [found.failure("storage", "LQB6082" if is_full else "LQB6080", str(error))]
     questions = _questions(context, found, how.questions)
     return [_file(found, path, how), *_inside(found, how.dead), *questions, *_room(found, path, how)]
 

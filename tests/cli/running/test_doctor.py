@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -538,6 +539,21 @@ def test_a_full_disk_is_found(practice: Practice, monkeypatch: pytest.MonkeyPatc
     practice.sync()
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 50 << 20}))
     assert problems(practice.doctor()) == ["failure LQB6082"]
+
+
+def test_a_disk_without_any_room_needs_room_and_no_other_rights(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    practice.sync()
+
+    def full(**_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    findings = practice.doctor()
+    assert problems(findings) == ["failure LQB6082"]
+    assert the(findings, "LQB6082").what == f"Nothing can be written into {practice.folder}: No space left on device."
+    assert the(findings, "LQB6082").fix.startswith("Make room")
 
 
 def test_trusting_every_address_as_a_proxy_is_found(practice: Practice) -> None:

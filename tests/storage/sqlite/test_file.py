@@ -335,6 +335,14 @@ async def test_a_folder_that_may_not_be_written_is_named_with_what_to_do() -> No
             pass
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the file /dev/full, which is a full disk")
+async def test_a_start_on_a_full_disk_names_the_lock_that_cannot_be_written(path: Path) -> None:
+    path.with_name(path.name + ".lock").symlink_to("/dev/full")
+    with pytest.raises(StorageUnavailable, match=r"^The lock .*\.lock cannot be written: No space left on device\.$"):
+        async with SQLiteStorage(path):
+            pass
+
+
 async def test_a_damaged_file_is_called_damaged(path: Path, delivery: MakeDelivery) -> None:
     async with SQLiteStorage(path) as storage:
         for n in range(200):

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage.sqlite.disk.file import cannot_be_opened
 
 if sys.platform == "win32":
@@ -49,7 +49,7 @@ class ServingLock:
 
         Raises:
             ConfigError: another process serves this file; the message names it.
-            StorageUnavailable: the lock file cannot be opened.
+            StorageUnavailable: the lock file cannot be opened or written.
         """
         try:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -64,8 +64,12 @@ class ServingLock:
                 f"{self._path.name} is held by process {pid or 'unknown'}, which serves this storage already. "
                 "Stop it first, or give this bot a storage of its own (LINQBOT_STORAGE)."
             ) from error
+        try:
+            self._say(fd, 0)
+        except OSError as error:
+            os.close(fd)
+            raise StorageUnavailable(f"The lock {self._path} cannot be written: {error.strerror}.") from error
         self._fd = fd
-        self._say(0)
 
     async def listen(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever another process has written. Best effort, like `wake_holder`."""
@@ -77,7 +81,8 @@ class ServingLock:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):
             self._wakes, _ = await loop.create_datagram_endpoint(Wakes, local_addr=("127.0.0.1", 0))
-            self._say(self._wakes.get_extra_info("sockname")[1])
+            assert self._fd is not None
+            self._say(self._fd, self._wakes.get_extra_info("sockname")[1])
 
     def stop_listening(self) -> None:
         """End `listen`. Call it on the event loop."""
@@ -119,8 +124,10 @@ class ServingLock:
         except (OSError, ValueError):
             return 0, 0
 
-    def _say(self, port: int) -> None:
-        assert self._fd is not None
-        os.ftruncate(self._fd, 0)
-        os.lseek(self._fd, 0, os.SEEK_SET)
-        os.write(self._fd, f"{os.getpid()} {port}\n".encode("ascii"))
+    @staticmethod
+    def _say(fd: int, port: int) -> None:
+        text = f"{os.getpid()} {port}\n".encode("ascii")
+        os.lseek(fd, 0, os.SEEK_SET)
+        # Written before the rest is cut off: a full disk would not give back the block that an empty file has released.
+        os.write(fd, text)
+        os.ftruncate(fd, len(text))
