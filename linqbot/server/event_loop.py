@@ -57,7 +57,7 @@ _WHY: Final = "A task or a callback of the bot tried to end the process. linqbot
 
 
 def end_within(seconds: float, *, code: int) -> None:
-    """End this process after the given seconds, unless it has ended by then."""
+    """End this process after the given seconds, unless it has ended by then. Best effort: this takes a thread."""
 
     def end() -> None:
         time.sleep(seconds)
@@ -66,7 +66,9 @@ def end_within(seconds: float, *, code: int) -> None:
             os.write(2, b"linqbot: this process did not end in time; it is ended now.\n")
         os._exit(code)
 
-    threading.Thread(target=end, name="linqbot-end", daemon=True).start()
+    # Without memory or a place for another thread, the stop goes on. An error here would keep the signal from stopping it.
+    with contextlib.suppress(RuntimeError):
+        threading.Thread(target=end, name="linqbot-end", daemon=True).start()
 
 
 def end_at_next_signal() -> None:

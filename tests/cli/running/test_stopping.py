@@ -309,3 +309,40 @@ def test_a_signal_during_a_slow_start_ends_it_at_once(tmp_path: Path, command: C
     assert time.monotonic() - asked_at < 10
     assert (tmp_path / "cancelled").exists()
     assert "Traceback" not in bot.said()
+
+
+WITHOUT_THREADS = """
+import asyncio
+import threading
+from pathlib import Path
+from linqbot import Bot, Running
+
+bot = Bot()
+
+
+def refuse(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+async def use_up_all_threads() -> None:
+    while not Path("served").exists():
+        await asyncio.sleep(0.02)
+    threading.Thread.start = refuse
+    Path("used-up").touch()
+
+
+@bot.on_start
+async def begin(running: Running) -> None:
+    bot.task = asyncio.create_task(use_up_all_threads())
+"""
+
+
+def test_a_signal_stops_a_bot_that_can_start_no_thread(tmp_path: Path, command: Callable[..., Any]) -> None:
+    (tmp_path / "bot.py").write_text(WITHOUT_THREADS)
+    environ = {"LINQ_API_V3_API_KEY": KEY, "LINQ_WEBHOOK_SECRET": SECRET, "LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"}
+    bot = command("serve", "bot.py", "--port", str(free_port()), **environ)
+    bot.until(lambda: "linqbot serves" in bot.said())
+    (tmp_path / "served").touch()
+    bot.until((tmp_path / "used-up").exists)
+    assert bot.stop() == 0
+    assert "Traceback" not in bot.said()
