@@ -238,3 +238,18 @@ def test_a_server_runs_without_standard_streams(tmp_path: Path, port: int, close
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs a folder in which even root cannot create a file")
+def test_a_start_without_the_right_to_write_the_storage_is_not_worth_a_repetition(
+    tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
+    environ = {
+        "LINQ_API_V3_API_KEY": "token",
+        "LINQ_WEBHOOK_SECRET": SECRET,
+        "LINQBOT_STORAGE": "sqlite:////sys/linqbot.db",
+    }
+    serve = command("serve", "bot.py", "--port", "0", **environ)
+    assert serve.end() == 2  # a service manager that follows the documents does not start it again
+    assert "Let this user write to the file and to its folder /sys" in serve.said()

@@ -330,7 +330,7 @@ async def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
 @pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs a folder in which even root cannot create a file")
 async def test_a_folder_that_may_not_be_written_is_named_with_what_to_do() -> None:
     says = r"Let this user write to the file and to its folder /sys, or set LINQBOT_STORAGE to a file elsewhere\.$"
-    with pytest.raises(StorageUnavailable, match=says):
+    with pytest.raises(ConfigError, match=says):
         async with SQLiteStorage("/sys/linqbot.db"):
             pass
 

@@ -20,7 +20,8 @@ from linqbot.storage.contents import COPYING, CopyMark
 APPLICATION_ID = 0x6C696E71
 """`linq` in ASCII, in the header of the file. `file linqbot.db` shows it, and files of other programs are refused."""
 
-_NO_PERMISSION: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_RIGHT: Final = {errno.EACCES, errno.EPERM}
+_NO_PERMISSION: Final = {*_NO_RIGHT, errno.EROFS}
 _DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SQLITE_NO_PERMISSION: Final = {sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
@@ -34,7 +35,8 @@ def prepare(path: Path, *, create: bool = True) -> None:
     Args:
         create: Create the file if it is missing.
     Raises:
-        ConfigError: the path cannot be a file, or the file is missing; the message says what to do.
+        ConfigError: the path cannot be a file, the file is missing, or this user may not open it; the message says what
+            to do.
         StorageUnavailable: the file cannot be opened.
     """
     if not path.parent.is_dir():
@@ -83,8 +85,13 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def cannot_be_opened(path: Path, error: OSError | sqlite3.Error, *, what: str = "storage file") -> StorageUnavailable:
-    """Return the error for a file that cannot be opened. If that is a matter of permissions, it says who needs which."""
+def cannot_be_opened(
+    path: Path, error: OSError | sqlite3.Error, *, what: str = "storage file"
+) -> ConfigError | StorageUnavailable:
+    """Return the error for a file that cannot be opened. If that is a matter of permissions, it says who needs which.
+
+    A right that this user lacks is a ConfigError, because no later start would have it. A disk may be read-only for a time.
+    """
     if isinstance(error, OSError):
         reason, may_not_write = error.strerror, error.errno in _NO_PERMISSION
     elif error.sqlite_errorcode & 0xFF in _DAMAGED:
@@ -97,6 +104,8 @@ def cannot_be_opened(path: Path, error: OSError | sqlite3.Error, *, what: str = 
             f" Let this user write to the file and to its folder {path.parent.resolve()}, or set LINQBOT_STORAGE to a file "
             "elsewhere."
         )
+    if isinstance(error, OSError) and error.errno in _NO_RIGHT:
+        return ConfigError(message)
     return StorageUnavailable(message)
 
 

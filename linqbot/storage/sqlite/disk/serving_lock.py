@@ -48,7 +48,7 @@ class ServingLock:
         """Take the lock.
 
         Raises:
-            ConfigError: another process serves this file; the message names it.
+            ConfigError: another process serves this file, and the message names it; or this user may not write the lock.
             StorageUnavailable: the lock file cannot be opened or written.
         """
         try:
