@@ -20,22 +20,31 @@ def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], o
     """Insert rows, in order.
 
     Args:
-        into: `table (columns)`.
+        into: `table (columns)`. A column in which a row has None must have no other default than NULL.
         on_conflict: The SQL that follows the values.
     """
     start = 0
     for size in _PIECES:
         while len(rows) - start >= size:
-            piece = rows[start : start + size]
-            db.execute(_insert(into, len(piece[0]), size, on_conflict), tuple(chain.from_iterable(piece)))
+            _insert_piece(db, into, rows[start : start + size], on_conflict)
             start += size
 
 
+def _insert_piece(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str) -> None:
+    # Columns that are None in all rows are left out: the sqlite3 module takes longest for a None, and a new journal entry
+    # has seven.
+    columns = list(zip(*rows, strict=True))
+    given = tuple([n for n, column in enumerate(columns) if column[0] is not None or column.count(None) < len(rows)])
+    values = zip(*[columns[n] for n in given], strict=True)
+    db.execute(_insert(into, given, len(rows), on_conflict), tuple(chain.from_iterable(values)))
+
+
 def among(db: sqlite3.Connection, sql: str, values: Collection[str | int], *before: Any) -> list[tuple[Any, ...]]:
-    """Run `sql`, whose last condition is `IN (*)`, for all `values`, and return the rows.
+    """Run `sql`, in which `IN (*)` or `VALUES (*)` stands for all `values`, and return the rows.
 
     Args:
-        before: Values for the `?` in front of `IN (*)`.
+        sql: With `VALUES (*)`, a value may occur twice: the statement must do no harm then.
+        before: Values for the `?` in front of `(*)`.
     """
     found: list[tuple[Any, ...]] = []
     todo = list(values)
@@ -49,11 +58,16 @@ def among(db: sqlite3.Connection, sql: str, values: Collection[str | int], *befo
 
 
 @cache
-def _insert(into: str, width: int, rows: int, on_conflict: str) -> str:
-    row = "(" + ",".join("?" * width) + ")"
+def _insert(into: str, given: tuple[int, ...], rows: int, on_conflict: str) -> str:
+    table, _, names = into.removesuffix(")").partition(" (")
+    every = names.split(", ")
+    row = "(" + ",".join("?" * len(given)) + ")"
+    into = f"{table} ({', '.join([every[n] for n in given])})"
     return f"INSERT INTO {into} VALUES {','.join([row] * rows)} {on_conflict}"  # noqa: S608 - constant text only
 
 
 @cache
 def _among(sql: str, size: int) -> str:
-    return sql.replace("(*)", "(" + ",".join("?" * size) + ")")
+    return sql.replace("VALUES (*)", "VALUES " + ",".join(["(?)"] * size)).replace(
+        "(*)", "(" + ",".join("?" * size) + ")"
+    )

@@ -1,0 +1,54 @@
+"""Many rows in one statement: what is stored is what was given, whatever is missing in some rows or in all."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from linqbot.storage.sqlite.statements import among, insert
+
+
+@pytest.fixture
+def db() -> sqlite3.Connection:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.execute("CREATE TABLE thing (n INTEGER PRIMARY KEY, name TEXT, note TEXT, size INTEGER)")
+    return db
+
+
+def test_a_value_that_only_some_rows_have_is_stored_for_these_rows(db: sqlite3.Connection) -> None:
+    rows = [(n, f"thing {n}", "note" if n == 2 else None, None) for n in range(45)]
+
+    insert(db, "thing (n, name, note, size)", rows)
+
+    assert db.execute("SELECT * FROM thing ORDER BY n").fetchall() == rows
+
+
+def test_a_column_without_any_value_is_no_part_of_the_statement(db: sqlite3.Connection) -> None:
+    statements: list[str] = []
+    db.set_trace_callback(statements.append)
+
+    insert(db, "thing (n, name, note, size)", [(1, "one", None, 10), (2, "two", None, None)])
+
+    assert statements == ["INSERT INTO thing (n, name, size) VALUES (1,'one',10),(2,'two',NULL) "]
+
+
+def test_a_row_that_replaces_another_takes_its_missing_values_too(db: sqlite3.Connection) -> None:
+    insert(db, "thing (n, name, note, size)", [(1, "one", "old", 10)])
+
+    replace = "ON CONFLICT (n) DO UPDATE SET note = excluded.note, size = excluded.size"
+    insert(db, "thing (n, name, note, size)", [(1, "one", None, 11)], replace)
+
+    assert db.execute("SELECT * FROM thing").fetchall() == [(1, "one", None, 11)]
+
+
+@pytest.mark.parametrize("count", [1, 3, 128, 300])
+def test_rows_are_found_by_a_list_of_values_and_by_a_join(db: sqlite3.Connection, count: int) -> None:
+    insert(db, "thing (n, name, note, size)", [(n, None, None, None) for n in range(0, 600, 2)])
+    wanted = range(count)
+    expected = {n for n in wanted if n % 2 == 0}
+
+    join = "WITH wanted (n) AS (VALUES (*)) SELECT thing.n FROM wanted CROSS JOIN thing USING (n)"
+
+    assert {n for (n,) in among(db, "SELECT n FROM thing WHERE n IN (*)", wanted)} == expected
+    assert {n for (n,) in among(db, join, wanted)} == expected
