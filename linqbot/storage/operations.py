@@ -6,6 +6,7 @@ The writer of the backend runs them. It sets the result or the error of each.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
@@ -234,9 +235,9 @@ OpsByKind: TypeAlias = dict[type[Op], list[Any]]
 
 def by_kind(batch: Iterable[Op]) -> OpsByKind:
     """Return the operations of a batch by their classes, each list in the order in which they were queued."""
-    ops: OpsByKind = {}
+    ops: defaultdict[type[Op], list[Any]] = defaultdict(list)
     for op in batch:
-        ops.setdefault(type(op), []).append(op)
+        ops[type(op)].append(op)
     return ops
 
 

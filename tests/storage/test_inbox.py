@@ -63,6 +63,21 @@ async def test_one_of_fifty_simultaneous_copies_is_stored(storage: Storage, deli
     assert stored.count(True) == 1
 
 
+async def test_duplicates_among_other_deliveries_are_dropped_alone(storage: Storage, delivery: MakeDelivery) -> None:
+    await storage.put(delivery(name="w.1", message_key="m.1"))
+    together = [
+        delivery("c:2", name="w.2", message_key="m.2"),
+        delivery("c:1", name="w.1"),
+        delivery("c:3", name="w.3", message_key="m.1"),
+        delivery("c:4", name="w.4", message_key="m.2"),
+        delivery("c:5", name="w.5", message_key="m.5"),
+    ]
+    assert await asyncio.gather(*map(storage.put, together)) == [True, False, False, False, True]
+    # What was dropped has left nothing behind that would refuse another message.
+    assert await storage.put(delivery("c:6", name="w.3", message_key="m.6"))
+    assert ids(await take(storage)) == ["w.1", "w.2", "w.5", "w.3"]
+
+
 async def test_duplicates_are_known_for_a_day_after_the_ack(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
@@ -321,6 +336,16 @@ async def test_a_full_lane_refuses_deliveries_and_others_do_not(storage: Storage
     assert await storage.put(delivery("c:full", name="w.0")) is False
     await storage.finish(await take_one_of(storage), ACK)
     assert await storage.put(delivery("c:full", name="w.late"))
+
+
+async def test_a_copy_of_a_refused_delivery_is_refused_too(storage: Storage, delivery: MakeDelivery) -> None:
+    for n in range(5):
+        await storage.put(delivery("c:full", name=f"w.{n}"))
+    copies = [delivery("c:full", name="w.late", message_key="m.late") for _ in range(3)]
+    outcomes = await asyncio.gather(*map(storage.put, copies), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [LaneFull] * 3
+    await storage.finish(await take_one_of(storage), ACK)
+    assert await storage.put(copies[0])
 
 
 async def test_a_full_backlog_refuses_deliveries(storage: Storage, delivery: MakeDelivery) -> None:

@@ -150,6 +150,19 @@ async def test_a_retried_dead_letter_goes_to_the_tail_of_its_lane_with_no_attemp
     assert lease.put_back
 
 
+async def test_a_retry_makes_the_storage_forget_no_other_delivery(storage: Storage, delivery: MakeDelivery) -> None:
+    await storage.put(delivery("c:1", name="w.1"))
+    await storage.finish(await take_one(storage), Finish(DeadLetter("broken")))
+    for n in range(2, 5):
+        await storage.put(delivery("c:1", name=f"w.{n}", message_key=f"m.{n}"))
+        await storage.finish(await take_one(storage), Finish(Ack()))
+    assert await storage.retry(["w.1"]) == 1
+    assert await storage.seen(["w.1", "w.2", "m.2", "w.3", "w.4", "m.4", "w.5"]) == {
+        "w.1": False,
+        **dict.fromkeys(("w.2", "m.2", "w.3", "w.4", "m.4"), True),
+    }
+
+
 async def test_a_retry_finds_the_entries_of_the_earlier_run(
     storage: Storage, delivery: MakeDelivery, entry: MakeEntry
 ) -> None:

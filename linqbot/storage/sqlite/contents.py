@@ -38,14 +38,20 @@ T = TypeVar("T")
 _SELECTS = {
     "meta": "SELECT key, value FROM meta WHERE key IN ('active_at', 'first_active_at', 'install') ORDER BY key",
     "delivery": "SELECT {} FROM delivery JOIN body USING (seq) ORDER BY seq",
-    "seen": """SELECT seen.id, delivery.id, seen.at
-        FROM seen LEFT JOIN delivery ON delivery.seq = seen.seq AND seen.id IN (delivery.id, delivery.message_key)
-        ORDER BY seen.id""",
+    "seen": """SELECT known.key, delivery.id, known.at
+        FROM (SELECT id AS key, seq, at FROM seen UNION ALL SELECT message_key, seq, at FROM seen) AS known
+            LEFT JOIN delivery USING (seq)
+        WHERE known.key IS NOT NULL ORDER BY known.key""",
     "state": "SELECT {} FROM state ORDER BY scope, name",
     "recipient": """SELECT (SELECT name FROM broadcast WHERE n = recipient.broadcast), n, handle, outcome, reason, at
         FROM recipient ORDER BY recipient.broadcast, n""",
 }
-_COUNTS = {"meta": f"SELECT count(*) FROM ({_SELECTS['meta']})"}  # noqa: S608 - constant text
+_COUNTS = {
+    "meta": f"SELECT count(*) FROM ({_SELECTS['meta']})",  # noqa: S608 - constant text
+    "seen": "SELECT count(id) + count(message_key) FROM seen",
+}
+_MESSAGE_KEY = "m."
+"""The prefix of message keys, which no id of a delivery has."""
 _OF_BODY = "SELECT count(*) FROM {} WHERE NOT EXISTS (SELECT 1 FROM {} AS other WHERE other.seq = {}.seq)"
 _CONTRADICTIONS = {
     "waiting deliveries have no body": _OF_BODY.format("delivery", "body", "delivery"),
@@ -186,8 +192,7 @@ class SQLiteCopy(SQLiteContents):
         if table == "seen":
             if not self._seqs:
                 self._seqs = await self._run(lambda db: dict(db.execute("SELECT id, seq FROM delivery").fetchall()))
-            # No delivery has the number 0.
-            rows = [(key, self._seqs.get(delivery_id, 0), at) for key, delivery_id, at in rows]
+            rows = [(key, delivery_id, self._seqs.get(delivery_id), at) for key, delivery_id, at in rows]
         await self._run(lambda db: _add(db, table, rows, mark))
         self.mark = mark
 
@@ -251,7 +256,7 @@ def _add(db: sqlite3.Connection, table: str, rows: Sequence[Row], mark: CopyMark
                 numbers = dict(db.execute("SELECT name, n FROM broadcast").fetchall())
                 _insert(db, table, TABLES[table], [(numbers[name], *others) for name, *others in rows])
             case "seen":
-                _insert(db, table, ("id", "seq", "at"), rows)
+                _add_seen(db, rows)
             case _:
                 private = _add_plain(db, table, rows)
         if private:
@@ -281,6 +286,22 @@ def _add_deliveries(db: sqlite3.Connection, rows: Sequence[Row]) -> bool:
     bodies = [(seq, wipe.padding(private[seq]), row[-1]) for seq, row in numbered]
     _insert(db, "body", ("seq", "padding", "body"), bodies)
     return any(private.values())
+
+
+def _add_seen(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Store known keys: (key, id of the delivery, its number, time); the second and the third are None if it is gone."""
+    (last,) = db.execute(
+        "SELECT max(coalesce(max(delivery.seq), 0), (SELECT coalesce(max(seq), 0) FROM seen)) FROM delivery"
+    ).fetchone()
+    for key, delivery_id, seq, at in rows:
+        is_message = key != delivery_id if seq is not None else str(key).startswith(_MESSAGE_KEY)
+        column = "message_key" if is_message else "id"
+        last += seq is None
+        db.execute(
+            f"""INSERT INTO seen (seq, {column}, at) VALUES (?, ?, ?)
+                ON CONFLICT (seq) DO UPDATE SET {column} = excluded.{column}, at = max(at, excluded.at)""",  # noqa: S608 - constant text
+            (last if seq is None else seq, key, at),
+        )
 
 
 def _insert(db: sqlite3.Connection, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:

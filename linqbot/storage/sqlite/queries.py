@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from linqbot.events.delivery import Delivery
@@ -12,13 +12,19 @@ from linqbot.storage.sqlite.statements import among
 from linqbot.storage.upkeep import Selection, Waiting
 
 DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
-SEEN = """SELECT seen.id, delivery.seq IS NOT NULL
-    FROM seen LEFT JOIN delivery ON delivery.seq = seen.seq AND seen.id IN (delivery.id, delivery.message_key)
-    WHERE seen.id IN (*)"""
-"""Known ids and message keys, and whether their delivery is in the inbox. After a restart a number may be used again,
-for another delivery, so the ids are compared too."""
+_KEYS = ("id", "message_key")
 _DEAD = f"SELECT {DELIVERY}, error, handler, attempts, crashes, dead_lettered_at, replay FROM dead"  # noqa: S608 - constant text
 _KEPT_IN = ("done", "dead")
+
+
+def seen(db: sqlite3.Connection, keys: Collection[str]) -> dict[str, bool]:
+    """Return the ids and message keys that are known. The value is True if the delivery is in the inbox."""
+    found: dict[str, bool] = {}
+    for column in _KEYS:
+        sql = f"""SELECT {column}, EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = seen.seq)
+                  FROM seen WHERE {column} IN (*)"""  # noqa: S608 - constant text
+        found |= {key: bool(waits) for key, waits in among(db, sql, keys)}
+    return found
 
 
 def waiting(

@@ -212,7 +212,7 @@ class SQLiteStorage(QueuedWrites):
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         """Return which keys are known; see `Inbox.seen`."""
-        return {key: not is_waiting for key, is_waiting in await self._read(lambda db: among(db, queries.SEEN, keys))}
+        return {key: not waits for key, waits in (await self._read(lambda db: queries.seen(db, keys))).items()}
 
     async def has_seen(self, delivery_id: str) -> bool:
         """Return True if a delivery was stored before; see `Inbox.has_seen`."""

@@ -110,31 +110,29 @@ def _put_back(
     db: sqlite3.Connection, ids: Sequence[str], tables: Sequence[str], *, columns: str, values: str, now: float
 ) -> int:
     """Move rows out of `tables` to the tails of their lanes, in this order, and return their number."""
-    waits = {key for key, is_waiting in among(db, queries.SEEN, ids) if is_waiting}
-    (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM delivery").fetchone()
+    waits = queries.seen(db, ids)
+    (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
     moved = 0
     for delivery_id in dict.fromkeys(ids):
-        table = None if delivery_id in waits else _table_of(db, delivery_id, tables)
+        table = None if waits.get(delivery_id) else _table_of(db, delivery_id, tables)
         if table is None:
             continue
         # SQLite gives `seq` the next number, because the column is the rowid of the table.
         seq = db.execute(
-            f"""INSERT INTO delivery (id, lane, type, message_key, carrier, received_at, put_back, {columns})
-                SELECT id, lane, type, message_key, carrier, received_at, 1, {values} FROM {table} WHERE id = ?""",  # noqa: S608
-            (delivery_id,),
+            f"""INSERT OR REPLACE INTO seen (id, message_key, at)
+                SELECT id, message_key, ? FROM {table} WHERE id = ?""",  # noqa: S608 - constant text
+            (now, delivery_id),
         ).lastrowid
+        db.execute(
+            f"""INSERT INTO delivery (seq, id, lane, type, message_key, carrier, received_at, put_back, {columns})
+                SELECT ?, id, lane, type, message_key, carrier, received_at, 1, {values} FROM {table} WHERE id = ?""",  # noqa: S608
+            (seq, delivery_id),
+        )
         padding = "padding" if table == "dead" else "NULL"  # the table done holds no text off the record
         db.execute(
             f"INSERT INTO body (seq, padding, body) SELECT ?, {padding}, body FROM {table} WHERE id = ?",  # noqa: S608
             (seq, delivery_id),
         )
-        for column in ("id", "message_key"):
-            db.execute(
-                f"""INSERT INTO seen (id, seq, at)
-                    SELECT {column}, ?, ? FROM {table} WHERE id = ? AND {column} IS NOT NULL
-                    ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, at = excluded.at""",  # noqa: S608 - constant text
-                (seq, now, delivery_id),
-            )
         for kept in tables:
             db.execute(f"DELETE FROM {kept} WHERE id = ?", (delivery_id,))  # noqa: S608 - constant text
         moved += 1

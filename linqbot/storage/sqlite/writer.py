@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from linqbot.clock import Clock
 from linqbot.errors import LaneFull, StorageBusy, StorageUnavailable
@@ -41,7 +42,7 @@ from linqbot.storage.operations import (
     by_kind,
     of,
 )
-from linqbot.storage.sqlite import wipe
+from linqbot.storage.sqlite import queries, wipe
 from linqbot.storage.sqlite.disk.file import (
     BUSY_TIMEOUT_MS,
     connect,
@@ -68,12 +69,13 @@ _PURGE_ROWS = 200
 _RENUMBER = {
     "delivery": ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
     "body": ("UPDATE body SET seq = -? WHERE seq = ?", "UPDATE body SET seq = ? WHERE seq = -?"),
+    "seen": ("UPDATE seen SET seq = -? WHERE seq = ?", "UPDATE seen SET seq = ? WHERE seq = -?"),
 }
-_RENUMBER_SEEN = """UPDATE seen SET seq = ? WHERE id IN (
-    SELECT id FROM delivery WHERE seq = ? UNION SELECT message_key FROM delivery WHERE seq = ?)"""
-# A join, because `WHERE id IN (…)` would first sort the keys in a table of its own, which takes as long again.
-_KNOWN = "WITH wanted (id) AS (VALUES (*)) SELECT seen.id FROM wanted CROSS JOIN seen USING (id)"
 _TRUNCATE_TIMEOUT_MS = 100
+
+
+Numbered: TypeAlias = tuple[tuple[int, Delivery], ...]
+"""Deliveries with their sequence numbers, in order."""
 
 
 class SQLiteWriter:
@@ -374,49 +376,71 @@ class SQLiteWriter:
     def _put(self, ops: list[PutOp]) -> None:
         if not ops:
             return
-        seen = self._seen([op.delivery for op in ops])
+        numbered = self._index.number([op.delivery for op in ops])
+        fresh = self._remember(numbered)
         lanes = self._index.lanes
         room = self._max_backlog - lanes.depth
         depths: dict[str, int] = {}
-        new: list[Delivery] = []
-        for op in ops:
-            delivery = op.delivery
-            keys, lane = _keys(delivery), delivery.lane
-            if lane not in depths:
-                depths[lane] = lanes.depth_of(lane)
-            if not seen.isdisjoint(keys):
-                op.result = False
+        new: list[tuple[int, Delivery]] = []
+        duplicates: list[PutOp] = []
+        refused: list[int] = []
+        for op, (seq, delivery) in zip(ops, numbered, strict=True):
+            lane = delivery.lane
+            depth = depths[lane] if lane in depths else lanes.depth_of(lane)
+            if seq not in fresh:
+                duplicates.append(op)
             elif len(new) >= room:
                 op.error = self._backlog_full()
-            elif depths[lane] >= self._max_lane_backlog:
+                refused.append(seq)
+            elif depth >= self._max_lane_backlog:
                 op.error = LaneFull(f"The lane of {delivery.id} is full: {self._max_lane_backlog} deliveries wait.")
+                refused.append(seq)
             else:
                 op.result = True
-                seen.update(keys)
-                depths[lane] += 1
-                new.append(delivery)
-        self._accept(new, prefetch=True)
+                depths[lane] = depth + 1
+                new.append((seq, delivery))
+        among(self._db, "DELETE FROM seen WHERE seq IN (*)", refused)
+        self._answer_duplicates(duplicates)
+        self._accept(tuple(new), prefetch=True)
+
+    def _answer_duplicates(self, ops: list[PutOp]) -> None:
+        """Set the results of deliveries whose id or message key is known. A copy of one that was refused is refused too."""
+        known = queries.seen(self._db, [key for op in ops for key in _keys(op.delivery)])
+        for op in ops:
+            if known.keys().isdisjoint(_keys(op.delivery)):
+                op.error = LaneFull(f"Another copy of {op.delivery.id} was refused at the same time.")
+            else:
+                op.result = False
 
     def _backlog_full(self) -> StorageBusy:
         return StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
 
-    def _seen(self, deliveries: list[Delivery]) -> set[str]:
-        """Return the ids and message keys of these deliveries that are known."""
-        keys = [key for delivery in deliveries for key in _keys(delivery)]
-        return {key for (key,) in among(self._db, _KNOWN, keys)}
+    def _remember(self, numbered: Numbered) -> set[int]:
+        """Store the ids and message keys of deliveries. Return the numbers of those that were not known."""
+        now = self._clock.now()
+        rows = [(seq, d.id, d.message_key, now) for seq, d in numbered]
+        before = self._db.total_changes
+        insert(self._db, "seen (seq, id, message_key, at)", rows, "ON CONFLICT DO NOTHING")
+        if self._db.total_changes - before == len(rows):
+            return {seq for seq, _ in numbered}
+        stored = self._db.execute("SELECT seq FROM seen WHERE seq >= ?", (numbered[0][0],))
+        return {seq for (seq,) in stored}
 
-    def _accept(self, deliveries: list[Delivery], *, prefetch: bool = False) -> None:
+    def _new(self, deliveries: Sequence[Delivery]) -> Numbered:
+        """Number deliveries and remember them. Return those that were not known."""
+        numbered = self._index.number(deliveries)
+        fresh = self._remember(numbered)
+        return tuple(one for one in numbered if one[0] in fresh)
+
+    def _accept(self, new: Numbered, *, prefetch: bool = False) -> None:
         """Store new deliveries at the tails of their lanes.
 
         Args:
             prefetch: True to store them as leased, as far as the last `take` had capacity for them.
         """
-        if not deliveries:
+        if not new:
             return
-        new = self._index.number(deliveries)
         prefetched = self._index.prefetchable(new) if prefetch else set()
-        now = self._clock.now()
-        insert(self._db, "seen (id, seq, at)", [(key, seq, now) for seq, delivery in new for key in _keys(delivery)])
         rows = [
             (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, leased, leased)
             for seq, d in new
@@ -427,11 +451,11 @@ class SQLiteWriter:
         )
         bodies = [(seq, wipe.padding(d.is_off_the_record), d.body) for seq, d in new]
         insert(self._db, "body (seq, padding, body)", bodies)
-        held = {head for d in deliveries if (head := self._index.lanes.held_head(d.lane)) is not None}
+        held = {head for _, d in new if (head := self._index.lanes.held_head(d.lane)) is not None}
         among(self._db, "UPDATE delivery SET not_before = 0 WHERE seq IN (*)", held)
         self._changes.accepted += new
         self._changes.prefetched |= prefetched
-        webhooks = [d.received_at for d in deliveries if d.id.startswith("w.")]
+        webhooks = [d.received_at for _, d in new if d.id.startswith("w.")]
         self._changes.received_at = max([*webhooks, self._changes.received_at or 0.0]) or None
 
     def _put_in_order(self, op: OrderOp) -> None:
@@ -448,20 +472,17 @@ class SQLiteWriter:
                 "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq = ?", (head,)
             )
             given_back = head, op.lease.token
-        seen = self._seen(list(op.missed))
-        new = [delivery for delivery in op.missed if seen.isdisjoint(_keys(delivery))]
+        new = self._new(op.missed)
         self._accept(new)
         op.result = len(new)
         # The index does not know yet which deliveries this batch stores in the lane.
         fresh = self._db.execute("SELECT seq FROM delivery WHERE seq >= ? AND lane = ?", (self._batch_first, op.lane))
         seqs = [*self._index.lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
         numbers = self._numbers_in_order(seqs)
-        for table in ("delivery", "body"):
+        for aside, back in _RENUMBER.values():
             # In two steps: a number is free only after the row that had it got another one.
-            aside, back = _RENUMBER[table]
             self._db.executemany(aside, [(new, old) for old, new in numbers.items()])
             self._db.executemany(back, [(new, new) for new in numbers.values()])
-        self._db.executemany(_RENUMBER_SEEN, [(new, new, new) for new in numbers.values()])
         self._changes.orders += (Reordered(op.lane, given_back, numbers),)
 
     def _numbers_in_order(self, seqs: list[int]) -> dict[int, int]:
@@ -532,10 +553,9 @@ class SQLiteWriter:
             return
         lane = op.lease.delivery.lane
         behind = self._index.lanes.behind(lane, self._max_backlog)
-        rows = among(self._db, "SELECT seq, id, message_key FROM delivery WHERE seq IN (*)", behind)
-        gone = [seq for seq, one, _ in rows if one in op.ids]
-        keys = [key for _, one, message_key in rows if one in op.ids for key in (one, message_key) if key]
-        among(self._db, "UPDATE seen SET at = ? WHERE id IN (*)", keys, self._clock.now())
+        rows = among(self._db, "SELECT seq, id FROM delivery WHERE seq IN (*)", behind)
+        gone = [seq for seq, one in rows if one in op.ids]
+        among(self._db, "UPDATE seen SET at = ? WHERE seq IN (*)", gone, self._clock.now())
         self._db.execute("UPDATE body SET body = ? WHERE seq = ?", (op.joined.body, head))
         if op.again:
             self._db.execute("UPDATE delivery SET replay = replay + 1 WHERE seq = ?", (head,))
@@ -653,8 +673,8 @@ class SQLiteWriter:
             among(self._db, keep, acked.keys() - private.keys(), now)
         among(self._db, "DELETE FROM delivery WHERE seq IN (*)", gone)
         among(self._db, "DELETE FROM body WHERE seq IN (*)", gone)
-        stayed = [op.lease.delivery for op in gone.values() if now - op.lease.delivery.received_at > _SOON_S]
-        among(self._db, "UPDATE seen SET at = ? WHERE id IN (*)", [key for one in stayed for key in _keys(one)], now)
+        stayed = [seq for seq, op in gone.items() if now - op.lease.delivery.received_at > _SOON_S]
+        among(self._db, "UPDATE seen SET at = ? WHERE seq IN (*)", stayed, now)
         turns = {
             turn
             for seq, op in acked.items()
@@ -688,9 +708,8 @@ class SQLiteWriter:
     def _fire(self, ops: list[FireOp]) -> bool:
         for op in ops:
             due = timers.take_due(self._db, op.now, op.limit)
-            seen = self._seen(due)
             # Backlog limits do not apply: Linq does not deliver a timer again if it is refused.
-            self._accept([delivery for delivery in due if delivery.id not in seen])
+            self._accept(self._new(due))
             op.result = len(due)
         return any(op.result for op in ops)
 
@@ -704,8 +723,7 @@ class SQLiteWriter:
             self._begin_off_the_record()
         for op in ops:
             due, op.leaves_text = broadcasts.advance(self._db, op.now)
-            seen = self._seen(due)
-            self._accept([delivery for delivery in due if delivery.id not in seen])
+            self._accept(self._new(due))
             op.result = len(due)
         self._changes.broadcasts_changed = True
         self._changes.next_broadcast = broadcasts.next_at(self._db, now)
@@ -726,13 +744,12 @@ class SQLiteWriter:
         # Only the server: a command does not know for how long the server keeps history.
         if now < self._index.purge_at or not self._serving:
             return
-        seen = "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at < ? ORDER BY at LIMIT ?)"
-        first = "SELECT at FROM seen WHERE id = (SELECT id FROM delivery ORDER BY seq LIMIT 1)"
-        oldest = self._db.execute(first).fetchone()
+        # The ids of what is still in the inbox are as young as its first delivery, or younger.
+        seen = """DELETE FROM seen WHERE at < ? AND seq IN (
+            SELECT seq FROM seen WHERE seq < ifnull((SELECT min(seq) FROM delivery), 1 << 62) ORDER BY seq LIMIT ?)"""
         done = "DELETE FROM done WHERE n IN (SELECT n FROM done WHERE acked_at < ? ORDER BY acked_at LIMIT ?)"
         purged = max(
-            # The ids of what is still in the inbox are as young as its first delivery, or younger.
-            self._db.execute(seen, (min([now - SEEN_KEPT_S - _SOON_S, *(oldest or ())]), _PURGE_ROWS)).rowcount,
+            self._db.execute(seen, (now - SEEN_KEPT_S - _SOON_S, _PURGE_ROWS)).rowcount,
             self._db.execute(done, (now - self._keep_s, _PURGE_ROWS)).rowcount,
             journal.purge(self._db, now, keep_s=self._keep_s, limit=_PURGE_ROWS),
         )
@@ -762,7 +779,7 @@ class SQLiteWriter:
         """Read the index from the file again."""
         # Known only at the end: after an error half-way, the next transaction reads the file again.
         version, self._version = self._data_version(), None
-        (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM delivery").fetchone()
+        (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
         (received_at,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
         meta = "SELECT CAST(value AS REAL) FROM meta WHERE key = ?"
         (noted_at,) = self._db.execute(meta, ("active_at",)).fetchone() or (0.0,)

@@ -60,18 +60,22 @@ CREATE TABLE body (
     body    BLOB NOT NULL
 );
 
--- seen: every known delivery id and message key. A second copy of a delivery is refused by it.
--- seq is the number of the delivery when it was stored: it is in the inbox while `delivery` has that row.
--- at is when the delivery was stored, or when it left the inbox, if it stayed for more than a minute. The id is kept
--- for a day from that time, and while the delivery is in the inbox.
+-- seen: the id and the message key of every known delivery. A second copy of a delivery is refused by it.
+-- seq is the number of the delivery: it is in the inbox while `delivery` has that row. New deliveries get their numbers
+-- here, so that a number is not used again while its row is known.
+-- at is when the delivery was stored, or when it left the inbox, if it stayed for more than a minute. The row is kept
+-- for a day from that time, and while the delivery is in the inbox. No index finds the oldest rows: they are the first.
+-- id or message_key is NULL in rows that a copy of another storage has brought: for deliveries that had left its inbox,
+-- that does not say which of them belong together.
 CREATE TABLE seen (
-    id  TEXT PRIMARY KEY,
-    seq INTEGER NOT NULL,
-    at  REAL NOT NULL
-) WITHOUT ROWID;
+    seq         INTEGER PRIMARY KEY,
+    id          TEXT UNIQUE,
+    message_key TEXT,
+    at          REAL NOT NULL
+);
 
--- seen_by_age: finds the few ids to delete without reading the others.
-CREATE INDEX seen_by_age ON seen (at);
+-- seen_by_message_key: the other key by which a second copy is refused. Only received messages have one.
+CREATE UNIQUE INDEX seen_by_message_key ON seen (message_key) WHERE message_key IS NOT NULL;
 
 -- dead: dead letters, with the reason. Their bodies and journal entries stay until an operator retries or purges them.
 -- body is the last column, here and in done, because SQLite reads through it to reach a column behind it.

@@ -84,11 +84,10 @@ def _erase(db: sqlite3.Connection, person: Person, found: Found, now: float) -> 
 
 
 def _forget_waiting(db: sqlite3.Connection, ids: Collection[str], now: float) -> int:
-    rows = among(db, "SELECT seq, id, message_key FROM delivery WHERE id IN (*)", ids)
-    seqs = [row[0] for row in rows]
+    seqs = [seq for (seq,) in among(db, "SELECT seq FROM delivery WHERE id IN (*)", ids)]
     # Their ids stay known for a day, as after an ack, because Linq may deliver them again. The row that `seq` names is
     # gone, so they no longer count as waiting.
-    among(db, "UPDATE seen SET at = ? WHERE id IN (*)", [key for row in rows for key in row[1:] if key], now)
+    among(db, "UPDATE seen SET at = ? WHERE seq IN (*)", seqs, now)
     among(db, "DELETE FROM body WHERE seq IN (*)", seqs)
     return _count(db, "DELETE FROM delivery WHERE seq IN (*)", seqs)
 
