@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.storage import operations
-from linqbot.storage.operations import Op, OpsByKind, Unwritable, of
+from linqbot.storage.operations import Op, Unwritable
 from linqbot.storage.postgres.transaction import Transaction
 
 MAX_BATCH: Final = 128
@@ -135,6 +135,6 @@ def _fail(batch: list[Op], error: StorageError, cause: BaseException | None) -> 
         op.error.__cause__ = cause
 
 
-def has_news(ops: OpsByKind) -> bool:
-    """Return True as `operations.has_news`, and after work that may have news."""
-    return any(op.error is None and op.news for op in of(ops, WorkOp)) or operations.has_news(ops)
+def is_news(op: Op) -> bool:
+    """Return True as `operations.is_news`, and after work that may have news."""
+    return op.news if isinstance(op, WorkOp) else operations.is_news(op)

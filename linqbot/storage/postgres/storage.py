@@ -29,13 +29,11 @@ from linqbot.storage.operations import (
     QueuedWrites,
     ReleaseOp,
     TakeOp,
-    by_kind,
-    of,
 )
 from linqbot.storage.postgres import accept, leases, processes, queries
 from linqbot.storage.postgres.accept import InboxRoom
 from linqbot.storage.postgres.news import News
-from linqbot.storage.postgres.operations import Operations, WorkOp, has_news
+from linqbot.storage.postgres.operations import Operations, WorkOp, is_news
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.link import ServerLink
 from linqbot.storage.postgres.server.migrate import install_of, migrate
@@ -610,13 +608,12 @@ class PostgresStorage(QueuedWrites):
             await connection.execute(f"VACUUM {tables}", timeout=3600.0)
 
     def _settled(self, batch: list[Op]) -> None:
-        ops = by_kind(batch)
-        for release in of(ops, ReleaseOp):
-            if release.error is not None:
+        for op in batch:
+            if op.error is not None and isinstance(op, ReleaseOp):
                 # The leases have no holder any more. After a reconnection they are given back.
-                for lease in release.leases:
+                for lease in op.leases:
                     self._memory.held.pop(lease.token, None)
-        if has_news(ops):
+        if any(op.error is None and is_news(op) for op in batch):
             self._changed.set()
 
 

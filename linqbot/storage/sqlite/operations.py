@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from linqbot.storage import operations
-from linqbot.storage.operations import AdvanceOp, CancelOp, FinishOp, Op, OpsByKind, of
+from linqbot.storage.operations import AdvanceOp, CancelOp, FinishOp, Op
 
 
 @dataclass(slots=True, eq=False)
@@ -18,15 +18,19 @@ class TruncateOp(Op):
     """Empty the WAL after the commit. The result is False if another connection still reads from it."""
 
 
-def leaves_text(ops: OpsByKind) -> bool:
-    """Return True if one of the operations may have deleted text off the record, which is then left in the WAL."""
-    return (
-        any(op.finish.off_the_record for op in of(ops, FinishOp))
-        or any(op.result for op in of(ops, CancelOp))
-        or any(op.leaves_text for op in of(ops, AdvanceOp))
-    )
+def leaves_text(op: Op) -> bool:
+    """Return True if the operation may have deleted text off the record, which is then left in the WAL."""
+    match op:
+        case FinishOp():
+            return op.finish.off_the_record
+        case CancelOp():
+            return bool(op.result)
+        case AdvanceOp():
+            return op.leaves_text
+        case _:
+            return False
 
 
-def has_news(ops: OpsByKind) -> bool:
-    """Return True as `operations.has_news`, and after another process may have written."""
-    return any(op.error is None for op in of(ops, RefreshOp)) or operations.has_news(ops)
+def is_news(op: Op) -> bool:
+    """Return True as `operations.is_news`, and after another process may have written."""
+    return isinstance(op, RefreshOp) or operations.is_news(op)

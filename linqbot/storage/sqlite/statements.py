@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, compress
 from typing import Any
 
 # A few sizes, so that only a few statements are ever compiled, none of them longer than 100 KB.
@@ -23,6 +23,8 @@ def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], o
         into: `table (columns)`. A column in which a row has None must have no other default than NULL.
         on_conflict: The SQL that follows the values.
     """
+    if not rows:
+        return
     start = 0
     for size in _PIECES:
         while len(rows) - start >= size:
@@ -33,9 +35,10 @@ def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], o
 def _insert_piece(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str) -> None:
     # Columns that are None in all rows are left out: the sqlite3 module takes longest for a None, and a new journal entry
     # has seven.
+    missing = (None,) * len(rows)
     columns = list(zip(*rows, strict=True))
-    given = tuple([n for n, column in enumerate(columns) if column[0] is not None or column.count(None) < len(rows)])
-    values = zip(*[columns[n] for n in given], strict=True)
+    given = tuple([column != missing for column in columns])
+    values = zip(*compress(columns, given), strict=True)
     db.execute(_insert(into, given, len(rows), on_conflict), tuple(chain.from_iterable(values)))
 
 
@@ -58,11 +61,11 @@ def among(db: sqlite3.Connection, sql: str, values: Collection[str | int], *befo
 
 
 @cache
-def _insert(into: str, given: tuple[int, ...], rows: int, on_conflict: str) -> str:
-    table, _, names = into.removesuffix(")").partition(" (")
-    every = names.split(", ")
-    row = "(" + ",".join("?" * len(given)) + ")"
-    into = f"{table} ({', '.join([every[n] for n in given])})"
+def _insert(into: str, given: tuple[bool, ...], rows: int, on_conflict: str) -> str:
+    table, _, every = into.removesuffix(")").partition(" (")
+    columns = list(compress(every.split(", "), given))
+    row = "(" + ",".join("?" * len(columns)) + ")"
+    into = f"{table} ({', '.join(columns)})"
     return f"INSERT INTO {into} VALUES {','.join([row] * rows)} {on_conflict}"  # noqa: S608 - constant text only
 
 

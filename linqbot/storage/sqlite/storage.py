@@ -29,8 +29,6 @@ from linqbot.storage.operations import (
     QueuedWrites,
     ReleaseOp,
     TakeOp,
-    by_kind,
-    of,
 )
 from linqbot.storage.sqlite import queries
 from linqbot.storage.sqlite.disk.file import connect, prepare, unusable
@@ -39,7 +37,7 @@ from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 from linqbot.storage.sqlite.disk.wal_truncation import WalTruncation
 from linqbot.storage.sqlite.group_commit import GroupCommit
 from linqbot.storage.sqlite.index import Index
-from linqbot.storage.sqlite.operations import RefreshOp, TruncateOp, has_news, leaves_text
+from linqbot.storage.sqlite.operations import RefreshOp, TruncateOp, is_news, leaves_text
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.tables import broadcasts, conversations, journal, state, timers
 from linqbot.storage.sqlite.tables.journal import COLUMNS as ENTRY_COLUMNS
@@ -518,13 +516,12 @@ class SQLiteStorage(QueuedWrites):
             self._writer.has_reloaded = False
             self._index.watched.note(None)
             self._changed.set()
-        ops = by_kind(batch)
-        for release in of(ops, ReleaseOp):
-            if release.error is not None:
-                self._index.release(release.leases)
-        if has_news(ops):
+        for op in batch:
+            if op.error is not None and isinstance(op, ReleaseOp):
+                self._index.release(op.leases)
+        if any(op.error is None and is_news(op) for op in batch):
             self._changed.set()
             if not self._serving:
                 self._lock.wake_holder()
-        if leaves_text(ops):
+        if any(leaves_text(op) for op in batch):
             self._wal.due()
