@@ -17,6 +17,7 @@ from linqbot.rules.parts import MAX_LINK_CHARACTERS
 from linqbot.rules.values import WEB
 from linqbot.text.sentences import sentence_ends
 from linqbot.text.styled import StyledText, split
+from linqbot.types.data import validated
 from linqbot.types.message import (
     AppClipPart,
     AppPart,
@@ -83,8 +84,9 @@ def bubbles(
             that was not awaited.
     """
     match content:
-        case (str() as text,) if _is_plain(text):  # nearly every reply
-            return [MessageContent(parts=(TextPart(value=text),), effect=effect, reply_to=reply_to)]
+        case (str() as text,) if _is_plain(text):  # nearly every reply, so message and part are validated together
+            message = {"parts": ({"type": "text", "value": text},), "effect": effect, "reply_to": reply_to}
+            return [validated(MessageContent, message)]
     messages: list[MessageContent] = []
     groups = _grouped(content, service, cards, opens_chat)
     for i, group in enumerate(groups):
@@ -216,6 +218,9 @@ def files_of(parts: Iterable[Part]) -> str:
 
     Equal files, links and cards have equal names.
     """
+    match parts:
+        case (TextPart(),):  # nearly every message
+            return ""
     return "\n".join([_name(part) for part in parts if not isinstance(part, TextPart)])
 
 

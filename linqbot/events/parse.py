@@ -17,6 +17,7 @@ from linqbot.events.delivery import BROADCAST_DONE_TYPE, JOINED_KEY, Delivery
 from linqbot.events.event import Event, UnknownEvent, as_object
 from linqbot.events.message import MessageReceived
 from linqbot.events.proactive.schedule import SCHEDULE_TYPE, schedule_due
+from linqbot.types.data import validated
 from linqbot.types.lenient import unfitting_fields, validate_leniently
 
 
@@ -209,8 +210,9 @@ def _under_envelope(fields: dict[str, Any], body: dict[str, Any], delivery: Deli
     """Add the envelope's keys to the event's fields. Known keys overwrite a field, unknown keys never do."""
     for key in _ENVELOPE:
         fields[key] = body.get(key)
-    for key in body.keys() - _KNOWN_KEYS:
-        fields.setdefault(key, body[key])
+    if not body.keys() <= _KNOWN_KEYS:
+        for key in body.keys() - _KNOWN_KEYS:
+            fields.setdefault(key, body[key])
     event_id = body.get("event_id")
     fields["event_id"] = event_id if event_id and isinstance(event_id, str) else delivery.id.removeprefix("w.")
     fields["event_type"] = delivery.type
@@ -219,7 +221,7 @@ def _under_envelope(fields: dict[str, Any], body: dict[str, Any], delivery: Deli
 
 def _validated(cls: type[Event], fields: dict[str, Any], delivery: Delivery) -> Event:
     try:
-        return cls.model_validate(fields)
+        return validated(cls, fields)
     except ValidationError as error:
         strict_error = error
     try:
