@@ -158,17 +158,11 @@ def prepare(
     safety = endpoint.safety
     if endpoint.once_for and body and body.get(endpoint.once_for[0]) == endpoint.once_for[1]:
         safety = "once"
-    return Call(
-        noun=endpoint.noun,
-        verb=endpoint.verb,
-        method=endpoint.method,
-        path=_filled(endpoint.path, path) if path else endpoint.path,
-        safety=safety,
-        body=body,
-        query=query,
-        headers={"accept": endpoint.accept, **headers} if endpoint.accept else headers,
-        key_in=endpoint.key_in,
-    )
+    filled = _filled(endpoint.path, path) if path else endpoint.path
+    if endpoint.accept:
+        headers = {"accept": endpoint.accept, **headers}
+    # Without keywords, which take as long as the rest of the call's creation.
+    return Call(endpoint.noun, endpoint.verb, endpoint.method, filled, safety, body, query, headers, endpoint.key_in)
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:

@@ -31,23 +31,24 @@ def has_address(text: str) -> bool:
 
 def message_content(message: Any, at: str = "message") -> Broken | None:
     """Check R19-R48 and R50: every rule that needs nothing but the message itself."""
-    if not isinstance(message, Mapping):
-        return breaks("R4", f"{at} must be an object.")
     if _is_plain_text(message):
         return None
+    if not isinstance(message, Mapping):
+        return breaks("R4", f"{at} must be an object.")
     broken = _first_broken(_CONTENT, message)
     if broken is None and len(message.get("parts") or ()) > 1:
         broken = _first_broken(_SEVERAL_PARTS, message)
     return broken or _first_broken(_OPTIONS, message)
 
 
-def _is_plain_text(message: JsonObject) -> bool:
+def _is_plain_text(message: Any) -> bool:
     """Return True for one text without options, which keeps every rule. Nearly all messages are such ones."""
-    parts = message.get("parts")
-    if len(message) > 1 or not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], dict):
+    parts = message.get("parts") if isinstance(message, dict) and len(message) == 1 else None
+    part = parts[0] if isinstance(parts, list) and len(parts) == 1 else None
+    if not isinstance(part, dict) or len(part) != 2 or part.get("type") != "text":
         return False
-    value = parts[0].get("value")
-    return len(parts[0]) == 2 and parts[0].get("type") == "text" and isinstance(value, str) and bool(value)
+    value = part.get("value")
+    return isinstance(value, str) and bool(value)
 
 
 def _first_broken(rules: tuple[Across, ...], message: JsonObject) -> Broken | None:

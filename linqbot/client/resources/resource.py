@@ -58,7 +58,7 @@ class Resource:
         broken = rules.check(name, wire, given, path)
         if broken is not None:
             raise RuleBroken(broken.message, rule=broken.rule, status=broken.status, code=broken.code)
-        call = prepare(name, path=path, body=wire, query=_pairs(given))
+        call = prepare(name, path=path, body=wire, query=_pairs(given) if given else ())
         if key is None and len(call.key_in) > 1:
             key = call.key  # a key that the caller put in one place must be in all places that Linq reads
         return await self._run(call.with_key(key) if key else call)

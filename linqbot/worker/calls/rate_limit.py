@@ -75,9 +75,10 @@ class SendRateLimit:
 
 def pair_of(call: Call) -> str | None:
     """Return a name for the line and recipient of a call: its chat id, or its handles. None if the call sends nothing."""
-    if call.name not in _SENDS:
+    name = call.name
+    if name not in _SENDS:
         return None
-    if call.noun.startswith("chats") and call.name != "chats.create":
+    if call.noun.startswith("chats") and name != "chats.create":
         return call.path.split("/")[3]
     body = call.body or {}
     return "|".join([str(body.get("from", "")), *sorted(str(handle) for handle in body.get("to", ()))])

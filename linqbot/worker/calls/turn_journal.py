@@ -396,14 +396,14 @@ class TurnJournal:
             self._settled = asyncio.Event()
             await self._settled.wait()
 
-    async def begin(self, entry: JournalEntry) -> None:
+    def begin(self, entry: JournalEntry) -> Awaitable[None]:
         """Store an entry before the first attempt of what it records.
 
         Raises:
             LeaseLost: another worker handles the turn.
         """
         self._begun += 1
-        await self._storage.begin(entry, self._lease)
+        return self._storage.begin(entry, self._lease)
 
     def keep(self, entry: JournalEntry) -> None:
         """Store an entry in the commit that ends the turn."""
@@ -452,10 +452,7 @@ class TurnJournal:
         async def journalled(call: Call) -> ApiResponse:
             self.cancel_if_interrupted()
             if call.safety == "hint":
-                # A conversation's past has no effects, and neither has what follows a question.
-                if (self.is_past or self.is_suspended) and running_root() is self._slots.root:
-                    return ApiResponse(204)
-                return await unjournalled(call)
+                return await self._give_hint(call, unjournalled)
             if self.is_suspended:
                 raise Suspended("The handler waits for an answer.")
             if call.safety == "read":
@@ -468,7 +465,8 @@ class TurnJournal:
             if within is not None and within.journal is self and within.is_open:
                 # Outbound middleware makes a call while it decides about another call, which holds the lock.
                 return await self._ask_plugins(call, within, run)
-            self._refuse_after_end(call.name)
+            if self._closed is not None:
+                self._refuse_after_end(call.name)
             # Number the call before anything is awaited, so that gathered sends keep the order of the code.
             slot = self._slots.of_call(call)
             self._under_way += 1
@@ -484,6 +482,12 @@ class TurnJournal:
 
         return journalled
 
+    async def _give_hint(self, call: Call, run: Run) -> ApiResponse:
+        # A conversation's past has no effects, and neither has what follows a question.
+        if (self.is_past or self.is_suspended) and running_root() is self._slots.root:
+            return ApiResponse(204)
+        return await run(call)
+
     def cancel_if_interrupted(self) -> None:
         """Cancel the running task of the turn, if the turn is to begin again.
 
@@ -495,7 +499,8 @@ class TurnJournal:
 
     async def _in_turn(self, call: Call, slot: str, run: Run) -> ApiResponse:
         """Make a call after the earlier calls of the turn have ended."""
-        async with self._call_lock:
+        await self._call_lock.acquire()
+        try:
             if self._closed is not None:
                 raise _too_late(f"{call.name} was not made: {self._closed}.")
             if self.deferred is not None:
@@ -513,6 +518,8 @@ class TurnJournal:
             finally:
                 within.is_open = False
                 _within.reset(token)
+        finally:
+            self._call_lock.release()
 
     async def _ask_plugins(self, call: Call, within: _Slot, run: Run) -> ApiResponse:
         async def perform(call: Call) -> ApiResponse:
@@ -613,15 +620,16 @@ class TurnJournal:
         if call.key is None:
             # An author's own key stays: the same call in another turn is to do the same thing only once.
             call = call.with_key(key)
+        first_at = self._clock.now() if known is None else known.first_at
         entry = JournalEntry(
-            turn=self._turn,
-            replay=self._replay,
-            slot=slot,
-            key=key,
-            safety=call.safety,
-            call=call.to_json(),
-            status="attempting",
-            first_at=self._clock.now() if known is None else known.first_at,
+            self._turn,
+            self._replay,
+            slot,
+            key,
+            call.safety,
+            call.to_json(),
+            "attempting",
+            first_at,
             origin=self.origin,
             off_the_record=self.off_the_record,
         )
