@@ -140,6 +140,7 @@ class Context:
         self._seen: Seen | None = None
         self._in_place_of: EarlierRun | None = None
         self._asking = asking
+        self._state: State | None = None
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 
@@ -231,7 +232,7 @@ class Context:
         """
         return {} if self._plugins is None else self._plugins(self)
 
-    @cached_property
+    @property
     def state(self) -> State:
         """Typed values about the person, the chat, or the bot, which are stored when the handler succeeds.
 
@@ -240,12 +241,13 @@ class Context:
         Raises:
             BotError: the context was made outside of a worker.
         """
-        if self._state_store is None:
-            raise BotError("This context has no state, because it was made outside of a worker.")
-        # In a conversation, the person is the one who began it.
-        state = State(self.event if self.resumption is None else self.resumption.root, self._state_store)
-        state.begin(None if self._seen is None else self._seen.state, in_place_of=self._in_place_of)
-        return state
+        if self._state is None:
+            if self._state_store is None:
+                raise BotError("This context has no state, because it was made outside of a worker.")
+            # In a conversation, the person is the one who began it.
+            self._state = State(self.event if self.resumption is None else self.resumption.root, self._state_store)
+            self._state.begin(None if self._seen is None else self._seen.state, in_place_of=self._in_place_of)
+        return self._state
 
     @property
     def chat_id(self) -> str:
@@ -1058,23 +1060,21 @@ class Context:
         self.match = match
         self.attempts = attempts
 
-    async def enter_handler(self) -> None:
-        """Note that the handler runs, after a question with the event that began it. Called by dispatch."""
+    def enter_handler(self) -> None:
+        """Note that the handler runs. Called by dispatch."""
         self.is_handling = True
         if self._record is not None:
             self._record.enter_handler()
-        if "state" in vars(self):
-            self.state.enter_handler()
-        if self.resumption is not None:
-            await self.resumption.begin(self)
+        if self._state is not None:
+            self._state.enter_handler()
 
     def leave_handler(self) -> None:
         """Note that code outside of the handler runs: middleware, filters, error handlers. Called by dispatch."""
         self.is_handling = False
         if self._record is not None:
             self._record.leave_handler()
-        if "state" in vars(self):
-            self.state.leave_handler()
+        if self._state is not None:
+            self._state.leave_handler()
 
     def show_typing_when_slow(self) -> None:
         """Show typing dots automatically if the handler works for more than 300 ms. Called by dispatch."""
@@ -1086,11 +1086,11 @@ class Context:
 
     def seen_in_part(self) -> Seen:
         """Return what the handler has seen in this part of a conversation."""
-        return Seen(self.state.seen() if "state" in vars(self) else {}, self._times.seen())
+        return Seen({} if self._state is None else self._state.seen(), self._times.seen())
 
     def left_in_part(self) -> dict[str, dict[str, str]]:
         """Return digests of the state that the handler has changed in this part of a conversation; see `State.left`."""
-        return self.state.left() if "state" in vars(self) else {}
+        return {} if self._state is None else self._state.left()
 
     async def enter_part(self, seen: Seen | None, *, in_place_of: Seen | None = None) -> None:
         """Show what the next part of a conversation sees.
@@ -1111,23 +1111,22 @@ class Context:
 
     def suspend(self) -> None:
         """Note that a question ends the handler now; see `State.suspend`. Called by the worker."""
-        if "state" in vars(self):
-            self.state.suspend()
+        if self._state is not None:
+            self._state.suspend()
 
     async def _show_state(self, seen: Seen | None) -> None:
         self._seen = seen
-        if "state" in vars(self):
-            await self.state.enter(None if seen is None else seen.state, in_place_of=self._in_place_of)
+        if self._state is not None:
+            await self._state.enter(None if seen is None else seen.state, in_place_of=self._in_place_of)
 
     def check_state(self) -> None:
         """Check that the state which the handler changed can be stored; see `State.check`. Called by dispatch."""
-        if "state" in vars(self):
-            self.state.check()
+        if self._state is not None:
+            self._state.check()
 
     def close_state(self) -> list[StateWrite]:
         """Return the state that the handler changed; see `State.close`. Called by the worker when the handler has ended."""
-        state: State | None = vars(self).get("state")
-        return [] if state is None else state.close()
+        return [] if self._state is None else self._state.close()
 
     def discard_plugins(self) -> None:
         """Forget the values of plugins. Called by the worker when the turn has ended.
@@ -1135,12 +1134,13 @@ class Context:
         They often hold the context. Such a reference cycle would keep the turn, with all that it has read, until the
         garbage collector runs.
         """
-        vars(self).pop("plugins", None)
+        if self._plugins is not None:
+            vars(self).pop("plugins", None)
 
     def discard_writes(self) -> None:
         """Forget the changes of state and the scheduled sends of a handler that failed, before an error handler runs."""
-        if "state" in vars(self):
-            self.state.discard()
+        if self._state is not None:
+            self._state.discard()
         if self._record is not None:
             self._record.scheduler.discard()
 

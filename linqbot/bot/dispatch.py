@@ -29,7 +29,7 @@ from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.schedule import check_names
 from linqbot.bot.routing import from_plugins, report
 from linqbot.bot.routing.filters import Fit
-from linqbot.bot.routing.handlers import DeadLetterRoute, ErrorHandler, Failure, Route, call
+from linqbot.bot.routing.handlers import DeadLetterRoute, ErrorHandler, Failure, Route, call_in_thread, send_returned
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.bot.routing.router import Middleware, Next, Router
 from linqbot.bot.typing import TypingIndicator
@@ -520,8 +520,15 @@ class Dispatcher:
         async def handle(event: Event, ctx: Context) -> None:
             given = event if ctx.resumption is None else ctx.resumption.root
             try:
-                await ctx.enter_handler()
-                await call(route.handler, given, ctx, self._threads, is_async=is_async)
+                ctx.enter_handler()
+                if ctx.resumption is not None:
+                    await ctx.resumption.begin(ctx)
+                if is_async:
+                    returned = await route.handler(given, ctx)
+                else:
+                    returned = await call_in_thread(route.handler, given, ctx, self._threads)
+                if returned is not None:
+                    await send_returned(returned, ctx)
             finally:
                 ctx.leave_handler()
 

@@ -23,12 +23,13 @@ def origin_of(event: Event) -> bytes | None:
 
 
 def _handles(event: Event) -> set[str | None]:
+    handles: set[str | None] = {event.actor} if event.actor and not event.is_own else set()
     fields = vars(event)
-    chat = fields.get("chat")
-    people = [fields.get("participant"), *(chat.handles if event.is_group is False and isinstance(chat, Chat) else ())]
-    handles: set[str | None] = {
-        person.handle for person in people if isinstance(person, Handle) and not person.is_me and person.handle
-    }
-    if event.actor and not event.is_own:
-        handles.add(event.actor)
+    chat, participant = fields.get("chat"), fields.get("participant")
+    people = [] if participant is None else [participant]
+    if event.is_group is False and isinstance(chat, Chat):
+        people += chat.handles
+    for person in people:
+        if isinstance(person, Handle) and person.handle and not person.is_me:
+            handles.add(person.handle)
     return handles

@@ -35,7 +35,7 @@ from linqbot.errors import (
 )
 from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.event import Event
-from linqbot.events.message import MessageDelivered, MessageFailed, MessageRead, MessageSent
+from linqbot.events.message import MessageEvent, MessageReceipt
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.frames import place_of, place_of_task
 from linqbot.hookspecs import End
@@ -108,17 +108,13 @@ class Turns:
     known_chats: KnownChats = field(default_factory=KnownChats)
     alarms: Alarms = field(default_factory=Alarms)
 
-    @property
-    def plugins(self) -> Plugins:
-        return self.outbound.plugins
-
     async def run(self, lease: Lease, owner: Owner | None = None) -> None:
         """Handle a leased delivery and finish it, however long the storage is away."""
-        began = time.perf_counter()
-        if self.plugins.taken is not None:
+        began, plugins = time.perf_counter(), self.outbound.plugins
+        if plugins.taken is not None:
             waited_s = self.clock.now() - lease.delivery.received_at
             counts = {"attempts": lease.attempts, "crashes": lease.crashes, "replay": lease.replay}
-            self.plugins.notify_taken(lease.delivery, waited_s=waited_s, **counts)
+            plugins.notify_taken(lease.delivery, waited_s=waited_s, **counts)
         end: Stored | None = "lost"
         try:
             end = await self._run(lease, began, owner)
@@ -157,7 +153,7 @@ class Turns:
                 return outcome
 
     def _finished(self, lease: Lease, end: Stored, began: float) -> None:
-        if (finished := self.plugins.finished) is None:
+        if (finished := self.outbound.plugins.finished) is None:
             return
         name: End = "lost" if end == "lost" else ENDS[type(end)]
         again_in_s = max(0.0, end.at - self.clock.now()) if isinstance(end, Retry | Defer) else None
@@ -262,13 +258,10 @@ class Turns:
                 turn.ctx.discard_plugins()
         if turn.given_up:
             return None
-        if outcome == GO_LIVE:
-            reopened = await self._live_opening(turn)
-            if isinstance(reopened, Opening):
-                return await self._run_handler(lease, reopened, began, owner)
-            outcome = reopened
-        if outcome == RESTART:
-            again = await self._begin_again(turn)
+        if isinstance(outcome, str):
+            again = await (self._live_opening(turn) if outcome == GO_LIVE else self._begin_again(turn))
+            if isinstance(again, Opening):
+                return await self._run_handler(lease, again, began, owner)
             if isinstance(again, Lease):
                 return await self._run(again, began, owner)
             outcome = again
@@ -417,7 +410,7 @@ class Turns:
             await turn.journal.settle()
 
     def _handled(self, turn: RunningTurn) -> Outcome:
-        if (handled := self.plugins.handled) is not None and turn.ctx is not None:
+        if (handled := self.outbound.plugins.handled) is not None and turn.ctx is not None:
             took_s = time.perf_counter() - turn.handling
             handled(delivery=turn.lease.delivery, event=turn.ctx.event, handler=turn.handler, took_s=took_s)
         return Ack()
@@ -436,7 +429,7 @@ class Turns:
         outcome = decide(
             turn.lease, failure, self.retry_policy, now=self.clock.now(), log_tracebacks=self.log_tracebacks
         )
-        if (failed := self.plugins.failed) is not None:
+        if (failed := self.outbound.plugins.failed) is not None:
             failed(
                 delivery=turn.lease.delivery,
                 event=ctx.event if ctx else None,
@@ -470,7 +463,7 @@ class Turns:
         event = parse(delivery)
         # Nearly nothing reads it from now on, and a turn that waits for Linq holds less memory.
         delivery.decoded = None
-        if isinstance(event, MessageSent | MessageDelivered | MessageRead | MessageFailed):
+        if isinstance(event, MessageReceipt):
             await self._note_receipt(event)
             return event
         if event.is_group:
@@ -484,10 +477,10 @@ class Turns:
         turn.journal.cancelled.append(waiting)
         return event.model_copy(update={"by_me": True})
 
-    async def _note_receipt(self, event: MessageSent | MessageDelivered | MessageRead | MessageFailed) -> None:
+    async def _note_receipt(self, event: MessageReceipt) -> None:
         """Store the delivery status of a message of ours. It also settles a send whose answer was lost."""
         status = RECEIPTS[event.type]
-        key = None if isinstance(event, MessageFailed) else event.idempotency_key
+        key = event.idempotency_key if isinstance(event, MessageEvent) else None
         await self.storage.settle_receipt(key, event.message_id, status)
         if status == "failed":
             log.warning("send.failed", message_id=event.message_id, chat_id=event.chat_id, event_id=event.event_id)

@@ -117,28 +117,16 @@ class Route:
         return found
 
 
-async def call(
-    handler: Handler[Any, Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter, *, is_async: bool
-) -> None:
-    """Run a handler and send its return value as a reply. A handler that is a plain `def` runs in a thread.
-
-    Args:
-        is_async: True if the handler is an `async def`.
-    """
-    if is_async:
-        returned = await handler(event, ctx)
-    else:
-        returned = await _in_thread(handler, event, ctx, threads)
-        if inspect.isawaitable(returned):
-            returned = await returned
-    if returned is None or isinstance(returned, Sent):  # `return await ctx.reply(…)` has sent the reply already
+async def send_returned(returned: Any, ctx: Context) -> None:
+    """Send the return value of a handler as a reply."""
+    if isinstance(returned, Sent):  # `return await ctx.reply(…)` has sent the reply already
         return
     for content in [returned] if _is_one(returned) else returned:
         await ctx.reply(content)
 
 
-async def _in_thread(handler: Handler[Any, Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter) -> Any:
-    """Run a handler that is a plain `def`.
+async def call_in_thread(handler: Handler[Any, Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter) -> Any:
+    """Run a handler that is a plain `def` in a thread, and return its value. An awaitable that it returns is awaited.
 
     Python cannot stop a thread, so a cancelled handler goes on in its thread. It no longer counts towards the limit of
     `threads`.
@@ -153,12 +141,13 @@ async def _in_thread(handler: Handler[Any, Any], event: Event, ctx: Context, thr
             ident.clear()
 
     try:
-        return await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=threads)
+        returned = await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=threads)
     except asyncio.CancelledError:
         if ident:
             ctx.stuck_at = place_of_thread(ident[0])
             log.warning("handler.stuck", event_id=event.event_id, handler=ctx.handler, at=ctx.stuck_at)
         raise
+    return await returned if inspect.isawaitable(returned) else returned
 
 
 def _is_one(returned: Any) -> bool:
