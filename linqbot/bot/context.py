@@ -1159,12 +1159,13 @@ class Context:
     ) -> Sent:
         check_content(content)
         shown, client = _effect(effect), self.client if key is None else self.client.named(key)
-        if has_drafts(content, self.event.service):
+        service = self.event.service
+        if has_drafts(content, service):
             card_state = None if self._state_store is None else lambda: self.state.chat(CardShared)
             sender = ContentSender(self._sender, client, self.event.is_group, self._uploads, self._clock, card_state)
             sent = await sender.say(content, effect=shown, reply_to=reply_to, cards=cards)
         else:
-            messages = bubbles(content, effect=shown, reply_to=reply_to, service=self.event.service, cards=cards)
+            messages = bubbles(content, effect=shown, reply_to=reply_to, service=service, cards=cards)
             sent = await self._sender.send(messages, client)
         if (watch := watcher.get()) is not None:
             watch(Said(content, shown, cards, self.event.is_group, sent))

@@ -84,7 +84,9 @@ def bubbles(
             that was not awaited.
     """
     match content:
-        case (str() as text,) if _is_plain(text):  # nearly every reply, so message and part are validated together
+        case (text,) if isinstance(text, str) and _is_plain(
+            text
+        ):  # nearly every reply, so message and part are validated together
             message = {"parts": ({"type": "text", "value": text},), "effect": effect, "reply_to": reply_to}
             return [validated(MessageContent, message)]
     messages: list[MessageContent] = []
@@ -219,7 +221,7 @@ def files_of(parts: Iterable[Part]) -> str:
     Equal files, links and cards have equal names.
     """
     match parts:
-        case (TextPart(),):  # nearly every message
+        case (part,) if isinstance(part, TextPart):  # nearly every message; see `text_of`
             return ""
     return "\n".join([_name(part) for part in parts if not isinstance(part, TextPart)])
 

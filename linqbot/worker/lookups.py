@@ -4,7 +4,8 @@ answers, and if the chat of an event that names only the chat, such as a reactio
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroken
@@ -59,7 +60,8 @@ async def with_answers(event: Event, entry_of: Callable[[str], Awaitable[Journal
     return event if send is None else event.model_copy(update={"answers": send})
 
 
-class KnownChat(NamedTuple):
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
+class KnownChat:
     """A chat as far as it is known.
 
     Attributes:
@@ -91,9 +93,10 @@ class KnownChats:
         if (chat_id := event.chat_id) is None:
             return event
         known = self._chats.get(chat_id)
-        if event.is_group is not None and event.line is not None:
+        is_group, line = event.is_group, event.line
+        if is_group is not None and line is not None:
             if known is None or known.line is None:
-                self._keep(chat_id, KnownChat(event.is_group, event.line))
+                self._keep(chat_id, KnownChat(is_group, line))
             return event
         if isinstance(event, MessageEvent) or (event.is_own and event.echoes):
             return event

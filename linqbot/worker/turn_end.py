@@ -15,8 +15,7 @@ from linqbot.storage.timers import Rearm, Timer
 from linqbot.worker.asking.opening import Writes
 from linqbot.worker.calls import own_changes
 from linqbot.worker.calls.turn_journal import TurnJournal
-from linqbot.worker.due import broadcasting
-from linqbot.worker.due.recurring import rearmed
+from linqbot.worker.due import broadcasting, recurring
 from linqbot.worker.origin import origin_of
 from linqbot.worker.running_turn import RunningTurn
 from linqbot.worker.trouble import dead_letter, outage
@@ -41,21 +40,27 @@ def end_of(
     writes = writes if turn is None else turn.writes(outcome)
     # The scheduled sends of a failed run are not stored: its next run schedules them again.
     is_done = isinstance(outcome, Ack)
-    rearm = _rearms(lease.delivery) if is_done or isinstance(outcome, DeadLetter) else ()
+    rearmed = _rearms(lease.delivery) if is_done or isinstance(outcome, DeadLetter) else ()
+    entries = journal.outcomes(with_digests=not is_done) if journal else ()
+    state = journal.state if journal and is_done else ()
+    timers = [
+        *(journal.timers if journal and is_done else _notices(lease, outcome, turn, dispatcher, now)),
+        *expected_changes(journal, dispatcher, now),
+    ]
+    cancelled = [
+        *(journal.cancelled if journal and (is_done or rearmed) else ()),
+        *_ended_outage(lease, outcome, turn, dispatcher),
+    ]
+    off_the_record = journal.off_the_record if journal else lease.delivery.is_off_the_record
+    # Without keywords where the names say it, because each of them takes time.
     finish = Finish(
         outcome,
-        journal.outcomes(with_digests=not is_done) if journal else (),
-        state=journal.state if journal and is_done else (),
-        timers=[
-            *(journal.timers if journal and is_done else _notices(lease, outcome, turn, dispatcher, now)),
-            *expected_changes(journal, dispatcher, now),
-        ],
-        rearmed=rearm,
-        cancelled=[
-            *(journal.cancelled if journal and (is_done or rearm) else ()),
-            *_ended_outage(lease, outcome, turn, dispatcher),
-        ],
-        off_the_record=journal.off_the_record if journal else lease.delivery.is_off_the_record,
+        entries,
+        state,
+        timers,
+        cancelled,
+        rearmed,
+        off_the_record,
         has_all_entries=writes is None and lease.is_first_run and (journal is None or journal.has_all_entries),
         recipients=journal.recipients if journal and is_done else broadcasting.given_up(lease.delivery, outcome),
     )
@@ -126,7 +131,7 @@ def _ended_outage(lease: Lease, outcome: Outcome, turn: RunningTurn | None, disp
 
 def _rearms(delivery: Delivery) -> tuple[Rearm, ...]:
     """Return the next due time of the recurring timer that a delivery comes from; nothing for any other delivery."""
-    again = rearmed(delivery)
+    again = recurring.rearmed(delivery)
     return () if again is None else (again,)
 
 

@@ -64,7 +64,7 @@ class Opening:
 
 def first_opening(lease: Lease) -> Opening:
     """Return what the first run of a turn begins with that concerns no open question: nothing has to be read."""
-    return Opening(lease.delivery.id, lease.replay, (), off_the_record=lease.delivery.is_off_the_record)
+    return Opening(lease.delivery.id, lease.replay, (), NOTHING, None, lease.delivery.is_off_the_record)
 
 
 async def open_turn(lease: Lease, arrival: Arrival, storage: Storage) -> Opening:

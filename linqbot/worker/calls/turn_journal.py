@@ -259,7 +259,7 @@ class TurnJournal:
         outcomes = list(self._outcomes.values())
         if with_digests:
             outcomes += self._streams.values()
-        else:
+        elif self._streams:
             # The turn is over, so nothing needs the texts that are stored.
             outcomes += [replace(entry, answer=None) for entry in self._streams.values() if entry.slot in self.steps]
         return [_with_digest(entry) for entry in outcomes] if with_digests else outcomes

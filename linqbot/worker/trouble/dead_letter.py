@@ -19,6 +19,8 @@ from linqbot.storage.timers import Timer
 
 KIND: Final = "dead_letter"
 
+_NOTICE_ID: Final = f"i.{KIND}."
+
 _GRACE_S: Final = 365 * 86_400.0
 
 
@@ -32,7 +34,7 @@ class Notice:
 
 def is_notice(delivery: Delivery) -> bool:
     """Return True if a delivery is a notice. Its id decides: a webhook can have any type, but no such id."""
-    return delivery.id.startswith(f"i.{KIND}.")
+    return delivery.id.startswith(_NOTICE_ID)
 
 
 def timer(lease: Lease, outcome: DeadLetter, now: float) -> Timer:
