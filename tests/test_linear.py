@@ -156,7 +156,7 @@ USES: dict[str, str] = {
     r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]": "sub",
     r"\+[1-9][0-9]{1,14}": "fullmatch",
     r"[^@\s]++@(?=[^@\s]+\.[^@\s])[^@\s]++": "fullmatch",
-    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": "fullmatch",
+    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}": "fullmatch",
     r"https://[^\s/?#]++\S*+": "fullmatch",
     r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?([/?#]\S*)?": "fullmatch",
     r"https?://[^\s/?#]++\S*+": "fullmatch",

@@ -1013,7 +1013,7 @@ class Context:
                 raise
             return
         if self.event.chat_id is not None:
-            self._note_sent("", f"{reaction} {custom_emoji}")
+            self._note_sent(self.chat_id, "", f"{reaction} {custom_emoji}")
 
     async def fetch_media(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched:
         """Read the file of a received message into memory. Write `media.fetch()` instead."""
@@ -1184,9 +1184,9 @@ class Context:
     def _uploads(self) -> Uploads:
         return Uploads(self.client, self.recorded, is_dry=lambda: self._asking is not None and self._asking().is_dry)
 
-    def _note_sent(self, text: str, what: str) -> None:
+    def _note_sent(self, chat_id: str, text: str, what: str) -> None:
         if self._on_sent is not None and not self._is_repeating:
-            self._on_sent(self.chat_id, text, what)
+            self._on_sent(chat_id, text, what)
 
     @property
     def _is_repeating(self) -> bool:

@@ -13,7 +13,8 @@ from linqbot.rules.broken import Broken, Check, breaks
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 # Possessive quantifiers, and a lookahead for the dot: linear time in any text, also in a long run of dots.
 EMAIL = re.compile(r"[^@\s]++@(?=[^@\s]+\.[^@\s])[^@\s]++")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# Written out: with a repeated group and with IGNORECASE it takes more than twice as long, and every call has an id.
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _HTTPS = re.compile(r"https://[^\s/?#]++\S*+", re.IGNORECASE)
 # Linq itself cannot reach a loopback address. The emulator can, and has no https.
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?([/?#]\S*)?", re.IGNORECASE)

@@ -23,9 +23,9 @@ def origin_of(event: Event) -> bytes | None:
 
 
 def _handles(event: Event) -> set[str | None]:
-    handles: set[str | None] = {event.actor} if event.actor and not event.is_own else set()
     fields = vars(event)
-    chat, participant = fields.get("chat"), fields.get("participant")
+    actor, chat, participant = fields["actor"], fields.get("chat"), fields.get("participant")
+    handles: set[str | None] = {actor} if actor and not event.is_own else set()
     people = [] if participant is None else [participant]
     if event.is_group is False and isinstance(chat, Chat):
         people += chat.handles

@@ -58,14 +58,14 @@ class ChatSender:
         service: The service of the chat, if it is known.
         typing: The typing dots, which a message ends.
         logger: Returns the logger of the context. Binding it takes half as long as a send, which seldom logs anything.
-        note_sent: Called with the text and the files of each message that was sent.
+        note_sent: Called with the chat's id, the text and the files of each message that was sent.
     """
 
     chat_id: str
     service: str | None
     typing: TypingIndicator
     logger: Callable[[], Any]
-    note_sent: Callable[[str, str], None]
+    note_sent: Callable[[str, str, str], None]
 
     async def send(self, messages: Iterable[MessageContent], client: Client) -> Sent:
         """Send messages, until one is refused.
@@ -96,7 +96,7 @@ class ChatSender:
                 return Sent(tuple(sent), status, tuple(degraded), client, tuple(contents))
             self.typing.sent()
             parts = message.parts or ()
-            self.note_sent(text_of(parts), files_of(parts))
+            self.note_sent(self.chat_id, text_of(parts), files_of(parts))
             sent.append(accepted)
             contents.append(message)
         return Sent(tuple(sent), "accepted", tuple(degraded), client, tuple(contents))
