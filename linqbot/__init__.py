@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from linqbot.bot.asking.results import Declined, Expired, Location, Paid, VoteResult
     from linqbot.bot.bot import Bot
     from linqbot.bot.content.capabilities import Capabilities
+    from linqbot.bot.content.drafts import app_card, contact_card, location_request, media, poll, sticker, voice_memo
     from linqbot.bot.content.preview import Form, Preview, PreviewMessage
     from linqbot.bot.context import Context
     from linqbot.bot.conversation.chat_context import ChatContext
     from linqbot.bot.conversation.history import History, HistoryEntry
     from linqbot.bot.conversation.state import State, Tally
-    from linqbot.bot.drafts import app_card, contact_card, location_request, media, poll, sticker, voice_memo
     from linqbot.bot.routing.filters import (
         contains,
         exact,
@@ -183,7 +183,8 @@ _HOMES = {
     **dict.fromkeys(("Form", "Preview", "PreviewMessage"), "linqbot.bot.content.preview"),
     "Context": "linqbot.bot.context",
     **dict.fromkeys(
-        ("app_card", "contact_card", "location_request", "media", "poll", "sticker", "voice_memo"), "linqbot.bot.drafts"
+        ("app_card", "contact_card", "location_request", "media", "poll", "sticker", "voice_memo"),
+        "linqbot.bot.content.drafts",
     ),
     **dict.fromkeys(
         (

@@ -23,7 +23,7 @@ import pytest
 import linqbot
 from linqbot import parse as parsers
 from linqbot import rules
-from linqbot.bot.message_split import bubbles
+from linqbot.bot.content.message_split import bubbles
 from linqbot.cli.commands.upkeep.inbox import without_messages
 from linqbot.client.call import ApiResponse, Call, prepare
 from linqbot.client.error_response import LONGEST_READ, error_for, is_page, not_linqs

@@ -30,6 +30,7 @@ from linqbot.bot.content.capabilities import Capabilities, CapabilitiesAsked, ca
 from linqbot.bot.content.cards import card_of, text_of_card, update_card
 from linqbot.bot.content.chat_sender import ChatSender, stopped_by
 from linqbot.bot.content.forms import has_drafts, without_effect
+from linqbot.bot.content.message_split import Content, Sendable, bubbles, check_content
 from linqbot.bot.content.preview import Preview, Said, preview, watcher
 from linqbot.bot.content.sending import CardShared, ContentSender
 from linqbot.bot.content.uploads import Uploads
@@ -37,7 +38,6 @@ from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
 from linqbot.bot.conversation.state import EarlierRun, State, Tally
 from linqbot.bot.deadline import DEADLINE_S, Deadline
-from linqbot.bot.message_split import Content, Sendable, bubbles, check_content
 from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.bot_context import BotContext
 from linqbot.bot.proactive.send_later import GRACE_S, call_of, check_grace, check_not_missed, due_at, rhythm_of, zone
@@ -51,7 +51,7 @@ from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.proactive.schedule import SCHEDULE_TYPE
 from linqbot.nearest import no_attribute
-from linqbot.storage.state import StateStore, StateWrite
+from linqbot.storage.state import StateStore
 from linqbot.types.content.card import Card
 from linqbot.types.content.files import Fetched, Saved
 from linqbot.types.message import (
@@ -1049,100 +1049,9 @@ class Context:
         finally:
             self._typing.stop()
 
-    # Called by dispatch and by the worker, not by authors
-
-    def note_handler(
-        self, handler: str, match: re.Match[str] | None, attempts: int | None, at: str | None = None
-    ) -> None:
-        """Note the handler that was chosen for the event, and the match of its filter. Called by dispatch."""
-        self.handler = handler
-        self.handler_at = at
-        self.match = match
-        self.attempts = attempts
-
-    def enter_handler(self) -> None:
-        """Note that the handler runs. Called by dispatch."""
-        self.is_handling = True
-        if self._record is not None:
-            self._record.enter_handler()
-        if self._state is not None:
-            self._state.enter_handler()
-
-    def leave_handler(self) -> None:
-        """Note that code outside of the handler runs: middleware, filters, error handlers. Called by dispatch."""
-        self.is_handling = False
-        if self._record is not None:
-            self._record.leave_handler()
-        if self._state is not None:
-            self._state.leave_handler()
-
     def show_typing_when_slow(self) -> None:
         """Show typing dots automatically if the handler works for more than 300 ms. Called by dispatch."""
         self._typing.arm()
-
-    def stop_typing(self) -> None:
-        """End the typing dots. Called by dispatch when the handler has ended."""
-        self._typing.stop()
-
-    def seen_in_part(self) -> Seen:
-        """Return what the handler has seen in this part of a conversation."""
-        return Seen({} if self._state is None else self._state.seen(), self._times.seen())
-
-    def left_in_part(self) -> dict[str, dict[str, str]]:
-        """Return digests of the state that the handler has changed in this part of a conversation; see `State.left`."""
-        return {} if self._state is None else self._state.left()
-
-    async def enter_part(self, seen: Seen | None, *, in_place_of: Seen | None = None) -> None:
-        """Show what the next part of a conversation sees.
-
-        Args:
-            seen: What it has seen, if it is over; None for the present.
-            in_place_of: What it saw and left in an earlier run whose changes of state this run replaces; see `State.enter`.
-        """
-        self._times.enter(() if seen is None else seen.times)
-        self._in_place_of = None if in_place_of is None else EarlierRun(in_place_of.state, in_place_of.left)
-        await self._show_state(seen)
-
-    async def go_live(self) -> None:
-        """Show the present in the middle of a part that is over, because new code asks another question there."""
-        self._times.go_live()
-        self._in_place_of = None
-        await self._show_state(None)
-
-    def suspend(self) -> None:
-        """Note that a question ends the handler now; see `State.suspend`. Called by the worker."""
-        if self._state is not None:
-            self._state.suspend()
-
-    async def _show_state(self, seen: Seen | None) -> None:
-        self._seen = seen
-        if self._state is not None:
-            await self._state.enter(None if seen is None else seen.state, in_place_of=self._in_place_of)
-
-    def check_state(self) -> None:
-        """Check that the state which the handler changed can be stored; see `State.check`. Called by dispatch."""
-        if self._state is not None:
-            self._state.check()
-
-    def close_state(self) -> list[StateWrite]:
-        """Return the state that the handler changed; see `State.close`. Called by the worker when the handler has ended."""
-        return [] if self._state is None else self._state.close()
-
-    def discard_plugins(self) -> None:
-        """Forget the values of plugins. Called by the worker when the turn has ended.
-
-        They often hold the context. Such a reference cycle would keep the turn, with all that it has read, until the
-        garbage collector runs.
-        """
-        if self._plugins is not None:
-            vars(self).pop("plugins", None)
-
-    def discard_writes(self) -> None:
-        """Forget the changes of state and the scheduled sends of a handler that failed, before an error handler runs."""
-        if self._state is not None:
-            self._state.discard()
-        if self._record is not None:
-            self._record.scheduler.discard()
 
     def _thread(self, thread: bool | None) -> ReplyTo | None:
         """Return the message to reply to in its thread; None for no thread."""

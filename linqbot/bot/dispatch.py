@@ -20,11 +20,11 @@ from linqbot.bot.asking.asker import Asker, Resumption, SideTurn
 from linqbot.bot.asking.question import AskedBefore
 from linqbot.bot.background import BackgroundTasks
 from linqbot.bot.bot import Bot
+from linqbot.bot.content.message_split import files_of
 from linqbot.bot.context import Context
 from linqbot.bot.conversation.history import TurnRecord
 from linqbot.bot.deadline import DEADLINE_S, Deadline
 from linqbot.bot.loops.breaker import Loop, LoopBreaker
-from linqbot.bot.message_split import files_of
 from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.schedule import check_names
 from linqbot.bot.routing import from_plugins, report
@@ -32,6 +32,7 @@ from linqbot.bot.routing.filters import Fit
 from linqbot.bot.routing.handlers import DeadLetterRoute, ErrorHandler, Failure, Route, call_in_thread, send_returned
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.bot.routing.router import Middleware, Next, Router
+from linqbot.bot.turn_context import TurnContext
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock
@@ -124,12 +125,12 @@ class Dispatcher:
         side: SideTurn | None = None,
         after_ask: AskedBefore | None = None,
         overlap: Overlap | None = None,
-    ) -> Context:
+    ) -> TurnContext:
         """Build the context for the handler of an event; the last arguments are those of `Context`."""
         shown = self._bot.typing and event.service in (None, "iMessage")
         dots = TypingIndicator(client, event.chat_id, shown=shown, background=self._background)
         values = partial(from_plugins.Values, self._values, event) if self._values else None
-        return Context(
+        return TurnContext(
             event,
             client,
             typing=dots,
@@ -221,7 +222,7 @@ class Dispatcher:
     def _note_sent(self, chat_id: str, text: str, files: str) -> None:
         self._loops.note_reply(chat_id, text, self._clock.now(), files=files)
 
-    async def dispatch(self, event: Event, ctx: Context) -> None:
+    async def dispatch(self, event: Event, ctx: TurnContext) -> None:
         """Run the first handler that fits the event, inside the middleware.
 
         Raises:
@@ -269,7 +270,7 @@ class Dispatcher:
         is_event = kind is not UnknownEvent or not delivery.is_own
         return is_event and self._dead_letter_handler(kind) is not None
 
-    async def dispatch_dead_letter(self, failure: Failure, event: Event, ctx: Context) -> None:
+    async def dispatch_dead_letter(self, failure: Failure, event: Event, ctx: TurnContext) -> None:
         """Run the `on_dead_letter` handler for an event that was given up, unless the bot's settings exclude the event.
 
         Raises:
@@ -293,6 +294,7 @@ class Dispatcher:
         return next((route for route in routes if issubclass(kind, route.event)), None)
 
     async def _route(self, event: Event, ctx: Context) -> None:
+        assert isinstance(ctx, TurnContext)
         if ctx.resumption is not None:
             await self._resume(event, ctx, ctx.resumption)
             return
@@ -323,7 +325,7 @@ class Dispatcher:
         self._report(event, is_late=is_late)
         self._log_unhandled(event)
 
-    async def _agrees(self, route: Route, place: int, event: Event, ctx: Context) -> bool:
+    async def _agrees(self, route: Route, place: int, event: Event, ctx: TurnContext) -> bool:
         """Ask the `when` of a handler, once per event: a classifier that changes its mind would end a turn halfway."""
         when = route.when
         assert when is not None
@@ -337,7 +339,7 @@ class Dispatcher:
             ctx.handler = None
         return agrees
 
-    async def _handle(self, event: Event, ctx: Context, route: Route, handle: Next, fit: Fit) -> None:
+    async def _handle(self, event: Event, ctx: TurnContext, route: Route, handle: Next, fit: Fit) -> None:
         ctx.note_handler(route.name, fit if isinstance(fit, re.Match) else None, route.attempts, route.at)
         self._show_receipt_and_typing(event, ctx)
         if route.deadline_s is not None:
@@ -348,7 +350,7 @@ class Dispatcher:
         await handle(event, ctx)
         ctx.check_state()
 
-    async def _opt_out(self, event: Event, ctx: Context) -> None:
+    async def _opt_out(self, event: Event, ctx: TurnContext) -> None:
         for route, handle in self._compiled:
             if route.opt_out:
                 self._report(event, chosen=route)
@@ -359,7 +361,7 @@ class Dispatcher:
                 return
         self._report(event, reason=report.OPTED_OUT)
 
-    async def _resume(self, event: Event, ctx: Context, resumption: Resumption) -> None:
+    async def _resume(self, event: Event, ctx: TurnContext, resumption: Resumption) -> None:
         """Run the handler of an open question again, after an event that answers or ends the question."""
         # A timeout or a payment names no person, and the handler must learn of it.
         if event.actor is not None and not self.allows(event):
@@ -518,6 +520,7 @@ class Dispatcher:
         is_async = inspect.iscoroutinefunction(route.handler)
 
         async def handle(event: Event, ctx: Context) -> None:
+            assert isinstance(ctx, TurnContext)
             given = event if ctx.resumption is None else ctx.resumption.root
             try:
                 ctx.enter_handler()

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from linqbot.bot.context import Context
+from linqbot.bot.turn_context import TurnContext
 from linqbot.errors import TurnDeferred
 from linqbot.storage.inbox import Lease, Outcome
 from linqbot.worker.asking.opening import Opening, Writes
@@ -52,7 +52,7 @@ class RunningTurn:
     opening: Opening
     asking: TurnSession
     handling: float = 0.0
-    ctx: Context | None = None
+    ctx: TurnContext | None = None
     given_up: bool = False
     overlap: TurnOverlap | None = None
     opting_out: Writes | None = None

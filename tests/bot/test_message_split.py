@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linqbot import rules
-from linqbot.bot.message_split import MAX_SMS_UNITS, MAX_TEXT_UNITS, Content, bubbles
+from linqbot.bot.content.message_split import MAX_SMS_UNITS, MAX_TEXT_UNITS, Content, bubbles
 from linqbot.text.links import link
 from linqbot.text.markdown import markdown
 from linqbot.types.message import (

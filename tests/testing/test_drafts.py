@@ -25,7 +25,7 @@ from linqbot import (
     sticker,
     voice_memo,
 )
-from linqbot.bot.drafts import MediaDraft, PollDraft
+from linqbot.bot.content.drafts import MediaDraft, PollDraft
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio

@@ -11,6 +11,7 @@ from linqbot.events.event import Event
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
+    from linqbot.bot.turn_context import TurnContext
 
 
 class Asker(Protocol):
@@ -64,7 +65,7 @@ class Resumption(Protocol):
     handler: str
     root: Event
 
-    async def begin(self, ctx: Context) -> None:
+    async def begin(self, ctx: TurnContext) -> None:
         """Note that the handler runs. Without this the question stays open, whatever happens."""
         ...
 

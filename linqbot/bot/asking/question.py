@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from linqbot.bot.asking.ballot import Ballot
 from linqbot.bot.asking.kinds import adapter_of
-from linqbot.bot.message_split import Content, bubbles
+from linqbot.bot.content.message_split import Content, bubbles
 from linqbot.bot.options import check_number
 from linqbot.errors import BotError
 from linqbot.events.event import Event

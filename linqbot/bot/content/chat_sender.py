@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from linqbot.bot.content.forms import Degraded, without_effect
-from linqbot.bot.message_split import files_of
+from linqbot.bot.content.message_split import files_of
 from linqbot.bot.sent import OPTED_OUT, Sent, UnreadMessage
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
-from linqbot.bot.drafts import (
+from linqbot.bot.content.drafts import (
     ACTS,
     Act,
     LocationRequestDraft,
@@ -15,7 +15,7 @@ from linqbot.bot.drafts import (
     VoiceMemoDraft,
     numbered,
 )
-from linqbot.bot.message_split import Content
+from linqbot.bot.content.message_split import Content
 from linqbot.types.message import AppClipPart, AppPart, MessageContent
 
 Degraded: TypeAlias = Literal[

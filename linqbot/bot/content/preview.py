@@ -12,9 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from linqbot.bot.content.drafts import (
+    Act,
+    ContactCardDraft,
+    LocationRequestDraft,
+    MediaDraft,
+    PollDraft,
+    VoiceMemoDraft,
+)
 from linqbot.bot.content.forms import Degraded, fitted, grouped, last_messages, without_effect
-from linqbot.bot.drafts import Act, ContactCardDraft, LocationRequestDraft, MediaDraft, PollDraft, VoiceMemoDraft
-from linqbot.bot.message_split import Sendable, bubbles
+from linqbot.bot.content.message_split import Sendable, bubbles
 from linqbot.bot.sent import Sent
 from linqbot.types.message import (
     AppClipPart,

@@ -13,10 +13,10 @@ from typing import Final
 from pydantic import BaseModel
 
 from linqbot.bot.content.chat_sender import NOT_FETCHED, ChatSender, is_refusal, stopped_by, with_standing_refusal
+from linqbot.bot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered
 from linqbot.bot.content.forms import Degraded, fitted, grouped, last_messages, spoken
+from linqbot.bot.content.message_split import Content, bubbles
 from linqbot.bot.content.uploads import Uploads
-from linqbot.bot.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered
-from linqbot.bot.message_split import Content, bubbles
 from linqbot.bot.sent import Sent
 from linqbot.client.client import Client
 from linqbot.clock import Clock

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from linqbot.bot.drafts import MediaDraft
+from linqbot.bot.content.drafts import MediaDraft
 from linqbot.client.client import Client
 from linqbot.client.http.filenames import bare_name
 from linqbot.client.upload_sources import Source, is_seekable, source_of

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, overload
 
+from linqbot.bot.content.drafts import media
 from linqbot.bot.content.uploads import Uploads
-from linqbot.bot.drafts import media
 from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.client import Client
 from linqbot.client.upload_sources import File

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, Final
 
 from linqbot.bot.content.chat_sender import stopped_by
+from linqbot.bot.content.message_split import Content, bubbles, check_content, files_of
 from linqbot.bot.content.uploads import Uploads
-from linqbot.bot.message_split import Content, bubbles, check_content, files_of
 from linqbot.bot.proactive.broadcast import (
     PER_MINUTE,
     Audience,

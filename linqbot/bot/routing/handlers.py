@@ -17,8 +17,8 @@ import anyio
 import anyio.to_thread
 import structlog
 
+from linqbot.bot.content.message_split import Sendable
 from linqbot.bot.context import Context
-from linqbot.bot.message_split import Sendable
 from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.proactive.schedule import Schedule
 from linqbot.bot.routing.filters import AWAITING_FILTER, Filter, Fit

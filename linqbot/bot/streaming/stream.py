@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from linqbot.bot.message_split import bubbles
+from linqbot.bot.content.message_split import bubbles
 from linqbot.bot.sent import Sent
 from linqbot.bot.streaming.pace import QUIET_S, Pace
 from linqbot.bot.streaming.record import Continuation, StreamRecord, seen

@@ -16,6 +16,7 @@ from linqbot.bot.asking.question import Question
 from linqbot.bot.asking.seen import Seen
 from linqbot.bot.context import Context
 from linqbot.bot.conversation.state import Recording
+from linqbot.bot.turn_context import TurnContext
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError, Suspended
 from linqbot.events.event import Event
@@ -79,7 +80,7 @@ class RecordedAnswers:
         """See the class."""
         return [name for name in self._steps if name not in self._used and not name.startswith(_FILTER)]
 
-    async def begin(self, ctx: Context) -> None:
+    async def begin(self, ctx: TurnContext) -> None:
         """Let the handler see what the first part of a conversation has seen."""
         self._root = ctx.event
         if self._records:
@@ -93,6 +94,7 @@ class RecordedAnswers:
             AskTimeout, AskCancelled: the question ended without an answer.
             BotError: no question can be asked here.
         """
+        assert isinstance(ctx, TurnContext)
         check_place(question.verb, ctx, self._turn.delivery.lane)
         self._number += 1
         record = self._match(question)
@@ -206,7 +208,7 @@ class RecordedAnswers:
         except AskRefused as error:
             raise cancelled_for(error.reason) from None
 
-    async def _enter(self, n: int, outcome: Outcome, ctx: Context) -> None:
+    async def _enter(self, n: int, outcome: Outcome, ctx: TurnContext) -> None:
         """Go on with the part that follows a question, at the time of its answer."""
         self._calls.enter(part_name(n))
         self._clock.advance(outcome.get("at", self._clock.now()) - self._clock.now())

@@ -28,6 +28,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.conversation.state import Recording
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.sent import Sent
+from linqbot.bot.turn_context import TurnContext
 from linqbot.bot.turn_watcher import AnswerResult, turn_watcher
 from linqbot.clock import Clock
 from linqbot.errors import BotError, ConversationTooLong, Suspended
@@ -149,7 +150,7 @@ class AskSession:
         """True if the handler has asked a question in this run."""
         return self._asked is not None
 
-    async def begin(self, ctx: Context) -> None:
+    async def begin(self, ctx: TurnContext) -> None:
         """Note that the handler runs; see `Resumption.begin`."""
         self._has_begun = True
         ctx.event = self.root
@@ -202,6 +203,7 @@ class AskSession:
             AskCancelled: the question has ended without an answer.
             BotError: no question can be asked here.
         """
+        assert isinstance(ctx, TurnContext)
         self._check(question.verb, ctx)
         self._number += 1
         record = self._match(question, ctx)
@@ -307,7 +309,7 @@ class AskSession:
         code = self._code(ctx)
         return next((record for record in left if record.number == self._number and record.code == code), None)
 
-    async def _enter(self, record: AskRecord, ctx: Context) -> None:
+    async def _enter(self, record: AskRecord, ctx: TurnContext) -> None:
         """Go on with the part that follows a question."""
         known = list(self._parts.get(part_name(record.n), ()))
         if record.splits is not None and record.splits == self._part:
@@ -337,7 +339,7 @@ class AskSession:
             runs.insert(0, before)
         return joined([record.seen for record in runs])
 
-    async def _answer(self, record: AskRecord, question: Question, ctx: Context) -> Any:
+    async def _answer(self, record: AskRecord, question: Question, ctx: TurnContext) -> Any:
         outcome = record.outcome
         assert outcome is not None
         if question.wait is not None:
@@ -364,7 +366,7 @@ class AskSession:
             return value
         raise Suspended("The handler waits for an answer.")
 
-    async def _result(self, record: AskRecord, wait: Wait, ctx: Context) -> Any:
+    async def _result(self, record: AskRecord, wait: Wait, ctx: TurnContext) -> Any:
         """Return the result of a wait. In the live part it is found out first, and stored when the turn ends."""
         assert record.outcome is not None
         if record is self._live:
@@ -381,7 +383,7 @@ class AskSession:
             ctx.event = event
         return result_of(wait, record.outcome)
 
-    def _look_again(self, record: AskRecord, waiting: OpenQuestion, ctx: Context) -> None:
+    def _look_again(self, record: AskRecord, waiting: OpenQuestion, ctx: TurnContext) -> None:
         """Keep the wait open, and check again later."""
         assert self._conversation is not None
         assert record.outcome is not None
@@ -395,7 +397,7 @@ class AskSession:
         record.outcome = None
         self._suspend(record, conversation, replace(timer, id=timer_id), ctx)
 
-    async def _refuse(self, record: AskRecord, question: Question, why: str, ctx: Context) -> None:
+    async def _refuse(self, record: AskRecord, question: Question, why: str, ctx: TurnContext) -> None:
         """Show the person why the answer is invalid, and wait for another one."""
         conversation, waiting = self._conversation, self._arrival.question
         assert conversation is not None
@@ -433,7 +435,7 @@ class AskSession:
 
     # A new question
 
-    async def _ask(self, question: Question, ctx: Context) -> None:
+    async def _ask(self, question: Question, ctx: TurnContext) -> None:
         """Send a question, and end the run."""
         check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
         n = self._next
@@ -533,7 +535,7 @@ class AskSession:
             return {"replies_to_me": root.replies_to_me}
         return {"is_group": root.is_group, "line": root.line}
 
-    def _suspend(self, record: AskRecord, conversation: Conversation, timer: Timer, ctx: Context) -> None:
+    def _suspend(self, record: AskRecord, conversation: Conversation, timer: Timer, ctx: TurnContext) -> None:
         ctx.suspend()
         self._asked = record, conversation, timer
         self._journal.is_suspended = True

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.message_split import bubbles
+from linqbot.bot.content.message_split import bubbles
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError, LinqUnavailable, MessageGone, RateLimited, Refused
 from linqbot.events.delivery import Delivery

@@ -12,7 +12,7 @@ import structlog
 from fakes import CHAT, NOW, Linq, settled
 
 from linqbot.bot.background import BackgroundTasks
-from linqbot.bot.message_split import MAX_TEXT_UNITS
+from linqbot.bot.content.message_split import MAX_TEXT_UNITS
 from linqbot.bot.sent import Sent
 from linqbot.bot.streaming.pace import PaceName, pace_of
 from linqbot.bot.streaming.record import Unrecorded

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from linqbot.bot.content.drafts import poll
+from linqbot.bot.content.message_split import Sendable
 from linqbot.bot.content.preview import Form, Preview, PreviewMessage, Said, preview
-from linqbot.bot.drafts import poll
-from linqbot.bot.message_split import Sendable
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import LinqbotError
 from linqbot.types.message import MessageContent

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
-from linqbot.bot.drafts import ACTS, Act, MediaDraft
+from linqbot.bot.content.drafts import ACTS, Act, MediaDraft
 from linqbot.errors import BotError
 from linqbot.rules.message import MAX_PARTS, MAX_URL_MEDIA, URL_IN_TEXT, has_address
 from linqbot.rules.parts import MAX_LINK_CHARACTERS

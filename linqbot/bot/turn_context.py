@@ -1,0 +1,103 @@
+"""The context as dispatch and the worker see it, with what they tell it about the run of the handler."""
+
+from __future__ import annotations
+
+import re
+
+from linqbot.bot.asking.seen import Seen
+from linqbot.bot.context import Context
+from linqbot.bot.conversation.state import EarlierRun
+from linqbot.storage.state import StateWrite
+
+
+class TurnContext(Context):
+    """The context of a turn. Handlers get it as a `Context`."""
+
+    def note_handler(
+        self, handler: str, match: re.Match[str] | None, attempts: int | None, at: str | None = None
+    ) -> None:
+        """Note the handler that was chosen for the event, and the match of its filter."""
+        self.handler = handler
+        self.handler_at = at
+        self.match = match
+        self.attempts = attempts
+
+    def enter_handler(self) -> None:
+        """Note that the handler runs."""
+        self.is_handling = True
+        if self._record is not None:
+            self._record.enter_handler()
+        if self._state is not None:
+            self._state.enter_handler()
+
+    def leave_handler(self) -> None:
+        """Note that code outside of the handler runs: middleware, filters, error handlers."""
+        self.is_handling = False
+        if self._record is not None:
+            self._record.leave_handler()
+        if self._state is not None:
+            self._state.leave_handler()
+
+    def stop_typing(self) -> None:
+        """End the typing dots. The handler has ended."""
+        self._typing.stop()
+
+    def seen_in_part(self) -> Seen:
+        """Return what the handler has seen in this part of a conversation."""
+        return Seen({} if self._state is None else self._state.seen(), self._times.seen())
+
+    def left_in_part(self) -> dict[str, dict[str, str]]:
+        """Return digests of the state that the handler has changed in this part of a conversation; see `State.left`."""
+        return {} if self._state is None else self._state.left()
+
+    async def enter_part(self, seen: Seen | None, *, in_place_of: Seen | None = None) -> None:
+        """Show what the next part of a conversation sees.
+
+        Args:
+            seen: What it has seen, if it is over; None for the present.
+            in_place_of: What it saw and left in an earlier run whose changes of state this run replaces; see `State.enter`.
+        """
+        self._times.enter(() if seen is None else seen.times)
+        self._in_place_of = None if in_place_of is None else EarlierRun(in_place_of.state, in_place_of.left)
+        await self._show_state(seen)
+
+    async def go_live(self) -> None:
+        """Show the present in the middle of a part that is over, because new code asks another question there."""
+        self._times.go_live()
+        self._in_place_of = None
+        await self._show_state(None)
+
+    def suspend(self) -> None:
+        """Note that a question ends the handler now; see `State.suspend`."""
+        if self._state is not None:
+            self._state.suspend()
+
+    async def _show_state(self, seen: Seen | None) -> None:
+        self._seen = seen
+        if self._state is not None:
+            await self._state.enter(None if seen is None else seen.state, in_place_of=self._in_place_of)
+
+    def check_state(self) -> None:
+        """Check that the state which the handler changed can be stored; see `State.check`."""
+        if self._state is not None:
+            self._state.check()
+
+    def close_state(self) -> list[StateWrite]:
+        """Return the state that the handler changed; see `State.close`. The handler has ended."""
+        return [] if self._state is None else self._state.close()
+
+    def discard_plugins(self) -> None:
+        """Forget the values of plugins. The turn has ended.
+
+        They often hold the context. Such a reference cycle would keep the turn, with all that it has read, until the
+        garbage collector runs.
+        """
+        if self._plugins is not None:
+            vars(self).pop("plugins", None)
+
+    def discard_writes(self) -> None:
+        """Forget the changes of state and the scheduled sends of a handler that failed, before an error handler runs."""
+        if self._state is not None:
+            self._state.discard()
+        if self._record is not None:
+            self._record.scheduler.discard()
