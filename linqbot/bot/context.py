@@ -36,7 +36,8 @@ from linqbot.bot.content.sending import CardShared, ContentSender
 from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
-from linqbot.bot.conversation.state import EarlierRun, State, Tally
+from linqbot.bot.conversation.state import State, Tally
+from linqbot.bot.conversation.turn_state import EarlierRun, TurnState
 from linqbot.bot.deadline import DEADLINE_S, Deadline
 from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.bot_context import BotContext
@@ -140,7 +141,7 @@ class Context:
         self._seen: Seen | None = None
         self._in_place_of: EarlierRun | None = None
         self._asking = asking
-        self._state: State | None = None
+        self._state: TurnState | None = None
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 
@@ -241,13 +242,7 @@ class Context:
         Raises:
             BotError: the context was made outside of a worker.
         """
-        if self._state is None:
-            if self._state_store is None:
-                raise BotError("This context has no state, because it was made outside of a worker.")
-            # In a conversation, the person is the one who began it.
-            self._state = State(self.event if self.resumption is None else self.resumption.root, self._state_store)
-            self._state.begin(None if self._seen is None else self._seen.state, in_place_of=self._in_place_of)
-        return self._state
+        return self._turn_state
 
     @property
     def chat_id(self) -> str:
@@ -927,7 +922,7 @@ class Context:
         """
         if self._asking is None:
             raise BotError("This context cannot record a step, because it was made outside of a worker.")
-        recording = None if tally is None else self.state.recording(tally)
+        recording = None if tally is None else self._turn_state.recording(tally)
         return await self._asking().once(
             name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
         )
@@ -1079,6 +1074,16 @@ class Context:
         if (watch := watcher.get()) is not None:
             watch(Said(content, shown, cards, self.event.is_group, sent))
         return sent
+
+    @property
+    def _turn_state(self) -> TurnState:
+        if self._state is None:
+            if self._state_store is None:
+                raise BotError("This context has no state, because it was made outside of a worker.")
+            # In a conversation, the person is the one who began it.
+            self._state = TurnState(self.event if self.resumption is None else self.resumption.root, self._state_store)
+            self._state.begin(None if self._seen is None else self._seen.state, in_place_of=self._in_place_of)
+        return self._state
 
     @cached_property
     def _times(self) -> Times:

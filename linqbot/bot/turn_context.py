@@ -6,7 +6,7 @@ import re
 
 from linqbot.bot.asking.seen import Seen
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.state import EarlierRun
+from linqbot.bot.conversation.turn_state import EarlierRun
 from linqbot.storage.state import StateWrite
 
 
@@ -47,7 +47,7 @@ class TurnContext(Context):
         return Seen({} if self._state is None else self._state.seen(), self._times.seen())
 
     def left_in_part(self) -> dict[str, dict[str, str]]:
-        """Return digests of the state that the handler has changed in this part of a conversation; see `State.left`."""
+        """Return digests of the state that the handler has changed in this part of a conversation; see `TurnState.left`."""
         return {} if self._state is None else self._state.left()
 
     async def enter_part(self, seen: Seen | None, *, in_place_of: Seen | None = None) -> None:
@@ -55,7 +55,7 @@ class TurnContext(Context):
 
         Args:
             seen: What it has seen, if it is over; None for the present.
-            in_place_of: What it saw and left in an earlier run whose changes of state this run replaces; see `State.enter`.
+            in_place_of: What it saw and left in an earlier run whose changes of state this run replaces; see `TurnState.enter`.
         """
         self._times.enter(() if seen is None else seen.times)
         self._in_place_of = None if in_place_of is None else EarlierRun(in_place_of.state, in_place_of.left)
@@ -68,7 +68,7 @@ class TurnContext(Context):
         await self._show_state(None)
 
     def suspend(self) -> None:
-        """Note that a question ends the handler now; see `State.suspend`."""
+        """Note that a question ends the handler now; see `TurnState.suspend`."""
         if self._state is not None:
             self._state.suspend()
 
@@ -78,12 +78,12 @@ class TurnContext(Context):
             await self._state.enter(None if seen is None else seen.state, in_place_of=self._in_place_of)
 
     def check_state(self) -> None:
-        """Check that the state which the handler changed can be stored; see `State.check`."""
+        """Check that the state which the handler changed can be stored; see `TurnState.check`."""
         if self._state is not None:
             self._state.check()
 
     def close_state(self) -> list[StateWrite]:
-        """Return the state that the handler changed; see `State.close`. The handler has ended."""
+        """Return the state that the handler changed; see `TurnState.close`. The handler has ended."""
         return [] if self._state is None else self._state.close()
 
     def discard_plugins(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from linqbot.bot.asking.answers import value_of
 from linqbot.bot.asking.question import OpenQuestion, Question
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.state import Recording
+from linqbot.bot.conversation.turn_state import Recording
 from linqbot.errors import Suspended
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage

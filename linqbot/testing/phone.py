@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from linqbot.bot.bot import Bot
-from linqbot.bot.conversation.state import PERSON, checked_name, read
+from linqbot.bot.conversation.state import PERSON
+from linqbot.bot.conversation.state_json import checked_name, read
 from linqbot.client.client import Client
 from linqbot.emulator.acts.act import Act, Result_co
 from linqbot.emulator.acts.conversation import Edit, Placement, React, Read, SetTyping, Write

@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field, computed_field
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.state import MAX_BYTES, State
+from linqbot.bot.conversation.state_json import MAX_BYTES
+from linqbot.bot.conversation.turn_state import TurnState
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, StateUnreadable
 from linqbot.events.delivery import Delivery
@@ -41,7 +42,7 @@ def storage() -> MemoryStorage:
     return MemoryStorage(clock=MovableClock(0.0, frozen=True))
 
 
-async def end(state: State, storage: MemoryStorage) -> list[StateWrite]:
+async def end(state: TurnState, storage: MemoryStorage) -> list[StateWrite]:
     """Store what a turn changed, as the commit of the turn does."""
     writes = state.close()
     await storage.write_state(writes)
@@ -92,16 +93,16 @@ async def test_in_a_group_each_sender_has_their_own_state_and_the_chat_has_one()
 
 
 async def test_only_a_changed_value_is_written(storage: MemoryStorage) -> None:
-    state = State(message(), storage)
+    state = TurnState(message(), storage)
     await state.person(Guest)
     (await state.chat(Table)).seats = 4
     (await state.bot(Guest)).wishes.append("a window seat")
     assert [(write.scope, write.name) for write in await end(state, storage)] == [("bot", "Guest")]
-    assert (await State(message(), storage).bot(Guest)).wishes == ["a window seat"]
+    assert (await TurnState(message(), storage).bot(Guest)).wishes == ["a window seat"]
 
 
 async def test_all_code_of_a_turn_shares_one_object(storage: MemoryStorage) -> None:
-    state = State(message(), storage)
+    state = TurnState(message(), storage)
     first, second = await asyncio.gather(state.person(Guest), state.person(Guest))
     assert first is second is await state.person(Guest)
     assert first is not await state.person(Guest, name="Other")
@@ -114,13 +115,13 @@ async def test_defaults_that_differ_from_turn_to_turn_are_stored_with_the_first_
         number: int = Field(default_factory=lambda: next(made))
         used: bool = False
 
-    untouched = State(message(), storage)
+    untouched = TurnState(message(), storage)
     await untouched.person(Ticket)
     assert await end(untouched, storage) == []
-    changed = State(message(), storage)
+    changed = TurnState(message(), storage)
     (await changed.person(Ticket)).used = True
     await end(changed, storage)
-    assert (await State(message(), storage).person(Ticket)).number == 1
+    assert (await TurnState(message(), storage).person(Ticket)).number == 1
 
 
 async def test_a_failed_turn_saves_nothing_and_its_next_run_begins_with_the_old_value() -> None:
@@ -182,7 +183,7 @@ async def test_people_lists_the_handles_whose_stored_value_fits(storage: MemoryS
     for n in range(1200):
         await storage.write_state([StateWrite(f"person:+1{n:05}", "Guest", b'{"visits":%d}' % (n % 3))])
     await storage.write_state([StateWrite("person:+19", "Table", b"{}"), StateWrite("bot", "Guest", b"{}")])
-    state = State(message(), storage)
+    state = TurnState(message(), storage)
     assert len([handle async for handle in state.people(Guest)]) == 1200
     found = [handle async for handle in state.people(Guest, where=lambda guest: guest.visits == 2)]
     assert found[:2] == ["+100002", "+100005"]
@@ -193,9 +194,9 @@ async def test_people_lists_the_handles_whose_stored_value_fits(storage: MemoryS
 # --- models that change -------------------------------------------------------------------------------------------
 
 
-async def stored(storage: MemoryStorage, value: bytes, name: str = "Guest") -> State:
+async def stored(storage: MemoryStorage, value: bytes, name: str = "Guest") -> TurnState:
     await storage.write_state([StateWrite("bot", name, value)])
-    return State(message(), storage)
+    return TurnState(message(), storage)
 
 
 async def test_a_model_that_gained_a_field_reads_old_values_and_does_not_write_for_that(storage: MemoryStorage) -> None:
@@ -252,17 +253,17 @@ async def test_a_model_with_a_field_without_a_default_is_refused_at_the_call(sto
         name: str
 
     with pytest.raises(BotError, match=r"Strict\.name has no default"):
-        await State(message(), storage).person(Strict)
+        await TurnState(message(), storage).person(Strict)
 
 
 @pytest.mark.parametrize("wrong", [dict, {"visits": 0}, Guest()])
 async def test_something_else_than_a_model_is_refused(wrong: Any, storage: MemoryStorage) -> None:
     with pytest.raises(BotError, match="takes a pydantic model"):
-        await State(message(), storage).person(wrong)
+        await TurnState(message(), storage).person(wrong)
 
 
 async def test_two_models_of_one_name_are_refused(storage: MemoryStorage) -> None:
-    state = State(message(), storage)
+    state = TurnState(message(), storage)
     await state.bot(Guest, name="same")
     with pytest.raises(BotError, match="Two models are stored under the name same"):
         await state.bot(Table, name="same")
@@ -274,7 +275,7 @@ def event(event_type: str, data: dict[str, Any]) -> Event:
 
 
 async def test_an_event_without_a_person_or_a_chat_says_so(storage: MemoryStorage) -> None:
-    state = State(event("phone_number.status_updated", {"phone_number": "+12052535597"}), storage)
+    state = TurnState(event("phone_number.status_updated", {"phone_number": "+12052535597"}), storage)
     with pytest.raises(BotError, match="names no person"):
         await state.person(Guest)
     with pytest.raises(BotError, match="belongs to no chat"):
@@ -299,7 +300,7 @@ async def test_a_context_outside_of_a_worker_has_no_state() -> None:
 async def test_a_value_that_could_not_be_read_again_is_not_stored(
     field: str, value: object, text: str, storage: MemoryStorage
 ) -> None:
-    state = State(message(), storage)
+    state = TurnState(message(), storage)
     setattr(await state.person(Guest), field, value)
     with pytest.raises(BotError, match=text):
         state.close()
@@ -320,7 +321,7 @@ async def test_a_handler_that_leaves_such_a_value_fails() -> None:
 
 
 async def test_state_is_refused_after_the_turn(storage: MemoryStorage) -> None:
-    state = State(message(), storage)
+    state = TurnState(message(), storage)
     state.close()
     with pytest.raises(BotError, match="after its turn had ended"):
         await state.person(Guest)
@@ -328,7 +329,7 @@ async def test_state_is_refused_after_the_turn(storage: MemoryStorage) -> None:
 
 async def test_the_state_of_a_direct_chat_is_erased_with_the_person(storage: MemoryStorage) -> None:
     for is_group, chat in ((False, "direct"), (True, "group")):
-        state = State(message(is_group=is_group, chat=chat), storage)
+        state = TurnState(message(is_group=is_group, chat=chat), storage)
         (await state.chat(Table)).seats = 2
         await end(state, storage)
     arrived = Delivery("w.1", "c:other", "message.received", b"{}", 0.0)

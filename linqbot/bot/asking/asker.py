@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from linqbot.bot.asking.question import Question
-from linqbot.bot.conversation.state import Recording
+from linqbot.bot.conversation.turn_state import Recording
 from linqbot.events.event import Event
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from linqbot.bot.conversation.state import digest_of
+from linqbot.bot.conversation.turn_state import digest_of
 from linqbot.clock import Clock
 
 MOST_TIMES: Final = 100
@@ -18,9 +18,9 @@ class Seen:
     """The state and the times that a part of a conversation has read.
 
     Attributes:
-        state: The state that it has read; see `State.seen`.
+        state: The state that it has read; see `TurnState.seen`.
         times: The times that it has read, in order, and then the time at which it asked its question, in Unix seconds.
-        left: Digests of the state that it has changed; see `State.left`.
+        left: Digests of the state that it has changed; see `TurnState.left`.
     """
 
     state: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)

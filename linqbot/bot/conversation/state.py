@@ -2,78 +2,31 @@
 
 A handler asks for a value by a pydantic model and changes its fields. The worker stores the changed values in the commit
 that acks the turn (`worker/turn.py`), each only if the stored value is still the one that the turn has read. Otherwise
-the turn runs again with the new value. The interface of the store is in `storage/state.py`.
+the turn runs again with the new value. Next step: `turn_state.py` reads the values and notes what has changed.
 """
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from typing import Any, Final, Generic, TypeAlias, TypeVar, get_args
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError, from_json, to_json
-from pydantic_core.core_schema import ErrorType
+from pydantic import BaseModel
 
-from linqbot.errors import BotError, StateConflict, StateUnreadable
+from linqbot.bot.conversation.state_json import checked_name, read
+from linqbot.errors import BotError
 from linqbot.events.event import Event
-from linqbot.storage.state import StateStore, StateWrite
+from linqbot.storage.state import StateStore
 from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
 
 M = TypeVar("M", bound=BaseModel)
 
-MAX_BYTES: Final = 1 << 18
-"""The largest value that is stored, in bytes of JSON."""
-
 BOT: Final = "bot"
 PERSON: Final = "person:"
 CHAT: Final = "chat:"
 _PAGE: Final = 500
-# The errors whose messages pydantic writes without the input. The others come from the author's own validators.
-_WITHOUT_INPUT: Final = frozenset(get_args(ErrorType)) - {"value_error", "assertion_error", "union_tag_invalid"}
-
-
-_FIELDS: Final = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
-"""All that a pydantic model holds."""
-
-
-@dataclass(slots=True)
-class _Held:
-    """A value that this turn has read.
-
-    Attributes:
-        stored: The JSON that was read; None if nothing was stored.
-        before: The JSON of the value as it was handed out: it differs from `stored` if the model gained a field.
-        shown: The JSON with which the handler has begun, if middleware had changed the value before; else None.
-    """
-
-    value: BaseModel
-    stored: bytes | None
-    before: bytes
-    shown: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EarlierRun:
-    """The state in an earlier run of a part of a conversation. A run in its place begins where that run began.
-
-    Attributes:
-        seen: What `State.seen` returned then.
-        left: What `State.left` returned then.
-    """
-
-    seen: Mapping[str, Mapping[str, str | None]]
-    left: Mapping[str, Mapping[str, str]]
-
-
-Commit: TypeAlias = Callable[[StateWrite], Awaitable[None]]
-"""Stores the result of a step and a value in one commit."""
-Recording: TypeAlias = Callable[[Any, Commit], Awaitable[None]]
-"""Records the result of a step together with a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +48,7 @@ class Tally(Generic[M]):
     name: str | None = None
 
 
-class State:
+class State(ABC):
     """The values that a handler may read and change. Each is one object per turn, so all code of a turn shares it.
 
     A model is a pydantic model whose fields all have defaults. A value is stored under the model's qualified name, such
@@ -109,15 +62,6 @@ class State:
     def __init__(self, event: Event, store: StateStore) -> None:
         self._event = event
         self._store = store
-        self._scopes: dict[str, dict[str, bytes]] = {}
-        self._held: dict[tuple[str, str], _Held] = {}
-        self._loading = asyncio.Lock()
-        self._is_closed = False
-        self._seen: Mapping[str, Mapping[str, str | None]] | None = None
-        self._at_question: dict[tuple[str, str], bytes] | None = None
-        self._in_place_of: EarlierRun | None = None
-        # The values that middleware had changed when the handler began, until its live part is entered.
-        self._changed_before: dict[tuple[str, str], _Held] = {}
 
     async def person(self, model: type[M], *, name: str | None = None) -> M:
         """Return the value about the person who caused the event: in a group, the sender.
@@ -188,267 +132,8 @@ class State:
                     yield row.scope.removeprefix(PERSON)
             after = rows[-1].scope, rows[-1].name
 
-    def recording(self, tally: Tally[M]) -> Recording:
-        """Return a function that records the result of a step together with a value about the person.
-
-        It gets the result, and a function that stores both.
-
-        Raises:
-            BotError: the event names no person, or a field of the model has no default.
-        """
-        return partial(self._record, tally, person_scope(self._event), checked_name(tally.model, tally.name))
-
-    async def _record(
-        self,
-        tally: Tally[M],
-        scope: str,
-        name: str,
-        result: object,
-        commit: Commit,
-    ) -> None:
-        # One after the other: a handler may make several steps side by side.
-        async with self._loading:
-            value, stored = await self._tallied(tally, scope, name, result, commit)
-            if scope in self._scopes:
-                self._scopes[scope][name] = stored
-            held = self._held.get((scope, name))
-            # A value that the handler has changed as well keeps what it was read from, so its turn runs again.
-            if held is not None and dump(name, held.value) == held.before:
-                _copy(value, held.value)
-                held.stored, held.before = stored, dump(name, value)
-                if self._at_question is not None:
-                    self._at_question.pop((scope, name), None)
-
-    async def _tallied(
-        self,
-        tally: Tally[M],
-        scope: str,
-        name: str,
-        result: object,
-        commit: Commit,
-    ) -> tuple[M, bytes]:
-        """Store the value with the result, and return it and its JSON."""
-        while True:
-            stored = (await self._store.load(scope)).get(name)
-            value = tally.model() if stored is None else read(tally.model, name, stored)
-            tally.add(value, result)
-            new = checked(name, value, dump(name, value), stored)
-            try:
-                await commit(StateWrite(scope, name, new, expected=stored))
-            except StateConflict:
-                continue
-            return value, new
-
-    def close(self) -> list[StateWrite]:
-        """Return the writes of the values that were changed, and refuse further reads. Called when the turn ends.
-
-        Raises:
-            BotError: a value cannot be stored, because a field holds what the model does not allow.
-        """
-        self._is_closed = True
-        if self._seen is not None:
-            return []
-        return [write for place, held in self._held.items() if (write := self._write(*place, held)) is not None]
-
-    def check(self) -> None:
-        """Check that the changed values can be stored. Called when the handler has returned.
-
-        Raises:
-            BotError: a value cannot be stored, because a field holds what the model does not allow.
-        """
-        for place, held in self._held.items():
-            self._write(*place, held)
-
-    def seen(self) -> dict[str, dict[str, str | None]]:
-        """Return the JSON of each value that the handler has seen, by scope and name; None where nothing was stored."""
-        found: dict[str, dict[str, str | None]] = {}
-        for (scope, name), held in self._held.items():
-            seen = held.stored if held.shown is None else held.shown
-            found.setdefault(scope, {})[name] = None if seen is None else seen.decode()
-        return found
-
-    def enter_handler(self) -> None:
-        """Note what middleware has changed. The handler sees it, and a conversation's past must not take it back.
-
-        Raises:
-            BotError: a value cannot be stored, because a field holds an object that has no JSON form.
-        """
-        for place, held in self._held.items():
-            now = dump(place[1], held.value)
-            if now != held.before:
-                held.shown = now
-                self._changed_before[place] = replace(held)
-
-    def left(self) -> dict[str, dict[str, str]]:
-        """Return a digest of each value that the handler has changed, as it is to be stored, by scope and name."""
-        found: dict[str, dict[str, str]] = {}
-        for (scope, name), held in self._held.items():
-            if (write := self._write(scope, name, held)) is not None:
-                found.setdefault(scope, {})[name] = digest_of(write.value)
-        return found
-
-    def begin(
-        self, seen: Mapping[str, Mapping[str, str | None]] | None, *, in_place_of: EarlierRun | None = None
-    ) -> None:
-        """Begin with a part of a conversation; see `enter`. Nothing was read before."""
-        self._seen = seen
-        self._in_place_of = in_place_of
-
-    async def enter(
-        self, seen: Mapping[str, Mapping[str, str | None]] | None, *, in_place_of: EarlierRun | None = None
-    ) -> None:
-        """Go on with the next part of a conversation. The values that were read before show what this part sees.
-
-        Args:
-            seen: For a part that an earlier run has ended: what `seen` returned then. Its changes are stored already,
-                so nothing is written. None for the part that runs now: it sees what is stored now, and what middleware
-                has changed.
-            in_place_of: For a part that runs now although it had ended: its earlier run. A value that this run has
-                changed, and that is still as this run has left it, is shown as it was before, so that a change counts once.
-        Raises:
-            StateUnreadable: a model cannot read what is stored.
-            StorageUnavailable: the storage cannot be read.
-        """
-        self._seen = seen
-        self._in_place_of = in_place_of
-        self._scopes.clear()
-        for (scope, name), held in self._held.items():
-            changed = self._changed_before.pop((scope, name), None) if seen is None else None
-            if changed is None:
-                _show(name, held, await self._stored(scope, name))
-                self._take_back(scope, name, held)
-            else:
-                _show(name, held, changed.shown)
-                held.stored, held.before, held.shown = changed.stored, changed.before, changed.shown
-
-    def suspend(self) -> None:
-        """Note the values, because a question ends the handler now. What the handler changes from now on does not count.
-
-        Raises:
-            BotError: a value cannot be stored, because a field holds what the model does not allow.
-        """
-        self.check()
-        self._at_question = {place: dump(place[1], held.value) for place, held in self._held.items()}
-
-    def leave_handler(self) -> None:
-        """Undo what the handler has changed after its question, such as in a `finally`. Called when it has ended."""
-        if self._at_question is None:
-            return
-        for place, held in self._held.items():
-            name = place[1]
-            at_question = self._at_question.get(place, held.before)
-            if _is_now(name, held, at_question):
-                continue
-            if at_question == held.before:
-                _show(name, held, held.stored)
-            else:
-                _copy(read(type(held.value), name, at_question), held.value)
-
-    def _take_back(self, scope: str, name: str, held: _Held) -> None:
-        """Show a value as it was before the earlier run of this part has changed it, if nothing has changed it since."""
-        earlier = self._in_place_of
-        if earlier is None or earlier.left.get(scope, {}).get(name) != digest_of(held.stored):
-            return
-        seen = earlier.seen.get(scope, {}).get(name)
-        model = type(held.value)
-        _copy(model() if seen is None else read(model, name, seen.encode()), held.value)
-        held.shown = dump(name, held.value)
-
-    async def _stored(self, scope: str, name: str) -> bytes | None:
-        of_scope = {} if self._seen is None else self._seen.get(scope, {})
-        if name in of_scope:
-            stored = of_scope[name]
-            return None if stored is None else stored.encode()
-        if (values := self._scopes.get(scope)) is None:
-            values = self._scopes[scope] = await self._store.load(scope)
-        return values.get(name)
-
-    def discard(self) -> None:
-        """Forget the values that were read, with their changes. Called before an error handler runs.
-
-        Changes before a question stay: the question is open, and the handler does not come to them again.
-        """
-        if self._at_question is not None:
-            return
-        self._scopes.clear()
-        self._held.clear()
-        self._changed_before.clear()
-
-    async def _get(self, scope: str, model: type[M], name: str | None) -> M:
-        name = checked_name(model, name)
-        # Tasks of one handler that ask at the same time get the same object.
-        async with self._loading:
-            if self._is_closed:
-                raise BotError(
-                    f"The state {name} was asked for after its turn had ended, so no change of it would be stored. "
-                    "Await it, and the tasks that use it, before the handler returns."
-                )
-            held = self._held.get((scope, name))
-            if held is None:
-                stored = await self._stored(scope, name)
-                value = model() if stored is None else read(model, name, stored)
-                held = self._held[scope, name] = _Held(value, stored, dump(name, value))
-                self._take_back(scope, name, held)
-        if type(held.value) is not model:
-            raise BotError(
-                f"Two models are stored under the name {name}: {_full_name(type(held.value))} and {_full_name(model)}. "
-                "Give one of them a name of its own: name=…"
-            )
-        return held.value
-
-    def _write(self, scope: str, name: str, held: _Held) -> StateWrite | None:
-        now = dump(name, held.value)
-        if now == held.before:
-            return None
-        value = checked(name, held.value, now, held.stored)
-        return StateWrite(scope, name, value, expected=held.stored, person=self._person_in(scope))
-
-    def _person_in(self, scope: str) -> str | None:
-        """Return the handle to store with the value of a direct chat, so that the value is erased with the person."""
-        return person_of(self._event) if scope.startswith(CHAT) and self._event.is_group is False else None
-
-
-def _show(name: str, held: _Held, stored: bytes | None) -> None:
-    """Show other stored JSON in a value. The handler keeps its object, which gets the other fields."""
-    model = type(held.value)
-    value = model() if stored is None else read(model, name, stored)
-    _copy(value, held.value)
-    held.stored, held.before, held.shown = stored, dump(name, value), None
-
-
-def digest_of(value: str | bytes | None) -> str:
-    """Return a digest of a stored value, as JSON; of None, an empty text."""
-    if value is None:
-        return ""
-    return hashlib.sha256(value.encode() if isinstance(value, str) else value).hexdigest()[:16]
-
-
-def _is_now(name: str, held: _Held, value: bytes) -> bool:
-    """Return True if a value is still the one with this JSON."""
-    try:
-        return dump(name, held.value) == value
-    except BotError:
-        return False
-
-
-def _copy(value: BaseModel, into: BaseModel) -> None:
-    """Copy all that a value holds. A field with the same content keeps its object.
-
-    The handler may hold that object: in `guest.names.append(await ctx.ask("Name?"))`, Python takes the list first.
-    """
-    held = dict(vars(into))
-    for field in _FIELDS:
-        object.__setattr__(into, field, getattr(value, field))
-    vars(into).update(
-        {name: held[name] for name, new in vars(value).items() if name in held and _is_same(held[name], new)}
-    )
-
-
-def _is_same(one: object, other: object) -> bool:
-    try:
-        return type(one) is type(other) and to_json(one) == to_json(other)
-    except (PydanticSerializationError, ValueError):
-        return False
+    @abstractmethod
+    async def _get(self, scope: str, model: type[M], name: str | None) -> M: ...
 
 
 def person_of(event: Event) -> str | None:
@@ -475,127 +160,3 @@ def person_scope(event: Event) -> str:
         )
     # Addresses of one person may be written in several cases.
     return PERSON + handle.casefold()
-
-
-def checked_name(model: type[BaseModel], name: str | None) -> str:
-    """Return the name under which values of a model are stored.
-
-    Raises:
-        BotError: this is no pydantic model whose fields all have defaults, or the name is empty.
-    """
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        kind = model.__name__ if isinstance(model, type) else f"an object of the class {type(model).__name__}"
-        raise BotError(
-            f"ctx.state takes a pydantic model, not {kind}. Write: class Guest(pydantic.BaseModel): visits: int = 0"
-        )
-    default = _default_name(model)
-    if name is None:
-        return default
-    if not isinstance(name, str) or not name.strip():
-        raise BotError(f"name={name!r} cannot be the name of a state. Give a text, or leave name= out.")
-    return name
-
-
-@lru_cache(maxsize=1024)
-def _default_name(model: type[BaseModel]) -> str:
-    without = [name for name, field in model.model_fields.items() if field.is_required()]
-    if without:
-        raise BotError(
-            f"{model.__qualname__}.{without[0]} has no default, so there is no value for a person or a chat that is "
-            f"new. Give every field of {model.__qualname__} a default."
-        )
-    return model.__qualname__
-
-
-def read(model: type[M], name: str, stored: bytes) -> M:
-    """Return the value of a model from stored JSON. Fields that the JSON lacks get their defaults.
-
-    Raises:
-        StateUnreadable: the JSON does not fit the model.
-    """
-    try:
-        return model.model_validate_json(stored)
-    except ValidationError as error:
-        # Without the error as its cause: that quotes the stored value, which may be about a person.
-        raise StateUnreadable(
-            f"The stored state {name} does not fit {_full_name(model)}: {_fields(model, error)}. It was kept as it is."
-        ) from None
-
-
-def dump(name: str, value: BaseModel) -> bytes:
-    """Return a value as JSON, without computed fields.
-
-    Raises:
-        BotError: a field holds an object that has no JSON form.
-    """
-    try:
-        return value.model_dump_json(by_alias=True, round_trip=True, warnings=False).encode()
-    except (PydanticSerializationError, UnicodeError) as error:
-        raise BotError(
-            f"The state {name} cannot be stored as JSON: a field of {_full_name(type(value))} holds an object that its "
-            f"type does not describe ({type(error).__name__})."
-        ) from None
-
-
-def checked(name: str, value: BaseModel, now: bytes, stored: bytes | None) -> bytes:
-    """Return the JSON to store for a changed value. Stored fields that the model does not have are kept.
-
-    They belong to a newer release of the bot, or to another model of the same name.
-
-    Raises:
-        BotError: the model could not read the JSON again, or it is larger than `MAX_BYTES`.
-    """
-    model = type(value)
-    try:
-        model.model_validate_json(now)
-    except ValidationError as error:
-        raise BotError(
-            f"The state {name} cannot be stored, because {_full_name(model)} could not read it again: {_fields(model, error)}."
-        ) from None
-    if stored is not None and model.model_config.get("extra") != "allow":
-        now = _with_unknown_fields(model, now, stored)
-    if len(now) > MAX_BYTES:
-        raise BotError(
-            f"The state {name} has {len(now) // 1024} KiB. At most {MAX_BYTES // 1024} KiB are stored: keep less, such "
-            "as the last entries of a list, or use a database of your own."
-        )
-    return now
-
-
-def _with_unknown_fields(model: type[BaseModel], now: bytes, stored: bytes) -> bytes:
-    before, after = from_json(stored), from_json(now)
-    if not (isinstance(before, dict) and isinstance(after, dict)):
-        return now
-    known = after.keys() | _names(model)
-    unknown = {field: value for field, value in before.items() if field not in known}
-    return to_json(after | unknown) if unknown else now
-
-
-@lru_cache(maxsize=1024)
-def _names(model: type[BaseModel]) -> frozenset[str]:
-    """Return every name under which the JSON of a model may hold its fields."""
-    aliases = [
-        alias
-        for field in model.model_fields.values()
-        for alias in (field.alias, field.serialization_alias, field.validation_alias)
-        if isinstance(alias, str)
-    ]
-    return frozenset([*model.model_fields, *aliases])
-
-
-def _full_name(model: type[BaseModel]) -> str:
-    return f"{model.__module__}.{model.__qualname__}"
-
-
-def _fields(model: type[BaseModel], error: ValidationError) -> str:
-    """Return the fields that do not fit, each with the reason, but nothing of their values.
-
-    Keys inside a field are left out, because a dict may have handles as its keys.
-    """
-    found = {}
-    for each in error.errors(include_url=False, include_context=False, include_input=False):
-        field = each["loc"][0] if each["loc"] else "the whole value"
-        if each["loc"] and field not in _names(model):
-            field = "a field that the model does not have"
-        found[field] = each["msg"] if each["type"] in _WITHOUT_INPUT else "its validator refuses it"
-    return "; ".join(f"{field}: {reason}" for field, reason in list(found.items())[:5])

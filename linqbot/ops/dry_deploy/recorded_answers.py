@@ -15,7 +15,7 @@ from linqbot.bot.asking.answers import IN_ANOTHER_FORM, value_of
 from linqbot.bot.asking.question import Question
 from linqbot.bot.asking.seen import Seen
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.state import Recording
+from linqbot.bot.conversation.turn_state import Recording
 from linqbot.bot.turn_context import TurnContext
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError, Suspended

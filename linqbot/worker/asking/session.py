@@ -25,7 +25,7 @@ from linqbot.bot.asking.question import (
 from linqbot.bot.asking.seen import Seen, joined
 from linqbot.bot.asking.waits import Wait
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.state import Recording
+from linqbot.bot.conversation.turn_state import Recording
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.sent import Sent
 from linqbot.bot.turn_context import TurnContext

@@ -14,7 +14,7 @@ import structlog
 from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from linqbot.bot.conversation.state import Recording
+from linqbot.bot.conversation.turn_state import Recording
 from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry

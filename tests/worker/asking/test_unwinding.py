@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from linqbot.bot.context import Context
 from linqbot.bot.conversation.state import Tally
+from linqbot.bot.conversation.turn_state import TurnState
 from linqbot.bot.routing.router import Next
 from linqbot.errors import AskTimeout
 from linqbot.events.event import Event
@@ -248,6 +249,7 @@ async def test_a_tally_that_is_recorded_while_the_handler_ends_stays(talk: Talk)
     async def ask(message: MessageReceived, ctx: Context) -> None:
         menu = await ctx.state.person(Menu)
         (await ctx.state.person(Form)).is_open = True
+        assert isinstance(ctx.state, TurnState)
         record = ctx.state.recording(Tally(Menu, add))
         try:
             await ctx.ask("Name?")

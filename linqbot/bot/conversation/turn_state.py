@@ -1,0 +1,340 @@
+"""The state of one turn: the values that its code has read, and what it has changed of them.
+
+A part of a conversation that is over sees what it saw then. What the handler changes after a question has not happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_json
+
+from linqbot.bot.conversation.state import CHAT, State, Tally, person_of, person_scope
+from linqbot.bot.conversation.state_json import checked, checked_name, dump, full_name, read
+from linqbot.errors import BotError, StateConflict
+from linqbot.events.event import Event
+from linqbot.storage.state import StateStore, StateWrite
+
+M = TypeVar("M", bound=BaseModel)
+
+_FIELDS: Final = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+"""All that a pydantic model holds."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A value that this turn has read.
+
+    Attributes:
+        stored: The JSON that was read; None if nothing was stored.
+        before: The JSON of the value as it was handed out: it differs from `stored` if the model gained a field.
+        shown: The JSON with which the handler has begun, if middleware had changed the value before; else None.
+    """
+
+    value: BaseModel
+    stored: bytes | None
+    before: bytes
+    shown: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """The state in an earlier run of a part of a conversation. A run in its place begins where that run began.
+
+    Attributes:
+        seen: What `TurnState.seen` returned then.
+        left: What `TurnState.left` returned then.
+    """
+
+    seen: Mapping[str, Mapping[str, str | None]]
+    left: Mapping[str, Mapping[str, str]]
+
+
+Commit: TypeAlias = Callable[[StateWrite], Awaitable[None]]
+"""Stores the result of a step and a value in one commit."""
+Recording: TypeAlias = Callable[[Any, Commit], Awaitable[None]]
+"""Records the result of a step together with a value."""
+
+
+class TurnState(State):
+    """The state of a turn, with what dispatch and the worker tell it about the run of the handler. It implements `State`."""
+
+    def __init__(self, event: Event, store: StateStore) -> None:
+        super().__init__(event, store)
+        self._scopes: dict[str, dict[str, bytes]] = {}
+        self._held: dict[tuple[str, str], _Held] = {}
+        self._loading = asyncio.Lock()
+        self._is_closed = False
+        self._seen: Mapping[str, Mapping[str, str | None]] | None = None
+        self._at_question: dict[tuple[str, str], bytes] | None = None
+        self._in_place_of: EarlierRun | None = None
+        # The values that middleware had changed when the handler began, until its live part is entered.
+        self._changed_before: dict[tuple[str, str], _Held] = {}
+
+    def recording(self, tally: Tally[M]) -> Recording:
+        """Return a function that records the result of a step together with a value about the person.
+
+        It gets the result, and a function that stores both.
+
+        Raises:
+            BotError: the event names no person, or a field of the model has no default.
+        """
+        return partial(self._record, tally, person_scope(self._event), checked_name(tally.model, tally.name))
+
+    async def _record(
+        self,
+        tally: Tally[M],
+        scope: str,
+        name: str,
+        result: object,
+        commit: Commit,
+    ) -> None:
+        # One after the other: a handler may make several steps side by side.
+        async with self._loading:
+            value, stored = await self._tallied(tally, scope, name, result, commit)
+            if scope in self._scopes:
+                self._scopes[scope][name] = stored
+            held = self._held.get((scope, name))
+            # A value that the handler has changed as well keeps what it was read from, so its turn runs again.
+            if held is not None and dump(name, held.value) == held.before:
+                _copy(value, held.value)
+                held.stored, held.before = stored, dump(name, value)
+                if self._at_question is not None:
+                    self._at_question.pop((scope, name), None)
+
+    async def _tallied(
+        self,
+        tally: Tally[M],
+        scope: str,
+        name: str,
+        result: object,
+        commit: Commit,
+    ) -> tuple[M, bytes]:
+        """Store the value with the result, and return it and its JSON."""
+        while True:
+            stored = (await self._store.load(scope)).get(name)
+            value = tally.model() if stored is None else read(tally.model, name, stored)
+            tally.add(value, result)
+            new = checked(name, value, dump(name, value), stored)
+            try:
+                await commit(StateWrite(scope, name, new, expected=stored))
+            except StateConflict:
+                continue
+            return value, new
+
+    def close(self) -> list[StateWrite]:
+        """Return the writes of the values that were changed, and refuse further reads. Called when the turn ends.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds what the model does not allow.
+        """
+        self._is_closed = True
+        if self._seen is not None:
+            return []
+        return [write for place, held in self._held.items() if (write := self._write(*place, held)) is not None]
+
+    def check(self) -> None:
+        """Check that the changed values can be stored. Called when the handler has returned.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds what the model does not allow.
+        """
+        for place, held in self._held.items():
+            self._write(*place, held)
+
+    def seen(self) -> dict[str, dict[str, str | None]]:
+        """Return the JSON of each value that the handler has seen, by scope and name; None where nothing was stored."""
+        found: dict[str, dict[str, str | None]] = {}
+        for (scope, name), held in self._held.items():
+            seen = held.stored if held.shown is None else held.shown
+            found.setdefault(scope, {})[name] = None if seen is None else seen.decode()
+        return found
+
+    def enter_handler(self) -> None:
+        """Note what middleware has changed. The handler sees it, and a conversation's past must not take it back.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds an object that has no JSON form.
+        """
+        for place, held in self._held.items():
+            now = dump(place[1], held.value)
+            if now != held.before:
+                held.shown = now
+                self._changed_before[place] = replace(held)
+
+    def left(self) -> dict[str, dict[str, str]]:
+        """Return a digest of each value that the handler has changed, as it is to be stored, by scope and name."""
+        found: dict[str, dict[str, str]] = {}
+        for (scope, name), held in self._held.items():
+            if (write := self._write(scope, name, held)) is not None:
+                found.setdefault(scope, {})[name] = digest_of(write.value)
+        return found
+
+    def begin(
+        self, seen: Mapping[str, Mapping[str, str | None]] | None, *, in_place_of: EarlierRun | None = None
+    ) -> None:
+        """Begin with a part of a conversation; see `enter`. Nothing was read before."""
+        self._seen = seen
+        self._in_place_of = in_place_of
+
+    async def enter(
+        self, seen: Mapping[str, Mapping[str, str | None]] | None, *, in_place_of: EarlierRun | None = None
+    ) -> None:
+        """Go on with the next part of a conversation. The values that were read before show what this part sees.
+
+        Args:
+            seen: For a part that an earlier run has ended: what `seen` returned then. Its changes are stored already,
+                so nothing is written. None for the part that runs now: it sees what is stored now, and what middleware
+                has changed.
+            in_place_of: For a part that runs now although it had ended: its earlier run. A value that this run has
+                changed, and that is still as this run has left it, is shown as it was before, so that a change counts once.
+        Raises:
+            StateUnreadable: a model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read.
+        """
+        self._seen = seen
+        self._in_place_of = in_place_of
+        self._scopes.clear()
+        for (scope, name), held in self._held.items():
+            changed = self._changed_before.pop((scope, name), None) if seen is None else None
+            if changed is None:
+                _show(name, held, await self._stored(scope, name))
+                self._take_back(scope, name, held)
+            else:
+                _show(name, held, changed.shown)
+                held.stored, held.before, held.shown = changed.stored, changed.before, changed.shown
+
+    def suspend(self) -> None:
+        """Note the values, because a question ends the handler now. What the handler changes from now on does not count.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds what the model does not allow.
+        """
+        self.check()
+        self._at_question = {place: dump(place[1], held.value) for place, held in self._held.items()}
+
+    def leave_handler(self) -> None:
+        """Undo what the handler has changed after its question, such as in a `finally`. Called when it has ended."""
+        if self._at_question is None:
+            return
+        for place, held in self._held.items():
+            name = place[1]
+            at_question = self._at_question.get(place, held.before)
+            if _is_now(name, held, at_question):
+                continue
+            if at_question == held.before:
+                _show(name, held, held.stored)
+            else:
+                _copy(read(type(held.value), name, at_question), held.value)
+
+    def _take_back(self, scope: str, name: str, held: _Held) -> None:
+        """Show a value as it was before the earlier run of this part has changed it, if nothing has changed it since."""
+        earlier = self._in_place_of
+        if earlier is None or earlier.left.get(scope, {}).get(name) != digest_of(held.stored):
+            return
+        seen = earlier.seen.get(scope, {}).get(name)
+        model = type(held.value)
+        _copy(model() if seen is None else read(model, name, seen.encode()), held.value)
+        held.shown = dump(name, held.value)
+
+    async def _stored(self, scope: str, name: str) -> bytes | None:
+        of_scope = {} if self._seen is None else self._seen.get(scope, {})
+        if name in of_scope:
+            stored = of_scope[name]
+            return None if stored is None else stored.encode()
+        if (values := self._scopes.get(scope)) is None:
+            values = self._scopes[scope] = await self._store.load(scope)
+        return values.get(name)
+
+    def discard(self) -> None:
+        """Forget the values that were read, with their changes. Called before an error handler runs.
+
+        Changes before a question stay: the question is open, and the handler does not come to them again.
+        """
+        if self._at_question is not None:
+            return
+        self._scopes.clear()
+        self._held.clear()
+        self._changed_before.clear()
+
+    async def _get(self, scope: str, model: type[M], name: str | None) -> M:
+        name = checked_name(model, name)
+        # Tasks of one handler that ask at the same time get the same object.
+        async with self._loading:
+            if self._is_closed:
+                raise BotError(
+                    f"The state {name} was asked for after its turn had ended, so no change of it would be stored. "
+                    "Await it, and the tasks that use it, before the handler returns."
+                )
+            held = self._held.get((scope, name))
+            if held is None:
+                stored = await self._stored(scope, name)
+                value = model() if stored is None else read(model, name, stored)
+                held = self._held[scope, name] = _Held(value, stored, dump(name, value))
+                self._take_back(scope, name, held)
+        if type(held.value) is not model:
+            raise BotError(
+                f"Two models are stored under the name {name}: {full_name(type(held.value))} and {full_name(model)}. "
+                "Give one of them a name of its own: name=…"
+            )
+        return held.value
+
+    def _write(self, scope: str, name: str, held: _Held) -> StateWrite | None:
+        now = dump(name, held.value)
+        if now == held.before:
+            return None
+        value = checked(name, held.value, now, held.stored)
+        return StateWrite(scope, name, value, expected=held.stored, person=self._person_in(scope))
+
+    def _person_in(self, scope: str) -> str | None:
+        """Return the handle to store with the value of a direct chat, so that the value is erased with the person."""
+        return person_of(self._event) if scope.startswith(CHAT) and self._event.is_group is False else None
+
+
+def _show(name: str, held: _Held, stored: bytes | None) -> None:
+    """Show other stored JSON in a value. The handler keeps its object, which gets the other fields."""
+    model = type(held.value)
+    value = model() if stored is None else read(model, name, stored)
+    _copy(value, held.value)
+    held.stored, held.before, held.shown = stored, dump(name, value), None
+
+
+def digest_of(value: str | bytes | None) -> str:
+    """Return a digest of a stored value, as JSON; of None, an empty text."""
+    if value is None:
+        return ""
+    return hashlib.sha256(value.encode() if isinstance(value, str) else value).hexdigest()[:16]
+
+
+def _is_now(name: str, held: _Held, value: bytes) -> bool:
+    """Return True if a value is still the one with this JSON."""
+    try:
+        return dump(name, held.value) == value
+    except BotError:
+        return False
+
+
+def _copy(value: BaseModel, into: BaseModel) -> None:
+    """Copy all that a value holds. A field with the same content keeps its object.
+
+    The handler may hold that object: in `guest.names.append(await ctx.ask("Name?"))`, Python takes the list first.
+    """
+    held = dict(vars(into))
+    for field in _FIELDS:
+        object.__setattr__(into, field, getattr(value, field))
+    vars(into).update(
+        {name: held[name] for name, new in vars(value).items() if name in held and _is_same(held[name], new)}
+    )
+
+
+def _is_same(one: object, other: object) -> bool:
+    try:
+        return type(one) is type(other) and to_json(one) == to_json(other)
+    except (PydanticSerializationError, ValueError):
+        return False
