@@ -133,6 +133,10 @@ class Turns:
         """End a turn in which linqbot itself has failed. Else the chat would wait for it as long as the process runs."""
         at = place_of(error)
         log.error("turn.crashed", delivery=lease.delivery.id, error=type(error).__name__, at=at)
+        if isinstance(error, OSError | MemoryError):
+            # The machine has run out of something, such as open files. The next run may find more.
+            failure = TurnFailure(error)
+            return await self.give_back(lease, decide(lease, failure, self.retry_policy, now=self.clock.now()))
         dead = DeadLetter(f"linqbot itself failed with {type(error).__name__} at {at}. Please report this.")
         return await self.give_back(lease, dead)
 

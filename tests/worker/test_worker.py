@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections import defaultdict
 from collections.abc import AsyncIterator
 
@@ -258,6 +259,40 @@ async def test_a_turn_that_cannot_begin_is_deferred_for_a_moment_and_counts_no_a
         await until(storage)
         await worker.stop(0)
     assert handled == ["hi"]
+
+
+class OutOfFiles(MemoryStorage):
+    """A storage on a machine that has no open file left when the first turn ends."""
+
+    is_out = True
+
+    async def finish(self, lease: Lease, finish: Finish) -> None:
+        if self.is_out:
+            self.is_out = False
+            raise OSError(errno.EMFILE, "Too many open files")
+        await super().finish(lease, finish)
+
+
+async def test_a_turn_for_which_the_machine_has_nothing_left_runs_again() -> None:
+    bot = Bot(read=False, typing=False)
+    handled: list[str] = []
+
+    @bot.on_message
+    async def take(message: MessageReceived, ctx: Context) -> None:
+        handled.append(message.text)
+
+    clock = MovableClock(NOW, frozen=True)
+    async with OutOfFiles(clock=clock) as storage:
+        turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, SendRateLimit(clock))
+        worker = Worker(turns, storage, clock)
+        worker.start()
+        await storage.put(delivery(text_body("hi")))
+        waiting = await postponed(storage)
+        assert (waiting.attempts, handled) == (1, ["hi"])
+        clock.advance(1)
+        await until(storage)
+        await worker.stop(0)
+    assert handled == ["hi", "hi"]
 
 
 async def test_an_outcome_that_no_commit_can_hold_frees_its_chat_soon(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,9 +84,8 @@ def bubbles(
             that was not awaited.
     """
     match content:
-        case (text,) if isinstance(text, str) and _is_plain(
-            text
-        ):  # nearly every reply, so message and part are validated together
+        # Nearly every reply, so message and part are validated together.
+        case (text,) if isinstance(text, str) and _is_plain(text):
             message = {"parts": ({"type": "text", "value": text},), "effect": effect, "reply_to": reply_to}
             return [validated(MessageContent, message)]
     messages: list[MessageContent] = []
