@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from linqbot.bot.routing import handlers
+from linqbot.bot import dispatch
 from linqbot.frames import is_authors, stack_of
 from linqbot.plugins import guard, plugin
 
@@ -110,9 +110,14 @@ def culprit(stack: traceback.StackSummary) -> Culprit | None:
         return Culprit(_name(stack[plugins]), _place(stack[plugins]), is_handler=False)
     if not own:
         return None
-    handler = next((n for n in own if n and stack[n - 1].filename == handlers.__file__), None)
+    handler = next((n for n in own if n and _runs_handlers(stack[n - 1])), None)
     function = stack[own[0] if handler is None else handler]
     return Culprit(_name(function), _place(stack[own[-1]]), is_handler=handler is not None)
+
+
+def _runs_handlers(frame: traceback.FrameSummary) -> bool:
+    """Return True for the function of dispatch that runs the chosen handler: `handle` in `Dispatcher._wrapped`."""
+    return frame.filename == dispatch.__file__ and frame.name == "handle"
 
 
 def _running_plugin(stack: traceback.StackSummary) -> int | None:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 import traceback
 
 import pytest
 import structlog
 
-from linqbot.bot.routing import handlers
+from linqbot import Bot, Context, MessageReceived
+from linqbot.bot import dispatch
+from linqbot.frames import stack_of
 from linqbot.plugins import guard, plugin
 from linqbot.server import loop_watch
+from linqbot.testing import talking
 
 
 def frame(file: str, name: str, line: int = 1) -> traceback.FrameSummary:
     return traceback.FrameSummary(file, line, name)
 
 
-OURS = frame(handlers.__file__, "call")
+OURS = frame(dispatch.__file__, "handle")
 INSTALLED = frame(traceback.__file__, "wait")
 GUARD = frame(guard.__file__, "__call__")
 HOOK = frame(plugin.__file__, "__call__")
@@ -47,6 +51,25 @@ def test_the_culprit_is_the_function_of_the_author_or_of_a_plugin_that_is_runnin
     frames: list[traceback.FrameSummary], wanted: tuple[str, str, bool] | None
 ) -> None:
     assert loop_watch.culprit(traceback.StackSummary.from_list(frames)) == wanted
+
+
+@pytest.mark.anyio
+async def test_a_handler_that_runs_is_recognised() -> None:
+    bot, found = Bot(), list[loop_watch.Culprit | None]()
+
+    @bot.on_message
+    async def slow(message: MessageReceived, ctx: Context) -> None:
+        frame = inspect.currentframe()
+        assert frame is not None
+        found.append(loop_watch.culprit(stack_of(frame)))
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        await phone.quiet()
+    (culprit,) = found
+    assert culprit is not None
+    assert culprit.is_handler
+    assert culprit.function.endswith("slow")
 
 
 @pytest.mark.anyio
