@@ -184,10 +184,10 @@ async def test_a_bot_that_can_never_run_is_refused_and_the_old_one_goes_on() -> 
 
 async def test_a_restart_in_a_busy_bot_loses_and_repeats_nothing(storage: str) -> None:
     async with talking(counting(), storage=storage) as phone:
-        for _ in range(5):
+        for _ in range(4):  # a message in whose turn the process dies five times is given up
             await phone.text("hi")
             await phone.restart()
-        assert sorted(await phone.replies()) == [f"Visit {visit + 1}" for visit in range(5)]
+        assert sorted(await phone.replies()) == [f"Visit {visit + 1}" for visit in range(4)]
 
 
 async def test_a_restart_ends_while_something_has_just_become_due() -> None:
