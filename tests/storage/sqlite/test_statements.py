@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -10,10 +12,10 @@ from linqbot.storage.sqlite.statements import among, insert
 
 
 @pytest.fixture
-def db() -> sqlite3.Connection:
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    db.execute("CREATE TABLE thing (n INTEGER PRIMARY KEY, name TEXT, note TEXT, size INTEGER)")
-    return db
+def db() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        db.execute("CREATE TABLE thing (n INTEGER PRIMARY KEY, name TEXT, note TEXT, size INTEGER)")
+        yield db
 
 
 def test_a_value_that_only_some_rows_have_is_stored_for_these_rows(db: sqlite3.Connection) -> None:
