@@ -70,7 +70,7 @@ class MessageEvent(Event):
 
     @property
     def is_own(self) -> bool:
-        return self.direction == "outbound" or (self.actor is not None and self.actor == self.line)
+        return self.direction == "outbound" or super().is_own
 
     @property
     def text(self) -> str:

@@ -284,7 +284,7 @@ class Inbox(Protocol):
         ...
 
     async def put_in_order(
-        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, under: Lease | None = None
+        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
     ) -> int:
         """Store missed deliveries of a lane, and sort the lane by the time at which its deliveries were sent.
 
@@ -293,8 +293,9 @@ class Inbox(Protocol):
 
         Args:
             missed: Deliveries of this lane. Those whose id or message_key was stored before are left out.
-            lease: A lease on the head of the lane. It is given back in the same commit and does not count.
-            under: The lease of the turn that calls. It must be in force, and stays so.
+            lease: A lease on the head of the lane. It must be in force. It is given back in the same commit, and does not
+                count.
+            keep: True keeps the lease.
         Returns:
             The number of new deliveries.
         Raises:

@@ -63,7 +63,7 @@ class OrderOp(Op):
     lane: str
     missed: Sequence[Delivery]
     lease: Lease | None
-    under: Lease | None = None
+    keep: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -186,10 +186,10 @@ class QueuedWrites:
         await self._submit(JoinOp(lease, joined, ids, again))
 
     async def put_in_order(
-        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, under: Lease | None = None
+        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
     ) -> int:
         """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""
-        count: int = await self._submit(OrderOp(lane, missed, lease, under))
+        count: int = await self._submit(OrderOp(lane, missed, lease, keep))
         return count
 
     async def begin(self, entry: JournalEntry, lease: Lease | None = None) -> None:

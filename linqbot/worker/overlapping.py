@@ -139,7 +139,8 @@ class TurnOverlap:
             return body
         root = _with_body(body)
         # Not those that only an earlier, failed run has taken: `put_back_untaken` gives these turns of their own.
-        incoming = tuple(() if number in self._untaken else bodies for number, bodies in enumerate(self._taken))
+        untaken = self._untaken
+        incoming = tuple(() if number in untaken else bodies for number, bodies in enumerate(self._taken))
         return root.with_joined(replace(root.joined, incoming=incoming)).body
 
     @property
@@ -237,7 +238,7 @@ class TurnOverlap:
             messages=len(untaken),
             why="An earlier run, which failed, took them with ctx.incoming(). This run made fewer calls of it.",
         )
-        await self._storage.put_in_order(head.lane, untaken, under=self.lease)
+        await self._storage.put_in_order(head.lane, untaken, self.lease, keep=True)
 
     def _untaken_id(self, call: int, message: int = 0) -> str:
         """Return the id of the delivery of a message that is put back: the same in every run of the turn."""

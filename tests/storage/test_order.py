@@ -157,8 +157,8 @@ async def test_a_turn_whose_lease_is_over_stores_no_messages_behind_it(storage: 
     clock.advance(61)
     (lease,) = await take(storage)
     with pytest.raises(LeaseLost):
-        await storage.put_in_order("c:1", [sent("a", 1)], under=old)
-    assert await storage.put_in_order("c:1", [sent("b", 2)], under=lease) == 1
+        await storage.put_in_order("c:1", [sent("a", 1)], old, keep=True)
+    assert await storage.put_in_order("c:1", [sent("b", 2)], lease, keep=True) == 1
     await storage.finish(lease, Finish(Ack()))
     assert await handle_all(storage) == ["b"]
 

@@ -50,9 +50,9 @@ class LosingPutBack(MemoryStorage):
     is_lost = False
 
     async def put_in_order(
-        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, under: Lease | None = None
+        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
     ) -> int:
-        count = await super().put_in_order(lane, missed, lease, under=under)
+        count = await super().put_in_order(lane, missed, lease, keep=keep)
         if not self.is_lost:
             self.is_lost = True
             raise StorageUnavailable("The connection was lost.")
@@ -67,12 +67,12 @@ class TakenOver(MemoryStorage):
         self.clock = clock
 
     async def put_in_order(
-        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, under: Lease | None = None
+        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
     ) -> int:
         self.clock.advance(24 * 3600)
         (other,) = await self.take(1, lease_s=60)
         await self.finish(other, Finish(Ack()))
-        return await super().put_in_order(lane, missed, lease, under=under)
+        return await super().put_in_order(lane, missed, lease, keep=keep)
 
 
 @asynccontextmanager

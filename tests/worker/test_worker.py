@@ -29,9 +29,11 @@ pytestmark = pytest.mark.anyio
 
 
 @contextlib.asynccontextmanager
-async def working(bot: Bot, *, concurrency: int = 200) -> AsyncIterator[tuple[MemoryStorage, MovableClock, Worker]]:
+async def working(
+    bot: Bot, *, concurrency: int = 200, kind: type[MemoryStorage] = MemoryStorage
+) -> AsyncIterator[tuple[MemoryStorage, MovableClock, Worker]]:
     clock = MovableClock(NOW, frozen=True)
-    async with MemoryStorage(clock=clock) as storage:
+    async with kind(clock=clock) as storage:
         turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, SendRateLimit(clock))
         worker = Worker(turns, storage, clock, concurrency=concurrency)
         worker.start()
@@ -281,17 +283,12 @@ async def test_a_turn_for_which_the_machine_has_nothing_left_runs_again() -> Non
     async def take(message: MessageReceived, ctx: Context) -> None:
         handled.append(message.text)
 
-    clock = MovableClock(NOW, frozen=True)
-    async with OutOfFiles(clock=clock) as storage:
-        turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, SendRateLimit(clock))
-        worker = Worker(turns, storage, clock)
-        worker.start()
+    async with working(bot, kind=OutOfFiles) as (storage, clock, _):
         await storage.put(delivery(text_body("hi")))
         waiting = await postponed(storage)
         assert (waiting.attempts, handled) == (1, ["hi"])
         clock.advance(1)
         await until(storage)
-        await worker.stop(0)
     assert handled == ["hi", "hi"]
 
 

@@ -1,6 +1,6 @@
 """Drafts: content of a reply that is more than a text or a part, such as a file that must be uploaded first.
 
-A draft is data. `bot/content/` uploads its file or makes its call when it is sent. Next step: `bot/content/sending.py`.
+A draft is data. When it is sent, its file is uploaded (`uploads.py`), or its call is made. Next step: `sending.py`.
 """
 
 from __future__ import annotations

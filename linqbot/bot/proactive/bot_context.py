@@ -167,7 +167,7 @@ class BotContext:
         stored = await content_of(messages, self._client, sender)
         new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now())
         people = await people_of(audience)
-        return await broadcaster.start_broadcast(new, people, check=partial(self._check_line, sender))
+        return await broadcaster.start_broadcast(new, people, check=partial(self._check_line, line))
 
     async def find_broadcast(self, name: str) -> Broadcast | None:
         """Return a broadcast, with the number of people for each outcome so far; None if none of this name is stored.
@@ -201,13 +201,13 @@ class BotContext:
             raise BotError("This context has no broadcasts, because it was made outside of a worker.")
         return self._broadcaster
 
-    async def _check_line(self, line: str) -> None:
-        """Check that the account has a line. Linq would refuse each send of a broadcast from another one for a day.
+    async def _check_line(self, line: str | None) -> None:
+        """Check that the account has the line that the author gave. Linq would refuse each send from another one for a day.
 
         Raises:
             BotError: the account does not have it.
         """
-        if line == self._line:
+        if not line or line == self._line:
             return
         lines = await self._client.phone_numbers.list()
         if all(one.phone_number != line for one in lines):

@@ -267,19 +267,18 @@ class MemoryStorage:
         return seq
 
     async def put_in_order(
-        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, under: Lease | None = None
+        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
     ) -> int:
         """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`.
 
         Raises:
             LeaseLost: the lease is over; nothing was written.
         """
-        if under is not None:
-            self._held(under)
         if lease is not None:
             seq = self._held(lease)
-            self._lanes.release(lease.token)
-            self._rows[seq].delivery_count -= 1
+            if not keep:
+                self._lanes.release(lease.token)
+                self._rows[seq].delivery_count -= 1
         count = 0
         for delivery in missed:
             if self._seen.isdisjoint(_keys(delivery)):

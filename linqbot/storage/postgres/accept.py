@@ -162,21 +162,19 @@ async def _put(
 
 async def put_in_order(tx: Transaction, op: OrderOp) -> None:
     """Store missed deliveries and sort their lane; see `Inbox.put_in_order`."""
-    if op.under is not None and await tx.leased(op.under) is None:
-        op.error = lease_over(op.under)
-        return
     if op.lease is not None:
         head = await tx.leased(op.lease)
         if head is None:
             op.error = lease_over(op.lease)
             return
-        await tx.run(
-            """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1
-               WHERE seq = $1""",
-            head,
-        )
-        await tx.set_visible([head])
-        tx.changes.ended_leases.add(op.lease.token)
+        if not op.keep:
+            await tx.run(
+                """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1
+                   WHERE seq = $1""",
+                head,
+            )
+            await tx.set_visible([head])
+            tx.changes.ended_leases.add(op.lease.token)
     known = await _known(tx, op.missed)
     new: list[Delivery] = []
     for delivery in op.missed:

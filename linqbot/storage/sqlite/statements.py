@@ -43,11 +43,10 @@ def _insert_piece(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, .
 
 
 def among(db: sqlite3.Connection, sql: str, values: Collection[str | int], *before: Any) -> list[tuple[Any, ...]]:
-    """Run `sql`, in which `IN (*)` or `VALUES (*)` stands for all `values`, and return the rows.
+    """Run `sql`, whose last condition is `IN (*)`, for all `values`, and return the rows.
 
     Args:
-        sql: With `VALUES (*)`, a value may occur twice: the statement must do no harm then.
-        before: Values for the `?` in front of `(*)`.
+        before: Values for the `?` in front of `IN (*)`.
     """
     found: list[tuple[Any, ...]] = []
     todo = list(values)
@@ -71,6 +70,4 @@ def _insert(into: str, given: tuple[bool, ...], rows: int, on_conflict: str) -> 
 
 @cache
 def _among(sql: str, size: int) -> str:
-    return sql.replace("VALUES (*)", "VALUES " + ",".join(["(?)"] * size)).replace(
-        "(*)", "(" + ",".join("?" * size) + ")"
-    )
+    return sql.replace("(*)", "(" + ",".join("?" * size) + ")")

@@ -460,18 +460,16 @@ class SQLiteWriter:
 
     def _put_in_order(self, op: OrderOp) -> None:
         given_back: tuple[int, int] | None = None
-        if op.under is not None and self._index.lanes.held(op.under.token) is None:
-            op.error = lease_over(op.under)
-            return
         if op.lease is not None:
             head = self._index.lanes.held(op.lease.token)
             if head is None:
                 op.error = lease_over(op.lease)
                 return
-            self._db.execute(
-                "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq = ?", (head,)
-            )
-            given_back = head, op.lease.token
+            if not op.keep:
+                self._db.execute(
+                    "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq = ?", (head,)
+                )
+                given_back = head, op.lease.token
         new = self._new(op.missed)
         self._accept(new)
         op.result = len(new)

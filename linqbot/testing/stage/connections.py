@@ -122,11 +122,11 @@ class WatchedStorage:
             self._activity.end(lease.token)
 
     async def put_in_order(
-        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, under: Lease | None = None
+        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
     ) -> int:
         """Store missed deliveries; a lease that is given back ends its work."""
-        count: int = await self._write("put_in_order", self._inner.put_in_order, lane, missed, lease, under=under)
-        if lease is not None:
+        count: int = await self._write("put_in_order", self._inner.put_in_order, lane, missed, lease, keep=keep)
+        if lease is not None and not keep:
             self._activity.end(lease.token)
         return count
 

@@ -117,9 +117,8 @@ class Steps:
             self.under_way = None
         # From here on the step was made. Without a result the entry stays as it is, so the next run knows that.
         data = _data(name, result)
-        accepted = replace(
-            entry, status="accepted", answer=data, call=_call_of(name, restartable=restartable, took=took)
-        )
+        said = _call_of(name, restartable=restartable, took=took) if took else entry.call
+        accepted = replace(entry, status="accepted", answer=data, call=said)
         if recording is None:
             await self._storage.settle(accepted)
         else:

@@ -499,7 +499,7 @@ class TurnJournal:
 
     async def _in_turn(self, call: Call, slot: str, run: Run) -> ApiResponse:
         """Make a call after the earlier calls of the turn have ended."""
-        await self._call_lock.acquire()
+        await self._call_lock.acquire()  # not `async with`: it would add two coroutines to each call
         try:
             if self._closed is not None:
                 raise _too_late(f"{call.name} was not made: {self._closed}.")

@@ -24,7 +24,7 @@ class Chats(Resource):
     __slots__ = ("_rate_limits",)
 
     def __init__(self, run: Run, rate_limits: RateLimits) -> None:
-        self._run = run
+        super().__init__(run)
         self._rate_limits = rate_limits
 
     @property
