@@ -8,7 +8,9 @@
  *   closed loop (default)  each connection sends its next event on its last ack
  *   --rate R               events fall due at R/s; latency counts from the due time
  *   --inflight W           at most W events sent and not yet replied to
- *   --first N              start from event N of the file (a bot may drop repeats)
+ *   --first N              start from event N of the file (a bot may drop repeats), and
+ *                          ignore replies to earlier ones: they belong to an earlier load,
+ *                          whose end has cut their call off, so the bot repeats it
  *
  * Every event carries the marker "evt-<9 digits>" and its reply must carry it too:
  * that is how replies are matched, counted and checked for per-chat order
@@ -191,6 +193,7 @@ static void on_reply(const char *p, size_t n) {
     uint32_t event = (uint32_t)strtoul(m + 4, NULL, 10);
     uint64_t t = now_ns();
     if (!event_count) { replied++; return; } /* sink only */
+    if (event < first_event) return;
     if (event >= event_count) { unmatched++; return; }
     if (was_replied[event]++) { duplicates++; return; }
     replied++;

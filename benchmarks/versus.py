@@ -31,6 +31,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -155,19 +156,16 @@ class Comparison:
         }
         served = Served(bot.command(port), port=port, folder=self.folder, environ=environ)
         async with serving(served, self.cores):
-            requests = self._requests(bot, 1 + round(9000 * (self.seconds + 1)))
-            await self._load(bot, port, api, requests, "--seconds", "0.2", "--warmup", "0.3", "--inflight", "8")
-            requests = self._requests(bot, 1 + round(9000 * (self.seconds + 1)))
+            most = 1 + round(9000 * (self.seconds + 1))  # events of one load
+            requests = self._requests(bot, 2 * most + round(STEADY_PER_S * (self.seconds + 3)))
+            load = partial(self._load, bot, port, api, requests)
+            await load("--first", "0", "--seconds", "0.2", "--warmup", "0.3", "--inflight", "8")
             server, core = cpu_s(served.pid), machine_busy_s(self.cores.server)
-            echo = await self._load(
-                bot, port, api, requests, "--seconds", str(self.seconds), "--inflight", str(IN_FLIGHT)
-            )
+            seconds = ("--seconds", str(self.seconds))
+            echo = await load("--first", str(most), *seconds, "--inflight", str(IN_FLIGHT))
             server = cpu_s(served.pid) - server
             noise = (machine_busy_s(self.cores.server) - core - server) / (self.seconds + 1)
-            requests = self._requests(bot, round(STEADY_PER_S * (self.seconds + 3)))
-            steady = await self._load(
-                bot, port, api, requests, "--seconds", str(self.seconds), "--rate", str(STEADY_PER_S)
-            )
+            steady = await load("--first", str(2 * most), *seconds, "--rate", str(STEADY_PER_S))
             memory = rss_mib(served.pid)
         for left in self.folder.glob(f"{port}.*"):
             left.unlink()
