@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import from_json
 
@@ -17,8 +17,12 @@ from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Waiting
+from linqbot.worker.due.recurring import REPEAT, SCHEDULE
+from linqbot.worker.due.scheduled_send import KIND as SEND
 
-MOST = 100
+MOST: Final = 100
+_MOST_TIMERS: Final = 10_000
+_SCHEDULED: Final = frozenset({SEND, REPEAT, SCHEDULE})
 
 
 async def everything(
@@ -35,7 +39,7 @@ async def everything(
     """
     of_all = {
         "available": True,
-        "scheduled": [_timer(timer) for timer in await storage.scheduled(limit=MOST)],
+        "scheduled": await _scheduled(storage),
         "bot_state": await _state(storage, BOT),
     }
     if chat_id is None:
@@ -55,6 +59,12 @@ async def everything(
             {"handle": handle, "state": await _state(storage, PERSON + handle.casefold())} for handle in people[:MOST]
         ],
     }
+
+
+async def _scheduled(storage: Storage) -> list[dict[str, Any]]:
+    """Return what the author has scheduled. Timers of linqbot's own, such as the timeout of a question, send nothing."""
+    timers = await storage.scheduled(limit=_MOST_TIMERS)
+    return [_timer(timer) for timer in timers if timer.kind in _SCHEDULED][:MOST]
 
 
 async def _state(storage: Storage, scope: str) -> dict[str, Any]:
@@ -96,7 +106,9 @@ def _timer(timer: Timer) -> dict[str, Any]:
         "due": iso_time(timer.due),
         "grace_s": timer.grace_s,
         "chat_id": timer.lane.removeprefix("c:"),
-        "text": " ".join(text for call in calls for text in _texts(call)),
+        "text": f"@bot.every: {timer.id}"
+        if timer.kind == SCHEDULE
+        else " ".join(text for call in calls for text in _texts(call)),
         "calls": [_name(call) for call in calls],
     }
 
