@@ -224,6 +224,7 @@ async def test_an_answer_is_shown_with_its_question_and_with_what_became_of_it()
     ]  # fmt: skip
     assert {one["question"]["handler"].rpartition(".")[2] for one in found if one["question"]} == {"book"}
     assert dev.lines[4].endswith('"very many" → book N ms → no valid answer, which ends the question "How many?"')
+    assert '"never mind" → book' in dev.lines[6], "a message that ends a question is shown, not the one that began it"
     assert "How many?" not in json.dumps([turn.report() for turn in dev.turns])
 
 

@@ -147,6 +147,9 @@ class TurnReports:
             return
         if turn.timer is not None:
             turn.timer.cancel()
+        if turn.question is not None:
+            # The handler of an ended question runs with the message that began it. The turn is about this one.
+            turn.event = _understood(turn.delivery) or turn.event
         turn.end, turn.took_s, turn.again_in_s = outcome, took_s, again_in_s
         turn.handled = self._handled
         if turn.handler is not None:
