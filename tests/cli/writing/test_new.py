@@ -125,12 +125,22 @@ def test_the_readme_says_how_the_secrets_are_read_with_uv_and_without(folder: Pa
 
 
 def test_it_prints_the_next_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     monkeypatch.setattr("shutil.which", lambda _: "/bin/uv")
     steps = make("bots/mybot").output.splitlines()[-3:]
     assert [step.strip() for step in steps] == ["cd bots/mybot", "uv run linqbot dev bot.py", "uv run pytest"]
     monkeypatch.setattr("shutil.which", lambda _: None)
     steps = make("other").output.splitlines()[-3:]
     assert [step.strip() for step in steps] == ["cd other", "linqbot dev bot.py", "pip install pytest && pytest"]
+
+
+def test_in_an_activated_environment_the_next_commands_work_without_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: "/bin/uv")
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    monkeypatch.delenv("UV", raising=False)
+    assert "uv run" not in make("mybot").output
+    monkeypatch.setenv("UV", "/bin/uv")  # set by `uv run`, which activates the environment for one command only
+    assert "uv run linqbot dev bot.py" in make("other").output
 
 
 def test_it_fills_the_current_folder_if_that_is_empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import keyword
+import os
 import re
 import shlex
 import shutil
@@ -159,8 +160,18 @@ def _requirement() -> dict[str, str]:
 
 
 def _next_steps(folder: Path, *, plugin: bool) -> list[str]:
-    run = "uv run " if shutil.which("uv") else ""
+    run = "uv run " if _is_uv_in_use() else ""
     steps = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
     if plugin:
         return [*steps, f"{run}pytest" if run else "pip install -e . pytest && pytest", f"{run}linqbot plugins list"]
     return [*steps, f"{run}linqbot dev bot.py", f"{run}pytest" if run else "pip install pytest && pytest"]
+
+
+def _is_uv_in_use() -> bool:
+    """Return True if the next commands should run with uv.
+
+    In an activated virtual environment they work as they are, and `uv run` would make a second environment.
+    """
+    active = os.environ.get("VIRTUAL_ENV")
+    is_activated_by_hand = bool(active) and Path(str(active)) == Path(sys.prefix) and "UV" not in os.environ
+    return shutil.which("uv") is not None and not is_activated_by_hand
