@@ -430,3 +430,26 @@ async def test_scripts_and_styles_of_the_page_carry_no_policy_and_files_of_a_per
 )
 async def test_no_path_leads_out_of_the_page(api: httpx.AsyncClient, path: str) -> None:
     assert (await api.get(path)).status_code in {404, 405}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/emulator/inbox", 404, 2001),
+        ("POST", "/emulator/inbound/again", 404, 2001),
+        ("GET", "/emulator/inbound", 405, 1005),
+        ("POST", "/emulator/clock/now", 404, 2001),
+    ],
+)
+async def test_a_path_or_a_method_that_the_control_api_does_not_know_is_refused_in_its_envelope(
+    api: httpx.AsyncClient, refused: Any, method: str, path: str, status: int, code: int
+) -> None:
+    answer = await api.request(method, path)
+    assert "GET /emulator" in refused(answer, status, code)["message"]
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize("path", ["/api/v3/chats", "/emulators/clock"])
+async def test_a_path_that_is_nowhere_is_not_answered_as_linq_would(api: httpx.AsyncClient, path: str) -> None:
+    answer = await api.get(path)
+    assert (answer.status_code, answer.text) == (404, "Not Found")

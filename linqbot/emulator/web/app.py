@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -81,6 +82,7 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
         middleware=[
             Middleware(_OnlyFromHere, emulator=emulator, allowed_hosts=frozenset(map(str.lower, allowed_hosts)))
         ],
+        exception_handlers={HTTPException: control.refusal},
         lifespan=running,
     )
 

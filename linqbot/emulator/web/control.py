@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from linqbot.emulator.acts.account_changes import ChangeLine, SetOptOut, SetProvider
@@ -330,6 +331,20 @@ def routes(emulator: Emulator) -> list[Route]:
 def root(emulator: Emulator) -> Route:
     """Return the route `/emulator`."""
     return Route("/emulator", _endpoint(emulator, index))
+
+
+def refusal(request: Request, error: Exception) -> Response:
+    """Answer a request that no route takes: below `/emulator` in the envelope of every other refusal, elsewhere as text."""
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    if not path.startswith("/emulator/"):
+        return PlainTextResponse(error.detail, error.status_code, error.headers)
+    if error.status_code == 405:
+        answer = ApiError(405, 1005, "This path does not take this method. GET /emulator lists what it takes").answer()
+        answer.headers.update(error.headers or {})
+    else:
+        answer = ApiError(error.status_code, 2001, "There is no such path. GET /emulator lists all").answer()
+    return respond(answer)
 
 
 async def _perform(act: ControlAct, emulator: Emulator, request: Request) -> EndpointResponse:
