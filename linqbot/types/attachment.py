@@ -13,7 +13,7 @@ class Upload(Data):
     """Response of `attachments.create`: the address to upload the bytes to.
 
     Attributes:
-        attachment_id: May be sent at once, even before the bytes are uploaded.
+        attachment_id: May be sent as soon as the bytes are uploaded; Linq needs no further call.
         upload_url: Accepts the bytes for 15 minutes, with exactly `required_headers` and without the API key.
         download_url: The URL of the file after the upload.
     """

@@ -59,14 +59,50 @@ async def test_r91_an_upload_must_be_as_announced_and_in_time(emulator: Emulator
     assert await put(api, late) == 403
 
 
-async def test_an_attachment_may_be_sent_before_its_bytes_are_there(
-    api: httpx.AsyncClient, chat: dict[str, str]
+async def send(api: httpx.AsyncClient, chat: dict[str, str], part: dict[str, Any]) -> dict[str, Any]:
+    answer = await api.post(f"/v3/chats/{chat['chat_id']}/messages", json={"message": {"parts": [part]}})
+    assert answer.status_code == 202, answer.text
+    return dict(answer.json()["message"])
+
+
+async def test_an_attachment_may_be_sent_while_its_bytes_are_on_their_way(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
 ) -> None:
     upload = await announce(api, filename="song.mp3", content_type="audio/mp3")
-    body = {"message": {"parts": [{"type": "media", "attachment_id": upload["attachment_id"]}]}}
-    part = (await api.post(f"/v3/chats/{chat['chat_id']}/messages", json=body)).json()["message"]["parts"][0]
+    message = await send(api, chat, {"type": "media", "attachment_id": upload["attachment_id"]})
+    (part,) = message["parts"]
     assert (part["id"], part["mime_type"], part["size_bytes"]) == (upload["attachment_id"], "audio/mpeg", 4)
     assert part["url"] == upload["download_url"]
+    assert await put(api, upload) == 200
+    emulator.advance(1)
+    assert emulator.state.messages[message["id"]].status == "delivered"
+
+
+@pytest.mark.parametrize("is_sticker", [False, True])
+async def test_a_message_with_a_file_that_was_announced_and_not_uploaded_fails(
+    emulator: Emulator, api: httpx.AsyncClient, receiver: Any, chat: dict[str, str], is_sticker: bool
+) -> None:
+    emulator.subscribe("https://bot.example/hook", ["message.sent", "message.delivered", "message.failed"])
+    image = {"attachment_id": (await announce(api))["attachment_id"]}
+    text = {"type": "text", "value": "hi", "inline_stickers": [image | {"range": [0, 2]}]}
+    message = await send(api, chat, text if is_sticker else {"type": "media"} | image)
+    emulator.advance(1)
+    await emulator.flush()
+    assert emulator.state.messages[message["id"]].status == "failed"
+    (heard,) = receiver.events
+    assert (heard["event_type"], heard["data"]["message_id"]) == ("message.failed", message["id"])
+    assert heard["data"]["code"] == 4001
+
+
+async def test_an_uploaded_file_that_a_saved_state_leaves_out_can_still_be_sent(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    upload = await announce(api)
+    assert await put(api, upload) == 200
+    emulator.load_state(emulator.save_state(with_files=False))
+    message = await send(api, chat, {"type": "media", "attachment_id": upload["attachment_id"]})
+    emulator.advance(1)
+    assert emulator.state.messages[message["id"]].status == "delivered"
 
 
 async def test_an_own_download_url_is_the_same_attachment(api: httpx.AsyncClient, chat: dict[str, str]) -> None:

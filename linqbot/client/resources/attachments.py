@@ -39,8 +39,8 @@ class Attachments(Resource):
             filename: The name that the recipient sees.
             size_bytes: The exact size of the file: 1 byte to 100 MB.
         Returns:
-            The upload address, valid for 15 minutes, and the headers to send there. The attachment's id may be sent in
-            a message at once.
+            The upload address, valid for 15 minutes, and the headers to send there. After the upload the attachment's
+            id may be sent in a message at once.
         Raises:
             RuleBroken: The size is out of range (R91) or the type is not one Linq accepts (R92); nothing was sent.
         Source: https://docs.linqapp.com/api/resources/attachments/methods/create

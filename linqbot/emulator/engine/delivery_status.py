@@ -1,7 +1,7 @@
 """The status of an outbound message: pending, sent, delivered, read; or failed.
 
 A message is sent and delivered within a second of the emulator's clock. The person reads it, or not. SMS confirms
-nothing, so that an SMS stays `sent`.
+nothing, so that an SMS stays `sent`. A message fails if its files have not been uploaded by the time it is sent.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from functools import partial
 
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
+from linqbot.emulator.model.message_content import MediaPartRecord, PartRecord, TextPartRecord
 from linqbot.emulator.model.records import ChatRecord, MessageRecord
 
 SENT_AFTER_S = 0.25
@@ -31,10 +32,25 @@ def begin(world: World, chat: ChatRecord, message: MessageRecord, *, can_arrive:
     if fault or not can_arrive:
         world.timers.at(start + SENT_AFTER_S, lambda at: fail(world, chat, message, code, at))
     else:
-        world.timers.at(start + SENT_AFTER_S, lambda at: reach(world, chat, message, "sent", at))
+        world.timers.at(start + SENT_AFTER_S, lambda at: _leave(world, chat, message, at))
         if message.service != "SMS":
             world.timers.at(start + DELIVERED_AFTER_S, lambda at: reach(world, chat, message, "delivered", at))
     world.settles_at = max(world.settles_at, start + DELIVERED_AFTER_S)
+
+
+def _leave(world: World, chat: ChatRecord, message: MessageRecord, at: float) -> None:
+    """Send a message; fail it if a file was announced and its bytes are not there: there is nothing to send."""
+    files = [world.state.attachments.get(file_id) for part in message.parts for file_id in _file_ids(part)]
+    if any(one is not None and one.is_awaited for one in files):
+        fail(world, chat, message, FAILED, at)
+    else:
+        reach(world, chat, message, "sent", at)
+
+
+def _file_ids(part: PartRecord) -> list[str]:
+    if isinstance(part, MediaPartRecord):
+        return [part.id]
+    return [sticker.id for sticker in part.inline_stickers] if isinstance(part, TextPartRecord) else []
 
 
 def resume(world: World, chat: ChatRecord, message: MessageRecord) -> None:

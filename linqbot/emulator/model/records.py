@@ -242,7 +242,12 @@ class PollRecord:
 
 @dataclass(slots=True)
 class AttachmentRecord:
-    """A file: first announced by its owner, then uploaded. `content` None means not uploaded yet."""
+    """A file: first announced by its owner, then uploaded.
+
+    Attributes:
+        upload_token: The secret part of the upload address; None if the file came otherwise.
+        content: None if the file is not uploaded yet, or if a saved state left its contents out.
+    """
 
     id: str
     filename: str
@@ -252,6 +257,11 @@ class AttachmentRecord:
     upload_token: str | None = None
     expires_at: float = 0.0
     content: bytes | None = None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Return True if the file was announced and its bytes were not uploaded yet."""
+        return self.content is None and self.upload_token is not None
 
 
 @dataclass(slots=True)

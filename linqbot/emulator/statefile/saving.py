@@ -86,6 +86,7 @@ def _dump_attachment(world: World, one: AttachmentRecord, *, with_file: bool) ->
     content = None if one.content is None or not with_file else base64.b64encode(one.content).decode()
     return shapes.attachment(one, world.public_url) | {
         "data_base64": content,
-        "upload_token": one.upload_token,
+        # Without its contents an uploaded file would look as if it were not uploaded yet.
+        "upload_token": one.upload_token if with_file or one.is_awaited else None,
         "expires_at": iso(one.expires_at),
     }
