@@ -379,9 +379,13 @@ class LinqUnavailable(LinqApiError):
         answers with its own pages or redirects.
     To do: In a handler nothing: the turn is deferred, for up to 24 hours, and runs again. If the error stays, try the
         base URL with curl from this machine.
+
+    Attributes:
+        is_unsent: True if no byte of the call has left this machine, so Linq has certainly not made it.
     """
 
     lqb = "LQB3005"
+    is_unsent: bool = False
 
 
 class AmbiguousCall(LinqApiError):

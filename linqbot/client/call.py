@@ -30,8 +30,8 @@ class Call:
         headers: Headers of this call, beyond those of every call.
         key_in: Every place where Linq reads the idempotency key; empty if Linq accepts none for this call.
         label: The name that the author of the bot gave the call within a turn; not sent. See `Client.named`.
-        refusal_stands: True if something else is sent when Linq refuses the call. Then no later run of the turn makes
-            the call again, because Linq might accept it. Not sent.
+        refusal_stands: True if something else is sent when Linq refuses the call's content. Then no later run of the
+            turn makes the call again, because Linq might accept it. Not sent.
     """
 
     noun: str

@@ -206,6 +206,8 @@ class Sender:
                 jitter = random.random()  # noqa: S311 - spreads callers
                 wait_s = pause_s(call, outcome, attempt, max_wait_s=self._max_wait_s, jitter=jitter)
             if wait_s is None:
+                if isinstance(outcome.error, LinqUnavailable):
+                    outcome.error.is_unsent = not may_be_made
                 raise outcome.error
             await self._clock.wait_until(self._clock.now() + wait_s)
             attempt += 1

@@ -368,9 +368,10 @@ async def test_a_refused_connection_is_tried_again_even_for_what_must_happen_onc
     async with client_at(await unused_port(), clock=clock) as client:
         with pytest.raises(
             LinqUnavailable, match=r"no response from http://127\.0\.0\.1:\d+/ \(ConnectionRefusedError\)"
-        ):
+        ) as caught:
             await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
     assert len(clock.waited) == 2
+    assert caught.value.is_unsent
 
 
 async def test_a_lost_answer_repeats_the_keyed_call_and_not_the_once_call() -> None:
@@ -380,9 +381,10 @@ async def test_a_lost_answer_repeats_the_keyed_call_and_not_the_once_call() -> N
         assert server.bodies[0] == server.bodies[1]
 
         server.answers = [None]
-        with pytest.raises(LinqUnavailable, match="ServerDisconnectedError"):
+        with pytest.raises(LinqUnavailable, match="ServerDisconnectedError") as caught:
             await client.chats.send_voicememo(CHAT, attachment_id=CHAT)
         assert len(server.bodies) == 3
+        assert not caught.value.is_unsent
 
 
 @pytest.mark.parametrize(

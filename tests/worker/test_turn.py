@@ -16,6 +16,7 @@ from fakes import CHAT, LINE, NOW, Linq, delivery, envelope, handle, settled, te
 from simulated_crash import Crashable, crash
 
 from linqbot.bot.bot import Bot
+from linqbot.bot.content.chat_sender import with_standing_refusal
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import ApiResponse, Call
@@ -336,6 +337,85 @@ async def test_a_call_that_may_not_be_repeated_is_looked_up(
     assert harness.linq.names() == ["chats.messages.send"]
     on_record = await harness.storage.entries(arrived.id)
     assert [entry.status for entry in on_record] == ["accepted" if status == "sent" else "ambiguous", "accepted"]
+
+
+def unsent() -> LinqUnavailable:
+    error = LinqUnavailable("connection refused")
+    error.is_unsent = True
+    return error
+
+
+@pytest.mark.parametrize("error", [RateLimited("slow down", status=429, retry_after_s=90), unsent()])
+@pytest.mark.parametrize("is_replaceable", [False, True])
+async def test_a_call_that_linq_has_certainly_not_made_is_made_when_linq_is_back(
+    harness: Harness, error: Exception, *, is_replaceable: bool
+) -> None:
+    arrived = await put(harness)
+
+    async def memo(message: MessageReceived, ctx: Context) -> None:
+        client = with_standing_refusal(ctx.client) if is_replaceable else ctx.client
+        await client.chats.send_voicememo(CHAT, voice_memo_url="https://x.test/a.m4a")
+
+    async def away(_: Call) -> None:
+        harness.clock.advance(30)  # longer than a call is retried within its turn
+        raise error
+
+    harness.linq.before = away
+    for _ in range(2):
+        await harness.run(memo)
+        due = await harness.storage.next_due()
+        assert due is not None
+        harness.clock.advance(due - harness.clock.now())
+    harness.linq.before = None
+    await harness.run(memo)
+    assert harness.linq.names() == ["chats.send_voicememo"]
+    assert [entry.status for entry in await harness.storage.entries(arrived.id)] == ["accepted"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_send_with_a_plainer_form_is_made_when_what_linq_refused_has_healed(
+    harness: Harness, status: int
+) -> None:
+    await put(harness)
+
+    async def celebrate(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hooray", effect="confetti")
+
+    async def refuse(_: Call) -> None:
+        raise LinqApiError("no", status=status, code=2004)
+
+    harness.linq.before = refuse
+    await harness.run(celebrate)
+    harness.linq.before = None
+    harness.clock.advance(60)
+    await harness.run(celebrate)
+    assert harness.linq.said() == ["hooray"]
+
+
+async def test_a_crash_in_the_second_attempt_of_a_call_that_was_not_made_at_first_makes_it_ambiguous(
+    harness: Harness,
+) -> None:
+    await put(harness)
+    statuses: list[str | None] = []
+
+    async def memo(message: MessageReceived, ctx: Context) -> None:
+        sent = await ctx.client.chats.send_voicememo(CHAT, voice_memo_url="https://x.test/a.m4a")
+        statuses.append(sent.voice_memo.status)
+
+    async def away(_: Call) -> None:
+        raise RateLimited("slow down", status=429, retry_after_s=90)
+
+    async def crash_there(_: Call) -> None:
+        await crash()
+
+    harness.linq.before = away
+    await harness.run(memo)
+    harness.clock.advance(90)
+    harness.linq.before = crash_there
+    await harness.run_and_crash(memo)
+    harness.linq.will_answer("chats.messages.list", ApiResponse(200, {"messages": [], "next_cursor": None}))
+    await harness.run(memo)
+    assert statuses == ["ambiguous"]
 
 
 async def failing(message: MessageReceived, ctx: Context) -> None:

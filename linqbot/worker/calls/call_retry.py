@@ -21,6 +21,10 @@ BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0)
 """Seconds to wait before each retry; the last value repeats."""
 
 
+class CallNotMade(TurnDeferred):
+    """Defers the turn at a call of which it is certain that Linq has not made it, so a later run may make it."""
+
+
 async def call_with_retries(
     call: Call, run: Run, rate_limit: SendRateLimit, clock: Clock, *, may_be_made: bool = False
 ) -> ApiResponse:
@@ -29,26 +33,28 @@ async def call_with_retries(
     Args:
         may_be_made: True if an earlier run has begun the call, and its answer is not known.
     Raises:
-        TurnDeferred: the waits would exceed `SEND_FOR_S`; or Linq is unavailable and the call must not be repeated.
+        CallNotMade: the waits would exceed `SEND_FOR_S`, and Linq has certainly not made the call.
+        TurnDeferred: the waits would exceed `SEND_FOR_S`; or Linq may have made the call, and it must not be repeated.
         LinqApiError: Linq refused the call.
     """
     until = clock.now() + SEND_FOR_S
     pair = pair_of(call)
     for attempt in itertools.count():
         if (wait_s := rate_limit.wait_s(pair)) > 0:
-            await _wait(wait_s, until, clock, "the rate that Linq allows from a line to a person")
+            why = "the rate that Linq allows from a line to a person"
+            await _wait(wait_s, until, clock, why, may_be_made=may_be_made)
         backoff_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
         try:
             answer = await run(call)
         except RateLimited as error:
             retry_after_s = error.retry_after_s or backoff_s
             rate_limit.hold(pair, retry_after_s)
-            await _wait(retry_after_s, until, clock, str(error))
+            await _wait(retry_after_s, until, clock, str(error), may_be_made=may_be_made)
         except LinqUnavailable as error:
-            if call.safety == "once":
+            if call.safety == "once" and not error.is_unsent:
                 raise TurnDeferred(str(error)) from error
-            may_be_made = True
-            await _wait(backoff_s, until, clock, str(error))
+            may_be_made = may_be_made or not error.is_unsent
+            await _wait(backoff_s, until, clock, str(error), may_be_made=may_be_made)
         except LinqApiError as error:
             if may_be_made and is_deleted_before(call, error):
                 return ApiResponse(204)
@@ -59,8 +65,8 @@ async def call_with_retries(
     raise AssertionError
 
 
-async def _wait(wait_s: float, until: float, clock: Clock, reason: str) -> None:
+async def _wait(wait_s: float, until: float, clock: Clock, reason: str, *, may_be_made: bool) -> None:
     now = clock.now()
     if now + wait_s > until:
-        raise TurnDeferred(reason, after_s=wait_s)
+        raise (TurnDeferred if may_be_made else CallNotMade)(reason, after_s=wait_s)
     await clock.wait_until(now + wait_s)

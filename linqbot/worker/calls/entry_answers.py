@@ -11,6 +11,9 @@ from linqbot.worker.calls.lookup import AMBIGUOUS_ANSWERS
 
 GONE = b'"gone"'
 """Stored as the answer of a send whose message was deleted before its answer arrived."""
+NOT_MADE = b'{"not_made":true}'
+"""Stored as the answer of a call that must not be repeated and that Linq has certainly not made, such as one answered 429.
+Its entry is `refused`, but no refusal: the next run makes the call."""
 
 
 def outcome_of(entry: JournalEntry, call: Call) -> ApiResponse:

@@ -23,6 +23,7 @@ import structlog
 from pydantic_core import to_json
 
 from linqbot.bot.branch import UnawaitedCoroutine, running_root
+from linqbot.bot.content.chat_sender import is_refusal
 from linqbot.bot.conversation.history import SentInTurn, content_of
 from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.call import ApiResponse, Call, Run
@@ -48,8 +49,16 @@ from linqbot.storage.redaction import RECORDED
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.types.message import text_of
-from linqbot.worker.calls.call_retry import call_with_retries
-from linqbot.worker.calls.entry_answers import GONE, ambiguous_answer, answer_of, error_json, error_of, outcome_of
+from linqbot.worker.calls.call_retry import CallNotMade, call_with_retries
+from linqbot.worker.calls.entry_answers import (
+    GONE,
+    NOT_MADE,
+    ambiguous_answer,
+    answer_of,
+    error_json,
+    error_of,
+    outcome_of,
+)
 from linqbot.worker.calls.incoming_calls import IncomingCalls
 from linqbot.worker.calls.journal_match import NO_ENTRIES, JournalMatcher, digest
 from linqbot.worker.calls.lookup import change_made, find, lacks_target
@@ -574,7 +583,9 @@ class TurnJournal:
             await self._make_displaced(match.displaced, run)
         known = match.entry
         if known is not None and known.status == "refused" and call.refusal_stands:
-            raise error_of(known, call)
+            refusal = error_of(known, call)
+            if is_refusal(refusal):
+                raise refusal
         if known is None or known.status == "refused":
             # Linq sent nothing under the key of a refused call, so a corrected call may use the key.
             return await self._make_first(call, match.slot, run, known)
@@ -641,6 +652,11 @@ class TurnJournal:
     ) -> ApiResponse:
         try:
             answer = await call_with_retries(call, run, self._rate_limit, self._clock, may_be_made=repeated)
+        except CallNotMade:
+            if entry.safety == "once":
+                # Otherwise the next run would look for a call that was never made, and report it as ambiguous.
+                await self._close(entry, "refused", NOT_MADE)
+            raise
         except LinqApiError as error:
             if isinstance(error, LinqUnavailable | RateLimited) or error.status is None:
                 raise
