@@ -33,8 +33,8 @@ class Endpoint:
         key_in: Every place where Linq reads the idempotency key; empty if Linq accepts none.
         once_for: A body field and the value that changes the safety class of the call to `once`.
         accept: The `Accept` header to send, if the response is not plain JSON.
-        needs: A field without which a 2xx response is not Linq's: `chat.id` must be a string, `chats[]` a list. Empty
-            if any JSON object is accepted; None if Linq responds without a body.
+        needs: A field without which a 2xx response is not Linq's: `chat.id` must be a string, `chats[]` a list, or null
+            for an empty one. Empty if any JSON object is accepted; None if Linq responds without a body.
     """
 
     name: str
@@ -170,5 +170,6 @@ ENDPOINTS: Mapping[str, Endpoint] = {endpoint.name: endpoint for endpoint in _TA
 
 def _is_at(place: str, data: Any) -> bool:
     for name in place.removesuffix("[]").split("."):
-        data = data.get(name) if isinstance(data, dict) else None
-    return isinstance(data, list) if place.endswith("[]") else isinstance(data, str) and data != ""
+        data = data.get(name, ...) if isinstance(data, dict) else ...
+    # Some JSON encoders, such as Go's, write null for an empty list.
+    return data is None or isinstance(data, list) if place.endswith("[]") else isinstance(data, str) and data != ""

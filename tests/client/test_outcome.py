@@ -15,6 +15,7 @@ from client.http11_peers import Waits
 from linqbot.api import ENDPOINTS
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
+from linqbot.client.resources.resource import Page
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
@@ -332,3 +333,27 @@ async def test_a_list_is_not_read_without_its_wrong_items() -> None:
     assert "messages.1.id" in str(caught)
     assert "secret" not in str(caught)
     assert len(linq.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS.values() if str(ENDPOINTS[row.name].needs).endswith("[]")], ids=lambda row: row.name
+)
+async def test_null_in_the_place_of_a_list_is_an_empty_list(row: Row) -> None:
+    place = str(ENDPOINTS[row.name].needs)
+    found = await accepted(row, reply(200, json.dumps(damaged(row.answer, place, None)).encode()))
+    listed = found if isinstance(found, Page) else at(found, place.removesuffix("[]"))
+    assert len(listed) == 0
+
+
+async def test_what_is_null_within_a_list_is_read_as_absent() -> None:
+    chat: dict[str, Any] = {"id": CHAT, "handles": None, "is_group": None, "display_name": "Dana"}
+    body = {"chats": [chat, chat | {"handles": [{"handle": "+14155550142"}]}], "next_cursor": None}
+    first, second = await accepted(ROWS["chats.list_chats"], reply(200, json.dumps(body).encode()))
+    assert (first.id, first.handles, first.is_group, first.display_name) == (CHAT, (), False, "Dana")
+    assert [each.handle for each in second.handles] == ["+14155550142"]
+
+
+async def test_null_is_no_id() -> None:
+    body: dict[str, Any] = {"chats": [{"id": None, "handles": []}], "next_cursor": None}
+    caught, _ = await refused(ROWS["chats.list_chats"], reply(200, json.dumps(body).encode()))
+    assert "chats.0.id" in str(caught)

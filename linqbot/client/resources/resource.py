@@ -68,8 +68,8 @@ def read(kind: type[DataT], response: ApiResponse, name: str, known: Mapping[str
     """Parse the response's data as `kind`.
 
     A call that changed something has changed it, whatever its response looks like. So for such a call, fields that do
-    not fit are left out. A `read` call must fit completely: it can be repeated at no cost, and a list without its
-    unreadable items would be taken for the whole list.
+    not fit are left out. A `read` call must fit, except that null stands for an absent field or an empty list: the call
+    can be repeated at no cost, and a list without its unreadable items would be taken for the whole list.
 
     Args:
         name: The endpoint, a key of `ENDPOINTS`.
@@ -85,13 +85,32 @@ def read(kind: type[DataT], response: ApiResponse, name: str, known: Mapping[str
     except ValidationError as error:
         strict_error = error
     try:
-        if ENDPOINTS[name].safety == "read" or not isinstance(data, dict):
-            raise strict_error
-        return validate_leniently(lambda left, _: kind.model_validate({**(known or {}), **left}), data, strict_error)
+        return _without_unfitting(kind, data, strict_error, known or {}, only_null=ENDPOINTS[name].safety == "read")
     except ValidationError as error:
         said = f"accepted, but the response cannot be parsed as {kind.__name__} (at {', '.join(unfitting_fields(error)[:_MAX_FIELDS_NAMED])})"
         # `from None`: a ValidationError quotes the response, and so people's handles and texts.
         raise LinqApiError(said, status=response.status, call=name) from None
+
+
+def _without_unfitting(
+    kind: type[DataT], data: Any, strict_error: ValidationError, known: Mapping[str, Any], *, only_null: bool
+) -> DataT:
+    """Parse `data` without the fields that do not fit.
+
+    Args:
+        strict_error: Raised by the validation of all fields.
+        only_null: True leaves out nothing but null.
+    Raises:
+        ValidationError: More than that does not fit.
+    """
+    if not isinstance(data, dict):
+        raise strict_error
+    found, left_out = validate_leniently(
+        lambda left, names: (kind.model_validate({**known, **left}), names), data, strict_error
+    )
+    if left_out and only_null:
+        raise strict_error
+    return found
 
 
 def many(value: Any) -> Any:
