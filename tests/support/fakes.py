@@ -77,9 +77,11 @@ def text_body(
     return envelope("message.received", data | changes)
 
 
-def tapback(name: str, message_id: str, *, sender: str = PERSON) -> bytes:
-    """Return the body of a `reaction.added` webhook."""
+def tapback(name: str, message_id: str, *, sender: str = PERSON, emoji: str | None = None) -> bytes:
+    """Return the body of a `reaction.added` webhook. `emoji` is the `custom_emoji` of a reaction `custom`."""
     data = {"message_id": message_id, "reaction_type": name, "chat_id": CHAT, "from_handle": handle(sender)}
+    if emoji is not None:
+        data["custom_emoji"] = emoji
     return envelope("reaction.added", data)
 
 

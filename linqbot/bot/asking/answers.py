@@ -26,6 +26,9 @@ from linqbot.types.message import MediaPart
 IN_ANOTHER_FORM: Final = "Please answer in another form."
 """Shown about an invalid answer of which nothing more is known."""
 _VOTE: Final = "poll.vote.added"
+_LOOKS_LIKE: Final = {"👍": "like", "👎": "dislike", "\u2764": "love"}
+"""The types of the tapbacks that look like an emoji. The person does not see the difference."""
+_MODIFIERS: Final = "\ufe0f🏻🏼🏽🏾🏿"
 _NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d*)?")
 _SENTENCES: Final = {
     "int_parsing": "Please answer with a whole number.",
@@ -80,17 +83,22 @@ class Answer:
 def judge(question: OpenQuestion, event: Event) -> Verdict | None:
     """Return the meaning of an event of the asked person; None if it has nothing to do with the question."""
     if isinstance(event, MessageReceived):
-        said = event.text_to_me.strip().casefold()
-        if said in question.cancel or said.rstrip(".!") in question.cancel:
+        if says_cancel_word(question, event):
             return Verdict.CANCEL_WORD
         return Verdict.SIDE_QUESTION if question.side_questions and not says_yes_or_no(event) else Verdict.ANSWER
     if event.type == _VOTE:
         is_answer = event.message_id == question.poll and voted_option(event) in question.options
     elif isinstance(event, ReactionAdded | PollReactionAdded):
-        is_answer = event.message_id in question.messages and event.reaction_type in question.reactions
+        is_answer = event.message_id in question.messages and _tapback(event) in question.reactions
     else:
         is_answer = event.type in question.events
     return Verdict.ANSWER if is_answer else None
+
+
+def says_cancel_word(question: OpenQuestion, message: MessageReceived) -> bool:
+    """Return True if a message is a word that ends the question, such as `cancel` or `Cancel!`."""
+    said = message.text_to_me.strip().casefold()
+    return said in question.cancel or said.rstrip(".!") in question.cancel
 
 
 def says_yes_or_no(event: Event) -> bool:
@@ -142,8 +150,14 @@ def value_of(question: Question, answer: Answer) -> Any:
 
 def _yes_or_no(yes: str, answer: Answer) -> bool:
     if isinstance(answer.event, ReactionAdded | PollReactionAdded):
-        return answer.event.reaction_type == yes
+        return _tapback(answer.event) == yes
     return yes_no(answer.text)
+
+
+def _tapback(event: ReactionAdded | PollReactionAdded) -> str:
+    """Return the type of a reaction; for an emoji that looks like a tapback, in any skin color, the tapback's type."""
+    emoji = (event.custom_emoji or "").rstrip(_MODIFIERS)
+    return _LOOKS_LIKE.get(emoji, event.reaction_type) if event.reaction_type == "custom" else event.reaction_type
 
 
 def _choice(choices: tuple[str, ...], answer: Answer) -> str:

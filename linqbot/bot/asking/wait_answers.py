@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linqbot.bot.asking.answers import Verdict
+from linqbot.bot.asking.answers import Verdict, says_cancel_word
 from linqbot.bot.asking.question import OpenQuestion
 from linqbot.events.chat import LocationSharingStarted
 from linqbot.events.event import Event
@@ -25,7 +25,6 @@ def judge_wait(question: OpenQuestion, event: Event) -> Verdict | None:
 
 
 def _judge_message(question: OpenQuestion, message: MessageReceived) -> Verdict | None:
-    text = message.text_to_me
     if (message.actor or "").casefold() != question.asked:
         return None
-    return Verdict.CANCEL_WORD if text.strip().casefold() in question.cancel else None
+    return Verdict.CANCEL_WORD if says_cancel_word(question, message) else None

@@ -315,6 +315,18 @@ async def test_yes_or_no_by_words_or_tapback(talk: Talk, answer: str, value: boo
     assert talk.said == ["Book it?", str(value)]
 
 
+@pytest.mark.parametrize(("emoji", "said"), [("👍", ["True"]), ("👎🏽", ["False"]), ("🎉", [])])
+async def test_an_emoji_that_looks_like_a_tapback_answers_like_one(talk: Talk, emoji: str, said: list[str]) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(str(await ctx.ask("Book it?", yes="like")))
+
+    talk.deploy(book)
+    await talk.say("hi")
+    await talk.put(tapback("custom", "sent-1", emoji=emoji))
+    await talk.run()
+    assert talk.said == ["Book it?", *said]
+
+
 async def test_a_photo_answers_a_question_for_a_file(talk: Talk) -> None:
     async def look(message: MessageReceived, ctx: Context) -> None:
         photo = await ctx.ask("A photo, please.", kind=MediaPart)

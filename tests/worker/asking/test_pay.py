@@ -151,12 +151,13 @@ async def test_a_request_that_was_paid_just_before_it_was_closed_counts_as_paid(
     assert said(talk)[1:] == ["Thanks for 1250 usd."]
 
 
-async def test_other_messages_are_handled_as_usual_and_a_cancel_word_closes_the_request(talk: Talk) -> None:
+@pytest.mark.parametrize("word", ["Cancel", "Never mind!"])
+async def test_other_messages_are_handled_as_usual_and_a_cancel_word_closes_the_request(talk: Talk, word: str) -> None:
     talk.deploy(soup)
     await talk.say("soup")
     await talk.say("what is in it?")
     assert talk.open_questions() == ["waiting"]
-    await talk.say("Cancel")
+    await talk.say(word)
     assert said(talk) == ["Good choice.", "Routed: what is in it?", "Cancelled: word"]
     assert talk.linq.names().count("payment_requests.cancel") == 1
 
