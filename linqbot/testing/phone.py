@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel
 
@@ -26,25 +26,26 @@ from linqbot.emulator.acts.sharing import ShareCard, ShareLocation
 from linqbot.emulator.acts.voting import AddOptions, MakePoll, Vote
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model import shapes
-from linqbot.emulator.model.faults import Fault
+from linqbot.emulator.model.faults import Fault, Lost
 from linqbot.emulator.model.handles import normal
 from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, iso
 from linqbot.errors import ConfigError
 from linqbot.events.parse import EVENT_TYPES
-from linqbot.nearest import nearest_name
 from linqbot.storage.inbox import DeadDelivery
+from linqbot.testing import arguments
 from linqbot.testing.bubble import Bubble, Tapback
 from linqbot.testing.chat_view import ChatView
 from linqbot.testing.stage.connections import ApiCall
 from linqbot.testing.stage.stage import Stage
 from linqbot.types.chat import Chat
-from linqbot.types.message import EffectName, utf16_length
+from linqbot.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, EffectName, utf16_length
 
 M = TypeVar("M", bound=BaseModel)
 
 Service: TypeAlias = Literal["iMessage", "RCS", "SMS"]
 
-_TAPBACKS = frozenset({"love", "like", "dislike", "laugh", "emphasize", "question"})
+_TAPBACKS = ("love", "like", "dislike", "laugh", "emphasize", "question")
+_EFFECTS = sorted(SCREEN_EFFECTS | BUBBLE_EFFECTS)
 
 
 class Phone:
@@ -73,7 +74,10 @@ class Phone:
         Args:
             handle: E.164, or an e-mail address.
             service: The service of that phone.
+        Raises:
+            ValueError: there is no such service.
         """
+        arguments.one_of("service", service, get_args(Service))
         phone = Phone(self._stage, handle, self.line)
         self.emulator.state.services[phone.handle] = service
         return phone
@@ -110,6 +114,9 @@ class Phone:
         Returns:
             The message. Its `id` is empty when the bot has blocked the person.
         """
+        if effect is not None:
+            arguments.one_of("effect", effect, _EFFECTS)
+        arguments.seconds("late_s", late_s)
         part: dict[str, Any] = {"type": "text", "value": text}
         if mention:
             text, marked = _mentioning(text, mention)
@@ -147,7 +154,8 @@ class Phone:
         Args:
             reaction: `love`, `like`, `dislike`, `laugh`, `emphasize`, `question`, or an emoji.
         """
-        is_named = reaction in _TAPBACKS
+        if is_named := reaction.isascii():  # an emoji never is
+            arguments.one_of("tapback", reaction, _TAPBACKS)
         act = React(
             from_=self.handle,
             message_id=_id(message),
@@ -284,8 +292,7 @@ class Phone:
             ValueError: Linq has no events of this type.
         """
         if event_type not in EVENT_TYPES:
-            near = nearest_name(event_type, EVENT_TYPES)
-            raise ValueError(f"Linq has no event {event_type!r}." + (f" Did you mean {near!r}?" if near else ""))
+            raise arguments.no_event(event_type)
         await self._do(f"has an event {event_type}", Report(event_type, data, self.line))
 
     def _open_payment_request(self) -> str:
@@ -396,8 +403,10 @@ class Phone:
 
         Raises:
             HandlerFailed: a handler raised.
+            ValueError: `seconds` are negative or infinite.
         """
         __tracebackhide__ = True
+        arguments.seconds("seconds", seconds)
         await self._stage.advance(seconds)
 
     async def restart(self, *, down_s: float = 0.0, bot: Bot | None = None) -> None:
@@ -411,7 +420,9 @@ class Phone:
             bot: The bot to start, such as a newer version of the code; None is the same one.
         Raises:
             BotError: a handler of the new bot can never run. Then the old one goes on.
+            ValueError: `down_s` is negative or infinite.
         """
+        arguments.seconds("down_s", down_s)
         await self._stage.restart(down_s, bot)
 
     def fail_next(
@@ -431,8 +442,11 @@ class Phone:
             status, code: The HTTP status, and Linq's error code.
             retry_after_s: Seconds to wait, for a 429.
             times: The number of calls that fail.
+        Raises:
+            ValueError: no call can fail in this way: there is none of this name, or the status is no error.
         """
-        self._fault(Fault("api", call, status=status, code=code, retry_after=retry_after_s, times=times))
+        arguments.fault(times=times, status=status)
+        self._fault_of_calls(Fault("api", call, status=status, code=code, retry_after=retry_after_s, times=times))
 
     def drop_next(
         self, call: str = "", *, lost: Literal["answer", "request", "connection"] = "answer", times: int = 1
@@ -444,8 +458,12 @@ class Phone:
             lost: `request` breaks the connection before anything is done, `answer` after the call was executed; both in
                 the middle of the answer. `connection` closes it before anything is done and without sending a byte.
             times: The number of calls that fail.
+        Raises:
+            ValueError: there is no call of this name, or no such `lost`.
         """
-        self._fault(Fault("api", call, drop=lost, times=times))
+        arguments.one_of("lost", lost, get_args(Lost))
+        arguments.fault(times=times)
+        self._fault_of_calls(Fault("api", call, drop=lost, times=times))
 
     def slow_next(self, call: str = "", *, delay_s: float = 5.0, times: int = 1) -> None:
         """Answer the next calls of the bot late, on the emulated clock.
@@ -454,8 +472,12 @@ class Phone:
             call: The calls that are slow, by a part of method and path or of the endpoint's name; empty is any call.
             delay_s: Seconds until the call is executed and answered.
             times: The number of calls that are slow.
+        Raises:
+            ValueError: there is no call of this name, or `delay_s` is negative.
         """
-        self._fault(Fault("api", call, delay_ms=round(delay_s * 1000), times=times))
+        arguments.seconds("delay_s", delay_s)
+        arguments.fault(times=times)
+        self._fault_of_calls(Fault("api", call, delay_ms=round(delay_s * 1000), times=times))
 
     def fail_next_message(self, code: int = 4001) -> None:
         """Accept the bot's next message to this person, and then fail to deliver it: `message.failed`."""
@@ -468,11 +490,20 @@ class Phone:
             event_type: A type, or a part of it.
             status: The HTTP status that Linq takes for the bot's answer.
             times: The number of deliveries that fail.
+        Raises:
+            ValueError: Linq has no events of this type, or the status is no error.
         """
+        arguments.event_type(event_type)
+        arguments.fault(times=times, status=status)
         self._fault(Fault("delivery", event_type, status=status, times=times))
 
     def double_next(self, event_type: str) -> None:
-        """Deliver the next event of this type twice."""
+        """Deliver the next event of this type twice.
+
+        Raises:
+            ValueError: Linq has no events of this type.
+        """
+        arguments.event_type(event_type)
         self._fault(Fault("delivery", event_type, duplicate=True))
 
     # State
@@ -585,6 +616,10 @@ class Phone:
         self._view.find()
         await self._stage.arrived()
         return result
+
+    def _fault_of_calls(self, fault: Fault) -> None:
+        arguments.call(fault.match)
+        self._fault(fault)
 
     def _fault(self, fault: Fault) -> None:
         self.emulator.add_fault(fault)

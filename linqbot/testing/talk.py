@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, get_args
 
 from linqbot.bot.bot import Bot
 from linqbot.emulator.emulator import LINES
+from linqbot.testing import arguments
 from linqbot.testing.phone import Phone, Service
 from linqbot.testing.stage.stage import Stage
 
@@ -49,7 +50,7 @@ async def talking(
         BotError: a handler of the bot can never run.
         ConfigError: there is no such storage, or it cannot be opened.
         HandlerFailed: a handler raised, and the test did not expect it.
-        ValueError: `copies` is below 1.
+        ValueError: an argument cannot be: `copies` below 1, a `start` without a time zone, an unknown service.
 
     Example:
         `async with talking(bot) as phone:`
@@ -62,7 +63,12 @@ async def talking(
 
 
 def first_phone(stage: Stage, handle: str, service: Service) -> Phone:
-    """Return the phone of a test's first person."""
+    """Return the phone of a test's first person.
+
+    Raises:
+        ValueError: there is no such service.
+    """
+    arguments.one_of("service", service, get_args(Service))
     phone = Phone(stage, handle, LINES[0])
     stage.emulator.state.services[phone.handle] = service
     return phone

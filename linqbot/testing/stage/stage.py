@@ -35,6 +35,7 @@ from linqbot.storage import open as builtin_storages
 from linqbot.storage.backend import Storage
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.open import open_storage, scheme
+from linqbot.testing import arguments
 from linqbot.testing.stage.activity import Activity, WatchedClock
 from linqbot.testing.stage.bot_run import BotRun, CrashPoints
 from linqbot.testing.stage.connections import WatchedApi, WatchedStorage
@@ -69,6 +70,7 @@ class Stage:
     Raises:
         BotError: a handler can never run.
         ConfigError: a plugin that the bot needs cannot be loaded.
+        ValueError: `start` has no time zone, or `copies` is below 1.
     """
 
     storage: WatchedStorage
@@ -85,6 +87,7 @@ class Stage:
         copies: int,
         crash_points: CrashPoints | None = None,
     ) -> None:
+        arguments.start(start)
         self.activity = Activity()
         self.clock = WatchedClock(self.activity, None if start is None else start.timestamp())
         self.record = Record(self.clock)

@@ -1,0 +1,135 @@
+"""A wrong argument is an error at once: a fault that never happens would let a test pass that tests nothing."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, cast
+
+import pytest
+
+from linqbot import Bot
+from linqbot.testing import Phone, talking
+
+pytestmark = pytest.mark.anyio
+
+Act = Callable[[Any], Awaitable[object]]
+
+
+@pytest.mark.parametrize("name", ["fail_next", "drop_next", "slow_next"])
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        ("chat.messages.send", r"Did you mean 'chats\.messages\.send'\?"),
+        ("chats.messages.send ", r"Did you mean 'chats\.messages\.send'\?"),
+        ("POST /v3/chat/", "POST /v3/chats"),
+        ("post /v3/chats", "POST /v3/chats"),
+        ("POST /chats", "POST /v3/chats"),
+        ("GET /v3/chats/0171ed67/messagez", "POST /v3/chats"),
+        ("GET /attachment/", "POST /v3/chats"),
+    ],
+)
+async def test_a_fault_of_a_call_that_does_not_exist_is_refused(name: str, call: str, hint: str) -> None:
+    async with talking(Bot()) as phone:
+        with pytest.raises(ValueError, match=hint):
+            getattr(phone, name)(call)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "",
+        "read",
+        "messages",
+        "chats.messages.send",
+        "POST",
+        "POST /v3/chats",
+        "/v3/chats/0171ed67-b23c-4a44-9c90-6997b4adc5cb/messages",
+        "0171ed67-b23c-4a44-9c90-6997b4adc5cb",
+        "0171ed67-b23c-4a44-9c90-6997b4adc5cb/typing",
+        "GET /attachments",
+        "/attachments/1f/cake.png",
+        "PUT /uploads",
+    ],
+)
+async def test_a_fault_may_name_any_part_of_a_call(call: str) -> None:
+    async with talking(Bot()) as phone:
+        phone.fail_next(call)
+
+
+async def test_a_fault_of_an_event_that_does_not_exist_is_refused() -> None:
+    async with talking(Bot()) as phone:
+        with pytest.raises(ValueError, match=r"Did you mean 'message\.received'\?"):
+            phone.fail_next_delivery("mesage.received")
+        with pytest.raises(ValueError, match=r"Did you mean 'message\.received'\?"):
+            phone.double_next("message.recieved")
+        phone.fail_next_delivery("message.")
+
+
+async def test_a_fault_that_never_happens_or_is_no_failure_is_refused() -> None:
+    async with talking(Bot()) as phone:
+        for times in (0, -1):
+            with pytest.raises(ValueError, match="lets nothing go wrong"):
+                phone.fail_next(times=times)
+        for status in (200, 999):
+            with pytest.raises(ValueError, match="is no error"):
+                phone.fail_next(status=status)
+        with pytest.raises(ValueError, match="is no error"):
+            phone.fail_next_delivery("message.received", status=204)
+        with pytest.raises(ValueError, match=r"There is no lost 'reply'\. There are: request, answer, connection\."):
+            phone.drop_next(lost=cast("Any", "reply"))
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf])
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda phone, seconds: phone.advance(seconds),
+        lambda phone, seconds: phone.restart(down_s=seconds),
+        lambda phone, seconds: phone.text("hi", late_s=seconds),
+        lambda phone, seconds: phone.slow_next(delay_s=seconds),
+    ],
+    ids=["advance", "restart", "text", "slow_next"],
+)
+async def test_a_time_that_cannot_pass_is_refused_and_the_clock_stays(
+    act: Callable[[Phone, float], Awaitable[object]], seconds: float
+) -> None:
+    async with talking(Bot()) as phone:
+        before = phone.now
+        with pytest.raises(ValueError, match="is no time that can pass"):
+            await act(phone, seconds)
+        assert phone.now == before
+
+
+async def test_a_start_without_a_time_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Write datetime\(…, tzinfo=UTC\)"):
+        async with talking(Bot(), start=datetime(2030, 1, 1)):  # noqa: DTZ001
+            pass
+
+
+@pytest.mark.parametrize(
+    ("act", "hint"),
+    [
+        (
+            lambda phone: phone.text("hi", effect="confettii"),
+            "There is no effect 'confettii'. Did you mean 'confetti'?",
+        ),
+        (lambda phone: phone.react("m", "lovee"), "There is no tapback 'lovee'. Did you mean 'love'?"),
+        (lambda phone: phone.react("m", "sticker"), "There is no tapback 'sticker'."),
+        (lambda phone: phone.person("+14155550143", service="imessage"), "Did you mean 'iMessage'?"),
+    ],
+    ids=["effect", "tapback", "sticker", "service"],
+)
+async def test_a_misspelt_name_is_refused_with_the_nearest_one(act: Act, hint: str) -> None:
+    async with talking(Bot()) as phone:
+        with pytest.raises(ValueError, match=re.escape(hint)):
+            await act(phone)
+        assert phone.messages == []
+
+
+async def test_a_misspelt_service_of_the_first_person_is_refused() -> None:
+    with pytest.raises(ValueError, match="Did you mean 'iMessage'"):
+        async with talking(Bot(), service=cast("Any", "imessage")):
+            pass
