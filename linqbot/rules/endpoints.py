@@ -7,8 +7,8 @@ from typing import Final, get_args
 
 from linqbot.rules.broken import NOTHING, Broken, Check, JsonObject
 from linqbot.rules.fields import Schema, an_object
-from linqbot.rules.message import message_content
-from linqbot.rules.parts import app_url, layout
+from linqbot.rules.message import experience, message_content
+from linqbot.rules.parts import app_identity, app_url, layout
 from linqbot.rules.payments import metadata, payment_choices, payment_mode
 from linqbot.rules.requests import (
     background,
@@ -156,7 +156,14 @@ _BODIES: Final[Mapping[str, Schema]] = {
     "messages.update_sticker_placement": Schema(("placement",), {"placement": _PLACEMENT}),
     "messages.update_app_card": Schema(
         ("layout",),
-        {"layout": layout, "url": app_url, "fallback_text": text, "interactive": flag},
+        {
+            "layout": layout,
+            "app": app_identity,
+            "experience": experience,
+            "url": app_url,
+            "fallback_text": text,
+            "interactive": flag,
+        },
         (update_url_or_experience,),
     ),
     "messages.poll.add_options": Schema(("options",), {"options": list_of(_OPTION, least=1, rule="R86")}),

@@ -16,15 +16,18 @@ class Schema:
     required: tuple[str, ...] = ()
     values: Mapping[str, Check] = field(default_factory=dict)
     across: tuple[Across, ...] = ()
-    at: str = ""
 
-    def broken(self, given: JsonObject) -> Broken | None:
-        """Return the first rule that an object breaks, or None."""
+    def broken(self, given: JsonObject, at: str = "") -> Broken | None:
+        """Return the first rule that an object breaks, or None.
+
+        Args:
+            at: The position of the object with a dot, such as `message.effect.`; empty for the body itself.
+        """
         for name in self.required:
             if given.get(name) is None:
-                return missing(self.at + name)
+                return missing(at + name)
         for name, rule in self.values.items():
-            if (value := given.get(name)) is not None and (broken := rule(value, self.at + name)):
+            if (value := given.get(name)) is not None and (broken := rule(value, at + name)):
                 return broken
         for between in self.across:
             if broken := between(given):
@@ -38,6 +41,6 @@ def an_object(fields: Schema) -> Check:
     def is_object(value: Any, at: str) -> Broken | None:
         if not isinstance(value, Mapping):
             return breaks("R4", f"{at} must be an object.")
-        return Schema(fields.required, fields.values, fields.across, f"{at}.").broken(value)
+        return fields.broken(value, f"{at}.")
 
     return is_object

@@ -184,21 +184,24 @@ _REPLY_TO = an_object(Schema(("message_id",), {"message_id": uuid, "part_index":
 
 
 def _experience(message: JsonObject) -> Broken | None:
-    """R42, as far as it needs no catalogue."""
-    experience = message.get("experience")
-    if experience is None:
-        return None
+    """Check R42, as far as it needs no catalogue."""
+    asked = message.get("experience")
+    return None if asked is None else experience(asked, "message.experience")
+
+
+def experience(experience: Any, at: str) -> Broken | None:
+    """Check R42, as far as it needs no catalogue: the name, the action and the parameters of an experience."""
     if not isinstance(experience, Mapping):
-        return breaks("R4", "message.experience must be an object.")
+        return breaks("R4", f"{at} must be an object.")
     for name in ("name", "action"):
         if not isinstance(experience.get(name), str) or not experience[name]:
-            return breaks("R42", f"message.experience.{name} is missing. See experiences.list.")
+            return breaks("R42", f"{at}.{name} is missing. See experiences.list.")
     params = experience.get("params")
     if params is not None and not isinstance(params, Mapping):
-        return breaks("R42", "message.experience.params must be an object.")
+        return breaks("R42", f"{at}.params must be an object.")
     url = (params or {}).get("checkout_url")
     if url is not None and not is_https(url):
-        return breaks("R42", "message.experience.params.checkout_url must be an absolute https address.")
+        return breaks("R42", f"{at}.params.checkout_url must be an absolute https address.")
     return None
 
 

@@ -1,4 +1,4 @@
-"""Rules of each kind of part (R25, R26, R28, R29, R35-R37, R39). Text parts, which have the most rules: `text.py`."""
+"""Rules of each kind of part (R25, R26, R28, R29, R35-R39). Text parts, which have the most rules: `text.py`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from linqbot.rules.broken import Broken, JsonObject, bad_content, breaks, missing
+from linqbot.rules.fields import Schema
 from linqbot.rules.text import text_part
-from linqbot.rules.values import WEB, flag, is_https, is_whole, uuid
+from linqbot.rules.values import WEB, flag, is_https, is_whole, text, uuid
 
 MAX_LINK_CHARACTERS: Final = 2048
 MAX_DATA_CHARACTERS: Final = 16384
@@ -41,18 +42,14 @@ def _link_part(part: JsonObject, at: str) -> Broken | None:
 
 
 def _app_part(part: JsonObject, at: str) -> Broken | None:
-    """Check R35-R37 and R39: an app card."""
-    for name in ("app", "layout"):
-        if part.get(name) is None:
-            return missing(f"{at}.{name}")
-        if not isinstance(part[name], Mapping):
-            return breaks("R4", f"{at}.{name} must be an object.")
-    broken = _app_identity(part["app"], f"{at}.app") or layout(part["layout"], f"{at}.layout")
-    return broken or app_url(part.get("url"), f"{at}.url")
+    """Check R35-R39: an app card."""
+    return _APP_PART.broken(part, f"{at}.")
 
 
-def _app_identity(app: JsonObject, at: str) -> Broken | None:
+def app_identity(app: Any, at: str) -> Broken | None:
     """Check R35: the app of a card."""
+    if not isinstance(app, Mapping):
+        return breaks("R4", f"{at} must be an object.")
     team, bundle, name = app.get("team_id"), app.get("bundle_id"), app.get("name")
     if not isinstance(team, str) or not re.fullmatch(r"[A-Z0-9]{10}", team):
         return bad_content("R35", f"{at}.team_id must be 10 upper-case letters and digits, as Apple gives it.")
@@ -66,22 +63,33 @@ def _app_identity(app: JsonObject, at: str) -> Broken | None:
 
 
 def layout(layout: Any, at: str) -> Broken | None:
-    """Check R36 and R37: the layout of an app card."""
+    """Check R36 and R37, and the form of the address in R38: the layout of an app card."""
     if not isinstance(layout, Mapping):
         return breaks("R4", f"{at} must be an object.")
-    shown = ("caption", "subcaption", "trailing_caption", "trailing_subcaption", "image_url")
-    if not any(layout.get(name) for name in shown):
-        return bad_content("R36", f"{at} shows nothing. Give one of {', '.join(shown)}.")
-    for name in ("image_title", "image_subtitle"):
+    if broken := _LAYOUT.broken(layout, f"{at}."):
+        return broken
+    if not any(layout.get(name) for name in _SHOWN):
+        return bad_content("R36", f"{at} shows nothing. Give one of {', '.join(_SHOWN)}.")
+    for name in _OVER_IMAGE:
         if layout.get(name) and not layout.get("image_url"):
             return bad_content("R37", f"{at}.{name} needs an image_url.")
     return None
 
 
+def _image_url(value: Any, at: str) -> Broken | None:
+    """Check R38: the address of an image can be one. An empty text is no image."""
+    if isinstance(value, str) and (not value or WEB.fullmatch(value)):
+        return None
+    return breaks("R38", f"{at} must be a public http(s) address of an image.", code=5007)
+
+
+_SHOWN: Final = ("caption", "subcaption", "trailing_caption", "trailing_subcaption", "image_url")
+_OVER_IMAGE: Final = ("image_title", "image_subtitle")
+_LAYOUT: Final = Schema(values={**dict.fromkeys((*_SHOWN, *_OVER_IMAGE), text), "image_url": _image_url})
+
+
 def app_url(url: Any, at: str) -> Broken | None:
     """Check R39: the URL of an app card."""
-    if url is None:
-        return None
     if isinstance(url, str) and url.startswith("data:"):
         fits = len(url) <= MAX_DATA_CHARACTERS
     else:
@@ -93,13 +101,20 @@ def app_url(url: Any, at: str) -> Broken | None:
     )
 
 
+_APP_PART: Final = Schema(
+    ("app", "layout"),
+    {"app": app_identity, "layout": layout, "url": app_url, "fallback_text": text, "interactive": flag},
+)
+
+
 def _app_clip_part(part: JsonObject, at: str) -> Broken | None:
     """Check R25: the URL of an App Clip."""
     if part.get("value") is None:
         return missing(f"{at}.value")
-    if is_https(part["value"]):
-        return None
-    return bad_content("R25", f"{at}.value must be the https address of an App Clip page.")
+    if not is_https(part["value"]):
+        return bad_content("R25", f"{at}.value must be the https address of an App Clip page.")
+    caption = part.get("caption")
+    return None if caption is None else text(caption, f"{at}.caption")
 
 
 PARTS: Final[Mapping[str, Callable[[JsonObject, str], Broken | None]]] = {

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 
 from linqbot.rules.broken import Broken, JsonObject, bad_content, breaks, missing
-from linqbot.rules.values import is_handle, is_whole, one_of
+from linqbot.rules.values import is_handle, is_https, is_whole, one_of, uuid
 from linqbot.types.message import TextAnimation, TextStyle, utf16_length
 
 MAX_STICKERS: Final = 100
@@ -90,17 +90,24 @@ def _stickers(stickers: Sequence[JsonObject], length: int, at: str) -> Broken | 
     """Check R44, R46 and R47: the images and the number of stickers."""
     for i, each in enumerate(stickers):
         here = f"{at}.inline_stickers[{i}]"
-        if broken := _range(each.get("range"), length, here):
+        if broken := _range(each.get("range"), length, here) or _sticker_image(each, here):
             return broken
-        images = [each[name] for name in ("url", "attachment_id") if each.get(name) is not None]
-        if len(images) != 1 or not isinstance(images[0], str):
-            return bad_content("R46", f"{here} needs either a url or an attachment_id, and not both.")
     if len(stickers) > MAX_STICKERS:
         return bad_content("R47", f"{at} has {len(stickers)} stickers. Linq takes {MAX_STICKERS}.")
     different = len({each.get("url") or each.get("attachment_id") for each in stickers})
     if different > MAX_STICKER_IMAGES:
         return bad_content("R47", f"{at} has {different} different sticker images. Linq takes {MAX_STICKER_IMAGES}.")
     return None
+
+
+def _sticker_image(sticker: JsonObject, at: str) -> Broken | None:
+    """Check R46, and the form of an id (R5): the image of a sticker."""
+    url, attachment = sticker.get("url"), sticker.get("attachment_id")
+    if (url is None) == (attachment is None):
+        return bad_content("R46", f"{at} needs either a url or an attachment_id, and not both.")
+    if url is not None and not is_https(url):
+        return bad_content("R46", f"{at}.url must be the https download_url of an upload.")
+    return None if attachment is None else uuid(attachment, f"{at}.attachment_id")
 
 
 def _sticker_places(

@@ -82,6 +82,29 @@ def test_R36_an_app_card_shows_something(layout: Any) -> None:
     assert broke(body("messages.update_app_card", layout=layout), "R36", 1004)
 
 
+@pytest.mark.parametrize("name", ["caption", "subcaption", "trailing_caption", "trailing_subcaption", "image_title"])
+def test_R4_the_texts_of_an_app_card_are_texts(name: str) -> None:
+    layout = {"caption": "Hi", "image_url": "https://x.y/z.png", name: ["Hi"]}
+    assert broke(app(layout=layout), "R4")
+    assert broke(body("messages.update_app_card", layout=layout), "R4")
+
+
+@pytest.mark.parametrize("change", [{"fallback_text": 5}, {"interactive": "yes"}])
+def test_R4_the_options_of_an_app_card_have_their_types(change: Any) -> None:
+    assert broke(app(**change), "R4")
+
+
+def test_R4_the_caption_of_an_app_clip_is_a_text() -> None:
+    assert send({**CLIP, "caption": "Order"}) is None
+    assert broke(send({**CLIP, "caption": 5}), "R4")
+
+
+@pytest.mark.parametrize("url", ["image.png", "data:image/png;base64,AA", 5])
+def test_R38_the_image_of_an_app_card_has_an_address(url: Any) -> None:
+    assert broke(app(layout={"image_url": url}), "R38", 5007)
+    assert app(layout={"image_url": "http://x.y/z.png"}) is None
+
+
 @pytest.mark.parametrize("name", ["image_title", "image_subtitle"])
 def test_R37_image_captions_need_an_image(name: str) -> None:
     assert broke(app(layout={"caption": "x", name: "y"}), "R37", 1004)
