@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from linqbot.emulator.endpoints.chats import chats
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler, page
+from linqbot.emulator.engine import content
 from linqbot.emulator.engine.send_policy import check_line, check_present, check_send
 from linqbot.emulator.engine.sending import repeated, send, send_content
 from linqbot.emulator.engine.world import World
@@ -190,7 +191,7 @@ def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
 
     Raises:
         ApiError: 404, there is no such message; 400, it is not an app card of our own; 409, it is not sent yet; R13,
-            R61, R70-R75.
+            R42, R61, R70-R75.
     """
     body, old = request.body, world.state.message(request.path["message_id"])
     chat = world.state.chats[old.chat_id]
@@ -200,11 +201,15 @@ def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
         raise invalid("Only an app card of your own can be updated")
     if old.status == "pending":
         raise ApiError(409, 1005, "The app card is not sent yet; try again after message.sent")
+    if body.get("experience"):
+        opened = content.experience_card(body["experience"], is_group=chat.is_group)
+    else:
+        opened = replace(card, url=body.get("url") or card.url)
     check_send(world, world.line_of(chat), chat.people, override_optout=False)
     part = AppCardPartRecord(
-        app=content_shapes.read_app(body["app"]) if body.get("app") else card.app,
+        app=content_shapes.read_app(body["app"]) if body.get("app") else opened.app,
         layout=content_shapes.read_layout(body["layout"]),
-        url=body.get("url") or card.url,
+        url=opened.url,
         fallback_text=body.get("fallback_text") or card.fallback_text,
     )
     message = send(world, chat, {}, parts=[part])

@@ -49,9 +49,7 @@ def parts(world: World, content: Mapping[str, Any], *, is_group: bool, service: 
         ApiError: R30, R40-R42, R49.
     """
     if content.get("experience") is not None:
-        if is_group:
-            raise invalid("An experience needs exactly one recipient")
-        card = experience_cards.card(content["experience"])
+        card = experience_card(content["experience"], is_group=is_group)
         _check_service([card.type], service)
         return [card]
     asked = content["parts"]
@@ -59,6 +57,17 @@ def parts(world: World, content: Mapping[str, Any], *, is_group: bool, service: 
     found = [_BY_TYPE[part["type"]](world, part, is_group) for part in asked]
     # R31: only iMessage has stickers.
     return found if service == "iMessage" else [_no_sticker(part) for part in found]
+
+
+def experience_card(experience: Mapping[str, Any], *, is_group: bool) -> AppCardPartRecord:
+    """Return the app card that an experience is sent as (R42).
+
+    Raises:
+        ApiError: 400, the chat is a group, the action or a field is unknown, or a value does not fit its field.
+    """
+    if is_group:
+        raise invalid("An experience needs exactly one recipient")
+    return experience_cards.card(experience)
 
 
 def _no_sticker(part: PartRecord) -> PartRecord:

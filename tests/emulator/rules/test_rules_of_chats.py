@@ -396,6 +396,27 @@ async def test_r85_an_app_card_is_updated_by_a_new_message_once_it_was_sent(
     refused(await api.post(f"/v3/messages/{chat['message_id']}/update", json=body), 400, 1005)
 
 
+async def test_r85_the_new_card_may_open_an_experience(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    app = {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App"}
+    card = {"type": "imessage_app", "app": app, "layout": {"caption": "Look"}, "url": "https://e.example/card"}
+    answer = await api.post(f"/v3/chats/{chat['chat_id']}/messages", json={"message": {"parts": [card]}})
+    emulator.advance(1)
+    update = f"/v3/messages/{answer.json()['message']['id']}/update"
+    layout = {"caption": "Pay"}
+
+    def opening(**params: str) -> dict[str, Any]:
+        return {"layout": layout, "experience": {"name": "link", "action": "open", "params": params}}
+
+    refused(await api.post(update, json=opening(colour="red")), 400, 1005)
+    refused(await api.post(update, json={"layout": layout, "experience": "link"}), 400, 1005)
+    refused(await api.post(update, json={"layout": layout, "app": "App"}), 400, 1005)
+    (part,) = (await api.post(update, json=opening(url="https://e.example/pay"))).json()["message"]["parts"]
+    assert (part["url"], part["layout"]["caption"]) == ("https://e.example/pay", "Pay")
+    assert part["app"]["bundle_id"] == "com.linqapp.link"
+
+
 async def test_r86_r87_r88_polls(
     emulator: Emulator, api: httpx.AsyncClient, receiver: Any, refused: Any, chat: dict[str, str]
 ) -> None:
