@@ -225,6 +225,15 @@ async def test_a_file_whose_name_is_dots_can_be_fetched(emulator: Emulator, api:
     assert (shown["filename"], (await api.get(shown["url"])).content) == (name, b"\0\0\0")
 
 
+async def test_a_file_whose_name_has_half_an_emoji_can_be_fetched(api: httpx.AsyncClient) -> None:
+    headers = {"content-type": "application/json"}
+    asked = b'{"filename": "\\ud83d.png", "content_type": "image/png", "size_bytes": 4}'
+    answer = await api.post("/v3/attachments", content=asked, headers=headers)
+    assert answer.status_code == 201, answer.text
+    assert await put(api, answer.json()) == 200
+    assert (await api.get(answer.json()["download_url"])).content == b"\x89PNG"
+
+
 async def test_a_person_may_send_a_file_by_an_address_on_linqs_servers(emulator: Emulator) -> None:
     address = "https://cdn.linqapp.com/attachments/partners/p/a/menu.pdf"
     heard = emulator.do(Write(from_=PERSON, to=LINE, parts=[{"type": "media", "url": address}]))
