@@ -6,12 +6,12 @@ the errors; `linqbot explain` reads it from there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
 
+from linqbot.cli.printable import printable_json, printable_lines
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError, RuleBroken
 from linqbot.ops.explanations import first_sentence, of_error
 
@@ -156,12 +156,12 @@ def print_failure(failure: CommandFailure, *, as_json: bool) -> None:
         error = {"code": failure.code, "what": failure.what, "fix": failure.fix}
         # After an unanswered question the cursor is in the middle of a line.
         head = "\n" if failure.code == Interrupted.lqb else ""
-        click.echo(head + json.dumps({"error": error}, ensure_ascii=False), err=True)
+        click.echo(head + printable_json({"error": error}), err=True)
         return
     if failure.usage:
         click.echo(failure.usage, err=True)
     between = "\n" if "\n" in failure.what else " "
-    click.secho(f"Error: {failure.what}{between}{failure.fix}", fg="red", err=True)
+    click.secho(printable_lines(f"Error: {failure.what}{between}{failure.fix}"), fg="red", err=True)
     click.secho(f"[{failure.code}] More: linqbot explain {failure.look_up}", dim=True, err=True)
 
 

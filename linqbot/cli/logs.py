@@ -15,12 +15,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TextIO, cast
 
 from pydantic_core import to_json
 
 from linqbot import tracebacks
 from linqbot.cli.log_stream import LossyStream
+from linqbot.cli.printable import printable, printable_lines
 
 # `import structlog` also imports rich, if another package has installed it, for tracebacks that linqbot never renders
 # with rich. This takes 75 ms, a quarter of the start, and 5 MiB. structlog has no option against it: rich is imported at
@@ -62,7 +64,7 @@ def configure(
             *([_without_repeats] if for_author else []),
             _escaped,
             _pasteable,
-            structlog.dev.ConsoleRenderer(pad_event_to=0, exception_formatter=shown),
+            structlog.dev.ConsoleRenderer(pad_event_to=0, exception_formatter=partial(_write_printable, shown)),
         ]
         if is_console
         else [structlog.processors.ExceptionRenderer(_AsText(shown)), structlog.processors.JSONRenderer(_as_json)]
@@ -151,6 +153,11 @@ def _folded_traceback(out: TextIO, exc_info: ExcInfo) -> None:
     out.write("\n" + tracebacks.folded(exc_info[1]).rstrip())
 
 
+def _write_printable(write: Callable[[TextIO, ExcInfo], None], out: TextIO, exc_info: ExcInfo) -> None:
+    """Write a traceback for a terminal: the message of its exception may quote a person."""
+    out.write("\n" + printable_lines(_AsText(write)(exc_info)))
+
+
 class _AsText:
     """Renders an exception as text, for a log line in JSON."""
 
@@ -230,5 +237,5 @@ def _escaped(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Escape line breaks and control characters in values; the JSON renderer does so by itself."""
     for name, value in event.items():
         if isinstance(value, str) and name != "to_handle_it" and not value.isprintable():
-            event[name] = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in value)
+            event[name] = printable(value)
     return event

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -12,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+
+from linqbot.cli.printable import printable_json, printable_lines
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
@@ -51,7 +52,7 @@ def print_table(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) ->
         empty: Printed if there are no rows.
     """
     if as_json:
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+        click.echo(printable_json(rows, indent=1))
         return
     if not rows:
         click.echo(empty)
@@ -67,16 +68,16 @@ def print_table(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) ->
 def print_facts(row: dict[str, Any], *, as_json: bool) -> None:
     """Print the facts about one thing: as JSON, or one on a line, without those that are None, "" or []."""
     if as_json:
-        click.echo(json.dumps(row, ensure_ascii=False, indent=1))
+        click.echo(printable_json(row, indent=1))
         return
     for name, value in row.items():
         if value not in (None, "", []):
-            click.echo(f"{name.replace('_', ' '):<12} {value}")
+            click.echo(f"{name.replace('_', ' '):<12} {printable_lines(str(value))}")
 
 
 def print_started(row: dict[str, Any]) -> None:
     """Print one line of JSON that says what has started, and flush it: a program may be waiting for this line."""
-    click.echo(json.dumps(row, ensure_ascii=False))
+    click.echo(printable_json(row))
     sys.stdout.flush()
 
 

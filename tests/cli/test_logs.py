@@ -76,6 +76,15 @@ def test_a_log_line_is_ascii(capsys: pytest.CaptureFixture[str], letter: str) ->
     assert json.loads(line)["name"] == letter
 
 
+@pytest.mark.parametrize("full_tracebacks", [False, True])
+def test_a_traceback_in_a_terminal_escapes_what_the_terminal_would_obey(
+    capsys: pytest.CaptureFixture[str], *, full_tracebacks: bool
+) -> None:
+    logs.configure("info", "console", full_tracebacks=full_tracebacks)
+    structlog.get_logger("test").error("turn.failed", exc_info=ValueError("hello \x1b]0;owned\x07\x9b2J\r\u202e"))
+    assert capsys.readouterr().err.endswith("\nValueError: hello \\x1b]0;owned\\x07\\x9b2J\\r\\u202e\n")
+
+
 @pytest.mark.parametrize(
     "value",
     [

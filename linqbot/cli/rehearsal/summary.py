@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from linqbot.cli.output import print_table
+from linqbot.cli.printable import printable, printable_lines
 from linqbot.cli.rehearsal.memory import WARM_UP_S, growth, in_use
 from linqbot.cli.rehearsal.report import PersonResult, Report, of_seconds
 from linqbot.testing.people.checks import Rule
@@ -66,7 +67,7 @@ def print_summary(report: Report, out: Path) -> None:
     _print_kinds(report.people)
     for one in report.people:
         if one.stopped:
-            click.secho(f"\n  {one.name} could not go on: {one.stopped}", fg="red")
+            click.secho(f"\n  {one.name} could not go on: {printable(one.stopped)}", fg="red")
     _print_violations(report, out)
 
 
@@ -107,7 +108,7 @@ def _print_violations(report: Report, out: Path) -> None:
         return
     click.secho(f"\n  {len(found)} finding{'s' if len(found) > 1 else ''}", fg="red", bold=True)
     for one in found[:SHOWN]:
-        click.echo("  " + str(one).replace("\n", "\n  "))
+        click.echo("  " + printable_lines(str(one)).replace("\n", "\n  "))
     if len(found) > SHOWN:
         click.echo(f"  … and {len(found) - SHOWN} more in {out / 'report.json'}")
     if report.reproductions:

@@ -169,6 +169,31 @@ def test_show_prints_messages_only_with_body(as_json: list[str]) -> None:
     assert WORDS in inbox("show", dead.id, "--body", *as_json)
 
 
+OBEYED = "\x1b]0;owned\x07\x9b2J\x7f\u202e"
+"""Characters that a terminal obeys: they rename its window, clear it, and turn the direction of text."""
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_show_escapes_what_a_terminal_would_obey(as_json: list[str]) -> None:
+    dead = said(f"hello{OBEYED}👨\u200d👩 Ünn")
+    stored((dead, DeadLetter(f"{TRACEBACK}ValueError: {OBEYED}", "bot:greet", failed=True)))
+    output = inbox("show", dead.id, "--body", *as_json)
+    assert all(line.replace("\u200d", "").isprintable() for line in output.split("\n"))
+    assert "Ünn" in output
+    if as_json:
+        assert json.loads(output)["error"].endswith(OBEYED)
+
+
+def test_a_dry_run_escapes_what_a_terminal_would_obey_in_a_traceback(folder: Path) -> None:
+    (folder / "bot.py").write_text(
+        BOT.replace('"no such order"', "message.text").replace('"fail"', "lambda message: len(message.text) > 5")
+    )
+    stored((said(f"fail{OBEYED}"), Ack()))
+    output = inbox("replay", "bot.py", "--type", "message.received", code=1)
+    assert r"ValueError: fail\x1b]0;owned\x07\x9b2J\x7f\u202e" in output
+    assert all(line.isprintable() for line in output.split("\n"))
+
+
 def test_an_ambiguous_call_is_listed_with_the_delivery_to_look_at() -> None:
     dead = said()
     stored((dead, DeadLetter("Unknown.", "bot:greet")))

@@ -78,6 +78,17 @@ def test_show_prints_what_is_stored_about_a_person_a_chat_or_the_bot(path: Path)
     assert run("show", "ann@example.com").output == "No state is stored for person:ann@example.com.\n"
 
 
+@pytest.mark.parametrize("command", ["show", "export"])
+def test_what_a_terminal_would_obey_is_escaped_as_json_does(path: Path, command: str) -> None:
+    obeyed = "\x1b]0;owned\x07\x9b2J\x7f\u202e"
+    assert run("edit", ANN, "Guest", "--value", json.dumps({"name": obeyed})).exit_code == 0
+    for more in ([], ["--json"]):
+        output = run(command, ANN, *more).output
+        assert all(line.isprintable() for line in output.split("\n"))
+        assert json.loads(output.removeprefix(f"person:{ANN}  Guest\n").strip())
+        assert r"\u202e" in output
+
+
 def test_show_of_everything_lists_names_and_no_content(path: Path) -> None:
     result = run("show")
     assert [line.split() for line in result.output.splitlines()] == [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import textwrap
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import click
 
 from linqbot.cli import logs
 from linqbot.cli.output import json_option
+from linqbot.cli.printable import printable, printable_json
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError
 from linqbot.ops.doctor import account, machine, public, refusals
@@ -84,7 +84,7 @@ def command(*, file: str | None, url: str | None, private_ca: bool, as_json: boo
         handled = _handled(file, settings, report)
         asyncio.run(_examine(settings, handled, file, asked, report, allows_private_ca=private_ca))
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=1))
+        click.echo(printable_json([asdict(finding) for finding in found], indent=1))
     else:
         _print_summary(found)
     if any(finding.status == "failure" for finding in found):
@@ -132,10 +132,10 @@ def _print(finding: Finding) -> None:
     click.echo(f"{click.style(f'{mark:<4}', fg=colour, bold=True)}  ", nl=False)
     code = f" [{finding.code}]" if finding.code else ""
     lines = textwrap.wrap(f"{finding.what}{code}", _width(), break_long_words=False, break_on_hyphens=False)
-    click.echo(f"{finding.check:<13} " + f"\n{'':<20}".join(lines))
+    click.echo(f"{finding.check:<13} " + f"\n{'':<20}".join(map(printable, lines)))
     if finding.fix:
         fix = textwrap.wrap(f"→ {finding.fix}", _width(), break_long_words=False, break_on_hyphens=False)
-        click.secho(f"{'':<20}" + f"\n{'':<22}".join(fix), fg=colour)
+        click.secho(f"{'':<20}" + f"\n{'':<22}".join(map(printable, fix)), fg=colour)
 
 
 def _width() -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from linqbot.cli.output import iso_time, json_option, print_facts, print_table, progress_bar, yes_option
+from linqbot.cli.printable import printable
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.types.proactive.broadcast import RecipientOutcome
 
@@ -72,7 +73,7 @@ def show(*, name: str, watch: bool, outcome: RecipientOutcome | None, storage: s
     print_facts({name: value for name, value in row.items() if value != 0}, as_json=False)
     for title, reasons in (("refused", report.refused), ("failed", report.failed)):
         for reason, count in reasons.items():
-            click.echo(f"{title:<12} {count} × {reason}")
+            click.echo(f"{title:<12} {count} × {printable(reason)}")
     click.echo(_bar(report.broadcast))
     if outcome is not None:
         print_table(people, as_json=False, empty=f"No recipient is {outcome}.")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic_core import to_json
 
 from linqbot.cli import completions
 from linqbot.cli.commands.upkeep.inbox_options import (
@@ -28,6 +27,7 @@ from linqbot.cli.commands.upkeep.inbox_options import (
 )
 from linqbot.cli.commands.upkeep.inbox_replay import replay, retry
 from linqbot.cli.output import iso_time, json_option, parse_time, print_facts, print_table, progress_bar, yes_option
+from linqbot.cli.printable import printable_json
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.errors import StorageError
 from linqbot.events.delivery import decode
@@ -150,7 +150,7 @@ def show(delivery_id: str, body: bool, storage: str | None, as_json: bool) -> No
     if not as_json:
         row["journal"] = "".join(f"\n  {_line(entry)}" for entry in row["journal"])
         if "body" in row:
-            row["body"] = to_json(row["body"], indent=1).decode()
+            row["body"] = printable_json(row["body"], indent=1)
         row["error"] = row["error"] and "\n" + row["error"]
     print_facts(row, as_json=as_json)
 

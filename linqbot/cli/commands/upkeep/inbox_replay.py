@@ -23,6 +23,7 @@ from linqbot.cli.commands.upkeep.inbox_options import (
 )
 from linqbot.cli.failure import ReplayFailed
 from linqbot.cli.output import iso_time, json_option, print_table, progress_bar, yes_option
+from linqbot.cli.printable import printable, printable_lines
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.errors import StorageError
 from linqbot.settings import Settings, from_env
@@ -202,14 +203,14 @@ def _print_dry_run(row: dict[str, Any]) -> None:
         click.echo(f"  handled by {row['handler']}" if row["handler"] else "  no handler")
     for call in row["calls"]:
         later = " later" if call["when"] == "later" else ""
-        click.echo(f"  would call {call['call']}{later} ({call['method']} {call['path']})")
+        click.echo(f"  would call {call['call']}{later} ({call['method']} {printable(call['path'])})")
     for each in row["broadcasts"]:
         people = "1 person" if each["people"] == 1 else f"{each['people']} people"
         click.echo(f"  would begin broadcast {each['name']} to {people}")
     if row["note"]:
-        click.echo(f"  {row['note']}")
+        click.echo(f"  {printable_lines(row['note'])}")
     if row["error"]:
-        click.secho(row["error"].rstrip(), fg="red")
+        click.secho(printable_lines(row["error"].rstrip()), fg="red")
 
 
 async def _replayable(inbox: Storage, selection: Selection) -> list[str]:

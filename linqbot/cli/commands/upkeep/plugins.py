@@ -22,6 +22,7 @@ from linqbot.bot.routing.router import Next
 from linqbot.cli import logs, plugin_commands
 from linqbot.cli.main import COMMANDS
 from linqbot.cli.output import json_option, print_facts, print_table
+from linqbot.cli.printable import printable
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
@@ -212,7 +213,7 @@ def bisect(
     bot = load_bot(file)
 
     def report(names: Sequence[str], why: str | None) -> None:
-        click.echo(f"with {', '.join(names) or 'none'}: {why or 'ok'}", err=True)
+        click.echo(f"with {', '.join(names) or 'none'}: {printable(why or 'ok')}", err=True)
 
     async def work() -> tuple[list[str], str]:
         delivery = _sample(event_type) if event_type else await _stored(str(delivery_id), storage)
@@ -223,9 +224,9 @@ def bisect(
     if as_json:
         print_facts({"to_blame": to_blame, "why": why}, as_json=True)
     elif len(to_blame) > 1:
-        click.echo(f"{', '.join(to_blame[:-1])} and {to_blame[-1]} break it together, but not alone: {why}")
+        click.echo(f"{', '.join(to_blame[:-1])} and {to_blame[-1]} break it together, but not alone: {printable(why)}")
     else:
-        click.echo(f"{to_blame[0]} breaks it: {why}" if to_blame else why)
+        click.echo(f"{to_blame[0]} breaks it: {printable(why)}" if to_blame else printable(why))
     if to_blame:
         raise click.exceptions.Exit(1)
 
@@ -270,9 +271,9 @@ def _print_trace(steps: list[TraceStep], done: Simulation, *, as_json: bool) -> 
     _print_steps(steps, 0)
     print_facts(outcome, as_json=False)
     for call in calls:
-        click.echo(f"would call   {call['call']} ({call['method']} {call['path']})")
+        click.echo(f"would call   {call['call']} ({call['method']} {printable(call['path'])})")
     for name, why in done.faults.items():
-        click.secho(f"{name}: {why}", fg="red")
+        click.secho(f"{name}: {printable(why)}", fg="red")
 
 
 def _print_steps(steps: Sequence[TraceStep], depth: int) -> None:

@@ -19,6 +19,7 @@ import click
 from linqbot.cli import logs
 from linqbot.cli.failure import DeployDiffers, of, print_failure
 from linqbot.cli.output import print_facts, progress_bar
+from linqbot.cli.printable import printable
 from linqbot.cli.storage_option import open_configured_storage
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
@@ -186,13 +187,13 @@ def _print(wanted: Wanted, report: Report, *, with_texts: bool) -> None:
 
 def _print_group(group: Group, *, with_texts: bool) -> None:
     click.echo()
-    click.secho(f"{group.kind}: {group.cause}", fg=_COLOURS.get(group.kind, "cyan"), bold=True)
+    click.secho(printable(f"{group.kind}: {group.cause}"), fg=_COLOURS.get(group.kind, "cyan"), bold=True)
     handler = f"in {_name(group.handler)} ({group.handler_at})" if group.handler else "no handler takes it"
     ids = ", ".join(one.delivery_id for one in group.examples)
     click.echo(f"  {_turns(group.count)}, {handler}; {'such as ' if group.count > len(group.examples) else ''}{ids}")
     if with_texts:
         for line, colour in _lines(group.examples[0]):
-            click.secho(f"  {line}", fg=colour)
+            click.secho(f"  {printable(line)}", fg=colour)
 
 
 def _lines(one: Compared) -> Iterator[tuple[str, str | None]]:

@@ -6,12 +6,12 @@ The commands work next to a running server. A turn that runs while its state is 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import click
 
 from linqbot.cli.output import json_option, print_facts, print_table
+from linqbot.cli.printable import printable, printable_json
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.ops import stored_state
 
@@ -56,8 +56,8 @@ def show(*, who: str | None, name: str | None, storage: str | None, as_json: boo
         )
         return
     for row in rows:
-        click.secho(f"{row['scope']}  {row['name']}", bold=True)
-        click.echo(json.dumps(row["value"], ensure_ascii=False, indent=2))
+        click.secho(printable(f"{row['scope']}  {row['name']}"), bold=True)
+        click.echo(printable_json(row["value"], indent=2))
     if not rows:
         click.echo(f"No state is stored for {who}.")
 
@@ -98,7 +98,7 @@ def export(*, who: str | None, name: str | None, storage: str | None, as_json: b
         print_table(rows, as_json=True, empty="")
         return
     for row in rows:
-        click.echo(json.dumps(row, ensure_ascii=False))
+        click.echo(printable_json(row))
 
 
 async def _rows(scope: str | None, name: str | None, storage: str | None) -> list[_Row]:
@@ -124,7 +124,7 @@ async def _edit(scope: str, name: str, value: str | None, storage: str | None, *
                 return await stored_state.replace(store, scope, name, before=before, after=value)
             except ValueError as error:
                 raise click.UsageError(f"--value: {error}") from None
-        text: str | None = json.dumps(stored_state.decoded(before or b"{}"), ensure_ascii=False, indent=2) + "\n"
+        text: str | None = printable_json(stored_state.decoded(before or b"{}"), indent=2) + "\n"
         while (text := click.edit(text, extension=".json")) is not None:
             try:
                 return await stored_state.replace(store, scope, name, before=before, after=text)

@@ -15,6 +15,7 @@ import click
 
 from linqbot.cli import completions, logs
 from linqbot.cli.output import json_option
+from linqbot.cli.printable import printable_json
 from linqbot.cli.rehearsal.own_people import load_people, with_silences
 from linqbot.cli.rehearsal.report import write_file
 from linqbot.cli.rehearsal.reproducing import write_reproductions
@@ -144,7 +145,7 @@ def command(
     if junit is not None:
         write_file(junit, report.junit())
     if as_json:
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=1))
+        click.echo(printable_json(shown, indent=1))
     else:
         print_summary(report, out)
     ctx.exit(0 if report.is_good else 1)

@@ -17,6 +17,7 @@ import click
 from linqbot.bot.routing.report import NO_HANDLER
 from linqbot.bot.turn_watcher import AnswerResult
 from linqbot.cli.dev.reports.turn import ObservedTurn, error_report
+from linqbot.cli.printable import printable
 from linqbot.client.call import Call
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEdited, MessageReceived
@@ -26,8 +27,6 @@ LONGEST_TEXT: Final = 60
 """Maximum characters of a text in a line. A longer text is cut."""
 
 _ARROW: Final = " → "
-_JOINERS: Final = "\u200c\u200d"
-"""The zero-width characters that change how their neighbours look. Python does not count them as printable."""
 _QUESTIONS: Final[Mapping[AnswerResult, str]] = {
     "counted": "counted as a vote on",
     "given_up": "no valid answer, which ends the question",
@@ -73,7 +72,7 @@ def _what_came(turn: ObservedTurn) -> str:
     if event is None:
         return "scheduled send" if turn.delivery.id.startswith("i.send.") else turn.delivery.type or "webhook"
     group = "in a group" if event.is_group else None
-    return " ".join(filter(None, (_shown(event.actor or ""), group, _content(event))))
+    return " ".join(filter(None, (printable(event.actor or ""), group, _content(event))))
 
 
 def _content(event: Event) -> str:
@@ -152,16 +151,4 @@ def quoted(text: str) -> str:
 
 def _cut(text: str) -> str:
     text = text.strip()
-    return _shown(text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…")
-
-
-def _shown(text: str) -> str:
-    return "".join(
-        letter if letter.isprintable() or _joins(text, at) else repr(letter)[1:-1] for at, letter in enumerate(text)
-    )
-
-
-def _joins(text: str, at: int) -> bool:
-    """Return True for a joiner between two printable characters, as in family emoji and in Persian words."""
-    around = text[at - 1 : at] + text[at + 1 : at + 2]
-    return text[at] in _JOINERS and len(around) == 2 and around.isprintable()
+    return printable(text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…")

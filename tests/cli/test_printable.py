@@ -1,0 +1,38 @@
+"""Texts of other people, as a terminal may show them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from linqbot.cli.printable import printable, printable_json, printable_lines
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Grüße 😀", "Grüße 😀"),
+        ("👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧"),
+        ("a\u200d", r"a\u200d"),
+        ("\x1b[2J\x9b2J\x07", r"\x1b[2J\x9b2J\x07"),
+        ("exe.\u202egpj", r"exe.\u202egpj"),
+        ("one\r\ntwo\u2028three\x85", r"one\r\ntwo\u2028three\x85"),
+        ("half \ud83d", r"half \ud83d"),
+    ],
+)
+def test_a_text_is_one_line_without_control_characters(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_lines_and_their_indentation_are_kept() -> None:
+    assert printable_lines("one\n  two\r\n\tthree\x1b\n") == "one\n  two\\r\n        three\\x1b\n"
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_means_the_same_with_its_escapes(indent: int | None) -> None:
+    value = {"a\x9b": ["\x1b\u202e\x7f\n", "Grüße 😀", "\U000e0041", "half \ud83d"], "b": 1}
+    text = printable_json(value, indent=indent)
+    assert json.loads(text) == value
+    assert "Grüße 😀" in text
+    assert all(line.isprintable() for line in text.split("\n"))
