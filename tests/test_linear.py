@@ -112,7 +112,7 @@ USES: dict[str, str] = {
     r"https?://\S++|(?<![\w-])\+?\d[\d ().-]{5,40}\d(?![\w-])": "sub",
     r"https://docs\.linqapp\.com/[\w./#-]*": "fullmatch",
     r"[a-z0-9.+-]{1,32}/[a-z0-9.+-]{1,64}": "fullmatch",
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]": "sub",
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]": "sub",
     r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}": "fullmatch",
     r"[!#$%&'*+.^_`|~0-9A-Za-z-]+": "fullmatch",
     r"[\t -~]*": "fullmatch",

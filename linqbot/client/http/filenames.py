@@ -7,8 +7,11 @@ import re
 _LONGEST_DISPOSITION = 2048
 _LONGEST_NAME = 255
 
-_UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters, including those that change the direction of text: with one of them, gpj.exe reads as exe.jpg."""
+_UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, including those that change the direction of text: with one of them, gpj.exe reads as exe.jpg.
+
+Half a surrogate pair is removed too: no system and no JSON takes a name with one. The character set utf-7 makes it.
+"""
 
 
 def disposed_name(disposition: str) -> str:
@@ -21,7 +24,8 @@ def disposed_name(disposition: str) -> str:
     message["Content-Disposition"] = disposition
     try:
         return message.get_filename() or ""
-    except (ValueError, LookupError):  # a character set that Python does not decode, such as `idna`
+    except (ValueError, LookupError, TypeError):
+        # A character set that Python does not decode, such as `idna`; or pieces of a name with and without a number.
         return ""
 
 
