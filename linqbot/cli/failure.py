@@ -7,12 +7,15 @@ the errors; `linqbot explain` reads it from there.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
 from linqbot.cli.printable import printable_json, printable_lines
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError, RuleBroken
+from linqbot.frames import authors_frame
 from linqbot.ops.explanations import first_sentence, of_error
 
 
@@ -121,11 +124,22 @@ def _of_linqbot_error(error: LinqbotError) -> CommandFailure:
     look_up = _most_specific_code(error)
     return CommandFailure(
         error.lqb,
-        _with_full_stop(what),
+        _with_full_stop(_at_its_place(what, error)),
         fix or _advice(error, look_up),
         look_up,
         2 if isinstance(error, ConfigError) else 1,
     )
+
+
+def _at_its_place(what: str, error: LinqbotError) -> str:
+    """Begin a sentence with the line of the author's code that caused the error, such as a wrong filter."""
+    frame = authors_frame(error)
+    if frame is None or "\n" in what:
+        return what
+    path = Path(frame.filename)
+    with suppress(OSError, ValueError):  # the current folder may be gone, or elsewhere
+        path = path.relative_to(Path.cwd())
+    return f"{path}, line {frame.lineno}: {what}"
 
 
 def _most_specific_code(error: LinqbotError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 import traceback
 from pathlib import Path
@@ -24,17 +25,15 @@ class BotFileError(LinqbotError):
 
     lqb = "LQB5002"
 
-    def __init__(self, file: str, error: Exception) -> None:
+    def __init__(self, file: str, error: Exception | SystemExit) -> None:
         # The traceback ends at a line of the author, also if linqbot raised the error.
         tracebacks.trim(error)
         shown = traceback.TracebackException.from_exception(error)
         # The frames of linqbot and of the import system come first, and do not help the author.
-        here = Path(file).resolve()
-        own = next(
-            (n for n, frame in enumerate(shown.stack) if Path(frame.filename).resolve() == here), len(shown.stack)
-        )
+        own = next((n for n, frame in enumerate(shown.stack) if not _imports(frame.filename)), len(shown.stack))
         shown.stack = traceback.StackSummary.from_list(shown.stack[own:])
-        super().__init__(f"{file} cannot be imported.\n" + "".join(shown.format(chain=False)).rstrip())
+        text = "".join(shown.format(chain=False)).rstrip()
+        super().__init__(f"{file} cannot be imported.\n{text}{_hint(file, error)}")
 
 
 def load_bot(spec: str) -> Bot:
@@ -49,13 +48,30 @@ def load_bot(spec: str) -> Bot:
     bots = {key: value for key, value in vars(module).items() if isinstance(value, Bot)}
     if name:
         if name not in bots:
-            raise ConfigError(f"{target} has no Bot called {name!r}. {_available(bots)}")
+            raise ConfigError(f"{target} has no Bot called {name!r}. {_available(bots, name, vars(module).get(name))}")
         return bots[name]
     if len({id(bot) for bot in bots.values()}) == 1:
         return next(iter(bots.values()))
     if not bots:
         raise ConfigError(f"{target} has no Bot at its top level. Add: bot = Bot()")
     raise ConfigError(f"{target} has several Bots. Name one: {target}:{next(iter(bots))}")
+
+
+def _imports(filename: str) -> bool:
+    return filename.startswith(("<frozen ", importlib.__file__, str(Path(tracebacks.__file__).parent)))
+
+
+def _hint(file: str, error: Exception | SystemExit) -> str:
+    """Return a line about the two errors whose traceback does not say what to do."""
+    if isinstance(error, SystemExit):
+        return '\nThe file ends the process. What only a program does belongs below: if __name__ == "__main__":'
+    if isinstance(error, ImportError) and error.msg.startswith("attempted relative import with no known parent"):
+        path = Path(file).resolve()
+        return (
+            f"\nA file is imported without its package. Write the import without the dot, or give the module to "
+            f"linqbot serve, from the folder {path.parents[1]}: {path.parent.name}.{path.stem}"
+        )
+    return ""
 
 
 def no_file(path: Path) -> ConfigError:
@@ -74,25 +90,31 @@ def _is_path(target: str) -> bool:
     return Path(target).is_dir() and not Path(target, "__init__.py").is_file()
 
 
-def _available(bots: dict[str, Bot]) -> str:
+def _available(bots: dict[str, Bot], name: str, found: object) -> str:
+    if inspect.isfunction(found):
+        return f"{name} is a function. Call it at the top level: bot = {name}()"
     return f"It has: {', '.join(bots)}." if bots else "It has none; add: bot = Bot()"
 
 
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise no_file(path)
+    if path.stem == "linqbot":
+        raise ConfigError(f"{path} cannot import linqbot: the file itself has this name. Call it bot.py.")
     # As `python bot.py` does: modules in the same folder can be imported.
     sys.path.insert(0, str(path.resolve().parent))
+    # And those of the current folder, for a bot in a folder of a project.
+    sys.path.append("")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"{path} cannot be imported as Python. Its name must end in .py")
+        raise _no_python(path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     try:
         spec.loader.exec_module(module)
     except LinqbotError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BotFileError(str(path), error) from error
     return module
 
@@ -101,7 +123,16 @@ def _from_name(name: str) -> ModuleType:
     sys.path.insert(0, "")
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # a module that the bot itself imports is missing: its author needs the traceback
+    except LinqbotError:
+        raise
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is None or not f"{name}.".startswith(f"{missing}."):
+            raise BotFileError(name, error) from error
+        if Path(name).is_file():
+            raise _no_python(Path(name)) from error
         raise ConfigError(f"There is no module {name}. Give a path such as bot.py, or a module:name.") from error
+
+
+def _no_python(path: Path) -> ConfigError:
+    return ConfigError(f"{path} cannot be imported as Python. Its name must end in .py")

@@ -9,7 +9,9 @@ delivered nothing, and the next run replaces it. A new secret for a subscription
 from __future__ import annotations
 
 import ipaddress
+import sys
 from collections.abc import Collection, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -66,7 +68,9 @@ def handled_in(file: str, settings: Settings) -> Handled:
     Raises:
         ConfigError, LinqbotError: the file or a required plugin cannot be loaded.
     """
-    bot = load_bot(file)
+    # What the file prints must not be in the output of a command, which may be JSON.
+    with redirect_stdout(sys.stderr):
+        bot = load_bot(file)
     plugins = settings.load_plugins(bot.plugins)
     taken = handled(bot, *(router for _, router in from_plugins.routers(plugins)))
     return replace(taken, plugins=tuple(plugins.every))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -130,6 +131,89 @@ def test_a_file_that_cannot_be_imported_shows_its_own_lines_only(folder: Path, l
     assert "nearest.py" not in result.output
     assert "importlib" not in result.output
     assert "click" not in result.output
+
+
+@pytest.mark.parametrize("spec", ["bot.py", "bot_that_ends"])
+@pytest.mark.parametrize("ends", ["sys.exit()", "sys.exit(0)", 'sys.exit("Set the shop.")'])
+def test_a_file_that_ends_the_process_is_an_error_and_no_success(folder: Path, spec: str, ends: str) -> None:
+    (folder / f"{spec.removesuffix('.py')}.py").write_text(f"{ECHO}import sys\n{ends}\n")
+    result = run("webhooks", "events", spec)
+    assert result.exit_code == 1
+    assert f"{spec} cannot be imported" in result.output
+    assert "line 4" in result.output
+    assert 'if __name__ == "__main__":' in result.output
+
+
+@pytest.mark.parametrize("line", ["1 / 0", "bot = Bot(", "import shop_that_is_missing", "from linqbot import Bott"])
+def test_a_module_that_cannot_be_imported_shows_its_own_lines_only(folder: Path, line: str) -> None:
+    (folder / "shop").mkdir()
+    (folder / "shop" / "__init__.py").touch()
+    (folder / "shop" / "bot_of_a_shop.py").write_text(f"{ECHO}{line}\n")
+    result = run("webhooks", "events", "shop.bot_of_a_shop:bot")
+    assert result.exit_code == 1
+    assert "Error: shop.bot_of_a_shop cannot be imported." in result.output
+    assert 'bot_of_a_shop.py", line 3' in result.output
+    assert "linqbot/ops" not in result.output
+    assert "importlib" not in result.output
+
+
+@pytest.mark.parametrize("spec", ["bot.py", "mistaken_bot"])
+def test_a_mistake_in_a_handler_is_shown_with_its_line(folder: Path, spec: str) -> None:
+    (folder / f"{spec.removesuffix('.py')}.py").write_text(
+        ECHO + "@bot.on_message(5)\nasync def greet(message, ctx): ...\n"
+    )
+    result = run("webhooks", "events", spec)
+    assert result.exit_code == 1
+    assert f"Error: {spec.removesuffix('.py')}.py, line 3: 5 is not a filter." in result.output
+
+
+def test_a_relative_import_of_a_file_is_explained(folder: Path) -> None:
+    (folder / "shop").mkdir()
+    (folder / "shop" / "bot.py").write_text("from .words import HELLO\n" + ECHO)
+    result = run("webhooks", "events", "shop/bot.py")
+    assert result.exit_code == 1
+    assert "Write the import without the dot" in result.output
+    assert f"from the folder {folder.resolve()}: shop.bot" in result.output
+
+
+@pytest.mark.parametrize(
+    ("file", "spec", "says"),
+    [
+        ("echo", "echo", "echo cannot be imported as Python. Its name must end in .py"),
+        (
+            "linqbot.py",
+            "linqbot.py",
+            "linqbot.py cannot import linqbot: the file itself has this name. Call it bot.py.",
+        ),
+        ("make.py", "make.py:bot_of", "bot_of is a function. Call it at the top level: bot = bot_of()"),
+    ],
+)
+def test_a_file_that_is_nearly_a_bots_file_is_named_with_the_way_out(
+    folder: Path, file: str, spec: str, says: str
+) -> None:
+    (folder / file).write_text("from linqbot import Bot\ndef bot_of(): return Bot()\n")
+    result = run("webhooks", "events", spec)
+    assert result.exit_code == 2
+    assert says in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["webhooks", "events"],
+        ["plugins", "list"],
+        ["plugins", "trace"],
+        ["plugins", "bisect", "--type=message.received"],
+    ],
+)
+def test_what_a_bot_prints_is_not_in_the_json(folder: Path, command: list[str]) -> None:
+    (folder / "bot.py").write_text(
+        ECHO + "print('imported')\n@bot.on_message\nasync def greet(message, ctx): print('greeted')\n"
+    )
+    result = run(*command, "bot.py", *(["message.received"] if "trace" in command else []), "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)
+    assert result.stderr.startswith("imported\n")
 
 
 @pytest.mark.parametrize("host", ["203.0.113.1", "no-such-host.invalid"])

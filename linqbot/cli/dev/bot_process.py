@@ -142,6 +142,7 @@ class BotProcess:
         with held_back():
             return await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # a file in this folder such as json.py must not hide a module of Python
                 "-m",
                 module,
                 *arguments,

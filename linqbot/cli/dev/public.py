@@ -209,7 +209,7 @@ async def _handled(file: str) -> Handled | None:
         None if the bot cannot be imported. Its error has been printed then.
     """
     asking = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "linqbot", "webhooks", "events", file, "--json", stdout=asyncio.subprocess.PIPE
+        sys.executable, "-P", "-m", "linqbot", "webhooks", "events", file, "--json", stdout=asyncio.subprocess.PIPE
     )
     output, _ = await asking.communicate()
     if asking.returncode:

@@ -118,7 +118,8 @@ class ServedBot:
             "LINQBOT_PORT": str(self._port),
             "LINQBOT_DRAIN_S": "5",
         }
-        command = [sys.executable, "-m", "linqbot.cli.rehearsal.bot", self._file]
+        # With -P, a file in this folder such as json.py does not hide a module of Python.
+        command = [sys.executable, "-P", "-m", "linqbot.cli.rehearsal.bot", self._file]
         with self._log.open("ab") as log:
             # A session of its own: Ctrl-C in the terminal must not reach the bot before the summary.
             self._process = await asyncio.create_subprocess_exec(

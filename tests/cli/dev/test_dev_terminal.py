@@ -98,7 +98,8 @@ class Terminal:
         os.set_blocking(self._ours, False)
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_", "NO_COLOR"))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "linqbot", "dev", "bot.py", "--port", str(self.port), *arguments],
+            # With -P, as the program `linqbot` of an installation: the current folder is not where modules come from.
+            [sys.executable, "-P", "-m", "linqbot", "dev", "bot.py", "--port", str(self.port), *arguments],
             cwd=folder,
             env=plain | {"TERM": "xterm"} | environ,
             stdin=theirs,
@@ -247,6 +248,17 @@ def test_the_page_learns_that_a_file_does_not_load_and_a_reload_delivers_what_th
     dev.until(lambda: dev.screen.count("Text your bot") == 2)
     assert dev.state()["bot"]["status"] == "loaded"
     assert delivered() == {"message.received", "message.edited"} | always
+
+
+def test_a_file_named_as_a_module_of_python_does_not_keep_the_bot_from_starting(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    for name in ("json.py", "asyncio.py", "click.py"):
+        (tmp_path / name).write_text("raise ImportError('This is not the module that was meant.')\n")
+    dev = terminal()
+    text(dev.page, "hi")
+    dev.until(lambda: replies(dev.page) == ["Hello!"])
+    assert "Traceback" not in dev.screen
 
 
 def test_each_mistake_in_a_saved_file_is_named_with_the_way_to_correct_it(

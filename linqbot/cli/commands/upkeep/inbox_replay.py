@@ -7,8 +7,10 @@ What is put back is handled by the server. A replay without sending runs here: `
 from __future__ import annotations
 
 import asyncio
+import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
 import click
@@ -143,7 +145,12 @@ def replay(
         raise click.UsageError("Give the FILE with the bot to try, or --live to let the server handle the deliveries.")
     settings = from_env(storage=storage)
     logs.configure(settings.log_level, settings.log_format)
-    if failed := asyncio.run(_dry_run(settings, file, selection, reads=reads, as_json=as_json)):
+    # What the bot prints must not be in the JSON.
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        rows = asyncio.run(_dry_run(settings, file, selection, reads=reads, shows=not as_json))
+    if as_json:
+        print_table(rows, as_json=True, empty="")
+    if failed := sum(row["error"] is not None for row in rows):
         raise ReplayFailed(f"{failed} of the handlers failed, and nothing was sent. Their errors are shown above.")
 
 
@@ -158,8 +165,10 @@ async def _live(url: str | None, selection: Selection, *, yes: bool) -> int:
         return await _in_batches(inbox.replay_live, chosen, "Queueing")
 
 
-async def _dry_run(settings: Settings, file: str, selection: Selection, *, reads: bool, as_json: bool) -> int:
-    """Run the handlers without sending, print what they would do, and return the number of those that failed."""
+async def _dry_run(
+    settings: Settings, file: str, selection: Selection, *, reads: bool, shows: bool
+) -> list[dict[str, Any]]:
+    """Run the handlers without sending, and return what they would do, a row for each; `shows` prints them too."""
     # Imported here: the other commands of the group need no bot and no client.
     from linqbot.cli.commands.upkeep.replay_diff import choose
     from linqbot.client.client import Client
@@ -180,7 +189,7 @@ async def _dry_run(settings: Settings, file: str, selection: Selection, *, reads
         delivery = {"id": done.delivery.id, "type": done.delivery.type, "handler": done.handler}
         found = {"calls": made, "broadcasts": begun, "error": error, "note": done.note, "began_with": done.began_with}
         rows.append(delivery | found)
-        if not as_json:
+        if shows:
             _print_dry_run(rows[-1])
 
     async with (
@@ -192,9 +201,7 @@ async def _dry_run(settings: Settings, file: str, selection: Selection, *, reads
         chosen = await choose(inbox, selection)
         async for done in DryRun(bot, client, inbox, reads=reads, plugins=plugins).replay(meant, chosen=chosen):
             report(done)
-    if as_json:
-        print_table(rows, as_json=True, empty="")
-    return sum(row["error"] is not None for row in rows)
+    return rows
 
 
 def _print_dry_run(row: dict[str, Any]) -> None:

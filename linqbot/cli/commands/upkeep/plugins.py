@@ -6,9 +6,10 @@ The events are simulated (`ops/simulate.py`, `ops/bisect.py`); this module recor
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -63,7 +64,8 @@ def list_(file: str | None, as_json: bool) -> None:
     """
 
     settings = from_env()
-    bot = load_bot(file) if file else Bot()
+    with redirect_stdout(sys.stderr):  # what the file prints must not be in the JSON
+        bot = load_bot(file) if file else Bot()
     plugins = settings.load_plugins(bot.plugins, lenient=True)
     openers(plugins)
     # Calls the remaining hooks that add something, as a start would. Nothing is opened.
@@ -160,7 +162,8 @@ def trace(file: str, event: str, *, reads: bool, timeout_s: float, storage: str 
 
     trace, observer = Trace(), Observer()
     settings = from_env(storage=storage)
-    bot = load_bot(file)
+    with redirect_stdout(sys.stderr):  # what the file prints must not be in the JSON
+        bot = load_bot(file)
     bot.use(trace.handlers)
 
     async def work() -> Simulation:
@@ -175,7 +178,9 @@ def trace(file: str, event: str, *, reads: bool, timeout_s: float, storage: str 
                 bot, plugins, observer, delivery, client, reads=reads, timeout_s=timeout_s, wrap=trace.calls
             )
 
-    _print_trace(trace.steps, asyncio.run(work()), as_json=as_json)
+    with redirect_stdout(sys.stderr):
+        done = asyncio.run(work())
+    _print_trace(trace.steps, done, as_json=as_json)
 
 
 @command.command("bisect")
@@ -210,7 +215,8 @@ def bisect(
     if event_type is not None and event_type not in EVENT_TYPES:
         raise click.UsageError(f"There is no event type {event_type}. See: linqbot trigger --list")
     settings = from_env(storage=storage)
-    bot = load_bot(file)
+    with redirect_stdout(sys.stderr):
+        bot = load_bot(file)
 
     def report(names: Sequence[str], why: str | None) -> None:
         click.echo(f"with {', '.join(names) or 'none'}: {printable(why or 'ok')}", err=True)
@@ -220,7 +226,8 @@ def bisect(
         async with _linq(settings, reads=reads) as client:
             return await Bisection(settings, bot, delivery, client, reads=reads, timeout_s=timeout_s).run(report)
 
-    to_blame, why = asyncio.run(work())
+    with redirect_stdout(sys.stderr):
+        to_blame, why = asyncio.run(work())
     if as_json:
         print_facts({"to_blame": to_blame, "why": why}, as_json=True)
     elif len(to_blame) > 1:

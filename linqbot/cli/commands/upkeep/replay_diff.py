@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -79,7 +80,8 @@ def compare(wanted: Wanted, storage: str | None, *, with_texts: bool, allow_diff
 async def _compare(
     wanted: Wanted, settings: Settings, *, with_texts: bool, allow_different: bool, as_json: bool
 ) -> None:
-    report = await _report(wanted, settings)
+    with redirect_stdout(sys.stderr):  # what the bots print must not be in the JSON
+        report = await _report(wanted, settings)
     if as_json:
         print_facts(_as_json(wanted, report, with_texts=with_texts), as_json=True)
     else:
