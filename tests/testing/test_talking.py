@@ -318,6 +318,21 @@ async def test_a_fault_names_an_endpoint_and_leaves_the_others_alone() -> None:
         assert [code for name, code in status if name == "chats.messages.send"] == [500, 202]
 
 
+async def test_in_one_advance_linq_repeats_each_failed_delivery_at_its_time() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"{ctx.now():%H:%M:%S}")
+
+    async with talking(bot, start=datetime(2030, 1, 1, tzinfo=UTC)) as phone:
+        phone.fail_next_delivery("message.received", times=6)
+        await phone.text("hi")
+        await phone.advance(600)
+        # After 1, 2, 4, 8, 16 and 32 seconds.
+        assert await phone.replies() == ["00:01:03"]
+
+
 async def test_a_delivery_that_fails_comes_again() -> None:
     async with talking(saying(read=False)) as phone:
         phone.fail_next_delivery("message.received", times=2)

@@ -340,7 +340,9 @@ class Stage:
     async def _next_due(self) -> float | None:
         now, times = self.clock.now(), self.activity.times(of_work=False)
         storage = self.storage
-        every = (await storage.next_due(), await storage.next_timer(), await storage.next_broadcast())
+        # The emulator is asked itself: its task that waits for the next timer may not have noticed a new one yet.
+        emulated = self.emulator.world.timers.next_due
+        every = (emulated, await storage.next_due(), await storage.next_timer(), await storage.next_broadcast())
         times += [time for time in every if time is not None]
         return min((time for time in times if time > now), default=None)
 
