@@ -190,6 +190,11 @@ class Dispatcher:
             return None
         return route.name
 
+    def first_fit(self, message: MessageReceived) -> str | None:
+        """Return the name of the first handler whose filters fit a message; None if none does."""
+        route = self._route_of(message)
+        return None if route is None else route.name
+
     @property
     def gathers(self) -> bool:
         """True if messages wait for further ones, so that a burst is one message."""

@@ -281,12 +281,27 @@ class TurnOverlap:
                     log.warning("overlap.unknown", delivery=self.lease.delivery.id, error=type(error).__name__)
                     found = []
                 if found:
+                    found = self._that_fit_together(found)
                     await self._unprotected.wait()
-                    if self._is_restartable:
+                    if found and self._is_restartable:
                         self.joining = found
                         await self._interrupt()
                     return
                 await grew.wait()
+
+    def _that_fit_together(self, found: Sequence[Delivery]) -> list[Delivery]:
+        """Return the first of these deliveries that, joined to the turn, still reach its handler.
+
+        Filters see the joined text. `@bot.on_message("yes")` fits each of two messages, but not both in one.
+        """
+        fit = list(found)
+        while fit:
+            burst = (*self._joined.burst, *(each.content for each in fit))
+            message = message_of(self.lease.delivery.with_joined(replace(self._joined, burst=burst)))
+            if message is not None and self._dispatcher.first_fit(message) == self._handler:
+                break
+            fit.pop()
+        return fit
 
     @property
     def _is_restartable(self) -> bool:

@@ -109,6 +109,28 @@ async def test_a_message_for_another_handler_interrupts_nothing() -> None:
     assert runs == ["one"]
 
 
+async def test_a_message_that_fits_the_handler_only_alone_interrupts_nothing() -> None:
+    bot, work, runs = Bot(), Work(), []
+
+    @bot.on_message("more", overlap="restart")
+    async def more(message: MessageReceived, ctx: Context) -> None:
+        runs.append(message.text)
+        await work()
+        await ctx.reply("one more")
+
+    @bot.on_message
+    async def other(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"I do not understand {message.text!r}.")
+
+    async with talking(bot) as phone:
+        await phone.text("more")
+        await work.begun.wait()
+        await phone.text("more")
+        work.end.set()
+        assert await phone.replies() == ["one more", "one more"]
+    assert runs == ["more", "more"]
+
+
 async def test_a_protected_section_ends_before_the_restart() -> None:
     bot, work, booked = Bot(), Work(), []
 
