@@ -46,6 +46,19 @@ class ChatView:
                 return Bubble(message)
         return None
 
+    def elsewhere(self) -> str:
+        """Return a sentence about the bot's newest message if that is in another chat; else an empty text."""
+        theirs = [chat.messages for chat in self._state.chats.values()]
+        newest = max(
+            (message for messages in theirs for message in messages if message.is_from_me),
+            key=lambda message: message.created_at,
+            default=None,
+        )
+        if newest is None or newest.chat_id == self.id:
+            return ""
+        people = ", ".join(member.handle for member in self._state.chats[newest.chat_id].others)
+        return f" The bot's last message is in another chat, with {people}: {str(Bubble(newest))!r}."
+
     def take_tapback(self, calls: list[ApiCall]) -> Tapback | None:
         """Return the bot's oldest tapback that was not taken yet; None if there is none."""
         # From the calls, not from the messages: a second tapback replaces the first, but the test must see both.

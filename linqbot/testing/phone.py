@@ -195,6 +195,7 @@ class Phone:
         Raises:
             HandlerFailed: a handler raised. This method waits for the bot's messages first.
         """
+        __tracebackhide__ = True
         await self.quiet()
         await self._do("reads", Read(from_=self.handle, chat_id=self.chat_id, message_id=up_to and _id(up_to)))
 
@@ -312,7 +313,9 @@ class Phone:
         """
         __tracebackhide__ = True
         reply = await self._stage.until(self._view.take_reply)
-        return self._stage.record.complain("No reply came.") if reply is None else reply
+        if reply is None:
+            self._stage.record.complain(f"No reply came.{self._view.elsewhere()}")
+        return reply
 
     async def replies(self) -> list[Bubble]:
         """Wait until nothing more happens, and return the bot's messages in this chat that no wait has returned yet.
@@ -367,6 +370,7 @@ class Phone:
         Raises:
             NothingCame: a handler spends too long on real work.
         """
+        __tracebackhide__ = True
         await self._stage.until(lambda: None)
         return self._stage.record.failures()
 
@@ -375,22 +379,27 @@ class Phone:
 
         They are retried or deferred, or they wait behind such a delivery of their chat.
         """
+        __tracebackhide__ = True
         await self._stage.until(lambda: None)
         return len(await self._stage.storage.waiting(limit=1000))
 
     async def dead_letters(self) -> list[DeadDelivery]:
         """Return the deliveries, of all chats, that the bot has given up, the oldest first, each with the reason."""
+        __tracebackhide__ = True
         await self._stage.until(lambda: None)
         found: list[DeadDelivery] = await self._stage.storage.dead_letters(limit=1000)
         return found[::-1]
 
     async def plugins(self) -> dict[str, str]:
-        """Return the status of each plugin of the bot, as `/readyz` shows it: `active`, or `disabled` and the reason.
+        """Return the status of each plugin of the bot, as `/readyz` shows it.
 
-        A plugin that fails is disabled, and its bot goes on, so nothing else in a test shows it.
+        A plugin that works is `active`. A plugin that fails is `disabled`, and its bot goes on, so nothing else in a
+        test shows it. A required plugin is never disabled: it is `failing` while its middleware fails, and it stays
+        `active` if one of its observing hooks has failed. The reason follows after a colon.
 
         Example: `assert await phone.plugins() == {"audit": "active"}`
         """
+        __tracebackhide__ = True
         await self._stage.until(lambda: None)
         return self._stage.plugins.report()
 

@@ -48,13 +48,14 @@ async def talking(
         copies: How often each webhook is delivered. Linq may deliver one more than once, and a bot must not notice.
     Raises:
         BotError: a handler of the bot can never run.
-        ConfigError: there is no such storage, or it cannot be opened.
+        ConfigError: there is no such storage, or it cannot be opened; or the event loop is not asyncio's.
         HandlerFailed: a handler raised, and the test did not expect it.
         ValueError: an argument cannot be: `copies` below 1, a `start` without a time zone, an unknown service.
 
     Example:
         `async with talking(bot) as phone:`
     """
+    __tracebackhide__ = True
     stage = Stage(
         bot, start=start, version=version, handler_timeout_s=handler_timeout_s, storage=storage, copies=copies
     )

@@ -143,6 +143,16 @@ def test_a_failed_handler_fails_the_test_and_shows_where(tmp_path: Path) -> None
     assert "stage.py" not in done.stdout.rpartition("direct cause")[2]
 
 
+def test_no_wait_shows_frames_of_ours_when_a_handler_fails(tmp_path: Path) -> None:
+    waits = ("replies()", "quiet()", "advance(0)", "read()")
+    tests = "".join(ASYNC_TEST.replace("_hello", f"_{at}").replace('"hi"', '"boom"') for at in range(len(waits)))
+    for wait in waits:
+        tests = tests.replace("assert await phone.next_reply() ==", f"await phone.{wait} #", 1)
+    done = run(tmp_path, tests, "--tb=short")
+    assert done.stdout.count("direct cause") == len(waits), done.stdout
+    assert "stage.py" not in done.stdout, done.stdout
+
+
 @pytest.mark.slow
 def test_a_wrong_text_is_shown_next_to_the_right_one(tmp_path: Path) -> None:
     done = run(tmp_path, ASYNC_TEST.replace('"hello"', '"hallo"'))

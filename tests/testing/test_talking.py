@@ -10,8 +10,9 @@ from typing import Any, Literal
 import pytest
 import structlog
 
-from linqbot import Bot, Context, Event, MessageReceived, hookimpl
+from linqbot import Bot, Context, Event, MessageReceived, hookimpl, in_group
 from linqbot.bot.routing.router import Next
+from linqbot.errors import ConfigError
 from linqbot.events.message import MessageFailed
 from linqbot.testing import HandlerFailed, NothingCame, talking
 
@@ -239,6 +240,52 @@ async def test_a_broken_body_shows_the_test_s_own_error() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await talk()
+
+
+async def test_a_broken_body_also_shows_what_a_handler_raised_before() -> None:
+    bot = Bot()
+
+    @bot.on_message("price")
+    async def broken(message: MessageReceived, ctx: Context) -> None:
+        raise KeyError("price")
+
+    async def talk() -> None:
+        async with talking(bot) as phone:
+            await phone.text("price")
+            assert await phone.waiting() == 1
+            assert phone.messages == ["price", "$5"]
+
+    with pytest.raises(AssertionError, match=r"\$5") as caught:
+        await talk()
+    (note,) = caught.value.__notes__
+    assert "KeyError in" in note
+    assert "broken at test_talking.py" in note
+
+
+async def test_a_wait_that_fails_says_if_the_bot_wrote_in_another_chat() -> None:
+    bot = Bot()
+
+    @bot.on_message(in_group)
+    async def here(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("here")
+
+    async with talking(bot) as ann:
+        group = ann.group("+14155550143")
+        await group.text("anybody?", mention=True)
+        with pytest.raises(NothingCame) as caught:
+            await ann.next_reply()
+        line = str(caught.value).partition("\n")[0]
+        assert line == (
+            "No reply came. The bot's last message is in another chat, with +14155550142, +14155550143: 'here'."
+        )
+        assert await group.next_reply() == "here"
+        with pytest.raises(NothingCame, match=r"^No reply came\.\n"):
+            await group.next_reply()
+
+
+def test_another_event_loop_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(ConfigError, match='anyio_backend return "asyncio"'):
+        talking(saying()).__aenter__().__await__().__next__()
 
 
 async def test_time_passes_only_by_advance_and_everything_happens_at_its_time() -> None:

@@ -87,6 +87,12 @@ class Record:
         _trim(error)
         raise HandlerFailed(text + others) from error
 
+    def add_failures_to(self, error: BaseException) -> None:
+        """Note the unreported failures on the error that ends the test, since they may be why it failed."""
+        for text, _ in self._failures:
+            error.add_note(f"Before that, a handler had failed: {text}")
+        self._failures = []
+
     def complain(self, what: str) -> NoReturn:
         """Fail the test, and show what happened instead.
 

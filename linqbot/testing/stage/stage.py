@@ -26,6 +26,7 @@ from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app as create_emulator_app
+from linqbot.errors import ConfigError
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.plugins.loading import load
@@ -107,6 +108,13 @@ class Stage:
         self._is_starting = False
 
     async def __aenter__(self) -> Self:
+        """Start bot and emulator.
+
+        Raises:
+            ConfigError: the event loop is not asyncio's.
+        """
+        __tracebackhide__ = True
+        _require_asyncio()
         self._context = copy_context()
         await self._running.enter_async_context(self.client)
         await self._start_bot(self._made(self._bot))
@@ -122,9 +130,12 @@ class Stage:
         Raises:
             HandlerFailed: a handler raised, and no call has reported this yet.
         """
+        __tracebackhide__ = True
         try:
             if error is None:
                 await self.quiet()
+            else:
+                self.record.add_failures_to(error)
         finally:
             await self._running.aclose()
 
@@ -268,6 +279,7 @@ class Stage:
         Raises:
             NothingCame: a handler spends more than `handler_timeout_s` on real work.
         """
+        __tracebackhide__ = True
         calm = 0
         while True:
             self.activity.clear()
@@ -293,6 +305,7 @@ class Stage:
         Raises:
             HandlerFailed: a handler raised, and no call has reported this yet.
         """
+        __tracebackhide__ = True
         await self.until(lambda: None)
         self.record.raise_failure()
 
@@ -302,6 +315,7 @@ class Stage:
         Raises:
             HandlerFailed: a handler raised, and no call has reported this yet.
         """
+        __tracebackhide__ = True
         end = self.clock.now() + seconds
         self.record.history.append(f"{seconds:g} s pass")
         await self.until(lambda: None, ends_bursts=False)
@@ -313,6 +327,7 @@ class Stage:
         self.record.raise_failure()
 
     async def _changed(self) -> None:
+        __tracebackhide__ = True
         # In steps: while the machine or the process stands still, the time goes on and the handler does not. In one wait,
         # the time would seem to be over as soon as the process goes on.
         for _ in range(TIMEOUT_STEPS):
@@ -350,6 +365,17 @@ class Stage:
         # Timers due at `at` must be due afterwards, and a sum of floats may fall short of `at` by the last bit.
         while (now := self.clock.now()) < at:
             self.emulator.advance(max(at - now, math.ulp(at)))
+
+
+def _require_asyncio() -> None:
+    __tracebackhide__ = True
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigError(
+            "linqbot runs on asyncio, and this test runs on another event loop. With anyio's plugin, let the fixture "
+            'anyio_backend return "asyncio".'
+        ) from None
 
 
 class _Webhooks(httpx.AsyncBaseTransport):
