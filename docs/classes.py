@@ -85,7 +85,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ),
     ),
     "calls": ("Calls to Linq", "linqbot.client.call", ("Call", "ApiResponse")),
-    "deliveries": ("Deliveries", "linqbot.events.delivery", ("Delivery",)),
+    "deliveries": ("Deliveries", "linqbot.events.delivery", ("Delivery", "Joined")),
     "testing": (
         "Testing",
         "linqbot.testing",

@@ -15,6 +15,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,35 @@ def hooks() -> str:
                 "",
                 *prose(inspect.getdoc(spec) or ""),
             ]
+    lines += ["", "## Types of the arguments", "", *prose(_TYPES), *hook_types()]
     return re.sub(r"\n\n\n+", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
+_TYPES = """\
+`Reason`, `End` and `Tried` are imported from `linqbot.hookspecs`; [`Delivery`](classes/deliveries.md) from
+`linqbot.events.delivery`; `Run`, [`Call` and `ApiResponse`](classes/calls.md) from `linqbot.client.call`; `Opener` from
+`linqbot.storage.backend`; `Bot`, `Router`, `Context`, `Event` and [`Running`](classes/bot.md#running) from `linqbot`."""
+
+
+def hook_types() -> Iterator[str]:
+    """Yield the entries of the types that `hookspecs.py` defines: for a name, its values and the text below it."""
+    source = inspect.getsource(hookspecs)
+    for node, below in pairwise(ast.parse(source).body):
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
+            assert isinstance(node.target, ast.Name)
+            assert isinstance(below, ast.Expr)
+            assert isinstance(below.value, ast.Constant)
+            yield from (
+                "",
+                f"### {node.target.id}",
+                "",
+                "```python",
+                ast.get_source_segment(source, node) or "",
+                "```",
+                "",
+            )
+            yield from prose(inspect.cleandoc(str(below.value.value)))
+    yield from ("", "### Tried", "", *prose(inspect.getdoc(hookspecs.Tried) or ""))
 
 
 def signature(name: str, function: Callable[..., Any]) -> str:

@@ -28,10 +28,17 @@ missing, raise `linqbot.errors.ConfigError` before the first delivery: its messa
 **A required plugin fails closed.** A plugin is required if it has `required = True` or if LINQBOT_REQUIRED_PLUGINS
 names it. The bot does not start without it. While its middleware fails, turns are deferred and nothing is sent. A
 required plugin is never disabled: its middleware is called again for the next call. /readyz still reports ready,
-because deliveries are stored, and lists the plugin under `failing`: monitor this list.
+because deliveries are stored, and lists the plugin under `failing`: monitor this list. An observing hook of a required
+plugin that fails is not called any more; the plugin's other hooks and its middleware are.
 
 **Order.** Implementations marked `@hookimpl(tryfirst=True)` come first and those marked `@hookimpl(trylast=True)` come
 last. Within each group they are sorted by the names of the plugins. Hook wrappers are not supported.
+
+**Messages that are joined have one turn.** The messages of a burst, and those that a running handler takes in
+(`overlap=`), belong to the turn of the first. `received` and `stored` are called for each of them, and the hooks of a
+turn once, with the first as `delivery`; its `joined` has the others. Only `routed` is called again, whenever the
+handler begins again with a further message. So do not count the deliveries that wait as those stored minus those
+finished.
 """
 
 from __future__ import annotations
@@ -72,7 +79,7 @@ End: TypeAlias = Literal["ack", "retry", "defer", "dead_letter", "lost"]
 - `retry`: the handler failed and will run again.
 - `defer`: the turn waits for Linq, for the storage or for a required plugin, and will run again.
 - `dead_letter`: given up.
-- `lost`: the end could not be written. The delivery will be handled again, by this process or another.
+- `lost`: no end was written: the bot stops, or another process has leased the delivery. It is handled again.
 """
 
 Reason: TypeAlias = Literal["forged", "out_of_time", "too_large", "incomplete", "closed", "busy", "unavailable"]
@@ -115,6 +122,7 @@ class Tried:
         handler: Name of the handler, as `module:name`.
         at: `file:line` of the handler's definition; None for a callable without Python code.
         filter: Name of the filter.
+        fits: True if the filter accepted the event.
     """
 
     handler: str
@@ -281,9 +289,11 @@ def routed(event: Event, handler: str | None, at: str | None, tried: Sequence[Tr
 def sent(call: Call, answer: ApiResponse | None, error: Exception | None, took_s: float, from_journal: bool) -> None:
     """A call to Linq was answered or failed. Hints and reads count too.
 
-    Called in the task that made the call: the task of the turn, or a task that the handler started. The hook is called
-    once for each attempt that the journal makes; retries of the client belong to one attempt. The hook is not called
-    for a call that outbound middleware refused.
+    Called in the task that made the call: the task of the turn, a task that the handler started, or a task of linqbot.
+    linqbot sends read receipts and typing indicators in tasks of the turn, which may end after `finished`; and after a
+    start it reads from Linq what it has missed, outside of any turn. The hook is called once for each attempt that the
+    journal makes; retries of the client belong to one attempt. The hook is not called for a call that outbound
+    middleware refused, or that was cut off, such as when the bot stops.
 
     Args:
         answer: Response of Linq; None if the call failed.

@@ -113,6 +113,24 @@ async def test_hooks_get_the_facts_of_the_turn() -> None:
     assert "webhook-signature" in every.of("received")[0]["headers"]
 
 
+async def test_messages_that_are_joined_have_one_turn() -> None:
+    every = Every()
+    async with talking(hi(plugins=[every], gather_s=2)) as phone:
+        await phone.text("Ann")
+        await phone.text("and Bob")
+        assert await phone.next_reply() == "hi Ann\nand Bob"
+
+    def ids(hook: str) -> list[str]:
+        deliveries = [facts["delivery"] for facts in every.of(hook)]
+        return [each.id for each in deliveries if each.type == "message.received"]
+
+    assert ids("received") == ids("stored")
+    assert ids("received")[:1] == ids("taken") == ids("handled") == ids("finished")
+    assert len(ids("received")) == 2
+    (taken,) = [facts["delivery"] for facts in every.of("taken") if facts["delivery"].id in ids("taken")]
+    assert len(taken.joined.burst) == 1
+
+
 async def test_each_taken_is_followed_by_one_finished_also_when_it_fails() -> None:
     every = Every()
     async with talking(hi(plugins=[every])) as phone:

@@ -118,7 +118,7 @@ class Delivery:
 
     @property
     def joined(self) -> Joined:
-        """Return what joined this delivery."""
+        """Return the messages that joined this delivery after it was received: a burst, or what its handler took in."""
         content = self.content
         found = content.get(JOINED_KEY) if isinstance(content, dict) else None
         # The key is ours. Should Linq ever use it, what it means by it must not cost the message.

@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
+from linqbot.hookspecs import End, Reason
 
 DOCS = Path(__file__).parents[2] / "docs"
 SNIPPETS = sorted((DOCS / "snippets").glob("*.py"), key=lambda path: path.stem)
@@ -100,3 +102,11 @@ def test_the_page_of_hooks_says_what_each_takes_and_returns() -> None:
     page = (DOCS / "hooks.md").read_text()
     assert "register_commands() -> Iterable[click.Command]" in page
     assert "refused(reason: Reason, status: int) -> None" in page
+
+
+@pytest.mark.parametrize("kind", [End, Reason])
+def test_the_page_of_hooks_explains_each_value_of_an_argument(kind: Any) -> None:
+    explained = (DOCS / "hooks.md").read_text().partition("## Types of the arguments")[2]
+    for value in get_args(kind):
+        assert f"- `{value}`: " in explained
+    assert "### Tried" in explained
