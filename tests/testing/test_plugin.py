@@ -96,6 +96,39 @@ def test_a_test_that_kills_the_bot_runs_with_the_fixture_also_if_the_file_asks_f
     assert "2 passed" in done.stdout, done.stdout
 
 
+def test_hypothesis_makes_up_what_people_write(tmp_path: Path) -> None:
+    test = """
+    from hypothesis import given, settings, strategies
+
+    @settings(max_examples=3, deadline=None, database=None)
+    @given(text=strategies.sampled_from(["hi", "hi "]))
+    async def test_it(phone_for, text):
+        async with phone_for(bot) as phone:
+            await phone.text(text)
+            assert await phone.next_reply() == "hello"
+            print("has answered")
+    """
+    done = run(tmp_path, test, "-s", "-p", "_hypothesis_pytestplugin")
+    assert "1 passed" in done.stdout, done.stdout
+    assert done.stdout.count("has answered") == 2
+
+
+def test_fixtures_of_every_scope_may_use_it(tmp_path: Path) -> None:
+    test = """
+    @pytest.fixture(scope="session")
+    def on_sms(phone_for):
+        return lambda: phone_for(bot, service="SMS")
+
+    async def test_it(on_sms, phone_for):
+        async with on_sms() as phone:
+            await phone.text("hi")
+            assert await phone.next_reply() == "hello"
+            assert phone.chat.service == "SMS"
+    """
+    done = run(tmp_path, test)
+    assert "1 passed" in done.stdout, done.stdout
+
+
 @pytest.mark.slow
 def test_it_works_under_anyio(tmp_path: Path) -> None:
     test = """
