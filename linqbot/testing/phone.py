@@ -54,6 +54,7 @@ class Phone:
     Acts return when the bot's server has accepted the webhook. To wait for the bot's work, use `next_reply`, `replies`,
     `next_tapback`, `next_typing` and `quiet`. Every act raises the emulator's ApiError if Linq would not allow it, and
     ValueError if its arguments cannot be: an empty text, a handle that is neither a phone number nor an e-mail address.
+    After the end of its block a phone still shows what happened, and an act raises ConfigError.
 
     Attributes:
         handle: The handle of the phone's owner. E-mail addresses are in lower case.
@@ -620,6 +621,7 @@ class Phone:
         return Bubble(self.emulator.state.message(written["message_id"]))
 
     async def _do(self, what: str, act: Act[Result_co]) -> Result_co:
+        self._stage.require_running()
         self._stage.record.history.append(f"{self.handle} {what}")
         result = self.emulator.do(act)
         self._view.find()

@@ -69,6 +69,19 @@ async def test_a_plain_handler_answers_from_its_thread() -> None:
         assert await phone.next_reply() == "from a thread"
 
 
+async def test_after_its_block_a_phone_shows_what_happened_and_refuses_acts() -> None:
+    async with talking(saying()) as phone:
+        await phone.text("hi")
+    assert await phone.next_reply() == "hello"
+    assert await phone.replies() == []
+    assert phone.messages == ["hi", "hello"]
+    with pytest.raises(NothingCame):
+        await phone.next_reply()
+    for act in (phone.text("hi"), phone.advance(60), phone.restart()):
+        with pytest.raises(ConfigError, match="block of its phone has ended"):
+            await act
+
+
 async def test_quiet_is_after_delivery_receipts() -> None:
     async with talking(saying()) as phone:
         await phone.text("hi")

@@ -106,6 +106,7 @@ class Stage:
         self._context = copy_context()
         self._restarting: asyncio.Task[None] | None = None
         self._is_starting = False
+        self._has_ended = False
 
     async def __aenter__(self) -> Self:
         """Start bot and emulator.
@@ -137,7 +138,19 @@ class Stage:
             else:
                 self.record.add_failures_to(error)
         finally:
+            self._has_ended = True
             await self._running.aclose()
+
+    def require_running(self) -> None:
+        """Refuse an act after the end of the block.
+
+        Raises:
+            ConfigError: the block has ended, and the bot with it.
+        """
+        if self._has_ended:
+            raise ConfigError(
+                "The bot has stopped, because the block of its phone has ended. Move this act into the block."
+            )
 
     # The bot's process
 
@@ -149,6 +162,7 @@ class Stage:
         Raises:
             BotError: a handler of the new bot can never run. Then the old one goes on.
         """
+        self.require_running()
         await self._restarted()
         await self._replace(down_s, bot)
         await self.arrived()
@@ -284,7 +298,7 @@ class Stage:
         while True:
             self.activity.clear()
             await self._restarted()
-            if (it := found()) is not None:
+            if (it := found()) is not None or self._has_ended:
                 return it
             # A task that became ready just now has not begun, and so is not counted yet: let it begin.
             await asyncio.sleep(0)
@@ -316,6 +330,7 @@ class Stage:
             HandlerFailed: a handler raised, and no call has reported this yet.
         """
         __tracebackhide__ = True
+        self.require_running()
         end = self.clock.now() + seconds
         self.record.history.append(f"{seconds:g} s pass")
         await self.until(lambda: None, ends_bursts=False)
