@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from linqbot.rules.broken import NOTHING, Broken, JsonObject, breaks, missing
+
+_OF_SUBSCRIPTIONS: Final = ("price_id", "quantity", "discount", "trial_end", "trial_period_days")
 
 
 def payment_mode(body: JsonObject) -> Broken | None:
@@ -16,8 +18,11 @@ def payment_mode(body: JsonObject) -> Broken | None:
             return breaks("R96", f"{name} comes from the price in subscription mode. Leave it out.")
         if not subscription and body.get(name) is None:
             return missing(name)
-    if subscription and body.get("price_id") is None:
-        return missing("price_id")
+    if subscription:
+        return missing("price_id") if body.get("price_id") is None else None
+    for name in _OF_SUBSCRIPTIONS:
+        if body.get(name) is not None:
+            return breaks("R96", f"{name} is for subscriptions only. Leave it out, or set mode to subscription.")
     return None
 
 

@@ -16,8 +16,11 @@ from rules.asking import LINE, body, broke
         {"mode": "gift"},
         {"rail": "cash"},
         {"mode": "subscription", "amount": 50, "price_id": "p"},
-        {"trial_end": "2027-01-01T00:00:00Z", "trial_period_days": 2},
-        {"discount": {"coupon": "a", "promotion_code": "b"}},
+        {"price_id": "price_1"},
+        {"quantity": 2},
+        {"discount": {"coupon": "a"}},
+        {"trial_end": "2027-01-01T00:00:00Z"},
+        {"trial_period_days": 2},
         {"rail": "natural", "from_": LINE},
         {"metadata": {str(n): "x" for n in range(50)}},
         {"metadata": {"linq_id": "x"}},
@@ -28,3 +31,14 @@ def test_R96_a_payment_request_fits_its_mode(fields: Any) -> None:
     assert body("payment_requests.create", **good) is None
     assert body("payment_requests.create", mode="subscription", price_id="p") is None
     assert broke(body("payment_requests.create", **{**good, **fields}), "R96")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"trial_end": "2027-01-01T00:00:00Z", "trial_period_days": 2},
+        {"discount": {"coupon": "a", "promotion_code": "b"}},
+    ],
+)
+def test_R96_a_subscription_has_one_trial_and_one_discount(fields: Any) -> None:
+    assert broke(body("payment_requests.create", mode="subscription", price_id="p", **fields), "R96")
