@@ -87,15 +87,17 @@ def best_line(world: World, excluded: set[str], line_type: str | None = None) ->
     """Return the line that can send and was used least recently.
 
     Raises:
-        ApiError: R14, R16.
+        ApiError: R14, R16, R17.
     """
-    lines = [line for line in world.state.lines.values() if line.phone_number not in excluded]
-    if not lines and world.state.lines:
-        raise invalid("exclude_from excludes every line of your account")
-    able = [line for line in lines if line.can_send and line_type in {None, line.line_type}]
+    able = [line for line in world.state.lines.values() if line.can_send and line_type in {None, line.line_type}]
+    if not able and line_type is not None:
+        raise ApiError(503, 2015, "No line of this type is available")
     if not able:
         raise conflict("No line of your account can send at present", 2015)
-    return min(able, key=lambda line: line.used_at)
+    left = [line for line in able if line.phone_number not in excluded]
+    if not left:
+        raise invalid("exclude_from excludes every line that is available")
+    return min(left, key=lambda line: line.used_at)
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:

@@ -69,6 +69,23 @@ async def test_r16_foreign_lines_in_exclude_from_are_ignored_but_not_all_own(
     refused(await api.post("/v3/messages", json=body | {"exclude_from": ["202"]}), 400, 1002)
 
 
+async def test_r16_all_lines_that_can_send_must_not_be_excluded(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any
+) -> None:
+    emulator.state.lines[OTHER_LINE].status = "FLAGGED"
+    refused(await api.get("/v3/available_number", params={"exclude_from": LINE}), 400, 1005)
+    refused(await api.post("/v3/messages", json={"to": [FRIEND], **message(), "exclude_from": [LINE]}), 400, 1005)
+
+
+async def test_r17_a_type_of_which_no_line_can_send_is_503(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any
+) -> None:
+    for line in (LINE, OTHER_LINE):
+        emulator.state.lines[line].status = "FLAGGED"
+    refused(await api.get("/v3/available_number", params={"type": "iMessage"}), 503, 2015)
+    refused(await api.get("/v3/available_number"), 409, 2015)
+
+
 async def test_r17_an_available_number_of_a_type_that_no_line_has_is_503(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any
 ) -> None:
