@@ -111,6 +111,24 @@ def test_emulator_and_serve_run_as_separate_processes_and_stop_cleanly(
     assert again.stop() == 0
 
 
+def test_the_emulator_saves_a_text_with_half_an_emoji(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
+    linq = f"http://127.0.0.1:{port}"
+    emulator = command("emulator", "--port", str(port), "--state", "state.json")
+    emulator.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
+    path = f"/v3/chats/{text(linq, 'hi')}/messages"
+    # A program in JavaScript that cuts a text can cut an emoji, and sends its half as an escape.
+    body = json.dumps({"message": {"parts": [{"type": "text", "value": "Ünn \ud83d"}]}})
+    headers = {"content-type": "application/json", "authorization": "Bearer any"}
+    assert httpx.post(linq + path, content=body, headers=headers).status_code == 202
+    assert emulator.stop() == 0, emulator.said()
+    saved = (tmp_path / "state.json").read_text("utf-8")
+    assert r"\ud83d" in saved
+    assert "Ünn" in saved
+    again = command("emulator", "--port", str(port), "--state", "state.json")
+    again.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
+    assert again.stop() == 0, again.said()
+
+
 def test_send_sends_one_message(command: Callable[..., Any], port: int) -> None:
     linq = f"http://127.0.0.1:{port}"
     emulator = command("emulator", "--port", str(port))

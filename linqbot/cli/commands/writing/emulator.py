@@ -11,6 +11,7 @@ import click
 from linqbot.cli import logs
 from linqbot.cli.exposed import allow_host_option, exposed, warn
 from linqbot.cli.output import json_option, print_started
+from linqbot.cli.printable import printable_json
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.errors import ConfigError
@@ -79,5 +80,6 @@ def _write(file: Path, state: dict[str, Any]) -> None:
     # Written to a new file first, so that a full disk cannot destroy the old state. 0600: it holds signing secrets.
     new = file.with_name(file.name + ".new")
     new.touch(mode=0o600)
-    new.write_text(json.dumps(state, indent=1, ensure_ascii=False))
+    # A text may hold half an emoji, which no file in UTF-8 takes as it is.
+    new.write_text(printable_json(state, indent=1), "utf-8")
     new.replace(file)
