@@ -171,7 +171,7 @@ def look_up(asked: str) -> list[Explanation]:
     if found := of_ours(wanted=key).get(key):
         return [found]
     known = {**of_ours(), **linq_codes}
-    by_name = {each.name.upper(): each for each in known.values()}
+    by_name = {each.name.upper(): each for each in known.values() if each.name}
     if found := by_name.get(key):
         return [found]
     near = difflib.get_close_matches(key, [*known, *by_name], n=6)

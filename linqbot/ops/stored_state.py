@@ -17,9 +17,11 @@ def scope_of(who: str) -> str:
     """Return the scope of a handle, of the id of a chat, or of `bot`. A scope is returned as it is.
 
     Raises:
-        ValueError: this is a number without its country code.
+        ValueError: this is empty, or a number without its country code.
     """
     who = who.strip()
+    if not who:
+        raise ValueError("It is empty. Write a handle, the id of a chat, or bot.")
     if who == BOT or who.startswith((PERSON, CHAT)):
         return who.casefold() if who.startswith(PERSON) else who
     if re.fullmatch(r"[\d\s().-]+", who):

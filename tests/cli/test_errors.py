@@ -216,6 +216,45 @@ def test_what_a_bot_prints_is_not_in_the_json(folder: Path, command: list[str]) 
     assert result.stderr.startswith("imported\n")
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["forget", "+14155550142", "--wait"],
+        ["rehearse", "bot.py", "--minutes"],
+        ["rehearse", "bot.py", "--patience"],
+        ["plugins", "trace", "bot.py", "message.received", "--timeout"],
+        ["webhooks", "rotate", "--overlap"],
+    ],
+)
+def test_a_time_that_is_no_finite_number_is_a_usage_error(command: list[str], number: str) -> None:
+    result = run(*command, number, **GOOD)
+    assert result.exit_code == 2
+    assert "not a finite number" in result.output or "not in the range" in result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["forget", " ", "--yes"], "HANDLE is empty."),
+        (["state", "show", ""], "It is empty. Write a handle, the id of a chat, or bot."),
+        (["state", "edit", "bot", "", "--value", "{}", "--create"], "NAME is empty."),
+        (["explain", ""], "There is no code"),
+    ],
+)
+def test_an_empty_name_is_a_usage_error_and_names_nothing_by_chance(command: list[str], says: str) -> None:
+    result = run(*command, LINQBOT_STORAGE="sqlite:///made.db")
+    assert result.exit_code == 2
+    assert says in result.output
+    assert not Path("made.db").exists()
+
+
+def test_an_emulator_that_could_not_save_its_state_at_the_end_does_not_start(folder: Path) -> None:
+    result = run("emulator", "--port", "0", "--state", "missing/state.json")
+    assert result.exit_code == 2
+    assert "The folder of the state missing/state.json does not exist. Create it" in result.output
+
+
 @pytest.mark.parametrize("host", ["203.0.113.1", "no-such-host.invalid"])
 def test_an_address_of_another_machine_is_not_called_a_port_in_use(host: str) -> None:
     result = run("serve", "bot.py", **GOOD, LINQBOT_HOST=host)

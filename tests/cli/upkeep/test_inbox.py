@@ -236,6 +236,16 @@ def test_retry_changes_nothing_if_an_id_is_wrong() -> None:
     assert "Say which" in inbox("retry", code=2)
 
 
+@pytest.mark.parametrize("command", ["list", "dead", "retry"])
+def test_a_misspelt_event_type_is_named_with_the_nearest_one(command: str) -> None:
+    stored((said(), DeadLetter("ValueError")))
+    result = run("inbox", command, "--type", "message.recieved", "--json")
+    assert result.exit_code == 0
+    assert result.stderr == "linqbot knows no event type message.recieved. Did you mean message.received?\n"
+    assert json.loads(result.stdout) in ([], {"put_back": 0})
+    assert run("inbox", command, "--type", "message.received").stderr == ""
+
+
 def test_scheduled_lists_times_and_no_messages() -> None:
     async def schedule() -> None:
         async with serving() as storage:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from linqbot.cli.output import iso_time, json_option, print_facts, print_table, yes_option
+from linqbot.cli.output import FiniteRange, iso_time, json_option, print_facts, print_table, yes_option
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError
@@ -160,7 +160,7 @@ def sync(*, file: str, url: str | None, lines: tuple[str, ...], all_lines: bool,
 @url_option("Address of the subscription. Default: the one whose secret is stored here.")
 @click.option(
     "--overlap",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=OVERLAP_S,
     show_default=True,
     metavar="SECONDS",

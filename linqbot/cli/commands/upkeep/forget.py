@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 import click
 
-from linqbot.cli.output import json_option, print_facts, yes_option
+from linqbot.cli.output import FiniteRange, json_option, print_facts, yes_option
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.client.client import Client
 from linqbot.errors import StorageError
@@ -36,7 +36,7 @@ _FOR_PROGRAMS = {"left", "chats", "wiped"}
     "wait_s",
     default=15.0,
     show_default=True,
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     metavar="SECONDS",
     help="Seconds to wait for handlers that are working on a message of this person.",
 )
@@ -61,6 +61,8 @@ def command(
     data is left.
     """
     handle = handle.strip()
+    if not handle:
+        raise click.UsageError("HANDLE is empty. Write a phone number with its country code, or an e-mail address.")
     if re.fullmatch(r"[\d\s().-]+", handle):
         raise click.UsageError(f"{handle} is not a handle. Write a phone number with its country code: +1….")
     settings = from_env(storage=storage)

@@ -9,14 +9,30 @@ import click
 
 from linqbot.cli import completions
 from linqbot.cli.output import parse_time, print_facts
+from linqbot.nearest import nearest_name
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Warn of a type that is probably misspelt. It is not refused: Linq may have types that linqbot does not know."""
+    if value is not None:
+        # Imported here, so that shell completion and --help do not wait for the events to be imported.
+        from linqbot.events.parse import EVENT_TYPES
+
+        if value not in EVENT_TYPES:
+            near = nearest_name(value, list(EVENT_TYPES))
+            hint = f"Did you mean {near}?" if near else "See: linqbot trigger --list"
+            click.secho(f"linqbot knows no event type {value}. {hint}", fg="yellow", err=True)
+    return value
+
 
 lane_option = click.option("--lane", help="Only this lane, such as c:<chat id>.")
 type_option = click.option(
     "--type",
     "event_type",
     shell_complete=completions.event_types,
+    callback=_doubted,
     help="Only this event type, such as message.received.",
 )
 limit_option = click.option(

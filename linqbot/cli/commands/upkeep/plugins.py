@@ -22,7 +22,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.routing.router import Next
 from linqbot.cli import logs, plugin_commands
 from linqbot.cli.main import COMMANDS
-from linqbot.cli.output import json_option, print_facts, print_table
+from linqbot.cli.output import FiniteRange, json_option, print_facts, print_table
 from linqbot.cli.printable import printable
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.client.call import ApiResponse, Call, Run
@@ -43,7 +43,12 @@ reads_option = click.option(
     "--reads", is_flag=True, help="Allow handlers and plugins to read from Linq and to fetch media."
 )
 timeout_option = click.option(
-    "--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds that one simulation of the event may take."
+    "--timeout",
+    "timeout_s",
+    default=60.0,
+    show_default=True,
+    type=FiniteRange(0, min_open=True),
+    help="Seconds that one simulation of the event may take.",
 )
 
 

@@ -22,7 +22,7 @@ def who_of(value: str) -> str:
     """Return the scope of a handle, of the id of a chat, or of `bot`, as an argument names it.
 
     Raises:
-        click.BadParameter: this is a number without its country code.
+        click.BadParameter: this is empty, or a number without its country code.
     """
     try:
         return stored_state.scope_of(value)
@@ -75,6 +75,8 @@ def edit(*, who: str, name: str, value: str | None, create: bool, storage: str |
     The editor is that of $VISUAL or $EDITOR. What you save must be a JSON object. It is stored only if no turn has
     changed the value meanwhile.
     """
+    if not name:
+        raise click.UsageError("NAME is empty. Write the name of a value, such as Guest.")
     is_changed = asyncio.run(_edit(who, name, value, storage, create=create))
     row = {"scope": who, "name": name, "changed": is_changed}
     if as_json:

@@ -42,6 +42,8 @@ def command(
     linqbot's page docs/reference/control.md describes the control API.
     """
     logs.configure("warning", "auto")
+    if state is not None and not state.parent.is_dir():
+        raise ConfigError(f"The folder of the state {state} does not exist. Create it, or change the path.")
     with uvicorn_server.listen(host, port) as bound:
         open_at = exposed(bound, host, names)
         # A bot on another machine reaches the emulator, and the files it serves, under the name that was given.

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from linqbot.cli import completions, logs
-from linqbot.cli.output import json_option
+from linqbot.cli.output import FiniteRange, json_option
 from linqbot.cli.printable import printable_json
 from linqbot.cli.rehearsal.own_people import load_people, with_silences
 from linqbot.cli.rehearsal.report import write_file
@@ -53,7 +53,7 @@ def _patterns(_: click.Context, __: click.Parameter, values: Sequence[str]) -> t
     "--minutes",
     default=10.0,
     show_default=True,
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     help="Length of the rehearsal.",
 )
 @click.option(
@@ -87,7 +87,7 @@ def _patterns(_: click.Context, __: click.Parameter, values: Sequence[str]) -> t
     "patience_s",
     default=30.0,
     show_default=True,
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     help="Seconds that people wait for an answer when the bot has nothing left to do.",
 )
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML to this file.")
