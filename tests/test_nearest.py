@@ -12,9 +12,12 @@ from fakes import Linq, delivery, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
+from linqbot.bot.conversation.turn_state import TurnState
 from linqbot.bot.routing.router import Router
+from linqbot.bot.turn_context import TurnContext
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
+from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.types.data import Data
 
 
@@ -35,6 +38,19 @@ def message() -> MessageReceived:
         (message, "sendr", "MessageReceived has no attribute sendr. Did you mean sender?"),
         (lambda: message().parts[0], "valeu", "TextPart has no attribute valeu. Did you mean value?"),
         (Bot, "zebra", "Bot has no attribute zebra."),
+        (Bot, "run", "Bot has no attribute run. Run the bot with: linqbot dev bot.py"),
+        (message, "from_", "MessageReceived has no attribute from_."),
+        (
+            lambda: TurnContext(message(), Linq().client),
+            "replay",
+            "Context has no attribute replay. Did you mean reply?",
+        ),
+        (
+            lambda: TurnContext(message(), Linq().client),
+            "text",
+            "Context has no attribute text. The event has it, which is the first argument of the handler.",
+        ),
+        (lambda: TurnState(message(), MemoryStorage()), "persn", "State has no attribute persn. Did you mean person?"),
     ],
 )
 def test_the_error_names_the_nearest_attribute(make: Callable[[], Any], name: str, text: str) -> None:

@@ -146,7 +146,9 @@ class Context:
     if not TYPE_CHECKING:  # a type checker would accept any name
 
         def __getattr__(self, name: str) -> Any:
-            return no_attribute(self, name)
+            of_event = not name.startswith("_") and hasattr(type(self.__dict__.get("event")), name)
+            hint = "The event has it, which is the first argument of the handler." if of_event else ""
+            return no_attribute(self, name, of=Context, hint=hint)
 
     @property
     def resuming(self) -> bool:
@@ -407,11 +409,13 @@ class Context:
         Raises:
             RuleBroken: the card breaks one of Linq's rules; it was not sent.
             LinqApiError: Linq refused the card.
-            BotError: the event belongs to no chat.
+            BotError: the event belongs to no chat, or `card` is no app card.
 
         Example:
             `card = await ctx.card(app_card(PARCELS, caption="Parcel 7"))`, then `await card.update(subcaption="Here")`
         """
+        if not isinstance(card, AppPart):
+            raise BotError(f"ctx.card takes the result of app_card(…), or an AppPart, not {type(card).__name__}.")
         return card_of(card, await self._send((card,), effect, None, False, key))
 
     async def show_card(self, card: Card) -> str:
@@ -913,7 +917,7 @@ class Context:
             The result.
         Raises:
             Ambiguous: an earlier run died during the call, and `retry` is False.
-            BotError: the name was used twice in this run; the step was made, but its result cannot be written as JSON;
+            BotError: the name was used twice in this run; `call` is no function; the step was made, but its result cannot be written as JSON;
                 the context was made outside of a worker; or there is a tally, but no person.
             StorageUnavailable: the result could not be stored.
 
@@ -922,6 +926,11 @@ class Context:
         """
         if self._asking is None:
             raise BotError("This context cannot record a step, because it was made outside of a worker.")
+        if not callable(call):
+            raise BotError(
+                f"ctx.once({name!r}, …) takes a function of the idempotency key, not {type(call).__name__}. "
+                "Write: lambda key: …"
+            )
         recording = None if tally is None else self._turn_state.recording(tally)
         return await self._asking().once(
             name, call, kind=kind, retry=retry, restartable=restartable, recording=recording

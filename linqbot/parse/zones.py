@@ -17,7 +17,7 @@ def zone(name: str) -> ZoneInfo:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError(
             f"There is no time zone {name!r}. Give an IANA name such as Europe/Paris. If this is one, install the "
-            "machine's time zones (Debian: apt-get install tzdata) or: pip install tzdata"
+            "machine's time zones (Debian: apt-get install tzdata) or: pip install tzdata."
         ) from error
 
 

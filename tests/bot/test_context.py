@@ -15,6 +15,7 @@ from linqbot.errors import BotError, LinqApiError, RuleBroken
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
+from linqbot.testing import talking
 from linqbot.types.message import Effect, MessageContent, TextPart
 
 pytestmark = pytest.mark.anyio
@@ -175,3 +176,20 @@ def test_now_names_a_time_zone_that_does_not_exist(name: str) -> None:
     ctx = Dispatcher(Bot(), MovableClock(NOW, frozen=True)).context(message(), Linq().client)
     with pytest.raises(BotError, match="There is no time zone"):
         ctx.now(name)
+
+
+async def test_what_a_verb_cannot_take_is_named_with_what_it_takes() -> None:
+    async def use(message: MessageReceived, ctx: Any) -> None:
+        with pytest.raises(BotError, match=r"^ctx\.card takes the result of app_card\(…\), or an AppPart, not str\.$"):
+            await ctx.card("x")
+        with pytest.raises(BotError, match=r"ctx\.once\('order', …\) takes a function of the idempotency key, not int"):
+            await ctx.once("order", 5)
+        with pytest.raises(BotError, match=r"history\(limit='5'\) must be a number from 1"):
+            await ctx.history("5")
+        await ctx.reply("done")
+
+    bot = Bot()
+    bot.on_message(use)
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "done"

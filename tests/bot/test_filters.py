@@ -294,3 +294,58 @@ def test_a_filter_has_the_docstring_of_its_function() -> None:
 
     assert is_short.__doc__ == "Fit if the text is short."
     assert Filter[Event](lambda event: True).__doc__ == Filter.__doc__
+
+
+async def takes_time(event: Any) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("hi", "'hi' is not a filter. A filter is a plain function of one argument, the event. For a text, write exact('hi')"),
+        (contains, "contains alone is not a filter: it makes one. Write contains(…)."),
+        (regex, "regex alone is not a filter: it makes one. Write regex(…)."),
+        (ReactionAdded, "A handler for the events of a class is registered with @bot.on(ReactionAdded)."),
+        (str, "str is not a filter."),
+        (lambda: True, "is not a filter."),
+        (lambda event, ctx: True, "is not a filter."),
+        (takes_time, "what must await is an async def of (event, ctx), given as when=."),
+    ],
+)  # fmt: skip
+def test_what_is_no_filter_is_refused_alone_and_in_a_combination(given: Any, says: str) -> None:
+    uses: list[Callable[[], object]] = [
+        lambda: Bot().on(MessageReceived, given),
+        lambda: Bot().on(MessageReceived, in_direct, given),
+        lambda: in_direct & given,
+        lambda: in_direct | given,
+        lambda: given & in_direct,
+        lambda: given | in_direct,
+    ]
+    for use in uses:
+        with pytest.raises(BotError, match=re.escape(says)):
+            use()
+
+
+@pytest.mark.parametrize("maker", [contains, regex, from_handle])
+def test_a_filter_whose_parentheses_are_missing_is_not_taken_for_the_handler(maker: Any) -> None:
+    async def answer(message: MessageReceived, ctx: Context) -> None: ...
+
+    bot: Any = Bot()
+    with pytest.raises(BotError, match="alone is not a filter: it makes one"):
+        bot.on_message(maker)(answer)
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "says"),
+    [
+        (contains, [["a", "b"]], "contains() takes texts, not ['a', 'b']. Write contains("),
+        (exact, [5], "exact() takes texts, not 5. Write exact("),
+        (regex, [5], 'regex() takes a pattern, not 5. Write regex(r"order'),
+        (regex, [re.compile(b"x")], "regex() takes a pattern, not re.compile(b'x')."),
+        (regex, ["x", "i"], "The flags of regex() are those of the module re, not 'i'."),
+    ],
+)
+def test_what_a_filter_cannot_look_for_is_refused_in_words(make: Callable[..., object], given: Any, says: str) -> None:
+    with pytest.raises(BotError, match=re.escape(says)):
+        make(*given)

@@ -76,6 +76,19 @@ def test_an_event_that_is_no_class_is_refused() -> None:
         Bot().on("message.received")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("given", [Router, "orders", None, [Router()]])
+def test_what_is_no_router_cannot_be_included(given: Any) -> None:
+    with pytest.raises(BotError, match=r"^include\(\) takes one Router, not .* Write: router = Router\(\)"):
+        Bot().include(given)
+
+
+def test_an_overlap_that_is_no_text_is_refused_with_the_names() -> None:
+    async def answer(message: MessageReceived, ctx: Context) -> None: ...
+
+    with pytest.raises(BotError, match=r"overlap=True is not known\. There are: queue, restart, steer"):
+        Bot().on_message(overlap=True)(answer)  # type: ignore[call-overload]
+
+
 def test_a_filter_that_is_no_function_is_refused() -> None:
     async def later(message: MessageReceived) -> bool:
         return True

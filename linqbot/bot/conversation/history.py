@@ -175,7 +175,7 @@ class HistoryReader:
         Raises:
             BotError: `limit` is out of range.
         """
-        if not 1 <= limit <= MAX_MESSAGES:
+        if not isinstance(limit, int) or not 1 <= limit <= MAX_MESSAGES:
             raise BotError(f"history(limit={limit!r}) must be a number from 1 to {MAX_MESSAGES}.")
         if limit > self._limit:
             # A later part of a conversation needs no more of the list than an earlier one, whose event is older.

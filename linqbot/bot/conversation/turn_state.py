@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
@@ -19,6 +19,7 @@ from linqbot.bot.conversation.state import CHAT, State, Tally, person_of, person
 from linqbot.bot.conversation.state_json import checked, checked_name, dump, full_name, read
 from linqbot.errors import BotError, StateConflict
 from linqbot.events.event import Event
+from linqbot.nearest import no_attribute
 from linqbot.storage.state import StateStore, StateWrite
 
 M = TypeVar("M", bound=BaseModel)
@@ -64,6 +65,11 @@ Recording: TypeAlias = Callable[[Any, Commit], Awaitable[None]]
 
 class TurnState(State):
     """The state of a turn, with what dispatch and the worker tell it about the run of the handler. It implements `State`."""
+
+    if not TYPE_CHECKING:  # a type checker would accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            return no_attribute(self, name, of=State)
 
     def __init__(self, event: Event, store: StateStore) -> None:
         super().__init__(event, store)

@@ -72,6 +72,8 @@ class Filter(Generic[E_contra]):
     @overload
     def __and__(self: Filter[Event], other: Predicate[E]) -> Filter[E]: ...
     def __and__(self, other: Any) -> Any:
+        check_filter(other)
+
         def both(event: Any) -> Fit:
             first = self._fits(event)
             if not first:
@@ -89,6 +91,7 @@ class Filter(Generic[E_contra]):
     @overload
     def __or__(self: Filter[Event], other: Predicate[E]) -> Filter[E]: ...
     def __or__(self, other: Any) -> Any:
+        check_filter(other)
         name = f"({self.name} | {name_of(other)})"
         return Filter(lambda event: self._fits(event) or other(event), name, events=_events_of_both(self, other))
 
@@ -100,6 +103,7 @@ class Filter(Generic[E_contra]):
     @overload
     def __rand__(self: Filter[Event], other: Predicate[E]) -> Filter[E]: ...
     def __rand__(self, other: Any) -> Any:
+        check_filter(other)
         return Filter(other, name_of(other)) & self
 
     @overload
@@ -109,6 +113,7 @@ class Filter(Generic[E_contra]):
     @overload
     def __ror__(self: Filter[Event], other: Predicate[E]) -> Filter[E]: ...
     def __ror__(self, other: Any) -> Any:
+        check_filter(other)
         return Filter(other, name_of(other)) | self
 
     def __invert__(self) -> Filter[E_contra]:
@@ -144,6 +149,42 @@ def _is_kin(one: type[Event], other: type[Event]) -> bool:
     return issubclass(one, other) or issubclass(other, one)
 
 
+def check_filter(given: Any) -> None:
+    """Check that something is a filter: a plain function, or another callable, of one argument.
+
+    Raises:
+        BotError: it is something else, such as a class, a text or an `async def`.
+    """
+    if is_maker(given):
+        raise BotError(f"{given.__name__} alone is not a filter: it makes one. Write {given.__name__}(…).")
+    if callable(given) and not isinstance(given, type) and not inspect.iscoroutinefunction(given) and takes_one(given):
+        return
+    hint = ""
+    if inspect.iscoroutinefunction(given):
+        hint = f" {AWAITING_FILTER}"
+    elif isinstance(given, str):
+        hint = f" For a text, write exact({given!r}) or contains({given!r})."
+    elif isinstance(given, type) and issubclass(given, Event):
+        hint = f" A handler for the events of a class is registered with @bot.on({given.__name__})."
+    raise BotError(f"{name_of(given)} is not a filter. A filter is a plain function of one argument, the event.{hint}")
+
+
+def is_maker(given: Any) -> bool:
+    """Return True for a function of this module that makes a filter, such as `contains`: a filter is `contains("x")`."""
+    return inspect.isfunction(given) and given in (exact, contains, regex, from_handle, to_line)
+
+
+def takes_one(function: Any) -> bool:
+    """Return True if a callable can be called with one argument."""
+    try:
+        inspect.signature(function).bind(object())
+    except TypeError:
+        return False
+    except ValueError:  # no signature is known, as for some functions written in C
+        return True
+    return True
+
+
 def check_filters(filters: Iterable[Any], event: type[Event]) -> None:
     """Check the filters of a handler when it is registered.
 
@@ -152,11 +193,7 @@ def check_filters(filters: Iterable[Any], event: type[Event]) -> None:
     """
     is_narrowed = False
     for predicate in filters:
-        if not callable(predicate) or inspect.iscoroutinefunction(predicate):
-            hint = f" {AWAITING_FILTER}" if inspect.iscoroutinefunction(predicate) else ""
-            raise BotError(
-                f"{name_of(predicate)} is not a filter. A filter is a plain function of one argument, the event.{hint}"
-            )
+        check_filter(predicate)
         events = predicate.events if isinstance(predicate, Filter) else None
         if events is None:
             is_narrowed = True  # An author's own filter may accept only a subclass of the handler's events.
@@ -172,14 +209,21 @@ def _listed(texts: tuple[str, ...]) -> str:
     return ", ".join(map(repr, texts))
 
 
+def _check_texts(filter_name: str, texts: tuple[Any, ...]) -> None:
+    for each in texts:
+        if not isinstance(each, str):
+            raise BotError(f'{filter_name}() takes texts, not {each!r}. Write {filter_name}("yes", "no").')
+
+
 def exact(*texts: str) -> Filter[Texts]:
     """Fit if the whole text is one of these texts: `exact("hi", "hello")`.
 
     Surrounding white space and case are ignored. In a group, a mention of the bot is ignored too: `@Bot, hi` is `hi`.
 
     Raises:
-        BotError: no texts were given, or an empty one.
+        BotError: no texts were given, an empty one, or something else.
     """
+    _check_texts("exact", texts)
     wanted = frozenset(text.strip().casefold() for text in texts)
     if not texts or "" in wanted:
         raise BotError("A text filter with no words can never match. Give the words, or leave the filter out.")
@@ -195,8 +239,9 @@ def contains(*texts: str) -> Filter[Texts]:
     """Fit if the text contains one of these texts, ignoring case.
 
     Raises:
-        BotError: no texts were given, or an empty one.
+        BotError: no texts were given, an empty one, or something else.
     """
+    _check_texts("contains", texts)
     wanted = tuple(text.casefold() for text in texts)
     if not all(wanted) or not texts:
         raise BotError("contains() needs at least one word, and no empty ones. Give the words to look for.")
@@ -215,8 +260,12 @@ def regex(pattern: str | re.Pattern[str], flags: re.RegexFlag = re.IGNORECASE) -
         pattern: A regular expression, as a string or compiled.
         flags: Flags for a pattern that is a string. By default, case is ignored.
     Raises:
-        BotError: the pattern is not a regular expression.
+        BotError: the pattern is not a regular expression of texts, or `flags` are no flags.
     """
+    if not isinstance(pattern, str) and not (isinstance(pattern, re.Pattern) and isinstance(pattern.pattern, str)):
+        raise BotError(f'regex() takes a pattern, not {pattern!r}. Write regex(r"order (\\d+)").')
+    if not isinstance(flags, int):
+        raise BotError(f"The flags of regex() are those of the module re, not {flags!r}. Write re.IGNORECASE.")
     try:
         compiled = re.compile(pattern, flags) if isinstance(pattern, str) else pattern
     except re.error as error:

@@ -21,7 +21,7 @@ from linqbot.bot.content.message_split import Sendable
 from linqbot.bot.context import Context
 from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.proactive.schedule import Schedule
-from linqbot.bot.routing.filters import AWAITING_FILTER, Filter, Fit
+from linqbot.bot.routing.filters import AWAITING_FILTER, Filter, Fit, is_maker, takes_one
 from linqbot.bot.sent import Sent
 from linqbot.errors import BotError
 from linqbot.events.event import Event
@@ -160,7 +160,7 @@ def is_handler(given: Any) -> bool:
     A filter is a plain function of one argument. A function with any other number of arguments counts as a handler,
     even if the number is wrong, so that `check` can report the mistake.
     """
-    if isinstance(given, str | Filter | type) or not callable(given):
+    if isinstance(given, str | Filter | type) or not callable(given) or is_maker(given):
         return False
     return inspect.iscoroutinefunction(given) or _positional(given) != 1
 
@@ -249,7 +249,7 @@ def check_overlap(handler: Any, name: str, overlap: str) -> None:
     """
     known = get_args(OverlapMode)
     if overlap not in known:
-        raise BotError(f"overlap={overlap!r} is not known. {suggestion(overlap, known)}")
+        raise BotError(f"overlap={overlap!r} is not known. {suggestion(str(overlap), known)}")
     if overlap != "queue" and not inspect.iscoroutinefunction(handler):
         raise BotError(f"overlap={overlap!r} needs an async def: {name} is a plain def, which cannot be interrupted.")
 
@@ -303,7 +303,7 @@ def check_middleware(middleware: Any) -> None:
     Raises:
         BotError: it is not a function of one argument, or it is an `async def` or a generator.
     """
-    if callable(middleware) and not _is_suspendable(middleware) and _takes_one(middleware):
+    if callable(middleware) and not _is_suspendable(middleware) and takes_one(middleware):
         return
     function = getattr(middleware, "__name__", "")
     shape = _MIDDLEWARE.format(name=function if function.isidentifier() else "middleware")
@@ -317,16 +317,6 @@ def check_middleware(middleware: Any) -> None:
 def _is_suspendable(function: Any) -> bool:
     checks = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
     return any(is_such(function) for is_such in checks)
-
-
-def _takes_one(function: Any) -> bool:
-    try:
-        inspect.signature(function).bind(object())
-    except TypeError:
-        return False
-    except ValueError:  # no signature is known, as for some functions written in C
-        return True
-    return True
 
 
 def _positional(function: Any) -> int:

@@ -77,7 +77,8 @@ class Router(EventDecorators):
     if not TYPE_CHECKING:  # a type checker would accept any name
 
         def __getattr__(self, name: str) -> Any:
-            return no_attribute(self, name)
+            runs = name in ("run", "serve", "run_forever")
+            return no_attribute(self, name, hint="Run the bot with: linqbot dev bot.py" if runs else "")
 
     def on(
         self,
@@ -499,8 +500,12 @@ class Router(EventDecorators):
         """Add the handlers of another router, after the handlers already registered here.
 
         Raises:
-            BotError: the router is this router, or includes it.
+            BotError: the router is this router, or includes it, or is no Router.
         """
+        if not isinstance(router, Router):
+            raise BotError(
+                f"include() takes one Router, not {router!r}. Write: router = Router(), bot.include(router)."
+            )
         if any(inner is self for inner in router.routers()):
             raise BotError("A router cannot include itself, neither directly nor through another.")
         self._entries.append(router)
