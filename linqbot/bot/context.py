@@ -29,7 +29,7 @@ from linqbot.bot.background import HINT_S
 from linqbot.bot.content.capabilities import Capabilities, CapabilitiesAsked, capabilities
 from linqbot.bot.content.cards import card_of, text_of_card, update_card
 from linqbot.bot.content.chat_sender import ChatSender, stopped_by
-from linqbot.bot.content.forms import has_drafts, without_effect
+from linqbot.bot.content.forms import fitted_to_messages, has_drafts, without_effect
 from linqbot.bot.content.message_split import Content, Sendable, bubbles, check_content
 from linqbot.bot.content.preview import Preview, Said, preview, watcher
 from linqbot.bot.content.sending import CardShared, ContentSender
@@ -540,7 +540,7 @@ class Context:
         check_grace(grace_s)
         if due + grace_s < now and not self._is_repeating:
             check_not_missed(due, grace_s, self.event)
-        resolved = await self._uploads.resolved(content)
+        resolved = await self._uploads.resolved(fitted_to_messages(content, self.event.service))
         messages = bubbles(resolved, effect=_effect(effect), service=self.event.service, cards=cards)
         shown = [without_effect(message, self.event.service) for message in messages]
         calls = [await call_of(self.client, self.chat_id, message) for message in shown]

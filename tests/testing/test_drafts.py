@@ -27,6 +27,7 @@ from linqbot import (
 )
 from linqbot.bot.content.drafts import MediaDraft, PollDraft
 from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.testing.phone import Service
 
 pytestmark = pytest.mark.anyio
 
@@ -190,6 +191,25 @@ async def test_an_app_card_is_text_and_a_memo_without_words_a_file_on_rcs() -> N
         await phone.quiet()
         assert said(phone) == ["Parcel 7\nOn its way\nhttps://example.com/7|memo.m4a|yum.png"]
         assert results.pop().degraded == ("app_card", "voice_memo", "sticker")
+
+
+@pytest.mark.parametrize("service", ["iMessage", "SMS", "RCS"])
+async def test_an_app_card_in_a_question_and_in_a_scheduled_send_is_text_too_where_there_are_no_cards(
+    service: Service,
+) -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def show(message: MessageReceived, ctx: Context) -> None:
+        card = app_card(APP, caption="Parcel 7")
+        await ctx.send_later(card, sticker(PNG, filename="yum.png"), after_s=60)
+        await ctx.ask(card)
+
+    async with talking(bot, service=service) as phone:
+        await phone.text("hi")
+        await phone.advance(60)
+        cards = ["", "", "|yum.png"] if service == "iMessage" else ["Parcel 7", "Parcel 7|yum.png"]
+        assert said(phone) == cards
 
 
 @pytest.mark.slow

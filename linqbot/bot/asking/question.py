@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from linqbot.bot.asking.ballot import Ballot
 from linqbot.bot.asking.kinds import adapter_of
+from linqbot.bot.content.forms import fitted_to_messages
 from linqbot.bot.content.message_split import Content, bubbles
 from linqbot.bot.options import check_number
 from linqbot.errors import BotError
@@ -148,7 +149,7 @@ class Question:
             numbered: True appends the choices as a numbered list.
             service: The service of the chat, if it is known.
         """
-        content = list(self.content)
+        content = fitted_to_messages(self.content, service)
         if numbered:
             lines = "\n".join(f"{number}. {choice}" for number, choice in enumerate(self.choices, 1))
             last = content[-1] if content else None

@@ -58,6 +58,12 @@ def fitted(
     return found, degraded
 
 
+def fitted_to_messages(content: Iterable[Content | Act], service: str | None) -> list[Content | Act]:
+    """Replace the content that a service does not have, where all content must be messages. Calls of their own stay."""
+    is_plain = service in _WITHOUT_IMESSAGE
+    return [item if isinstance(item, ACTS) else _fitted(item, is_plain, False)[0] or item for item in content]
+
+
 def _fitted(  # noqa: PLR0911 - one return for each kind of content
     item: Content | Act, is_plain: bool, is_group: bool
 ) -> tuple[Content | Act | None, Degraded | None]:
