@@ -208,7 +208,12 @@ def register_storage() -> Mapping[str, Opener]:
 
 @hookspec
 def register_context() -> Mapping[str, Callable[[Event, Context], Any]]:
-    """Add values that handlers read as `ctx.plugins["name"]`. Each is made when a turn reads it for the first time."""
+    """Add values that handlers read as `ctx.plugins["name"]`. Each is made when a turn reads it for the first time.
+
+    The functions are plain `def`. An error of a function is raised where the handler reads the value, because the
+    handler cannot go on without it. The log names the plugin, which is not disabled. A name belongs to the first plugin
+    that adds it; another one that adds it is disabled.
+    """
 
 
 # Hooks that observe, in the order in which they are called

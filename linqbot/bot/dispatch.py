@@ -129,7 +129,7 @@ class Dispatcher:
         """Build the context for the handler of an event; the last arguments are those of `Context`."""
         shown = self._bot.typing and event.service in (None, "iMessage")
         dots = TypingIndicator(client, event.chat_id, shown=shown, background=self._background)
-        values = partial(from_plugins.Values, self._values, event) if self._values else None
+        values = partial(from_plugins.Values, self._values, event)
         return TurnContext(
             event,
             client,

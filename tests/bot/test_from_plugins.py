@@ -314,6 +314,19 @@ async def test_an_unknown_value_is_refused_with_the_names_that_exist() -> None:
     await handled(bot(ask), load([adding("register_context", {"shout": lambda event, ctx: "x"})]))
 
 
+async def test_a_value_of_a_plugin_that_was_disabled_is_refused_with_the_place_that_says_why() -> None:
+    async def make(event: MessageReceived, ctx: Context) -> str:
+        return "x"
+
+    async def ask(event: MessageReceived, ctx: Context) -> None:
+        assert list(ctx.plugins) == []
+        with pytest.raises(KeyError, match=r"No plugin adds 'shout'\. There are: none, .* see the log or /readyz"):
+            ctx.plugins["shout"]
+        await ctx.reply("asked")
+
+    assert (await handled(bot(ask), load([adding("register_context", {"shout": make})]))).said() == ["asked"]
+
+
 async def test_a_value_belongs_to_the_first_plugin_of_its_name() -> None:
     class Second:
         name = "second"

@@ -100,7 +100,8 @@ class Values(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
             if name not in self._makers:
-                raise KeyError(f"No plugin adds {name!r}. There are: {', '.join(self._makers) or 'none'}.")
+                known = ", ".join(self._makers) or "none, unless a plugin was disabled: see the log or /readyz"
+                raise KeyError(f"No plugin adds {name!r}. There are: {known}.")
             self._made[name] = self._makers[name](self._event, self._ctx)
         return self._made[name]
 
