@@ -342,6 +342,17 @@ def test_trace_refuses_what_is_neither_a_type_nor_a_stored_delivery(site: Path, 
     result = linqbot("plugins", "trace", "bot.py", "mesage.received")
     assert result.exit_code == 1
     assert "mesage.received is neither an event type nor the id of a stored delivery" in result.output
+    result = linqbot("plugins", "trace", "bot.py", "w.of-no-delivery")
+    assert result.exit_code == 1
+    assert "w.of-no-delivery is neither an event type nor the id of a stored delivery" in result.output
+
+
+def test_a_misspelt_event_type_is_refused_with_the_nearest_one(site: Path, linqbot: Callable[..., Result]) -> None:
+    # There is no storage, and a misspelt type is no reason to ask for one.
+    for asked in (("trace", "bot.py", "message.recieved"), ("bisect", "bot.py", "--type", "message.recieved")):
+        result = linqbot("plugins", *asked)
+        assert result.exit_code != 0
+        assert "Did you mean message.received?" in result.output
 
 
 # Bisected

@@ -30,6 +30,7 @@ from linqbot.client.client import Client
 from linqbot.errors import StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.events.parse import EVENT_TYPES
+from linqbot.nearest import nearest_name
 from linqbot.ops.bisect import Bisection
 from linqbot.ops.bot_file import load_bot
 from linqbot.ops.simulate import OBSERVER_NAME, Observer, Simulation, simulate
@@ -218,7 +219,9 @@ def bisect(
     if (delivery_id is None) == (event_type is None):
         raise click.UsageError("Which event? Give --delivery ID, or --type TYPE.")
     if event_type is not None and event_type not in EVENT_TYPES:
-        raise click.UsageError(f"There is no event type {event_type}. See: linqbot trigger --list")
+        near = nearest_name(event_type, EVENT_TYPES)
+        hint = f"Did you mean {near}?" if near else "See: linqbot trigger --list"
+        raise click.UsageError(f"There is no event type {event_type}. {hint}")
     settings = from_env(storage=storage)
     with redirect_stdout(sys.stderr):
         bot = load_bot(file)
@@ -249,6 +252,11 @@ def _sample(event_type: str) -> Delivery:
 
 
 async def _stored(delivery_id: str, storage: str | None) -> Delivery:
+    # A misspelt type is no reason to ask for a storage. No id looks like one.
+    if (near := nearest_name(delivery_id, EVENT_TYPES, cutoff=0.8)) is not None:
+        raise StorageError(
+            f"{delivery_id} is neither an event type nor the id of a stored delivery. Did you mean {near}?"
+        )
     async with open_configured_storage(storage) as inbox:
         delivery = await inbox.delivery(delivery_id)
     if delivery is None:
