@@ -209,10 +209,11 @@ class Messages(Resource):
 
         Args:
             layout: The new content of the card: at least one of the captions or `image_url`.
-            app: None keeps the app of the card.
+            app: Linq keeps the app of the card, whatever is given here.
             experience, url: The target that the card opens: one of the two, or neither. `url` is https with up to 2048
                 characters, or `data:` with up to 16384.
-            fallback_text: Text shown where the card cannot be displayed.
+            fallback_text: Text shown where the card cannot be displayed; None is the caption. The text of the previous
+                card is not inherited.
             interactive: None is True; the value of the previous card is not inherited.
         Returns:
             The new message, with a new id.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from linqbot.emulator.endpoints.chats import chats
@@ -189,7 +189,7 @@ def _root(world: World, message: MessageRecord) -> str:
 
 
 def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
-    """Replace an app card of our own by a new message with the new look (R85).
+    """Replace an app card of our own by a new message with the new look, and the same app (R85).
 
     Raises:
         ApiError: 404, there is no such message; 400, it is not an app card of our own; 409, it is not sent yet; R13,
@@ -203,16 +203,15 @@ def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
         raise invalid("Only an app card of your own can be updated")
     if old.status == "pending":
         raise ApiError(409, 1005, "The app card is not sent yet; try again after message.sent")
+    url = body.get("url") or card.url
     if body.get("experience"):
-        opened = content.experience_card(body["experience"], is_group=chat.is_group)
-    else:
-        opened = replace(card, url=body.get("url") or card.url)
+        url = content.experience_card(body["experience"], is_group=chat.is_group).url
     check_send(world, world.line_of(chat), chat.people, override_optout=False)
     part = AppCardPartRecord(
-        app=content_shapes.read_app(body["app"]) if body.get("app") else opened.app,
+        app=card.app,
         layout=content_shapes.read_layout(body["layout"]),
-        url=opened.url,
-        fallback_text=body.get("fallback_text") or card.fallback_text,
+        url=url,
+        fallback_text=body.get("fallback_text"),
     )
     message = send(world, chat, {}, parts=[part])
     return EndpointResponse(202, {"chat_id": chat.id, "message": shapes.sent_message(message)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
@@ -60,7 +61,8 @@ def change(
             _remove(world, chat, message, tapback)
     elif kind == "sticker":
         reaction = ReactionRecord(new_id(), kind, by, index, world.now(), sticker=image)
-        reaction.placement = _placement(asked.get("placement"), emoji=bool(asked.get("emoji")))
+        usual = StickerPlacement(scale=0.5 if asked.get("emoji") else 1.0)
+        reaction.placement = _placed(asked.get("placement"), usual)
         _add(world, chat, message, reaction)
     elif not same:
         if tapback:
@@ -109,12 +111,15 @@ def _drawn(world: World, emoji: str) -> AttachmentRecord:
     return attachment
 
 
-def _placement(asked: Mapping[str, Any] | None, *, emoji: bool) -> StickerPlacement:
-    """Return the placement of a sticker. A size out of range is clamped, not refused (R83)."""
-    asked = asked or {}
-    scale = asked.get("scale")
-    scale = (0.5 if emoji else 1.0) if scale is None else min(max(scale, 0.05), 2.5)
-    return StickerPlacement(asked.get("x") or 0, asked.get("y") or 0, scale, asked.get("rotation") or 0)
+def _placed(asked: Mapping[str, Any] | None, before: StickerPlacement) -> StickerPlacement:
+    """Return the placement of a sticker: what is left out stays. A size out of range is clamped, not refused (R83)."""
+    given = {name: value for name, value in (asked or {}).items() if name in _PLACES and value is not None}
+    if "scale" in given:
+        given["scale"] = min(max(given["scale"], 0.05), 2.5)
+    return replace(before, **given)
+
+
+_PLACES = frozenset(each.name for each in fields(StickerPlacement))
 
 
 def place(world: World, request: ApiRequest) -> EndpointResponse:
@@ -131,7 +136,7 @@ def place(world: World, request: ApiRequest) -> EndpointResponse:
     )
     if reaction.type != "sticker":
         raise invalid("Only a sticker can be placed")
-    reaction.placement = _placement(request.body["placement"], emoji=False)
+    reaction.placement = _placed(request.body["placement"], reaction.placement or StickerPlacement())
     world.show_message(message)
     return EndpointResponse(202, {"success": True, "status": "accepted", "trace_id": trace_id()})
 

@@ -372,6 +372,19 @@ async def test_r84_only_stickers_can_be_placed(
     refused(await api.patch(f"{path}/{NOBODY}", json={"placement": {"x": 0}}), 404, 2001)
 
 
+async def test_r84_what_a_move_of_a_sticker_leaves_out_stays(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    path = f"/v3/messages/{chat['message_id']}/reactions"
+    place = {"x": 0.5, "y": -0.5, "rotation": 30}
+    await api.post(path, json={"operation": "add", "type": "sticker", "emoji": "🚀", "placement": place})
+    (one,) = emulator.state.messages[chat["message_id"]].reactions
+    assert (await api.patch(f"{path}/{one.id}", json={"placement": {"x": 0}})).status_code == 202
+    assert one.placement == StickerPlacement(x=0, y=-0.5, scale=0.5, rotation=30)
+    await api.patch(f"{path}/{one.id}", json={"placement": {"scale": 9, "y": None}})
+    assert one.placement == StickerPlacement(x=0, y=-0.5, scale=2.5, rotation=30)
+
+
 async def test_r85_an_app_card_is_updated_by_a_new_message_once_it_was_sent(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
 ) -> None:
@@ -414,7 +427,20 @@ async def test_r85_the_new_card_may_open_an_experience(
     refused(await api.post(update, json={"layout": layout, "app": "App"}), 400, 1005)
     (part,) = (await api.post(update, json=opening(url="https://e.example/pay"))).json()["message"]["parts"]
     assert (part["url"], part["layout"]["caption"]) == ("https://e.example/pay", "Pay")
-    assert part["app"]["bundle_id"] == "com.linqapp.link"
+    assert part["app"]["bundle_id"] == "com.example.app"
+
+
+async def test_r85_an_update_changes_neither_the_app_of_a_card_nor_keeps_its_fallback_text(
+    emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    app = {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App"}
+    card = {"type": "imessage_app", "app": app, "layout": {"caption": "Your move"}, "fallback_text": "Your move"}
+    answer = await api.post(f"/v3/chats/{chat['chat_id']}/messages", json={"message": {"parts": [card]}})
+    emulator.advance(1)
+    body = {"layout": {"caption": "You won"}, "app": app | {"name": "Other"}}
+    update = f"/v3/messages/{answer.json()['message']['id']}/update"
+    (part,) = (await api.post(update, json=body)).json()["message"]["parts"]
+    assert (part["app"]["name"], part["layout"]["caption"], part["fallback_text"]) == ("App", "You won", None)
 
 
 async def test_r86_r87_r88_polls(
