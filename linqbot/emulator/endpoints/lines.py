@@ -46,7 +46,7 @@ def list_legacy(world: World, _: ApiRequest) -> EndpointResponse:
 
 
 def available(world: World, request: ApiRequest) -> EndpointResponse:
-    """Return the line of the chat with these people; else the line that was used least recently (R17).
+    """Return the line of the chat with these people; else the best line, which counts as used from now on (R17).
 
     Raises:
         ApiError: 400, a parameter is not valid; R14, R16, R17.
@@ -62,6 +62,8 @@ def available(world: World, request: ApiRequest) -> EndpointResponse:
     line = _line_of_chat(world, people, excluded, line_type)
     if line is None:
         line = best_line(world, excluded, line_type)
+        # A clock that stands still must not suggest the same line again.
+        line.used_at = max(world.now(), *(one.used_at + 0.001 for one in world.state.lines.values()))
     vcf = f"{world.public_url}/vcards/{line.id}.vcf"
     return EndpointResponse(200, {"phone_number": line.phone_number, "vcf_url": vcf})
 

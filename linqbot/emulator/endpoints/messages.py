@@ -84,7 +84,7 @@ def _choose_and_send(
 
 
 def best_line(world: World, excluded: set[str], line_type: str | None = None) -> Line:
-    """Return the line that can send and was used least recently.
+    """Return the line that can send, has the best reputation, and was used least recently.
 
     Raises:
         ApiError: R14, R16, R17.
@@ -97,7 +97,10 @@ def best_line(world: World, excluded: set[str], line_type: str | None = None) ->
     left = [line for line in able if line.phone_number not in excluded]
     if not left:
         raise invalid("exclude_from excludes every line that is available")
-    return min(left, key=lambda line: line.used_at)
+    return min(left, key=lambda line: (_REPUTATIONS.get(line.reputation, 0), line.used_at))
+
+
+_REPUTATIONS = {"HEALTHY": 0, "AT_RISK": 1, "CRITICAL": 2}
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:

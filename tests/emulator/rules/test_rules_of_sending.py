@@ -77,6 +77,19 @@ async def test_r16_all_lines_that_can_send_must_not_be_excluded(
     refused(await api.post("/v3/messages", json={"to": [FRIEND], **message(), "exclude_from": [LINE]}), 400, 1005)
 
 
+async def test_r17_suggestions_take_turns_among_the_lines_of_the_best_reputation(
+    emulator: Emulator, api: httpx.AsyncClient
+) -> None:
+    async def suggested() -> str:
+        return str((await api.get("/v3/available_number")).json()["phone_number"])
+
+    assert [await suggested() for _ in range(4)] == [LINE, OTHER_LINE, LINE, OTHER_LINE]
+    emulator.state.lines[LINE].reputation = "AT_RISK"
+    assert [await suggested() for _ in range(2)] == [OTHER_LINE, OTHER_LINE]
+    emulator.state.lines[OTHER_LINE].reputation = "CRITICAL"
+    assert await suggested() == LINE
+
+
 async def test_r17_a_type_of_which_no_line_can_send_is_503(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any
 ) -> None:
