@@ -138,7 +138,8 @@ _TABLE = (
     Endpoint("blocked_handles.list", "GET", "/v3/blocked_handles", "read", needs="blocked_handles[]"),
     Endpoint("blocked_handles.block", "POST", "/v3/blocked_handles", "natural", needs="blocked_handle.handle"),
     Endpoint("blocked_handles.unblock", "DELETE", "/v3/blocked_handles", "natural", needs=None),
-    Endpoint("experiences.list", "GET", "/v3/experiences", "read", needs="experiences[]"),
+    # Linq's own types say that the list may be absent, such as for an account without experiences.
+    Endpoint("experiences.list", "GET", "/v3/experiences", "read"),
     Endpoint("experiences.retrieve", "GET", "/v3/experiences/{experience}", "read"),
     Endpoint("webhook_events.list", "GET", "/v3/webhook-events", "read", needs="events[]"),
     # `once`, because only the first response has the secret, and a retry is refused: the target_url is already in use.

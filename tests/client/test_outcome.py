@@ -345,6 +345,11 @@ async def test_null_in_the_place_of_a_list_is_an_empty_list(row: Row) -> None:
     assert len(listed) == 0
 
 
+@pytest.mark.parametrize("body", [b"{}", b'{"experiences": null}'])
+async def test_an_account_without_experiences_has_an_empty_list(body: bytes) -> None:
+    assert len(await accepted(ROWS["experiences.list"], reply(200, body))) == 0
+
+
 async def test_what_is_null_within_a_list_is_read_as_absent() -> None:
     chat: dict[str, Any] = {"id": CHAT, "handles": None, "is_group": None, "display_name": "Dana"}
     body = {"chats": [chat, chat | {"handles": [{"handle": "+14155550142"}]}], "next_cursor": None}
