@@ -1,8 +1,8 @@
 """Find the records that concern a person. Pure functions from records to keys; the backends delete.
 
-A record concerns the person if its JSON contains their handle as a value. Such records also show which direct chats are
-with the person. Records of these chats, of turns about the person, and of messages that answer the person concern them
-too.
+A record concerns the person if its JSON contains their handle as a value. A text that people write does not count, such as
+a message of another person that is this handle. The records also show which direct chats are with the person. Records of
+these chats, of turns about the person, and of messages that answer the person concern them too.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from linqbot.events.delivery import decode
 
 Place: TypeAlias = Literal["delivery", "done", "dead", "timer", "conversation", "entry"]
+
+_WRITTEN = frozenset({"value", "text", "filename", "first_name", "last_name"})
+"""Keys of texts that people write: those of parts and polls, the names of files and on contact cards."""
 
 _MANY = 50
 """From this number of ids on, searching the decoded document is faster than searching its bytes."""
@@ -122,7 +125,7 @@ class Person:
         found = False
         for document in documents:
             data = decode(document) if document and self._may_be_in(document) else None
-            if any(value.casefold() == self._handle for value in _strings(data)):
+            if any(value.casefold() == self._handle for value in _strings(data, without=_WRITTEN)):
                 found = True
                 self.chats.update(_direct_chats(data))
         return found
@@ -160,16 +163,23 @@ def _mentions(document: bytes | None, ids: set[str]) -> bool:
     return any(not ids.isdisjoint(value.split("/")) for value in _strings(decode(document)))
 
 
-def _strings(data: Any) -> Iterator[str]:
+def _strings(data: Any, *, without: Collection[str] = ()) -> Iterator[str]:
     """Yield every string value, except inside objects with `is_me`.
 
     The bot's own line is in every chat, so matching its number would erase all data.
+
+    Args:
+        without: Keys whose values are left out, if they are strings.
     """
     if isinstance(data, str):
         yield data
-    elif isinstance(data, list) or (isinstance(data, dict) and data.get("is_me") is not True):
-        for value in data.values() if isinstance(data, dict) else data:
-            yield from _strings(value)
+    elif isinstance(data, list):
+        for value in data:
+            yield from _strings(value, without=without)
+    elif isinstance(data, dict) and data.get("is_me") is not True:
+        for key, value in data.items():
+            if key not in without or not isinstance(value, str):
+                yield from _strings(value, without=without)
 
 
 def _direct_chats(data: Any) -> Iterator[str]:

@@ -131,6 +131,19 @@ async def test_groups_stay_and_the_messages_of_the_person_in_them_are_erased(sto
     assert await storage.load("chat:group") == {"x": b"1"}
 
 
+async def test_a_message_that_is_the_number_of_another_person_makes_its_chat_no_chat_of_that_person(
+    storage: Storage, entry: MakeEntry
+) -> None:
+    state = [StateWrite("chat:bob-chat", "x", b"1"), StateWrite(f"person:{BOB}", "x", b"1")]
+    await handle(storage, said("asked", BOB, "bob-chat"), Finish(Ack(), state=state))
+    await handle(storage, said("whose", BOB, "bob-chat", text=ANN))
+    made = {"chat": {"id": "bob-chat", "is_group": False}, "message": {"parts": [{"type": "text", "value": ANN}]}}
+    await storage.settle(entry("w.whose", status="accepted", answer=json.dumps(made).encode()))
+    assert await storage.forget(ANN) == Forgotten()
+    assert await everything(storage) == {"w.asked", "w.whose"}
+    assert await storage.load("chat:bob-chat") == {"x": b"1"}
+
+
 async def test_records_of_a_direct_chat_are_erased_even_without_the_handle(storage: Storage) -> None:
     read = {"event_id": "r", "event_type": "message.read", "data": {"chat": {"id": "chat"}, "id": "m"}}
     await storage.put(Delivery.from_webhook(json.dumps(read).encode(), webhook_id="", received_at=NOON))
@@ -191,6 +204,7 @@ def test_a_handle_matches_a_whole_value_only() -> None:
     assert names(ANN, b'{"from": "\\u002b14155550142"}')
     assert not names(ANN, {"text": f"call {ANN} please"})
     assert not names(ANN, {"from": ANN + "9"})
+    assert not names(ANN, {"parts": [{"value": ANN, "filename": ANN}], "options": [{"text": ANN}], "first_name": ANN})
     assert not names(ANN, {ANN: 1})
     assert not names(ANN, b"not json " + ANN.encode())
 
