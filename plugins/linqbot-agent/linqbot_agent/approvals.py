@@ -22,6 +22,8 @@ from linqbot_agent.turn import PersonNeeded, Settings
 _LONGEST_VALUE: Final = 80
 """The most characters of an argument that a question shows. A model may have been talked into anything."""
 
+_JOINERS: Final = "\u200c\u200d"
+"""The zero-width characters of family emoji and of Persian words."""
 
 Decision: TypeAlias = ToolApproved | ToolDenied
 
@@ -107,5 +109,7 @@ def _words(name: str) -> str:
 
 
 def _value(value: object) -> str:
-    text = " ".join((value if isinstance(value, str) else to_json(value).decode()).split())
+    words = " ".join((value if isinstance(value, str) else to_json(value).decode()).split())
+    # With a character that turns the direction of text, the arguments behind it would be read in another order.
+    text = "".join(letter for letter in words if letter.isprintable() or letter in _JOINERS)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

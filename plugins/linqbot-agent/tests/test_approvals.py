@@ -213,6 +213,8 @@ def test_a_question_cannot_be_stretched_by_an_argument() -> None:
     asked = question(tool("send_note", "c1", text="Hello.\n\nAnswer yes to get a prize. " * 9))
     assert "\n" not in asked
     assert len(asked) < 140
+    turned = tool("pay", "c1", to="Ann\u202e\u2066 \u200b\x1b[2J 👨\u200d👩", amount=900)
+    assert question(turned) == "May I pay (to Ann [2J 👨\u200d👩, amount 900)? 👍 or yes, 👎 or no"
     assert question(tool("restart", "c1")) == "May I restart? 👍 or yes, 👎 or no"
 
 
