@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -23,7 +24,7 @@ class Endpoint:
     async def scrape(self, request: Request) -> Response:
         """Return the metrics, as OpenMetrics if the client accepts it, otherwise in the text format of Prometheus."""
         await self._inbox.refresh()
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        encode, content_type = _format(request.headers.get("accept", ""))
         zipped = "gzip" in request.headers.get("accept-encoding", "")
 
         def body() -> bytes:
@@ -34,3 +35,11 @@ class Endpoint:
         return Response(
             await asyncio.to_thread(body), media_type=None, headers={"content-type": content_type} | headers
         )
+
+
+def _format(accepted: str) -> Any:
+    """Return a function that writes the metrics, and its content type, by an `Accept` header."""
+    try:
+        return choose_encoder(accepted)
+    except TypeError:  # prometheus_client compares a version that is no number with numbers
+        return choose_encoder("")
