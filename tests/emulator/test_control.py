@@ -354,7 +354,11 @@ async def test_the_newest_messages_of_a_chat_are_shown_first_and_the_others_are_
     assert (newest["earlier"], newest["messages"]) == (202, found[202:])
 
 
-@pytest.mark.parametrize(("path", "status"), [("{id}/messages?before=-1", 400), ("none/messages", 404)])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("{id}/messages?before=-1", 400), (f"{{id}}/messages?before={'9' * 5000}", 400), ("none/messages", 404)],
+    ids=["negative", "long", "unknown"],
+)
 async def test_messages_of_no_chat_and_before_no_number_are_refused(
     api: httpx.AsyncClient, path: str, status: int
 ) -> None:

@@ -47,6 +47,7 @@ from linqbot.errors import ConfigError
 MAX_BODY_BYTES = 150 * 2**20
 MAX_REPORT_BYTES = 2**20
 STREAMED_MESSAGES = 100  # of each chat: more than a screen shows
+LONGEST_NUMBER = 15  # digits
 MESSAGES_AT_ONCE = 500  # few enough not to hold up the bot's calls
 
 _Model = TypeVar("_Model", bound=Body)
@@ -263,7 +264,7 @@ async def messages(emulator: Emulator, request: Request) -> EndpointResponse:
     """
     chat = existing(emulator.state.chats.get(request.path_params["chat_id"]), "chat")
     before = request.query_params.get("before", str(len(chat.messages)))
-    if not before.isdecimal():
+    if not before.isdecimal() or len(before) > LONGEST_NUMBER:
         raise invalid("before: Input should be the number of a message")
     end = min(int(before), len(chat.messages))
     earlier = max(0, end - MESSAGES_AT_ONCE)
