@@ -29,7 +29,15 @@ from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.schedule import check_names
 from linqbot.bot.routing import from_plugins, report
 from linqbot.bot.routing.filters import Fit
-from linqbot.bot.routing.handlers import DeadLetterRoute, ErrorHandler, Failure, Route, call_in_thread, send_returned
+from linqbot.bot.routing.handlers import (
+    DeadLetterRoute,
+    ErrorHandler,
+    Failure,
+    Route,
+    call_in_thread,
+    check_wrapped,
+    send_returned,
+)
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.bot.routing.router import Middleware, Next, Router
 from linqbot.bot.turn_context import TurnContext
@@ -546,7 +554,9 @@ class Dispatcher:
     def _around(self, inner: Next, middleware: Sequence[Middleware]) -> Next:
         for wrap in reversed(middleware):
             self.after_middleware.add(getattr(inner, "__qualname__", ""))
-            inner = wrap(inner)
+            outer = wrap(inner)
+            check_wrapped(outer, wrap)
+            inner = outer
         return inner
 
     def _add_routers(self, plugins: Plugins) -> None:

@@ -23,7 +23,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.routing import lifecycle
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import ConfigError
+from linqbot.errors import BotError, ConfigError
 from linqbot.hookspecs import Running
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
@@ -111,8 +111,10 @@ def create_app(
     Raises:
         ConfigError: there is no secret, or a secret is not base64; a required plugin failed; or the storage cannot be shared
             with processes of other roles.
-        BotError: a handler can never run.
+        BotError: a handler can never run; middleware returns no function; or `bot`, `client` or `storage` is a text or
+            a class.
     """
+    _check_kinds(bot, client, storage, secrets)
     if role != "all" and not storage.is_shared:
         raise ConfigError(
             f"The role {role} needs a storage that several processes share, and this one is served by one process. Set "
@@ -225,3 +227,18 @@ def running(app: Starlette) -> AbstractAsyncContextManager[object]:
         `async with running(linq): yield` in the lifespan of the outer app.
     """
     return app.router.lifespan_context(app)
+
+
+def _check_kinds(bot: object, client: object, storage: object, secrets: object) -> None:
+    wanted = (
+        ("bot", bot, "a Bot: bot = Bot()"),
+        ("client", client, "a Client: Client(api_key)"),
+        ("storage", storage, 'a storage: SQLiteStorage("linqbot.db")'),
+    )
+    for name, given, kind in wanted:
+        # Not the value itself: a text may be the API key.
+        if given is None or isinstance(given, str | type):
+            shown = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
+            raise BotError(f"create_app({name}=…) takes {kind}, not {shown}.")
+    if isinstance(secrets, str):
+        raise ConfigError("create_app(secrets=…) takes a list of secrets, not one text. Write: secrets=[…]")

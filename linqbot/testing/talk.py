@@ -9,6 +9,7 @@ from typing import Protocol, get_args
 
 from linqbot.bot.bot import Bot
 from linqbot.emulator.emulator import LINES
+from linqbot.errors import BotError
 from linqbot.testing import arguments
 from linqbot.testing.phone import Phone, Service
 from linqbot.testing.stage.stage import Stage
@@ -47,7 +48,7 @@ async def talking(
         storage: The URL of the bot's storage: `memory://`, or a file, such as `sqlite:///bot.db`.
         copies: How often each webhook is delivered. Linq may deliver one more than once, and a bot must not notice.
     Raises:
-        BotError: a handler of the bot can never run.
+        BotError: a handler of the bot can never run, or `bot` is no Bot.
         ConfigError: there is no such storage, or it cannot be opened; or the event loop is not asyncio's.
         HandlerFailed: a handler raised, and the test did not expect it.
         ValueError: an argument cannot be: `copies` below 1, a `start` without a time zone, an unknown service.
@@ -56,6 +57,9 @@ async def talking(
         `async with talking(bot) as phone:`
     """
     __tracebackhide__ = True
+    if not isinstance(bot, Bot):
+        shown = f"the class {bot.__name__}" if isinstance(bot, type) else type(bot).__name__
+        raise BotError(f"talking(…) takes a Bot, not {shown}.")
     stage = Stage(
         bot, start=start, version=version, handler_timeout_s=handler_timeout_s, storage=storage, copies=copies
     )

@@ -335,3 +335,38 @@ def test_plugins_that_are_no_list_are_refused() -> None:
     for plugins in ("metrics", 5, None):
         with pytest.raises(BotError, match=rf"takes a list: plugins=\[{plugins!r}\]"):
             Bot(plugins=plugins)  # type: ignore[arg-type]
+
+
+def returns_nothing(next_: Next) -> None:
+    async def handle(event: Event, ctx: Context) -> None:
+        await next_(event, ctx)
+
+
+def returns_a_function_of_one(next_: Next) -> Any:
+    async def handle(event: Event) -> None: ...
+
+    return handle
+
+
+@pytest.mark.parametrize(
+    ("middleware", "says"),
+    [
+        (returns_nothing, "It returned None. Write:"),
+        (returns_a_function_of_one, "It returned a function that does not take these two arguments. Write:"),
+    ],
+)
+@pytest.mark.parametrize("is_inner", [False, True])
+def test_middleware_that_returns_no_handler_is_refused_before_the_first_event(
+    middleware: Any, says: str, is_inner: bool
+) -> None:
+    async def answer(message: MessageReceived, ctx: Context) -> None: ...
+
+    bot, router = Bot(), Router()
+    router.on_message(answer)
+    bot.include(router)
+    (router if is_inner else bot).use(middleware)
+    line = middleware.__code__.co_firstlineno
+    with pytest.raises(BotError) as refused:
+        Dispatcher(bot, SystemClock())
+    assert f"{middleware.__name__} (test_router.py:{line}) does not fit @bot.use" in str(refused.value)
+    assert says in str(refused.value)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 import structlog
 
-from linqbot import Bot, Context, Event, MessageReceived, hookimpl, in_group
+from linqbot import Bot, BotError, Context, Event, MessageReceived, hookimpl, in_group
 from linqbot.bot.routing.router import Next
 from linqbot.errors import ConfigError
 from linqbot.events.message import MessageFailed
@@ -503,3 +503,10 @@ async def test_a_plugin_that_was_disabled_shows(fails: bool) -> None:
         assert await phone.next_reply() == "hi"
         (status,) = (await phone.plugins()).values()
     assert status.startswith("disabled: finished raised KeyError at test_talking.py:" if fails else "active")
+
+
+@pytest.mark.parametrize(("given", "shown"), [(Bot, "the class Bot"), ("bot.py", "str"), (None, "NoneType")])
+async def test_what_is_no_bot_is_refused(given: Any, shown: str) -> None:
+    with pytest.raises(BotError, match=rf"^talking\(…\) takes a Bot, not {shown}\.$"):
+        async with talking(given):
+            pass

@@ -157,7 +157,7 @@ def check_filter(given: Any) -> None:
     """
     if is_maker(given):
         raise BotError(f"{given.__name__} alone is not a filter: it makes one. Write {given.__name__}(…).")
-    if callable(given) and not isinstance(given, type) and not inspect.iscoroutinefunction(given) and takes_one(given):
+    if callable(given) and not isinstance(given, type) and not inspect.iscoroutinefunction(given) and takes(given, 1):
         return
     hint = ""
     if inspect.iscoroutinefunction(given):
@@ -174,10 +174,10 @@ def is_maker(given: Any) -> bool:
     return inspect.isfunction(given) and given in (exact, contains, regex, from_handle, to_line)
 
 
-def takes_one(function: Any) -> bool:
-    """Return True if a callable can be called with one argument."""
+def takes(function: Any, count: int) -> bool:
+    """Return True if a callable can be called with this number of arguments."""
     try:
-        inspect.signature(function).bind(object())
+        inspect.signature(function).bind(*range(count))
     except TypeError:
         return False
     except ValueError:  # no signature is known, as for some functions written in C

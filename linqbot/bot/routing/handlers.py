@@ -21,12 +21,12 @@ from linqbot.bot.content.message_split import Sendable
 from linqbot.bot.context import Context
 from linqbot.bot.overlap import OverlapMode
 from linqbot.bot.proactive.schedule import Schedule
-from linqbot.bot.routing.filters import AWAITING_FILTER, Filter, Fit, is_maker, takes_one
+from linqbot.bot.routing.filters import AWAITING_FILTER, Filter, Fit, is_maker, takes
 from linqbot.bot.sent import Sent
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES
-from linqbot.frames import place_of_thread
+from linqbot.frames import place_of_function, place_of_thread
 from linqbot.nearest import nearest_name, suggestion
 
 log = structlog.get_logger("linqbot.bot")
@@ -303,14 +303,31 @@ def check_middleware(middleware: Any) -> None:
     Raises:
         BotError: it is not a function of one argument, or it is an `async def` or a generator.
     """
-    if callable(middleware) and not _is_suspendable(middleware) and takes_one(middleware):
+    if callable(middleware) and not _is_suspendable(middleware) and takes(middleware, 1):
         return
+    raise _no_middleware(middleware, "")
+
+
+def check_wrapped(wrapped: Any, middleware: Any) -> None:
+    """Check what middleware has returned for the next step.
+
+    Raises:
+        BotError: it is not a function of (event, ctx).
+    """
+    if not callable(wrapped):
+        raise _no_middleware(middleware, f" It returned {wrapped!r}.")
+    if not takes(wrapped, 2):
+        raise _no_middleware(middleware, " It returned a function that does not take these two arguments.")
+
+
+def _no_middleware(middleware: Any, returned: str) -> BotError:
     function = getattr(middleware, "__name__", "")
     shape = _MIDDLEWARE.format(name=function if function.isidentifier() else "middleware")
     shown = f"{getattr(middleware, '__module__', '?')}:{function}" if function else repr(middleware)
-    raise BotError(
-        f"{shown} does not fit @bot.use: middleware is a plain function of one argument, the next step, and returns an "
-        f"async def of (event, ctx). Write:\n{shape}"
+    at = place_of_function(middleware) if returned else None
+    return BotError(
+        f"{shown}{f' ({at})' if at else ''} does not fit @bot.use: middleware is a plain function of one argument, the "
+        f"next step, and returns an async def of (event, ctx).{returned} Write:\n{shape}"
     )
 
 
