@@ -192,7 +192,7 @@ def prose(docstring: str) -> Iterator[str]:
     for line in [*docstring.splitlines(), "End:"]:
         found = re.match(r"(\w+):(?: (.*))?$", line)
         is_head = found is not None and found[1] in {*SECTIONS, "Attributes", "End"}
-        starts = section in {"Args", "Raises", "Attributes"} and re.match(r"    [\w, /]+: ", line)
+        starts = section in {"Args", "Raises", "Attributes"} and re.match(r"    \w[\w, /]*: ", line)
         if item and (is_head or starts):
             yield item
             item = ""
@@ -205,6 +205,9 @@ def prose(docstring: str) -> Iterator[str]:
         elif starts:
             name, _, said = line.strip().partition(": ")
             item = f"- `{name}`: {said}"
+        elif item and not line.strip():  # an example follows
+            yield from (item, "")
+            item = ""
         elif item:
             item += " " + line.strip()
         else:

@@ -272,3 +272,11 @@ def test_every_dependency_has_its_reason_in_contributing() -> None:
     rows = re.findall(r"^\| ([a-z][\w, -]*) \|", section, re.MULTILINE)
     explained = {name for row in rows for name in row.split(", ")} - {"dependency"}
     assert explained == {name for name in found if not name.startswith("linqbot")}
+
+
+def test_a_list_on_a_generated_page_names_arguments_and_holds_no_example() -> None:
+    for page in [*DOCS.glob("api/*.md"), *DOCS.glob("classes/*.md")]:
+        for line in page.read_text().splitlines():
+            if item := re.match(r"- `([^`]+)`: ", line):
+                assert re.fullmatch(r"[\w.]+([,/] ?[\w.]+)*", item[1]), (page.name, line)
+                assert "Example:" not in line, (page.name, line)
