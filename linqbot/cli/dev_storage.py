@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -59,5 +60,7 @@ def hint() -> str:
 
 
 def _is_own(path: Path) -> bool:
-    # Every user may create a folder of this name in the folder for temporary files.
-    return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
+    # Every user may create a folder of this name in the folder for temporary files, or a link, and in it a link to a file
+    # of this user. But only this user can write into the folder that `linqbot dev` made.
+    folder = path.parent.lstat()
+    return stat.S_ISDIR(folder.st_mode) and (not hasattr(os, "getuid") or folder.st_uid == os.getuid())
