@@ -55,6 +55,18 @@ async def test_both_sides_are_there_oldest_first_with_the_current_message_last()
         assert len([call for call in phone.calls if call.name == "chats.messages.list"]) == 3
 
 
+async def test_a_reply_that_linq_passes_on_later_stands_before_what_the_person_wrote_next() -> None:
+    seen = Seen()
+    async with talking(seen.bot) as phone:
+        await phone.text("one")
+        await phone.next_reply()
+        await phone.text("two")  # before Linq has passed the reply on: its `sent_at` will be later
+        await phone.quiet()
+        await phone.text("three")
+        await phone.quiet()
+        assert seen.last.as_text() == "them: one\nme: You said: one\nthem: two\nme: You said: two\nthem: three"
+
+
 @pytest.mark.parametrize("limit", [1, 3, 150])
 async def test_the_limit_counts_from_the_end(limit: int) -> None:
     seen = Seen(limit=limit)
