@@ -476,11 +476,11 @@ class Dispatcher:
         max_age_s = self._bot.max_age_s
         return max_age_s is not None and age_s > max_age_s
 
-    def _show_receipt_and_typing(self, event: Event, ctx: Context) -> None:
+    def _show_receipt_and_typing(self, event: Event, ctx: TurnContext) -> None:
         if not isinstance(event, MessageReceived):
             return
         ctx.show_typing_when_slow()
-        if self._bot.read:
+        if self._bot.read and not ctx.has_failed_before:
             # In the background, because a read receipt must neither delay a reply nor make it fail.
             self._background.start(ctx.mark_read())
 

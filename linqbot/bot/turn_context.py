@@ -11,7 +11,13 @@ from linqbot.storage.state import StateWrite
 
 
 class TurnContext(Context):
-    """The context of a turn. Handlers get it as a `Context`."""
+    """The context of a turn. Handlers get it as a `Context`.
+
+    Attributes:
+        has_failed_before: True if an earlier run of the turn has failed. That run has sent the read receipt.
+    """
+
+    has_failed_before = False
 
     def note_handler(
         self, handler: str, match: re.Match[str] | None, attempts: int | None, at: str | None = None

@@ -395,6 +395,7 @@ class Turns:
             after_ask=arrived.after_ask,
             overlap=turn.overlap,
         )
+        turn.ctx.has_failed_before = turn.lease.attempts > 0
         if turn.overlap is not None:
             await turn.overlap.forget_put_back()
         turn.handling = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -391,6 +392,28 @@ async def test_in_one_advance_linq_repeats_each_failed_delivery_at_its_time() ->
         await phone.advance(600)
         # After 1, 2, 4, 8, 16 and 32 seconds.
         assert await phone.replies() == ["00:01:03"]
+
+
+async def test_a_message_is_marked_as_read_once_however_often_its_handler_runs() -> None:
+    bot, runs = Bot(), list[str]()
+
+    @bot.on_message
+    async def flaky(message: MessageReceived, ctx: Context) -> None:
+        runs.append(message.text)
+        if len(runs) < 3:
+            raise ValueError("not yet")
+        await ctx.reply("done")
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        for _ in range(2):
+            await phone.errors()
+            with suppress(HandlerFailed):
+                await phone.advance(3)
+        assert await phone.next_reply() == "done"
+        await phone.quiet()
+        assert [call.name for call in phone.calls].count("chats.mark_as_read") == 1
+    assert len(runs) == 3
 
 
 async def test_a_delivery_that_fails_comes_again() -> None:
