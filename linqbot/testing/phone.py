@@ -84,8 +84,15 @@ class Phone:
         return phone
 
     def group(self, *others: Phone | str) -> Phone:
-        """Return this phone in the group of this person, the others and the bot. Its first message creates it."""
-        return Phone(self._stage, self.handle, self.line, tuple(_handle(one) for one in others))
+        """Return this phone in the group of this person, the others and the bot. Its first message creates it.
+
+        Raises:
+            ValueError: there is no other person. This person alone has a direct chat with the bot.
+        """
+        handles = tuple(_handle(one) for one in others)
+        if not {*handles} - {self.handle}:
+            raise ValueError(f"A group needs another person than {self.handle}: group(bob), or group('+14155550143').")
+        return Phone(self._stage, self.handle, self.line, handles)
 
     def by(self, other: Phone | str) -> Phone:
         """Return another participant's phone in the same group: `await group.by(bob).text("me too")`."""

@@ -133,3 +133,10 @@ async def test_a_misspelt_service_of_the_first_person_is_refused() -> None:
     with pytest.raises(ValueError, match="Did you mean 'iMessage'"):
         async with talking(Bot(), service=cast("Any", "imessage")):
             pass
+
+
+async def test_a_group_without_another_person_is_refused() -> None:
+    async with talking(Bot()) as phone:
+        for others in ((), (phone,), (phone.handle,)):
+            with pytest.raises(ValueError, match="A group needs another person"):
+                phone.group(*others)
