@@ -91,11 +91,14 @@ def sticker(world: World, body: Mapping[str, Any]) -> StickerImage:
     """Return the image of a sticker: an attachment, a URL, or an emoji drawn as a picture (R81).
 
     Raises:
-        ApiError: 404, there is no such attachment; 400, the URL cannot be parsed.
+        ApiError: 404, there is no such attachment; 400, its bytes were not uploaded, or the URL cannot be parsed.
     """
     if body.get("emoji"):
         media = content.of_attachment(world, _drawn(world, body["emoji"]))
     else:
+        attachment = content.attachment_of(world, body)
+        if attachment is not None and attachment.is_awaited:
+            raise invalid("The image of a sticker must be uploaded first")
         media = content.media_part(world, body)
     return StickerImage(media.filename, media.mime_type, media.url)
 

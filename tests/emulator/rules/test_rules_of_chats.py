@@ -372,6 +372,20 @@ async def test_r84_only_stickers_can_be_placed(
     refused(await api.patch(f"{path}/{NOBODY}", json={"placement": {"x": 0}}), 404, 2001)
 
 
+async def test_r81_the_image_of_a_sticker_is_uploaded_first(
+    api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    asked = {"filename": "cat.png", "content_type": "image/png", "size_bytes": 4}
+    upload = (await api.post("/v3/attachments", json=asked)).json()
+    path = f"/v3/messages/{chat['message_id']}/reactions"
+    image = {"operation": "add", "type": "sticker"}
+    for place in ({"attachment_id": upload["attachment_id"]}, {"url": upload["download_url"]}):
+        refused(await api.post(path, json=image | place), 400, 1005)
+    await api.put(upload["upload_url"], content=b"\x89PNG", headers=upload["required_headers"])
+    for place in ({"attachment_id": upload["attachment_id"]}, {"url": upload["download_url"]}):
+        assert (await api.post(path, json=image | place)).status_code == 202
+
+
 async def test_r84_what_a_move_of_a_sticker_leaves_out_stays(
     emulator: Emulator, api: httpx.AsyncClient, chat: dict[str, str]
 ) -> None:
