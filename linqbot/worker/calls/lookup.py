@@ -52,7 +52,9 @@ async def find(call: Call, entry: JournalEntry, run: Run, has_sent: HasSent) -> 
             return await _updated_card(call, entry, run, has_sent)
         case "messages.poll.add_options":
             poll = await run(prepare("messages.poll.retrieve", path={"message_id": call.path.split("/")[3]}))
-            there = {option["text"] for option in poll.data["poll"]["options"]}
+            # Linq may write null for an empty list, and the client lets it through.
+            options = (poll.data.get("poll") or {}).get("options") or ()
+            there = {option["text"] for option in options}
             wanted = {option["text"] for option in (call.body or {})["options"]}
             return poll if wanted <= there else None
         case _:
@@ -127,7 +129,7 @@ async def _newest(
     """Return the newest message of ours in the chat that fits, is not older than the call, and is of no other entry."""
     listed = await run(prepare("chats.messages.list", path={"chat_id": chat_id}, query=(("limit", NEWEST),)))
     since = datetime.fromtimestamp(entry.first_at, UTC) - LOOK_BACK
-    for message in listed.data["messages"]:
+    for message in listed.data["messages"] or ():
         is_new = message["is_from_me"] and datetime.fromisoformat(message["created_at"]) >= since
         if is_new and fits(message) and not await has_sent(message["id"]):
             return dict(message)
