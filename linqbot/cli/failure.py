@@ -6,6 +6,7 @@ the errors; `linqbot explain` reads it from there.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ import click
 
 from linqbot.cli.printable import printable_json, printable_lines
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError, RuleBroken
-from linqbot.frames import authors_frame
 from linqbot.ops.explanations import first_sentence, of_error
 
 
@@ -133,6 +133,9 @@ def _of_linqbot_error(error: LinqbotError) -> CommandFailure:
 
 def _at_its_place(what: str, error: LinqbotError) -> str:
     """Begin a sentence with the line of the author's code that caused the error, such as a wrong filter."""
+    # Imported late: after Ctrl-C in the middle of an import of asyncio, asyncio cannot be imported, and this module must.
+    from linqbot.frames import authors_frame
+
     frame = authors_frame(error)
     if frame is None or "\n" in what:
         return what
@@ -175,8 +178,9 @@ def print_failure(failure: CommandFailure, *, as_json: bool) -> None:
     if failure.usage:
         click.echo(failure.usage, err=True)
     between = "\n" if "\n" in failure.what else " "
-    click.secho(printable_lines(f"Error: {failure.what}{between}{failure.fix}"), fg="red", err=True)
-    click.secho(f"[{failure.code}] More: linqbot explain {failure.look_up}", dim=True, err=True)
+    color = False if os.environ.get("NO_COLOR") else None  # the command's context, which knows it, has ended
+    click.secho(printable_lines(f"Error: {failure.what}{between}{failure.fix}"), fg="red", err=True, color=color)
+    click.secho(f"[{failure.code}] More: linqbot explain {failure.look_up}", dim=True, err=True, color=color)
 
 
 def wants_json(arguments: Sequence[str]) -> bool:

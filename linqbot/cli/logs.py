@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import sys
 import textwrap
 import threading
@@ -64,7 +65,11 @@ def configure(
             *([_without_repeats] if for_author else []),
             _escaped,
             _pasteable,
-            structlog.dev.ConsoleRenderer(pad_event_to=0, exception_formatter=partial(_write_printable, shown)),
+            structlog.dev.ConsoleRenderer(
+                pad_event_to=0,
+                exception_formatter=partial(_write_printable, shown),
+                colors=not os.environ.get("NO_COLOR"),
+            ),
         ]
         if is_console
         else [structlog.processors.ExceptionRenderer(_AsText(shown)), structlog.processors.JSONRenderer(_as_json)]

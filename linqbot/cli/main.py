@@ -148,6 +148,8 @@ class Commands(click.Group):
         _open_closed_streams()
         arguments = sys.argv[1:] if args is None else list(args)
         extra["standalone_mode"] = False
+        if os.environ.get("NO_COLOR"):  # see https://no-color.org; click does not know it
+            extra["color"] = False
         try:
             code = super().main(arguments, *more, **extra)
         except (LinqbotError, click.ClickException, click.Abort) as error:

@@ -62,3 +62,26 @@ def test_commands_handle_ctrl_c_themselves_once_they_are_imported() -> None:
     assert run(LOOK_AT_CTRL_C.format(expected="signal.default_int_handler")).stdout == "True\n"
     ignored = run(LOOK_AT_CTRL_C.format(expected="signal.SIG_IGN"), ignores_ctrl_c=True)
     assert ignored.stdout == "True\n"
+
+
+INTERRUPT_A_COMMAND = """
+import sys
+from importlib.metadata import entry_points
+
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == "asyncio.base_events":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, CtrlC())
+sys.argv = ["linqbot", "inbox", "list"]
+(start,) = entry_points(group="console_scripts", name="linqbot")
+start.load()()
+"""
+
+
+def test_ctrl_c_while_a_command_imports_asyncio_is_reported_without_a_traceback() -> None:
+    ended = run(INTERRUPT_A_COMMAND)
+    assert ended.returncode == 1
+    assert "The command was aborted." in ended.stderr
+    assert "Traceback" not in ended.stderr

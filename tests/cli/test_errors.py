@@ -255,6 +255,15 @@ def test_an_emulator_that_could_not_save_its_state_at_the_end_does_not_start(fol
     assert "The folder of the state missing/state.json does not exist. Create it" in result.output
 
 
+@pytest.mark.parametrize("command", [["explain", "LQB1001"], ["serve", "missing.py"], ["doctor"]])
+def test_no_color_in_the_environment_keeps_colors_away(command: list[str]) -> None:
+    def printed(**environ: str) -> str:
+        return CliRunner().invoke(main, command, env=GOOD | {"LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"} | environ, color=True).output  # fmt: skip
+
+    assert "\x1b[" in printed(NO_COLOR="")
+    assert "\x1b[" not in printed(NO_COLOR="1")
+
+
 @pytest.mark.parametrize("host", ["203.0.113.1", "no-such-host.invalid"])
 def test_an_address_of_another_machine_is_not_called_a_port_in_use(host: str) -> None:
     result = run("serve", "bot.py", **GOOD, LINQBOT_HOST=host)

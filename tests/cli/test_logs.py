@@ -66,6 +66,16 @@ def test_each_line_has_the_time_at_which_it_was_logged(
     assert logged[0] == "2026-12-31T23:59:59.250000Z"
 
 
+@pytest.mark.parametrize(("value", "has_colors"), [("", True), ("1", False)])
+def test_the_console_has_no_colors_if_the_environment_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, value: str, has_colors: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", value)
+    logs.configure("info", "console")
+    structlog.get_logger("test").info("turn.acked")
+    assert ("\x1b[" in capsys.readouterr().err) is has_colors
+
+
 @pytest.mark.parametrize("letter", ["ü", "\x7f", "\x9b", "\u2028", "\u202e", "😀"])
 def test_a_log_line_is_ascii(capsys: pytest.CaptureFixture[str], letter: str) -> None:
     logs.configure("info", "json")
