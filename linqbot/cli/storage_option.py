@@ -13,33 +13,47 @@ from linqbot.errors import ConfigError
 if TYPE_CHECKING:
     from linqbot.storage.backend import Storage
 
-DEV: Final = "dev"
-"""Value of the argument `storage` with --dev, until the storage is found. It is no URL."""
+_DEV: Final = "linqbot.storage.dev"
+_NAMED: Final = "linqbot.storage.named"
+"""Keys of `Context.meta`: True if the option --dev, or --storage, was given."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def storage_option(f: F) -> F:
     """Add the options --storage and --dev. Both give the argument `storage`."""
-    # The parser keeps one value for both, so both look it up.
-    named = click.option("--storage", metavar="URL", callback=_resolved, help="The storage; overrides LINQBOT_STORAGE.")
+    named = click.option("--storage", metavar="URL", callback=_named, help="The storage; overrides LINQBOT_STORAGE.")
     of_dev = click.option(
         "--dev",
-        "storage",
-        flag_value=DEV,
-        callback=_resolved,
+        is_flag=True,
+        expose_value=False,
+        callback=_of_dev,
         help="The storage of the linqbot dev that runs in this folder.",
     )
     return named(of_dev(f))
 
 
-def _resolved(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    if value != DEV:
+# click handles the options that were given before the others, each in the order of the command line.
+def _named(ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    if not ctx.meta.get(_DEV):
+        ctx.meta[_NAMED] = value is not None
         return value
+    if value is not None:
+        raise _both(ctx)
     # Imported here, so that shell completion and --help do not wait for the storage to be imported.
     from linqbot.cli.dev_storage import storage_url
 
     return storage_url()
+
+
+def _of_dev(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and ctx.meta.get(_NAMED):
+        raise _both(ctx)
+    ctx.meta[_DEV] = value
+
+
+def _both(ctx: click.Context) -> click.UsageError:
+    return click.UsageError("Give either --storage or --dev: each names a storage.", ctx)
 
 
 @asynccontextmanager

@@ -216,6 +216,15 @@ def test_what_a_bot_prints_is_not_in_the_json(folder: Path, command: list[str]) 
     assert result.stderr.startswith("imported\n")
 
 
+@pytest.mark.parametrize(
+    "options", [["--dev", "--storage", "sqlite:///x.db"], ["--storage", "sqlite:///x.db", "--dev"]]
+)
+def test_two_options_that_each_name_a_storage_are_a_usage_error(options: list[str]) -> None:
+    result = run("inbox", "retry", "--all", *options)
+    assert result.exit_code == 2
+    assert "Give either --storage or --dev: each names a storage." in result.output
+
+
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
 @pytest.mark.parametrize(
     "command",
