@@ -91,14 +91,14 @@ async def _can_send(context: DoctorContext, line: PhoneNumber, all_lines: Sequen
     """Return True if Linq lets the line send.
 
     Linq's list of lines does not say so. But Linq names a line to send from on request, and lines can be excluded: this
-    asks with all other lines excluded.
+    asks with all other lines excluded. Linq says 400 if these are all that may send, and 409 or 503 if none may.
     """
     assert context.client is not None
     others = [each.phone_number for each in all_lines if each is not line]
     try:
         await context.client.available_number.retrieve(exclude_from=others or None)
     except LinqApiError as error:
-        return error.status not in {409, 503}
+        return error.status not in {400, 409, 503}
     return True
 
 

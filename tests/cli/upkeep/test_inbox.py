@@ -242,7 +242,7 @@ def test_a_misspelt_event_type_is_named_with_the_nearest_one(command: str) -> No
     result = run("inbox", command, "--type", "message.recieved", "--json")
     assert result.exit_code == 0
     assert result.stderr == "linqbot knows no event type message.recieved. Did you mean message.received?\n"
-    assert json.loads(result.stdout) in ([], {"put_back": 0})
+    assert json.loads(result.stdout) in ([], {"retried": 0})
     assert run("inbox", command, "--type", "message.received").stderr == ""
 
 
