@@ -917,8 +917,8 @@ class Context:
             The result.
         Raises:
             Ambiguous: an earlier run died during the call, and `retry` is False.
-            BotError: the name was used twice in this run; `call` is no function; the step was made, but its result cannot be written as JSON;
-                the context was made outside of a worker; or there is a tally, but no person.
+            BotError: the name was used twice in this run; `call` is no function; the step was made, but its result
+                cannot be written as JSON; the context was made outside of a worker; or there is a tally, but no person.
             StorageUnavailable: the result could not be stored.
 
         Example:

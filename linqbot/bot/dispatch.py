@@ -562,20 +562,20 @@ class Dispatcher:
     def _add_routers(self, plugins: Plugins) -> None:
         """Add the routers of plugins before or after the bot's handlers.
 
-        A router is left out if one of its handlers can never run, or keeps another handler from running. The error names
-        its plugin.
+        A router is left out if one of its handlers can never run, or keeps another handler from running, or if its
+        middleware fails. The error names its plugin.
         """
         first: list[tuple[Route, Next]] = []
         before: list[Router] = []
         for impl, router in from_plugins.routers(plugins):
-            # Treated like a router that the bot includes: its middleware wraps its handlers.
-            added = [(route, self._wrapped(route, (self._bot, *around))) for route, around in router.walk()]
             is_first = impl.rank == 0
             try:
+                # Treated like a router that the bot includes: its middleware wraps its handlers.
+                added = [(route, self._wrapped(route, (self._bot, *around))) for route, around in router.walk()]
                 _refuse_unreachable(
                     [*first, *added, *self._compiled] if is_first else [*first, *self._compiled, *added]
                 )
-            except BotError as error:
+            except Exception as error:  # noqa: BLE001 - middleware may raise anything
                 plugins.blame(impl.plugin, impl.hook, error, with_message=True)
                 continue
             (first if is_first else self._compiled).extend(added)

@@ -91,6 +91,25 @@ async def test_a_plugin_whose_handlers_are_unreachable_is_blamed(tryfirst: bool)
     assert "can never run" in status(plugins)
 
 
+def returns_nothing(handle: Next) -> Any:
+    pass
+
+
+def raises_at_once(handle: Next) -> Any:
+    raise ValueError("no settings")
+
+
+@pytest.mark.parametrize(
+    ("middleware", "why"), [(returns_nothing, "It returned None"), (raises_at_once, "raised ValueError")]
+)
+async def test_a_plugin_is_blamed_for_the_middleware_of_its_router(middleware: Any, why: str) -> None:
+    made = router()
+    made.use(middleware)
+    plugins = load([adding("register_routers", [made], tryfirst=True)])
+    assert (await handled(bot(saying("own")), plugins)).said() == ["own"]
+    assert why in status(plugins)
+
+
 async def test_a_plugins_router_has_its_own_middleware_and_error_handlers() -> None:
     made = Router()
     seen: list[str] = []
