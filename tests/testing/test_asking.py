@@ -53,6 +53,18 @@ async def test_a_booking_with_a_vote_a_mistake_and_a_tapback() -> None:
         assert await phone.next_reply() == "Booked!"
 
 
+async def test_a_vote_for_a_choice_that_the_person_has_added_is_no_valid_answer() -> None:
+    async with talking(bot) as phone:
+        await phone.text("book")
+        await phone.next_reply()
+        poll = await phone.next_reply()
+        await phone.add_option(poll, "Sunday")
+        await phone.vote(poll, "Sunday")
+        assert await phone.next_reply() == "Please answer with one of these: Friday, Saturday."
+        await phone.vote(poll, "Friday")
+        assert await phone.next_reply() == "How many people?"
+
+
 async def test_a_booking_that_times_out() -> None:
     async with talking(bot) as phone:
         for text in ("book", "1", "2"):

@@ -87,7 +87,7 @@ def judge(question: OpenQuestion, event: Event) -> Verdict | None:
             return Verdict.CANCEL_WORD
         return Verdict.SIDE_QUESTION if question.side_questions and not says_yes_or_no(event) else Verdict.ANSWER
     if event.type == _VOTE:
-        is_answer = event.message_id == question.poll and voted_option(event) in question.options
+        is_answer = event.message_id == question.poll  # also for an option that the person has added: no valid answer
     elif isinstance(event, ReactionAdded | PollReactionAdded):
         is_answer = event.message_id in question.messages and _tapback(event) in question.reactions
     else:

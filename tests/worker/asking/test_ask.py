@@ -259,10 +259,12 @@ async def test_choices_are_a_poll_on_imessage(talk: Talk) -> None:
         await talk.say("hi")
         assert talk.said[-1] == "Which day?"
         if answer == "vote":
-            await talk.put(poll_vote("other"))
             await talk.put(poll_vote("s", poll="another"))
             await talk.run()
             assert talk.said[-1] == "Which day?"
+            await talk.put(poll_vote("added"))
+            await talk.run()
+            assert talk.said[-1] == "Please answer with one of these: Friday, Saturday."
             await talk.put(poll_vote("s"))
             await talk.run()
         else:
