@@ -19,7 +19,7 @@ from linqbot.clock import Clock
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError
 from linqbot.ops.doctor.probe import Trouble, confirm
 from linqbot.ops.subscriptions import create_pending, is_pending, next_generation, of_address
-from linqbot.server.secret_file import SecretFile
+from linqbot.server.secret_file import REFRESH_EVERY_S, SecretFile
 from linqbot.types.webhook import WebhookSubscription
 from linqbot.worker.missed.listing import LINQ_RETRIES_S
 
@@ -28,6 +28,8 @@ OVERLAP_S: Final = LINQ_RETRIES_S
 
 LEARN_S: Final = 15.0
 """Seconds that the bot may take to notice its new secret."""
+
+_SECRET_ENDS: Final = f"A running server accepts its secret for at most {REFRESH_EVERY_S:.0f} more seconds."
 
 Report: TypeAlias = Callable[[str], None]
 """Called with a sentence about each step of a rotation."""
@@ -122,7 +124,7 @@ class Rotation:
         gone = [each for each in ending if each is not None and each not in ids]
         for subscription_id in gone:
             self.secrets.drop(subscription_id)
-            self.report(f"{subscription_id} was deleted earlier. Its secret is no longer accepted.")
+            self.report(f"{subscription_id} was deleted earlier. {_SECRET_ENDS}")
         return Rotated(there[0].id, None) if gone and len(there) == 1 else None
 
     async def _new_and_old(
@@ -191,4 +193,4 @@ class Rotation:
             if error.status != 404:  # deleted by a run whose answer was lost
                 raise
         was_kept = self.secrets.drop(old.id)
-        self.report(f"Deleted {old.id}. Its secret is no longer accepted." if was_kept else f"Deleted {old.id}.")
+        self.report(f"Deleted {old.id}. {_SECRET_ENDS}" if was_kept else f"Deleted {old.id}.")
