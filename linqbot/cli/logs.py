@@ -66,7 +66,7 @@ def configure(
             _escaped,
             _pasteable,
             structlog.dev.ConsoleRenderer(
-                pad_event_to=0,
+                0,  # pad_event_to, which was called pad_event before structlog 25.5
                 exception_formatter=partial(_write_printable, shown),
                 colors=not os.environ.get("NO_COLOR"),
             ),
