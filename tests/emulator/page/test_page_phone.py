@@ -659,7 +659,8 @@ _ENDS = """(node) => {
 def test_a_text_runs_in_the_direction_of_its_language(browsing: Browsing, bot: Bot, text: str) -> None:
     phone = browsing.open("/?inspector", viewport=WIDE)
     chat_id = greet(phone, bot)
-    write(phone, text)
+    with phone.expect_response("**/emulator/inbound"):  # so that the bot answers this text
+        write(phone, text)
     bot.say(chat_id, "Hello, (abc)!")
     bot.say(chat_id, text, reply_to={"message_id": bot.chats[0]["messages"][1]["id"]})
     shaken = [{"range": [0, len(text)], "animation": "shake"}]
