@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import sys
 import sysconfig
 import traceback
@@ -18,8 +19,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-_OTHERS: Final = tuple({str(Path(__file__).parent), *(str(Path(path)) for path in sysconfig.get_paths().values())})
-"""Folders whose code is not the author's."""
+_LIBRARIES: Final = ("stdlib", "platstdlib", "purelib", "platlib")
+"""Not `data`, the root of an environment: a bot may lie in it, as /usr/src/app does with the Python of Debian."""
+_OTHERS: Final = tuple(
+    {str(Path(path)) + os.sep for path in (str(Path(__file__).parent), *map(sysconfig.get_path, _LIBRARIES))}
+)
+"""Folders whose code is not the author's, with a separator at the end: a bot may lie in `linqbot-shop`."""
 
 
 def place_of(error: BaseException, otherwise: str | None = None) -> str:

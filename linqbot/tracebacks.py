@@ -6,6 +6,7 @@ more. `frames.py` decides which code is the author's. An error without any frame
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -19,7 +20,7 @@ FULL: Final = "LINQBOT_FULL_TRACEBACKS"
 """The environment variable that shows all frames."""
 
 E = TypeVar("E", BaseException, traceback.TracebackException)
-_HERE: Final = str(Path(__file__).parent)
+_HERE: Final = str(Path(__file__).parent) + os.sep
 
 
 def folded(error: BaseException) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
-from linqbot.frames import place_of, place_of_frame
+import linqbot
+from linqbot.frames import is_authors, place_of, place_of_frame
 
 FAILING = """
 def outer():
@@ -30,6 +33,21 @@ def failure(folder: Path) -> ValueError:
     with pytest.raises(ValueError, match="no") as caught:
         outer()
     return caught.value
+
+
+PACKAGE = str(Path(linqbot.__file__).parent)
+
+
+@pytest.mark.parametrize(
+    "file", [f"{sys.prefix}/src/app/bot.py", f"{sys.prefix}-shop/bot.py", f"{PACKAGE}-shop/bot.py", "bot.py"]
+)
+def test_a_bot_is_its_authors_wherever_it_lies(file: str) -> None:
+    assert is_authors(file)
+
+
+@pytest.mark.parametrize("file", [f"{PACKAGE}/bot/bot.py", inspect.__file__, httpx.__file__, "<string>", "loop.pyx"])
+def test_linqbot_the_standard_library_and_packages_are_not_the_authors(file: str) -> None:
+    assert not is_authors(file)
 
 
 def test_the_place_of_an_error_is_the_line_that_raised_it(tmp_path: Path) -> None:

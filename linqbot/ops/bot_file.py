@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -58,7 +59,7 @@ def load_bot(spec: str) -> Bot:
 
 
 def _imports(filename: str) -> bool:
-    return filename.startswith(("<frozen ", importlib.__file__, str(Path(tracebacks.__file__).parent)))
+    return filename.startswith(("<frozen ", importlib.__file__, str(Path(tracebacks.__file__).parent) + os.sep))
 
 
 def _hint(file: str, error: Exception | SystemExit) -> str:
