@@ -287,8 +287,9 @@ def _is_newest_first(messages: Sequence[Message]) -> bool:
 
 def _time(message: Message) -> datetime:
     """Return the time at which the author wrote a message: Linq's `sent_at` of the bot's own is when Linq passed it on."""
-    times = (message.sent_at, message.created_at)
-    return next(filter(None, reversed(times) if message.is_from_me else times), _LONG_AGO)
+    if message.is_from_me:
+        return message.created_at or message.sent_at or _LONG_AGO
+    return message.sent_at or message.created_at or _LONG_AGO
 
 
 def _listed_entry(message: Message) -> HistoryEntry:

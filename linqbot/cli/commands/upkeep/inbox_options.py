@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from linqbot.cli import completions
+from linqbot.cli.event_types import advice_on
 from linqbot.cli.output import parse_time, print_facts
-from linqbot.nearest import nearest_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,9 +21,7 @@ def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | 
         from linqbot.events.parse import EVENT_TYPES
 
         if value not in EVENT_TYPES:
-            near = nearest_name(value, list(EVENT_TYPES))
-            hint = f"Did you mean {near}?" if near else "See: linqbot trigger --list"
-            click.secho(f"linqbot knows no event type {value}. {hint}", fg="yellow", err=True)
+            click.secho(f"linqbot knows no event type {value}. {advice_on(value)}", fg="yellow", err=True)
     return value
 
 

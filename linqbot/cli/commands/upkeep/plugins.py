@@ -21,6 +21,7 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.routing.router import Next
 from linqbot.cli import logs, plugin_commands
+from linqbot.cli.event_types import advice_on
 from linqbot.cli.main import COMMANDS
 from linqbot.cli.output import FiniteRange, json_option, print_facts, print_table
 from linqbot.cli.printable import printable
@@ -219,9 +220,7 @@ def bisect(
     if (delivery_id is None) == (event_type is None):
         raise click.UsageError("Which event? Give --delivery ID, or --type TYPE.")
     if event_type is not None and event_type not in EVENT_TYPES:
-        near = nearest_name(event_type, EVENT_TYPES)
-        hint = f"Did you mean {near}?" if near else "See: linqbot trigger --list"
-        raise click.UsageError(f"There is no event type {event_type}. {hint}")
+        raise click.UsageError(f"There is no event type {event_type}. {advice_on(event_type)}")
     settings = from_env(storage=storage)
     with redirect_stdout(sys.stderr):
         bot = load_bot(file)

@@ -14,12 +14,12 @@ import click
 import httpx
 
 from linqbot.cli import completions
+from linqbot.cli.event_types import advice_on
 from linqbot.cli.failure import NotAccepted
 from linqbot.cli.output import json_option, print_table, progress_bar
 from linqbot.errors import ConfigError
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.events.proactive.schedule import SCHEDULE_TYPE
-from linqbot.nearest import nearest_name
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.settings import from_env
 from linqbot.testing import samples
@@ -98,7 +98,7 @@ def command(
     if schedule is not None:
         raise click.UsageError(f"Got an unexpected argument ({schedule}). Only `trigger schedule NAME` takes a name.")
     if event_type not in EVENT_TYPES:
-        raise click.UsageError(f"There is no event type {event_type}. {_nearest(event_type)}")
+        raise click.UsageError(f"There is no event type {event_type}. {advice_on(event_type)}")
     changes = dict(_setting(each) for each in sets)
     events = [_made(event_type, fields, changes) for _ in range(count)]
     _send_and_report(event_type, events, url, as_json=as_json)
@@ -187,11 +187,6 @@ def _median(ms: Sequence[int]) -> int:
 def _described(event_type: str) -> dict[str, str]:
     about = (EVENT_TYPES[event_type].__doc__ or "").partition("\n")[0]
     return {"type": event_type, "class": EVENT_TYPES[event_type].__name__, "what": about}
-
-
-def _nearest(event_type: str) -> str:
-    near = nearest_name(event_type, EVENT_TYPES)
-    return f"Did you mean {near}?" if near else "See: linqbot trigger --list"
 
 
 def _setting(given: str) -> tuple[str, Any]:
