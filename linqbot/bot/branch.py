@@ -12,7 +12,8 @@ turn, the wrapped factory behaves like the original.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -99,6 +100,21 @@ def current_branch(root: Branch) -> Branch:
     """Return the branch of the running task; `root` if the task does not belong to the turn of `root`."""
     branch = _branch.get()
     return branch if branch is not None and branch.root is root else root
+
+
+@contextmanager
+def in_branch(path: str, root: Branch) -> Iterator[None]:
+    """Run the block in a branch of its own, which numbers its calls from 0.
+
+    Args:
+        path: The path of the branch; the same in every run of the turn.
+        root: The branch of the turn's own task.
+    """
+    token = _branch.set(Branch(path, root))
+    try:
+        yield
+    finally:
+        _branch.reset(token)
 
 
 def running_root() -> Branch | None:

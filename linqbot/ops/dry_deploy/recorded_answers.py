@@ -154,6 +154,7 @@ class RecordedAnswers:
             return await result if inspect.isawaitable(result) else result
         if entry is None:
             self._calls.cut(f"the step {name!r}")
+        self._calls.recall_step(name)
         return typed(entry.answer or b"null", kind)
 
     def recall(self, name: str, *, kind: Any) -> Any:

@@ -18,7 +18,7 @@ from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import Suspended
 from linqbot.ops.call_recorder import UPLOAD, made_up_response
-from linqbot.ops.dry_deploy.compared_call import ComparedCall, joined_streams, of_call
+from linqbot.ops.dry_deploy.compared_call import ComparedCall, joined_streams, of_call, of_entry
 from linqbot.ops.dry_deploy.kept_chat import KeptChats
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
 from linqbot.storage.backend import Storage
@@ -28,7 +28,7 @@ from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOut
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.calls.entry_answers import outcome_of
 from linqbot.worker.calls.journal_match import JournalMatcher
-from linqbot.worker.calls.slots import OUTSIDE_FIRST, Slots
+from linqbot.worker.calls.slots import OUTSIDE_FIRST, Slots, step_around, step_digest
 from linqbot.worker.calls.turn_journal import journal_key, refuse_if_muted
 
 
@@ -85,6 +85,11 @@ class RecordedCalls:
         """Go on with the next part of a conversation; see `TurnJournal.enter`."""
         self._slots.part = part
         self._of_earlier_parts = frozenset(self._messages)
+
+    def recall_step(self, name: str) -> None:
+        """Note that the run has a step from the record, and so makes the calls that the step made then."""
+        digest = step_digest(name)
+        self._made += [of_entry(entry) for entry in self._turn.call_entries if step_around(entry.slot) == digest]
 
     def cut(self, what: str) -> NoReturn:
         """End the run, because something is not on record.

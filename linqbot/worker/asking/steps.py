@@ -105,7 +105,7 @@ class Steps:
         entry = await self._begun(name, slot, entry, retry=retry, restartable=restartable)
         self.under_way = name
         try:
-            with self._noting_incoming() as took:
+            with self._noting_incoming() as took, self._journal.in_step(name):
                 result = call(entry.key)
                 if inspect.isawaitable(result):
                     result = await result

@@ -3,7 +3,8 @@
 A call's slot is its number in its task, or the `key=` that the author gave it. Calls are matched by content first, so a
 handler that makes the same calls in another order gets the right entry for each. A call whose content equals that of no
 entry is matched by its slot, because a handler may word its answer differently in each run: the entry's call was sent,
-so the new wording is not sent too.
+so the new wording is not sent too. A call inside of a step of `ctx.once` is matched only with entries of the same step:
+the entries of another step, which this run has from the record, are no earlier runs of this call.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydantic_core import to_json
 
 from linqbot.client.call import Call
 from linqbot.storage.journal import JournalEntry
+from linqbot.worker.calls.slots import step_around
 
 _DIGEST_BYTES: Final = 8
 
@@ -69,15 +71,15 @@ class JournalMatcher:
             return self._take(slot, diverged=not is_same)
         if is_named:
             return Match(slot, self._known.get(slot))
-        return self._match_content(content) or self._match_slot(slot, call, content)
+        return self._match_content(content, step_around(slot)) or self._match_slot(slot, call, content)
 
-    def _match_content(self, content: str) -> Match | None:
-        """Find an entry of the same content in another slot."""
+    def _match_content(self, content: str, step: str) -> Match | None:
+        """Find an entry of the same content in another slot of the same step."""
         for slot in self._unmatched:
-            if self._digests[slot] == content:
+            if self._digests[slot] == content and step_around(slot) == step:
                 return self._take(slot)
         for slot in self._reworded:
-            if self._digests[slot] == content:
+            if self._digests[slot] == content and step_around(slot) == step:
                 return Match(slot, self._known[slot], displaced=self._reworded.pop(slot))
         return None
 

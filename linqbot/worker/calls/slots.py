@@ -1,14 +1,17 @@
 """Slots: the names of the calls, scheduled sends and streams of a turn, the same in every run of it.
 
 A call without a key is numbered within its task and its part of the conversation. A call with a key, and the sends of a
-stream, are numbered within that key.
+stream, are numbered within that key. Inside of a step of `ctx.once`, calls are numbered within the step: a run that has the
+step's result from the record does not make them, and numbers its other calls as before.
 """
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import AbstractContextManager
 from typing import Final
 
-from linqbot.bot.branch import begin_turn, current_branch
+from linqbot.bot.branch import begin_turn, current_branch, in_branch
 from linqbot.client.call import Call
 from linqbot.errors import BotError
 
@@ -20,6 +23,10 @@ OUTSIDE_FIRST: Final = "^:"
 
 STREAM: Final = "~stream"
 """The beginning of the labels of streams. No `key=` begins so."""
+
+
+_IN_STEP: Final = "step~"
+"""The beginning of the path of the calls inside of a step. A digest of the step's name follows."""
 
 
 class Slots:
@@ -49,6 +56,10 @@ class Slots:
     def of_step(self, name: str) -> str:
         """Return the slot of a step. A handler's step has it in all parts of a conversation."""
         return f"{self.part if self.part.startswith(OUTSIDE) else ''}step:{name}"
+
+    def in_step(self, name: str) -> AbstractContextManager[None]:
+        """Number the calls of the block within a step."""
+        return in_branch(f"{_IN_STEP}{step_digest(name)}/", self.root)
 
     def of_timer(self, key: str | None) -> str:
         """Return the slot of the next scheduled send: its `key=`, or without one its number."""
@@ -97,6 +108,17 @@ def labelled(part: str, label: str, n: int) -> str:
     The number comes before the label, which is the author's and may hold anything.
     """
     return f"{part}k{n or ''}:{label}"
+
+
+def step_digest(name: str) -> str:
+    """Return the name of a step as slots have it."""
+    return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+def step_around(slot: str) -> str:
+    """Return the `step_digest` of the step inside of which a call was made, by its slot; "" if it was made in none."""
+    _, found, rest = slot.partition(_IN_STEP)
+    return rest.partition("/")[0] if found else ""
 
 
 def stream_of(slot: str) -> str | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
@@ -327,6 +328,10 @@ class TurnJournal:
     def slot_of_step(self, name: str) -> str:
         """Return the slot of a step of `ctx.once`."""
         return self._slots.of_step(name)
+
+    def in_step(self, name: str) -> AbstractContextManager[None]:
+        """Number the calls of the block within a step of `ctx.once`; see `Slots`."""
+        return self._slots.in_step(name)
 
     def unmatched(self) -> list[JournalEntry]:
         """Return the known entries of this part that no call of this run has matched."""

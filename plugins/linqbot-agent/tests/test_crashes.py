@@ -119,3 +119,20 @@ async def test_what_a_tool_writes_to_the_state_is_written_once(approval: bool) -
     async for phone in killed_between_calls(bot_with(agent), scenario):
         assert phone.messages[-1] == "Noted.", phone.killed
         assert await phone.state(Guest) == Guest(likes=["soup"]), phone.killed
+
+
+@pytest.mark.slow
+async def test_what_tools_say_is_said_once_for_each_call_also_in_the_same_words() -> None:
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        done = sum(said.startswith("tool-return") for said in kinds(messages))
+        return [calls(tool("look", "c1")), calls(tool("look", "c2")), says("It is free.")][done]
+
+    agent = Agent(FunctionModel(respond), deps_type=Context)
+
+    @agent.tool
+    async def look(ctx: RunContext[Context]) -> str:
+        await ctx.deps.reply("I look.")
+        return "free"
+
+    async for phone in killed_between_calls(bot_with(agent), lambda phone: phone.text("A table?")):
+        assert phone.messages[1:] == ["I look.", "I look.", "It is free."], phone.killed

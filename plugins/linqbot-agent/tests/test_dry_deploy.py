@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from dry_deploys import Day, texts, the_group
 from linqbot_agent import LinqAgent, run
-from pydantic_ai import Agent
+from pydantic_ai import Agent, RunContext
 from scripted_agents import Script, bot_with, calls, says, tool
 
 from linqbot import Bot, Context, MessageReceived
@@ -96,3 +96,20 @@ async def test_a_tool_that_was_approved_is_answered_from_the_record(day: Day) ->
     report = await day.compared(new)
     assert (report.counts, report.answers) == ({"same": 1}, 1)
     assert (script.requests, booked) == ([], ["Friday"])
+
+
+async def test_what_a_recorded_tool_has_said_is_no_difference(day: Day) -> None:
+    def bot(*responses: Any) -> Bot:
+        agent = Agent(Script(*responses).model, deps_type=Context)
+
+        @agent.tool
+        async def look(ctx: RunContext[Context]) -> str:
+            await ctx.deps.reply("One moment.")
+            return "free"
+
+        return bot_with(agent)
+
+    day.bot = bot(calls(tool("look", "c1")), calls(tool("look", "c2")), says("It is free."))
+    await day.say("A table on Friday!")
+    assert day.said == ["One moment.", "One moment.", "It is free."]
+    assert (await day.compared(bot())).counts == {"same": 1}

@@ -162,3 +162,47 @@ async def test_what_is_on_record_can_be_recalled(talk: Talk) -> None:
     await talk.restart()
     await talk.say("yes")
     assert recalled == [(None, None), ({"id": 1, "items": ["pizza"]}, Order(id=1, items=("pizza",)))]
+
+
+async def test_a_second_run_makes_the_calls_behind_a_recorded_step_that_made_calls_too(talk: Talk) -> None:
+    runs = 0
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        nonlocal runs
+        runs += 1
+
+        async def look(_: str) -> None:
+            await ctx.reply("One moment.")
+
+        await ctx.once("first", look, retry=True)
+        if runs == 1:
+            raise ConnectionError
+        await ctx.once("second", look, retry=True)
+        await ctx.reply(f"Done in run {runs}.")
+
+    talk.deploy(order)
+    await talk.say("hi")
+    await talk.pass_time(2)
+    assert talk.said == ["One moment.", "One moment.", "Done in run 2."]
+
+
+async def test_a_step_that_is_made_again_repeats_none_of_its_calls(talk: Talk) -> None:
+    runs = 0
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        async def look(_: str) -> None:
+            nonlocal runs
+            runs += 1
+            await ctx.reply(f"I look, run {runs}.")
+            await ctx.reply("Found.")
+            if runs == 1:
+                raise ConnectionError
+
+        await ctx.reply("Hello!")
+        await ctx.once("look", look, retry=True)
+        await ctx.reply("Found.")
+
+    talk.deploy(order)
+    await talk.say("hi")
+    await talk.pass_time(2)
+    assert talk.said == ["Hello!", "I look, run 1.", "Found.", "Found."]
