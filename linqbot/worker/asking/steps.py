@@ -21,6 +21,7 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import StateWrite
 from linqbot.worker.calls.slots import is_outside_of_answer
 from linqbot.worker.calls.turn_journal import TurnJournal
+from linqbot.worker.calls.turn_scheduler import changes_of_step
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -105,7 +106,7 @@ class Steps:
         entry = await self._begun(name, slot, entry, retry=retry, restartable=restartable)
         self.under_way = name
         try:
-            with self._noting_incoming() as took, self._journal.in_step(name):
+            with self._noting_incoming() as took, changes_of_step() as scheduled, self._journal.in_step(name):
                 result = call(entry.key)
                 if inspect.isawaitable(result):
                     result = await result
@@ -117,8 +118,9 @@ class Steps:
             self.under_way = None
         # From here on the step was made. Without a result the entry stays as it is, so the next run knows that.
         data = _data(name, result)
-        said = _call_of(name, restartable=restartable, took=took) if took else entry.call
-        accepted = replace(entry, status="accepted", answer=data, call=said)
+        if took or scheduled:
+            entry = replace(entry, call=_call_of(name, restartable=restartable, took=took, scheduled=scheduled))
+        accepted = replace(entry, status="accepted", answer=data)
         if recording is None:
             await self._storage.settle(accepted)
         else:
@@ -150,9 +152,16 @@ class Steps:
         return entry
 
     def _recorded(self, entry: JournalEntry, kind: Any) -> Any:
-        """Return the result of a step on record. The handler has the messages that the step took with `ctx.incoming()`."""
+        """Return the result of a step on record, and do again what belongs to it and is not stored before the turn ends.
+
+        The handler has the messages that the step took with `ctx.incoming()`, and the step's scheduled sends. In a part of a
+        conversation that is over, these sends were stored when the part ended.
+        """
+        said = from_json(entry.call)
         if self._journal.incoming_calls is not None:
-            self._journal.incoming_calls.recall(from_json(entry.call).get("incoming", ()))
+            self._journal.incoming_calls.recall(said.get("incoming", ()))
+        if (scheduled := said.get("scheduled")) and not self._journal.is_past:
+            self._journal.scheduler.recall(scheduled)
         return typed(entry.answer or b"null", kind)
 
     def _noting_incoming(self) -> AbstractContextManager[Sequence[int]]:
@@ -182,17 +191,20 @@ def steps_on_record(entries: Iterable[JournalEntry]) -> dict[str, JournalEntry]:
     return found
 
 
-def _call_of(name: str, *, restartable: bool, took: Sequence[int] = ()) -> bytes:
+def _call_of(name: str, *, restartable: bool, took: Sequence[int] = (), scheduled: Sequence[Any] = ()) -> bytes:
     """Return the `call` of a step's entry.
 
     Args:
         took: The numbers of the calls of `ctx.incoming()` that the step has made.
+        scheduled: The sends that the step has scheduled; see `changes_of_step`.
     """
     what: dict[str, Any] = {"noun": "ctx", "verb": "once", "name": name}
     if restartable:
         what["restartable"] = True
     if took:
         what["incoming"] = took
+    if scheduled:
+        what["scheduled"] = scheduled
     return to_json(what)
 
 

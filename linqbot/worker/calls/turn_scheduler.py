@@ -1,12 +1,19 @@
 """The scheduled sends of one turn.
 
+What a step of `ctx.once` schedules is recorded with the step's result. A run that has the result from the record does not
+make the step, and schedules the same again.
+
 Next step: the commit that ends the turn stores them, and `worker/own_calls.py` makes their calls when they are due.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json, to_json
 
 from linqbot.bot.proactive.send_later import Rhythm
 from linqbot.client.call import Call
@@ -20,6 +27,27 @@ from linqbot.worker.due.scheduled_send import timer as due_timer
 
 if TYPE_CHECKING:
     from linqbot.worker.calls.turn_journal import TurnJournal
+
+
+_in_step: ContextVar[list[Any] | None] = ContextVar("linqbot_scheduled_in_step", default=None)
+
+
+@contextmanager
+def changes_of_step() -> Iterator[list[Any]]:
+    """Collect what a step schedules, moves and cancels, as JSON data for `TurnScheduler.recall`."""
+    around = _in_step.get()
+    token = _in_step.set(made := list[Any]())
+    try:
+        yield made
+    finally:
+        _in_step.reset(token)
+        if around is not None:
+            around += made
+
+
+def _note(change: Any) -> None:
+    if (in_step := _in_step.get()) is not None:
+        in_step.append(change)
 
 
 class TurnScheduler:
@@ -83,7 +111,7 @@ class TurnScheduler:
             tag=tag,
         )
         if not self._journal.is_past:
-            self._timers[timer_id] = timer
+            self._put(timer)
         return scheduled_by(timer)
 
     async def reschedule(self, scheduled_id: str, *, due: float) -> Scheduled | None:
@@ -98,12 +126,10 @@ class TurnScheduler:
             return None
         if self._journal.is_past:
             return scheduled_by(timer)
-        if timer.is_recurring:
-            scheduled_id = self._next_id(None)
-        else:
-            self._journal.cancelled.append(scheduled_id)  # in the same commit, before the moved timer is stored
-        self._timers[scheduled_id] = moved(timer, scheduled_id, due)
-        return scheduled_by(self._timers[scheduled_id])
+        is_new = timer.is_recurring
+        later = moved(timer, self._next_id(None) if is_new else scheduled_id, due)
+        self._put(later, replaces=not is_new)
+        return scheduled_by(later)
 
     async def cancel(self, scheduled_id: str) -> bool:
         """Cancel a scheduled send. Return True if it was still waiting."""
@@ -111,6 +137,7 @@ class TurnScheduler:
         if self._journal.is_past:
             return False
         here = self._timers.pop(scheduled_id, None) is not None
+        _note({"cancelled": scheduled_id})
         # Cancel in the storage in any case: an earlier run of this turn may have succeeded and stored the same send.
         return await self._stored.cancel(scheduled_id) or here
 
@@ -130,6 +157,33 @@ class TurnScheduler:
         # A send that was moved is stored as it was before.
         self._journal.cancelled = [each for each in self._journal.cancelled if each not in self._timers]
         self._timers.clear()
+
+    def recall(self, changes: Iterable[Any]) -> None:
+        """Repeat what a step on record has scheduled, moved and cancelled. What it has cancelled elsewhere is cancelled.
+
+        Args:
+            changes: See `changes_of_step`.
+        """
+        for change in changes:
+            if "cancelled" in change:
+                self._timers.pop(change["cancelled"], None)
+                _note(change)
+            else:
+                said = change["timer"]
+                self._put(Timer(**{**said, "payload": to_json(said["payload"])}), replaces=change["replaces"])
+
+    def _put(self, timer: Timer, *, replaces: bool = False) -> None:
+        """Let the commit that ends the turn store a timer.
+
+        Args:
+            replaces: True deletes the stored timer of this id first, in the same commit.
+        """
+        if replaces:
+            self._journal.cancelled.append(timer.id)
+        self._timers[timer.id] = timer
+        if _in_step.get() is not None:
+            said = {name: getattr(timer, name) for name in ("id", "due", "lane", "kind", "grace_s")}
+            _note({"timer": {**said, "payload": from_json(timer.payload)}, "replaces": replaces})
 
     def _next_id(self, key: str | None) -> str:
         return self._journal.key_of(self._slots.of_timer(key))

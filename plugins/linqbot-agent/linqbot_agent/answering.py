@@ -26,7 +26,7 @@ from linqbot_agent.safety.known_links import KnownLinks
 from linqbot_agent.safety.tool_guard import ToolGuard
 from linqbot_agent.speech.bubbles import Bubbles, say_rest
 from linqbot_agent.speech.checking import OutputChecks
-from linqbot_agent.speech.incoming import Incoming, prompt_of, recall_incoming
+from linqbot_agent.speech.incoming import Incoming, prompt_of
 from linqbot_agent.speech.outputs import outputs_of, text_of
 from linqbot_agent.speech.questions import QuestionNeeded, Questions, answer_of
 from linqbot_agent.turn import Answer, Prompt, Settings
@@ -59,6 +59,7 @@ async def answered(
         outputs=outputs,
         said=said,
         bubbles=run.bubbles.keys if run.bubbles is not None else [],
+        steps=run.entries.steps,
         work=work_of(result.new_messages()) if memory == "chat" else [],
         talk=_talk(settings, result.new_messages(), text) if memory == "person" else [],
         summary=past.summary,
@@ -132,8 +133,10 @@ async def repeated(
         without_progress = replace(settings.progress, text=None)
         await answered(agent, replace(settings, progress=without_progress), prompt, deps=deps)
         return
-    recall_incoming(settings.ctx, settings.name)
     for number in range(len(answer.asked) + 1):
+        for step in answer.steps[number] if answer.steps else ():
+            # The messages that it has taken, and the sends that it has scheduled, belong to the turn in this run too.
+            settings.ctx.recall(step)
         for key in answer.bubbles[number] if answer.bubbles else ():
             await say_rest(key, "", settings.ctx)
         if number < len(answer.asked):

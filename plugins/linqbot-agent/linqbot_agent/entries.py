@@ -55,6 +55,8 @@ class Entries:
         name: The name of the run, the same whenever the turn runs again.
     Attributes:
         has_unrecorded: True if a step was not recorded.
+        steps: For each part of the run, which a question ends, the names of the recorded steps that may have done something:
+            all but requests to the model.
     """
 
     def __init__(self, ctx: Context, name: str) -> None:
@@ -63,6 +65,7 @@ class Entries:
         self._counts: Counter[str] = Counter()
         self._results: dict[str, Any] = {}
         self.has_unrecorded = False
+        self.steps: list[list[str]] = [[]]
 
     @property
     def has_begun(self) -> bool:
@@ -70,8 +73,9 @@ class Entries:
         return bool(self._counts)
 
     def begin_again(self) -> None:
-        """Let the agent run again from its start in the same run of the handler, with the results so far."""
+        """Let the agent run again from its start, with the results so far: a question has ended a part of the run."""
         self._counts.clear()
+        self.steps.append([])
 
     def next_step(self, name: str) -> str:
         """Return the name under which the next step of this kind is recorded."""
@@ -120,6 +124,8 @@ class Entries:
 
         if is_recorded:
             self._results[step] = await self._ctx.once(step, make_it, retry=True, restartable=restartable, tally=tally)
+            if not restartable:
+                self.steps[-1].append(step)
         else:
             self.has_unrecorded = True
             self._results[step] = await make()

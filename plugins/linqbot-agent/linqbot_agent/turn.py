@@ -176,6 +176,7 @@ class Answer(BaseModel):
         outputs: The things to say.
         said: The text that was said while the model wrote it.
         bubbles: See `Bubbles.keys`.
+        steps: See `Entries.steps`.
         work: What the tools did; see `remembering.work_of`.
         asked: The questions for approval that were asked in the run: the id of each call, and the text.
         questions: The ids of those calls whose tools wanted an answer in words.
@@ -187,6 +188,7 @@ class Answer(BaseModel):
     outputs: list[Output]
     said: str = ""
     bubbles: list[list[str]] = []
+    steps: list[list[str]] = []
     work: list[Any] = []
     asked: list[tuple[str, str]] = []
     questions: list[str] = []

@@ -136,3 +136,36 @@ async def test_what_tools_say_is_said_once_for_each_call_also_in_the_same_words(
 
     async for phone in killed_between_calls(bot_with(agent), lambda phone: phone.text("A table?")):
         assert phone.messages[1:] == ["I look.", "I look.", "It is free."], phone.killed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("approval", [False, True])
+async def test_what_a_tool_schedules_is_sent_once(approval: bool) -> None:
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        done = sum(said.startswith("tool-return") for said in kinds(messages))
+        return [calls(tool("remind", "c1")), calls(tool("book", "c2")), calls(tool("remind", "c3")), says("Noted.")][
+            done
+        ]
+
+    agent = Agent(FunctionModel(respond), deps_type=Context)
+
+    @agent.tool
+    async def remind(ctx: RunContext[Context]) -> str:
+        await ctx.deps.send_later("Your table waits.", after_s=3600)
+        return "scheduled"
+
+    @agent.tool_plain(requires_approval=approval)
+    def book() -> str:
+        return "booked"
+
+    async def scenario(phone: Phone) -> None:
+        await phone.text("A table")
+        if approval:
+            await phone.next_reply()
+            await phone.text("yes")
+        await phone.quiet()
+        await phone.advance(3601)
+
+    async for phone in killed_between_calls(bot_with(agent), scenario):
+        assert phone.messages[-3:] == ["Noted.", "Your table waits.", "Your table waits."], phone.killed
+        assert len(phone.messages) == (6 if approval else 4), phone.killed

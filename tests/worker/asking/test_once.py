@@ -206,3 +206,41 @@ async def test_a_step_that_is_made_again_repeats_none_of_its_calls(talk: Talk) -
     await talk.say("hi")
     await talk.pass_time(2)
     assert talk.said == ["Hello!", "I look, run 1.", "Found.", "Found."]
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_what_a_recorded_step_has_scheduled_is_sent_once(asks: bool, talk: Talk) -> None:
+    runs = 0
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        nonlocal runs
+        runs += 1
+
+        async def remind(_: str) -> None:
+            await ctx.send_later("Your order is ready.", after_s=3600)
+            wrong = await ctx.send_later("Never sent.", after_s=1800, key="wrong")
+            moved = await ctx.send_later("Write again soon.", after_s=600)
+            await ctx.reschedule(moved, after_s=7200)
+            await ctx.cancel(wrong)
+
+        await ctx.once("remind", remind)
+        if runs == 1:
+            raise ConnectionError
+        if asks:
+            await ctx.ask("Sure?")
+        await ctx.reply("Done.")
+
+    talk.deploy(order)
+    await talk.say("hi")
+    await talk.pass_time(2)
+    if asks:
+        await talk.restart()
+        await talk.pass_time(3600)
+        await talk.say("yes")
+        assert talk.said == ["Sure?", "Your order is ready.", "Done."]
+    else:
+        await talk.pass_time(3600)
+        assert talk.said == ["Done.", "Your order is ready."]
+    await talk.pass_time(3600)
+    assert talk.said[-1] == "Write again soon."
+    assert len(talk.said) == 3 + asks

@@ -8,7 +8,6 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 
 from __future__ import annotations
 
-from itertools import count
 from typing import Any, Final
 
 from pydantic_ai import RunContext
@@ -27,19 +26,6 @@ def prompt_of(message: MessageReceived) -> str:
     links = [part.value for part in message.parts if isinstance(part, LinkPart)]
     text = " ".join(filter(None, [message.text_to_me, *links, *files]))
     return f"{message.sender.handle}: {text}" if message.is_group else text
-
-
-def recall_incoming(ctx: Context, name: str) -> None:
-    """Note that the answer on record of a run has the messages that the run took. Else they would get turns of their own.
-
-    Args:
-        name: The name of the run; see `Entries`.
-    """
-    if not ctx.takes_incoming:
-        return
-    for request in count():
-        if ctx.recall(f"{name}/{_STEP}#{request}") is None:
-            return
 
 
 class Incoming(AbstractCapability[Any]):
