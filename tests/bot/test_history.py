@@ -324,3 +324,40 @@ async def test_the_repr_of_an_entry_shows_no_text_and_no_handle() -> None:
     assert repr(seen.last) == "History(1 messages)"
     assert "secret" not in repr(seen.last[0])
     assert phone.handle not in repr(seen.last[0])
+
+
+async def test_each_message_of_a_burst_is_there_once_in_its_place() -> None:
+    bot, seen = Bot(gather_s=2), list[History]()
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        seen.append(await ctx.history(4))
+        await ctx.reply("Noted.")
+
+    async with talking(bot) as phone:
+        await phone.text("hey")
+        await phone.next_reply()
+        for text in ("one", "two", "three"):
+            await phone.text(text)
+        await phone.next_reply()
+    assert seen[-1].as_text() == "me: Noted.\nthem: one\nthem: two\nthem: three"
+    assert len({entry.id for entry in seen[-1]}) == 4
+
+
+async def test_an_answer_that_a_newer_message_interrupted_stands_between_the_two() -> None:
+    bot, seen, wrote_more = Bot(), list[History](), asyncio.Event()
+
+    @bot.on_message(overlap="restart")
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        if ctx.already_sent:
+            seen.append(await ctx.history())
+            return
+        await ctx.reply("Let me look.")
+        await wrote_more.wait()
+
+    async with talking(bot) as phone:
+        await phone.text("A table")
+        await phone.next_reply()
+        await phone.text("for two")
+        await phone.quiet()
+        assert seen[-1].as_text() == "them: A table\nme: Let me look.\nthem: for two"

@@ -182,7 +182,7 @@ class HistoryReader:
             self._listed, self._limit = await self._list(event, limit), limit
         sent = self._sent()
         up_to = {message.id for message in _up_to(event, self._listed)}
-        entries = [*self._before(event, up_to, sent), *self._current(event), *self._since(up_to, sent)]
+        entries = [*self._up_to_current(event, up_to, sent), *self._since(up_to, sent)]
         return History(entries[-limit:], is_group=bool(event.is_group))
 
     async def _list(self, event: Event, limit: int) -> list[Message]:
@@ -199,15 +199,17 @@ class HistoryReader:
         # Messages of the same time stay in the order of the list.
         return sorted(messages if _is_newest_first(messages) else reversed(messages), key=_time, reverse=True)
 
-    def _before(self, event: Event, up_to: AbstractSet[str], sent: SentInTurn) -> list[HistoryEntry]:
-        """Return the messages before the current one. The bot's own ones of earlier turns are all before it.
+    def _up_to_current(self, event: Event, up_to: AbstractSet[str], sent: SentInTurn) -> list[HistoryEntry]:
+        """Return the messages up to the current one, which is the last of its burst, if it has one.
 
-        The bot may have sent them after the current message arrived. But it had not read that message yet.
+        The bot's own messages of earlier turns are all before the current one. The bot may have sent them after the current
+        message arrived. But it had not read that message yet.
 
         Args:
             up_to: The ids of the messages that Linq lists up to the current one.
         """
         current = event.message_id if isinstance(event, MessageReceived) else None
+        received = _received(event)
         unsettled = {_said(content_of(call)) for call in sent.unsettled if content_of(call) is not None}
 
         def is_before(message: Message) -> bool:
@@ -220,29 +222,17 @@ class HistoryReader:
 
         kept = [
             message
-            for message in self._listed
+            for message in reversed(self._listed)
             if message.id != current
             and is_before(message)
             and not (message.is_from_me and message.delivery_status == "failed")
         ]
-        return [_listed_entry(message) for message in reversed(kept)]
-
-    def _current(self, event: Event) -> list[HistoryEntry]:
-        """Return the event's message as it was received, without later edits; nothing for events of other kinds."""
-        if not isinstance(event, MessageReceived):
-            return []
-        listed = next((message for message in self._listed if message.id == event.id), None)
-        return [
-            HistoryEntry(
-                id=event.id,
-                speaker=event.sender.handle,
-                text=_said(event.parts),
-                media=event.media,
-                reply_to=event.reply_to,
-                tapbacks=_tapbacks(listed.parts) if listed else (),
-                at=event.sent_at or event.created_at,
-            )
+        listed = {message.id: message for message in self._listed}
+        before = [
+            _received_entry(received.pop(message.id), message) if message.id in received else _listed_entry(message)
+            for message in kept
         ]
+        return [*before, *(_received_entry(message, listed.get(message.id)) for message in received.values())]
 
     def _since(self, up_to: AbstractSet[str], sent: SentInTurn) -> list[HistoryEntry]:
         """Return what the turn has sent since the current message.
@@ -290,6 +280,30 @@ def _time(message: Message) -> datetime:
     if message.is_from_me:
         return message.created_at or message.sent_at or _LONG_AGO
     return message.sent_at or message.created_at or _LONG_AGO
+
+
+def _received(event: Event) -> dict[str, MessageReceived]:
+    """Return the messages of the event by their ids, the current one last; none for events of other kinds."""
+    if not isinstance(event, MessageReceived):
+        return {}
+    return {message.id: message for message in event.burst or (event,)}
+
+
+def _received_entry(message: MessageReceived, listed: Message | None) -> HistoryEntry:
+    """Return a message of the event as it was received, without later edits.
+
+    Args:
+        listed: The message in Linq's list; None if it is not listed.
+    """
+    return HistoryEntry(
+        id=message.id,
+        speaker=message.sender.handle,
+        text=_said(message.parts),
+        media=message.media,
+        reply_to=message.reply_to,
+        tapbacks=_tapbacks(listed.parts) if listed else (),
+        at=message.sent_at or message.created_at,
+    )
 
 
 def _listed_entry(message: Message) -> HistoryEntry:

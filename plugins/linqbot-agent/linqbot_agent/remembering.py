@@ -143,11 +143,13 @@ async def _of_chat(
         (await ctx.state.person(ToolWork, name=TOOL_WORK)).by_message if isinstance(ctx.event, MessageReceived) else {}
     )
     limit = turn.options.history if turn.options.summary_model is None else turn.options.history * 2
-    history = await ctx.history(min(limit + 1, 1000))
+    joined = {each.id for each in ctx.event.burst} if isinstance(ctx.event, MessageReceived) else frozenset[str]()
+    history = await ctx.history(min(limit + max(len(joined), 1), 1000))
     entries = list(history)
     if not with_current:
         # What the turn has sent before, such as a question for approval, would seem older than the prompt.
-        entries = list(itertools.takewhile(lambda entry: entry.id != current, entries))
+        before = itertools.takewhile(lambda entry: entry.id != current, entries)
+        entries = [entry for entry in before if entry.id not in joined]
     entries = entries[-limit:]
     theirs = [file for entry in entries[-turn.options.history :] if entry.speaker != "me" for file in entry.media]
     # With a prompt of the handler, the event's message is one of the entries.

@@ -72,6 +72,28 @@ async def test_the_model_sees_messages_of_other_handlers_tapbacks_and_edits() ->
     ]
 
 
+async def test_the_model_sees_the_messages_of_a_burst_once() -> None:
+    script = Script(says("Welcome."), says("Fine."), says("Yes."))
+    bot = Bot(plugins=[LinqAgent(history=2, images=4)], gather_s=2)
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(Agent(script.model), ctx)
+
+    async with talking(bot) as phone:
+        await phone.text("Hello")
+        await phone.next_reply()
+        await phone.media(b"\x89PNG\r\n\x1a\n", "dog.png")
+        await phone.text("What is this?")
+        await phone.text("A dog?")
+        assert await phone.replies() == ["Fine."]
+    said = kinds(script.requests[-1])
+    assert said[:2] == ["user-prompt: Hello", "text: Welcome."]
+    assert said[-1] == "user-prompt: What is this?\nA dog? [dog.png]"
+    assert sum("dog.png:" in each for each in said) == 1
+    assert len(said) == 4
+
+
 async def test_in_a_group_the_model_knows_who_speaks_and_tools_work_for_one_person() -> None:
     script, agent = booking("Fine.", "Done.")
     async with talking(bot_with(agent)) as ann:
