@@ -26,7 +26,7 @@ from linqbot_agent.safety.known_links import KnownLinks
 from linqbot_agent.safety.tool_guard import ToolGuard
 from linqbot_agent.speech.bubbles import Bubbles, say_rest
 from linqbot_agent.speech.checking import OutputChecks
-from linqbot_agent.speech.incoming import Incoming, prompt_of
+from linqbot_agent.speech.incoming import prompt_of
 from linqbot_agent.speech.outputs import outputs_of, text_of
 from linqbot_agent.speech.questions import QuestionNeeded, Questions, answer_of
 from linqbot_agent.turn import Answer, Prompt, Settings
@@ -102,7 +102,7 @@ async def _completed(
         asked: Gets the questions and their answers.
     """
     capabilities = [
-        *(Approvals(asked.decisions), Questions(asked.answers), OutputChecks(), Incoming(settings.ctx, run.entries)),
+        *(Approvals(asked.decisions), Questions(asked.answers), OutputChecks()),
         *_guards(settings),
     ]
     while True:

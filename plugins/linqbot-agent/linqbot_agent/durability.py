@@ -48,6 +48,7 @@ from linqbot_agent.prices import price
 from linqbot_agent.safety.known_links import shown_to_model
 from linqbot_agent.safety.links import without_invented
 from linqbot_agent.speech.bubbles import Bubbles
+from linqbot_agent.speech.incoming import add_incoming
 from linqbot_agent.tool_usage import AttributedUsage, tool_use, used_by_tool
 from linqbot_agent.turn import Counts, Prompt
 
@@ -185,8 +186,10 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         return _durability(_run.get(), models={"override": model}).for_agent(agent)
 
     async def wrap_model_request(self, ctx: RunContext[Any], *, request_context: Any, handler: Any) -> ModelResponse:
-        new = [message for message in request_context.messages if message.run_id == ctx.run_id]
         base, run = super().wrap_model_request, _run.get()
+        if run is not None:
+            await add_incoming(request_context, ctx, run.ctx, run.entries)
+        new = [message for message in request_context.messages if message.run_id == ctx.run_id]
 
         async def ask(further: Sequence[ModelMessage]) -> ModelResponse:
             context = request_context

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from linqbot_agent import LinqAgent, run
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import calls, kinds, says, tool
+from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
+from scripted_agents import Script, calls, kinds, says, tool
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.bot.overlap import OverlapMode
@@ -140,6 +141,114 @@ async def test_no_message_is_lost_or_heard_twice_wherever_the_bot_is_killed(appr
         last = [message for message in phone.messages if message.startswith("Heard")]
         assert last == ["Heard: A table, for two"], phone.killed
     assert points > 15
+
+
+@pytest.mark.slow
+async def test_a_model_that_was_cut_off_reads_what_came_meanwhile_before_its_own_words() -> None:
+    begun, goes_on, requests = asyncio.Event(), asyncio.Event(), list[list[str]]()
+
+    async def write(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
+        said = kinds(messages)
+        requests.append(said)
+        if not any(each.startswith("tool-return") for each in said):
+            yield {0: DeltaToolCall(name="look", json_args="{}", tool_call_id="c1")}
+        elif "You were cut off" in said[-1]:
+            yield "See you!"
+        else:
+            yield "It is free.\n\nSee you!"
+
+    agent = Agent(FunctionModel(stream_function=write))
+    bot = Bot(plugins=[LinqAgent()])
+
+    @agent.tool_plain
+    async def look() -> str:
+        begun.set()
+        await goes_on.wait()
+        return "free"
+
+    @bot.on_message(overlap="steer")
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agent, ctx, stream=True, progress=None)
+
+    async def scenario(phone: Phone) -> None:
+        begun.clear()
+        goes_on.clear()
+        await phone.text("A table")
+        await begun.wait()
+        await phone.text("for two")
+        goes_on.set()
+        await phone.quiet()
+
+    async for phone in killed_between_calls(bot, scenario):
+        assert phone.messages == ["A table", "for two", "It is free.", "See you!"], phone.killed
+    cut_off = [said for said in requests if any("You were cut off" in each for each in said)]
+    assert cut_off
+    for said in cut_off:
+        assert said[-3:-1] == ["user-prompt: for two", "text: It is free."]
+
+
+async def test_an_address_that_came_meanwhile_may_be_said() -> None:
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+    bot = Bot(plugins=[LinqAgent(known_links=True)])
+
+    async def write(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
+        if any(each.startswith("tool-return") for each in kinds(messages)):
+            yield "I read https://example.com/menu now."
+        else:
+            yield {0: DeltaToolCall(name="look", json_args="{}", tool_call_id="c1")}
+
+    agent = Agent(FunctionModel(stream_function=write))
+
+    @agent.tool_plain
+    async def look() -> str:
+        begun.set()
+        await goes_on.wait()
+        return "free"
+
+    @bot.on_message(overlap="steer")
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agent, ctx, stream=True, progress=None)
+
+    async with talking(bot) as phone:
+        await phone.text("A table")
+        await begun.wait()
+        await phone.text("from https://example.com/menu")
+        goes_on.set()
+        assert (await phone.replies())[0] == "I read https://example.com/menu now."
+
+
+async def test_the_memory_of_a_person_has_what_came_meanwhile() -> None:
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+    script = Script(calls(tool("look", "c1")), says("Free."), says("For two."))
+    agent = Agent(script.model)
+    bot = Bot(plugins=[LinqAgent(memory="person")])
+
+    @agent.tool_plain
+    async def look() -> str:
+        begun.set()
+        await goes_on.wait()
+        return "free"
+
+    @bot.on_message(overlap="steer")
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agent, ctx, progress=None)
+
+    async with talking(bot) as phone:
+        await phone.text("A table")
+        await begun.wait()
+        await phone.text("for two")
+        goes_on.set()
+        assert await phone.replies() == ["Free."]
+        await phone.text("For how many?")
+        assert await phone.replies() == ["For two."]
+    assert kinds(script.requests[-1]) == [
+        "user-prompt: A table",
+        "tool-call: look",
+        "tool-return: free",
+        "user-prompt: for two",
+        "text: Free.",
+        "user-prompt: For how many?",
+    ]
 
 
 async def test_a_handler_that_is_not_steered_leaves_messages_for_their_own_turns() -> None:

@@ -5,7 +5,7 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
@@ -82,9 +82,18 @@ async def keep(ctx: Context, event: Event, said: list[Any], *, limit: int) -> No
     drop_oldest(stored, MOST_BYTES)
 
 
-def exchange_of(prompt: str, messages: Iterable[ModelMessage], answer: str) -> list[Any]:
-    """Return what is kept of a run, as JSON: the prompt as text, the calls of tools and their results, and the answer."""
-    kept: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart(prompt)]), *tool_messages(messages)]
+def exchange_of(prompt: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
+    """Return what is kept of a run, as JSON: what the person wrote, the calls of tools and their results, and the answer.
+
+    Args:
+        prompt: The prompt as text.
+        messages: The messages of the run, the request with the prompt first.
+    """
+    kept: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart(prompt)])]
+    for message in messages[1:]:
+        # A prompt behind the first one is a message that came while the agent worked.
+        later = [part for part in message.parts if isinstance(part, UserPromptPart)]
+        kept += [*tool_messages([message]), *([ModelRequest(parts=later)] if later else [])]
     if answer.strip():
         kept.append(ModelResponse(parts=[TextPart(answer)]))
     dumped: list[Any] = ModelMessagesTypeAdapter.dump_python(kept, mode="json")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pydantic_ai import RunContext
-from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.messages import ModelRequest, UserPromptPart
 from pydantic_ai.models import ModelRequestContext
 
 from linqbot import Context, LinkPart, MessageReceived
@@ -28,23 +28,19 @@ def prompt_of(message: MessageReceived) -> str:
     return f"{message.sender.handle}: {text}" if message.is_group else text
 
 
-class Incoming(AbstractCapability[Any]):
-    """Gives a model the messages that have come since its last request."""
+async def add_incoming(request: ModelRequestContext, run: RunContext[Any], ctx: Context, entries: Entries) -> None:
+    """Add the messages that have come since the last request to a request, and to the history of its run.
 
-    def __init__(self, ctx: Context, entries: Entries) -> None:
-        self._ctx = ctx
-        self._entries = entries
+    `run.enqueue` would add them at the end, behind the part of an answer that was cut off by a crash.
+    """
+    if not ctx.takes_incoming:
+        return
 
-    async def before_model_request(
-        self, ctx: RunContext[Any], request_context: ModelRequestContext
-    ) -> ModelRequestContext:
-        """Add the messages that have come to the history of the run."""
+    async def take() -> list[str]:
+        return [prompt_of(message) async for message in ctx.incoming()]
 
-        async def take() -> list[str]:
-            return [prompt_of(message) async for message in self._ctx.incoming()]
-
-        if self._ctx.takes_incoming:
-            step = await self._entries.step(_STEP, take)
-            if step.result:
-                ctx.enqueue(*step.result)
-        return request_context
+    step = await entries.step(_STEP, take)
+    for text in step.result:
+        message = ModelRequest(parts=[UserPromptPart(text)], run_id=run.run_id)
+        request.messages = [*request.messages, message]
+        run.messages.append(message)
