@@ -683,7 +683,7 @@ class Context:
                 chat, and everything else is a handle.
             tries: The number of answers after which an invalid one ends the question.
             timeout_s: The seconds for which the question waits.
-            cancel: The texts, in any case, by which the person ends the question.
+            cancel: The texts, in any case, by which the person ends the question. The text of a choice chooses it instead.
             repeat: True asks the question again after a handler has answered another message meanwhile.
             key: Identifies the question within its handler. By it, an answer is found after the code has changed.
                 Without it, the words of the question decide.

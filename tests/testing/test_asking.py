@@ -220,6 +220,9 @@ async def test_a_message_that_is_late_for_one_question_may_answer_another() -> N
         ({"kind": datetime}, "1830", "Please answer with a date and a time, such as 2026-11-20 18:30."),
         ({"kind": float}, "nan", "Please answer with a number."),
         ({}, "Never mind.", "cancelled"),
+        ({"choices": ["Rebook", "Cancel"]}, "cancel", "Cancel"),
+        ({"choices": ["Rebook", "Cancel!"]}, "Cancel!", "Cancel!"),
+        ({"choices": ["Rebook", "Cancel"]}, "never mind", "cancelled"),
     ],
 )
 async def test_an_answer_means_what_a_person_means(asked: dict[str, Any], answer: str, value: str) -> None:

@@ -119,3 +119,19 @@ async def test_a_group_on_sms_votes_by_text_until_the_time_is_over() -> None:
         await group.by("+15550001111").text("pizza")
         await group.advance(3601)
         assert await group.next_reply() == "A tie: Thai, Pizza"
+
+
+async def test_a_choice_that_is_a_cancel_word_is_voted_for_by_text() -> None:
+    bot = Bot(groups="all")
+
+    @bot.on_message("party")
+    async def party(message: MessageReceived, ctx: Context) -> None:
+        result = await ctx.vote(["Move", "Cancel"], "The party?")
+        await ctx.send(str(result.winner))
+
+    async with talking(bot, service="SMS") as phone:
+        group = phone.group("+15550001111")
+        await group.text("party")
+        await group.text("cancel")
+        await group.by("+15550001111").text("cancel")
+        assert await group.replies() == ["The party?\n1. Move\n2. Cancel", "Cancel"]

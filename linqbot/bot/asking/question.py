@@ -47,6 +47,17 @@ def texts(verb: str, argument: str, given: Sequence[str]) -> tuple[str, ...]:
     return tuple(given)
 
 
+def cancel_words(words: Sequence[str], choices: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the texts that end a question, in lower case.
+
+    Args:
+        words: The `cancel=` of the question.
+        choices: The choices that a person may type. Their words end nothing: they choose, as a vote does.
+    """
+    offered = {choice.strip().casefold().rstrip(".!") for choice in choices}
+    return tuple(word for word in (each.strip().casefold() for each in words) if word.rstrip(".!") not in offered)
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """The arguments of one `ctx.ask`; see there. Or of `ctx.pay` and the like: then `wait` is set.

@@ -20,6 +20,7 @@ from linqbot.bot.asking.question import (
     OpenQuestion,
     Question,
     as_prompt,
+    cancel_words,
     text_to_show,
 )
 from linqbot.bot.asking.seen import Seen, joined
@@ -516,7 +517,7 @@ class AskSession:
             options=options,
             reactions=() if question.yes is None else (question.yes, "dislike"),
             events=question.events,
-            cancel=tuple(word.strip().casefold() for word in question.cancel),
+            cancel=cancel_words(question.cancel, question.choices),
             repeat=question.repeat,
             also=tuple(handle.casefold() for handle in question.also),
             side_questions=question.side_questions,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from linqbot.bot.asking.ballot import Ballot, vote_result
-from linqbot.bot.asking.question import OpenQuestion, Question, text_to_show
+from linqbot.bot.asking.question import OpenQuestion, Question, cancel_words, text_to_show
 from linqbot.bot.asking.waits import LocationWait, PaymentWait, VoteWait, Wait
 from linqbot.bot.content.chat_sender import stopped_by
 from linqbot.bot.context import Context
@@ -44,7 +44,7 @@ async def begin_wait(wait: Wait, question: Question, n: int, root: Event, ctx: C
         LinqApiError: Linq refused it.
     """
     opened = OpenQuestion(
-        n=n, key=question.key, cancel=_lower(question.cancel), repeat=False, next=n + 1, asked=_asked(root)
+        n=n, key=question.key, cancel=cancel_words(question.cancel), repeat=False, next=n + 1, asked=_asked(root)
     )
     try:
         if isinstance(wait, LocationWait):
@@ -100,7 +100,8 @@ async def _begin_vote(wait: VoteWait, question: Question, n: int, root: Event, c
     )
     ids = tuple(message for sent in texts for message in _ids(sent))
     text = text_to_show(question.messages(numbered=True))
-    return {"waits_for": "votes", "ballot": ballot, "messages": ids, "poll": poll, "text": text}
+    cancel = cancel_words(question.cancel, question.choices if poll is None else ())
+    return {"waits_for": "votes", "ballot": ballot, "messages": ids, "poll": poll, "text": text, "cancel": cancel}
 
 
 async def end_of_wait(wait: Wait, question: OpenQuestion, outcome: Outcome, ctx: Context) -> Outcome | None:
@@ -135,10 +136,6 @@ def result_of(wait: Wait, outcome: Outcome) -> Any:
 
 def _asked(root: Event) -> str:
     return (root.actor or "").casefold()
-
-
-def _lower(words: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(word.strip().casefold() for word in words)
 
 
 def _ids(sent: Sent) -> tuple[str, ...]:
