@@ -509,8 +509,8 @@ class Context:
             after_s: Alternatively, seconds from now. This too is stored as a time, so a change of the machine's clock
                 moves it.
             every: Alternatively, a rhythm such as `weekdays 09:00` or `2 hours`, as for `@bot.every`, or a value of
-                `parse.recurrence`. The message is sent again and again, until it is cancelled, the person opts out, or
-                the chat is gone. Times that pass while the bot is down become one.
+                `parse.recurrence`. The message is sent again and again, until it is cancelled, the person opts out, the
+                chat is gone, or the bot has left the group. Times that pass while the bot is down become one.
             timezone: The IANA name of the time zone, such as `America/New_York`. A rhythm needs it. A time in the hour
                 that daylight saving time skips means one hour later. A time that occurs twice means the first; with
                 `fold=1`, the second.

@@ -18,7 +18,6 @@ import structlog
 from linqbot.bot.deadline import Deadline
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.routing.opt_out import opts_out
-from linqbot.bot.sent import OPTED_OUT
 from linqbot.bot.turn_watcher import turn_watcher
 from linqbot.client.alarms import Alarms
 from linqbot.client.client import Client
@@ -53,7 +52,7 @@ from linqbot.worker.calls import own_changes
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.turn_journal import TurnJournal
-from linqbot.worker.due.scheduled_send import SendMissed
+from linqbot.worker.due.scheduled_send import SendMissed, unreachable
 from linqbot.worker.failure import STORAGE_PAUSE_S, RetryPolicy, TurnFailure, decide, readable
 from linqbot.worker.lookups import KnownChats, is_from_us, look_up_chat, with_answers, with_replies_to_me
 from linqbot.worker.origin import origin_of
@@ -348,8 +347,8 @@ class Turns:
         if error is None:
             session = turn.asking.session
             return self._handled(turn) if session is None or session.missed_in is None else GO_LIVE
-        if isinstance(error, LinqApiError) and error.code == OPTED_OUT and turn.ctx is None:
-            log.info("send.opted_out", delivery=turn.lease.delivery.id)
+        if turn.ctx is None and (why := unreachable(error)) is not None:
+            log.info(f"send.{why}", delivery=turn.lease.delivery.id)
             return Ack()
         return self._failed(turn, error)
 

@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
 
 from linqbot import Bot, BotError, Context, MessageReceived, ReactionAdded, Scheduled, parse
 from linqbot.testing import talking
@@ -164,6 +165,25 @@ async def test_a_reminder_ends_when_its_chat_is_gone() -> None:
         before = len(phone.calls)
         await phone.advance(7200)
         assert len(phone.calls) == before
+
+
+async def test_sends_to_a_group_that_the_bot_has_left_end_without_a_dead_letter() -> None:
+    bot = Bot(groups="all")
+
+    @bot.on_message("remind us")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("once", after_s=600)
+        await ctx.send_later("again", every="15 min", timezone="UTC")
+
+    async with talking(bot, start=THURSDAY) as ann:
+        group = ann.group("+14155550143", "+14155550144")
+        await group.text("remind us")
+        await group.remove(ann.line)
+        with capture_logs() as logs:
+            await group.advance(3600)
+        assert [log["event"] for log in logs if log["event"].startswith(("send.", "turn.d"))] == ["send.left"] * 2
+        assert await group.dead_letters() == []
+        assert group.messages == ["remind us"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic_core import from_json, to_json
 
@@ -23,6 +23,10 @@ from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.due.recurring import REPEAT, REPEAT_ID, every_of, last_due
 
 KIND = "send"
+
+_CODES_OF_CONTENT: Final = (2018, 2023)
+"""The codes of the conflicts (409) that are about the content of a message: an app card without iMessage, and a mention
+in a direct chat."""
 
 _ALL: Final = 1_000_000
 """Reads all sends of a chat: one that is left out cannot be cancelled, and would go to a person who has opted out."""
@@ -185,12 +189,24 @@ def is_recurring_send(delivery: Delivery) -> bool:
 
 
 def ends_series(delivery: Delivery, error: BaseException | None) -> bool:
-    """Return True if a recurring send must not be made again: the person opted out, or the chat is gone."""
-    return (
-        is_recurring_send(delivery)
-        and isinstance(error, LinqApiError)
-        and (error.code == OPTED_OUT or error.status == 404)
+    """Return True if a recurring send must not be made again: the person opted out, or the chat is gone, or was left."""
+    return is_recurring_send(delivery) and (
+        unreachable(error) is not None or (isinstance(error, LinqApiError) and error.status == 404)
     )
+
+
+def unreachable(error: BaseException | None) -> Literal["opted_out", "left"] | None:
+    """Return why the chat of a send takes no messages of the bot: the person opted out, or its line has left the group.
+
+    Returns:
+        None if the send was refused for another reason.
+    """
+    if not isinstance(error, LinqApiError):
+        return None
+    if error.code == OPTED_OUT:
+        return "opted_out"
+    # R61: Linq documents the status for a chat that was left, and no code.
+    return "left" if error.status == 409 and error.code not in _CODES_OF_CONTENT else None
 
 
 def answered(entry: JournalEntry | None) -> Scheduled | None:
