@@ -394,6 +394,16 @@ async def test_a_scheduled_send_that_was_cancelled_is_not_on_record(day: Day) ->
     assert (await day.compared(remind, present=remind)).counts == {"same": 2}
 
 
+async def test_what_is_scheduled_for_a_person_who_opts_out_is_not_sent_by_either_code(day: Day) -> None:
+    async def bye(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Do you miss us?", after_s=3600)
+
+    bot = day.deploy(echo)
+    bot.on_opt_out(bye)
+    await day.say("hello", "STOP")
+    assert (await day.compared(bot)).counts == {"same": 2}
+
+
 async def test_without_the_texts_a_difference_shows_in_the_digest(tmp_path: Path) -> None:
     async def twice(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("One.")

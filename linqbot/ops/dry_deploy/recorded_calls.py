@@ -74,8 +74,8 @@ class RecordedCalls:
 
     @property
     def sends(self) -> dict[str, tuple[ComparedCall, ...]]:
-        """The calls of `ctx.send_later`, by the id of the send."""
-        return self._sends
+        """The calls of `ctx.send_later`, by the id of the send; none if the person opted out with the turn."""
+        return self._sends if self.muted_chat is None else {}
 
     def around(self, client: Client) -> Client:
         """Return the client with the record between it and Linq."""

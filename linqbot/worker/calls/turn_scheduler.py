@@ -68,8 +68,11 @@ class TurnScheduler:
 
     @property
     def timers(self) -> list[Timer]:
-        """The timers that the commit which ends the turn stores."""
-        return list(self._timers.values())
+        """The timers that the commit which ends the turn stores; none if the person opts out with it.
+
+        Linq refuses a send only until the person writes again. What is due after that would still be sent.
+        """
+        return list(self._timers.values()) if self._journal.muted_chat is None else []
 
     def schedule(
         self,

@@ -219,6 +219,31 @@ async def test_scheduled_sends_of_the_chat_are_cancelled_and_those_of_others_sta
     assert [call.path for call in talk.linq.calls if CHAT in call.path] == []
 
 
+async def test_what_is_scheduled_because_a_person_opts_out_is_not_sent_although_they_come_back(talk: Talk) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        if message.text == "hi":
+            reminder = await ctx.send_later("Your name, please.", after_s=600)
+            try:
+                await ctx.ask("Your name?")
+            except AskCancelled:
+                await ctx.send_later("A pity.", after_s=60)
+                await ctx.reschedule(reminder, after_s=60)
+
+    bot = talk.deploy(ask)
+
+    @bot.on_opt_out
+    async def bye(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Do you miss us?", after_s=3600)
+        await ctx.send_later("Daily.", every="day 09:00", timezone="UTC")
+
+    await talk.say("hi")
+    await talk.say("STOP")
+    assert await talk.storage.scheduled() == []
+    await talk.say("back again")
+    await talk.pass_time(7 * 86_400)
+    assert talk.said == ["Your name?"]
+
+
 async def test_a_recurring_send_that_is_due_when_the_person_opts_out_does_not_recur(talk: Talk) -> None:
     async def remind(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("Hourly.", every="hour", timezone="UTC")
