@@ -209,8 +209,7 @@ class Phone:
 
     async def poll(self, *options: str) -> Bubble:
         """Make a poll, and return its message."""
-        made = await self._do("makes a poll", MakePoll(from_=self.handle, chat_id=self.chat_id, options=options))
-        return Bubble(self.emulator.state.message(made["message_id"]))
+        return await self._wrote("makes a poll", MakePoll(from_=self.handle, chat_id=self.chat_id, options=options))
 
     async def vote(self, poll: Bubble, option: str, *, remove: bool = False) -> None:
         """Vote for an option of a poll, given by its text, or take the vote back."""
@@ -622,17 +621,26 @@ class Phone:
             sent_at=iso(self.now - late_s) if late_s else None,
             reconciled_at=iso(self.now) if late_s else None,
         )
-        written = await self._do(f"writes {shown!r}" if shown else "sends a file", act)
-        if written["message_id"] is None:
-            return Bubble.unseen(shown)
-        return Bubble(self.emulator.state.message(written["message_id"]))
+        return await self._wrote(f"writes {shown!r}" if shown else "sends a file", act, shown)
+
+    async def _wrote(self, what: str, act: Act[dict[str, Any]], shown: str = "") -> Bubble:
+        """Do an act that writes a message, and return the message."""
+        message_id = self._act(what, act)["message_id"]
+        # Found before its webhook is answered: by then, the bot may have deleted the message at Linq.
+        bubble = Bubble.unseen(shown) if message_id is None else Bubble(self.emulator.state.message(message_id))
+        await self._stage.arrived()
+        return bubble
 
     async def _do(self, what: str, act: Act[Result_co]) -> Result_co:
+        result = self._act(what, act)
+        await self._stage.arrived()
+        return result
+
+    def _act(self, what: str, act: Act[Result_co]) -> Result_co:
         self._stage.require_running()
         self._stage.record.history.append(f"{self.handle} {what}")
         result = self.emulator.do(act)
         self._view.find()
-        await self._stage.arrived()
         return result
 
     def _fault_of_calls(self, fault: Fault) -> None:

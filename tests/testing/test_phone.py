@@ -255,6 +255,20 @@ async def test_a_message_of_a_blocked_person_is_not_stored() -> None:
     assert seen == []
 
 
+async def test_a_message_that_the_bot_deletes_at_once_is_what_the_person_wrote() -> None:
+    bot = Bot(typing=False)
+
+    @bot.on_message
+    async def delete(message: MessageReceived, ctx: Context) -> None:
+        await ctx.client.messages.delete(message.id)
+        await ctx.reply("It is gone.", thread=True)
+
+    async with talking(bot) as phone:
+        said = await phone.text("my password is 1234")
+        reply = await phone.next_reply()
+        assert (said, said.from_bot, reply, reply.thread) == ("my password is 1234", False, "It is gone.", None)
+
+
 async def test_a_bot_can_write_first() -> None:
     async with talking(Bot()) as phone:
         with pytest.raises(ConfigError, match="does not exist yet"):
