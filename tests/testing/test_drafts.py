@@ -143,6 +143,30 @@ async def test_acts_come_in_their_order_on_imessage() -> None:
         assert names.index("chats.share_contact_card") < names.index("chats.location.request")
 
 
+async def test_the_first_message_has_the_thread_and_the_last_the_effect_wherever_a_poll_or_a_memo_is() -> None:
+    bot = Bot()
+
+    @bot.on_message("lunch")
+    async def lunch(message: MessageReceived, ctx: Context) -> None:
+        votes = poll("Thai", "Pizza")
+        results.append(await ctx.reply(votes, "Vote!", "Now!", votes, effect="confetti", thread=True))
+
+    @bot.on_message("poll")
+    async def only_a_poll(message: MessageReceived, ctx: Context) -> None:
+        votes = poll("Thai", "Pizza")
+        assert ctx.preview(votes, effect="confetti").imessage.degraded == ("effect",)
+        results.append(await ctx.reply(votes, effect="confetti"))
+
+    async with talking(bot) as phone:
+        asked = await phone.text("lunch")
+        shown = [(bubble, bubble.thread, bubble.effect) for bubble in await phone.replies()]
+        assert shown == [("", None, None), ("Vote!", asked.id, None), ("Now!", None, "confetti"), ("", None, None)]
+        assert results.pop().degraded == ()
+        await phone.text("poll")
+        await phone.quiet()
+        assert results.pop().degraded == ("effect",)
+
+
 @pytest.mark.slow
 async def test_acts_never_come_twice_wherever_the_bot_is_killed() -> None:
     bot = Bot()

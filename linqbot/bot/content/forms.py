@@ -125,6 +125,6 @@ def grouped(items: Iterable[Content | Act]) -> Iterator[list[Content] | Act]:
         yield group
 
 
-def last_messages(groups: Sequence[list[Content] | Act]) -> int:
-    """Return the index of the last group that becomes messages, which shows the effect; -1 if there is none."""
-    return max((i for i, group in enumerate(groups) if isinstance(group, list)), default=-1)
+def places_of_messages(groups: Sequence[list[Content] | Act]) -> list[int]:
+    """Return the indexes of the groups that become messages. The first has the thread of a reply, and the last its effect."""
+    return [i for i, group in enumerate(groups) if isinstance(group, list)]

@@ -20,7 +20,7 @@ from linqbot.bot.content.drafts import (
     PollDraft,
     VoiceMemoDraft,
 )
-from linqbot.bot.content.forms import Degraded, fitted, grouped, last_messages, without_effect
+from linqbot.bot.content.forms import Degraded, fitted, grouped, places_of_messages, without_effect
 from linqbot.bot.content.message_split import Sendable, bubbles
 from linqbot.bot.sent import Sent
 from linqbot.types.message import (
@@ -118,12 +118,14 @@ def _form(items: Iterable[Sendable], service: str, effect: Effect | None, cards:
     lost: list[Degraded] = [*degraded]
     found: list[PreviewMessage] = []
     groups = list(grouped(_part(item) if isinstance(item, MediaDraft) else item for item in shown))
-    last = last_messages(groups)
+    places = places_of_messages(groups)
+    if groups and not places and effect is not None:
+        lost.append("effect")
     for i, group in enumerate(groups):
         if not isinstance(group, list):
             found.append(_act(group))
             continue
-        for message in bubbles(group, effect=effect if i == last else None, service=service, cards=cards):
+        for message in bubbles(group, effect=effect if i == places[-1] else None, service=service, cards=cards):
             fits = without_effect(message, service)
             if fits is not message:
                 lost.append("effect")

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from linqbot.bot.content.chat_sender import NOT_FETCHED, ChatSender, is_refusal, stopped_by, with_standing_refusal
 from linqbot.bot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered
-from linqbot.bot.content.forms import Degraded, fitted, grouped, last_messages, spoken
+from linqbot.bot.content.forms import Degraded, fitted, grouped, places_of_messages, spoken
 from linqbot.bot.content.message_split import Content, bubbles
 from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.sent import Sent
@@ -56,12 +56,14 @@ class ContentSender:
         """Send content in its order; see `Context.reply`."""
         items, degraded = fitted(content, service=self.chat.service, is_group=self.is_group)
         groups = list(grouped(await self.uploads.resolved(items)))
-        last = last_messages(groups)
+        places = places_of_messages(groups)
+        if groups and not places and effect is not None:
+            degraded.append("effect")  # a poll, a voice memo and the like have none
         sent = Sent((), degraded=tuple(degraded))
         for i, group in enumerate(groups):
             if isinstance(group, list):
-                shown = effect if i == last else None
-                answered = reply_to if i == 0 else None
+                shown = effect if i == places[-1] else None
+                answered = reply_to if i == places[0] else None
                 more = await self._messages(group, effect=shown, reply_to=answered, cards=cards)
             else:
                 more = await self._act(group)
