@@ -170,6 +170,42 @@ async def test_what_was_looked_up_is_the_same_when_an_answer_comes() -> None:
     assert kinds == [(True, phone.line)] * 2
 
 
+async def test_what_a_burst_or_a_reaction_answers_is_the_same_when_an_answer_comes() -> None:
+    bot, seen = Bot(gather_s=2, groups="all"), list[object]()
+
+    @bot.on_message("remind us")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Stretch!", after_s=60, tag="stretch")
+
+    @bot.on_message
+    async def snooze(message: MessageReceived, ctx: Context) -> None:
+        replies = [(each.replies_to_me, each.answers and each.answers.tag) for each in message.burst]
+        seen.append((message.replies_to_me, message.answers and message.answers.tag, replies))
+        await ctx.ask("When?")
+
+    @bot.on_reaction
+    async def tapped(reaction: ReactionAdded, ctx: Context) -> None:
+        seen.append(reaction.answers and reaction.answers.tag)
+        await ctx.ask("Why?")
+
+    async with talking(bot) as phone:
+        group = phone.group(BOB, EVE)
+        await group.text("remind us")
+        await group.quiet()
+        await group.advance(61)
+        reminder = await group.next_reply()
+        await group.text("not now")
+        await group.reply(reminder, "later")
+        assert await group.replies() == ["When?"]
+        await group.text("at six")
+        await group.react(reminder, "question")
+        assert await group.replies() == ["Why?"]
+        await phone.restart()
+        await group.text("no time")
+        await group.quiet()
+    assert seen == [(True, "stretch", [(False, None), (True, "stretch")])] * 2 + ["stretch"] * 2
+
+
 async def test_a_message_from_a_reaction_handler_goes_from_the_line_of_the_chat() -> None:
     bot = Bot()
 

@@ -22,6 +22,7 @@ from linqbot.events.event import Event
 from linqbot.rules.values import E164, EMAIL
 from linqbot.types.data import Data
 from linqbot.types.message import MessageContent, ReactionType, TextPart, text_of
+from linqbot.types.proactive.scheduled import Scheduled
 
 if TYPE_CHECKING:
     from linqbot.bot.asking.waits import Wait
@@ -171,6 +172,13 @@ class Question:
         return bubbles(content, service=service)
 
 
+class LookedUp(Data):
+    """The facts about a message that were looked up, because its webhook does not say them; see `MessageEvent`."""
+
+    replies_to_me: bool = False
+    answers: Scheduled | None = None
+
+
 class OpenQuestion(Data):
     """A question that waits for its answer, as it is stored.
 
@@ -191,7 +199,9 @@ class OpenQuestion(Data):
         tries: The number of invalid answers so far.
         timer: The id of the timer that ends it.
         next: The number of the next question of the conversation.
-        replies_to_me, is_group, line: Those of the event that began the conversation, which its webhook may not say.
+        replies_to_me, answers, is_group, line: Those of the event that began the conversation, which its webhook may not
+            say.
+        burst: The same of its single messages, if it is a burst.
         failed_by: The id of the delivery that became a dead letter, if the conversation has failed.
         waits_for: What ends it: an answer in words, or something else.
         asked: For a wait: the handle of the person whose event began it, in lower case; empty if there is none.
@@ -219,6 +229,8 @@ class OpenQuestion(Data):
     timer: str = ""
     next: int = 1
     replies_to_me: bool = False
+    answers: Scheduled | None = None
+    burst: tuple[LookedUp, ...] = ()
     is_group: bool | None = None
     line: str | None = None
     failed_by: str | None = None

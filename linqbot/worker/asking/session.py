@@ -17,6 +17,7 @@ from linqbot.bot.asking.answers import IN_ANOTHER_FORM, value_of
 from linqbot.bot.asking.code import code_digest
 from linqbot.bot.asking.question import (
     MOST_ASKS,
+    LookedUp,
     OpenQuestion,
     Question,
     as_prompt,
@@ -37,6 +38,7 @@ from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
+from linqbot.events.reaction import ReactionAdded
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, DeadLetter, Lease, Outcome
@@ -75,8 +77,15 @@ def root_of(conversation: Conversation, question: OpenQuestion) -> Event:
     lane = f"c:{conversation.chat_id}"
     event = parse(Delivery(conversation.id, lane, str(kind or ""), conversation.root, 0.0, decoded=body))
     if isinstance(event, MessageReceived):
-        return event.model_copy(update={"replies_to_me": True}) if question.replies_to_me else event
+        burst = (_with(each, found) for each, found in zip(event.burst, question.burst, strict=False))
+        return _with(event, question).model_copy(update={"burst": tuple(burst)} if question.burst else {})
+    if isinstance(event, ReactionAdded) and question.answers is not None:
+        event = event.model_copy(update={"answers": question.answers})
     return with_chat(event, KnownChat(question.is_group, question.line))
+
+
+def _with(message: Event, found: OpenQuestion | LookedUp) -> Event:
+    return message.model_copy(update={"replies_to_me": found.replies_to_me, "answers": found.answers})
 
 
 class AskSession:
@@ -533,8 +542,10 @@ class AskSession:
         """Return what was looked up for the event that began the conversation, for `root_of`."""
         root = self._root(ctx)
         if isinstance(root, MessageReceived):
-            return {"replies_to_me": root.replies_to_me}
-        return {"is_group": root.is_group, "line": root.line}
+            burst = (LookedUp(replies_to_me=each.replies_to_me, answers=each.answers) for each in root.burst)
+            return {"replies_to_me": root.replies_to_me, "answers": root.answers, "burst": tuple(burst)}
+        answers = root.answers if isinstance(root, ReactionAdded) else None
+        return {"answers": answers, "is_group": root.is_group, "line": root.line}
 
     def _suspend(self, record: AskRecord, conversation: Conversation, timer: Timer, ctx: TurnContext) -> None:
         ctx.suspend()
