@@ -74,8 +74,9 @@ class TurnOverlap:
         root: bytes | None = None,
     ) -> None:
         self._known = known
-        # What the earlier parts of the conversation have taken: the handler runs through them again.
-        self._taken_before = () if root is None else _with_body(root).joined.incoming
+        # What the earlier parts of the conversation have taken and sent: the handler runs through them again.
+        before = Joined() if root is None else _with_body(root).joined
+        self._taken_before, self._sent_before = before.incoming, before.sent
         self.lease = lease
         self.joining: list[Delivery] = []
         self._joined = lease.delivery.joined
@@ -99,7 +100,7 @@ class TurnOverlap:
 
     @property
     def already_sent(self) -> Sequence[str]:
-        return self._joined.sent
+        return (*self._sent_before, *self._joined.sent)
 
     @property
     def takes_incoming(self) -> bool:

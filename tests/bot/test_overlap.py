@@ -52,6 +52,29 @@ async def test_a_newer_message_restarts_the_handler_with_both_and_withdraws_what
     assert runs == [("a table for two", []), ("a table for two\nno, three", ["Let me see: a table for two"])]
 
 
+async def test_what_was_sent_before_a_restart_is_known_after_a_question_too() -> None:
+    bot, go, sent = Bot(), asyncio.Event(), list[list[str]]()
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        sent.append([*ctx.already_sent])
+        if not ctx.already_sent:
+            await ctx.reply("Let me look.")
+            await go.wait()
+        await ctx.ask("Which day?")
+        sent.append([*ctx.already_sent])
+
+    async with talking(bot) as phone:
+        await phone.text("for two")
+        await phone.next_reply()
+        await phone.text("no, three")
+        assert await phone.next_reply() == "Which day?"
+        await phone.restart()
+        await phone.text("Friday")
+        await phone.quiet()
+    assert sent == [[], *[["Let me look."]] * 3]
+
+
 async def test_a_handler_that_has_sent_a_poll_and_a_file_at_a_url_is_restarted_too() -> None:
     bot, work = Bot(), Work()
 

@@ -211,6 +211,33 @@ async def test_a_message_that_is_late_for_one_question_may_answer_another() -> N
         assert await group.replies() == ["late for One?"]
 
 
+async def test_a_handler_that_asks_about_a_late_answer_knows_the_question_when_its_own_is_answered() -> None:
+    bot = Bot()
+
+    @bot.on_message("book")
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Your name?", timeout_s=60)
+
+    @bot.on_message
+    async def other(message: MessageReceived, ctx: Context) -> None:
+        if ctx.after_ask is None:
+            await ctx.reply("Write: book")
+        elif await ctx.ask("You are late. Book anyway?", yes="like") and await ctx.ask("Really?", yes="like"):
+            await ctx.reply(f"{ctx.after_ask.question} {message.text}.")
+
+    async with talking(bot) as phone:
+        await phone.text("book")
+        await phone.advance(61)
+        await phone.text("Ann")
+        assert await phone.replies() == ["Your name?", "You are late. Book anyway?"]
+        await phone.text("yes")
+        await phone.restart()
+        await phone.text("yes")
+        assert await phone.replies() == ["Really?", "Your name? Ann."]
+        await phone.text("thanks")
+        assert await phone.replies() == ["Write: book"]
+
+
 @pytest.mark.parametrize(
     ("asked", "answer", "value"),
     [

@@ -172,6 +172,23 @@ class Question:
         return bubbles(content, service=service)
 
 
+@dataclass(frozen=True, slots=True)
+class AskedBefore:
+    """A question that timed out before the message that is being handled: `ctx.after_ask`.
+
+    Attributes:
+        question: The text of the question; empty on a line that keeps nothing (zero retention).
+        key: The `key=` of the question.
+        handler: The name of the handler that asked.
+        asked_at: The time at which it asked.
+    """
+
+    question: str
+    key: str | None
+    handler: str
+    asked_at: datetime
+
+
 class LookedUp(Data):
     """The facts about a message that were looked up, because its webhook does not say them; see `MessageEvent`."""
 
@@ -202,6 +219,7 @@ class OpenQuestion(Data):
         replies_to_me, answers, is_group, line: Those of the event that began the conversation, which its webhook may not
             say.
         burst: The same of its single messages, if it is a burst.
+        after_ask: The `ctx.after_ask` with which the conversation began.
         failed_by: The id of the delivery that became a dead letter, if the conversation has failed.
         waits_for: What ends it: an answer in words, or something else.
         asked: For a wait: the handle of the person whose event began it, in lower case; empty if there is none.
@@ -231,6 +249,7 @@ class OpenQuestion(Data):
     replies_to_me: bool = False
     answers: Scheduled | None = None
     burst: tuple[LookedUp, ...] = ()
+    after_ask: AskedBefore | None = None
     is_group: bool | None = None
     line: str | None = None
     failed_by: str | None = None
@@ -245,23 +264,6 @@ class OpenQuestion(Data):
     def takes_words(self) -> bool:
         """True if each message of the asked person is an answer."""
         return self.waits_for == "answer"
-
-
-@dataclass(frozen=True, slots=True)
-class AskedBefore:
-    """A question that timed out before the message that is being handled: `ctx.after_ask`.
-
-    Attributes:
-        question: The text of the question; empty on a line that keeps nothing (zero retention).
-        key: The `key=` of the question.
-        handler: The name of the handler that asked.
-        asked_at: The time at which it asked.
-    """
-
-    question: str
-    key: str | None
-    handler: str
-    asked_at: datetime
 
 
 def asked_before(question: OpenQuestion, handler: str, asked_at: float) -> AskedBefore:

@@ -164,6 +164,7 @@ class AskSession:
         """Note that the handler runs; see `Resumption.begin`."""
         self._has_begun = True
         ctx.event = self.root
+        ctx.after_ask = self._arrival.question.after_ask if self._arrival.question else None
         is_past = self._opening.live_from != 0
         await ctx.enter_part(self._seen.get(0, Seen()) if is_past else None, in_place_of=self._replaced(0))
         self._journal.enter("", self._parts.get("", ()), is_past=is_past)
@@ -272,7 +273,7 @@ class AskSession:
     def _timed_out(self) -> Conversation:
         assert self._conversation is not None
         assert self._arrival.question is not None
-        hidden: dict[str, Any] = {"prompt": (), "messages": (), "choices": (), "options": {}}
+        hidden: dict[str, Any] = {"prompt": (), "messages": (), "choices": (), "options": {}, "after_ask": None}
         if self._conversation.off_the_record:
             hidden["text"] = ""
         question = self._arrival.question.model_copy(update=hidden)
@@ -512,7 +513,7 @@ class AskSession:
                 opened = await begin_wait(question.wait, question, record.n, self._root(ctx), ctx)
             except AskRefused as error:
                 raise cancelled_for(error.reason) from None
-            return opened.model_copy(update=self._looked_up(ctx))
+            return opened.model_copy(update=self._known_of_root(ctx))
         texts, poll, options = await send_choices(question, ctx.event, label, ctx)
         ids = tuple(message for sent in texts for message in _ids(sent))
         messages = question.messages(numbered=bool(question.choices) and poll is None, service=ctx.event.service)
@@ -532,20 +533,21 @@ class AskSession:
             side_questions=question.side_questions,
             prompt=as_prompt(messages),
             next=record.n + 1,
-            **self._looked_up(ctx),
+            **self._known_of_root(ctx),
         )
 
     def _root(self, ctx: Context) -> Event:
         return ctx.event if self._conversation is None else self.root
 
-    def _looked_up(self, ctx: Context) -> dict[str, Any]:
-        """Return what was looked up for the event that began the conversation, for `root_of`."""
-        root = self._root(ctx)
+    def _known_of_root(self, ctx: Context) -> dict[str, Any]:
+        """Return what is known of the event that began the conversation, besides its body: see `root_of` and `begin`."""
+        root, after_ask = self._root(ctx), ctx.after_ask
         if isinstance(root, MessageReceived):
             burst = (LookedUp(replies_to_me=each.replies_to_me, answers=each.answers) for each in root.burst)
-            return {"replies_to_me": root.replies_to_me, "answers": root.answers, "burst": tuple(burst)}
+            found = {"replies_to_me": root.replies_to_me, "answers": root.answers, "burst": tuple(burst)}
+            return {**found, "after_ask": after_ask}
         answers = root.answers if isinstance(root, ReactionAdded) else None
-        return {"answers": answers, "is_group": root.is_group, "line": root.line}
+        return {"answers": answers, "is_group": root.is_group, "line": root.line, "after_ask": after_ask}
 
     def _suspend(self, record: AskRecord, conversation: Conversation, timer: Timer, ctx: TurnContext) -> None:
         ctx.suspend()

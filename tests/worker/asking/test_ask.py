@@ -138,10 +138,13 @@ async def test_a_late_answer_is_an_ordinary_message_that_names_the_question(talk
     await talk.say("Ada")
     await talk.say("and now an answer")
     await talk.say("and another message")
-    late = [each for each in seen if each is not None]
-    assert [(each.question, each.key, each.asked_at.timestamp()) for each in late] == [("Your name?", "name", NOW)]
-    assert late[0].handler.endswith("ask")
-    assert seen[0] is None
+    # "hi" and its timeout, "Ada" and the answer to its own question, and the last message.
+    assert [each is not None for each in seen] == [False, False, True, True, False]
+    late = seen[2]
+    assert late is not None
+    assert (late.question, late.key, late.asked_at.timestamp()) == ("Your name?", "name", NOW)
+    assert late.handler.endswith("ask")
+    assert seen[3] == late
 
 
 @pytest.mark.parametrize("word", ["cancel", "Never mind", " Cancel "])
