@@ -88,6 +88,16 @@ def values(*content: Content, **options: Any) -> list[tuple[str, str]]:
             markdown("Read [this](https://x.test) now"),
             [("text", "Read this (https://x.test) now"), ("link", "https://x.test")],
         ),
+        (
+            markdown("Look:\n- https://x.test\n- https://y.test"),
+            [
+                ("text", "Look:\n• https://x.test\n• https://y.test"),
+                ("link", "https://x.test"),
+                ("link", "https://y.test"),
+            ],
+        ),
+        ("2) https://x.test", [("text", "2) https://x.test"), ("link", "https://x.test")]),
+        (markdown("- See https://x.test"), [("text", "• See"), ("link", "https://x.test")]),
         (markdown("`https://x.test`"), [("text", "https://x.test")]),
         (TextPart(value="See https://x.test"), [("text", "See https://x.test")]),
     ],

@@ -44,6 +44,7 @@ MAX_SMS_UNITS: Final = 1_500
 """The same on SMS. Carriers put about ten segments of 153 characters together."""
 MAX_CARDS: Final = 3
 """A text with more addresses is a list of links, and gets no cards."""
+_BULLETS: Final = frozenset("•-*–")
 
 _ALONE = (LinkPart, AppPart, AppClipPart)
 _SENDABLE = (str, StyledText, TextPart, MediaPart, *_ALONE)
@@ -150,7 +151,7 @@ def _parts_of_text(text: StyledText, service: str | None, cards: bool, opens_cha
         if urls and len(urls) <= MAX_CARDS:
             shown = list(urls)
             last = text.links[-1]
-            if last.url in urls and not text.text[last.end :].strip():
+            if last.url in urls and not text.text[last.end :].strip() and not _is_list_item(text.text[: last.start]):
                 text = text[: last.start]
     pieces = _without_address_first(text, shown) if opens_chat else [text]
     limit = MAX_SMS_UNITS if service == "SMS" else MAX_TEXT_UNITS
@@ -160,6 +161,12 @@ def _parts_of_text(text: StyledText, service: str | None, cards: bool, opens_cha
                 yield cut.part(is_plain=has_neither_cards_nor_styles)
     for url in shown:
         yield LinkPart(value=url)
+
+
+def _is_list_item(before: str) -> bool:
+    """Return True if a text ends with the mark of a list item: an address behind it is the whole item."""
+    mark = before.rpartition("\n")[2].strip()
+    return mark in _BULLETS or (mark.endswith((".", ")")) and mark[:-1].isdecimal())
 
 
 def _without_address_first(text: StyledText, shown: Sequence[str]) -> list[StyledText]:
