@@ -65,6 +65,10 @@ class Slots:
         """Return the slot of the next scheduled send: its `key=`, or without one its number."""
         return self.numbered("t") if key is None else timer_slot(self.part, f":{key}")
 
+    def of_moved(self) -> str:
+        """Return the slot of the next scheduled send that is moved."""
+        return self.numbered("m")
+
     def numbered(self, kind: str) -> str:
         """Return the slot of the next thing of a kind: its number in the running task."""
         return current_branch(self.root).number(f"{self.part}{kind}")

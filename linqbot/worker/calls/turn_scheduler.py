@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
@@ -121,16 +122,22 @@ class TurnScheduler:
         """Move a scheduled send that waits, or make the calls of a recurring one once more at `due`.
 
         Returns:
-            The send; None if none of this id is stored any more.
+            The send; None if none of this id is stored any more, except in a part that is over, which has moved it.
         """
         self._journal.refuse_after_end("reschedule")
+        # Also for what turns out to be no recurring send, so that the numbers are the same in every run.
+        again_id = self._journal.key_of(self._slots.of_moved())
         timer = self._timers.get(scheduled_id) or await self._stored.timer(scheduled_id)
-        if timer is None or timer.kind not in (KIND, REPEAT):
-            return None
+        if timer is not None and timer.kind not in (KIND, REPEAT):
+            timer = None
         if self._journal.is_past:
-            return scheduled_by(timer)
+            if timer is None:  # sent or cancelled since then
+                return Scheduled(scheduled_id, datetime.fromtimestamp(due, UTC))
+            return scheduled_by(moved(timer, again_id if timer.is_recurring else scheduled_id, due))
+        if timer is None:
+            return None
         is_new = timer.is_recurring
-        later = moved(timer, self._next_id(None) if is_new else scheduled_id, due)
+        later = moved(timer, again_id if is_new else scheduled_id, due)
         self._put(later, replaces=not is_new)
         return scheduled_by(later)
 
