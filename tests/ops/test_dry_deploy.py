@@ -404,6 +404,18 @@ async def test_what_is_scheduled_for_a_person_who_opts_out_is_not_sent_by_either
     assert (await day.compared(bot)).counts == {"same": 2}
 
 
+@pytest.mark.parametrize(("status", "code"), [(403, 2024), (409, 1006)])
+async def test_a_scheduled_send_that_reached_no_person_is_no_failure(day: Day, status: int, code: int) -> None:
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Tomorrow!", after_s=3600)
+
+    day.deploy(remind)
+    await day.say()
+    day.linq.will_answer("chats.messages.send", LinqApiError("refused", status=status, code=code))
+    await day.pass_time(3600)
+    assert (await day.compared(remind)).counts == {"same": 2}
+
+
 async def test_without_the_texts_a_difference_shows_in_the_digest(tmp_path: Path) -> None:
     async def twice(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("One.")

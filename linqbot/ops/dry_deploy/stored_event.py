@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 from linqbot.client.client import Client
+from linqbot.errors import LinqApiError, MessageGone
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.upkeep import Selection
 from linqbot.worker.due.broadcasting import broadcast_send
-from linqbot.worker.due.scheduled_send import due_send
+from linqbot.worker.due.scheduled_send import due_send, unreachable
 from linqbot.worker.lookups import KnownChat, KnownChats, with_answers, with_replies_to_me
 
 
@@ -30,8 +32,13 @@ async def event_of(delivery: Delivery, storage: Storage, known_chats: KnownChats
 async def send_again(delivery: Delivery, client: Client) -> bool:
     """Make the calls of a scheduled send or of a broadcast. Return False, without a call, for any other delivery."""
     if (due := due_send(delivery)) is not None:
-        for call in due.calls:
-            await client.run(call)
+        try:
+            for call in due.calls:
+                with suppress(MessageGone):
+                    await client.run(call)
+        except LinqApiError as error:
+            if unreachable(error) is None:  # the worker ends such a send without an error too
+                raise
     elif (to_person := broadcast_send(delivery)) is not None:
         await to_person.send(client)
     else:
