@@ -176,6 +176,8 @@ def _converted(kind: Any, text: str) -> Any:
     try:
         value = adapter.validate_strings(text)
     except ValidationError as error:
+        if kind is bool:
+            return yes_no(text)  # pydantic takes "yes", but not "Yes!" or "nope"
         raise ValueError(_sentence(error)) from None
     if isinstance(value, datetime) and _NUMBER.fullmatch(text):
         raise ValueError(_SENTENCES["datetime_parsing"])  # pydantic takes 1830 for seconds since 1970
