@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import structlog
@@ -51,6 +51,7 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.events.proactive.broadcast import BroadcastDone
 from linqbot.events.proactive.schedule import ScheduleDue
+from linqbot.interrupts import is_ctrl_c
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.state import StateStore
 from linqbot.types.content.turn import running_turn
@@ -59,6 +60,12 @@ log = structlog.get_logger("linqbot.bot")
 
 # By name, because only a bot that gathers needs their module.
 _TYPING: Final = ("chat.typing_indicator.started", "chat.typing_indicator.stopped")
+
+T = TypeVar("T")
+
+
+class ChoiceFailed(Exception):
+    """The bot's `allow` or a filter has raised an error, the cause, before the turn of the event ran a handler."""
 
 
 class Dispatcher:
@@ -181,20 +188,32 @@ class Dispatcher:
         return any(route.name == name and route.handler != first for route, _ in self._compiled)
 
     def allows(self, event: Event) -> bool:
-        """Return True if the bot's `allow` admits the person of an event."""
+        """Return True if the bot's `allow` admits the person of an event.
+
+        Raises:
+            ChoiceFailed: `allow` raised an error.
+        """
+        return _chosen(lambda: self._allows(event))
+
+    def _allows(self, event: Event) -> bool:
         return self._bot.allow is None or self._bot.allow(event)
 
     def has_side_handler(self, event: Event) -> bool:
-        """Return True if a handler with `during_ask=True` fits the event."""
-        return any(isinstance(event, route.event) and route.fits(event) for route in self._side_routes)
+        """Return True if a handler with `during_ask=True` fits the event.
+
+        Raises:
+            ChoiceFailed: a filter raised an error.
+        """
+        routes = (route for route in self._side_routes if isinstance(event, route.event))
+        return _chosen(lambda: any(route.fits(event) for route in routes))
 
     def handler_for(self, message: MessageReceived) -> str | None:
         """Return the name of the handler that would take a message in time; None if none would, or if it is not known.
 
-        It is not known if a `when=` decides, or, in a group, for a message that replies to another one.
+        It is not known if a `when=` decides, if `allow` fails, or, in a group, for a message that replies to another one.
         """
         route = self._route_of(message) if _may_join(message) else None
-        if route is None or route.when is not None or self._reason_to_ignore(message) is not None:
+        if route is None or route.when is not None or not self.may_reach_handler(message):
             return None
         return route.name
 
@@ -220,10 +239,11 @@ class Dispatcher:
 
     def _route_of(self, message: MessageReceived) -> Route | None:
         """Return the first route whose filters fit a message; None if there is none, or if a filter fails."""
+        routes = (route for route, _ in self._routes_for(MessageReceived))
         try:
-            return next((route for route, _ in self._routes_for(MessageReceived) if route.fits(message)), None)
-        except Exception:  # noqa: BLE001 - the turn of the message reports it
-            return None
+            return _chosen(lambda: next((route for route in routes if route.fits(message)), None))
+        except ChoiceFailed:
+            return None  # the turn of the message reports the error
 
     def has_no_handler(self, event_type: str) -> bool:
         """Return True if events of this type reach no code of the bot, so they need not be parsed.
@@ -270,8 +290,11 @@ class Dispatcher:
         return self._bot.on_trouble
 
     def may_reach_handler(self, event: Event) -> bool:
-        """Return True if the bot's settings let an event through to its handlers."""
-        return self._reason_to_ignore(event) is None
+        """Return True if the bot's settings let an event through to its handlers; False if `allow` fails."""
+        try:
+            return _chosen(lambda: self._reason_to_ignore(event)) is None
+        except ChoiceFailed:
+            return False
 
     def takes_dead_letter(self, delivery: Delivery) -> bool:
         """Return True if the bot has an `on_dead_letter` handler for the event of a delivery."""
@@ -377,7 +400,7 @@ class Dispatcher:
     async def _resume(self, event: Event, ctx: TurnContext, resumption: Resumption) -> None:
         """Run the handler of an open question again, after an event that answers or ends the question."""
         # A timeout or a payment names no person, and the handler must learn of it.
-        if event.actor is not None and not self.allows(event):
+        if event.actor is not None and not self._allows(event):
             self._log_once("ignored: sender", "event.ignored", event, reason=report.NOT_ALLOWED)
             self._report(event, reason=report.NOT_ALLOWED)
             return
@@ -582,6 +605,20 @@ class Dispatcher:
             (before if is_first else self._routers).append(router)
         self._compiled[:0] = first
         self._routers[:0] = before
+
+
+def _chosen(choose: Callable[[], T]) -> T:
+    """Run code of the bot that decides about an event, where no turn is running that reports its errors.
+
+    Raises:
+        ChoiceFailed: the code raised an error, a SystemExit or CancelledError included.
+    """
+    try:
+        return choose()
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
+        raise ChoiceFailed from error
 
 
 def _sent_at(event: Event, now: float) -> float:

@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeAlias
 import structlog
 
 from linqbot.bot.deadline import Deadline
-from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.dispatch import ChoiceFailed, Dispatcher
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.bot.turn_watcher import turn_watcher
 from linqbot.client.alarms import Alarms
@@ -187,7 +187,7 @@ class Turns:
             and not (delivery.type == "message.received" and _is_opt_out(delivery))
         )
 
-    async def _run(  # noqa: PLR0911 - one return for each way in which a delivery needs no handler
+    async def _run(  # noqa: C901, PLR0911 - one return for each way in which a delivery needs no handler
         self, lease: Lease, began: float, owner: Owner | None
     ) -> Stored | None:
         """Return the stored outcome, for `finished`; None if the turn was given up and another task ends it."""
@@ -216,6 +216,9 @@ class Turns:
             # The turn must not begin without its journal, or it would repeat calls. It is deferred for a short time.
             failure = TurnFailure(error)
             return await self._finish(lease, decide(lease, failure, self.retry_policy, now=self.clock.now()), None)
+        except ChoiceFailed as failed:
+            failure = TurnFailure(failed.__cause__ or failed)
+            return await self._finish(lease, self._decided(lease, failure, None, began), None)
         if lease.crashes >= self.retry_policy.crashes:
             reason = f"The process died {lease.crashes} times while handling it, or its turn never ended."
             writes = writes_of_failure(opening, lease)
@@ -430,17 +433,21 @@ class Turns:
             # Linq would refuse the same scheduled send again, so a retry is useless.
             is_final=ctx is None and isinstance(error, LinqApiError | SendMissed),
         )
-        outcome = decide(
-            turn.lease, failure, self.retry_policy, now=self.clock.now(), log_tracebacks=self.log_tracebacks
-        )
+        return self._decided(turn.lease, failure, ctx.event if ctx else None, turn.began)
+
+    def _decided(
+        self, lease: Lease, failure: TurnFailure, event: Event | None, began: float
+    ) -> Retry | Defer | DeadLetter:
+        """Decide the outcome of a turn in which the bot's code has failed, and notify the plugins."""
+        outcome = decide(lease, failure, self.retry_policy, now=self.clock.now(), log_tracebacks=self.log_tracebacks)
         if (failed := self.outbound.plugins.failed) is not None:
             failed(
-                delivery=turn.lease.delivery,
-                event=ctx.event if ctx else None,
+                delivery=lease.delivery,
+                event=event,
                 handler=failure.handler,
-                error=error,
+                error=failure.error,
                 outcome=ENDS[type(outcome)],
-                took_s=time.perf_counter() - turn.began,
+                took_s=time.perf_counter() - began,
             )
         return outcome
 

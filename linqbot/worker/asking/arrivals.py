@@ -130,6 +130,7 @@ async def arrival(
         put_back: True if an operator has put the delivery back into the inbox. Then it answers only the question that it
             had answered when it failed.
     Raises:
+        ChoiceFailed: the bot's `allow` or a filter raised an error.
         StorageUnavailable: a conversation cannot be read.
     """
     if delivery.id.startswith(ORDER_PREFIX):
@@ -158,6 +159,7 @@ async def meaning_of(
         reader: Reads those that the event may concern.
         put_back: See `arrival`.
     Raises:
+        ChoiceFailed: the bot's `allow` or a filter raised an error.
         StorageUnavailable: a conversation cannot be read.
     """
     try:
