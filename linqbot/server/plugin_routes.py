@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import Receive, Scope, Send
 
 from linqbot.hookspecs import Running
+from linqbot.interrupts import RunningTask
 from linqbot.plugins.error_text import WrongUse
 from linqbot.plugins.plugin import Plugin
 from linqbot.plugins.registry import Plugins
@@ -78,21 +79,27 @@ async def start(plugins: Plugins, running: Running) -> None:
     Raises:
         ConfigError: a required plugin failed.
     """
+    task = RunningTask()
     for plugin, call in plugins.lifecycle_calls("started", running=running):
         try:
             with plugins.watch(plugin.name, "started"):
                 await _run(call)
-        except Exception as error:  # noqa: BLE001 - any error of the plugin is blamed on it
+        except BaseException as error:
+            if task.is_ended_by(error):
+                raise
             plugins.blame(plugin, "started", error, with_message=True)
 
 
 async def stop(plugins: Plugins) -> None:
     """Call `stopped` of each plugin, one after the other. Errors are logged and do not keep the app from stopping."""
+    task = RunningTask()
     for plugin, call in plugins.lifecycle_calls("stopped"):
         try:
             with plugins.watch(plugin.name, "stopped"):
                 await _run(call)
-        except Exception as error:  # noqa: BLE001 - as above
+        except BaseException as error:
+            if task.is_ended_by(error):
+                raise
             plugins.note_failure(plugin, "stopped", error)
 
 
@@ -111,12 +118,15 @@ async def _run(call: Callable[[], Any]) -> None:
 
 async def _problem(check: Check) -> str | None:
     """Run a check and return the problem in one sentence; None if all is well."""
+    task = RunningTask()
     try:
         async with asyncio.timeout(CHECK_S):
             return await check()
     except TimeoutError:
         return f"no answer in {CHECK_S:g} s"
-    except Exception as error:  # noqa: BLE001 - a check that raises has failed
+    except BaseException as error:
+        if task.is_ended_by(error):
+            raise
         return f"raised {type(error).__name__}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -56,6 +57,60 @@ async def test_a_bot_whose_start_fails_does_not_start_and_says_where() -> None:
         async with talking(bot):
             pass
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("raised", [SystemExit("no database"), asyncio.CancelledError()])
+async def test_a_start_that_exits_or_cancels_itself_says_where_like_any_other_that_fails(raised: BaseException) -> None:
+    bot = Bot()
+
+    @bot.on_start
+    async def open_pool(running: Running) -> None:
+        raise raised
+
+    with pytest.raises(BotError, match=rf"open_pool failed: {type(raised).__name__} at test_lifecycle.py:\d+"):
+        async with talking(bot):
+            pass
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("raised", [SystemExit("bye"), asyncio.CancelledError()])
+async def test_a_stop_that_exits_or_cancels_itself_keeps_no_other_function_from_running(raised: BaseException) -> None:
+    bot = Bot()
+    closed: list[str] = []
+
+    @bot.on_stop
+    async def close_pool(running: Running) -> None:
+        closed.append("pool")
+
+    @bot.on_stop
+    async def close_log(running: Running) -> None:
+        raise raised
+
+    async with talking(bot):
+        pass
+    assert closed == ["pool"]
+
+
+@pytest.mark.anyio
+async def test_a_start_that_is_cancelled_from_outside_ends_its_task() -> None:
+    bot = Bot()
+    began = asyncio.Event()
+
+    @bot.on_start
+    async def wait_for_ever(running: Running) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        async with talking(bot):
+            pass
+
+    task = asyncio.create_task(run())
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 @pytest.mark.parametrize("decorator", ["on_start", "on_stop"])

@@ -195,6 +195,14 @@ async def broken() -> str:
     raise ValueError("who knows what")
 
 
+async def leaving() -> str:
+    raise SystemExit("no database")
+
+
+async def cancelled() -> str:
+    raise asyncio.CancelledError
+
+
 async def test_without_plugins_readyz_says_nothing_of_them() -> None:
     async with served() as client:
         assert (await client.get("/readyz")).json() == {"ready": True, "role": "all", "busy": 0, "waiting": 0}
@@ -207,6 +215,8 @@ async def test_without_plugins_readyz_says_nothing_of_them() -> None:
         (unhealthy, False, 200, "no connection"),
         (unhealthy, True, 503, "no connection"),
         (broken, True, 503, "raised ValueError"),
+        (leaving, True, 503, "raised SystemExit"),
+        (cancelled, True, 503, "raised CancelledError"),
     ],
 )
 async def test_only_a_required_plugins_check_makes_an_app_unready(
@@ -299,13 +309,17 @@ async def test_started_and_stopped_are_called_while_the_storage_is_open() -> Non
     assert starts.calls == ["started, 0 wait", "stopped"]
 
 
-async def test_a_plugin_that_cannot_start_is_disabled_and_the_bot_goes_on() -> None:
-    starts = Starts(OSError("no collector"), required=False)
+EXITS = [SystemExit("no collector"), asyncio.CancelledError()]
+
+
+@pytest.mark.parametrize("raised", [OSError("no collector"), *EXITS])
+async def test_a_plugin_that_cannot_start_is_disabled_and_the_bot_goes_on(raised: BaseException) -> None:
+    starts = Starts(raised, required=False)
     async with served(starts) as client:
         ready = await client.get("/readyz")
         assert await post(client, text_body()) == 200
     assert ready.status_code == 200
-    assert "started raised OSError" in ready.json()["plugins"]["starts"]
+    assert f"started raised {type(raised).__name__}" in ready.json()["plugins"]["starts"]
     assert starts.calls == ["started, 0 wait"]
 
 
@@ -315,7 +329,8 @@ async def test_a_required_plugin_that_cannot_start_keeps_the_app_from_starting()
             raise AssertionError
 
 
-async def test_a_plugin_that_fails_at_the_end_does_not_keep_the_app_from_stopping() -> None:
+@pytest.mark.parametrize("raised", [ValueError("late"), *EXITS])
+async def test_a_plugin_that_fails_at_the_end_does_not_keep_the_app_from_stopping(raised: BaseException) -> None:
     storage = MemoryStorage()
-    async with served(Starts(None, ValueError("late"), required=True), storage=storage) as client:
+    async with served(Starts(None, raised, required=True), storage=storage) as client:
         assert await post(client, text_body()) == 200

@@ -17,6 +17,7 @@ import structlog
 from linqbot.errors import BotError
 from linqbot.frames import place_of
 from linqbot.hookspecs import Running
+from linqbot.interrupts import RunningTask
 
 if TYPE_CHECKING:
     from linqbot.bot.routing.router import Router
@@ -40,11 +41,14 @@ async def around(bot: Router, running: Running) -> AsyncIterator[None]:
     Raises:
         BotError: a function of `@bot.on_start` raised an error, or took too long. The block and no further function run.
     """
+    task = RunningTask()
     for handler in (each for router in bot.routers() for each in router.start_handlers):
         try:
             async with asyncio.timeout(LIMIT_S):
                 await handler(running)
-        except Exception as error:
+        except BaseException as error:
+            if task.is_ended_by(error):
+                raise
             why = f"{type(error).__name__} at {place_of(error)}"
             raise BotError(
                 f"The bot does not start, because @bot.on_start {name_of(handler)} failed: {why}."
@@ -52,11 +56,14 @@ async def around(bot: Router, running: Running) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        task = RunningTask()
         for handler in reversed([each for router in bot.routers() for each in router.stop_handlers]):
             try:
                 async with asyncio.timeout(LIMIT_S):
                     await handler(running)
-            except Exception as error:  # noqa: BLE001 - the other functions must close what they have opened
+            except BaseException as error:  # the other functions must close what they have opened
+                if task.is_ended_by(error):
+                    raise
                 log.error("stop.failed", handler=name_of(handler), error=type(error).__name__, at=place_of(error))
 
 
