@@ -131,8 +131,9 @@ def decide(
     if (wait := _wait_for(cause)) is not None:
         return _defer(lease, *wait, retry_policy, now)
     if isinstance(cause, Refused):
-        log.info("turn.refused", delivery=lease.delivery.id, plugin=cause.plugin, reason=str(cause))
-        return DeadLetter(f"A call was refused by {cause.plugin or 'outbound middleware'}: {cause}", failure.handler)
+        why = readable(str(cause))
+        log.info("turn.refused", delivery=lease.delivery.id, plugin=cause.plugin, reason=why)
+        return DeadLetter(f"A call was refused by {cause.plugin or 'outbound middleware'}: {why}", failure.handler)
     if failure.is_final or isinstance(cause, Ambiguous | AmbiguousCall | EventNotUnderstood):
         # No retry can help: the operator decides, or a later release understands the event.
         return DeadLetter(readable(str(cause)), failure.handler)
