@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from linqbot.bot.bot import Bot
-from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.dispatch import ChoiceFailed, Dispatcher
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.errors import AskEnded, Suspended
 from linqbot.events.delivery import Delivery
+from linqbot.interrupts import RunningTask
 from linqbot.ops.call_recorder import CallRecorder
 from linqbot.ops.dry_asking import DryAsker, note_on
 from linqbot.ops.dry_deploy.chosen_turns import ChosenTurns
@@ -74,7 +75,7 @@ class DryRun:
                 yield await self.run(delivery, chosen=chosen)
 
     async def run(self, delivery: Delivery, *, chosen: ChosenTurns | None = None) -> Simulation:
-        """Run the handlers on one delivery. An exception that they raise is in the result.
+        """Run the handlers on one delivery. An error that they raise is in the result, a SystemExit included.
 
         Args:
             chosen: See `replay`.
@@ -83,18 +84,23 @@ class DryRun:
         self._clock.advance(delivery.received_at - self._clock.now())
         recorder = CallRecorder(reads=self._reads, check_broadcast=self._outbound.check_broadcast)
         client = recorder.around(self._client).wrapped(self._outbound.wrap)
-        handler, error = None, None
+        handler: str | None = None
+        error: BaseException | None = None
         note = await note_on(delivery, self._storage)
         began_with = None if chosen is None else chosen.answered.get(delivery.id)
         if note is None and began_with is not None:
             # The handler that takes other messages would not have got it.
             return Simulation(delivery, note=_ANSWER.format(began_with), began_with=began_with)
         entries = await self._storage.entries(delivery.id)
-        arrived = NOTHING if chosen is None or note else await self._arrival(delivery, chosen)
+        try:
+            arrived = NOTHING if chosen is None or note else await self._arrival(delivery, chosen)
+        except ChoiceFailed as failed:
+            return Simulation(delivery, error=failed.__cause__)
         concerned = arrived.counted or (arrived.conversation if arrived.outcome is not None else None)
         if concerned is not None and not entries:
             return Simulation(delivery, note=_TO_QUESTION.format(concerned.id), began_with=concerned.id)
         asker = DryAsker(entries)
+        task = RunningTask()
         try:
             if not await send_again(delivery, client):
                 given_up = dead_letter.notice(delivery) if dead_letter.is_notice(delivery) else None
@@ -118,8 +124,10 @@ class DryRun:
                     handler = ctx.handler
         except (Suspended, AskEnded):
             pass  # The handler has ended with a question.
-        except Exception as raised:  # noqa: BLE001 - the author of the bot wants to see whatever a handler raises
-            error = raised
+        except BaseException as raised:
+            if task.is_ended_by(raised):
+                raise
+            error = raised  # the author of the bot wants to see whatever a handler raises
         return Simulation(
             delivery,
             recorder.calls,

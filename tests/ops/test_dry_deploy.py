@@ -116,6 +116,17 @@ async def test_an_exception_is_a_new_failure_with_its_type_and_line(day: Day) ->
     assert (report.failing, report.differing) == (1, 0)
 
 
+async def test_a_handler_that_exits_is_a_new_failure_too(day: Day) -> None:
+    async def leave(message: MessageReceived, ctx: Context) -> None:
+        raise SystemExit(2)
+
+    day.deploy(echo)
+    await day.say()
+    group = the_group(await day.compared(leave))
+    line = leave.__code__.co_firstlineno + 1
+    assert (group.kind, group.cause) == ("new failure", f"SystemExit at test_dry_deploy.py:{line}")
+
+
 async def test_a_dead_letter_that_the_new_code_handles_is_a_fixed_failure(day: Day) -> None:
     def broken(message: MessageReceived, ctx: Context) -> str:
         raise KeyError(message.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -66,6 +67,24 @@ async def test_a_broadcast_that_would_begin_is_recorded_and_not_stored(day: Day)
     assert [(each.name, each.people) for each in done.broadcasts] == [("news", 2)]
     assert texts(done) == ["2 people"]
     assert await day.storage.broadcasts() == []
+
+
+@pytest.mark.parametrize("raised", [SystemExit(2), asyncio.CancelledError(), GeneratorExit()])
+async def test_a_handler_that_exits_or_cancels_itself_is_a_failure_and_the_replay_goes_on(
+    day: Day, raised: BaseException
+) -> None:
+    async def leave(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("leaving")
+        raise raised
+
+    async def wait(message: MessageReceived, ctx: Context) -> None:
+        pass
+
+    day.deploy(wait)
+    await day.say("one", "two")
+    day.deploy(leave)
+    found = await replayed(day)
+    assert [(texts(done), type(done.error)) for done in found] == [(["leaving"], type(raised))] * 2
 
 
 class NoBroadcasts:

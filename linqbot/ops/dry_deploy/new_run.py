@@ -16,12 +16,13 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.branch import follow_tasks
 from linqbot.bot.context import Context
 from linqbot.bot.deadline import Deadline
-from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.dispatch import ChoiceFailed, Dispatcher
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import PROBE_ID, Delivery
+from linqbot.interrupts import is_ctrl_c
 from linqbot.ops.dry_deploy.compared_call import ComparedCall
 from linqbot.ops.dry_deploy.joined_messages import JoinedMessages
 from linqbot.ops.dry_deploy.kept_chat import KeptChats
@@ -160,7 +161,10 @@ class NewRuns:
         """
         if turn.entries or turn.dead is not None:
             return False
-        arrived = await self._arrival(turn)
+        try:
+            arrived = await self._arrival(turn)
+        except ChoiceFailed:
+            return False  # its run reports the error
         return arrived.outcome is not None or arrived.counted is not None
 
     async def _arrival(self, turn: RecordedTurn) -> Arrival:
@@ -190,8 +194,10 @@ class NewRuns:
             await self._dispatch(one, calls, one.answers, deadline)
         except StorageUnavailable:
             raise
+        except ChoiceFailed as failed:
+            one.error = failed.__cause__
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt | SystemExit):
+            if is_ctrl_c(error):
                 raise
             if not is_end_of_ask(error):
                 one.error = error
