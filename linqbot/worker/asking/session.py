@@ -562,10 +562,12 @@ class AskSession:
 
     def _newer(self, person: str, chat_id: str) -> ConversationSummary | None:
         """Return another conversation of the person in the chat that waits for an answer; None if there is none."""
+        # Not those that end with this turn, such as one whose handler is gone after a deploy.
+        others = (each for each in self._storage.conversations_in(chat_id) if each.id not in self._arrival.ended)
         return next(
             (
                 each
-                for each in self._storage.conversations_in(chat_id)
+                for each in others
                 if each.person == person and each.status == "waiting" and each.id != self._journal.turn
             ),
             None,

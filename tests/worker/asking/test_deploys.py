@@ -174,6 +174,21 @@ async def test_a_handler_that_is_gone_is_abandoned_and_the_message_is_an_ordinar
     assert await talk.storage.dead_letters() == []
 
 
+async def test_a_handler_with_another_name_may_ask_whom_the_handler_that_is_gone_has_asked(talk: Talk) -> None:
+    async def renamed(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Hello {await ctx.ask('Your name?')}")
+
+    talk.deploy(form("await ctx.ask('Name?')"))
+    await talk.say("hi")
+    talk.deploy(renamed)
+    await talk.say("Ada")
+    await talk.say("Ada, as I said")
+    assert talk.said == ["Name?", "Your name?", "Hello Ada, as I said"]
+    await talk.pass_time(86_400)
+    assert await talk.storage.dead_letters() == []
+    assert talk.open_questions() == []
+
+
 # The operator
 
 
