@@ -29,22 +29,24 @@ async def effects(chat_id: str, storage: Storage, now: float) -> Writes:
     cancelled = await sends_of(chat_id, storage)
     waiting = [each.id for each in storage.conversations_in(chat_id) if each.status == "waiting"]
     found = [await storage.conversation(each) for each in waiting]  # with the events that began them
-    ended = [_ended(each[0], now) for each in found if each is not None]
+    open_questions = [(each[0], OpenQuestion.read(each[0].question)) for each in found if each is not None]
+    ended = [_ended(conversation, question, now) for conversation, question in open_questions if question is not None]
+    unreadable = [conversation.id for conversation, question in open_questions if question is None]
     log.info("chat.opted_out", chat_id=chat_id, cancelled_sends=len(cancelled), ended_questions=len(ended))
     return Writes(
         timers=[timer for _, timer, _ in ended],
         cancelled=[*cancelled, *(timeout for _, _, timeout in ended)],
         conversations=[conversation for conversation, _, _ in ended],
+        ended=unreadable,
     )
 
 
-def _ended(conversation: Conversation, now: float) -> tuple[Conversation, Timer, str]:
+def _ended(conversation: Conversation, question: OpenQuestion, now: float) -> tuple[Conversation, Timer, str]:
     """End the question of a conversation.
 
     Returns:
         The conversation as it is stored now; the timer that becomes the delivery for its handler; and the id of the
         question's timeout, which is to be cancelled.
     """
-    question = OpenQuestion.model_validate_json(conversation.question)
     timer = opt_out(conversation, question.n, now)
     return failed(conversation, question, by=timer.fired(now).id), timer, question.timer

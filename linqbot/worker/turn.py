@@ -209,7 +209,9 @@ class Turns:
             if arrived.counted is not None:
                 if (watcher := turn_watcher.get()) is not None and arrived.question is not None:
                     watcher.met_question(arrived.question.text, arrived.counted.handler, "counted")
-                return await self._finish(lease, Ack(), None, Writes(conversations=[arrived.counted]))
+                return await self._finish(
+                    lease, Ack(), None, Writes(conversations=[arrived.counted], ended=arrived.ended)
+                )
             is_plain = arrived is NOTHING and lease.is_first_run
             opening = first_opening(lease) if is_plain else await open_turn(lease, arrived, self.storage)
         except (StorageUnavailable, StorageBusy) as error:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from pydantic.errors import PydanticUserError
-from pydantic_core import to_json
+from pydantic_core import ValidationError, to_json
 
 from linqbot.bot.asking.ballot import Ballot
 from linqbot.bot.asking.kinds import adapter_of
@@ -259,6 +259,14 @@ class OpenQuestion(Data):
     looks: int = 0
     is_known: bool = False
     ballot: Ballot | None = None
+
+    @classmethod
+    def read(cls, stored: bytes) -> OpenQuestion | None:
+        """Return a question as a conversation stores it; None if it cannot be read: another release may have stored it."""
+        try:
+            return cls.model_validate_json(stored)
+        except ValidationError:
+            return None
 
     @property
     def takes_words(self) -> bool:

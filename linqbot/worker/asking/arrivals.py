@@ -90,6 +90,14 @@ NOTHING = Arrival()
 VOID = Arrival(is_void=True)
 
 
+class QuestionUnreadable(Exception):
+    """The stored question of a conversation cannot be read; another release may have stored it."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        super().__init__(conversation.id)
+        self.conversation = conversation
+
+
 class ConversationReader(Protocol):
     """Reads conversations: the storage, or in a dry deploy the record of those that were open then."""
 
@@ -124,7 +132,9 @@ async def arrival(
     *,
     put_back: bool = False,
 ) -> Arrival:
-    """Return the meaning of a delivery for the conversations of its chat. Those whose handler is gone are abandoned.
+    """Return the meaning of a delivery for the conversations of its chat.
+
+    Those that it concerns and whose handler is gone, or whose question cannot be read, are abandoned.
 
     Args:
         put_back: True if an operator has put the delivery back into the inbox. Then it answers only the question that it
@@ -132,6 +142,34 @@ async def arrival(
     Raises:
         ChoiceFailed: the bot's `allow` or a filter raised an error.
         StorageUnavailable: a conversation cannot be read.
+    """
+    unreadable: list[str] = []
+    while True:
+        left = [each for each in conversations if each.id not in unreadable]
+        try:
+            found = await _of_readable(delivery, left, dispatcher, storage, put_back=put_back)
+        except QuestionUnreadable as error:
+            # Else each message of the chat would become a dead letter, and so would the timeout of the question.
+            _log_abandoned(
+                error.conversation, "Its record cannot be read: another release of linqbot may have stored it."
+            )
+            unreadable.append(error.conversation.id)
+        else:
+            return replace(found, ended=(*found.ended, *unreadable)) if unreadable else found
+
+
+async def _of_readable(
+    delivery: Delivery,
+    conversations: Sequence[ConversationSummary],
+    dispatcher: Dispatcher,
+    storage: Storage,
+    *,
+    put_back: bool,
+) -> Arrival:
+    """Return the meaning of a delivery for conversations; see `arrival`.
+
+    Raises:
+        QuestionUnreadable: the question of one of them cannot be read.
     """
     if delivery.id.startswith(ORDER_PREFIX):
         return await _of_order(delivery, conversations, dispatcher, storage)
@@ -160,6 +198,7 @@ async def meaning_of(
         put_back: See `arrival`.
     Raises:
         ChoiceFailed: the bot's `allow` or a filter raised an error.
+        QuestionUnreadable: the question of a conversation cannot be read.
         StorageUnavailable: a conversation cannot be read.
     """
     try:
@@ -294,7 +333,10 @@ async def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
         return None
     person = (event.actor or "").casefold()
     for summary in (*storage.conversations_of(person), *storage.conversations_of(f"{person} {LOCATION}")):
-        found = await _read(summary, storage) if summary.status == "waiting" else None
+        try:
+            found = await _read(summary, storage) if summary.status == "waiting" else None
+        except QuestionUnreadable:
+            continue  # a delivery of its chat abandons it
         if found is not None and delivery.type in found.question.events:
             body = decode(delivery.body) if delivery.decoded is None else delivery.decoded
             outcome: Outcome = {"outcome": "answered", "text": "", "type": delivery.type, "body": body}
@@ -346,12 +388,18 @@ async def _of_order(
 
 
 async def _read(summary: ConversationSummary, reader: ConversationReader) -> _Asked | None:
-    """Read a conversation; None if `linqbot forget` has erased it a moment ago."""
+    """Read a conversation; None if `linqbot forget` has erased it a moment ago.
+
+    Raises:
+        QuestionUnreadable: its question cannot be read.
+    """
     found = await reader.conversation(summary.id)
     if found is None:
         return None
     conversation, known = found
-    return _Asked(conversation, OpenQuestion.model_validate_json(conversation.question), known)
+    if (question := OpenQuestion.read(conversation.question)) is None:
+        raise QuestionUnreadable(conversation)
+    return _Asked(conversation, question, known)
 
 
 async def _read_open(
@@ -376,15 +424,18 @@ def _late(late: _Asked) -> Arrival:
 
 
 def _abandoned(conversation: Conversation) -> Arrival:
+    _log_abandoned(conversation, "The bot has no handler of this name any more, so the question cannot go on.")
+    return Arrival(ended=(conversation.id,))
+
+
+def _log_abandoned(conversation: Conversation, why: str) -> None:
     log.error(
         "ask.abandoned",
         conversation=conversation.id,
         chat_id=conversation.chat_id,
         handler=conversation.handler,
-        why="The bot has no handler of this name any more, so the question cannot go on. The message is handled as if "
-        "no question were open.",
+        why=f"{why} The message is handled as if no question were open.",
     )
-    return Arrival(ended=(conversation.id,))
 
 
 def _text_of(event: Event, question: OpenQuestion) -> str:

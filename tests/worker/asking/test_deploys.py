@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
+import sqlite3
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -174,6 +176,12 @@ async def test_a_handler_that_is_gone_is_abandoned_and_the_message_is_an_ordinar
     assert await talk.storage.dead_letters() == []
 
 
+def store_question(talk: Talk, question: str) -> None:
+    """Replace the question of each conversation, as another release may have stored it."""
+    with contextlib.closing(sqlite3.connect(talk.path)) as database, database:
+        database.execute("UPDATE conversation SET question = ?", (question.encode(),))
+
+
 async def test_a_handler_with_another_name_may_ask_whom_the_handler_that_is_gone_has_asked(talk: Talk) -> None:
     async def renamed(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(f"Hello {await ctx.ask('Your name?')}")
@@ -185,6 +193,44 @@ async def test_a_handler_with_another_name_may_ask_whom_the_handler_that_is_gone
     await talk.say("Ada, as I said")
     assert talk.said == ["Name?", "Your name?", "Hello Ada, as I said"]
     await talk.pass_time(86_400)
+    assert await talk.storage.dead_letters() == []
+    assert talk.open_questions() == []
+
+
+@pytest.mark.parametrize("stored", ["{}", "null", "no JSON"])
+async def test_a_question_that_cannot_be_read_is_abandoned_and_the_message_is_an_ordinary_one(
+    talk: Talk, stored: str
+) -> None:
+    handler = form("await ctx.reply('Hello ' + await ctx.ask('Name?'))")
+    talk.deploy(handler)
+    await talk.say("hi")
+    store_question(talk, stored)
+    with capture_logs() as logs:
+        await talk.say("Ada")
+    assert [each["event"] for each in logs if each["log_level"] == "error"] == ["ask.abandoned"]
+    await talk.say("Ada, as I said")
+    assert talk.said == ["Name?", "Name?", "Hello Ada, as I said"]
+    await talk.pass_time(86_400)
+    assert await talk.storage.dead_letters() == []
+    assert talk.open_questions() == []
+
+
+async def test_the_timeout_of_a_question_that_cannot_be_read_ends_it(talk: Talk) -> None:
+    talk.deploy(form("await ctx.ask('Name?', timeout_s=60)"))
+    await talk.say("hi")
+    store_question(talk, "{}")
+    await talk.pass_time(120)
+    assert await talk.storage.dead_letters() == []
+    assert talk.open_questions() == []
+
+
+async def test_a_person_whose_question_cannot_be_read_may_opt_out(talk: Talk) -> None:
+    talk.deploy(form("await ctx.send_later('Still there?', after_s=600)\nawait ctx.ask('Name?')"))
+    await talk.say("hi")
+    store_question(talk, "{}")
+    await talk.say("STOP")
+    await talk.pass_time(86_400)
+    assert talk.said == ["Name?"]
     assert await talk.storage.dead_letters() == []
     assert talk.open_questions() == []
 
@@ -217,6 +263,18 @@ async def test_the_operator_sees_questions_and_answers_one(served: Callable[[], 
     await talk.run()
     assert talk.said[-1] == "Got 4."
     assert await cli("asks", "list") == []
+
+
+async def test_the_operator_sees_that_a_question_cannot_be_read(served: Callable[[], Talk]) -> None:
+    talk = served()
+    talk.deploy(form("await ctx.ask('How many?')"))
+    await talk.say("hi")
+    store_question(talk, "{}")
+    (row,) = await cli("asks", "list")
+    assert (row["waits_for"], row["question"]) == ("unreadable", None)
+    refused = await asyncio.to_thread(CliRunner().invoke, main, ["asks", "cancel", row["id"]])
+    assert refused.exit_code == 1
+    assert "cannot be read" in refused.output
 
 
 @pytest.mark.parametrize("how", ["handled", "unhandled"])

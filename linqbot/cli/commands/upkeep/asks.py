@@ -70,18 +70,18 @@ def cancel(conversation: str, storage: str | None, as_json: bool) -> None:
 def _row(conversation: Conversation) -> dict[str, Any]:
     from linqbot.bot.asking.question import OpenQuestion
 
-    question = OpenQuestion.model_validate_json(conversation.question)
+    question = OpenQuestion.read(conversation.question)
     return {
         "id": conversation.id,
         "status": conversation.status,
         "handler": conversation.handler,
         "chat": conversation.chat_id,
         "person": conversation.person.partition(" ")[0],
-        "waits_for": question.waits_for,
+        "waits_for": question.waits_for if question else "unreadable",
         "asked_at": iso_time(conversation.asked_at),
         "until": iso_time(conversation.until),
-        "invalid_answers": question.tries,
-        "question": question.text,
+        "invalid_answers": question.tries if question else None,
+        "question": question.text if question else None,
     }
 
 
@@ -99,7 +99,12 @@ async def _order(url: str | None, conversation_id: str, kind: Literal["answer", 
         if found is None or found[0].status != "waiting":
             raise StorageError(f"No question of a conversation {conversation_id} is open. See: linqbot asks list")
         conversation, _ = found
-        question = OpenQuestion.model_validate_json(conversation.question)
+        question = OpenQuestion.read(conversation.question)
+        if question is None:
+            raise StorageError(
+                f"The question of conversation {conversation_id} cannot be read: another release of linqbot may have "
+                "stored it. Upgrade linqbot, or leave it: the next message of its chat ends it."
+            )
         if kind == "answer" and not question.takes_words:
             raise StorageError(
                 f"Conversation {conversation_id} waits for {question.waits_for}, which no text can stand for. It can be "
