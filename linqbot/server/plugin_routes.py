@@ -121,13 +121,16 @@ async def _problem(check: Check) -> str | None:
     task = RunningTask()
     try:
         async with asyncio.timeout(CHECK_S):
-            return await check()
+            problem: object = await check()
     except TimeoutError:
         return f"no answer in {CHECK_S:g} s"
     except BaseException as error:
         if task.is_ended_by(error):
             raise
         return f"raised {type(error).__name__}"
+    if problem is None or isinstance(problem, str):
+        return problem
+    return f"returned a {type(problem).__name__}, and must return the problem as a text, or None"
 
 
 def _routes(given: Iterable[BaseRoute]) -> list[BaseRoute]:

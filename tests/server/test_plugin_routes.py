@@ -203,6 +203,10 @@ async def cancelled() -> str:
     raise asyncio.CancelledError
 
 
+async def returning_an_error() -> Any:
+    return OSError("no connection")
+
+
 async def test_without_plugins_readyz_says_nothing_of_them() -> None:
     async with served() as client:
         assert (await client.get("/readyz")).json() == {"ready": True, "role": "all", "busy": 0, "waiting": 0}
@@ -217,6 +221,7 @@ async def test_without_plugins_readyz_says_nothing_of_them() -> None:
         (broken, True, 503, "raised ValueError"),
         (leaving, True, 503, "raised SystemExit"),
         (cancelled, True, 503, "raised CancelledError"),
+        (returning_an_error, True, 503, "returned a OSError, and must return the problem as a text, or None"),
     ],
 )
 async def test_only_a_required_plugins_check_makes_an_app_unready(
