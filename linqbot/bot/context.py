@@ -1105,7 +1105,12 @@ class Context:
 
     @cached_property
     def _uploads(self) -> Uploads:
-        return Uploads(self.client, self.recorded, is_dry=lambda: self._asking is not None and self._asking().is_dry)
+        return Uploads(
+            self.client,
+            self.recorded,
+            is_in_turn=self._asking is not None,
+            is_dry=lambda: self._asking is not None and self._asking().is_dry,
+        )
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:
         if self._on_sent is not None and not self._is_repeating:

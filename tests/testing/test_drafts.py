@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import tempfile
 from pathlib import Path
@@ -356,6 +357,58 @@ async def test_files_can_be_returned_asked_scheduled_and_sent_to_others() -> Non
         assert said(phone) == ["|returned.png", "", "Which?|asked.png", "|later.png"]
         assert said(phone.person("+14155550187")) == ["|other.png"]
         assert uploads(phone) == 4
+
+
+@pytest.mark.parametrize("step", ["POST /v3/attachments", "PUT /uploads"])
+@pytest.mark.parametrize("verb", ["reply", "ask", "send_later", "bot.send", "set_icon"])
+async def test_an_outage_in_an_upload_defers_the_turn_whatever_the_handler_catches(step: str, verb: str) -> None:
+    bot = Bot(groups="all")
+
+    @bot.on_message
+    async def show(message: MessageReceived, ctx: Context) -> None:
+        logo = media(PNG, filename="logo.png")
+        try:
+            match verb:
+                case "reply":
+                    await ctx.reply(logo)
+                case "ask":
+                    await ctx.ask("This one?", logo)
+                case "send_later":
+                    await ctx.send_later(logo, after_s=1)
+                case "bot.send":
+                    await ctx.bot.send(logo, to="+14155550187")
+                case _:
+                    await ctx.chat.set_icon(PNG, filename="logo.png")
+        except Exception:  # noqa: BLE001
+            await ctx.reply("I have no logo.")
+
+    async with talking(bot) as phone:
+        group = phone.group("+14155550143")
+        phone.fail_next(step, status=503, times=3)
+        await group.text("logo?")
+        assert await group.replies() == []
+        assert await group.waiting() == 1
+        await group.advance(60)
+        assert "I have no logo." not in await group.replies()
+        assert (await group.waiting(), await group.dead_letters()) == (0, [])
+        assert phone.calls[-1].is_accepted
+
+
+async def test_an_outage_in_an_upload_defers_the_turn_even_if_the_handler_catches_every_exception() -> None:
+    bot = Bot(read=False)
+
+    @bot.on_message
+    async def show(message: MessageReceived, ctx: Context) -> None:
+        with contextlib.suppress(BaseException):
+            await ctx.reply(media(PNG, filename="logo.png"))
+        await ctx.reply("There it is.")
+
+    async with talking(bot) as phone:
+        phone.fail_next("POST /v3/attachments", status=503, times=3)
+        await phone.text("logo?")
+        assert await phone.replies() == []
+        await phone.advance(60)
+        assert await phone.replies() == ["", "There it is."]
 
 
 def test_a_wrong_draft_is_refused_when_it_is_made() -> None:

@@ -15,6 +15,7 @@ from linqbot.bot.content.drafts import MediaDraft
 from linqbot.client.client import Client
 from linqbot.client.http.filenames import bare_name
 from linqbot.client.upload_sources import Source, is_seekable, source_of
+from linqbot.errors import LinqUnavailable, RateLimited, TurnDeferred
 from linqbot.rules.uploads import CONTENT_TYPES, MAX_UPLOAD_BYTES
 from linqbot.types.attachment import Upload
 from linqbot.types.message import MediaPart, MessageContent
@@ -41,13 +42,17 @@ class Uploads:
     Args:
         recorded: Records the id of an attachment, so that a later run of the turn sends the same one. Otherwise its send
             would differ from that of the earlier run.
+        is_in_turn: False for a context that was made outside of a worker, whose calls raise every error.
         is_dry: Returns True in a dry run. Called only for a file to upload: a turn that has recorded steps cannot be
             restarted, and most turns upload nothing.
     """
 
-    def __init__(self, client: Client, recorded: Recorded, *, is_dry: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, client: Client, recorded: Recorded, *, is_in_turn: bool = True, is_dry: Callable[[], bool] = lambda: False
+    ) -> None:
         self._client = client
         self._recorded = recorded
+        self._is_in_turn = is_in_turn
         self._is_dry = is_dry
         self._attachments: dict[str, str] = {}
         self._attempts: dict[str, int] = {}
@@ -60,7 +65,7 @@ class Uploads:
         Raises:
             OSError: a file cannot be read.
             RuleBroken: a file has no name, its type is unknown, or its size is wrong.
-            LinqUnavailable: Linq did not respond; the turn runs again later.
+            TurnDeferred: Linq did not respond, or asked to wait.
         """
         return [await self.part(item) if isinstance(item, MediaDraft) else item for item in content]
 
@@ -101,7 +106,7 @@ class Uploads:
         async with self._lock:
             if url not in self._attachments:
                 name = hashlib.sha256(url.encode()).hexdigest()[:32]
-                self._attachments[url] = await self._recorded(f"fetch:{name}", upload, kind=str)
+                self._attachments[url] = await self._made_once(f"fetch:{name}", upload)
             return self._attachments[url]
 
     async def attachment(self, draft: MediaDraft) -> str:
@@ -134,8 +139,21 @@ class Uploads:
                     )
                 )
 
-            self._attachments[name] = await self._recorded(f"{name}:{tries}", upload, kind=str)
+            self._attachments[name] = await self._made_once(f"{name}:{tries}", upload)
             return self._attachments[name]
+
+    async def _made_once(self, name: str, upload: Callable[[], Awaitable[str]]) -> str:
+        """Make an upload once in a turn. If Linq is away, the turn is deferred, as it is by the send of the file."""
+
+        async def upload_or_defer() -> str:
+            try:
+                return await upload()
+            except (LinqUnavailable, RateLimited) as error:
+                if not self._is_in_turn:
+                    raise
+                raise TurnDeferred(str(error), after_s=error.retry_after_s) from error
+
+        return await self._recorded(name, upload_or_defer, kind=str)
 
 
 async def _digest(source: Source, draft: MediaDraft) -> str:

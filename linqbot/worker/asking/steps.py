@@ -113,6 +113,8 @@ class Steps:
         except (Exception, TurnDeferred) as error:
             # The call has ended, so the next run makes it again. Its error may hold texts of people.
             self._journal.keep(replace(entry, status="refused", answer=to_json({"error": type(error).__name__})))
+            if isinstance(error, TurnDeferred):
+                self._journal.note_failure(error)
             raise
         finally:
             self.under_way = None

@@ -473,7 +473,7 @@ class TurnJournal:
                 try:
                     return await _defer_without_verdict(unjournalled(call))
                 except (Exception, TurnDeferred) as error:
-                    self._note_failure(error)
+                    self.note_failure(error)
                     raise
             within = _within.get()
             if within is not None and within.journal is self and within.is_open:
@@ -487,7 +487,7 @@ class TurnJournal:
             try:
                 return await self._in_turn(call, slot, run)
             except (Exception, TurnDeferred) as error:
-                self._note_failure(error)
+                self.note_failure(error)
                 raise
             finally:
                 self._under_way -= 1
@@ -541,8 +541,8 @@ class TurnJournal:
 
         return await _defer_without_verdict(self._outbound.wrap(perform)(call))
 
-    def _note_failure(self, error: Exception | TurnDeferred) -> None:
-        """Note a call that was deferred or failed, so that code that swallows its error does not lose the call."""
+    def note_failure(self, error: Exception | TurnDeferred) -> None:
+        """Note a call or an upload that was deferred or failed, so that code that swallows its error does not lose the call."""
         task = self._other_task()
         if not isinstance(error, TurnDeferred):
             if task is not None:
