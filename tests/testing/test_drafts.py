@@ -27,7 +27,7 @@ from linqbot import (
     voice_memo,
 )
 from linqbot.bot.content.drafts import MediaDraft, PollDraft
-from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 from linqbot.testing.phone import Service
 
 pytestmark = pytest.mark.anyio
@@ -76,6 +76,19 @@ async def test_files_from_everywhere_share_one_message(tmp_path: Path) -> None:
         assert await phone.replies() == ["", "Today:"]
         assert said(phone) == ["|temporary.png|caf?.png", "Today:|menu.png|soup.png|times.csv|trout.jpg|yum.png"]
         assert uploads(phone) == 6
+
+
+async def test_a_file_name_with_half_an_emoji_is_refused_at_once_as_a_text_with_one_is() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def show(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(media(PNG, filename="half\ud83d.png"))
+
+    async with talking(bot) as phone:
+        await phone.text("menu")
+        with pytest.raises(HandlerFailed, match=r"RuleBroken .* R2: .* half an emoji .* given up"):
+            await phone.quiet()
 
 
 def test_a_file_opened_for_reading_text_is_refused_where_it_is_given() -> None:
