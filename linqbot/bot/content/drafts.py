@@ -76,7 +76,7 @@ def media(file: File, *, filename: str | None = None, content_type: str | None =
 
     Args:
         file: A path, the content as bytes, a file opened for reading bytes, or an https URL. At most 100 MB. Linq
-            fetches a URL itself; if it cannot, as with more than 10 MB, the file is fetched and uploaded.
+            fetches a URL itself; if it cannot, as with more than 10 MB, `ctx.reply` and `ctx.send` fetch and upload it.
         filename: The name that the person sees. Required for bytes; otherwise the file's own name.
         content_type: A type that Linq accepts, such as `image/jpeg`. None derives it from the suffix of the name.
     Raises:
