@@ -62,7 +62,7 @@ class Client:
         ConfigError: The key is empty or contains spaces or line breaks, or the base URL is not a plain http(s) address.
     """
 
-    __slots__ = ("_before_fetch", "_owns_transport", "_rate_limits", "_run", "_transport")
+    __slots__ = ("_before_fetch", "_owns_transport", "_run", "_transport")
 
     def __init__(
         self,
@@ -82,7 +82,6 @@ class Client:
                 "Copy it again from Linq's dashboard into LINQ_API_V3_API_KEY, or try: linqbot dev"
             )
         clock = clock or SystemClock()
-        self._rate_limits = RateLimits(clock)
         self._transport = Sender(
             api_key,
             base_url=base_url,
@@ -94,14 +93,14 @@ class Client:
             credentials={"v2": v2_credentials(api_key)},
             http=transport,
         )
-        self._run: Run = self._transport.run
+        self._run: Run = RateLimits(self._transport.run, clock).run
         self._before_fetch: tuple[Callable[[], object], ...] = ()
         self._owns_transport = True
 
     @property
     def chats(self) -> Chats:
         """Chats: participants, messages, typing, locations, polls, backgrounds."""
-        return Chats(self._run, self._rate_limits)
+        return Chats(self._run)
 
     @property
     def messages(self) -> Messages:
@@ -162,7 +161,7 @@ class Client:
         """The contact card of a line: name and photo."""
         from linqbot.client.resources.contact_cards import ContactCards
 
-        return ContactCards(self._run, self._rate_limits)
+        return ContactCards(self._run)
 
     @property
     def blocked_handles(self) -> BlockedHandles:
@@ -269,7 +268,6 @@ class Client:
         """
         client = object.__new__(Client)
         client._transport = self._transport
-        client._rate_limits = self._rate_limits
         client._run = wrap(self._run)
         client._before_fetch = self._before_fetch if before_fetch is None else (before_fetch, *self._before_fetch)
         client._owns_transport = False

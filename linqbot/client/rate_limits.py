@@ -2,13 +2,18 @@
 
 The client counts only its own calls; calls of another process are limited by Linq alone. The figures are Linq's. Limits
 that Linq does not publish are not guessed.
+
+The journal of a turn is above these limits, so a call that it answers from an earlier run is neither limited nor counted.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import Clock
 from linqbot.errors import RateLimited
 
@@ -29,22 +34,43 @@ class RateLimit:
 
 CARD_SHARES = RateLimit("R65", 1, 300.0, "once per chat in five minutes")
 CARD_WRITES = RateLimit("R94", 3, 600.0, "three times per line in ten minutes, creating and updating together")
+LIMITED: Final[Mapping[str, RateLimit]] = {
+    "chats.share_contact_card": CARD_SHARES,
+    "contact_card.create": CARD_WRITES,
+    "contact_card.update": CARD_WRITES,
+}
 
 
 @dataclass(slots=True)
 class RateLimits:
-    """The times of recent calls, by rate limit and subject, on the client's clock."""
+    """Makes calls within the limits, and knows the times of the recent ones, by rate limit and subject.
 
+    Attributes:
+        sender: Sends the calls.
+    """
+
+    sender: Run
     clock: Clock
     _spent: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
 
-    def check(self, rate_limit: RateLimit, subject: str, call: str) -> None:
-        """Raise if one more call would exceed the limit.
+    def run(self, call: Call) -> Awaitable[ApiResponse]:
+        """Make a call. One that has failed does not count.
 
         Raises:
             RateLimited: The limit is reached. Nothing was sent; `retry_after_s` is the time until the next call is
                 allowed.
         """
+        rate_limit = LIMITED.get(call.name)
+        return self.sender(call) if rate_limit is None else self._limited(call, rate_limit)
+
+    async def _limited(self, call: Call, rate_limit: RateLimit) -> ApiResponse:
+        subject = _subject(call)
+        self._check(rate_limit, subject, call.name)
+        response = await self.sender(call)
+        self._spend(rate_limit, subject)
+        return response
+
+    def _check(self, rate_limit: RateLimit, subject: str, call: str) -> None:
         now, spent = self.clock.now(), self._spent.get((rate_limit.rule, subject), ())
         recent = [at for at in spent if at > now - rate_limit.window_s]
         if len(recent) < rate_limit.max_calls:
@@ -53,9 +79,15 @@ class RateLimits:
         said = f"{rate_limit.rule}: not sent, because Linq allows this {rate_limit.allowance}. Wait {wait_s:.0f} s."
         raise RateLimited(said, status=429, code=1007, retry_after_s=wait_s, call=call)
 
-    def spend(self, rate_limit: RateLimit, subject: str) -> None:
+    def _spend(self, rate_limit: RateLimit, subject: str) -> None:
         """Record that a call was made. Calls outside their window are forgotten."""
         now = self.clock.now()
         for key in [key for key, spent in self._spent.items() if spent[-1] <= now - CARD_WRITES.window_s]:
             del self._spent[key]
         self._spent.setdefault((rate_limit.rule, subject), deque(maxlen=rate_limit.max_calls)).append(now)
+
+
+def _subject(call: Call) -> str:
+    """Return what the limit of a call counts by: the line of a contact card, or the path, which has the id of the chat."""
+    line = dict(call.query).get("phone_number") or (call.body or {}).get("phone_number")
+    return str(line) if line else call.path

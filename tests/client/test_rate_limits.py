@@ -6,6 +6,7 @@ import httpx
 import pytest
 from client.http11_peers import CHAT, KEY
 
+from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.errors import LinqUnavailable, RateLimited
@@ -45,6 +46,24 @@ async def test_R65_a_contact_card_is_shared_once_per_chat_in_five_minutes() -> N
         clock.advance(200)
         await client.chats.share_contact_card(CHAT)
     assert linq.calls == 3
+
+
+async def test_a_call_that_a_wrapper_answers_is_neither_limited_nor_counted() -> None:
+    linq = Linq()
+    client, _ = client_over(linq)
+
+    async def from_the_journal(call: Call) -> ApiResponse:
+        return ApiResponse(200, CARD)
+
+    async with client:
+        answered = client.wrapped(lambda run: from_the_journal)
+        for _again in range(4):
+            await answered.chats.share_contact_card(CHAT)
+            await answered.contact_card.create(phone_number=LINE, first_name="Acme")
+        await client.chats.share_contact_card(CHAT)
+        await client.contact_card.create(phone_number=LINE, first_name="Acme")
+        await answered.chats.share_contact_card(CHAT)
+    assert linq.calls == 2
 
 
 async def test_R94_a_card_is_written_three_times_per_line_in_ten_minutes() -> None:

@@ -347,6 +347,50 @@ async def test_the_contact_card_is_shared_once_a_day() -> None:
             assert accepted.count("chats.share_contact_card") == shares
 
 
+async def test_a_contact_card_that_another_process_has_shared_holds_up_no_answer() -> None:
+    bot = Bot()
+
+    @bot.on_message("hi")
+    async def greet(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Hello!", contact_card(), "How can I help?")
+        await ctx.reply(f"Noted: {await ctx.ask('What is it?')}")
+
+    @bot.on_message
+    async def share(message: MessageReceived, ctx: Context) -> None:
+        await ctx.client.chats.share_contact_card(ctx.chat_id)
+
+    async with talking(bot) as phone:
+        await with_card(phone)
+        await phone.text("your card?")
+        await phone.quiet()
+        await phone.restart()
+        await phone.text("hi")
+        assert await phone.replies() == ["Hello!", "How can I help?", "What is it?"]
+        await phone.text("Soup")
+        assert await phone.replies() == ["Noted: Soup"]
+
+
+async def test_a_contact_card_that_a_handler_shares_holds_up_none_of_its_later_runs() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def greet(message: MessageReceived, ctx: Context) -> None:
+        await ctx.client.contact_card.create(phone_number=str(message.line), first_name="Harbor")
+        await ctx.client.chats.share_contact_card(ctx.chat_id)
+        answers = [await ctx.ask(question) for question in ("Name?", "Dish?", "Drink?", "Time?")]
+        await ctx.reply(", ".join(answers))
+
+    async with talking(bot) as phone:
+        for text in ("hi", "Ada", "Soup", "Tea", "Eight"):
+            await phone.text(text)
+            await phone.next_reply()
+        assert phone.messages[-1] == "Ada, Soup, Tea, Eight"
+        assert [call.name for call in phone.calls if "card" in call.name] == [
+            "contact_card.create",
+            "chats.share_contact_card",
+        ]
+
+
 async def test_files_can_be_returned_asked_scheduled_and_sent_to_others() -> None:
     bot = Bot()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from linqbot.client.call import Run
-from linqbot.client.rate_limits import CARD_WRITES, RateLimits
 from linqbot.client.resources.resource import Resource, read
 from linqbot.types.line import ContactCard
 from linqbot.types.line import ContactCardList as Cards
@@ -15,11 +13,7 @@ class ContactCards(Resource):
     `create` and `update` share one limit: three calls per line in ten minutes (R94).
     """
 
-    __slots__ = ("_rate_limits",)
-
-    def __init__(self, run: Run, rate_limits: RateLimits) -> None:
-        super().__init__(run)
-        self._rate_limits = rate_limits
+    __slots__ = ()
 
     async def create(
         self, *, first_name: str, phone_number: str, image_url: str | None = None, last_name: str | None = None
@@ -41,10 +35,7 @@ class ContactCards(Resource):
             "last_name": last_name,
             "image_url": image_url,
         }
-        self._rate_limits.check(CARD_WRITES, phone_number, "contact_card.create")
-        response = await self._call("contact_card.create", body=body)
-        self._rate_limits.spend(CARD_WRITES, phone_number)
-        return read(ContactCard, response, "contact_card.create")
+        return read(ContactCard, await self._call("contact_card.create", body=body), "contact_card.create")
 
     async def retrieve(self, *, phone_number: str | None = None) -> Cards:
         """Get the contact cards of all lines, or of one line.
@@ -76,7 +67,5 @@ class ContactCards(Resource):
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/update
         """
         query, body = {"phone_number": phone_number}, {"first_name": first_name, "last_name": last_name}
-        self._rate_limits.check(CARD_WRITES, phone_number, "contact_card.update")
         response = await self._call("contact_card.update", query=query, body={**body, "image_url": image_url})
-        self._rate_limits.spend(CARD_WRITES, phone_number)
         return read(ContactCard, response, "contact_card.update")

@@ -17,6 +17,10 @@ from linqbot.worker.calls.rate_limit import SendRateLimit, pair_of
 SEND_FOR_S: Final = 20.0
 """Seconds for which a call is retried. A longer wait defers the turn, so that the worker can run other chats' turns."""
 
+NOT_AWAITED: Final = frozenset({"chats.share_contact_card"})
+"""Calls whose 429 is raised at once. Linq shares a contact card once per chat in five minutes (R65), so a 429 says that the
+person has it, and the rest of an answer must not wait until Linq would share it again."""
+
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0)
 """Seconds to wait before each retry; the last value repeats."""
 
@@ -36,6 +40,7 @@ async def call_with_retries(
         CallNotMade: the waits would exceed `SEND_FOR_S`, and Linq has certainly not made the call.
         TurnDeferred: the waits would exceed `SEND_FOR_S`; or Linq may have made the call, and it must not be repeated.
         LinqApiError: Linq refused the call.
+        RateLimited: Linq answered a call of `NOT_AWAITED` with 429.
     """
     until = clock.now() + SEND_FOR_S
     pair = pair_of(call)
@@ -47,6 +52,8 @@ async def call_with_retries(
         try:
             answer = await run(call)
         except RateLimited as error:
+            if call.name in NOT_AWAITED:
+                raise
             retry_after_s = error.retry_after_s or backoff_s
             rate_limit.hold(pair, retry_after_s)
             await _wait(retry_after_s, until, clock, str(error), may_be_made=may_be_made)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import ApiResponse, Call
-from linqbot.errors import AmbiguousCall, LinqApiError, MessageGone
+from linqbot.errors import AmbiguousCall, LinqApiError, MessageGone, RateLimited
 from linqbot.storage.journal import JournalEntry
 from linqbot.worker.calls.lookup import AMBIGUOUS_ANSWERS
 
@@ -73,7 +73,8 @@ def error_json(error: LinqApiError) -> bytes:
 def error_of(entry: JournalEntry, call: Call) -> LinqApiError:
     """Return the error with which Linq refused a call."""
     known = from_json(entry.answer) if entry.answer else {}
-    return LinqApiError(
+    kind = RateLimited if known.get("status") == 429 else LinqApiError
+    return kind(
         "Linq refused it in an earlier run.",
         status=known.get("status"),
         code=known.get("code"),

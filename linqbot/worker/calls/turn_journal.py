@@ -36,7 +36,6 @@ from linqbot.errors import (
     LinqUnavailable,
     MessageGone,
     NoVerdict,
-    RateLimited,
     Suspended,
     TurnDeferred,
 )
@@ -663,7 +662,7 @@ class TurnJournal:
                 await self._close(entry, "refused", NOT_MADE)
             raise
         except LinqApiError as error:
-            if isinstance(error, LinqUnavailable | RateLimited) or error.status is None:
+            if isinstance(error, LinqUnavailable) or error.status is None:
                 raise
             is_gone = repeated and error.status == 404 and entry.safety == "keyed"
             if is_gone and not (refusal_stands and await lacks_target(call, run)):

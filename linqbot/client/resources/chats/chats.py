@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from linqbot.client.call import Run
-from linqbot.client.rate_limits import CARD_SHARES, RateLimits
 from linqbot.client.resources.chats.messages import ChatMessages
 from linqbot.client.resources.resource import Listing, Page, Resource, many, read
 from linqbot.types.chat import Accepted, Chat, ChatCreatedResponse, ChatPage, ChatUpdate
@@ -21,11 +19,7 @@ if TYPE_CHECKING:
 class Chats(Resource):
     """`client.chats`: create, list and change chats. Messages, participants, typing, polls and more are below it."""
 
-    __slots__ = ("_rate_limits",)
-
-    def __init__(self, run: Run, rate_limits: RateLimits) -> None:
-        super().__init__(run)
-        self._rate_limits = rate_limits
+    __slots__ = ()
 
     @property
     def messages(self) -> ChatMessages:
@@ -171,9 +165,7 @@ class Chats(Resource):
             LinqApiError: 404/2012 the line has no active card, 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/methods/share_contact_card
         """
-        self._rate_limits.check(CARD_SHARES, chat_id, "chats.share_contact_card")
         await self._call("chats.share_contact_card", path={"chat_id": chat_id})
-        self._rate_limits.spend(CARD_SHARES, chat_id)
 
     async def send_voicememo(
         self,
