@@ -111,7 +111,7 @@ class Sent:
         try:
             await self._client_for(f"edit {message_id}").messages.update(message_id, text=text, part_index=index)
         except LinqApiError as error:
-            if error.code != OPTED_OUT:
+            if error.status != 404 and error.code != OPTED_OUT:
                 raise
             return False
         return True

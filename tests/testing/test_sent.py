@@ -81,6 +81,25 @@ async def test_what_was_not_sent_is_not_edited_and_a_poll_cannot_be() -> None:
         await Sent((phone.messages[0].message,)).delete()
 
 
+async def test_a_message_that_is_deleted_is_not_edited_and_that_is_no_error() -> None:
+    bot, edited = Bot(), list[bool]()
+
+    @bot.on_message
+    async def work(message: MessageReceived, ctx: Context) -> None:
+        sent = await ctx.reply("One moment …")
+        await sent.delete()
+        edited.append(await sent.edit("Done."))
+        name = await ctx.ask("Your name?")
+        edited.append(await sent.edit(f"Done, {name}."))
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "Your name?"
+        await phone.text("Ada")
+        await phone.quiet()
+    assert edited == [False, False, False]
+
+
 @pytest.mark.slow
 async def test_a_refused_thread_and_effect_do_not_cost_the_answer_wherever_the_bot_is_killed() -> None:
     bot, results = Bot(), list[Sent]()
