@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel
 
-from linqbot import AppPart, Bot, BotError, Card, Context, MessageReceived, app_card
+from linqbot import AppPart, Bot, BotError, Card, Context, MessageReceived, RuleBroken, app_card
 from linqbot.testing import Phone, killed_between_calls, talking
 from linqbot.testing.bubble import Bubble
 
@@ -66,6 +66,26 @@ async def test_a_card_changes_in_later_turns_and_keeps_what_is_not_changed() -> 
         ]
         updates = [call for call in phone.calls if call.name == "messages.update_app_card"]
         assert len({call.path for call in updates}) == 2  # the second one names the id that the first one returned
+
+
+async def test_an_empty_text_removes_what_a_card_shows_but_not_its_address() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def change(message: MessageReceived, ctx: Context) -> None:
+        parcel = app_card(APP, caption="Parcel 7", subcaption="Packed", url="https://example.com/7", fallback_text="7")
+        card = await ctx.card(parcel)
+        with pytest.raises(RuleBroken, match="R39"):
+            await card.update(subcaption="", url="")
+        await card.update(subcaption="", fallback_text="")
+        assert (card.layout, card.fallback_text) == ({"caption": "Parcel 7"}, None)
+
+    async with talking(bot) as phone:
+        await phone.text("order")
+        await phone.quiet()
+        url = "https://example.com/7"
+        assert cards(phone) == [("Parcel 7", "Packed", url), ("Parcel 7", None, url)]
+        assert "fallback_text" not in phone.calls[-1].body  # Linq then shows the caption
 
 
 @pytest.mark.slow

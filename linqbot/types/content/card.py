@@ -41,7 +41,7 @@ class Card(BaseModel):
         url: str | None = None,
         fallback_text: str | None = None,
     ) -> bool:
-        """Change what the card shows. What is not given stays; an empty text removes it.
+        """Change what the card shows. What is not given stays; an empty text removes it, but the address cannot be removed.
 
         Linq gives the changed card a new id, which `id` follows. If the card was sent just now, this waits for some
         seconds until Linq can change it.
@@ -55,7 +55,8 @@ class Card(BaseModel):
         Returns:
             False if the card was not sent, so that there is nothing to change.
         Raises:
-            RuleBroken: the card would show nothing; it was not changed.
+            RuleBroken: the card would show nothing, or `url` is empty or no address that a card may have; it was not
+                changed.
             LinqApiError: Linq refused the change.
             BotError: no handler is running.
         """
@@ -76,7 +77,7 @@ class Card(BaseModel):
             update={
                 "layout": {name: value for name, value in layout.items() if value},
                 "url": self.url if url is None else url,
-                "fallback_text": self.fallback_text if fallback_text is None else fallback_text,
+                "fallback_text": (self.fallback_text if fallback_text is None else fallback_text) or None,
             }
         )
         self.id = await running.show_card(changed)
