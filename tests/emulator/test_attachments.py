@@ -214,8 +214,10 @@ async def test_r94_a_line_has_one_contact_card_that_changes_a_few_times_in_ten_m
     assert len((await api.get("/v3/contact_card")).json()["contact_cards"]) == 1
 
 
-@pytest.mark.parametrize("name", [".", ".."])
-async def test_a_file_whose_name_is_dots_can_be_fetched(emulator: Emulator, api: httpx.AsyncClient, name: str) -> None:
+@pytest.mark.parametrize("name", [".", "..", "two\nlines.png"])
+async def test_a_file_whose_name_is_no_path_can_be_fetched(
+    emulator: Emulator, api: httpx.AsyncClient, name: str
+) -> None:
     upload = await announce(api, filename=name)
     assert await put(api, upload) == 200
     assert (await api.get(upload["download_url"])).content == b"\x89PNG"

@@ -284,8 +284,10 @@ def line(one: Line) -> JsonObject:
 
 def attachment_url(public_url: str, attachment: AttachmentRecord) -> str:
     """Return the address of the content of an attachment."""
-    # A client would resolve a path that ends in dots. Half of an emoji, which JSON can express, has no bytes.
-    name = "file" if attachment.filename in {".", ".."} else quote(attachment.filename, safe="", errors="replace")
+    # A client would resolve a path that ends in dots. Half of an emoji, which JSON can express, has no bytes. Starlette finds
+    # no route for a path with a line break.
+    one_line = attachment.filename.replace("\n", " ")
+    name = "file" if one_line in {".", ".."} else quote(one_line, safe="", errors="replace")
     return f"{public_url}/attachments/{attachment.id}/{name}"
 
 
