@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ File: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the content as bytes, or a file opened for reading bytes."""
 
 CHUNK_BYTES: Final = 256 * 2**10
+
+_POSITION: Final = threading.Lock()
+"""Held while an opened file is moved and read. The turns of several chats may send the same opened file at a time, each in
+a thread, and such a file has one position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +55,11 @@ class Source:
             yield chunk
 
 
-async def source_of(file: File) -> Source:
+async def source_of(file: File, *, start: int | None = None) -> Source:
     """Determine the size and the name of a file.
 
+    Args:
+        start: The position in an opened file from which it is read; None is its current position.
     Raises:
         OSError: The file cannot be read.
         RuleBroken: The object is a stream that cannot seek, or not a file at all.
@@ -62,7 +69,7 @@ async def source_of(file: File) -> Source:
         return Source(content.nbytes, "", lambda position, size: bytes(content[position : position + size]))
     if isinstance(file, str | os.PathLike):
         return await asyncio.to_thread(_of_path, Path(file))
-    return await asyncio.to_thread(_of_open_file, file)
+    return await asyncio.to_thread(_of_open_file, file, start)
 
 
 def is_seekable(file: object) -> TypeGuard[BinaryIO]:
@@ -80,17 +87,19 @@ def _of_path(path: Path) -> Source:
     return Source(path.stat().st_size, path.name.encode("utf-8", "replace").decode(), read)
 
 
-def _of_open_file(file: BinaryIO) -> Source:
-    """Return a source that reads from the file's current position to its end."""
+def _of_open_file(file: BinaryIO, start: int | None) -> Source:
+    """Return a source that reads from `start`, or from the file's current position, to its end."""
     if not is_seekable(file) or not isinstance(file.read(0), bytes):
         said = "upload needs a path, bytes, or an open binary file that can seek. Read the stream into bytes first."
         raise RuleBroken(said, rule="R91", status=400, code=1005)
-    start = file.tell()
-    end = file.seek(0, os.SEEK_END)
+    with _POSITION:
+        first = file.tell() if start is None else start
+        end = file.seek(0, os.SEEK_END)
 
     def read(position: int, size: int) -> bytes:
-        file.seek(start + position)
-        return file.read(size)
+        with _POSITION:
+            file.seek(first + position)
+            return file.read(size)
 
     name = getattr(file, "name", "")
-    return Source(end - start, Path(name).name if isinstance(name, str) else "", read)
+    return Source(end - first, Path(name).name if isinstance(name, str) else "", read)

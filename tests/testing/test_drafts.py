@@ -78,6 +78,24 @@ async def test_files_from_everywhere_share_one_message(tmp_path: Path) -> None:
         assert uploads(phone) == 6
 
 
+async def test_one_opened_file_is_sent_to_several_chats_at_a_time() -> None:
+    bot, content = Bot(), bytes(range(256)) * 4096
+    opened = io.BytesIO(b"before" + content)
+    opened.seek(len(b"before"))
+    film = media(opened, filename="film.mp4")
+
+    @bot.on_message
+    async def show(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(film)
+
+    async with talking(bot) as phone:
+        people = [phone.person(f"+1415555020{number}") for number in range(8)]
+        await asyncio.gather(*(person.text("film") for person in people))
+        for person in people:
+            (part,) = (await person.next_reply()).media
+            assert (await phone.client.fetch(part)).content == content
+
+
 async def test_a_file_name_with_half_an_emoji_is_refused_at_once_as_a_text_with_one_is() -> None:
     bot = Bot()
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from linqbot.bot.content.drafts import MediaDraft
 from linqbot.client.client import Client
 from linqbot.client.http.filenames import bare_name
-from linqbot.client.upload_sources import Source, is_seekable, source_of
+from linqbot.client.upload_sources import Source, source_of
 from linqbot.errors import LinqUnavailable, RateLimited, TurnDeferred
 from linqbot.rules.uploads import CONTENT_TYPES, MAX_UPLOAD_BYTES
 from linqbot.types.attachment import Upload
@@ -122,9 +122,9 @@ class Uploads:
         return DRY_ADDRESS if self._is_dry() else await self._uploaded(draft, "address", lambda made: made.download_url)
 
     async def _uploaded(self, draft: MediaDraft, what: str, fact: Callable[[Upload], str]) -> str:
-        async with self._lock:  # An opened file has one position, so it is read for one purpose at a time.
-            _rewind(draft)
-            name = f"{what}:{await _digest(await source_of(draft.file), draft)}"
+        async with self._lock:  # Equal files are uploaded once.
+            source = await source_of(draft.file, start=draft.start)
+            name = f"{what}:{await _digest(source, draft)}"
             if (known := self._attachments.get(name)) is not None:
                 return known
             # The handler may try again after an error, and a step has a name of its own for each try.
@@ -132,10 +132,9 @@ class Uploads:
             self._attempts[name] = tries + 1
 
             async def upload() -> str:
-                _rewind(draft)
                 return fact(
                     await self._client.attachments.upload(
-                        draft.file, filename=draft.filename, content_type=draft.content_type
+                        source, filename=draft.filename, content_type=draft.content_type
                     )
                 )
 
@@ -165,8 +164,3 @@ async def _digest(source: Source, draft: MediaDraft) -> str:
         async for chunk in chunks:
             digest.update(chunk)
     return digest.hexdigest()[:32]
-
-
-def _rewind(draft: MediaDraft) -> None:
-    if is_seekable(draft.file):
-        draft.file.seek(draft.start)

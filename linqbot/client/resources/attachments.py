@@ -50,7 +50,7 @@ class Attachments(Resource):
 
     async def upload(
         self,
-        file: File,
+        file: File | Source,
         *,
         filename: str | None = None,
         content_type: str | None = None,
@@ -60,6 +60,7 @@ class Attachments(Resource):
 
         Args:
             file: A path, bytes, or an open binary file, which is read from its current position. 1 byte to 100 MB.
+                linqbot itself gives a `Source`.
             filename: The name that the recipient sees. Required for bytes; defaults to the file's own name.
             content_type: A type Linq accepts; None derives the type from the suffix of the name.
             progress: Called in the event loop after every chunk, with the bytes sent and the total in bytes. After a
@@ -75,7 +76,7 @@ class Attachments(Resource):
             EOFError: The file became shorter while it was uploaded.
         Source: https://docs.linqapp.com/api/resources/attachments/methods/create
         """
-        source = await source_of(file)
+        source = file if isinstance(file, Source) else await source_of(file)
         name = filename or source.name
         if not name:
             raise RuleBroken("filename is missing. Bytes have no name of their own.", rule="R3", status=400, code=1001)
