@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from linqbot import rules
 from linqbot.bot.content.message_split import MAX_SMS_UNITS, MAX_TEXT_UNITS, Content, bubbles
+from linqbot.errors import BotError
 from linqbot.text.links import link
 from linqbot.text.markdown import markdown
 from linqbot.types.message import (
@@ -185,6 +188,12 @@ def test_a_long_part_is_cut_unless_it_has_an_animation() -> None:
     assert len(bubbles([part])) == 2
     shaking = part.model_copy(update={"text_decorations": (TextDecoration(range=(0, 4), animation="shake"),)})
     assert len(bubbles([shaking])) == 1
+
+
+@pytest.mark.parametrize("file", [b"GIF89a", Path("menu.jpg"), io.BytesIO(b"GIF89a")], ids=["bytes", "path", "opened"])
+def test_a_file_that_is_given_as_it_is_is_refused_with_the_way_to_send_it(file: object) -> None:
+    with pytest.raises(BotError, match=r"cannot be sent\. Write media\(…\) around a file"):
+        bubbles([file])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ card of a web address follows its text. The first message is a threaded reply, a
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
@@ -204,9 +205,13 @@ def _not_sendable(item: object) -> BotError:
         return BotError(f"{item.__qualname__}(…) cannot be sent: it was called without await. Put await before it.")
     if isinstance(item, ACTS):
         return BotError(f"A {type(item).__name__} is no message. It is sent with ctx.reply and ctx.send only.")
-    return BotError(
-        f"An object of type {type(item).__name__} cannot be sent. Give a str, the result of markdown(…), a part such as MediaPart, or a MessageContent."
+    is_file = isinstance(item, bytes | bytearray | memoryview | os.PathLike) or hasattr(item, "read")
+    advice = (
+        "Write media(…) around a file to send it."
+        if is_file
+        else "Give a str, the result of markdown(…), a part such as MediaPart, or a MessageContent."
     )
+    return BotError(f"An object of type {type(item).__name__} cannot be sent. {advice}")
 
 
 def _may_follow(parts: Sequence[Part], part: Part) -> bool:
