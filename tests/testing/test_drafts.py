@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from linqbot import (
     Sent,
     app_card,
     contact_card,
+    hookimpl,
     location_request,
     media,
     poll,
@@ -27,6 +29,8 @@ from linqbot import (
     voice_memo,
 )
 from linqbot.bot.content.drafts import MediaDraft, PollDraft
+from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.errors import Refused
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 from linqbot.testing.phone import Service
 
@@ -344,6 +348,35 @@ async def test_a_file_that_linq_cannot_fetch_keeps_the_name_and_the_type_that_we
         await phone.text("hi")
         await phone.next_reply()
         assert said(phone) == ["|sofa.png"]
+
+
+class NothingLeaves:
+    """Vetoes every call."""
+
+    @hookimpl
+    def register_outbound(self) -> list[Callable[[Run], Run]]:
+        return [lambda run: self.veto]
+
+    async def veto(self, call: Call) -> ApiResponse:
+        raise Refused("It is night.")
+
+
+async def test_a_plugin_that_vetoes_an_upload_vetoes_the_send() -> None:
+    bot, statuses = Bot(plugins=[NothingLeaves()], groups="all"), list[str]()
+
+    @bot.on_message
+    async def show(message: MessageReceived, ctx: Context) -> None:
+        logo = media(PNG, filename="logo.png")
+        statuses.append((await ctx.reply("Here:", logo, poll("Thai", "Pizza"))).status)
+        statuses.append((await ctx.bot.send(logo, to="+14155550187")).status)
+        await ctx.chat.set_icon(PNG, filename="logo.png")
+        statuses.append("end")
+
+    async with talking(bot) as phone:
+        await phone.group("+14155550143").text("logo?")
+        await phone.quiet()
+        assert statuses == ["refused", "refused", "end"]
+        assert await phone.dead_letters() == []
 
 
 async def test_the_contact_card_is_shared_once_a_day() -> None:

@@ -55,7 +55,11 @@ class ContentSender:
     ) -> Sent:
         """Send content in its order; see `Context.reply`."""
         items, degraded = fitted(content, service=self.chat.service, is_group=self.is_group)
-        groups = list(grouped(await self.uploads.resolved(items)))
+        try:
+            groups = list(grouped(await self.uploads.resolved(items)))
+        except Refused as error:
+            stopped_by(error, self.chat.logger())
+            return Sent((), "refused")
         places = places_of_messages(groups)
         if groups and not places and effect is not None:
             degraded.append("effect")  # a poll, a voice memo and the like have none
@@ -94,7 +98,12 @@ class ContentSender:
             if error.code != NOT_FETCHED:
                 raise
             self.chat.logger().info("send.uploads", code=error.code, why="Linq could not fetch a file from its URL.")
-        return await self.chat.send([await self.uploads.fetched(message)], self.client)
+        try:
+            uploaded = await self.uploads.fetched(message)
+        except Refused as error:
+            stopped_by(error, self.chat.logger())
+            return Sent((), "refused")
+        return await self.chat.send([uploaded], self.client)
 
     async def _act(self, act: Act) -> Sent:
         match act:

@@ -117,8 +117,12 @@ class ChatContext:
             LinqApiError: Linq refused the change.
         """
         self._check_group("set_icon")
-        url = await self._uploads.address(media(icon, filename=filename))
-        await self._make(self._client.chats.update(self.id, group_chat_icon=url))
+        draft = media(icon, filename=filename)
+
+        async def change() -> None:
+            await self._client.chats.update(self.id, group_chat_icon=await self._uploads.address(draft))
+
+        await self._make(change())
 
     async def add(self, handle: str) -> None:
         """Add a person to the group. A person who is in the group already stays.

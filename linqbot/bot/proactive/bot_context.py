@@ -96,7 +96,11 @@ class BotContext:
                 "never opens a group: call ctx.client.chats.create for that."
             )
         check_content(content)
-        messages = bubbles(await self._uploads.resolved(content), cards=cards, opens_chat=True)
+        try:
+            messages = bubbles(await self._uploads.resolved(content), cards=cards, opens_chat=True)
+        except Refused as error:
+            stopped_by(error, self._log)
+            return Sent((), "refused")
         sender = line or self._line or await self._only_line()
         client = self._client if key is None else self._client.named(key)
         chat_id, sent, contents = "", list[SentMessage](), list[MessageContent]()
