@@ -82,7 +82,8 @@ class RetryPolicy:
         Args:
             failures: The number of failed runs so far, at least 1.
         """
-        pause = min(self.first_s * 2.0 ** (failures - 1), self.most_s)
+        # The exponent is limited, because a handler may have any number of attempts, and floats end at 2 to the 1024.
+        pause = min(self.first_s * 2.0 ** min(failures - 1, 100), self.most_s)
         return pause * random.uniform(0.75, 1.0)  # noqa: S311 - the chance spreads load; it protects no secret
 
 

@@ -442,6 +442,11 @@ async def test_a_failing_handler_is_retried_with_back_off_and_then_dead_lettered
     assert dead.handler.endswith("failing")
 
 
+def test_the_pause_before_a_retry_stays_at_its_maximum_however_often_a_handler_has_failed() -> None:
+    policy = RetryPolicy()
+    assert all(225 <= policy.pause_s(failures) <= 300 for failures in (10, 1024, 1025, 100_000))
+
+
 def refused_by_linq(status: int) -> LinqApiError:
     return LinqApiError("no", status=status, code=1005, call="chats.messages.send")
 

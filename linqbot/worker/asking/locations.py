@@ -69,7 +69,8 @@ async def end_of_location(question: OpenQuestion, outcome: Outcome, chat_id: str
 
 def look_again_after_s(looks: int) -> float:
     """Return the seconds until the next look, after a number of looks."""
-    return min(_FIRST_LOOK_S * 2.0**looks, _LONGEST_LOOK_S)
+    # The exponent is limited, because a wait of a day has over a thousand looks, and floats end at 2 to the 1024.
+    return min(_FIRST_LOOK_S * 2.0 ** min(looks, 10), _LONGEST_LOOK_S)
 
 
 def location_result(result: Any) -> Location:

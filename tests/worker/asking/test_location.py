@@ -15,6 +15,7 @@ from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
 from linqbot.events.message import MessageReceived
+from linqbot.worker.asking.locations import look_again_after_s
 
 pytestmark = pytest.mark.anyio
 
@@ -134,6 +135,12 @@ async def test_a_phone_that_is_never_located_ends_with_the_timeout(talk: Talk) -
     assert [call.name for call in talk.linq.calls].count("chats.location.retrieve") < 16
     await talk.pass_time(100)
     assert await talk.storage.scheduled() == []
+
+
+def test_a_phone_is_looked_up_once_a_minute_however_long_the_wait_lasts() -> None:
+    looks_of_a_year = 366 * 24 * 60
+    pauses = [look_again_after_s(looks) for looks in (0, 1, 2, 3, 4, 1023, 1024, looks_of_a_year)]
+    assert pauses == [5, 10, 20, 40, 60, 60, 60, 60]
 
 
 async def test_a_person_who_shares_already_is_not_asked(talk: Talk) -> None:
