@@ -347,7 +347,8 @@ class Dispatcher:
         if self._is_loop(event, sent_at, now):
             self._report(event, reason=report.LOOP)
             return
-        is_late = self._is_late(event, now - sent_at)
+        # An operator who puts a dead letter back wants it to be handled, however long ago it was given up.
+        is_late = self._is_late(event, (ctx.accepted_at if ctx.is_put_back else now) - sent_at)
         for place, (route, handle) in enumerate(self._routes_for(type(event))):
             if (is_late and not route.late) or (is_asked and not route.during_ask):
                 continue
@@ -358,6 +359,7 @@ class Dispatcher:
                 if ctx.side is not None:
                     await ctx.side.ask_again(ctx)
                 return
+        ctx.is_outdated = is_late and ctx.has_begun_before and not self._is_late(event, ctx.accepted_at - sent_at)
         self._report(event, is_late=is_late)
         self._log_unhandled(event)
 

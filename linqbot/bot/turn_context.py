@@ -7,6 +7,7 @@ import re
 from linqbot.bot.asking.seen import Seen
 from linqbot.bot.context import Context
 from linqbot.bot.conversation.turn_state import EarlierRun
+from linqbot.storage.inbox import Lease
 from linqbot.storage.state import StateWrite
 
 
@@ -15,9 +16,25 @@ class TurnContext(Context):
 
     Attributes:
         has_failed_before: True if an earlier run of the turn has failed. That run has sent the read receipt.
+        has_begun_before: True if an earlier run of the turn has begun.
+        is_put_back: True if an operator has put the event back after it was given up.
+        accepted_at: The time at which the event was accepted, in Unix seconds. It is set if `has_begun_before` is.
+        is_outdated: True if the message became too old for its handlers after an earlier run had begun.
     """
 
     has_failed_before = False
+    has_begun_before = False
+    is_put_back = False
+    accepted_at = 0.0
+    is_outdated = False
+
+    def note_lease(self, lease: Lease) -> None:
+        """Note what the lease of the event says about earlier runs. A replay has none: it is handled as if it were new."""
+        self.has_failed_before = lease.attempts > 0
+        if not lease.is_first_run:
+            self.has_begun_before = True
+            self.is_put_back = lease.put_back
+            self.accepted_at = lease.delivery.received_at
 
     def note_handler(
         self, handler: str, match: re.Match[str] | None, attempts: int | None, at: str | None = None

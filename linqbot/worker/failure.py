@@ -64,7 +64,8 @@ class RetryPolicy:
         deadline_s: Seconds that a handler may run. Then it is cancelled and counts as failed.
         defer_s: Seconds for which a turn is deferred if Linq is unavailable and names no time.
         longest_defer_s: Maximum seconds for which a turn is deferred at once, even if Linq asks for more.
-        defer_for_s: Seconds after its arrival at which a delivery is no longer deferred, but becomes a dead letter.
+        defer_for_s: Seconds after its arrival at which a delivery is no longer deferred, but becomes a dead letter. What
+            an operator has put back is deferred without an end.
     """
 
     attempts: int = 5
@@ -141,6 +142,15 @@ def decide(
     return _retry(lease, failure, retry_policy, now, log_tracebacks=log_tracebacks)
 
 
+def outdated(lease: Lease) -> DeadLetter:
+    """Return the end of a message that became older than `max_age_s` before its handler succeeded, and log it."""
+    log.error("turn.dead_lettered", delivery=lease.delivery.id, why="older than max_age_s", see="linqbot inbox dead")
+    return DeadLetter(
+        "Before its handler succeeded, it became older than Bot(max_age_s=…) allows. If it is still to be handled: "
+        f"linqbot inbox retry {lease.delivery.id}"
+    )
+
+
 def is_final(error: BaseException) -> bool:
     """Return True if the same code must raise this error again for the same event, so that a retry is useless."""
     if isinstance(error, BaseExceptionGroup):
@@ -177,7 +187,8 @@ def _wait_for(cause: BaseException) -> tuple[str, float | None] | None:
 def _defer(
     lease: Lease, reason: str, after_s: float | None, retry_policy: RetryPolicy, now: float
 ) -> Defer | DeadLetter:
-    if now - lease.delivery.received_at > retry_policy.defer_for_s:
+    # What an operator has put back may be older than that from the start.
+    if now - lease.delivery.received_at > retry_policy.defer_for_s and not lease.put_back:
         return DeadLetter(
             f"It was deferred for {retry_policy.defer_for_s / 3600:.0f} hours without success: {readable(reason)}"
         )

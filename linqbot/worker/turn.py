@@ -53,7 +53,7 @@ from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.turn_journal import TurnJournal
 from linqbot.worker.due.scheduled_send import SendMissed, unreachable
-from linqbot.worker.failure import STORAGE_PAUSE_S, RetryPolicy, TurnFailure, decide, readable
+from linqbot.worker.failure import STORAGE_PAUSE_S, RetryPolicy, TurnFailure, decide, outdated, readable
 from linqbot.worker.lookups import KnownChats, is_from_us, look_up_chat, with_answers, with_replies_to_me
 from linqbot.worker.origin import origin_of
 from linqbot.worker.overlapping import TurnOverlap
@@ -399,7 +399,7 @@ class Turns:
             after_ask=arrived.after_ask,
             overlap=turn.overlap,
         )
-        turn.ctx.has_failed_before = turn.lease.attempts > 0
+        turn.ctx.note_lease(turn.lease)
         if turn.overlap is not None:
             await turn.overlap.forget_put_back()
         turn.handling = time.perf_counter()
@@ -419,6 +419,8 @@ class Turns:
             await turn.journal.settle()
 
     def _handled(self, turn: RunningTurn) -> Outcome:
+        if turn.ctx is not None and turn.ctx.is_outdated:
+            return outdated(turn.lease)
         if (handled := self.outbound.plugins.handled) is not None and turn.ctx is not None:
             took_s = time.perf_counter() - turn.handling
             handled(delivery=turn.lease.delivery, event=turn.ctx.event, handler=turn.handler, took_s=took_s)
