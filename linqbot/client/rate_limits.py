@@ -72,7 +72,8 @@ class RateLimits:
 
     def _check(self, rate_limit: RateLimit, subject: str, call: str) -> None:
         now, spent = self.clock.now(), self._spent.get((rate_limit.rule, subject), ())
-        recent = [at for at in spent if at > now - rate_limit.window_s]
+        # Times to come are those from before the clock was set back.
+        recent = [at for at in spent if now - rate_limit.window_s < at <= now]
         if len(recent) < rate_limit.max_calls:
             return
         wait_s = recent[-rate_limit.max_calls] + rate_limit.window_s - now
