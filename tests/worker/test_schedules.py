@@ -207,6 +207,47 @@ async def test_a_schedule_whose_rhythm_changed_follows_the_new_one(tmp_path: Pat
     assert notes.events == ["Mon 13:00"]
 
 
+async def test_a_schedule_that_changes_after_the_clock_was_set_back_goes_on_where_it_had_been(
+    tmp_path: Path, clock: MovableClock
+) -> None:
+    notes = Notes()
+
+    async def handle(event: ScheduleDue, ctx: Context) -> None:
+        await notes(event, ctx)
+
+    async with process(tmp_path, clock, bot_with("1 min", handle)) as served:
+        for _ in range(15):
+            clock.advance(60)
+            await served.idle()
+    clock.stop_at(clock.now() - 870)
+    notes.events.clear()
+    async with process(tmp_path, clock, bot_with("2 min", handle)) as served:
+        while clock.now() < MONDAY + 1200:
+            clock.advance(60)
+            await served.idle()
+    assert notes.events[0] == "Mon 09:16"
+
+
+async def test_a_schedule_that_ran_under_a_clock_of_another_year_goes_on_with_the_next_start(
+    tmp_path: Path, clock: MovableClock
+) -> None:
+    notes = Notes()
+
+    async def handle(event: ScheduleDue, ctx: Context) -> None:
+        await notes(event, ctx)
+
+    async with process(tmp_path, clock, bot_with("hour", handle)) as served:
+        clock.advance(10 * 365 * DAY_S)
+        await served.idle()
+        clock.stop_at(MONDAY + 60)
+    notes.events.clear()
+    async with process(tmp_path, clock, bot_with("hour", handle)) as served:
+        for _ in range(3):
+            clock.advance(3600)
+            await served.idle()
+    assert notes.events == ["Mon 11:00", "Mon 12:00"]  # 10:00 had its event, late, in the other year
+
+
 async def test_an_unchanged_schedule_keeps_its_due_time_over_restarts(tmp_path: Path, clock: MovableClock) -> None:
     async def handle(event: ScheduleDue, ctx: Context) -> None: ...
 

@@ -25,14 +25,14 @@ REPEAT_ID = "i.repeat."
 """Prefix of the ids of deliveries that a recurring send became."""
 SCHEDULE = "schedule"
 REPEAT = "repeat"
-_FIRST_TICKS = 5
 
 
 async def start_schedules(storage: Storage, clock: Clock, schedules: Iterable[Schedule]) -> None:
     """Bring the stored timers in line with the schedules of the bot, before the worker starts.
 
     A timer whose schedule is gone is deleted, and one whose rhythm has changed is replaced. A timer that is overdue
-    stays, and fires at once. A parked timer whose delivery is lost is replaced too.
+    stays, and fires at once. A parked timer whose delivery is lost is replaced too, and one that waits for a later due
+    time than the next, because the clock was ahead when it was set.
 
     Raises:
         StorageUnavailable: the storage cannot be read or written.
@@ -41,7 +41,12 @@ async def start_schedules(storage: Storage, clock: Clock, schedules: Iterable[Sc
     stored = {timer.id: timer for timer in await storage.recurring(SCHEDULE)}
     for name, timer in stored.items():
         schedule = wanted.get(name)
-        if schedule is None or timer.payload != _payload(schedule) or await _is_orphan(storage, timer):
+        if (
+            schedule is None
+            or timer.payload != _payload(schedule)
+            or _waits_too_long(timer, clock.now())
+            or await _is_orphan(storage, timer)
+        ):
             await storage.cancel(name)
             log.info("schedule.removed" if schedule is None else "schedule.changed", schedule=name)
         else:
@@ -55,16 +60,20 @@ async def start_schedules(storage: Storage, clock: Clock, schedules: Iterable[Sc
 
 
 async def _store(storage: Storage, clock: Clock, schedule: Schedule) -> None:
-    payload, due = _payload(schedule), clock.now()
-    # More than one try only if the clock was set back: then the next due time may have had its delivery already.
-    for _ in range(_FIRST_TICKS):
-        following = _next_due(payload, due)
-        if following is None:
-            return
-        due = following
+    payload, after, step_s = _payload(schedule), clock.now(), 1.0
+    # More than one try only if the clock was set back: then the next due times may have had their deliveries already.
+    while (due := _next_due(payload, after)) is not None:
         if await storage.schedule(Timer(schedule.name, due, f"s:{schedule.name}", SCHEDULE, payload, 0.0)):
             log.debug("schedule.waits", schedule=schedule.name, due=datetime.fromtimestamp(due, UTC).isoformat())
             return
+        # In growing steps, because there may be a due time for each second of a day.
+        after, step_s = max(due, after + step_s), 2 * step_s
+
+
+def _waits_too_long(timer: Timer, now: float) -> bool:
+    """Return True if a timer waits for a later due time than the next one."""
+    due = _next_due(timer.payload, now)
+    return due is not None and not timer.is_parked and timer.due > due
 
 
 async def _is_orphan(storage: Storage, timer: Timer) -> bool:
