@@ -285,6 +285,19 @@ async def test_the_end_of_a_lease_is_announced_as_due(
     assert await storage.next_due() is None
 
 
+@pytest.mark.parametrize("lease_s", [1e10, 1e300])
+async def test_a_lease_may_be_longer_than_any_process_lives(
+    storage: Storage, delivery: MakeDelivery, lease_s: float
+) -> None:
+    await storage.put(delivery("c:1"))
+    (first,) = await take(storage, lease_s=lease_s)
+    await storage.put(delivery("c:2"))
+    (second,) = await take(storage, lease_s=lease_s)
+    for lease in (first, second):
+        await storage.finish(lease, Finish(Ack()))
+    assert await storage.depth() == 0
+
+
 async def test_the_earliest_of_several_waits_is_due_first(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:

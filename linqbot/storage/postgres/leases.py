@@ -82,8 +82,15 @@ def allowed(heads: Iterable[tuple[int, int]], running: Iterable[int], limit: int
     return [*chosen, *[seq for seq, own in free if not own][: limit - len(chosen)]]
 
 
+_LONGEST_S: Final = 2**31 - 1
+
 _SUSPECTS: Final = 0
 """The number in the only row of `lease` while there are suspects, if this process may not choose among them."""
+
+
+def _seconds(op: TakeOp) -> int:
+    """Return the seconds of a lease: whole ones, as in pgmq, and no more than an integer of PostgreSQL holds."""
+    return min(math.ceil(op.lease_s), _LONGEST_S)
 
 
 def arguments(tx: Transaction, op: TakeOp, *, may_choose: bool) -> tuple[object, ...]:
@@ -92,8 +99,7 @@ def arguments(tx: Transaction, op: TakeOp, *, may_choose: bool) -> tuple[object,
     Args:
         may_choose: True if another statement follows in the transaction, so that this process can choose among suspects.
     """
-    # As pgmq, whole seconds.
-    return math.ceil(op.lease_s), op.limit, tx.process, may_choose, ALL_HEADS, tx.address.lock("suspects")
+    return _seconds(op), op.limit, tx.process, may_choose, ALL_HEADS, tx.address.lock("suspects")
 
 
 async def take(tx: Transaction, op: TakeOp, held: Mapping[int, Held], recent: Recent) -> None:
@@ -113,7 +119,7 @@ def note(tx: Transaction, op: TakeOp, rows: Sequence[LeasedRow], recent: Recent)
     if rows and rows[0][0] == _SUSPECTS:
         tx.changes.has_suspects = True
         return []
-    until = now + math.ceil(op.lease_s)
+    until = now + _seconds(op)
     asking: list[str] = []
     for row in sorted(rows, key=_first):
         seq, token, name, lane, kind, body, received_at, message_key, carrier, attempts, crashes, count, *others = row
