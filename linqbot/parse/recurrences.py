@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from itertools import groupby
 from typing import Final, Protocol
-from zoneinfo import ZoneInfo
 
 from linqbot.parse.dates import WEEKDAYS, time_of_day
 from linqbot.parse.durations import duration
@@ -145,7 +144,7 @@ class _DaysAndTimes:
 
     weekdays: frozenset[int]
     times: tuple[time, ...]
-    where: ZoneInfo
+    where: tzinfo
 
     def after(self, at: datetime) -> datetime:
         # A time in a gap moves to a later moment, so a time of the day before may still be to come.
@@ -169,10 +168,10 @@ class _Cron:
     """The moments of a cron expression, as Debian's cron runs them."""
 
     spec: str
-    where: ZoneInfo
+    where: tzinfo
 
     @classmethod
-    def parsed(cls, spec: str, where: ZoneInfo) -> _Cron:
+    def parsed(cls, spec: str, where: tzinfo) -> _Cron:
         from cronsim import CronSimError
 
         rule = cls(spec, where)
@@ -192,7 +191,7 @@ class _Cron:
         raise ValueError(f"The cron expression {self.spec!r} has no time in the next 50 years.")
 
 
-def _interval(text: str, where: ZoneInfo) -> _Interval | None:
+def _interval(text: str, where: tzinfo) -> _Interval | None:
     try:
         length = duration(f"1 {text}" if re.match(r"(?!half|quarter)[a-z]", text) and " " not in text else text)
     except ValueError:
@@ -205,7 +204,7 @@ def _interval(text: str, where: ZoneInfo) -> _Interval | None:
     return _Interval(int(seconds), instant(datetime(2001, 1, 1), where).astimezone(UTC))  # noqa: DTZ001 - wall time
 
 
-def _days_and_times(text: str, where: ZoneInfo) -> _DaysAndTimes:
+def _days_and_times(text: str, where: tzinfo) -> _DaysAndTimes:
     found = list(_in_order(text))
     days = [each for each in found if not isinstance(each, time)]
     times = [

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
-def zone(name: str) -> ZoneInfo:
+def zone(name: str) -> tzinfo:
     """Return the time zone of a name.
 
     Raises:
         ValueError: there is no such time zone, or this machine has no data about it.
     """
+    if name == "UTC":
+        return UTC  # also on a machine without time zone data
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -21,7 +23,7 @@ def zone(name: str) -> ZoneInfo:
         ) from error
 
 
-def instant(wall: datetime, where: ZoneInfo) -> datetime:
+def instant(wall: datetime, where: tzinfo) -> datetime:
     """Return the moment at which the clocks of a zone show a wall time.
 
     A wall time that the clocks show twice means the first. One that they skip means the moment after the gap.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zoneinfo
+from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
@@ -99,6 +101,29 @@ def test_what_is_no_rhythm_is_refused_with_a_sentence(spec: str, sentence: str) 
 def test_times_that_are_not_on_all_days_are_refused_instead_of_guessed(spec: str) -> None:
     with pytest.raises(ValueError, match=r"not clear which times .* one rhythm for each group of days"):
         recurrence(spec)
+
+
+@pytest.fixture
+def no_zones() -> Iterator[None]:
+    """A machine without time zone data, if the package tzdata is not installed either."""
+    known = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath([])
+    ZoneInfo.clear_cache()
+    yield
+    zoneinfo.reset_tzpath(known)
+
+
+@pytest.mark.usefixtures("no_zones")
+@pytest.mark.parametrize(
+    ("spec", "following"),
+    [
+        ("hour", "2026-11-20 13:00+00:00"),
+        ("day 9:00", "2026-11-21 09:00+00:00"),
+        ("0 9 1 * *", "2026-12-01 09:00+00:00"),
+    ],
+)
+def test_a_rhythm_in_utc_needs_no_time_zone_data(spec: str, following: str) -> None:
+    assert recurrence(spec).next_after(FRIDAY).isoformat(" ", "minutes") == following
 
 
 def expected(times: list[time], weekdays: set[int], zone: str, start: datetime, days: int) -> list[datetime]:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event, as_object
@@ -80,12 +79,13 @@ def schedule_due(delivery: Delivery, body: Any) -> ScheduleDue | None:
 def _merged(delivery: Delivery, every: dict[str, Any]) -> tuple[datetime, int]:
     """Return the last due time up to the one at which the timer fired, and the number of due times before it."""
     from linqbot.parse.recurrences import last_until, recurrence
+    from linqbot.parse.zones import zone
 
     first = datetime.fromtimestamp(int(delivery.id.rpartition(".")[2]), UTC)
     try:
         rhythm = recurrence(every["spec"], timezone=every["timezone"])
         fired_at = datetime.fromtimestamp(delivery.received_at, UTC)
         due, missed = last_until(rhythm, first, fired_at, most=MOST_MISSED)
-        return due.astimezone(ZoneInfo(rhythm.timezone)), missed
+        return due.astimezone(zone(rhythm.timezone)), missed
     except (KeyError, TypeError, ValueError):  # stored by another release, or the time zone is gone from this machine
         return first, 0
