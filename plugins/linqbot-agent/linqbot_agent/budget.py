@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 from pydantic import BaseModel
 
 from linqbot import BotError, Context, Tally
+from linqbot.parse import recurrence
 
 USED: Final = "linqbot_agent.Used"
 """The name of the state, next to the states of the bot's author."""
@@ -45,7 +46,7 @@ class Budget:
         timezone: The IANA name of the time zone whose midnight begins a day.
         notice: The text that is said once in a period when it is used up; None says nothing.
     Raises:
-        BotError: there is no limit, one is below 1 (`cost`: not above 0), or `per` is unknown.
+        BotError: there is no limit, one is below 1 (`cost`: not above 0), or `per` or `timezone` is unknown.
     """
 
     requests: int | None = None
@@ -63,12 +64,16 @@ class Budget:
             raise BotError(f"Budget(cost={self.cost!r}): give US dollars, more than 0.")
         if self.per not in get_args(Period):
             raise BotError(f"Budget(per={self.per!r}): give one of {', '.join(map(repr, get_args(Period)))}.")
+        try:
+            recurrence("day 0:00", timezone=self.timezone)
+        except (ValueError, TypeError) as error:
+            raise BotError(f"Budget(timezone={self.timezone!r}): {error}") from error
 
     def period_of(self, now: datetime) -> str:
         """Return the name of the period of a time, such as `2026-11-20` for a day."""
         week = now.isocalendar()
         return {
-            "hour": f"{now:%Y-%m-%dT%H}",
+            "hour": f"{now:%Y-%m-%dT%H%z}",  # with the offset, because daylight saving time shows an hour twice
             "day": f"{now:%Y-%m-%d}",
             "week": f"{week.year}-W{week.week:02}",
             "month": f"{now:%Y-%m}",

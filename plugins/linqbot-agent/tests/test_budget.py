@@ -169,8 +169,8 @@ def test_a_budget_needs_a_limit() -> None:
     for limit in (None, 0, -1):
         with pytest.raises(BotError, match="1 or more"):
             Budget(requests=limit)
-    for wrong in ({"cost": 0}, {"requests": 1, "per": "year"}):
-        with pytest.raises(BotError, match=r"more than 0|'month'"):
+    for wrong in ({"cost": 0}, {"requests": 1, "per": "year"}, {"requests": 1, "timezone": "Mars/Base"}):
+        with pytest.raises(BotError, match=r"more than 0|'month'|no time zone 'Mars/Base'"):
             Budget(**wrong)
 
 
@@ -193,6 +193,15 @@ async def test_a_budget_begins_again_with_its_period(per: Period, next_period_s:
         await phone.advance(600)
         await phone.text("Hi")
         assert await phone.replies() == ["Done."]
+
+
+async def test_a_budget_of_an_hour_begins_again_in_the_hour_that_the_clocks_show_twice() -> None:
+    budget = Budget(requests=2, per="hour", timezone="Europe/Paris")
+    async with talking(bot(budget), start=datetime(2026, 10, 25, 0, 10, tzinfo=UTC)) as phone:
+        for _ in ("02:10 in summer", "02:10 in winter", "03:10"):
+            await phone.text("Hi")
+            assert await phone.replies() == ["Done."]
+            await phone.advance(3600)
 
 
 def priced(model_name: str | None) -> Bot:
