@@ -20,6 +20,7 @@ LONGEST_S: Final = 100 * 366 * 86_400
 """About a hundred years. Longer durations are refused, before a date computed from them is out of range."""
 
 _PAIR = re.compile(r"(?P<digits>\d{1,9}(?:[.,]\d{1,3})?)\s*(?P<unit>[a-z]+)\.?(?![a-z])")
+_TWO_NUMBERS = re.compile(r"(?<![\d.,])(?P<whole>[1-9]\d{0,2})[.,](?P<rest>\d{3})(?![\d.,])")
 _HOURS_MINUTES = re.compile(r"(\d{1,4})\s*h\s*(\d{1,2})(?:\s*m(?:in)?)?")
 _WORDS = re.compile(r"(?P<words>[a-z][a-z -]*?)\s+(?P<unit>[a-z]+)\.?")
 
@@ -31,7 +32,7 @@ def duration(text: str) -> timedelta:
         text: Numbers in digits or words, each with a unit from seconds to weeks; `in` and `for` before it are allowed.
             Months and years are refused, because their lengths differ.
     Raises:
-        ValueError: the text is no length of time, or is longer than a hundred years.
+        ValueError: the text is no length of time, is longer than a hundred years, or has two meanings, such as `1,500 s`.
 
     Example:
         `duration("in 20 min")`, `duration("1h30")`, `duration("an hour and a half")`
@@ -40,6 +41,11 @@ def duration(text: str) -> timedelta:
     plain = re.sub(r"\s+", " ", text.casefold().replace("\u2019", "'")).strip(" .!,")
     plain = re.sub(r"^(in|for|after|within)\s+", "", plain)
     plain = re.sub(r"\s+(from now|later|please)$", "", plain)
+    if match := _TWO_NUMBERS.search(plain):
+        whole, rest = match["whole"], match["rest"]
+        raise ValueError(
+            f"{match.group()} could be {whole}{rest} or {float(f'{whole}.{rest}'):g}. Please write it like this."
+        )
     seconds = _seconds(plain)
     if seconds is None:
         raise ValueError("Please give a length of time, such as 20 min, 1h30 or 2 days.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -131,6 +132,8 @@ def test_an_answer_that_is_neither_is_refused(text: str) -> None:
         ("1h 30m", 90),
         ("1.5 hours", 90),
         ("1,5 h", 90),
+        ("0.125 h", 7.5),
+        ("1000 seconds", 1000 / 60),
         ("an hour and a half", 90),
         ("half an hour", 30),
         ("a quarter of an hour", 15),
@@ -151,6 +154,19 @@ def test_a_duration_is_read(text: str, minutes: float) -> None:
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="Please give a length of time, such as 20 min, 1h30 or 2 days"):
+        parse.duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("1,000 seconds", "1,000 could be 1000 or 1. Please write it like this."),
+        ("in 1.500 hours", "1.500 could be 1500 or 1.5. Please write it like this."),
+        ("2 h 10,000 s", "10,000 could be 10000 or 10. Please write it like this."),
+    ],
+)
+def test_a_number_that_is_a_thousand_in_one_country_and_one_in_another_is_refused(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
         parse.duration(text)
 
 
