@@ -24,6 +24,7 @@ from pydantic_core import to_json
 from linqbot import tracebacks
 from linqbot.cli.log_stream import LossyStream
 from linqbot.cli.printable import printable, printable_lines
+from linqbot.frames import place_of
 
 # `import structlog` also imports rich, if another package has installed it, for tracebacks that linqbot never renders
 # with rich. This takes 75 ms, a quarter of the start, and 5 MiB. structlog has no option against it: rich is imported at
@@ -39,7 +40,13 @@ if sys.modules["rich"] is None:
 
 
 def configure(
-    level: str, style: str, *, for_author: bool = False, for_good: bool = False, full_tracebacks: bool = False
+    level: str,
+    style: str,
+    *,
+    for_author: bool = False,
+    for_good: bool = False,
+    log_tracebacks: bool = False,
+    full_tracebacks: bool = False,
 ) -> None:
     """Set structlog up, and route the standard library's loggers the same way.
 
@@ -49,6 +56,8 @@ def configure(
         for_author: The author of the bot reads this terminal: leave out what `linqbot dev` prints itself, and
             show each traceback once.
         for_good: The configuration stays until the process ends, so each logger is cached when it is first used.
+        log_tracebacks: Keep the tracebacks that other libraries log, such as asyncio's of a failed task. They may quote
+            texts of people.
         full_tracebacks: Show all frames of a traceback, instead of folding linqbot's own.
     """
     is_console = style == "console" or (style == "auto" and sys.stderr.isatty())
@@ -86,7 +95,7 @@ def configure(
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_named, _without_messages, *shared],
+            foreign_pre_chain=[_named, partial(_placed, log_tracebacks=log_tracebacks), *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
@@ -226,15 +235,21 @@ def _pasteable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _without_messages(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Reduce an error in another library's log record to its type and place: its text may quote a person's message."""
+def _placed(_: WrappedLogger, __: str, event: EventDict, *, log_tracebacks: bool) -> EventDict:
+    """Reduce an error in another library's log record to its type and its line: its text may quote a person's message.
+
+    Args:
+        log_tracebacks: Keep the traceback too.
+    """
     exc_info = event.pop("exc_info", None)
     if exc_info and exc_info[1] is not None:
-        error, frames = exc_info[1], traceback.extract_tb(exc_info[2])
+        error = exc_info[1]
         event["error"] = type(error).__name__
-        event["at"] = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else "?"
+        event["at"] = place_of(error)
         # From the second line on, asyncio logs the repr of the task, which includes that of its exception.
         event["event"] = event["event"].partition("\n")[0]
+        if log_tracebacks:
+            event["exc_info"] = error
     return event
 
 

@@ -214,3 +214,40 @@ def test_a_line_that_is_logged_while_another_is_written_does_not_wait_for_it(mon
     logs.configure("info", "json")
     structlog.get_logger("test").info("first")
     assert {json.loads(line)["event"] for line in log.getvalue().splitlines()} == {"first", "second"}
+
+
+def log_error_of_a_library(folder: Path) -> None:
+    """Log, as asyncio does, an error that a library raised in the author's file `shop.py`, whose second line called it."""
+    source = "import json\nmenu = json.loads('soup')\n"
+    try:
+        exec(compile(source, str(folder / "shop.py"), "exec"), {})
+    except ValueError:
+        logging.getLogger("asyncio").exception("Task exception was never retrieved\nfuture: <Task exception='soup'>")
+
+
+def test_an_error_that_another_library_logs_is_named_with_the_authors_line_and_without_its_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("info", "json")
+    log_error_of_a_library(tmp_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    logged = json.loads(line)
+    assert (logged["event"], logged["error"], logged["at"]) == (
+        "Task exception was never retrieved",
+        "JSONDecodeError",
+        "shop.py:2",
+    )
+    assert "exception" not in logged
+    assert "soup" not in line
+
+
+def test_an_error_that_another_library_logs_keeps_its_traceback_if_tracebacks_are_logged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    logs.configure("info", "console", for_author=True, log_tracebacks=True)
+    log_error_of_a_library(tmp_path)
+    written = capsys.readouterr().err
+    assert "at=shop.py:2" in written
+    assert "JSONDecodeError: Expecting value" in written
+    assert "<Task" not in written

@@ -74,8 +74,14 @@ def _serve(file: str, emulator: str, observations: Observations | None, *, as_js
     settings = from_env()
     end_with_parent()
     style = "json" if as_json else settings.log_format
-    full = settings.full_tracebacks
-    logs.configure(settings.log_level, style, for_author=True, for_good=True, full_tracebacks=full)
+    logs.configure(
+        settings.log_level,
+        style,
+        for_author=True,
+        for_good=True,
+        log_tracebacks=settings.log_tracebacks,
+        full_tracebacks=settings.full_tracebacks,
+    )
     # With a real account there is no page that moves the clock or looks into the storage.
     clock = MovableClock() if emulator else None
     inside = [] if clock is None else [Inside(clock, emulator, settings.api_key or "")]

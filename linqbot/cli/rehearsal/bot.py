@@ -23,7 +23,13 @@ def main(arguments: Sequence[str]) -> None:
     end_with_parent()
     try:
         settings = from_env()
-        logs.configure(settings.log_level, "json", for_good=True, full_tracebacks=settings.full_tracebacks)
+        logs.configure(
+            settings.log_level,
+            "json",
+            for_good=True,
+            log_tracebacks=settings.log_tracebacks,
+            full_tracebacks=settings.full_tracebacks,
+        )
         app = settings.create_app(load_bot(arguments[0]), built_in=[RehearsalRoutes(settings.api_key or "")])
         log_uncaught(with_tracebacks=settings.log_tracebacks)
         with uvicorn_server.listen(settings.host, settings.port) as bound:

@@ -51,7 +51,13 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
     """
     settings = from_env(host=host, port=port, role=role)
     style = "json" if as_json else settings.log_format
-    logs.configure(settings.log_level, style, for_good=True, full_tracebacks=settings.full_tracebacks)
+    logs.configure(
+        settings.log_level,
+        style,
+        for_good=True,
+        log_tracebacks=settings.log_tracebacks,
+        full_tracebacks=settings.full_tracebacks,
+    )
 
     def say_waiting(busy: int) -> None:
         # For the person who has pressed Ctrl-C. A service manager knows that it waits.
