@@ -62,6 +62,13 @@ def place_of_thread(ident: int | None) -> str:
     return place_of_frame(sys._current_frames().get(ident or 0))  # noqa: SLF001 - the only way to read another thread's stack
 
 
+def authors_place_of_thread(ident: int) -> str | None:
+    """Return `file:line` of the author's code that a thread runs now; None if it has ended or runs no such code."""
+    frame = sys._current_frames().get(ident)  # noqa: SLF001 - as in `place_of_thread`
+    frames = [] if frame is None else stack_of(frame)
+    return _place(frames) if any(is_authors(frame.filename) for frame in frames) else None
+
+
 def place_of_task(task: asyncio.Task[Any]) -> str:
     """Return `file:line` of the author's code at which a task waits; `?` if the task has ended."""
     return _place(_frames_of_task(task))

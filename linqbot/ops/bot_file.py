@@ -1,4 +1,8 @@
-"""Load the Bot from a file or module: `bot.py`, `bot.py:name` or `package.module:name`."""
+"""Load the Bot from a file or module: `bot.py`, `bot.py:name` or `package.module:name`.
+
+A line that waits or repeats at the top level of the file keeps the bot from starting, and Python says nothing about it.
+So the line that still runs after some seconds is logged.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,30 @@ import importlib.util
 import inspect
 import os
 import sys
+import threading
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Final
+
+import structlog
 
 from linqbot import tracebacks
 from linqbot.bot.bot import Bot
 from linqbot.errors import ConfigError, LinqbotError
+from linqbot.frames import authors_place_of_thread
+
+log = structlog.get_logger("linqbot.ops")
+
+LONG_S: Final = 10.0
+"""Seconds of loading after which the running line is logged. Large libraries take some seconds to import."""
+
+_WHAT_TO_DO: Final = (
+    "The bot starts once its file is loaded. What waits or repeats belongs in a handler, in @bot.on_start or in "
+    '@bot.every; what only a program does belongs below: if __name__ == "__main__":'
+)
 
 
 class BotFileError(LinqbotError):
@@ -37,15 +58,23 @@ class BotFileError(LinqbotError):
         super().__init__(f"{file} cannot be imported.\n{text}{_hint(file, error)}")
 
 
-def load_bot(spec: str) -> Bot:
+def _nothing(_at: str) -> None:
+    pass
+
+
+def load_bot(spec: str, *, still_loading: Callable[[str], None] = _nothing, long_s: float = LONG_S) -> Bot:
     """Import a file or module and return its Bot.
 
+    Args:
+        still_loading: Called once, from another thread, if the import takes longer than `long_s` seconds, with the line of
+            the author's code that runs then, as `file:line`. That line is also logged.
     Raises:
         BotFileError: importing the file raised an error.
         ConfigError: there is no such file, it has no Bot, or it has several and no name was given.
     """
     target, _, name = spec.partition(":")
-    module = _from_file(Path(target)) if _is_path(target) else _from_name(target)
+    with _watched(still_loading, long_s):
+        module = _from_file(Path(target)) if _is_path(target) else _from_name(target)
     bots = {key: value for key, value in vars(module).items() if isinstance(value, Bot)}
     if name:
         if name not in bots:
@@ -56,6 +85,26 @@ def load_bot(spec: str) -> Bot:
     if not bots:
         raise ConfigError(f"{target} has no Bot at its top level. Add: bot = Bot()")
     raise ConfigError(f"{target} has several Bots. Name one: {target}:{next(iter(bots))}")
+
+
+@contextmanager
+def _watched(still_loading: Callable[[str], None], long_s: float) -> Iterator[None]:
+    """Log the line of the author's code that this thread runs, if the block takes longer than `long_s` seconds."""
+    done = threading.Event()
+    thread = threading.get_ident()
+
+    def watch() -> None:
+        while not done.wait(long_s):
+            if (at := authors_place_of_thread(thread)) is not None:
+                log.warning("bot.still_loading", at=at, longer_than_s=long_s, what_to_do=_WHAT_TO_DO)
+                still_loading(at)
+                return
+
+    threading.Thread(target=watch, name="load-watch", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def _imports(filename: str) -> bool:

@@ -19,7 +19,7 @@ from linqbot.cli.dev.ctrl_c import end_without_traceback
 from linqbot.cli.dev.inside import Inside
 from linqbot.cli.dev.parent import end_with_parent
 from linqbot.cli.dev.reports.observations import Observations
-from linqbot.cli.dev.reports.start_failure import start_failure
+from linqbot.cli.dev.reports.start_failure import start_failure, still_loading
 from linqbot.cli.dev.reports.turn import ObservedTurn
 from linqbot.cli.dev.reports.turn_line import print_turn
 from linqbot.cli.dev.reports.turns import TurnReports
@@ -67,7 +67,7 @@ def _serve(file: str, emulator: str, observations: Observations | None, *, as_js
         if observations is not None:
             observations.post(turn.report_to_page)
 
-    def loaded(report: dict[str, Any]) -> None:
+    def show_on_page(report: dict[str, Any]) -> None:
         if observations is not None:
             observations.post(lambda: report)
 
@@ -85,8 +85,9 @@ def _serve(file: str, emulator: str, observations: Observations | None, *, as_js
     # With a real account there is no page that moves the clock or looks into the storage.
     clock = MovableClock() if emulator else None
     inside = [] if clock is None else [Inside(clock, emulator, settings.api_key or "")]
-    turns = TurnReports(show, loaded)
-    app = settings.create_app(load_bot(file), built_in=[turns, *inside], clock=clock)
+    turns = TurnReports(show, show_on_page)
+    bot = load_bot(file, still_loading=lambda at: show_on_page(still_loading(at)))
+    app = settings.create_app(bot, built_in=[turns, *inside], clock=clock)
     log_uncaught(with_tracebacks=settings.log_tracebacks)
     with uvicorn_server.listen(settings.host, settings.port) as bound:
         uvicorn_server.run(

@@ -12,7 +12,7 @@ import pytest
 
 from linqbot.cli.dev.bot_process import BotProcess, note_end
 from linqbot.cli.dev.reports.observations import MAX_WAITING, Observations
-from linqbot.cli.dev.reports.start_failure import process_ended, start_failure
+from linqbot.cli.dev.reports.start_failure import process_ended, start_failure, still_loading
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.control_bodies import BotReport
 from linqbot.errors import BotError, ConfigError, LinqbotError
@@ -68,7 +68,7 @@ def test_posting_never_waits_for_an_emulator_that_hangs() -> None:
     for number in range(MAX_WAITING + 50):  # returns although nothing is answered; the last ones are dropped
         observations.post(lambda number=number: report(number))  # type: ignore[misc]
     go.set()
-    observations.close()
+    observations.close(timeout_s=60)
     assert MAX_WAITING <= count < MAX_WAITING + 50
 
 
@@ -145,3 +145,24 @@ async def test_the_end_of_a_process_is_shown_unless_it_was_stopped_or_has_said_w
         emulator.observe({"kind": "bot", "status": "failed", "message": "SyntaxError: invalid syntax"})
     await note_end(bot, Ended(), emulator, None)  # type: ignore[arg-type]
     assert (emulator.bot["message"] if emulator.bot else None) == shown
+
+
+def test_a_file_that_does_not_end_loading_is_reported_with_the_line_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go = threading.Event()
+    monkeypatch.setattr(threading, "bot_may_go_on", go, raising=False)
+    reported: list[dict[str, Any]] = []
+
+    def found(at: str) -> None:
+        reported.append(still_loading(at))
+        go.set()
+
+    (tmp_path / "waits.py").write_text(
+        "import threading; threading.bot_may_go_on.wait()\nimport linqbot\n_ = linqbot.Bot()\n"
+    )
+    load_bot(str(tmp_path / "waits.py"), still_loading=found, long_s=0.01)
+    (failed,) = reported
+    assert (failed["status"], failed["file"], failed["line"]) == ("failed", "waits.py", 1)
+    assert BotReport.model_validate(failed)
+    assert "at=waits.py:1" in capsys.readouterr().out.replace("'", "")

@@ -30,6 +30,23 @@ def start_failure(error: BaseException) -> dict[str, Any]:
     }
 
 
+def still_loading(at: str) -> dict[str, Any]:
+    """Return the report of a bot whose file takes long to load, and may never end.
+
+    Args:
+        at: The line that runs, as `file:line`.
+    """
+    file, _, line = at.rpartition(":")
+    return {
+        "kind": "bot",
+        "status": "failed",
+        "file": file,
+        "line": int(line),
+        "message": "The file is still loading: this line waits, repeats or takes long.",
+        "at": wall_time(datetime.now(UTC)),
+    }
+
+
 def process_ended(exit_code: int, *, at: float, was_up: bool = False) -> dict[str, Any]:
     """Return the report of a bot whose process has ended, without an error that it could report itself.
 
