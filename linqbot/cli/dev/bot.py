@@ -7,6 +7,7 @@ prints a line for each turn, and posts a report of each turn and of each start t
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import sys
 from collections.abc import Sequence
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str]) -> None:
             JSON.
     """
     end_without_traceback()
+    # A crash in a compiled library shows the author's line that called it. The other threads are linqbot's.
+    faulthandler.enable(all_threads=False)
     file, emulator, as_json = arguments[0], arguments[1], failure.wants_json(arguments)
     observations = Observations(emulator) if emulator else None
     try:

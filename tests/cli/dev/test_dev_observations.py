@@ -112,7 +112,15 @@ def test_an_error_without_a_line_of_the_author_is_reported_with_its_message_and_
     assert start_failure(BotError("x"))["message"].endswith("[LQB5001]")
 
 
-@pytest.mark.parametrize(("exit_code", "how"), [(3, "with exit code 3"), (-9, "because of signal 9")])
+@pytest.mark.parametrize(
+    ("exit_code", "how"),
+    [
+        (3, "with exit code 3."),
+        (-9, "because of signal 9 (SIGKILL: usually too little memory)."),
+        (-15, "because of signal 15 (SIGTERM)."),
+        (-40, "because of signal 40."),
+    ],
+)
 def test_a_process_that_ended_without_a_word_is_reported_with_its_exit_code(exit_code: int, how: str) -> None:
     found = process_ended(exit_code, at=0.0)
     BotReport.model_validate(found)

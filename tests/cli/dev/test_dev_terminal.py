@@ -66,6 +66,18 @@ async def slow(message: MessageReceived, ctx: Context) -> None:
     import time
     time.sleep(2.5)
 """
+CRASHING = """
+import ctypes
+
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(typing=False)
+
+
+@bot.on_message
+async def crash(message: MessageReceived, ctx: Context) -> None:
+    ctypes.string_at(0)
+"""
 ABOVE = "from linqbot import Bot, Context, MessageReceived, contains\nbot = Bot()\n"
 PLAIN = "async def f(message: MessageReceived, ctx: Context) -> None: ..."
 # What a file says that has one mistake, and what the terminal says then.
@@ -281,6 +293,18 @@ def test_a_bot_whose_process_ends_is_shown_in_the_terminal_and_on_the_page(termi
     found = dev.until(lambda: (bot := dev.state()["bot"])["status"] == "stopped" and bot)
     assert found["message"] == "The bot's process ended with exit code 7. The terminal may show why."
     dev.until(lambda: "exit code 7" in dev.screen)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other words for the end of a process")
+def test_a_crash_in_a_compiled_library_is_shown_with_the_line_that_called_it(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    dev = terminal()
+    (tmp_path / "bot.py").write_text(CRASHING)
+    dev.until(lambda: "Reloaded." in dev.screen)
+    text(dev.page, "die")
+    dev.until(lambda: "because of signal 11 (SIGSEGV: an error in a compiled library)" in dev.screen)
+    assert 'bot.py", line 11 in crash' in dev.screen
 
 
 def test_ctrl_c_with_an_open_page_ends_dev_without_a_word(terminal: Callable[..., Terminal]) -> None:

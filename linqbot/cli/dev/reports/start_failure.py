@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from linqbot.cli.dev.reports.turn import authors_traceback, file_name, message_of, wall_time
 from linqbot.errors import LinqbotError
 from linqbot.frames import authors_frame
+
+_CAUSES: Final = {
+    "SIGKILL": "usually too little memory",
+    "SIGSEGV": "an error in a compiled library",
+    "SIGABRT": "an error in a compiled library",
+}
 
 
 def start_failure(error: BaseException) -> dict[str, Any]:
@@ -54,13 +61,23 @@ def process_ended(exit_code: int, *, at: float, was_up: bool = False) -> dict[st
         at: Unix seconds on the emulator's clock.
         was_up: True if the bot had started before.
     """
-    how = f"with exit code {exit_code}" if exit_code >= 0 else f"because of signal {-exit_code}"
+    how = f"with exit code {exit_code}" if exit_code >= 0 else f"because of {_signal(-exit_code)}"
     return {
         "kind": "bot",
         "status": "stopped" if was_up else "failed",
         "message": f"The bot's process ended {how}. The terminal may show why.",
         "at": wall_time(datetime.fromtimestamp(at, UTC)),
     }
+
+
+def _signal(number: int) -> str:
+    """Return a signal's number and name, for those that a bot's process usually ends with also the usual cause."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:  # a real-time signal has no name
+        return f"signal {number}"
+    cause = _CAUSES.get(name)
+    return f"signal {number} ({name}{f': {cause}' if cause else ''})"
 
 
 def _place(error: BaseException) -> tuple[str | None, int | None]:
