@@ -15,6 +15,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.conversation.turn_state import TurnState
 from linqbot.bot.routing.router import Router
 from linqbot.bot.turn_context import TurnContext
+from linqbot.events.event import OF_CONTEXT
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.memory.storage import MemoryStorage
@@ -39,7 +40,14 @@ def message() -> MessageReceived:
         (lambda: message().parts[0], "valeu", "TextPart has no attribute valeu. Did you mean value?"),
         (Bot, "zebra", "Bot has no attribute zebra."),
         (Bot, "run", "Bot has no attribute run. Run the bot with: linqbot dev bot.py"),
+        (Bot, "start_polling", "Bot has no attribute start_polling. Run the bot with: linqbot dev bot.py"),
+        (Bot, "middleware", "Bot has no attribute middleware. Add middleware with: @bot.use"),
         (message, "from_", "MessageReceived has no attribute from_."),
+        (
+            message,
+            "reply",
+            "MessageReceived has no attribute reply. The context has it, which is the second argument of the handler.",
+        ),
         (
             lambda: TurnContext(message(), Linq().client),
             "replay",
@@ -57,6 +65,11 @@ def test_the_error_names_the_nearest_attribute(make: Callable[[], Any], name: st
     with pytest.raises(AttributeError) as missing:
         getattr(make(), name)
     assert str(missing.value) == text
+
+
+def test_the_names_that_an_event_leaves_to_the_context_are_those_of_the_context() -> None:
+    of_context = {name for name in dir(Context) if not name.startswith("_")}
+    assert of_context - {"chat_id"} == OF_CONTEXT
 
 
 def test_a_missing_attribute_is_no_error_for_hasattr_and_copies() -> None:

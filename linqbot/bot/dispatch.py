@@ -116,7 +116,7 @@ class Dispatcher:
         }
         self.overlaps = any(route.overlap != "queue" for route, _ in self._compiled)
         self._side_routes = [route for route, _ in self._compiled if route.during_ask]
-        self._middleware = [*from_plugins.inbound(plugins), *bot.middleware]
+        self._middleware = [*from_plugins.inbound(plugins), *bot.added_middleware]
         self._entry = self._around(self._route, self._middleware)
         self._values = from_plugins.values(plugins)
         self._logged: set[str] = set()
@@ -574,7 +574,7 @@ class Dispatcher:
                 ctx.leave_handler()
 
         # The first router of `around` is the bot, whose middleware wraps the routing and is not repeated here.
-        return self._around(handle, [wrap for router in around[1:] for wrap in router.middleware])
+        return self._around(handle, [wrap for router in around[1:] for wrap in router.added_middleware])
 
     def _around(self, inner: Next, middleware: Sequence[Middleware]) -> Next:
         for wrap in reversed(middleware):

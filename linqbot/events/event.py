@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import ConfigDict, Field
 
+from linqbot.nearest import missing
 from linqbot.types.data import Data
 from linqbot.types.handle import Handle
+
+OF_CONTEXT: Final = frozenset({
+    "already_sent", "ask", "bot", "cancel", "capabilities", "card", "chat", "fetch_media", "history", "incoming",
+    "location", "log", "mark_read", "now", "once", "pay", "plugins", "preview", "react", "recall", "recorded", "reply",
+    "reschedule", "resuming", "save_media", "scheduled", "send", "send_later", "sender", "show_card",
+    "show_typing_when_slow", "state", "stream", "takes_incoming", "typing", "uninterrupted", "vote",
+})  # fmt: skip
+"""The names that only Context has. An author looks for them in the event after swapping the arguments of a handler."""
 
 UNKNOWN_HANDLE = Handle(handle="")
 """The sender of an event that does not say who sent it."""
@@ -65,6 +74,17 @@ class Event(Data):
     message_id: str | None = None
     service: str | None = None
     dropped_fields: tuple[str, ...] = ()
+
+    if not TYPE_CHECKING:  # a type checker would accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                if name not in OF_CONTEXT:
+                    raise
+            hint = "The context has it, which is the second argument of the handler."
+            raise AttributeError(missing(type(self), (), name, hint), name="")
 
     @property
     def is_own(self) -> bool:

@@ -307,7 +307,7 @@ def test_middleware_may_be_anything_that_takes_the_next_step() -> None:
     for middleware in several:
         assert bot.use(middleware) is middleware
     assert bot.use()(Timed) is Timed
-    assert bot.middleware == (*several, Timed)
+    assert bot.added_middleware == (*several, Timed)
 
 
 @pytest.mark.parametrize(

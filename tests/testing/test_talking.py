@@ -236,7 +236,7 @@ async def test_an_exception_that_an_error_handler_handles_is_no_failure() -> Non
         (error,) = await phone.errors()
         assert isinstance(error, RuntimeError)
     # The test has not changed the bot.
-    assert len(bot.middleware) == 1
+    assert len(bot.added_middleware) == 1
     assert len(bot.error_handlers) == 2
 
 

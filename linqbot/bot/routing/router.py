@@ -7,7 +7,7 @@ registered, inside the router's own middleware. Next step: `bot/dispatch.py` run
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args, overload
 
 from linqbot.bot.context import Context
 from linqbot.bot.options import check_attempts, check_deadline_s, check_gather_s, check_timezone
@@ -52,6 +52,12 @@ Middleware: TypeAlias = Callable[[Next], Next]
 """A function that takes the next step and returns a function to run instead of it, which usually calls the next step:
 `def timed(next): async def handle(event, ctx): …; return handle`."""
 X = TypeVar("X", bound=Exception)
+_RUN: Final = "Run the bot with: linqbot dev bot.py"
+_HINTS: Final = {
+    **dict.fromkeys(("run", "serve", "run_forever", "run_polling", "start", "start_polling"), _RUN),
+    "middleware": "Add middleware with: @bot.use",
+}
+"""What bots of other frameworks have, with the sentence that helps."""
 
 
 class Router(EventDecorators):
@@ -77,8 +83,7 @@ class Router(EventDecorators):
     if not TYPE_CHECKING:  # a type checker would accept any name
 
         def __getattr__(self, name: str) -> Any:
-            runs = name in ("run", "serve", "run_forever")
-            return no_attribute(self, name, hint="Run the bot with: linqbot dev bot.py" if runs else "")
+            return no_attribute(self, name, hint=_HINTS.get(name, ""))
 
     def on(
         self,
@@ -557,7 +562,7 @@ class Router(EventDecorators):
                 yield entry, (self,)
 
     @property
-    def middleware(self) -> tuple[Middleware, ...]:
+    def added_middleware(self) -> tuple[Middleware, ...]:
         return tuple(self._middleware)
 
     @property

@@ -20,8 +20,8 @@ class WatchedBot(Bot):
         self._record = record
 
     @property
-    def middleware(self) -> tuple[Middleware, ...]:
-        return (self._record.watch, *self._bot.middleware)
+    def added_middleware(self) -> tuple[Middleware, ...]:
+        return (self._record.watch, *self._bot.added_middleware)
 
     def routers(self) -> Iterator[Router]:
         yield self
