@@ -38,9 +38,11 @@ from linqbot.bot.routing.handlers import (
     check_wrapped,
     send_returned,
 )
+from linqbot.bot.routing.lifecycle import name_of
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.bot.routing.router import Middleware, Next, Router
 from linqbot.bot.turn_context import TurnContext
+from linqbot.bot.turn_watcher import turn_watcher
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock
@@ -280,6 +282,8 @@ class Dispatcher:
             ctx.deadline.give_extra_time()
             with ctx.deadline:
                 await handler(error, event, ctx)
+            if (watcher := turn_watcher.get()) is not None:
+                watcher.handled_error(error, name_of(handler))
         finally:
             running_turn.set(None)  # else the task and its context would keep each other alive
             ctx.stop_typing()

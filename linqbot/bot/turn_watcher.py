@@ -1,4 +1,6 @@
-"""Watching what a turn makes of messages that no handler of their own takes: answers, votes, messages taken on the way.
+"""Watching what no log of a turn shows: messages that no handler of their own takes, and errors that the bot handles.
+
+Messages without a handler of their own are answers, votes, and those that a running handler takes on the way.
 
 Under `linqbot dev`, the terminal and the emulator's page show this. The hooks of plugins do not, because it quotes people.
 """
@@ -37,6 +39,10 @@ class TurnWatcher(Protocol):
         Args:
             handler: Name of the handler that asked.
         """
+        ...
+
+    def handled_error(self, error: Exception, handler: str) -> None:
+        """Note that an `on_error` handler, given by its name, has handled an error of the turn."""
         ...
 
     def asked(self, text: str) -> None:

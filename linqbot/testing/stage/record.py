@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import wraps
 from typing import Any, NoReturn
 
 from linqbot import tracebacks
@@ -126,6 +127,7 @@ class Record:
     def watch_error(self, handle: ErrorHandler) -> ErrorHandler:
         """Wrap an error handler: an exception that it handles is no failure."""
 
+        @wraps(handle)
         async def watched(error: Any, event: Any, ctx: Context) -> None:
             this = self._turns[activity.turn.get()]
             try:

@@ -388,6 +388,33 @@ async def test_a_turn_that_blocked_the_event_loop_shows_the_place_once() -> None
     assert (note["title"], note["file"], note["line"], none) == ("Blocked the event loop", "bot.py", 9, [])
 
 
+async def test_an_error_that_the_bot_handles_itself_is_shown_with_its_line_and_its_handler() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        raise KeyError(message.text)
+
+    @dev.bot.on_error(KeyError)
+    async def sorry(error: KeyError, event: Event, ctx: Context) -> None:
+        if event.text == "cake":  # type: ignore[attr-defined]
+            await ctx.reply("Sold out.")
+
+    async with talking(dev.bot) as phone:
+        await text(phone, "cake")
+        await text(phone, "pie")
+    at = f"test_dev_turns.py:{order.__code__.co_firstlineno + 2}"
+    assert dev.lines == [
+        f'+14155550142 "cake" → order N ms → KeyError at {at}: \'cake\', handled by sorry → "Sold out."',
+        f"+14155550142 \"pie\" → order N ms → KeyError at {at}: 'pie', handled by sorry → sent nothing",
+    ]
+    (_, (note,)) = (report["notes"] for report in dev.reports)
+    assert (note["title"], f"{note['file']}:{note['line']}") == ("KeyError", at)
+    assert re.sub(r"\S*<locals>\.", "", note["message"]) == (
+        "'pie'. The bot handled this error with @bot.on_error sorry, so the message counts as done."
+    )
+
+
 async def test_a_message_that_middleware_ends_is_shown_as_such() -> None:
     dev = Dev()
 

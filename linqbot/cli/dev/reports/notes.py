@@ -13,6 +13,7 @@ BLOCKED: Final = (
     "httpx.AsyncClient), or write the handler with def instead of async def: then it runs in a thread."
 )
 WAITS: Final = "The handler waits in this line. The next messages of the chat wait for it."
+HANDLED: Final = "The bot handled this error with @bot.on_error {}, so the message counts as done."
 OPTED_OUT: Final = (
     "Linq refused the reply, because the person opted out with STOP. The opt-out ends with the person's next message "
     "that is not a stop word."

@@ -53,6 +53,18 @@ class MetQuestion:
     result: AnswerResult
 
 
+@dataclass(frozen=True, slots=True)
+class HandledError:
+    """An error of a turn that an `on_error` handler of the bot handled, so that the turn did not fail.
+
+    Attributes:
+        handler: Name of the `on_error` handler.
+    """
+
+    error: Exception
+    handler: str
+
+
 @dataclass(slots=True)
 class ObservedTurn:
     """A turn, while it runs and after its end.
@@ -99,6 +111,7 @@ class ObservedTurn:
     question: MetQuestion | None = None
     asks: str | None = None
     taken_by: ObservedTurn | None = None
+    handled_error: HandledError | None = None
 
     @property
     def outcome(self) -> str:
@@ -159,6 +172,13 @@ class ObservedTurn:
             found.append({"title": None, "message": notes.WAITS, **_place(self.waits_at)})
         if self.blocked_at is not None:
             found.append({"title": "Blocked the event loop", "message": notes.BLOCKED, **_place(self.blocked_at)})
+        if self.handled_error is not None:
+            handled = error_report(self.handled_error.error, self.at)
+            said = f"{handled['message']}. " if handled["message"] else ""
+            message = f"{said}{notes.HANDLED.format(self.handled_error.handler)}"
+            found.append(
+                {"title": handled["type"], "message": message, "file": handled["file"], "line": handled["line"]}
+            )
         if self.has_opted_out:
             found.append({"title": "Reply refused: opted out", "message": notes.OPTED_OUT, **_place(None)})
         if self.outcome == "not_handled" and (advice := notes.advice(self.reason, self.delivery.type, self.handled)):

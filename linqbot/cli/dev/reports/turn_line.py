@@ -58,6 +58,9 @@ def line(turn: ObservedTurn) -> str:
         return f"{time}  {_ARROW.join(parts)}"
     if turn.handler is not None:
         parts.append(f"{click.style(turn.handler, fg='cyan')} {turn.took_s * 1000:.0f} ms")
+    if turn.handled_error is not None:
+        handled = _error(turn, turn.handled_error.error)
+        parts.append(f"{click.style(handled, fg='yellow')}, handled by {turn.handled_error.handler}")
     parts.extend(_answers(turn))
     parts.extend(_end(turn))
     return f"{time}  {_ARROW.join(parts)}"
@@ -110,11 +113,8 @@ def _end(turn: ObservedTurn) -> list[str]:
         return [click.style(f"still running{at}", fg="yellow")]
     again = "" if turn.again_in_s is None else f", again in {turn.again_in_s:.1f} s"
     if turn.end in {"retry", "dead_letter"} and turn.error is not None:
-        shown = error_report(turn.error, turn.at)
-        at = f" at {shown['file']}:{shown['line']}" if shown["file"] else ""
-        message = f": {_cut(shown['message'])}" if shown["message"] else ""
         given_up = f", given up after attempt {turn.attempt}" if turn.end == "dead_letter" else again
-        return [click.style(f"{shown['type']}{at}{message}{given_up}", fg="red")]
+        return [click.style(f"{_error(turn, turn.error)}{given_up}", fg="red")]
     if turn.end == "dead_letter":
         return [click.style(f"given up: {_cut(turn.reason or '')}", fg="red")]
     if turn.end in {"defer", "lost"}:
@@ -124,6 +124,13 @@ def _end(turn: ObservedTurn) -> list[str]:
         names = f" (tried {', '.join(tried)})" if tried else ""
         return [click.style(f"no handler took it: {turn.reason}{names}", fg="yellow")]
     return _end_of_question(turn) or ([] if turn.calls or turn.has_opted_out else ["sent nothing"])
+
+
+def _error(turn: ObservedTurn, error: BaseException) -> str:
+    shown = error_report(error, turn.at)
+    at = f" at {shown['file']}:{shown['line']}" if shown["file"] else ""
+    message = f": {_cut(shown['message'])}" if shown["message"] else ""
+    return f"{shown['type']}{at}{message}"
 
 
 def _end_of_question(turn: ObservedTurn) -> list[str]:

@@ -21,7 +21,7 @@ from linqbot.bot.content.preview import watcher
 from linqbot.bot.routing.report import NO_HANDLER, OWN_ECHO
 from linqbot.bot.sent import OPTED_OUT
 from linqbot.bot.turn_watcher import AnswerResult, turn_watcher
-from linqbot.cli.dev.reports.turn import SENDS, MetQuestion, ObservedTurn, wall_time
+from linqbot.cli.dev.reports.turn import SENDS, HandledError, MetQuestion, ObservedTurn, wall_time
 from linqbot.client.call import ApiResponse, Call
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import LinqApiError
@@ -181,6 +181,9 @@ class _Watcher:
         self._turn.question = MetQuestion(text, handler, result)
         if self._turn.event is None:
             self._turn.event = _understood(self._turn.delivery)
+
+    def handled_error(self, error: Exception, handler: str) -> None:
+        self._turn.handled_error = HandledError(error, handler)
 
     def asked(self, text: str) -> None:
         self._turn.asks = text
