@@ -655,7 +655,8 @@ def _refuse_unreachable(routes: Sequence[tuple[Route, Next]]) -> None:
             if issubclass(route.event, earlier.event) and (earlier.late or not route.late):
                 raise BotError(
                     f"Handler {route.name} can never run: {earlier.name}, registered before it without a filter, "
-                    f"takes every {route.event.__name__}. Put the more particular handler first."
+                    f"takes every {route.event.__name__}. Put the more particular handler first"
+                    f"{f': {route.at} before {earlier.at}' if route.at and earlier.at else ''}."
                 )
         if not route.filters and route.when is None:
             catch_alls.append(route)
