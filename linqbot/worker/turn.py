@@ -316,25 +316,9 @@ class Turns:
             return decide(turn.lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
         return Ack()
 
-    async def _outcome(  # noqa: C901 - one place decides what each end of a turn means
-        self, turn: RunningTurn, deadline: Deadline
-    ) -> Outcome | Literal["restart", "live"]:
+    async def _outcome(self, turn: RunningTurn, deadline: Deadline) -> Outcome | Literal["restart", "live"]:
         """Run the code of the turn, and turn its result or its error into an outcome."""
-        error: BaseException | None = None
-        try:
-            try:
-                await self._handle(turn, deadline)
-            except (Suspended, AskEnded, BaseExceptionGroup) as ended:
-                if not is_end_of_ask(ended):
-                    raise
-            if not turn.journal.is_settled:
-                with deadline:
-                    await turn.journal.settle()
-            self._note_state(turn)
-        except BaseException as raised:
-            if is_ctrl_c(raised) or (isinstance(raised, GeneratorExit) and is_closing(turn.task)):
-                raise
-            error = raised
+        error = await self._raised(turn, deadline)
         if turn.given_up or (turn.owner is not None and turn.owner.is_stopping and error is not None):
             return Defer(self.clock.now(), "stopped")
         if turn.task is not None and turn.task.cancelling():
@@ -356,6 +340,28 @@ class Turns:
             log.info(f"send.{why}", delivery=turn.lease.delivery.id)
             return Ack()
         return self._failed(turn, error)
+
+    async def _raised(self, turn: RunningTurn, deadline: Deadline) -> BaseException | None:
+        """Run the code of the turn, and return the error that it raised.
+
+        A function of its own: its frame is in the error's traceback. If the frame still held the error, only the garbage
+        collector would free both, and with them all that the failed handler had in memory.
+        """
+        try:
+            try:
+                await self._handle(turn, deadline)
+            except (Suspended, AskEnded, BaseExceptionGroup) as ended:
+                if not is_end_of_ask(ended):
+                    raise
+            if not turn.journal.is_settled:
+                with deadline:
+                    await turn.journal.settle()
+            self._note_state(turn)
+        except BaseException as raised:
+            if is_ctrl_c(raised) or (isinstance(raised, GeneratorExit) and is_closing(turn.task)):
+                raise
+            return raised
+        return None
 
     def _note_state(self, turn: RunningTurn) -> None:
         """Note the state that a successful handler changed, for the commit that ends the turn."""

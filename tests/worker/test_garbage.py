@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -60,6 +62,25 @@ class Around:
         return {self.name: lambda _, ctx: [ctx]}
 
 
+class Photo:
+    """An object that a handler has in memory."""
+
+
+def worker_of(
+    bot: Bot, linq: Linq, storage: MemoryStorage, clock: MovableClock, plugins: Sequence[object] = ()
+) -> Worker:
+    loaded = load(plugins)
+    turns = Turns(
+        Dispatcher(bot, clock, plugins=loaded),
+        linq.client,
+        storage,
+        clock,
+        SendRateLimit(clock),
+        outbound=Outbound(loaded),
+    )
+    return Worker(turns, storage, clock, concurrency=4)
+
+
 @pytest.mark.parametrize("plugins", [[], [Around()]], ids=["no plugin", "a plugin"])
 async def test_turns_leave_nothing_to_the_garbage_collector(plugins: list[object]) -> None:
     clock, linq = MovableClock(NOW, frozen=True), Linq()
@@ -71,16 +92,7 @@ async def test_turns_leave_nothing_to_the_garbage_collector(plugins: list[object
         assert list(ctx.plugins.values()) == [[ctx]] * len(plugins)
         await ctx.reply(message.text)
 
-    loaded = load(plugins)
-    turns = Turns(
-        Dispatcher(bot, clock, plugins=loaded),
-        linq.client,
-        storage,
-        clock,
-        SendRateLimit(clock),
-        outbound=Outbound(loaded),
-    )
-    worker = Worker(turns, storage, clock, concurrency=4)
+    worker = worker_of(bot, linq, storage, clock, plugins)
     worker.start()
 
     async def text(number: int) -> None:
@@ -96,3 +108,29 @@ async def test_turns_leave_nothing_to_the_garbage_collector(plugins: list[object
 
     assert len(linq.calls) == TURNS + 1
     assert cycles == {}
+
+
+async def test_what_a_failed_handler_had_in_memory_is_free_after_its_turn() -> None:
+    clock, linq = MovableClock(NOW, frozen=True), Linq()
+    storage = MemoryStorage(clock=clock)
+    bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
+    photos: list[weakref.ref[Photo]] = []
+
+    @bot.on_message(attempts=2)
+    async def look(message: MessageReceived, ctx: Context) -> None:
+        photo = Photo()
+        photos.append(weakref.ref(photo))
+        raise ValueError(message.text)
+
+    worker = worker_of(bot, linq, storage, clock)
+    worker.start()
+    gc.disable()
+    try:
+        await storage.put(delivery(text_body("soup")))
+        await settled()
+        while worker.busy:
+            await settled(1)
+        assert [photo() for photo in photos] == [None]
+    finally:
+        gc.enable()
+    await worker.stop(1)
