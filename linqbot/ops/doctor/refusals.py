@@ -59,7 +59,7 @@ async def _of_subscriptions(context: DoctorContext, found: Findings, record: Ref
             continue
         what = (
             f"The server refused {_count(each, 'delivery', 'deliveries')} of {each.subscription_id}, the last at "
-            f"{_at(each.last_at)}: no secret that is stored here fits the signature."
+            f"{utc(each.last_at)}: no secret that is stored here fits the signature."
         )
         facts = {"url": urls[each.subscription_id]} if urls else {}
         findings.append(found.failure("refused", "LQB6045", what, **facts))
@@ -81,7 +81,7 @@ def _genuine(found: Findings, record: Refusals) -> list[Finding]:
     lately = [each for each in record.refused if each.reason in GENUINE and each.last_at > time.time() - HOUR_S]
     if not lately:
         return []
-    shown = ", ".join(f"{each.reason} ({each.count}, the last at {_at(each.last_at)})" for each in lately)
+    shown = ", ".join(f"{each.reason} ({each.count}, the last at {utc(each.last_at)})" for each in lately)
     return [found.warning("refused", "LQB6047", f"The server answered 503 to deliveries of Linq's: {shown}.")]
 
 
@@ -93,10 +93,13 @@ def _unknown(context: DoctorContext, found: Findings, record: Refusals) -> Findi
         return found.ok("refused", "The server has lately refused no delivery.")
     (each,) = lately
     requests = _count(each, "request", "requests")
-    what = f"The server refused {requests} without a valid signature, the last at {_at(each.last_at)}"
+    what = f"The server refused {requests} without a valid signature, the last at {utc(each.last_at)}"
     heard_at = _heard_at(context)
     if heard_at is not None and heard_at + HEARD_PRECISION_S > each.last_at:
-        return found.ok("refused", f"{what}. It accepts Linq's deliveries, so they were not from Linq.")
+        since = (
+            "It has accepted a delivery of Linq's within the same minute or later, so they were probably not from Linq."
+        )
+        return found.ok("refused", f"{what}. {since}")
     return found.warning("refused", "LQB6046", f"{what}. It has accepted no delivery of Linq's since.")
 
 
@@ -112,5 +115,6 @@ def _count(each: RefusalCount, one: str, many: str) -> str:
     return f"{each.count} {one if each.count == 1 else many}"
 
 
-def _at(at: float) -> str:
+def utc(at: float) -> str:
+    """Return a time in Unix seconds as people read it, in UTC."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -251,7 +251,7 @@ def test_a_bot_with_another_secret_is_found(practice: Practice, command: Callabl
     assert "linqbot webhooks rotate" in the(findings, "LQB6070").fix
 
 
-def test_a_secret_with_which_deliveries_were_accepted_is_the_right_one(
+def test_a_secret_is_no_problem_once_deliveries_were_accepted_but_is_not_called_right(
     practice: Practice, command: Callable[..., Any]
 ) -> None:
     practice.sync()
@@ -265,7 +265,17 @@ def test_a_secret_with_which_deliveries_were_accepted_is_the_right_one(
     httpx.post(f"{practice.linq}/emulator/flush").raise_for_status()
     findings = practice.doctor("--url", practice.url)
     assert problems(findings) == []
-    assert any(each.what.startswith("It fits") for each in findings)
+    assert any(" have been accepted here, the last about " in each.what for each in findings)
+    assert bot.stop() == 0
+    # The server has another secret from now on, and refuses Linq's deliveries.
+    practice.environ["LINQ_WEBHOOK_SECRET"] = "whsec_" + "QUJD" * 10
+    bot = command("serve", "bot.py", **{name: value for name, value in practice.environ.items() if value})
+    bot.until(lambda: httpx.get(f"http://127.0.0.1:{practice.port}/readyz").status_code == 200)
+    httpx.post(f"{practice.linq}/emulator/inbound", json=message).raise_for_status()
+    bot.until(lambda: "delivery.forged" in bot.said())
+    said = " ".join(each.what for each in practice.doctor("--url", practice.url))
+    assert "It fits" not in said
+    assert "so they were not from Linq" not in said
 
 
 def test_a_secret_file_that_other_users_can_read_or_that_is_malformed_is_found(practice: Practice) -> None:
