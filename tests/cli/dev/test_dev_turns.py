@@ -31,7 +31,8 @@ class Dev:
 
     def __init__(self, **how: Any) -> None:
         self.turns: list[ObservedTurn] = []
-        self.reporter = TurnReports(self.turns.append, lambda _: None)
+        self.posted: list[dict[str, Any]] = []
+        self.reporter = TurnReports(self.turns.append, self.posted.append)
         self.bot = Bot(plugins=[self.reporter], **how)
 
     @property
@@ -386,6 +387,25 @@ async def test_a_turn_that_blocked_the_event_loop_shows_the_place_once() -> None
         await text(phone, "quick")
     (note,), none = (report["notes"] for report in dev.reports)
     assert (note["title"], note["file"], note["line"], none) == ("Blocked the event loop", "bot.py", 9, [])
+
+
+async def test_a_turn_that_blocks_the_event_loop_is_shown_on_the_page_before_it_ends() -> None:
+    dev = Dev()
+    shown: list[dict[str, Any]] = []
+
+    @dev.bot.on_message
+    async def slow(message: MessageReceived, ctx: Context) -> None:
+        dev.reporter.blocked("bot:slow", "bot.py:9")
+        shown.extend(report for report in dev.posted if report["kind"] == "turn")
+
+    async with talking(dev.bot) as phone:
+        await text(phone, "slow")
+    (report,) = shown
+    assert report["outcome"] == "running"
+    assert [(note["title"], note["line"]) for note in report["notes"]] == [("Blocked the event loop", 9)]
+    assert TurnReport.model_validate(report)
+    dev.reporter.blocked("bot:slow", "bot.py:9")
+    assert [report["kind"] for report in dev.posted].count("turn") == 1, "no turn runs any more"
 
 
 async def test_an_error_that_the_bot_handles_itself_is_shown_with_its_line_and_its_handler() -> None:

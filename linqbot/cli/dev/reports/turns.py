@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -49,21 +50,24 @@ class TurnReports:
     Args:
         show: Called with each turn that an author wants to see, after its end. Also called once with a turn whose handler
             runs for `long_s`: it may never return.
-        loaded: Called with a report when the bot has started.
+        post: Called with a report for the page when the bot has started, and when a handler blocks the event loop: then
+            no turn ends, and the terminal has a log line. May be called from any thread.
         long_s: Seconds.
     """
 
     name = "linqbot-dev"
 
     def __init__(
-        self, show: Callable[[ObservedTurn], None], loaded: Callable[[dict[str, Any]], None], *, long_s: float = LONG_S
+        self, show: Callable[[ObservedTurn], None], post: Callable[[dict[str, Any]], None], *, long_s: float = LONG_S
     ) -> None:
         self._show = show
-        self._loaded = loaded
+        self._post = post
         self._long_s = long_s
         self._clock: Clock = SystemClock()
         self._handled: Sequence[str] = ()
         self._blocked: dict[str, str] = {}
+        self._running: dict[str, ObservedTurn] = {}
+        """The turns whose handlers were chosen, by the ids of their deliveries."""
 
     def blocked(self, handler: str, at: str) -> None:
         """Note that a handler blocks the event loop, so that its turn shows this. Called from any thread.
@@ -73,6 +77,11 @@ class TurnReports:
             at: `file:line` of the code that blocks.
         """
         self._blocked[_function(handler)] = at
+        # At once, because a loop without an end never lets the turn end.
+        for turn in list(self._running.values()):
+            if turn.handler is not None and _function(turn.handler) == _function(handler):
+                took_s = self._clock.now() - turn.started_at.timestamp()
+                self._post(replace(turn, blocked_at=at, took_s=took_s).report_to_page())
 
     @hookimpl
     def register_routes(self, running: Running) -> Iterable[Route]:
@@ -89,7 +98,7 @@ class TurnReports:
 
     @hookimpl
     def started(self, running: Running) -> None:
-        self._loaded({"kind": "bot", "status": "loaded", "at": wall_time(datetime.now(UTC))})
+        self._post({"kind": "bot", "status": "loaded", "at": wall_time(datetime.now(UTC))})
 
     @hookimpl
     def taken(self, delivery: Delivery, attempts: int) -> None:
@@ -105,6 +114,8 @@ class TurnReports:
     ) -> None:
         if (turn := _turn.get()) is not None:
             turn.event, turn.handler, turn.at, turn.tried, turn.reason = event, handler, at, tried, reason
+            if handler is not None:
+                self._running[turn.delivery.id] = turn
             if handler is not None and turn.timer is None:
                 shows = partial(self._show_running, turn, asyncio.current_task())
                 turn.timer = asyncio.get_running_loop().call_later(self._long_s, shows)
@@ -145,6 +156,7 @@ class TurnReports:
         turn = _turn.get()
         if turn is None:
             return
+        self._running.pop(turn.delivery.id, None)
         if turn.timer is not None:
             turn.timer.cancel()
         if turn.question is not None:
