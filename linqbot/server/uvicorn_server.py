@@ -233,7 +233,7 @@ def run(
         # uvicorn exits when a start-up fails. If the error is one of ours, the operator gets its message instead.
         if starting.error is None:
             raise
-        raise starting.error from None
+        raise starting.error from starting.error.__cause__
 
 
 def tune_garbage_collector() -> None:

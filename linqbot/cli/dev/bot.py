@@ -21,13 +21,15 @@ from linqbot.cli.dev.inside import Inside
 from linqbot.cli.dev.parent import end_with_parent
 from linqbot.cli.dev.reports.observations import Observations
 from linqbot.cli.dev.reports.start_failure import start_failure, still_loading
-from linqbot.cli.dev.reports.turn import ObservedTurn
+from linqbot.cli.dev.reports.turn import ObservedTurn, authors_traceback
 from linqbot.cli.dev.reports.turn_line import print_turn
 from linqbot.cli.dev.reports.turns import TurnReports
+from linqbot.cli.printable import printable_lines
 from linqbot.cli.uncaught import log_uncaught
 from linqbot.clock import MovableClock
 from linqbot.errors import LinqbotError
-from linqbot.ops.bot_file import load_bot
+from linqbot.frames import authors_frame
+from linqbot.ops.bot_file import BotFileError, load_bot
 from linqbot.server import loop_watch, uvicorn_server
 from linqbot.settings import from_env
 
@@ -51,6 +53,10 @@ def main(arguments: Sequence[str]) -> None:
         _serve(file, emulator, observations, as_json=as_json)
     except LinqbotError as error:
         failed = failure.of(error)
+        cause = error.__cause__
+        # The message of a BotFileError is the traceback.
+        if cause is not None and authors_frame(cause) and not isinstance(error, BotFileError) and not as_json:
+            click.echo(printable_lines(authors_traceback(cause)).rstrip(), err=True)
         failure.print_failure(failed, as_json=as_json)
         if observations is not None:
             report = start_failure(error)

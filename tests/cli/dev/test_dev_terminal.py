@@ -295,6 +295,15 @@ def test_a_bot_whose_process_ends_is_shown_in_the_terminal_and_on_the_page(termi
     dev.until(lambda: "exit code 7" in dev.screen)
 
 
+def test_an_error_of_on_start_is_shown_with_its_traceback(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
+    dev = terminal()
+    starting = "@bot.on_start\nasync def opens(running): open('menu.json.missing')\n"
+    (tmp_path / "bot.py").write_text(f"{ABOVE}{starting}")
+    dev.until(lambda: "bot.py did not start" in dev.screen)
+    assert "No such file or directory: 'menu.json.missing'" in dev.screen
+    assert "@bot.on_start bot:opens failed: FileNotFoundError at bot.py:4." in dev.screen
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Windows has other words for the end of a process")
 def test_a_crash_in_a_compiled_library_is_shown_with_the_line_that_called_it(
     terminal: Callable[..., Terminal], tmp_path: Path

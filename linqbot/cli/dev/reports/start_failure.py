@@ -9,6 +9,7 @@ from typing import Any, Final
 from linqbot.cli.dev.reports.turn import authors_traceback, file_name, message_of, wall_time
 from linqbot.errors import LinqbotError
 from linqbot.frames import authors_frame
+from linqbot.ops.bot_file import BotFileError
 
 _CAUSES: Final = {
     "SIGKILL": "usually too little memory",
@@ -20,10 +21,11 @@ _CAUSES: Final = {
 def start_failure(error: BaseException) -> dict[str, Any]:
     """Return the report of an error that kept a bot from starting.
 
-    An error of the author's file is shown as such, and not as the BotFileError that linqbot makes of it.
+    An error of the author's code is shown as such, and not as the error that linqbot makes of it.
     """
-    if isinstance(error, LinqbotError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
+    cause = error.__cause__
+    if isinstance(cause, Exception) and (isinstance(error, BotFileError) or authors_frame(cause) is not None):
+        error = cause
     file, line = _place(error)
     code = f" [{error.lqb}]" if isinstance(error, LinqbotError) else ""
     return {
