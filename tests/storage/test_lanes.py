@@ -51,7 +51,11 @@ def test_adopting_rows_keeps_leases_on_heads_that_are_still_there() -> None:
         ]
     )
     assert adopted.depth == 4
-    assert (adopted.held(kept.token), adopted.held(removed.token), adopted.held(late.token)) == (1, None, 3)
+    assert (adopted.leased_by(kept.token), adopted.leased_by(removed.token), adopted.leased_by(late.token)) == (
+        1,
+        None,
+        3,
+    )
     free = adopted.lease(10, now=11, until=100)
     assert [(lease.seq, lease.overdue) for lease in free] == [(3, True), (4, False)]
     assert [lease.seq for lease in adopted.lease(10, now=50, until=99)] == [5]

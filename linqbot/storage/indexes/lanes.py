@@ -133,7 +133,7 @@ class Lanes:
 
     def prolong(self, token: int, until: float) -> None:
         """Set the end of a lease, in Unix seconds."""
-        self._hold(self._leases[token], token, until)
+        self._set_leased(self._leases[token], token, until)
 
     def has_free(self, now: float) -> bool:
         """Return True if there is a free lane; a suspect may still have to wait for others."""
@@ -163,7 +163,7 @@ class Lanes:
             self._set_free(lane)
         return leases
 
-    def held(self, token: int) -> int | None:
+    def leased_by(self, token: int) -> int | None:
         """Return the sequence number leased under `token`; None if the lease is over. The lane may be leased again then."""
         lane = self._leases.get(token)
         return lane.queue[0] if lane else None
@@ -197,7 +197,7 @@ class Lanes:
         else:
             self._wait(lane, until, wakes=True)
 
-    def held_head(self, lane: str) -> int | None:
+    def gathering_head(self, lane: str) -> int | None:
         """Return the head of a lane that waits for more deliveries; None if the lane does not."""
         known = self._lanes.get(lane)
         return known.queue[0] if known and known.wakes and known.state is _Is.WAITING else None
@@ -274,7 +274,7 @@ class Lanes:
         for token, old in self._leases.items():
             lane = fresh._lanes.get(old.name)
             if lane and lane.queue[0] == old.queue[0]:
-                fresh._hold(lane, token, old.until)
+                fresh._set_leased(lane, token, old.until)
                 if old.overdue:
                     fresh._set_free(lane)
                     lane.overdue = True
@@ -322,12 +322,12 @@ class Lanes:
     def _lease(self, lane: _Lane, until: float) -> LaneLease:
         overdue, lane.overdue = lane.overdue, False
         self._leases.pop(lane.token, None)
-        self._hold(lane, next(self._tokens), until)
+        self._set_leased(lane, next(self._tokens), until)
         if lane.max_concurrent_suspects == 1:
             self._alone = lane.token
         return LaneLease(lane.queue[0], lane.token, overdue)
 
-    def _hold(self, lane: _Lane, token: int, until: float) -> None:
+    def _set_leased(self, lane: _Lane, token: int, until: float) -> None:
         lane.state, lane.token, lane.until = _Is.LEASED, token, until
         self._leases[token] = lane
         # The end of a long turn stays in the heap, and behind it the ends of a thousand short turns pile up.

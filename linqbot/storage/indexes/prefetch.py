@@ -40,7 +40,7 @@ class Prefetch:
     def take(self, limit: int, lanes: Lanes, *, until: float) -> list[Lease]:
         """Hand out prefetched leases, at most `limit`, which end at a Unix time."""
         # A command may have removed a delivery meanwhile.
-        waiting = [lease for lease in self._leases if lanes.held(lease.token) is not None]
+        waiting = [lease for lease in self._leases if lanes.leased_by(lease.token) is not None]
         leases, self._leases = waiting[:limit], waiting[limit:]
         for lease in leases:
             lanes.prolong(lease.token, until)

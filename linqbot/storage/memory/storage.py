@@ -192,7 +192,7 @@ class MemoryStorage:
             LeaseLost: the lease is over; nothing was written.
             StorageError: another journal entry has the same key; nothing was written.
         """
-        seq = self._held(lease)
+        seq = self._leased_seq(lease)
         self._journal.check_keys(finish.entries)
         self._state.check(finish.state)
         for entry in finish.entries:
@@ -230,7 +230,7 @@ class MemoryStorage:
         Raises:
             LeaseLost: the lease is over; nothing was written.
         """
-        row = self._rows[self._held(lease)]
+        row = self._rows[self._leased_seq(lease)]
         row.delivery_count -= 1
         row.waits, row.not_before = "gathering", until
         self._lanes.hold(lease.token, until, known=known)
@@ -246,7 +246,7 @@ class MemoryStorage:
         Raises:
             LeaseLost: the lease is over; nothing was written.
         """
-        head = self._held(lease)
+        head = self._leased_seq(lease)
         self._rows[head].delivery = joined
         self._rows[head].replay += again
         behind = self._lanes.behind(lease.delivery.lane, self._lanes.depth)
@@ -255,13 +255,13 @@ class MemoryStorage:
             self._left.update(dict.fromkeys(_keys(self._rows.pop(seq).delivery), self._clock.now()))
         self._lanes.join(lease.token, gone)
 
-    def _held(self, lease: Lease) -> int:
+    def _leased_seq(self, lease: Lease) -> int:
         """Return the sequence number of a leased delivery.
 
         Raises:
             LeaseLost: the lease is over.
         """
-        seq = self._lanes.held(lease.token)
+        seq = self._lanes.leased_by(lease.token)
         if seq is None:
             raise lease_over(lease)
         return seq
@@ -275,7 +275,7 @@ class MemoryStorage:
             LeaseLost: the lease is over; nothing was written.
         """
         if lease is not None:
-            seq = self._held(lease)
+            seq = self._leased_seq(lease)
             if not keep:
                 self._lanes.release(lease.token)
                 self._rows[seq].delivery_count -= 1
@@ -322,7 +322,7 @@ class MemoryStorage:
         Raises:
             LeaseLost: the lease is over; nothing was stored.
         """
-        if lease is not None and self._lanes.held(lease.token) is None:
+        if lease is not None and self._lanes.leased_by(lease.token) is None:
             raise lease_over(lease)
         if self._journal.stored(entry) is None:
             self._journal.check_keys([entry])
@@ -680,7 +680,7 @@ class MemoryStorage:
         return True
 
     def _leased(self) -> set[int]:
-        return {seq for token in self._lanes.tokens() if (seq := self._lanes.held(token)) is not None}
+        return {seq for token in self._lanes.tokens() if (seq := self._lanes.leased_by(token)) is not None}
 
     def _look(self, row: _InboxRow, leased: bool) -> Waiting:
         d = row.delivery

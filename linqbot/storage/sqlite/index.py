@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
@@ -20,6 +21,50 @@ from linqbot.storage.indexes.lanes import LaneLease, Lanes
 from linqbot.storage.indexes.open_conversations import OpenConversations
 from linqbot.storage.indexes.prefetch import Prefetch
 from linqbot.storage.indexes.recent import Recent, Row
+
+
+class Gathering(NamedTuple):
+    """A lease that was given back unused, because its lane waits for more deliveries: see `Inbox.hold`.
+
+    Attributes:
+        until: The end of the wait, in Unix seconds.
+        known: The number of deliveries behind the head that the holder of the lease had seen.
+    """
+
+    seq: int
+    token: int
+    until: float
+    known: int
+
+
+class JoinedRow(NamedTuple):
+    """A leased delivery that others of its lane have joined: see `Inbox.join`.
+
+    Attributes:
+        delivery: The joined delivery.
+        others: The sequence numbers of the others, which have left the inbox.
+        again: True if the replay number was raised.
+    """
+
+    seq: int
+    token: int
+    delivery: Delivery
+    others: Sequence[int]
+    again: bool
+
+
+class Postponed(NamedTuple):
+    """A delivery whose turn ended with Retry or Defer.
+
+    Attributes:
+        until: The time before which it is not leased again, in Unix seconds.
+        failed: The failed attempts to add: 1 for Retry, 0 for Defer.
+    """
+
+    seq: int
+    token: int
+    until: float
+    failed: int
 
 
 @dataclass(slots=True, eq=False)
@@ -44,10 +89,6 @@ class IndexChanges:
     Attributes:
         leases: Heads leased by `take`. Their lanes are leased already; `discard` releases them again.
         leased_rows: The rows of these heads, in the same order.
-        held: Sequence number, token, end of the wait, and known followers, of leases that were given back to gather more.
-        joined: Sequence number and token of deliveries that others joined, the joined delivery, the numbers of those, and
-            True for a new replay.
-        retried: Sequence number, token, time of the next attempt, and the failed attempts to add: 0 if deferred.
         removed: Sequence number and token of deliveries that were acknowledged or dead-lettered.
         accepted: New deliveries, in the order of their sequence numbers.
         prefetched: The sequence numbers among `accepted` that are stored as leased.
@@ -65,9 +106,9 @@ class IndexChanges:
 
     leases: list[LaneLease] = field(default_factory=list)
     leased_rows: list[Row] = field(default_factory=list)
-    held: list[tuple[int, int, float, int]] = field(default_factory=list)
-    joined: list[tuple[int, int, Delivery, Sequence[int], bool]] = field(default_factory=list)
-    retried: list[tuple[int, int, float, int]] = field(default_factory=list)
+    gathering: list[Gathering] = field(default_factory=list)
+    joined: list[JoinedRow] = field(default_factory=list)
+    postponed: list[Postponed] = field(default_factory=list)
     removed: tuple[tuple[int, int], ...] = ()
     accepted: tuple[tuple[int, Delivery], ...] = ()
     prefetched: AbstractSet[int] = frozenset()
@@ -87,8 +128,8 @@ class IndexChanges:
     @property
     def ending(self) -> set[int]:
         """The sequence numbers whose leases the transaction ends. Those that ran out before are not leased again in it."""
-        gathered = {seq for seq, *_ in self.held} | {seq for seq, *_ in self.joined}
-        finished = {seq for seq, *_ in self.retried} | {seq for seq, _ in self.removed}
+        gathered = {each.seq for each in self.gathering} | {each.seq for each in self.joined}
+        finished = {each.seq for each in self.postponed} | {seq for seq, _ in self.removed}
         return gathered | finished | {order.given_back[0] for order in self.orders if order.given_back is not None}
 
 
@@ -171,11 +212,11 @@ class Index:
 
     def apply(self, changes: IndexChanges) -> None:
         """Follow a transaction that is committed."""
-        for seq, token, until, failed in changes.retried:
-            self.lanes.wait(token, until)
-            if row := self.recent.get(seq):
-                row.attempts += failed
-        if changes.held or changes.joined:
+        for postponed in changes.postponed:
+            self.lanes.wait(postponed.token, postponed.until)
+            if row := self.recent.get(postponed.seq):
+                row.attempts += postponed.failed
+        if changes.gathering or changes.joined:
             self._gather(changes)
         for seq, token in changes.removed:
             self.lanes.remove(token)
@@ -201,10 +242,10 @@ class Index:
         """Release what was leased in a transaction that is committed, but whose callers get an error."""
         for lease in changes.leases:
             self.lanes.release(lease.token)
-        for _, token, *_ in changes.joined:
+        for joined in changes.joined:
             # Its holder knows only the first of the deliveries that it has joined, and must not ack them all.
-            if self.lanes.held(token) is not None:
-                self.lanes.release(token)
+            if self.lanes.leased_by(joined.token) is not None:
+                self.lanes.release(joined.token)
 
     def lease(self, limit: int, changes: IndexChanges, *, now: float, until: float) -> list[LaneLease]:
         """Lease the oldest heads of free lanes; `discard` releases them. See `Lanes.lease`."""
@@ -219,7 +260,7 @@ class Index:
         """
         seqs = []
         for lease in leases:
-            seq = self.lanes.held(lease.token)
+            seq = self.lanes.leased_by(lease.token)
             if seq is not None:
                 self.lanes.release(lease.token)
                 seqs.append(seq)
@@ -250,14 +291,14 @@ class Index:
         return self._prefetch.give_back()
 
     def _gather(self, changes: IndexChanges) -> None:
-        for seq, token, until, known in changes.held:
-            self.lanes.hold(token, until, known=known)
-            if row := self.recent.get(seq):
+        for gathering in changes.gathering:
+            self.lanes.hold(gathering.token, gathering.until, known=gathering.known)
+            if row := self.recent.get(gathering.seq):
                 row.delivery_count -= 1
-        for seq, token, joined, others, again in changes.joined:
-            self.lanes.join(token, others)
-            self.recent.replace(seq, joined, again=again)
-            for other in others:
+        for joined in changes.joined:
+            self.lanes.join(joined.token, joined.others)
+            self.recent.replace(joined.seq, joined.delivery, again=joined.again)
+            for other in joined.others:
                 self.recent.drop(other)
 
     def _accept(self, seq: int, delivery: Delivery, *, is_leased: bool) -> None:

@@ -52,7 +52,15 @@ from linqbot.storage.sqlite.disk.file import (
     unusable,
 )
 from linqbot.storage.sqlite.disk.place import Place
-from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts, Reordered
+from linqbot.storage.sqlite.index import (
+    Gathering,
+    Index,
+    IndexChanges,
+    IndexFacts,
+    JoinedRow,
+    Postponed,
+    Reordered,
+)
 from linqbot.storage.sqlite.operations import TruncateOp
 from linqbot.storage.sqlite.queries import DELIVERY
 from linqbot.storage.sqlite.statements import among, insert
@@ -348,7 +356,7 @@ class SQLiteWriter:
 
     def _begin(self, ops: list[BeginOp]) -> None:
         for op in ops:
-            if op.lease is not None and self._index.lanes.held(op.lease.token) is None:
+            if op.lease is not None and self._index.lanes.leased_by(op.lease.token) is None:
                 op.error = lease_over(op.lease)
         entries = [op.entry for op in ops if op.error is None]
         journal.begin(self._db, entries)
@@ -451,8 +459,8 @@ class SQLiteWriter:
         )
         bodies = [(seq, wipe.padding(d.is_off_the_record), d.body) for seq, d in new]
         insert(self._db, "body (seq, padding, body)", bodies)
-        held = {head for _, d in new if (head := self._index.lanes.held_head(d.lane)) is not None}
-        among(self._db, "UPDATE delivery SET not_before = 0 WHERE seq IN (*)", held)
+        gathering = {head for _, d in new if (head := self._index.lanes.gathering_head(d.lane)) is not None}
+        among(self._db, "UPDATE delivery SET not_before = 0 WHERE seq IN (*)", gathering)
         self._changes.accepted += new
         self._changes.prefetched |= prefetched
         webhooks = [d.received_at for _, d in new if d.id.startswith("w.")]
@@ -461,7 +469,7 @@ class SQLiteWriter:
     def _put_in_order(self, op: OrderOp) -> None:
         given_back: tuple[int, int] | None = None
         if op.lease is not None:
-            head = self._index.lanes.held(op.lease.token)
+            head = self._index.lanes.leased_by(op.lease.token)
             if head is None:
                 op.error = lease_over(op.lease)
                 return
@@ -536,18 +544,18 @@ class SQLiteWriter:
     def _hold(self, ops: list[HoldOp]) -> None:
         """Give back leases that were not used. Their lanes wait for more deliveries; see `Inbox.hold`."""
         for op in ops:
-            if (seq := self._held(op)) is not None:
+            if (seq := self._leased_seq(op)) is not None:
                 has_grown = self._index.lanes.depth_of(op.lease.delivery.lane) > 1 + op.known
                 self._db.execute(
                     """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering',
                            not_before = ? WHERE seq = ?""",
                     (0.0 if has_grown else op.until, seq),
                 )
-                self._changes.held.append((seq, op.lease.token, op.until, op.known))
+                self._changes.gathering.append(Gathering(seq, op.lease.token, op.until, op.known))
 
     def _join(self, op: JoinOp) -> None:
         """Put one delivery in the place of several; see `Inbox.join`."""
-        if (head := self._held(op)) is None:
+        if (head := self._leased_seq(op)) is None:
             return
         lane = op.lease.delivery.lane
         behind = self._index.lanes.behind(lane, self._max_backlog)
@@ -559,11 +567,11 @@ class SQLiteWriter:
             self._db.execute("UPDATE delivery SET replay = replay + 1 WHERE seq = ?", (head,))
         among(self._db, "DELETE FROM delivery WHERE seq IN (*)", gone)
         among(self._db, "DELETE FROM body WHERE seq IN (*)", gone)
-        self._changes.joined.append((head, op.lease.token, op.joined, gone, op.again))
+        self._changes.joined.append(JoinedRow(head, op.lease.token, op.joined, gone, op.again))
 
-    def _held(self, op: HoldOp | JoinOp) -> int | None:
+    def _leased_seq(self, op: HoldOp | JoinOp) -> int | None:
         """Return the sequence number of the leased delivery; None, with the error of the operation, if the lease is over."""
-        seq = self._index.lanes.held(op.lease.token)
+        seq = self._index.lanes.leased_by(op.lease.token)
         if seq is None:
             op.error = lease_over(op.lease)
         return seq
@@ -582,7 +590,7 @@ class SQLiteWriter:
         finished: set[int] = set()
         ending: set[int] = set()
         for op in ops:
-            seq = self._index.lanes.held(op.lease.token)
+            seq = self._index.lanes.leased_by(op.lease.token)
             if seq is None or seq in finished:
                 op.error = lease_over(op.lease)
                 continue
@@ -640,7 +648,7 @@ class SQLiteWriter:
                    crashed_with_others = 0, max_concurrent_suspects = 0 WHERE seq = ?""",
             (int(failed), "retrying" if failed else "deferred", outcome.at, reason, seq),
         )
-        self._changes.retried.append((seq, lease.token, outcome.at, int(failed)))
+        self._changes.postponed.append(Postponed(seq, lease.token, outcome.at, int(failed)))
 
     def _dead_letter(self, seq: int, outcome: DeadLetter, now: float) -> None:
         self._db.execute(

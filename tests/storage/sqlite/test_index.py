@@ -32,7 +32,7 @@ def test_a_rolled_back_lease_is_free_again_and_still_counts_as_overdue(delivery:
         (lease,) = index.lease(1, changes, now=NOON + 60, until=NOON + 120)
         assert lease.overdue
         index.discard(changes)
-    assert index.lanes.held(lease.token) is None
+    assert index.lanes.leased_by(lease.token) is None
 
 
 def test_a_revoked_lease_is_free_again_and_counted(delivery: MakeDelivery) -> None:
