@@ -1,4 +1,4 @@
-"""A storage backend: one object that is inbox, journal, state and timers, because one commit ends a turn."""
+"""A storage backend: one object that is the inbox and everything else that a turn writes, because one commit ends a turn."""
 
 from __future__ import annotations
 

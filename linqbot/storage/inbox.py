@@ -1,7 +1,7 @@
 """The inbox: a durable queue of deliveries with one lane per chat.
 
-A backend is one object that is Inbox, Journal, StateStore and Timers at once, because one commit ends a turn. The
-methods for operators are in `upkeep.py`. The next step: a worker leases deliveries with `Inbox.take`
+A backend is one object that is the inbox and everything else that a turn writes (`backend.py`), because one commit ends a
+turn. The methods for operators are in `upkeep.py`. The next step: a worker leases deliveries with `Inbox.take`
 (`worker/worker.py`).
 """
 
@@ -100,6 +100,11 @@ Outcome: TypeAlias = Ack | Retry | Defer | DeadLetter
 
 SEEN_KEPT_S = 24 * 3600.0
 """Seconds for which the id and message_key of a delivery are remembered after its ack or dead letter."""
+
+
+def keys_of(delivery: Delivery) -> tuple[str, ...]:
+    """Return the keys by which a second copy of a delivery is recognised: its id, and its message_key if it has one."""
+    return (delivery.id,) if delivery.message_key is None else (delivery.id, delivery.message_key)
 
 
 @dataclass(slots=True)  # not frozen: see `JournalEntry`

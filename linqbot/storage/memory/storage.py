@@ -17,7 +17,17 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.erasure import Person, Place, StoredRecord
-from linqbot.storage.inbox import SEEN_KEPT_S, DeadDelivery, DeadLetter, Defer, Finish, Lease, Retry, lease_over
+from linqbot.storage.inbox import (
+    SEEN_KEPT_S,
+    DeadDelivery,
+    DeadLetter,
+    Defer,
+    Finish,
+    Lease,
+    Retry,
+    keys_of,
+    lease_over,
+)
 from linqbot.storage.indexes.lane_watch import LaneWatch
 from linqbot.storage.indexes.lanes import Lanes
 from linqbot.storage.indexes.open_conversations import OpenConversations
@@ -144,7 +154,7 @@ class MemoryStorage:
             StorageBusy: the inbox is full, or the lane (LaneFull); nothing was stored.
         """
         self._purge()
-        if not self._seen.isdisjoint(_keys(delivery)):
+        if not self._seen.isdisjoint(keys_of(delivery)):
             return False
         self._refuse_when_full()
         if self._lanes.depth_of(delivery.lane) >= self._max_lane_backlog:
@@ -252,7 +262,7 @@ class MemoryStorage:
         behind = self._lanes.behind(lease.delivery.lane, self._lanes.depth)
         gone = [seq for seq in behind if self._rows[seq].delivery.id in ids]
         for seq in gone:
-            self._left.update(dict.fromkeys(_keys(self._rows.pop(seq).delivery), self._clock.now()))
+            self._left.update(dict.fromkeys(keys_of(self._rows.pop(seq).delivery), self._clock.now()))
         self._lanes.join(lease.token, gone)
 
     def _leased_seq(self, lease: Lease) -> int:
@@ -281,7 +291,7 @@ class MemoryStorage:
                 self._rows[seq].delivery_count -= 1
         count = 0
         for delivery in missed:
-            if self._seen.isdisjoint(_keys(delivery)):
+            if self._seen.isdisjoint(keys_of(delivery)):
                 self._accept(_InboxRow(delivery))
                 count += 1
         leased = self._leased()
@@ -322,8 +332,8 @@ class MemoryStorage:
         Raises:
             LeaseLost: the lease is over; nothing was stored.
         """
-        if lease is not None and self._lanes.leased_by(lease.token) is None:
-            raise lease_over(lease)
+        if lease is not None:
+            self._leased_seq(lease)
         if self._journal.stored(entry) is None:
             self._journal.check_keys([entry])
             self._journal.record(entry)
@@ -503,7 +513,7 @@ class MemoryStorage:
         """Count what waits and what is dead; see `Upkeep.tally`."""
         first = next(iter(self._rows.values()), None)
         oldest_at = None if first is None else first.delivery.received_at
-        return Tally(len(self._rows), oldest_at, sum(kept.letter is not None for kept in self._dead.values()))
+        return Tally(len(self._rows), oldest_at, len(self._dead))
 
     async def dead_letters(
         self,
@@ -627,7 +637,7 @@ class MemoryStorage:
         now = self._clock.now()
         row = self._rows.pop(seq)
         self._lanes.remove(lease.token)
-        for key in _keys(row.delivery):
+        for key in keys_of(row.delivery):
             self._left[key] = now
         # As another backend reads it from disk: without the decoded body.
         delivery = replace(row.delivery, decoded=None)
@@ -649,7 +659,7 @@ class MemoryStorage:
                 self._journal.end(turn)
 
     def _accept(self, row: _InboxRow) -> None:
-        for key in _keys(row.delivery):
+        for key in keys_of(row.delivery):
             self._left.pop(key, None)
             self._seen.add(key)
         self._rows[self._next_seq] = row
@@ -692,7 +702,7 @@ class MemoryStorage:
     def _forget_waiting(self, ids: set[str]) -> int:
         seqs = [seq for seq, row in self._rows.items() if row.delivery.id in ids]
         for seq in seqs:
-            self._left.update(dict.fromkeys(_keys(self._rows.pop(seq).delivery), self._clock.now()))
+            self._left.update(dict.fromkeys(keys_of(self._rows.pop(seq).delivery), self._clock.now()))
         lines = [
             (seq, row.delivery.lane, row.not_before or 0.0, 0, row.waits == "gathering")
             for seq, row in self._rows.items()
@@ -734,7 +744,3 @@ class MemoryStorage:
         while self._done and (oldest := next(iter(self._done.values()))).at < now - self._keep_s:
             del self._done[oldest.delivery.id]
         self._journal.purge(now)
-
-
-def _keys(delivery: Delivery) -> tuple[str, ...]:
-    return (delivery.id,) if delivery.message_key is None else (delivery.id, delivery.message_key)

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from linqbot.errors import LaneFull, StorageBusy
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import lease_over
+from linqbot.storage.inbox import keys_of, lease_over
 from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, HoldOp, JoinOp, Op, OrderOp, PutOp
 from linqbot.storage.postgres.tables import broadcasts, timers
 from linqbot.storage.postgres.transaction import Transaction
@@ -93,9 +93,9 @@ def rounds(ops: Iterable[PutOp]) -> list[list[Arrival]]:
     found: list[list[Arrival]] = []
     current: dict[str, Arrival] = {}
     for op in ops:
-        own = keys(op.delivery)
+        own = keys_of(op.delivery)
         first = current.get(own[0])
-        if first is not None and keys(first[0].delivery) == own:
+        if first is not None and keys_of(first[0].delivery) == own:
             first.append(op)
             continue
         if not found or not current.keys().isdisjoint(own):
@@ -178,8 +178,8 @@ async def put_in_order(tx: Transaction, op: OrderOp) -> None:
     known = await _known(tx, op.missed)
     new: list[Delivery] = []
     for delivery in op.missed:
-        if known.isdisjoint(keys(delivery)):
-            known.update(keys(delivery))
+        if known.isdisjoint(keys_of(delivery)):
+            known.update(keys_of(delivery))
             new.append(delivery)
     await _end_waits(tx, {op.lane} if new else ())
     await _accept(tx, new)
@@ -277,17 +277,12 @@ async def lock_lanes(tx: Transaction, deliveries: Collection[Delivery]) -> None:
         await tx.fetch("SELECT lock_lanes($1)", [delivery.lane for delivery in deliveries])
 
 
-def keys(delivery: Delivery) -> tuple[str, ...]:
-    """Return the ids by which a second copy of the delivery is recognised."""
-    return (delivery.id,) if delivery.message_key is None else (delivery.id, delivery.message_key)
-
-
 async def _known(tx: Transaction, deliveries: Sequence[Delivery]) -> set[str]:
     """Return the ids and message keys of these deliveries that are known."""
     if not deliveries:
         return set()
     sql = "SELECT id FROM seen WHERE id = ANY($1)"
-    return {row["id"] for row in await tx.fetch(sql, [key for each in deliveries for key in keys(each)])}
+    return {row["id"] for row in await tx.fetch(sql, [key for each in deliveries for key in keys_of(each)])}
 
 
 async def _accept(
@@ -306,7 +301,7 @@ async def _accept(
     )
     # The numbers are given in the order of the array.
     seqs = sorted(row["n"] for row in sent)
-    known = {key: delivery.id for delivery in new for key in keys(delivery)}
+    known = {key: delivery.id for delivery in new for key in keys_of(delivery)}
     await tx.run(
         """WITH d AS (
                INSERT INTO delivery (seq, id, lane, type, message_key, carrier, received_at, replay, delivery_count, put_back)

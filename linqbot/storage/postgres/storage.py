@@ -277,7 +277,7 @@ class PostgresStorage(QueuedWrites):
 
     async def conversations(self, *, limit: int = 100) -> list[Conversation]:
         """Return the conversations on record, the oldest question first."""
-        return await self._read(lambda db: conversations.waiting(db, limit))
+        return await self._read(lambda db: conversations.oldest_first(db, limit))
 
     # State
 

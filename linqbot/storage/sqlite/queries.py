@@ -8,7 +8,9 @@ from typing import Any
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import DeadDelivery
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.statements import among
+from linqbot.storage.sqlite.tables import journal
 from linqbot.storage.upkeep import Selection, Waiting
 
 DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
@@ -18,12 +20,12 @@ _KEPT_IN = ("done", "dead")
 
 
 def seen(db: sqlite3.Connection, keys: Collection[str]) -> dict[str, bool]:
-    """Return the ids and message keys that are known. The value is True if the delivery is in the inbox."""
+    """Return the known ids and message keys; see `Inbox.seen`."""
     found: dict[str, bool] = {}
     for column in _KEYS:
-        sql = f"""SELECT {column}, EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = seen.seq)
+        sql = f"""SELECT {column}, NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = seen.seq)
                   FROM seen WHERE {column} IN (*)"""  # noqa: S608 - constant text
-        found |= {key: bool(waits) for key, waits in among(db, sql, keys)}
+        found |= {key: bool(has_left) for key, has_left in among(db, sql, keys)}
     return found
 
 
@@ -100,6 +102,12 @@ def page(db: sqlite3.Connection, ids: Sequence[str]) -> list[Delivery]:
         rows = among(db, f"SELECT {DELIVERY} FROM {table} WHERE id IN (*)", ids)  # noqa: S608 - constant text
         found.update((row[0], Delivery(*row)) for row in rows)
     return [found[delivery_id] for delivery_id in ids if delivery_id in found]
+
+
+def ambiguous(db: sqlite3.Connection, limit: int) -> list[JournalEntry]:
+    """Return the calls and steps of which it is unknown if they were done, the oldest first."""
+    sql = f"SELECT {journal.COLUMNS} FROM journal WHERE status = 'ambiguous' ORDER BY first_at LIMIT ?"  # noqa: S608 - constant text
+    return [JournalEntry(*row) for row in db.execute(sql, (limit,))]
 
 
 def _where(*conditions: tuple[str, Any]) -> tuple[str, tuple[Any, ...]]:

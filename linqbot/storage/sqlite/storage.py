@@ -40,7 +40,6 @@ from linqbot.storage.sqlite.index import Index
 from linqbot.storage.sqlite.operations import RefreshOp, TruncateOp, is_news, leaves_text
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.tables import broadcasts, conversations, journal, state, timers
-from linqbot.storage.sqlite.tables.journal import COLUMNS as ENTRY_COLUMNS
 from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
@@ -210,7 +209,7 @@ class SQLiteStorage(QueuedWrites):
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         """Return which keys are known; see `Inbox.seen`."""
-        return {key: not waits for key, waits in (await self._read(lambda db: queries.seen(db, keys))).items()}
+        return await self._read(lambda db: queries.seen(db, keys))
 
     async def has_seen(self, delivery_id: str) -> bool:
         """Return True if a delivery was stored before; see `Inbox.has_seen`."""
@@ -230,8 +229,7 @@ class SQLiteStorage(QueuedWrites):
 
     async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
         """Return the journal entries of a turn, in the order in which they were begun."""
-        sql = f"SELECT {ENTRY_COLUMNS} FROM journal WHERE turn = ? AND replay = ? ORDER BY n"  # noqa: S608 - constant text
-        return [JournalEntry(*row) for row in await self._read(lambda db: db.execute(sql, (turn, replay)).fetchall())]
+        return await self._read(lambda db: journal.of_turn(db, turn, replay))
 
     @property
     def has_made_scheduled_sends(self) -> bool:
@@ -266,7 +264,7 @@ class SQLiteStorage(QueuedWrites):
 
     async def conversations(self, *, limit: int = 100) -> list[Conversation]:
         """Return the conversations on record, the oldest question first."""
-        return await self._read(lambda db: conversations.waiting(db, limit))
+        return await self._read(lambda db: conversations.oldest_first(db, limit))
 
     # State
 
@@ -380,8 +378,7 @@ class SQLiteStorage(QueuedWrites):
 
     async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
         """Return the calls and steps of which it is unknown if they were done; see `Upkeep.ambiguous`."""
-        sql = f"SELECT {ENTRY_COLUMNS} FROM journal WHERE status = 'ambiguous' ORDER BY first_at LIMIT ?"  # noqa: S608
-        return [JournalEntry(*row) for row in await self._read(lambda db: db.execute(sql, (limit,)).fetchall())]
+        return await self._read(lambda db: queries.ambiguous(db, limit))
 
     async def retry(self, ids: Sequence[str]) -> int:
         """Put dead letters back into the inbox; see `Upkeep.retry`."""

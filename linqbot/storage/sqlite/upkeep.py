@@ -110,11 +110,11 @@ def _put_back(
     db: sqlite3.Connection, ids: Sequence[str], tables: Sequence[str], *, columns: str, values: str, now: float
 ) -> int:
     """Move rows out of `tables` to the tails of their lanes, in this order, and return their number."""
-    waits = queries.seen(db, ids)
+    has_left = queries.seen(db, ids)
     (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
     moved = 0
     for delivery_id in dict.fromkeys(ids):
-        table = None if waits.get(delivery_id) else _table_of(db, delivery_id, tables)
+        table = _table_of(db, delivery_id, tables) if has_left.get(delivery_id, True) else None
         if table is None:
             continue
         # SQLite gives `seq` the next number, because the column is the rowid of the table.

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from linqbot.clock import Clock
 from linqbot.errors import LaneFull, StorageBusy, StorageUnavailable
 from linqbot.events.delivery import OWN_DELIVERY, Delivery
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Retry, lease_over
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Retry, keys_of, lease_over
 from linqbot.storage.indexes.lanes import LaneLease
 from linqbot.storage.indexes.recent import Row
 from linqbot.storage.journal import JournalEntry
@@ -74,11 +74,11 @@ _SOON_S = 60.0
 """Seconds within which nearly every delivery leaves the inbox. Then `seen.at` stays the time when it was stored, so the
 ack need not change these rows."""
 _PURGE_ROWS = 200
-_RENUMBER = {
-    "delivery": ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
-    "body": ("UPDATE body SET seq = -? WHERE seq = ?", "UPDATE body SET seq = ? WHERE seq = -?"),
-    "seen": ("UPDATE seen SET seq = -? WHERE seq = ?", "UPDATE seen SET seq = ? WHERE seq = -?"),
-}
+_RENUMBER = (
+    ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
+    ("UPDATE body SET seq = -? WHERE seq = ?", "UPDATE body SET seq = ? WHERE seq = -?"),
+    ("UPDATE seen SET seq = -? WHERE seq = ?", "UPDATE seen SET seq = ? WHERE seq = -?"),
+)
 _TRUNCATE_TIMEOUT_MS = 100
 
 
@@ -149,7 +149,7 @@ class SQLiteWriter:
                 self._reload()
                 self.has_reloaded = False  # nothing waits for it yet
                 self._index.is_off_the_record = wipe.is_off_the_record(self._db)
-                self._index.has_own_entries = journal.has_turn_of(self._db, OWN_DELIVERY)
+                self._index.has_own_entries = journal.has_own(self._db)
                 if self._index.is_off_the_record:
                     wipe.overwrite_freed(self._db)
                 self._place.opened()
@@ -413,9 +413,9 @@ class SQLiteWriter:
 
     def _answer_duplicates(self, ops: list[PutOp]) -> None:
         """Set the results of deliveries whose id or message key is known. A copy of one that was refused is refused too."""
-        known = queries.seen(self._db, [key for op in ops for key in _keys(op.delivery)])
+        known = queries.seen(self._db, [key for op in ops for key in keys_of(op.delivery)])
         for op in ops:
-            if known.keys().isdisjoint(_keys(op.delivery)):
+            if known.keys().isdisjoint(keys_of(op.delivery)):
                 op.error = LaneFull(f"Another copy of {op.delivery.id} was refused at the same time.")
             else:
                 op.result = False
@@ -485,7 +485,7 @@ class SQLiteWriter:
         fresh = self._db.execute("SELECT seq FROM delivery WHERE seq >= ? AND lane = ?", (self._batch_first, op.lane))
         seqs = [*self._index.lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
         numbers = self._numbers_in_order(seqs)
-        for aside, back in _RENUMBER.values():
+        for aside, back in _RENUMBER:
             # In two steps: a number is free only after the row that had it got another one.
             self._db.executemany(aside, [(new, old) for old, new in numbers.items()])
             self._db.executemany(back, [(new, new) for new in numbers.values()])
@@ -814,8 +814,3 @@ def _ends_its_turn(op: FinishOp) -> bool:
     if not isinstance(finish.outcome, Ack) or finish.conversations:
         return False
     return all(entry.turn == turn for entry in finish.entries)
-
-
-def _keys(delivery: Delivery) -> tuple[str, ...]:
-    """Return the ids by which a second copy of the delivery is recognised."""
-    return (delivery.id,) if delivery.message_key is None else (delivery.id, delivery.message_key)

@@ -33,8 +33,8 @@ async def write(tx: Transaction, stored: Sequence[Conversation], ended: Collecti
         tx.changes.conversations.append(new.summary)
 
 
-async def waiting(connection: Connection, limit: int | None = None) -> list[Conversation]:
-    """Return the conversations without `root`, the oldest question first."""
+async def oldest_first(connection: Connection, limit: int) -> list[Conversation]:
+    """Return the conversations on record without `root`, the oldest question first."""
     sql = f"SELECT {_FACTS} FROM conversation ORDER BY asked_at, n LIMIT $1"  # noqa: S608 - constant text
     return [Conversation(*row) for row in await connection.fetch(sql, limit)]
 

@@ -145,13 +145,8 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         StorageUnavailable: nothing was changed.
     """
     try:
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(db):
             _migrate(db, path)
-            db.execute("COMMIT")
-        finally:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
     except sqlite3.Error as error:
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
             raise StorageUnavailable(f"Another process keeps {path} locked. Try again when it has finished.") from error

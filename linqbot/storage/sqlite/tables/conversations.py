@@ -10,7 +10,6 @@ from linqbot.storage.conversations import ENDED_KEPT_S, FAILED_KEPT_S, Conversat
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.statements import among, insert
 from linqbot.storage.sqlite.tables import journal
-from linqbot.storage.sqlite.tables.journal import COLUMNS as ENTRY_COLUMNS
 from linqbot.storage.sqlite.wipe import padding
 
 _FACTS = "id, replay, chat_id, person, handler, status, asked_at, until, question, off_the_record"
@@ -34,8 +33,8 @@ def write(
     return gone
 
 
-def waiting(db: sqlite3.Connection, limit: int = -1) -> list[Conversation]:
-    """Return the conversations without `root`, the oldest question first."""
+def oldest_first(db: sqlite3.Connection, limit: int) -> list[Conversation]:
+    """Return the conversations on record without `root`, the oldest question first."""
     sql = f"SELECT {_FACTS} FROM conversation ORDER BY asked_at, n LIMIT ?"  # noqa: S608 - constant text
     return [_conversation(*row) for row in db.execute(sql, (limit,))]
 
@@ -59,8 +58,7 @@ def with_entries(db: sqlite3.Connection, conversation_id: str) -> tuple[Conversa
     if row is None:
         return None
     found = _conversation(*row)
-    sql = f"SELECT {ENTRY_COLUMNS} FROM journal WHERE turn = ? AND replay = ? ORDER BY n"  # noqa: S608 - constant text
-    return found, [JournalEntry(*entry) for entry in db.execute(sql, (found.id, found.replay))]
+    return found, journal.of_turn(db, found.id, found.replay)
 
 
 def purge(db: sqlite3.Connection, now: float) -> list[tuple[str, str]]:

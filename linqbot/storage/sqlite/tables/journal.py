@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from linqbot.events.delivery import OWN_DELIVERY
 from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry, after_receipt
 from linqbot.storage.operations import ReceiptOp
 from linqbot.storage.redaction import is_repeatable, name_of, without_texts
@@ -34,10 +35,16 @@ def begin(db: sqlite3.Connection, entries: Iterable[JournalEntry]) -> None:
     insert(db, _INTO, [_row(entry, texts=True) for entry in entries], "ON CONFLICT (turn, replay, slot) DO NOTHING")
 
 
-def has_turn_of(db: sqlite3.Connection, prefix: str) -> bool:
-    """Return True if an entry belongs to a delivery whose id begins with `prefix`."""
+def has_own(db: sqlite3.Connection) -> bool:
+    """Return True if an entry belongs to a delivery that linqbot created, such as a scheduled send."""
     sql = "SELECT 1 FROM journal WHERE turn >= ? AND turn < ? LIMIT 1"
-    return db.execute(sql, (prefix, prefix + "\uffff")).fetchone() is not None
+    return db.execute(sql, (OWN_DELIVERY, OWN_DELIVERY + "\uffff")).fetchone() is not None
+
+
+def of_turn(db: sqlite3.Connection, turn: str, replay: int) -> list[JournalEntry]:
+    """Return the journal entries of a turn, in the order in which they were begun."""
+    sql = f"SELECT {COLUMNS} FROM journal WHERE turn = ? AND replay = ? ORDER BY n"  # noqa: S608 - constant text
+    return [JournalEntry(*row) for row in db.execute(sql, (turn, replay))]
 
 
 def is_accepted(db: sqlite3.Connection, entry: JournalEntry) -> bool:
