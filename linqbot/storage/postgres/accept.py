@@ -193,11 +193,7 @@ async def fire(tx: Transaction, ops: Sequence[FireOp]) -> None:
     for op in ops:
         due = await timers.take_due(tx, op.now, op.limit)
         op.result = len(due)
-        await lock_lanes(tx, due)
-        known = await _known(tx, due)
-        # Backlog limits do not apply: Linq does not deliver a timer again if it is refused.
-        await _end_waits(tx, {delivery.lane for delivery in due})
-        await _accept(tx, [delivery for delivery in due if delivery.id not in known])
+        await _accept_due(tx, due)
 
 
 async def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp]) -> None:
@@ -205,10 +201,16 @@ async def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp]) -> None:
     for op in ops:
         due = await broadcasts.advance(tx, op.now)
         op.result = len(due)
-        await lock_lanes(tx, due)
-        known = await _known(tx, due)
-        await _end_waits(tx, {delivery.lane for delivery in due})
-        await _accept(tx, [delivery for delivery in due if delivery.id not in known])
+        await _accept_due(tx, due)
+
+
+async def _accept_due(tx: Transaction, due: Sequence[Delivery]) -> None:
+    """Store deliveries that linqbot created because they are due, except those that are known."""
+    await lock_lanes(tx, due)
+    known = await _known(tx, due)
+    # Backlog limits do not apply: Linq would not deliver them again if they were refused.
+    await _end_waits(tx, {delivery.lane for delivery in due})
+    await _accept(tx, [delivery for delivery in due if delivery.id not in known])
 
 
 async def put_back(tx: Transaction, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
@@ -287,14 +289,14 @@ async def _known(tx: Transaction, deliveries: Sequence[Delivery]) -> set[str]:
 
 async def _accept(
     tx: Transaction, new: Sequence[Delivery], *, replays: Sequence[int] = (), counts: Sequence[int] = ()
-) -> list[tuple[int, Delivery]]:
-    """Store deliveries at the tails of their lanes, and return them with their numbers.
+) -> None:
+    """Store deliveries at the tails of their lanes.
 
     Args:
         replays, counts: `replay` and `delivery_count` of each that an operator puts back; empty for new deliveries.
     """
     if not new:
-        return []
+        return
     headers = [json.dumps({"x-pgmq-group": delivery.lane}) for delivery in new]
     sent = await tx.fetch(
         "SELECT n FROM pgmq.send_batch($1::text, $2::jsonb[], $3::jsonb[]) AS n", tx.queue, ["{}"] * len(new), headers
@@ -327,7 +329,6 @@ async def _accept(
         bool(replays),
     )
     _note_accepted(tx, new, is_new=not replays)
-    return list(zip(seqs, new, strict=True))
 
 
 def _note_accepted(tx: Transaction, new: Sequence[Delivery], *, is_new: bool = True) -> None:

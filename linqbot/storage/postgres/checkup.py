@@ -12,7 +12,7 @@ from typing import Final
 
 from linqbot.storage.postgres import queries
 from linqbot.storage.postgres.server.address import Address
-from linqbot.storage.postgres.server.faults import is_known, unavailable
+from linqbot.storage.postgres.server.faults import translated
 from linqbot.storage.postgres.server.migrate import check_server, schema_of
 from linqbot.storage.postgres.tables import conversations
 
@@ -63,7 +63,7 @@ async def check_up(url: str) -> PostgresCheckup:
         StorageUnavailable: the server cannot be reached or read.
     """
     address = Address.parse(url)
-    try:
+    with translated(address.name):
         connection = await address.connect()
         try:
             version = connection.get_server_version()
@@ -81,7 +81,3 @@ async def check_up(url: str) -> PostgresCheckup:
             return PostgresCheckup(address.name, number, schema, tally.waiting, tally.dead, serving, questions, lacks)
         finally:
             await connection.close()
-    except Exception as error:
-        if is_known(error):
-            raise unavailable(address.name, error) from error
-        raise

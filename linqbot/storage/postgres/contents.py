@@ -6,8 +6,7 @@ A copy holds the storage's lock alone, which every process that opens the storag
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, Self
 
 import asyncpg
@@ -25,7 +24,7 @@ from linqbot.storage.contents import (
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.checkup import check_up
 from linqbot.storage.postgres.server.address import Address, Connection
-from linqbot.storage.postgres.server.faults import is_known, unavailable
+from linqbot.storage.postgres.server.faults import translated
 from linqbot.storage.postgres.server.migrate import mark_of, migrate, newest_schema
 
 _SELECTS: Final = {
@@ -79,7 +78,7 @@ async def migrate_schema(url: str) -> SchemaState:
     """
     before = await schema_of(url)
     address = Address.parse(url)
-    with _translated(address):
+    with translated(address.name):
         connection = await address.connect()
         try:
             await migrate(connection, address, create=True, movable_clock=False)
@@ -112,7 +111,7 @@ class PostgresContents:
             StorageError: `alone`, and another process uses the storage.
             StorageUnavailable: the server cannot be reached.
         """
-        with _translated(self._address):
+        with translated(self.name):
             self._db = await self._address.connect()
             try:
                 await self._begin()
@@ -129,7 +128,7 @@ class PostgresContents:
 
     async def counts(self) -> dict[str, int]:
         """Return the number of rows of each table."""
-        with _translated(self._address):
+        with translated(self.name):
             return await _counts(self._db)
 
     async def pages(self, table: str, *, skip: int = 0) -> AsyncIterator[list[Row]]:
@@ -137,7 +136,7 @@ class PostgresContents:
         columns = ", ".join("token IS NOT NULL AS leased" if name == "leased" else name for name in TABLES[table])
         sql = _SELECTS.get(table, f"SELECT {{}} FROM {table} ORDER BY n").format(columns)  # noqa: S608
         # Nested in the snapshot, if there is one: a cursor needs a transaction.
-        with _translated(self._address):
+        with translated(self.name):
             async with self._db.transaction():
                 cursor = await self._db.cursor(f"{sql} OFFSET $1", skip, timeout=_READ_S)
                 while rows := await cursor.fetch(PAGE, timeout=_READ_S):
@@ -146,7 +145,7 @@ class PostgresContents:
     async def problems(self) -> list[str]:
         """Return the rows that contradict each other."""
         found: list[str] = []
-        with _translated(self._address):
+        with translated(self.name):
             for what, sql in _CONTRADICTIONS.items():
                 count = await self._db.fetchval(sql.format(queue=self._address.schema), timeout=_READ_S)
                 if count:
@@ -187,7 +186,7 @@ class PostgresCopy(PostgresContents):
 
     async def add(self, table: str, rows: Sequence[Row], mark: CopyMark) -> None:
         """Store rows; see `CopyTarget.add`."""
-        with _translated(self._address):
+        with translated(self.name):
             async with self._db.transaction():
                 await self._add(table, rows)
                 await self._set_fact(COPYING, mark.to_json())
@@ -195,7 +194,7 @@ class PostgresCopy(PostgresContents):
 
     async def complete(self) -> None:
         """Remove the mark; see `CopyTarget.complete`."""
-        with _translated(self._address):
+        with translated(self.name):
             # The planner knows nothing yet of the tables that were just filled.
             await self._db.execute(f"ANALYZE {', '.join(TABLES)}, body, pgmq.q_{self._address.schema}", timeout=_READ_S)
             await self._db.execute("DELETE FROM meta WHERE key = $1", COPYING)
@@ -300,14 +299,3 @@ def _with_booleans(row: Row, places: Sequence[int]) -> Row:
     for at in places:
         values[at] = bool(values[at])
     return tuple(values)
-
-
-@contextmanager
-def _translated(address: Address) -> Iterator[None]:
-    """Raise errors of the server and of the network as StorageUnavailable."""
-    try:
-        yield
-    except Exception as error:
-        if is_known(error):
-            raise unavailable(address.name, error) from error
-        raise

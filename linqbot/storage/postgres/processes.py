@@ -35,8 +35,6 @@ COPIED: Final = "copied"
 _STORAGE: Final = "storage"
 """The name of the lock that every process that uses the storage shares, and a copy holds alone."""
 
-_FACTS = "SELECT key, value FROM meta WHERE key IN ('active_at', 'first_active_at')"
-
 
 async def ahead(connection: Connection) -> float:
     """Return the seconds by which the clock of the database is ahead of the clock of this machine."""
@@ -76,7 +74,6 @@ async def join(connection: Connection, address: Address, process: str) -> None:
 async def leave(tx: Transaction) -> None:
     """Count what this process still has leased: a worker that stops finishes its turns first."""
     await leases.count_crash(tx, [tx.process])
-    tx.changes.work = True
 
 
 async def remember(tx: Transaction, memory: Memory, *, serving: bool) -> None:
@@ -89,9 +86,7 @@ async def remember(tx: Transaction, memory: Memory, *, serving: bool) -> None:
     memory.room.left = 0
     tx.changes.all_conversations = await conversations.summaries(connection)
     memory.has_own_entries = await journal.has_own(connection)
-    facts = {row["key"]: float(row["value"]) for row in await tx.fetch(_FACTS)}
-    memory.noted_at = facts.get("active_at", 0.0)
-    memory.first_active_at = facts.get("first_active_at")
+    memory.noted_at = float(await tx.value("SELECT value FROM meta WHERE key = 'active_at'") or 0.0)
     received_at = await tx.value("SELECT max(received_at) FROM delivery WHERE starts_with(id, 'w.')")
     memory.active_at = max(filter(None, (memory.active_at, memory.noted_at, received_at)), default=None)
     memory.timers_changed = memory.broadcasts_changed = True

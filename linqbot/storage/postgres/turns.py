@@ -14,7 +14,7 @@ from linqbot.storage.postgres.tables import broadcasts, conversations, journal, 
 from linqbot.storage.postgres.tables.state import PostgresStateBatch
 from linqbot.storage.postgres.transaction import Transaction
 
-_SOON_S: Final = 60.0
+SOON_S: Final = 60.0
 """Seconds within which nearly every delivery leaves the inbox. Then `seen.at` stays the time when it was stored."""
 
 
@@ -75,7 +75,7 @@ def arguments(tx: Transaction, ops: Collection[FinishOp]) -> tuple[object, ...]:
     """Return the arguments of `END`."""
     held = [op.lease for op in ops]
     turns = [op.lease.delivery.id if _may_have_entries(op.finish) else None for op in ops]
-    return [each.delivery.lane for each in held], [each.token for each in held], turns, tx.now, _SOON_S
+    return [each.delivery.lane for each in held], [each.token for each in held], turns, tx.now, SOON_S
 
 
 def note_ended(tx: Transaction, ops: Collection[FinishOp], over: Collection[int], *, leaving: bool) -> None:

@@ -56,7 +56,6 @@ from linqbot.storage.postgres.transaction import Transaction, TransactionChanges
 _TRIES: Final = 5
 _ACTIVITY_EVERY_S: Final = 60.0
 _PURGE_EVERY_S: Final = 60.0
-_SOON_S: Final = 60.0
 _PURGE_ROWS: Final = 200
 _MOST_REFUSED: Final = 50
 """Lanes that one notification names."""
@@ -75,7 +74,7 @@ class Memory:
         conversations: The conversations on record.
         room: How many deliveries fit into the inbox.
         server_time: The clock of the database.
-        active_at, first_active_at: See `Inbox.last_activity` and `Inbox.first_activity`.
+        active_at: See `Inbox.last_activity`.
         noted_at: The `active_at` in the table `meta`.
         has_own_entries: See `Journal.has_made_scheduled_sends`.
         taken_at: The time of the last `take`, on the clock of the database.
@@ -98,7 +97,6 @@ class Memory:
     watched: LaneWatch = field(default_factory=LaneWatch)
     conversations: OpenConversations = field(default_factory=OpenConversations)
     active_at: float | None = None
-    first_active_at: float | None = None
     noted_at: float = 0.0
     has_own_entries: bool = False
     taken_at: float = 0.0
@@ -134,7 +132,6 @@ class Memory:
         self.active_at = max(filter(None, (self.active_at, changes.received_at)), default=None)
         if changes.noted_at is not None:
             self.noted_at = changes.noted_at
-            self.first_active_at = self.first_active_at or changes.noted_at
         self.has_own_entries |= changes.own_entries
         self.taken_at = changes.taken_at or self.taken_at
         self.timers_changed |= changes.timers
@@ -150,13 +147,13 @@ class Memory:
         if changes.all_conversations is not None:
             self.conversations = OpenConversations(changes.all_conversations)
         for chat, found in changes.refreshed.items():
-            self.replace_chat(chat, found)
+            self._replace_chat(chat, found)
         for chat, conversation_id in changes.ended:
             self.conversations.remove(chat, conversation_id)
         for conversation in changes.conversations:
             self.conversations.add(conversation)
 
-    def replace_chat(self, chat: str, found: Iterable[ConversationSummary]) -> None:
+    def _replace_chat(self, chat: str, found: Iterable[ConversationSummary]) -> None:
         """Replace the conversations of a chat."""
         for old in self.conversations.in_chat(chat):
             self.conversations.remove(chat, old.id)
@@ -333,7 +330,7 @@ class PostgresWriter:
         done = """DELETE FROM done WHERE n = ANY(ARRAY(
             SELECT n FROM done WHERE acked_at < $1 ORDER BY acked_at LIMIT $2 FOR UPDATE SKIP LOCKED))"""
         purged = max(
-            await tx.run(seen, tx.now - SEEN_KEPT_S - _SOON_S, _PURGE_ROWS),
+            await tx.run(seen, tx.now - SEEN_KEPT_S - turns.SOON_S, _PURGE_ROWS),
             await tx.run(done, tx.now - tx.keep_s, _PURGE_ROWS),
             await journal.purge(tx, _PURGE_ROWS),
         )

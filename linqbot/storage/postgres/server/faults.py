@@ -5,6 +5,9 @@ Messages of PostgreSQL may quote a value that was to be stored, so only messages
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import asyncpg
 
 from linqbot.errors import StorageUnavailable
@@ -99,3 +102,20 @@ def reason_of(error: BaseException) -> str:
 def unavailable(name: str, error: BaseException) -> StorageUnavailable:
     """Return the error for callers. Set its cause: `raise unavailable(...) from error`."""
     return StorageUnavailable(f"{name} does not answer as it should: {describe(error)}. Nothing was stored.")
+
+
+@contextmanager
+def translated(name: str) -> Iterator[None]:
+    """Raise errors of PostgreSQL and of the network as StorageUnavailable.
+
+    Args:
+        name: The place of the storage; see `Address.name`.
+    Raises:
+        StorageUnavailable: the block raised such an error.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_known(error):
+            raise unavailable(name, error) from error
+        raise

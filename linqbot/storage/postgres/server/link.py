@@ -17,7 +17,15 @@ import structlog
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.storage.postgres.server.address import Address, Connection
-from linqbot.storage.postgres.server.faults import describe, is_full, is_known, is_lost, is_of_closed, unavailable
+from linqbot.storage.postgres.server.faults import (
+    describe,
+    is_full,
+    is_known,
+    is_lost,
+    is_of_closed,
+    translated,
+    unavailable,
+)
 
 log = structlog.get_logger("linqbot.storage")
 
@@ -80,15 +88,8 @@ class ServerLink:
         """
         self.trouble = None
         try:
-            await self._connect()
-        except (StorageError, ConfigError):
-            self._drop()
-            raise
-        except Exception as error:
-            self._drop()
-            if is_known(error):
-                raise unavailable(self._address.name, error) from error
-            raise
+            with translated(self._address.name):
+                await self._connect()
         except BaseException:
             self._drop()
             raise
