@@ -303,7 +303,7 @@ def test_a_pending_subscription_with_a_stored_secret_gets_its_events(account: Ac
         (["sync", "bot.py", "--url", "http://x.test"], "over https only"),
         (["sync", "bot.py", "--line", "+1", "--all-lines"], "Give either --line or --all-lines"),
         (["create"], "Give --url"),
-        (["create", "--url", "https://x.test", "--event", "message.recieved"], "There is no event type"),
+        (["create", "--url", "https://x.test", "--event", "message.recieved"], "Did you mean message.received?"),
         (["rotate"], "Which address? Give --url"),
         (["rotate", "--url", "https://x.test"], "Nothing is subscribed to"),
     ],

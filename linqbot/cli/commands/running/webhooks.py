@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from linqbot.cli.event_types import advice_on
 from linqbot.cli.output import FiniteRange, iso_time, json_option, print_facts, print_table, yes_option
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
@@ -92,7 +93,7 @@ def create(url: str | None, types: tuple[str, ...], lines: tuple[str, ...], as_j
     if url is None:
         raise click.UsageError("--url is missing. Give --url https://your.host, the address to deliver to.")
     if strangers := [name for name in types if name not in EVENT_TYPES]:
-        raise click.UsageError(f"There is no event type {strangers[0]}. See: linqbot trigger --list")
+        raise click.UsageError(f"There is no event type {strangers[0]}. {advice_on(strangers[0])}")
     settings, target = account(), subscriptions.target(url)
 
     async def work() -> subscriptions.Synced:
