@@ -107,6 +107,25 @@ def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
         yield shown.update
 
 
+@contextmanager
+def share_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar for work whose size is not known before it begins, as `progress_bar` does.
+
+    Returns:
+        A function that takes the work done and the total work, in any unit.
+    """
+    with progress_bar(1000, label) as advance:
+        shown = 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal shown
+            now = done * 1000 // max(total, 1)
+            advance(now - shown)
+            shown = now
+
+        yield progress
+
+
 def _cell(value: Any) -> str:
     # An id or an error may hold line breaks, and a row is one line.
     text = "" if value is None else str(value)

@@ -48,12 +48,10 @@ class RecordedAnswers:
     """Stands in for the questions and steps of a turn. It implements `Asker`.
 
     Attributes:
-        asks: True if the run ended with a question that has no answer on record.
         unused_steps: The names of the steps on record that the run has not come to.
     """
 
     def __init__(self, turn: RecordedTurn, calls: RecordedCalls, clock: MovableClock) -> None:
-        self.asks = False
         self._turn = turn
         self._calls = calls
         self._clock = clock
@@ -103,7 +101,6 @@ class RecordedAnswers:
         n = self._number if record is None else record.n
         await self._send(question, n, ctx)
         if record is None or record.outcome is None:
-            self.asks = True
             self._calls.end()
             raise Suspended("The handler waits for an answer.")
         outcome = record.outcome
@@ -125,7 +122,6 @@ class RecordedAnswers:
             return value_of(question, answer_in(outcome, event))
         except ValueError as error:
             await ctx.reply(str(error) or IN_ANOTHER_FORM, key=refusal_label(n, 1))
-            self.asks = True
             self._calls.end()
             raise Suspended("The handler waits for another answer.") from None
 

@@ -26,7 +26,7 @@ from linqbot.cli.commands.upkeep.inbox_options import (
     type_option,
 )
 from linqbot.cli.commands.upkeep.inbox_replay import replay, retry
-from linqbot.cli.output import iso_time, json_option, parse_time, print_facts, print_table, progress_bar, yes_option
+from linqbot.cli.output import iso_time, json_option, parse_time, print_facts, print_table, share_bar, yes_option
 from linqbot.cli.printable import printable_json
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.errors import StorageError
@@ -312,14 +312,7 @@ def backup(path: Path, storage: str | None, as_json: bool) -> None:
     started = time.monotonic()
 
     async def work() -> None:
-        at = 0
-        with progress_bar(1000, "Copying") as advance:
-
-            def progress(done: int, total: int) -> None:
-                nonlocal at
-                advance(done * 1000 // max(total, 1) - at)
-                at = done * 1000 // max(total, 1)
-
+        with share_bar("Copying") as progress:
             async with open_configured_storage(storage) as inbox:
                 await inbox.backup(path, progress=progress)
 

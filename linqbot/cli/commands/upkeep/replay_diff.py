@@ -19,11 +19,12 @@ import click
 
 from linqbot.cli import logs
 from linqbot.cli.failure import DeployDiffers, of, print_failure
-from linqbot.cli.output import print_facts, progress_bar
+from linqbot.cli.output import print_facts, progress_bar, share_bar
 from linqbot.cli.printable import printable
 from linqbot.cli.storage_option import open_configured_storage
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
+from linqbot.ops.bot_file import no_file
 from linqbot.ops.dry_deploy.chosen_turns import ChosenTurns, chosen_turns
 from linqbot.ops.dry_deploy.comparison import KINDS, NEEDS_PRESENT, Change, Compared
 from linqbot.ops.dry_deploy.dry_deploy import Group, Report, dry_deploy, loaded
@@ -71,9 +72,7 @@ def compare(wanted: Wanted, storage: str | None, *, with_texts: bool, allow_diff
     for file in filter(None, (wanted.new, wanted.present)):
         path = file.partition(":")[0]
         if path.endswith(".py") and not Path(path).is_file():
-            raise ConfigError(
-                f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py."
-            )
+            raise no_file(Path(path))
     asyncio.run(_compare(wanted, settings, with_texts=with_texts, allow_different=allow_different, as_json=as_json))
 
 
@@ -129,14 +128,7 @@ async def _report(wanted: Wanted, settings: Settings) -> Report:
 
 async def choose(storage: Storage, selection: Selection, *, limit: int | None = None) -> ChosenTurns:
     """Choose the turns to run again, with a progress bar; see `chosen_turns`."""
-    with progress_bar(1000, "Looking for conversations") as advance:
-        at = 0
-
-        def looked(done: int, total: int) -> None:
-            nonlocal at
-            advance(done * 1000 // total - at)
-            at = done * 1000 // total
-
+    with share_bar("Looking for conversations") as looked:
         return await chosen_turns(storage, selection, limit=limit, looked=looked)
 
 

@@ -6,11 +6,10 @@ The work is in `ops/stored_contents.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import click
 
-from linqbot.cli.output import json_option, print_facts, progress_bar
+from linqbot.cli.output import json_option, print_facts, share_bar
 from linqbot.cli.storage_option import storage_option
 from linqbot.ops import stored_contents
 from linqbot.settings import from_env
@@ -32,8 +31,8 @@ def check(ctx: click.Context, storage: str | None, as_json: bool) -> None:
     Exit code 1 means that problems were found. Two storages with the same digest hold the same.
     """
     url = from_env(storage=storage).storage
-    with progress_bar(1000, "Checking") as advance:
-        report = asyncio.run(stored_contents.check(url, _in_thousandths(advance)))
+    with share_bar("Checking") as progress:
+        report = asyncio.run(stored_contents.check(url, progress))
     print_facts(
         {
             "storage": report.schema.name,
@@ -83,8 +82,8 @@ def copy(source: str, target: str, as_json: bool) -> None:
     The same command continues a copy that was interrupted. At the end, the rows
     of both storages are counted and compared.
     """
-    with progress_bar(1000, "Copying") as advance:
-        copied = asyncio.run(stored_contents.copy(source, target, _in_thousandths(advance)))
+    with share_bar("Copying") as progress:
+        copied = asyncio.run(stored_contents.copy(source, target, progress))
     print_facts(
         {
             "source": copied.source,
@@ -107,16 +106,3 @@ def _contents(digest: Digest | None, *, as_json: bool) -> dict[str, object]:
     if as_json:
         return {"rows": rows, "digest": digest.whole, "digests": dict(digest.hashes)}
     return {"rows": ", ".join(f"{count} {table}" for table, count in rows.items() if count), "digest": digest.whole}
-
-
-def _in_thousandths(advance: Callable[[int], None]) -> Callable[[int, int], None]:
-    """Return a callback for progress that advances a bar of 1000 steps."""
-    at = 0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal at
-        now = done * 1000 // max(total, 1)
-        advance(now - at)
-        at = now
-
-    return progress

@@ -124,7 +124,10 @@ def command(
     """
     path = Path(file.partition(":")[0])
     if file.endswith(".py") and not path.is_file():
-        raise ConfigError(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
+        # Imported here: this process does not load the bot.
+        from linqbot.ops.bot_file import no_file
+
+        raise no_file(path)
     # Connections that a fault breaks are errors of the server, and are meant.
     logs.configure("critical", "json" if as_json else "auto")
     own = [] if personas is None else load_people(personas)
