@@ -79,7 +79,19 @@ class Call:
         if not self.key_in:
             return self
         # `dataclasses.replace` is slower, because it looks up every field by name, and this runs for every message.
-        return Call(self.noun, self.verb, self.method, self.path, self.safety, body, self.query, headers, self.key_in)
+        return Call(
+            self.noun,
+            self.verb,
+            self.method,
+            self.path,
+            self.safety,
+            body,
+            self.query,
+            headers,
+            self.key_in,
+            self.label,
+            self.refusal_stands,
+        )
 
     def to_json(self) -> bytes:
         """Return the call as JSON for the journal. `Call.from_json` restores an equal call."""

@@ -604,7 +604,9 @@ class TurnJournal:
             return answer
         if stored.safety == "once":
             return await self._look_up(stored, known, run)
-        return await self._attempt(stored, known, run, repeated=True, refusal_stands=call.refusal_stands)
+        # The journal does not keep this field: it is the code that makes the call now which has a replacement for it.
+        stored = replace(stored, refusal_stands=call.refusal_stands)
+        return await self._attempt(stored, known, run, repeated=True)
 
     async def _make_displaced(self, call: Call, run: Run) -> None:
         """Make a call that was answered from another call's entry and was therefore not made: see `Match.displaced`."""
@@ -631,7 +633,6 @@ class TurnJournal:
 
     async def _make_first(self, call: Call, slot: str, run: Run, known: JournalEntry | None) -> ApiResponse:
         key = self.key_of(slot)
-        refusal_stands = call.refusal_stands
         if call.key is None:
             # An author's own key stays: the same call in another turn is to do the same thing only once.
             call = call.with_key(key)
@@ -649,11 +650,9 @@ class TurnJournal:
             off_the_record=self.off_the_record,
         )
         await (self.begin(entry) if known is None else self._storage.settle(entry))
-        return await self._attempt(call, entry, run, repeated=False, refusal_stands=refusal_stands)
+        return await self._attempt(call, entry, run, repeated=False)
 
-    async def _attempt(
-        self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool, refusal_stands: bool
-    ) -> ApiResponse:
+    async def _attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
         try:
             answer = await call_with_retries(call, run, self._rate_limit, self._clock, may_be_made=repeated)
         except CallNotMade:
@@ -665,12 +664,12 @@ class TurnJournal:
             if isinstance(error, LinqUnavailable) or error.status is None:
                 raise
             is_gone = repeated and error.status == 404 and entry.safety == "keyed"
-            if is_gone and not (refusal_stands and await lacks_target(call, run)):
+            if is_gone and not (call.refusal_stands and await lacks_target(call, run)):
                 # Linq answers 404 to a repeated key if its message was deleted (rules.md, idempotency): it was sent.
                 await self._close(entry, "accepted", GONE)
                 raise MessageGone(call.name) from error
             if (done := await change_made(call, entry, error, run)) is None:
-                await self._close(entry, "refused", error_json(error), at_once=refusal_stands)
+                await self._close(entry, "refused", error_json(error), at_once=call.refusal_stands)
                 raise
             answer = done
         await self._close(entry, "accepted", answer.to_json(), answer)
