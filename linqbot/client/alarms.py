@@ -114,7 +114,7 @@ class TimeLimit:
             TimeoutError: the block was cancelled because its time was over.
         """
         self._alarm.cancel()
-        # Without them, the limit and its alarm would keep each other alive.
+        # Otherwise the limit and its alarm would keep each other alive.
         del self._alarm
         if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error

@@ -79,8 +79,10 @@ STUCK: Final = "It exceeded its time limit, was cancelled, and still runs."
 LONGEST_STORAGE_PAUSE_S: Final = 60.0
 """Most seconds between two attempts to give a lease back."""
 RESTART: Final = "restart"
-GO_LIVE: Final = "live"
 """The end of a run that a newer message of the person has interrupted. It is no outcome: the turn begins again."""
+GO_LIVE: Final = "live"
+"""The end of a run whose handler did not come to the open question. It is no outcome: the handler runs again, and what it
+does on its new way counts; see `Opening.live_from`."""
 Stored: TypeAlias = Outcome | Literal["lost"]
 """The outcome that was stored; `lost` if none could be stored."""
 

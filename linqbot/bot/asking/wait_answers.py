@@ -1,4 +1,7 @@
-"""Decide if an event ends a wait of `ctx.pay` or `ctx.location`. Other messages of the person are handled as usual."""
+"""Decide if an event ends a wait of `ctx.pay`, `ctx.location` or `ctx.vote`. Other messages are handled as usual.
+
+A vote ends here only by a word such as `cancel`: `ballot.py` counts the votes.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Broadcasts: the arguments of `ctx.bot.broadcast`, checked, and the interface of the store for it.
 
-`worker/calls/turn_journal.py` implements that interface; `worker/due/broadcasting.py` sends to each person.
+`worker/calls/turn_broadcaster.py` implements that interface; `worker/due/broadcasting.py` sends to each person.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
 class Broadcaster(Protocol):
-    """A store of broadcasts. The turn's journal implements it."""
+    """A store of broadcasts."""
 
     async def start_broadcast(
         self, new: NewBroadcast, people: Sequence[str], *, check: Callable[[], Awaitable[None]]

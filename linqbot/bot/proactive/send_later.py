@@ -1,6 +1,6 @@
 """Scheduled sends: their time, checked; the calls that they make; and the interface of their store.
 
-`worker/calls/turn_journal.py` implements that interface; `worker/due/scheduled_send.py` makes the calls when they are due.
+`worker/calls/turn_scheduler.py` implements that interface; `worker/own_calls.py` makes the calls when they are due.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Rhythm:
 
 
 class Scheduler(Protocol):
-    """A store of scheduled sends. The turn's journal implements it."""
+    """A store of scheduled sends."""
 
     def schedule(
         self,

@@ -1,6 +1,8 @@
-"""The deliveries by which linqbot itself ends a question: a timeout, or an order of the operator.
+"""The deliveries by which linqbot itself ends a question.
 
-Like the timer of a scheduled send, they wait in the lane of the chat, so they never overtake an answer.
+Timers become such deliveries: the timeout of a question, an opt-out, and a check whether the result of a wait is known.
+Others are stored at once: an order of the operator, and an answer that came outside of the chat. All of them wait in the
+lane of the chat, so they never overtake an answer.
 """
 
 from __future__ import annotations
