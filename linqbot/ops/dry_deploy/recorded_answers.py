@@ -28,7 +28,7 @@ from linqbot.worker.asking.records import (
     PROMPT,
     AskRecord,
     AskRefused,
-    Outcome,
+    QuestionEnd,
     answer_in,
     cancelled_for,
     end_without_answer,
@@ -205,7 +205,7 @@ class RecordedAnswers:
         except AskRefused as error:
             raise cancelled_for(error.reason) from None
 
-    async def _enter(self, n: int, outcome: Outcome, ctx: TurnContext) -> None:
+    async def _enter(self, n: int, outcome: QuestionEnd, ctx: TurnContext) -> None:
         """Go on with the part that follows a question, at the time of its answer."""
         self._calls.enter(part_name(n))
         self._clock.advance(outcome.get("at", self._clock.now()) - self._clock.now())

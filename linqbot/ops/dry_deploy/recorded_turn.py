@@ -23,7 +23,7 @@ from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.redaction import RECORDED
 from linqbot.worker.asking.deliveries import ORDER_PREFIX, order_of
-from linqbot.worker.asking.records import AskRecord, Outcome, is_refusal, part_name, record_of
+from linqbot.worker.asking.records import AskRecord, QuestionEnd, explains_refusal, part_name, record_of
 from linqbot.worker.asking.steps import steps_on_record
 from linqbot.worker.calls.slots import OUTSIDE_FIRST, is_outside_of_answer, timer_slot
 from linqbot.worker.calls.turn_journal import journal_key
@@ -48,14 +48,14 @@ class RecordedTurn:
     replay: int
     entries: Sequence[JournalEntry]
     dead: DeadDelivery | None = None
-    dead_answer: tuple[int, Outcome] | None = None
+    dead_answer: tuple[int, QuestionEnd] | None = None
     later: Mapping[str, Sequence[ComparedCall]] = field(default_factory=dict)
     conversations: Sequence[Conversation] = ()
 
     @property
     def calls(self) -> tuple[ComparedCall, ...]:
         """The calls that the turn made, in order."""
-        return joined_streams(of_entry(entry) for entry in self.call_entries if not is_refusal(entry))
+        return joined_streams(of_entry(entry) for entry in self.call_entries if not explains_refusal(entry))
 
     @property
     def call_entries(self) -> list[JournalEntry]:
@@ -103,7 +103,7 @@ async def turn_on_record(
     return RecordedTurn(delivery, replay, entries, dead, dead_answer, later, conversations)
 
 
-def _outcome_of(delivery: Delivery) -> Outcome:
+def _outcome_of(delivery: Delivery) -> QuestionEnd:
     """Return the end of a question that a delivery was."""
     order = order_of(delivery) if delivery.id.startswith(ORDER_PREFIX) else None
     if order is not None:

@@ -26,7 +26,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.journal import JournalEntry
 from linqbot.worker.asking.deliveries import ORDER_PREFIX, order, order_of
-from linqbot.worker.asking.records import LOCATION, Outcome, event_of, is_wait
+from linqbot.worker.asking.records import LOCATION, QuestionEnd, event_of, is_wait
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -53,7 +53,7 @@ class Arrival:
     conversation: Conversation | None = None
     known: Sequence[JournalEntry] = ()
     question: OpenQuestion | None = None
-    outcome: Outcome | None = None
+    outcome: QuestionEnd | None = None
     event: Event | None = None
     is_side: bool = False
     after_ask: AskedBefore | None = None
@@ -114,7 +114,7 @@ class _Asked:
     question: OpenQuestion
     known: Sequence[JournalEntry]
 
-    def ended_by(self, outcome: Outcome, event: Event) -> Arrival:
+    def ended_by(self, outcome: QuestionEnd, event: Event) -> Arrival:
         """Return the arrival of an event that ends the question."""
         return Arrival(self.conversation, self.known, self.question, outcome, event)
 
@@ -339,22 +339,22 @@ async def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
             continue  # a delivery of its chat abandons it
         if found is not None and delivery.type in found.question.events:
             body = decode(delivery.body) if delivery.decoded is None else delivery.decoded
-            outcome: Outcome = {"outcome": "answered", "text": "", "type": delivery.type, "body": body}
+            outcome: QuestionEnd = {"outcome": "answered", "text": "", "type": delivery.type, "body": body}
             return order(found.conversation, found.question.n, outcome, name=delivery.id, now=delivery.received_at)
     return None
 
 
-def _outcome(verdict: Verdict, question: OpenQuestion, event: Event, delivery: Delivery) -> Outcome:
+def _outcome(verdict: Verdict, question: OpenQuestion, event: Event, delivery: Delivery) -> QuestionEnd:
     match verdict:
         case Verdict.CANCEL_WORD:
             return {"outcome": "cancelled", "reason": "word"}
         case _:
             body = decode(delivery.body) if delivery.decoded is None else delivery.decoded
-            answered: Outcome = {"outcome": "answered", "text": _text_of(event, question)}
+            answered: QuestionEnd = {"outcome": "answered", "text": _text_of(event, question)}
             return {**_with_choice(answered, question), "type": delivery.type, "body": body}
 
 
-def _with_choice(outcome: Outcome, question: OpenQuestion) -> Outcome:
+def _with_choice(outcome: QuestionEnd, question: OpenQuestion) -> QuestionEnd:
     """Add the choice that an answer in words means, if the question showed choices."""
     if not question.choices or outcome["outcome"] != "answered":
         return outcome

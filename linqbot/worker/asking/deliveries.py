@@ -17,7 +17,7 @@ from linqbot.bot.asking.question import OpenQuestion
 from linqbot.events.delivery import Delivery, decode
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.timers import Timer
-from linqbot.worker.asking.records import Outcome
+from linqbot.worker.asking.records import QuestionEnd
 
 KIND: Final = "ask"
 ORDER_PREFIX: Final = f"i.{KIND}."
@@ -44,7 +44,7 @@ class Order:
 
     conversation: str
     n: int
-    outcome: Outcome
+    outcome: QuestionEnd
 
 
 def order_of(delivery: Delivery) -> Order | None:
@@ -71,7 +71,7 @@ def timeout(conversation: Conversation, n: int, *, again: bool = False) -> Timer
     return Timer(timer_id, conversation.until, f"c:{conversation.chat_id}", KIND, body, _ANY_DELAY_S)
 
 
-def look(conversation: Conversation, question: OpenQuestion, outcome: Outcome, due: float) -> Timer:
+def look(conversation: Conversation, question: OpenQuestion, outcome: QuestionEnd, due: float) -> Timer:
     """Return the timer that checks whether the result of a wait is known.
 
     Args:
@@ -90,7 +90,7 @@ def opt_out(conversation: Conversation, n: int, now: float) -> Timer:
     return Timer(timer_id, now, f"c:{conversation.chat_id}", KIND, body, _ANY_DELAY_S)
 
 
-def order(conversation: Conversation, n: int, outcome: Outcome, *, name: str, now: float) -> Delivery:
+def order(conversation: Conversation, n: int, outcome: QuestionEnd, *, name: str, now: float) -> Delivery:
     """Return the delivery that ends a question in the lane of its chat.
 
     Args:
@@ -101,7 +101,7 @@ def order(conversation: Conversation, n: int, outcome: Outcome, *, name: str, no
     return Delivery(delivery_id, f"c:{conversation.chat_id}", ORDER_TYPE, body, now)
 
 
-def _body(conversation: Conversation, n: int, outcome: Outcome, at: float) -> bytes:
+def _body(conversation: Conversation, n: int, outcome: QuestionEnd, at: float) -> bytes:
     body: dict[str, Any] = {"conversation": conversation.id, "n": n, "outcome": outcome}
     # In Linq's own form, so that the lane can be sorted by the time at which each delivery was sent: `Delivery.sent_at`.
     body["created_at"] = datetime.fromtimestamp(at, UTC).isoformat()

@@ -17,7 +17,7 @@ from linqbot.client.client import Client
 from linqbot.errors import LinqApiError
 from linqbot.events.event import Event
 from linqbot.types.location import LocationFeature
-from linqbot.worker.asking.records import AskRefused, Outcome
+from linqbot.worker.asking.records import AskRefused, QuestionEnd
 
 _IN_GROUP: Final = 2016
 _NOT_IMESSAGE: Final = 2017
@@ -50,7 +50,9 @@ async def request_location(root: Event, label: str, ctx: Context) -> bool:
     return False
 
 
-async def end_of_location(question: OpenQuestion, outcome: Outcome, chat_id: str, client: Client) -> Outcome | None:
+async def end_of_location(
+    question: OpenQuestion, outcome: QuestionEnd, chat_id: str, client: Client
+) -> QuestionEnd | None:
     """Return the end of the wait with the location; None if the person shares it but was not located yet.
 
     Raises:

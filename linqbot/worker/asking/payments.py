@@ -18,7 +18,7 @@ from linqbot.events.event import Event
 from linqbot.events.lane import CHAT_OF_PAYMENT
 from linqbot.types.message import Experience, MessageContent
 from linqbot.types.payment import PaymentRequest
-from linqbot.worker.asking.records import Outcome
+from linqbot.worker.asking.records import QuestionEnd
 
 _LONGEST_TITLE = 100
 
@@ -59,8 +59,8 @@ async def request_payment(wait: PaymentWait, root: Event, label: str, ctx: Conte
 
 
 async def end_of_payment(
-    wait: PaymentWait, question: OpenQuestion, outcome: Outcome, label: str, client: Client
-) -> Outcome:
+    wait: PaymentWait, question: OpenQuestion, outcome: QuestionEnd, label: str, client: Client
+) -> QuestionEnd:
     """Return the end of a payment with its result. A request that was not paid is cancelled at Linq first.
 
     Args:
@@ -115,7 +115,7 @@ def payment_result(result: Any) -> PaymentResult:
     return Declined(result["request_id"]) if result["status"] == "declined" else Expired(result["request_id"])
 
 
-def _paid(outcome: Outcome, payment: str, amount: int, currency: str) -> Outcome:
+def _paid(outcome: QuestionEnd, payment: str, amount: int, currency: str) -> QuestionEnd:
     paid = {"status": "paid", "request_id": payment, "amount": amount, "currency": currency}
     return {**outcome, "result": paid}
 

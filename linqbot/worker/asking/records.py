@@ -68,7 +68,7 @@ class AskRefused(Exception):
         self.reason: AskRefusal = reason
 
 
-class Outcome(TypedDict, total=False):
+class QuestionEnd(TypedDict, total=False):
     """The end of a question, as it is stored.
 
     Attributes:
@@ -93,7 +93,7 @@ class Outcome(TypedDict, total=False):
     result: Any
 
 
-def answer_in(outcome: Outcome, event: Event | None) -> Answer:
+def answer_in(outcome: QuestionEnd, event: Event | None) -> Answer:
     """Return the answer that ended a question.
 
     Args:
@@ -102,7 +102,7 @@ def answer_in(outcome: Outcome, event: Event | None) -> Answer:
     return Answer(event, outcome.get("text", ""), outcome.get("choice"))
 
 
-def end_without_answer(outcome: Outcome) -> AskTimeout | AskCancelled:
+def end_without_answer(outcome: QuestionEnd) -> AskTimeout | AskCancelled:
     """Return the error that `ctx.ask` raises for a question that timed out or was cancelled."""
     if outcome["outcome"] == "timed_out":
         return AskTimeout("No answer came in time.")
@@ -160,7 +160,7 @@ class AskRecord:
     seen: Seen = field(default_factory=Seen)
     splits: int | None = None
     opened: Opened | None = None
-    outcome: Outcome | None = None
+    outcome: QuestionEnd | None = None
     is_void: bool = False
     is_used: bool = False
 
@@ -186,7 +186,7 @@ class AskRecord:
             return replace(entry, status="refused", answer=None)
         if self.outcome is None:
             return entry
-        ended: Outcome = {**self.outcome, "by": ended_by.id, "at": ended_by.received_at}
+        ended: QuestionEnd = {**self.outcome, "by": ended_by.id, "at": ended_by.received_at}
         return replace(entry, status="accepted", answer=to_json(ended))
 
     def event(self, chat_id: str) -> Event | None:
@@ -196,7 +196,7 @@ class AskRecord:
         return event_of(self.outcome, chat_id)
 
 
-def event_of(outcome: Outcome, chat_id: str) -> Event:
+def event_of(outcome: QuestionEnd, chat_id: str) -> Event:
     """Return the event that answered a question. An event without a chat gets that of the question."""
     event = parse(Delivery("i.answer", f"c:{chat_id}", outcome["type"], b"", 0.0, decoded=outcome["body"]))
     return event if event.chat_id is not None else event.model_copy(update={"chat_id": chat_id})
@@ -230,7 +230,7 @@ def refusal_label(n: int, tries: int) -> str:
     return f"{PROMPT}{n}.{tries}"
 
 
-def is_refusal(entry: JournalEntry) -> bool:
+def explains_refusal(entry: JournalEntry) -> bool:
     """Return True if a call says why an answer was not taken: its slot ends like `k:?2.1`.
 
     No refused answer is kept, so a dry deploy cannot make such a call again.

@@ -19,7 +19,7 @@ from linqbot.events.event import Event
 from linqbot.worker.asking.locations import end_of_location, location_result, request_location
 from linqbot.worker.asking.payments import close_request, end_of_payment, payment_result, request_payment
 from linqbot.worker.asking.polls import send_choices
-from linqbot.worker.asking.records import LOCATION, PAYMENT, PROMPT, AskRefused, Outcome
+from linqbot.worker.asking.records import LOCATION, PAYMENT, PROMPT, AskRefused, QuestionEnd
 
 
 def key_of_wait(wait: Wait, root: Event, turn: str) -> str:
@@ -104,7 +104,7 @@ async def _begin_vote(wait: VoteWait, question: Question, n: int, root: Event, c
     return {"waits_for": "votes", "ballot": ballot, "messages": ids, "poll": poll, "text": text, "cancel": cancel}
 
 
-async def end_of_wait(wait: Wait, question: OpenQuestion, outcome: Outcome, ctx: Context) -> Outcome | None:
+async def end_of_wait(wait: Wait, question: OpenQuestion, outcome: QuestionEnd, ctx: Context) -> QuestionEnd | None:
     """Return the end of a wait with its result; None if the result is not known yet.
 
     Raises:
@@ -119,7 +119,7 @@ async def end_of_wait(wait: Wait, question: OpenQuestion, outcome: Outcome, ctx:
     return await end_of_payment(wait, question, outcome, f"{PROMPT}{question.n}", ctx.client)
 
 
-def result_of(wait: Wait, outcome: Outcome) -> Any:
+def result_of(wait: Wait, outcome: QuestionEnd) -> Any:
     """Return the result of a wait, as the method of the context returns it.
 
     Raises:

@@ -89,9 +89,9 @@ async def _order(url: str | None, conversation_id: str, kind: Literal["answer", 
     # Imported here: the worker takes a while to import, and `asks list` does not need it.
     from linqbot.bot.asking.question import OpenQuestion
     from linqbot.worker.asking.deliveries import order
-    from linqbot.worker.asking.records import Outcome
+    from linqbot.worker.asking.records import QuestionEnd
 
-    outcome: Outcome = (
+    outcome: QuestionEnd = (
         {"outcome": "answered", "text": text} if kind == "answer" else {"outcome": "cancelled", "reason": "operator"}
     )
     async with open_configured_storage(url) as inbox:
