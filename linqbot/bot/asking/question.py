@@ -273,6 +273,10 @@ class OpenQuestion(Data):
         """True if each message of the asked person is an answer."""
         return self.waits_for == "answer"
 
+    def to_json(self) -> bytes:
+        """Return the question as `Conversation.question` holds it."""
+        return self.model_dump_json().encode()
+
 
 def asked_before(question: OpenQuestion, handler: str, asked_at: float) -> AskedBefore:
     """Return the `ctx.after_ask` of a question that timed out."""

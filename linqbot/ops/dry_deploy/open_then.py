@@ -82,7 +82,7 @@ async def open_then(
         "waiting",
         entry.first_at,
         opened["until"],
-        question.model_dump_json().encode(),
+        question.to_json(),
     )
     ended_at = outcome.get("at", opened["until"])
     n, answer = failed.get(entry.turn, (0, ""))

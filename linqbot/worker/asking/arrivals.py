@@ -121,7 +121,7 @@ class _Asked:
     def stored_with(self, ballot: Ballot) -> Conversation:
         """Return the conversation with another ballot in its question."""
         question = self.question.model_copy(update={"ballot": ballot})
-        return replace(self.conversation, question=question.model_dump_json().encode())
+        return replace(self.conversation, question=question.to_json())
 
 
 async def arrival(

@@ -113,4 +113,4 @@ def failed(conversation: Conversation, question: OpenQuestion, *, by: str) -> Co
         by: The id of the delivery that may continue it.
     """
     question = question.model_copy(update={"failed_by": by})
-    return replace(conversation, status="failed", question=question.model_dump_json().encode())
+    return replace(conversation, status="failed", question=question.to_json())

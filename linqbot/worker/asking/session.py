@@ -241,7 +241,7 @@ class AskSession:
             # A tapback on the repeated question is an answer as well.
             messages = (*question.messages, *sent)
             repeated = question.model_copy(update={"messages": messages})
-            self._repeated = [replace(self._arrival.conversation, question=_json(repeated))]
+            self._repeated = [replace(self._arrival.conversation, question=repeated.to_json())]
 
     def writes(self, outcome: Outcome) -> Writes | None:
         """Return what the commit that ends the turn stores."""
@@ -277,7 +277,7 @@ class AskSession:
         if self._conversation.off_the_record:
             hidden["text"] = ""
         question = self._arrival.question.model_copy(update=hidden)
-        return replace(self._conversation, status="timed_out", question=question.model_dump_json().encode(), root=b"")
+        return replace(self._conversation, status="timed_out", question=question.to_json(), root=b"")
 
     # A question that was asked before
 
@@ -398,15 +398,10 @@ class AskSession:
         """Keep the wait open, and check again later."""
         assert self._conversation is not None
         assert record.outcome is not None
-        again = self._conversation.status == "failed"
-        timer = timeout(self._conversation, record.n, again=again)
-        timer_id = timer.id if again else waiting.timer
-        question = waiting.model_copy(update={"looks": waiting.looks + 1, "failed_by": None, "timer": timer_id})
-        conversation = replace(self._conversation, status="waiting", question=_json(question))
+        question = waiting.model_copy(update={"looks": waiting.looks + 1})
         due = self._clock.now() + look_again_after_s(waiting.looks)
-        self._looks = [look(conversation, question, record.outcome, due)]
-        record.outcome = None
-        self._suspend(record, conversation, replace(timer, id=timer_id), ctx)
+        self._looks = [look(self._conversation, question, record.outcome, due)]
+        self._keep_open(record, self._conversation, question, ctx)
 
     async def _refuse(self, record: AskRecord, question: Question, why: str, ctx: TurnContext) -> None:
         """Show the person why the answer is invalid, and wait for another one."""
@@ -426,17 +421,23 @@ class AskSession:
             self._note("cancelled")
             raise cancelled_for("opted_out")
         self._note("invalid")
-        record.outcome = None
+        if conversation.status == "failed":
+            conversation = replace(conversation, until=self._clock.now() + question.timeout_s)
         messages = (*waiting.messages, *(message.id for message in sent.messages))
-        again = conversation.status == "failed"
-        until = self._clock.now() + question.timeout_s if again else conversation.until
-        conversation = replace(conversation, status="waiting", until=until)
-        timer = timeout(conversation, record.n, again=again)
-        timer_id = timer.id if again else waiting.timer
-        open_question = waiting.model_copy(
-            update={"tries": tries, "messages": messages, "failed_by": None, "timer": timer_id}
-        )
-        self._suspend(record, replace(conversation, question=_json(open_question)), replace(timer, id=timer_id), ctx)
+        refused = waiting.model_copy(update={"tries": tries, "messages": messages})
+        self._keep_open(record, conversation, refused, ctx)
+
+    def _keep_open(
+        self, record: AskRecord, conversation: Conversation, question: OpenQuestion, ctx: TurnContext
+    ) -> None:
+        """Suspend the handler at a question that stays open. It keeps its timer, unless its conversation has failed."""
+        record.outcome = None
+        is_failed = conversation.status == "failed"
+        timer = timeout(conversation, record.n, again=is_failed)
+        if not is_failed:
+            timer = replace(timer, id=question.timer)
+        question = question.model_copy(update={"failed_by": None, "timer": timer.id})
+        self._suspend(record, replace(conversation, status="waiting", question=question.to_json()), timer, ctx)
 
     def _note(self, result: AnswerResult, *, when: bool = True) -> None:
         """Notify the watcher of the turn of what the event made of the open question."""
@@ -480,7 +481,7 @@ class AskSession:
             status="waiting",
             asked_at=now,
             until=now + question.timeout_s,
-            question=_json(open_question),
+            question=open_question.to_json(),
             off_the_record=self._journal.off_the_record,
             root=root if ctx.overlap is None else ctx.overlap.with_taken(root),
         )
@@ -498,7 +499,7 @@ class AskSession:
                 question=open_question.model_dump(mode="json", exclude_defaults=True),
             )
         self._records.append(record)
-        self._suspend(record, replace(conversation, question=_json(open_question)), timer, ctx)
+        self._suspend(record, replace(conversation, question=open_question.to_json()), timer, ctx)
         record.seen = replace(record.seen, left=ctx.left_in_part())
 
     async def _send(self, question: Question, record: AskRecord, ctx: Context) -> OpenQuestion:
@@ -644,7 +645,3 @@ def _ids(sent: Sent) -> tuple[str, ...]:
     if (refused := refusal_of(sent)) is not None:
         raise cancelled_for(refused)
     return tuple(message.id for message in sent.messages)
-
-
-def _json(question: OpenQuestion) -> bytes:
-    return question.model_dump_json().encode()
