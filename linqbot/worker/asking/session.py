@@ -89,7 +89,11 @@ def _with(message: Event, found: OpenQuestion | LookedUp) -> Event:
 
 
 class AskSession:
-    """The questions and steps of one run of a handler. It implements `Asker`, `Resumption` and `SideTurn`."""
+    """The questions and steps of one run of a handler. It implements `Asker`, `Resumption` and `SideTurn`.
+
+    Attributes:
+        handler, root: See `Resumption`. Set only if the turn continues a conversation.
+    """
 
     handler: str
     root: Event
@@ -111,19 +115,29 @@ class AskSession:
         self._opening = opening
         self._arrival = opening.arrival
         self._steps: Steps | None = None
+        # The conversation that the turn continues; None if the handler begins with this turn.
         self._conversation = conversation = opening.conversation
         self._records: list[AskRecord] = []
+        # The journal entries of the records, by their number.
         self._record_entries: dict[int, JournalEntry] = {}
+        # The entries of earlier runs' calls, by the name of their part; and what the parts have seen, by their number.
         self._parts: dict[str, list[JournalEntry]] = {}
         self._seen: dict[int, Seen] = {}
+        # The number of the part that the handler runs through.
         self._part = 0
+        # The number of questions that this run has come to, and the number of the conversation's next new question.
         self._number = 0
         self._next = 1
+        # The question that the event of this turn answers or ends; and True once the handler has passed it.
         self._live: AskRecord | None = None
         self._is_live = conversation is None
+        # True once the handler of the conversation runs. Middleware may keep the event from it.
         self._has_begun = False
+        # The question at which the handler was suspended in this run, its conversation, and its timeout.
         self._asked: tuple[AskRecord, Conversation, Timer] | None = None
+        # The timer that looks for the result of a wait, if there is one.
         self._looks: list[Timer] = []
+        # The conversation whose question was sent again after a side answer, if there is one.
         self._repeated: list[Conversation] = []
         if conversation is None:
             return

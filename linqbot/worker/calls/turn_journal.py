@@ -202,7 +202,9 @@ class TurnJournal:
         self.state: Sequence[StateWrite] = ()
         self.recipients: Sequence[RecipientUpdate] = ()
         self._outbound = Outbound(Plugins()) if outbound is None else outbound
+        # The entries that calls may be matched with now: those of earlier runs, and in a conversation those of one part.
         self._known = known
+        # The accepted calls of this run, in order, those included that were answered from their entries.
         self._made: list[tuple[Call, ApiResponse]] = []
         self.steps: dict[str, JournalEntry] = {}
         if known:
@@ -222,14 +224,19 @@ class TurnJournal:
         self._lease = lease
         self._scheduler: TurnScheduler | None = None
         self.cancelled: list[str] = []
+        # Held by the call that is made or matched: the calls of a turn are made one after the other.
         self._call_lock = asyncio.Lock()
+        # The number of entries that this run has stored, and the entries whose outcome is not stored yet, by slot.
         self._begun = 0
         self._outcomes: dict[str, JournalEntry] = {}
         self._streams: dict[str, JournalEntry] = {}
+        # The number of calls that have begun and not ended; `_settled` is set when it is 0 again.
         self._under_way = 0
         self._settled: asyncio.Event | None = None
+        # The reason why no call is made any more; None while calls are made.
         self._closed: str | None = None
         self._interrupted = False
+        # The tasks of the handler in which a call has failed, and the error.
         self._failed: list[tuple[asyncio.Task[Any], BaseException]] = []
 
     def stream(self, key: str | None) -> StreamJournal:
