@@ -371,7 +371,8 @@ class TurnJournal:
         """
         if self.is_suspended:
             raise Suspended("The handler waits for an answer.")
-        self._refuse_after_end(what)
+        if self._closed is not None:
+            raise self._error_after_end(what, self._closed)
 
     @property
     def scheduler(self) -> TurnScheduler:
@@ -486,7 +487,7 @@ class TurnJournal:
                 # Outbound middleware makes a call while it decides about another call, which holds the lock.
                 return await self._ask_plugins(call, within, run)
             if self._closed is not None:
-                self._refuse_after_end(call.name)
+                raise self._error_after_end(call.name, self._closed)
             # Number the call before anything is awaited, so that gathered sends keep the order of the code.
             slot = self._slots.of_call(call)
             self._under_way += 1
@@ -577,13 +578,12 @@ class TurnJournal:
             raise CallSkipped(call.name)
         return outcome_of(known, call)
 
-    def _refuse_after_end(self, what: str) -> None:
-        if self._closed is None:
-            return
+    def _error_after_end(self, what: str, why: str) -> BotError:
+        """Log a call that comes after the end of its turn, and return its error."""
         at = place_of_caller()
-        log.error("call.too_late", turn=self._turn, call=what, at=at, why=self._closed)
-        raise _too_late(
-            f"{what} was called at {at} when {self._closed}, so it was not made. Await calls, and the tasks that make "
+        log.error("call.too_late", turn=self._turn, call=what, at=at, why=why)
+        return _too_late(
+            f"{what} was called at {at} when {why}, so it was not made. Await calls, and the tasks that make "
             "them, before the handler returns. Use ctx.send_later for sends at a later time, and the ctx of the newest "
             "event instead of a stored one."
         )
