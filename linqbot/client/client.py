@@ -62,7 +62,7 @@ class Client:
         ConfigError: The key is empty or contains spaces or line breaks, or the base URL is not a plain http(s) address.
     """
 
-    __slots__ = ("_before_fetch", "_owns_transport", "_run", "_transport")
+    __slots__ = ("_before_fetch", "_owns_sender", "_run", "_sender")
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Client:
                 "Copy it again from Linq's dashboard into LINQ_API_V3_API_KEY, or try: linqbot dev"
             )
         clock = clock or SystemClock()
-        self._transport = Sender(
+        self._sender = Sender(
             api_key,
             base_url=base_url,
             timeout_s=timeout_s,
@@ -91,11 +91,11 @@ class Client:
             max_wait_s=max_wait_s,
             clock=clock,
             credentials={"v2": v2_credentials(api_key)},
-            http=transport,
+            httpx_transport=transport,
         )
-        self._run: Run = RateLimits(self._transport.run, clock).run
+        self._run: Run = RateLimits(self._sender.run, clock).run
         self._before_fetch: tuple[Callable[[], object], ...] = ()
-        self._owns_transport = True
+        self._owns_sender = True
 
     @property
     def chats(self) -> Chats:
@@ -112,7 +112,7 @@ class Client:
         """Files that are uploaded before they are sent."""
         from linqbot.client.resources.attachments import Attachments
 
-        return Attachments(self._run, self._transport.put)
+        return Attachments(self._run, self._sender.put)
 
     @property
     def webhook_subscriptions(self) -> Subscriptions:
@@ -213,7 +213,7 @@ class Client:
     @property
     def base_url(self) -> str:
         """Return the base URL, without a slash at the end."""
-        return self._transport.base_url
+        return self._sender.base_url
 
     async def fetch(self, media: MediaPart | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 30.0) -> Fetched:
         """Read the file of a received message into memory. The file's URL is short-lived: fetch soon.
@@ -231,7 +231,7 @@ class Client:
             FetchFailed: The file could not be read.
         """
         self._admit_fetch()
-        return await self._transport.fetcher.fetch(media, max_bytes=max_bytes, timeout_s=timeout_s)
+        return await self._sender.fetcher.fetch(media, max_bytes=max_bytes, timeout_s=timeout_s)
 
     async def fetch_to(
         self, media: MediaPart | str, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0
@@ -246,7 +246,7 @@ class Client:
             OSError: The file could not be written.
         """
         self._admit_fetch()
-        return await self._transport.fetcher.fetch_to(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
+        return await self._sender.fetcher.fetch_to(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
 
     async def run(self, call: Call) -> ApiResponse:
         """Send a ready-made call, as the journal does with stored calls. The rules are not checked again.
@@ -267,10 +267,10 @@ class Client:
                 `run`. Raises to refuse the fetch.
         """
         client = object.__new__(Client)
-        client._transport = self._transport
+        client._sender = self._sender
         client._run = wrap(self._run)
         client._before_fetch = self._before_fetch if before_fetch is None else (before_fetch, *self._before_fetch)
-        client._owns_transport = False
+        client._owns_sender = False
         return client
 
     def named(self, key: str) -> Client:
@@ -297,8 +297,8 @@ class Client:
 
     async def aclose(self) -> None:
         """Close the connections. On a client made by `wrapped` or `named`, do nothing."""
-        if self._owns_transport:
-            await self._transport.aclose()
+        if self._owns_sender:
+            await self._sender.aclose()
 
     async def __aenter__(self) -> Self:
         return self

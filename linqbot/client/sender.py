@@ -66,7 +66,7 @@ class Sender:
 
     Args:
         credentials: Headers that replace the bearer token, by resource: V2 authenticates with another header.
-        http: An httpx transport in place of the network. It is closed with this sender.
+        httpx_transport: An httpx transport in place of the network. It is closed with this sender.
     Raises:
         ConfigError: The base URL is not a plain http(s) address.
     """
@@ -82,7 +82,7 @@ class Sender:
         max_wait_s: float,
         clock: Clock,
         credentials: Mapping[str, Mapping[str, str]],
-        http: httpx.AsyncBaseTransport | None = None,
+        httpx_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         base = _base(self.base_url)
@@ -94,8 +94,8 @@ class Sender:
         self._max_retries = max_retries
         self._max_wait_s = max_wait_s
         self._clock = clock
-        self._wire = None if http is None else _given(http, connect_timeout_s)
-        self._given_transport = http
+        self._wire = None if httpx_transport is None else _adapted(httpx_transport, connect_timeout_s)
+        self._httpx_transport = httpx_transport
         self._closed = False
         self._alarms = Alarms()
         self._bearer = _fields(self._origin.authority, {"Authorization": f"Bearer {api_key}"})
@@ -131,6 +131,9 @@ class Sender:
             LinqApiError: The file was refused, or the URL is neither https nor on the base URL's origin.
             RuntimeError: The client is closed.
         """
+        goal = _upload_goal(url)
+        fields = _upload_fields(goal, headers, size)
+        timeout_s = self._timeout_s + size / SLOWEST_UPLOAD_BYTES_PER_S
         broken: list[Exception] = []
 
         async def content() -> AsyncGenerator[bytes, None]:
@@ -142,19 +145,17 @@ class Sender:
                 broken.append(error)  # kept, because the transport replaces it by an error of its own
                 raise
 
-        async def attempt(call: Call) -> ApiResponse | AttemptFailure:
-            request = Request("PUT", goal.origin, goal.target, fields, content(), size)
-            response = await self._exchange(wire, call, request, timeout_s)
-            if broken:
-                raise broken[0]
-            if isinstance(response, AttemptFailure):
-                return response
-            return of_upload(call, response, now=self._clock.now(), secret=self._api_key)
-
-        goal = _upload_goal(url)
-        fields = _upload_fields(goal, headers, size)
-        timeout_s = self._timeout_s + size / SLOWEST_UPLOAD_BYTES_PER_S
         async with self._open_for(goal) as wire:
+
+            async def attempt(call: Call) -> ApiResponse | AttemptFailure:
+                request = Request("PUT", goal.origin, goal.target, fields, content(), size)
+                response = await self._exchange(wire, call, request, timeout_s)
+                if broken:
+                    raise broken[0]
+                if isinstance(response, AttemptFailure):
+                    return response
+                return of_upload(call, response, now=self._clock.now(), secret=self._api_key)
+
             await self._repeated(_UPLOAD, attempt)
 
     @asynccontextmanager
@@ -163,7 +164,7 @@ class Sender:
         is_own = goal.origin.is_same(self._origin)
         if goal.origin.scheme != "https" and not is_own:
             raise LinqApiError(f"the upload to {goal.origin} was not made: it is not https", call=_UPLOAD.name)
-        if is_own or self._given_transport is not None:
+        if is_own or self._httpx_transport is not None:
             yield self._open()
             return
         pool = self._pool(goal.origin, await self._admitted(goal))
@@ -177,7 +178,7 @@ class Sender:
         """Reads the files of received messages."""
         from linqbot.client.http.media_fetch import Fetcher  # imported late: many bots read no files
 
-        return Fetcher(self.base_url, own_transport=self._given_transport)
+        return Fetcher(self.base_url, own_transport=self._httpx_transport)
 
     async def _admitted(self, goal: Target) -> Sequence[str] | None:
         """Return the checked addresses of the upload's host; None if a proxy from the environment resolves the name."""
@@ -270,11 +271,11 @@ class Sender:
         )
 
 
-def _given(http: httpx.AsyncBaseTransport, connect_timeout_s: float) -> HttpTransport:
+def _adapted(transport: httpx.AsyncBaseTransport, connect_timeout_s: float) -> HttpTransport:
     # Imported late: httpx costs more time and memory than the rest of the client, and few bots need it.
     from linqbot.client.http.httpx_adapter import HttpxAdapter
 
-    return HttpxAdapter(http, connect_timeout_s=connect_timeout_s)
+    return HttpxAdapter(transport, connect_timeout_s=connect_timeout_s)
 
 
 def _base(base_url: str) -> Target:

@@ -146,9 +146,8 @@ class Connection(asyncio.Protocol):
         if content is None:
             self.transport.write(head)
         elif len(content) < _JOIN_BYTES:
-            self.transport.write(
-                head + content
-            )  # one segment: the second of two would wait for the first one's acknowledgement
+            # One segment: the second of two would wait for the first one's acknowledgement.
+            self.transport.write(head + content)
         else:
             self.transport.write(head)
             self.transport.write(content)
