@@ -14,6 +14,7 @@ from pydantic_core import ValidationError, to_json
 
 from linqbot.bot.asking.ballot import Ballot
 from linqbot.bot.asking.kinds import adapter_of
+from linqbot.bot.content.drafts import numbered_list
 from linqbot.bot.content.forms import fitted_to_messages
 from linqbot.bot.content.message_split import Content, bubbles
 from linqbot.bot.options import check_number
@@ -21,7 +22,7 @@ from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.rules.values import E164, EMAIL
 from linqbot.types.data import Data
-from linqbot.types.message import MessageContent, ReactionType, TextPart, text_of
+from linqbot.types.message import MessageContent, ReactionType, text_of
 from linqbot.types.proactive.scheduled import Scheduled
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class Question:
         """
         content = fitted_to_messages(self.content, service)
         if numbered:
-            lines = "\n".join(f"{number}. {choice}" for number, choice in enumerate(self.choices, 1))
+            lines = numbered_list(self.choices)
             last = content[-1] if content else None
             if isinstance(last, str):
                 content[-1] = f"{last}\n{lines}"
@@ -292,8 +293,3 @@ def as_prompt(messages: Sequence[MessageContent]) -> tuple[dict[str, Any], ...]:
     """Return messages as JSON, to be sent again after a side answer."""
     plain = (message.model_copy(update={"effect": None, "reply_to": None}) for message in messages)
     return tuple(message.model_dump(mode="json", exclude_none=True) for message in plain)
-
-
-def numbered_part(choices: Sequence[str]) -> TextPart:
-    """Return the choices as a numbered list."""
-    return TextPart(value="\n".join(f"{number}. {choice}" for number, choice in enumerate(choices, 1)))

@@ -221,6 +221,6 @@ def app_card(
     )
 
 
-def numbered(options: Sequence[str]) -> str:
-    """Return options as a numbered list, for services that have no polls."""
+def numbered_list(options: Sequence[str]) -> str:
+    """Return options as a numbered list, for where there are no polls."""
     return "\n".join(f"{number}. {option}" for number, option in enumerate(options, 1))

@@ -13,7 +13,7 @@ from linqbot.bot.content.drafts import (
     MediaDraft,
     PollDraft,
     VoiceMemoDraft,
-    numbered,
+    numbered_list,
 )
 from linqbot.bot.content.message_split import Content
 from linqbot.types.message import AppClipPart, AppPart, MessageContent
@@ -73,7 +73,7 @@ def _fitted(  # noqa: PLR0911 - one return for each kind of content
         case _ if not is_plain:
             return item, None
         case PollDraft():
-            return numbered(item.options), "poll"
+            return numbered_list(item.options), "poll"
         case VoiceMemoDraft():
             return spoken(item), "voice_memo"
         case MediaDraft(sticker=True):

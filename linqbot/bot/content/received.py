@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from linqbot.client.client import Client
-from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
+from linqbot.client.http.media_fetch import EXPIRED, FetchFailed, FetchRefused
 from linqbot.errors import LinqApiError
 from linqbot.events.event import Event
 from linqbot.types.content.files import Fetched, Saved
 from linqbot.types.message import MediaPart
 
 T = TypeVar("T")
-
-_EXPIRED = frozenset({401, 403, 404, 410})
 
 
 class ReceivedMedia:
@@ -52,7 +50,7 @@ class ReceivedMedia:
         try:
             return await read(media)
         except FetchFailed as error:
-            if error.status not in _EXPIRED or (again := await self._again(media)) is None:
+            if error.status not in EXPIRED or (again := await self._again(media)) is None:
                 raise
             return await read(again)
 

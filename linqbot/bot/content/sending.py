@@ -13,7 +13,14 @@ from typing import Final
 from pydantic import BaseModel
 
 from linqbot.bot.content.chat_sender import NOT_FETCHED, ChatSender, is_refusal, stopped_by, with_standing_refusal
-from linqbot.bot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered
+from linqbot.bot.content.drafts import (
+    Act,
+    ContactCardDraft,
+    LocationRequestDraft,
+    PollDraft,
+    VoiceMemoDraft,
+    numbered_list,
+)
 from linqbot.bot.content.forms import Degraded, fitted, grouped, places_of_messages, spoken
 from linqbot.bot.content.message_split import Content, bubbles
 from linqbot.bot.content.uploads import Uploads
@@ -25,6 +32,8 @@ from linqbot.types.message import Effect, MediaPart, MessageContent, ReplyTo, Se
 
 NO_CARD: Final = 2012
 """Linq's error code for a line without a contact card."""
+NO_LOCATION: Final = frozenset({2016, 2017})
+"""Linq's error codes for a chat that cannot share a location: a group, or not on iMessage."""
 CARD_EVERY_S: Final = 86_400.0
 
 
@@ -108,7 +117,7 @@ class ContentSender:
     async def _act(self, act: Act) -> Sent:
         match act:
             case PollDraft():
-                return await self._or_else(self._poll(act), "poll", numbered(act.options))
+                return await self._or_else(self._poll(act), "poll", numbered_list(act.options))
             case VoiceMemoDraft():
                 return await self._or_else(self._memo(act), "voice_memo", spoken(act))
             case LocationRequestDraft():
@@ -163,7 +172,7 @@ class ContentSender:
         try:
             await with_standing_refusal(self.client).chats.location.request(self.chat.chat_id)
         except LinqApiError as error:
-            if error.status != 409 or error.code in _NO_LOCATION:
+            if error.status != 409 or error.code in NO_LOCATION:
                 raise
             # The person shares the location already.
         return Sent(())
@@ -197,7 +206,3 @@ class ContentSender:
     async def _share(self) -> Sent:
         await with_standing_refusal(self.client.named("contact card")).chats.share_contact_card(self.chat.chat_id)
         return Sent(())
-
-
-_NO_LOCATION: Final = frozenset({2016, 2017})
-"""Linq's error codes for a chat that cannot share a location: a group, or not on iMessage."""

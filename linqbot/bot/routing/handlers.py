@@ -204,6 +204,11 @@ def error_class(given: Any) -> type[Exception]:
     raise BotError(f"@bot.on_error() needs a class of exceptions such as ValueError, not {given!r}. {hint}")
 
 
+def handler_name(handler: Any) -> str:
+    """Return the name of a handler, as `module:qualname`."""
+    return f"{getattr(handler, '__module__', '?')}:{getattr(handler, '__qualname__', type(handler).__name__)}"
+
+
 def check(handler: Any, event: type[Event]) -> str:
     """Check a handler when it is registered, so that its author sees a mistake at once.
 
@@ -215,7 +220,7 @@ def check(handler: Any, event: type[Event]) -> str:
     """
     if not callable(handler):
         raise BotError(f"A handler must be a function of (event, ctx), not {type(handler).__name__}.")
-    name = f"{getattr(handler, '__module__', '?')}:{getattr(handler, '__qualname__', type(handler).__name__)}"
+    name = handler_name(handler)
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise BotError(
             f"Handler {name} is a generator: it has a yield in it. Send each message with await ctx.reply(…), or return "
@@ -280,7 +285,7 @@ def check_of_three(handler: Any, decorator: str, first: str) -> str:
     Raises:
         BotError: it is not an `async def`, or takes another number of arguments than three.
     """
-    name = f"{getattr(handler, '__module__', '?')}:{getattr(handler, '__qualname__', type(handler).__name__)}"
+    name = handler_name(handler)
     if not inspect.iscoroutinefunction(handler) or _positional(handler) != 3:
         function = name.rpartition(":")[2].rpartition(".")[2]
         raise BotError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import structlog
 
+from linqbot.bot.routing.handlers import handler_name
 from linqbot.errors import BotError
 from linqbot.frames import place_of
 from linqbot.hookspecs import Running
@@ -51,7 +52,7 @@ async def around(bot: Router, running: Running) -> AsyncIterator[None]:
                 raise
             why = f"{type(error).__name__} at {place_of(error)}"
             raise BotError(
-                f"The bot does not start, because @bot.on_start {name_of(handler)} failed: {why}."
+                f"The bot does not start, because @bot.on_start {handler_name(handler)} failed: {why}."
             ) from error
     try:
         yield
@@ -64,7 +65,7 @@ async def around(bot: Router, running: Running) -> AsyncIterator[None]:
             except BaseException as error:  # the other functions must close what they have opened
                 if task.is_ended_by(error):
                     raise
-                log.error("stop.failed", handler=name_of(handler), error=type(error).__name__, at=place_of(error))
+                log.error("stop.failed", handler=handler_name(handler), error=type(error).__name__, at=place_of(error))
 
 
 def check(handler: Any, decorator: str) -> None:
@@ -83,11 +84,6 @@ def check(handler: Any, decorator: str) -> None:
     if not takes_one:
         function = getattr(handler, "__name__", "function")
         raise BotError(
-            f"{name_of(handler)} does not fit {decorator}: it must be an async def of one argument. "
+            f"{handler_name(handler)} does not fit {decorator}: it must be an async def of one argument. "
             f"Write: async def {function}(running: Running) -> None"
         )
-
-
-def name_of(handler: Any) -> str:
-    """Return the name of a function, as `module:name`."""
-    return f"{getattr(handler, '__module__', '?')}:{getattr(handler, '__qualname__', type(handler).__name__)}"

@@ -16,7 +16,9 @@ PORTS: Final = {"https": 443, "http": 80}
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""The names of the local machine."""
+
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 # IANA's special-purpose registries. `ip_address(...).is_global` is not used: its result depends on the Python version.
@@ -72,7 +74,7 @@ class Origin:
         The emulator returns URLs with 127.0.0.1 also when it is called as localhost.
         """
         hosts = {self.host, other.host}
-        return (self.scheme, self.port) == (other.scheme, other.port) and (len(hosts) == 1 or hosts <= _LOOPBACK)
+        return (self.scheme, self.port) == (other.scheme, other.port) and (len(hosts) == 1 or hosts <= LOOPBACK)
 
     @property
     def authority(self) -> str:

@@ -42,8 +42,10 @@ if TYPE_CHECKING:
 
 MAX_REDIRECTS: Final = 5
 
+EXPIRED: Final = frozenset({401, 403, 404, 410})
+"""Statuses with which a server refuses a link that has expired."""
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_GONE = frozenset({401, 403, 404, 410})
 _WRITE_BYTES = 1 << 20
 _LONGEST_LENGTH = 20
 
@@ -291,8 +293,8 @@ def _name_of(error: BaseException) -> str:
 def _expect_success(response: httpx.Response, goal: Target) -> None:
     status = response.status_code
     if not 200 <= status < 300:
-        gone = " The URL may have expired: get the message from Linq again." if status in _GONE else ""
-        raise FetchFailed(f"{goal.origin} responded with {status}.{gone}", status=status)
+        hint = " The URL may have expired: get the message from Linq again." if status in EXPIRED else ""
+        raise FetchFailed(f"{goal.origin} responded with {status}.{hint}", status=status)
     if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise FetchRefused(f"{goal.origin} sent compressed content, which was not requested and is not accepted.")
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
-from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from linqbot.client.http.addresses import PORTS, Origin, literal
+from linqbot.client.http.addresses import LOOPBACK, PORTS, Origin, literal
 from linqbot.client.http.http11 import RequestHeaders
 from linqbot.errors import ConfigError
-
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ def environment_proxy(origin: Origin) -> Proxy | None:
     """
     from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
-    if origin.host in _LOOPBACK or proxy_bypass(origin.host):
+    if origin.host in LOOPBACK or proxy_bypass(origin.host):
         return None
     if any(_fits(entry.strip().lower(), origin) for entry in getproxies_environment().get("no", "").split(",")):
         return None

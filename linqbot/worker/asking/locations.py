@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from linqbot.bot.asking.question import OpenQuestion
 from linqbot.bot.asking.results import Location
+from linqbot.bot.content.sending import NO_LOCATION
 from linqbot.bot.context import Context
 from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.client import Client
@@ -19,8 +20,6 @@ from linqbot.events.event import Event
 from linqbot.types.location import LocationFeature
 from linqbot.worker.asking.records import AskRefused, QuestionEnd
 
-_IN_GROUP: Final = 2016
-_NOT_IMESSAGE: Final = 2017
 _FIRST_LOOK_S: Final = 5.0
 _LONGEST_LOOK_S: Final = 60.0
 
@@ -44,7 +43,7 @@ async def request_location(root: Event, label: str, ctx: Context) -> bool:
             raise AskRefused("opted_out") from None
         if error.status != 409:
             raise
-        if error.code in (_IN_GROUP, _NOT_IMESSAGE):
+        if error.code in NO_LOCATION:
             raise AskRefused("unsupported") from None
         return True
     return False

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import structlog
 
-from linqbot.bot.asking.question import Question, numbered_part
+from linqbot.bot.asking.question import Question
+from linqbot.bot.content.drafts import numbered_list
 from linqbot.bot.context import Context
 from linqbot.bot.sent import Sent
 from linqbot.errors import LinqApiError
 from linqbot.events.event import Event
+from linqbot.types.message import TextPart
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -34,7 +36,7 @@ async def send_choices(
         return texts, None, {}
     made = await _poll(question, label, ctx)
     if made is None:
-        texts.append(await ctx.reply(numbered_part(question.choices), key=f"{label}l"))
+        texts.append(await ctx.reply(TextPart(value=numbered_list(question.choices)), key=f"{label}l"))
         return texts, None, {}
     return texts, *made
 
