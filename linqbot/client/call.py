@@ -177,6 +177,15 @@ def prepare(
     return Call(endpoint.noun, endpoint.verb, endpoint.method, filled, safety, body, query, headers, endpoint.key_in)
 
 
+def id_in_path(call: Call) -> str:
+    """Return the id after the noun in a call's path, such as that of the chat in `/v3/chats/…/messages`.
+
+    Raises:
+        IndexError: the path has no id.
+    """
+    return call.path.split("/")[3]
+
+
 def _filled(template: str, values: Mapping[str, str]) -> str:
     for name, value in values.items():
         # A proxy or server that normalises the URL would resolve `..` to the path of another endpoint.

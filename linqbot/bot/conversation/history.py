@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, overload
 
 from linqbot.bot.proactive.broadcast import Broadcaster
 from linqbot.bot.proactive.send_later import Scheduler
-from linqbot.client.call import ApiResponse, Call
+from linqbot.client.call import ApiResponse, Call, id_in_path
 from linqbot.client.client import Client
 from linqbot.errors import BotError
 from linqbot.events.event import Event
@@ -240,7 +240,7 @@ class HistoryReader:
         An earlier part of the conversation may have: the operator's answer to a question, for example, is no message.
         """
         by_id = {message.id: message for message in self._listed}
-        made = {_message_id(answer) for _, answer in sent.made}
+        made = {ids_in(answer)[0] for _, answer in sent.made}
         entries = [
             _listed_entry(message)
             for message in reversed(self._listed)
@@ -248,8 +248,10 @@ class HistoryReader:
         ]
         for call, answer in sent.made:
             parts = content_of(call)
-            message_id = _message_id(answer)
-            if parts is None or _chat_of(call, answer) != self._chat_id or (message_id in sent.earlier & up_to):
+            message_id, chat_id = ids_in(answer)
+            if call.name == "chats.messages.send":
+                chat_id = id_in_path(call)  # the answer may lack it
+            if parts is None or chat_id != self._chat_id or (message_id in sent.earlier & up_to):
                 continue
             if (listed := by_id.get(message_id or "")) is not None and listed.parts:
                 # What was really sent: a plugin, or an earlier run, may have sent another text than this call has.
@@ -354,17 +356,13 @@ def _reply_to(call: Call) -> ReplyTo | None:
     return ReplyTo.model_validate(found) if found else None
 
 
-def _chat_of(call: Call, answer: ApiResponse) -> str | None:
-    if call.name == "chats.messages.send":
-        return call.path.split("/")[3]
-    data = answer.data if isinstance(answer.data, dict) else {}
+def ids_in(answer: ApiResponse) -> tuple[str | None, str | None]:
+    """Return the ids of the message and of the chat in the answer to a send, which has one of two shapes."""
+    data = answer.data
+    if not isinstance(data, dict):
+        return None, None
     chat = data.get("chat")
-    return data.get("chat_id") or (chat.get("id") if isinstance(chat, dict) else None)
-
-
-def _message_id(answer: ApiResponse) -> str | None:
-    data = answer.data if isinstance(answer.data, dict) else {}
-    holder = data.get("chat") if isinstance(data.get("chat"), dict) else data
-    message = (holder or {}).get("message")
-    found = message.get("id") if isinstance(message, dict) else None
-    return found if isinstance(found, str) and found else None
+    inner = chat if isinstance(chat, dict) else data
+    message = inner.get("message")
+    message_id = message.get("id") if isinstance(message, dict) else None
+    return message_id or None, data.get("chat_id") or (chat.get("id") if isinstance(chat, dict) else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic_core import from_json, to_json
 
-from linqbot.client.call import ApiResponse, Call
+from linqbot.client.call import ApiResponse, Call, id_in_path
 from linqbot.errors import AmbiguousCall, LinqApiError, MessageGone, RateLimited
 from linqbot.storage.journal import JournalEntry
 from linqbot.worker.calls.lookup import AMBIGUOUS_ANSWERS
@@ -61,7 +61,7 @@ def _answer_from_receipt(entry: JournalEntry, call: Call) -> dict[str, object]:
     if call.name == "chats.create":
         return {"chat": {"id": entry.chat_id or "", "message": message}}
     if call.name == "chats.messages.send":
-        return {"chat_id": call.path.split("/")[3], "message": message}
+        return {"chat_id": id_in_path(call), "message": message}
     return {"chat_id": entry.chat_id or "", "message": message}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from linqbot.client.call import ApiResponse, Call, Run, prepare
+from linqbot.client.call import ApiResponse, Call, Run, id_in_path, prepare
 from linqbot.errors import LinqApiError
 from linqbot.storage.journal import JournalEntry
 
@@ -44,14 +44,14 @@ async def find(call: Call, entry: JournalEntry, run: Run, has_sent: HasSent) -> 
     """
     match call.name:
         case "chats.send_voicememo":
-            message = await _newest(call.path.split("/")[3], entry, run, has_sent, _is_audio)
+            message = await _newest(id_in_path(call), entry, run, has_sent, _is_audio)
             if message is None:
                 return None
             return ApiResponse(202, {"voice_memo": {"id": message["id"], "status": message["delivery_status"]}})
         case "messages.update_app_card":
             return await _updated_card(call, entry, run, has_sent)
         case "messages.poll.add_options":
-            poll = await run(prepare("messages.poll.retrieve", path={"message_id": call.path.split("/")[3]}))
+            poll = await run(prepare("messages.poll.retrieve", path={"message_id": id_in_path(call)}))
             # Linq may write null for an empty list, and the client lets it through.
             options = (poll.data.get("poll") or {}).get("options") or ()
             there = {option["text"] for option in options}
@@ -74,7 +74,7 @@ async def change_made(call: Call, entry: JournalEntry, error: LinqApiError, run:
     """
     if call.name not in _CHANGES or error.status not in (404, 409):
         return None
-    chat = (await run(prepare("chats.retrieve", path={"chat_id": call.path.split("/")[3]}))).data
+    chat = (await run(prepare("chats.retrieve", path={"chat_id": id_in_path(call)}))).data
     wanted = str((call.body or {}).get("handle", "")).casefold()
     since = datetime.fromtimestamp(entry.first_at, UTC) - LOOK_BACK
     for member in chat.get("handles") or ():
@@ -110,7 +110,7 @@ async def _updated_card(call: Call, entry: JournalEntry, run: Run, has_sent: Has
 
     If there is none, the call is made again. A card that is changed twice looks the same.
     """
-    before = await run(prepare("messages.retrieve", path={"message_id": call.path.split("/")[3]}))
+    before = await run(prepare("messages.retrieve", path={"message_id": id_in_path(call)}))
     chat_id, wanted = before.data["chat_id"], (call.body or {})["layout"]
 
     def shows_it(message: dict[str, Any]) -> bool:

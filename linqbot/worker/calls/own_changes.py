@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic_core import to_json
 
-from linqbot.client.call import Call
+from linqbot.client.call import Call, id_in_path
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
 from linqbot.storage.timers import Timer, Timers
@@ -39,7 +39,7 @@ def timers(made: Iterable[Call], now: float) -> list[Timer]:
     found = []
     for call in made:
         if (event_type := EVENT_OF.get((call.noun, call.verb))) is not None:
-            chat_id, handle = call.path.split("/")[3], str((call.body or {})["handle"])
+            chat_id, handle = id_in_path(call), str((call.body or {})["handle"])
             timer_id = _id(event_type, chat_id, handle)
             # With the handle, so that `linqbot forget` finds the timer.
             payload = to_json({"chat_id": chat_id, "handle": handle})

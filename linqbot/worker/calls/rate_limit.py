@@ -9,7 +9,7 @@ from array import array
 from collections import OrderedDict
 from typing import Final
 
-from linqbot.client.call import Call
+from linqbot.client.call import Call, id_in_path
 from linqbot.clock import Clock
 
 MESSAGES: Final = 30
@@ -86,6 +86,6 @@ def pair_of(call: Call) -> str | None:
     if name not in _SENDS:
         return None
     if call.noun.startswith("chats") and name != "chats.create":
-        return call.path.split("/")[3]
+        return id_in_path(call)
     body = call.body or {}
     return "|".join([str(body.get("from", "")), *sorted(str(handle) for handle in body.get("to", ()))])

@@ -25,7 +25,7 @@ from pydantic_core import to_json
 
 from linqbot.bot.branch import UnawaitedCoroutine, running_root
 from linqbot.bot.content.chat_sender import is_refusal
-from linqbot.bot.conversation.history import SentInTurn, content_of
+from linqbot.bot.conversation.history import SentInTurn, content_of, ids_in
 from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import Clock
@@ -692,7 +692,7 @@ class TurnJournal:
         *,
         at_once: bool = False,
     ) -> None:
-        message_id, chat_id = _ids_in(answer.data) if answer is not None else (None, None)
+        message_id, chat_id = ids_in(answer) if answer is not None else (None, None)
         closed = entry.with_outcome(status, data, message_id=message_id, chat_id=chat_id)
         if entry.safety == "once" or at_once:
             # Such a call must not be repeated, so its outcome must be on disk before the handler continues.
@@ -741,14 +741,3 @@ def _with_digest(entry: JournalEntry) -> JournalEntry:
     if entry.digest or entry.safety in RECORDED:
         return entry
     return replace(entry, digest=digest(Call.from_json(entry.call)))
-
-
-def _ids_in(data: object) -> tuple[str | None, str | None]:
-    """Return the ids of the message and the chat in an answer of Linq's, which has one of two shapes."""
-    if not isinstance(data, dict):
-        return None, None
-    chat = data.get("chat")
-    inner = chat if isinstance(chat, dict) else data
-    message = inner.get("message")
-    message_id = message.get("id") if isinstance(message, dict) else None
-    return message_id, data.get("chat_id") or (chat.get("id") if isinstance(chat, dict) else None)
