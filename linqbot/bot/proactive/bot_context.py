@@ -15,7 +15,7 @@ from linqbot.bot.proactive.broadcast import (
     Broadcaster,
     check_name,
     check_pace,
-    content_of,
+    checked_messages,
     people_of,
 )
 from linqbot.bot.sent import Sent
@@ -168,7 +168,7 @@ class BotContext:
             return known
         messages = bubbles(await self._uploads.resolved(content), opens_chat=True)
         sender = line or self._line or await self._only_line()
-        stored = await content_of(messages, self._client, sender)
+        stored = await checked_messages(messages, self._client, sender)
         new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now())
         people = await people_of(audience)
         return await broadcaster.start_broadcast(new, people, check=partial(self._check_line, line))

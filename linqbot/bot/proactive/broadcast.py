@@ -106,7 +106,7 @@ async def _add(handle: object, people: dict[str, str]) -> None:
         await asyncio.sleep(0)  # so that a large audience does not hold up other chats
 
 
-async def content_of(messages: Sequence[MessageContent], client: Client, line: str) -> bytes:
+async def checked_messages(messages: Sequence[MessageContent], client: Client, line: str) -> bytes:
     """Return the messages as JSON, in Linq's form, after the rules have checked them. No call is made.
 
     Raises:

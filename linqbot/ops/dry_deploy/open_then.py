@@ -16,7 +16,7 @@ from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, ENDED_KEPT_S, Conversation
 from linqbot.storage.journal import JournalEntry
-from linqbot.worker.asking.records import AskRecord, is_wait, record_of, sends_of
+from linqbot.worker.asking.records import AskRecord, is_wait, prompts_of, record_of
 from linqbot.worker.asking.session import send_again
 
 
@@ -70,7 +70,7 @@ async def open_then(
     if opened is None:
         return None
     # The reasons why answers were not taken belong to the question: a tapback on one of them is an answer as well.
-    messages = [each.message_id for each in sends_of(record.n, entries) if each.message_id]
+    messages = [each.message_id for each in prompts_of(record.n, entries) if each.message_id]
     asked = OpenQuestion.model_validate(opened["question"])
     question = asked.model_copy(update={"messages": (*asked.messages, *messages)})
     conversation = Conversation(

@@ -35,7 +35,7 @@ from linqbot.worker.asking.records import (
     part_name,
     refusal_label,
 )
-from linqbot.worker.asking.session import check_place, person_of, second_question
+from linqbot.worker.asking.session import check_place, person_to_ask, second_question
 from linqbot.worker.asking.steps import typed
 from linqbot.worker.asking.waiting import begin_wait, refusal_of, result_of
 from linqbot.worker.calls.slots import labelled
@@ -183,7 +183,7 @@ class RecordedAnswers:
         """Refuse a new question to a person who had not answered that of another handler when the turn began."""
         if question.wait is not None:
             return
-        person = person_of(question, self._root or ctx.event)
+        person = person_to_ask(question, self._root or ctx.event)
         for other in self._turn.conversations:
             if (other.person, other.status) == (person, "waiting"):
                 raise second_question(ctx.handler, other)

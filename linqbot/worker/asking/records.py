@@ -240,7 +240,7 @@ def explains_refusal(entry: JournalEntry) -> bool:
     return bool(dot) and named.rpartition(":")[2] == "k" and question.isdecimal() and tries.isdecimal()
 
 
-def sends_of(n: int, entries: Iterable[JournalEntry]) -> list[JournalEntry]:
+def prompts_of(n: int, entries: Iterable[JournalEntry]) -> list[JournalEntry]:
     """Return the entries of the calls that asked the question `n`."""
     label = f"k:{PROMPT}{n}"
     parts = [(entry, *entry.slot.partition(label)[1:]) for entry in entries]

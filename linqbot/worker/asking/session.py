@@ -58,9 +58,9 @@ from linqbot.worker.asking.records import (
     cancelled_for,
     end_without_answer,
     part_name,
+    prompts_of,
     record_of,
     refusal_label,
-    sends_of,
 )
 from linqbot.worker.asking.steps import Steps, check_length
 from linqbot.worker.asking.waiting import begin_wait, end_of_wait, key_of_wait, refusal_of, result_of
@@ -340,7 +340,7 @@ class AskSession:
         if record.splits is not None and record.splits == self._part:
             # New code has put the question into this part. The rest of the part's calls may follow now.
             known += self._journal.unmatched()
-        earlier = [*self._parts.get(part_name(self._part), ()), *sends_of(record.n, self._opening.known)]
+        earlier = [*self._parts.get(part_name(self._part), ()), *prompts_of(record.n, self._opening.known)]
         self._is_live = self._is_live or record is self._live
         self._part = record.n
         is_past = not self._is_live and record.n != self._opening.live_from
@@ -466,7 +466,7 @@ class AskSession:
         check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
         n = self._next
         if question.wait is None:
-            person = person_of(question, self._root(ctx))
+            person = person_to_ask(question, self._root(ctx))
             await self._refuse_second_question(person, ctx)
         else:
             person = key_of_wait(question.wait, self._root(ctx), self._journal.turn)
@@ -624,7 +624,7 @@ def check_place(verb: str, ctx: Context, lane: str | None) -> None:
         )
 
 
-def person_of(question: Question, root: Event) -> str:
+def person_to_ask(question: Question, root: Event) -> str:
     """Return the `person` of a conversation that asks a question.
 
     Args:
