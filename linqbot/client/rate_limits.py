@@ -40,6 +40,8 @@ LIMITED: Final[Mapping[str, RateLimit]] = {
     "contact_card.update": CARD_WRITES,
 }
 
+_LONGEST_WINDOW_S = max(CARD_SHARES.window_s, CARD_WRITES.window_s)
+
 
 @dataclass(slots=True)
 class RateLimits:
@@ -81,9 +83,9 @@ class RateLimits:
         raise RateLimited(said, status=429, code=1007, retry_after_s=wait_s, call=call)
 
     def _spend(self, rate_limit: RateLimit, subject: str) -> None:
-        """Record that a call was made. Calls outside their window are forgotten."""
+        """Record that a call was made. Calls that are outside of every window are forgotten."""
         now = self.clock.now()
-        for key in [key for key, spent in self._spent.items() if spent[-1] <= now - CARD_WRITES.window_s]:
+        for key in [key for key, spent in self._spent.items() if spent[-1] <= now - _LONGEST_WINDOW_S]:
             del self._spent[key]
         self._spent.setdefault((rate_limit.rule, subject), deque(maxlen=rate_limit.max_calls)).append(now)
 

@@ -31,6 +31,11 @@ log = structlog.get_logger("linqbot.worker")
 MAX_MESSAGES: Final = 20
 """Most messages of a burst."""
 
+MAX_WINDOWS: Final = 5
+"""The longest wait for a burst, in windows of `gather_s`; or `MAX_WAIT_S`, if that is longer."""
+MAX_WAIT_S: Final = 15.0
+"""Seconds for which a burst may wait in any case."""
+
 TYPING_S: Final = 15.0
 """Seconds for which a person counts as typing, unless an event says that they stopped."""
 
@@ -119,7 +124,7 @@ class Bursts:
         end = max(each.received_at for each in (first, *others)) + window
         if self._typing.get(first.lane[2:], 0.0) > (now := self._clock.now()):
             end = max(end, now + window)
-        return min(end, first.received_at + max(15.0, 5 * window))
+        return min(end, first.received_at + max(MAX_WAIT_S, MAX_WINDOWS * window))
 
 
 def message_of(delivery: Delivery) -> MessageReceived | None:

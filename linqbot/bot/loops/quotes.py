@@ -36,13 +36,8 @@ class Quotable:
     hash: int
 
     @classmethod
-    def of(cls, text: str) -> Quotable | None:
-        """Return a Quotable for `text`; None if it is too short to be quoted."""
-        return cls.of_words(normal(text))
-
-    @classmethod
     def of_words(cls, words: str) -> Quotable | None:
-        """Return a Quotable for a text that is already normalized; None if it is too short."""
+        """Return a Quotable for a normalized text; None if it is too short to be quoted."""
         return cls(words[:HEAD_CHARS], len(words), hash(words)) if len(words) >= CHARS else None
 
     def cut_from(self, words: str) -> str:

@@ -24,11 +24,14 @@ from linqbot.worker.calls.slots import OUTSIDE
 PROMPT: Final = "?"
 """The first letter of the label of a call that asks a question; the number of the question follows."""
 
+# The `person` of a conversation is a handle. If the conversation waits for something else than words, a space and one of
+# these follow: see `key_of_wait`.
 PAYMENT: Final = "pay:"
-"""Follows the handle in the `person` of a conversation that waits for a payment."""
-
+"""For a payment. The id of the conversation is behind it, because a person may have several payments open."""
+VOTE: Final = "vote:"
+"""For a vote, with the id of the conversation as for a payment."""
 LOCATION: Final = "location"
-"""Follows the handle in the `person` of a conversation that waits for a location."""
+"""For a location. A person has one such conversation in a chat."""
 
 
 def is_wait(person: str) -> bool:

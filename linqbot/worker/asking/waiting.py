@@ -19,7 +19,7 @@ from linqbot.events.event import Event
 from linqbot.worker.asking.locations import end_of_location, location_result, request_location
 from linqbot.worker.asking.payments import close_request, end_of_payment, payment_result, request_payment
 from linqbot.worker.asking.polls import send_choices
-from linqbot.worker.asking.records import LOCATION, PAYMENT, PROMPT, AskRefused, QuestionEnd
+from linqbot.worker.asking.records import LOCATION, PAYMENT, PROMPT, VOTE, AskRefused, QuestionEnd
 
 
 def key_of_wait(wait: Wait, root: Event, turn: str) -> str:
@@ -30,7 +30,7 @@ def key_of_wait(wait: Wait, root: Event, turn: str) -> str:
     """
     if isinstance(wait, LocationWait):
         return f"{_asked(root)} {LOCATION}"
-    return f"{_asked(root)} {PAYMENT if isinstance(wait, PaymentWait) else 'vote:'}{turn}"
+    return f"{_asked(root)} {PAYMENT if isinstance(wait, PaymentWait) else VOTE}{turn}"
 
 
 async def begin_wait(wait: Wait, question: Question, n: int, root: Event, ctx: Context) -> OpenQuestion:
