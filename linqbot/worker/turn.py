@@ -201,8 +201,9 @@ class Turns:
                 arrived = await arrival(delivery, asked, self.dispatcher, self.storage, put_back=lease.put_back)
             if arrived.is_void:
                 return await self._finish(lease, Ack(), None, Writes(ended=arrived.ended))
-            is_void = delivery.is_own and (delivery.id.startswith(PROBE_ID) or own_changes.is_expiry(delivery))
-            if is_void or (arrived is NOTHING and self._needs_no_turn(delivery)):
+            # The doctor's probe, and the end of the wait for an event of a change: no handler takes these.
+            is_ours = delivery.is_own and (delivery.id.startswith(PROBE_ID) or own_changes.is_expiry(delivery))
+            if is_ours or (arrived is NOTHING and self._needs_no_turn(delivery)):
                 return await self._finish(lease, Ack(), None)
             has_no_chat = delivery.type in ANSWERS_WITHOUT_CHAT and not delivery.lane.startswith("c:")
             if has_no_chat and (answer := await in_chat(delivery, self.storage)) is not None:

@@ -61,6 +61,7 @@ class StreamJournal:
             at = len(self.said)
             self.said.append(_content(sent, kept[at] if at < len(kept) else None))
         if sent is None:
+            # Planned messages whose sends have not begun. After a refused send, none follow.
             self.said += map(_kept_content, kept[len(self.said) :])
         self._messages: list[MessageContent] = []
 
