@@ -19,7 +19,7 @@ from linqbot.client.retry import AttemptFailure
 from linqbot.events.delivery import repaired
 
 
-def of_call(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
+def outcome_of_call(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
     """Interpret a response of Linq's API.
 
     Args:
@@ -37,7 +37,7 @@ def of_call(call: Call, response: Response, *, now: float, secret: str) -> ApiRe
     return ApiResponse(status, data, headers, exact)
 
 
-def of_upload(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
+def outcome_of_upload(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
     """Interpret the response of a storage server to an upload. Of a 2xx response only the status matters."""
     status, headers, content = response.status, response.headers, response.content
     if 200 <= status < 300:

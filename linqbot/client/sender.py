@@ -39,7 +39,7 @@ from linqbot.client.http.http11 import (
 )
 from linqbot.client.http.pool import Pool
 from linqbot.client.http.proxies import environment_proxy
-from linqbot.client.outcome import of_call, of_upload
+from linqbot.client.outcome import outcome_of_call, outcome_of_upload
 from linqbot.client.retry import AttemptFailure, is_deleted_before, pause_s
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
@@ -154,7 +154,7 @@ class Sender:
                     raise broken[0]
                 if isinstance(response, AttemptFailure):
                     return response
-                return of_upload(call, response, now=self._clock.now(), secret=self._api_key)
+                return outcome_of_upload(call, response, now=self._clock.now(), secret=self._api_key)
 
             await self._repeated(_UPLOAD, attempt)
 
@@ -223,7 +223,7 @@ class Sender:
         response = await self._exchange(self._open(), call, self._request(call), self._timeout_s)
         if isinstance(response, AttemptFailure):
             return response
-        return of_call(call, response, now=self._clock.now(), secret=self._api_key)
+        return outcome_of_call(call, response, now=self._clock.now(), secret=self._api_key)
 
     async def _exchange(
         self, wire: HttpTransport, call: Call, request: Request, timeout_s: float

@@ -98,9 +98,10 @@ class Bursts:
         return replace(lease, delivery=joined)
 
     async def _join(self, lease: Lease, joined: Delivery, ids: Sequence[str]) -> None:
-        """Store the burst, however long the storage is away: it may hold the burst already, although it raised an error.
+        """Store the burst, however long the storage is away.
 
-        Then the first message must not be handled alone, because its ack would be that of all.
+        A storage that raised an error may have stored the burst all the same. If the first message were then handled
+        alone, its ack would drop the others.
         """
         is_logged = False
         while True:

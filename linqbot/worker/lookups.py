@@ -1,5 +1,8 @@
-"""Look up what a webhook does not say, in the journal or at Linq: if a message replies to the bot, which scheduled send it
-answers, and if the chat of an event that names only the chat, such as a reaction, is a group."""
+"""Look up what a webhook does not say, in the journal or at Linq.
+
+A reply does not say if it replies to the bot, nor which scheduled send it answers. An event that names only its chat, such
+as a reaction, does not say if the chat is a group.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """A queue for turns whose state was changed while they ran: those that lost the same value run one after the other.
 
-Without it, a value that many chats change at the same time would cost a run of every turn for each commit. Turns that
-have not lost yet do not wait, so a value that is mostly read stays as fast as if it had no queue.
+A turn loses a value if another turn has stored a change of this value first; then the turn runs again. Without the queue,
+a value that many chats change at the same time would cost a run of every turn for each commit. Turns that have not lost
+yet do not wait, so a value that is mostly read stays as fast as if it had no queue.
 """
 
 from __future__ import annotations

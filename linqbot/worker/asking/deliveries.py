@@ -27,7 +27,7 @@ ORDER_TYPE: Final = f"linqbot.{KIND}"
 _ANY_DELAY_S: Final = 10 * 365 * 86_400.0
 
 
-def handle_of(conversation: Conversation) -> str:
+def _handle_of(conversation: Conversation) -> str:
     """Return the handle of the person of a conversation, without the name of what it waits for."""
     return conversation.person.partition(" ")[0]
 
@@ -106,7 +106,7 @@ def _body(conversation: Conversation, n: int, outcome: QuestionEnd, at: float) -
     # In Linq's own form, so that the lane can be sorted by the time at which each delivery was sent: `Delivery.sent_at`.
     body["created_at"] = datetime.fromtimestamp(at, UTC).isoformat()
     # The handle, so that `linqbot forget` finds the delivery.
-    body |= {"chat_id": conversation.chat_id, "handles": [handle_of(conversation)]}
+    body |= {"chat_id": conversation.chat_id, "handles": [_handle_of(conversation)]}
     if conversation.off_the_record:
         body["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
     return to_json(body)

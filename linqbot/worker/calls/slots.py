@@ -19,7 +19,7 @@ OUTSIDE: Final = "^"
 """The beginning of the slots of what middleware, filters and error handlers do."""
 
 OUTSIDE_FIRST: Final = "^:"
-"""The part of what they do for the event that begins a turn. For each answer to a question, they have another part."""
+"""The beginning of these slots for the event that begins a turn. Each answer to a question has another: see `outside_of`."""
 
 STREAM: Final = "~stream"
 """The beginning of the labels of streams. No `key=` begins so."""
@@ -54,7 +54,7 @@ class Slots:
         return labelled(self.part, call.label, count)
 
     def of_step(self, name: str) -> str:
-        """Return the slot of a step. A handler's step has it in all parts of a conversation."""
+        """Return the slot of a step. A handler's step has the same slot in all parts of a conversation."""
         return f"{self.part if self.part.startswith(OUTSIDE) else ''}step:{name}"
 
     def in_step(self, name: str) -> AbstractContextManager[None]:
