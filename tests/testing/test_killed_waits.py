@@ -1,4 +1,4 @@
-"""Payments, locations and votes of a bot that is killed at every point of its way, through the emulator."""
+"""Questions, payments, locations and votes of a bot that is killed at every point of its way, through the emulator."""
 
 from __future__ import annotations
 
@@ -91,6 +91,28 @@ async def vote(phone: Phone) -> None:
     await phone.quiet()
     await group.by(BOB).vote(poll, "Thai")
     await phone.quiet()
+
+
+@bot.on_message("dinner")
+async def dinner(message: MessageReceived, ctx: Context) -> None:
+    await ctx.send(await ctx.ask("Dinner?", choices=["Thai", "Pizza"]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "question"), [("dinner", "Dinner?"), ("lunch", "Lunch?")])
+async def test_choices_that_linq_takes_as_no_poll_are_shown_once(text: str, question: str) -> None:
+    async def asks(phone: Phone) -> None:
+        # Linq refuses once. A second attempt would be accepted, and must not be made next to the list.
+        phone.fail_next("chats.polls.create", status=400, code=1005)
+        await phone.text(text)
+        await phone.quiet()
+
+    async for phone in killed_between_calls(bot, asks):
+        shown = [str(message) for message in phone.messages if message.from_bot]
+        if phone.killed is None:
+            assert shown == [question, "1. Thai\n2. Pizza"]
+        # Killed before the refusal was stored, the poll is made again, and is accepted.
+        assert shown in ([question, "1. Thai\n2. Pizza"], [question, ""])
 
 
 @pytest.mark.slow

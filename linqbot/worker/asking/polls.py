@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from linqbot.bot.asking.question import Question
+from linqbot.bot.content.chat_sender import with_standing_refusal
 from linqbot.bot.content.drafts import numbered_list
 from linqbot.bot.context import Context
 from linqbot.bot.sent import Sent
@@ -44,8 +45,9 @@ async def send_choices(
 async def _poll(question: Question, label: str, ctx: Context) -> tuple[str, dict[str, str]] | None:
     """Send the choices as a poll. Return the id of its message and the choices by option; None if Linq refused it."""
     options = [{"text": choice} for choice in question.choices]
+    client = with_standing_refusal(ctx.client.named(f"{label}p"))
     try:
-        made = await ctx.client.named(f"{label}p").chats.polls.create(ctx.chat_id, poll={"options": options})
+        made = await client.chats.polls.create(ctx.chat_id, poll={"options": options})
     except LinqApiError as error:
         if error.status is None or not 400 <= error.status < 500:
             raise
