@@ -28,7 +28,7 @@ from linqbot.bot.asking.seen import Seen, Times
 from linqbot.bot.background import HINT_S
 from linqbot.bot.content.capabilities import Capabilities, CapabilitiesAsked, capabilities
 from linqbot.bot.content.cards import card_of, text_of_card, update_card
-from linqbot.bot.content.chat_sender import ChatSender, stopped_by
+from linqbot.bot.content.chat_sender import ChatSender, stopped_by, with_standing_refusal
 from linqbot.bot.content.forms import fitted_to_messages, has_drafts, without_effect
 from linqbot.bot.content.message_split import Content, Sendable, bubbles, check_content
 from linqbot.bot.content.preview import Preview, Said, preview, watcher
@@ -1069,9 +1069,18 @@ class Context:
         reply_to: ReplyTo | None,
         cards: bool,
         key: str | None,
+        *,
+        has_replacement: bool = False,
     ) -> Sent:
+        """Send content into the event's chat; see `reply`.
+
+        Args:
+            has_replacement: True if the caller sends something else when Linq refuses the content.
+        """
         check_content(content)
         shown, client = _effect(effect), self.client if key is None else self.client.named(key)
+        if has_replacement:
+            client = with_standing_refusal(client)
         service = self.event.service
         if has_drafts(content, service):
             card_state = None if self._state_store is None else lambda: self.state.chat(CardShared)

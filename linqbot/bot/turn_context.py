@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 from linqbot.bot.asking.seen import Seen
+from linqbot.bot.content.message_split import Content
 from linqbot.bot.context import Context
 from linqbot.bot.conversation.turn_state import EarlierRun
+from linqbot.bot.sent import Sent
 from linqbot.storage.inbox import Lease
 from linqbot.storage.state import StateWrite
 
@@ -60,6 +62,14 @@ class TurnContext(Context):
             self._record.leave_handler()
         if self._state is not None:
             self._state.leave_handler()
+
+    async def reply_or_else(self, content: Content, *, key: str) -> Sent:
+        """Reply with content that the caller replaces if Linq refuses it, so that no later run of the turn sends both.
+
+        Raises:
+            LinqApiError: Linq refused the content.
+        """
+        return await self._send((content,), None, self._thread(None), True, key, has_replacement=True)
 
     def stop_typing(self) -> None:
         """End the typing dots. The handler has ended."""

@@ -75,6 +75,23 @@ async def shares(phone: Phone) -> None:
     await phone.quiet()
 
 
+@pytest.mark.slow
+async def test_a_payment_card_that_linq_refuses_is_replaced_by_one_link() -> None:
+    async def asks(phone: Phone) -> None:
+        # Linq refuses once. A second attempt would be accepted, and must not be made next to the link.
+        phone.fail_next("chats.messages.send", status=400, code=1005)
+        await phone.text("soup")
+        await phone.quiet()
+
+    async for phone in killed_between_calls(bot, asks):
+        shown = [str(message).partition("?")[0] for message in phone.messages if message.from_bot]
+        link = ["2 soups: $12.50", "https://zero.linqapp.com/pay/emulator"]
+        if phone.killed is None:
+            assert shown == link
+        # Killed before the refusal was stored, the card is sent again, and is accepted.
+        assert shown in (link, [""])
+
+
 async def test_a_location_is_answered_once() -> None:
     async for phone in killed_between_calls(bot, shares):
         requests = [call for call in phone.calls if call.name == "chats.location.request" and call.is_accepted]

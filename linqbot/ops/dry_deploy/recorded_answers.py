@@ -188,7 +188,7 @@ class RecordedAnswers:
             if (other.person, other.status) == (person, "waiting"):
                 raise second_question(ctx.handler, other)
 
-    async def _send(self, question: Question, n: int, ctx: Context) -> None:
+    async def _send(self, question: Question, n: int, ctx: TurnContext) -> None:
         """Make the calls that ask a question.
 
         Raises:

@@ -10,8 +10,8 @@ from typing import Any
 from linqbot.bot.asking.question import OpenQuestion
 from linqbot.bot.asking.results import Declined, Expired, Paid, PaymentResult
 from linqbot.bot.asking.waits import PaymentWait
-from linqbot.bot.context import Context
 from linqbot.bot.sent import Sent
+from linqbot.bot.turn_context import TurnContext
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 from linqbot.events.event import Event
@@ -23,7 +23,7 @@ from linqbot.worker.asking.records import QuestionEnd
 _LONGEST_TITLE = 100
 
 
-async def request_payment(wait: PaymentWait, root: Event, label: str, ctx: Context) -> tuple[PaymentRequest, Sent]:
+async def request_payment(wait: PaymentWait, root: Event, label: str, ctx: TurnContext) -> tuple[PaymentRequest, Sent]:
     """Create a payment request and send it: on iMessage as a payment card, elsewhere as a link to the same page.
 
     Args:
@@ -50,7 +50,7 @@ async def request_payment(wait: PaymentWait, root: Event, label: str, ctx: Conte
     params = {"checkout_url": made.checkout_url, "title": wait.description[:_LONGEST_TITLE], "note": wait.price}
     card = MessageContent(experience=Experience(name="agentpay", action="request_payment", params=params))
     try:
-        return made, await ctx.reply(card, key=label)
+        return made, await ctx.reply_or_else(card, key=label)
     except LinqApiError as error:
         if not _is_refusal(error):
             raise

@@ -516,7 +516,7 @@ class AskSession:
         self._suspend(record, replace(conversation, question=open_question.to_json()), timer, ctx)
         record.seen = replace(record.seen, left=ctx.left_in_part())
 
-    async def _send(self, question: Question, record: AskRecord, ctx: Context) -> OpenQuestion:
+    async def _send(self, question: Question, record: AskRecord, ctx: TurnContext) -> OpenQuestion:
         """Send the messages of a question and its poll.
 
         Raises:

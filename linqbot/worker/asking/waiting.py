@@ -14,6 +14,7 @@ from linqbot.bot.asking.waits import LocationWait, PaymentWait, VoteWait, Wait
 from linqbot.bot.content.chat_sender import stopped_by
 from linqbot.bot.context import Context
 from linqbot.bot.sent import Sent
+from linqbot.bot.turn_context import TurnContext
 from linqbot.errors import AskTimeout, Refused
 from linqbot.events.event import Event
 from linqbot.worker.asking.locations import end_of_location, location_result, request_location
@@ -33,7 +34,7 @@ def key_of_wait(wait: Wait, root: Event, turn: str) -> str:
     return f"{_asked(root)} {PAYMENT if isinstance(wait, PaymentWait) else VOTE}{turn}"
 
 
-async def begin_wait(wait: Wait, question: Question, n: int, root: Event, ctx: Context) -> OpenQuestion:
+async def begin_wait(wait: Wait, question: Question, n: int, root: Event, ctx: TurnContext) -> OpenQuestion:
     """Send what begins a wait, and return its stored form.
 
     Args:
@@ -59,7 +60,7 @@ async def begin_wait(wait: Wait, question: Question, n: int, root: Event, ctx: C
     return opened.model_copy(update=found)
 
 
-async def _begin_payment(wait: PaymentWait, n: int, root: Event, ctx: Context) -> dict[str, Any]:
+async def _begin_payment(wait: PaymentWait, n: int, root: Event, ctx: TurnContext) -> dict[str, Any]:
     label = f"{PROMPT}{n}"
     made, sent = await request_payment(wait, root, label, ctx)
     if (refused := refusal_of(sent)) is not None:
