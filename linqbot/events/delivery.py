@@ -27,14 +27,13 @@ PROBE_ID: Final = "i.doctor."
 """Prefix of the ids of probe deliveries."""
 
 BROADCAST_DONE_TYPE: Final = "linqbot.broadcast_done"
-"""Type of the event of a broadcast that has ended. A webhook may have this type, but no such id as the next."""
+"""Type of the event of a broadcast that has ended. A webhook may have this type too, but never an id with `BROADCAST_DONE_ID`."""
 
 BROADCAST_DONE_ID: Final = "i.broadcast_done."
-"""Prefix of the ids of these deliveries."""
-
+"""Prefix of the ids of the deliveries of ended broadcasts."""
 
 JOINED_KEY: Final = "linqbot"
-"""The key in the body of a delivery that others joined under which `Joined` is."""
+"""The key in a body under which the messages are that joined its delivery: the fields of `Joined`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Joined:
         burst: The bodies of further messages, which the handler gets as one message with the first.
         incoming: The bodies of messages that the running handler took, by its calls of `ctx.incoming`.
         sent: The texts that were sent before the turn began again with more messages.
-        restarts: How often it has begun again.
+        restarts: How often the turn has begun again.
     """
 
     burst: tuple[Any, ...] = ()

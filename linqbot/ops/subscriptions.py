@@ -102,7 +102,7 @@ async def events_for(client: Client, wants: Handled) -> tuple[tuple[str, ...], t
 
 
 def events_among(offered: Collection[str], wants: Handled) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the same as `events_for`, from the event types that Linq offers."""
+    """Return the same as `events_for`, without asking Linq: `offered` are the event types that Linq offers."""
     wanted = dict.fromkeys((*(offered if wants.everything else ()), *wants.needed))
     return tuple(name for name in wanted if name in offered), tuple(n for n in wants.types if n not in offered)
 

@@ -91,6 +91,7 @@ class Server(uvicorn.Server):
         systemd.notify("READY=1")
         if self._when_ready is not None:
             self._when_ready()
+        # Kept, because the event loop itself holds tasks only weakly.
         self._alive = asyncio.create_task(systemd.keep_alive())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -176,7 +177,7 @@ def server(
     Args:
         trusted_proxies: Addresses of the proxies whose X-Forwarded-* headers are trusted; none by default.
         graceful_s: Seconds that open requests may take to finish after the server was asked to stop.
-        when_ready, stop_s, cancel_start: See `Server`.
+        before_exit, when_ready, stop_s, cancel_start: See `Server`.
     """
     config = uvicorn.Config(
         app,
@@ -208,9 +209,8 @@ def run(
     """Serve `app` on a bound socket until a signal stops it. A signal while the app starts cancels the start.
 
     Args:
-        when_ready: Called when the app has started and the server accepts connections.
+        before_exit, when_ready: See `Server`.
         drain_s: Seconds that the app may take to stop after it was asked to.
-
     Raises:
         LinqbotError: the start-up of the app failed with this error.
         SystemExit: the start-up failed with another error, which has been logged.

@@ -40,9 +40,11 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The columns of each table, as every backend gives and takes them. A later table may name rows of an earlier one.
 
-`meta` has the rows `active_at`, `first_active_at` and `install` only, and is ordered by key, `seen` by id, `state` by scope and
-name, each by byte; `delivery` in the order of acceptance, `recipient` by broadcast and n. `delivery.leased` is 1 if a process died during the turn. `seen.delivery_id` is
-None if the delivery has left the inbox. `recipient.broadcast` is the name of the broadcast.
+The order of the rows: `meta` by key, `seen` by id, `state` by scope and name, each compared by byte; `recipient` by broadcast
+and n; `delivery` in the order of the inbox; all others in the order in which they were stored.
+
+`meta` has only the rows `active_at`, `first_active_at` and `install`. `delivery.leased` is 1 if a process died during the turn.
+`seen.delivery_id` is None if the delivery has left the inbox. `recipient.broadcast` is the name of the broadcast.
 """
 
 COPYING: Final = "copying"

@@ -25,9 +25,9 @@ class Timer:
         id: Unique. Scheduling the same id again keeps the timer that is stored.
         due: Unix seconds.
         lane: The lane that the timer joins when it is due, behind the deliveries that wait there.
-        kind: The kind of timer: `send`, `repeat`, `schedule`, `dead_letter`, `own_change` or `outage`. The timer becomes the delivery
-            `i.<kind>.<id>` of type `linqbot.<kind>`. The id of a recurring timer's delivery ends with the due time in
-            whole seconds, so each due time makes one delivery.
+        kind: The kind of timer, such as `send` or `schedule`. The timer becomes the delivery `i.<kind>.<id>` of type
+            `linqbot.<kind>`. The id of a recurring timer's delivery ends with the due time in whole seconds, so each due
+            time makes one delivery.
         payload: The body of that delivery, as JSON. It holds the handles of the people of the turn that scheduled the
             timer as values, so that `Upkeep.forget` finds it.
         grace_s: Seconds that the delivery may be late after downtime. When it is later, it counts as missed.

@@ -145,7 +145,7 @@ async def _earlier(storage: Storage, selection: Selection, meant: Sequence[str])
 def _answered_by(record: AskRecord) -> list[str]:
     """Return the ids of the deliveries that ended a question.
 
-    Of an event that came outside of the chat, the one is that of the event, and the other the order made of it.
+    An event that came from outside of the chat has two: its own delivery, and the order that was made of it.
     """
     outcome = record.outcome or {}
     found = [outcome["by"]] if "by" in outcome else []

@@ -25,7 +25,7 @@ class OpenThen:
     """A conversation that waited for an answer for a while.
 
     Attributes:
-        conversation: It, as the storage had it while the question was open.
+        conversation: The conversation as the storage had it while the question was open.
         since, ended_at: The times, in Unix seconds, at which two deliveries were received: the one whose turn asked the
             question, and the one that ended it.
         has_timed_out: True if the conversation ended without an answer, so that the next message was a late one.

@@ -312,7 +312,7 @@ class ClientConnection(HttpToolsProtocol):
 
     @property
     def _owes_a_response(self) -> bool:
-        """Return True if the latest request is complete and not answered yet."""
+        """True if the latest request is complete and not answered yet."""
         return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
 
     def _stop_head_timer(self) -> None:
