@@ -141,6 +141,12 @@ class Turns:
         dead = DeadLetter(f"linqbot itself failed with {type(error).__name__} at {at}. Please report this.")
         return await self.give_back(lease, dead)
 
+    async def end_broken_off(self, lease: Lease, error: GeneratorExit) -> None:
+        """End a turn that could not store its end itself, because its coroutines were closed; see `worker.py`."""
+        outcome = decide(lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
+        # With changes, although there are none: the commit must not say that the turn has stored no calls.
+        await self._finish(lease, outcome, None, Writes())
+
     async def give_back(self, lease: Lease, outcome: Outcome) -> Stored:
         """End a lease with an outcome and nothing else, however long the storage fails. Else its chat would wait for its end."""
         pause_s = STORAGE_PAUSE_S

@@ -210,7 +210,23 @@ class Worker:
             await self._turns.give_back(lease, outcome)
         else:
             if ready is not None:
-                await self._turns.run(ready, self)
+                try:
+                    await self._turns.run(ready, self)
+                except GeneratorExit as error:
+                    self._end_broken_off(ready, error)
+                    raise
+
+    def _end_broken_off(self, lease: Lease, error: GeneratorExit) -> None:
+        """End a turn whose handler awaited a task that raised GeneratorExit. Else its chat would wait until the lease ends.
+
+        Where such a task is awaited, Python closes all coroutines that wait, this one too. So none of them can store the end.
+        """
+        try:
+            is_closed_from_outside = asyncio.current_task() not in self._running
+        except RuntimeError:  # no event loop runs any more
+            return
+        if not is_closed_from_outside:
+            self._watch(asyncio.get_running_loop().create_task(self._turns.end_broken_off(lease, error)))
 
     async def _prepared(self, lease: Lease) -> Lease | None:
         """Return the lease to handle; None if it was given back, because something else goes first or is still to come."""

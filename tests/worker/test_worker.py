@@ -368,3 +368,34 @@ async def test_a_timeout_of_the_work_itself_is_not_taken_for_the_alarm() -> None
     alarm = AlarmClock(MovableClock(NOW, frozen=True))
     with pytest.raises(TimeoutError, match="of its own"):
         await alarm.wait_for(timed_out())
+
+
+async def test_a_handler_that_awaits_a_task_which_raises_generator_exit_does_not_hold_its_chat() -> None:
+    bot = Bot(read=False, typing=False)
+    seen: list[str] = []
+
+    async def leave() -> None:
+        raise GeneratorExit
+
+    @bot.on_message("leave", attempts=2)
+    async def broken_off(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("leaving")
+        await asyncio.create_task(leave())
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message.text)
+
+    async with working(bot) as (storage, clock, _):
+        await storage.put(delivery(text_body("leave")))
+        await storage.put(delivery(text_body("next")))
+        async with asyncio.timeout(10):
+            for _ in range(5):
+                while not any(each.state == "retrying" for each in await storage.waiting()) and not seen:
+                    await settled(1)
+                clock.advance(400)
+                await settled(20)
+        await until(storage)
+        (dead,) = await storage.dead_letters()
+    assert seen == ["next"]
+    assert dead.error.splitlines()[-1] == "GeneratorExit"
