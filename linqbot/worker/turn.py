@@ -41,7 +41,7 @@ from linqbot.hookspecs import End
 from linqbot.interrupts import is_closing, is_ctrl_c
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Lease, Outcome, Retry
 from linqbot.storage.journal import RECEIPTS
 from linqbot.worker import never_awaited, opting_out
 from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, Arrival, arrival, in_chat
@@ -61,7 +61,7 @@ from linqbot.worker.own_calls import OwnCalls
 from linqbot.worker.running_turn import Owner, RunningTurn
 from linqbot.worker.state_queue import StateQueue
 from linqbot.worker.trouble import dead_letter
-from linqbot.worker.turn_end import end_of, end_without_calls, expected_changes
+from linqbot.worker.turn_end import end_of, end_without_calls, end_without_turn, expected_changes
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -148,11 +148,12 @@ class Turns:
         await self._finish(lease, outcome, None, Writes())
 
     async def give_back(self, lease: Lease, outcome: Outcome) -> Stored:
-        """End a lease with an outcome and nothing else, however long the storage fails. Else its chat would wait for its end."""
+        """End a lease without a turn, however long the storage fails. Else its chat would wait for its end."""
+        finish = end_without_turn(lease, outcome)
         pause_s = STORAGE_PAUSE_S
         while True:
             try:
-                await self.storage.finish(lease, Finish(outcome))
+                await self.storage.finish(lease, finish)
             except LeaseLost:
                 log.warning("turn.lease_lost", delivery=lease.delivery.id)
                 return "lost"

@@ -87,6 +87,17 @@ def end_without_calls(
     return finish if writes is None else _with(finish, writes, None)
 
 
+def end_without_turn(lease: Lease, outcome: Outcome) -> Finish:
+    """Return the end of a lease whose turn could not begin, or in which linqbot itself has failed.
+
+    A dead letter must neither stop its schedule nor keep its broadcast from ending.
+    """
+    if not isinstance(outcome, DeadLetter):
+        return Finish(outcome)
+    delivery = lease.delivery
+    return Finish(outcome, rearmed=_rearms(delivery), recipients=broadcasting.given_up(delivery, outcome))
+
+
 def expected_changes(journal: TurnJournal | None, dispatcher: Dispatcher, now: float) -> list[Timer]:
     """Return the timers that wait for the events of the turn's own changes of groups, if a handler takes such events."""
     waiting = [] if journal is None else own_changes.timers(journal.made, now)
