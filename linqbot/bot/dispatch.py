@@ -36,9 +36,9 @@ from linqbot.bot.routing.handlers import (
     Route,
     call_in_thread,
     check_wrapped,
+    handler_name,
     send_returned,
 )
-from linqbot.bot.routing.lifecycle import name_of
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.bot.routing.router import Middleware, Next, Router
 from linqbot.bot.turn_context import TurnContext
@@ -283,7 +283,7 @@ class Dispatcher:
             with ctx.deadline:
                 await handler(error, event, ctx)
             if (watcher := turn_watcher.get()) is not None:
-                watcher.handled_error(error, name_of(handler))
+                watcher.handled_error(error, handler_name(handler))
         finally:
             running_turn.set(None)  # else the task and its context would keep each other alive
             ctx.stop_typing()
