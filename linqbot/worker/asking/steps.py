@@ -110,6 +110,7 @@ class Steps:
                 result = call(entry.key)
                 if inspect.isawaitable(result):
                     result = await result
+                self._journal.note_changes_of_step(name)
         except (Exception, TurnDeferred) as error:
             # The call has ended, so the next run makes it again. Its error may hold texts of people.
             self._journal.keep(replace(entry, status="refused", answer=to_json({"error": type(error).__name__})))

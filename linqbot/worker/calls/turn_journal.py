@@ -49,6 +49,7 @@ from linqbot.storage.redaction import RECORDED
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.types.message import text_of
+from linqbot.worker.calls import own_changes
 from linqbot.worker.calls.call_retry import CallNotMade, call_with_retries
 from linqbot.worker.calls.entry_answers import (
     GONE,
@@ -64,10 +65,10 @@ from linqbot.worker.calls.journal_match import NO_ENTRIES, JournalMatcher, diges
 from linqbot.worker.calls.lookup import change_made, find, lacks_target
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.calls.slots import OUTSIDE_FIRST, Slots, labelled, outside_of
+from linqbot.worker.calls.slots import OUTSIDE_FIRST, Slots, labelled, outside_of, step_around, step_digest
 from linqbot.worker.calls.stream_journal import StreamJournal
 from linqbot.worker.calls.turn_broadcaster import TurnBroadcaster
-from linqbot.worker.calls.turn_scheduler import TurnScheduler
+from linqbot.worker.calls.turn_scheduler import TurnScheduler, note_timer
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -338,6 +339,15 @@ class TurnJournal:
     def in_step(self, name: str) -> AbstractContextManager[None]:
         """Number the calls of the block within a step of `ctx.once`; see `Slots`."""
         return self._slots.in_step(name)
+
+    def note_changes_of_step(self, name: str) -> None:
+        """Note the group changes that a step has made. A run that has the step from the record must await their events too."""
+        step = step_digest(name)
+        made = [
+            entry for entry in self._outcomes.values() if step_around(entry.slot) == step and entry.status == "accepted"
+        ]
+        for timer in own_changes.timers((Call.from_json(entry.call) for entry in made), self._clock.now()):
+            note_timer(timer)
 
     def unmatched(self) -> list[JournalEntry]:
         """Return the known entries of this part that no call of this run has matched."""

@@ -46,6 +46,17 @@ def changes_of_step() -> Iterator[list[Any]]:
             around += made
 
 
+def note_timer(timer: Timer, *, replaces: bool = False) -> None:
+    """Note a timer that belongs to the result of the running step, if there is one.
+
+    Args:
+        replaces: True if the timer takes the place of a stored one of its id.
+    """
+    if _in_step.get() is not None:
+        said = {name: getattr(timer, name) for name in ("id", "due", "lane", "kind", "grace_s")}
+        _note({"timer": {**said, "payload": from_json(timer.payload)}, "replaces": replaces})
+
+
 def _note(change: Any) -> None:
     if (in_step := _in_step.get()) is not None:
         in_step.append(change)
@@ -191,9 +202,7 @@ class TurnScheduler:
         if replaces:
             self._journal.cancelled.append(timer.id)
         self._timers[timer.id] = timer
-        if _in_step.get() is not None:
-            said = {name: getattr(timer, name) for name in ("id", "due", "lane", "kind", "grace_s")}
-            _note({"timer": {**said, "payload": from_json(timer.payload)}, "replaces": replaces})
+        note_timer(timer, replaces=replaces)
 
     def _next_id(self, key: str | None) -> str:
         return self._journal.key_of(self._slots.of_timer(key))

@@ -14,6 +14,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import bot_with, calls, kinds, says, tool
 
 from linqbot import Context
+from linqbot.events import ParticipantAdded
 from linqbot.testing import Phone, killed_between_calls
 
 pytestmark = pytest.mark.anyio
@@ -169,3 +170,32 @@ async def test_what_a_tool_schedules_is_sent_once(approval: bool) -> None:
     async for phone in killed_between_calls(bot_with(agent), scenario):
         assert phone.messages[-3:] == ["Noted.", "Your table waits.", "Your table waits."], phone.killed
         assert len(phone.messages) == (6 if approval else 4), phone.killed
+
+
+@pytest.mark.slow
+async def test_a_person_whom_a_tool_adds_is_welcomed_by_no_handler() -> None:
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        done = sum(said.startswith("tool-return") for said in kinds(messages))
+        return [calls(tool("bring", "c1")), says("Here is the waiter.")][done]
+
+    agent = Agent(FunctionModel(respond), deps_type=Context)
+
+    @agent.tool
+    async def bring(ctx: RunContext[Context]) -> str:
+        await ctx.deps.chat.add("+14155550187")
+        return "added"
+
+    bot = bot_with(agent)
+
+    @bot.on_group_change("added")
+    async def welcome(change: ParticipantAdded, ctx: Context) -> None:
+        await ctx.send("Welcome!")
+
+    groups: list[Phone] = []
+
+    async def scenario(phone: Phone) -> None:
+        groups.append(phone.group("+14155550143"))
+        await groups[-1].text("A waiter, please")
+
+    async for phone in killed_between_calls(bot, scenario):
+        assert groups[-1].messages[1:] == ["Here is the waiter."], phone.killed
