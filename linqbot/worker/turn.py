@@ -347,7 +347,8 @@ class Turns:
             session = turn.asking.session
             return self._handled(turn) if session is None or session.missed_in is None else GO_LIVE
         if turn.ctx is None and (why := unreachable(error)) is not None:
-            log.info(f"send.{why}", delivery=turn.lease.delivery.id)
+            # A person who opts out means it. A group that was left may be a mistake, or another conflict that Linq added.
+            (log.warning if why == "left" else log.info)(f"send.{why}", delivery=turn.lease.delivery.id)
             return Ack()
         return self._failed(turn, error)
 

@@ -24,9 +24,9 @@ from linqbot.worker.due.recurring import REPEAT, REPEAT_ID, every_of, last_due
 
 KIND = "send"
 
-_CODES_OF_CONTENT: Final = (2018, 2023)
-"""The codes of the conflicts (409) that are about the content of a message: an app card without iMessage, and a mention
-in a direct chat."""
+_OTHER_CONFLICTS: Final = (2015, 2018, 2023)
+"""The codes of the conflicts (409) of a send that leave the chat as it is: no line that can send, an app card without
+iMessage, and a mention in a direct chat."""
 
 _ALL: Final = 1_000_000
 """Reads all sends of a chat: one that is left out cannot be cancelled, and would go to a person who has opted out."""
@@ -206,7 +206,7 @@ def unreachable(error: BaseException | None) -> Literal["opted_out", "left"] | N
     if error.code == OPTED_OUT:
         return "opted_out"
     # R61: Linq documents the status for a chat that was left, and no code.
-    return "left" if error.status == 409 and error.code not in _CODES_OF_CONTENT else None
+    return "left" if error.status == 409 and error.code not in _OTHER_CONFLICTS else None
 
 
 def answered(entry: JournalEntry | None) -> Scheduled | None:
