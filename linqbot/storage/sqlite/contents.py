@@ -27,6 +27,7 @@ from linqbot.storage.sqlite.disk.file import (
     migrate,
     newest_schema,
     prepare,
+    primary_code,
     transaction,
     unusable,
 )
@@ -241,7 +242,7 @@ def _damage(db: sqlite3.Connection) -> list[str]:
     try:
         return [str(line) for (line,) in db.execute("PRAGMA integrity_check(5)") if line != "ok"]
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+        if primary_code(error) != sqlite3.SQLITE_CORRUPT:
             raise
         return [str(error)]
 

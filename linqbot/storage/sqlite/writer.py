@@ -48,6 +48,7 @@ from linqbot.storage.sqlite.disk.file import (
     connect,
     install_of,
     migrate,
+    primary_code,
     refuse_unfinished,
     unusable,
 )
@@ -214,7 +215,7 @@ class SQLiteWriter:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                if primary_code(error) == sqlite3.SQLITE_BUSY:
                     return False
                 self.is_reloading = False
                 raise

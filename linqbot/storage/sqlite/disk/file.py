@@ -85,6 +85,15 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
+def primary_code(error: sqlite3.Error) -> int:
+    """Return the kind of an error, such as `sqlite3.SQLITE_BUSY`, without the details that SQLite adds in higher bits.
+
+    Errors of Python's sqlite3 module itself have no code: 0, as for success.
+    """
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
 def cannot_be_opened(
     path: Path, error: OSError | sqlite3.Error, *, what: str = "storage file"
 ) -> ConfigError | StorageUnavailable:
@@ -94,10 +103,10 @@ def cannot_be_opened(
     """
     if isinstance(error, OSError):
         reason, may_not_write = error.strerror, error.errno in _NO_PERMISSION
-    elif error.sqlite_errorcode & 0xFF in _DAMAGED:
+    elif primary_code(error) in _DAMAGED:
         return _damaged(path, error)
     else:
-        reason, may_not_write = str(error), error.sqlite_errorcode & 0xFF in _SQLITE_NO_PERMISSION
+        reason, may_not_write = str(error), primary_code(error) in _SQLITE_NO_PERMISSION
     message = f"The {what} {path} cannot be opened: {reason}."
     if may_not_write:
         message += (
@@ -115,7 +124,7 @@ def unusable(path: Path, error: sqlite3.Error, otherwise: str) -> StorageUnavail
     Args:
         otherwise: The message if the file is not damaged.
     """
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+    if primary_code(error) in _DAMAGED:
         return _damaged(path, error)
     return StorageUnavailable(otherwise)
 
@@ -148,7 +157,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         with transaction(db):
             _migrate(db, path)
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+        if primary_code(error) == sqlite3.SQLITE_BUSY:
             raise StorageUnavailable(f"Another process keeps {path} locked. Try again when it has finished.") from error
         raise StorageUnavailable(f"The schema of {path} could not be brought up to date: {error}.") from error
 
@@ -198,7 +207,7 @@ def _set_pragmas_in_turn(db: sqlite3.Connection) -> None:
         try:
             _set_pragmas(db)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+            if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
             time.sleep(0.01)
         else:
