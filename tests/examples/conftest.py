@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +15,16 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
 @pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Bot]:
-    """Return a function that loads the bot of an example by its name."""
+def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Bot]]:
+    """A function that loads the bot of an example by its name. No later test finds the example's module."""
     monkeypatch.setattr(sys, "path", [*sys.path])
+    loaded: list[str] = []
 
     def load(name: str) -> Bot:
-        monkeypatch.delitem(sys.modules, Path(name).name, raising=False)
+        loaded.append(Path(name).name)
+        sys.modules.pop(loaded[-1], None)
         return load_bot(str(EXAMPLES / f"{name}.py"))
 
-    return load
+    yield load
+    for module in loaded:
+        sys.modules.pop(module, None)
