@@ -269,7 +269,7 @@ class Turns:
             )
         deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
         try:
-            outcome = await self._outcome(turn, deadline)
+            outcome = await self._outcome(turn, deadline, await self._raised(turn, deadline))
         finally:
             deadline.close()
             if turn.ctx is not None:
@@ -326,9 +326,32 @@ class Turns:
             return decide(turn.lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
         return Ack()
 
-    async def _outcome(self, turn: RunningTurn, deadline: Deadline) -> Outcome | Literal["restart", "live"]:
-        """Run the code of the turn, and turn its result or its error into an outcome."""
-        error = await self._raised(turn, deadline)
+    async def _raised(self, turn: RunningTurn, deadline: Deadline) -> BaseException | None:
+        """Run the code of the turn, and return the error that it raised.
+
+        The error's traceback holds the frames of this function and of its caller. So neither keeps the error in a variable:
+        only the garbage collector would free both, and with them all that the failed handler had in memory.
+        """
+        try:
+            try:
+                await self._handle(turn, deadline)
+            except (Suspended, AskEnded, BaseExceptionGroup) as ended:
+                if not is_end_of_ask(ended):
+                    raise
+            if not turn.journal.is_settled:
+                with deadline:
+                    await turn.journal.settle()
+            self._note_state(turn)
+        except BaseException as raised:
+            if is_ctrl_c(raised) or (isinstance(raised, GeneratorExit) and is_closing(turn.task)):
+                raise
+            return raised
+        return None
+
+    async def _outcome(
+        self, turn: RunningTurn, deadline: Deadline, error: BaseException | None
+    ) -> Outcome | Literal["restart", "live"]:
+        """Turn the result of the turn's code into an outcome, or the error that it raised."""
         if turn.given_up or (turn.owner is not None and turn.owner.is_stopping and error is not None):
             return Defer(self.clock.now(), "stopped")
         if turn.task is not None and turn.task.cancelling():
@@ -351,28 +374,6 @@ class Turns:
             (log.warning if why == "left" else log.info)(f"send.{why}", delivery=turn.lease.delivery.id)
             return Ack()
         return self._failed(turn, error)
-
-    async def _raised(self, turn: RunningTurn, deadline: Deadline) -> BaseException | None:
-        """Run the code of the turn, and return the error that it raised.
-
-        A function of its own: its frame is in the error's traceback. If the frame still held the error, only the garbage
-        collector would free both, and with them all that the failed handler had in memory.
-        """
-        try:
-            try:
-                await self._handle(turn, deadline)
-            except (Suspended, AskEnded, BaseExceptionGroup) as ended:
-                if not is_end_of_ask(ended):
-                    raise
-            if not turn.journal.is_settled:
-                with deadline:
-                    await turn.journal.settle()
-            self._note_state(turn)
-        except BaseException as raised:
-            if is_ctrl_c(raised) or (isinstance(raised, GeneratorExit) and is_closing(turn.task)):
-                raise
-            return raised
-        return None
 
     def _note_state(self, turn: RunningTurn) -> None:
         """Note the state that a successful handler changed, for the commit that ends the turn."""
