@@ -418,7 +418,7 @@ async def test_answers_may_be_zipped_or_chunked() -> None:
 
 
 async def test_an_answer_that_drips_is_ended_by_the_time_limit() -> None:
-    async with served() as server, client_at(server.port, timeout_s=0.05, max_retries=0) as client:
+    async with served() as server, client_at(server.port, timeout_s=0.5, max_retries=0) as client:
         server.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"]
         with pytest.raises(LinqUnavailable, match="no complete response"):
             await client.chats.retrieve(CHAT)
