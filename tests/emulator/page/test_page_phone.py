@@ -596,7 +596,10 @@ def test_the_message_in_view_stays_where_it_is_while_earlier_ones_are_added(brow
             (node) => node.getBoundingClientRect().top >= top);
         return [seen.dataset.id, seen.getBoundingClientRect().top - top];
     }"""
-    phone.locator(".transcript").evaluate("node => { node.scrollTop = 700; }")
+    phone.locator(".transcript").evaluate(
+        "node => new Promise((noticed) => { node.addEventListener('scroll', noticed, { once: true }); node.scrollTop = 700; })"
+        ".then(() => undefined)"
+    )
     seen, before = phone.evaluate(place)
     phone.get_by_role("button", name="Earlier messages").evaluate("button => button.click()")
     after = phone.evaluate(
