@@ -15,10 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from linqbot.errors import ConfigError, LinqbotError, StorageUnavailable
+from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.ops.doctor.context import DoctorContext
 from linqbot.ops.doctor.finding import Finding, Findings, Skip
-from linqbot.ops.doctor.refusals import utc
+from linqbot.ops.doctor.refusals import heard_at, utc
 from linqbot.ops.subscriptions import address
 from linqbot.plugins.plugin import Plugin
 from linqbot.storage.backend import NewerSchema
@@ -65,25 +65,14 @@ async def _of_subscription(
     if one.id in kept:
         return found.ok("secret", f"The secret of {one.id} is in {context.settings.webhook_secret_file}.")
     if None in kept or context.settings.webhook_secrets:
-        if (at := await _heard_at(context, one)) is not None:
+        at = await asyncio.to_thread(heard_at, context)
+        if at is not None and one.created_at is not None and at > one.created_at.timestamp():
             # Not that the secret fits: it may have been changed since.
             return found.ok("secret", f"Deliveries of {one.id} have been accepted here, the last about {utc(at)}.")
         what = f"There is a secret, but linqbot cannot tell if it is that of {one.id}."
         return found.warning("secret", "LQB6042", what, url=address(one.target_url))
     what = f"The secret of {one.id} is not stored here."
     return found.failure("secret", "LQB6041", what, url=address(one.target_url))
-
-
-async def _heard_at(context: DoctorContext, one: WebhookSubscription) -> float | None:
-    """Return when a delivery was last stored here; None if not since the subscription was made. Only verified ones are."""
-    path = path_of(context.settings.storage)
-    if path is None or one.created_at is None:
-        return None
-    try:
-        heard_at = (await asyncio.to_thread(check_up, path)).heard_at
-    except LinqbotError:
-        return None
-    return heard_at if heard_at is not None and heard_at > one.created_at.timestamp() else None
 
 
 def _readers(found: Findings, path: Path) -> list[Finding]:

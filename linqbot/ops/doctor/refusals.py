@@ -94,8 +94,8 @@ def _unknown(context: DoctorContext, found: Findings, record: Refusals) -> Findi
     (each,) = lately
     requests = _count(each, "request", "requests")
     what = f"The server refused {requests} without a valid signature, the last at {utc(each.last_at)}"
-    heard_at = _heard_at(context)
-    if heard_at is not None and heard_at + HEARD_PRECISION_S > each.last_at:
+    accepted_at = heard_at(context)
+    if accepted_at is not None and accepted_at + HEARD_PRECISION_S > each.last_at:
         since = (
             "It has accepted a delivery of Linq's within the same minute or later, so they were probably not from Linq."
         )
@@ -103,7 +103,8 @@ def _unknown(context: DoctorContext, found: Findings, record: Refusals) -> Findi
     return found.warning("refused", "LQB6046", f"{what}. It has accepted no delivery of Linq's since.")
 
 
-def _heard_at(context: DoctorContext) -> float | None:
+def heard_at(context: DoctorContext) -> float | None:
+    """Return when a delivery was last stored here, in Unix seconds; None if that is not known. Only verified ones are."""
     path = path_of(context.settings.storage)
     try:
         return check_up(path).heard_at if path is not None else None
