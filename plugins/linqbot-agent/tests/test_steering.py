@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from linqbot_agent import LinqAgent, run
@@ -17,6 +18,18 @@ from linqbot.bot.overlap import OverlapMode
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
+
+
+def add_look(
+    agent: Agent[Any, str], begun: asyncio.Event, goes_on: asyncio.Event, *, requires_approval: bool = False
+) -> None:
+    """Give an agent a tool `look`, which sets `begun` and waits for `goes_on`."""
+
+    @agent.tool_plain(requires_approval=requires_approval)
+    async def look() -> str:
+        begun.set()
+        await goes_on.wait()
+        return "free"
 
 
 class Waiter:
@@ -38,11 +51,7 @@ class Waiter:
         async def chat(message: MessageReceived, ctx: Context) -> None:
             await run(agent, ctx, progress=None)
 
-        @agent.tool_plain(requires_approval=approval)
-        async def look() -> str:
-            self.begun.set()
-            await self.goes_on.wait()
-            return "free"
+        add_look(agent, self.begun, self.goes_on, requires_approval=approval)
 
     async def respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         said = kinds(messages)
@@ -91,11 +100,7 @@ async def test_a_request_after_a_failure_has_each_message_once() -> None:
 
     agent = Agent(FunctionModel(respond))
 
-    @agent.tool_plain
-    async def look() -> str:
-        begun.set()
-        await goes_on.wait()
-        return "free"
+    add_look(agent, begun, goes_on)
 
     @agent.tool_plain
     async def book() -> str:
@@ -160,11 +165,7 @@ async def test_a_model_that_was_cut_off_reads_what_came_meanwhile_before_its_own
     agent = Agent(FunctionModel(stream_function=write))
     bot = Bot(plugins=[LinqAgent()])
 
-    @agent.tool_plain
-    async def look() -> str:
-        begun.set()
-        await goes_on.wait()
-        return "free"
+    add_look(agent, begun, goes_on)
 
     @bot.on_message(overlap="steer")
     async def chat(message: MessageReceived, ctx: Context) -> None:
@@ -199,11 +200,7 @@ async def test_an_address_that_came_meanwhile_may_be_said() -> None:
 
     agent = Agent(FunctionModel(stream_function=write))
 
-    @agent.tool_plain
-    async def look() -> str:
-        begun.set()
-        await goes_on.wait()
-        return "free"
+    add_look(agent, begun, goes_on)
 
     @bot.on_message(overlap="steer")
     async def chat(message: MessageReceived, ctx: Context) -> None:
@@ -223,11 +220,7 @@ async def test_the_memory_of_a_person_has_what_came_meanwhile() -> None:
     agent = Agent(script.model)
     bot = Bot(plugins=[LinqAgent(memory="person")])
 
-    @agent.tool_plain
-    async def look() -> str:
-        begun.set()
-        await goes_on.wait()
-        return "free"
+    add_look(agent, begun, goes_on)
 
     @bot.on_message(overlap="steer")
     async def chat(message: MessageReceived, ctx: Context) -> None:
