@@ -73,7 +73,7 @@ def _watch(loop: asyncio.AbstractEventLoop, thread: int, blocked_s: float, found
             loop.call_soon_threadsafe(answered.set)
         except RuntimeError:  # the loop is closed
             return
-        if answered.wait(blocked_s):
+        if answered.wait(blocked_s) or done.is_set():
             continue
         # Read at once, because the stack shows now what blocks the loop. Later it would show other code.
         frame = sys._current_frames().get(thread)  # noqa: SLF001 - the one way to see another thread's stack
