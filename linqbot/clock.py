@@ -1,4 +1,4 @@
-"""Clocks: `now` and `wait_until`, passed as an argument to all code that depends on the time.
+"""Clocks: `now`, `monotonic` and `wait_until`, passed as an argument to all code that depends on the time.
 
 `SystemClock` is the wall clock. `MovableClock` is for tests, for the emulator and for `linqbot dev`: it can be advanced
 or frozen, and tasks that wait on it wake as soon as it reaches their time. The verification of signatures never uses a
@@ -21,6 +21,10 @@ class Clock(Protocol):
         """Return the current time, in Unix seconds."""
         ...
 
+    def monotonic(self) -> float:
+        """Return seconds since some moment, to measure durations. They do not jump when the machine's clock is set."""
+        ...
+
     async def wait_until(self, at: float) -> None:
         """Return once `now() >= at`."""
         ...
@@ -31,6 +35,9 @@ class SystemClock:
 
     def now(self) -> float:
         return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
 
     async def wait_until(self, at: float) -> None:
         # In steps of at most a minute, because a laptop may be suspended and the clock may be set meanwhile.
@@ -56,6 +63,10 @@ class MovableClock:
 
     def now(self) -> float:
         return time.time() + self._offset if self._frozen_at is None else self._frozen_at
+
+    def monotonic(self) -> float:
+        """Return the same as `now`: a test that moves this clock means that the time passes."""
+        return self.now()
 
     @property
     def is_frozen(self) -> bool:

@@ -24,6 +24,9 @@ class Waits:
     def now(self) -> float:
         return 1000.0
 
+    def monotonic(self) -> float:
+        return 1000.0
+
     async def wait_until(self, at: float) -> None:
         self.waited.append(at - 1000.0)
 

@@ -10,38 +10,38 @@ from linqbot.storage.indexes.lanes import Lanes
 def test_undoing_a_lease_keeps_the_mark_that_an_earlier_one_ran_out() -> None:
     lanes = Lanes()
     lanes.add("c:1", 1)
-    lanes.lease(1, now=0, until=10)
-    (late,) = lanes.lease(1, now=10, until=20)
+    lanes.lease(1, now=0, monotonic=0, until=10)
+    (late,) = lanes.lease(1, now=10, monotonic=10, until=20)
     assert late.overdue is True
     lanes.release(late.token, overdue=late.overdue)
-    (again,) = lanes.lease(1, now=11, until=20)
+    (again,) = lanes.lease(1, now=11, monotonic=11, until=20)
     assert again.overdue is True
 
 
 def test_the_ends_of_short_turns_do_not_pile_up_behind_a_long_turn() -> None:
     lanes = Lanes()
     lanes.add("long", 1)
-    lanes.lease(1, now=0, until=900)
+    lanes.lease(1, now=0, monotonic=0, until=900)
     tracemalloc.start()
     try:
         for seq in range(2, 5000):
             lanes.add("short", seq)
-            (lease,) = lanes.lease(1, now=1, until=1000 + seq)
+            (lease,) = lanes.lease(1, now=1, monotonic=1, until=1000 + seq)
             lanes.remove(lease.token)
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert kept < 50_000, "5000 ends take about 500 kB"
-    assert lanes.next_due() == 900
+    assert lanes.next_due(now=1, monotonic=1) == 900
 
 
 def test_adopting_rows_keeps_leases_on_heads_that_are_still_there() -> None:
     lanes = Lanes()
     for seq, lane in enumerate(("kept", "removed", "late"), start=1):
         lanes.add(lane, seq)
-    kept, removed = lanes.lease(2, now=0, until=100)
-    (late,) = lanes.lease(1, now=0, until=10)
-    assert lanes.lease(0, now=10, until=100) == []
+    kept, removed = lanes.lease(2, now=0, monotonic=0, until=100)
+    (late,) = lanes.lease(1, now=0, monotonic=0, until=10)
+    assert lanes.lease(0, now=10, monotonic=10, until=100) == []
     adopted = lanes.adopt(
         [
             (1, "kept", 0.0, 0, False),
@@ -56,9 +56,9 @@ def test_adopting_rows_keeps_leases_on_heads_that_are_still_there() -> None:
         None,
         3,
     )
-    free = adopted.lease(10, now=11, until=100)
+    free = adopted.lease(10, now=11, monotonic=11, until=100)
     assert [(lease.seq, lease.overdue) for lease in free] == [(3, True), (4, False)]
-    assert [lease.seq for lease in adopted.lease(10, now=50, until=99)] == [5]
+    assert [lease.seq for lease in adopted.lease(10, now=50, monotonic=50, until=99)] == [5]
 
 
 def suspects(count: int, *, max_concurrent_suspects: int) -> Lanes:
@@ -72,46 +72,46 @@ def test_no_more_suspects_run_together_than_allowed_while_others_go_on() -> None
     lanes = suspects(5, max_concurrent_suspects=2)
     for seq in range(6, 9):
         lanes.add(f"other {seq}", seq)
-    first = lanes.lease(10, now=0, until=100)
+    first = lanes.lease(10, now=0, monotonic=0, until=100)
     assert [lease.seq for lease in first] == [1, 2, 6, 7, 8]
-    assert lanes.lease(10, now=1, until=100) == []
+    assert lanes.lease(10, now=1, monotonic=1, until=100) == []
     lanes.remove(first[0].token)
-    assert [lease.seq for lease in lanes.lease(10, now=2, until=100)] == [3]
+    assert [lease.seq for lease in lanes.lease(10, now=2, monotonic=2, until=100)] == [3]
 
 
 def test_a_suspect_that_must_run_alone_waits_for_others_and_they_wait_for_it() -> None:
     lanes = Lanes()
     lanes.add("busy", 1)
-    (busy,) = lanes.lease(1, now=0, until=100)
+    (busy,) = lanes.lease(1, now=0, monotonic=0, until=100)
     lanes.add("suspect", 2, max_concurrent_suspects=1)
     lanes.add("suspect too", 3, max_concurrent_suspects=1)
     lanes.add("other", 4)
-    assert lanes.lease(10, now=1, until=100) == []
+    assert lanes.lease(10, now=1, monotonic=1, until=100) == []
     lanes.remove(busy.token)
-    (alone,) = lanes.lease(10, now=2, until=100)
+    (alone,) = lanes.lease(10, now=2, monotonic=2, until=100)
     assert alone.seq == 2
-    assert lanes.lease(10, now=3, until=100) == []
+    assert lanes.lease(10, now=3, monotonic=3, until=100) == []
     lanes.wait(alone.token, 50)
-    (second,) = lanes.lease(10, now=4, until=100)
+    (second,) = lanes.lease(10, now=4, monotonic=4, until=100)
     assert second.seq == 3
     lanes.remove(second.token)
-    assert [lease.seq for lease in lanes.lease(10, now=50, until=100)] == [2, 4]
+    assert [lease.seq for lease in lanes.lease(10, now=50, monotonic=50, until=100)] == [2, 4]
 
 
 def test_a_suspect_whose_lease_ran_out_does_not_block_the_others_forever() -> None:
     lanes = suspects(2, max_concurrent_suspects=1)
-    lanes.lease(10, now=0, until=10)
-    (again,) = lanes.lease(10, now=10, until=20)
+    lanes.lease(10, now=0, monotonic=0, until=10)
+    (again,) = lanes.lease(10, now=10, monotonic=10, until=20)
     assert (again.seq, again.overdue) == (1, True)
     lanes.remove(again.token)
-    assert [lease.seq for lease in lanes.lease(10, now=11, until=20)] == [2]
+    assert [lease.seq for lease in lanes.lease(10, now=11, monotonic=11, until=20)] == [2]
 
 
 def test_a_suspect_that_was_given_back_is_still_a_suspect() -> None:
     lanes = suspects(2, max_concurrent_suspects=1)
-    (lease,) = lanes.lease(10, now=0, until=10)
+    (lease,) = lanes.lease(10, now=0, monotonic=0, until=10)
     lanes.release(lease.token)
-    assert [lease.seq for lease in lanes.lease(10, now=1, until=10)] == [1]
+    assert [lease.seq for lease in lanes.lease(10, now=1, monotonic=1, until=10)] == [1]
 
 
 def test_a_suspect_that_is_sorted_behind_another_delivery_is_still_a_suspect() -> None:
@@ -121,15 +121,15 @@ def test_a_suspect_that_is_sorted_behind_another_delivery_is_still_a_suspect() -
     lanes.add("other", 3)
     lanes.renumber("chat", {1: 2, 2: 1})
 
-    first, other = lanes.lease(5, now=0, until=10)
+    first, other = lanes.lease(5, now=0, monotonic=0, until=10)
     assert (first.seq, other.seq) == (1, 3)
     lanes.remove(first.token)
-    assert lanes.lease(5, now=0, until=10) == []
+    assert lanes.lease(5, now=0, monotonic=0, until=10) == []
     lanes.remove(other.token)
-    (alone,) = lanes.lease(5, now=0, until=10)
+    (alone,) = lanes.lease(5, now=0, monotonic=0, until=10)
     lanes.add("third", 4)
     assert alone.seq == 2
-    assert lanes.lease(5, now=0, until=10) == []
+    assert lanes.lease(5, now=0, monotonic=0, until=10) == []
 
 
 def test_a_lane_whose_suspect_was_sorted_to_its_head_is_leased_as_a_suspect() -> None:
@@ -138,7 +138,7 @@ def test_a_lane_whose_suspect_was_sorted_to_its_head_is_leased_as_a_suspect() ->
     lanes.add("chat", 2)
     lanes.add("chat", 3, max_concurrent_suspects=1)
     lanes.renumber("chat", {2: 3, 3: 2})
-    (suspect,) = lanes.lease(5, now=0, until=10)
+    (suspect,) = lanes.lease(5, now=0, monotonic=0, until=10)
     assert suspect.seq == 2
     lanes.remove(suspect.token)
-    assert [lease.seq for lease in lanes.lease(5, now=0, until=10)] == [1, 3]
+    assert [lease.seq for lease in lanes.lease(5, now=0, monotonic=0, until=10)] == [1, 3]

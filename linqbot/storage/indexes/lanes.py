@@ -132,25 +132,30 @@ class Lanes:
         return self._lease(lane, math.inf).token
 
     def prolong(self, token: int, until: float) -> None:
-        """Set the end of a lease, in Unix seconds."""
+        """Set the end of a lease, in seconds of the monotonic clock."""
         self._set_leased(self._leases[token], token, until)
 
-    def has_free(self, now: float) -> bool:
+    def has_free(self, now: float, monotonic: float) -> bool:
         """Return True if there is a free lane; a suspect may still have to wait for others."""
-        self._settle_times(now)
+        self._settle_times(now, monotonic)
         for free in (self._free_suspects, self._free):
             if (lane := self._next(free)) is not None:
                 self._set_free(lane)
                 return True
         return False
 
-    def lease(self, limit: int, *, now: float, until: float, ending: Collection[int] = ()) -> list[LaneLease]:
+    def lease(
+        self, limit: int, *, now: float, monotonic: float, until: float, ending: Collection[int] = ()
+    ) -> list[LaneLease]:
         """Lease the heads of free lanes, oldest first, at most `limit`, and not more suspects than may run together.
 
         Args:
+            now: Unix seconds, for the waits of lanes.
+            monotonic: The time for the ends of leases; see `Clock.monotonic`.
+            until: The end of the leases, in seconds of the monotonic clock.
             ending: Heads that are not leased: their leases have run out, but are ended by the same transaction.
         """
-        self._settle_times(now)
+        self._settle_times(now, monotonic)
         leases: list[LaneLease] = []
         left: list[_Lane] = []
         for next_lane in (self._next_suspect, self._next_ordinary):
@@ -239,13 +244,13 @@ class Lanes:
         if lane.state is _Is.FREE:
             self._set_free(lane)
 
-    def next_due(self) -> float | None:
+    def next_due(self, now: float, monotonic: float) -> float | None:
         """Return the earliest end of a wait or of a lease, in Unix seconds; None if nothing waits for a time."""
         while self._waits and not self._is_waiting(self._waits[0]):
             heapq.heappop(self._waits)
         while self._ends and self._ends[0][1] not in self._leases:
             heapq.heappop(self._ends)
-        times = [heap[0][0] for heap in (self._waits, self._ends) if heap]
+        times = [wait[0] for wait in self._waits[:1]] + [now + (end[0] - monotonic) for end in self._ends[:1]]
         return min(times, default=None)
 
     def tokens(self) -> list[int]:
@@ -350,13 +355,13 @@ class Lanes:
         until, _, lane = item
         return lane.state is _Is.WAITING and lane.until == until
 
-    def _settle_times(self, now: float) -> None:
+    def _settle_times(self, now: float, monotonic: float) -> None:
         """Free the lanes whose wait is over, and those whose lease has run out."""
         while self._waits and self._waits[0][0] <= now:
             item = heapq.heappop(self._waits)
             if self._is_waiting(item):
                 self._set_free(item[2])
-        while self._ends and self._ends[0][0] <= now:
+        while self._ends and self._ends[0][0] <= monotonic:
             lane = self._leases.get(heapq.heappop(self._ends)[1])
             if lane:
                 # The lease stays valid until the lane is leased again: work that was done late is done.

@@ -38,7 +38,7 @@ class Prefetch:
         self._leases.append(Lease(delivery, lanes.add_leased(delivery.lane, seq)))
 
     def take(self, limit: int, lanes: Lanes, *, until: float) -> list[Lease]:
-        """Hand out prefetched leases, at most `limit`, which end at a Unix time."""
+        """Hand out prefetched leases, at most `limit`, which end at a time of the monotonic clock."""
         # A command may have removed a delivery meanwhile.
         waiting = [lease for lease in self._leases if lanes.leased_by(lease.token) is not None]
         leases, self._leases = waiting[:limit], waiting[limit:]

@@ -167,9 +167,9 @@ class MemoryStorage:
 
     async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
         """Lease the oldest delivery of each free lane; see `Inbox.take`."""
-        now = self._clock.now()
+        monotonic = self._clock.monotonic()
         leases = []
-        for lease in self._lanes.lease(limit, now=now, until=now + lease_s):
+        for lease in self._lanes.lease(limit, now=self._clock.now(), monotonic=monotonic, until=monotonic + lease_s):
             row = self._rows[lease.seq]
             row.crashes += lease.overdue
             counts = row.attempts, row.crashes, row.delivery_count, row.replay
@@ -193,7 +193,7 @@ class MemoryStorage:
 
     async def next_due(self) -> float | None:
         """Return when a wait or a lease ends; see `Inbox.next_due`."""
-        return self._lanes.next_due()
+        return self._lanes.next_due(self._clock.now(), self._clock.monotonic())
 
     async def finish(self, lease: Lease, finish: Finish) -> None:
         """End a turn; see `Inbox.finish`.

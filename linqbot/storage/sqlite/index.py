@@ -247,9 +247,11 @@ class Index:
             if self.lanes.leased_by(joined.token) is not None:
                 self.lanes.release(joined.token)
 
-    def lease(self, limit: int, changes: IndexChanges, *, now: float, until: float) -> list[LaneLease]:
+    def lease(
+        self, limit: int, changes: IndexChanges, *, now: float, monotonic: float, until: float
+    ) -> list[LaneLease]:
         """Lease the oldest heads of free lanes; `discard` releases them. See `Lanes.lease`."""
-        leases = self.lanes.lease(limit, now=now, until=until, ending=changes.ending)
+        leases = self.lanes.lease(limit, now=now, monotonic=monotonic, until=until, ending=changes.ending)
         changes.leases += leases
         return leases
 
@@ -278,13 +280,13 @@ class Index:
         """Return the sequence numbers of new deliveries that can be stored as leased; see `Prefetch.of`."""
         return self._prefetch.of(new, self.lanes)
 
-    def take_prefetched(self, limit: int, *, now: float, until: float) -> list[Lease] | None:
+    def take_prefetched(self, limit: int, *, now: float, monotonic: float, until: float) -> list[Lease] | None:
         """Hand out prefetched leases, perhaps none, which needs no transaction.
 
         Returns:
             None if another lane is free: its head may be older, so a `take` must choose among all.
         """
-        return None if self.lanes.has_free(now) else self._prefetch.take(limit, self.lanes, until=until)
+        return None if self.lanes.has_free(now, monotonic) else self._prefetch.take(limit, self.lanes, until=until)
 
     def give_back_prefetched(self) -> list[Lease]:
         """Return all prefetched leases, to be released: then `take` can choose among all lanes."""

@@ -159,8 +159,11 @@ class SQLiteStorage(QueuedWrites):
                 "deliveries: open the storage with serving=True."
             )
         if not self._place.lost and not self._writer.is_reloading:
-            now = self._clock.now()
-            if (prefetched := self._index.take_prefetched(limit, now=now, until=now + lease_s)) is not None:
+            monotonic = self._clock.monotonic()
+            prefetched = self._index.take_prefetched(
+                limit, now=self._clock.now(), monotonic=monotonic, until=monotonic + lease_s
+            )
+            if prefetched is not None:
                 return prefetched
         if given_back := self._index.give_back_prefetched():
             # In the transaction of this take, so that it can lease these again.
@@ -183,7 +186,7 @@ class SQLiteStorage(QueuedWrites):
 
     async def next_due(self) -> float | None:
         """Return when a wait or a lease ends; see `Inbox.next_due`."""
-        return self._index.lanes.next_due()
+        return self._index.lanes.next_due(self._clock.now(), self._clock.monotonic())
 
     async def depth(self) -> int:
         """Return the number of deliveries that are stored and not finished."""

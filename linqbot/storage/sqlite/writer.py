@@ -507,8 +507,11 @@ class SQLiteWriter:
 
     def _take(self, ops: list[TakeOp], now: float) -> None:
         leased: list[LaneLease] = []
+        monotonic = self._clock.monotonic()
         for op in ops:
-            leases = self._index.lease(op.limit, self._changes, now=now, until=now + op.lease_s)
+            leases = self._index.lease(
+                op.limit, self._changes, now=now, monotonic=monotonic, until=monotonic + op.lease_s
+            )
             rows = self._rows([lease.seq for lease in leases])
             op.result = []
             for lease in leases:

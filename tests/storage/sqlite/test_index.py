@@ -18,18 +18,18 @@ def stored(index: Index, *deliveries: Delivery) -> list[int]:
 def test_new_deliveries_are_leased_only_after_the_commit(delivery: MakeDelivery) -> None:
     index, changes = Index(), IndexChanges()
     changes.accepted += index.number([delivery("c:1")])
-    assert index.lease(9, IndexChanges(), now=NOON, until=NOON + 60) == []
+    assert index.lease(9, IndexChanges(), now=NOON, monotonic=NOON, until=NOON + 60) == []
     index.apply(changes)
-    assert len(index.lease(9, IndexChanges(), now=NOON, until=NOON + 60)) == 1
+    assert len(index.lease(9, IndexChanges(), now=NOON, monotonic=NOON, until=NOON + 60)) == 1
 
 
 def test_a_rolled_back_lease_is_free_again_and_still_counts_as_overdue(delivery: MakeDelivery) -> None:
     index = Index()
     stored(index, delivery("c:1"))
-    index.lease(1, IndexChanges(), now=NOON, until=NOON + 60)
+    index.lease(1, IndexChanges(), now=NOON, monotonic=NOON, until=NOON + 60)
     for _ in range(2):
         changes = IndexChanges()
-        (lease,) = index.lease(1, changes, now=NOON + 60, until=NOON + 120)
+        (lease,) = index.lease(1, changes, now=NOON + 60, monotonic=NOON + 60, until=NOON + 120)
         assert lease.overdue
         index.discard(changes)
     assert index.lanes.leased_by(lease.token) is None
@@ -40,13 +40,13 @@ def test_a_revoked_lease_is_free_again_and_counted(delivery: MakeDelivery) -> No
     (seq,) = stored(index, delivery("c:1"))
     row = index.recent.get(seq)
     assert row is not None
-    index.lease(1, IndexChanges(), now=NOON, until=NOON + 60)
+    index.lease(1, IndexChanges(), now=NOON, monotonic=NOON, until=NOON + 60)
     changes = IndexChanges(leased_rows=[row])
-    index.lease(1, changes, now=NOON + 60, until=NOON + 120)
+    index.lease(1, changes, now=NOON + 60, monotonic=NOON + 60, until=NOON + 120)
     index.apply(changes)
     index.revoke(changes)
     assert (row.delivery_count, row.crashes) == (1, 1)
-    (again,) = index.lease(1, IndexChanges(), now=NOON + 60, until=NOON + 120)
+    (again,) = index.lease(1, IndexChanges(), now=NOON + 60, monotonic=NOON + 60, until=NOON + 120)
     assert not again.overdue
 
 
