@@ -4,7 +4,8 @@ Deliveries of one lane are handled one at a time, in the order in which they wer
 share the lane `c:<chat>`. Receipts and typing events use `r:<chat>`: behind a slow handler they would arrive too late
 to be useful, and a handler that waits for a receipt would wait for itself.
 
-A lane is a short printable string, whatever Linq sent. It can contain a phone number, so logs must not print it.
+A lane is a short printable string, whatever Linq sent. It can contain a phone number, so logs must not print it. Other
+modules make and read the lanes of a chat with the functions of this one, so only this module knows their form.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ LONGEST_TOKEN = 128
 
 CHAT_OF_PAYMENT = "linqbot_chat"
 """The key in the metadata of a payment request by which `ctx.pay` names the chat that waits for the payment."""
+
+_CHAT = "c:"
+_RECEIPTS = "r:"
+_RECEIPTS_OF_MESSAGE = "r:m:"
 
 _Rule: TypeAlias = Callable[[str, dict[str, Any]], str | None]
 
@@ -33,6 +38,27 @@ def lane(event_type: str, data: Any, delivery_id: str) -> str:
         data = {}
     rule = _BY_TYPE.get(event_type) or _BY_NOUN.get(event_type.partition(".")[0], _chat)
     return rule(event_type, data) or f"x:{token(delivery_id.removeprefix('w.'))}"
+
+
+def lane_of_chat(chat_id: str) -> str:
+    """Return the lane of what people do in a chat."""
+    return _CHAT + chat_id
+
+
+def chat_of_lane(lane: str) -> str | None:
+    """Return the id of the chat whose people's actions share a lane; None for every other lane."""
+    return lane[len(_CHAT) :] if lane.startswith(_CHAT) else None
+
+
+def is_lane_of_receipts(lane: str) -> bool:
+    """Return True for the lane of the receipts and typing events of a chat, or of a message whose chat is unknown."""
+    return lane.startswith(_RECEIPTS)
+
+
+def chat_of_receipts(lane: str) -> str | None:
+    """Return the id of the chat whose receipts and typing events share a lane; None for every other lane."""
+    is_of_chat = lane.startswith(_RECEIPTS) and not lane.startswith(_RECEIPTS_OF_MESSAGE)
+    return lane[len(_RECEIPTS) :] if is_of_chat else None
 
 
 def token(value: Any) -> str | None:
@@ -60,25 +86,25 @@ def _chat_id(data: dict[str, Any]) -> str | None:
 
 def _chat(_: str, data: dict[str, Any]) -> str | None:
     chat = _chat_id(data)
-    return chat and f"c:{chat}"
+    return chat and lane_of_chat(chat)
 
 
 def _new_chat(_: str, data: dict[str, Any]) -> str | None:
     # Only in this event type is `data.id` the chat.
     chat = _at(data, "id")
-    return chat and f"c:{chat}"
+    return chat and lane_of_chat(chat)
 
 
 def _receipt(_: str, data: dict[str, Any]) -> str | None:
     if chat := _chat_id(data):
-        return f"r:{chat}"
+        return _RECEIPTS + chat
     message = _at(data, "message_id") or _at(data, "id") or _at(data, "message", "id")
-    return message and f"r:m:{message}"
+    return message and _RECEIPTS_OF_MESSAGE + message
 
 
 def _typing(_: str, data: dict[str, Any]) -> str | None:
     chat = _chat_id(data)
-    return chat and f"r:{chat}"
+    return chat and _RECEIPTS + chat
 
 
 def _pair(owner: str, person: str) -> _Rule:
@@ -101,7 +127,7 @@ def _payment(_: str, data: dict[str, Any]) -> str | None:
     # A handler of this chat waits for the payment, so the event keeps the order of the chat. A `chat_id` in the metadata
     # is set by the author of the bot and never determines the lane.
     if chat := _at(data, "metadata", CHAT_OF_PAYMENT):
-        return f"c:{chat}"
+        return lane_of_chat(chat)
     payment = _at(data, "id")
     return payment and f"pay:{payment}"
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from linqbot.events.delivery import decode
+from linqbot.events.lane import chat_of_lane, chat_of_receipts, is_lane_of_receipts
 
 Place: TypeAlias = Literal["delivery", "done", "dead", "timer", "conversation", "entry"]
 
@@ -135,13 +136,16 @@ class Person:
         return not self._handle.isascii() or self._handle.encode() in document.lower() or b"\\u" in document
 
     def _is_linked_to(self, record: StoredRecord) -> bool:
-        kind, _, chat = record.lane.partition(":")
         return (
-            (kind in {"c", "r"} and chat in self.chats)
+            chat_of_lane(record.lane) in self.chats
+            or chat_of_receipts(record.lane) in self.chats
             or record.turn in self._turns
             or any(_mentions(document, self.chats) for document in record.documents)
             # Receipts quote the message that they are about, also in groups.
-            or (kind == "r" and any(_mentions(document, self._messages) for document in record.documents))
+            or (
+                is_lane_of_receipts(record.lane)
+                and any(_mentions(document, self._messages) for document in record.documents)
+            )
         )
 
     def _add(self, record: StoredRecord, found: Found) -> None:

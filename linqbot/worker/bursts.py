@@ -19,6 +19,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import Clock
 from linqbot.errors import LeaseLost, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery, Joined
+from linqbot.events.lane import chat_of_lane, chat_of_receipts
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
@@ -55,7 +56,9 @@ class Bursts:
 
     def note_typing(self, delivery: Delivery) -> None:
         """Note whether a person types, if the delivery says it."""
-        chat = delivery.lane[2:]
+        chat = chat_of_receipts(delivery.lane)
+        if chat is None:
+            return
         if delivery.type == _TYPING_STARTED:
             now = self._clock.now()
             self._typing = {each: until for each, until in self._typing.items() if until > now}
@@ -123,7 +126,7 @@ class Bursts:
     def _waits_until(self, first: Delivery, others: Sequence[Delivery], window: float) -> float:
         """Return the time at which the window of a burst ends, in Unix seconds."""
         end = max(each.received_at for each in (first, *others)) + window
-        if self._typing.get(first.lane[2:], 0.0) > (now := self._clock.now()):
+        if self._typing.get(chat_of_lane(first.lane) or "", 0.0) > (now := self._clock.now()):
             end = max(end, now + window)
         return min(end, first.received_at + max(MAX_WAIT_S, MAX_WINDOWS * window))
 

@@ -34,6 +34,7 @@ from linqbot.errors import (
 )
 from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.event import Event
+from linqbot.events.lane import chat_of_lane
 from linqbot.events.message import MessageEvent, MessageReceipt
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.frames import place_of, place_of_task
@@ -201,9 +202,10 @@ class Turns:
     ) -> Stored | None:
         """Return the stored outcome, for `finished`; None if the turn was given up and another task ends it."""
         delivery = lease.delivery
+        chat_id = chat_of_lane(delivery.lane)
         try:
             arrived = NOTHING
-            asked = self.storage.conversations_in(delivery.lane[2:]) if delivery.lane.startswith("c:") else ()
+            asked = () if chat_id is None else self.storage.conversations_in(chat_id)
             if asked or delivery.id.startswith(ORDER_PREFIX):
                 arrived = await arrival(delivery, asked, self.dispatcher, self.storage, put_back=lease.put_back)
             if arrived.is_void:
@@ -212,7 +214,7 @@ class Turns:
             is_ours = delivery.is_own and (delivery.id.startswith(PROBE_ID) or own_changes.is_expiry(delivery))
             if is_ours or (arrived is NOTHING and self._needs_no_turn(delivery)):
                 return await self._finish(lease, Ack(), None)
-            has_no_chat = delivery.type in ANSWERS_WITHOUT_CHAT and not delivery.lane.startswith("c:")
+            has_no_chat = chat_id is None and delivery.type in ANSWERS_WITHOUT_CHAT
             if has_no_chat and (answer := await in_chat(delivery, self.storage)) is not None:
                 await self.storage.put(answer)
                 return await self._finish(lease, Ack(), None)
@@ -234,8 +236,8 @@ class Turns:
         if lease.crashes >= self.retry_policy.crashes:
             reason = f"The process died {lease.crashes} times while handling it, or its turn never ended."
             writes = writes_of_failure(opening, lease)
-            if delivery.type == "message.received" and _is_opt_out(delivery):
-                writes = await opting_out.effects(delivery.lane[2:], self.storage, self.clock.now())
+            if chat_id is not None and delivery.type == "message.received" and _is_opt_out(delivery):
+                writes = await opting_out.effects(chat_id, self.storage, self.clock.now())
             return await self._finish(lease, DeadLetter(reason), None, writes)
         return await self._run_handler(lease, opening, began, owner)
 

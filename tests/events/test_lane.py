@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linqbot.events.delivery import Delivery
-from linqbot.events.lane import LONGEST_TOKEN, lane, token
+from linqbot.events.lane import (
+    LONGEST_TOKEN,
+    chat_of_lane,
+    chat_of_receipts,
+    is_lane_of_receipts,
+    lane,
+    lane_of_chat,
+    token,
+)
 from linqbot.events.parse import EVENT_TYPES
 
 DIRECT = "c:3c99d589-8d03-5753-96bd-addff71de8c2"
@@ -154,6 +162,25 @@ def test_the_table_above_names_every_type_that_has_an_example() -> None:
 )
 def test_a_lane_is_derived_from_the_data_alone(event_type: str, data: Any, expected: str) -> None:
     assert lane(event_type, data, "w.e") == expected
+
+
+@pytest.mark.parametrize(
+    ("of", "chat_id", "receipts_of", "is_of_receipts"),
+    [
+        (lane("message.received", {"chat_id": "a"}, "w.e"), "a", None, False),
+        (lane("message.read", {"chat_id": "a"}, "w.e"), None, "a", True),
+        (lane("message.read", {"message_id": "m"}, "w.e"), None, None, True),
+        (lane("phone_number.renamed", {"phone_number": "+1"}, "w.e"), None, None, False),
+    ],
+)
+def test_the_chat_is_read_from_the_lanes_of_its_actions_and_of_its_receipts(
+    of: str, chat_id: str | None, receipts_of: str | None, is_of_receipts: bool
+) -> None:
+    assert (chat_of_lane(of), chat_of_receipts(of), is_lane_of_receipts(of)) == (chat_id, receipts_of, is_of_receipts)
+
+
+def test_a_lane_made_for_a_chat_is_that_of_its_messages() -> None:
+    assert lane_of_chat("a") == lane("message.received", {"chat_id": "a"}, "w.e")
 
 
 def test_long_and_unprintable_ids_become_digests() -> None:

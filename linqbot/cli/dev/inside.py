@@ -21,6 +21,7 @@ from linqbot.cli.dev import stored
 from linqbot.cli.dev.loopback import guarded, no_authorities
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
+from linqbot.events.lane import lane_of_chat
 from linqbot.hookspecs import Running, hookimpl
 from linqbot.storage.backend import Storage
 
@@ -85,7 +86,7 @@ class Inside:
         async def get_stored(request: Request) -> Response:
             query = request.query_params
             chat_id = query.get("chat_id")
-            turns = list(self._turns.get(f"c:{chat_id}", ()))
+            turns = [] if chat_id is None else list(self._turns.get(lane_of_chat(chat_id), ()))
             turns += [turn for turn in query.getlist("turn") if turn not in turns]
             return JSONResponse(await stored.everything(storage, chat_id, query.getlist("person"), turns))
 

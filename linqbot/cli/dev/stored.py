@@ -11,6 +11,7 @@ from linqbot.bot.asking.question import OpenQuestion
 from linqbot.bot.conversation.state import BOT, CHAT, PERSON
 from linqbot.cli.output import iso_time
 from linqbot.events.delivery import decode
+from linqbot.events.lane import chat_of_lane, lane_of_chat
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation
 from linqbot.storage.inbox import DeadDelivery
@@ -44,7 +45,7 @@ async def everything(
     }
     if chat_id is None:
         return of_all
-    lane = f"c:{chat_id}"
+    lane = lane_of_chat(chat_id)
     waiting = await storage.waiting(lane=lane, limit=MOST)
     dead = await storage.dead_letters(lane=lane, limit=MOST)
     known = dict.fromkeys([*turns, *(each.id for each in waiting), *(each.delivery.id for each in dead)])
@@ -105,7 +106,7 @@ def _timer(timer: Timer) -> dict[str, Any]:
         "id": timer.id,
         "due": iso_time(timer.due),
         "grace_s": timer.grace_s,
-        "chat_id": timer.lane.removeprefix("c:"),
+        "chat_id": chat_of_lane(timer.lane) or "",
         "text": f"@bot.every: {timer.id}"
         if timer.kind == SCHEDULE
         else " ".join(text for call in calls for text in _texts(call)),

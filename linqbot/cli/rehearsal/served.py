@@ -18,6 +18,7 @@ from linqbot.cli.dev.loopback import no_authorities
 from linqbot.cli.rehearsal.memory import Live
 from linqbot.cli.rehearsal.routes import NAME
 from linqbot.errors import ConfigError
+from linqbot.events.lane import chat_of_lane
 from linqbot.testing.people.checks import GivenUp
 
 READY_EVERY_S: Final = 0.05
@@ -166,7 +167,7 @@ class ServedBot:
             lanes = (await self._get("unfinished"))["lanes"]
         except httpx.HTTPError:
             return None
-        return {lane.partition(":")[2] for lane in lanes if lane.startswith("c:")}
+        return {chat_id for lane in lanes if (chat_id := chat_of_lane(lane)) is not None}
 
     async def dead(self) -> list[GivenUp]:
         """Return the deliveries that the bot gave up, the oldest first; none if it does not answer."""

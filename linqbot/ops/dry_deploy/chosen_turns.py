@@ -12,6 +12,7 @@ from typing import Final
 
 from linqbot.bot.asking.question import OpenQuestion
 from linqbot.events.delivery import Delivery
+from linqbot.events.lane import lane_of_chat
 from linqbot.ops.dry_deploy.open_then import OpenThen, open_then
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn, turn_on_record
 from linqbot.storage.backend import Storage
@@ -99,7 +100,7 @@ async def chosen_turns(
             record = record_of(entry)
             answered |= dict.fromkeys(_answered_by(record), delivery_id)
             if (then := await open_then(entry, record, entries, failed, storage)) is not None:
-                lanes.setdefault(f"c:{then.conversation.chat_id}", []).append(then)
+                lanes.setdefault(lane_of_chat(then.conversation.chat_id), []).append(then)
         if delivery_id in failed:
             answered[failed[delivery_id][1]] = delivery_id
         looked(number, len(everything))

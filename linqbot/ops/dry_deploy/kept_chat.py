@@ -13,6 +13,7 @@ from typing import Any, Final
 from linqbot.bot.conversation.history import content_of
 from linqbot.client.call import Call
 from linqbot.events.delivery import Delivery
+from linqbot.events.lane import chat_of_lane, lane_of_chat
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
@@ -84,12 +85,13 @@ class KeptChats:
         return {"messages": [message for _, _, message in reversed(before)][:1000], "next_cursor": None}
 
     async def _message(self, message_id: str, turn: RecordedTurn) -> dict[str, Any] | None:
+        chat_id = chat_of_lane(turn.delivery.lane)
         entry = await self._storage.entry_of(message_id)
         if entry is not None:
-            return _own(entry, turn.delivery.lane[2:])
-        if not turn.delivery.lane.startswith("c:"):
+            return _own(entry, chat_id)
+        if chat_id is None:
             return None
-        kept = await self._chat(turn.delivery.lane[2:])
+        kept = await self._chat(chat_id)
         return next((message for _, _, message in kept.messages if message["id"] == message_id), None)
 
     async def _chat(self, chat_id: str) -> _Kept:
@@ -103,7 +105,7 @@ class KeptChats:
 
     async def _read(self, chat_id: str) -> _Kept:
         kept = _Kept()
-        ids = await self._storage.replayable(Selection(lane=f"c:{chat_id}"))
+        ids = await self._storage.replayable(Selection(lane=lane_of_chat(chat_id)))
         async for page in self._storage.pages(ids):
             for delivery in page:
                 kept.is_complete = kept.is_complete or delivery.type == "chat.created"
@@ -142,7 +144,7 @@ def _received(message: MessageReceived) -> dict[str, Any]:
     }
 
 
-def _own(entry: JournalEntry, chat_id: str) -> dict[str, Any] | None:
+def _own(entry: JournalEntry, chat_id: str | None) -> dict[str, Any] | None:
     """Return the message that a journal entry made; None if it is no message, or its content is not kept."""
     parts = content_of(Call.from_json(entry.call))
     if parts is None:

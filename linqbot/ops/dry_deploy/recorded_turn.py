@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json
 
 from linqbot.client.call import Call
 from linqbot.events.delivery import Delivery
+from linqbot.events.lane import chat_of_lane
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.ops.dry_deploy.compared_call import ComparedCall, joined_streams, of_call, of_entry
@@ -136,7 +137,7 @@ async def _later(
 
     A send that waits is a timer. One that was made is a delivery, while history keeps it. One that was cancelled is gone.
     """
-    if not delivery.lane.startswith("c:"):
+    if chat_of_lane(delivery.lane) is None:
         return
     for part in _parts(entries):
         for number in itertools.count():

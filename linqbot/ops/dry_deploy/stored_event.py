@@ -9,6 +9,7 @@ from linqbot.client.client import Client
 from linqbot.errors import LinqApiError, MessageGone
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
+from linqbot.events.lane import lane_of_chat
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.upkeep import Selection
@@ -48,7 +49,7 @@ async def send_again(delivery: Delivery, client: Client) -> bool:
 
 async def _known_in(storage: Storage, chat_id: str) -> KnownChat:
     """Return what the messages of a chat that are in a storage say of the chat."""
-    ids = await storage.replayable(Selection(lane=f"c:{chat_id}", type="message.received"))
+    ids = await storage.replayable(Selection(lane=lane_of_chat(chat_id), type="message.received"))
     kept = [delivery async for page in storage.pages(ids[:1]) for delivery in page]
     try:
         messages = [parse(delivery) for delivery in kept]

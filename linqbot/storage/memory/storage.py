@@ -14,6 +14,7 @@ from typing import Self
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, LaneFull, StorageBusy
 from linqbot.events.delivery import Delivery
+from linqbot.events.lane import lane_of_chat
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.erasure import Person, Place, StoredRecord
@@ -729,9 +730,9 @@ class MemoryStorage:
         for timer in self._timers.values():
             yield StoredRecord("timer", timer.id, timer.lane, (timer.payload,))
         for each in self._conversations.values():
-            yield StoredRecord("conversation", each.id, f"c:{each.chat_id}", (each.root, each.question), each.id)
+            yield StoredRecord("conversation", each.id, lane_of_chat(each.chat_id), (each.root, each.question), each.id)
         for entry in self._journal.all():
-            lane = f"c:{entry.chat_id}" if entry.chat_id else ""
+            lane = lane_of_chat(entry.chat_id) if entry.chat_id else ""
             documents = (entry.call, entry.answer, entry.origin)
             yield StoredRecord("entry", entry.key, lane, documents, entry.turn, entry.message_id)
 

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 
 from linqbot.events.delivery import Delivery
+from linqbot.events.lane import chat_of_lane
 from linqbot.storage.inbox import Lease, lease_over
 from linqbot.storage.indexes.recent import Recent
 from linqbot.storage.operations import HoldOp, JoinOp, ReleaseOp, TakeOp
@@ -134,11 +135,13 @@ def note(tx: Transaction, op: TakeOp, rows: Sequence[LeasedRow], recent: Recent)
         lease = Lease(delivery, token, attempts, crashes, count, replay, put_back)
         op.result.append(lease)
         tx.changes.leased.append((lease, until, suspects))
+        if (chat_id := chat_of_lane(lane)) is None:
+            continue
         if asks:
-            asking.append(lane[2:])
-        elif lane.startswith("c:"):
+            asking.append(chat_id)
+        else:
             # Another process may have ended its conversations.
-            tx.changes.refreshed[lane[2:]] = []
+            tx.changes.refreshed[chat_id] = []
     return asking
 
 

@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.message_content import LinkPartRecord, MediaPartRecord, TextPartRecord
 from linqbot.emulator.model.records import MessageRecord
+from linqbot.events.lane import chat_of_lane, chat_of_receipts
 from linqbot.rules.opt_out import is_opt_out
 from linqbot.testing.people.actor import answers_to
 from linqbot.testing.people.acts import Correct, Say
@@ -61,6 +62,7 @@ class GivenUp:
     """A delivery that the bot has given up: a dead letter.
 
     Attributes:
+        chat_id: Its chat; empty if it belongs to none.
         received_at: Unix seconds.
         reason: The reason, for operators.
     """
@@ -75,7 +77,8 @@ class GivenUp:
         """Return a dead letter of the storage. Of its traceback, the last line is kept."""
         lines = error.strip().splitlines()
         by = f" in {handler}" if handler else ""
-        return cls(lane.partition(":")[2], event_type, received_at, f"{lines[-1] if lines else 'no reason'}{by}")
+        chat_id = chat_of_lane(lane) or chat_of_receipts(lane) or ""
+        return cls(chat_id, event_type, received_at, f"{lines[-1] if lines else 'no reason'}{by}")
 
 
 @dataclass(frozen=True, slots=True)

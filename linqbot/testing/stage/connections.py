@@ -16,6 +16,7 @@ from linqbot.emulator.api import EndpointRouter
 from linqbot.emulator.model.answers import ApiError
 from linqbot.errors import StateConflict
 from linqbot.events.delivery import Delivery
+from linqbot.events.lane import is_lane_of_receipts
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Finish, Lease
 from linqbot.testing.stage.activity import Activity, WatchedClock, Who, turn
@@ -147,7 +148,7 @@ class WatchedStorage:
         return await self._run.step(f"storage.{name}", method, *args, **kwargs)
 
     def _is_point(self, delivery: Delivery) -> bool:
-        return not delivery.lane.startswith("r:") or self._is_taken(delivery.type)
+        return not is_lane_of_receipts(delivery.lane) or self._is_taken(delivery.type)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pydantic_core import to_json
 
 from linqbot.bot.asking.question import OpenQuestion
 from linqbot.events.delivery import Delivery, decode
+from linqbot.events.lane import lane_of_chat
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.timers import Timer
 from linqbot.worker.asking.records import QuestionEnd
@@ -68,7 +69,7 @@ def timeout(conversation: Conversation, n: int, *, again: bool = False) -> Timer
     if again:
         timer_id = f"{timer_id}.{conversation.until:.0f}"
     body = _body(conversation, n, {"outcome": "timed_out"}, conversation.until)
-    return Timer(timer_id, conversation.until, f"c:{conversation.chat_id}", KIND, body, _ANY_DELAY_S)
+    return Timer(timer_id, conversation.until, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
 
 
 def look(conversation: Conversation, question: OpenQuestion, outcome: QuestionEnd, due: float) -> Timer:
@@ -80,14 +81,14 @@ def look(conversation: Conversation, question: OpenQuestion, outcome: QuestionEn
     """
     timer_id = f"{conversation.id}.{conversation.replay}.{question.n}.look{question.looks}"
     body = _body(conversation, question.n, outcome, due)
-    return Timer(timer_id, due, f"c:{conversation.chat_id}", KIND, body, _ANY_DELAY_S)
+    return Timer(timer_id, due, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
 
 
 def opt_out(conversation: Conversation, n: int, now: float) -> Timer:
     """Return the timer, due at once, that ends a question because the person has opted out."""
     timer_id = f"{conversation.id}.{conversation.replay}.{n}.opted_out"
     body = _body(conversation, n, {"outcome": "cancelled", "reason": "opted_out"}, now)
-    return Timer(timer_id, now, f"c:{conversation.chat_id}", KIND, body, _ANY_DELAY_S)
+    return Timer(timer_id, now, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
 
 
 def order(conversation: Conversation, n: int, outcome: QuestionEnd, *, name: str, now: float) -> Delivery:
@@ -98,7 +99,7 @@ def order(conversation: Conversation, n: int, outcome: QuestionEnd, *, name: str
     """
     delivery_id = f"{ORDER_PREFIX}{conversation.id}.{conversation.replay}.{n}.{name}"
     body = _body(conversation, n, outcome, now)
-    return Delivery(delivery_id, f"c:{conversation.chat_id}", ORDER_TYPE, body, now)
+    return Delivery(delivery_id, lane_of_chat(conversation.chat_id), ORDER_TYPE, body, now)
 
 
 def _body(conversation: Conversation, n: int, outcome: QuestionEnd, at: float) -> bytes:

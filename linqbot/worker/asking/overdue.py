@@ -15,6 +15,7 @@ import structlog
 
 from linqbot.bot.asking.question import OpenQuestion
 from linqbot.errors import StorageUnavailable
+from linqbot.events.lane import chat_of_lane
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.inbox import Lease
@@ -26,10 +27,11 @@ log = structlog.get_logger("linqbot.worker")
 def questions_before(lease: Lease, storage: Storage) -> list[ConversationSummary]:
     """Return the open questions that a leased delivery may come too late for. Nearly always there are none."""
     delivery = lease.delivery
+    chat_id = chat_of_lane(delivery.lane)
     # Only a first run: the storage moves no delivery of which a run may have left something.
-    if not (delivery.lane.startswith("c:") and lease.is_first_run) or delivery.id.startswith(ORDER_PREFIX):
+    if chat_id is None or not lease.is_first_run or delivery.id.startswith(ORDER_PREFIX):
         return []
-    return [each for each in storage.conversations_in(delivery.lane[2:]) if each.status == "waiting"]
+    return [each for each in storage.conversations_in(chat_id) if each.status == "waiting"]
 
 
 async def timeout_goes_first(

@@ -16,6 +16,7 @@ from linqbot.bot.asking.seen import Seen
 from linqbot.errors import AskCancelled, AskTimeout
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
+from linqbot.events.lane import lane_of_chat
 from linqbot.events.parse import parse
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.redaction import RECORDED
@@ -201,7 +202,7 @@ class AskRecord:
 
 def event_of(outcome: QuestionEnd, chat_id: str) -> Event:
     """Return the event that answered a question. An event without a chat gets that of the question."""
-    event = parse(Delivery("i.answer", f"c:{chat_id}", outcome["type"], b"", 0.0, decoded=outcome["body"]))
+    event = parse(Delivery("i.answer", lane_of_chat(chat_id), outcome["type"], b"", 0.0, decoded=outcome["body"]))
     return event if event.chat_id is not None else event.model_copy(update={"chat_id": chat_id})
 
 

@@ -36,6 +36,7 @@ from linqbot.clock import Clock
 from linqbot.errors import BotError, ConversationTooLong, Suspended
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event
+from linqbot.events.lane import lane_of_chat
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.events.reaction import ReactionAdded
@@ -74,7 +75,7 @@ def root_of(conversation: Conversation, question: OpenQuestion) -> Event:
     """Return the event that began a conversation, with what was looked up for it then."""
     body = decode(conversation.root)
     kind = body.get("event_type") if isinstance(body, dict) else ""
-    lane = f"c:{conversation.chat_id}"
+    lane = lane_of_chat(conversation.chat_id)
     event = parse(Delivery(conversation.id, lane, str(kind or ""), conversation.root, 0.0, decoded=body))
     if isinstance(event, MessageReceived):
         burst = (_with(each, found) for each, found in zip(event.burst, question.burst, strict=False))
@@ -617,7 +618,7 @@ def check_place(verb: str, ctx: Context, lane: str | None) -> None:
         )
     if ctx.event.chat_id is None:
         raise BotError(f"{ctx.event.type} belongs to no chat, so there is no person to ask.")
-    if lane is not None and lane != f"c:{ctx.event.chat_id}":
+    if lane is not None and lane != lane_of_chat(ctx.event.chat_id):
         raise BotError(
             f"A handler of {ctx.event.type} runs next to the chat's other handlers, so it cannot ask. Ask in a handler of "
             "messages or reactions."

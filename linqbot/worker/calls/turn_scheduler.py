@@ -19,6 +19,7 @@ from pydantic_core import from_json, to_json
 from linqbot.bot.proactive.send_later import Rhythm
 from linqbot.client.call import Call
 from linqbot.errors import BotError
+from linqbot.events.lane import lane_of_chat
 from linqbot.storage.timers import Timer, Timers
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.calls.slots import Slots
@@ -165,7 +166,7 @@ class TurnScheduler:
     async def scheduled(self, chat_id: str) -> list[Scheduled]:
         """Return the scheduled sends of a chat, including this turn's; earliest first."""
         known = await sends_of(chat_id, self._stored)
-        known |= {timer.id: timer for timer in self._timers.values() if timer.lane == f"c:{chat_id}"}
+        known |= {timer.id: timer for timer in self._timers.values() if timer.lane == lane_of_chat(chat_id)}
         return [scheduled_by(timer) for timer in sorted(known.values(), key=lambda timer: timer.tick)]
 
     def discard(self) -> None:

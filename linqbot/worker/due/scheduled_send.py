@@ -17,6 +17,7 @@ from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.call import Call
 from linqbot.errors import LinqApiError, LinqbotError
 from linqbot.events.delivery import Delivery
+from linqbot.events.lane import lane_of_chat
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer, Timers
 from linqbot.types.proactive.scheduled import Scheduled
@@ -110,7 +111,7 @@ def timer(
         payload["tag"] = tag
     if off_the_record:
         payload["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
-    return Timer(timer_id, due, f"c:{chat_id}", KIND if every is None else REPEAT, to_json(payload), grace_s)
+    return Timer(timer_id, due, lane_of_chat(chat_id), KIND if every is None else REPEAT, to_json(payload), grace_s)
 
 
 def moved(timer: Timer, timer_id: str, due: float) -> Timer:
@@ -138,7 +139,7 @@ async def sends_of(chat_id: str, stored: Timers) -> dict[str, Timer]:
     Raises:
         StorageUnavailable: the storage cannot be read.
     """
-    lane = f"c:{chat_id}"
+    lane = lane_of_chat(chat_id)
     waiting = await stored.scheduled(lane=lane, limit=_ALL)
     repeated = await stored.recurring(REPEAT, lane=lane)
     return {timer.id: timer for timer in (*waiting, *repeated) if timer.kind in (KIND, REPEAT)}

@@ -13,6 +13,7 @@ import structlog
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, StorageError
+from linqbot.events.lane import lane_of_chat
 from linqbot.storage.backend import Storage
 from linqbot.worker.missed.gaps import Gaps
 from linqbot.worker.missed.listing import LINQ_RETRIES_S, PAGE_SIZE
@@ -53,7 +54,7 @@ async def _store_missed(client: Client, storage: Storage, clock: Clock, gaps: Ga
         if chat.updated_at is not None and chat.updated_at.timestamp() < since:
             continue
         missed = await gaps.finder.in_chat(chat, since, clock.now())
-        lane = f"c:{chat.id}"
+        lane = lane_of_chat(chat.id)
         count += await storage.put_in_order(lane, missed)
         gaps.note_completed(lane)
     log.info("history.fetched", messages=count, since=round(since))

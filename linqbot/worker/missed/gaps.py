@@ -15,6 +15,7 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.events.delivery import Delivery
+from linqbot.events.lane import chat_of_lane
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Defer, Finish, Lease
 from linqbot.worker.asking.deliveries import ORDER_TYPE
@@ -84,6 +85,8 @@ class Gaps:
         """
         if self._since is None or delivery.type not in ("message.received", ORDER_TYPE) or self._wait_s <= 0:
             return False
+        if chat_of_lane(delivery.lane) is None:
+            return False  # Linq has sent a message without its chat, so no chat can be asked for others.
         if self._clock.now() > self._ends_at:
             self._since = None
             self._lane_at.clear()
@@ -103,6 +106,8 @@ class Gaps:
             CancelledError: the worker stops. The delivery is deferred.
         """
         lane = lease.delivery.lane
+        chat_id = chat_of_lane(lane)
+        assert chat_id is not None  # see `may_miss`
         since = self._since or 0.0
         # Noted before the attempt, so that the chat waits only once, even if the attempt fails.
         self.note_completed(lane)
@@ -111,7 +116,7 @@ class Gaps:
                 if not self._first_at:
                     # This process was started before the first webhook.
                     self._first_at = await self._storage.first_activity() or 0.0
-                chat = await self._client.chats.retrieve(lane.removeprefix("c:"))
+                chat = await self._client.chats.retrieve(chat_id)
                 missed = await self.finder.in_chat(chat, max(since, self._first_at), self._clock.now())
             await self._storage.put_in_order(lane, missed, lease)
         except (TimeoutError, LinqApiError, StorageUnavailable) as error:

@@ -18,6 +18,7 @@ from linqbot.bot.content.message_split import bubbles
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError, LinqUnavailable, MessageGone, RateLimited, Refused
 from linqbot.events.delivery import Delivery
+from linqbot.events.lane import chat_of_lane
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Lease, Outcome
 from linqbot.storage.timers import OUTAGE, Timer, Timers
 
@@ -33,7 +34,7 @@ _GRACE_S: Final = 365 * 86_400.0
 def leaves_waiting(lease: Lease, outcome: Outcome, now: float) -> bool:
     """Return True if a turn ended so that the person who wrote waits for an answer, or gets none."""
     delivery = lease.delivery
-    if delivery.type != "message.received" or _chat_of(delivery) is None:
+    if delivery.type != "message.received" or chat_of_lane(delivery.lane) is None:
         return False
     if isinstance(outcome, Defer):
         # A turn that was stopped, or whose state another turn has changed, is deferred until now: it goes on at once.
@@ -47,7 +48,7 @@ def begun(delivery: Delivery, origin: bytes | None, now: float) -> Timer:
     Args:
         origin: The people and the chat of the turn, so that `linqbot forget` finds the timer.
     """
-    chat_id = _chat_of(delivery)
+    chat_id = chat_of_lane(delivery.lane)
     payload: dict[str, object] = {"chat_id": chat_id, "origin": None if origin is None else from_json(origin)}
     if delivery.is_off_the_record:
         payload["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
@@ -57,7 +58,7 @@ def begun(delivery: Delivery, origin: bytes | None, now: float) -> Timer:
 
 def ended_by(lease: Lease, outcome: Outcome) -> list[str]:
     """Return the id of the timer that the commit of a turn deletes, because a handler of the chat has succeeded."""
-    chat_id = _chat_of(lease.delivery)
+    chat_id = chat_of_lane(lease.delivery.lane)
     return [f"{OUTAGE}.{chat_id}"] if isinstance(outcome, Ack) and chat_id is not None else []
 
 
@@ -97,7 +98,3 @@ async def tell(notice: Delivery, client: Client, text: str | None, stored: Timer
         if isinstance(error, LinqUnavailable | RateLimited) or error.status in (None, 401):
             raise
         log.warning("trouble.not_said", delivery=notice.id, status=error.status, code=error.code)
-
-
-def _chat_of(delivery: Delivery) -> str | None:
-    return delivery.lane[2:] if delivery.lane.startswith("c:") else None

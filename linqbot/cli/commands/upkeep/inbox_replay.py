@@ -28,6 +28,7 @@ from linqbot.cli.output import iso_time, json_option, print_table, progress_bar,
 from linqbot.cli.printable import printable, printable_lines
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.errors import StorageError
+from linqbot.events.lane import lane_of_chat
 from linqbot.settings import Settings, from_env
 from linqbot.storage.backend import Storage
 from linqbot.storage.upkeep import Selection
@@ -122,7 +123,7 @@ def replay(
     With --against or --diff it is a dry deploy: what the new code would do is compared with what was done, and the
     differences are grouped by cause. It exits with 0 if nothing differs, and with 1 if something differs or fails.
     """
-    selection = Selection(ids or None, since, until, event_type, None if chat is None else f"c:{chat}")
+    selection = Selection(ids or None, since, until, event_type, None if chat is None else lane_of_chat(chat))
     if selection == Selection():
         raise click.UsageError("Say which: --id, --chat, --type, --since or --until.")
     if against is not None or diff:

@@ -19,6 +19,7 @@ from linqbot.client.call import Call
 from linqbot.errors import NeverAwaited
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
+from linqbot.events.lane import chat_of_lane
 from linqbot.events.message import MessageReceived
 from linqbot.frames import authors_frame
 from linqbot.hookspecs import End, Tried
@@ -137,7 +138,7 @@ class ObservedTurn:
     def report(self) -> dict[str, Any]:
         """Return the turn as JSON data for the emulator, see `emulator/web/control_bodies.py`."""
         event, delivery = self.event, self.delivery
-        chat_id = event.chat_id if event else delivery.lane[2:] if delivery.lane.startswith("c:") else None
+        chat_id = event.chat_id if event else chat_of_lane(delivery.lane)
         return {
             "kind": "turn",
             "event_id": delivery.id.removeprefix("w."),

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
+from linqbot.events.lane import lane_of_chat
 from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.postgres.server.address import Connection
 from linqbot.storage.postgres.server.link import ServerLink
@@ -79,10 +80,10 @@ def _records(connection: Connection, loop: asyncio.AbstractEventLoop) -> Iterato
     for key, lane, payload in rows("SELECT id, lane, payload FROM timer"):
         yield StoredRecord("timer", key, lane, (payload,))
     for key, chat, root, question in rows("SELECT id, chat_id, root, question FROM conversation"):
-        yield StoredRecord("conversation", key, f"c:{chat}", (root, question), key)
+        yield StoredRecord("conversation", key, lane_of_chat(chat), (root, question), key)
     sql = "SELECT key, chat_id, turn, message_id, call, answer, origin FROM journal"
     for key, chat, turn, message_id, *documents in rows(sql):
-        yield StoredRecord("entry", key, f"c:{chat}" if chat else "", tuple(documents), turn, message_id)
+        yield StoredRecord("entry", key, lane_of_chat(chat) if chat else "", tuple(documents), turn, message_id)
 
 
 async def _opened(connection: Connection, sql: str) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from linqbot.events.lane import lane_of_chat
 from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.sqlite import wipe
 from linqbot.storage.sqlite.disk.file import transaction
@@ -61,10 +62,10 @@ def _records(db: sqlite3.Connection) -> Iterator[StoredRecord]:
     for key, lane, payload in db.execute("SELECT id, lane, payload FROM timer"):
         yield StoredRecord("timer", key, lane, (payload,))
     for key, chat, root, question in db.execute("SELECT id, chat_id, root, question FROM conversation"):
-        yield StoredRecord("conversation", key, f"c:{chat}", (root, question), key)
+        yield StoredRecord("conversation", key, lane_of_chat(chat), (root, question), key)
     sql = "SELECT key, chat_id, call, answer, origin, turn, message_id FROM journal"
     for key, chat, *documents, turn, message_id in db.execute(sql):
-        yield StoredRecord("entry", key, f"c:{chat}" if chat else "", tuple(documents), turn, message_id)
+        yield StoredRecord("entry", key, lane_of_chat(chat) if chat else "", tuple(documents), turn, message_id)
 
 
 def _erase(db: sqlite3.Connection, person: Person, found: Found, now: float) -> Forgotten:
