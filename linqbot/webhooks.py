@@ -16,6 +16,7 @@ import binascii
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from secrets import token_bytes
 
 from linqbot.errors import ConfigError, InvalidSignature, StaleSignature
 
@@ -81,6 +82,11 @@ class Secret:
                 "Copy it again as it was shown when the subscription was created; it begins with whsec_."
             )
         return cls(key=key, shown=shown.encode())
+
+
+def random_secret() -> str:
+    """Return a new secret of 32 random bytes, in the form in which Linq shows secrets."""
+    return _PREFIX + base64.b64encode(token_bytes(32)).decode()
 
 
 @dataclass(slots=True)  # not frozen: see `JournalEntry`

@@ -7,8 +7,6 @@ handlers alone. Both leave it to the commands to print what was recorded.
 from __future__ import annotations
 
 import asyncio
-import base64
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -27,7 +25,7 @@ from linqbot.plugins.registry import Plugins
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.types.proactive.broadcast import Broadcast
-from linqbot.webhooks import sign
+from linqbot.webhooks import random_secret, sign
 
 OBSERVER_NAME: Final = "linqbot-simulation"
 
@@ -111,7 +109,7 @@ async def simulate(
     """
     recorder = CallRecorder(reads=reads)
     clock = MovableClock(delivery.received_at)
-    secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    secret = random_secret()
     app = create_app(
         bot,
         client=recorder.around(client).wrapped(wrap),

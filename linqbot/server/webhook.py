@@ -27,6 +27,7 @@ from linqbot.events.proactive.schedule import SCHEDULE_TYPE, schedule_name
 from linqbot.hookspecs import Reason
 from linqbot.plugins.registry import Plugins
 from linqbot.server.bounded_log import BoundedLog
+from linqbot.server.http.busy import RETRY_AFTER
 from linqbot.server.http.without_asgi import Answer, Taken
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import REFRESH_EVERY_S, KnownSecrets
@@ -37,7 +38,6 @@ T = TypeVar("T")
 
 log = structlog.get_logger("linqbot.server")
 
-RETRY_AFTER_S = 5
 STANDARD_HEADERS = (b"webhook-id", b"webhook-timestamp", b"webhook-signature")
 LEGACY_HEADERS = (b"x-webhook-timestamp", b"x-webhook-signature")
 SUBSCRIPTION_HEADER = b"x-webhook-subscription-id"
@@ -319,7 +319,7 @@ class WebhookEndpoint:
 
     def _refusal(self, reason: Reason) -> Answer:
         self._notify_refused(reason, 503)
-        return 503, [(b"retry-after", b"%d" % RETRY_AFTER_S)]
+        return 503, [RETRY_AFTER]
 
     def _notify_refused(self, reason: Reason, status: int, named: bytes | None = None) -> None:
         """Record a refused delivery, and notify the plugins.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +17,7 @@ from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict,
 from linqbot.emulator.model.handles import is_phone
 from linqbot.emulator.model.records import SubscriptionRecord, new_id
 from linqbot.events.parse import EVENT_TYPES
+from linqbot.webhooks import random_secret
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
@@ -46,7 +45,7 @@ def subscribe(
         id=new_id(),
         target_url=target_url,
         subscribed_events=list(EVENT_TYPES if events is None else events),
-        secret="whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        secret=random_secret(),
         created_at=now,
         updated_at=now,
         phone_numbers=list(phone_numbers) if phone_numbers else None,

@@ -9,11 +9,9 @@ the bot does not report it as a forgery.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import re
-import secrets
 import ssl
 import time
 import uuid
@@ -30,7 +28,7 @@ import httpx
 
 from linqbot.events.delivery import PROBE_ID, PROBE_TYPE
 from linqbot.ops.subscriptions import is_loopback
-from linqbot.webhooks import TOLERANCE_S, sign, sign_probe
+from linqbot.webhooks import TOLERANCE_S, random_secret, sign, sign_probe
 
 TIMEOUT_S: Final = 10.0
 """Linq waits no longer either."""
@@ -97,11 +95,6 @@ async def confirm(url: str, secret: str, *, known: Sequence[str] = ()) -> Probed
     if stranger.trouble is None:
         return replace(stranger, trouble=Trouble("LQB6067", "It accepts an event signed with a random secret."))
     return await probe(url, secret, known=known) if stranger.trouble.code == "LQB6070" else stranger
-
-
-def random_secret() -> str:
-    """Return a new signing secret, which no bot has."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 async def probe(url: str, secret: str, *, known: Sequence[str] = (), event_id: str | None = None) -> Probed:

@@ -22,8 +22,9 @@ from linqbot.errors import StorageBusy
 from linqbot.events.delivery import PROBE_ID, PROBE_TYPE, Delivery
 from linqbot.server import uvicorn_server
 from linqbot.server.app import WEBHOOK_PATH
+from linqbot.server.http.busy import RETRY_AFTER
 from linqbot.server.secret_file import KnownSecrets
-from linqbot.server.webhook import RETRY_AFTER_S, WebhookEndpoint
+from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.memory.storage import MemoryStorage
 
 _MOST_BYTES: Final = 4096
@@ -72,7 +73,7 @@ class _NeverUnauthorized:
 
         async def send_retryable(message: Message) -> None:
             if message.get("status") == 401 and PROBE_TYPE.encode() not in body:
-                headers = [(b"content-length", b"0"), (b"retry-after", b"%d" % RETRY_AFTER_S)]
+                headers = [(b"content-length", b"0"), RETRY_AFTER]
                 message = {**message, "status": 503, "headers": headers}
             await send(message)
 

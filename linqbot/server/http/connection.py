@@ -16,9 +16,10 @@ from typing import Any, Final, cast
 
 import httptools
 import structlog
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 
 from linqbot.server.bounded_log import BoundedLog
+from linqbot.server.http.busy import come_back_later
 from linqbot.server.http.without_asgi import ENDPOINT, Answer, DirectEndpoint
 from linqbot.server.http.without_reload import (
     STATUS_LINE,
@@ -44,8 +45,6 @@ MAX_PIPELINED: Final = 16
 
 SPARE_CONNECTIONS: Final = 64
 """Connections beyond the maximum that are still answered 503; further ones are closed at once."""
-
-RETRY_AFTER_S: Final = 5
 
 MAPPED_IPV4: Final = "::ffff:"
 
@@ -336,10 +335,3 @@ def _as_written(client: tuple[str, int] | None, transport: asyncio.Transport) ->
 
 def _nothing() -> None:
     pass
-
-
-async def come_back_later(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer 503 to any request. This is an ASGI app."""
-    headers = [(b"retry-after", b"%d" % RETRY_AFTER_S), (b"content-length", b"0"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body"})
