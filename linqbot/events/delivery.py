@@ -20,6 +20,9 @@ from linqbot.events.lane import lane, token
 PROBE_TYPE: Final = "linqbot.doctor"
 """Type of the probe event that `linqbot doctor` signs and sends to the bot's own webhook. No handler receives it."""
 
+LINQ_DELIVERY: Final = "w."
+"""Prefix of the ids of deliveries that Linq has posted. The id of the event follows."""
+
 OWN_DELIVERY: Final = "i."
 """Prefix of the ids of deliveries that linqbot creates."""
 
@@ -86,6 +89,11 @@ class Delivery:
     zero_retention: bool | None = field(default=None, compare=False, repr=False)
 
     @property
+    def event_id(self) -> str:
+        """Return the id of Linq's event; for linqbot's own deliveries the whole id."""
+        return self.id.removeprefix(LINQ_DELIVERY)
+
+    @property
     def is_own(self) -> bool:
         """Return True if linqbot has created the delivery, such as for a timer, and False if Linq has posted it."""
         return self.id.startswith(OWN_DELIVERY)
@@ -144,10 +152,12 @@ class Delivery:
         data = envelope.get("data")
         event_type = token(envelope.get("event_type")) or ""
         name = token(envelope.get("event_id")) or (token(webhook_id) if signed_id else None)
-        delivery_id = f"{PROBE_ID if event_type == PROBE_TYPE else 'w.'}{name or hashlib.sha256(body).hexdigest()}"
+        delivery_id = (
+            f"{PROBE_ID if event_type == PROBE_TYPE else LINQ_DELIVERY}{name or hashlib.sha256(body).hexdigest()}"
+        )
         return cls(
             id=delivery_id,
-            lane=lane(event_type, data, delivery_id),
+            lane=lane(event_type, data, delivery_id.removeprefix(LINQ_DELIVERY)),
             type=event_type,
             body=body,
             received_at=received_at,

@@ -27,17 +27,17 @@ _RECEIPTS_OF_MESSAGE = "r:m:"
 _Rule: TypeAlias = Callable[[str, dict[str, Any]], str | None]
 
 
-def lane(event_type: str, data: Any, delivery_id: str) -> str:
+def lane(event_type: str, data: Any, event_id: str) -> str:
     """Return the lane of a delivery.
 
     Args:
         data: The decoded `data` of the body, of any shape.
-        delivery_id: Used for a separate lane, `x:<id>`, if the data determines no other lane.
+        event_id: Used for a separate lane, `x:<id>`, if the data determines no other lane.
     """
     if not isinstance(data, dict):
         data = {}
     rule = _BY_TYPE.get(event_type) or _BY_NOUN.get(event_type.partition(".")[0], _chat)
-    return rule(event_type, data) or f"x:{token(delivery_id.removeprefix('w.'))}"
+    return rule(event_type, data) or f"x:{token(event_id)}"
 
 
 def lane_of_chat(chat_id: str) -> str:

@@ -214,7 +214,7 @@ def _under_envelope(fields: dict[str, Any], body: dict[str, Any], delivery: Deli
         for key in body.keys() - _KNOWN_KEYS:
             fields.setdefault(key, body[key])
     event_id = body.get("event_id")
-    fields["event_id"] = event_id if event_id and isinstance(event_id, str) else delivery.id.removeprefix("w.")
+    fields["event_id"] = event_id if event_id and isinstance(event_id, str) else delivery.event_id
     fields["event_type"] = delivery.type
     return fields
 

@@ -149,6 +149,6 @@ class _BackdatingStorage(MemoryStorage):
 
 
 def _headers(delivery: Delivery, secret: str) -> dict[str, str]:
-    now, webhook_id = int(time.time()), delivery.id.removeprefix("w.")
+    now, webhook_id = int(time.time()), delivery.event_id
     signature = sign(delivery.body, webhook_id=webhook_id, timestamp=now, secret=secret)
     return {"webhook-id": webhook_id, "webhook-timestamp": str(now), "webhook-signature": signature}

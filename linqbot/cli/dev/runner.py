@@ -22,6 +22,7 @@ from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.answers import conflict
 from linqbot.emulator.runner import Moved
+from linqbot.events.delivery import LINQ_DELIVERY
 
 START_S = 10.0
 """Seconds for which a starting bot is asked to follow the clock. After a later start it asks for the clock itself."""
@@ -208,4 +209,4 @@ class DevRunner:
 
 def _delivery_id(event_id: str) -> str:
     """Return the id under which the bot stores a webhook: see `Delivery.from_webhook`."""
-    return f"w.{event_id}"
+    return LINQ_DELIVERY + event_id

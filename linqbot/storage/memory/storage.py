@@ -161,7 +161,7 @@ class MemoryStorage:
         if self._lanes.depth_of(delivery.lane) >= self._max_lane_backlog:
             raise LaneFull(f"The lane of {delivery.id} is full: {self._max_lane_backlog} deliveries wait.")
         self._accept(_InboxRow(delivery))
-        if delivery.id.startswith("w."):
+        if not delivery.is_own:
             self._active_at = max(delivery.received_at, self._active_at or 0.0)
             self._first_active_at = self._first_active_at or self._active_at
         return True

@@ -343,7 +343,7 @@ def _note_accepted(tx: Transaction, new: Sequence[Delivery], *, is_new: bool = T
 
 def received_at(deliveries: Iterable[Delivery], before: float | None = None) -> float | None:
     """Return when the newest webhook among deliveries was accepted, or `before` if that is later."""
-    webhooks = [d.received_at for d in deliveries if d.id.startswith("w.")]
+    webhooks = [d.received_at for d in deliveries if not d.is_own]
     return max([*webhooks, before or 0.0]) or None
 
 

@@ -464,7 +464,7 @@ class SQLiteWriter:
         among(self._db, "UPDATE delivery SET not_before = 0 WHERE seq IN (*)", gathering)
         self._changes.accepted += new
         self._changes.prefetched |= prefetched
-        webhooks = [d.received_at for _, d in new if d.id.startswith("w.")]
+        webhooks = [d.received_at for _, d in new if not d.is_own]
         self._changes.received_at = max([*webhooks, self._changes.received_at or 0.0]) or None
 
     def _put_in_order(self, op: OrderOp) -> None:

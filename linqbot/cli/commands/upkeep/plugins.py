@@ -263,7 +263,7 @@ async def _stored(delivery_id: str, storage: str | None) -> Delivery:
             f"{delivery_id} is neither an event type nor the id of a stored delivery. "
             "See: linqbot trigger --list, and linqbot inbox list"
         )
-    if not delivery.id.startswith("w."):
+    if delivery.is_own:
         raise StorageError(
             f"{delivery_id} did not come from a webhook, so it cannot be simulated. Give an id that begins with w."
         )

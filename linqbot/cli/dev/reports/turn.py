@@ -141,12 +141,12 @@ class ObservedTurn:
         chat_id = event.chat_id if event else chat_of_lane(delivery.lane)
         return {
             "kind": "turn",
-            "event_id": delivery.id.removeprefix("w."),
+            "event_id": delivery.event_id,
             "event_type": delivery.type or None,
             "chat_id": chat_id,
             "message_id": event.message_id if event else None,
             "joined": self._joined(),
-            "taken_by": None if self.taken_by is None else self.taken_by.delivery.id.removeprefix("w."),
+            "taken_by": None if self.taken_by is None else self.taken_by.delivery.event_id,
             "started_at": wall_time(self.started_at),
             "duration_ms": round(self.took_s * 1000, 1),
             "attempt": self.attempt,
