@@ -20,7 +20,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Retry
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.sqlite import wipe
+from linqbot.storage.sqlite.disk import wipe
 from linqbot.storage.sqlite.disk.wal_truncation import BUSY_PAUSE_S, TRUNCATE_AFTER_S
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer

@@ -19,7 +19,7 @@ from linqbot.storage.contents import (
     Value,
     refuse_if_used,
 )
-from linqbot.storage.sqlite import wipe
+from linqbot.storage.sqlite.disk import wipe
 from linqbot.storage.sqlite.disk.checkup import check_up
 from linqbot.storage.sqlite.disk.file import (
     connect,

@@ -1,9 +1,9 @@
 """The state in memory that mirrors the SQLite file, so that leasing a delivery reads nothing from disk.
 
 The rows in the file are the truth. The index knows which lanes can be leased, the deliveries that were stored last, and
-a few facts about the file. It runs no SQL. The writer (`writer.py`) notes in `IndexChanges` what a transaction changes, and
-calls `apply` after COMMIT or `discard` after ROLLBACK. Only leasing and releasing change lanes earlier: operations of
-the same transaction must see them.
+a few facts about the file. It runs no SQL. Each transaction (`transaction.py`) notes in `IndexChanges` what it changes, and
+the writer (`writer.py`) calls `apply` after COMMIT or `discard` after ROLLBACK. Only leasing and releasing change lanes
+earlier: operations of the same transaction must see them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The default storage: one SQLite file. This module implements the contract; `writer.py` runs the SQL.
+"""The default storage: one SQLite file. This module implements the contract; `writer.py` writes.
 
 Writes share commits (`group_commit.py`): when a method returns, its change is on disk. Reads run in a separate thread
 with their own connection, because a page that is not in memory would block the event loop.

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.storage.sqlite import queries, wipe
+from linqbot.storage.sqlite import queries
+from linqbot.storage.sqlite.disk import wipe
 from linqbot.storage.sqlite.disk.file import connect, transaction
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.tables import journal

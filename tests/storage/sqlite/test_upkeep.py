@@ -19,7 +19,7 @@ from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.inbox import Ack, DeadLetter, Finish
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.memory.storage import MemoryStorage
-from linqbot.storage.sqlite import wipe
+from linqbot.storage.sqlite.disk import wipe
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer

@@ -20,7 +20,7 @@ from linqbot.storage.broadcasts import (
     earliest,
     steps,
 )
-from linqbot.storage.sqlite import wipe
+from linqbot.storage.sqlite.disk import wipe
 from linqbot.storage.sqlite.disk.file import transaction
 from linqbot.storage.sqlite.statements import insert
 from linqbot.types.proactive.broadcast import Broadcast, BroadcastStatus, Recipient, RecipientOutcome

@@ -8,9 +8,9 @@ from typing import Any
 
 from linqbot.storage.conversations import ENDED_KEPT_S, FAILED_KEPT_S, Conversation, ConversationSummary
 from linqbot.storage.journal import JournalEntry
+from linqbot.storage.sqlite.disk.wipe import padding
 from linqbot.storage.sqlite.statements import among, insert
 from linqbot.storage.sqlite.tables import journal
-from linqbot.storage.sqlite.wipe import padding
 
 _FACTS = "id, replay, chat_id, person, handler, status, asked_at, until, question, off_the_record"
 _INTO = f"conversation ({_FACTS}, padding, root)"

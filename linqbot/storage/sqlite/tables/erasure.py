@@ -13,7 +13,7 @@ from typing import Any
 
 from linqbot.events.lane import lane_of_chat
 from linqbot.storage.erasure import Found, Person, StoredRecord
-from linqbot.storage.sqlite import wipe
+from linqbot.storage.sqlite.disk import wipe
 from linqbot.storage.sqlite.disk.file import transaction
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.tables import broadcasts, state

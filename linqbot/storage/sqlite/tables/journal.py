@@ -10,8 +10,8 @@ from linqbot.events.delivery import OWN_DELIVERY
 from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry, after_receipt
 from linqbot.storage.operations import ReceiptOp
 from linqbot.storage.redaction import is_repeatable, name_of, without_texts
+from linqbot.storage.sqlite.disk.wipe import padding
 from linqbot.storage.sqlite.statements import among, insert
-from linqbot.storage.sqlite.wipe import padding
 
 COLUMNS = (
     "turn, replay, slot, key, safety, call, status, first_at, answer, message_id, chat_id, delivery, digest, origin, "
