@@ -16,8 +16,8 @@ from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, ENDED_KEPT_S, Conversation
 from linqbot.storage.journal import JournalEntry
+from linqbot.worker.asking.prompts import send_again
 from linqbot.worker.asking.records import AskRecord, is_wait, prompts_of, record_of
-from linqbot.worker.asking.session import send_again
 
 
 @dataclass(frozen=True, slots=True)

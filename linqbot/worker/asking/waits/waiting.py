@@ -17,10 +17,10 @@ from linqbot.bot.sent import Sent
 from linqbot.bot.turn_context import TurnContext
 from linqbot.errors import AskTimeout, Refused
 from linqbot.events.event import Event
-from linqbot.worker.asking.locations import end_of_location, location_result, request_location
-from linqbot.worker.asking.payments import close_request, end_of_payment, payment_result, request_payment
 from linqbot.worker.asking.polls import send_choices
 from linqbot.worker.asking.records import LOCATION, PAYMENT, PROMPT, VOTE, AskRefused, QuestionEnd
+from linqbot.worker.asking.waits.locations import end_of_location, location_result, request_location
+from linqbot.worker.asking.waits.payments import close_request, end_of_payment, payment_result, request_payment
 
 
 def key_of_wait(wait: Wait, root: Event, turn: str) -> str:
