@@ -132,10 +132,10 @@ def replay(
         if (new := against or file) is None:
             raise click.UsageError("Give the file with the new bot: --against new_bot.py")
         # Imported here: the other commands of the group need no bot.
-        from linqbot.cli.commands.upkeep.replay_diff import Wanted, compare
+        from linqbot.cli.commands.upkeep.replay_diff import Comparison, compare
 
-        wanted = Wanted(new, file if against else None, selection, handler, limit, reads=reads)
-        compare(wanted, storage, with_texts=diff, allow_different=allow_different, as_json=as_json)
+        comparison = Comparison(new, file if against else None, selection, handler, limit, reads=reads)
+        compare(comparison, storage, with_texts=diff, allow_different=allow_different, as_json=as_json)
         return
     if handler is not None or limit is not None or allow_different:
         raise click.UsageError("--handler, --limit and --allow-different go with --against or --diff.")

@@ -40,8 +40,8 @@ _COLOURS = {"new failure": "red", "fixed failure": "green", "could not be compar
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """The choice of a dry deploy: the bots, and the deliveries.
+class Comparison:
+    """The bots that a dry deploy compares, and the deliveries that they handle.
 
     Attributes:
         new, present: Bots, as `load_bot` takes them.
@@ -57,7 +57,9 @@ class Wanted:
     reads: bool
 
 
-def compare(wanted: Wanted, storage: str | None, *, with_texts: bool, allow_different: bool, as_json: bool) -> None:
+def compare(
+    comparison: Comparison, storage: str | None, *, with_texts: bool, allow_different: bool, as_json: bool
+) -> None:
     """Run a dry deploy, and print its report.
 
     Raises:
@@ -67,25 +69,25 @@ def compare(wanted: Wanted, storage: str | None, *, with_texts: bool, allow_diff
     """
     settings = from_env(storage=storage)
     logs.configure(settings.log_level, settings.log_format)
-    if wanted.reads:
+    if comparison.reads:
         settings.check_reads()
-    for file in filter(None, (wanted.new, wanted.present)):
+    for file in filter(None, (comparison.new, comparison.present)):
         path = file.partition(":")[0]
         if path.endswith(".py") and not Path(path).is_file():
             raise no_file(Path(path))
-    asyncio.run(_compare(wanted, settings, with_texts=with_texts, allow_different=allow_different, as_json=as_json))
+    asyncio.run(_compare(comparison, settings, with_texts=with_texts, allow_different=allow_different, as_json=as_json))
 
 
 async def _compare(
-    wanted: Wanted, settings: Settings, *, with_texts: bool, allow_different: bool, as_json: bool
+    comparison: Comparison, settings: Settings, *, with_texts: bool, allow_different: bool, as_json: bool
 ) -> None:
     with redirect_stdout(sys.stderr):  # what the bots print must not be in the JSON
-        report = await _report(wanted, settings)
+        report = await _report(comparison, settings)
     if as_json:
-        print_facts(_as_json(wanted, report, with_texts=with_texts), as_json=True)
+        print_facts(_as_json(comparison, report, with_texts=with_texts), as_json=True)
     else:
-        _print(wanted, report, with_texts=with_texts)
-    why = _why_it_fails(report, wanted.new, allow_different=allow_different)
+        _print(comparison, report, with_texts=with_texts)
+    why = _why_it_fails(report, comparison.new, allow_different=allow_different)
     if report.has_stuck_code:
         # The end of the event loop or of the process would wait for it, perhaps for ever.
         if why is not None:
@@ -96,32 +98,32 @@ async def _compare(
         raise DeployDiffers(why)
 
 
-async def _report(wanted: Wanted, settings: Settings) -> Report:
+async def _report(comparison: Comparison, settings: Settings) -> Report:
     async with (
         open_configured_storage(settings.storage) as storage,
         Client(settings.api_key or "dry-run", base_url=settings.base_url) as client,
     ):
-        chosen = await choose(storage, wanted.selection, limit=wanted.limit)
-        missing = sorted(set(wanted.selection.ids or ()) - set(await storage.replayable(wanted.selection)))
+        chosen = await choose(storage, comparison.selection, limit=comparison.limit)
+        missing = sorted(set(comparison.selection.ids or ()) - set(await storage.replayable(comparison.selection)))
         if missing:
             raise ConfigError(f"{missing[0]} cannot be compared: it is still waiting, or is not kept.")
         if not chosen.ids:
             raise ConfigError(_NOTHING)
         with progress_bar(len(chosen.ids), "Comparing") as advanced:
             report = await dry_deploy(
-                partial(loaded, wanted.new),
+                partial(loaded, comparison.new),
                 chosen,
                 storage,
                 client,
-                present=partial(loaded, wanted.present) if wanted.present else None,
-                handler=wanted.handler,
-                reads=wanted.reads,
+                present=partial(loaded, comparison.present) if comparison.present else None,
+                handler=comparison.handler,
+                reads=comparison.reads,
                 plugins=settings.load_plugins,
                 advanced=advanced,
             )
-    if wanted.handler is not None and not report.counts.total():
+    if comparison.handler is not None and not report.counts.total():
         raise ConfigError(
-            f"No handler {wanted.handler} took or takes one of the {_turns(len(chosen.ids))}. Give the name of its function."
+            f"No handler {comparison.handler} took or takes one of the {_turns(len(chosen.ids))}. Give the name of its function."
         )
     return report
 
@@ -151,8 +153,8 @@ def _turns(count: int) -> str:
 # Text
 
 
-def _print(wanted: Wanted, report: Report, *, with_texts: bool) -> None:
-    click.echo(f"{wanted.new} ran on {_turns(report.counts.total())} on record. Nothing was sent.")
+def _print(comparison: Comparison, report: Report, *, with_texts: bool) -> None:
+    click.echo(f"{comparison.new} ran on {_turns(report.counts.total())} on record. Nothing was sent.")
     for kind in reversed(KINDS):
         if count := report.counts[kind]:
             untaken = f", {report.untaken} of them events that no handler takes" if kind == "same" else ""
@@ -171,9 +173,9 @@ def _print(wanted: Wanted, report: Report, *, with_texts: bool) -> None:
         shown = failing.examples[0].delivery_id
         if report.has_start_handlers:
             hints.append("Functions of @bot.on_start do not run in a dry deploy: what they prepare is missing.")
-        hints.append(f"To see a traceback: linqbot inbox replay {wanted.new} --id {shown}")
-    if wanted.present is None and any(group.cause.endswith(NEEDS_PRESENT) for group in report.groups):
-        hints.append(f"To run the present bot too, name it: linqbot inbox replay bot.py --against {wanted.new} …")
+        hints.append(f"To see a traceback: linqbot inbox replay {comparison.new} --id {shown}")
+    if comparison.present is None and any(group.cause.endswith(NEEDS_PRESENT) for group in report.groups):
+        hints.append(f"To run the present bot too, name it: linqbot inbox replay bot.py --against {comparison.new} …")
     if not with_texts and any(group.examples[0].changes or group.examples[0].failure for group in report.groups):
         hints.append("To see the texts of then and now, which may quote people: --diff")
     click.echo("".join(f"\n{hint}" for hint in hints), nl=bool(hints))
@@ -220,10 +222,10 @@ def _name(handler: str) -> str:
 # JSON
 
 
-def _as_json(wanted: Wanted, report: Report, *, with_texts: bool) -> dict[str, Any]:
+def _as_json(comparison: Comparison, report: Report, *, with_texts: bool) -> dict[str, Any]:
     return {
-        "new": wanted.new,
-        "present": wanted.present,
+        "new": comparison.new,
+        "present": comparison.present,
         "turns": report.counts.total(),
         "answers": report.answers,
         "counts": {kind: report.counts[kind] for kind in KINDS},
