@@ -89,11 +89,6 @@ class Delivery:
     zero_retention: bool | None = field(default=None, compare=False, repr=False)
 
     @property
-    def event_id(self) -> str:
-        """Return the id of Linq's event; for linqbot's own deliveries the whole id."""
-        return self.id.removeprefix(LINQ_DELIVERY)
-
-    @property
     def is_own(self) -> bool:
         """Return True if linqbot has created the delivery, such as for a timer, and False if Linq has posted it."""
         return self.id.startswith(OWN_DELIVERY)
@@ -157,7 +152,7 @@ class Delivery:
         )
         return cls(
             id=delivery_id,
-            lane=lane(event_type, data, delivery_id.removeprefix(LINQ_DELIVERY)),
+            lane=lane(event_type, data, event_id_of(delivery_id)),
             type=event_type,
             body=body,
             received_at=received_at,
@@ -165,6 +160,11 @@ class Delivery:
             decoded=decoded,
             zero_retention=_has_zero_retention(data),
         )
+
+
+def event_id_of(delivery_id: str) -> str:
+    """Return the id of Linq's event, given the id of its delivery; the id of one of linqbot's own as it is."""
+    return delivery_id.removeprefix(LINQ_DELIVERY)
 
 
 def decode(body: bytes) -> Any:

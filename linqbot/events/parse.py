@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from linqbot.errors import LinqbotError
-from linqbot.events.delivery import BROADCAST_DONE_TYPE, JOINED_KEY, Delivery
+from linqbot.events.delivery import BROADCAST_DONE_TYPE, JOINED_KEY, Delivery, event_id_of
 from linqbot.events.event import Event, UnknownEvent, as_object
 from linqbot.events.message import MessageReceived
 from linqbot.events.proactive.schedule import SCHEDULE_TYPE, schedule_due
@@ -214,7 +214,7 @@ def _under_envelope(fields: dict[str, Any], body: dict[str, Any], delivery: Deli
         for key in body.keys() - _KNOWN_KEYS:
             fields.setdefault(key, body[key])
     event_id = body.get("event_id")
-    fields["event_id"] = event_id if event_id and isinstance(event_id, str) else delivery.event_id
+    fields["event_id"] = event_id if event_id and isinstance(event_id, str) else event_id_of(delivery.id)
     fields["event_type"] = delivery.type
     return fields
 

@@ -18,7 +18,7 @@ from linqbot.bot.bot import Bot
 from linqbot.client.call import Call, Run
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
-from linqbot.events.delivery import Delivery
+from linqbot.events.delivery import Delivery, event_id_of
 from linqbot.hookspecs import End, hookimpl
 from linqbot.ops.call_recorder import CallRecorder
 from linqbot.plugins.registry import Plugins
@@ -149,6 +149,6 @@ class _BackdatingStorage(MemoryStorage):
 
 
 def _headers(delivery: Delivery, secret: str) -> dict[str, str]:
-    now, webhook_id = int(time.time()), delivery.event_id
+    now, webhook_id = int(time.time()), event_id_of(delivery.id)
     signature = sign(delivery.body, webhook_id=webhook_id, timestamp=now, secret=secret)
     return {"webhook-id": webhook_id, "webhook-timestamp": str(now), "webhook-signature": signature}

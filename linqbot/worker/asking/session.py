@@ -255,8 +255,6 @@ class AskSession:
         question = self._arrival.question.model_copy(update=hidden)
         return replace(self._conversation, status="timed_out", question=question.to_json(), root=b"")
 
-    # A question that was asked before
-
     def _check(self, verb: str, ctx: Context) -> None:
         """Refuse a question that cannot be asked here.
 
@@ -273,6 +271,8 @@ class AskSession:
             raise of_ambiguous_handler(verb, ctx.handler)
         if self._number >= MOST_ASKS:
             raise one_too_many(ctx.handler, MOST_ASKS)
+
+    # A question that was asked before
 
     async def _enter(self, record: AskRecord, ctx: TurnContext) -> None:
         """Go on with the part that follows a question."""

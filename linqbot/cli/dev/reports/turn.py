@@ -17,7 +17,7 @@ from linqbot.cli.dev.reports import notes
 from linqbot.cli.dev.reports.previews import Sends
 from linqbot.client.call import Call
 from linqbot.errors import NeverAwaited
-from linqbot.events.delivery import Delivery
+from linqbot.events.delivery import Delivery, event_id_of
 from linqbot.events.event import Event
 from linqbot.events.lane import chat_of_lane
 from linqbot.events.message import MessageReceived
@@ -141,12 +141,12 @@ class ObservedTurn:
         chat_id = event.chat_id if event else chat_of_lane(delivery.lane)
         return {
             "kind": "turn",
-            "event_id": delivery.event_id,
+            "event_id": event_id_of(delivery.id),
             "event_type": delivery.type or None,
             "chat_id": chat_id,
             "message_id": event.message_id if event else None,
             "joined": self._joined(),
-            "taken_by": None if self.taken_by is None else self.taken_by.delivery.event_id,
+            "taken_by": None if self.taken_by is None else event_id_of(self.taken_by.delivery.id),
             "started_at": wall_time(self.started_at),
             "duration_ms": round(self.took_s * 1000, 1),
             "attempt": self.attempt,
