@@ -47,6 +47,7 @@ from linqbot.storage.sqlite.disk.file import (
     migrate,
     primary_code,
     refuse_unfinished,
+    sync_wal,
     unusable,
 )
 from linqbot.storage.sqlite.disk.place import Place
@@ -115,6 +116,11 @@ class SQLiteWriter:
         self._serving = serving
         self._changes = IndexChanges()
         try:
+            if serving:
+                # Before duplicates are answered: the 200 to a copy of a delivery that the WAL holds writes nothing, so no
+                # later fsync would make that delivery durable.
+                with self._translated():
+                    sync_wal(self._db)
             migrate(self._db, self._path)
             with self._translated():
                 refuse_unfinished(self._db, self._path)

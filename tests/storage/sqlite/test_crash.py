@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,6 +88,21 @@ async def test_everything_acknowledged_survives_a_kill(tmp_path: Path, lines: in
         assert reported["put"] - reported["finishing"] <= found.keys()
         assert reported["acked"].isdisjoint(found)
         assert crashes <= 3
+
+
+async def test_what_a_killed_server_left_in_the_wal_is_in_the_file_before_the_next_one_answers(
+    tmp_path: Path, delivery: MakeDelivery, crashed: Callable[[Path], Path]
+) -> None:
+    """The fsync of the last commit may be missing. Linq delivers again, and the 200 to a duplicate syncs nothing."""
+    path = tmp_path / "bot.db"
+    async with SQLiteStorage(path) as storage:
+        await storage.put(delivery("c:1", name="w.1"))
+        path = crashed(path)
+    async with SQLiteStorage(path) as storage:
+        without_wal = shutil.copy(path, tmp_path / "without-wal.db")
+        assert await storage.put(delivery("c:1", name="w.1")) is False
+    async with SQLiteStorage(without_wal) as storage:
+        assert await storage.has_seen("w.1")
 
 
 async def test_a_lease_of_a_process_that_died_counts_as_a_crash(

@@ -162,6 +162,19 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         raise StorageUnavailable(f"The schema of {path} could not be brought up to date: {error}.") from error
 
 
+def sync_wal(db: sqlite3.Connection) -> None:
+    """Move what a killed process left in the WAL into the file, and sync both.
+
+    The WAL may hold commits whose fsync was interrupted or has failed. SQLite takes them for durable, but they may be in
+    the memory of the operating system only. A power loss would cut the WAL off at the first of them, and so lose all
+    later commits too. After this call the next commit starts the WAL again.
+
+    Raises:
+        sqlite3.OperationalError: the file cannot be written.
+    """
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+
 def newest_schema() -> int:
     """Return the number of the newest schema that this release knows."""
     return max(schemas())
