@@ -100,7 +100,8 @@ class Forgotten:
             with their journal entries and whatever these turns store. Call `forget` again then, with `chats`.
         chats: Ids of the direct chats with the person that are known now.
         wiped: True if the bytes have left the SQLite file too; in PostgreSQL, if their space was freed, so that the
-            server may overwrite it. False if other connections kept the file busy: call `forget` again.
+            server may overwrite it. False if the SQLite file could not be written again, because other connections kept
+            it busy or its disk has no room for a copy: call `forget` again.
     """
 
     waiting: int = 0

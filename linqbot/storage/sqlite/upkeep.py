@@ -16,7 +16,7 @@ from typing import TypeVar
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage.sqlite import queries
 from linqbot.storage.sqlite.disk import wipe
-from linqbot.storage.sqlite.disk.file import connect, transaction
+from linqbot.storage.sqlite.disk.file import connect, transaction, unusable
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.tables import journal
 from linqbot.storage.upkeep import Progress
@@ -40,7 +40,7 @@ def on_own_connection(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
         wipe.overwrite_freed(db)
         return work(db)
     except sqlite3.Error as error:
-        raise StorageUnavailable(f"{path.name} cannot be read or written: {error}. Try again.") from error
+        raise unusable(path, error, f"{path.name} cannot be read or written: {error}. Try again.") from error
     finally:
         db.close()
 
@@ -64,7 +64,7 @@ def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
     The call that finds fewer than `limit` removes the bytes of all calls; see `Upkeep.purge`.
 
     Raises:
-        StorageUnavailable: the rows were deleted, but other connections kept the file busy, so that bytes are left in it.
+        StorageUnavailable: the rows were deleted, but the file could not be written again, so that bytes are left in it.
     """
     with transaction(db):
         sql = "SELECT id FROM dead WHERE dead_lettered_at < ? ORDER BY dead_lettered_at LIMIT ?"
@@ -77,8 +77,8 @@ def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
             wipe.note_unwiped(db)
     if len(ids) < limit and wipe.is_unwiped(db) and not wipe.wipe(db):
         raise StorageUnavailable(
-            "The dead letters were purged, but other connections kept the file busy, so that it could not be written "
-            "again and their bytes are still in it. Purge again."
+            "The dead letters were purged, but the file could not be written again, so that their bytes are still in it. "
+            "Other programs kept it busy, or its disk has no room for a copy of it. Purge again."
         )
     return len(ids)
 
@@ -101,7 +101,7 @@ def backup(source: Path, target: Path, progress: Progress | None) -> None:
     except OSError as error:
         raise StorageUnavailable(f"The backup {target} cannot be written: {error.strerror}.") from error
     try:
-        on_own_connection(source, lambda db: _copy(db, partial, progress))
+        on_own_connection(source, lambda db: _copy(db, source, partial, progress))
         partial.rename(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -153,7 +153,7 @@ def _table_of(db: sqlite3.Connection, delivery_id: str, tables: Sequence[str]) -
     return None
 
 
-def _copy(db: sqlite3.Connection, target: Path, progress: Progress | None) -> None:
+def _copy(db: sqlite3.Connection, source: Path, target: Path, progress: Progress | None) -> None:
     def report(_: int, left: int, total: int) -> None:
         if progress:
             progress(total - left, total)
@@ -165,5 +165,9 @@ def _copy(db: sqlite3.Connection, target: Path, progress: Progress | None) -> No
         db.execute("BEGIN")
         db.execute("SELECT count(*) FROM meta").fetchone()
         db.backup(copy, pages=_BACKUP_PAGES, progress=report)
+    except sqlite3.Error as error:
+        # SQLite does not say which of the two files it means.
+        message = f"{source.name} could not be copied into {target.parent.resolve()}: {error}."
+        raise unusable(source, error, message) from error
     finally:
         copy.close()

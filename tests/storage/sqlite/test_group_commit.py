@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import resource
-import signal
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from sqlite_connections import fill_disk, free_disk, recorded
+from sqlite_connections import fill_disk, free_disk, largest_file, recorded
 from storage.conftest import NOON
 
 from linqbot.clock import MovableClock
@@ -67,15 +65,8 @@ def commits(db: sqlite3.Connection) -> Iterator[list[str]]:
 @contextmanager
 def failing_writes(path: Path) -> Iterator[None]:
     """Let the operating system allow no file larger than the WAL is now, so that COMMIT itself fails."""
-    size = Path(f"{path}-wal").stat().st_size
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
+    with largest_file(Path(f"{path}-wal").stat().st_size):
         yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
 
 
 async def test_a_thousand_puts_at_once_share_a_few_commits(

@@ -6,10 +6,12 @@ import asyncio
 import itertools
 import json
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from sqlite_connections import largest_file
 
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
@@ -32,6 +34,7 @@ MakeEntry = Callable[..., JournalEntry]
 NOON = 1_800_000_000.0
 ANN = "+14155550142"
 MARKER = b"planted-marker"
+LIMITED = pytest.mark.skipif(sys.platform == "win32", reason="there no process can limit the size of its files")
 
 
 @pytest.fixture
@@ -256,6 +259,21 @@ async def test_forget_reports_a_file_that_was_too_busy_to_be_written_again(
         assert MARKER not in bytes_of(path)
 
 
+@LIMITED
+async def test_a_purge_and_a_forget_that_lack_room_to_write_the_file_again_say_so(path: Path) -> None:
+    async with SQLiteStorage(path) as storage:
+        await dead_letter(storage, from_ann(1), Delivery("w.dead", "c:1", "", b"{}", NOON))
+        for n in range(40):
+            await storage.put(Delivery(f"w.{n}", "c:1", "", b"x" * 9000, NOON))
+    async with SQLiteStorage(path) as storage:  # with an empty WAL
+        with largest_file(200_000):
+            forgotten = await storage.forget(ANN)
+            assert (forgotten.dead, forgotten.wiped) == (1, False)
+            with pytest.raises(StorageUnavailable, match=r"or its disk has no room for a copy of it\. Purge again\.$"):
+                await storage.purge(before=2 * NOON)
+        assert (await storage.forget(ANN)).wiped
+
+
 async def test_records_stored_between_the_search_and_the_deletion_are_erased_too(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -406,6 +424,21 @@ async def test_a_backup_overwrites_nothing_and_leaves_no_partial_file(path: Path
         with pytest.raises(StorageError):
             await storage.backup(tmp_path / "copy.db", progress=stumble)
     assert names_in(tmp_path) == ["bot.db", "bot.db.lock", "taken"]
+
+
+@LIMITED
+async def test_a_backup_without_room_names_its_folder_and_leaves_nothing(
+    path: Path, tmp_path: Path, delivery: MakeDelivery
+) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    async with SQLiteStorage(path) as storage:
+        for n in range(20):
+            await storage.put(delivery(f"c:{n}", body=b"x" * 9000))
+        with largest_file(100_000), pytest.raises(StorageUnavailable) as caught:
+            await storage.backup(folder / "copy.db")
+    assert str(caught.value).startswith(f"bot.db could not be copied into {folder}: ")
+    assert names_in(folder) == []
 
 
 async def test_memory_has_no_file_to_copy(tmp_path: Path) -> None:

@@ -82,7 +82,8 @@ def command(
         )
     if not forgotten.wiped:
         raise StorageError(
-            f"The file was too busy to be rewritten, so deleted bytes are still in it. Run this again: {again}"
+            "The file could not be rewritten, so deleted bytes are still in it. Other programs kept it busy, or its disk "
+            f"has no room for a copy of it. Run this again: {again}"
         )
 
 

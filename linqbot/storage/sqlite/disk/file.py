@@ -122,10 +122,12 @@ def unusable(path: Path, error: sqlite3.Error, otherwise: str) -> StorageUnavail
     """Return the error for a file that SQLite could not use.
 
     Args:
-        otherwise: The message if the file is not damaged.
+        otherwise: The message if the file is not damaged. If the disk is full, advice is added.
     """
     if primary_code(error) in _DAMAGED:
         return _damaged(path, error)
+    if primary_code(error) == sqlite3.SQLITE_FULL:
+        otherwise += " Make room on the disk."
     return StorageUnavailable(otherwise)
 
 

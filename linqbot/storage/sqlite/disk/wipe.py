@@ -46,7 +46,11 @@ def is_unwiped(db: sqlite3.Connection) -> bool:
 
 
 def wipe(db: sqlite3.Connection) -> bool:
-    """Write the whole file again, without deleted bytes. Return False if other connections kept the file busy."""
+    """Write the whole file again, without deleted bytes.
+
+    Returns:
+        False if that failed: other connections kept the file busy, or its disk has no room for a copy.
+    """
     try:
         db.execute("VACUUM")
     except sqlite3.OperationalError:
