@@ -6,6 +6,7 @@ does not change lanes or memory. Its transactions are short, and wait longer for
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sqlite3
@@ -84,7 +85,7 @@ def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
 
 
 def backup(source: Path, target: Path, progress: Progress | None) -> None:
-    """Copy the file as it is at one moment; see `Upkeep.backup`.
+    """Copy the file as it is at one moment; see `Upkeep.backup`. When this function returns, the copy outlives a power loss.
 
     Raises:
         ConfigError: there is a file `target` already, or its folder does not exist.
@@ -103,6 +104,7 @@ def backup(source: Path, target: Path, progress: Progress | None) -> None:
     try:
         on_own_connection(source, lambda db: _copy(db, source, partial, progress))
         partial.rename(target)
+        _sync_folder(target.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -171,3 +173,12 @@ def _copy(db: sqlite3.Connection, source: Path, target: Path, progress: Progress
         raise unusable(source, error, message) from error
     finally:
         copy.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # Windows cannot open a folder
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import sqlite3
+import stat
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -424,6 +426,22 @@ async def test_a_backup_overwrites_nothing_and_leaves_no_partial_file(path: Path
         with pytest.raises(StorageError):
             await storage.backup(tmp_path / "copy.db", progress=stumble)
     assert names_in(tmp_path) == ["bot.db", "bot.db.lock", "taken"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there no folder can be opened")
+async def test_the_name_of_a_backup_is_durable_before_it_is_called_done(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[list[str]] = []
+
+    def fsync(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            synced.append(names_in(tmp_path))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    async with SQLiteStorage(path) as storage:
+        await storage.backup(tmp_path / "copy.db")
+    assert "copy.db" in synced[-1]
 
 
 @LIMITED
