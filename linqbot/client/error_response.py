@@ -40,6 +40,9 @@ LONGEST_RETRY_AFTER_S: Final = 3600.0
 """Upper bound of the wait that a response asks for. Milliseconds given as seconds, or a date decades away, would
 otherwise defer a chat for years. After an hour the call is made again; if the limit still holds, Linq says so again."""
 
+STORAGE_ANSWER: Final = "the answer of a file storage"
+"""What a response to an upload lacks if it comes from a proxy, a firewall or a captive portal."""
+
 _LONGEST_RETRY_AFTER: Final = 64
 """Characters of a `Retry-After` that are read. An HTTP date has 29."""
 
@@ -66,7 +69,14 @@ def error_for(
 def storage_error(
     call: Call, status: int, headers: Mapping[str, str], body: bytes, *, now: float, secret: str
 ) -> LinqApiError:
-    """Return the error for a non-2xx response to an upload. Storage servers have other error bodies, such as XML."""
+    """Return the error for a non-2xx response to an upload. Storage servers have other error bodies, such as XML.
+
+    A redirect, a 407 and an HTML page are from something between this machine and the storage: they say nothing about
+    the file.
+    """
+    if _kind(status) is LinqApiError and (300 <= status < 400 or status == 407 or is_html(headers)):
+        wait_s = _retry_after_s(headers.get("retry-after"), now)
+        return not_linqs(call, status, headers, STORAGE_ANSWER, retry_after_s=wait_s)
     return _error(call, status, headers, _decoded(body), now=now, secret=secret)
 
 
@@ -87,7 +97,12 @@ def not_linqs(
 
 def is_page(headers: Mapping[str, str], body: bytes) -> bool:
     """Return True if a body is HTML, which Linq's API never returns."""
-    return _content_type(headers) in _PAGES or body[:64].lstrip().startswith(b"<")
+    return is_html(headers) or body[:64].lstrip().startswith(b"<")
+
+
+def is_html(headers: Mapping[str, str]) -> bool:
+    """Return True if a response says that it is an HTML page."""
+    return _content_type(headers) in _PAGES
 
 
 def _error(

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from linqbot.api import ENDPOINTS
 from linqbot.client.call import ApiResponse, Call
-from linqbot.client.error_response import error_for, is_page, not_linqs, storage_error
+from linqbot.client.error_response import STORAGE_ANSWER, error_for, is_html, is_page, not_linqs, storage_error
 from linqbot.client.http.http11 import Response
 from linqbot.client.retry import AttemptFailure
 from linqbot.events.delivery import repaired
@@ -38,9 +38,11 @@ def outcome_of_call(call: Call, response: Response, *, now: float, secret: str) 
 
 
 def outcome_of_upload(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
-    """Interpret the response of a storage server to an upload. Of a 2xx response only the status matters."""
+    """Interpret the response of a storage server to an upload. Any 2xx response that is no HTML page is a success."""
     status, headers, content = response.status, response.headers, response.content
     if 200 <= status < 300:
+        if is_html(headers):
+            return AttemptFailure(not_linqs(call, status, headers, STORAGE_ANSWER))
         return ApiResponse(status, None, headers)
     return AttemptFailure(
         storage_error(call, status, headers, content, now=now, secret=secret), advice=_advice(headers)

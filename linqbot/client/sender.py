@@ -127,7 +127,7 @@ class Sender:
             chunks: Called before every attempt for the content, from its beginning.
             size: The number of bytes.
         Raises:
-            LinqUnavailable: No response, 408 or 5xx, after the last retry.
+            LinqUnavailable: No response, 408, 5xx or a proxy's response, after the last retry.
             LinqApiError: The file was refused, or the URL is neither https nor on the base URL's origin.
             RuntimeError: The client is closed.
         """

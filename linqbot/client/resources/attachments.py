@@ -71,7 +71,7 @@ class Attachments(Resource):
             RuleBroken: The name is missing (R3), the type is unknown (R92) or the size is wrong (R91); nothing was
                 sent.
             LinqApiError: 403 the upload address refused the file.
-            LinqUnavailable: Linq or the host of the upload address did not respond.
+            LinqUnavailable: Linq or the host of the upload address did not respond, or a proxy answered for it.
             OSError: The file cannot be read.
             EOFError: The file became shorter while it was uploaded.
         Source: https://docs.linqapp.com/api/resources/attachments/methods/create

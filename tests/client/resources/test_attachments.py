@@ -17,6 +17,7 @@ from linqbot.types.attachment import content_type_of
 
 pytestmark = pytest.mark.anyio
 
+PAGE = b"<!DOCTYPE html><title>Please log in</title>"
 PHOTO = bytes(range(256)) * (CHUNK_BYTES // 256) * 2 + b"end"
 
 
@@ -90,7 +91,6 @@ async def test_a_lost_upload_is_repeated_from_its_beginning() -> None:
     ("answer", "kind", "status"),
     [
         (plain(403, b"<Error>SignatureDoesNotMatch</Error>"), LinqApiError, 403),
-        (plain(302, None, "Location: http://127.0.0.1:1/"), LinqApiError, 302),
         (plain(500), LinqUnavailable, 500),
     ],
 )
@@ -101,6 +101,31 @@ async def test_an_upload_that_is_refused_is_ours_to_name(answer: bytes, kind: ty
             await client.attachments.upload(b"abc", filename="a.jpg")
     assert (type(caught.value), caught.value.status, caught.value.call) == (kind, status, "attachments.upload")
     assert "Signature" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        plain(200, PAGE, "Content-Type: text/html"),
+        plain(302, None, "Location: http://127.0.0.1:1/"),
+        plain(307, PAGE, "Content-Type: text/html", "Location: http://127.0.0.1:1/"),
+        plain(403, PAGE, "Content-Type: text/html; charset=utf-8"),
+        plain(407, None, "Proxy-Authenticate: Basic"),
+        plain(413, PAGE, "Content-Type: text/html"),
+    ],
+    ids=lambda answer: answer.split(b" ")[1].decode(),
+)
+async def test_an_upload_that_a_proxy_answers_in_place_of_the_storage_is_repeated(answer: bytes) -> None:
+    async with served() as server, client_at(server.port) as client:
+        server.answers = [announced(server.port, b"abc"), answer, plain(200)]
+        await client.attachments.upload(b"abc", filename="a.jpg")
+        assert server.bodies[1:] == [b"abc", b"abc"]
+
+    async with served() as server, client_at(server.port, max_retries=0) as client:
+        server.answers = [announced(server.port, b"abc"), answer]
+        with pytest.raises(LinqUnavailable, match="not Linq's") as caught:
+            await client.attachments.upload(b"abc", filename="a.jpg")
+    assert "log in" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
