@@ -580,6 +580,26 @@ async def test_a_short_outage_of_linq_is_waited_for_within_the_turn(harness: Har
     assert len(set(keys(harness))) == 3
 
 
+async def memo(message: MessageReceived, ctx: Context) -> None:
+    await ctx.client.chats.send_voicememo(CHAT, voice_memo_url="https://x.test/a.m4a")
+
+
+@pytest.mark.parametrize("handler", [three, memo])
+async def test_an_outage_for_which_linq_names_a_time_is_not_asked_about_before(harness: Harness, handler: Any) -> None:
+    await put(harness)
+    calls: list[str] = []
+
+    async def away(call: Call) -> None:
+        calls.append(call.name)
+        raise LinqUnavailable("maintenance", status=503, retry_after_s=300)
+
+    harness.linq.before = away
+    async with asyncio.timeout(10):  # a wait within the turn would not end, because the clock stands still
+        await harness.run(handler)
+    assert len(calls) == 1
+    assert await harness.storage.next_due() == harness.clock.now() + 300
+
+
 async def test_a_turn_deferred_for_a_day_is_dead_lettered(harness: Harness) -> None:
     await put(harness)
 

@@ -22,7 +22,7 @@ NOT_AWAITED: Final = frozenset({"chats.share_contact_card"})
 person has it, and the rest of an answer must not wait until Linq would share it again."""
 
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0)
-"""Seconds to wait before each retry; the last value repeats."""
+"""Seconds to wait before each retry, unless Linq asks for more; the last value repeats."""
 
 
 class CallNotMade(TurnDeferred):
@@ -59,9 +59,9 @@ async def call_with_retries(
             await _wait(retry_after_s, until, clock, str(error), may_be_made=may_be_made)
         except LinqUnavailable as error:
             if call.safety == "once" and not error.is_unsent:
-                raise TurnDeferred(str(error)) from error
+                raise TurnDeferred(str(error), after_s=error.retry_after_s) from error
             may_be_made = may_be_made or not error.is_unsent
-            await _wait(backoff_s, until, clock, str(error), may_be_made=may_be_made)
+            await _wait(max(backoff_s, error.retry_after_s or 0.0), until, clock, str(error), may_be_made=may_be_made)
         except LinqApiError as error:
             if may_be_made and is_deleted_before(call, error):
                 return ApiResponse(204)
