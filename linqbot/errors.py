@@ -405,7 +405,7 @@ class AmbiguousCall(LinqApiError):
     lqb = "LQB3006"
 
     def __init__(self, call: str) -> None:
-        super().__init__("It may have been sent before the process crashed, so it is not sent again.", call=call)
+        super().__init__("Its answer was lost, so it may have been made, and it is not made again.", call=call)
 
 
 class MessageGone(LinqApiError):

@@ -175,7 +175,7 @@ def _wait_for(cause: BaseException) -> tuple[str, float | None] | None:
             return str(cause), cause.retry_after_s
         case LinqApiError(status=401):
             # A wrong API key is corrected by the operator. Until then no person's message may be lost.
-            return f"{cause} Check LINQ_API_V3_API_KEY.", None
+            return f"{str(cause).removesuffix('.')}. Check LINQ_API_V3_API_KEY.", None
         case StorageUnavailable():
             return str(cause), STORAGE_PAUSE_S
         case NoVerdict():

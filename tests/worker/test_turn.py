@@ -550,7 +550,7 @@ async def test_a_wrong_api_key_loses_no_message(harness: Harness) -> None:
     for _ in range(8):
         with structlog.testing.capture_logs() as logs:
             await turns.run(await harness.lease())
-        assert "LINQ_API_V3_API_KEY" in str(logs)
+        assert "401/2004: no. Check LINQ_API_V3_API_KEY." in str(logs)
         harness.clock.advance(60)
     await turns.run(await harness.lease())
     assert harness.linq.said()[-3:] == ["one", "two", "three"]
