@@ -127,7 +127,8 @@ class Sender:
             chunks: Called before every attempt for the content, from its beginning.
             size: The number of bytes.
         Raises:
-            LinqUnavailable: No response, 408, 5xx or a proxy's response, after the last retry.
+            LinqUnavailable: The host has no address, or there was no response, 408, 5xx or a proxy's response, after
+                the last retry.
             LinqApiError: The file was refused, or the URL is neither https nor on the base URL's origin.
             RuntimeError: The client is closed.
         """
@@ -145,18 +146,20 @@ class Sender:
                 broken.append(error)  # kept, because the transport replaces it by an error of its own
                 raise
 
-        async with self._open_for(goal) as wire:
+        async def attempt(call: Call) -> ApiResponse | AttemptFailure:
+            try:
+                async with self._open_for(goal) as wire:
+                    request = Request("PUT", goal.origin, goal.target, fields, content(), size)
+                    response = await self._exchange(wire, call, request, timeout_s)
+            except LinqUnavailable as error:  # the host has no address now
+                return AttemptFailure(error, sent=False)
+            if broken:
+                raise broken[0]
+            if isinstance(response, AttemptFailure):
+                return response
+            return outcome_of_upload(call, response, now=self._clock.now(), secret=self._api_key)
 
-            async def attempt(call: Call) -> ApiResponse | AttemptFailure:
-                request = Request("PUT", goal.origin, goal.target, fields, content(), size)
-                response = await self._exchange(wire, call, request, timeout_s)
-                if broken:
-                    raise broken[0]
-                if isinstance(response, AttemptFailure):
-                    return response
-                return outcome_of_upload(call, response, now=self._clock.now(), secret=self._api_key)
-
-            await self._repeated(_UPLOAD, attempt)
+        await self._repeated(_UPLOAD, attempt)
 
     @asynccontextmanager
     async def _open_for(self, goal: Target) -> AsyncIterator[HttpTransport]:
@@ -181,15 +184,22 @@ class Sender:
         return Fetcher(self.base_url, own_transport=self._httpx_transport)
 
     async def _admitted(self, goal: Target) -> Sequence[str] | None:
-        """Return the checked addresses of the upload's host; None if a proxy from the environment resolves the name."""
+        """Return the checked addresses of the upload's host; None if a proxy from the environment resolves the name.
+
+        Raises:
+            LinqApiError: The address is not public, or its port is not that of https.
+            LinqUnavailable: The host has no address, for example because the name server does not answer.
+        """
         if environment_proxy(goal.origin) is not None:
             return None
         from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
 
         try:
             return await self.fetcher.admitted(goal)
-        except (FetchRefused, FetchFailed) as error:
+        except FetchRefused as error:
             raise LinqApiError(f"the address for the upload is not used. {error}", call=_UPLOAD.name) from None
+        except FetchFailed as error:
+            raise LinqUnavailable(f"the upload was not made. {error}", call=_UPLOAD.name) from None
 
     async def _repeated(
         self, call: Call, attempt_once: Callable[[Call], Awaitable[ApiResponse | AttemptFailure]]

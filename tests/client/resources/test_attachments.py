@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import io
+import socket
+import ssl
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import trustme
 from client.http11_peers import CHAT, KEY, Server, Waits, client_at, plain, served
 
 from linqbot.client.client import Client
+from linqbot.client.http import media_fetch
+from linqbot.client.http.addresses import PORTS
 from linqbot.client.upload_sources import CHUNK_BYTES
 from linqbot.errors import LinqApiError, LinqUnavailable, RuleBroken
 from linqbot.types.attachment import content_type_of
@@ -21,13 +27,41 @@ PAGE = b"<!DOCTYPE html><title>Please log in</title>"
 PHOTO = bytes(range(256)) * (CHUNK_BYTES // 256) * 2 + b"end"
 
 
+@pytest.fixture
+async def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    """A server at https://uploads.example, the only name that is known here. 127.0.0.1 counts as a public address."""
+    authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("uploads.example").configure_cert(tls)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    for name in ("https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+    def known(host: str, *_: object, **__: object) -> list[Any]:
+        if host != "uploads.example":
+            raise OSError(f"no such name: {host}")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0))]
+
+    async with served(tls) as server:
+        monkeypatch.setitem(PORTS, "https", server.port)
+        monkeypatch.setattr(media_fetch, "is_public", lambda address: address == "127.0.0.1")
+        monkeypatch.setattr(socket, "getaddrinfo", known)
+        server.answers = [plain(200)]
+        yield server
+
+
 def announced(port: int, content: bytes, kind: str = "image/jpeg", **headers: str) -> bytes:
+    return announced_at(f"http://127.0.0.1:{port}/put?X-Amz-Signature=a%2Bb", content, kind, **headers)
+
+
+def announced_at(url: str, content: bytes, kind: str = "image/jpeg", **headers: str) -> bytes:
     required = {"Content-Type": kind, "Content-Length": str(len(content)), **headers}
     return plain(
         201,
         {
             "attachment_id": CHAT,
-            "upload_url": f"http://127.0.0.1:{port}/put?X-Amz-Signature=a%2Bb",
+            "upload_url": url,
             "download_url": "https://cdn.linqapp.com/x",
             "http_method": "PUT",
             "required_headers": required,
@@ -55,6 +89,52 @@ async def test_a_file_goes_out_as_it_is_with_the_required_headers_and_without_th
     assert server.header("transfer-encoding") is None
     assert KEY not in server.heads[1]
     assert reported == [(CHUNK_BYTES, len(PHOTO)), (2 * CHUNK_BYTES, len(PHOTO)), (len(PHOTO), len(PHOTO))]
+
+
+async def test_an_upload_to_another_host_goes_over_tls_to_its_checked_address_and_without_the_key(
+    bucket: Server,
+) -> None:
+    async with served() as linq, client_at(linq.port) as client:
+        linq.answers = [announced_at("https://uploads.example/put?X-Amz-Signature=a%2Bb", b"abc")]
+        await client.attachments.upload(b"abc", filename="a.jpg")
+        assert (len(linq.heads), len(bucket.heads)) == (1, 1)
+    assert bucket.heads[0].startswith("PUT /put?X-Amz-Signature=a%2Bb HTTP/1.1")
+    assert bucket.bodies == [b"abc"]
+    assert bucket.header("authorization") is None
+    assert KEY not in bucket.heads[0]
+
+
+@pytest.mark.parametrize("url", ["https://uploads.example/put", "https://127.0.0.1/put"])
+async def test_an_upload_goes_to_no_private_address(bucket: Server, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setattr(media_fetch, "is_public", lambda _: False)
+    async with served() as linq, client_at(linq.port) as client:
+        linq.answers = [announced_at(url, b"abc")]
+        with pytest.raises(LinqApiError, match="not public") as caught:
+            await client.attachments.upload(b"abc", filename="a.jpg")
+    assert not isinstance(caught.value, LinqUnavailable)
+    assert bucket.connections == 0
+
+
+async def test_an_upload_to_a_host_that_has_no_address_now_is_repeated_and_then_called_an_outage(
+    bucket: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, looked_up = socket.getaddrinfo, list[str]()
+
+    def away(host: str, *more: Any, **options: Any) -> list[Any]:
+        looked_up.append(host)
+        if len(looked_up) < 3:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return known(host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", away)
+    async with served() as linq, client_at(linq.port, max_retries=1) as client:
+        linq.answers = [announced_at("https://uploads.example/put", b"abc")] * 2
+        with pytest.raises(LinqUnavailable, match=r"uploads\.example has no address") as caught:
+            await client.attachments.upload(b"abc", filename="a.jpg")
+        assert caught.value.is_unsent
+        await client.attachments.upload(b"abc", filename="a.jpg")
+    assert looked_up == ["uploads.example"] * 3
+    assert bucket.bodies == [b"abc"]
 
 
 async def uploaded(file: Any, **options: Any) -> tuple[Server, bytes]:
