@@ -95,7 +95,7 @@ class DryAsker:
     def _record(self, question: Question) -> AskRecord | None:
         for record in self._records:
             is_same = record.key == question.key if question.key else record.digest == question.digest
-            if is_same and not record.is_used:
+            if is_same and record.may_answer(question):
                 record.is_used = True
                 return record
         return None

@@ -159,7 +159,7 @@ class RecordedAnswers:
 
     def _match(self, question: Question) -> AskRecord | None:
         """Return the record of a question: by its key, by its words, or else by its number."""
-        left = [record for record in self._records if not record.is_used]
+        left = [record for record in self._records if record.may_answer(question)]
         digest = question.digest
         of_key = [record for record in left if record.key == question.key]
         if question.key is not None:

@@ -55,7 +55,7 @@ class Past:
             number: The number of questions that this run has come to, this one included.
             code: The digest of the handler's code.
         """
-        left = [record for record in self.records if not (record.is_used or record.is_void)]
+        left = [record for record in self.records if record.may_answer(question) and not record.is_void]
         if question.key is not None:
             return next((record for record in left if record.key == question.key), None)
         digest = question.digest

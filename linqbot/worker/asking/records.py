@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict
 from pydantic_core import from_json, to_json
 
 from linqbot.bot.asking.answers import Answer
+from linqbot.bot.asking.question import Question
 from linqbot.bot.asking.seen import Seen
 from linqbot.errors import AskCancelled, AskTimeout
 from linqbot.events.delivery import Delivery
@@ -150,6 +151,7 @@ class AskRecord:
         seen: What this part has seen.
         splits: The number of the part into which new code has put the question; None if it ended a part.
         opened: The conversation as it was then; None until the question is sent.
+        verb: The method that asked, such as `ctx.vote`; None if it was recorded by a release that did not store it.
         outcome: How it ended; None while it waits.
         is_void: True if today's code has refused the answer, so that the question was asked again.
         is_used: True once the question was met in this run.
@@ -164,6 +166,7 @@ class AskRecord:
     seen: Seen = field(default_factory=Seen)
     splits: int | None = None
     opened: Opened | None = None
+    verb: str | None = None
     outcome: QuestionEnd | None = None
     is_void: bool = False
     is_used: bool = False
@@ -178,7 +181,15 @@ class AskRecord:
         """The `call` of the journal entry."""
         said = {"n": self.n, "number": self.number, "key": self.key, "digest": self.digest, "code": self.code}
         parts = {"part": self.part, "seen": self.seen.state, "times": self.seen.times, "left": self.seen.left}
-        return to_json({"noun": "ctx", "verb": "ask", **said, **parts, "splits": self.splits, "opened": self.opened})
+        asked = {"splits": self.splits, "opened": self.opened, "asked_with": self.verb}
+        return to_json({"noun": "ctx", "verb": "ask", **said, **parts, **asked})
+
+    def may_answer(self, question: Question) -> bool:
+        """Return True if the record may be that of a question, whose key or words then decide.
+
+        An answer in words is no vote, no payment and no location, although the new code has kept the `key=`.
+        """
+        return not self.is_used and self.verb in (None, question.verb)
 
     def written_to(self, entry: JournalEntry, ended_by: Delivery) -> JournalEntry:
         """Return the journal entry with the end of the question.
@@ -219,6 +230,7 @@ def record_of(entry: JournalEntry) -> AskRecord:
         Seen(said["seen"], said.get("times", ()), said.get("left", {})),
         said["splits"],
         said.get("opened"),
+        said.get("asked_with"),
         from_json(entry.answer) if entry.answer else None,
         is_void=entry.status == "refused",
     )

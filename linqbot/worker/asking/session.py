@@ -398,7 +398,9 @@ class AskSession:
             await self._refuse_second_question(person, ctx)
         else:
             person = key_of_wait(question.wait, self._root(ctx), self._journal.turn)
-        record = AskRecord(n, self._number, question.key, question.digest, self._code(ctx), self._part)
+        record = AskRecord(
+            n, self._number, question.key, question.digest, self._code(ctx), self._part, verb=question.verb
+        )
         if not self._is_live:
             await ctx.go_live()
         record.seen = ctx.seen_in_part()

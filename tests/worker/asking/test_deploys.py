@@ -51,6 +51,36 @@ async def test_an_answer_is_found_by_its_key_whatever_the_words_and_the_place(ta
     assert talk.said == ["Name?", "Town?", "AdaParis"]
 
 
+FOOD = ["Thai", "Pizza", *(f"Soup {n}" for n in range(12))]
+"""More choices than a poll can have, so they are a numbered list."""
+
+
+async def test_an_answer_in_words_is_no_vote_under_the_same_key(talk: Talk) -> None:
+    talk.deploy(form("a = await ctx.ask('Lunch?', key='lunch')\nb = await ctx.ask('When?')\nawait ctx.reply(a + b)"))
+    await talk.say("hi")
+    await talk.say("Thai")
+    vote = f"a = await ctx.vote({FOOD}, 'Lunch?', key='lunch', until=1)"
+    talk.deploy(form(f"{vote}\nb = await ctx.ask('When?')\nawait ctx.reply(f'{{a.winner}} {{b}}')"))
+    await talk.say("noon")
+    await talk.say("Pizza")
+    assert talk.said[-1] == "Pizza noon"
+    assert await talk.storage.dead_letters() == []
+
+
+@pytest.mark.parametrize("is_answered", [True, False], ids=["answered", "timed out"])
+async def test_a_vote_is_no_answer_in_words_under_the_same_key(talk: Talk, *, is_answered: bool) -> None:
+    talk.deploy(form(f"await ctx.vote({FOOD}, 'Lunch?', key='lunch', until=1)"))
+    await talk.say("hi")
+    talk.deploy(form("a = await ctx.ask('What do you eat?', key='lunch')\nawait ctx.reply(a)"))
+    await (talk.say("Pizza") if is_answered else talk.pass_time(86_400))
+    assert talk.said[-1] == "What do you eat?"
+    await talk.restart()
+    await talk.say("Soup")
+    assert talk.said[-1] == "Soup"
+    assert await talk.storage.dead_letters() == []
+    assert talk.open_questions() == []
+
+
 async def test_words_that_change_from_run_to_run_are_the_same_question_in_unchanged_code(talk: Talk) -> None:
     runs = itertools.count()
 
