@@ -8,6 +8,7 @@ ASGI runs no lifespan for a mounted app, so the other app must run it with `asyn
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -129,7 +130,16 @@ def create_app(
     dispatcher = Dispatcher(bot, clock, deadline_s=retry_policy.deadline_s, threads=concurrency, plugins=plugins)
     environment = Running(bot, observed.wrapped(outbound.wrap), storage, clock, dispatcher.handled)
     turns = Turns(
-        dispatcher, observed, storage, clock, SendRateLimit(clock), retry_policy, log_tracebacks, outbound, log_turns
+        dispatcher,
+        observed,
+        storage,
+        clock,
+        SendRateLimit(clock),
+        retry_policy,
+        log_tracebacks,
+        outbound,
+        log_turns,
+        shared_since=clock.now() if storage.is_shared else math.inf,
     )
     gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
     bursts = Bursts(dispatcher, storage, clock) if dispatcher.gathers else None

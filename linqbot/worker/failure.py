@@ -50,6 +50,25 @@ LONGEST_TEXT: Final = 20_000
 _NO_TEXT: Final = re.compile(r"[\ud800-\udfff\x00]")
 
 
+OTHER_RELEASE_S: Final = 60.0
+"""Seconds after its arrival for which a delivery is left to processes with another release of the bot."""
+
+
+class OfOtherRelease(TurnDeferred):
+    """Defers a turn that needs a handler that this process does not have, and that was there since this process began.
+
+    So another process, with another release of the bot, shares the storage, as during a rolling update.
+
+    Args:
+        name: The name of the handler, or of the schedule.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} is in another release of the bot, and waits for a process that serves it.", after_s=1.0
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """The limits and pauses for failed turns.

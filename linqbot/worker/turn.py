@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -37,6 +38,7 @@ from linqbot.events.event import Event
 from linqbot.events.lane import chat_of_lane
 from linqbot.events.message import MessageEvent, MessageReceipt
 from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.events.proactive.schedule import SCHEDULE_ID
 from linqbot.frames import place_of, place_of_task
 from linqbot.hookspecs import End
 from linqbot.interrupts import is_closing, is_ctrl_c
@@ -53,8 +55,18 @@ from linqbot.worker.calls import own_changes
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.turn_journal import TurnJournal
+from linqbot.worker.due.recurring import check_schedule_gone
 from linqbot.worker.due.scheduled_send import SendMissed, unreachable
-from linqbot.worker.failure import STORAGE_PAUSE_S, RetryPolicy, TurnFailure, decide, outdated, readable
+from linqbot.worker.failure import (
+    OTHER_RELEASE_S,
+    STORAGE_PAUSE_S,
+    OfOtherRelease,
+    RetryPolicy,
+    TurnFailure,
+    decide,
+    outdated,
+    readable,
+)
 from linqbot.worker.lookups import KnownChats, is_from_us, look_up_chat, with_answers, with_replies_to_me
 from linqbot.worker.origin import origin_of
 from linqbot.worker.overlapping import TurnOverlap
@@ -95,6 +107,7 @@ class Turns:
     Attributes:
         log_tracebacks: True logs the tracebacks of failed handlers. They may quote texts of people.
         log_turns: True logs a line for each turn that is acked. Turns that fail are always logged.
+        shared_since: The Unix time at which this process began to share the storage with others; infinite if it is alone.
     """
 
     dispatcher: Dispatcher
@@ -109,6 +122,7 @@ class Turns:
     state_queue: StateQueue = field(default_factory=StateQueue)
     known_chats: KnownChats = field(default_factory=KnownChats)
     alarms: Alarms = field(default_factory=Alarms)
+    shared_since: float = math.inf
 
     async def run(self, lease: Lease, owner: Owner | None = None) -> None:
         """Handle a leased delivery and finish it, however long the storage is away."""
@@ -204,10 +218,19 @@ class Turns:
         delivery = lease.delivery
         chat_id = chat_of_lane(delivery.lane)
         try:
+            if delivery.id.startswith(SCHEDULE_ID) and self._may_be_of_other_release(delivery):
+                await check_schedule_gone(delivery, self.dispatcher.schedules, self.storage)
             arrived = NOTHING
             asked = () if chat_id is None else self.storage.conversations_in(chat_id)
             if asked or delivery.id.startswith(ORDER_PREFIX):
-                arrived = await arrival(delivery, asked, self.dispatcher, self.storage, put_back=lease.put_back)
+                arrived = await arrival(
+                    delivery,
+                    asked,
+                    self.dispatcher,
+                    self.storage,
+                    put_back=lease.put_back,
+                    others_since=self.shared_since if self._may_be_of_other_release(delivery) else math.inf,
+                )
             if arrived.is_void:
                 return await self._finish(lease, Ack(), None, Writes(ended=arrived.ended))
             # The doctor's probe, and the end of the wait for an event of a change: no handler takes these.
@@ -226,8 +249,9 @@ class Turns:
                 )
             is_plain = arrived is NOTHING and lease.is_first_run
             opening = first_opening(lease) if is_plain else await open_turn(lease, arrived, self.storage)
-        except (StorageUnavailable, StorageBusy) as error:
-            # The turn must not begin without its journal, or it would repeat calls. It is deferred for a short time.
+        except (StorageUnavailable, StorageBusy, OfOtherRelease) as error:
+            # The turn must not begin without its journal, or it would repeat calls, and not without its handler. It is
+            # deferred for a short time.
             failure = TurnFailure(error)
             return await self._finish(lease, decide(lease, failure, self.retry_policy, now=self.clock.now()), None)
         except ChoiceFailed as failed:
@@ -240,6 +264,13 @@ class Turns:
                 writes = await opting_out.effects(chat_id, self.storage, self.clock.now())
             return await self._finish(lease, DeadLetter(reason), None, writes)
         return await self._run_handler(lease, opening, began, owner)
+
+    def _may_be_of_other_release(self, delivery: Delivery) -> bool:
+        """Return True if a process with another release of the bot may serve too, as during a rolling update.
+
+        Only for a while after the arrival: if the other release was withdrawn, no process has its handlers.
+        """
+        return self.shared_since < math.inf and self.clock.now() < delivery.received_at + OTHER_RELEASE_S
 
     async def _run_handler(self, lease: Lease, opening: Opening, began: float, owner: Owner | None) -> Stored | None:
         """Run the handler and store the end of the turn; see `_run`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ class Talk:
         self._folders = 0
         self.bot = Bot(read=False, typing=False)
         self.attempts = 5
+        self.shared_since = math.inf
 
     async def open(self) -> None:
         self.storage = SQLiteStorage(self.path, clock=self.clock)
@@ -78,6 +80,7 @@ class Talk:
             SendRateLimit(self.clock),
             RetryPolicy(attempts=self.attempts),
             outbound=Outbound(plugins),
+            shared_since=self.shared_since,
         )
         while True:
             await self.storage.fire(self.clock.now())

@@ -286,6 +286,63 @@ async def test_an_event_of_a_schedule_that_is_gone_is_acked(tmp_path: Path, cloc
         assert (await served.storage.depth(), await served.storage.recurring("schedule")) == (0, [])
 
 
+@contextlib.asynccontextmanager
+async def rolling_update(
+    folder: Path, clock: MovableClock, handler: Handle
+) -> AsyncIterator[tuple[Storage, Callable[[Bot], Awaitable[None]], Bot]]:
+    """Let a release with an hourly schedule begin while a process of the old one runs, and let the schedule be due.
+
+    Yields:
+        The storage; a function that runs the event in a process with a bot; and the bot of the new release.
+    """
+    new = bot_with("hour", handler)
+    async with Storage(folder / "bot.db", clock=clock) as storage:
+        began_at = clock.now()
+
+        async def run_in_process_with(bot: Bot) -> None:
+            dispatcher = Dispatcher(bot, clock)
+            turns = Turns(dispatcher, Linq().client, storage, clock, SendRateLimit(clock), shared_since=began_at)
+            for lease in await storage.take(1, lease_s=60):
+                await turns.run(lease)
+
+        await start_schedules(storage, clock, Dispatcher(new, clock).schedules)
+        clock.advance(3600)
+        await storage.fire(clock.now())
+        yield storage, run_in_process_with, new
+
+
+async def test_a_due_schedule_of_the_new_release_is_left_to_a_process_that_serves_it(
+    tmp_path: Path, clock: MovableClock
+) -> None:
+    notes = Notes()
+
+    async def handle(event: ScheduleDue, ctx: Context) -> None:
+        await notes(event, ctx)
+
+    async with rolling_update(tmp_path, clock, handle) as (storage, run_in_process_with, new):
+        await run_in_process_with(Bot())
+        assert await storage.depth() == 1
+        clock.advance(1)
+        await run_in_process_with(new)
+        assert (notes.events, await storage.depth()) == (["Mon 10:00"], 0)
+
+
+@pytest.mark.parametrize("is_withdrawn", [True, False], ids=["withdrawn", "without the schedule"])
+async def test_a_due_schedule_that_no_process_has_is_acked(
+    tmp_path: Path, clock: MovableClock, *, is_withdrawn: bool
+) -> None:
+    async def handle(event: ScheduleDue, ctx: Context) -> None: ...
+
+    async with rolling_update(tmp_path, clock, handle) as (storage, run_in_process_with, _):
+        if is_withdrawn:
+            await run_in_process_with(Bot())
+            clock.advance(60)
+        else:
+            await start_schedules(storage, clock, ())
+        await run_in_process_with(Bot())
+        assert await storage.depth() == 0
+
+
 ZONES = (
     "UTC", "Europe/Paris", "Europe/London", "America/New_York", "America/Sao_Paulo", "Africa/Cairo", "Asia/Kolkata",
     "Australia/Lord_Howe", "Pacific/Apia", "Antarctica/Troll",

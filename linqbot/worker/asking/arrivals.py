@@ -6,6 +6,7 @@ it may concern, nearly always one; only these are read. Next step: `session.py` 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -27,6 +28,7 @@ from linqbot.storage.conversations import ANYONE, Conversation, ConversationSumm
 from linqbot.storage.journal import JournalEntry
 from linqbot.worker.asking.deliveries import ORDER_PREFIX, order, order_of
 from linqbot.worker.asking.records import LOCATION, QuestionEnd, event_of, is_wait
+from linqbot.worker.failure import OfOtherRelease
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -131,6 +133,7 @@ async def arrival(
     storage: Storage,
     *,
     put_back: bool = False,
+    others_since: float = math.inf,
 ) -> Arrival:
     """Return the meaning of a delivery for the conversations of its chat.
 
@@ -139,7 +142,10 @@ async def arrival(
     Args:
         put_back: True if an operator has put the delivery back into the inbox. Then it answers only the question that it
             had answered when it failed.
+        others_since: The Unix time since which a question whose handler this process does not have is not abandoned,
+            because it was asked by another process with another release of the bot.
     Raises:
+        OfOtherRelease: the delivery concerns such a question.
         ChoiceFailed: the bot's `allow` or a filter raised an error.
         StorageUnavailable: a conversation cannot be read.
     """
@@ -147,7 +153,9 @@ async def arrival(
     while True:
         left = [each for each in conversations if each.id not in unreadable]
         try:
-            found = await _of_readable(delivery, left, dispatcher, storage, put_back=put_back)
+            found = await _of_readable(
+                delivery, left, dispatcher, storage, put_back=put_back, others_since=others_since
+            )
         except QuestionUnreadable as error:
             # Else each message of the chat would become a dead letter, and so would the timeout of the question.
             _log_abandoned(
@@ -165,18 +173,20 @@ async def _of_readable(
     storage: Storage,
     *,
     put_back: bool,
+    others_since: float,
 ) -> Arrival:
     """Return the meaning of a delivery for conversations; see `arrival`.
 
     Raises:
+        OfOtherRelease: see `arrival`.
         QuestionUnreadable: the question of one of them cannot be read.
     """
     if delivery.id.startswith(ORDER_PREFIX):
-        return await _of_order(delivery, conversations, dispatcher, storage)
+        return await _of_order(delivery, conversations, dispatcher, storage, others_since)
     found = await meaning_of(delivery, conversations, dispatcher, storage, put_back=put_back)
     concerned = found.conversation or found.counted
     if concerned is not None and dispatcher.handler_named(concerned.handler) is None:
-        return _abandoned(concerned)
+        return _abandoned(concerned, others_since)
     return found
 
 
@@ -363,7 +373,11 @@ def _with_choice(outcome: QuestionEnd, question: OpenQuestion) -> QuestionEnd:
 
 
 async def _of_order(
-    delivery: Delivery, conversations: Sequence[ConversationSummary], dispatcher: Dispatcher, storage: Storage
+    delivery: Delivery,
+    conversations: Sequence[ConversationSummary],
+    dispatcher: Dispatcher,
+    storage: Storage,
+    others_since: float,
 ) -> Arrival:
     ordered = order_of(delivery)
     for summary in conversations:
@@ -377,7 +391,7 @@ async def _of_order(
         if not is_open and ordered.outcome.get("reason") != "operator":
             continue
         if dispatcher.handler_named(conversation.handler) is None:
-            return replace(_abandoned(conversation), is_void=True)
+            return replace(_abandoned(conversation, others_since), is_void=True)
         if "body" in ordered.outcome:
             event = event_of(ordered.outcome, conversation.chat_id)
         else:
@@ -423,7 +437,14 @@ def _late(late: _Asked) -> Arrival:
     return Arrival(after_ask=after_ask, ended=(late.conversation.id,))
 
 
-def _abandoned(conversation: Conversation) -> Arrival:
+def _abandoned(conversation: Conversation, others_since: float) -> Arrival:
+    """Return the arrival of a delivery that concerns a conversation without a handler.
+
+    Raises:
+        OfOtherRelease: another process has the handler.
+    """
+    if conversation.asked_at > others_since:
+        raise OfOtherRelease(conversation.handler)
     _log_abandoned(conversation, "The bot has no handler of this name any more, so the question cannot go on.")
     return Arrival(ended=(conversation.id,))
 

@@ -18,6 +18,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.proactive.schedule import SCHEDULE_ID, SCHEDULE_TYPE
 from linqbot.storage.backend import Storage
 from linqbot.storage.timers import Rearm, Timer
+from linqbot.worker.failure import OfOtherRelease
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -84,11 +85,35 @@ async def _is_orphan(storage: Storage, timer: Timer) -> bool:
     return (await storage.seen([delivery_id])).get(delivery_id, True)
 
 
+async def check_schedule_gone(delivery: Delivery, schedules: Iterable[Schedule], storage: Storage) -> None:
+    """Check that a due schedule that this process does not have is gone, and not in another release of the bot.
+
+    When this process began, it deleted the timers of all schedules that it does not have: see `start_schedules`. So
+    another process has stored such a timer since.
+
+    Args:
+        delivery: The delivery that a due schedule became.
+        schedules: Those that this process has.
+    Raises:
+        OfOtherRelease: another process has the schedule.
+        StorageUnavailable: the storage cannot be read.
+    """
+    name, _ = _timer_and_tick(delivery)
+    if all(schedule.name != name for schedule in schedules) and await storage.timer(name) is not None:
+        raise OfOtherRelease(name)
+
+
+def _timer_and_tick(delivery: Delivery) -> tuple[str, str]:
+    """Return the id of the recurring timer that a delivery came from, and the time at which the timer fired."""
+    timer_id, _, tick = delivery.id.split(".", 2)[2].rpartition(".")
+    return timer_id, tick
+
+
 def rearmed(delivery: Delivery) -> Rearm | None:
     """Return the next due time of the recurring timer that a delivery came from; None for any other delivery."""
     if not delivery.id.startswith((SCHEDULE_ID, REPEAT_ID)):
         return None
-    timer_id, _, tick = delivery.id.split(".", 2)[2].rpartition(".")
+    timer_id, tick = _timer_and_tick(delivery)
     # From the time at which the timer fired, which every run of the turn knows: earlier due times are merged into it.
     due = _next_due(delivery.body, max(delivery.received_at, float(tick)))
     if due is None:

@@ -227,6 +227,64 @@ async def test_a_handler_with_another_name_may_ask_whom_the_handler_that_is_gone
     assert talk.open_questions() == []
 
 
+# A rolling update: processes of two releases share a storage
+
+
+async def ask_in_new_release(talk: Talk) -> tuple[Any, Any]:
+    """Let a new release ask a question after a process of the old one has begun. Return handlers of both."""
+
+    async def other(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Echo {message.text}")
+
+    new = form("await ctx.reply('Hello ' + await ctx.ask('Name?', timeout_s=600))")
+    talk.shared_since = talk.clock.now()
+    talk.clock.advance(5)
+    talk.deploy(new)
+    await talk.say("hi")
+    return new, other
+
+
+async def test_an_answer_to_a_question_of_the_new_release_is_left_to_a_process_that_serves_it(talk: Talk) -> None:
+    new, old = await ask_in_new_release(talk)
+    talk.deploy(old)
+    await talk.say("Ada")
+    assert talk.said == ["Name?"]
+    talk.deploy(new)
+    await talk.pass_time(1)
+    assert talk.said == ["Name?", "Hello Ada"]
+    assert talk.open_questions() == []
+
+
+async def test_the_timeout_of_a_question_of_the_new_release_is_left_to_it_too(talk: Talk) -> None:
+    new, old = await ask_in_new_release(talk)
+    talk.deploy(old)
+    await talk.pass_time(600)
+    assert talk.open_questions() == ["waiting"]
+    talk.deploy(new)
+    await talk.pass_time(1)
+    assert talk.open_questions() == ["timed_out"]
+
+
+async def test_a_question_of_a_release_that_was_withdrawn_is_abandoned_after_a_minute(talk: Talk) -> None:
+    _, old = await ask_in_new_release(talk)
+    talk.deploy(old)
+    await talk.say("Ada")
+    await talk.pass_time(50)
+    assert talk.said == ["Name?"]
+    await talk.pass_time(10)
+    assert talk.said == ["Name?", "Echo Ada"]
+    assert talk.open_questions() == []
+
+
+async def test_a_question_that_was_asked_before_the_process_began_is_abandoned_at_once(talk: Talk) -> None:
+    _, old = await ask_in_new_release(talk)
+    talk.clock.advance(1)
+    talk.shared_since = talk.clock.now()
+    talk.deploy(old)
+    await talk.say("Ada")
+    assert talk.said == ["Name?", "Echo Ada"]
+
+
 @pytest.mark.parametrize("stored", ["{}", "null", "no JSON"])
 async def test_a_question_that_cannot_be_read_is_abandoned_and_the_message_is_an_ordinary_one(
     talk: Talk, stored: str
