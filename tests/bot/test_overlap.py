@@ -385,6 +385,42 @@ async def test_what_a_step_on_record_has_taken_gets_no_turn_of_its_own() -> None
     assert answered == [["one", "two"]] * 2
 
 
+@pytest.mark.parametrize("killed", [False, True])
+async def test_what_a_step_inside_of_another_has_taken_is_taken_once(killed: bool) -> None:
+    bot, works, answered = Bot(), [Work(), Work()], list[list[str]]()
+
+    @bot.on_message(overlap="steer")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        async def ask_model(key: str) -> list[str]:
+            await works[0]()
+            return [later.text async for later in ctx.incoming()]
+
+        async def work_on(key: str) -> list[str]:
+            words = [message.text, *await ctx.once("model", ask_model)]
+            if killed and not works[1].begun.is_set():
+                await works[1]()
+            return words
+
+        words = await ctx.once("work", work_on, retry=True)
+        answered.append(words)
+        if len(answered) == 1:
+            raise RuntimeError("the model failed")
+        await ctx.reply(" ".join(words))
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await works[0].begun.wait()
+        await phone.text("two")
+        works[0].end.set()
+        if killed:
+            await works[1].begun.wait()
+            await phone.restart()
+        await phone.errors()
+        await phone.advance(10)
+        assert [str(reply) for reply in await phone.replies()] == ["one two"]
+    assert answered == [["one", "two"]] * 2
+
+
 @pytest.mark.parametrize("when", ["before the step", "behind the step"])
 async def test_calls_beside_a_step_on_record_get_the_same_messages_again(when: str) -> None:
     bot, seen = Bot(), list[list[list[str]]]()

@@ -265,8 +265,8 @@ class AskSession:
         if not self._journal.is_in_own_task:
             raise in_another_task(verb)
         check_place(verb, ctx, None if self._conversation is not None else self._lease.delivery.lane)
-        if self._steps is not None and self._steps.under_way is not None:
-            raise in_step(verb, self._steps.under_way)
+        if self._steps is not None and self._steps.under_way:
+            raise in_step(verb, self._steps.under_way[-1])
         if ctx.handler is not None and self._dispatcher.is_name_of_several(ctx.handler):
             raise of_ambiguous_handler(verb, ctx.handler)
         if self._number >= MOST_ASKS:

@@ -56,7 +56,7 @@ class Steps:
     Args:
         known: The number of journal entries that the turn has already.
     Attributes:
-        under_way: The name of the step that is being made; None if there is none.
+        under_way: The names of the steps that are being made, those inside of another one last.
         holds_input: True if the run has come to a step that must not be made again with other input.
     """
 
@@ -65,7 +65,7 @@ class Steps:
         self._storage = storage
         self._entries = known
         self._used: set[str] = set()
-        self.under_way: str | None = None
+        self.under_way: list[str] = []
         self.holds_input = False
 
     def recall(self, name: str, *, kind: Any) -> Any:
@@ -104,7 +104,7 @@ class Steps:
         if entry is not None and entry.status == "accepted":
             return self._recorded(entry, kind)
         entry = await self._begun(name, slot, entry, retry=retry, restartable=restartable)
-        self.under_way = name
+        self.under_way.append(name)
         try:
             with self._noting_incoming() as took, changes_of_step() as scheduled, self._journal.in_step(name):
                 result = call(entry.key)
@@ -118,7 +118,7 @@ class Steps:
                 self._journal.note_failure(error)
             raise
         finally:
-            self.under_way = None
+            self.under_way.remove(name)
         # From here on the step was made. Without a result the entry stays as it is, so the next run knows that.
         data = _data(name, result)
         if took or scheduled:

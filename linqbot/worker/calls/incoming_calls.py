@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -29,19 +29,22 @@ class IncomingCalls:
 
     def make(self, number: int) -> None:
         """Note a call that has got its messages."""
-        self._made.add(number)
-        if (in_step := _in_step.get()) is not None:
-            in_step.append(number)
+        self.recall((number,))
 
-    def recall(self, numbers: Iterable[int]) -> None:
+    def recall(self, numbers: Sequence[int]) -> None:
         """Note the calls of a step on record."""
         self._made.update(numbers)
+        if (in_step := _in_step.get()) is not None:
+            in_step.extend(numbers)
 
     @contextmanager
     def of_step(self) -> Iterator[list[int]]:
-        """Collect the numbers of the calls that a step makes."""
+        """Collect the numbers of the calls that a step makes, with those of the steps inside of it."""
+        around = _in_step.get()
         token = _in_step.set(made := list[int]())
         try:
             yield made
         finally:
             _in_step.reset(token)
+            if around is not None:
+                around += made

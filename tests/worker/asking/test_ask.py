@@ -803,6 +803,19 @@ async def test_a_step_cannot_ask(talk: Talk) -> None:
     assert talk.said == []
 
 
+async def test_a_step_cannot_ask_after_a_step_inside_of_it(talk: Talk) -> None:
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        async def make(key: str) -> None:
+            await ctx.once("price", len)
+            await ctx.ask("What?")
+
+        await ctx.once("order", make)
+
+    talk.deploy(order)
+    assert "called in the step 'order'" in await error_of(talk, "hi")
+    assert talk.said == []
+
+
 def selling(dish: str) -> Any:
     async def order(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(f"{dish}: {await ctx.ask('How many?')}")
