@@ -48,7 +48,7 @@ class Health:
         waiting = None
         if reason is None:
             results, all_required_ok = await self.checks.run()
-            reason = await self.readiness.problem()
+            reason = await self.readiness.problem() or self.worker.failing
             if reason is None and not all_required_ok:
                 reason = "A health check of a required plugin failed; see checks."
             waiting = await depth_of(self.storage)

@@ -49,6 +49,9 @@ class Worker:
         bursts: Joins messages that are written one after the other; None handles each by itself.
         gaps: Completes the chats that may have missed messages; None completes none.
         on_outage: Called when the storage has failed.
+
+    Attributes:
+        failing: The reason why the storage gives no work now, as a sentence; None while it does.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Worker:
         self._alarm = AlarmClock(clock)
         # The time before which timers that are due and that another process holds are not looked at again.
         self._timers_at = 0.0
+        self.failing: str | None = None
         self._stopping = False
         self._cancelled = False
         self._loop_task: asyncio.Task[None] | None = None
@@ -135,7 +139,7 @@ class Worker:
         self._watch(asyncio.get_running_loop().create_task(instead))
 
     async def _run(self) -> None:
-        failing: str | None = None
+        logged: str | None = None
         while True:
             free = self._concurrency - len(self._running)
             if free <= 0:
@@ -146,12 +150,14 @@ class Worker:
                 await self._fire_timers()
                 await self._advance_broadcasts()
                 leases = await self._storage.take(free, lease_s=self._lease_s)
+                self.failing = None
                 if not leases:
                     await self._wait_for_work()
             except StorageError as error:
-                if str(error) != failing:
-                    failing = str(error)
-                    log.error("storage.failed", error=failing)
+                self.failing = str(error)
+                if logged != self.failing:
+                    logged = self.failing
+                    log.error("storage.failed", error=logged)
                 self._on_outage()
                 await asyncio.sleep(STORAGE_PAUSE_S)
                 continue
@@ -159,7 +165,7 @@ class Worker:
                 log.error("worker.failed", error=type(error).__name__, at=place_of(error))
                 await asyncio.sleep(STORAGE_PAUSE_S)
                 continue
-            failing = None
+            logged = None
             for lease in leases:
                 self._begin(lease)
 

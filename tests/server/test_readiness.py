@@ -7,6 +7,7 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ from linqbot.server import readiness
 from linqbot.server.app import create_app, running
 from linqbot.server.readiness import CHECK_EVERY_S, Readiness
 from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Lease
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.sqlite import storage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.webhooks import sign
+from linqbot.worker import worker
 
 pytestmark = pytest.mark.anyio
 
@@ -35,11 +38,12 @@ SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 
 
 class Failing(MemoryStorage):
-    """Fails as long as `error` is set, and counts its test writes."""
+    """Stores nothing as long as `error` is set, leases nothing as long as `take_error` is, and counts its test writes."""
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
         self.error: StorageError | None = None
+        self.take_error: StorageError | None = None
         self.checks = 0
         self.at_once = 0
         self.may_end = asyncio.Event()
@@ -49,6 +53,11 @@ class Failing(MemoryStorage):
         if self.error:
             raise self.error
         return await super().put(delivery)
+
+    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
+        if self.take_error:
+            raise self.take_error
+        return await super().take(limit, lease_s=lease_s)
 
     async def check(self) -> None:
         self.checks += 1
@@ -82,9 +91,14 @@ class Door:
         return answer.status_code, answer.json().get("reason")
 
     async def until_ready(self) -> None:
+        await self.until(200)
+
+    async def until(self, status: int) -> str | None:
+        """Wait until `/readyz` answers with this status. Return its reason."""
         async with asyncio.timeout(10):
-            while (await self.ready())[0] != 200:
+            while (answer := await self.ready())[0] != status:
                 await asyncio.sleep(0.01)
+        return answer[1]
 
 
 @contextlib.asynccontextmanager
@@ -202,7 +216,31 @@ async def test_an_app_that_stops_does_not_wait_for_the_storage(monkeypatch: pyte
     assert storage.at_once == 0
 
 
+async def test_a_bot_is_not_ready_while_its_worker_can_lease_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "STORAGE_PAUSE_S", 0.01)
+    storage = Failing()
+    async with served(storage) as door:
+        storage.take_error = StorageUnavailable("damaged")
+        assert await door.deliver() == 200
+        assert await door.until(503) == "damaged"
+        storage.take_error = None
+        await door.until_ready()
+
+
 # With real files
+
+
+async def test_a_bot_is_not_ready_if_it_cannot_read_what_waits_in_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "bot.db"
+    async with SQLiteStorage(path) as waiting:
+        await waiting.put(Delivery("w.1", f"c:{CHAT}", "message.received", text_body("hello"), 0.0))
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'body'").fetchone()
+    with path.open("r+b") as damaged:
+        damaged.seek((page - 1) * 4096)
+        damaged.write(b"\xff" * 4096)
+    async with served(SQLiteStorage(path)) as door:
+        assert "bot.db is damaged" in str(await door.until(503))
 
 
 @pytest.mark.usefixtures("often")
