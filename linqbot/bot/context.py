@@ -918,7 +918,8 @@ class Context:
         Raises:
             Ambiguous: an earlier run died during the call, and `retry` is False.
             BotError: the name was used twice in this run; `call` is no function; the step was made, but its result
-                cannot be written as JSON; the context was made outside of a worker; or there is a tally, but no person.
+                cannot be written as JSON; the result does not fit `kind`, such as after a deploy that changed the type;
+                the context was made outside of a worker; or there is a tally, but no person.
             StorageUnavailable: the result could not be stored.
 
         Example:
@@ -952,7 +953,7 @@ class Context:
             name: The name of the step.
             kind: As for `once`.
         Raises:
-            BotError: the context was made outside of a worker.
+            BotError: the context was made outside of a worker, or the result does not fit `kind`.
 
         Example:
             `plan = ctx.recall("plan") or await ctx.once("plan", make_plan)`

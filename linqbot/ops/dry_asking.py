@@ -85,12 +85,12 @@ class DryAsker:
         if entry is None:
             self.note = f"ctx.once({name!r}) has an effect outside of Linq, and no result is on record, so the dry run ends here."
             raise Suspended(self.note)
-        return typed(entry.answer or b"null", kind)
+        return typed(name, entry.answer or b"null", kind)
 
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return the recorded result of a step; None if there is none."""
         entry = self._steps.get(name)
-        return None if entry is None else typed(entry.answer or b"null", kind)
+        return None if entry is None else typed(name, entry.answer or b"null", kind)
 
     def _record(self, question: Question) -> AskRecord | None:
         for record in self._records:

@@ -6,7 +6,7 @@ Errors name models and fields, and nothing of the values: they may be about a pe
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, TypeVar, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -64,7 +64,7 @@ def read(model: type[M], name: str, stored: bytes) -> M:
     except ValidationError as error:
         # Without the error as its cause: that quotes the stored value, which may be about a person.
         raise StateUnreadable(
-            f"The stored state {name} does not fit {full_name(model)}: {_fields(model, error)}. It was kept as it is."
+            f"The stored state {name} does not fit {full_name(model)}: {misfits(model, error)}. It was kept as it is."
         ) from None
 
 
@@ -96,7 +96,7 @@ def checked(name: str, value: BaseModel, now: bytes, stored: bytes | None) -> by
         model.model_validate_json(now)
     except ValidationError as error:
         raise BotError(
-            f"The state {name} cannot be stored, because {full_name(model)} could not read it again: {_fields(model, error)}."
+            f"The state {name} cannot be stored, because {full_name(model)} could not read it again: {misfits(model, error)}."
         ) from None
     if stored is not None and model.model_config.get("extra") != "allow":
         now = _with_unknown_fields(model, now, stored)
@@ -133,15 +133,21 @@ def full_name(model: type[BaseModel]) -> str:
     return f"{model.__module__}.{model.__qualname__}"
 
 
-def _fields(model: type[BaseModel], error: ValidationError) -> str:
-    """Return the fields that do not fit, each with the reason, but nothing of their values.
+def misfits(kind: Any, error: ValidationError) -> str:
+    """Return the fields that do not fit a type, each with the reason, but nothing of their values.
 
     Keys inside a field are left out, because a dict may have handles as its keys.
+
+    Args:
+        kind: A pydantic model, or any type that pydantic can build.
     """
+    is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
     found = {}
     for each in error.errors(include_url=False, include_context=False, include_input=False):
         field = each["loc"][0] if each["loc"] else "the whole value"
-        if each["loc"] and field not in _names(model):
+        if each["loc"] and not is_model:
+            field = "a part of the value"
+        elif each["loc"] and field not in _names(kind):
             field = "a field that the model does not have"
         found[field] = each["msg"] if each["type"] in _WITHOUT_INPUT else "its validator refuses it"
     return "; ".join(f"{field}: {reason}" for field, reason in list(found.items())[:5])

@@ -151,7 +151,7 @@ class RecordedAnswers:
         if entry is None:
             self._calls.cut(f"the step {name!r}")
         self._calls.recall_step(name)
-        return typed(entry.answer or b"null", kind)
+        return typed(name, entry.answer or b"null", kind)
 
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return None, as in the first run of the turn, so that what leads to a recorded result is compared too."""

@@ -11,9 +11,10 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from linqbot.bot.conversation.state_json import misfits
 from linqbot.bot.conversation.turn_state import Recording
 from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
 from linqbot.storage.backend import Storage
@@ -73,7 +74,7 @@ class Steps:
         entry = self._journal.steps.get(self._journal.slot_of_step(name))
         if entry is None or entry.status != "accepted":
             return None
-        return self._recorded(entry, kind)
+        return self._recorded(name, entry, kind)
 
     async def once(
         self,
@@ -89,7 +90,8 @@ class Steps:
 
         Raises:
             Ambiguous: an earlier run was cut off during the step.
-            BotError: the name was used before in this run; or the result is no JSON, although the step was made.
+            BotError: the name was used before in this run; the result is no JSON, although the step was made; or the
+                result does not fit `kind`.
             ConversationTooLong: the turn has too many entries; or the result is too large to be recorded, although the
                 step was made.
             StorageUnavailable: the step could not be recorded.
@@ -102,7 +104,7 @@ class Steps:
         self._hold_input(restartable=restartable)
         entry = self._journal.steps.get(slot)
         if entry is not None and entry.status == "accepted":
-            return self._recorded(entry, kind)
+            return self._recorded(name, entry, kind)
         entry = await self._begun(name, slot, entry, retry=retry, restartable=restartable)
         self.under_way.append(name)
         try:
@@ -128,8 +130,8 @@ class Steps:
             await self._storage.settle(accepted)
         else:
             # Shielded: what was made counts, even if a newer message interrupts the handler just now.
-            await asyncio.shield(recording(typed(data, kind), partial(self._settle_with, accepted)))
-        return typed(data, kind)
+            await asyncio.shield(recording(typed(name, data, kind), partial(self._settle_with, accepted)))
+        return typed(name, data, kind)
 
     async def _begun(
         self, name: str, slot: str, entry: JournalEntry | None, *, retry: bool, restartable: bool
@@ -154,7 +156,7 @@ class Steps:
             await self._storage.settle(entry)
         return entry
 
-    def _recorded(self, entry: JournalEntry, kind: Any) -> Any:
+    def _recorded(self, name: str, entry: JournalEntry, kind: Any) -> Any:
         """Return the result of a step on record, and do again what belongs to it and is not stored before the turn ends.
 
         The handler has the messages that the step took with `ctx.incoming()`, and the step's scheduled sends. In a part of a
@@ -165,7 +167,7 @@ class Steps:
             self._journal.incoming_calls.recall(said.get("incoming", ()))
         if (scheduled := said.get("scheduled")) and not self._journal.is_past:
             self._journal.scheduler.recall(scheduled)
-        return typed(entry.answer or b"null", kind)
+        return typed(name, entry.answer or b"null", kind)
 
     def _noting_incoming(self) -> AbstractContextManager[Sequence[int]]:
         """Collect the numbers of the calls of `ctx.incoming()` that a step makes."""
@@ -234,6 +236,20 @@ def _data(name: str, result: object) -> bytes:
     return data
 
 
-def typed(data: bytes, kind: Any) -> Any:
-    """Return the result of a step from its stored JSON; see `kind` of `Context.once`."""
-    return from_json(data) if kind is None else TypeAdapter(kind).validate_json(data)
+def typed(name: str, data: bytes, kind: Any) -> Any:
+    """Return the result of a step from its stored JSON; see `kind` of `Context.once`.
+
+    Raises:
+        BotError: the type cannot be built from the result.
+    """
+    if kind is None:
+        return from_json(data)
+    try:
+        return TypeAdapter(kind).validate_json(data)
+    except ValidationError as error:
+        # Without the error as its cause: that quotes the result, which may be about a person.
+        wanted = kind.__qualname__ if isinstance(kind, type) else kind
+        raise BotError(
+            f"The result of the step {name!r} does not fit kind={wanted}: {misfits(kind, error)}. "
+            "A step that was made is not made again. Let the type read this result too, or give the step another name."
+        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from pydantic import BaseModel
 from simulated_crash import crash
 
 from linqbot.bot.context import Context
-from linqbot.errors import Ambiguous
+from linqbot.errors import Ambiguous, BotError
 from linqbot.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
@@ -122,6 +123,51 @@ async def test_a_step_that_raises_was_not_done_and_is_called_again(talk: Talk) -
     await talk.pass_time(2)
     assert shop.keys == [shop.keys[0]] * 2
     assert talk.said == ["Order 2"]
+
+
+async def test_a_result_that_a_changed_type_does_not_take_names_step_and_field_and_counts_once_it_does(
+    talk: Talk,
+) -> None:
+    class Changed(BaseModel):
+        id: int
+        items: int
+
+    class Corrected(BaseModel):
+        id: int
+        items: int | tuple[str, ...]
+
+    shop, kinds = Shop(), list[type[BaseModel]]([Order])
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        made = await ctx.once("order", shop.create, kind=kinds[-1])
+        await ctx.ask("Where to?")
+        await ctx.reply(f"{made}")
+
+    talk.deploy(order)
+    await talk.say("hi")
+    kinds.append(Changed)
+    await talk.say("Paris")
+    (dead,) = await talk.storage.dead_letters()
+    why = "The result of the step 'order' does not fit kind="
+    assert f"{why}{Changed.__qualname__}: items: Input should be a valid integer." in dead.error
+    assert "pizza" not in dead.error
+    kinds.append(Corrected)
+    await talk.storage.retry([dead.delivery.id])
+    await talk.run()
+    assert talk.said == ["Where to?", "id=1 items=('pizza',)"]
+    assert len(shop.keys) == 1
+
+
+@pytest.mark.parametrize(("kind", "name"), [(list[int], "list[int]"), (int, "int")])
+async def test_a_result_that_its_type_does_not_take_is_a_mistake_of_the_bot(talk: Talk, kind: Any, name: str) -> None:
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        with pytest.raises(BotError, match=re.escape(f"'order' does not fit kind={name}: ")):
+            await ctx.once("order", lambda _: ["pizza"], kind=kind)
+        await ctx.reply("seen")
+
+    talk.deploy(order)
+    await talk.say("hi")
+    assert talk.said == ["seen"]
 
 
 async def test_a_name_is_used_once_and_a_plain_function_works(talk: Talk) -> None:
