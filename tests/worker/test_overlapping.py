@@ -1,4 +1,4 @@
-"""The messages that a running handler takes, when the storage does not say in time whether it has joined them."""
+"""Messages that come while a handler runs, at the worst moments: as a call, a question or the turn ends, or the storage fails."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fakes import NOW, Linq, delivery, text_body
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
+from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import Delivery
@@ -42,6 +43,20 @@ class Losing(MemoryStorage):
             if self.fails:
                 raise StorageUnavailable("The connection was lost.")
             await asyncio.Event().wait()
+
+
+class SlowEnd(MemoryStorage):
+    """A storage that takes its time to store the end of a turn."""
+
+    def __init__(self, clock: MovableClock) -> None:
+        super().__init__(clock=clock)
+        self.ending = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def finish(self, lease: Lease, finish: Finish) -> None:
+        self.ending.set()
+        await self.go_on.wait()
+        await super().finish(lease, finish)
 
 
 class LosingPutBack(MemoryStorage):
@@ -76,9 +91,11 @@ class TakenOver(MemoryStorage):
 
 
 @asynccontextmanager
-async def working(bot: Bot, storage: MemoryStorage, clock: MovableClock) -> AsyncIterator[None]:
+async def working(
+    bot: Bot, storage: MemoryStorage, clock: MovableClock, linq: Linq | None = None
+) -> AsyncIterator[None]:
     """Run a bot, and advance the clock, until its deliveries are handled."""
-    turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, SendRateLimit(clock))
+    turns = Turns(Dispatcher(bot, clock), (linq or Linq()).client, storage, clock, SendRateLimit(clock))
     worker = Worker(turns, storage, clock)
     worker.start()
     try:
@@ -206,6 +223,75 @@ async def test_a_message_is_handled_once_although_the_answer_to_its_return_into_
     # The third run does not get it at its call: it is in the lane already, for a turn of its own or for a later call.
     assert runs[:2] == [["one", "two"], ["one"]]
     assert [word for run in runs[2:] for word in run].count("two") == 1
+
+
+async def notice() -> None:
+    """Let a running turn notice what has come."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_call_under_way_ends_before_the_restart_and_no_further_one_begins() -> None:
+    clock, linq = MovableClock(NOW, frozen=True), Linq()
+    begun, end = asyncio.Event(), asyncio.Event()
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"I read: {message.text}")
+        await ctx.reply("I am done.")
+
+    async def hold(call: Call) -> None:
+        begun.set()
+        await end.wait()
+
+    linq.before = hold
+    async with MemoryStorage(clock=clock) as storage, working(bot, storage, clock, linq):
+        await storage.put(delivery(text_body("one")))
+        await begun.wait()
+        await storage.put(delivery(text_body("two")))
+        await notice()
+        end.set()
+    assert linq.said() == ["I read: one", "I read: one\ntwo", "I am done."]
+
+
+async def test_a_message_that_comes_while_the_end_of_a_turn_is_stored_gets_a_turn_of_its_own() -> None:
+    clock, linq = MovableClock(NOW, frozen=True), Linq()
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(message.text)
+
+    async with SlowEnd(clock) as storage, working(bot, storage, clock, linq):
+        await storage.put(delivery(text_body("one")))
+        await storage.ending.wait()
+        await storage.put(delivery(text_body("two")))
+        await notice()
+        storage.go_on.set()
+    assert linq.said() == ["one", "two"]
+
+
+async def test_a_handler_that_has_asked_takes_no_message_from_its_question() -> None:
+    clock = MovableClock(NOW, frozen=True)
+    begun, go_on, answers, taken = asyncio.Event(), asyncio.Event(), list[str](), list[str]()
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message(overlap="steer")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        begun.set()
+        await go_on.wait()
+        try:
+            answers.append(await ctx.ask("Which day?"))
+        finally:
+            taken.extend([each.text async for each in ctx.incoming()])
+
+    async with MemoryStorage(clock=clock) as storage, working(bot, storage, clock):
+        await storage.put(delivery(text_body("one")))
+        await begun.wait()
+        await storage.put(delivery(text_body("Friday")))
+        go_on.set()
+    assert (answers, taken) == (["Friday"], [])
 
 
 async def handle_after_a_failed_run_has_taken(storage: MemoryStorage, clock: MovableClock) -> list[str]:
