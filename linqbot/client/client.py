@@ -281,7 +281,7 @@ class Client:
 
         Args:
             key: Unique within the turn, at most 128 characters. Several calls under one key are numbered in their
-                order.
+                order; inside of a step of `ctx.once` they are numbered within the step.
         Raises:
             BotError: The key is empty or too long.
         Example:

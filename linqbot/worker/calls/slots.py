@@ -1,8 +1,8 @@
 """Slots: the names of the calls, scheduled sends and streams of a turn, the same in every run of it.
 
 A call without a key is numbered within its task and its part of the conversation. A call with a key, and the sends of a
-stream, are numbered within that key. Inside of a step of `ctx.once`, calls are numbered within the step: a run that has the
-step's result from the record does not make them, and numbers its other calls as before.
+stream, are numbered within that key. Inside of a step of `ctx.once`, calls, those with a key included, are numbered within
+the step: a run that has the step's result from the record does not make them, and numbers its other calls as before.
 """
 
 from __future__ import annotations
@@ -49,9 +49,13 @@ class Slots:
         """Return the slot of the next call."""
         if call.label is None:
             return self.numbered("")
-        count = self._label_counts.get(call.label, 0)
-        self._label_counts[call.label] = count + 1
-        return labelled(self.part, call.label, count)
+        label = call.label
+        # The label of a stream's sends names the step already, unless the author gave the stream a key.
+        if not label.startswith(STREAM) and (step := step_around(current_branch(self.root).path)):
+            label = f"{_IN_STEP}{step}/{label}"
+        count = self._label_counts.get(label, 0)
+        self._label_counts[label] = count + 1
+        return labelled(self.part, label, count)
 
     def of_step(self, name: str) -> str:
         """Return the slot of a step. A handler's step has the same slot in all parts of a conversation."""

@@ -254,6 +254,34 @@ async def test_a_step_that_is_made_again_repeats_none_of_its_calls(talk: Talk) -
     assert talk.said == ["Hello!", "I look, run 1.", "Found.", "Found."]
 
 
+@pytest.mark.parametrize("place", ["the handler", "another step"])
+async def test_a_call_with_the_key_of_a_call_in_a_recorded_step_is_made(place: str, talk: Talk) -> None:
+    runs = 0
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        nonlocal runs
+        runs += 1
+
+        async def say(text: str) -> None:
+            await ctx.reply(text, key="status")
+            await ctx.reply(f"{text}!", key="status")
+
+        await ctx.once("first", lambda _: say("One moment"), retry=True)
+        if runs == 1:
+            raise ConnectionError
+        if place == "the handler":
+            await say("Done")
+        else:
+            await ctx.once("second", lambda _: say("Done"), retry=True)
+        if runs == 2:
+            raise ConnectionError
+
+    talk.deploy(order)
+    await talk.say("hi")
+    await talk.pass_time(10)
+    assert talk.said == ["One moment", "One moment!", "Done", "Done!"]
+
+
 @pytest.mark.parametrize("asks", [False, True])
 async def test_what_a_recorded_step_has_scheduled_is_sent_once(asks: bool, talk: Talk) -> None:
     runs = 0
