@@ -106,9 +106,9 @@ def choice_of(text: str, choices: tuple[str, ...]) -> str | None:
     for wanted in (text, number):
         if (choice := choice_of_words(wanted, choices)) is not None:
             return choice
-    if number.isascii() and number.isdigit() and 1 <= int(number) <= len(choices):
-        return choices[int(number) - 1]
-    return None
+    # Compared as text: Python refuses to convert more than 4,300 digits to a number.
+    numbered = {str(n): choice for n, choice in enumerate(choices, start=1)}
+    return numbered.get(number.lstrip("0"))
 
 
 def choice_of_words(words: str, choices: tuple[str, ...]) -> str | None:

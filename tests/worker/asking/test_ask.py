@@ -298,6 +298,17 @@ async def test_choices_are_a_numbered_list_elsewhere_and_where_linq_refuses_a_po
     assert talk.said[-1] == "many"
 
 
+async def test_a_number_that_no_list_has_is_no_choice_however_long_it_is(talk: Talk) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(await ctx.ask("Which day?", choices=["Friday", "Saturday"], tries=9))
+
+    talk.deploy(book)
+    await talk.say("hi", service="SMS")
+    for text in ("0", "3", "9" * 5000, "02"):
+        await talk.say(text, service="SMS")
+    assert talk.said[1:] == ["Please answer with one of these: Friday, Saturday."] * 3 + ["Saturday"]
+
+
 @pytest.mark.parametrize(
     ("answer", "value"), [("yes", True), ("Nope!", False), ("👍", True), ("like", True), ("dislike", False)]
 )
