@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from linqbot.client.http.addresses import Origin, literal
 from linqbot.client.http.connection import Connection
-from linqbot.client.http.http11 import ConnectFailed, Request
+from linqbot.client.http.http11 import ConnectFailed, Request, TransportError
 from linqbot.client.http.proxies import Proxy
 from linqbot.errors import ConfigError
 
@@ -66,14 +66,15 @@ class Connector:
                 if self._proxy is None:
                     return await self._opened(self._origin, on_lost)
                 if self._tls is None:
-                    return await self._opened(self._proxy.origin, on_lost)
+                    return await self._opened_to_proxy(self._proxy, on_lost)
                 return await self._tunnelled(self._proxy, on_lost)
         except TimeoutError as error:
-            raise ConnectFailed(f"no connection within {self._connect_timeout_s:g} s") from error
+            way = "" if self._proxy is None else f" through the proxy {self._proxy.origin}"
+            raise ConnectFailed(f"no connection{way} within {self._connect_timeout_s:g} s") from error
         except ConnectFailed:
             raise
         except (OSError, RuntimeError) as error:  # uvloop raises RuntimeError for some addresses
-            raise ConnectFailed from error
+            raise ConnectFailed(_reason(error)) from error
 
     async def _opened(self, origin: Origin, on_lost: OnLost) -> Connection:
         # Addresses are raced here and not by the event loop: uvloop cannot, and checked addresses need no resolution.
@@ -90,9 +91,15 @@ class Connector:
         )
         return connection
 
+    async def _opened_to_proxy(self, proxy: Proxy, on_lost: OnLost) -> Connection:
+        try:
+            return await self._opened(proxy.origin, on_lost)
+        except (OSError, RuntimeError) as error:
+            raise ConnectFailed(f"no connection to the proxy {proxy.origin}: {_reason(error)}") from error
+
     async def _tunnelled(self, proxy: Proxy, on_lost: OnLost) -> Connection:
         """Open a TLS connection to the origin, inside a connection that the proxy makes."""
-        tunnel = await self._opened(proxy.origin, lambda _: None)
+        tunnel = await self._opened_to_proxy(proxy, lambda _: None)
         try:
             await self._admit(tunnel, proxy)
             return await self._encrypted(tunnel, on_lost)
@@ -166,6 +173,24 @@ async def _looked_up(origin: Origin) -> list[AddressInfo]:
     except UnicodeError as error:
         raise OSError("the host is not a valid name") from error
     return list(found)
+
+
+def _reason(error: Exception) -> str:
+    """Return our own text of an error, or else its class and the system's words for it. Its own text may quote more."""
+    words: str | None = None
+    match error:
+        case TransportError() if str(error):
+            return str(error)
+        case socket.gaierror():
+            words = "the host's name cannot be resolved"
+        case ssl.SSLCertVerificationError():
+            words = error.verify_message
+        case ssl.SSLError():
+            words = error.reason
+        case OSError(errno=int() as number) if type(error) is OSError:
+            words = os.strerror(number)
+    name = type(error).__name__
+    return f"{name}: {words}" if words else name
 
 
 def _info(address: str, port: int) -> AddressInfo:

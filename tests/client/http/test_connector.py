@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
+import os
 import random
 import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +113,14 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(authority: trust
     async with raw(always(said(b"fine")), certified(trustme.CA(), "127.0.0.1")) as server:
         error, _ = await failed(Origin("https", "127.0.0.1", server.port))
         assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
+
+
+async def test_a_refused_certificate_is_named_with_the_reason(authority: trustme.CA) -> None:
+    expired = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", not_after=datetime(2020, 1, 1, tzinfo=UTC)).configure_cert(expired)
+    async with raw(always(said(b"fine")), expired) as server:
+        error, _ = await failed(Origin("https", "127.0.0.1", server.port))
+    assert str(error) == "SSLCertVerificationError: certificate has expired"
 
 
 async def test_a_server_that_speaks_no_tls_is_no_connection(authority: trustme.CA) -> None:
@@ -259,6 +270,18 @@ async def test_an_unknown_name_is_no_connection(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
     error, _ = await failed(Origin("http", "linq.test", 80))
     assert isinstance(error.__cause__, socket.gaierror)
+    assert str(error) == "gaierror: the host's name cannot be resolved"
+
+
+async def test_a_network_without_a_way_to_the_host_is_named_in_the_systems_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def unreachable(*_args: Any, **_options: Any) -> Any:
+        raise OSError(errno.ENETUNREACH, "a text with the address")
+
+    monkeypatch.setattr("aiohappyeyeballs.start_connection", unreachable)
+    error, _ = await failed(Origin("http", "127.0.0.1", 80))
+    assert str(error) == f"OSError: {os.strerror(errno.ENETUNREACH)}"
 
 
 async def test_connections_opened_together_share_a_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,6 +421,17 @@ async def test_a_proxy_that_is_not_there_is_no_connection(authority: trustme.CA)
         gone = server.origin
     error, _ = await failed(Origin("https", "linq.test", 443), proxy=Proxy(gone))
     assert isinstance(error.__cause__, ConnectionRefusedError)
+    assert str(error) == f"no connection to the proxy {gone}: ConnectionRefusedError"
+
+
+async def test_a_proxy_that_stays_silent_is_named(authority: trustme.CA) -> None:
+    async def silent(peer: Peer) -> None:
+        await peer.request()
+        await asyncio.Event().wait()
+
+    async with raw(silent) as server:
+        error, _ = await failed(Origin("https", "linq.test", 443), proxy=Proxy(server.origin), connect_timeout_s=0.05)
+        assert str(error) == f"no connection through the proxy {server.origin} within 0.05 s"
 
 
 @pytest.mark.parametrize(
