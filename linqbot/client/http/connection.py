@@ -255,8 +255,13 @@ class Connection(asyncio.Protocol):
             self._complete()
         elif coding is not None and coding.strip().lower() != b"chunked":
             self._fail(MalformedResponse("the response has an unsupported transfer encoding"))
-        elif coding is None and b"content-length" not in self._fields:
-            self._until_end = status not in _EMPTY
+        elif coding is None and status not in _EMPTY:
+            length = self._fields.get(b"content-length")
+            if length is None:
+                self._until_end = True
+            elif int(length) > MAX_CONTENT_BYTES:
+                # Not read to the limit first: 200 calls at once would fill the memory.
+                self._fail(MalformedResponse(f"the response is larger than {MAX_CONTENT_BYTES} bytes"))
 
     def on_body(self, data: bytes) -> None:
         if not self._is_read:

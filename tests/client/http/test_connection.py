@@ -18,6 +18,7 @@ from linqbot.client.http import connection as connections
 from linqbot.client.http.addresses import Origin
 from linqbot.client.http.connection import Connection
 from linqbot.client.http.http11 import (
+    MAX_CONTENT_BYTES,
     MAX_HEAD_BYTES,
     ConnectFailed,
     MalformedResponse,
@@ -224,6 +225,25 @@ async def test_an_answer_larger_than_the_limit_is_not_kept_in_memory(monkeypatch
     async with raw(endless) as server, pooled(server) as pool:
         with pytest.raises(MalformedResponse, match="larger than 1000 bytes"):
             await asyncio.wait_for(pool.send(get(server)), 5)
+
+
+async def test_an_answer_that_announces_more_than_the_limit_is_not_read() -> None:
+    async def announce(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (MAX_CONTENT_BYTES + 1))
+        await peer.reader.read()
+
+    async with raw(announce) as server, pooled(server) as pool:
+        with pytest.raises(MalformedResponse, match="is larger than"):
+            await asyncio.wait_for(pool.send(get(server)), 5)
+
+
+@pytest.mark.parametrize("status", [b"204 No", b"304 Not"])
+async def test_the_size_of_an_answer_without_content_is_not_limited(status: bytes) -> None:
+    answer = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status, MAX_CONTENT_BYTES + 1)
+    async with raw(always(answer, said(b"next"))) as server, pooled(server) as pool:
+        assert (await pool.send(get(server))).content == b""
+        assert (await pool.send(get(server))).content == b"next"
 
 
 @pytest.mark.parametrize(
