@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Retry
+from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio
 
@@ -60,6 +62,46 @@ async def test_a_delivery_that_an_operator_handles_again_ends_the_wait(
     assert await storage.retry([dead.id]) == 1
     assert (await leased(storage)).delivery.id == first.id
     assert [each.id for each in await storage.following("c:1", 10)] == [dead.id]
+
+
+async def test_a_timer_that_fires_into_a_held_lane_ends_the_wait(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    first = delivery()
+    await storage.put(first)
+    await storage.hold(await leased(storage), NOON + 60, known=0)
+    await storage.schedule(Timer("t", NOON, "c:1", "send", b"{}", 3600.0))
+    assert await storage.fire(clock.now()) == 1
+    assert (await leased(storage)).delivery.id == first.id
+
+
+async def test_a_missed_delivery_in_a_held_lane_ends_the_wait(storage: Storage, delivery: MakeDelivery) -> None:
+    first, missed = delivery(), delivery()
+    await storage.put(first)
+    await storage.hold(await leased(storage), NOON + 60, known=0)
+    assert await storage.put_in_order("c:1", [missed]) == 1
+    assert (await leased(storage)).delivery.id == first.id
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_wait_that_a_delivery_has_ended_does_not_begin_again_with_a_restart(
+    closed_storage: Storage, delivery: MakeDelivery, at_once: bool
+) -> None:
+    first, second, other = delivery(), delivery(), delivery("c:2")
+    async with closed_storage as storage:
+        await storage.put(first)
+        hold = storage.hold(await leased(storage), NOON + 60, known=0)
+        if at_once:
+            # While the other delivery is being written, hold and put wait for the same commit.
+            writing = asyncio.ensure_future(storage.put(other))
+            await asyncio.sleep(0)
+            await asyncio.gather(writing, hold, storage.put(second))
+        else:
+            await storage.put(other)
+            await hold
+            await storage.put(second)
+    async with closed_storage as storage:
+        assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == [first.id, other.id]
 
 
 async def test_a_lane_that_grew_in_the_meantime_is_not_held(storage: Storage, delivery: MakeDelivery) -> None:

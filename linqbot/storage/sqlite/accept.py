@@ -127,6 +127,10 @@ def _accept(tx: Transaction, new: Numbered, *, prefetch: bool = False) -> None:
     bodies = [(seq, wipe.padding(d.is_off_the_record), d.body) for seq, d in new]
     insert(tx.db, "body (seq, padding, body)", bodies)
     gathering = {head for _, d in new if (head := tx.index.lanes.gathering_head(d.lane)) is not None}
+    if tx.changes.gathering:
+        # The index does not know yet which lanes wait since an earlier operation of this batch.
+        lanes = {d.lane for _, d in new}
+        gathering |= {each.seq for each in tx.changes.gathering if each.lane in lanes}
     among(tx.db, "UPDATE delivery SET not_before = 0 WHERE seq IN (*)", gathering)
     tx.changes.accepted += new
     tx.changes.prefetched |= prefetched

@@ -27,10 +27,12 @@ class Gathering(NamedTuple):
     """A lease that was given back unused, because its lane waits for more deliveries: see `Inbox.hold`.
 
     Attributes:
+        lane: The lane that waits.
         until: The end of the wait, in Unix seconds.
         known: The number of deliveries behind the head that the holder of the lease had seen.
     """
 
+    lane: str
     seq: int
     token: int
     until: float

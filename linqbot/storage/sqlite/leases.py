@@ -68,13 +68,14 @@ def hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
     """Give back leases that were not used. Their lanes wait for more deliveries; see `Inbox.hold`."""
     for op in ops:
         if (seq := _leased_seq(tx, op)) is not None:
-            has_grown = tx.index.lanes.depth_of(op.lease.delivery.lane) > 1 + op.known
+            lane = op.lease.delivery.lane
+            has_grown = tx.index.lanes.depth_of(lane) > 1 + op.known
             tx.db.execute(
                 """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering',
                        not_before = ? WHERE seq = ?""",
                 (0.0 if has_grown else op.until, seq),
             )
-            tx.changes.gathering.append(Gathering(seq, op.lease.token, op.until, op.known))
+            tx.changes.gathering.append(Gathering(lane, seq, op.lease.token, op.until, op.known))
 
 
 def join(tx: Transaction, op: JoinOp) -> None:
