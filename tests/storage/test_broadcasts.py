@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from linqbot.clock import MovableClock
+from linqbot.errors import LeaseLost
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import AT_ONCE, NewBroadcast, RecipientUpdate
@@ -152,6 +153,21 @@ async def test_the_retry_of_a_person_who_failed_corrects_the_outcome(storage: St
     await end(storage, await under_way(storage))
     assert facts(await storage.broadcast("july")) == {"status": "done", "people": 1, "sent": 1}
     assert await storage.next_broadcast() is None
+
+
+async def test_the_outcome_of_a_person_is_not_stored_when_the_lease_is_lost(
+    storage: Storage, clock: MovableClock
+) -> None:
+    await storage.start_broadcast(new(), PEOPLE[:1])
+    await storage.advance_broadcasts(clock.now())
+    lost = await under_way(storage)
+    clock.advance(60)
+    again = await under_way(storage)
+    with pytest.raises(LeaseLost):
+        await end(storage, lost, "refused")
+    assert [one.outcome for one in await storage.recipients("july")] == ["under_way"]
+    await end(storage, again)
+    assert [one.outcome for one in await storage.recipients("july")] == ["sent"]
 
 
 async def test_a_broadcast_to_nobody_ends_at_once(storage: Storage, clock: MovableClock) -> None:

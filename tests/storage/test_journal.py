@@ -219,6 +219,16 @@ async def test_entries_survive_a_restart(closed_storage: Storage, entry: MakeEnt
         assert await storage.entries("w.1") == [made]
 
 
+async def test_scheduled_sends_are_known_before_and_after_a_restart(closed_storage: Storage, entry: MakeEntry) -> None:
+    async with closed_storage as storage:
+        await storage.begin(entry("w.1"))
+        assert not storage.has_made_scheduled_sends
+        await storage.begin(entry("i.timer.1"))
+        assert storage.has_made_scheduled_sends
+    async with closed_storage as storage:
+        assert storage.has_made_scheduled_sends
+
+
 async def test_a_message_that_the_bot_sent_is_recognised(
     storage: Storage, delivery: MakeDelivery, entry: MakeEntry
 ) -> None:

@@ -101,8 +101,8 @@ async def test_a_delivery_whose_turn_sent_something_keeps_its_place(closed_stora
         await storage.begin(entry(turn="w.c"))
     async with closed_storage as storage:
         (lease,) = await take(storage)
-        await storage.put_in_order("c:1", [sent("a", 1)], lease)
-        assert await handle_all(storage) == ["c", "a"]
+        await storage.put_in_order("c:1", [sent("b", 2), sent("a", 1)], lease)
+        assert await handle_all(storage) == ["c", "a", "b"]
 
 
 async def test_a_running_turn_is_not_disturbed(storage: Storage) -> None:
