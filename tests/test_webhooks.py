@@ -127,9 +127,27 @@ def test_without_secrets_nothing_passes() -> None:
         verify(HEADERS, BODY, [], now=AT)
 
 
-def test_missing_headers_are_named() -> None:
-    with pytest.raises(InvalidSignature, match="no webhook-id and no webhook-timestamp"):
-        verify({"webhook-signature": SIGNATURE}, BODY, SECRETS, now=AT)
+@pytest.mark.parametrize(
+    ("missing", "named"),
+    [
+        (["webhook-id", "webhook-timestamp"], "no webhook-id and no webhook-timestamp header"),
+        (["webhook-id"], "no webhook-id header"),
+        (["webhook-timestamp"], "no webhook-timestamp header"),
+        (["webhook-signature"], "no webhook-signature header"),
+    ],
+)
+def test_missing_headers_are_named(missing: list[str], named: str) -> None:
+    headers = {name: value for name, value in HEADERS.items() if name not in missing}
+    with pytest.raises(InvalidSignature, match=f"The POST has {named},"):
+        verify(headers, BODY, SECRETS, now=AT)
+
+
+@pytest.mark.parametrize("timestamp", ["soon", f"{AT}.5", f"-{AT}", "\u00b9\u00b2", "9" * 5000])
+def test_a_genuine_signature_over_a_time_that_is_no_number_is_stale_and_no_forgery(timestamp: str) -> None:
+    content = f"{ID}.{timestamp}.".encode("latin-1") + BODY
+    signature = "v1," + SECRETS[0].signature(content).decode()
+    with pytest.raises(StaleSignature):
+        verify(HEADERS | {"webhook-timestamp": timestamp, "webhook-signature": signature}, BODY, SECRETS, now=AT)
 
 
 @pytest.mark.parametrize("signature", [LEGACY, "sha256=" + LEGACY, LEGACY_DECODED_KEY])

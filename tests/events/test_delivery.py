@@ -92,6 +92,43 @@ def test_half_an_emoji_does_not_lose_the_message(example: Any) -> None:
     assert event.text == "Thanks \ufffd Here is the receipt"
 
 
+@pytest.mark.parametrize(
+    ("body", "is_off_the_record"),
+    [
+        (b'{"data": {"zero_retention": true}}', True),
+        (b'{"data": {"zero_retention": false}}', False),
+        (b'{"data": {"zero_retention": "true"}}', False),
+        (b'{"data": {}}', False),
+        (b'{"data": ["zero_retention"]}', False),
+        (b'["zero_retention"]', False),
+        (b"nope", False),
+    ],
+)
+def test_a_line_that_keeps_nothing_is_known_by_its_data_also_when_the_body_was_stored(
+    body: bytes, is_off_the_record: bool
+) -> None:
+    received = named(body)
+    stored = Delivery(received.id, received.lane, received.type, body, received.received_at)
+    assert received.is_off_the_record is stored.is_off_the_record is is_off_the_record
+
+
+@pytest.mark.parametrize(
+    ("body", "sent_at"),
+    [
+        (b'{"created_at": "1970-01-01T00:00:09Z", "data": {"sent_at": "1970-01-01T00:00:05.5Z"}}', 5.5),
+        (b'{"created_at": "1970-01-01T01:00:09+01:00", "data": {"sent_at": null}}', 9.0),
+        (b'{"created_at": "1970-01-01T00:00:09Z", "data": ["sent_at"]}', 9.0),
+        (b'{"created_at": "yesterday", "data": {}}', 7.5),
+        (b'{"created_at": 9}', 7.5),
+        (b'{"data": {"sent_at": "0001-01-01T00:00:00+14:00"}}', -62135647200.0),
+        (b'["created_at"]', 7.5),
+        (b"nope", 7.5),
+    ],
+)
+def test_a_delivery_was_sent_at_the_time_in_its_body_or_else_when_it_was_received(body: bytes, sent_at: float) -> None:
+    assert named(body).sent_at == sent_at
+
+
 def test_texts_and_ids_of_a_delivery_are_not_kept_to_be_shared_with_later_ones() -> None:
     body = b'{"data": {"id": "9f1c", "text": "See you at nine"}}'
     first, second = decode(body)["data"], decode(body)["data"]

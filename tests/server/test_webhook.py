@@ -30,7 +30,7 @@ from linqbot.events.delivery import PROBE_TYPE
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.server import uvicorn_server
 from linqbot.server.app import create_app, running
-from linqbot.server.secret_file import SecretFile
+from linqbot.server.secret_file import REFRESH_EVERY_S, SecretFile
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -244,11 +244,30 @@ async def test_an_oversized_body_is_refused_while_reading_and_may_come_again(dec
     assert house.seen == []
 
 
+@pytest.mark.parametrize("in_pieces", [False, True])
+async def test_a_body_of_exactly_the_largest_size_is_accepted(in_pieces: bool) -> None:
+    body = text_body("x" * 2000)
+    house = House(max_body_bytes=len(body))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body[:1000]
+        yield body[1000:]
+
+    async with house.open() as http:
+        content: Any = pieces() if in_pieces else body
+        assert (await http.post(PATH, content=content, headers=signed(body))).status_code == 200
+        assert len(await house.handled()) == 1
+
+
 @pytest.mark.parametrize("body", [b"not json", b"", b"[1, 2]", b'"text"', b"\xff\xfe\x00", b"null"])
 async def test_a_signed_body_that_is_no_event_is_kept_as_unknown(house: House, body: bytes) -> None:
     async with house.open() as http:
         assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
         (event,) = await house.handled()
+        # Such a body has no event id, so the delivery is known by the id that Linq signed.
+        assert (await http.post(PATH, content=body, headers=signed(body, at=1_000))).status_code == 200
+        other = signed(body, at=1_000, webhook_id="msg_2")
+        assert (await http.post(PATH, content=body, headers=other)).status_code == 503
     assert isinstance(event, UnknownEvent)
     assert event.body == body
 
@@ -289,6 +308,23 @@ async def test_while_the_storage_fails_a_delivery_is_answered_503(
         assert len(await house.handled()) == 1
 
 
+async def test_a_delivery_out_of_time_may_come_again_if_the_storage_does_not_know_it_because_it_fails(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = text_body()
+
+    async def fails(_: object) -> bool:
+        raise StorageUnavailable("disk broken")
+
+    async with house.open() as http:
+        with monkeypatch.context() as patch:
+            patch.setattr(house.storage, "has_seen", fails)
+            answer = await http.post(PATH, content=body, headers=signed(body, at=1_000))
+            assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+        assert len(await house.handled()) == 1
+
+
 @pytest.mark.parametrize("mounted", [False, True])
 async def test_a_slash_at_the_end_of_the_path_changes_nothing(house: House, mounted: bool) -> None:
     body = text_body()
@@ -306,10 +342,11 @@ async def test_other_methods_and_paths_are_not_webhooks(house: House) -> None:
         assert (await http.post("/webhooks")).status_code == 404
 
 
+@pytest.mark.parametrize("body", [text_body(), b'{"event_type":"hologram.beamed"}'], ids=["event id", "no event id"])
 @pytest.mark.parametrize(("allowed", "status"), [(True, 200), (False, 401)])
-async def test_the_older_headers_count_only_if_they_are_allowed(allowed: bool, status: int) -> None:
+async def test_the_older_headers_count_only_if_they_are_allowed(allowed: bool, status: int, body: bytes) -> None:
     house = House(allow_legacy_signatures=allowed)
-    body, now = text_body(), int(time.time())
+    now = int(time.time())
     headers = {"x-webhook-timestamp": str(now), "x-webhook-signature": sign_legacy(body, timestamp=now, secret=SECRET)}
     async with house.open() as http:
         for fresh in ("a", "b", "c"):
@@ -482,6 +519,8 @@ async def test_bodies_that_trickle_in_cannot_fill_the_memory(monkeypatch: pytest
             assert statuses == [503] * 3
             go.set()
             await asyncio.gather(*slow)
+            # Five senders closed the connection in the middle of a body, which shows no forgery.
+            assert statuses == [503] * 8
         body = text_body()
         assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
 
@@ -549,6 +588,24 @@ async def test_a_secret_that_is_rotated_in_the_file_is_accepted_at_once_and_with
         assert (await http.post(PATH, content=body, headers=signed(body, secret=other))).status_code == 401
         file.keep(other, "s1")
         assert (await http.post(PATH, content=body, headers=signed(body, secret=other))).status_code == 200
+
+
+async def test_a_secret_that_was_removed_from_the_file_is_refused_seconds_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = SecretFile(tmp_path / "secret")
+    removed = "whsec_" + "QUJD" * 10
+    file.keep(removed, "s1")
+    house = House(secret_file=file.path)
+    start = time.time()
+    body = text_body()
+    async with house.open() as http:
+        monkeypatch.setattr(SystemClock, "now", lambda _: start)
+        assert (await http.post(PATH, content=body, headers=signed(body, secret=removed))).status_code == 200
+        file.drop("s1")
+        monkeypatch.setattr(SystemClock, "now", lambda _: start + REFRESH_EVERY_S)
+        assert (await http.post(PATH, content=body, headers=signed(body, secret=removed))).status_code == 401
+        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
 
 
 async def test_a_refusal_describes_the_request_that_arrived() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from gap_harness import LINE, Harness
 
+from linqbot.clock import SystemClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.model.faults import Fault
 from linqbot.errors import StorageUnavailable
@@ -90,18 +91,22 @@ async def test_no_chat_waits_if_the_setting_is_zero(harness: Harness) -> None:
     assert (harness.said(), harness.lists()) == (["first", "b", "a"], 0)
 
 
+@pytest.mark.parametrize("why", ["the storage is full", "the clock is an hour ahead"])
 async def test_a_refused_delivery_opens_a_gap_for_its_chat_only(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    put = harness.storage.put
+    now = SystemClock.now
 
     async def refuse(delivery: Any) -> bool:
         raise StorageUnavailable("full")
 
-    monkeypatch.setattr(harness.storage, "put", refuse)
-    harness.text("a")
-    await harness.settle()
-    monkeypatch.setattr(harness.storage, "put", put)
+    with monkeypatch.context() as patch:
+        if why == "the storage is full":
+            patch.setattr(harness.storage, "put", refuse)
+        else:
+            patch.setattr(SystemClock, "now", lambda clock: now(clock) + 3600)
+        harness.text("a")
+        await harness.settle()
     harness.text("b")
     await harness.settle()
     assert harness.said() == ["first", "a", "b"]
