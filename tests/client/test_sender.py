@@ -159,6 +159,16 @@ async def test_a_deletion_whose_answer_was_lost_was_made_if_nothing_is_left_to_d
             await client.messages.delete(CHAT)
 
 
+async def test_only_a_deletion_counts_as_made_if_its_repetition_finds_nothing() -> None:
+    gone = answer(404, {**LINQS, "error": {"code": 2002, "message": "m"}})
+    client, _ = scripted(Script(answer(502), gone, answer(502), gone))
+    async with client:
+        with pytest.raises(LinqApiError, match="404"):
+            await client.chats.background.set(CHAT, type="color", variant="ice")
+        with pytest.raises(LinqApiError, match="404"):
+            await client.chats.messages.send(CHAT, message={"parts": [{"type": "text", "value": "hi"}]})
+
+
 async def test_without_repetitions_the_first_answer_counts() -> None:
     script = Script(answer(500))
     client, waits = scripted(script, max_retries=0)
