@@ -44,6 +44,7 @@ from linqbot.storage.sqlite.disk.file import (
     BUSY_TIMEOUT_MS,
     connect,
     install_of,
+    is_up_to_date,
     migrate,
     primary_code,
     refuse_unfinished,
@@ -116,13 +117,14 @@ class SQLiteWriter:
         self._serving = serving
         self._changes = IndexChanges()
         try:
-            if serving:
-                # Before duplicates are answered: the 200 to a copy of a delivery that the WAL holds writes nothing, so no
-                # later fsync would make that delivery durable.
-                with self._translated():
-                    sync_wal(self._db)
-            migrate(self._db, self._path)
             with self._translated():
+                if serving:
+                    # Before duplicates are answered: the 200 to a copy of a delivery that the WAL holds writes nothing, so
+                    # no later fsync would make that delivery durable.
+                    sync_wal(self._db)
+                # A command that only reads must not wait for the transactions of the server, which a slow disk makes long.
+                if serving or not is_up_to_date(self._db):
+                    migrate(self._db, self._path)
                 refuse_unfinished(self._db, self._path)
                 if serving:
                     leases.count_crash(self._db)

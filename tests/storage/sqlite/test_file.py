@@ -132,6 +132,20 @@ async def test_a_file_that_is_locked_is_called_locked(path: Path, monkeypatch: p
     await opened_and_closed(path)
 
 
+async def test_a_command_that_only_reads_opens_the_file_while_the_server_writes(
+    path: Path, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "BUSY_TIMEOUT_MS", 1)
+    async with SQLiteStorage(path) as server:
+        await server.put(delivery(name="w.1"))
+        writing = sqlite3.connect(path, isolation_level=None)
+        writing.execute("BEGIN IMMEDIATE")
+        async with SQLiteStorage(path, serving=False) as command:
+            assert [each.id for each in await command.waiting()] == ["w.1"]
+        writing.execute("COMMIT")
+        writing.close()
+
+
 async def test_a_command_that_writes_too_long_makes_the_storage_unavailable(
     path: Path, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

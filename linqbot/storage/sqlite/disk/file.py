@@ -164,6 +164,17 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         raise StorageUnavailable(f"The schema of {path} could not be brought up to date: {error}.") from error
 
 
+def is_up_to_date(db: sqlite3.Connection) -> bool:
+    """Return True if the file is linqbot's and has the newest schema. Unlike `migrate`, it needs no write lock.
+
+    Raises:
+        sqlite3.DatabaseError: the file cannot be read.
+    """
+    (have,) = db.execute("PRAGMA user_version").fetchone()
+    (owner,) = db.execute("PRAGMA application_id").fetchone()
+    return bool(owner == APPLICATION_ID and have == newest_schema())
+
+
 def sync_wal(db: sqlite3.Connection) -> None:
     """Move what a killed process left in the WAL into the file, and sync both.
 
