@@ -31,7 +31,7 @@ from linqbot.storage.operations import (
     TakeOp,
 )
 from linqbot.storage.sqlite import queries
-from linqbot.storage.sqlite.disk.file import connect, prepare, unusable
+from linqbot.storage.sqlite.disk.file import cannot_be_opened, connect, prepare, unusable
 from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.disk.serving_lock import ServingLock
 from linqbot.storage.sqlite.disk.wal_truncation import WalTruncation
@@ -435,10 +435,7 @@ class SQLiteStorage(QueuedWrites):
             self._place.opening()
             self._reader = connect(self._path)
             try:
-                self._reader.execute("PRAGMA query_only = ON")
-                # The first read opens the WAL. It must happen now: after the file was moved it would fail, but running
-                # turns still have to read then.
-                self._reader.execute("SELECT 1 FROM sqlite_master").fetchone()
+                self._open_wal(self._reader)
                 self._install = self._writer.open(serving=self._serving)
             except BaseException:
                 self._reader.close()
@@ -447,6 +444,15 @@ class SQLiteStorage(QueuedWrites):
             self._lock.release()
             raise
         self._reads = ThreadPoolExecutor(1, "linqbot-storage-reader")
+
+    def _open_wal(self, reader: sqlite3.Connection) -> None:
+        try:
+            reader.execute("PRAGMA query_only = ON")
+            # The first read opens the WAL. It must happen now: after the file was moved it would fail, but running turns
+            # still have to read then.
+            reader.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.Error as error:
+            raise cannot_be_opened(self._path, error) from error
 
     async def _close(self) -> None:
         self._lock.stop_listening()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sqlite3
@@ -13,8 +14,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from sqlite_connections import largest_file
 
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
@@ -355,6 +358,26 @@ async def test_a_start_on_a_full_disk_names_the_lock_that_cannot_be_written(path
     with pytest.raises(StorageUnavailable, match=r"^The lock .*\.lock cannot be written: No space left on device\.$"):
         async with SQLiteStorage(path):
             pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there no process can limit the size of its files")
+async def test_a_new_file_without_room_next_to_it_is_refused_and_opened_once_there_is_room(path: Path) -> None:
+    with largest_file(10_000):
+        error = await refusal(path)
+    assert str(error) == f"The storage file {path} cannot be opened: disk I/O error."
+    await opened_and_closed(path)
+
+
+async def test_a_server_that_stops_while_its_disk_fails_keeps_no_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    async with SQLiteStorage(path):
+        monkeypatch.setattr(os, "ftruncate", fail)
+    monkeypatch.undo()
+    await opened_and_closed(path)
 
 
 async def test_a_damaged_file_is_called_damaged(path: Path, delivery: MakeDelivery) -> None:

@@ -93,7 +93,9 @@ class ServingLock:
     def release(self) -> None:
         """Release the lock."""
         if self._fd is not None:
-            os.ftruncate(self._fd, 0)
+            # On a disk that fails, the process id stays in the file, as after a kill.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = None
 
