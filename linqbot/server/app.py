@@ -36,6 +36,7 @@ from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
 from linqbot.server.webhook import NOT_RUNNING, WebhookEndpoint
 from linqbot.storage.backend import Storage
+from linqbot.worker.asking.unresumable import log_unresumable
 from linqbot.worker.bursts import Bursts
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
@@ -43,7 +44,6 @@ from linqbot.worker.due.recurring import start_schedules
 from linqbot.worker.failure import RetryPolicy
 from linqbot.worker.missed.catchup import catch_up
 from linqbot.worker.missed.gaps import Gaps
-from linqbot.worker.trouble.unresumable import log_unresumable
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 

@@ -22,7 +22,7 @@ from linqbot.errors import BotError, LinqApiError, Suspended
 from linqbot.events.event import Event
 from linqbot.ops.dry_deploy.recorded_calls import RecordedCalls
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
-from linqbot.worker.asking.polls import send_choices
+from linqbot.worker.asking.prompts import refusal_of, send_choices
 from linqbot.worker.asking.records import (
     PROMPT,
     AskRecord,
@@ -37,7 +37,7 @@ from linqbot.worker.asking.records import (
 from linqbot.worker.asking.steps import typed
 from linqbot.worker.asking.unaskable import check_place, person_to_ask, second_question
 from linqbot.worker.asking.waits.payments import closing_label
-from linqbot.worker.asking.waits.waiting import begin_wait, refusal_of, result_of
+from linqbot.worker.asking.waits.waiting import begin_wait, result_of
 from linqbot.worker.calls.slots import labelled
 
 _FILTER: Final = "when:"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -31,13 +30,14 @@ from linqbot.storage.inbox import (
 )
 from linqbot.storage.indexes.lane_watch import LaneWatch
 from linqbot.storage.indexes.lanes import Lanes
-from linqbot.storage.indexes.open_conversations import OpenConversations
 from linqbot.storage.journal import DeliveryStatus, JournalEntry
 from linqbot.storage.memory.broadcasts import MemoryBroadcasts
+from linqbot.storage.memory.conversations import MemoryConversations
 from linqbot.storage.memory.journal import MemoryJournal, older
 from linqbot.storage.memory.state import MemoryState
+from linqbot.storage.memory.timers import MemoryTimers
 from linqbot.storage.state import StateRow, StateWrite
-from linqbot.storage.timers import PARKED_S, Timer
+from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting, WaitingState
 from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
 
@@ -107,14 +107,13 @@ class MemoryStorage:
         self._left: dict[str, float] = {}
         self._done: dict[str, _Kept] = {}
         self._dead: dict[str, _Kept] = {}
-        self._timers: dict[str, Timer] = {}
+        self._timers = MemoryTimers(self._seen)
         self._broadcasts = MemoryBroadcasts()
         self._active_at: float | None = None
         self._first_active_at: float | None = None
         self._journal = MemoryJournal(self._clock, self._keep_s)
         self._state = MemoryState()
-        self._conversations: dict[str, Conversation] = {}
-        self._open = OpenConversations()
+        self._conversations = MemoryConversations(self._journal)
 
     async def __aenter__(self) -> Self:
         return self
@@ -209,15 +208,8 @@ class MemoryStorage:
         for entry in finish.entries:
             self._journal.record(entry)
         self._state.write(finish.state)
-        for timer_id in finish.cancelled:
-            self._timers.pop(timer_id, None)
-        for timer in finish.timers:
-            self._schedule(timer)
-        for again in finish.rearmed:
-            parked = self._timers.get(again.timer_id)
-            if parked is not None and parked.due == again.tick + PARKED_S:
-                self._timers[again.timer_id] = replace(parked, due=again.due)
-        self._write_conversations(finish)
+        self._timers.write(finish)
+        self._conversations.write(finish)
         self._broadcasts.update(finish.recipients, self._clock.now())
         if isinstance(finish.outcome, Retry | Defer):
             self._postpone(self._rows[seq], finish.outcome)
@@ -375,25 +367,24 @@ class MemoryStorage:
 
     def conversations_in(self, chat_id: str) -> Sequence[ConversationSummary]:
         """Return the conversations of a chat; see `Conversations.conversations_in`."""
-        return self._open.in_chat(chat_id)
+        return self._conversations.in_chat(chat_id)
 
     def conversations_of(self, person: str) -> Sequence[ConversationSummary]:
         """Return the conversations in which this person must answer; see `Conversations.conversations_of`."""
-        return self._open.of_person(person)
+        return self._conversations.of_person(person)
 
     async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
         """Return a conversation with its journal entries; see `Conversations.conversation`."""
-        found = self._conversations.get(conversation_id)
+        found = self._conversations.find(conversation_id)
         return None if found is None else (found, await self.entries(found.id, found.replay))
 
     async def waiting_by_handler(self) -> dict[str, int]:
         """Return the number of open questions by handler; see `Conversations.waiting_by_handler`."""
-        return dict(Counter(each.handler for each in self._conversations.values() if each.status == "waiting"))
+        return self._conversations.waiting_by_handler()
 
     async def conversations(self, *, limit: int = 100) -> list[Conversation]:
         """Return the conversations on record, the oldest question first."""
-        found = sorted(self._conversations.values(), key=lambda each: each.asked_at)
-        return [replace(each, root=b"") for each in found[:limit]]
+        return self._conversations.oldest_first(limit)
 
     # State
 
@@ -417,44 +408,38 @@ class MemoryStorage:
     async def schedule(self, timer: Timer) -> bool:
         """Store a timer; see `Timers.schedule`."""
         earliest = await self.next_timer()
-        stored = self._schedule(timer)
+        stored = self._timers.schedule(timer)
         if stored and (earliest is None or timer.due < earliest):
             self._changed.set()
         return stored
 
     async def cancel(self, timer_id: str) -> bool:
         """Delete a timer; see `Timers.cancel`."""
-        return self._timers.pop(timer_id, None) is not None
+        return self._timers.cancel(timer_id)
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
         """Return the timers that wait, the earliest first."""
-        waiting = (t for t in self._timers.values() if lane in (None, t.lane) and not t.is_parked)
-        return sorted(waiting, key=lambda t: t.due)[:limit]
+        return self._timers.waiting(lane, limit)
 
     async def timer(self, timer_id: str) -> Timer | None:
         """Return a timer; see `Timers.timer`."""
-        return self._timers.get(timer_id)
+        return self._timers.find(timer_id)
 
     async def recurring(self, kind: str, *, lane: str | None = None) -> list[Timer]:
         """Return the recurring timers of a kind; see `Timers.recurring`."""
-        return [timer for timer in self._timers.values() if timer.kind == kind and lane in (None, timer.lane)]
+        return self._timers.recurring(kind, lane)
 
     async def fire(self, now: float, *, limit: int = 500) -> int:
         """Move due timers into their lanes; see `Timers.fire`."""
-        due = [timer for timer in await self.scheduled(limit=limit) if timer.due <= now]
-        for timer in due:
-            if timer.is_recurring:
-                self._timers[timer.id] = timer.parked()
-            else:
-                del self._timers[timer.id]
-            delivery = timer.fired(now)
+        due = self._timers.take_due(now, limit)
+        for delivery in due:
             if delivery.id not in self._seen:
                 self._accept(_InboxRow(delivery))
         return len(due)
 
     async def next_timer(self) -> float | None:
         """Return when the earliest timer is due; see `Timers.next_timer`."""
-        return min((timer.due for timer in self._timers.values() if not timer.is_parked), default=None)
+        return self._timers.earliest()
 
     # Broadcasts
 
@@ -592,8 +577,8 @@ class MemoryStorage:
             done=len([self._done.pop(one) for one in keys["done"]]),
             dead=len([self._dead.pop(one) for one in keys["dead"]]),
             entries=len(keys["entry"]),
-            timers=len([self._timers.pop(one) for one in keys["timer"]]),
-            conversations=self._forget_conversations(keys["conversation"]),
+            timers=self._timers.forget(keys["timer"]),
+            conversations=self._conversations.forget(keys["conversation"]),
             state=self._state.forget(person.scopes),
             recipients=self._broadcasts.forget(handle),
             left=tuple(sorted(found.left)),
@@ -611,20 +596,6 @@ class MemoryStorage:
     def _refuse_when_full(self) -> None:
         if self._lanes.depth >= self._max_backlog:
             raise StorageBusy(f"The backlog is full: {self._max_backlog} deliveries wait.")
-
-    def _write_conversations(self, finish: Finish) -> None:
-        for conversation_id in finish.ended:
-            self._drop_conversation(conversation_id)
-        for new in finish.conversations:
-            for replaced in self._open.replaced_by(new.summary):
-                self._drop_conversation(replaced)
-            self._conversations[new.id] = new
-            self._open.add(new.summary)
-
-    def _drop_conversation(self, conversation_id: str) -> None:
-        if (dropped := self._conversations.pop(conversation_id, None)) is not None:
-            self._open.remove(dropped.chat_id, conversation_id)
-            self._journal.end(conversation_id)
 
     def _postpone(self, row: _InboxRow, outcome: Retry | Defer) -> None:
         row.not_before = outcome.at
@@ -655,7 +626,7 @@ class MemoryStorage:
             self._done.pop(delivery.id, None)
             self._done[delivery.id] = _Kept(delivery, row.replay, row.delivery_count, now)
         for turn in (row.delivery.id, *(entry.turn for entry in finish.entries)):
-            kept = self._conversations.get(turn)
+            kept = self._conversations.find(turn)
             if kept is None or not kept.may_go_on:
                 self._journal.end(turn)
 
@@ -684,12 +655,6 @@ class MemoryStorage:
             )
         return len(moved)
 
-    def _schedule(self, timer: Timer) -> bool:
-        if timer.id in self._timers or timer.fired(0.0).id in self._seen:
-            return False
-        self._timers[timer.id] = timer
-        return True
-
     def _leased(self) -> set[int]:
         return {seq for token in self._lanes.tokens() if (seq := self._lanes.leased_by(token)) is not None}
 
@@ -712,11 +677,6 @@ class MemoryStorage:
         self._changed.set()
         return len(seqs)
 
-    def _forget_conversations(self, ids: set[str]) -> int:
-        for conversation_id in ids:
-            self._open.remove(self._conversations.pop(conversation_id).chat_id, conversation_id)
-        return len(ids)
-
     def _records(self) -> Iterator[StoredRecord]:
         leased = self._leased()
         for seq, row in self._rows.items():
@@ -727,9 +687,9 @@ class MemoryStorage:
         for place, kept in places:
             for one in kept.values():
                 yield StoredRecord(place, one.delivery.id, one.delivery.lane, (one.delivery.body,))
-        for timer in self._timers.values():
+        for timer in self._timers.all():
             yield StoredRecord("timer", timer.id, timer.lane, (timer.payload,))
-        for each in self._conversations.values():
+        for each in self._conversations.all():
             yield StoredRecord("conversation", each.id, lane_of_chat(each.chat_id), (each.root, each.question), each.id)
         for entry in self._journal.all():
             lane = lane_of_chat(entry.chat_id) if entry.chat_id else ""
@@ -738,8 +698,7 @@ class MemoryStorage:
 
     def _purge(self) -> None:
         now = self._clock.now()
-        for conversation in [one for one in self._conversations.values() if one.is_due_for_deletion(now)]:
-            self._drop_conversation(conversation.id)
+        self._conversations.purge(now)
         for key in older(self._left, now - SEEN_KEPT_S):
             self._seen.discard(key)
         while self._done and (oldest := next(iter(self._done.values()))).at < now - self._keep_s:

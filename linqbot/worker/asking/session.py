@@ -41,14 +41,16 @@ from linqbot.worker.asking.past import Past
 from linqbot.worker.asking.prompts import send_again, send_question
 from linqbot.worker.asking.records import (
     AskRecord,
+    AskRefused,
     Opened,
+    QuestionEnd,
     answer_in,
     cancelled_for,
     end_without_answer,
     part_name,
     refusal_label,
 )
-from linqbot.worker.asking.root_event import root_of
+from linqbot.worker.asking.root_event import looked_up, root_of
 from linqbot.worker.asking.steps import Steps, check_length
 from linqbot.worker.asking.unaskable import (
     check_place,
@@ -60,7 +62,7 @@ from linqbot.worker.asking.unaskable import (
     second_question,
 )
 from linqbot.worker.asking.waits.locations import look_again_after_s
-from linqbot.worker.asking.waits.waiting import end_of_wait, key_of_wait, result_of
+from linqbot.worker.asking.waits.waiting import begin_wait, end_of_wait, key_of_wait, result_of
 from linqbot.worker.calls.turn_journal import TurnJournal
 
 log = structlog.get_logger("linqbot.worker")
@@ -392,14 +394,13 @@ class AskSession:
     async def _ask(self, question: Question, ctx: TurnContext) -> None:
         """Send a question, and end the run."""
         check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
-        n = self._next
         if question.wait is None:
             person = person_to_ask(question, self._root(ctx))
             await self._refuse_second_question(person, ctx)
         else:
             person = key_of_wait(question.wait, self._root(ctx), self._journal.turn)
         record = AskRecord(
-            n, self._number, question.key, question.digest, self._code(ctx), self._part, verb=question.verb
+            self._next, self._number, question.key, question.digest, self._code(ctx), self._part, verb=question.verb
         )
         if not self._is_live:
             await ctx.go_live()
@@ -409,14 +410,20 @@ class AskSession:
         # The question has effects, even in the middle of a part that is over. Its calls are named.
         self._journal.is_past = False
         self._is_live = True
-        open_question = await send_question(question, n, self._root(ctx), ctx)
+        opened = await self._open(question, record.n, ctx)
         if (watcher := turn_watcher.get()) is not None:
-            watcher.asked(open_question.text)
-        self._next = n + 1
+            watcher.asked(opened.text)
+        self._next = record.n + 1
+        self._wait_for_answer(record, self._new_conversation(question, opened, person, ctx), opened, ctx)
+        record.seen = replace(record.seen, left=ctx.left_in_part())
+
+    def _new_conversation(
+        self, question: Question, opened: OpenQuestion, person: str, ctx: TurnContext
+    ) -> Conversation:
+        """Return the conversation that waits for the answer to a new question."""
         now = self._clock.now()
-        begun = self._conversation
-        root = self._lease.delivery.body if begun is None else begun.root
-        conversation = Conversation(
+        root = self._lease.delivery.body if self._conversation is None else self._conversation.root
+        return Conversation(
             id=self._journal.turn,
             replay=self._journal.replay,
             chat_id=ctx.chat_id,
@@ -425,26 +432,47 @@ class AskSession:
             status="waiting",
             asked_at=now,
             until=now + question.timeout_s,
-            question=open_question.to_json(),
+            question=opened.to_json(),
             off_the_record=self._journal.off_the_record,
             root=root if ctx.overlap is None else ctx.overlap.with_taken(root),
         )
-        timer = timeout(conversation, n)
-        open_question = open_question.model_copy(update={"timer": timer.id})
-        if open_question.is_known:
-            self._looks = [look(conversation, open_question, {"outcome": "answered", "text": ""}, now)]
+
+    def _wait_for_answer(
+        self, record: AskRecord, conversation: Conversation, opened: OpenQuestion, ctx: TurnContext
+    ) -> None:
+        """Suspend the handler at a new question, with the timer of its timeout."""
+        timer = timeout(conversation, record.n)
+        opened = opened.model_copy(update={"timer": timer.id})
+        if opened.is_known:
+            answered: QuestionEnd = {"outcome": "answered", "text": ""}
+            self._looks = [look(conversation, opened, answered, conversation.asked_at)]
         if not conversation.off_the_record:
             record.opened = Opened(
                 since=self._lease.delivery.received_at,
                 chat_id=conversation.chat_id,
-                person=person,
+                person=conversation.person,
                 handler=conversation.handler,
                 until=conversation.until,
-                question=open_question.model_dump(mode="json", exclude_defaults=True),
+                question=opened.model_dump(mode="json", exclude_defaults=True),
             )
         self._past.records.append(record)
-        self._suspend(record, replace(conversation, question=open_question.to_json()), timer, ctx)
-        record.seen = replace(record.seen, left=ctx.left_in_part())
+        self._suspend(record, replace(conversation, question=opened.to_json()), timer, ctx)
+
+    async def _open(self, question: Question, n: int, ctx: TurnContext) -> OpenQuestion:
+        """Send what opens a question or a wait, and return its stored form.
+
+        Raises:
+            AskCancelled: the person has opted out, or a plugin refused it.
+        """
+        root = self._root(ctx)
+        if question.wait is None:
+            opened = await send_question(question, n, ctx)
+        else:
+            try:
+                opened = await begin_wait(question.wait, question, n, root, ctx)
+            except AskRefused as error:
+                raise cancelled_for(error.reason) from None
+        return opened.model_copy(update=looked_up(root, ctx.after_ask))
 
     def _root(self, ctx: Context) -> Event:
         return ctx.event if self._conversation is None else self.root

@@ -6,7 +6,7 @@ open, so it takes no place from a question, and several payments may be open at 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from linqbot.bot.asking.ballot import Ballot, vote_result
 from linqbot.bot.asking.question import OpenQuestion, Question, cancel_words, text_to_show
@@ -17,7 +17,7 @@ from linqbot.bot.sent import Sent
 from linqbot.bot.turn_context import TurnContext
 from linqbot.errors import AskTimeout, Refused
 from linqbot.events.event import Event
-from linqbot.worker.asking.polls import send_choices
+from linqbot.worker.asking.prompts import refusal_of, send_choices
 from linqbot.worker.asking.records import LOCATION, PAYMENT, PROMPT, VOTE, AskRefused, QuestionEnd
 from linqbot.worker.asking.waits.locations import end_of_location, location_result, request_location
 from linqbot.worker.asking.waits.payments import close_request, end_of_payment, payment_result, request_payment
@@ -141,10 +141,3 @@ def _asked(root: Event) -> str:
 
 def _ids(sent: Sent) -> tuple[str, ...]:
     return tuple(message.id for message in sent.messages)
-
-
-def refusal_of(sent: Sent) -> Literal["opted_out", "refused"] | None:
-    """Return why a message was not sent; None if it was."""
-    if sent.status == "opted_out":
-        return "opted_out"
-    return "refused" if sent.status == "refused" else None
