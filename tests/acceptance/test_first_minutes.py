@@ -40,7 +40,7 @@ pytestmark = [
 @pytest.fixture
 def page_address(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "bot.py").write_text(BOT)
-    with httpx.Client(trust_env=False) as http, (tmp_path / "log").open("w") as log:
+    with httpx.Client(trust_env=False, timeout=30) as http, (tmp_path / "log").open("w") as log:
         port = str(free_port())
         dev = subprocess.Popen(
             [sys.executable, "-m", "linqbot", "dev", "bot.py", "--port", port], cwd=tmp_path, stdout=log, stderr=log

@@ -67,7 +67,7 @@ async def test_a_bot_whose_log_cannot_be_written_goes_on(tmp_path: Path, full: T
         stderr=full,
     )
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http:
             await _ready(http, process)
             assert await _post(http, "hi") == 200
             async with asyncio.timeout(20):

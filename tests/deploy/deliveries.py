@@ -76,7 +76,7 @@ async def behind(name: str, folder: Path, **environ: str) -> AsyncIterator[Behin
     with PROXIES[name](folder / name, f"127.0.0.1:{port}") as proxy:
         await served.start()
         try:
-            async with httpx.AsyncClient(trust_env=False) as http:
+            async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
                 await served.up(http, "/readyz")
             yield Behind(proxy, served, folder)
         finally:

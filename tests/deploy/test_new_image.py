@@ -214,7 +214,7 @@ async def test_the_image_of_a_new_bot_builds_and_serves_all_of_its_files(tmp_pat
         stderr=subprocess.STDOUT,
     )
     try:
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
             with anyio.fail_after(60):
                 while True:
                     try:

@@ -56,7 +56,7 @@ async def served(folder: Path, name: str) -> AsyncIterator[tuple[Proxy, list[Ser
     async with fleet(folder, BOT, roles, storage=storage, **environ) as processes:
         upstreams = between.join(process.url.removeprefix("http://") for process in processes[:2])
         with PROXIES[name](folder / name, upstreams) as proxy:
-            async with httpx.AsyncClient(trust_env=False) as http:
+            async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
                 for process in processes:
                     await process.up(http, "/readyz")
             yield proxy, processes

@@ -183,7 +183,7 @@ async def test_backgrounds_locations_blocking_and_capabilities(client: AsyncLinq
 async def test_attachments_voice_memos_and_cards(client: AsyncLinqAPIV3) -> None:
     chat_id = (await client.chats.create(from_=LINE, to=[PERSON], message=text("hello"))).chat.id
     upload = await client.attachments.create(filename="a b.mp3", content_type="audio/mpeg", size_bytes=5)
-    async with httpx.AsyncClient() as plain:
+    async with httpx.AsyncClient(timeout=30) as plain:
         put = await plain.request(
             upload.http_method, upload.upload_url, content=b"12345", headers=upload.required_headers
         )
@@ -274,7 +274,7 @@ async def test_the_api_answers_under_its_official_prefix_too(served: Emulator) -
 
 async def test_the_stream_begins_at_once_and_does_not_keep_the_server_from_stopping() -> None:
     emulator = Emulator()
-    async with httpx.AsyncClient() as plain, serve(create_app(emulator)) as url:
+    async with httpx.AsyncClient(timeout=30) as plain, serve(create_app(emulator)) as url:
         stream = await plain.send(plain.build_request("GET", f"{url}/emulator/stream"), stream=True)
         assert stream.headers["content-type"].startswith("text/event-stream")
         lines = stream.aiter_lines()

@@ -73,7 +73,7 @@ class House:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[httpx.AsyncClient]:
         if self.on_own_server:
-            async with served(self.app) as url, httpx.AsyncClient(base_url=url) as http:
+            async with served(self.app) as url, httpx.AsyncClient(base_url=url, timeout=30) as http:
                 yield http
         else:
             transport = httpx.ASGITransport(app=self.app)

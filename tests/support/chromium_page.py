@@ -97,7 +97,7 @@ class Bot:
     """The bot, which acts through Linq's API, and other people, who act through the control API."""
 
     def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=url, headers={"authorization": "Bearer test"})
+        self.http = httpx.Client(base_url=url, headers={"authorization": "Bearer test"}, timeout=30)
 
     def call(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, headers: dict[str, str] | None = None

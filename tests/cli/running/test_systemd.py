@@ -137,7 +137,7 @@ def test_a_notify_socket_in_the_file_system_works(manager: Manager) -> None:
         held.listen()
         bot = manager.start(passed=held)
         assert manager.hear() == "READY=1"
-        with httpx.Client(transport=httpx.HTTPTransport(uds=path)) as proxy:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=path), timeout=30) as proxy:
             assert proxy.get("http://bot/readyz").status_code == 200
             assert proxy.post("http://bot/webhooks/linq", content=b"forged").status_code == 401
         bot.terminate()
