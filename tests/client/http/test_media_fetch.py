@@ -408,17 +408,20 @@ def test_a_base_url_that_is_no_address_is_a_setting_to_correct() -> None:
 
 
 @pytest.fixture
-async def cdn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Server]:
-    """A server that counts as public: in these tests, 127.0.0.1 counts as a public address.
-
-    Its certificate is for cdn.example and files.example.
-    """
+def tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
+    """A trusted certificate for cdn.example and files.example."""
     authority = trustme.CA()
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("cdn.example", "files.example").configure_cert(tls)
-    server = Server({})
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("cdn.example", "files.example").configure_cert(context)
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    return context
+
+
+@pytest.fixture
+async def cdn(monkeypatch: pytest.MonkeyPatch, tls: ssl.SSLContext) -> AsyncIterator[Server]:
+    """A server that counts as public: in these tests, 127.0.0.1 counts as a public address."""
+    server = Server({})
     async with serving(server, tls):
         monkeypatch.setitem(PORTS, "https", server.port)
         monkeypatch.setattr(guarded, "is_public", lambda address: address == "127.0.0.1")
@@ -485,6 +488,19 @@ async def test_a_stranger_cannot_send_us_to_our_own_origin(cdn: Server, monkeypa
         with pytest.raises(FetchRefused):
             await fetcher.fetch("https://cdn.example/x")
     assert canary.connections == 0
+
+
+async def test_a_stranger_to_whom_our_own_origin_sent_us_cannot_send_us_back(cdn: Server, tls: ssl.SSLContext) -> None:
+    own = Server({"/photo": to("https://cdn.example/photo"), "/emulator/state": ok(b"secret")})
+    async with serving(own, tls):
+        origin = f"https://files.example:{own.port}"
+        fetcher = Fetcher(origin, resolve=names(**{"cdn.example": ["127.0.0.1"], "files.example": ["127.0.0.1"]}))
+        cdn.answers["/photo"] = ok(b"photo")
+        assert (await fetcher.fetch(f"{origin}/photo")).content == b"photo"
+        cdn.answers["/photo"] = to(f"{origin}/emulator/state")
+        with pytest.raises(FetchRefused, match="only https on port 443"):
+            await fetcher.fetch(f"{origin}/photo")
+    assert [path for _, path, _, _ in own.requests] == ["/photo", "/photo"]
 
 
 async def test_the_environments_proxy_is_not_asked(cdn: Server, monkeypatch: pytest.MonkeyPatch) -> None:
