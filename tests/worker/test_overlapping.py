@@ -255,6 +255,30 @@ async def test_a_call_under_way_ends_before_the_restart_and_no_further_one_begin
     assert linq.said() == ["I read: one", "I read: one\ntwo", "I am done."]
 
 
+async def test_a_protected_section_inside_of_another_leaves_the_outer_one_protected() -> None:
+    clock = MovableClock(NOW, frozen=True)
+    begun, go_on, booked = asyncio.Event(), asyncio.Event(), list[str]()
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        async with ctx.uninterrupted():
+            async with ctx.uninterrupted():
+                pass
+            begun.set()
+            await go_on.wait()
+            booked.append(message.text)
+        await ctx.reply("Booked.")
+
+    async with MemoryStorage(clock=clock) as storage, working(bot, storage, clock):
+        await storage.put(delivery(text_body("one")))
+        await begun.wait()
+        await storage.put(delivery(text_body("two")))
+        await notice()
+        go_on.set()
+    assert booked == ["one", "one\ntwo"]
+
+
 async def test_a_message_that_comes_while_the_end_of_a_turn_is_stored_gets_a_turn_of_its_own() -> None:
     clock, linq = MovableClock(NOW, frozen=True), Linq()
     bot = Bot(read=False, typing=False)
