@@ -54,7 +54,9 @@ async def timeout_goes_first(
         return False
     try:
         found = [await storage.conversation(each) for each in overdue]
-        timers = [OpenQuestion.model_validate_json(each[0].question).timer for each in found if each is not None]
+        questions = [OpenQuestion.read(each[0].question) for each in found if each is not None]
+        # The delivery itself abandons a question that cannot be read: `arrivals.py`.
+        timers = [each.timer for each in questions if each is not None]
         await storage.fire(now)
         has_left = await storage.seen([f"{ORDER_PREFIX}{timer}" for timer in timers])
         if all(has_left.values()):
