@@ -26,7 +26,7 @@ from pydantic_core import to_json
 
 from linqbot import Context, Event, HistoryEntry, MediaPart, MessageReceived
 from linqbot_agent.durability import Run
-from linqbot_agent.memory.person import drop_oldest, exchanges, tool_messages
+from linqbot_agent.memory.person import drop_oldest, exchanges, readable, tool_messages
 from linqbot_agent.memory.pictures import Pictures, pictures
 from linqbot_agent.memory.summaries import shown_summary, summarized, summary_of
 from linqbot_agent.memory.trimming import Group, trimmed
@@ -155,7 +155,9 @@ async def _of_chat(
     # With a prompt of the handler, the event's message is one of the entries.
     every = theirs if with_current else [*theirs, *files]
     shown = await pictures(every, most=turn.options.images, max_bytes=turn.options.image_bytes)
-    groups = list(_messages(entries, work, shown, is_group=history.is_group))
+    ids = {entry.id for entry in entries}
+    shown_work = readable({key: messages for key, messages in work.items() if key in ids}, ctx)
+    groups = list(_messages(entries, shown_work, shown, is_group=history.is_group))
     return [entry.id for entry in entries], groups, shown, history.is_group
 
 
@@ -178,7 +180,7 @@ def work_of(messages: Iterable[ModelMessage]) -> list[Any]:
 
 
 def _messages(
-    entries: Sequence[HistoryEntry], work: dict[str, list[Any]], shown: Pictures, *, is_group: bool
+    entries: Sequence[HistoryEntry], work: dict[str, list[ModelMessage]], shown: Pictures, *, is_group: bool
 ) -> Iterator[Group]:
     """Yield the messages of the model for each entry."""
     for entry in entries:
@@ -190,7 +192,7 @@ def _messages(
             said = f"{entry.speaker}: {text}" if is_group else text
             content = shown.content_of(entry.media)
             group.append(ModelRequest(parts=[UserPromptPart([said, *content] if content else said)]))
-        group += ModelMessagesTypeAdapter.validate_python(work.get(entry.id or "", []))
+        group += work.get(entry.id or "", [])
         for tapback in entry.tapbacks:
             by = "You" if tapback.is_me else tapback.handle.handle if tapback.handle and is_group else "They"
             fact = f"[{by} reacted with {tapback.custom_emoji or tapback.type} to: {text[:_QUOTED]!r}]"

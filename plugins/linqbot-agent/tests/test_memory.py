@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from click.testing import CliRunner, Result
-from linqbot_agent import LinqAgent
+from linqbot_agent import LinqAgent, run
 from linqbot_agent.memory.person import TALK, Talk
 from linqbot_agent.memory.summaries import SUMMARIES, Summaries
 from linqbot_agent.memory.trimming import tokens_of
+from linqbot_agent.remembering import TOOL_WORK, ToolWork
 from pydantic_ai import Agent
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
+from structlog.testing import capture_logs
 
-from linqbot import BotError
+from linqbot import Bot, BotError, Context, MessageReceived
 from linqbot.cli.main import main
 from linqbot.testing import Phone, killed_between_calls, talking
 
@@ -290,3 +293,36 @@ async def test_an_operator_sees_what_is_kept_of_a_person_and_forgets_it(tmp_path
     stored = b"".join([await path.read_bytes() async for path in anyio.Path(tmp_path).iterdir()])
     for text in (b"My secret", b"They like soup.", b"allergic"):
         assert text not in stored
+
+
+@pytest.mark.parametrize("memory", ["chat", "person"])
+async def test_a_memory_that_another_release_has_stored_does_not_keep_the_agent_from_answering(memory: Any) -> None:
+    script = Script(calls(tool("book", "c1")), says("Booked."), says("Hello again."))
+    agent = Agent(script.model)
+
+    @agent.tool_plain
+    def book() -> str:
+        return "number 17"
+
+    bot = Bot(plugins=[LinqAgent(memory=memory)])
+
+    @bot.on_message("update")
+    async def update(message: MessageReceived, ctx: Context) -> None:
+        talk = await ctx.state.person(Talk, name=TALK)
+        work = await ctx.state.person(ToolWork, name=TOOL_WORK)
+        for messages in (*talk.by_message.values(), *work.by_message.values()):
+            messages[0]["parts"][0]["part_kind"] = "of-a-later-release"
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agent, ctx)
+
+    async with talking(bot) as phone:
+        await phone.text("A table")
+        assert await phone.replies() == ["Booked."]
+        await phone.text("update")
+        with capture_logs() as logs:
+            await phone.text("hi")
+            assert await phone.replies() == ["Hello again."]
+    assert [each["left_out"] for each in logs if each["event"] == "agent.memory_unreadable"] == [1]
+    assert "tool-return: number 17" not in kinds(script.requests[-1])

@@ -5,10 +5,11 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelMessagesTypeAdapter,
@@ -59,16 +60,31 @@ def drop_oldest(stored: dict[str, list[Any]], most_bytes: int) -> None:
         del stored[next(iter(stored))]
 
 
+def readable(stored: Mapping[str, list[Any]], ctx: Context) -> dict[str, list[ModelMessage]]:
+    """Return stored messages by the same keys, without those that this release of pydantic-ai cannot read.
+
+    Another release may have stored them, and one of them must not keep the agent from answering the person.
+    """
+    found = {}
+    for key, messages in stored.items():
+        with suppress(ValidationError):
+            found[key] = ModelMessagesTypeAdapter.validate_python(messages)
+    if len(found) < len(stored):
+        ctx.log.warning(
+            "agent.memory_unreadable",
+            left_out=len(stored) - len(found),
+            why="Another release of pydantic-ai has stored it. It was kept as it is, and is not shown to the model.",
+        )
+    return found
+
+
 async def exchanges(ctx: Context, event: Event, limit: int) -> dict[str, list[ModelMessage]]:
     """Return the last exchanges with the person of an event, by the ids of the person's messages, the oldest first."""
     if not isinstance(event, MessageReceived):
         return {}
     stored = (await ctx.state.person(Talk, name=TALK)).by_message
-    return {
-        message_id: ModelMessagesTypeAdapter.validate_python(stored[message_id])
-        for message_id in list(stored)[-limit:]
-        if message_id != event.id
-    }
+    newest = list(stored)[-limit:]
+    return readable({message_id: stored[message_id] for message_id in newest if message_id != event.id}, ctx)
 
 
 async def keep(ctx: Context, event: Event, said: list[Any], *, limit: int) -> None:
