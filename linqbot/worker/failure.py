@@ -29,6 +29,7 @@ from linqbot.errors import (
     Refused,
     RuleBroken,
     StateConflict,
+    StateUnreadable,
     StorageUnavailable,
     TurnDeferred,
 )
@@ -243,7 +244,7 @@ def _retry(
 
 def _why(error: BaseException) -> str:
     # The message of another error may quote a person's text.
-    return str(error) if isinstance(error, NeverAwaited) else "A retry would fail in the same way."
+    return str(error) if isinstance(error, NeverAwaited | StateUnreadable) else "A retry would fail in the same way."
 
 
 def _traceback(failure: TurnFailure) -> str:

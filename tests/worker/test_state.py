@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from simulated_crash import Crashable, crash
+from structlog.testing import capture_logs
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -106,9 +107,14 @@ async def test_state_that_cannot_be_read_makes_a_dead_letter_at_once_and_is_kept
     await storage.write_state([StateWrite("bot", "Total", b'{"count":"many"}')])
     await storage.put(delivery(text_body()))
     running = turns(storage, Linq(), count)
-    await running.run(await take(storage))
+    with capture_logs() as logs:
+        await running.run(await take(storage))
     (letter,) = await storage.dead_letters()
-    assert "count: Input should be a valid integer" in letter.error
+    (logged,) = (each for each in logs if each["event"] == "turn.dead_lettered")
+    for said in (letter.error, logged["why"]):
+        assert "does not fit" in said
+        assert "count: Input should be a valid integer" in said
+    assert "many" not in logged["why"]
     assert await storage.load("bot") == {"Total": b'{"count":"many"}'}
     # The operator corrects the value and puts the dead letter back.
     await storage.write_state([StateWrite("bot", "Total", b'{"count":4}')])
