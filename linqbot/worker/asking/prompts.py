@@ -91,8 +91,8 @@ async def _poll(question: Question, label: str, ctx: Context) -> tuple[str, dict
     try:
         made = await client.chats.polls.create(ctx.chat_id, poll={"options": options})
     except LinqApiError as error:
-        if error.status is None or not 400 <= error.status < 500:
-            raise
+        if error.status is None or error.status == 401 or not 400 <= error.status < 500:
+            raise  # a wrong API key refuses no poll: the turn waits for the operator, and then sends it
         log.info("ask.no_poll", status=error.status, code=error.code, chat_id=ctx.chat_id)
         return None
     ids = (option.option_id for option in made.poll.options)

@@ -309,6 +309,23 @@ async def test_a_number_that_no_list_has_is_no_choice_however_long_it_is(talk: T
     assert talk.said[1:] == ["Please answer with one of these: Friday, Saturday."] * 3 + ["Saturday"]
 
 
+async def test_choices_are_a_poll_also_if_the_api_key_was_wrong_at_first(talk: Talk) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(await ctx.ask("Which day?", choices=["Friday", "Saturday"]))
+
+    talk.deploy(book)
+    poll = {"message_id": "poll", "poll": {"options": [{"option_id": "f"}, {"option_id": "s"}]}}
+    wrong_key = LinqApiError("no", status=401, code=2004)
+    talk.linq.will_answer("chats.polls.create", wrong_key, ApiResponse(201, poll))
+    await talk.say("hi")
+    await talk.pass_time(60)
+    assert talk.said == ["Which day?"]
+    assert talk.linq.names() == ["chats.messages.send", "chats.polls.create", "chats.polls.create"]
+    await talk.put(poll_vote("s"))
+    await talk.run()
+    assert talk.said == ["Which day?", "Saturday"]
+
+
 @pytest.mark.parametrize(
     ("answer", "value"), [("yes", True), ("Nope!", False), ("👍", True), ("like", True), ("dislike", False)]
 )

@@ -121,6 +121,7 @@ def _paid(outcome: QuestionEnd, payment: str, amount: int, currency: str) -> Que
 
 
 def _is_refusal(error: LinqApiError) -> bool:
-    if isinstance(error, RateLimited | LinqUnavailable) or error.status is None:
+    # A 401 is about the API key: the turn waits for the operator.
+    if isinstance(error, RateLimited | LinqUnavailable) or error.status in (None, 401):
         return False
     return 400 <= error.status < 500
