@@ -5,7 +5,7 @@ share the lane `c:<chat>`. Receipts and typing events use `r:<chat>`: behind a s
 to be useful, and a handler that waits for a receipt would wait for itself.
 
 A lane is a short printable string, whatever Linq sent. It can contain a phone number, so logs must not print it. Other
-modules make and read the lanes of a chat with the functions of this one, so only this module knows their form.
+modules make and read the lanes of a chat with the functions of this one. Only the SQL of PostgreSQL's schema spells them too.
 """
 
 from __future__ import annotations

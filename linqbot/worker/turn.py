@@ -19,6 +19,7 @@ import structlog
 from linqbot.bot.deadline import Deadline
 from linqbot.bot.dispatch import ChoiceFailed, Dispatcher
 from linqbot.bot.routing.opt_out import opts_out
+from linqbot.bot.turn_context import TurnContext
 from linqbot.bot.turn_watcher import turn_watcher
 from linqbot.client.alarms import Alarms
 from linqbot.client.client import Client
@@ -274,6 +275,32 @@ class Turns:
 
     async def _run_handler(self, lease: Lease, opening: Opening, began: float, owner: Owner | None) -> Stored | None:
         """Run the handler and store the end of the turn; see `_run`."""
+        turn = self._new_turn(lease, opening, began, owner)
+        deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
+        try:
+            outcome = await self._outcome(turn, deadline, await self._raised(turn, deadline))
+        finally:
+            deadline.close()
+            if turn.ctx is not None:
+                turn.ctx.discard_plugins()
+        if turn.given_up:
+            return None
+        if isinstance(outcome, str):
+            again = await (self._live_opening(turn) if outcome == GO_LIVE else self._begin_again(turn))
+            if isinstance(again, Opening):
+                return await self._run_handler(lease, again, began, owner)
+            if isinstance(again, Lease):
+                return await self._run(again, began, owner)
+            outcome = again
+        if isinstance(outcome, Ack) and turn.overlap is not None:
+            outcome = await self._put_back_untaken(turn, turn.overlap)
+        end = await self._finish(turn.lease if turn.overlap is None else turn.overlap.lease, outcome, turn)
+        if self.log_turns and isinstance(end, Ack):
+            self._log_acked(turn)
+        return end
+
+    def _new_turn(self, lease: Lease, opening: Opening, began: float, owner: Owner | None) -> RunningTurn:
+        """Return a turn that is about to run in the current task, with its journal."""
         task = asyncio.current_task()
         journal = TurnJournal(
             self.storage,
@@ -300,28 +327,7 @@ class Turns:
                 known=opening.known,
                 root=None if opening.conversation is None else opening.conversation.root,
             )
-        deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
-        try:
-            outcome = await self._outcome(turn, deadline, await self._raised(turn, deadline))
-        finally:
-            deadline.close()
-            if turn.ctx is not None:
-                turn.ctx.discard_plugins()
-        if turn.given_up:
-            return None
-        if isinstance(outcome, str):
-            again = await (self._live_opening(turn) if outcome == GO_LIVE else self._begin_again(turn))
-            if isinstance(again, Opening):
-                return await self._run_handler(lease, again, began, owner)
-            if isinstance(again, Lease):
-                return await self._run(again, began, owner)
-            outcome = again
-        if isinstance(outcome, Ack) and turn.overlap is not None:
-            outcome = await self._put_back_untaken(turn, turn.overlap)
-        end = await self._finish(turn.lease if turn.overlap is None else turn.overlap.lease, outcome, turn)
-        if self.log_turns and isinstance(end, Ack):
-            self._log_acked(turn)
-        return end
+        return turn
 
     async def _live_opening(self, turn: RunningTurn) -> Opening | Outcome:
         """Return the opening with which a handler runs again that has ended without coming to the open question.
@@ -428,28 +434,17 @@ class Turns:
         given_up = dead_letter.notice(turn.lease.delivery) if dead_letter.is_notice(turn.lease.delivery) else None
         arrived = turn.opening.arrival
         session = None if arrived is NOTHING else turn.asking()
-        resumption = session if turn.opening.conversation is not None else None
         event = arrived.event or await self._parse(given_up.delivery if given_up else turn.lease.delivery)
         if not self._is_only_noted(event, arrived):
             event = await self.known_chats.complete(event, partial(look_up_chat, self.client))
         if event.type in own_changes.EVENT_TYPES:
             event = await self._with_author(event, turn)
-        turn.journal.origin = origin_of(resumption.root if resumption is not None else event)
+        continued = session if turn.opening.conversation is not None else None
+        turn.journal.origin = origin_of(event if continued is None else continued.root)
         if given_up is None and opts_out(event) and event.chat_id is not None:
             turn.journal.muted_chat = event.chat_id
             turn.opting_out = await opting_out.effects(event.chat_id, self.storage, self.clock.now())
-        turn.ctx = self.dispatcher.context(
-            event,
-            client,
-            turn.journal,
-            deadline,
-            self.storage,
-            asking=turn.asking,
-            resumption=resumption,
-            side=session if arrived.is_side else None,
-            after_ask=arrived.after_ask,
-            overlap=turn.overlap,
-        )
+        turn.ctx = self._context(turn, event, client, deadline)
         turn.ctx.note_lease(turn.lease)
         if turn.overlap is not None:
             await turn.overlap.forget_put_back()
@@ -462,6 +457,21 @@ class Turns:
                     turn.overlap.end()
         else:
             await self.dispatcher.dispatch_dead_letter(given_up.failure, event, turn.ctx)
+
+    def _context(self, turn: RunningTurn, event: Event, client: Client, deadline: Deadline) -> TurnContext:
+        arrived, session = turn.opening.arrival, turn.asking.session
+        return self.dispatcher.context(
+            event,
+            client,
+            turn.journal,
+            deadline,
+            self.storage,
+            asking=turn.asking,
+            resumption=session if turn.opening.conversation is not None else None,
+            side=session if arrived.is_side else None,
+            after_ask=arrived.after_ask,
+            overlap=turn.overlap,
+        )
 
     async def _wait_for_calls(self, turn: RunningTurn, deadline: Deadline) -> None:
         """Wait for the calls that the tasks of a failed handler are still making, so that their outcome is journalled."""

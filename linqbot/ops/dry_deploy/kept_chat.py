@@ -13,7 +13,7 @@ from typing import Any, Final
 from linqbot.bot.conversation.history import content_of
 from linqbot.client.call import Call
 from linqbot.events.delivery import Delivery
-from linqbot.events.lane import chat_of_lane, lane_of_chat
+from linqbot.events.lane import chat_of_lane, chat_of_receipts, lane_of_chat
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
@@ -85,11 +85,11 @@ class KeptChats:
         return {"messages": [message for _, _, message in reversed(before)][:1000], "next_cursor": None}
 
     async def _message(self, message_id: str, turn: RecordedTurn) -> dict[str, Any] | None:
-        chat_id = chat_of_lane(turn.delivery.lane)
+        lane = turn.delivery.lane
         entry = await self._storage.entry_of(message_id)
         if entry is not None:
-            return _own(entry, chat_id)
-        if chat_id is None:
+            return _own(entry, chat_of_lane(lane) or chat_of_receipts(lane))
+        if (chat_id := chat_of_lane(lane)) is None:
             return None
         kept = await self._chat(chat_id)
         return next((message for _, _, message in kept.messages if message["id"] == message_id), None)
