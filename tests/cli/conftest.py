@@ -69,8 +69,9 @@ class Command:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of this folder whose fixtures start a command."""
     for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if Path(__file__).parent in item.path.parents and fixtures & {"command", "emulator", "manager"}:
+        # The fixtures first: the folders of 13,000 tests take an eighth of a second, in each process of a run.
+        starts = {"command", "emulator", "manager"}.intersection(getattr(item, "fixturenames", ()))
+        if starts and Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.process)
 
 
