@@ -47,6 +47,12 @@ _LOOKS: dict[str, Any] = {
     "contrast": "no-preference",
 }
 """What a page can change, with what a new one has."""
+_WITHOUT_BLUR = """{
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync("*, ::before, ::after { backdrop-filter: none !important; }");
+    document.adoptedStyleSheets = [sheet];
+}"""
+"""Without a GPU, Chromium blurs what is behind a bar with a processor, again in each frame. No test looks at that."""
 _EMPTY = "<!doctype html><link rel=icon href='data:,'>"
 """Without an icon, Chromium would ask the server for one."""
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
@@ -139,11 +145,12 @@ class Profiles:
 
     A new profile starts a renderer, which takes more CPU time than a usual test. A used page is as new: its storage is
     empty, its routes are removed, and it has the viewport and the media features that are asked for. Only what Playwright
-    cannot remove from a page would stay: no test adds an init script.
+    cannot remove from a page would stay: no test adds an init script. The one that pages have here removes blur, unless
+    they are for pictures (`has_blur`).
     """
 
-    def __init__(self, browser: Browser) -> None:
-        self._browser = browser
+    def __init__(self, browser: Browser, *, has_blur: bool = False) -> None:
+        self._browser, self._has_blur = browser, has_blur
         self._free: dict[str, list[Page]] = {}
         self._kinds: dict[Page, str] = {}
 
@@ -160,6 +167,8 @@ class Profiles:
 
     def _made(self, options: dict[str, Any]) -> Page:
         context = self._browser.new_context(**options)
+        if not self._has_blur:
+            context.add_init_script(_WITHOUT_BLUR)
         context.set_default_timeout(_PATIENCE_MS)
         context.set_default_navigation_timeout(3 * _PATIENCE_MS)
         return context.new_page()

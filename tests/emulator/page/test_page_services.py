@@ -91,8 +91,8 @@ def address(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture
-def browsing(profiles: Profiles, address: str) -> Iterator[Browsing]:
-    phones = Browsing(profiles, address)
+def browsing(chromium: Browser, address: str) -> Iterator[Browsing]:
+    phones = Browsing(Profiles(chromium, has_blur=True), address)
     yield phones
     phones.close()
     assert phones.console_errors == []
