@@ -400,6 +400,30 @@ async def test_two_streams_of_a_turn_have_keys_of_their_own(harness: Harness) ->
     assert harness.linq.bubbles == ["w0.", "w1.", "w2.", "w3."]
 
 
+async def test_a_stream_with_the_key_of_a_stream_in_a_recorded_step_is_sent(harness: Harness) -> None:
+    runs = 0
+
+    async def handle(message: MessageReceived, ctx: Context) -> None:
+        nonlocal runs
+        runs += 1
+
+        async def say(text: str) -> None:
+            await ctx.stream(tokens(text), pace="fast", key="status")
+
+        await ctx.once("first", lambda _: say("w0."), retry=True)
+        if runs == 1:
+            raise ConnectionError
+        await ctx.once("second", lambda _: say("w1."), retry=True)
+        await say("w2.")
+
+    await harness.put()
+    await harness.run(handle)
+    harness.clock.advance(10)
+    await harness.run(handle)
+    assert runs == 2
+    assert harness.linq.bubbles == ["w0.", "w1.", "w2."]
+
+
 async def test_a_group_gets_one_threaded_reply(harness: Harness) -> None:
     await harness.put(is_group=True)
     await harness.run(from_the_start)

@@ -1,8 +1,9 @@
 """Slots: the names of the calls, scheduled sends and streams of a turn, the same in every run of it.
 
 A call without a key is numbered within its task and its part of the conversation. A call with a key, and the sends of a
-stream, are numbered within that key. Inside of a step of `ctx.once`, calls, those with a key included, are numbered within
-the step: a run that has the step's result from the record does not make them, and numbers its other calls as before.
+stream, are numbered within that key. Inside of a step of `ctx.once`, calls and streams, those with a key included, are
+numbered within the step: a run that has the step's result from the record does not make them, and numbers its other calls
+as before.
 """
 
 from __future__ import annotations
@@ -49,10 +50,8 @@ class Slots:
         """Return the slot of the next call."""
         if call.label is None:
             return self.numbered("")
-        label = call.label
-        # The label of a stream's sends names the step already, unless the author gave the stream a key.
-        if not label.startswith(STREAM) and (step := step_around(current_branch(self.root).path)):
-            label = f"{_IN_STEP}{step}/{label}"
+        # The label of a stream's sends names the step already.
+        label = call.label if call.label.startswith(STREAM) else f"{self._step}{call.label}"
         count = self._label_counts.get(label, 0)
         self._label_counts[label] = count + 1
         return labelled(self.part, label, count)
@@ -81,14 +80,20 @@ class Slots:
         """Return the label of the sends of the next `ctx.stream`.
 
         Raises:
-            BotError: a stream of this key has sent something in this run.
+            BotError: a stream of this key has sent something in this run, in the same step if it is made in one.
         """
-        label = current_branch(self.root).number(STREAM) if key is None else f"{STREAM}:{key}"
+        label = current_branch(self.root).number(STREAM) if key is None else f"{STREAM}{self._step}:{key}"
         if label in self._label_counts:
             raise BotError(
                 f"ctx.stream(key={key!r}): the key was used before in this run. Give the stream a key of its own."
             )
         return label
+
+    @property
+    def _step(self) -> str:
+        """The path of the step inside of which the running code is; empty if it is in none."""
+        step = step_around(current_branch(self.root).path)
+        return f"{_IN_STEP}{step}/" if step else ""
 
 
 def outside_of(delivery_id: str, turn: str) -> str:
