@@ -224,7 +224,7 @@ async def test_an_answer_larger_than_the_limit_is_not_kept_in_memory(monkeypatch
 
     async with raw(endless) as server, pooled(server) as pool:
         with pytest.raises(MalformedResponse, match="larger than 1000 bytes"):
-            await asyncio.wait_for(pool.send(get(server)), 5)
+            await asyncio.wait_for(pool.send(get(server)), 30)
 
 
 async def test_an_answer_that_announces_more_than_the_limit_is_not_read() -> None:
@@ -235,7 +235,7 @@ async def test_an_answer_that_announces_more_than_the_limit_is_not_read() -> Non
 
     async with raw(announce) as server, pooled(server) as pool:
         with pytest.raises(MalformedResponse, match="is larger than"):
-            await asyncio.wait_for(pool.send(get(server)), 5)
+            await asyncio.wait_for(pool.send(get(server)), 30)
 
 
 @pytest.mark.parametrize("status", [b"204 No", b"304 Not"])
