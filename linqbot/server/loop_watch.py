@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -102,17 +102,23 @@ def culprit(stack: traceback.StackSummary) -> Culprit | None:
     """Return the function of the author or of a plugin that is running.
 
     Returns:
-        None if the stack holds no such code. Then the machine may be busy with other work.
+        None if the stack holds no such code, or if that code waits for linqbot's, such as for a module that the first
+        `ctx.ask` imports. Then the machine may be busy with other work.
     """
     own = [number for number, frame in enumerate(stack) if is_authors(frame.filename)]
     plugins = _running_plugin(stack)
     if plugins is not None and (not own or own[-1] < plugins):
         return Culprit(_name(stack[plugins]), _place(stack[plugins]), is_handler=False)
-    if not own:
+    if not own or _calls_ours(stack[own[-1] + 1 :]):
         return None
     handler = next((n for n in own if n and _runs_handlers(stack[n - 1])), None)
     function = stack[own[0] if handler is None else handler]
     return Culprit(_name(function), _place(stack[own[-1]]), is_handler=handler is not None)
+
+
+def _calls_ours(inner: Sequence[traceback.FrameSummary]) -> bool:
+    """Return True if a function has called linqbot, given the frames inside of its own."""
+    return bool(inner) and inner[0].filename.startswith(_OURS)
 
 
 def _runs_handlers(frame: traceback.FrameSummary) -> bool:

@@ -40,6 +40,11 @@ HOOK = frame(plugin.__file__, "__call__")
             [frame("/bots/wrap.py", "around"), OURS, frame("/bots/bot.py", "slow", 5), frame("/bots/db.py", "ask", 7)],
             ("bot:slow", "db.py:7", True),
         ),
+        ([OURS, frame("/bots/bot.py", "asks", 5), OURS, INSTALLED], None),
+        (
+            [OURS, frame("/bots/bot.py", "asks", 5), OURS, frame("/bots/model.py", "check", 7)],
+            ("bot:asks", "model.py:7", True),
+        ),
         ([frame("/bots/bot.py", "on_start", 3)], ("bot:on_start", "bot.py:3", False)),
         ([GUARD, INSTALLED], ("traceback:wait", "traceback.py:1", False)),
         ([HOOK, INSTALLED, frame(traceback.__file__, "query")], ("traceback:wait", "traceback.py:1", False)),
