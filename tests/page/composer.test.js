@@ -162,9 +162,33 @@ test("after the first message its chat is open, unless the person has gone elsew
   assert.deepEqual(store.place, { view: "list" });
   /** @type {string[]} */
   const begun = [];
+  store.upsertChat({ ...chatData(), id: "new" });
   await posted(() => deliver(store, { ...first, place: store.place }, (chatId) => begun.push(chatId)));
   assert.deepEqual(store.place, { view: "chat", chatId: "new" });
   assert.deepEqual(begun, ["new"]);
+});
+
+test("an answer that arrives before its chat is known opens the chat once it is", async () => {
+  const chat = draftChat(ME, { line: LINE, others: [], service: "iMessage" });
+  const store = storeWith();
+  const { place } = store;
+  await posted(() => deliver(store, sent({ draft: { ...emptyDraft(), text: "hi" }, chat, place })));
+  store.upsertChat({ ...chatData(), id: "another" });
+  await Promise.resolve();
+  assert.equal(store.place, place);
+  store.upsertChat({ ...chatData(), id: "new" });
+  await Promise.resolve();
+  assert.deepEqual(store.place, { view: "chat", chatId: "new" });
+});
+
+test("a person who goes elsewhere before the chat is known stays there", async () => {
+  const chat = draftChat(ME, { line: LINE, others: [], service: "iMessage" });
+  const store = storeWith();
+  await posted(() => deliver(store, sent({ draft: { ...emptyDraft(), text: "hi" }, chat, place: store.place })));
+  store.go({ view: "list" });
+  store.upsertChat({ ...chatData(), id: "new" });
+  await Promise.resolve();
+  assert.deepEqual(store.place, { view: "list" });
 });
 
 test("the first message of a blocked person opens no chat", async () => {

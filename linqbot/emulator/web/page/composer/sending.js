@@ -95,9 +95,32 @@ export async function deliver(store, sent, onBegun = () => {}) {
   if (text) parts.push(textPart(store, chat, draft, parts.length === 0, service === "iMessage"));
   const { chat_id: chatId } = await control.sendMessage(inboundMessage(sent, parts));
   const isSwitched = place.view === "chat" && place.service;
-  if (!chatId || (chat.id && !isSwitched) || store.place !== place) return;
-  if (!chat.id) onBegun(chatId);
-  store.go({ view: "chat", chatId });
+  if (!chatId || (chat.id && !isSwitched)) return;
+  onceKnown(store, chatId, () => {
+    if (store.place !== place) return;
+    if (!chat.id) onBegun(chatId);
+    store.go({ view: "chat", chatId });
+  });
+}
+
+/**
+ * Call `run` once the store has a chat, or the person has gone elsewhere. The answer to a first message may be here before
+ * the event of its chat, and nobody can write in a chat that is not known yet.
+ * @param {Store} store
+ * @param {string} chatId
+ * @param {() => void} run
+ */
+function onceKnown(store, chatId, run) {
+  if (store.chats.has(chatId)) {
+    run();
+    return;
+  }
+  const { place } = store;
+  const stop = store.onChange(() => {
+    if (!store.chats.has(chatId) && store.place === place) return;
+    stop();
+    run();
+  });
 }
 
 /** Sends one draft after the other, so that messages arrive in the order they were written. */
