@@ -315,7 +315,7 @@ async def test_changed_waits_for_a_put(storage: Storage, delivery: MakeDelivery)
     await asyncio.sleep(0)
     assert not waiting.done()
     await storage.put(delivery())
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 60)
 
 
 async def test_changed_returns_at_once_for_a_change_that_already_happened(

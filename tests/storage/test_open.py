@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -71,9 +72,15 @@ def test_a_password_in_a_url_is_not_repeated(url: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_without_asyncpg_a_storage_in_postgresql_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("linqbot.storage.postgres")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "asyncpg", None)
-    with pytest.raises(ConfigError, match="extra postgres"):
-        open_storage("postgresql://bot@db.example/linq")
+@pytest.mark.process
+def test_without_asyncpg_a_storage_in_postgresql_says_how_to_install_it() -> None:
+    # In a process of its own: an import that fails half way changes packages that other tests use.
+    code = """
+import sys
+sys.modules["asyncpg"] = None
+from linqbot.storage.open import open_storage
+open_storage("postgresql://bot@db.example/linq")
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+    assert "ConfigError: A storage in PostgreSQL needs asyncpg" in done.stderr
+    assert "extra postgres" in done.stderr

@@ -291,7 +291,7 @@ bot = Bot()
 async def connect(running: Running) -> None:
     Path("begun").touch()
     try:
-        await asyncio.sleep(60)
+        await asyncio.sleep(3600)
     except asyncio.CancelledError:
         Path("cancelled").touch()
         raise
@@ -304,9 +304,7 @@ def test_a_signal_during_a_slow_start_ends_it_at_once(tmp_path: Path, command: C
     environ = {"LINQ_API_V3_API_KEY": KEY, "LINQ_WEBHOOK_SECRET": SECRET, "LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"}
     bot = command("serve", "bot.py", "--port", str(free_port()), **environ)
     bot.until((tmp_path / "begun").exists)
-    asked_at = time.monotonic()
     assert bot.stop(sig) == 0
-    assert time.monotonic() - asked_at < 10
     assert (tmp_path / "cancelled").exists()
     assert "Traceback" not in bot.said()
 
