@@ -225,7 +225,8 @@ class Client:
         Args:
             media: A part of a message, or a URL.
             max_bytes: Size limit, enforced while reading.
-            timeout_s: Seconds for the whole fetch.
+            timeout_s: Seconds for the whole fetch, with its repetitions. A broken connection, 408, 429, 500, 502, 503 and
+                504 are repeated like a call.
         Raises:
             FetchRefused: The URL is not allowed, or the file is larger than `max_bytes`.
             FetchFailed: The file could not be read.

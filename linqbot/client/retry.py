@@ -47,6 +47,11 @@ def pause_s(call: Call, failure: AttemptFailure, attempt: int, *, jitter: float,
     asked = failure.error.retry_after_s
     if asked is not None:
         return asked if asked <= max_wait_s else None
+    return backoff_s(attempt, jitter=jitter)
+
+
+def backoff_s(attempt: int, *, jitter: float) -> float:
+    """Return the seconds to wait after an attempt whose failure says nothing of a wait: see `pause_s`."""
     return float(min(0.5 * 2**attempt, 8.0) * (1 - 0.25 * jitter))
 
 

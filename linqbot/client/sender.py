@@ -40,7 +40,7 @@ from linqbot.client.http.http11 import (
 from linqbot.client.http.pool import Pool
 from linqbot.client.http.proxies import environment_proxy
 from linqbot.client.outcome import outcome_of_call, outcome_of_upload
-from linqbot.client.retry import AttemptFailure, is_deleted_before, pause_s
+from linqbot.client.retry import AttemptFailure, backoff_s, is_deleted_before, pause_s
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
 
@@ -181,7 +181,9 @@ class Sender:
         """Reads the files of received messages."""
         from linqbot.client.http.media_fetch import Fetcher  # imported late: many bots read no files
 
-        return Fetcher(self.base_url, own_transport=self._httpx_transport)
+        return Fetcher(
+            self.base_url, own_transport=self._httpx_transport, max_retries=self._max_retries, pause=self._pause
+        )
 
     async def _admitted(self, goal: Target) -> Sequence[str] | None:
         """Return the checked addresses of the upload's host; None if a proxy from the environment resolves the name.
@@ -214,14 +216,16 @@ class Sender:
             may_be_made = may_be_made or (outcome.sent and isinstance(outcome.error, LinqUnavailable))
             wait_s = None
             if attempt < self._max_retries:
-                jitter = random.random()  # noqa: S311 - spreads callers
-                wait_s = pause_s(call, outcome, attempt, max_wait_s=self._max_wait_s, jitter=jitter)
+                wait_s = pause_s(call, outcome, attempt, max_wait_s=self._max_wait_s, jitter=_jitter())
             if wait_s is None:
                 if isinstance(outcome.error, LinqUnavailable):
                     outcome.error.is_unsent = not may_be_made
                 raise outcome.error
             await self._clock.wait_until(self._clock.now() + wait_s)
             attempt += 1
+
+    async def _pause(self, attempt: int) -> None:
+        await self._clock.wait_until(self._clock.now() + backoff_s(attempt, jitter=_jitter()))
 
     async def aclose(self) -> None:
         """Close the connections. Later calls raise RuntimeError."""
@@ -279,6 +283,10 @@ class Sender:
                 addresses=addresses,
             )
         )
+
+
+def _jitter() -> float:
+    return random.random()  # noqa: S311 - spreads callers
 
 
 def _adapted(transport: httpx.AsyncBaseTransport, connect_timeout_s: float) -> HttpTransport:

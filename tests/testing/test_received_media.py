@@ -87,11 +87,26 @@ async def test_a_test_can_make_files_unavailable() -> None:
         assert {call.status for call in phone.calls if call.path.startswith("/attachments/")} == {404}
 
     async with talking(bot) as phone:
-        phone.drop_next("/attachments")
+        phone.drop_next("/attachments", times=3)
         await phone.media(b"photo", "a.jpg")
         assert "sent no complete response" in await phone.next_reply()
         await phone.media(b"photo", "a.jpg")
         assert await phone.next_reply() == "seen"
+
+
+async def test_a_file_is_read_although_its_server_fails_for_a_moment() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def look(message: MessageReceived, ctx: Context) -> None:
+        file = await message.media[0].fetch()
+        await ctx.reply(file.unavailable or file.content.decode(), cards=False)
+
+    async with talking(bot) as phone:
+        phone.fail_next("GET /attachments", status=503)
+        phone.drop_next("/attachments")
+        await phone.media(b"photo", "a.jpg")
+        assert await phone.next_reply() == "photo"
 
 
 async def test_a_part_cannot_be_fetched_outside_of_a_handler() -> None:

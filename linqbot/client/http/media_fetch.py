@@ -10,7 +10,7 @@ process runs inside a private network. So every connection passes the same check
   rebinding attack could return another address.
 - Redirects are followed here, at most five, each checked like the first URL, and never from https to plain http.
 - Bytes are counted while they arrive. Compression is neither requested nor accepted. One time limit covers name
-  resolution, redirects and the last byte.
+  resolution, redirects, repetitions and the last byte.
 
 No API key is known in this module, so none can leak: media URLs are signed. No cookies are kept. Proxies from the
 environment are not used: a proxy resolves names itself, so it could connect to another address than the checked one.
@@ -23,10 +23,10 @@ import contextlib
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, TypeVar, cast
 from urllib.parse import urljoin
 
 from linqbot.client.http.addresses import PORTS, Target, UnsafeURL, is_public, literal, target
@@ -40,11 +40,14 @@ from linqbot.types.message import MediaPart
 if TYPE_CHECKING:
     import httpx
 
+T = TypeVar("T")
+
 MAX_REDIRECTS: Final = 5
 
 EXPIRED: Final = frozenset({401, 403, 404, 410})
 """Statuses with which a server refuses a link that has expired."""
 
+_TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WRITE_BYTES = 1 << 20
 _LONGEST_LENGTH = 20
@@ -101,12 +104,21 @@ class Fetcher:
         base_url: The client's base URL. Only its origin may be plain http, or not public.
         resolve: Resolves names.
         own_transport: Sends the requests to the origin of the base URL, in place of a connection.
+        max_retries: How often a fetch is repeated, from the first byte, after a failure that may pass: a connection that
+            breaks, a name that cannot be resolved, or a status such as 503.
+        pause: Waits before a repetition, given the number of failed attempts before the last.
     Raises:
         ConfigError: The base URL is not a plain http(s) address.
     """
 
     def __init__(
-        self, base_url: str, *, resolve: Resolve = resolve, own_transport: httpx.AsyncBaseTransport | None = None
+        self,
+        base_url: str,
+        *,
+        resolve: Resolve = resolve,
+        own_transport: httpx.AsyncBaseTransport | None = None,
+        max_retries: int = 0,
+        pause: Callable[[int], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         try:
             self._own = target(base_url).origin
@@ -114,23 +126,28 @@ class Fetcher:
             raise ConfigError(f"The base URL cannot be used to fetch media. {error}") from None
         self._resolve = resolve
         self._own_transport = own_transport
+        self._max_retries = max_retries
+        self._pause = pause
 
     async def fetch(self, media: MediaPart | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 30.0) -> Fetched:
         """Read a file into memory.
 
         Args:
             media: A part of a received message, or a URL. Linq's URLs are short-lived: fetch soon.
-            timeout_s: Seconds for the whole fetch, from name resolution to the last byte.
+            timeout_s: Seconds for the whole fetch, from name resolution to the last byte, with all repetitions.
         Raises:
             FetchRefused: The URL is not allowed, or the file is larger than `max_bytes`.
             FetchFailed: No complete 2xx response within `timeout_s`.
         """
-        async with self._response(media, timeout_s) as response:
+
+        async def read(response: httpx.Response) -> Fetched:
             content = bytearray()
             async for chunk in _chunks(response, max_bytes):
                 content += chunk
             kind = sniffed(bytes(content[:HEAD_BYTES])) or _mime_type(response)
             return Fetched(bytes(content), kind, _filename(media, response))
+
+        return await self._repeated(media, timeout_s, read)
 
     async def fetch_to(
         self, media: MediaPart | str, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0
@@ -144,33 +161,53 @@ class Fetcher:
             OSError: The file cannot be written.
         """
         place = Path(path)
-        partial = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
-        try:
-            async with self._response(media, timeout_s) as response:
+
+        async def read(response: httpx.Response) -> Saved:
+            partial = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
+            try:
                 size, head = await _write(partial, _chunks(response, max_bytes))
-                kind = sniffed(head) or _mime_type(response)
-                saved = Saved(place, size, kind, _filename(media, response))
-            partial.replace(place)
-        finally:
-            partial.unlink(missing_ok=True)
-        return saved
+                partial.replace(place)
+            finally:
+                partial.unlink(missing_ok=True)
+            return Saved(place, size, sniffed(head) or _mime_type(response), _filename(media, response))
+
+        return await self._repeated(media, timeout_s, read)
+
+    async def _repeated(
+        self, media: MediaPart | str, timeout_s: float, read: Callable[[httpx.Response], Awaitable[T]]
+    ) -> T:
+        goal = _checked(_url_of(media))
+        attempt = 0
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    try:
+                        with _network_errors(goal):
+                            async with self._response(goal) as response:
+                                return await read(response)
+                    except FetchFailed as error:
+                        if attempt >= self._max_retries or error.status not in {None, *_TEMPORARY}:
+                            raise
+                    await self._pause(attempt)
+                    attempt += 1
+        except TimeoutError:
+            # Its context may be a library's error, which may quote the whole URL.
+            raise FetchFailed(f"{goal.origin} was too slow: no complete response within {timeout_s:g} s.") from None
 
     @asynccontextmanager
-    async def _response(self, media: MediaPart | str, timeout_s: float) -> AsyncIterator[httpx.Response]:
+    async def _response(self, goal: Target) -> AsyncIterator[httpx.Response]:
         """Follow redirects and yield the final response, with its head read and its body unread."""
-        goal = _checked(_url_of(media))
-        async with _limited(goal, timeout_s):
-            is_own = goal.origin.is_same(self._own)
-            for _ in range(MAX_REDIRECTS + 1):
-                async with self._asked(goal, is_own=is_own) as response:
-                    if response.status_code not in _REDIRECTS:
-                        _expect_success(response, goal)
-                        yield response
-                        return
-                    before, goal = goal, _redirected(goal, response.headers.get("Location"))
-                # Another server must not redirect us to our own origin, which may be reachable only from this machine.
-                is_own = is_own and goal.origin.is_same(before.origin)
-            raise FetchRefused(f"{goal.origin} redirects more than {MAX_REDIRECTS} times.")
+        is_own = goal.origin.is_same(self._own)
+        for _ in range(MAX_REDIRECTS + 1):
+            async with self._asked(goal, is_own=is_own) as response:
+                if response.status_code not in _REDIRECTS:
+                    _expect_success(response, goal)
+                    yield response
+                    return
+                before, goal = goal, _redirected(goal, response.headers.get("Location"))
+            # Another server must not redirect us to our own origin, which may be reachable only from this machine.
+            is_own = is_own and goal.origin.is_same(before.origin)
+        raise FetchRefused(f"{goal.origin} redirects more than {MAX_REDIRECTS} times.")
 
     @asynccontextmanager
     async def _asked(self, goal: Target, *, is_own: bool) -> AsyncIterator[httpx.Response]:
@@ -268,18 +305,15 @@ def _redirected(here: Target, location: str | None) -> Target:
     return goal
 
 
-@asynccontextmanager
-async def _limited(goal: Target, timeout_s: float) -> AsyncIterator[None]:
-    """Apply the time limit, and convert network errors to FetchFailed."""
+@contextlib.contextmanager
+def _network_errors(goal: Target) -> Iterator[None]:
+    """Convert network errors to FetchFailed."""
     from linqbot.client.http.checked_transport import ERRORS
 
-    # `from None`: a library's errors may quote whole URLs, and a traceback is kept with a dead letter.
     try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except TimeoutError:
-        raise FetchFailed(f"{goal.origin} was too slow: no complete response within {timeout_s:g} s.") from None
+        yield
     except ERRORS as error:
+        # `from None`: a library's errors may quote whole URLs, and a traceback is kept with a dead letter.
         raise FetchFailed(f"{goal.origin} sent no complete response ({_name_of(error)}).") from None
 
 

@@ -18,7 +18,9 @@ from typing import IO, Any
 
 import pytest
 import trustme
+from client.http11_peers import Waits
 
+from linqbot.client.client import Client
 from linqbot.client.http import checked_transport
 from linqbot.client.http import media_fetch as guarded
 from linqbot.client.http.addresses import PORTS
@@ -380,6 +382,105 @@ async def test_a_failed_fetch_says_where_and_why_and_never_quotes_the_signed_url
     assert origin in str(failed.value)
     assert "photo" not in shown
     assert "do-not-quote" not in shown
+
+
+class Recovering(Server):
+    """A server whose first connections get one answer, and the later ones another."""
+
+    def __init__(self, first: bytes, then: bytes, *, failures: int = 1) -> None:
+        super().__init__({"/x": first})
+        self._then, self._failures = then, failures
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.connections == self._failures:
+            self.answers = {"/x": self._then}
+        await super().__call__(reader, writer)
+
+
+@pytest.fixture
+def pauses() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def pause(pauses: list[int]) -> Callable[[int], Awaitable[None]]:
+    async def note(attempt: int) -> None:
+        pauses.append(attempt)
+
+    return note
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        b"",
+        b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+    ],
+    ids=["no answer", "503", "429", "half a body"],
+)
+async def test_a_failure_that_may_pass_is_repeated_from_the_first_byte(
+    tmp_path: Path, failure: bytes, pauses: list[int], pause: Callable[[int], Awaitable[None]]
+) -> None:
+    async with serving(Recovering(failure, ok(b"whole", "Content-Type: image/png"), failures=2)) as origin:
+        fetched = await Fetcher(origin, max_retries=2, pause=pause).fetch(f"{origin}/x")
+        assert (fetched.content, fetched.mime_type, pauses) == (b"whole", "image/png", [0, 1])
+    async with serving(Recovering(failure, ok(b"whole"))) as origin:
+        saved = await Fetcher(origin, max_retries=2, pause=pause).fetch_to(f"{origin}/x", tmp_path / "x")
+        assert (saved.size_bytes, saved.path.read_bytes()) == (5, b"whole")
+    assert files_in(tmp_path) == ["x"]
+
+
+async def test_a_fetch_is_given_up_after_its_repetitions(
+    pauses: list[int], pause: Callable[[int], Awaitable[None]]
+) -> None:
+    own = Server({"/x": b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"})
+    async with serving(own) as origin:
+        with pytest.raises(FetchFailed, match="responded with 502") as failed:
+            await Fetcher(origin, max_retries=2, pause=pause).fetch(f"{origin}/x")
+    assert (failed.value.status, own.connections, pauses) == (502, 3, [0, 1])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 501 No\r\nContent-Length: 0\r\n\r\n",
+        ok(b"x" * 11),
+        to("http://127.0.0.1:1/"),
+    ],
+    ids=["403", "404", "501", "too large", "refused redirect"],
+)
+async def test_what_a_repetition_would_not_change_is_asked_for_once(
+    answer: bytes, pauses: list[int], pause: Callable[[int], Awaitable[None]]
+) -> None:
+    own = Server({"/x": answer})
+    async with serving(own) as origin:
+        with pytest.raises((FetchFailed, FetchRefused)):
+            await Fetcher(origin, max_retries=2, pause=pause).fetch(f"{origin}/x", max_bytes=10)
+    assert (own.connections, pauses) == (1, [])
+
+
+async def test_the_limit_of_time_spans_the_repetitions() -> None:
+    async def forever(_: int) -> None:
+        await asyncio.Event().wait()
+
+    async with serving(Server({"/x": b""})) as origin:
+        with pytest.raises(FetchFailed, match=r"no complete response within 0\.05 s"):
+            await Fetcher(origin, max_retries=2, pause=forever).fetch(f"{origin}/x", timeout_s=0.05)
+
+
+async def test_a_client_repeats_a_fetch_as_often_as_a_call_and_with_the_same_waits() -> None:
+    clock = Waits()
+    async with (
+        serving(Server({"/x": b""})) as origin,
+        Client("key", base_url=origin, clock=clock, max_retries=2) as client,
+    ):
+        with pytest.raises(FetchFailed):
+            await client.fetch(f"{origin}/x")
+    assert clock.waited == [pytest.approx(0.5, rel=0.25), pytest.approx(1.0, rel=0.25)]
 
 
 async def test_a_part_without_a_url_and_a_name_without_an_address_have_different_errors() -> None:
