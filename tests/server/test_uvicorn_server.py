@@ -356,9 +356,13 @@ def test_an_endpoint_answers_without_the_app_and_the_connection_stays(on_any_loo
 
 def test_pipelined_requests_are_answered_in_order_whoever_answers_them(served: Served) -> None:
     with closing(served.connect(to_take(b"works") + GET + to_take(b"works") + GET + to_take(b"held")[:-2])) as client:
-        until(lambda: served.app.taken == [b"works", b"works"])
+        received = b""
+        while received.count(OK) < 4 or received.endswith(b"\n"):
+            received += client.recv(65536)
+        # The next request has begun without its whole body, so the app has it.
         client.sendall(b"ld" + CLOSING)
-        assert [each[-1:] for each in rest(client).split(OK)[1:]] == [b"\n", b"0", b"\n", b"0", b"4", b"0"]
+        received += rest(client)
+    assert [each[-1:] for each in received.split(OK)[1:]] == [b"\n", b"0", b"\n", b"0", b"4", b"0"]
 
 
 @pytest.mark.parametrize(
