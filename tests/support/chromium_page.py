@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -227,6 +229,14 @@ def greet(phone: Page, bot: Bot) -> str:
     phone.keyboard.press("Enter")
     expect(phone.locator(".msg.own")).to_have_count(1)
     return str(bot.chats[0]["id"])
+
+
+@contextmanager
+def unlimited_press(phone: Page) -> Iterator[None]:
+    """Let a press last as long as the block. For the page a long press is no click, and this machine may be slow."""
+    phone.evaluate("() => { window.laterAsUsual = setTimeout; window.setTimeout = () => 0; }")
+    yield
+    phone.evaluate("() => { window.setTimeout = laterAsUsual; }")
 
 
 def write(phone: Page, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from chromium_page import FRIEND, ME, Bot, bubble, greet
+from chromium_page import FRIEND, ME, Bot, bubble, greet, unlimited_press
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -309,12 +309,14 @@ def test_the_space_bar_presses_whatever_arrives_before_it_is_released(phone: Pag
     poll = bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Pizza"}, {"text": "Sushi"}]}})
     assert poll
     first, second = phone.locator(".poll-option").first, phone.locator(".poll-option").last
-    first.focus()
-    phone.keyboard.down("Space")
     made = bot.last()
     vote = {"message_id": made["id"], "option_id": made["poll"]["options"][1]["option_id"], "operation": "add"}
-    bot.call("POST", "/emulator/vote", vote | {"from": ME})
-    phone.wait_for_timeout(100)
+    first.focus()
+    with unlimited_press(phone):
+        phone.keyboard.down("Space")
+        bot.call("POST", "/emulator/vote", vote | {"from": ME})
+        phone.wait_for_timeout(300)  # the vote has arrived
+        expect(second).to_have_text("Sushi0")
     phone.keyboard.up("Space")
     expect(first).to_have_text("Pizza1")
     expect(second).to_have_text("Sushi1")
