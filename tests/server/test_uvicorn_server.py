@@ -357,11 +357,14 @@ def test_an_endpoint_answers_without_the_app_and_the_connection_stays(on_any_loo
 def test_pipelined_requests_are_answered_in_order_whoever_answers_them(served: Served) -> None:
     with closing(served.connect(to_take(b"works") + GET + to_take(b"works") + GET + to_take(b"held")[:-2])) as client:
         received = b""
-        while received.count(OK) < 4 or received.endswith(b"\n"):
-            received += client.recv(65536)
+        while received.count(OK) < 4 or not received.endswith(b"\r\n\r\n0"):
+            piece = client.recv(65536)
+            assert piece, f"closed after {received!r}"
+            received += piece
         # The next request has begun without its whole body, so the app has it.
         client.sendall(b"ld" + CLOSING)
         received += rest(client)
+    assert served.app.taken == [b"works", b"works"]
     assert [each[-1:] for each in received.split(OK)[1:]] == [b"\n", b"0", b"\n", b"0", b"4", b"0"]
 
 

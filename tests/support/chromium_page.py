@@ -233,7 +233,7 @@ def greet(phone: Page, bot: Bot) -> str:
 
 @contextmanager
 def unlimited_press(phone: Page) -> Iterator[None]:
-    """Let a press last as long as the block. For the page a long press is no click, and this machine may be slow."""
+    """Let a press last as long as the block, on however slow a machine: the timer that ends a long press does not start."""
     phone.evaluate("() => { window.laterAsUsual = setTimeout; window.setTimeout = () => 0; }")
     yield
     phone.evaluate("() => { window.setTimeout = laterAsUsual; }")
