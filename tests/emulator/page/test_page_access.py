@@ -105,8 +105,8 @@ def group(phone: Page, bot: Bot) -> Iterator[str]:
     ids = bot.hear("hi all", group=[FRIEND, "cat@example.com"])
     bot.say(ids["chat_id"], "Welcome")
     phone.reload()
-    field = phone.get_by_label("Message", exact=True)
-    field.press_sequentially("@you")
+    bubble(phone, "Welcome").wait_for()
+    phone.get_by_label("Message", exact=True).press_sequentially("@you")
     phone.locator(".mention-choices button").first.wait_for()
     yield "a mention"
     phone.get_by_role("button", name="Details of").click()

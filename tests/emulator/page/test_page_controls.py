@@ -365,6 +365,7 @@ def test_the_bot_bears_a_call_without_an_answer(page: Page) -> None:
 def test_emptying_also_empties_the_bots_storage(page: Page) -> None:
     panel = open_panel(page)
     say(page, "remind me")
+    expect(bubbles(page)).to_have_text(["remind me", "I will."])
     stored = panel.get_by_role("region", name="What the bot stores")
     expect(stored).to_contain_text("It is time.")
     panel.get_by_role("button", name="Empty everything").click()

@@ -186,7 +186,7 @@ def serve(bot: Bot, served: Served, tmp_path: Path) -> Iterator[Callable[[Path],
             subprocess.Popen(command, cwd=file.parent, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         )
         running.callback(process.terminate)
-        for _ in range(200):
+        for _ in range(1200):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 return env
             time.sleep(0.05)
@@ -213,9 +213,10 @@ def copied(page: Page, within: Locator, label: str) -> str:
     raise AssertionError(f"{label} has copied nothing.")
 
 
-def copied_test(page: Page, text: str) -> str:
-    """Copy the latest exchange with this text as a test."""
+def copied_test(page: Page, text: str, *, facts: str) -> str:
+    """Copy the latest exchange with this text as a test, once it shows these facts: they come after the messages."""
     exchange = inspector_of(page).locator(".exchange", has_text=text).first
+    expect(exchange.locator("> summary")).to_contain_text(facts)
     exchange.locator("> summary").click()
     test = copied(page, exchange, "Copy as pytest")
     exchange.locator("> summary").click()
@@ -297,7 +298,7 @@ def test_a_copied_test_passes_for_echo_and_fails_for_another_answer(
     copying.reload()
     expect(copying.locator(".msg.other .bubble")).to_have_count(1)
     report(bot, ids, handler="echo:echo", file="echo.py", line=9)
-    test = copied_test(copying, "say")
+    test = copied_test(copying, "say", facts="echo:echo")
     assert "from echo import bot" in test
     outcomes = run_copied([test, test.replace("You said", "You sang")], EXAMPLES / "echo.py", tmp_path)
     assert outcomes == {"test_0": "PASSED", "test_1": "FAILED"}
@@ -314,7 +315,7 @@ def test_a_copied_test_passes_for_effects_threads_and_several_replies(
         copying.reload()
         expect(replies_on(copying)).to_have_count(replies)
         report(bot, ids, handler="effects:any", file="effects.py")
-        tests.append(copied_test(copying, text))
+        tests.append(copied_test(copying, text, facts="effects:any"))
     passes(tests, EXAMPLES / "effects.py", tmp_path)
 
 
@@ -335,11 +336,13 @@ def test_a_copied_test_passes_for_a_group_with_a_mention_a_tapback_and_a_reply(
         ids = dict(bot.call("POST", "/emulator/inbound", body))
         copying.reload()
         expect(replies_on(copying)).to_have_count([2, 3, 3][number])
+        is_taken = number < 2
         handler = (
-            {"handler": "group:any", "file": "group.py"} if number < 2 else {"handler": None, "outcome": "not_handled"}
+            {"handler": "group:any", "file": "group.py"} if is_taken else {"handler": None, "outcome": "not_handled"}
         )
         report(bot, ids, **handler)
-        tests.append(copied_test(copying, str(part["value"])))
+        facts = "group:any" if is_taken else "No handler took it"
+        tests.append(copied_test(copying, str(part["value"]), facts=facts))
     passes(tests, EXAMPLES / "group.py", tmp_path)
 
 
@@ -355,7 +358,7 @@ def test_a_copied_test_of_a_tapback_begins_with_the_message_that_has_it(
     reaction = {"from": ME, "message_id": bot.last()["id"], "type": "love", "operation": "add"}
     bot.call("POST", "/emulator/react", reaction)
     expect(replies_on(copying)).to_have_count(2)
-    passes([copied_test(copying, "reaction.added")], EXAMPLES / "reactions.py", tmp_path)
+    passes([copied_test(copying, "reaction.added", facts="1 reply")], EXAMPLES / "reactions.py", tmp_path)
 
 
 def test_a_copied_test_of_a_failing_bot_expects_its_exception(
@@ -367,7 +370,7 @@ def test_a_copied_test_of_a_failing_bot_expects_its_exception(
     ids = bot.hear("0")
     failed = {"outcome": "retried", "error": ERROR, "replies": 0, "retry_in_s": 1.0}
     report(bot, ids, handler="failing:greet", file="failing.py", line=8, **failed)
-    test = copied_test(copying, "The handler failed.")
+    test = copied_test(copying, "The handler failed.", facts="failing:greet")
     assert '== "ZeroDivisionError"' in test
     passes([test], file, tmp_path)
 
@@ -424,9 +427,7 @@ class Copier:
 
     def copy(self, text: str) -> None:
         """Copy the latest exchange with this text, once the report of its turn is there."""
-        exchange = inspector_of(self._page).locator(".exchange", has_text=text).first
-        expect(exchange.locator(".exchange-facts")).to_contain_text(re.compile("repl|ms"))
-        self.tests.append(copied_test(self._page, text))
+        self.tests.append(copied_test(self._page, text, facts="bot:"))
 
 
 @pytest.mark.slow

@@ -224,6 +224,18 @@ def test_search_and_filters_narrow_the_list(phone: Page, bot: Bot) -> None:
     expect(inspector.locator(".traces.flat .trace.call", has_text="/messages")).to_have_count(0)
 
 
+def test_the_filter_for_this_chat_lists_nothing_of_a_chat_that_has_not_begun(phone: Page, bot: Bot) -> None:
+    subscribe(bot)
+    bot.hear("elsewhere", person=FRIEND)
+    inspector = inspector_of(phone)
+    exchange = inspector.locator(".exchange", has_text="elsewhere")
+    expect(exchange).to_have_count(1)
+    inspector.get_by_label("This chat only").check()
+    expect(inspector.get_by_text("Nothing fits these filters.")).to_be_visible()
+    phone.get_by_role("button", name="Back", exact=True).click()
+    expect(exchange).to_have_count(1)
+
+
 def test_a_bubble_leads_to_its_exchange_and_back_with_the_keyboard(phone: Page, bot: Bot) -> None:
     subscribe(bot)
     ids = bot.hear("find me")

@@ -269,6 +269,7 @@ def test_the_inspector_gives_the_focus_back(phone: Page, bot: Bot) -> None:
 def test_a_member_is_mentioned_with_the_keyboard(phone: Page, bot: Bot) -> None:
     ids = bot.hear("hi all", group=[FRIEND, THIRD])
     phone.reload()
+    expect(bubble(phone, "hi all")).to_be_visible()
     field = phone.get_by_label("Message", exact=True)
     field.press_sequentially("@")
     choices = phone.get_by_role("group", name="People to mention").get_by_role("button")

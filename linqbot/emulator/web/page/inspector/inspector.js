@@ -69,9 +69,9 @@ export function mountInspector(root, store) {
   function render() {
     if (root.hidden) return;
     const isGrouped = filters.kind === "exchange";
-    const chatId = filters.here ? (store.openChat?.id ?? null) : null;
-    const fitting = isGrouped ? fittingExchanges(store, exchanges, filters, chatId) : [];
-    const traces = isGrouped ? [] : fittingTraces(store.traces.list, filters, chatId);
+    const isHere = chatFilter(store, filters);
+    const fitting = isGrouped ? fittingExchanges(store, exchanges, filters, isHere) : [];
+    const traces = isGrouped ? [] : fittingTraces(store.traces.list, filters, isHere);
     const count = fitting.length + traces.length;
     reconcile(
       list,
@@ -131,15 +131,26 @@ export function mountInspector(root, store) {
 const latest = (entries, limit) => entries.slice(-limit).reverse();
 
 /**
+ * Return a check whether a chat is shown. Nothing is shown for "this chat" while it has not begun, and everything while no
+ * chat is open but the list.
+ * @param {Store} store
+ * @param {Filters} filters
+ * @returns {(chatId: string | null) => boolean}
+ */
+function chatFilter({ place, openChat }, { here }) {
+  return here && place.view !== "list" ? (chatId) => chatId === openChat?.id : () => true;
+}
+
+/**
  * @param {Store} store
  * @param {Exchange[]} exchanges
  * @param {Filters} filters
- * @param {string | null} chatId
+ * @param {ReturnType<typeof chatFilter>} isHere
  */
-const fittingExchanges = (store, exchanges, { query, failed }, chatId) =>
+const fittingExchanges = (store, exchanges, { query, failed }, isHere) =>
   exchanges.filter(
     (exchange) =>
-      (!chatId || exchange.chatId === chatId) &&
+      isHere(exchange.chatId) &&
       (!failed || isFailed(exchange)) &&
       (!query || searchable(store, exchange).includes(query)),
   );
@@ -147,13 +158,13 @@ const fittingExchanges = (store, exchanges, { query, failed }, chatId) =>
 /**
  * @param {Trace[]} traces
  * @param {Filters} filters
- * @param {string | null} chatId
+ * @param {ReturnType<typeof chatFilter>} isHere
  */
-const fittingTraces = (traces, { kind, query, failed }, chatId) =>
+const fittingTraces = (traces, { kind, query, failed }, isHere) =>
   traces.filter(
     (trace) =>
       trace.kind === kind &&
-      (!chatId || trace.chatId === chatId) &&
+      isHere(trace.chatId) &&
       (!failed || tone(summaryOf(trace).status) === "bad") &&
       (!query || searchableRow(trace).includes(query)),
   );
