@@ -122,7 +122,7 @@ class Served:
     def stop(self) -> None:
         self.app.let_go.set()
         self.server.should_exit = True
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
         self.bound.close()
 
@@ -483,7 +483,7 @@ def test_a_client_that_half_closes_before_it_has_sent_its_request_is_closed(on_a
     for begun in (b"", b"POST / HT", POST, POST + b"content-length: 9\r\n\r\nhalf"):
         on_any_loop.app.left.clear()
         assert rest(half_closed(on_any_loop.connect(begun))) == b""
-    assert on_any_loop.app.left.wait(10)
+    assert on_any_loop.app.left.wait(60)
 
 
 def test_a_client_that_half_closes_is_not_kept_forever(on_any_loop: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -499,7 +499,7 @@ def test_an_answer_without_end_ends_when_its_client_half_closes(on_any_loop: Ser
     while b"begun" not in received:
         received += client.recv(1000)
     rest(half_closed(client))
-    assert on_any_loop.app.left.wait(10)
+    assert on_any_loop.app.left.wait(60)
 
 
 def test_of_too_many_connections_those_without_a_request_are_dropped_first(served: Served) -> None:
@@ -613,13 +613,13 @@ def told_client(bound: socket.socket, client: socket.socket, to: Any, trusted: l
     try:
         until(lambda: server.started)
         with client:
-            client.settimeout(10)
+            client.settimeout(60)
             client.connect(to)
             client.sendall(CLOSING.replace(b"\r\n\r\n", b"\r\nx-forwarded-for: 203.0.113.7\r\n\r\n"))
             return rest(client).rpartition(b"\r\n\r\n")[2]
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])

@@ -80,7 +80,7 @@ class Served:
         self._up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._thread.start()
-        assert self._up.wait(10)
+        assert self._up.wait(60)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -98,7 +98,7 @@ class Served:
             return
         self._server.should_exit = True
         self._loop.call_soon_threadsafe(self._emulator.end_streams)
-        self._thread.join(10)
+        self._thread.join(60)
 
 
 class Bot:

@@ -143,7 +143,7 @@ def test_a_syntax_error_and_its_correction(texting: Callable[..., Page], dev: De
     expect(note(page)).to_have_text("Did not reach the bot")
     dev.save(GOOD)
     expect(banner).to_have_count(0)
-    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!", timeout=10_000)
+    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
     expect(note(page)).to_have_count(0)
 
 
@@ -179,7 +179,7 @@ def test_a_bot_whose_process_ends(texting: Callable[..., Page], dev: Dev) -> Non
     expect(exchange(page).locator(".sentence")).to_contain_text("It handles this again after its next start.")
     dev.save(GOOD)
     expect(banner).to_have_count(0)
-    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!", timeout=10_000)
+    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
     expect(note(page)).to_have_count(0)
 
 
@@ -195,7 +195,7 @@ def test_a_handler_that_never_returns(texting: Callable[..., Page], dev: Dev) ->
         f"The handler waits in this line. The next messages of the chat wait for it.{at}"
     )
     dev.save(GOOD)
-    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!", timeout=10_000)
+    expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")
 
 
 def test_messages_that_are_answered_as_one(texting: Callable[..., Page], dev: Dev) -> None:

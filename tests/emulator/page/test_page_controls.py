@@ -327,7 +327,7 @@ def test_a_restart_from_a_message_on_the_page(page: Page) -> None:
     expect(bubbles(page)).to_have_count(6)
     bubbles(page).filter(has_text=re.compile("^two$")).dblclick()
     page.get_by_role("menuitem", name="Restart from Here").click()
-    expect(page.get_by_role("alert")).to_have_text("Restarted from this message.", timeout=20_000)
+    expect(page.get_by_role("alert")).to_have_text("Restarted from this message.")
     expect(bubbles(page)).to_have_text(["one", "one 1", "two", "two 1"])
 
 
@@ -357,7 +357,7 @@ def test_the_bot_bears_a_call_without_an_answer(page: Page) -> None:
     panel = open_panel(page)
     switch_on(panel, "No byte is answered", which="Sending a message")
     say(page, "one")
-    expect(bubbles(page)).to_have_text(["one", re.compile(r"one \d")], timeout=20_000)
+    expect(bubbles(page)).to_have_text(["one", re.compile(r"one \d")])
     expect(chips(page)).to_have_count(0)
 
 
@@ -371,5 +371,5 @@ def test_emptying_also_empties_the_bots_storage(page: Page) -> None:
     panel.get_by_role("button", name="Empty everything").click()
     expect(panel.get_by_role("alertdialog")).to_contain_text("everything that the bot stores")
     panel.get_by_role("button", name="Empty", exact=True).click()
-    expect(stored).to_contain_text("None is scheduled", timeout=20_000)
+    expect(stored).to_contain_text("None is scheduled")
     expect(bubbles(page)).to_have_count(0)

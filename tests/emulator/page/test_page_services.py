@@ -130,7 +130,7 @@ def test_every_part_on_each_service(browsing: Browsing, chromium: Browser, addre
     for service in PEOPLE:
         page = phone_of(browsing, service)
         log = page.get_by_role("log")
-        expect(log.locator(".bubble", has_text="With confetti")).to_be_visible(timeout=20_000)
+        expect(log.locator(".bubble", has_text="With confetti")).to_be_visible()
         expect(log.locator("img.picture").first).to_be_visible()
         is_rich = service == "iMessage"
         for name in (".style-bold", ".animated", ".sticker", ".voice", ".poll", "a.card, .card", ".effect-caption"):
@@ -158,7 +158,7 @@ def test_every_effect_on_each_service(browsing: Browsing, chromium: Browser, add
             bot.hear(name, person=FOURTH)
         last = page.locator(".msg.other").last
         bubble = last.locator(".bubble", has_text=f"This is {name.replace('_', ' ')}")
-        expect(bubble).to_be_visible(timeout=20_000)
+        expect(bubble).to_be_visible()
         if WANTED:  # without the effect before
             expect(page.locator("canvas.scene")).to_have_count(0, timeout=15_000)
         page.evaluate(ONLY_LAST)
@@ -172,7 +172,7 @@ def test_every_effect_on_each_service(browsing: Browsing, chromium: Browser, add
     for service, person in (("RCS", FRIEND), ("SMS", THIRD)):
         bot.hear("slam", person=person, service=service)
         plain = phone_of(browsing, service)
-        expect(plain.locator(".msg.other .bubble", has_text="This is slam")).to_be_visible(timeout=20_000)
+        expect(plain.locator(".msg.other .bubble", has_text="This is slam")).to_be_visible()
         expect(plain.locator(".effect-caption")).to_have_count(0)
     bot.http.close()
     keep("effects.png", chromium, pictures, columns=5, width=170)
