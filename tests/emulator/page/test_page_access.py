@@ -49,6 +49,7 @@ def attaching(phone: Page, bot: Bot) -> Iterator[str]:
         return what
 
     phone.get_by_role("button", name="Attach", exact=True).click()
+    phone.get_by_role("menuitem", name="Poll").wait_for()
     yield "menu"
     phone.keyboard.press("Escape")
     attach("Poll")

@@ -157,7 +157,7 @@ def test_an_effect_that_linq_does_not_know(texting: Callable[..., Page]) -> None
 
 
 def test_a_call_that_blocks_the_event_loop(texting: Callable[..., Page]) -> None:
-    code = GOOD.replace("    await", "    time.sleep(1)\n    await")
+    code = GOOD.replace("    await", "    time.sleep(3)\n    await")
     page = texting(code)
     at = f"bot.py:{line_of(code, 'time.sleep')}"
     expect(page.locator(".msg.other .bubble")).to_have_text("Hello to you!")

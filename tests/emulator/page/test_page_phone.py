@@ -607,6 +607,34 @@ def test_the_message_in_view_stays_where_it_is_while_earlier_ones_are_added(brow
     assert abs(after - before) <= 2
 
 
+def test_the_message_at_the_top_stays_there_when_earlier_ones_come_late(browsing: Browsing, bot: Bot) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    phone = browsing.open()
+    phone.route("**/emulator/chats/*/messages?*", hold)
+    with phone.expect_request("**/emulator/chats/*/messages?*"):
+        bot.call("POST", "/emulator/reset", {"seed": long_chat(1000)})
+    phone.get_by_role("button", name="Back", exact=True).click()
+    phone.locator(".chat-row").click()
+    first_there = bubble(phone, re.compile("^message 900$"))
+    scroller = phone.locator(".transcript")
+    expect(bubble(phone, "message 999")).to_be_in_viewport()
+    while first_there.count() == 0:
+        scroller.evaluate("node => { node.scrollTop = 0; }")
+    scroller.evaluate("node => { node.scrollTop = 0; }")
+    before = first_there.bounding_box()
+    (missing,) = held
+    missing.continue_()
+    expect(bubble(phone, re.compile("^message 899$"))).to_have_count(1)
+    after = first_there.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert abs(after["y"] - before["y"]) <= 2
+
+
 def test_a_search_reaches_the_first_of_many_messages(browsing: Browsing, bot: Bot) -> None:
     bot.call("POST", "/emulator/reset", {"seed": long_chat(2000)})
     phone = browsing.open()

@@ -21,20 +21,21 @@ export const isContact = ({ mime_type: type, filename }) =>
 export function contactCard(url, { filename }) {
   const name = h("strong", {}, (filename ?? "Contact").replace(/\.vcf$/i, ""));
   const detail = h("small", {}, "Contact");
-  /** @type {Contact | null} */
-  let contact = null;
-  const open = () => contact && openContact(contact);
+  const file = read(url);
+  const open = async () => {
+    const contact = await file;
+    if (contact) openContact(contact);
+  };
   const card = h(
     "button",
     { type: "button", class: "contact-card", on: { click: open } },
     h("span", { class: "avatar hue-0", "aria-hidden": "true" }, icon("person")),
     h("span", { class: "file-text" }, name, detail),
   );
-  read(url).then((found) => {
-    contact = found;
-    if (!found) return;
-    name.textContent = found.name || name.textContent;
-    detail.textContent = [...found.phones.map(formatHandle), ...found.emails][0] ?? "Contact";
+  file.then((contact) => {
+    if (!contact) return;
+    name.textContent = contact.name || name.textContent;
+    detail.textContent = [...contact.phones.map(formatHandle), ...contact.emails][0] ?? "Contact";
   });
   return card;
 }

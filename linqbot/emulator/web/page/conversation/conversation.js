@@ -19,7 +19,7 @@ import { TranscriptWindow } from "./window.js";
 
 /** @import { ShownChat } from "../model/chats.js" */
 /** @import { DraftTexts } from "../model/drafts.js" */
-/** @import { Store } from "../model/store.js" */
+/** @import { Store, Topic } from "../model/store.js" */
 /** @import { Message } from "../client/types.d.ts" */
 /** @import { MessageView } from "../messages/message.js" */
 
@@ -60,6 +60,8 @@ class Conversation {
   #key = "";
   /** @type {string | undefined} The message of the place that was last scrolled to. */
   #jumpedTo;
+  /** @type {number | undefined} The number of messages of the chat that the page did not have at the latest change. */
+  #missing;
   /** @type {() => void} Shows the changes of the thread that is open. */
   #renderThread = () => {};
 
@@ -86,11 +88,21 @@ class Conversation {
     const render = () => this.#render();
     this.#scroller.addEventListener("scroll", () => this.#showMore(), { passive: true });
     this.#store.onArrival((message) => this.#arrived(message));
-    this.#store.onChange(render);
+    this.#store.onChange((topics) => this.#onChange(topics));
     onUnsent(render);
     // Messages are reported as read only while the person looks at the page.
     window.addEventListener("focus", render);
     document.addEventListener("visibilitychange", render);
+  }
+
+  /** @param {Set<Topic>} topics */
+  #onChange(topics) {
+    const missing = shownChat(this.#store)?.earlier;
+    const earlierCame = missing !== this.#missing && !topics.has("place");
+    this.#missing = missing;
+    // The person may have reached the top before the earlier messages were there.
+    if (earlierCame && !this.#end.isFollowed) keepingPlace(this.#scroller, this.#log, () => this.#render());
+    else this.#render();
   }
 
   /** @param {Message} message */

@@ -4,7 +4,8 @@ const NEAR_END_PX = 60;
 
 export class EndFollower {
   #scroller;
-  #follows = true;
+  /** True until the person scrolls up. */
+  isFollowed = true;
 
   /**
    * @param {HTMLElement} scroller
@@ -16,7 +17,7 @@ export class EndFollower {
       "scroll",
       () => {
         const hidden = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
-        this.#follows = hidden < NEAR_END_PX;
+        this.isFollowed = hidden < NEAR_END_PX;
       },
       { passive: true },
     );
@@ -28,17 +29,17 @@ export class EndFollower {
 
   /** Follow the end, until the person scrolls up. */
   follow() {
-    this.#follows = true;
+    this.isFollowed = true;
   }
 
   /** Stay where the person is, until they scroll to the end. */
   release() {
-    this.#follows = false;
+    this.isFollowed = false;
   }
 
   /** Scroll to the end if it is followed. */
   update() {
-    if (this.#follows) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    if (this.isFollowed) this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
 }
 
