@@ -36,6 +36,9 @@ from linqbot.settings import from_env
 BLOCKED_S: Final = 0.2
 """Seconds for which the event loop may be blocked before that is logged. People notice pauses of about this length."""
 
+REPORT_S: Final = 10.0
+"""Seconds that a bot that did not start may wait until the emulator has the reason."""
+
 
 def main(arguments: Sequence[str]) -> None:
     """Serve the bot in the file that is the first argument.
@@ -61,6 +64,8 @@ def main(arguments: Sequence[str]) -> None:
         if observations is not None:
             report = start_failure(error)
             observations.post(lambda: report)
+            # Without it the page could not say which line is wrong, and nothing waits for this process.
+            observations.close(REPORT_S)
         sys.exit(failed.exit_code)
     finally:
         if observations is not None:

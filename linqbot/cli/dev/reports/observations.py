@@ -15,7 +15,11 @@ from linqbot.cli.dev.loopback import no_authorities
 MAX_WAITING: Final = 1000
 """Maximum number of reports that wait. Later ones are dropped: the emulator is away or too slow."""
 
-TIMEOUT_S: Final = 2.0
+ANSWER_S: Final = 10.0
+"""Seconds for the emulator's answer to a report. The machine may be busy, and only later reports wait for it."""
+
+CLOSE_S: Final = 2.0
+"""Seconds that the end of a bot may wait for its last reports."""
 
 Report = Callable[[], dict[str, Any]]
 
@@ -44,7 +48,7 @@ class Observations:
         with contextlib.suppress(queue.Full):
             self._waiting.put_nowait(report)
 
-    def close(self, timeout_s: float = TIMEOUT_S) -> None:
+    def close(self, timeout_s: float = CLOSE_S) -> None:
         """Post the reports that wait, for at most `timeout_s` seconds, and end the thread."""
         try:
             self._waiting.put(None, timeout=timeout_s)
@@ -55,7 +59,7 @@ class Observations:
     def _run(self) -> None:
         # No proxy: the emulator is on this machine.
         verify, transport = no_authorities(), self._transport
-        with httpx.Client(trust_env=False, verify=verify, timeout=TIMEOUT_S, transport=transport) as client:
+        with httpx.Client(trust_env=False, verify=verify, timeout=ANSWER_S, transport=transport) as client:
             while (report := self._waiting.get()) is not None:
                 try:
                     client.post(self._url, json=report())
