@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 
 import httpx
 import uvicorn
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Route, expect
 from ports import free_port
 
 from linqbot.emulator.emulator import Emulator
@@ -237,6 +237,17 @@ def unlimited_press(phone: Page) -> Iterator[None]:
     phone.evaluate("() => { window.laterAsUsual = setTimeout; window.setTimeout = () => 0; }")
     yield
     phone.evaluate("() => { window.setTimeout = laterAsUsual; }")
+
+
+def held_back(phone: Page, url: str) -> list[Route]:
+    """Hold back the page's requests to addresses that fit `url`; return them, the later ones as they come."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    phone.route(url, hold)
+    return held
 
 
 def write(phone: Page, text: str) -> None:

@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
         if observations is not None:
             report = start_failure(error)
             observations.post(lambda: report)
-            # Without it the page could not say which line is wrong, and nothing waits for this process.
+            # Without the reason, the page shows an exit code. No bot runs here that this could hold up.
             observations.close(REPORT_S)
         sys.exit(failed.exit_code)
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from chromium_page import FRIEND, PIXEL, Bot, Browsing, bubble, greet, write
+from chromium_page import FRIEND, PIXEL, Bot, Browsing, bubble, greet, held_back, write
 from playwright.sync_api import FilePayload, Page, Route, expect
 
 pytestmark = pytest.mark.browser
@@ -143,12 +143,7 @@ def test_a_send_that_fails_after_the_person_went_elsewhere_is_not_lost(browsing:
     phone = browsing.open()
     greet(phone, bot)
     bot.hear("hi all", group=[FRIEND])
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    phone.route("**/emulator/inbound", hold)
+    held = held_back(phone, "**/emulator/inbound")
     choose(phone, PICTURE)
     write(phone, "Look")
     expect(phone.get_by_label("Message", exact=True)).to_have_value("")

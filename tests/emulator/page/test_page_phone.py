@@ -7,7 +7,20 @@ import re
 from typing import Any
 
 import pytest
-from chromium_page import FRIEND, LINE, ME, MOBILE, PIXEL, Bot, Browsing, bubble, greet, unlimited_press, write
+from chromium_page import (
+    FRIEND,
+    LINE,
+    ME,
+    MOBILE,
+    PIXEL,
+    Bot,
+    Browsing,
+    bubble,
+    greet,
+    held_back,
+    unlimited_press,
+    write,
+)
 from playwright.sync_api import FilePayload, Locator, Page, Route, expect
 
 pytestmark = pytest.mark.browser
@@ -493,12 +506,7 @@ def test_a_draft_waits_in_the_list_and_outlives_a_reload(phone: Page, bot: Bot) 
 
 
 def test_what_is_written_while_the_first_message_of_a_chat_is_sent_stays(phone: Page, bot: Bot) -> None:
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    phone.route("**/emulator/inbound", hold)
+    held = held_back(phone, "**/emulator/inbound")
     field = phone.get_by_label("Message", exact=True)
     write(phone, "Hello!")
     field.fill("Half a thought")
@@ -608,22 +616,19 @@ def test_the_message_in_view_stays_where_it_is_while_earlier_ones_are_added(brow
 
 
 def test_the_message_at_the_top_stays_there_when_earlier_ones_come_late(browsing: Browsing, bot: Bot) -> None:
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
     phone = browsing.open()
-    phone.route("**/emulator/chats/*/messages?*", hold)
-    with phone.expect_request("**/emulator/chats/*/messages?*"):
+    earlier = "**/emulator/chats/*/messages?*"
+    held = held_back(phone, earlier)
+    with phone.expect_request(earlier):
         bot.call("POST", "/emulator/reset", {"seed": long_chat(1000)})
     phone.get_by_role("button", name="Back", exact=True).click()
     phone.locator(".chat-row").click()
     first_there = bubble(phone, "message 900")
     scroller = phone.locator(".transcript")
     expect(bubble(phone, "message 999")).to_be_in_viewport()
-    while first_there.count() == 0:
+    for shown in (bubble(phone, "message 910"), first_there):  # 30 more at a time
         scroller.evaluate("node => { node.scrollTop = 0; }")
+        expect(shown).to_have_count(1)
     scroller.evaluate("node => { node.scrollTop = 0; }")
     before = first_there.bounding_box()
     (missing,) = held

@@ -21,9 +21,9 @@ export const isContact = ({ mime_type: type, filename }) =>
 export function contactCard(url, { filename }) {
   const name = h("strong", {}, (filename ?? "Contact").replace(/\.vcf$/i, ""));
   const detail = h("small", {}, "Contact");
-  const file = read(url);
+  const reading = read(url);
   const open = async () => {
-    const contact = await file;
+    const contact = await reading;
     if (contact) openContact(contact);
   };
   const card = h(
@@ -32,7 +32,7 @@ export function contactCard(url, { filename }) {
     h("span", { class: "avatar hue-0", "aria-hidden": "true" }, icon("person")),
     h("span", { class: "file-text" }, name, detail),
   );
-  file.then((contact) => {
+  reading.then((contact) => {
     if (!contact) return;
     name.textContent = contact.name || name.textContent;
     detail.textContent = [...contact.phones.map(formatHandle), ...contact.emails][0] ?? "Contact";

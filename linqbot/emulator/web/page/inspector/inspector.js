@@ -131,8 +131,8 @@ export function mountInspector(root, store) {
 const latest = (entries, limit) => entries.slice(-limit).reverse();
 
 /**
- * Return a check whether a chat is shown. Nothing is shown for "this chat" while it has not begun, and everything while no
- * chat is open but the list.
+ * Return a function that tells whether the entries of a chat are listed. "This chat only" lists those of the open chat, so
+ * none before it has begun. While the list of chats is open, it lists all.
  * @param {Store} store
  * @param {Filters} filters
  * @returns {(chatId: string | null) => boolean}
