@@ -32,9 +32,10 @@ HOOKS: dict[str, Callable[..., Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", HOOKS)
-def test_every_hook_is_explained(name: str) -> None:
-    assert (HOOKS[name].__doc__ or "").strip().endswith((".", "`"))
+def test_every_hook_is_explained(subtests: pytest.Subtests) -> None:
+    for name in HOOKS:
+        with subtests.test(name=name):
+            assert (HOOKS[name].__doc__ or "").strip().endswith((".", "`"))
 
 
 def test_every_observing_hook_is_called_somewhere() -> None:

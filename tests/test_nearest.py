@@ -28,9 +28,8 @@ def message() -> MessageReceived:
     return event
 
 
-@pytest.mark.parametrize(
-    ("make", "name", "text"),
-    [
+def test_the_error_names_the_nearest_attribute(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[Callable[[], Any], str, str]] = [
         (Bot, "on_mesage", "Bot has no attribute on_mesage. Did you mean on_message?"),
         (Bot, "gropus", "Bot has no attribute gropus. Did you mean groups?"),
         (Router, "incude", "Router has no attribute incude. Did you mean include?"),
@@ -59,12 +58,12 @@ def message() -> MessageReceived:
             "Context has no attribute text. The event has it, which is the first argument of the handler.",
         ),
         (lambda: TurnState(message(), MemoryStorage()), "persn", "State has no attribute persn. Did you mean person?"),
-    ],
-)
-def test_the_error_names_the_nearest_attribute(make: Callable[[], Any], name: str, text: str) -> None:
-    with pytest.raises(AttributeError) as missing:
-        getattr(make(), name)
-    assert str(missing.value) == text
+    ]
+    for make, name, text in rows:
+        with subtests.test(make=make):
+            with pytest.raises(AttributeError) as missing:
+                getattr(make(), name)
+            assert str(missing.value) == text
 
 
 def test_the_names_that_an_event_leaves_to_the_context_are_those_of_the_context() -> None:

@@ -65,9 +65,8 @@ def values(*content: Content, **options: Any) -> list[tuple[str, str]]:
     return [(part.type, part.value) for part in parts if isinstance(part, TextPart | LinkPart)]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
+def test_the_card_of_an_address_follows_its_text(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[Content, list[tuple[str, str]]]] = [
         ("See https://x.test", [("text", "See"), ("link", "https://x.test")]),
         ("See:\nhttps://x.test ", [("text", "See:"), ("link", "https://x.test")]),
         ("https://x.test", [("link", "https://x.test")]),
@@ -103,10 +102,10 @@ def values(*content: Content, **options: Any) -> list[tuple[str, str]]:
         (markdown("- See https://x.test"), [("text", "• See"), ("link", "https://x.test")]),
         (markdown("`https://x.test`"), [("text", "https://x.test")]),
         (TextPart(value="See https://x.test"), [("text", "See https://x.test")]),
-    ],
-)
-def test_the_card_of_an_address_follows_its_text(text: Content, expected: list[tuple[str, str]]) -> None:
-    assert values(text) == expected
+    ]
+    for text, expected in rows:
+        with subtests.test(text=text):
+            assert values(text) == expected
 
 
 def test_a_list_of_more_than_three_addresses_gets_no_cards() -> None:

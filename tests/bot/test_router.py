@@ -190,16 +190,19 @@ NO_ATTEMPTS = ["3", 0, -1, 2.5, True, float("inf")]
 NO_SECONDS = ["60", 0, -1, float("nan"), float("inf"), True]
 
 
-@pytest.mark.parametrize(
-    "option", [*({"attempts": value} for value in NO_ATTEMPTS), *({"deadline_s": value} for value in NO_SECONDS)]
-)
-def test_impossible_limits_of_a_handler_are_refused_when_it_is_registered(option: dict[str, Any]) -> None:
-    bot = Bot()
-    ((name, value),) = option.items()
-    says = rf"^{name}={re.escape(repr(value))} is not possible\. .* number .*such as {name}="
-    for decorator in (bot.on_message, bot.on_edit, partial(bot.on, ReactionAdded), partial(bot.every, "hour")):
-        with pytest.raises(BotError, match=says):
-            decorator(**option)
+def test_impossible_limits_of_a_handler_are_refused_when_it_is_registered(subtests: pytest.Subtests) -> None:
+    rows: list[dict[str, Any]] = [
+        *({"attempts": value} for value in NO_ATTEMPTS),
+        *({"deadline_s": value} for value in NO_SECONDS),
+    ]
+    for option in rows:
+        with subtests.test(option=option):
+            bot = Bot()
+            ((name, value),) = option.items()
+            says = rf"^{name}={re.escape(repr(value))} is not possible\. .* number .*such as {name}="
+            for decorator in (bot.on_message, bot.on_edit, partial(bot.on, ReactionAdded), partial(bot.every, "hour")):
+                with pytest.raises(BotError, match=says):
+                    decorator(**option)
 
 
 def test_possible_limits_of_a_handler_are_kept() -> None:
@@ -312,20 +315,19 @@ def test_middleware_may_be_anything_that_takes_the_next_step() -> None:
     assert bot.added_middleware == (*several, Timed)
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
+def test_impossible_numbers_of_a_bot_are_refused_when_it_is_made(subtests: pytest.Subtests) -> None:
+    rows: list[dict[str, Any]] = [
         *({"gather_s": value} for value in ("2", -1, 61, True, float("nan"), [2])),
         *({"max_age_s": value} for value in ("60", 0, -1, True, float("nan"), float("inf"), [60])),
-    ],
-)
-def test_impossible_numbers_of_a_bot_are_refused_when_it_is_made(option: dict[str, Any]) -> None:
-    ((name, value),) = option.items()
-    for kind in (Bot, Router) if name == "gather_s" else (Bot,):
-        with pytest.raises(
-            BotError, match=rf"^{name}={re.escape(repr(value))} is not possible\. It is the number of sec"
-        ):
-            kind(**option)
+    ]
+    for option in rows:
+        with subtests.test(option=option):
+            ((name, value),) = option.items()
+            for kind in (Bot, Router) if name == "gather_s" else (Bot,):
+                with pytest.raises(
+                    BotError, match=rf"^{name}={re.escape(repr(value))} is not possible\. It is the number of sec"
+                ):
+                    kind(**option)
 
 
 def test_numbers_of_a_bot_may_be_left_out_or_be_at_their_limits() -> None:

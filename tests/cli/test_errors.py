@@ -225,21 +225,21 @@ def test_two_options_that_each_name_a_storage_are_a_usage_error(options: list[st
     assert "Give either --storage or --dev: each names a storage." in result.output
 
 
-@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
-@pytest.mark.parametrize(
-    "command",
-    [
+def test_a_time_that_is_no_finite_number_is_a_usage_error(subtests: pytest.Subtests) -> None:
+    commands: list[list[str]] = [
         ["forget", "+14155550142", "--wait"],
         ["rehearse", "bot.py", "--minutes"],
         ["rehearse", "bot.py", "--patience"],
         ["plugins", "trace", "bot.py", "message.received", "--timeout"],
         ["webhooks", "rotate", "--overlap"],
-    ],
-)
-def test_a_time_that_is_no_finite_number_is_a_usage_error(command: list[str], number: str) -> None:
-    result = run(*command, number, **GOOD)
-    assert result.exit_code == 2
-    assert "not a finite number" in result.output or "not in the range" in result.output
+    ]
+    numbers: list[str] = ["nan", "inf", "-inf"]
+    for command in commands:
+        for number in numbers:
+            with subtests.test(command=command, number=number):
+                result = run(*command, number, **GOOD)
+                assert result.exit_code == 2
+                assert "not a finite number" in result.output or "not in the range" in result.output
 
 
 @pytest.mark.parametrize(
@@ -291,11 +291,13 @@ def test_a_settings_file_is_read_and_its_mistakes_are_named(folder: Path) -> Non
     assert "linqbot.toml cannot be read as TOML" in result.output
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
-def test_every_command_has_help(command: list[str]) -> None:
-    result = run(*command, "--help")
-    assert result.exit_code == 0
-    assert "Usage:" in result.output
+def test_every_command_has_help(subtests: pytest.Subtests) -> None:
+    rows: list[list[str]] = [[], *([name] for name in COMMANDS)]
+    for command in rows:
+        with subtests.test(command=command):
+            result = run(*command, "--help")
+            assert result.exit_code == 0
+            assert "Usage:" in result.output
 
 
 def test_the_help_of_serve_lists_the_variable_of_every_setting() -> None:

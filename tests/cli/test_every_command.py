@@ -40,7 +40,7 @@ def every_command() -> Iterator[tuple[str, ...]]:
     return walk(main, ())
 
 
-EVERY = [pytest.param(path, id=" ".join(("linqbot", *path))) for path in every_command()]
+EVERY = list(every_command())
 
 
 def found(path: tuple[str, ...]) -> click.Command:
@@ -91,16 +91,17 @@ def run(*arguments: str, **environ: str) -> Result:
 # --- help -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", EVERY)
-def test_help_fits_a_terminal_and_begins_with_a_sentence(path: tuple[str, ...]) -> None:
-    result = run(*path, "--help")
-    assert result.exit_code == 0
-    assert max(map(len, result.output.splitlines())) <= 80
-    first, _, _ = (found(path).help or "").partition("\n\n")
-    assert re.fullmatch(r"[A-Z][^\n].*[.]", first, re.DOTALL), first
-    for option in found(path).params:
-        if isinstance(option, click.Option):
-            assert (option.help or "").endswith("."), option.name
+def test_help_fits_a_terminal_and_begins_with_a_sentence(subtests: pytest.Subtests) -> None:
+    for path in EVERY:
+        with subtests.test(path=path):
+            result = run(*path, "--help")
+            assert result.exit_code == 0
+            assert max(map(len, result.output.splitlines())) <= 80
+            first, _, _ = (found(path).help or "").partition("\n\n")
+            assert re.fullmatch(r"[A-Z][^\n].*[.]", first, re.DOTALL), first
+            for option in found(path).params:
+                if isinstance(option, click.Option):
+                    assert (option.help or "").endswith("."), option.name
 
 
 def test_without_arguments_it_lists_the_commands_in_sections() -> None:
@@ -146,22 +147,24 @@ def check_failure(*arguments: str, exit_code: int, code: str, **environ: str) ->
     return failure
 
 
-@pytest.mark.parametrize("path", EVERY)
-def test_an_unknown_option_is_a_usage_error(path: tuple[str, ...]) -> None:
-    result = run(*path, "--no-such-thing")
-    assert result.exit_code == 2
-    assert "Usage: " in result.stderr
-    assert "No such option" in result.stderr
-    failure = json_failure(run(*path, "--no-such-thing", "--json"))
-    assert failure["code"] == "LQB1002"
-    assert "--help" in failure["fix"] or "Did you mean" in failure["fix"]
+def test_an_unknown_option_is_a_usage_error(subtests: pytest.Subtests) -> None:
+    for path in EVERY:
+        with subtests.test(path=path):
+            result = run(*path, "--no-such-thing")
+            assert result.exit_code == 2
+            assert "Usage: " in result.stderr
+            assert "No such option" in result.stderr
+            failure = json_failure(run(*path, "--no-such-thing", "--json"))
+            assert failure["code"] == "LQB1002"
+            assert "--help" in failure["fix"] or "Did you mean" in failure["fix"]
 
 
-@pytest.mark.parametrize("path", EVERY)
-def test_every_command_has_json_output(path: tuple[str, ...]) -> None:
-    command = found(path)
-    if not isinstance(command, click.Group):
-        assert "--json" in {name for param in command.params for name in param.opts}
+def test_every_command_has_json_output(subtests: pytest.Subtests) -> None:
+    for path in EVERY:
+        with subtests.test(path=path):
+            command = found(path)
+            if not isinstance(command, click.Group):
+                assert "--json" in {name for param in command.params for name in param.opts}
 
 
 MEMORY = {"LINQBOT_STORAGE": "memory://"}

@@ -84,9 +84,8 @@ def test_a_body_of_another_kind_is_still_an_error_with_its_status(body: bytes) -
 PAST, SOON, FAR = "Tue, 14 Nov 2023 22:13:00 GMT", "Tue, 14 Nov 2023 22:13:50 GMT", "Sat, 01 Jan 2090 00:00:00 GMT"
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
+def test_retry_after_is_seconds_or_a_date_and_never_more_than_an_hour(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[Any, float | None]] = [
         ("12", 12.0),
         (" 12 ", 12.0),
         ("0.5", 0.5),
@@ -123,13 +122,12 @@ PAST, SOON, FAR = "Tue, 14 Nov 2023 22:13:00 GMT", "Tue, 14 Nov 2023 22:13:50 GM
         (True, None),
         ([12], None),
         ({"seconds": 12}, None),
-    ],
-    ids=lambda value: repr(value)[:40],
-)
-def test_retry_after_is_seconds_or_a_date_and_never_more_than_an_hour(value: Any, seconds: float | None) -> None:
-    assert error(429, v3(1007, retry_after=value)).retry_after_s == seconds
-    if isinstance(value, str):
-        assert error(429, v3(1007), {"retry-after": value}).retry_after_s == seconds
+    ]
+    for value, seconds in rows:
+        with subtests.test(value=value):
+            assert error(429, v3(1007, retry_after=value)).retry_after_s == seconds
+            if isinstance(value, str):
+                assert error(429, v3(1007), {"retry-after": value}).retry_after_s == seconds
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e400", b"1e-400"])
@@ -145,9 +143,8 @@ def test_the_header_is_believed_before_the_body(header: str, inner: int | None, 
     assert error(429, v3(1007, retry_after=inner), {"retry-after": header}).retry_after_s == seconds
 
 
-@pytest.mark.parametrize(
-    ("said", "kept"),
-    [
+def test_what_was_sent_is_taken_out_of_linqs_sentence(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str]] = [
         ("Phone number +15551234567 is not E.164", "Phone number … is not E.164"),
         ("(555) 123-4567 is unknown; 2 of 3 left", "(… is unknown; 2 of 3 left"),
         ("chat 550e8400-e29b-41d4-a716-446655440000 is gone", "chat 550e8400-e29b-41d4-a716-446655440000 is gone"),
@@ -161,13 +158,13 @@ def test_the_header_is_believed_before_the_body(header: str, inner: int | None, 
         ('Text "my dog died" has a link', 'Text "…" has a link'),
         ("No line may write to Ann today", "No line may write to … today"),
         ("effect confetti goes with type screen", "effect confetti goes with type screen"),
-    ],
-)
-def test_what_was_sent_is_taken_out_of_linqs_sentence(said: str, kept: str) -> None:
-    message = {"parts": [{"type": "text", "value": "my dog died"}], "effect": {"name": "confetti"}}
-    call = prepare("chats.create", body={"to": ["Ann"], "message": message})
-    caught = error(400, v3(message=said), call=call)
-    assert caught.message == kept
+    ]
+    for said, kept in rows:
+        with subtests.test(said=said):
+            message = {"parts": [{"type": "text", "value": "my dog died"}], "effect": {"name": "confetti"}}
+            call = prepare("chats.create", body={"to": ["Ann"], "message": message})
+            caught = error(400, v3(message=said), call=call)
+            assert caught.message == kept
 
 
 def test_a_sentence_without_end_is_cut() -> None:

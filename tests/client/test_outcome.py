@@ -108,14 +108,13 @@ async def test_a_2xx_without_the_object_that_linq_answers_with_is_no_answer(row:
         assert len({(request.content, request.headers.get("idempotency-key")) for request in linq.requests}) == 1, kind
 
 
-@pytest.mark.parametrize(
-    "row", [ROWS[name] for name, each in ENDPOINTS.items() if each.needs and name in ROWS], ids=lambda row: row.name
-)
-async def test_an_object_without_what_every_answer_of_linqs_has_is_no_answer(row: Row) -> None:
-    for body in ({}, {"ok": True}, damaged(row.answer, str(ENDPOINTS[row.name].needs), 5)):
-        caught, _ = await refused(row, reply(200, json.dumps(body).encode(), "application/json"))
-        assert type(caught) is LinqUnavailable
-        assert str(ENDPOINTS[row.name].needs) in str(caught)
+async def test_an_object_without_what_every_answer_of_linqs_has_is_no_answer(subtests: pytest.Subtests) -> None:
+    for row in [ROWS[name] for name, each in ENDPOINTS.items() if each.needs and name in ROWS]:
+        with subtests.test(row=row):
+            for body in ({}, {"ok": True}, damaged(row.answer, str(ENDPOINTS[row.name].needs), 5)):
+                caught, _ = await refused(row, reply(200, json.dumps(body).encode(), "application/json"))
+                assert type(caught) is LinqUnavailable
+                assert str(ENDPOINTS[row.name].needs) in str(caught)
 
 
 @pytest.mark.parametrize(
@@ -160,20 +159,20 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("answer", FOREIGN.values(), ids=FOREIGN.keys())
-@pytest.mark.parametrize(
-    ("name", "requests"), [("chats.messages.send", 3), ("messages.update", 3), ("chats.send_voicememo", 1)]
-)
-async def test_a_3xx_or_4xx_without_linqs_error_body_is_no_answer(name: str, requests: int, answer: Reply) -> None:
-    caught, linq = await refused(ROWS[name], answer)
-    assert type(caught) is LinqUnavailable
-    assert (caught.status, caught.code, caught.trace_id) == (answer().status_code, None, None)
-    assert len(linq.requests) == requests
+async def test_a_3xx_or_4xx_without_linqs_error_body_is_no_answer(subtests: pytest.Subtests) -> None:
+    names: list[tuple[str, int]] = [("chats.messages.send", 3), ("messages.update", 3), ("chats.send_voicememo", 1)]
+    for name, requests in names:
+        for answer in FOREIGN.values():
+            with subtests.test(name=name, answer=answer):
+                caught, linq = await refused(ROWS[name], answer)
+                assert type(caught) is LinqUnavailable
+                assert (caught.status, caught.code, caught.trace_id) == (answer().status_code, None, None)
+                assert len(linq.requests) == requests
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+async def test_an_error_of_linqs_is_linqs_in_each_of_its_shapes(subtests: pytest.Subtests) -> None:
+    statuss: list[int] = [302, 400, 403, 404, 409, 413]
+    bodys: list[dict[str, Any]] = [
         ERROR,
         {"error": {"code": 2024}},
         {"error": {"code": "2024", "message": "m"}},
@@ -181,24 +180,28 @@ async def test_a_3xx_or_4xx_without_linqs_error_body_is_no_answer(name: str, req
         {"error": {"message": "m"}, "trace_id": "ab12"},
         {"error": {"message": "m", "trace_id": "ab12"}},
         {"errors": [{"status": 403, "code": "forbidden", "title": "Forbidden"}]},
-    ],
-)
-@pytest.mark.parametrize("status", [302, 400, 403, 404, 409, 413])
-async def test_an_error_of_linqs_is_linqs_in_each_of_its_shapes(status: int, body: dict[str, Any]) -> None:
-    caught, linq = await refused(ROWS["chats.messages.send"], reply(status, json.dumps(body).encode()))
-    assert type(caught) is LinqApiError
-    assert (caught.status, len(linq.requests)) == (status, 1)
+    ]
+    for status in statuss:
+        for body in bodys:
+            with subtests.test(status=status, body=body):
+                caught, linq = await refused(ROWS["chats.messages.send"], reply(status, json.dumps(body).encode()))
+                assert type(caught) is LinqApiError
+                assert (caught.status, len(linq.requests)) == (status, 1)
 
 
-@pytest.mark.parametrize("body", [b"", PAGE, b"[]", json.dumps(ERROR).encode()])
-@pytest.mark.parametrize(
-    ("status", "kind"), [(401, LinqApiError), (429, RateLimited), (408, LinqUnavailable), (502, LinqUnavailable)]
-)
-async def test_a_wrong_key_and_a_limit_are_what_they_are_whatever_the_body(
-    status: int, kind: type, body: bytes
-) -> None:
-    caught, _ = await refused(ROWS["chats.messages.send"], reply(status, body, "text/html"))
-    assert type(caught) is kind
+async def test_a_wrong_key_and_a_limit_are_what_they_are_whatever_the_body(subtests: pytest.Subtests) -> None:
+    statuss: list[tuple[int, type]] = [
+        (401, LinqApiError),
+        (429, RateLimited),
+        (408, LinqUnavailable),
+        (502, LinqUnavailable),
+    ]
+    bodys: list[bytes] = [b"", PAGE, b"[]", json.dumps(ERROR).encode()]
+    for status, kind in statuss:
+        for body in bodys:
+            with subtests.test(status=status, body=body):
+                caught, _ = await refused(ROWS["chats.messages.send"], reply(status, body, "text/html"))
+                assert type(caught) is kind
 
 
 async def test_the_error_tells_status_and_content_type_and_what_to_look_at_but_never_the_body() -> None:

@@ -32,9 +32,8 @@ def not_linqs(status: int, advice: bool | None = None) -> AttemptFailure:
     return AttemptFailure(LinqUnavailable("not Linq's", status=status), advice=advice)
 
 
-@pytest.mark.parametrize(
-    ("failure", "repeated"),
-    [
+def test_a_call_is_repeated_only_when_that_is_safe(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[AttemptFailure, str]] = [
         #                 read natural keyed keyless once hint
         (REFUSED, "      yes  yes     yes   yes     yes  no"),
         (LOST, "         yes  yes     yes   no      no   no"),
@@ -63,12 +62,14 @@ def not_linqs(status: int, advice: bool | None = None) -> AttemptFailure:
         (said(429, retry_after_s=60), "yes yes yes yes yes no"),
         (said(429, retry_after_s=61), "no no no no no no"),
         (said(503, retry_after_s=5), "yes yes yes no no no"),
-    ],
-)
-def test_a_call_is_repeated_only_when_that_is_safe(failure: AttemptFailure, repeated: str) -> None:
-    calls = (READ, NATURAL, KEYED, KEYLESS, ONCE, HINT)
-    decisions = ["no" if pause_s(call, failure, 0, max_wait_s=60, jitter=0) is None else "yes" for call in calls]
-    assert decisions == repeated.split()
+    ]
+    for failure, repeated in rows:
+        with subtests.test(failure=failure):
+            calls = (READ, NATURAL, KEYED, KEYLESS, ONCE, HINT)
+            decisions = [
+                "no" if pause_s(call, failure, 0, max_wait_s=60, jitter=0) is None else "yes" for call in calls
+            ]
+            assert decisions == repeated.split()
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,8 @@ async def test_two_sends_have_two_keys() -> None:
     assert first != second
 
 
-@pytest.mark.parametrize(
-    ("step", "kind", "requests"),
-    [
+async def test_after_the_last_repetition_the_error_is_ours(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[Any, type, int]] = [
         (answer(500), LinqUnavailable, 3),
         (answer(408), LinqUnavailable, 3),
         (answer(429, {"error": {"code": 1007, "message": "m", "retry_after": 3}}), RateLimited, 3),
@@ -109,21 +108,20 @@ async def test_two_sends_have_two_keys() -> None:
         (httpx.StreamClosed(), LinqUnavailable, 3),
         (OSError("no route"), LinqUnavailable, 3),
         (TimeoutError(), LinqUnavailable, 3),
-    ],
-    ids=str,
-)
-async def test_after_the_last_repetition_the_error_is_ours(step: Any, kind: type, requests: int) -> None:
-    script = Script(step)
-    client, waits = scripted(script)
-    async with client:
-        with pytest.raises(LinqApiError) as caught:
-            await client.chats.retrieve(CHAT)
-    assert type(caught.value) is kind
-    assert caught.value.call == "chats.retrieve"
-    assert (len(script.requests), len(waits.waited)) == (requests, requests - 1)
-    if isinstance(step, Exception):
-        assert caught.value.status is None
-        assert caught.value.__cause__ is step
+    ]
+    for step, kind, requests in rows:
+        with subtests.test(step=step):
+            script = Script(step)
+            client, waits = scripted(script)
+            async with client:
+                with pytest.raises(LinqApiError) as caught:
+                    await client.chats.retrieve(CHAT)
+            assert type(caught.value) is kind
+            assert caught.value.call == "chats.retrieve"
+            assert (len(script.requests), len(waits.waited)) == (requests, requests - 1)
+            if isinstance(step, Exception):
+                assert caught.value.status is None
+                assert caught.value.__cause__ is step
 
 
 @pytest.mark.parametrize(

@@ -48,11 +48,12 @@ def console(name: str) -> list[str]:
     return re.findall(r"```console\n(.*?)```", page(name), re.DOTALL)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_every_file_of_deploy_that_a_page_names_is_there(path: Path) -> None:
-    text = re.sub(r"deploy/(secrets|certificates)\S*", "", path.read_text())
-    for named in re.findall(r"\b(?:tests/)?deploy/[\w./*-]+", re.sub(r"docs/deploy\S*|\]\([^)]*\)", "", text)):
-        assert list(ROOT.glob(named.rstrip("./"))), named
+def test_every_file_of_deploy_that_a_page_names_is_there(subtests: pytest.Subtests) -> None:
+    for path in PAGES:
+        with subtests.test(path=path):
+            text = re.sub(r"deploy/(secrets|certificates)\S*", "", path.read_text())
+            for named in re.findall(r"\b(?:tests/)?deploy/[\w./*-]+", re.sub(r"docs/deploy\S*|\]\([^)]*\)", "", text)):
+                assert list(ROOT.glob(named.rstrip("./"))), named
 
 
 def test_every_page_is_in_the_index() -> None:

@@ -26,9 +26,10 @@ async def ask(api: httpx.AsyncClient, key: str | None = None, **fields: Any) -> 
     return await api.post("/v3/payment_requests", json={**ASKED, **fields} if fields else ASKED, headers=headers)
 
 
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
+async def test_r96_a_wrong_payment_request_is_refused(
+    api: httpx.AsyncClient, refused: Any, subtests: pytest.Subtests
+) -> None:
+    rows: list[tuple[dict[str, Any], int]] = [
         ({"amount": 49, "currency": "usd"}, 1005),
         ({"amount": 50}, 1001),
         ({"amount": 50, "currency": "eur"}, 1005),
@@ -41,12 +42,10 @@ async def ask(api: httpx.AsyncClient, key: str | None = None, **fields: Any) -> 
         ({"mode": "subscription", "price_id": "price_1", "trial_end": "yesterday"}, 1005),
         ({"mode": "subscription", "price_id": "price_1", "trial_end": "2020-01-01T00:00:00Z"}, 1005),
         ({"mode": "subscription", "price_id": "price_1", "trial_period_days": 10**12}, 1005),
-    ],
-)
-async def test_r96_a_wrong_payment_request_is_refused(
-    api: httpx.AsyncClient, refused: Any, body: dict[str, Any], code: int
-) -> None:
-    refused(await api.post("/v3/payment_requests", json=body), 400, code)
+    ]
+    for body, code in rows:
+        with subtests.test(body=body):
+            refused(await api.post("/v3/payment_requests", json=body), 400, code)
 
 
 async def test_r96_stripe_must_be_connected(emulator: Emulator, api: httpx.AsyncClient, refused: Any) -> None:

@@ -108,19 +108,19 @@ LANES = {
 }
 
 
-@pytest.mark.parametrize(("name", "expected"), LANES.items())
-def test_every_documented_event_has_its_lane(name: str, expected: str) -> None:
-    body = (EXAMPLES / f"{name}.json").read_bytes()
-    assert Delivery.from_webhook(body, webhook_id="msg_1", received_at=1.0).lane == expected
+def test_every_documented_event_has_its_lane(subtests: pytest.Subtests) -> None:
+    for name, expected in LANES.items():
+        with subtests.test(name=name):
+            body = (EXAMPLES / f"{name}.json").read_bytes()
+            assert Delivery.from_webhook(body, webhook_id="msg_1", received_at=1.0).lane == expected
 
 
 def test_the_table_above_names_every_type_that_has_an_example() -> None:
     assert {name for name in EVENT_TYPES if not name.startswith("call.")} <= LANES.keys()
 
 
-@pytest.mark.parametrize(
-    ("event_type", "data", "expected"),
-    [
+def test_a_lane_is_derived_from_the_data_alone(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, Any, str]] = [
         ("message.received", {"chat": {"id": "a"}, "chat_id": "b"}, "c:a"),
         ("message.received", {"chat": {"id": 7}, "chat_id": "b"}, "c:b"),
         ("message.received", {"chat": "a"}, "x:e"),
@@ -158,10 +158,10 @@ def test_the_table_above_names_every_type_that_has_an_example() -> None:
         ("message.translated", {"chat": {"id": "c"}}, "c:c"),
         ("", {"chat_id": "c"}, "c:c"),
         ("", None, "x:e"),
-    ],
-)
-def test_a_lane_is_derived_from_the_data_alone(event_type: str, data: Any, expected: str) -> None:
-    assert lane(event_type, data, "e") == expected
+    ]
+    for event_type, data, expected in rows:
+        with subtests.test(event_type=event_type):
+            assert lane(event_type, data, "e") == expected
 
 
 @pytest.mark.parametrize(

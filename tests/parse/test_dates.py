@@ -15,9 +15,8 @@ def read(text: str, now: datetime = NOW, timezone: str = "Europe/Paris") -> str:
     return parse.date_time(text, timezone=timezone, now=now).isoformat(" ", "minutes")
 
 
-@pytest.mark.parametrize(
-    ("text", "at"),
-    [
+def test_a_day_and_a_time_are_read(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str]] = [
         ("friday 19:30", "2026-11-20 19:30+01:00"),
         ("Friday 9:00", "2026-11-27 09:00+01:00"),
         ("next friday 19:30", "2026-11-27 19:30+01:00"),
@@ -41,10 +40,10 @@ def read(text: str, now: datetime = NOW, timezone: str = "Europe/Paris") -> str:
         ("2026-12-24T18:00", "2026-12-24 18:00+01:00"),
         ("in 20 min", "2026-11-20 13:20+01:00"),
         ("an hour from now", "2026-11-20 14:00+01:00"),
-    ],
-)
-def test_a_day_and_a_time_are_read(text: str, at: str) -> None:
-    assert read(text) == at
+    ]
+    for text, at in rows:
+        with subtests.test(text=text):
+            assert read(text) == at
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,8 @@ FRIDAY = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
-@pytest.mark.parametrize(
-    ("spec", "following"),
-    [
+def test_the_next_time_of_a_rhythm(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str]] = [
         ("mon 09:00", "2026-11-23 09:00+01:00"),
         ("weekdays 9:00", "2026-11-23 09:00+01:00"),
         ("every Monday at 9 pm", "2026-11-23 21:00+01:00"),
@@ -59,11 +58,11 @@ DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
         ("0 9 * * mon", "2026-11-23 09:00+01:00"),
         ("*/5 * * * *", "2026-11-20 13:05+01:00"),
         ("0 9 L * *", "2026-11-30 09:00+01:00"),
-    ],
-)
-def test_the_next_time_of_a_rhythm(spec: str, following: str) -> None:
-    at = recurrence(spec, timezone="Europe/Paris").next_after(FRIDAY)
-    assert at.isoformat(" ", "minutes") == following
+    ]
+    for spec, following in rows:
+        with subtests.test(spec=spec):
+            at = recurrence(spec, timezone="Europe/Paris").next_after(FRIDAY)
+            assert at.isoformat(" ", "minutes") == following
 
 
 @pytest.mark.parametrize(

@@ -85,17 +85,19 @@ class Linq(httpx.AsyncBaseTransport):
         return await self._api.handle_async_request(request)
 
 
-@pytest.mark.parametrize("path", SNIPPETS, ids=lambda path: path.stem)
-async def test_a_snippet_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def at_once(_: float) -> None:
-        """Return at once: a test does not wait."""
+async def test_a_snippet_runs(monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:
+    for path in SNIPPETS:
+        with subtests.test(path=path):
 
-    monkeypatch.setattr(asyncio, "sleep", at_once)
-    emulator = Emulator(clock=MovableClock(frozen=True))
-    linq = Linq(emulator)
-    async with Client("key", base_url=f"{emulator.public_url}/api/partner", transport=linq) as client:
-        await loaded(path).example(client)
-    assert linq.calls
+            async def at_once(_: float) -> None:
+                """Return at once: a test does not wait."""
+
+            monkeypatch.setattr(asyncio, "sleep", at_once)
+            emulator = Emulator(clock=MovableClock(frozen=True))
+            linq = Linq(emulator)
+            async with Client("key", base_url=f"{emulator.public_url}/api/partner", transport=linq) as client:
+                await loaded(path).example(client)
+            assert linq.calls
 
 
 def test_the_page_of_hooks_says_what_each_takes_and_returns() -> None:

@@ -105,19 +105,21 @@ def test_a_console_with_other_output_than_its_page_is_found(tmp_path: Path) -> N
         terminal.do(wrong)
 
 
-@pytest.mark.parametrize("page", WRITTEN, ids=named)
-def test_commands_of_a_page_are_valid(page: Path) -> None:
-    for line in command_lines(page.read_text()):
-        call(shlex.split(line, comments=True), whole=True)
-    for code in re.findall(r"`linqbot ([^`\n]+)`", page.read_text()):
-        call(["linqbot", *shlex.split(code)], whole=False)
+def test_commands_of_a_page_are_valid(subtests: pytest.Subtests) -> None:
+    for page in WRITTEN:
+        with subtests.test(page=page):
+            for line in command_lines(page.read_text()):
+                call(shlex.split(line, comments=True), whole=True)
+            for code in re.findall(r"`linqbot ([^`\n]+)`", page.read_text()):
+                call(["linqbot", *shlex.split(code)], whole=False)
 
 
-@pytest.mark.parametrize("page", WRITTEN, ids=named)
-def test_a_page_names_only_python_versions_of_the_package(page: Path) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    supported = {name.rpartition(" ")[2] for name in project["classifiers"] if "Python :: 3." in name}
-    assert set(re.findall(r"\b3\.\d\d\b", page.read_text())) <= supported
+def test_a_page_names_only_python_versions_of_the_package(subtests: pytest.Subtests) -> None:
+    for page in WRITTEN:
+        with subtests.test(page=page):
+            project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+            supported = {name.rpartition(" ")[2] for name in project["classifiers"] if "Python :: 3." in name}
+            assert set(re.findall(r"\b3\.\d\d\b", page.read_text())) <= supported
 
 
 def test_an_invalid_command_is_found() -> None:
@@ -155,14 +157,15 @@ def call(words: list[str], *, whole: bool) -> None:
             raise
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_links_of_a_page_lead_to_existing_places(page: Path) -> None:
-    for target in re.findall(r"\]\(((?!http)[^)\s]+)\)", page.read_text()):
-        path, _, anchor = target.partition("#")
-        linked = page.parent / path if path else page
-        assert linked.exists(), target
-        if anchor:
-            assert anchor in anchors(linked.read_text()), target
+def test_links_of_a_page_lead_to_existing_places(subtests: pytest.Subtests) -> None:
+    for page in PAGES:
+        with subtests.test(page=page):
+            for target in re.findall(r"\]\(((?!http)[^)\s]+)\)", page.read_text()):
+                path, _, anchor = target.partition("#")
+                linked = page.parent / path if path else page
+                assert linked.exists(), target
+                if anchor:
+                    assert anchor in anchors(linked.read_text()), target
 
 
 def anchors(text: str) -> set[str]:
@@ -188,18 +191,20 @@ def test_files_a_page_names_exist(page: Path) -> None:
         assert (ROOT / "linqbot" / name).exists() or (ROOT / name).exists(), name
 
 
-@pytest.mark.parametrize("page", WRITTEN, ids=named)
-def test_settings_a_page_names_exist(page: Path) -> None:
-    known = {variable(name) for name in Settings.model_fields}
-    assert set(re.findall(r"\b(?:LINQBOT|LINQ)_[A-Z0-9_]+\b", page.read_text())) <= known
+def test_settings_a_page_names_exist(subtests: pytest.Subtests) -> None:
+    for page in WRITTEN:
+        with subtests.test(page=page):
+            known = {variable(name) for name in Settings.model_fields}
+            assert set(re.findall(r"\b(?:LINQBOT|LINQ)_[A-Z0-9_]+\b", page.read_text())) <= known
 
 
 # On the pages about plugins, such names are attributes of spans.
-@pytest.mark.parametrize("page", [page for page in WRITTEN if "plugins" not in named(page)], ids=named)
-def test_modules_a_page_names_exist(page: Path) -> None:
-    for name in re.findall(r"`(linqbot(?:\.[a-z_0-9]+)+)`", page.read_text()):
-        if name != "linqbot.toml":
-            importlib.import_module(name)
+def test_modules_a_page_names_exist(subtests: pytest.Subtests) -> None:
+    for page in [page for page in WRITTEN if "plugins" not in named(page)]:
+        with subtests.test(page=page):
+            for name in re.findall(r"`(linqbot(?:\.[a-z_0-9]+)+)`", page.read_text()):
+                if name != "linqbot.toml":
+                    importlib.import_module(name)
 
 
 def test_every_command_setting_event_and_code_is_documented() -> None:

@@ -178,6 +178,7 @@ def names(client: Any, name: str) -> set[str]:
     return set(parameters) - {"self", "extra_headers", "extra_query", "extra_body", "timeout"}
 
 
-@pytest.mark.parametrize("name", sorted(OFFICIAL_METHODS))
-def test_arguments_have_the_official_names(name: str) -> None:
-    assert names(AsyncLinqAPIV3(api_key="key"), name) - names(Client("key"), name) == set()
+def test_arguments_have_the_official_names(subtests: pytest.Subtests) -> None:
+    for name in sorted(OFFICIAL_METHODS):
+        with subtests.test(name=name):
+            assert names(AsyncLinqAPIV3(api_key="key"), name) - names(Client("key"), name) == set()

@@ -62,9 +62,8 @@ def test_a_test_uses_no_private_name_of_what_it_tests(place: str) -> None:
     assert findings(place) == []
 
 
-@pytest.mark.parametrize(
-    ("source", "private"),
-    [
+def test_each_way_to_a_private_name_is_found(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, list[str]]] = [
         ("assert not pool._waiting", ["_waiting"]),
         ("storage._writer._db.execute('x')", ["_writer", "_db"]),
         ("from linqbot.cli.logs import _Once", ["_Once"]),
@@ -77,10 +76,10 @@ def test_a_test_uses_no_private_name_of_what_it_tests(place: str) -> None:
         ("self.pool._idle", ["_idle"]),
         ("name.replace('_', '-')", []),
         ("monkeypatch.setattr(os, 'stat', '_x')", []),
-    ],
-)
-def test_each_way_to_a_private_name_is_found(source: str, private: list[str]) -> None:
-    assert sorted(name for _, name in names(ast.parse(source))) == sorted(private)
+    ]
+    for source, private in rows:
+        with subtests.test(source=source):
+            assert sorted(name for _, name in names(ast.parse(source))) == sorted(private)
 
 
 if __name__ == "__main__":

@@ -45,9 +45,8 @@ def test_a_plain_message_breaks_nothing() -> None:
     assert check("something.new", {"a": 1}) is None
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "fields", "missing"),
-    [
+def test_R3_required_fields_are_asked_for_before_anything_else(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, Any, str]] = [
         ("chats.create", {}, "from"),
         ("chats.create", {"from_": LINE}, "to"),
         ("chats.create", {"from_": LINE, "to": [ANN]}, "message"),
@@ -72,18 +71,17 @@ def test_a_plain_message_breaks_nothing() -> None:
         ("webhook_subscriptions.create", {"target_url": "https://x.y"}, "subscribed_events"),
         ("payment_requests.create", {"mode": "subscription"}, "price_id"),
         ("payment_requests.create", {"amount": 50}, "currency"),
-    ],
-)
-def test_R3_required_fields_are_asked_for_before_anything_else(endpoint: str, fields: Any, missing: str) -> None:
-    broken = body(endpoint, **fields)
-    assert broke(broken, "R3", 1001)
-    assert broken is not None
-    assert broken.message == f"{missing} is missing. It is required."
+    ]
+    for endpoint, fields, missing in rows:
+        with subtests.test(endpoint=endpoint):
+            broken = body(endpoint, **fields)
+            assert broke(broken, "R3", 1001)
+            assert broken is not None
+            assert broken.message == f"{missing} is missing. It is required."
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
+def test_R4_types_and_fixed_lists_are_kept(subtests: pytest.Subtests) -> None:
+    rows: list[Broken | None] = [
         body("chats.messages.send", message="hi"),
         body("chats.messages.send", message={"parts": [TEXT]}, override_optout="yes"),
         send("hi"),
@@ -106,10 +104,10 @@ def test_R3_required_fields_are_asked_for_before_anything_else(endpoint: str, fi
         body("messages.update", text=""),
         body("messages.update", text="x", part_index="0"),
         body("webhook_subscriptions.update", is_active=0),
-    ],
-)
-def test_R4_types_and_fixed_lists_are_kept(broken: Broken | None) -> None:
-    assert broke(broken, "R4")
+    ]
+    for broken in rows:
+        with subtests.test(broken=broken):
+            assert broke(broken, "R4")
 
 
 @pytest.mark.parametrize("value", ["", "chat-1", ID[:-1], ID + "0", ID.replace("-", ""), f"{ID}\n", "../v3/messages"])
@@ -138,14 +136,20 @@ def test_R8_handles_are_phones_or_mail_addresses(value: Any) -> None:
     assert broken.message.startswith("to[1] ")
 
 
-@pytest.mark.parametrize("limit", ["0", "101", "-1", "x", "1.5", "", "²", 0, 101])
-@pytest.mark.parametrize(
-    "endpoint", ["chats.list_chats", "chats.messages.list", "messages.list_messages_thread", "payment_requests.list"]
-)
-def test_R9_a_page_has_1_to_100_entries(endpoint: str, limit: Any) -> None:
-    assert broke(check(endpoint, None, {"limit": limit}), "R9")
-    assert check(endpoint, None, {"limit": "1"}) is None
-    assert check(endpoint, None, {"limit": 100}) is None
+def test_R9_a_page_has_1_to_100_entries(subtests: pytest.Subtests) -> None:
+    endpoints: list[str] = [
+        "chats.list_chats",
+        "chats.messages.list",
+        "messages.list_messages_thread",
+        "payment_requests.list",
+    ]
+    limits: list[Any] = ["0", "101", "-1", "x", "1.5", "", "²", 0, 101]
+    for endpoint in endpoints:
+        for limit in limits:
+            with subtests.test(endpoint=endpoint, limit=limit):
+                assert broke(check(endpoint, None, {"limit": limit}), "R9")
+                assert check(endpoint, None, {"limit": "1"}) is None
+                assert check(endpoint, None, {"limit": 100}) is None
 
 
 def test_R9_holds_for_pages_of_v2_too() -> None:

@@ -8,9 +8,8 @@ import pytest
 from rules.asking import LINE, body, broke
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
+def test_R96_a_payment_request_fits_its_mode(subtests: pytest.Subtests) -> None:
+    rows: list[Any] = [
         {"amount": 49},
         {"currency": "eur"},
         {"mode": "gift"},
@@ -24,13 +23,13 @@ from rules.asking import LINE, body, broke
         {"rail": "natural", "from_": LINE},
         {"metadata": {str(n): "x" for n in range(50)}},
         {"metadata": {"linq_id": "x"}},
-    ],
-)
-def test_R96_a_payment_request_fits_its_mode(fields: Any) -> None:
-    good = {"amount": 50, "currency": "usd"}
-    assert body("payment_requests.create", **good) is None
-    assert body("payment_requests.create", mode="subscription", price_id="p") is None
-    assert broke(body("payment_requests.create", **{**good, **fields}), "R96")
+    ]
+    for fields in rows:
+        with subtests.test(fields=fields):
+            good = {"amount": 50, "currency": "usd"}
+            assert body("payment_requests.create", **good) is None
+            assert body("payment_requests.create", mode="subscription", price_id="p") is None
+            assert broke(body("payment_requests.create", **{**good, **fields}), "R96")
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,8 @@ GUARD = frame(guard.__file__, "__call__")
 HOOK = frame(plugin.__file__, "__call__")
 
 
-@pytest.mark.parametrize(
-    ("frames", "wanted"),
-    [
+def test_the_culprit_is_the_function_of_the_author_or_of_a_plugin_that_is_running(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[list[traceback.FrameSummary], tuple[str, str, bool] | None]] = [
         ([OURS, INSTALLED], None),
         ([frame("<frozen runpy>", "main"), OURS], None),
         ([OURS, frame("/bots/bot.py", "slow", 5)], ("bot:slow", "bot.py:5", True)),
@@ -51,12 +50,10 @@ HOOK = frame(plugin.__file__, "__call__")
         ([OURS, frame("/bots/bot.py", "slow", 5), GUARD, INSTALLED], ("traceback:wait", "traceback.py:1", False)),
         ([GUARD, INSTALLED, GUARD, OURS, frame("/bots/bot.py", "slow", 5)], ("bot:slow", "bot.py:5", True)),
         ([GUARD, INSTALLED, GUARD, OURS], None),
-    ],
-)
-def test_the_culprit_is_the_function_of_the_author_or_of_a_plugin_that_is_running(
-    frames: list[traceback.FrameSummary], wanted: tuple[str, str, bool] | None
-) -> None:
-    assert loop_watch.culprit(traceback.StackSummary.from_list(frames)) == wanted
+    ]
+    for frames, wanted in rows:
+        with subtests.test(frames=frames):
+            assert loop_watch.culprit(traceback.StackSummary.from_list(frames)) == wanted
 
 
 @pytest.mark.anyio

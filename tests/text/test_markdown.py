@@ -91,9 +91,8 @@ def test_equal_styles_that_touch_are_one() -> None:
     assert styled("# **Menu**") == {"bold": ["Menu"]}
 
 
-@pytest.mark.parametrize(
-    ("source", "text"),
-    [
+def test_blocks_become_what_people_write_in_messages(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str]] = [
         ("# Menu\nSoup", "Menu\nSoup"),
         ("Eat:\n- soup\n- bread\n  - white\n  - brown\n", "Eat:\n• soup\n• bread\n  • white\n  • brown"),
         ("3. three\n4. four", "3. three\n4. four"),
@@ -110,10 +109,10 @@ def test_equal_styles_that_touch_are_one() -> None:
         ("![A cat](https://x.test/cat.png)", "A cat (https://x.test/cat.png)"),
         ("[mail](mailto:a@x.test) [here](/page)", "mail (a@x.test) here"),
         ("", ""),
-    ],
-)
-def test_blocks_become_what_people_write_in_messages(source: str, text: str) -> None:
-    assert markdown(source).text == text
+    ]
+    for source, text in rows:
+        with subtests.test(source=source):
+            assert markdown(source).text == text
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,8 @@ def whole(pieces: list[Piece]) -> StyledText:
     return joined([piece.text for piece in pieces], [piece.gap for piece in pieces][1:]) if pieces else StyledText("")
 
 
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
+def test_pieces_are_finished_sentences_and_blocks(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, list[tuple[str, str]]]] = [
         ("One. Two!\nThree\n\nFour.", [("", "One."), (" ", "Two!"), ("\n", "Three"), ("\n\n", "Four.")]),
         ("你好。再见。", [("", "你好。"), ("", "再见。")]),
         ("**All. Of it.** Rest.", [("", "All. Of it."), (" ", "Rest.")]),
@@ -53,10 +52,10 @@ def whole(pieces: list[Piece]) -> StyledText:
         ("snake_case. 2 * 3 is six. `x", [("", "snake_case."), (" ", "2 * 3 is six."), (" ", "`x")]),
         ("", []),
         (" \n\n ", []),
-    ],
-)
-def test_pieces_are_finished_sentences_and_blocks(source: str, expected: list[tuple[str, str]]) -> None:
-    assert texts(source) == expected
+    ]
+    for source, expected in rows:
+        with subtests.test(source=source):
+            assert texts(source) == expected
 
 
 def test_a_plain_text_keeps_its_marks() -> None:

@@ -63,9 +63,8 @@ def test_addresses_end_before_punctuation() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "url"),
-    [
+def test_an_address_has_a_host_and_ends_where_a_reader_would_end_it(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str | None]] = [
         ("（菜单 https://a.test/菜单）谢谢", "https://a.test/菜单"),
         ("菜单：https://a.test/b。请", "https://a.test/b"),
         ("見てhttps://a.test/b！", "https://a.test/b"),
@@ -81,10 +80,10 @@ def test_addresses_end_before_punctuation() -> None:
         ("https://#b", None),
         ("https://?", None),
         ("xhttps://a.test", None),
-    ],
-)
-def test_an_address_has_a_host_and_ends_where_a_reader_would_end_it(text: str, url: str | None) -> None:
-    assert [link.url for link in addresses(text)] == ([] if url is None else [url])
+    ]
+    for text, url in rows:
+        with subtests.test(text=text):
+            assert [link.url for link in addresses(text)] == ([] if url is None else [url])
 
 
 @given(

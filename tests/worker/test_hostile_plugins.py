@@ -162,38 +162,46 @@ def a_call(text: str) -> Call:
     return Call("chats.messages", "send", "POST", f"/v3/chats/{CHAT}/messages", "keyed", body, key_in=("message",))
 
 
-@pytest.mark.parametrize("kind", FAULTS)
-@pytest.mark.parametrize("due", [False, True], ids=["turn", "due send"])
-async def test_outbound_middleware_that_is_not_required_is_disabled_and_the_call_made(kind: str, due: bool) -> None:
-    harness = Harness(policy(FAULTS[kind], required=False, where="outbound"))
-    await (harness.due("answer") if due else harness.text())
-    assert harness.linq.said() == ["answer"]
-    assert await harness.state() == ([], [], 0)
-    assert harness.plugins.report()["policy"].startswith("disabled: outbound middleware raised")
+async def test_outbound_middleware_that_is_not_required_is_disabled_and_the_call_made(
+    subtests: pytest.Subtests,
+) -> None:
+    dues: list[bool] = [False, True]
+    for due in dues:
+        for kind in FAULTS:
+            with subtests.test(due=due, kind=kind):
+                harness = Harness(policy(FAULTS[kind], required=False, where="outbound"))
+                await (harness.due("answer") if due else harness.text())
+                assert harness.linq.said() == ["answer"]
+                assert await harness.state() == ([], [], 0)
+                assert harness.plugins.report()["policy"].startswith("disabled: outbound middleware raised")
 
 
-@pytest.mark.parametrize("kind", FAULTS)
-@pytest.mark.parametrize("due", [False, True], ids=["turn", "due send"])
-async def test_required_middleware_that_fails_blocks_the_send_and_counts_no_attempt(kind: str, due: bool) -> None:
-    harness = Harness(policy(FAULTS[kind], required=True, where="outbound"))
-    await (harness.due("answer") if due else harness.text())
-    for _ in range(6):
-        harness.clock.advance(60)
-        await harness.run()
-    assert harness.linq.said() == []
-    waiting, dead, attempts = await harness.state()
-    assert (len(waiting), dead, attempts) == (1, [], 0)
-    assert harness.plugins.report()["policy"].startswith("failing: outbound middleware raised")
+async def test_required_middleware_that_fails_blocks_the_send_and_counts_no_attempt(subtests: pytest.Subtests) -> None:
+    dues: list[bool] = [False, True]
+    for due in dues:
+        for kind in FAULTS:
+            with subtests.test(due=due, kind=kind):
+                harness = Harness(policy(FAULTS[kind], required=True, where="outbound"))
+                await (harness.due("answer") if due else harness.text())
+                for _ in range(6):
+                    harness.clock.advance(60)
+                    await harness.run()
+                assert harness.linq.said() == []
+                waiting, dead, attempts = await harness.state()
+                assert (len(waiting), dead, attempts) == (1, [], 0)
+                assert harness.plugins.report()["policy"].startswith("failing: outbound middleware raised")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FAULTS if "Linq" not in kind and "linqbot" not in kind])
-@pytest.mark.parametrize("required", [False, True])
-async def test_errors_of_inbound_middleware_are_contained_too(kind: str, required: bool) -> None:
-    harness = Harness(policy(FAULTS[kind], required=required, where="inbound"))
-    await harness.text()
-    waiting, dead, attempts = await harness.state()
-    assert (dead, attempts) == ([], 0)
-    assert (harness.linq.said(), waiting) == (([], ["deferred"]) if required else (["answer"], []))
+async def test_errors_of_inbound_middleware_are_contained_too(subtests: pytest.Subtests) -> None:
+    requireds: list[bool] = [False, True]
+    for required in requireds:
+        for kind in [kind for kind in FAULTS if "Linq" not in kind and "linqbot" not in kind]:
+            with subtests.test(required=required, kind=kind):
+                harness = Harness(policy(FAULTS[kind], required=required, where="inbound"))
+                await harness.text()
+                waiting, dead, attempts = await harness.state()
+                assert (dead, attempts) == ([], 0)
+                assert (harness.linq.said(), waiting) == (([], ["deferred"]) if required else (["answer"], []))
 
 
 async def hang() -> None:

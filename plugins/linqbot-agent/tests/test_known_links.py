@@ -131,9 +131,8 @@ async def test_an_address_that_the_model_was_shown_is_said() -> None:
     assert len(script.requests) == 3
 
 
-@pytest.mark.parametrize(
-    ("text", "cut"),
-    [
+def test_only_what_was_shown_is_kept(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str | None]] = [
         ("https://shop.example/menu", "https://shop.example/menu"),
         ("shop.example", "shop.example"),
         ("https://www.shop.example/menu/.", "https://www.shop.example/menu/."),
@@ -150,11 +149,11 @@ async def test_an_address_that_the_model_was_shown_is_said() -> None:
         ("0049 89 1234567", "[number removed]"),
         ("2026-11-20 18:30, 12.50 $, 1,234,567 people, code 123456", None),
         ("Write to ann@shop.example, e.g. today.", None),
-    ],
-)
-def test_only_what_was_shown_is_kept(text: str, cut: str | None) -> None:
-    shown = Shown.of(["Menu: https://shop.example/menu", "Call 415 555 0142"])
-    assert without_invented(text, shown) == (text if cut is None else cut)
+    ]
+    for text, cut in rows:
+        with subtests.test(text=text):
+            shown = Shown.of(["Menu: https://shop.example/menu", "Call 415 555 0142"])
+            assert without_invented(text, shown) == (text if cut is None else cut)
 
 
 def test_a_long_text_is_checked_in_time_that_grows_with_its_length() -> None:

@@ -268,13 +268,14 @@ PEOPLE: dict[str, tuple[Callable[[], Answers], Callable[[Chat], None]]] = {
 }
 
 
-@pytest.mark.parametrize("pattern", PEOPLE)
-def test_people_are_always_answered(pattern: str) -> None:
-    bot, writes = PEOPLE[pattern]
-    for skew_s in SKEWS_S:
-        chat = Chat(bot(), skew_s=skew_s)
-        writes(chat)
-        assert (chat.unanswered, chat.count >= 6) == ([], True), f"clocks differ by {skew_s} s"
+def test_people_are_always_answered(subtests: pytest.Subtests) -> None:
+    for pattern in PEOPLE:
+        with subtests.test(pattern=pattern):
+            bot, writes = PEOPLE[pattern]
+            for skew_s in SKEWS_S:
+                chat = Chat(bot(), skew_s=skew_s)
+                writes(chat)
+                assert (chat.unanswered, chat.count >= 6) == ([], True), f"clocks differ by {skew_s} s"
 
 
 def prefixed(text: str) -> str:
@@ -366,18 +367,20 @@ def converse(chat: Chat, theirs: Answers, first: str, *, pause_s: float, files: 
     return chat.count
 
 
-@pytest.mark.parametrize("pattern", MACHINES)
-def test_machines_are_stopped_within_ten_messages(pattern: str) -> None:
-    ours, theirs, first = MACHINES[pattern]
-    for pause_s, skew_s in itertools.product([0.1, 0.5, 1.0, 2.0, 5.0, 9.0], SKEWS_S):
-        messages = converse(Chat(ours(), skew_s=skew_s), theirs(), first, pause_s=pause_s)
-        assert messages <= 10, f"pauses of {pause_s} s, and clocks differ by {skew_s} s"
+def test_machines_are_stopped_within_ten_messages(subtests: pytest.Subtests) -> None:
+    for pattern in MACHINES:
+        with subtests.test(pattern=pattern):
+            ours, theirs, first = MACHINES[pattern]
+            for pause_s, skew_s in itertools.product([0.1, 0.5, 1.0, 2.0, 5.0, 9.0], SKEWS_S):
+                messages = converse(Chat(ours(), skew_s=skew_s), theirs(), first, pause_s=pause_s)
+                assert messages <= 10, f"pauses of {pause_s} s, and clocks differ by {skew_s} s"
 
 
-@pytest.mark.parametrize("pattern", MACHINES)
-def test_machines_are_stopped_when_webhooks_are_late(pattern: str) -> None:
-    ours, theirs, first = MACHINES[pattern]
-    assert converse(Chat(ours(), latency_s=15), theirs(), first, pause_s=2) <= 10
+def test_machines_are_stopped_when_webhooks_are_late(subtests: pytest.Subtests) -> None:
+    for pattern in MACHINES:
+        with subtests.test(pattern=pattern):
+            ours, theirs, first = MACHINES[pattern]
+            assert converse(Chat(ours(), latency_s=15), theirs(), first, pause_s=2) <= 10
 
 
 FAST_MACHINES: dict[str, tuple[Callable[[], Answers], Callable[[], Answers], str]] = {
@@ -395,13 +398,16 @@ FAST_MACHINES: dict[str, tuple[Callable[[], Answers], Callable[[], Answers], str
 
 
 # If the clocks disagree, the slower one counts.
-@pytest.mark.parametrize("skew_s", [0.0, -0.4, 0.2])
-@pytest.mark.parametrize("pause_s", [0.1, 0.3])
-@pytest.mark.parametrize("pattern", FAST_MACHINES)
-def test_at_a_machines_pace_new_replies_are_stopped_too(pattern: str, pause_s: float, skew_s: float) -> None:
-    ours, theirs, first = FAST_MACHINES[pattern]
-    assert converse(Chat(ours(), skew_s=skew_s), theirs(), first, pause_s=pause_s) <= 10
-    assert converse(Chat(ours(), skew_s=skew_s), theirs(), first, pause_s=2) >= 100
+def test_at_a_machines_pace_new_replies_are_stopped_too(subtests: pytest.Subtests) -> None:
+    pause_ss: list[float] = [0.1, 0.3]
+    skew_ss: list[float] = [0.0, -0.4, 0.2]
+    for pattern in FAST_MACHINES:
+        for pause_s in pause_ss:
+            for skew_s in skew_ss:
+                with subtests.test(pattern=pattern, pause_s=pause_s, skew_s=skew_s):
+                    ours, theirs, first = FAST_MACHINES[pattern]
+                    assert converse(Chat(ours(), skew_s=skew_s), theirs(), first, pause_s=pause_s) <= 10
+                    assert converse(Chat(ours(), skew_s=skew_s), theirs(), first, pause_s=2) >= 100
 
 
 @pytest.mark.parametrize(("bot", "pause_s"), [(greeting(fixed()), 2), (greeting(counting()), 0.3)])

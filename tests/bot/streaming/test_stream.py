@@ -292,23 +292,24 @@ async def test_a_long_code_block_is_cut_below_the_limit() -> None:
     assert all(utf16_length(said) <= MAX_TEXT_UNITS for said in stage.said)
 
 
-@pytest.mark.parametrize("seed", range(20))
-async def test_any_chunks_at_any_speed_say_every_word_once_and_in_order(seed: int) -> None:
-    dice = random.Random(seed)
-    words = [f"w{n}" for n in range(dice.randint(1, 150))]
-    text = "".join(
-        dice.choice(["{}", "**{}**", "*{}*", "`{}`", "~~{}~~"]).format(word)
-        + dice.choice([" ", " ", " ", ". ", "\n", ".\n\n", "!\n- "])
-        for word in words
-    )
-    chunks, at = [], 0
-    while at < len(text):
-        chunks.append(text[at : at + dice.randint(1, 30)])
-        at += len(chunks[-1])
-    stage = Stage(dice.choice(["iMessage", "RCS", "SMS"]))
-    await stage.run(stage.chunks(chunks, every_s=dice.choice([0.0, 0.02, 0.3])))
-    said = "\n".join(stage.said)
-    for mark in ".!•-":
-        said = said.replace(mark, " ")
-    assert said.split() == words
-    assert not set("*~`") & set(said)
+async def test_any_chunks_at_any_speed_say_every_word_once_and_in_order(subtests: pytest.Subtests) -> None:
+    for seed in range(20):
+        with subtests.test(seed=seed):
+            dice = random.Random(seed)
+            words = [f"w{n}" for n in range(dice.randint(1, 150))]
+            text = "".join(
+                dice.choice(["{}", "**{}**", "*{}*", "`{}`", "~~{}~~"]).format(word)
+                + dice.choice([" ", " ", " ", ". ", "\n", ".\n\n", "!\n- "])
+                for word in words
+            )
+            chunks, at = [], 0
+            while at < len(text):
+                chunks.append(text[at : at + dice.randint(1, 30)])
+                at += len(chunks[-1])
+            stage = Stage(dice.choice(["iMessage", "RCS", "SMS"]))
+            await stage.run(stage.chunks(chunks, every_s=dice.choice([0.0, 0.02, 0.3])))
+            said = "\n".join(stage.said)
+            for mark in ".!•-":
+                said = said.replace(mark, " ")
+            assert said.split() == words
+            assert not set("*~`") & set(said)

@@ -161,9 +161,8 @@ def test_an_address_without_a_server_ends_with_1_and_advice() -> None:
     assert "linqbot serve bot.py" in done.output
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
+def test_a_wrong_call_ends_with_2_and_names_the_right_one(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[list[str], str]] = [
         ([], "Which type? See: linqbot trigger --list"),
         (["message.recieved"], "Did you mean message.received?"),
         (["zzz"], "See: linqbot trigger --list"),
@@ -177,12 +176,12 @@ def test_an_address_without_a_server_ends_with_1_and_advice() -> None:
         (["schedule"], "linqbot trigger schedule NAME"),
         (["schedule", "report", "--text", "hi"], "only its NAME can be given"),
         (["message.received", "report"], "Only `trigger schedule NAME` takes a name"),
-    ],
-)
-def test_a_wrong_call_ends_with_2_and_names_the_right_one(arguments: list[str], says: str) -> None:
-    done = trigger(*arguments)
-    assert done.exit_code == 2
-    assert says in " ".join(done.output.split())
+    ]
+    for arguments, says in rows:
+        with subtests.test(arguments=arguments):
+            done = trigger(*arguments)
+            assert done.exit_code == 2
+            assert says in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize(("secret", "says"), [("", "LINQ_WEBHOOK_SECRET is not set"), ("nonsense!", "not base64")])

@@ -43,9 +43,10 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 # --- framing --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("answer", "content", "is_kept"),
-    [
+async def test_an_answer_ends_where_its_framing_says_and_what_follows_decides_on_the_connection(
+    subtests: pytest.Subtests,
+) -> None:
+    rows: list[tuple[bytes, bytes, bool]] = [
         (said(b"abc"), b"abc", True),
         (said(), b"", True),
         (CHUNKED + b"3\r\nabc\r\n2;some=ext\r\nde\r\n0\r\nTrailer: x\r\n\r\n", b"abcde", True),
@@ -62,21 +63,18 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         (said(b"abc") + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"abc", False),
         (said(b"abc") + b"garbage", b"abc", False),
         (said(b"abc", "200 OK", "Connection: close") + b"garbage", b"abc", False),
-    ],
-    ids=str,
-)
-async def test_an_answer_ends_where_its_framing_says_and_what_follows_decides_on_the_connection(
-    answer: bytes, content: bytes, is_kept: bool
-) -> None:
-    async with raw(always(answer)) as server, pooled(server) as pool:
-        for _ in range(3):
-            response = await pool.send(get(server))
-            assert (response.content, response.headers.get("trailer"), response.headers.get("link")) == (
-                content,
-                None,
-                None,
-            )
-        assert len(server.peers) == (1 if is_kept else 3)
+    ]
+    for answer, content, is_kept in rows:
+        with subtests.test(answer=answer):
+            async with raw(always(answer)) as server, pooled(server) as pool:
+                for _ in range(3):
+                    response = await pool.send(get(server))
+                    assert (response.content, response.headers.get("trailer"), response.headers.get("link")) == (
+                        content,
+                        None,
+                        None,
+                    )
+                assert len(server.peers) == (1 if is_kept else 3)
 
 
 async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
@@ -145,9 +143,8 @@ BARE = zlib.compressobj(wbits=-15)
 BARE_ABC = BARE.compress(b"abc" * 99) + BARE.flush()
 
 
-@pytest.mark.parametrize(
-    ("packed", "encoding"),
-    [
+async def test_packed_content_is_unpacked(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[bytes, str]] = [
         (gzip.compress(b"abc" * 99), "gzip"),
         (gzip.compress(b"abc" * 99), " X-GZIP "),
         (zlib.compress(b"abc" * 99), "deflate"),
@@ -155,12 +152,14 @@ BARE_ABC = BARE.compress(b"abc" * 99) + BARE.flush()
         (gzip.compress(zlib.compress(b"abc" * 99)), "deflate, gzip"),
         (b"abc" * 99, "identity"),
         (b"abc" * 99, "br"),
-    ],
-    ids=["gzip", "x-gzip", "zlib", "bare", "two", "identity", "foreign"],
-)
-async def test_packed_content_is_unpacked(packed: bytes, encoding: str) -> None:
-    async with raw(always(said(packed, "200 OK", f"Content-Encoding: {encoding}"))) as server, pooled(server) as pool:
-        assert (await pool.send(get(server))).content == b"abc" * 99
+    ]
+    for packed, encoding in rows:
+        with subtests.test(packed=packed):
+            async with (
+                raw(always(said(packed, "200 OK", f"Content-Encoding: {encoding}"))) as server,
+                pooled(server) as pool,
+            ):
+                assert (await pool.send(get(server))).content == b"abc" * 99
 
 
 # --- invalid responses ----------------------------------------------------------------------------------------------
@@ -246,9 +245,8 @@ async def test_the_size_of_an_answer_without_content_is_not_limited(status: byte
         assert (await pool.send(get(server))).content == b"next"
 
 
-@pytest.mark.parametrize(
-    "beginning",
-    [
+async def test_an_answer_that_is_cut_off_is_no_answer(subtests: pytest.Subtests) -> None:
+    rows: list[bytes] = [
         b"",
         b"HTTP/1.1 2",
         b"HTTP/1.1 100 Continue\r\n\r\n",
@@ -256,16 +254,15 @@ async def test_the_size_of_an_answer_without_content_is_not_limited(status: byte
         CHUNKED + b"9\r\nabc",
         CHUNKED + b"3\r\nabc\r\n",
         CHUNKED + b"3\r\nabc\r\n0\r\n",
-    ],
-    ids=str,
-)
-async def test_an_answer_that_is_cut_off_is_no_answer(beginning: bytes) -> None:
-    async with raw(once(beginning)) as server, pooled(server) as pool:
-        request = get(server)
-        with pytest.raises(ServerDisconnectedError) as caught:
-            await pool.send(request)
-        assert request.is_sent
-        assert not caught.value.was_kept
+    ]
+    for beginning in rows:
+        with subtests.test(beginning=beginning):
+            async with raw(once(beginning)) as server, pooled(server) as pool:
+                request = get(server)
+                with pytest.raises(ServerDisconnectedError) as caught:
+                    await pool.send(request)
+                assert request.is_sent
+                assert not caught.value.was_kept
 
 
 async def test_a_reset_is_reported_with_its_cause() -> None:

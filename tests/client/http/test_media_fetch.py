@@ -146,13 +146,19 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-@pytest.mark.parametrize("host", LITERALS)
-async def test_no_hostile_host_gets_a_connection(canary: Server, dialled: list[str], host: str) -> None:
-    fetcher = Fetcher("https://api.example", resolve=anywhere)
-    for url in (f"https://{host}/x", f"https://{host}:{canary.port}/x", f"https://{host}:22/x", f"http://{host}/x"):
-        with pytest.raises(FetchRefused):
-            await fetcher.fetch(url)
-    assert (dialled, canary.connections) == ([], 0)
+async def test_no_hostile_host_gets_a_connection(canary: Server, dialled: list[str], subtests: pytest.Subtests) -> None:
+    for host in LITERALS:
+        with subtests.test(host=host):
+            fetcher = Fetcher("https://api.example", resolve=anywhere)
+            for url in (
+                f"https://{host}/x",
+                f"https://{host}:{canary.port}/x",
+                f"https://{host}:22/x",
+                f"http://{host}/x",
+            ):
+                with pytest.raises(FetchRefused):
+                    await fetcher.fetch(url)
+            assert (dialled, canary.connections) == ([], 0)
 
 
 @pytest.mark.parametrize("host", LITERALS)
@@ -166,14 +172,15 @@ async def test_no_redirect_to_a_hostile_host_is_followed(canary: Server, dialled
     assert (dialled, canary.connections) == (["127.0.0.1"] * 3, 0)
 
 
-@pytest.mark.parametrize("answer", ANSWERS)
 async def test_a_name_with_one_address_that_is_not_public_gets_no_connection(
-    canary: Server, dialled: list[str], answer: list[str]
+    canary: Server, dialled: list[str], subtests: pytest.Subtests
 ) -> None:
-    fetcher = Fetcher("https://api.example", resolve=names(**{"evil.example": answer}))
-    with pytest.raises(FetchRefused, match=r"evil\.example.* not public"):
-        await fetcher.fetch("https://evil.example/x")
-    assert (dialled, canary.connections) == ([], 0)
+    for answer in ANSWERS:
+        with subtests.test(answer=answer):
+            fetcher = Fetcher("https://api.example", resolve=names(**{"evil.example": answer}))
+            with pytest.raises(FetchRefused, match=r"evil\.example.* not public"):
+                await fetcher.fetch("https://evil.example/x")
+            assert (dialled, canary.connections) == ([], 0)
 
 
 async def test_a_name_that_is_rebound_after_its_check_is_not_asked_again(canary: Server, dialled: list[str]) -> None:
@@ -258,9 +265,8 @@ async def test_media_of_our_own_origin_is_fetched_although_it_is_local_and_plain
     assert headers["Accept-Encoding"] == "identity"
 
 
-@pytest.mark.parametrize(
-    ("disposition", "filename"),
-    [
+async def test_a_filename_is_a_bare_name(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str | None]] = [
         ('attachment; filename="photo.jpg"', "photo.jpg"),
         ('attachment; filename="../../etc/passwd"', "passwd"),
         ('attachment; filename="C:\\\\boot.ini"', "boot.ini"),
@@ -277,12 +283,12 @@ async def test_media_of_our_own_origin_is_fetched_although_it_is_local_and_plain
         ("attachment; filename*=a.jpg; filename*0=b.jpg", None),
         ("attachment", None),
         ("; ; =", None),
-    ],
-)
-async def test_a_filename_is_a_bare_name(disposition: str, filename: str | None) -> None:
-    own = Server({"/x": ok(b"", f"Content-Disposition: {disposition}")})
-    async with serving(own) as origin:
-        assert (await Fetcher(origin).fetch(f"{origin}/x")).filename == filename
+    ]
+    for disposition, filename in rows:
+        with subtests.test(disposition=disposition):
+            own = Server({"/x": ok(b"", f"Content-Disposition: {disposition}")})
+            async with serving(own) as origin:
+                assert (await Fetcher(origin).fetch(f"{origin}/x")).filename == filename
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

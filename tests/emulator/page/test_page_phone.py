@@ -21,7 +21,7 @@ from chromium_page import (
     unlimited_press,
     write,
 )
-from playwright.sync_api import FilePayload, Locator, Page, Route, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 

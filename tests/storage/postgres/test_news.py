@@ -65,9 +65,10 @@ async def notify(url: str, *payloads: str) -> None:
         await stranger.close()
 
 
-@pytest.mark.parametrize("payload", UNREADABLE)
-def test_a_payload_of_another_shape_is_no_news(payload: str) -> None:
-    assert News.from_payload(payload) is None
+def test_a_payload_of_another_shape_is_no_news(subtests: pytest.Subtests) -> None:
+    for payload in UNREADABLE:
+        with subtests.test(payload=payload):
+            assert News.from_payload(payload) is None
 
 
 def test_news_that_do_not_fit_name_no_lanes_and_then_no_chats() -> None:
