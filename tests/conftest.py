@@ -81,6 +81,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         _running.pop()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that is skipped for want of a program but has no marker for it: `.ci/run` would never run it."""
+    report = yield
+    marked = any(item.get_closest_marker(name) for name in ("tools", "browser", "slow"))
+    if report.skipped and "To run this test" in str(report.longrepr) and not marked:
+        report.outcome, report.longrepr = "failed", f"{item.nodeid} needs a program. Mark it with @pytest.mark.tools."
+    return report
+
+
 def pytest_collection_finish() -> None:
     """Leave what collection made, half a million objects, out of all later garbage collections."""
     gc.collect()

@@ -151,6 +151,7 @@ def test_the_bot_is_reached_through_its_proxy_only_and_has_no_secret_in_its_envi
 
 
 @pytest.mark.process
+@pytest.mark.tools
 def test_the_image_can_be_built_and_its_bot_serves() -> None:
     docker = shutil.which("docker")
     if docker is None or ran([docker, "info"]).code:

@@ -126,6 +126,7 @@ def test_only_the_proxy_reaches_the_receivers_and_only_bots_reach_the_database()
     assert other != [subnet], "both can run on one machine"
 
 
+@pytest.mark.tools
 @pytest.mark.process
 def test_caddy_shares_the_webhooks_between_both_receivers() -> None:
     environ = os.environ | compose_file()["services"]["caddy"]["environment"] | {"BOT_DOMAIN": "bot.example.com"}

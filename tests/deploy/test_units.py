@@ -27,6 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.process
+@pytest.mark.tools
 def test_systemd_understands_every_unit(folder: Path) -> None:
     analyze = tool("systemd-analyze", get="apt-get install systemd")
     names = [path.name for path in folder.iterdir() if path.suffix in {".service", ".socket", ".timer"}]
@@ -38,6 +39,7 @@ def test_systemd_understands_every_unit(folder: Path) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.tools
 @pytest.mark.parametrize(("name", "most"), [("linqbot.service", 15), ("linqbot-backup.service", 30)])
 def test_a_service_has_few_rights(name: str, most: int, folder: Path) -> None:
     """`most` is a tenth of systemd's exposure score of 0 to 10."""

@@ -24,7 +24,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.postgres.server.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process]
+pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.tools]
 
 MakeDelivery = Callable[..., Delivery]
 
