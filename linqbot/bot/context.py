@@ -1102,6 +1102,8 @@ class Context:
             # In a conversation, the person is the one who began it.
             self._state = TurnState(self.event if self.resumption is None else self.resumption.root, self._state_store)
             self._state.begin(None if self._seen is None else self._seen.state, in_place_of=self._in_place_of)
+            if self._record is not None:
+                self._record.use_state(self._state)
         return self._state
 
     @cached_property

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 from linqbot.bot.conversation.history import SentInTurn
+from linqbot.bot.conversation.turn_state import TurnState
 from linqbot.bot.proactive.send_later import Rhythm
 from linqbot.bot.streaming.record import StreamRecord, Unrecorded
 from linqbot.client.call import ApiResponse, Call, Run
@@ -135,6 +136,9 @@ class CallRecorder:
 
     def leave_handler(self) -> None:
         """Do nothing: a dry run numbers no calls."""
+
+    def use_state(self, state: TurnState) -> None:
+        """Do nothing: a dry run stores no state."""
 
     def sent_in_turn(self) -> SentInTurn:
         """Return the recorded calls as sent."""

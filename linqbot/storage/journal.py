@@ -134,15 +134,26 @@ def after_outcome(old: JournalEntry, new: JournalEntry) -> JournalEntry:
 class Journal(Protocol):
     """The journal entries on record."""
 
-    async def begin(self, entry: JournalEntry, lease: Lease | None = None) -> None:
-        """Store a journal entry durably before the first attempt of its call.
+    async def begin(
+        self,
+        entry: JournalEntry,
+        lease: Lease | None = None,
+        *,
+        state: Sequence[StateWrite] = (),
+        changes: JournalEntry | None = None,
+    ) -> None:
+        """Store a journal entry durably before the first attempt of its call, and the state that was changed before it.
 
-        An entry that is on record for the same (turn, replay, slot) stays as it is.
+        An entry that is on record for the same (turn, replay, slot) stays as it is, and then no state is written: it was
+        written with the entry.
 
         Args:
             lease: The lease of the turn that makes the call.
+            state: Values to write in the same commit.
+            changes: An entry that records these changes; stored with `entry`.
         Raises:
             LeaseLost: the lease is over; nothing was stored, and the call must not be made.
+            StateConflict: another value than an expected one is stored; nothing was stored, and the call must not be made.
             StorageUnavailable: nothing was stored; the call must not be made.
             StorageError: another entry has this key; nothing was stored.
         """

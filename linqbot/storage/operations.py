@@ -89,6 +89,12 @@ class JoinOp(Op):
 class BeginOp(Op):
     entry: JournalEntry
     lease: Lease | None = None
+    state: Sequence[StateWrite] = ()
+    changes: JournalEntry | None = None
+
+    @property
+    def entries(self) -> tuple[JournalEntry, ...]:
+        return (self.entry,) if self.changes is None else (self.entry, self.changes)
 
 
 @dataclass(slots=True, eq=False)
@@ -192,9 +198,16 @@ class QueuedWrites:
         count: int = await self._submit(OrderOp(lane, missed, lease, keep))
         return count
 
-    async def begin(self, entry: JournalEntry, lease: Lease | None = None) -> None:
+    async def begin(
+        self,
+        entry: JournalEntry,
+        lease: Lease | None = None,
+        *,
+        state: Sequence[StateWrite] = (),
+        changes: JournalEntry | None = None,
+    ) -> None:
         """Store a journal entry durably before the first attempt of its call; see `Journal.begin`."""
-        await self._submit(BeginOp(entry, lease))
+        await self._submit(BeginOp(entry, lease, state, changes))
 
     async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
         """Store the outcome of a journal entry durably now; see `Journal.settle`."""

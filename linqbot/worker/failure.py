@@ -146,6 +146,7 @@ def decide(
         log_tracebacks: True logs the traceback of an error in a handler. It may quote texts of people.
     """
     cause = _cause(failure.error)
+    cause = conflict_of(cause) or cause
     if isinstance(cause, StateConflict) and lease.delivery_count < MAX_CONFLICTS:
         # Not counted, and at once: the turn that was faster has ended, so each conflict is progress of another turn.
         log.info("turn.state_conflict", delivery=lease.delivery.id, runs=lease.delivery_count + 1)
@@ -160,6 +161,12 @@ def decide(
         # No retry can help: the operator decides, or a later release understands the event.
         return DeadLetter(readable(str(cause)), failure.handler)
     return _retry(lease, failure, retry_policy, now, log_tracebacks=log_tracebacks)
+
+
+def conflict_of(error: BaseException | None) -> StateConflict | None:
+    """Return the conflict because of which a call was not made and its turn runs again; None for any other error."""
+    found = error.__cause__ if isinstance(error, TurnDeferred) else error
+    return found if isinstance(found, StateConflict) else None
 
 
 def outdated(lease: Lease) -> DeadLetter:

@@ -306,7 +306,7 @@ class TurnOverlap:
 
     @property
     def _is_restartable(self) -> bool:
-        if self._asking is None or any(_holds_input(entry) for entry in self._known):
+        if self._asking is None or self._journal.has_stored_state or any(_holds_input(entry) for entry in self._known):
             return False
         return self._asking.session is None or self._asking.session.is_restartable
 

@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from typing import Final, TypeAlias
 
+from linqbot.clock import Clock
 from linqbot.errors import StateConflict
 
 WAIT_S: Final = 60.0
@@ -37,25 +38,33 @@ class StateQueue:
         """Note that a turn lost a value: its next run waits for its place."""
         self._lost[delivery_id] = conflict.scope, conflict.name
 
-    async def enter(self, delivery_id: str) -> None:
+    async def enter(self, delivery_id: str, clock: Clock) -> None:
         """Wait until the turns that lost the same value earlier have ended. Return at once for a turn that lost none."""
         place = self._lost.pop(delivery_id, None)
         if place is None:
             return
         lock = self._locks.setdefault(place, asyncio.Lock())
         self._users[place] += 1
+        acquiring = asyncio.ensure_future(lock.acquire())
+        limit = asyncio.ensure_future(clock.wait_until(clock.now() + WAIT_S))
         try:
-            async with asyncio.timeout(WAIT_S):
-                await lock.acquire()
-        except BaseException as error:
-            self._drop(place)
-            if not isinstance(error, TimeoutError):
-                raise
-        else:
-            self._held[delivery_id] = place
+            await asyncio.wait((acquiring, limit), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            limit.cancel()
+            if acquiring.done():
+                self._held[delivery_id] = place
+            else:
+                acquiring.cancel()
+                self._drop(place)
 
-    def leave(self, delivery_id: str) -> None:
-        """Let the next turn run. Called when a turn has ended, whether it has entered or not."""
+    def leave(self, delivery_id: str, *, runs_again: bool) -> None:
+        """Let the next turn run. Called when a turn has ended, whether it has entered or not.
+
+        Args:
+            runs_again: False forgets a value that the turn has lost.
+        """
+        if not runs_again:
+            self._lost.pop(delivery_id, None)
         if (place := self._held.pop(delivery_id, None)) is not None:
             self._locks[place].release()
             self._drop(place)

@@ -64,6 +64,7 @@ from linqbot.worker.failure import (
     OfOtherRelease,
     RetryPolicy,
     TurnFailure,
+    conflict_of,
     decide,
     outdated,
     readable,
@@ -142,7 +143,7 @@ class Turns:
         except Exception as error:  # noqa: BLE001 - a mistake in linqbot, not in a handler
             end = await self._end_crashed(lease, error)
         finally:
-            self.state_queue.leave(lease.delivery.id)
+            self.state_queue.leave(lease.delivery.id, runs_again=isinstance(end, Retry | Defer))
             if end is not None:
                 self._finished(lease, end, began)
 
@@ -408,11 +409,18 @@ class Turns:
         if error is None:
             session = turn.asking.session
             return self._handled(turn) if session is None or session.missed_in is None else GO_LIVE
+        if (conflict := conflict_of(error)) is not None:
+            self._note_conflict(turn, conflict)
         if turn.ctx is None and (why := unreachable(error)) is not None:
             # A person who opts out means it. A group that was left may be a mistake, or another conflict that Linq added.
             (log.warning if why == "left" else log.info)(f"send.{why}", delivery=turn.lease.delivery.id)
             return Ack()
         return self._failed(turn, error)
+
+    def _note_conflict(self, turn: RunningTurn, conflict: StateConflict) -> None:
+        """Note that a turn runs again because another turn has changed a value first."""
+        turn.journal.note_conflict()
+        self.state_queue.note(turn.lease.delivery.id, conflict)
 
     def _note_state(self, turn: RunningTurn) -> None:
         """Note the state that a successful handler changed, for the commit that ends the turn."""
@@ -425,7 +433,7 @@ class Turns:
     async def _handle(self, turn: RunningTurn, deadline: Deadline) -> None:
         """Make the calls of a delivery of our own, or run the handler of the event."""
         if not turn.lease.is_first_run:
-            await self.state_queue.enter(turn.lease.delivery.id)
+            await self.state_queue.enter(turn.lease.delivery.id, self.clock)
         client = self.client.wrapped(turn.journal.wrap)
         if turn.lease.delivery.is_own:
             own = OwnCalls(turn.lease.delivery, client, turn.journal, deadline, self.storage)
@@ -586,8 +594,8 @@ class Turns:
                 return "lost"
             except StateConflict as error:
                 outcome = decide(lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
-                if not isinstance(outcome, DeadLetter):
-                    self.state_queue.note(lease.delivery.id, error)
+                if turn is not None:
+                    self._note_conflict(turn, error)
                 finish = end_of(lease, outcome, turn, self.dispatcher, self.clock.now(), writes=writes)
             except StorageUnavailable as error:
                 # Keep the lane until the outcome is on disk. Going on without it could send twice after a crash.

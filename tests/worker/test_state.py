@@ -171,21 +171,21 @@ async def test_turns_that_lost_a_value_run_one_after_the_other_and_the_queue_lea
 
     async def turn(name: str) -> None:
         nonlocal running
-        await queue.enter(name)
+        await queue.enter(name, MovableClock(NOW, frozen=True))
         assert running == 0
         running += 1
         await settled(2)
         running -= 1
         order.append(name)
-        queue.leave(name)
+        queue.leave(name, runs_again=False)
 
     names = [f"w.{n}" for n in range(5)]
     for name in names:
         queue.note(name, StateConflict("bot", "Total"))
     await asyncio.gather(*map(turn, names))
     assert order == names
-    await queue.enter("w.never")
-    queue.leave("w.never")
+    await queue.enter("w.never", MovableClock(NOW, frozen=True))
+    queue.leave("w.never", runs_again=False)
     assert queue.is_empty
 
 
@@ -194,9 +194,9 @@ async def test_a_turn_does_not_wait_forever_for_its_place(monkeypatch: pytest.Mo
     queue = StateQueue()
     for name in ("w.1", "w.2"):
         queue.note(name, StateConflict("bot", "Total"))
-        await queue.enter(name)
-    queue.leave("w.2")
-    queue.leave("w.1")
+        await queue.enter(name, MovableClock(NOW, frozen=True))
+    queue.leave("w.2", runs_again=False)
+    queue.leave("w.1", runs_again=False)
     assert queue.is_empty
 
 

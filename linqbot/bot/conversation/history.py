@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, overload
 
+from linqbot.bot.conversation.turn_state import TurnState
 from linqbot.bot.proactive.broadcast import Broadcaster
 from linqbot.bot.proactive.send_later import Scheduler
 from linqbot.client.call import ApiResponse, Call, id_in_path
@@ -129,6 +130,10 @@ class TurnRecord(Protocol):
     @property
     def scheduler(self) -> Scheduler:
         """The scheduled sends."""
+        ...
+
+    def use_state(self, state: TurnState) -> None:
+        """Store what is changed of this state with the next call of the turn."""
         ...
 
     @property

@@ -1,5 +1,8 @@
 """The state of one turn: the values that its code has read, and what it has changed of them.
 
+A changed value is stored in the commit that stores the key of the next call, before the call is made: what a person is told
+is what is stored. A later run of the turn sees the values that the first run saw, up to the call with which they were stored.
+
 A part of a conversation that is over sees what it saw then. What the handler changes after a question has not happened.
 """
 
@@ -7,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -33,15 +36,41 @@ class _Held:
     """A value that this turn has read.
 
     Attributes:
-        stored: The JSON that was read; None if nothing was stored.
-        before: The JSON of the value as it was handed out: it differs from `stored` if the model gained a field.
-        shown: The JSON with which the handler has begun, if middleware had changed the value before; else None.
+        stored: The JSON that is stored as far as this turn knows; None if nothing is.
+        before: The JSON of the value when it was last read or stored: it differs from `stored` if the model gained a field.
+        seen: The JSON with which this part of the conversation has begun; None if nothing was stored.
+        is_written: True if this part has stored a change of the value with a call.
     """
 
     value: BaseModel
     stored: bytes | None
     before: bytes
-    shown: bytes | None = None
+    seen: bytes | None
+    is_written: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A changed value, to be stored with a call.
+
+    Attributes:
+        now: The JSON of the value.
+        before: The JSON that a later run of the turn is shown up to this call; None if nothing was stored.
+    """
+
+    write: StateWrite
+    now: bytes
+    before: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChange:
+    """A value that an earlier run of the turn has stored with a call; see `Change`."""
+
+    scope: str
+    name: str
+    before: bytes | None
+    after: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +104,8 @@ class TurnState(State):
         super().__init__(event, store)
         self._scopes: dict[str, dict[str, bytes]] = {}
         self._held: dict[tuple[str, str], _Held] = {}
+        # The changes that earlier runs have stored with calls to which this run has not come yet, in their order.
+        self._to_come: list[StoredChange] = []
         self._loading = asyncio.Lock()
         self._is_closed = False
         self._seen: Mapping[str, Mapping[str, str | None]] | None = None
@@ -110,6 +141,8 @@ class TurnState(State):
             # A value that the handler has changed as well keeps what it was read from, so its turn runs again.
             if held is not None and dump(name, held.value) == held.before:
                 _copy(value, held.value)
+                if held.seen == held.stored:
+                    held.seen = stored
                 held.stored, held.before = stored, dump(name, value)
                 if self._at_question is not None:
                     self._at_question.pop((scope, name), None)
@@ -139,11 +172,64 @@ class TurnState(State):
 
         Raises:
             BotError: a value cannot be stored, because a field holds what the model does not allow.
+            StateConflict: see `changes`.
         """
         self._is_closed = True
+        return [change.write for change in self.changes()]
+
+    @property
+    def storing(self) -> asyncio.Lock:
+        """Held while changes are stored with a call, so that no other call stores them too."""
+        return self._loading
+
+    def changes(self) -> list[Change]:
+        """Return the values that were changed and are not stored yet; nothing in a part of a conversation that is over.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds what the model does not allow.
+            StateConflict: this run has not come to the call with which an earlier run has stored the value, and another
+                turn has changed it since.
+        """
         if self._seen is not None:
             return []
-        return [write for place, held in self._held.items() if (write := self._write(*place, held)) is not None]
+        found = []
+        for (scope, name), held in self._held.items():
+            if (write := self._write(scope, name, held)) is not None:
+                to_come = [each for each in self._to_come if (each.scope, each.name) == (scope, name)]
+                if to_come and to_come[-1].after != held.stored:
+                    raise StateConflict(scope, name)
+                found.append(Change(write, dump(name, held.value), to_come[0].before if to_come else held.stored))
+        return found
+
+    def note_stored(self, changes: Iterable[Change]) -> None:
+        """Note that changes were stored with a call."""
+        for change in changes:
+            place = change.write.scope, change.write.name
+            held = self._held[place]
+            held.stored, held.before, held.is_written = change.write.value, change.now, True
+            self._to_come = [each for each in self._to_come if (each.scope, each.name) != place]
+
+    def expect(self, to_come: Sequence[StoredChange]) -> None:
+        """Begin with what earlier runs of the turn have stored with calls. Nothing was read before."""
+        self._to_come = list(to_come)
+
+    def come_to(self, stored: Sequence[StoredChange]) -> None:
+        """Show the values that an earlier run has stored with a call, to which this run has come now.
+
+        After the last such call, a value is what is stored now: other turns may have changed it since.
+
+        Raises:
+            StateUnreadable: a model cannot read what is stored.
+        """
+        for change in stored:
+            if change not in self._to_come:
+                continue
+            self._to_come.remove(change)
+            held = self._held.get((change.scope, change.name))
+            if held is not None:
+                is_last = not any((each.scope, each.name) == (change.scope, change.name) for each in self._to_come)
+                _show(change.name, held, held.stored if is_last else change.after)
+                held.is_written = True
 
     def check(self) -> None:
         """Check that the changed values can be stored. Called when the handler has returned.
@@ -158,8 +244,7 @@ class TurnState(State):
         """Return the JSON of each value that the handler has seen, by scope and name; None where nothing was stored."""
         found: dict[str, dict[str, str | None]] = {}
         for (scope, name), held in self._held.items():
-            seen = held.stored if held.shown is None else held.shown
-            found.setdefault(scope, {})[name] = None if seen is None else seen.decode()
+            found.setdefault(scope, {})[name] = None if held.seen is None else held.seen.decode()
         return found
 
     def enter_handler(self) -> None:
@@ -170,16 +255,19 @@ class TurnState(State):
         """
         for place, held in self._held.items():
             now = dump(place[1], held.value)
-            if now != held.before:
-                held.shown = now
+            if now == held.before:
+                held.seen = held.stored
+            else:
+                held.seen = now
                 self._changed_before[place] = replace(held)
 
     def left(self) -> dict[str, dict[str, str]]:
         """Return a digest of each value that the handler has changed, as it is to be stored, by scope and name."""
         found: dict[str, dict[str, str]] = {}
         for (scope, name), held in self._held.items():
-            if (write := self._write(scope, name, held)) is not None:
-                found.setdefault(scope, {})[name] = digest_of(write.value)
+            write = self._write(scope, name, held)
+            if write is not None or held.is_written:
+                found.setdefault(scope, {})[name] = digest_of(held.stored if write is None else write.value)
         return found
 
     def begin(
@@ -210,11 +298,14 @@ class TurnState(State):
         for (scope, name), held in self._held.items():
             changed = self._changed_before.pop((scope, name), None) if seen is None else None
             if changed is None:
-                _show(name, held, await self._stored(scope, name))
+                stored = await self._stored(scope, name)
+                _show(name, held, stored)
+                held.stored, held.seen, held.is_written = stored, stored, False
                 self._take_back(scope, name, held)
             else:
-                _show(name, held, changed.shown)
-                held.stored, held.before, held.shown = changed.stored, changed.before, changed.shown
+                _show(name, held, changed.seen)
+                held.stored, held.before, held.seen = changed.stored, changed.before, changed.seen
+                held.is_written = changed.is_written
 
     def suspend(self) -> None:
         """Note the values, because a question ends the handler now. What the handler changes from now on does not count.
@@ -232,22 +323,28 @@ class TurnState(State):
         for place, held in self._held.items():
             name = place[1]
             at_question = self._at_question.get(place, held.before)
-            if _is_now(name, held, at_question):
-                continue
-            if at_question == held.before:
-                _show(name, held, held.stored)
-            else:
+            if not _is_now(name, held, at_question):
                 _copy(read(type(held.value), name, at_question), held.value)
 
     def _take_back(self, scope: str, name: str, held: _Held) -> None:
-        """Show a value as it was before the earlier run of this part has changed it, if nothing has changed it since."""
+        """Show a value as it was before an earlier run of this turn, or of this part, has changed it.
+
+        If another turn has changed the value since the earlier run of the part, it is shown as it is.
+        """
+        if self._seen is not None:
+            return
+        for change in self._to_come:
+            if (change.scope, change.name) == (scope, name):
+                _show(name, held, change.before)
+                held.seen = change.before
+                return
         earlier = self._in_place_of
         if earlier is None or earlier.left.get(scope, {}).get(name) != digest_of(held.stored):
             return
         seen = earlier.seen.get(scope, {}).get(name)
         model = type(held.value)
         _copy(model() if seen is None else read(model, name, seen.encode()), held.value)
-        held.shown = dump(name, held.value)
+        held.seen = dump(name, held.value)
 
     async def _stored(self, scope: str, name: str) -> bytes | None:
         of_scope = {} if self._seen is None else self._seen.get(scope, {})
@@ -282,7 +379,7 @@ class TurnState(State):
             if held is None:
                 stored = await self._stored(scope, name)
                 value = model() if stored is None else read(model, name, stored)
-                held = self._held[scope, name] = _Held(value, stored, dump(name, value))
+                held = self._held[scope, name] = _Held(value, stored, dump(name, value), stored)
                 self._take_back(scope, name, held)
         if type(held.value) is not model:
             raise BotError(
@@ -304,11 +401,11 @@ class TurnState(State):
 
 
 def _show(name: str, held: _Held, stored: bytes | None) -> None:
-    """Show other stored JSON in a value. The handler keeps its object, which gets the other fields."""
+    """Show other JSON in a value. The handler keeps its object, which gets the other fields."""
     model = type(held.value)
     value = model() if stored is None else read(model, name, stored)
     _copy(value, held.value)
-    held.stored, held.before, held.shown = stored, dump(name, value), None
+    held.before = dump(name, value)
 
 
 def digest_of(value: str | bytes | None) -> str:

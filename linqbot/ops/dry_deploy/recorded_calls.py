@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import NoReturn, Self
 
 from linqbot.bot.conversation.history import SentInTurn
+from linqbot.bot.conversation.turn_state import TurnState
 from linqbot.bot.proactive.send_later import Rhythm
 from linqbot.bot.streaming.record import Unrecorded
 from linqbot.client.call import ApiResponse, Call, Run
@@ -245,6 +246,9 @@ class RecordedCalls:
     def leave_handler(self) -> None:
         """Go on with what is done outside of the handler, for the event that began the turn."""
         self._slots.part = OUTSIDE_FIRST
+
+    def use_state(self, state: TurnState) -> None:
+        """Do nothing: a dry run stores no state."""
 
     def sent_in_turn(self) -> SentInTurn:
         """Return the calls that this run has made so far, and the ids of the messages of the turn on record."""

@@ -319,17 +319,29 @@ class MemoryStorage:
 
     # Journal
 
-    async def begin(self, entry: JournalEntry, lease: Lease | None = None) -> None:
+    async def begin(
+        self,
+        entry: JournalEntry,
+        lease: Lease | None = None,
+        *,
+        state: Sequence[StateWrite] = (),
+        changes: JournalEntry | None = None,
+    ) -> None:
         """Store a journal entry before the first attempt of its call; see `Journal.begin`.
 
         Raises:
             LeaseLost: the lease is over; nothing was stored.
+            StateConflict: another value than an expected one is stored; nothing was stored.
         """
         if lease is not None:
             self._leased_seq(lease)
         if self._journal.stored(entry) is None:
-            self._journal.check_keys([entry])
-            self._journal.record(entry)
+            entries = [entry] if changes is None else [entry, changes]
+            self._journal.check_keys(entries)
+            self._state.check(state)
+            self._state.write(state)
+            for each in entries:
+                self._journal.record(each)
 
     async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
         """Store the outcome of a journal entry now; see `Journal.settle`."""

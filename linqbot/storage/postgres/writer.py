@@ -246,7 +246,9 @@ class PostgresWriter:
             is_noted = at is None or at < memory.noted_at + _ACTIVITY_EVERY_S
             return is_noted and memory.room.left >= len(puts) and len(accept.rounds(puts)) == 1
         if len(begins := of(ops, BeginOp)) == len(batch):
-            return memory.has_own_entries or not any(journal.is_own(op.entry) for op in begins)
+            return not any(op.state for op in begins) and (
+                memory.has_own_entries or not any(journal.is_own(op.entry) for op in begins)
+            )
         if len(ends) + len(takes) < len(batch) or len(takes) > 1 or memory.has_suspects or memory.leaving:
             return False
         return turns.is_plain((), ends, self._keep_s)

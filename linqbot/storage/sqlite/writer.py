@@ -55,6 +55,7 @@ from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts
 from linqbot.storage.sqlite.operations import TruncateOp
 from linqbot.storage.sqlite.tables import broadcasts, conversations, journal, timers
+from linqbot.storage.sqlite.tables.state import SQLiteStateBatch
 from linqbot.storage.sqlite.transaction import Transaction
 
 DAY_S = 24 * 3600.0
@@ -399,10 +400,14 @@ class SQLiteWriter:
 
 
 def _begin(tx: Transaction, ops: list[BeginOp]) -> None:
+    state = SQLiteStateBatch(tx.db)
     for op in ops:
         if op.lease is not None and tx.index.lanes.leased_by(op.lease.token) is None:
             op.error = lease_over(op.lease)
-    entries = [op.entry for op in ops if op.error is None]
+        elif op.state and not journal.is_on_record(tx.db, op.entry):
+            op.error = state.add(op.state)
+    state.write()
+    entries = [entry for op in ops if op.error is None for entry in op.entries]
     journal.begin(tx.db, entries)
     if not tx.index.has_own_entries:
         tx.index.has_own_entries = any(entry.turn.startswith(OWN_DELIVERY) for entry in entries)

@@ -103,6 +103,8 @@ class Steps:
         self._used.add(slot)
         self._hold_input(restartable=restartable)
         entry = self._journal.steps.get(slot)
+        if entry is not None:
+            self._journal.come_to(slot)
         if entry is not None and entry.status == "accepted":
             return self._recorded(name, entry, kind)
         entry = await self._begun(name, slot, entry, retry=retry, restartable=restartable)
@@ -153,6 +155,7 @@ class Steps:
             raise Ambiguous(name)
         else:
             entry = replace(entry, status="attempting", answer=None)
+            await self._journal.store_state(slot)
             await self._storage.settle(entry)
         return entry
 

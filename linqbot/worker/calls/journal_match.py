@@ -43,9 +43,15 @@ class Match:
 
 
 class JournalMatcher:
-    """The journal entries of one turn's earlier runs. Each entry is matched once."""
+    """The journal entries of one turn's earlier runs. Each entry is matched once.
 
-    def __init__(self, known: Sequence[JournalEntry]) -> None:
+    Args:
+        by_content: True takes no call for another wording of an entry. The state has changed since the earlier run, so the
+            handler may have another thing to say: a "Sorry" is no wording of "Let me check".
+    """
+
+    def __init__(self, known: Sequence[JournalEntry], *, by_content: bool = False) -> None:
+        self._by_content = by_content
         self._known = {entry.slot: entry for entry in known}
         self._digests = {entry.slot: _digest_of(entry) for entry in known}
         self._unmatched = dict.fromkeys(self._known)
@@ -88,7 +94,7 @@ class JournalMatcher:
 
         An entry of another endpoint is no wording of the call: a handler that reacted at this place before now replies.
         """
-        if slot not in self._unmatched or Call.from_json(self._known[slot].call).name != call.name:
+        if self._by_content or slot not in self._unmatched or Call.from_json(self._known[slot].call).name != call.name:
             return Match(self._free_slot(slot, content))
         if self._known[slot].status != "refused":
             self._reworded[slot] = call

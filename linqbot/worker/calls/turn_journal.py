@@ -21,11 +21,13 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from linqbot.bot.branch import UnawaitedCoroutine, running_root
 from linqbot.bot.content.chat_sender import is_refusal
 from linqbot.bot.conversation.history import SentInTurn, content_of, ids_in
+from linqbot.bot.conversation.state import BOT
+from linqbot.bot.conversation.turn_state import Change, StoredChange, TurnState
 from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import Clock
@@ -36,6 +38,7 @@ from linqbot.errors import (
     LinqUnavailable,
     MessageGone,
     NoVerdict,
+    StateConflict,
     Suspended,
     TurnDeferred,
 )
@@ -73,6 +76,11 @@ from linqbot.worker.calls.turn_scheduler import TurnScheduler, note_timer
 log = structlog.get_logger("linqbot.worker")
 
 _MESSAGES: Final = "/v3/messages/"
+
+_STATE_SLOT: Final = "state:"
+"""The beginning of the slots of entries that record changes of state."""
+
+_CONFLICT: Final = to_json({"noun": "ctx", "verb": "conflict"})
 
 
 def journal_key(install: str, turn: str, replay: int, slot: str) -> str:
@@ -160,7 +168,9 @@ class TurnJournal:
         "_scheduler",
         "_settled",
         "_slots",
+        "_state",
         "_storage",
+        "_stored_changes",
         "_streams",
         "_task",
         "_turn",
@@ -213,7 +223,6 @@ class TurnJournal:
             self._known = [entry for entry in known if entry.safety not in RECORDED]
         self._earlier_runs_sent = self._known
         self._earlier_parts_sent: frozenset[str] = frozenset()
-        self._matcher = JournalMatcher(self._known) if known else NO_ENTRIES
         self.is_suspended = False
         self.is_past = False
         self.incoming_calls: IncomingCalls | None = None
@@ -223,7 +232,11 @@ class TurnJournal:
         self._outside_matcher: JournalMatcher | None = None
         self._task = task
         self._lease = lease
+        self._matcher = self._matcher_of(self._known) if known else NO_ENTRIES
         self._scheduler: TurnScheduler | None = None
+        self._state: TurnState | None = None
+        # The changes of state that earlier runs for this delivery have stored with calls, by the slots of the calls.
+        self._stored_changes = self._changes_on_record() if self.steps else {}
         self.cancelled: list[str] = []
         # Held by the call that is made or matched: the calls of a turn are made one after the other.
         self._call_lock = asyncio.Lock()
@@ -315,7 +328,7 @@ class TurnJournal:
         self._earlier_parts_sent |= {entry.message_id for entry in earlier if entry.message_id}
         self._slots.part = part
         self._known = list(known)
-        self._matcher = JournalMatcher(known)
+        self._matcher = self._matcher_of(known)
         self.is_past = is_past
 
     def enter_handler(self) -> None:
@@ -329,7 +342,7 @@ class TurnJournal:
         if self._outside != OUTSIDE_FIRST:
             if self._outside_matcher is None:
                 known = [entry for entry in self._earlier_runs_sent if entry.slot.startswith(self._outside)]
-                self._outside_matcher = JournalMatcher(known)
+                self._outside_matcher = self._matcher_of(known)
             self._matcher = self._outside_matcher
 
     def slot_of_step(self, name: str) -> str:
@@ -428,13 +441,111 @@ class TurnJournal:
             await self._settled.wait()
 
     def begin(self, entry: JournalEntry) -> Awaitable[None]:
-        """Store an entry before the first attempt of what it records.
+        """Store an entry, and the state that was changed, before the first attempt of what the entry records.
 
         Raises:
             LeaseLost: another worker handles the turn.
+            TurnDeferred: another turn has changed a value since this one has read it. Nothing was stored.
         """
         self._begun += 1
-        return self._storage.begin(entry, self._lease)
+        if self._state is None:
+            return self._storage.begin(entry, self._lease)
+        return self._begin_with_state(entry.slot, entry, self._state)
+
+    async def store_state(self, slot: str) -> None:
+        """Store the state that was changed before a call or a step whose entry an earlier run has stored; see `begin`."""
+        if self._state is not None:
+            await self._begin_with_state(slot, None, self._state)
+
+    async def _begin_with_state(self, slot: str, entry: JournalEntry | None, state: TurnState) -> None:
+        async with state.storing:
+            try:
+                changes = self._to_store(state.changes())
+                if not changes:
+                    if entry is not None:
+                        await self._storage.begin(entry, self._lease)
+                    return
+                recorded = self._recorded(slot, changes)
+                writes = [change.write for change in changes]
+                if entry is None:
+                    await self._storage.begin(recorded, self._lease, state=writes)
+                else:
+                    await self._storage.begin(entry, self._lease, state=writes, changes=recorded)
+            except StateConflict as error:
+                deferred = TurnDeferred(str(error), after_s=0.0)
+                deferred.__cause__ = error
+                self.note_failure(deferred)
+                raise deferred from error
+            self._begun += 1
+            self.steps[recorded.slot] = recorded
+            state.note_stored(changes)
+
+    def _to_store(self, changes: list[Change]) -> list[Change]:
+        """Return the changes that may be stored: none on a line that keeps nothing.
+
+        Raises:
+            BotError: there the bot's shared value was changed, and the next call may tell a person so.
+        """
+        if not self.off_the_record:
+            return changes
+        for change in changes:
+            if change.write.scope == BOT:
+                raise BotError(
+                    f"The state {change.write.name} of the bot was changed, and this line has zero retention, so the change "
+                    "is not stored. Keep shared values for people of other lines only."
+                )
+        return []
+
+    def _recorded(self, slot: str, changes: Sequence[Change]) -> JournalEntry:
+        """Return the entry that records changes of state, which are stored with the call of a slot."""
+        values = [
+            [change.write.scope, change.write.name, *map(_text, (change.before, change.write.value))]
+            for change in changes
+        ]
+        call = {"noun": "ctx", "verb": "state", "delivery": self._delivery, "slot": slot, "values": values}
+        count = sum(each.slot.startswith(_STATE_SLOT) for each in self.steps.values())
+        return replace(self.new_entry(f"{_STATE_SLOT}{count}:{slot}", "step", to_json(call)), status="accepted")
+
+    def _changes_on_record(self) -> dict[str, list[StoredChange]]:
+        found: dict[str, list[StoredChange]] = {}
+        for entry in self.steps.values():
+            if entry.slot.startswith(_STATE_SLOT) and (said := from_json(entry.call)).get("delivery") == self._delivery:
+                for scope, name, before, after in said["values"]:
+                    change = StoredChange(scope, name, _bytes(before), _bytes(after))
+                    found.setdefault(said["slot"], []).append(change)
+        return found
+
+    def use_state(self, state: TurnState) -> None:
+        """Store what is changed of this state with the next call of the turn."""
+        self._state = state
+        if self._stored_changes:
+            state.expect([change for stored in self._stored_changes.values() for change in stored])
+
+    def come_to(self, slot: str) -> None:
+        """Show the state as it is after a call or a step that an earlier run has made."""
+        stored = self._stored_changes.pop(slot, None)
+        if stored is not None and self._state is not None:
+            self._state.come_to(stored)
+
+    @property
+    def has_stored_state(self) -> bool:
+        """True if the turn has stored a change of state with a call, so that it must not begin again with other input."""
+        return any(slot.startswith(_STATE_SLOT) for slot in self.steps)
+
+    def note_conflict(self) -> None:
+        """Note that the turn runs again because its state was changed: its calls are then matched by content alone."""
+        self.keep(replace(self.new_entry(self._conflict_slot, "step", _CONFLICT), status="accepted"))
+
+    @property
+    def _conflict_slot(self) -> str:
+        return f"conflict:{self._delivery}"
+
+    @property
+    def _delivery(self) -> str:
+        return self._turn if self._lease is None else self._lease.delivery.id
+
+    def _matcher_of(self, known: Sequence[JournalEntry]) -> JournalMatcher:
+        return JournalMatcher(known, by_content=self._conflict_slot in self.steps)
 
     def keep(self, entry: JournalEntry) -> None:
         """Store an entry in the commit that ends the turn."""
@@ -603,6 +714,8 @@ class TurnJournal:
         if match.displaced is not None:
             await self._make_displaced(match.displaced, run)
         known = match.entry
+        if known is not None:
+            self.come_to(known.slot)
         if known is not None and known.status == "refused" and call.refusal_stands:
             refusal = error_of(known, call)
             if is_refusal(refusal):
@@ -666,7 +779,11 @@ class TurnJournal:
             origin=self.origin,
             off_the_record=self.off_the_record,
         )
-        await (self.begin(entry) if known is None else self._storage.settle(entry))
+        if known is None:
+            await self.begin(entry)
+        else:
+            await self.store_state(slot)
+            await self._storage.settle(entry)
         return await self._attempt(call, entry, run, repeated=False)
 
     async def _attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
@@ -709,6 +826,14 @@ class TurnJournal:
             await self._storage.settle(_with_digest(closed))
         else:
             self._outcomes[entry.slot] = closed
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
+def _bytes(value: str | None) -> bytes | None:
+    return None if value is None else value.encode()
 
 
 async def refuse_if_muted(

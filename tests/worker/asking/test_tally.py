@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -95,10 +96,12 @@ async def test_a_value_that_is_changed_meanwhile_is_read_again_and_nothing_is_lo
     calls = list[int]()
 
     async def order(message: MessageReceived, ctx: Context) -> None:
-        (await ctx.state.person(Spent)).is_noted = True
-        await ctx.once("price", price, tally=Tally(Spent, count))
+        value = await ctx.state.person(Spent)
+        await ctx.once("price", partial(price, value), tally=Tally(Spent, count))
+        value.is_noted = True
 
-    async def price(_: str) -> int:
+    async def price(value: Spent, _: str) -> int:
+        value.is_noted = True
         await talk.storage.write_state([StateWrite("person:+14155550142", "Spent", b'{"cents":100}')])
         return 5
 

@@ -12,6 +12,7 @@ from linqbot.storage.inbox import lease_over
 from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry, after_receipt
 from linqbot.storage.operations import BeginOp, ReceiptOp
 from linqbot.storage.postgres.server.address import Connection
+from linqbot.storage.postgres.tables.state import PostgresStateBatch
 from linqbot.storage.postgres.transaction import Transaction
 from linqbot.storage.redaction import is_repeatable, without_texts
 
@@ -53,15 +54,30 @@ async def begin(tx: Transaction, ops: Sequence[BeginOp]) -> None:
     """
     if not ops:
         return
-    rows = [_row(op.entry, texts=True) for op in ops]
-    tokens = [None if op.lease is None else op.lease.token for op in ops]
-    lanes = [None if op.lease is None else op.lease.delivery.lane for op in ops]
+    state = PostgresStateBatch(tx)
+    changing = [op for op in ops if op.state]
+    await state.read(write for op in changing for write in op.state)
+    for op in changing:
+        if not await is_on_record(tx, op.entry):
+            op.error = state.add(op.state)
+    begun = [(op, entry) for op in ops if op.error is None for entry in op.entries]
+    rows = [_row(entry, texts=True) for _, entry in begun]
+    tokens = [None if op.lease is None else op.lease.token for op, _ in begun]
+    lanes = [None if op.lease is None else op.lease.delivery.lane for op, _ in begun]
     held = {row["token"] for row in await tx.fetch(_BEGIN, *_columns(rows), tokens, lanes)}
     for op in ops:
-        if op.lease is not None and op.lease.token not in held:
+        if op.error is None and op.lease is not None and op.lease.token not in held:
             op.error = lease_over(op.lease)
             tx.changes.ended_leases.add(op.lease.token)
-    _note_own(tx, [op.entry for op in ops if op.error is None])
+            state.drop(op.state)
+    await state.write()
+    _note_own(tx, [entry for op, entry in begun if op.error is None])
+
+
+async def is_on_record(tx: Transaction, entry: JournalEntry) -> bool:
+    """Return True if an entry was begun."""
+    sql = "SELECT EXISTS (SELECT FROM journal WHERE turn = $1 AND replay = $2 AND slot = $3)"
+    return bool(await tx.value(sql, entry.turn, entry.replay, entry.slot))
 
 
 async def is_accepted(tx: Transaction, entry: JournalEntry) -> bool:

@@ -38,6 +38,11 @@ class PostgresStateBatch:
             self._writes.update({(write.scope, write.name): write for write in writes})
         return error
 
+    def drop(self, writes: Sequence[StateWrite]) -> None:
+        """Take back writes that were added, because their lease is over."""
+        for write in writes:
+            self._writes.pop((write.scope, write.name), None)
+
     async def write(self) -> None:
         """Write everything that was added."""
         kept = [write for write in self._writes.values() if write.value is not None]

@@ -47,6 +47,12 @@ def of_turn(db: sqlite3.Connection, turn: str, replay: int) -> list[JournalEntry
     return [JournalEntry(*row) for row in db.execute(sql, (turn, replay))]
 
 
+def is_on_record(db: sqlite3.Connection, entry: JournalEntry) -> bool:
+    """Return True if an entry was begun."""
+    sql = "SELECT 1 FROM journal WHERE turn = ? AND replay = ? AND slot = ?"
+    return db.execute(sql, (entry.turn, entry.replay, entry.slot)).fetchone() is not None
+
+
 def is_accepted(db: sqlite3.Connection, entry: JournalEntry) -> bool:
     """Return True if an entry is accepted on record."""
     sql = "SELECT 1 FROM journal WHERE turn = ? AND replay = ? AND slot = ? AND status = 'accepted'"

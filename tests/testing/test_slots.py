@@ -1,0 +1,118 @@
+"""Slots, stock, seats: what a person is told is what is stored, whoever else asks at the same time and whenever the bot dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import pytest
+from pydantic import BaseModel
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+Handle: TypeAlias = Callable[[MessageReceived, Context], Awaitable[None]]
+BOOKED, SORRY = "Booked! See you at 10:00.", "Sorry, another guest was faster."
+
+
+class Diary(BaseModel):
+    taken: dict[str, str] = {}
+
+
+async def claimed(message: MessageReceived, ctx: Context) -> bool:
+    diary = await ctx.state.bot(Diary)
+    if "10:00" in diary.taken:
+        return False
+    diary.taken["10:00"] = message.sender.handle
+    return True
+
+
+async def reply(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(BOOKED if await claimed(message, ctx) else SORRY)
+
+
+async def look_first(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("Let me check.")
+    await ctx.reply(BOOKED if await claimed(message, ctx) else SORRY)
+
+
+async def step(message: MessageReceived, ctx: Context) -> None:
+    is_mine = await claimed(message, ctx)
+    await ctx.once("note", lambda _: is_mine, retry=True)
+    await ctx.reply(BOOKED if is_mine else SORRY)
+
+
+async def swallow(message: MessageReceived, ctx: Context) -> None:
+    try:
+        await ctx.reply(BOOKED if await claimed(message, ctx) else SORRY)
+    except Exception:  # noqa: BLE001 - as authors write it
+        await ctx.reply("Something went wrong.")
+
+
+async def ask(message: MessageReceived, ctx: Context) -> None:
+    if await claimed(message, ctx):
+        await ctx.ask("Your name?", timeout_s=60)
+        await ctx.reply(BOOKED)
+    else:
+        await ctx.reply(SORRY)
+
+
+HANDLERS = (reply, look_first, step, swallow)
+
+
+def bot_of(handle: Handle) -> Bot:
+    bot = Bot(read=False, typing=False)
+    bot.on_message("10:00")(handle)
+
+    @bot.on_message("who")
+    async def who(message: MessageReceived, ctx: Context) -> str:
+        return (await ctx.state.bot(Diary)).taken.get("10:00", "free")
+
+    return bot
+
+
+async def check(phone: Phone, people: list[Phone]) -> None:
+    """Check that one person was told so, who is the one that is stored, and that all others were refused once."""
+    asked = phone.person("+14155550199")
+    await asked.text("who")
+    stored = str((await asked.replies())[-1])
+    said = {person.handle: [str(each) for each in person.messages] for person in people}
+    assert [handle for handle, texts in said.items() if BOOKED in texts] == [stored], said
+    assert all(texts.count(BOOKED) + texts.count(SORRY) == 1 for texts in said.values()), said
+
+
+async def eleven(phone: Phone) -> list[Phone]:
+    people = [phone, *(phone.person(f"+141555501{n}") for n in range(50, 60))]
+    await asyncio.gather(*(person.text("10:00") for person in people))
+    for person in people:
+        await person.quiet()
+    return people
+
+
+@pytest.mark.parametrize("storage", ["memory", "sqlite"])
+async def test_of_eleven_people_who_want_one_slot_the_one_who_is_stored_is_told_so(
+    storage: str, tmp_path: object, subtests: pytest.Subtests
+) -> None:
+    for handle in HANDLERS:
+        for delay_s in (0.0, 0.05, 0.5):
+            url = "memory://" if storage == "memory" else f"sqlite:///{tmp_path}/{handle.__name__}-{delay_s}.db"
+            with subtests.test(handle=handle.__name__, delay_s=delay_s):
+                async with talking(bot_of(handle), storage=url) as phone:
+                    if delay_s:
+                        phone.slow_next("messages.send", delay_s=delay_s, times=100)
+                    await check(phone, await eleven(phone))
+
+
+async def two(phone: Phone) -> None:
+    await asyncio.gather(phone.text("10:00"), phone.person("+14155550150").text("10:00"))
+
+
+@pytest.mark.slow
+async def test_it_holds_wherever_the_bot_is_killed(subtests: pytest.Subtests) -> None:
+    for handle in HANDLERS:
+        async for phone in killed_between_calls(bot_of(handle), two):
+            with subtests.test(handle=handle.__name__, killed=phone.killed):
+                await check(phone, [phone, phone.person("+14155550150")])
