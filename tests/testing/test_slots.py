@@ -106,6 +106,20 @@ async def test_of_eleven_people_who_want_one_slot_the_one_who_is_stored_is_told_
                     await check(phone, await eleven(phone))
 
 
+async def test_a_handler_that_tells_before_it_records_is_seen_in_a_test() -> None:
+    async def tell_first(message: MessageReceived, ctx: Context) -> None:
+        diary = await ctx.state.bot(Diary)
+        if "10:00" in diary.taken:
+            await ctx.reply(SORRY)
+            return
+        await ctx.reply(BOOKED)
+        diary.taken["10:00"] = message.sender.handle
+
+    async with talking(bot_of(tell_first)) as phone:
+        people = await eleven(phone)
+        assert sum(BOOKED in map(str, person.messages) for person in people) > 1
+
+
 async def two(phone: Phone) -> None:
     await asyncio.gather(phone.text("10:00"), phone.person("+14155550150").text("10:00"))
 

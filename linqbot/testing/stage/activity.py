@@ -28,6 +28,7 @@ class Activity:
 
     def __init__(self) -> None:
         self._at_work: Counter[Who] = Counter()
+        self._sharing: set[Who | None] = set()
         self._waits: list[tuple[float, Who | None]] = []
         self._changed = asyncio.Event()
 
@@ -40,7 +41,16 @@ class Activity:
         self._at_work[who] -= 1
         if self._at_work[who] <= 0:
             del self._at_work[who]
+            self._sharing.discard(who)
         self.notify()
+
+    def share(self) -> None:
+        """Note that the running turn has read a value that all chats share."""
+        self._sharing.add(turn.get())
+
+    def is_sharing(self, who: Who) -> bool:
+        """Return True if a turn has read a value that all chats share."""
+        return who in self._sharing
 
     def notify(self) -> None:
         """Wake the test that waits for a change."""
@@ -69,6 +79,7 @@ class Activity:
     def forget_work(self) -> None:
         """Count no work any more: the bot was killed, and what it did has ended without a report."""
         self._at_work.clear()
+        self._sharing.clear()
         self.notify()
 
     def clear(self) -> None:

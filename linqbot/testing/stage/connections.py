@@ -12,6 +12,7 @@ from pydantic_core import from_json
 from starlette.types import ASGIApp
 
 from linqbot.api import ENDPOINTS
+from linqbot.bot.conversation.state import BOT
 from linqbot.emulator.api import EndpointRouter
 from linqbot.emulator.model.answers import ApiError
 from linqbot.errors import StateConflict
@@ -21,6 +22,10 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Finish, Lease
 from linqbot.testing.stage.activity import Activity, WatchedClock, Who, turn
 from linqbot.testing.stage.bot_run import BotRun, outside_of_the_bot
+
+LATENCY_S: Final = 0.05
+"""Emulated seconds that a call takes in a turn that has read a value of the whole bot. Without it, turns of several chats
+would hardly overlap in a test, and a handler that tells before it records would look right."""
 
 _WRITES: Final = frozenset({
     "begin", "settle", "settle_receipt", "write_state", "schedule", "cancel", "fire", "start_broadcast",
@@ -101,6 +106,12 @@ class WatchedStorage:
                 self._receipts.add(lease.token)
         return leases
 
+    async def load(self, scope: str) -> dict[str, bytes]:
+        """Load values, and note a turn that reads what all chats share; see `LATENCY_S`."""
+        if scope == BOT:
+            self._activity.share()
+        return await self._inner.load(scope)
+
     async def changed(self) -> None:
         """Report that the worker waits, and wait for a change of the storage."""
         self._nothing_to_take = True
@@ -179,14 +190,21 @@ class WatchedApi(httpx.AsyncBaseTransport):
     """A client's transport to the emulator: it calls the app in this process and records every call.
 
     Args:
+        clock: The clock of the emulator, on which calls take `LATENCY_S`.
         called: Called with each finished call.
         run: The run of the bot that the client belongs to; None for a client of the test.
     """
 
     def __init__(
-        self, app: ASGIApp, activity: Activity, called: Callable[[ApiCall], None], run: BotRun | None = None
+        self,
+        app: ASGIApp,
+        activity: Activity,
+        clock: WatchedClock,
+        called: Callable[[ApiCall], None],
+        run: BotRun | None = None,
     ) -> None:
         self._inner = httpx.ASGITransport(app)
+        self._clock = clock
         self._activity = activity
         self._called = called
         self._run = run
@@ -204,6 +222,8 @@ class WatchedApi(httpx.AsyncBaseTransport):
             if name in ENDPOINTS and ENDPOINTS[name].safety == "hint":
                 await self._run.reach(None)
                 return await self._request(request)
+            if self._activity.is_sharing(who):
+                await self._clock.wait_until(self._clock.now() + LATENCY_S)
             return await self._run.step(name or _path_of(request), self._request, request)
         finally:
             self._activity.end(who)

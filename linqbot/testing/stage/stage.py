@@ -279,7 +279,7 @@ class Stage:
             "test",
             base_url=f"{self.emulator.public_url}/api/partner",
             max_wait_s=MAX_WAIT_S,
-            transport=WatchedApi(self._emulator_app, self.activity, self.record.called, run),
+            transport=WatchedApi(self._emulator_app, self.activity, self.clock, self.record.called, run),
             clock=self.clock,
         )
 

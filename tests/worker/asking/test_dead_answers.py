@@ -173,8 +173,8 @@ async def test_an_end_that_cannot_be_stored_leaves_no_question_open(
             return
         await ctx.ask("Your name?")
         guest = await ctx.state.person(Guest)
+        await ctx.reply(f"Visit {guest.visits + 1}.")
         guest.visits += 1
-        await ctx.reply(f"Visit {guest.visits}.")
 
     talk.attempts = 1
     talk.deploy(visit)
