@@ -492,9 +492,8 @@ class StateConflict(StorageError):
 
     Why: Turns of two chats changed the same person's or the bot's state at the same time, or `linqbot state edit` changed
         it while a turn ran.
-    To do: In a handler nothing: its turn runs again with the new value, and what it sent is not sent again. After
-        `linqbot state edit`, edit again. If it happens often, read the state shortly before you change it, after slow
-        work.
+    To do: In a handler nothing: the call that would have told the change is not made, and the handler runs again with the
+        new value. After `linqbot state edit`, edit again.
 
     Attributes:
         scope, name: The place of the value.
