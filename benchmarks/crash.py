@@ -197,9 +197,9 @@ class Load:
             for number in numbers:
                 body = received(chat, number)
                 copies = 2 if self.random.random() < 0.1 else 1
-                await asyncio.gather(*(self._deliver(body) for _ in range(copies)))
+                await asyncio.gather(*(self.deliver(body) for _ in range(copies)))
 
-    async def _deliver(self, body: bytes) -> None:
+    async def deliver(self, body: bytes) -> None:
         event_id = json.loads(body)["event_id"]
         while True:
             now = int(time.time())

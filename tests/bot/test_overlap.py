@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from postgres_server import empty_storage_url
+from pydantic import BaseModel
 
 from linqbot import Bot, Context, MessageReceived, media, poll
 from linqbot.bot.overlap import OverlapMode
@@ -200,6 +201,29 @@ async def test_a_turn_that_has_made_a_step_is_not_restarted() -> None:
         work.end.set()
         assert [await phone.next_reply(), await phone.next_reply()] == ["one", "two"]
     assert len(made) == 2
+
+
+async def test_a_turn_that_has_stored_state_with_a_call_is_not_restarted() -> None:
+    bot, work = Bot(), Work()
+
+    class Count(BaseModel):
+        texts: list[str] = []
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        count = await ctx.state.person(Count)
+        count.texts.append(message.text)
+        await ctx.reply(f"Number {len(count.texts)}.")
+        if len(count.texts) == 1:
+            await work()
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await work.begun.wait()
+        await phone.text("two")
+        work.end.set()
+        assert await phone.replies() == ["Number 1.", "Number 2."]
+        assert (await phone.state(Count)).texts == ["one", "two"]
 
 
 async def test_a_turn_is_restarted_after_a_step_that_may_be_made_again() -> None:

@@ -22,7 +22,7 @@ from linqbot.events.parse import parse
 from linqbot.storage.inbox import Ack, Finish
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.state import StateWrite
-from linqbot.testing import talking
+from linqbot.testing import HandlerFailed, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -177,6 +177,22 @@ async def test_a_line_with_zero_retention_stores_nothing() -> None:
         await phone.text("hi")
         assert await phone.replies() == ["Visit 1", "Visit 1"]
         assert await phone.state(Guest) == Guest()
+
+
+async def test_a_line_with_zero_retention_tells_nothing_that_hangs_on_a_shared_value_it_cannot_store() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        (await ctx.state.bot(Guest)).visits += 1
+        await ctx.reply("Counted.")
+
+    async with talking(bot) as phone:
+        phone.emulator.state.lines[phone.line].zero_retention = True
+        await phone.text("hi")
+        with pytest.raises(HandlerFailed, match="zero retention, so the change is not stored"):
+            await phone.quiet()
+        assert phone.messages == ["hi"]
 
 
 async def test_people_lists_the_handles_whose_stored_value_fits(storage: MemoryStorage) -> None:

@@ -51,6 +51,35 @@ async def test_beginning_an_entry_again_keeps_the_stored_one(storage: Storage, e
     assert await storage.entries("w.1") == [first]
 
 
+async def test_state_is_written_with_the_entry_that_is_begun_and_once(
+    storage: Storage, entry: MakeEntry, delivery: MakeDelivery
+) -> None:
+    def write(value: bytes, expected: bytes | None) -> list[StateWrite]:
+        return [StateWrite("bot", "Diary", value, expected=expected)]
+
+    lease = await turn(storage, delivery(name="w.1"))
+    changes = entry("w.1", "state:0:0", status="accepted")
+    await storage.begin(entry("w.1"), lease, state=write(b"1", None), changes=changes)
+    assert await storage.entries("w.1") == [entry("w.1"), changes]
+    await storage.write_state([StateWrite("bot", "Diary", b"2")])
+    # The answer to COMMIT was lost, so the writer begins again what is on record.
+    await storage.begin(entry("w.1"), lease, state=write(b"1", None), changes=changes)
+    assert await storage.load("bot") == {"Diary": b"2"}
+    other = await turn(storage, delivery("c:2", name="w.2"))
+    begun = await asyncio.gather(
+        storage.begin(entry("w.1", "1"), lease, state=write(b"3", b"2")),
+        storage.begin(entry("w.2"), other, state=write(b"4", b"2")),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in begun] == [type(None), StateConflict]
+    assert await storage.load("bot") == {"Diary": b"3"}
+    assert await storage.entries("w.2") == []
+    await storage.finish(other, Finish(Ack()))
+    with pytest.raises(LeaseLost):
+        await storage.begin(entry("w.2"), other, state=write(b"5", b"3"))
+    assert await storage.load("bot") == {"Diary": b"3"}
+
+
 async def test_beginning_again_does_not_undo_an_outcome(storage: Storage, entry: MakeEntry) -> None:
     accepted = entry("w.1", status="accepted", answer=b"{}", message_id="msg")
     await storage.begin(entry("w.1"))
