@@ -1,7 +1,8 @@
 """One turn: a delivery is parsed, its handler runs, and one commit stores the outcome.
 
-Every error of a handler ends here, and becomes an outcome (`failure.py`). If the worker itself stops, the delivery is
-released without counting an attempt. This is the last step of the path of an event.
+Every error of a handler ends here, and becomes an outcome (`failure.py`). If the worker was asked to stop, the delivery is
+released without counting an attempt. If the process ends without being asked to, the delivery stays leased, and the next
+start counts a crash. This is the last step of the path of an event.
 """
 
 from __future__ import annotations
@@ -285,6 +286,8 @@ class Turns:
                 turn.ctx.discard_plugins()
         if turn.given_up:
             return None
+        if outcome == "lost":
+            return outcome
         if isinstance(outcome, str):
             again = await (self._live_opening(turn) if outcome == GO_LIVE else self._begin_again(turn))
             if isinstance(again, Opening):
@@ -389,10 +392,13 @@ class Turns:
 
     async def _outcome(
         self, turn: RunningTurn, deadline: Deadline, error: BaseException | None
-    ) -> Outcome | Literal["restart", "live"]:
+    ) -> Outcome | Literal["restart", "live", "lost"]:
         """Turn the result of the turn's code into an outcome, or the error that it raised."""
         if turn.given_up or (turn.owner is not None and turn.owner.is_stopping and error is not None):
             return Defer(self.clock.now(), "stopped")
+        if turn.owner is not None and turn.owner.was_cancelled and error is not None:
+            # The process ends, perhaps because of this turn: an end on record would hide the crash.
+            return "lost"
         if turn.task is not None and turn.task.cancelling():
             await _forget_cancellations(turn.task)
         turn.journal.close()
