@@ -86,6 +86,14 @@ class JoinOp(Op):
 
 
 @dataclass(slots=True, eq=False)
+class ProgressOp(Op):
+    """Note how far a turn has come that has crashed. The result is the number of crashes before."""
+
+    lease: Lease
+    progress: int
+
+
+@dataclass(slots=True, eq=False)
 class BeginOp(Op):
     entry: JournalEntry
     lease: Lease | None = None
@@ -184,6 +192,11 @@ class QueuedWrites:
     async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool = False) -> None:
         """Put one delivery in the place of several; see `Inbox.join`."""
         await self._submit(JoinOp(lease, joined, ids, again))
+
+    async def note_progress(self, lease: Lease, progress: int) -> int:
+        """Note how far a turn has come that has crashed; see `Inbox.note_progress`."""
+        crashes: int = await self._submit(ProgressOp(lease, progress))
+        return crashes
 
     async def put_in_order(
         self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False

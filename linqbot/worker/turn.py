@@ -251,6 +251,7 @@ class Turns:
                 )
             is_plain = arrived is NOTHING and lease.is_first_run
             opening = first_opening(lease) if is_plain else await open_turn(lease, arrived, self.storage)
+            is_poison = lease.crashes > 0 and await self._is_poison(lease, opening)
         except (StorageUnavailable, StorageBusy, OfOtherRelease) as error:
             # The turn must not begin without its journal, or it would repeat calls, and not without its handler. It is
             # deferred for a short time.
@@ -259,13 +260,20 @@ class Turns:
         except ChoiceFailed as failed:
             failure = TurnFailure(failed.__cause__ or failed)
             return await self._finish(lease, self._decided(lease, failure, None, began), None)
-        if lease.crashes >= self.retry_policy.crashes:
+        if is_poison:
             reason = f"The process died {lease.crashes} times while handling it, or its turn never ended."
             writes = writes_of_failure(opening, lease)
             if chat_id is not None and delivery.type == "message.received" and _is_opt_out(delivery):
                 writes = await opting_out.effects(chat_id, self.storage, self.clock.now())
             return await self._finish(lease, DeadLetter(reason), None, writes)
         return await self._run_handler(lease, opening, began, owner)
+
+    async def _is_poison(self, lease: Lease, opening: Opening) -> bool:
+        """Return True if a delivery has crashed the process too often without its turn going on, or too often in all."""
+        # The entries before an answer arrived are those of the earlier parts of its conversation.
+        progress = opening.progress_after(lease.delivery.received_at)
+        crashes = lease.crashes - await self.storage.note_progress(lease, progress)
+        return crashes >= self.retry_policy.crashes or lease.crashes >= self.retry_policy.crashes_in_all
 
     def _may_be_of_other_release(self, delivery: Delivery) -> bool:
         """Return True if a process with another release of the bot may serve too, as during a rolling update.

@@ -50,6 +50,8 @@ class _InboxRow:
     delivery_count: int = 0
     attempts: int = 0
     crashes: int = 0
+    progress: int = 0
+    crashes_before_progress: int = 0
     replay: int = 0
     put_back: bool = False
     waits: WaitingState = "ready"
@@ -257,6 +259,17 @@ class MemoryStorage:
         for seq in gone:
             self._left.update(dict.fromkeys(keys_of(self._rows.pop(seq).delivery), self._clock.now()))
         self._lanes.join(lease.token, gone)
+
+    async def note_progress(self, lease: Lease, progress: int) -> int:
+        """Note how far a turn has come that has crashed; see `Inbox.note_progress`.
+
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+        """
+        row = self._rows[self._leased_seq(lease)]
+        if row.progress != progress:
+            row.progress, row.crashes_before_progress = progress, row.crashes
+        return row.crashes_before_progress
 
     def _leased_seq(self, lease: Lease) -> int:
         """Return the sequence number of a leased delivery.

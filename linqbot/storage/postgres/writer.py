@@ -31,6 +31,7 @@ from linqbot.storage.operations import (
     Op,
     OpsByKind,
     OrderOp,
+    ProgressOp,
     PutOp,
     ReceiptOp,
     ReleaseOp,
@@ -272,6 +273,7 @@ class PostgresWriter:
         await leases.release(tx, of(ops, ReleaseOp))
         await leases.hold(tx, of(ops, HoldOp))
         await leases.join(tx, of(ops, JoinOp))
+        await leases.note_progress(tx, of(ops, ProgressOp))
         await journal.begin(tx, of(ops, BeginOp))
         settles, finishes = of(ops, SettleOp), of(ops, FinishOp)
         if settles or finishes:

@@ -28,6 +28,7 @@ from linqbot.storage.operations import (
     Op,
     OpsByKind,
     OrderOp,
+    ProgressOp,
     PutOp,
     ReceiptOp,
     ReleaseOp,
@@ -310,6 +311,7 @@ class SQLiteWriter:
         leases.hold(tx, of(ops, HoldOp))
         for join in of(ops, JoinOp):
             leases.join(tx, join)
+        leases.note_progress(tx, of(ops, ProgressOp))
         journal.receive(tx.db, of(ops, ReceiptOp))
         timers_changed |= _set_timers(tx, of(ops, ScheduleOp), of(ops, CancelOp))
         accept.put(tx, of(ops, PutOp), self._limits)

@@ -24,7 +24,7 @@ from linqbot.testing.stage.bot_run import BotRun, outside_of_the_bot
 
 _WRITES: Final = frozenset({
     "begin", "settle", "settle_receipt", "write_state", "schedule", "cancel", "fire", "start_broadcast",
-    "order_broadcast", "advance_broadcasts", "join",
+    "order_broadcast", "advance_broadcasts", "join", "note_progress",
 })  # fmt: skip
 """The methods of a storage that write, without those that `WatchedStorage` defines."""
 
