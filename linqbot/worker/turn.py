@@ -110,6 +110,7 @@ class Turns:
         log_tracebacks: True logs the tracebacks of failed handlers. They may quote texts of people.
         log_turns: True logs a line for each turn that is acked. Turns that fail are always logged.
         shared_since: The Unix time at which this process began to share the storage with others; infinite if it is alone.
+        serving_since: The Unix time at which this process began to serve.
     """
 
     dispatcher: Dispatcher
@@ -125,6 +126,7 @@ class Turns:
     known_chats: KnownChats = field(default_factory=KnownChats)
     alarms: Alarms = field(default_factory=Alarms)
     shared_since: float = math.inf
+    serving_since: float = 0.0
 
     async def run(self, lease: Lease, owner: Owner | None = None) -> None:
         """Handle a leased delivery and finish it, however long the storage is away."""
@@ -443,7 +445,7 @@ class Turns:
         client = self.client.wrapped(turn.journal.wrap)
         if turn.lease.delivery.is_own:
             own = OwnCalls(turn.lease.delivery, client, turn.journal, deadline, self.storage)
-            if await own.make(now=self.clock.now(), on_trouble=self.dispatcher.on_trouble):
+            if await own.make(serving_since=self.serving_since, on_trouble=self.dispatcher.on_trouble):
                 return
         given_up = dead_letter.notice(turn.lease.delivery) if dead_letter.is_notice(turn.lease.delivery) else None
         arrived = turn.opening.arrival
