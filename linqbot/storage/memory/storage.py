@@ -30,7 +30,7 @@ from linqbot.storage.inbox import (
 )
 from linqbot.storage.indexes.lane_watch import LaneWatch
 from linqbot.storage.indexes.lanes import Lanes
-from linqbot.storage.journal import DeliveryStatus, JournalEntry
+from linqbot.storage.journal import DeliveryStatus, JournalEntry, with_result
 from linqbot.storage.memory.broadcasts import MemoryBroadcasts
 from linqbot.storage.memory.conversations import MemoryConversations
 from linqbot.storage.memory.journal import MemoryJournal, older
@@ -426,9 +426,12 @@ class MemoryStorage:
             self._changed.set()
         return stored
 
-    async def cancel(self, timer_id: str) -> bool:
+    async def cancel(self, timer_id: str, record: JournalEntry | None = None) -> bool:
         """Delete a timer; see `Timers.cancel`."""
-        return self._timers.cancel(timer_id)
+        cancelled = self._timers.cancel(timer_id)
+        if record is not None:
+            self._journal.record(with_result(record, cancelled))
+        return cancelled
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
         """Return the timers that wait, the earliest first."""

@@ -305,6 +305,7 @@ class PostgresWriter:
     async def _set_timers(self, tx: Transaction, schedules: list[ScheduleOp], cancels: list[CancelOp]) -> None:
         for cancel in cancels:
             cancel.result = await timers.cancel(tx, cancel.timer_id)
+            await journal.settle(tx, cancel.recorded())
         earliest = await timers.earliest(tx.connection) if schedules else None
         for op in schedules:
             op.result = await timers.schedule(tx, op.timer)

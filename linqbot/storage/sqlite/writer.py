@@ -424,6 +424,7 @@ def _set_timers(tx: Transaction, schedules: list[ScheduleOp], cancels: list[Canc
     """Store and delete timers. Return True if any changed."""
     for cancel in cancels:
         cancel.result = timers.cancel(tx.db, cancel.timer_id)
+        journal.settle(tx.db, cancel.recorded(), keep_texts=tx.keep_s > 0)
     earliest = timers.earliest(tx.db) if schedules else None
     for op in schedules:
         op.result = timers.schedule(tx.db, op.timer)

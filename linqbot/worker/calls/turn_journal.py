@@ -262,9 +262,8 @@ class TurnJournal:
         self._streams[entry.slot] = entry
 
     async def _store_stream(self, entry: JournalEntry) -> None:
-        self._begun += 1
         self.steps[entry.slot] = entry
-        await self._storage.settle(entry)
+        await self.store(entry)
 
     def outcomes(self, *, with_digests: bool) -> list[JournalEntry]:
         """Return the entries whose outcome is not stored yet. The commit that ends the turn stores them.
@@ -413,6 +412,11 @@ class TurnJournal:
         return [call for call, _ in self._made]
 
     @property
+    def is_closed(self) -> bool:
+        """True if no call of the turn is made any more."""
+        return self._closed is not None
+
+    @property
     def is_settled(self) -> bool:
         """True if no task of the handler can be making a call."""
         return not (self._under_way or self._slots.root.has_children)
@@ -435,6 +439,16 @@ class TurnJournal:
         """
         self._begun += 1
         return self._storage.begin(entry, self._lease)
+
+    async def store(self, entry: JournalEntry) -> None:
+        """Store an entry with its outcome now."""
+        self._begun += 1
+        await self._storage.settle(entry)
+
+    async def cancel_timer(self, timer_id: str, entry: JournalEntry) -> bool:
+        """Delete a timer and store its entry, in one commit. Return True if the timer was still waiting."""
+        self._begun += 1
+        return await self._storage.cancel(timer_id, entry)
 
     def keep(self, entry: JournalEntry) -> None:
         """Store an entry in the commit that ends the turn."""
