@@ -596,7 +596,7 @@ class MemoryStorage:
             timers=self._timers.forget(keys["timer"]),
             conversations=self._conversations.forget(keys["conversation"]),
             state=self._state.forget(person.scopes),
-            recipients=self._broadcasts.forget(handle),
+            recipients=self._broadcasts.forget(handle, person.lanes),
             left=tuple(sorted(found.left)),
             chats=tuple(sorted(person.chats)),
         )

@@ -296,6 +296,11 @@ class TurnJournal:
         return self._replay
 
     @property
+    def lane(self) -> str:
+        """The lane of the turn; empty if it has no lease."""
+        return "" if self._lease is None else self._lease.delivery.lane
+
+    @property
     def is_in_own_task(self) -> bool:
         """True if the running task is the turn's own, and not one that the handler has started."""
         return asyncio.current_task() is self._task
