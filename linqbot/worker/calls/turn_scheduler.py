@@ -1,8 +1,8 @@
 """The scheduled sends of one turn.
 
 A list of the sends, and each send that is cancelled, is recorded in the journal like a call: a second run of the turn sees
-the same list, and cancels no other send. What a step of `ctx.once` schedules is recorded with the step's result. A run that has the result from the record does not
-make the step, and schedules the same again.
+the same list, and cancels no other send. What a step of `ctx.once` schedules is recorded with the step's result. A run that
+has the result from the record does not make the step, and schedules the same again.
 
 Next step: the commit that ends the turn stores them, and `worker/own_calls.py` makes their calls when they are due.
 """
@@ -22,7 +22,7 @@ from linqbot.bot.proactive.send_later import Rhythm
 from linqbot.client.call import Call
 from linqbot.errors import BotError
 from linqbot.events.lane import lane_of_chat
-from linqbot.storage.journal import with_result
+from linqbot.storage.journal import JournalEntry, with_result
 from linqbot.storage.timers import Timer, Timers
 from linqbot.types.proactive.scheduled import Scheduled
 from linqbot.worker.calls.journal_match import NO_ENTRIES, JournalMatcher
@@ -54,6 +54,11 @@ def changes_of_step() -> Iterator[list[Any]]:
         _in_step.reset(token)
         if around is not None:
             around += made
+
+
+def listed(entry: JournalEntry) -> list[Scheduled]:
+    """Return a list of scheduled sends from its entry."""
+    return _LISTED.validate_json(entry.answer or b"[]")
 
 
 def note_timer(timer: Timer, *, replaces: bool = False) -> None:
@@ -170,7 +175,7 @@ class TurnScheduler:
         A second run of the turn gets the result of the first, and cancels nothing: its list of sends may be another.
         """
         self._journal.refuse_after_end("cancel")
-        return await self._cancel(self._slots.numbered("c"), Call("ctx", CANCEL, "DELETE", scheduled_id, "natural"))
+        return await self._cancel(self._slots.of_cancelled(), Call("ctx", CANCEL, "DELETE", scheduled_id, "natural"))
 
     async def _cancel(self, slot: str, call: Call) -> bool:
         match = self._cancels.match(slot, call, is_named=False)
@@ -193,9 +198,9 @@ class TurnScheduler:
 
         The list is on record before the handler has it, and a second run of the turn gets the same.
         """
-        slot = self._slots.numbered("l")
+        slot = self._slots.of_list()
         if (entry := self._journal.steps.get(slot)) is not None:
-            return _LISTED.validate_json(entry.answer or b"[]")
+            return listed(entry)
         known = await sends_of(chat_id, self._stored)
         known |= {timer.id: timer for timer in self._timers.values() if timer.lane == lane_of_chat(chat_id)}
         found = [scheduled_by(timer) for timer in sorted(known.values(), key=lambda timer: timer.tick)]
