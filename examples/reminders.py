@@ -30,10 +30,9 @@ async def show(message: MessageReceived, ctx: Context) -> str:
 
 
 async def end(what: str | None, ctx: Context) -> str:
-    ids = [each.id for each in await ctx.scheduled() if each.tag == what]
-    # Recorded: if the handler runs again after a crash, it would no longer find what it has cancelled.
-    for scheduled_id in (found := await ctx.once("found", lambda _: ids, retry=True)):
-        await ctx.cancel(scheduled_id)
+    found = [each for each in await ctx.scheduled() if each.tag == what]
+    for reminder in found:
+        await ctx.cancel(reminder)
     return f"I will not remind you to {what} again." if found else f"You have no reminder to {what}."
 
 

@@ -62,7 +62,11 @@ class Endpoint:
             return ""
         if not isinstance(data, dict):
             return "a JSON object"
-        return self.needs if self.needs and not _is_at(self.needs, data) else ""
+        if self.needs:
+            return "" if _is_at(self.needs, data) else self.needs
+        # Any object, but not one that names a message as Linq never does.
+        message_id = _at("message.id", data)
+        return "" if message_id is ... or isinstance(message_id, str) else "message.id"
 
 
 _MESSAGE: tuple[KeyPlace, ...] = ("message",)
@@ -169,8 +173,14 @@ _TABLE = (
 ENDPOINTS: Mapping[str, Endpoint] = {endpoint.name: endpoint for endpoint in _TABLE}
 
 
-def _is_at(place: str, data: Any) -> bool:
+def _at(place: str, data: Any) -> Any:
+    """Return what is at a place of a body; an ellipsis if there is nothing."""
     for name in place.removesuffix("[]").split("."):
         data = data.get(name, ...) if isinstance(data, dict) else ...
+    return data
+
+
+def _is_at(place: str, data: Any) -> bool:
+    data = _at(place, data)
     # Some JSON encoders, such as Go's, write null for an empty list.
     return data is None or isinstance(data, list) if place.endswith("[]") else isinstance(data, str) and data != ""

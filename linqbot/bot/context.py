@@ -575,6 +575,8 @@ class Context:
     async def cancel(self, scheduled: Scheduled | str) -> bool:
         """Cancel a scheduled send immediately. It stays cancelled even if this turn fails.
 
+        A further run of the turn gets the same result, and cancels nothing else.
+
         Args:
             scheduled: A result of `send_later` or `scheduled`, or its id.
         Returns:
@@ -587,6 +589,8 @@ class Context:
 
     async def scheduled(self) -> list[Scheduled]:
         """Return the scheduled sends that are waiting in this chat, the earliest first.
+
+        A further run of the turn gets the same list.
 
         Raises:
             BotError: the event belongs to no chat, or the context was made outside of a worker.

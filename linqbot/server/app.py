@@ -140,6 +140,7 @@ def create_app(
         outbound,
         log_turns,
         shared_since=clock.now() if storage.is_shared else math.inf,
+        serving_since=clock.now(),
     )
     gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
     bursts = Bursts(dispatcher, storage, clock) if dispatcher.gathers else None

@@ -1,8 +1,8 @@
 """Runs a server in an event loop until the server stops, even if the bot's code tries to end the loop.
 
 `SystemExit` and `KeyboardInterrupt` leave an event loop at once when a task or a callback raises them. Here they end
-neither the process nor any other turn: the loop is entered again. A process that was asked to stop ends in time, even
-if a thread hangs or a task refuses to be cancelled.
+neither the process nor any other turn: the loop is entered again. If the bot's code cancels the server's own task, the
+process ends. A process that was asked to stop ends in time, even if a thread hangs or a task refuses to be cancelled.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ def run(serving: Coroutine[Any, Any, None]) -> None:
         while not main.done():
             try:
                 loop.run_until_complete(main)
+            except asyncio.CancelledError:
+                log.error("exit.cancelled", why=_WHY_CANCELLED)
+                raise SystemExit(1) from None
             except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
                 # RuntimeError: the bot's code called `loop.stop()`.
                 if main.done() or is_ctrl_c(error):
@@ -54,6 +57,10 @@ def run(serving: Coroutine[Any, Any, None]) -> None:
 
 
 _WHY: Final = "A task or a callback of the bot tried to end the process. linqbot goes on; only a signal stops it."
+_WHY_CANCELLED: Final = (
+    "A task of the bot has cancelled the task of the server, and perhaps every task: asyncio.all_tasks() has those of linqbot "
+    "too. The process ends. Its next start counts a crash for the deliveries that were being handled."
+)
 
 
 def end_within(seconds: float, *, code: int) -> None:
@@ -93,8 +100,10 @@ def _close(loop: asyncio.AbstractEventLoop) -> None:
         for task in left:
             task.cancel()
         if left:
-            with contextlib.suppress(SystemExit, KeyboardInterrupt):
-                loop.run_until_complete(asyncio.wait(left, timeout=1.0))
+            waiting = loop.create_task(asyncio.wait(left, timeout=1.0))
+            while not waiting.done():
+                with contextlib.suppress(SystemExit, KeyboardInterrupt, RuntimeError):
+                    loop.run_until_complete(waiting)
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         asyncio.set_event_loop(None)

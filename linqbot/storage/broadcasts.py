@@ -47,6 +47,8 @@ class NewBroadcast:
         content: The messages, as a JSON list in Linq's form. Deleted when the broadcast has ended.
         created_at: Unix seconds.
         off_the_record: True if the line keeps nothing (zero retention).
+        lane: The lane of the turn that begins it. The report joins this lane, so it waits for the end of the turn. Empty for
+            a lane of its own. Deleted when the broadcast has ended.
     """
 
     name: str
@@ -55,6 +57,7 @@ class NewBroadcast:
     content: bytes
     created_at: float
     off_the_record: bool = False
+    lane: str = ""
 
     def stored(self, status: BroadcastStatus) -> Broadcast:
         """Return the broadcast as the storage reports it, without counts."""
@@ -161,8 +164,12 @@ def counted(broadcast: Broadcast, counts: Mapping[RecipientOutcome, int]) -> Bro
     )
 
 
-def done_delivery(broadcast: Broadcast, now: float) -> Delivery:
-    """Return the delivery that runs the bot's `on_broadcast_done` handler."""
+def done_delivery(broadcast: Broadcast, lane: str, now: float) -> Delivery:
+    """Return the delivery that runs the bot's `on_broadcast_done` handler.
+
+    Args:
+        lane: See `NewBroadcast`.
+    """
     data = {
         "name": broadcast.name,
         "line": broadcast.line,
@@ -177,7 +184,7 @@ def done_delivery(broadcast: Broadcast, now: float) -> Delivery:
     }
     body = to_json({"event_type": BROADCAST_DONE_TYPE, "data": data})
     delivery_id = f"{BROADCAST_DONE_ID}{broadcast.name}"
-    return Delivery(delivery_id, f"b:{broadcast.name}", BROADCAST_DONE_TYPE, body, now)
+    return Delivery(delivery_id, lane or f"b:{broadcast.name}", BROADCAST_DONE_TYPE, body, now)
 
 
 class Broadcasts(Protocol):
@@ -230,7 +237,7 @@ class Broadcasts(Protocol):
         """Carry out each of `steps` that is due, in one commit, and return their number.
 
         `send` takes the first pending row, stores its delivery, sets the row to `under_way`, and sets `next_at` to
-        `now` plus 60 s divided by `per_minute`. `end` deletes the content, sets the status to `done` unless it is
+        `now` plus 60 s divided by `per_minute`. `end` deletes content and lane, sets the status to `done` unless it is
         `cancelled`, and stores `done_delivery`. Backlog limits do not apply.
         """
         ...

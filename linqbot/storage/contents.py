@@ -24,7 +24,8 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     for table, columns in {
         "meta": "key value",
         "delivery": """id lane type message_key carrier received_at replay put_back delivery_count attempts crashes
-            crashed_with_others max_concurrent_suspects leased waits not_before error body""",
+            crashed_with_others max_concurrent_suspects progress crashes_before_progress leased waits not_before error
+            body""",
         "seen": "id delivery_id at",
         "dead": """id lane type message_key carrier received_at error handler replay delivery_count attempts crashes
             dead_lettered_at body""",
@@ -34,7 +35,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "state": "scope name value person",
         "timer": "id due lane kind payload grace_s",
         "conversation": """id replay chat_id person handler status asked_at until question off_the_record root""",
-        "broadcast": "name line status per_minute created_at next_at ended_at off_the_record content",
+        "broadcast": "name line status per_minute created_at next_at ended_at off_the_record lane content",
         "recipient": "broadcast n handle outcome reason at",
     }.items()
 }

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from linqbot.events.delivery import decode
-from linqbot.events.lane import chat_of_lane, chat_of_receipts, is_lane_of_receipts
+from linqbot.events.lane import chat_of_lane, chat_of_receipts, is_lane_of_receipts, lane_of_chat
 
 Place: TypeAlias = Literal["delivery", "done", "dead", "timer", "conversation", "entry"]
 
@@ -100,6 +100,11 @@ class Person:
     def scopes(self) -> set[str]:
         """The scopes of state that concern the person, in lower case."""
         return {f"person:{self._handle}", *(f"chat:{chat}".lower() for chat in self.chats)}
+
+    @property
+    def lanes(self) -> set[str]:
+        """The lanes of the chats with the person."""
+        return {lane_of_chat(chat) for chat in self.chats}
 
     def find(self, records: Callable[[], Iterable[StoredRecord]]) -> Found:
         """Find the records that concern the person.

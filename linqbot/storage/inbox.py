@@ -288,6 +288,19 @@ class Inbox(Protocol):
         """
         ...
 
+    async def note_progress(self, lease: Lease, progress: int) -> int:
+        """Note how far the turn of a delivery has come that has crashed, and return its crashes before it came that far.
+
+        Args:
+            progress: A number that changes whenever the journal of the turn does.
+        Returns:
+            How many of `Lease.crashes` the turn had when it had just come that far. The runs of the others added nothing.
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+            StorageUnavailable: nothing was written, and the lease is still held.
+        """
+        ...
+
     async def put_in_order(
         self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
     ) -> int:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
+from pydantic_core import to_json
+
 from linqbot.storage.state import StateWrite
 
 if TYPE_CHECKING:  # the inbox imports this module
@@ -104,6 +106,11 @@ class JournalEntry:
             self.origin,
             self.off_the_record,
         )
+
+
+def with_result(entry: JournalEntry, result: object) -> JournalEntry:
+    """Return the entry of a step that was made, with its result, which has a JSON form."""
+    return entry.with_outcome("accepted", to_json(result), message_id=None, chat_id=None)
 
 
 def after_receipt(entry: JournalEntry, message_id: str | None, status: DeliveryStatus) -> JournalEntry:

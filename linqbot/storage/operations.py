@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Finish, Lease
-from linqbot.storage.journal import DeliveryStatus, JournalEntry
+from linqbot.storage.journal import DeliveryStatus, JournalEntry, with_result
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
@@ -86,6 +86,14 @@ class JoinOp(Op):
 
 
 @dataclass(slots=True, eq=False)
+class ProgressOp(Op):
+    """Note how far a turn has come that has crashed. The result is the number of crashes before."""
+
+    lease: Lease
+    progress: int
+
+
+@dataclass(slots=True, eq=False)
 class BeginOp(Op):
     entry: JournalEntry
     lease: Lease | None = None
@@ -120,7 +128,14 @@ class ScheduleOp(Op):
 
 @dataclass(slots=True, eq=False)
 class CancelOp(Op):
+    """Delete a timer, and store an entry about that in the journal if there is one."""
+
     timer_id: str
+    record: JournalEntry | None
+
+    def recorded(self) -> list[JournalEntry]:
+        """Return the entry to store once the result is known."""
+        return [] if self.record is None else [with_result(self.record, self.result)]
 
 
 @dataclass(slots=True, eq=False)
@@ -191,6 +206,11 @@ class QueuedWrites:
         """Put one delivery in the place of several; see `Inbox.join`."""
         await self._submit(JoinOp(lease, joined, ids, again))
 
+    async def note_progress(self, lease: Lease, progress: int) -> int:
+        """Note how far a turn has come that has crashed; see `Inbox.note_progress`."""
+        crashes: int = await self._submit(ProgressOp(lease, progress))
+        return crashes
+
     async def put_in_order(
         self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
     ) -> int:
@@ -225,9 +245,9 @@ class QueuedWrites:
         stored: bool = await self._submit(ScheduleOp(timer))
         return stored
 
-    async def cancel(self, timer_id: str) -> bool:
+    async def cancel(self, timer_id: str, record: JournalEntry | None = None) -> bool:
         """Delete a timer; see `Timers.cancel`."""
-        cancelled: bool = await self._submit(CancelOp(timer_id))
+        cancelled: bool = await self._submit(CancelOp(timer_id, record))
         return cancelled
 
     async def fire(self, now: float, *, limit: int = 500) -> int:

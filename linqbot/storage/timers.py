@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from linqbot.events.delivery import Delivery
+from linqbot.storage.journal import JournalEntry
 
 OUTAGE: Final = "outage"
 """The kind of a timer that stays stored as long as an outage of a chat lasts; see `worker/trouble/outage.py`."""
@@ -97,8 +98,12 @@ class Timers(Protocol):
         """
         ...
 
-    async def cancel(self, timer_id: str) -> bool:
-        """Delete a timer. Return True if it was still waiting."""
+    async def cancel(self, timer_id: str, record: JournalEntry | None = None) -> bool:
+        """Delete a timer. Return True if it was still waiting.
+
+        Args:
+            record: A journal entry to store in the same commit, as accepted, with the result as its answer.
+        """
         ...
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:

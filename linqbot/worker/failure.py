@@ -79,8 +79,10 @@ class RetryPolicy:
         first_s: Seconds before the first retry. The pause doubles with each failure. Up to a quarter of it is randomly
             taken off.
         most_s: Maximum of that pause, in seconds.
-        crashes: Number of crashes of the process during a turn after which its delivery becomes a dead letter. A machine
-            that dies again and again for another reason may hit a lone turn by chance, but hardly five times.
+        crashes: Number of crashes of the process during a turn after which its delivery becomes a dead letter. A crash
+            counts only if the run has added nothing to the journal since the one before, and a run that has added
+            something ends the count: a machine that dies again and again for another reason may hit a long turn many times.
+        crashes_in_all: Number of crashes after which it does so in any case.
         deadline_s: Seconds that a handler may run. Then it is cancelled and counts as failed.
         defer_s: Seconds for which a turn is deferred if Linq is unavailable and names no time.
         longest_defer_s: Maximum seconds for which a turn is deferred at once, even if Linq asks for more.
@@ -92,6 +94,7 @@ class RetryPolicy:
     first_s: float = 1.0
     most_s: float = 300.0
     crashes: int = 5
+    crashes_in_all: int = 25
     deadline_s: float = 900.0
     defer_s: float = 30.0
     longest_defer_s: float = 3600.0

@@ -39,18 +39,18 @@ class OwnCalls:
     deadline: Deadline
     storage: Storage
 
-    async def make(self, *, now: float, on_trouble: str | None) -> bool:
+    async def make(self, *, serving_since: float, on_trouble: str | None) -> bool:
         """Make the calls. Return False, without a call, if the delivery is for a handler.
 
         Args:
-            now: The present time, in Unix seconds.
+            serving_since: The Unix time at which this process began to serve.
             on_trouble: The text of `Bot(on_trouble=…)`; None if the bot has none.
         Raises:
             SendMissed: a scheduled send is too late.
             LinqApiError: Linq refused a call, or did not answer.
         """
         if (due := due_send(self.delivery)) is not None:
-            await self._send_due(due, now)
+            await self._send_due(due, serving_since)
         elif (to_person := broadcast_send(self.delivery)) is not None:
             await self._send_to_person(to_person)
         elif outage.is_notice(self.delivery):
@@ -61,11 +61,14 @@ class OwnCalls:
             return False
         return True
 
-    async def _send_due(self, due: DueSend, now: float) -> None:
+    async def _send_due(self, due: DueSend, serving_since: float) -> None:
         if is_recurring_send(self.delivery) and await self.storage.timer(due.id) is None:
             log.info("send.cancelled", delivery=self.delivery.id)
             return
-        due.check(now)
+        # A send that has begun, and one that a server made a delivery in time, goes on however long Linq is away. If the server
+        # has stopped since, it is unknown for how long none ran.
+        if not self.journal.unmatched():
+            due.check(max(self.delivery.received_at, serving_since))
         self.journal.origin = due.origin
         with self.deadline:
             for call in due.calls:

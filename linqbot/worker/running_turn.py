@@ -21,7 +21,12 @@ class Owner(Protocol):
 
     @property
     def is_stopping(self) -> bool:
-        """True if the worker has cancelled its turns."""
+        """True if the worker has cancelled its turns, because it was asked to stop."""
+        ...
+
+    @property
+    def was_cancelled(self) -> bool:
+        """True if the worker was cancelled without being asked to stop, so that the process ends."""
         ...
 
     def detach(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:

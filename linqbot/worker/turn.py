@@ -1,7 +1,8 @@
 """One turn: a delivery is parsed, its handler runs, and one commit stores the outcome.
 
-Every error of a handler ends here, and becomes an outcome (`failure.py`). If the worker itself stops, the delivery is
-released without counting an attempt. This is the last step of the path of an event.
+Every error of a handler ends here, and becomes an outcome (`failure.py`). If the worker was asked to stop, the delivery is
+released without counting an attempt. If the process ends without being asked to, the delivery stays leased, and the next
+start counts a crash. This is the last step of the path of an event.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ class Turns:
         log_tracebacks: True logs the tracebacks of failed handlers. They may quote texts of people.
         log_turns: True logs a line for each turn that is acked. Turns that fail are always logged.
         shared_since: The Unix time at which this process began to share the storage with others; infinite if it is alone.
+        serving_since: The Unix time at which this process began to serve.
     """
 
     dispatcher: Dispatcher
@@ -125,6 +127,7 @@ class Turns:
     known_chats: KnownChats = field(default_factory=KnownChats)
     alarms: Alarms = field(default_factory=Alarms)
     shared_since: float = math.inf
+    serving_since: float = 0.0
 
     async def run(self, lease: Lease, owner: Owner | None = None) -> None:
         """Handle a leased delivery and finish it, however long the storage is away."""
@@ -251,6 +254,7 @@ class Turns:
                 )
             is_plain = arrived is NOTHING and lease.is_first_run
             opening = first_opening(lease) if is_plain else await open_turn(lease, arrived, self.storage)
+            is_poison = lease.crashes > 0 and await self._is_poison(lease, opening)
         except (StorageUnavailable, StorageBusy, OfOtherRelease) as error:
             # The turn must not begin without its journal, or it would repeat calls, and not without its handler. It is
             # deferred for a short time.
@@ -259,13 +263,20 @@ class Turns:
         except ChoiceFailed as failed:
             failure = TurnFailure(failed.__cause__ or failed)
             return await self._finish(lease, self._decided(lease, failure, None, began), None)
-        if lease.crashes >= self.retry_policy.crashes:
+        if is_poison:
             reason = f"The process died {lease.crashes} times while handling it, or its turn never ended."
             writes = writes_of_failure(opening, lease)
             if chat_id is not None and delivery.type == "message.received" and _is_opt_out(delivery):
                 writes = await opting_out.effects(chat_id, self.storage, self.clock.now())
             return await self._finish(lease, DeadLetter(reason), None, writes)
         return await self._run_handler(lease, opening, began, owner)
+
+    async def _is_poison(self, lease: Lease, opening: Opening) -> bool:
+        """Return True if a delivery has crashed the process too often without its turn going on, or too often in all."""
+        # The entries before an answer arrived are those of the earlier parts of its conversation.
+        progress = opening.progress_after(lease.delivery.received_at)
+        crashes = lease.crashes - await self.storage.note_progress(lease, progress)
+        return crashes >= self.retry_policy.crashes or lease.crashes >= self.retry_policy.crashes_in_all
 
     def _may_be_of_other_release(self, delivery: Delivery) -> bool:
         """Return True if a process with another release of the bot may serve too, as during a rolling update.
@@ -286,6 +297,8 @@ class Turns:
                 turn.ctx.discard_plugins()
         if turn.given_up:
             return None
+        if outcome == "lost":
+            return outcome
         if isinstance(outcome, str):
             again = await (self._live_opening(turn) if outcome == GO_LIVE else self._begin_again(turn))
             if isinstance(again, Opening):
@@ -390,10 +403,13 @@ class Turns:
 
     async def _outcome(
         self, turn: RunningTurn, deadline: Deadline, error: BaseException | None
-    ) -> Outcome | Literal["restart", "live"]:
+    ) -> Outcome | Literal["restart", "live", "lost"]:
         """Turn the result of the turn's code into an outcome, or the error that it raised."""
         if turn.given_up or (turn.owner is not None and turn.owner.is_stopping and error is not None):
             return Defer(self.clock.now(), "stopped")
+        if turn.owner is not None and turn.owner.was_cancelled and error is not None:
+            # The process ends, perhaps because of this turn: an end on record would hide the crash.
+            return "lost"
         if turn.task is not None and turn.task.cancelling():
             await _forget_cancellations(turn.task)
         turn.journal.close()
@@ -437,7 +453,7 @@ class Turns:
         client = self.client.wrapped(turn.journal.wrap)
         if turn.lease.delivery.is_own:
             own = OwnCalls(turn.lease.delivery, client, turn.journal, deadline, self.storage)
-            if await own.make(now=self.clock.now(), on_trouble=self.dispatcher.on_trouble):
+            if await own.make(serving_since=self.serving_since, on_trouble=self.dispatcher.on_trouble):
                 return
         given_up = dead_letter.notice(turn.lease.delivery) if dead_letter.is_notice(turn.lease.delivery) else None
         arrived = turn.opening.arrival

@@ -83,6 +83,7 @@ class Worker:
         self.failing: str | None = None
         self._stopping = False
         self._cancelled = False
+        self._was_cancelled = False
         self._loop_task: asyncio.Task[None] | None = None
 
     @property
@@ -92,8 +93,15 @@ class Worker:
 
     @property
     def is_stopping(self) -> bool:
-        """True if turns are being cancelled from outside: by `stop`, or because the event loop closes."""
-        return self._cancelled or (self._loop_task is not None and self._loop_task.cancelling() > 0)
+        """True if `stop` has cancelled the turns that still run."""
+        return self._cancelled
+
+    @property
+    def was_cancelled(self) -> bool:
+        """True if the worker was cancelled, and not asked to stop before: code of the bot has cancelled every task."""
+        return self._was_cancelled or (
+            self._loop_task is not None and self._loop_task.cancelling() > 0 and not self._stopping
+        )
 
     @property
     def busy(self) -> int:
@@ -112,7 +120,9 @@ class Worker:
 
         Args:
             deadline_s: Seconds to wait. Turns that still run then are cancelled, and their deliveries are released.
+                If `was_cancelled`, they stay leased, so that the next start counts a crash.
         """
+        self._was_cancelled = self.was_cancelled
         self._stopping = True
         if self._loop_task is not None:
             self._loop_task.cancel()

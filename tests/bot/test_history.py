@@ -9,7 +9,7 @@ import pytest
 from fakes import CHAT, PERSON, Linq, delivery, envelope, message
 
 from linqbot import Bot, Context, History, MessageReceived, ReactionAdded
-from linqbot.bot.conversation.history import HistoryReader, SentInTurn
+from linqbot.bot.conversation.history import HistoryReader, SentInTurn, ids_in
 from linqbot.client.call import ApiResponse
 from linqbot.errors import BotError
 from linqbot.events.event import Event
@@ -361,3 +361,16 @@ async def test_an_answer_that_a_newer_message_interrupted_stands_between_the_two
         await phone.text("for two")
         await phone.quiet()
         assert seen[-1].as_text() == "them: A table\nme: Let me look.\nthem: for two"
+
+
+def test_ids_of_an_answer_are_texts_whatever_stands_in_their_places() -> None:
+    rows: dict[str, tuple[object, tuple[str | None, str | None]]] = {
+        "a send": ({"chat_id": "c", "message": {"id": "m"}}, ("m", "c")),
+        "a first send": ({"chat": {"id": "c", "message": {"id": "m"}}}, ("m", "c")),
+        "objects": ({"chat_id": {"a": 1}, "message": {"id": {"a": 1}}}, (None, None)),
+        "numbers": ({"chat": {"id": 5, "message": {"id": 7}}}, (None, None)),
+        "empty texts": ({"chat_id": "", "message": {"id": ""}}, (None, None)),
+    }
+    assert {name: ids_in(ApiResponse(202, data)) for name, (data, _) in rows.items()} == {
+        name: ids for name, (_, ids) in rows.items()
+    }

@@ -117,6 +117,16 @@ async def test_an_object_without_what_every_answer_of_linqs_has_is_no_answer(sub
                 assert str(ENDPOINTS[row.name].needs) in str(caught)
 
 
+async def test_an_object_with_a_message_id_that_is_no_text_is_no_answer() -> None:
+    for message_id in ({"a": 1}, 5, None):
+        answer = {"success": True, "message": {"id": message_id}}
+        caught, _ = await refused(
+            ROWS["chats.location.request"], reply(202, json.dumps(answer).encode(), "application/json")
+        )
+        assert type(caught) is LinqUnavailable
+        assert "without message.id" in str(caught)
+
+
 @pytest.mark.parametrize(
     "answer",
     [

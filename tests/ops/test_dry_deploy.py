@@ -405,6 +405,19 @@ async def test_a_scheduled_send_that_was_cancelled_is_not_on_record(day: Day) ->
     assert (await day.compared(remind, present=remind)).counts == {"same": 2}
 
 
+async def test_what_a_handler_read_of_its_scheduled_sends_and_cancelled_is_on_record(day: Day) -> None:
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        if message.text == "cancel":
+            (send,) = await ctx.scheduled()
+            await ctx.reply(f"Cancelled {send.tag}: {await ctx.cancel(send)}.")
+        else:
+            await ctx.send_later("Tomorrow!", after_s=3600, tag="call")
+
+    day.deploy(remind)
+    await day.say("remind me", "cancel")
+    assert (await day.compared(remind)).counts["same"] == 1
+
+
 async def test_what_is_scheduled_for_a_person_who_opts_out_is_not_sent_by_either_code(day: Day) -> None:
     async def bye(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("Do you miss us?", after_s=3600)

@@ -305,3 +305,29 @@ async def test_the_deliveries_of_a_line_that_keeps_nothing_are_off_the_record(
     await storage.start_broadcast(new(off_the_record=True), PEOPLE)
     await storage.advance_broadcasts(clock.now())
     assert (await under_way(storage)).delivery.is_off_the_record
+
+
+async def test_the_report_waits_for_the_turn_that_began_the_broadcast(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    chat = "11111111-1111-4111-8111-111111111111"
+    await storage.put(delivery(lane=f"c:{chat}"))
+    turn = await under_way(storage)
+    for name in ("july", "august"):
+        await storage.start_broadcast(new(name, lane=turn.delivery.lane), [])
+        assert await storage.advance_broadcasts(clock.now()) == 1
+    assert await storage.take(10, lease_s=60) == []
+    await storage.finish(turn, Finish(Ack()))
+    report = await under_way(storage)
+    assert (report.delivery.id, report.delivery.lane) == ("i.broadcast_done.july", f"c:{chat}")
+
+
+async def test_a_broadcast_forgets_the_chat_in_which_it_began(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    chat = "11111111-1111-4111-8111-111111111111"
+    await storage.put(delivery(lane=f"c:{chat}"))
+    await storage.start_broadcast(new(lane=f"c:{chat}"), [])
+    await storage.forget("+14155550199", chats=[chat])
+    assert await storage.advance_broadcasts(clock.now()) == 1
+    assert (await under_way(storage)).delivery.lane == "b:july"

@@ -273,6 +273,30 @@ async def test_leases_that_ran_out_are_counted_across_a_restart(
         assert (lease.crashes, lease.delivery_count) == (3, 3)
 
 
+async def test_crashes_are_counted_since_the_turn_last_went_on(closed_storage: Storage, delivery: MakeDelivery) -> None:
+    counted = []
+    for progress in (None, 0, 0, 2, 2, 3, 3, 3):
+        async with closed_storage as storage:
+            if progress is None:
+                await storage.put(delivery())
+            lease = await take_one(storage)
+            if progress is not None:
+                counted.append((lease.crashes, await storage.note_progress(lease, progress)))
+    assert counted == [(1, 0), (2, 0), (3, 3), (4, 3), (5, 5), (6, 5), (7, 5)]
+
+
+async def test_a_turn_whose_lease_is_over_notes_no_progress(
+    storage: Storage, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.put(delivery())
+    old = await take_one(storage)
+    clock.advance(60)
+    new = await take_one(storage)
+    with pytest.raises(LeaseLost):
+        await storage.note_progress(old, 7)
+    assert await storage.note_progress(new, 7) == 1
+
+
 async def test_the_end_of_a_lease_is_announced_as_due(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:

@@ -13,6 +13,7 @@ from linqbot.errors import LeaseLost
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Finish, Lease, Retry
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio
@@ -114,6 +115,18 @@ async def test_cancelling_is_true_only_while_it_waits(storage: Storage, clock: M
     assert await storage.schedule(timer("t", 0)) is True
     await storage.fire(clock.now())
     assert await storage.cancel("t") is False
+
+
+async def test_a_cancellation_is_on_record_with_its_result(
+    storage: Storage, entry: Callable[..., JournalEntry]
+) -> None:
+    await storage.schedule(timer("t", 0))
+    assert [await storage.cancel("t", entry("w.1", slot)) for slot in ("c0", "c1")] == [True, False]
+    known = await storage.entries("w.1")
+    assert [(each.slot, each.status, each.answer) for each in known] == [
+        ("c0", "accepted", b"true"),
+        ("c1", "accepted", b"false"),
+    ]
 
 
 async def test_a_turn_schedules_and_cancels_timers_when_it_ends(storage: Storage, delivery: MakeDelivery) -> None:

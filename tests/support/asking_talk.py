@@ -29,6 +29,7 @@ class Talk:
     def __init__(self, folder: Path, stack: contextlib.AsyncExitStack) -> None:
         self.clock = MovableClock(NOW, frozen=True)
         self.linq = Linq()
+        self._folder = folder
         self.path = folder / "bot.db"
         self.crashable = Crashable()
         self._stack = stack
@@ -52,7 +53,7 @@ class Talk:
         """Go on with a copy of the files: they are what a killed process would leave now."""
         self.linq.before = None
         self._folders += 1
-        folder = self.path.parent / f"life-{self._folders}"
+        folder = self._folder / f"life-{self._folders}"
         folder.mkdir()
         for suffix in ("", "-wal"):
             shutil.copy(f"{self.path}{suffix}", folder / f"{self.path.name}{suffix}")

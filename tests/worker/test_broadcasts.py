@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -127,6 +128,35 @@ async def test_wherever_the_bot_is_killed_each_person_gets_it_once_and_one_repor
         assert got(phone, PEOPLE[:2]) == [1, 1]
         assert [str(bubble) for bubble in phone.person(PEOPLE[5]).messages] == ["2 of 2"]
     assert runs > 20
+
+
+@pytest.mark.slow
+async def test_the_report_comes_after_the_reply_of_the_handler_that_began_it() -> None:
+    """A broadcast to no people ends before its handler does."""
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message
+    async def go(message: MessageReceived, ctx: Context) -> str:
+        made = await ctx.bot.broadcast([], TEXT, name="july")
+        while made.status != "done":
+            await asyncio.sleep(0)
+            made = await ctx.bot.find_broadcast("july") or made
+        return f"Sending to {made.people}."
+
+    @bot.on_broadcast_done
+    async def done(broadcast: BroadcastDone, ctx: Context) -> None:
+        await ctx.bot.send(f"{broadcast.sent} sent.", to="+14155550142")
+
+    async def scenario(phone: Phone) -> None:
+        await phone.text("go")
+        await phone.advance(60)
+
+    wrong = []
+    async for phone in killed_between_calls(bot, scenario):
+        said = [str(each) for each in phone.messages if each.from_bot]
+        if said != ["Sending to 0.", "0 sent."]:
+            wrong.append((phone.killed, said))
+    assert wrong == []
 
 
 async def test_a_handle_that_occurs_twice_counts_once() -> None:

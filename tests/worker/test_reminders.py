@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
-from linqbot import Bot, BotError, Context, MessageReceived, ReactionAdded, Scheduled, parse
-from linqbot.testing import talking
+from linqbot import Bot, BotError, Context, MessageReceived, ReactionAdded, Scheduled, parse, regex
+from linqbot.testing import Phone, killed_between_calls, talking
 from linqbot.testing.failures import HandlerFailed
 
 pytestmark = pytest.mark.anyio
@@ -374,3 +374,67 @@ async def test_what_a_failed_handler_has_scheduled_and_moved_is_dropped_when_an_
         assert await phone.replies() == ["Try tomorrow."]
         await phone.advance(480)
         assert await phone.replies() == ["The first."]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asks", [False, True])
+async def test_a_second_run_cancels_the_reminder_of_the_first_and_no_other(asks: bool) -> None:
+    """A question asks for a second run, too: the handler runs again from its start when the answer comes."""
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message(regex(r"^remind me in (\d+) s$"))
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        assert ctx.match is not None
+        await ctx.send_later(f"due {ctx.match[1]}", after_s=int(ctx.match[1]), tag=ctx.match[1])
+
+    @bot.on_message("cancel the first")
+    async def cancel(message: MessageReceived, ctx: Context) -> str:
+        first = (await ctx.scheduled())[0]
+        was_waiting = await ctx.cancel(first)
+        why = await ctx.ask("Why?") if asks else "no reason"
+        second = await ctx.cancel(first)
+        return f"Cancelled {first.tag}: {was_waiting}, {second}, {why}."
+
+    async def conversation(phone: Phone) -> None:
+        for seconds in (100, 200):
+            await phone.text(f"remind me in {seconds} s")
+        await phone.text("cancel the first")
+        if asks:
+            assert await phone.next_reply() == "Why?"
+            await phone.text("no reason")
+        await phone.next_reply()
+        await phone.advance(300)
+
+    wrong = []
+    async for phone in killed_between_calls(bot, conversation):
+        said = [str(each) for each in phone.messages if each.from_bot]
+        if said != [*["Why?"] * asks, "Cancelled 100: True, False, no reason.", "due 200"]:
+            wrong.append((phone.killed, said))
+    assert wrong == []
+
+
+async def test_cancellations_in_another_order_are_made_once_each() -> None:
+    bot = Bot(read=False, typing=False)
+    runs: list[list[bool]] = []
+
+    @bot.on_message("remind me")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        for tag in ("a", "b"):
+            await ctx.send_later(f"due {tag}", after_s=60, tag=tag)
+
+    @bot.on_message
+    async def cancel(message: MessageReceived, ctx: Context) -> None:
+        found = {each.tag: each for each in await ctx.scheduled()}
+        first, second = ("a", "b") if not runs else ("b", "a")
+        runs.append([await ctx.cancel(found[first])])
+        if len(runs) == 1:
+            raise ValueError("once")
+        runs[-1].append(await ctx.cancel(found[second]))
+
+    async with talking(bot, start=THURSDAY) as phone:
+        await phone.text("remind me")
+        await phone.text("cancel")
+        assert [type(error) for error in await phone.errors()] == [ValueError]
+        await phone.advance(100)
+        assert await phone.replies() == []
+    assert runs == [[True], [True, True]]

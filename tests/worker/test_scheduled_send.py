@@ -50,7 +50,9 @@ class Harness:
     def __init__(self, folder: Path, clock: MovableClock, linq: Linq, bot: Bot, keep_days: float) -> None:
         self.clock, self.linq = clock, linq
         self.storage = Taking(folder / "bot.db", clock=clock, keep_days=keep_days)
-        turns = Turns(Dispatcher(bot, clock), linq.client, self.storage, clock, SendRateLimit(clock))
+        turns = Turns(
+            Dispatcher(bot, clock), linq.client, self.storage, clock, SendRateLimit(clock), serving_since=clock.now()
+        )
         self.worker = Worker(turns, self.storage, clock)
 
     async def text(self, text: str = "hello", **changes: Any) -> None:
@@ -443,3 +445,48 @@ def test_times_are_interpreted_in_their_zone() -> None:
     for at, after_s, timezone in wrongs:
         with pytest.raises(BotError):
             due_at(at, after_s, timezone, NOW)
+
+
+@pytest.mark.parametrize("is_blocked", [False, True])
+async def test_a_send_that_is_due_while_linq_is_away_waits_as_a_reply_does(is_blocked: bool) -> None:
+    """A message of the person that cannot be answered may wait in front of it."""
+    bot = Bot()
+
+    @bot.on_message("remind me")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("It is time.", after_s=60)
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> str:
+        return f"echo: {message.text}"
+
+    async with talking(bot) as phone:
+        await phone.text("remind me")
+        phone.fail_next("POST /v3", status=503, times=100_000)
+        if is_blocked:
+            await phone.text("hello")
+        await phone.advance(3 * 3600)
+        phone.emulator.clear_faults()
+        await phone.advance(3600)
+        assert await phone.replies() == [*["echo: hello"] * is_blocked, "It is time."]
+
+
+@pytest.mark.parametrize(("down_s", "said"), [(600, ["It is time."]), (7200, [])])
+async def test_a_send_whose_server_stops_before_it_has_begun_is_made_within_its_grace(
+    tmp_path: Path, clock: MovableClock, down_s: float, said: list[str]
+) -> None:
+    bot, linq = Bot(read=False, typing=False), Linq()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("It is time.", after_s=60)
+
+    async with working(tmp_path, clock, linq, bot) as harness:
+        await harness.text()
+    async with SQLiteStorage(tmp_path / "bot.db", clock=clock) as storage:
+        clock.advance(60)
+        assert await storage.fire(clock.now()) == 1
+        clock.advance(down_s)
+    async with working(tmp_path, clock, linq, bot) as harness:
+        await harness.wait_until_idle()
+    assert linq.said() == said

@@ -370,4 +370,9 @@ def ids_in(answer: ApiResponse) -> tuple[str | None, str | None]:
     inner = chat if isinstance(chat, dict) else data
     message = inner.get("message")
     message_id = message.get("id") if isinstance(message, dict) else None
-    return message_id or None, data.get("chat_id") or (chat.get("id") if isinstance(chat, dict) else None)
+    chat_id = data.get("chat_id") or (chat.get("id") if isinstance(chat, dict) else None)
+    # An answer that has what it needs may have anything else, and the journal can only store text.
+    return (
+        message_id if isinstance(message_id, str) and message_id else None,
+        chat_id if isinstance(chat_id, str) and chat_id else None,
+    )

@@ -144,7 +144,7 @@ class BotContext:
             audience: Handles: a list, or `ctx.state.people(…)`. A handle that occurs twice counts once.
             content: As for `ctx.reply`, except polls, voice memos, contact cards and location requests. The first message
                 that a person ever gets must not contain a link or an effect.
-            name: Identifies the broadcast. If one of this name is stored, it is returned, and nothing is begun. So a
+            name: Identifies the broadcast: 1 to 64 letters of ASCII, digits, `_`, `.` and `-`. If one of this name is stored, it is returned, and nothing is begun. So a
                 handler that runs again repeats no send.
             per_minute: The number of people in a minute, at most.
             line: Our number to write from, E.164. None is the line of the event's chat, or else the account's only

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import NoReturn, Self
 
+from pydantic_core import from_json
+
 from linqbot.bot.conversation.history import SentInTurn
 from linqbot.bot.conversation.turn_state import TurnState
 from linqbot.bot.proactive.send_later import Rhythm
@@ -31,6 +33,7 @@ from linqbot.worker.calls.entry_answers import outcome_of
 from linqbot.worker.calls.journal_match import JournalMatcher
 from linqbot.worker.calls.slots import OUTSIDE_FIRST, Slots, step_around, step_digest
 from linqbot.worker.calls.turn_journal import journal_key, refuse_if_muted
+from linqbot.worker.calls.turn_scheduler import listed
 
 
 class RecordedCalls:
@@ -187,10 +190,13 @@ class RecordedCalls:
         return Scheduled(scheduled_id, datetime.fromtimestamp(due, UTC), tag, every.spec if every else None)
 
     async def cancel(self, scheduled_id: str) -> bool:
-        """Cancel a send of this run. Of other sends it is not known if they were waiting."""
+        """Cancel a send of this run, or return the result on record."""
         self._refuse_after_end()
+        entry = self._turn.results.get(self._slots.of_cancelled())
         if self._sends.pop(scheduled_id, None) is not None:
             return True
+        if entry is not None:
+            return bool(from_json(entry.answer or b"false"))
         if scheduled_id:
             self.doubt("it is not on record if a scheduled send was still waiting to be cancelled")
         return False
@@ -200,8 +206,10 @@ class RecordedCalls:
         self._sends.clear()
 
     async def scheduled(self, chat_id: str) -> list[Scheduled]:
-        """Return an empty list: it is not known which sends were waiting."""
+        """Return the list on record; without one an empty list."""
         self._refuse_after_end()
+        if (entry := self._turn.results.get(self._slots.of_list())) is not None:
+            return listed(entry)
         self.doubt("it is not on record which scheduled sends were waiting")
         return []
 

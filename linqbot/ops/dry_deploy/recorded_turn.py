@@ -74,6 +74,11 @@ class RecordedTurn:
         return records
 
     @property
+    def results(self) -> dict[str, JournalEntry]:
+        """The entries of what is no API call and has a result, by slot."""
+        return {entry.slot: entry for entry in self.entries if entry.safety == "step" and entry.status == "accepted"}
+
+    @property
     def steps(self) -> dict[str, JournalEntry]:
         """The steps of `ctx.once` whose results are on record, by their names."""
         return steps_on_record(self.entries)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -115,8 +115,11 @@ class MemoryBroadcasts:
         """Return the time of the next step; see `Broadcasts.next_broadcast`."""
         return earliest(self._steps())
 
-    def forget(self, handle: str) -> int:
-        """Delete the rows of a person, and return their number."""
+    def forget(self, handle: str, lanes: Collection[str]) -> int:
+        """Delete the rows of a person, and the lanes of the chats with the person. Return the number of rows."""
+        for row in self._rows.values():
+            if row.new.lane in lanes:
+                row.new = replace(row.new, lane="")
         found = [
             (row, n)
             for row in self._rows.values()
@@ -135,8 +138,8 @@ class MemoryBroadcasts:
         if step.what == "end":
             row.has_ended = True
             row.status = "cancelled" if row.status == "cancelled" else "done"
-            row.new = replace(row.new, content=b"")
-            return done_delivery(row.report(), now)
+            lane, row.new = row.new.lane, replace(row.new, content=b"", lane="")
+            return done_delivery(row.report(), lane, now)
         first = row.people[next(iter(row.pending))]
         row.set(first.n, "under_way", None, now)
         row.next_at = now + 60.0 / row.new.per_minute

@@ -30,7 +30,7 @@ from linqbot.storage.inbox import (
 )
 from linqbot.storage.indexes.lane_watch import LaneWatch
 from linqbot.storage.indexes.lanes import Lanes
-from linqbot.storage.journal import DeliveryStatus, JournalEntry
+from linqbot.storage.journal import DeliveryStatus, JournalEntry, with_result
 from linqbot.storage.memory.broadcasts import MemoryBroadcasts
 from linqbot.storage.memory.conversations import MemoryConversations
 from linqbot.storage.memory.journal import MemoryJournal, older
@@ -50,6 +50,8 @@ class _InboxRow:
     delivery_count: int = 0
     attempts: int = 0
     crashes: int = 0
+    progress: int = 0
+    crashes_before_progress: int = 0
     replay: int = 0
     put_back: bool = False
     waits: WaitingState = "ready"
@@ -258,6 +260,17 @@ class MemoryStorage:
             self._left.update(dict.fromkeys(keys_of(self._rows.pop(seq).delivery), self._clock.now()))
         self._lanes.join(lease.token, gone)
 
+    async def note_progress(self, lease: Lease, progress: int) -> int:
+        """Note how far a turn has come that has crashed; see `Inbox.note_progress`.
+
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+        """
+        row = self._rows[self._leased_seq(lease)]
+        if row.progress != progress:
+            row.progress, row.crashes_before_progress = progress, row.crashes
+        return row.crashes_before_progress
+
     def _leased_seq(self, lease: Lease) -> int:
         """Return the sequence number of a leased delivery.
 
@@ -425,9 +438,12 @@ class MemoryStorage:
             self._changed.set()
         return stored
 
-    async def cancel(self, timer_id: str) -> bool:
+    async def cancel(self, timer_id: str, record: JournalEntry | None = None) -> bool:
         """Delete a timer; see `Timers.cancel`."""
-        return self._timers.cancel(timer_id)
+        cancelled = self._timers.cancel(timer_id)
+        if record is not None:
+            self._journal.record(with_result(record, cancelled))
+        return cancelled
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
         """Return the timers that wait, the earliest first."""
@@ -592,7 +608,7 @@ class MemoryStorage:
             timers=self._timers.forget(keys["timer"]),
             conversations=self._conversations.forget(keys["conversation"]),
             state=self._state.forget(person.scopes),
-            recipients=self._broadcasts.forget(handle),
+            recipients=self._broadcasts.forget(handle, person.lanes),
             left=tuple(sorted(found.left)),
             chats=tuple(sorted(person.chats)),
         )

@@ -22,7 +22,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane
 from linqbot.storage.inbox import Lease, lease_over
 from linqbot.storage.indexes.recent import Recent
-from linqbot.storage.operations import HoldOp, JoinOp, ReleaseOp, TakeOp
+from linqbot.storage.operations import HoldOp, JoinOp, ProgressOp, ReleaseOp, TakeOp
 from linqbot.storage.postgres.tables import conversations
 from linqbot.storage.postgres.transaction import Transaction
 
@@ -217,6 +217,17 @@ async def join(tx: Transaction, ops: Iterable[JoinOp]) -> None:
         await tx.run("DELETE FROM body WHERE seq = ANY($1)", gone)
         await tx.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", tx.queue, gone)
         tx.changes.joined.append((head, op.joined, gone, op.again))
+
+
+async def note_progress(tx: Transaction, ops: Iterable[ProgressOp]) -> None:
+    """Note how far turns have come that have crashed; see `Inbox.note_progress`."""
+    for op in ops:
+        if (seq := await tx.leased(op.lease)) is None:
+            op.error = lease_over(op.lease)
+            continue
+        sql = "UPDATE delivery SET progress = $2, crashes_before_progress = crashes WHERE seq = $1 AND progress <> $2"
+        await tx.run(sql, seq, op.progress)
+        op.result = await tx.value("SELECT crashes_before_progress FROM delivery WHERE seq = $1", seq)
 
 
 async def count_crash(tx: Transaction, processes: Collection[str]) -> None:

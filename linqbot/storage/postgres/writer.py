@@ -31,6 +31,7 @@ from linqbot.storage.operations import (
     Op,
     OpsByKind,
     OrderOp,
+    ProgressOp,
     PutOp,
     ReceiptOp,
     ReleaseOp,
@@ -274,6 +275,7 @@ class PostgresWriter:
         await leases.release(tx, of(ops, ReleaseOp))
         await leases.hold(tx, of(ops, HoldOp))
         await leases.join(tx, of(ops, JoinOp))
+        await leases.note_progress(tx, of(ops, ProgressOp))
         await journal.begin(tx, of(ops, BeginOp))
         settles, finishes = of(ops, SettleOp), of(ops, FinishOp)
         if settles or finishes:
@@ -305,6 +307,7 @@ class PostgresWriter:
     async def _set_timers(self, tx: Transaction, schedules: list[ScheduleOp], cancels: list[CancelOp]) -> None:
         for cancel in cancels:
             cancel.result = await timers.cancel(tx, cancel.timer_id)
+            await journal.settle(tx, cancel.recorded())
         earliest = await timers.earliest(tx.connection) if schedules else None
         for op in schedules:
             op.result = await timers.schedule(tx, op.timer)

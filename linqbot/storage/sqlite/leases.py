@@ -12,7 +12,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Lease, lease_over
 from linqbot.storage.indexes.lanes import LaneLease
 from linqbot.storage.indexes.recent import Row
-from linqbot.storage.operations import HoldOp, JoinOp, ReleaseOp, TakeOp
+from linqbot.storage.operations import HoldOp, JoinOp, ProgressOp, ReleaseOp, TakeOp
 from linqbot.storage.sqlite.index import Gathering, JoinedRow
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.transaction import Transaction
@@ -95,7 +95,19 @@ def join(tx: Transaction, op: JoinOp) -> None:
     tx.changes.joined.append(JoinedRow(head, op.lease.token, op.joined, gone, op.again))
 
 
-def _leased_seq(tx: Transaction, op: HoldOp | JoinOp) -> int | None:
+def note_progress(tx: Transaction, ops: Iterable[ProgressOp]) -> None:
+    """Note how far turns have come that have crashed; see `Inbox.note_progress`."""
+    for op in ops:
+        if (seq := _leased_seq(tx, op)) is not None:
+            tx.db.execute(
+                "UPDATE delivery SET progress = ?, crashes_before_progress = crashes WHERE seq = ? AND progress <> ?",
+                (op.progress, seq, op.progress),
+            )
+            sql = "SELECT crashes_before_progress FROM delivery WHERE seq = ?"
+            (op.result,) = tx.db.execute(sql, (seq,)).fetchone()
+
+
+def _leased_seq(tx: Transaction, op: HoldOp | JoinOp | ProgressOp) -> int | None:
     """Return the sequence number of the leased delivery; None, with the error of the operation, if the lease is over."""
     seq = tx.index.lanes.leased_by(op.lease.token)
     if seq is None:

@@ -28,6 +28,7 @@ from linqbot.storage.operations import (
     Op,
     OpsByKind,
     OrderOp,
+    ProgressOp,
     PutOp,
     ReceiptOp,
     ReleaseOp,
@@ -311,6 +312,7 @@ class SQLiteWriter:
         leases.hold(tx, of(ops, HoldOp))
         for join in of(ops, JoinOp):
             leases.join(tx, join)
+        leases.note_progress(tx, of(ops, ProgressOp))
         journal.receive(tx.db, of(ops, ReceiptOp))
         timers_changed |= _set_timers(tx, of(ops, ScheduleOp), of(ops, CancelOp))
         accept.put(tx, of(ops, PutOp), self._limits)
@@ -427,6 +429,7 @@ def _set_timers(tx: Transaction, schedules: list[ScheduleOp], cancels: list[Canc
     """Store and delete timers. Return True if any changed."""
     for cancel in cancels:
         cancel.result = timers.cancel(tx.db, cancel.timer_id)
+        journal.settle(tx.db, cancel.recorded(), keep_texts=tx.keep_s > 0)
     earliest = timers.earliest(tx.db) if schedules else None
     for op in schedules:
         op.result = timers.schedule(tx.db, op.timer)

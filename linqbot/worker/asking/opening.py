@@ -61,6 +61,10 @@ class Opening:
     recounted: Writes = NO_WRITES
     live_from: int | None = None
 
+    def progress_after(self, at: float) -> int:
+        """Return the number of journal entries begun after a time, and of their outcomes: each addition raises it."""
+        return sum(1 + (entry.status != "attempting") for entry in self.known if entry.first_at > at)
+
 
 def first_opening(lease: Lease) -> Opening:
     """Return what the first run of a turn begins with that concerns no open question: nothing has to be read."""

@@ -72,6 +72,14 @@ class Slots:
         """Return the slot of the next scheduled send that is moved."""
         return self.numbered("m")
 
+    def of_cancelled(self) -> str:
+        """Return the slot of the next scheduled send that is cancelled."""
+        return self.numbered("c")
+
+    def of_list(self) -> str:
+        """Return the slot of the next list of scheduled sends."""
+        return self.numbered("l")
+
     def numbered(self, kind: str) -> str:
         """Return the slot of the next thing of a kind: its number in the running task."""
         return current_branch(self.root).number(f"{self.part}{kind}")

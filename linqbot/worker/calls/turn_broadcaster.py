@@ -41,7 +41,8 @@ class TurnBroadcaster:
             raise CallSkipped("broadcast")
         await check()
         self.outbound.check_broadcast(new.name, people)
-        await self.stored.start_broadcast(replace(new, off_the_record=self.journal.off_the_record), people)
+        begun = replace(new, off_the_record=self.journal.off_the_record, lane=self.journal.lane)
+        await self.stored.start_broadcast(begun, people)
         stored = await self.stored.broadcast(new.name)
         assert stored is not None, "broadcasts are never deleted"
         return stored

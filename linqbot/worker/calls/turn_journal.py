@@ -275,9 +275,8 @@ class TurnJournal:
         self._streams[entry.slot] = entry
 
     async def _store_stream(self, entry: JournalEntry) -> None:
-        self._begun += 1
         self.steps[entry.slot] = entry
-        await self._storage.settle(entry)
+        await self.store(entry)
 
     def outcomes(self, *, with_digests: bool) -> list[JournalEntry]:
         """Return the entries whose outcome is not stored yet. The commit that ends the turn stores them.
@@ -308,6 +307,11 @@ class TurnJournal:
     def replay(self) -> int:
         """The replay number of the turn."""
         return self._replay
+
+    @property
+    def lane(self) -> str:
+        """The lane of the turn; empty if it has no lease."""
+        return "" if self._lease is None else self._lease.delivery.lane
 
     @property
     def is_in_own_task(self) -> bool:
@@ -424,6 +428,11 @@ class TurnJournal:
     def made(self) -> list[Call]:
         """The accepted calls of this run, those included that an earlier run has made."""
         return [call for call, _ in self._made]
+
+    @property
+    def is_closed(self) -> bool:
+        """True if no call of the turn is made any more."""
+        return self._closed is not None
 
     @property
     def is_settled(self) -> bool:
@@ -546,6 +555,16 @@ class TurnJournal:
 
     def _matcher_of(self, known: Sequence[JournalEntry]) -> JournalMatcher:
         return JournalMatcher(known, by_content=self._conflict_slot in self.steps)
+
+    async def store(self, entry: JournalEntry) -> None:
+        """Store an entry with its outcome now."""
+        self._begun += 1
+        await self._storage.settle(entry)
+
+    async def cancel_timer(self, timer_id: str, entry: JournalEntry) -> bool:
+        """Delete a timer and store its entry, in one commit. Return True if the timer was still waiting."""
+        self._begun += 1
+        return await self._storage.cancel(timer_id, entry)
 
     def keep(self, entry: JournalEntry) -> None:
         """Store an entry in the commit that ends the turn."""

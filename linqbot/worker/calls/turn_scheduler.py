@@ -1,7 +1,8 @@
 """The scheduled sends of one turn.
 
-What a step of `ctx.once` schedules is recorded with the step's result. A run that has the result from the record does not
-make the step, and schedules the same again.
+A list of the sends, and each send that is cancelled, is recorded in the journal like a call: a second run of the turn sees
+the same list, and cancels no other send. What a step of `ctx.once` schedules is recorded with the step's result. A run that
+has the result from the record does not make the step, and schedules the same again.
 
 Next step: the commit that ends the turn stores them, and `worker/own_calls.py` makes their calls when they are due.
 """
@@ -12,16 +13,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
 from linqbot.bot.proactive.send_later import Rhythm
 from linqbot.client.call import Call
 from linqbot.errors import BotError
 from linqbot.events.lane import lane_of_chat
+from linqbot.storage.journal import JournalEntry, with_result
 from linqbot.storage.timers import Timer, Timers
 from linqbot.types.proactive.scheduled import Scheduled
+from linqbot.worker.calls.journal_match import NO_ENTRIES, JournalMatcher
 from linqbot.worker.calls.slots import Slots
 from linqbot.worker.due.recurring import REPEAT
 from linqbot.worker.due.scheduled_send import KIND, moved, scheduled_by, sends_of
@@ -30,6 +34,11 @@ from linqbot.worker.due.scheduled_send import timer as due_timer
 if TYPE_CHECKING:
     from linqbot.worker.calls.turn_journal import TurnJournal
 
+
+CANCEL: Final = "cancel"
+"""The verb of the entries of cancelled sends. Their path is the id of the send."""
+
+_LISTED: Final = TypeAdapter(list[Scheduled])
 
 _in_step: ContextVar[list[Any] | None] = ContextVar("linqbot_scheduled_in_step", default=None)
 
@@ -45,6 +54,11 @@ def changes_of_step() -> Iterator[list[Any]]:
         _in_step.reset(token)
         if around is not None:
             around += made
+
+
+def listed(entry: JournalEntry) -> list[Scheduled]:
+    """Return a list of scheduled sends from its entry."""
+    return _LISTED.validate_json(entry.answer or b"[]")
 
 
 def note_timer(timer: Timer, *, replaces: bool = False) -> None:
@@ -71,13 +85,15 @@ class TurnScheduler:
         stored: The sends of other turns.
     """
 
-    __slots__ = ("_journal", "_slots", "_stored", "_timers")
+    __slots__ = ("_cancels", "_journal", "_slots", "_stored", "_timers")
 
     def __init__(self, journal: TurnJournal, slots: Slots, stored: Timers) -> None:
         self._journal = journal
         self._slots = slots
         self._stored = stored
         self._timers: dict[str, Timer] = {}
+        recorded = [entry for entry in journal.steps.values() if from_json(entry.call)["verb"] == CANCEL]
+        self._cancels = JournalMatcher(recorded) if recorded else NO_ENTRIES
 
     @property
     def timers(self) -> list[Timer]:
@@ -154,20 +170,44 @@ class TurnScheduler:
         return scheduled_by(later)
 
     async def cancel(self, scheduled_id: str) -> bool:
-        """Cancel a scheduled send. Return True if it was still waiting."""
+        """Cancel a scheduled send, at once. Return True if it was still waiting.
+
+        A second run of the turn gets the result of the first, and cancels nothing: its list of sends may be another.
+        """
         self._journal.refuse_after_end("cancel")
-        if self._journal.is_past:
+        return await self._cancel(self._slots.of_cancelled(), Call("ctx", CANCEL, "DELETE", scheduled_id, "natural"))
+
+    async def _cancel(self, slot: str, call: Call) -> bool:
+        match = self._cancels.match(slot, call, is_named=False)
+        if match.displaced is not None:
+            await self._cancel(self._slots.numbered("c~"), match.displaced)
+        if match.entry is not None:
+            call, was_waiting = Call.from_json(match.entry.call), bool(from_json(match.entry.answer or b"false"))
+        elif self._journal.is_past:
             return False
-        here = self._timers.pop(scheduled_id, None) is not None
-        _note({"cancelled": scheduled_id})
-        # Cancel in the storage in any case: an earlier run of this turn may have succeeded and stored the same send.
-        return await self._stored.cancel(scheduled_id) or here
+        else:
+            # In the storage in any case: an earlier run of this turn may have succeeded and stored the same send.
+            entry = self._journal.new_entry(match.slot, "step", call.to_json())
+            was_waiting = await self._journal.cancel_timer(call.path, entry)
+        here = self._timers.pop(call.path, None) is not None
+        _note({"cancelled": call.path})
+        return was_waiting or here
 
     async def scheduled(self, chat_id: str) -> list[Scheduled]:
-        """Return the scheduled sends of a chat, including this turn's; earliest first."""
+        """Return the scheduled sends of a chat, including this turn's; earliest first.
+
+        The list is on record before the handler has it, and a second run of the turn gets the same.
+        """
+        slot = self._slots.of_list()
+        if (entry := self._journal.steps.get(slot)) is not None:
+            return listed(entry)
         known = await sends_of(chat_id, self._stored)
         known |= {timer.id: timer for timer in self._timers.values() if timer.lane == lane_of_chat(chat_id)}
-        return [scheduled_by(timer) for timer in sorted(known.values(), key=lambda timer: timer.tick)]
+        found = [scheduled_by(timer) for timer in sorted(known.values(), key=lambda timer: timer.tick)]
+        if not (self._journal.is_closed or self._journal.is_suspended or self._journal.is_past):
+            entry = self._journal.new_entry(slot, "step", to_json({"noun": "ctx", "verb": "scheduled"}))
+            await self._journal.store(with_result(entry, found))
+        return found
 
     def discard(self) -> None:
         """Forget what this run has scheduled and moved. What it has cancelled stays cancelled.

@@ -54,7 +54,7 @@ class DueSend:
         id: The id of the scheduled send.
         calls: The calls to make, in order.
         due: The time at which they were due, in Unix seconds.
-        grace_s: The longest delay, in seconds, after which they may still be made.
+        grace_s: The longest time, in seconds, for which no server may have run since then.
         origin: The people and the chat of the turn that scheduled them, as JSON: see `origin.py`. Under `scheduled` it
             names the send, so that an answer to its message finds it: see `answered`.
     """
@@ -65,16 +65,19 @@ class DueSend:
     grace_s: float
     origin: bytes
 
-    def check(self, now: float) -> None:
-        """Check that the send is not too late.
+    def check(self, served_at: float) -> None:
+        """Check that the send was not due too long before a server could make it.
 
+        Args:
+            served_at: The Unix time since which a server has run, from the time on at which the send was due.
         Raises:
-            SendMissed: the send was due more than `grace_s` seconds ago.
+            SendMissed: the send was due more than `grace_s` seconds before.
         """
-        late_s = now - self.due
+        late_s = served_at - self.due
         if late_s > self.grace_s:
             raise SendMissed(
-                f"A message of send_later was due {late_s:.0f} s ago, and may be at most {self.grace_s:.0f} s late (grace_s=). "
+                f"A message of send_later was due {late_s:.0f} s ago when a server could make it, and may be at most "
+                f"{self.grace_s:.0f} s late (grace_s=). "
                 "If it is still wanted, send it by hand: linqbot send. To allow longer downtimes, give send_later a longer "
                 "grace_s=."
             )

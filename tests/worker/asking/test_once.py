@@ -318,3 +318,42 @@ async def test_what_a_recorded_step_has_scheduled_is_sent_once(asks: bool, talk:
     await talk.pass_time(3600)
     assert talk.said[-1] == "Write again soon."
     assert len(talk.said) == 3 + asks
+
+
+async def test_a_turn_that_goes_on_at_each_run_survives_many_crashes(talk: Talk) -> None:
+    """Each run makes the steps up to its number of the row, and crashes. The last number is what the turn needs."""
+    rows = {
+        "three steps, then the same place again and again": ([1, 2, 3, 3, 3, 3, 3, 3], 8),
+        "nothing at all": ([0] * 9, 5),
+        "goes on at each run, and ends": ([*range(1, 12)], None),
+        "goes on at every fourth run, and ends": ([n // 4 for n in range(1, 24)], None),
+        "goes on for ever": ([*range(1, 40)], 25),
+    }
+    wrong = {}
+    for name, (runs, dead_after) in rows.items():
+        found = await crashes_until_dead(talk, runs)
+        if found != dead_after:
+            wrong[name] = (found, dead_after)
+    assert wrong == {}
+
+
+async def crashes_until_dead(talk: Talk, runs: list[int]) -> int | None:
+    """Return the number of crashes after which the message is a dead letter; None if its turn ends before."""
+    left = iter(runs)
+
+    async def work(message: MessageReceived, ctx: Context) -> None:
+        steps = next(left, None)
+        for step in range(max(runs) if steps is None else steps):
+            await ctx.once(f"step {step}", lambda _: None)
+        if steps is not None:
+            await crash()
+
+    talk.deploy(work)
+    await talk.put(text_body("hi"))
+    talk.clock.advance(1)
+    crashes = 0
+    before = len(await talk.storage.dead_letters())
+    while await talk.crashable.run(talk.run()):
+        crashes += 1
+        await talk.restart()
+    return crashes if len(await talk.storage.dead_letters()) > before else None

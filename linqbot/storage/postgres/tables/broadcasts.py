@@ -27,19 +27,20 @@ from linqbot.storage.postgres.server.address import Connection
 from linqbot.storage.postgres.transaction import Transaction
 from linqbot.types.proactive.broadcast import Broadcast, BroadcastStatus, Recipient, RecipientOutcome
 
-_FACTS = "n, status, name, line, per_minute, content, created_at, off_the_record"
+_FACTS = "n, status, name, line, per_minute, content, created_at, off_the_record, lane"
 
 
 async def start(tx: Transaction, new: NewBroadcast, people: Sequence[str]) -> bool:
     """Store a broadcast; see `Broadcasts.start_broadcast`."""
     n = await tx.value(
-        """INSERT INTO broadcast (name, line, status, per_minute, created_at, off_the_record, content)
-           VALUES ($1, $2, 'running', $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING RETURNING n""",
+        """INSERT INTO broadcast (name, line, status, per_minute, created_at, off_the_record, lane, content)
+           VALUES ($1, $2, 'running', $3, $4, $5, $6, $7) ON CONFLICT (name) DO NOTHING RETURNING n""",
         new.name,
         new.line,
         new.per_minute,
         new.created_at,
         new.off_the_record,
+        new.lane,
         new.content,
     )
     if n is None:
@@ -161,8 +162,10 @@ async def _report(connection: Connection, n: int, status: BroadcastStatus, new: 
 
 async def _end(tx: Transaction, n: int, status: BroadcastStatus, new: NewBroadcast, now: float) -> Delivery:
     status = "cancelled" if status == "cancelled" else "done"
-    await tx.run("UPDATE broadcast SET ended_at = $1, content = '', status = $2 WHERE n = $3", now, status, n)
-    return done_delivery(await _report(tx.connection, n, status, new), now)
+    await tx.run(
+        "UPDATE broadcast SET ended_at = $1, content = '', lane = '', status = $2 WHERE n = $3", now, status, n
+    )
+    return done_delivery(await _report(tx.connection, n, status, new), new.lane, now)
 
 
 async def _send(tx: Transaction, n: int, new: NewBroadcast, now: float) -> Delivery:

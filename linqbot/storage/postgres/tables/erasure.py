@@ -105,6 +105,7 @@ def _erasing(person: Person, found: Found) -> Erase:
         )
         leased = {row["id"] for row in await tx.fetch("SELECT id FROM delivery WHERE token IS NOT NULL")}
         keys = replace(found, leased=leased).erasable
+        await tx.run("UPDATE broadcast SET lane = '' WHERE lane = ANY($1)", list(person.lanes))
         turns = {turn for key in keys["entry"] if (turn := found.turns[key]) is not None}
         entries = "DELETE FROM journal WHERE turn = ANY($2) AND key = ANY($1)"
         return Forgotten(

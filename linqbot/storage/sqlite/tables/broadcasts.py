@@ -25,16 +25,17 @@ from linqbot.storage.sqlite.disk.file import transaction
 from linqbot.storage.sqlite.statements import insert
 from linqbot.types.proactive.broadcast import Broadcast, BroadcastStatus, Recipient, RecipientOutcome
 
-_FACTS = "n, status, name, line, per_minute, content, created_at, off_the_record"
+_FACTS = "n, status, name, line, per_minute, content, created_at, off_the_record, lane"
 
 
 def start(db: sqlite3.Connection, new: NewBroadcast, people: Sequence[str]) -> bool:
     """Store a broadcast, in a transaction of its own; see `Broadcasts.start_broadcast`."""
     with transaction(db):
-        sql = """INSERT INTO broadcast (name, line, status, per_minute, created_at, off_the_record, padding, content)
-                 VALUES (?, ?, 'running', ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING"""
+        sql = """INSERT INTO broadcast (name, line, status, per_minute, created_at, off_the_record, lane, padding, content)
+                 VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING"""
         padding = wipe.padding(new.off_the_record)
-        row = (new.name, new.line, new.per_minute, new.created_at, new.off_the_record, padding, new.content)
+        facts = (new.name, new.line, new.per_minute, new.created_at, new.off_the_record, new.lane)
+        row = (*facts, padding, new.content)
         stored = db.execute(sql, row)
         if not stored.rowcount:
             return False
@@ -138,8 +139,8 @@ def _steps(db: sqlite3.Connection, now: float) -> list[BroadcastStep]:
 
 
 def _read(row: Sequence[Any]) -> tuple[int, BroadcastStatus, NewBroadcast]:
-    n, status, name, line, per_minute, content, created_at, off_the_record = row
-    return n, status, NewBroadcast(name, line, per_minute, content, created_at, bool(off_the_record))
+    n, status, name, line, per_minute, content, created_at, off_the_record, lane = row
+    return n, status, NewBroadcast(name, line, per_minute, content, created_at, bool(off_the_record), lane)
 
 
 def _report(db: sqlite3.Connection, n: int, status: BroadcastStatus, new: NewBroadcast) -> Broadcast:
@@ -149,9 +150,9 @@ def _report(db: sqlite3.Connection, n: int, status: BroadcastStatus, new: NewBro
 
 def _end(db: sqlite3.Connection, n: int, status: BroadcastStatus, new: NewBroadcast, now: float) -> Delivery:
     status = "cancelled" if status == "cancelled" else "done"
-    sql = "UPDATE broadcast SET ended_at = ?, content = x'', padding = NULL, status = ? WHERE n = ?"
+    sql = "UPDATE broadcast SET ended_at = ?, content = x'', padding = NULL, lane = '', status = ? WHERE n = ?"
     db.execute(sql, (now, status, n))
-    return done_delivery(_report(db, n, status, new), now)
+    return done_delivery(_report(db, n, status, new), new.lane, now)
 
 
 def _send(db: sqlite3.Connection, n: int, new: NewBroadcast, now: float) -> Delivery:

@@ -73,6 +73,7 @@ def _erase(db: sqlite3.Connection, person: Person, found: Found, now: float) -> 
         # Since the search, other deliveries may have been leased.
         leased = {key for (key,) in db.execute("SELECT id FROM delivery WHERE leased")}
         keys = replace(found, leased=leased).erasable
+        among(db, "UPDATE broadcast SET lane = '' WHERE lane IN (*)", person.lanes)
         return Forgotten(
             waiting=_forget_waiting(db, keys["delivery"], now),
             done=_count(db, "DELETE FROM done WHERE id IN (*)", keys["done"]),
