@@ -12,6 +12,8 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from importlib.resources import files
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,9 +26,11 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.inbox import Ack, Finish
 from linqbot.storage.journal import JournalEntry
+from linqbot.storage.postgres.server import migrate
 from linqbot.storage.sqlite.disk import file
 from linqbot.storage.sqlite.disk.checkup import check_up
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.sqlite.tables import timers
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +56,28 @@ async def refusal(path: Path) -> Exception:
     with pytest.raises((ConfigError, StorageError)) as caught:
         await SQLiteStorage(path).__aenter__()
     return caught.value
+
+
+async def test_the_scheduled_sends_of_a_chat_are_found_by_an_index(path: Path) -> None:
+    await opened_and_closed(path)
+    asked: list[str] = []
+    with closing(sqlite3.connect(path)) as db:
+        db.set_trace_callback(asked.append)
+        timers.scheduled(db, "c:1", 10)
+        timers.recurring(db, "repeat", "c:1")
+        db.set_trace_callback(None)
+        plans = [[row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")] for sql in asked]
+    assert len(plans) == 2
+    for plan in plans:
+        assert "SEARCH timer USING INDEX timer_by_lane (lane=?" in plan[0], plan
+
+
+def test_every_schema_file_has_a_number_of_its_own() -> None:
+    for schemas, package in ((file.schemas(), "sqlite"), (migrate.schemas(), "postgres")):
+        numbered = [
+            each.name for each in (files(f"linqbot.storage.{package}") / "schema").iterdir() if each.name[0] == "0"
+        ]
+        assert len(schemas) == len(numbered), sorted(numbered)
 
 
 async def test_a_second_server_is_refused_with_the_process_that_serves(path: Path) -> None:

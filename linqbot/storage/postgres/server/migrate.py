@@ -130,7 +130,7 @@ async def _migrate(connection: Connection, address: Address, *, movable_clock: b
     known = schemas()
     newest = max(known)
     await _install_pgmq(connection, address)
-    for number in range(have + 1, newest + 1):
+    for number in sorted(number for number in known if number > have):
         await connection.execute(known[number].replace(":queue", address.schema))
     if not have:
         await connection.execute("SELECT pgmq.create($1)", address.schema)

@@ -272,7 +272,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
             f"{path} has schema {have}, written by a newer linqbot; this one knows schemas up to {newest}. "
             "Upgrade linqbot, or use another storage file."
         )
-    for number in range(have + 1, newest + 1):
+    for number in sorted(number for number in every if number > have):
         for statement in _statements(every[number]):
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {number}")
