@@ -94,6 +94,16 @@ async def test_the_scheduled_sends_of_a_chat_are_found_by_an_index(url: str) -> 
         assert any("Index Cond: (" in line and "lane = " in line for line in plan), plan
 
 
+async def test_a_schema_that_has_lost_the_rows_about_itself_is_damaged() -> None:
+    url = with_schema("lost_rows")
+    async with PostgresStorage(url):
+        pass
+    execute(server_url(), "DELETE FROM lost_rows.meta")
+    with pytest.raises(StorageUnavailable, match="is damaged: its table meta has lost its rows"):
+        async with PostgresStorage(url):
+            pass
+
+
 async def test_a_command_creates_no_schema() -> None:
     with pytest.raises(ConfigError, match="There is no storage yet"):
         async with PostgresStorage(with_schema("missing"), serving=False):

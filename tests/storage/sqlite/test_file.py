@@ -217,6 +217,26 @@ async def test_a_storage_that_is_not_open_raises_an_error(path: Path, delivery: 
         await storage.load("bot")
 
 
+async def test_a_file_with_a_second_name_is_refused(path: Path) -> None:
+    second = path.with_name("second.db")
+    async with SQLiteStorage(path):
+        second.hardlink_to(path)
+        for other in (SQLiteStorage(second), SQLiteStorage(second, serving=False)):
+            with pytest.raises(ConfigError, match="has a second name, a hard link"):
+                await other.__aenter__()
+    assert names_in(path.parent) == {"bot.db", "bot.db.lock", "second.db"}
+    assert "-samefile" in str(await refusal(path))
+    second.unlink()
+    await opened_and_closed(path)
+
+
+async def test_a_file_that_has_lost_the_rows_about_itself_is_damaged(path: Path) -> None:
+    await opened_and_closed(path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM meta")
+    assert str(await refusal(path)).startswith("bot.db is damaged: its table meta has lost its rows. Restore a backup")
+
+
 def test_a_newer_schema_is_refused(path: Path) -> None:
     asyncio.run(opened_and_closed(path))
     with sqlite3.connect(path) as db:
