@@ -66,7 +66,11 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("Paid", "Declined", "Expired", "Location", "VoteResult"),
     ),
     "remembering": ("State and history", "linqbot", ("State", "Tally", "History", "HistoryEntry")),
-    "parse": ("Parsers", "linqbot.parse", ("number", "yes_no", "duration", "date_time", "recurrence", "Recurrence")),
+    "parse": (
+        "Parsers",
+        "linqbot.parse",
+        ("number", "yes_no", "duration", "day", "date_time", "recurrence", "Recurrence"),
+    ),
     "filters": (
         "Filters",
         "linqbot",

@@ -94,7 +94,8 @@ class Settings(BaseModel):
 
     api_key: str | None = Field(None, repr=False, description="Bearer token of your Linq account")
     api_key_file: Path | None = Field(
-        None, description="File to read the token from, if LINQ_API_V3_API_KEY is not set"
+        None,
+        description="File to read the token from, if LINQ_API_V3_API_KEY is not set; read again when Linq refuses the token",
     )
     base_url: BaseUrl = Field("https://api.linqapp.com/api/partner", description="Base URL of Linq's API")
     webhook_secrets: List = Field(
@@ -212,7 +213,9 @@ class Settings(BaseModel):
             bot,
             # The client waits only briefly. For a longer wait the worker defers the turn, which frees its place for
             # another chat.
-            client=Client(self.api_key, base_url=self.base_url, max_wait_s=2.0, clock=clock),
+            client=Client(
+                self.api_key, base_url=self.base_url, max_wait_s=2.0, clock=clock, api_key_file=self.api_key_file
+            ),
             storage=self.open_storage(plugins, clock=clock),
             secrets=self.webhook_secrets,
             secret_file=self.webhook_secret_file,
@@ -315,7 +318,9 @@ def from_env(environ: Mapping[str, str] | None = None, *, file: Path | None = No
         return variable(name) if name in variables else f"{name} in {file or _FILE}"
 
     values = _from_file(file) | variables | given
-    if "api_key" not in values and "api_key_file" in values:
+    if "api_key" in values:
+        values.pop("api_key_file", None)
+    elif "api_key_file" in values:
         values["api_key"] = _key_in(Path(values["api_key_file"]), place("api_key_file"))
     try:
         return Settings.model_validate(values)

@@ -1,6 +1,6 @@
-"""All input is read in linear time: a text of four times the length takes about four times as long.
+"""All input is read in linear time: a text of four times the length takes about four times as many steps, or as long.
 
-A regular expression that backtracks, or a loop that copies the rest of its input, can block the event loop for seconds
+Python code is counted in lines that run. Where a function in C does the work, its time is compared. A regular expression that backtracks, or a loop that copies the rest of its input, can block the event loop for seconds
 if an attacker sends a long text made for it. The table here has every pattern of the package.
 """
 
@@ -11,6 +11,7 @@ import asyncio
 import gzip
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -24,6 +25,8 @@ import linqbot
 from linqbot import parse as parsers
 from linqbot import rules
 from linqbot.bot.content.message_split import bubbles
+from linqbot.bot.loops.quotes import Quotable, gist_of_message
+from linqbot.bot.routing.filters import contains, exact, mentions_bot, replies_to_bot
 from linqbot.cli.commands.upkeep.inbox import without_messages
 from linqbot.client.call import ApiResponse, Call, prepare
 from linqbot.client.error_response import LONGEST_READ, error_for, is_page, not_linqs
@@ -37,8 +40,10 @@ from linqbot.events.delivery import Delivery, decode
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.parse.limits import LONGEST_TEXT
+from linqbot.storage.erasure import Person, StoredRecord
 from linqbot.text.markdown import markdown
-from linqbot.text.pieces import Cutter
+from linqbot.text.pieces import SLICE, Cutter
+from linqbot.text.styled import Style, StyledText
 from linqbot.types.message import MessageSentResponse
 from linqbot.webhooks import Secret, verify
 
@@ -136,6 +141,9 @@ USES: dict[str, str] = {
     r"\s*(?:[-*+]|\d{1,9}[.)])(?:\s|$)": "match",
     r" {0,3}>": "match",
     r" {0,3}\|": "match",
+    r"[\[\]]": "findall",
+    r"[*_~`]+|[\[\]()<>]": "findall",
+    r"\S": "search",
     r"(?<!\s)\*|\*(?!\s)|~~|`|\]\(|(?<!\w)_|_(?!\w)": "search",
     (
         r"(?<![a-z0-9])https?://[\w\[]"
@@ -143,7 +151,7 @@ USES: dict[str, str] = {
         r"\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]*+"
     ): "findall",
     r"[+-]?\d+(?:\.\d*)?": "fullmatch",
-    r"(?<![.!?…])([.!?…]++)[\"'”’»)\]*_~`]*+(?: ?[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\u200d]++)?+(?=\s)"
+    r"(?<![.!?…])([.!?…]++)[\"'”’»)\]*_~`]*+(?: ?[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\u200d]++)?+(?=\s|\Z)"
     r"|(?<![。！？])[。！？]++[\"'”’»)\]*_~`」』）]*+": "findall",
     r"approx|art|ca|cf|corp?|dept|dr|e\.g|esp|est|etc|fig|hon|i\.e|inc|jr|ltd|max|min|mrs?|ms|mt|no|nr|p\.s|prof|"
     r"rev|sr|str?|tel|vol|vs|bzw|bspw|usw|z\.b|d\.h|u\.a|ggf|evtl|inkl": "fullmatch",
@@ -196,7 +204,7 @@ def test_a_parser_refuses_a_long_text_before_it_reads_it(name: str) -> None:
     read = getattr(parsers, name)
     if isinstance(read, type):
         return  # what `recurrence` returns
-    needed = {"timezone": "UTC"} if name == "date_time" else {}
+    needed = {"timezone": "UTC"} if name in {"date_time", "day"} else {}
     with pytest.raises(ValueError, match="write less"):
         read("1" * (LONGEST_TEXT + 1), **needed)
     for pump in (*PUMPS, "an hour ", "mon,", "1h"):
@@ -343,6 +351,13 @@ def split_text(text: str) -> object:
     return bubbles([text], service="SMS")
 
 
+def streamed(text: str, *, size: int = SLICE, is_markdown: bool = True) -> None:
+    cutter = Cutter(markdown=is_markdown)
+    for at in range(0, len(text), size):
+        cutter.feed(text[at : at + size])
+    cutter.close()
+
+
 DECODERS: dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]] = {
     "an error's letters": (refused, lambda size: "a" * size),
     "an error's numbers": (refused, lambda size: "(1-" * (size // 3)),
@@ -383,8 +398,8 @@ DECODERS: dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]] = {
     "a reply's marks": (split_text, lambda size: "x" + "\u0301" * size),
     "a reply's addresses": (split_text, lambda size: "https://a.b " * (size // 12)),
     "a reply's brackets": (split_text, lambda size: "https://a" + ")" * size),
-    "a stream's sentences": (Cutter().feed, lambda size: f"A {'b' * 200}! " * (size // 204)),
-    "a stream's items": (Cutter().feed, lambda size: f"- {'a' * 200}\n" * (size // 203)),
+    "a stream's sentences": (streamed, lambda size: f"A {'b' * 200}! " * (size // 204)),
+    "a stream's items": (streamed, lambda size: f"- {'a' * 200}\n" * (size // 203)),
     "a reply's styles": (markdown, lambda size: f"**{'a' * 100}** " * (size // 105)),
     "a stored call": (Call.from_json, lambda size: SEND.with_key("a" * size).to_json()),
     "a traceback": (
@@ -398,3 +413,147 @@ DECODERS: dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]] = {
 @pytest.mark.parametrize("name", DECODERS)
 def test_a_decoder_reads_outside_input_in_linear_time(name: str) -> None:
     is_linear(*DECODERS[name])
+
+
+# --- texts of people and models ---------------------------------------------------------------------------------------
+
+UNITS = [
+    *(
+        "a",
+        " ",
+        "\n",
+        "*",
+        "_",
+        "~",
+        "`",
+        "[",
+        "](",
+        "![",
+        "(",
+        "<",
+        ">",
+        "|",
+        "#",
+        "\\",
+        "&",
+        "@",
+        "!",
+        "?",
+        "…",
+        "。",
+        "\t",
+    ),
+    *(
+        "a ",
+        "a\n",
+        "a\n\n",
+        "\\\n",
+        "  \n",
+        "    a\n",
+        "\r\n",
+        "\u2028",
+        "A. ",
+        "a. ",
+        "1. ",
+        "mr. ",
+        "e.g. ",
+        "*a. ",
+        "a! 😀 ",
+    ),
+    *(
+        "- a\n",
+        "- - a\n",
+        "- a\n  ",
+        "1. a\n",
+        "> ",
+        "> a\n",
+        "# a\n",
+        "***\n",
+        "===\n",
+        "```\n",
+        "```a\n",
+        "|a|\n",
+        "a|b\n-|-\n",
+    ),
+    *("**a", "*a*", "a_", "_a", "~~a~~", "`a`", "``", "**a** b", "[a](b)", "[a](http://b) ", "![a](b)", "(["),
+    *(
+        "http://",
+        "https://a ",
+        "http://a.b/(",
+        "http://a_b*",
+        "<http://a>",
+        "<a@b>",
+        "httphttp://",
+        "+1 ",
+        "tel:",
+        "&amp;",
+    ),
+    *("\u200d", "\u0301", "\u0915\u094d", "\u1100", "🇫🇷", "🇫", "👩\u200d👧 ", "😀", "a.\u200b", "\ud83d"),
+    # Not dense, so that they are read as Markdown at any length.
+    *(f"*{letter}*{letter * 10}" for letter in ("\u1100", "\u0915\u094d", "\u200d", "🇫", "a\u0301")),
+    *("*a. bcdefghijklm ", "[a. bcdefghijklm ", "* abcdefghijkl\n", "|abcdefghijkl|\n", "*a https://a.example. "),
+]
+SMALL = 1000
+
+
+def many_styles(text: str) -> object:
+    return StyledText(text, tuple(Style(at, at + 2, "bold") for at in range(0, len(text) - 2, 3))).part()
+
+
+def filtered(text: str) -> object:
+    body = received(parts=[{"type": "text", "value": text}])
+    event = parse(Delivery.from_webhook(body, webhook_id="w", received_at=0.0))
+    assert isinstance(event, MessageReceived)
+    return [fits(event) for fits in (exact("hi"), contains("menu"), mentions_bot, replies_to_bot)]
+
+
+def forgotten(text: str) -> object:
+    body = received(parts=[{"type": "text", "value": text}], sender={"handle": "+15551234567"})
+    person = Person("+15551234567", [])
+    return person.find(lambda: [StoredRecord("done", str(n), "c", (body,)) for n in range(3)])
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "a reply of Markdown": lambda text: bubbles([markdown(text)]),
+    "a first reply of Markdown": lambda text: bubbles([markdown(text)], opens_chat=True),
+    # Longer texts, because one of 1,500 characters is not cut.
+    "a reply": lambda text: bubbles([4 * text], service="SMS", opens_chat=True),
+    "a reply with many styles": many_styles,
+    "a stream of Markdown": lambda text: streamed(text, size=4),
+    "a stream of Markdown at once": streamed,
+    "a stream of plain text": lambda text: streamed(text, size=4, is_markdown=False),
+    "filters": filtered,
+    "the loop breaker": lambda text: gist_of_message(text, [Quotable.of_words(text[: len(text) // 2])]),
+    "forgetting": forgotten,
+}
+
+
+def steps(run: Callable[[str], object], text: str) -> int:
+    """Return the number of lines of Python that run."""
+    count = 0
+
+    def trace(_frame: object, event: str, _given: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run(text)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READERS)
+def test_a_text_is_read_in_steps_that_grow_with_its_length(name: str) -> None:
+    run = READERS[name]
+    run("Imports what is imported at the first use: **a** https://a.example")
+    found = {}
+    for unit in UNITS:
+        few, many = (steps(run, (unit * size)[:size]) for size in (SMALL, 4 * SMALL))
+        if many > 6 * few + 1000:  # 4 is linear, 16 is quadratic
+            found[unit] = (few, many)
+    assert not found

@@ -120,8 +120,10 @@ def test_the_base_url_may_be_written_with_its_version() -> None:
 
 def test_the_token_may_be_in_a_file_as_systemd_docker_and_kubernetes_provide_it(folder: Path) -> None:
     (folder / "key").write_text("token\n")
-    assert from_env({"LINQ_API_V3_API_KEY_FILE": "key"}).api_key == "token"
-    assert from_env({"LINQ_API_V3_API_KEY_FILE": "key", "LINQ_API_V3_API_KEY": "own"}).api_key == "own"
+    of_file = from_env({"LINQ_API_V3_API_KEY_FILE": "key"})
+    assert (of_file.api_key, of_file.api_key_file) == ("token", Path("key"))
+    own = from_env({"LINQ_API_V3_API_KEY_FILE": "key", "LINQ_API_V3_API_KEY": "own"})
+    assert (own.api_key, own.api_key_file) == ("own", None)  # the file is not read later either
 
 
 def test_a_file_for_the_token_that_cannot_be_read_is_named(folder: Path) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+import structlog
+
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.rate_limits import RateLimits
 from linqbot.client.resources.chats.chats import Chats
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from linqbot.client.resources.webhook_events import WebhookEvents
     from linqbot.client.resources.webhook_subscriptions import Subscriptions
 
+log = structlog.get_logger("linqbot.client")
+
 BASE_URL: Final = "https://api.linqapp.com/api/partner"
 _MAX_KEY_LENGTH: Final = 128
 
@@ -49,6 +53,8 @@ class Client:
 
     Args:
         api_key: Linq's API key. It never appears in a repr, an error or a log.
+        api_key_file: The file that the key was read from. It is read again when Linq refuses the key, so that a key can be
+            changed while the bot runs.
         base_url: The base URL without `/v3`.
         timeout_s: Seconds for one attempt of a call, from its start to the last byte of the response.
         connect_timeout_s: Seconds for opening a connection, as part of `timeout_s`.
@@ -75,8 +81,9 @@ class Client:
         max_wait_s: float = 60.0,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Clock | None = None,
+        api_key_file: Path | None = None,
     ) -> None:
-        if not api_key or not all("!" <= letter <= "~" for letter in api_key):
+        if not _is_key(api_key):
             raise ConfigError(
                 "The API key is empty, or contains spaces, line breaks or non-ASCII characters. "
                 "Copy it again from Linq's dashboard into LINQ_API_V3_API_KEY, or try: linqbot dev"
@@ -90,7 +97,8 @@ class Client:
             max_retries=max_retries,
             max_wait_s=max_wait_s,
             clock=clock,
-            credentials={"v2": v2_credentials(api_key)},
+            credentials=lambda key: {"v2": v2_credentials(key)},
+            read_key=None if api_key_file is None else lambda: _key_in(api_key_file),
             httpx_transport=transport,
         )
         self._run: Run = RateLimits(self._sender.run, clock).run
@@ -311,3 +319,18 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client(base_url={self.base_url!r})"
+
+
+def _is_key(text: str) -> bool:
+    return bool(text) and all("!" <= letter <= "~" for letter in text)
+
+
+def _key_in(path: Path) -> str | None:
+    try:
+        key = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        key = ""
+    if not _is_key(key):
+        log.warning("client.key_unreadable", file=str(path), to_do="Put the token of your Linq account into the file.")
+        return None
+    return key

@@ -65,7 +65,9 @@ class Sender:
     call, and stay in that loop.
 
     Args:
-        credentials: Headers that replace the bearer token, by resource: V2 authenticates with another header.
+        credentials: Returns the headers that replace a bearer token, by resource: V2 authenticates with another header.
+        read_key: Returns the key that is valid now, or None if it is not known. It is called when Linq refuses the key; the
+            call is repeated if the key is another one.
         httpx_transport: An httpx transport in place of the network. It is closed with this sender.
     Raises:
         ConfigError: The base URL is not a plain http(s) address.
@@ -81,14 +83,14 @@ class Sender:
         max_retries: int,
         max_wait_s: float,
         clock: Clock,
-        credentials: Mapping[str, Mapping[str, str]],
+        credentials: Callable[[str], Mapping[str, Mapping[str, str]]],
+        read_key: Callable[[], str | None] | None = None,
         httpx_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         base = _base(self.base_url)
         self._origin = base.origin
         self._path = "" if base.path == "/" else base.path
-        self._api_key = api_key
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._max_retries = max_retries
@@ -98,8 +100,15 @@ class Sender:
         self._httpx_transport = httpx_transport
         self._closed = False
         self._alarms = Alarms()
+        self._credentials_of = credentials
+        self._read_key = read_key
+        self._use(api_key)
+
+    def _use(self, api_key: str) -> None:
+        self._api_key = api_key
         self._bearer = _fields(self._origin.authority, {"Authorization": f"Bearer {api_key}"})
-        self._credentials = {noun: _fields(self._origin.authority, shown) for noun, shown in credentials.items()}
+        shown = self._credentials_of(api_key)
+        self._credentials = {noun: _fields(self._origin.authority, headers) for noun, headers in shown.items()}
 
     def run(self, call: Call) -> Awaitable[ApiResponse]:
         """Send a call. If it fails and may be repeated, wait and send it again.
@@ -234,10 +243,21 @@ class Sender:
             await self._wire.aclose()
 
     async def _attempt(self, call: Call) -> ApiResponse | AttemptFailure:
+        key = self._api_key
         response = await self._exchange(self._open(), call, self._request(call), self._timeout_s)
         if isinstance(response, AttemptFailure):
             return response
-        return outcome_of_call(call, response, now=self._clock.now(), secret=self._api_key)
+        outcome = outcome_of_call(call, response, now=self._clock.now(), secret=key)
+        # A call whose key is refused is not made, so any call may be repeated.
+        if isinstance(outcome, AttemptFailure) and outcome.error.status == 401 and self._has_other_key(key):
+            return await self._attempt(call)
+        return outcome
+
+    def _has_other_key(self, refused: str) -> bool:
+        """Return True if another key is used from now on than the one that was refused."""
+        if self._api_key == refused and self._read_key is not None:
+            self._use(self._read_key() or refused)
+        return self._api_key != refused
 
     async def _exchange(
         self, wire: HttpTransport, call: Call, request: Request, timeout_s: float

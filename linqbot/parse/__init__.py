@@ -1,4 +1,4 @@
-"""Parsers for what people write: numbers, yes or no, durations, dates with a time, and rhythms such as `weekdays 9:00`.
+"""Parsers for what people write: numbers, yes or no, durations, days, dates with a time, and rhythms such as `weekdays 9:00`.
 
     from linqbot import parse
 
@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING
 from linqbot.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from linqbot.parse.dates import date_time
+    from linqbot.parse.dates import date_time, day
     from linqbot.parse.durations import duration
     from linqbot.parse.numbers import number
     from linqbot.parse.recurrences import Recurrence, recurrence
     from linqbot.parse.yes_or_no import yes_no
 
-__all__ = ["Recurrence", "date_time", "duration", "number", "recurrence", "yes_no"]
+__all__ = ["Recurrence", "date_time", "day", "duration", "number", "recurrence", "yes_no"]
 
 _HOMES = {
     "number": "linqbot.parse.numbers",
     "yes_no": "linqbot.parse.yes_or_no",
     "duration": "linqbot.parse.durations",
     "date_time": "linqbot.parse.dates",
+    "day": "linqbot.parse.dates",
     "Recurrence": "linqbot.parse.recurrences",
     "recurrence": "linqbot.parse.recurrences",
 }

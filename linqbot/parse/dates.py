@@ -1,4 +1,4 @@
-"""Dates with a time of day: `friday 19:30`, `tomorrow at 7pm`, `24.12. 18:00`, `in 20 min`."""
+"""Days, and dates with a time: `friday`, `the 4th`, `friday 19:30`, `tomorrow at 7pm`, `24.12. 18:00`, `in 20 min`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ WEEKDAYS: Final = {
 """The number of each weekday, by its names and short forms; Monday is 0."""
 _MONTH_OF: Final = {name: index + 1 for index, month in enumerate(_MONTHS) for name in (month, month[:3])} | {"sept": 9}
 
-_EVENING = r"in the evening|in the afternoon|at night|tonight|this evening|this afternoon"
+_EVENING = re.compile(r"\b(?:evening|afternoon|night|tonight)\b")
+_MORNING = re.compile(r"\bmorning\b")
+_HOURS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_HOUR = rf"\d{{1,2}}|{'|'.join(_HOURS)}"
 _CLOCK: Final = re.compile(
     r"\b(?:at\s+)?(?:"
     r"(?P<noon>noon|midday)|(?P<midnight>midnight)"
@@ -47,8 +50,11 @@ _CLOCK: Final = re.compile(
     r"|(?P<hh>\d{1,2})\s?h(?:\s?(?P<mh>\d{2}))?\b"
     r")"
 )
-_BARE_HOUR = re.compile(r"\bat\s+(?P<hour>\d{1,2})(?:\s+o'clock)?\b(?![:./])|\b(?P<clock>\d{1,2})\s+o'clock\b")
-_DOTTED_CLOCK = re.compile(r"\bat\s+(?P<hour>\d{1,2})\.(?P<minute>\d{2})\b(?!\.)")
+_BARE_HOUR = re.compile(rf"\bat\s+(?P<hour>{_HOUR})(?:\s+o'clock)?\b(?![:./])|\b(?P<clock>{_HOUR})\s+o'clock\b")
+# `10.30` is a time, because there is no month 30. `10.12` is a date, except after `at`.
+_DOTTED_CLOCK = re.compile(
+    r"(?:\bat\s+(?P<hour>\d{1,2})\.(?P<minute>\d{2})|(?<![\d.])(?P<clock>\d{1,2})\.(?P<past>1[3-9]|[2-5]\d))\b(?!\.)"
+)
 _ISO = re.compile(r"\b(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})\b")
 _DOTTED = re.compile(r"\b(?P<day>\d{1,2})\.\s?(?P<month>\d{1,2})(?:\.\s?(?P<year>\d{4})?|\b)")
 _SLASHED = re.compile(r"\b(?P<one>\d{1,2})/(?P<two>\d{1,2})(?:/(?P<year>\d{4}))?\b")
@@ -63,22 +69,29 @@ _WEEKDAY = re.compile(
 _RELATIVE = re.compile(
     r"\b(?P<word>the day after tomorrow|day after tomorrow|tomorrow|today|tonight|this (?:morning|afternoon|evening))\b"
 )
+_OF_MONTH = re.compile(r"\b(?:the\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?|(?P<day2>\d{1,2})(?:st|nd|rd|th))\b(?![:./])")
+_LENGTH = re.compile(r"in (?!the\b).+|.+ from (?:now|today)")
+_IN_DAYS = re.compile(r"(?<![a-z])(?:d|days?|w|wks?|weeks?)\b")
+_WEEK = re.compile(r"(?:the )?(?:next|this|coming) (?:week|month)(?:end)?|(?:the |on the )?weekend")
 _FILLERS = re.compile(
-    r"\b(?:on|at|the|of|by|around|about|please|in the (?:morning|afternoon|evening)|at night|o'clock)\b"
+    r"\b(?:on|at|the|of|by|around|about|please|(?:in the )?(?:morning|afternoon|evening)|(?:at )?night|o'clock)\b"
 )
+_A_DAY: Final = timedelta(days=1)
 
+NO_DAY: Final = "Please give a day, such as Friday, tomorrow or 24 Dec."
+NO_TIME: Final = "At which time? Please give the day and a time, such as Friday 19:30."
 NOT_UNDERSTOOD: Final = "Please give a day and a time, such as Friday 19:30, tomorrow at 7pm or 24 Dec 18:00."
 
 
 def date_time(text: str, *, timezone: str, now: datetime | None = None) -> datetime:
     """Return the moment that a text names, which is after `now`.
 
-    A weekday means the next one, and may be today; with `next` it is never today. A date without a year means the next
-    such date, and a time without a day the next such time. At a time that the clocks skip or show twice,
+    A weekday means the next one, and may be today; with `next` it is never today. `the 4th` means the next such day of a
+    month, a date without a year the next such date, and a time without a day the next such time. At a time that the clocks skip or show twice,
     `linqbot.parse` uses the moment after the gap, or the first of the two.
 
     Args:
-        text: A day and a time, a time alone, or a length of time after `in`.
+        text: A day and a time, a time alone, or a length of time after `in`. A number of days or weeks needs a time, too.
         timezone: The IANA name of the person's time zone.
         now: The present, with a time zone: `ctx.now` in a handler. None is the time of the wall clock.
     Returns:
@@ -90,32 +103,92 @@ def date_time(text: str, *, timezone: str, now: datetime | None = None) -> datet
     Example:
         `await ctx.ask("When?", kind=partial(parse.date_time, timezone="Europe/Paris"))`
     """
+    plain, now = _read(text, timezone, now)
+    days: list[date] | None = None
+    length, _, at = plain.partition(" at ")
+    if _LENGTH.fullmatch(length):
+        ahead = _length(length)
+        if ahead % _A_DAY or not _IN_DAYS.search(length):
+            if at:
+                raise ValueError(NOT_UNDERSTOOD)
+            return _later(now.astimezone(UTC), ahead).astimezone(now.tzinfo)
+        days, plain = [_later(now, ahead).date()], f"at {at}" if at else ""
+    evening, morning = _EVENING.search(plain) is not None, _MORNING.search(plain) is not None
+    clock, before, after = time_of_day(plain, evening=evening, morning=morning)
+    rest = f"{before} {after}"
+    if days is None:
+        days, rest = _days(rest, now.date())
+    rest = _without_fillers(rest)
+    if clock is None and re.fullmatch(_HOUR, rest):
+        clock, rest, _ = time_of_day(f"at {rest}", evening=evening, morning=morning)
+    if rest or (clock is None and days is None):
+        raise ValueError(NOT_UNDERSTOOD)
+    if clock is None:
+        raise ValueError(NO_TIME)
+    return _first_after(days or [now.date(), _later(now, _A_DAY).date()], clock, now)
+
+
+def day(text: str, *, timezone: str, now: datetime | None = None) -> date:
+    """Return the day that a text names, which is today or later.
+
+    A weekday means the next one, and may be today; with `next` it is never today. `the 4th` means the next such day of a
+    month, and a date without a year the next such date.
+
+    Args:
+        text: A day without a time, or a number of days or weeks after `in`.
+        timezone: The IANA name of the person's time zone.
+        now: The present, with a time zone: `ctx.now` in a handler. None is the time of the wall clock.
+    Raises:
+        ValueError: the text names no single day, such as `next week`, names one that has passed, or has two meanings, such
+            as `3/4`. Or there is no such time zone, or `now` has none.
+
+    Example:
+        `await ctx.ask("Which day?", kind=partial(parse.day, timezone="Europe/Paris"))`
+    """
+    plain, now = _read(text, timezone, now)
+    if _WEEK.fullmatch(plain):
+        raise ValueError(f"Which day? {NO_DAY}")
+    if _LENGTH.fullmatch(plain):
+        ahead = _length(plain, otherwise=NO_DAY)
+        if ahead % _A_DAY or not _IN_DAYS.search(plain):
+            raise ValueError(NO_DAY)
+        return _later(now, ahead).date()
+    days, rest = _days(plain, now.date())
+    if days is None or _without_fillers(rest):
+        raise ValueError(NO_DAY)
+    for each in days:
+        if each >= now.date():
+            return each
+    raise ValueError("That day has passed. Please give a later one.")
+
+
+def _read(text: str, timezone: str, now: datetime | None) -> tuple[str, datetime]:
+    """Return a text in lower case with single spaces, and the present in a time zone."""
     check_length(text)
     where = zone(timezone)
     now = datetime.now(UTC) if now is None else now
     if now.tzinfo is None:
         raise ValueError("now= has no time zone. Give one: datetime.now(UTC).")
-    now = now.astimezone(where)
     plain = re.sub(r"\s+", " ", text.casefold().replace("\u2019", "'")).strip(" !?,")
-    plain = re.sub(r"(?<=\d)t(?=\d)", " ", plain)
-    if re.match(r"in (?!the\b)", plain) or plain.endswith(" from now"):
-        return _after(plain, now)
-    evening = re.search(_EVENING, plain) is not None
-    is_morning = "in the morning" in plain or "this morning" in plain
-    clock, before, after = time_of_day(plain, evening=evening, morning=is_morning)
-    day, rest, is_exact = _day(f"{before} {after}", now.date())
-    if (clock is None and day is None) or (_FILLERS.sub("", rest).strip(" .,;-")):
-        raise ValueError(NOT_UNDERSTOOD)
-    if clock is None:
-        raise ValueError("At which time? Please give the day and a time, such as Friday 19:30.")
-    return _resolved(day, clock, now, is_exact=is_exact)
+    return re.sub(r"(?<=\d)t(?=\d)", " ", plain), now.astimezone(where)
 
 
-def _after(text: str, now: datetime) -> datetime:
+def _length(text: str, *, otherwise: str = NOT_UNDERSTOOD) -> timedelta:
     try:
-        return (now.astimezone(UTC) + duration(text)).astimezone(now.tzinfo)
+        return duration(text.replace(" from today", " from now"))
+    except ValueError:
+        raise ValueError(otherwise) from None
+
+
+def _later(now: datetime, ahead: timedelta) -> datetime:
+    try:
+        return now + ahead
     except OverflowError:
         raise ValueError(NOT_UNDERSTOOD) from None
+
+
+def _without_fillers(text: str) -> str:
+    return _FILLERS.sub("", text).strip(" .,;-")
 
 
 def time_of_day(text: str, *, evening: bool = False, morning: bool = False) -> tuple[time | None, str, str]:
@@ -140,8 +213,11 @@ def _clock(match: re.Match[str], *, evening: bool, morning: bool) -> time:
         return time(12)
     if given.get("midnight"):
         return time(0)
-    hour = int(given.get("h12") or given.get("h24") or given.get("hh") or given.get("hour") or given.get("clock") or 0)
-    minute = int(given.get("m12") or given.get("m24") or given.get("mh") or given.get("minute") or 0)
+    named = given.get("h12") or given.get("h24") or given.get("hh") or given.get("hour") or given.get("clock") or "0"
+    hour = _HOURS.index(named) + 1 if named in _HOURS else int(named)
+    minute = int(
+        given.get("m12") or given.get("m24") or given.get("mh") or given.get("minute") or given.get("past") or 0
+    )
     if half := given.get("half"):
         if not 1 <= hour <= 12:
             raise ValueError(f"{hour} {half} is not a time. Please write it like 7:30pm or 19:30.")
@@ -155,14 +231,9 @@ def _clock(match: re.Match[str], *, evening: bool, morning: bool) -> time:
     return time(hour, minute)
 
 
-def _day(text: str, today: date) -> tuple[date | tuple[int, int] | int | None, str, bool]:
-    """Return the day that a text names, and the text without it.
-
-    Returns:
-        A date, a (month, day) of any year, a weekday, or None; the rest of the text; True if the day cannot move to a
-        later year or week.
-    """
-    for pattern in (_RELATIVE, _ISO, _NAMED, _SLASHED, _DOTTED, _WEEKDAY):
+def _days(text: str, today: date) -> tuple[list[date] | None, str]:
+    """Return the days that a text may mean, the earliest first, and the text without them; None if it names none."""
+    for pattern in (_RELATIVE, _ISO, _NAMED, _SLASHED, _DOTTED, _WEEKDAY, _OF_MONTH):
         match = pattern.search(text)
         if match is None:
             continue
@@ -170,23 +241,26 @@ def _day(text: str, today: date) -> tuple[date | tuple[int, int] | int | None, s
         if pattern is _RELATIVE:
             word = match["word"]
             ahead = 2 if "after" in word and "tomorrow" in word else 1 if word == "tomorrow" else 0
-            return today + timedelta(days=ahead), rest, True
+            return [today + timedelta(days=ahead)], rest
         if pattern is _WEEKDAY:
             weekday = WEEKDAYS[match["name"]]
             if match["next"]:
-                return today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 1), rest, True
-            return weekday, rest, False
+                return [today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 1)], rest
+            first = today + timedelta(days=(weekday - today.weekday()) % 7)
+            return [first, first + timedelta(days=7)], rest
         # A weekday in front of a date only confirms it: "Friday, 24 Dec".
         rest = _WEEKDAY.sub(" ", rest)
-        month, day = _month_and_day(match, pattern)
-        try:
-            if match["year"]:
-                return date(int(match["year"]), month, day), rest, True
-            date(2024, month, day)  # a leap year: 29 February exists
-        except ValueError:
-            raise ValueError(f"There is no such date as {match.group().strip(' .,')}. Please check it.") from None
-        return (month, day), rest, False
-    return None, text, False
+        if pattern is _OF_MONTH:
+            number, months = int(match["day"] or match["day2"]), [divmod(today.month - 1 + n, 12) for n in range(4)]
+            found = [_date(today.year + years, month + 1, number) for years, month in months]
+        else:
+            month, number = _month_and_day(match, pattern)
+            years = [int(match["year"])] if match["year"] else range(today.year, today.year + 9)  # with a leap year
+            found = [_date(year, month, number) for year in years]
+        if existing := [each for each in found if each is not None]:
+            return existing, rest
+        raise ValueError(f"There is no such date as {match.group().strip(' .,')}. Please check it.")
+    return None, text
 
 
 def _month_and_day(match: re.Match[str], pattern: re.Pattern[str]) -> tuple[int, int]:
@@ -206,18 +280,8 @@ def _short(month: int) -> str:
     return _MONTHS[month - 1][:3].capitalize()
 
 
-def _resolved(day: date | tuple[int, int] | int | None, clock: time, now: datetime, *, is_exact: bool) -> datetime:
+def _first_after(days: list[date], clock: time, now: datetime) -> datetime:
     where = zone(str(now.tzinfo))
-    today = now.date()
-    if isinstance(day, date):
-        days = [day]
-    elif isinstance(day, tuple):
-        days = [found for year in range(today.year, today.year + 9) if (found := _date(year, *day)) is not None]
-    elif day is None:
-        days = [today, today + timedelta(days=1)]
-    else:
-        first = today + timedelta(days=(day - today.weekday()) % 7)
-        days = [first, first + timedelta(days=7)]
     try:
         for each in days:
             at = instant(datetime.combine(each, clock), where)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _STYLES: Final[dict[str, TextStyle]] = {"strong": "bold", "em": "italic", "s": "strikethrough", "th": "bold"}
 _WEB: Final = ("http://", "https://")
+_WORK: Final = {"<": 4} | dict.fromkeys(["[", "!", "\n", "- ", "://"], 2) | dict.fromkeys("*_~`|&\\", 1)
+"""The work that a mark is for the parser, compared with that of an asterisk."""
+_LEAST_WORK: Final = 500
 _SHOWN_WITHOUT: Final = ("mailto:", "tel:")
 
 
@@ -33,13 +36,36 @@ def markdown(text: str, *, cards: bool = True) -> StyledText:
     and RCS the text has no styles.
 
     Args:
-        text: CommonMark, with tables and strikethrough. HTML tags are shown as they are.
+        text: CommonMark, with tables and strikethrough. HTML tags are shown as they are. A long text that consists almost
+            wholly of marks is shown as it is, because reading it would make all other chats wait.
         cards: False shows no preview cards of addresses; see `Context.reply`.
 
     Example:
         `await ctx.reply(markdown("**Open** until 22:00"))`
     """
-    return rendered(parser().parse(text), cards=cards)
+    return read(text, cards=cards)
+
+
+def read(text: str, *, is_inline: bool = False, cards: bool = True) -> StyledText:
+    """Return Markdown as a text with styles.
+
+    Args:
+        is_inline: True for a text of one paragraph, whose lines begin no lists, quotes and the like.
+    """
+    if _is_dense(text):
+        return StyledText.plain(text.strip(), cards=cards)
+    writer = _Writer()
+    writer.blocks(parser().parseInline(text) if is_inline else parser().parse(text))
+    return writer.result(cards=cards)
+
+
+def _is_dense(text: str) -> bool:
+    """Return True for a text that would take the parser several times as long as a text that people read.
+
+    A third of its length is the work of a list in which each item has styles and a link.
+    """
+    work = sum(cost * text.count(mark) for mark, cost in _WORK.items())
+    return work > max(_LEAST_WORK, len(text) // 3)
 
 
 @cache
@@ -69,13 +95,6 @@ def _bare_address(state: StateInline, silent: bool) -> bool:
         state.pending += unescapeAll(state.src[state.pos : end])
     state.pos = end
     return True
-
-
-def rendered(tokens: Sequence[Token], *, cards: bool = True) -> StyledText:
-    """Return the text of parsed Markdown."""
-    writer = _Writer()
-    writer.blocks(tokens)
-    return writer.result(cards=cards)
 
 
 class _Writer:

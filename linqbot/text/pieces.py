@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from linqbot.text.markdown import parser, rendered
-from linqbot.text.sentences import sentence_ends
+from linqbot.text.markdown import parser, read
+from linqbot.text.sentences import ends_so_far
 from linqbot.text.styled import StyledText, joined
 
 Kind: TypeAlias = Literal["text", "heading", "item", "quote", "fence", "rule", "table", "blank"]
@@ -34,7 +34,15 @@ _KINDS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
 )
 _MARKS: Final = re.compile(r"(?<!\s)\*|\*(?!\s)|~~|`|\]\(|(?<!\w)_|_(?!\w)")
 """Marks that the parser has not used up, and that so may belong to what follows."""
-_SLICE: Final = 4096
+_BRACKETS: Final = re.compile(r"[\[\]]")
+_PAIRED: Final = re.compile(r"[*_~`]+|[\[\]()<>]")
+"""What may open or close a mark."""
+_MOST_PAIRED: Final = 50
+"""A paragraph with more of them before its first sentence without an open mark is one piece."""
+_SHORT: Final = 500
+"""Behind so many characters of a paragraph, it is parsed again when it has grown by a quarter, and not with each sentence."""
+SLICE: Final = 1000
+"""The characters of a text that arrives at once after which other chats should have their turn."""
 _GAPS: Final = ("", " ", "\n", PARAGRAPH)
 _CONTINUED_BY: Final[dict[Kind, tuple[Kind, ...]]] = {
     "text": ("text",),
@@ -77,9 +85,19 @@ class Cutter:
         self._gap = ""
         self._last: Piece | None = None
         self._is_inside_line = False
-        self._tried = 0
-        self._open_fence = 0
         self._numbers: dict[int, int] = {}
+        self._begin_piece()
+
+    def _begin_piece(self) -> None:
+        """Forget what is known of the raw text: the next piece begins."""
+        self._kind: Kind | None = None
+        self._end = 0
+        self._line_at = 0
+        self._undecided_to = 0
+        self._sentences_to = 0
+        self._paired_to = self._paired = self._parsed_to = 0
+        self._is_parsed = True
+        self._open_fence = 0
 
     @property
     def is_after_paragraph(self) -> bool:
@@ -88,14 +106,14 @@ class Cutter:
         return self._gap == PARAGRAPH or space.count("\n") > 1
 
     def feed(self, chunk: str) -> list[Piece]:
-        """Add a chunk to the text, and return the pieces that are finished now."""
+        """Add a chunk to the text, and return the pieces that are finished now.
+
+        Args:
+            chunk: At most `SLICE` characters of a long text: each finished piece copies what is behind it.
+        """
         chunk, self._half = _whole(self._half + chunk)
-        pieces: list[Piece] = []
-        # In slices, because each finished piece copies what is behind it.
-        for at in range(0, len(chunk), _SLICE):
-            self._raw = (self._raw + chunk[at : at + _SLICE]).replace("\r\n", "\n")
-            pieces += self._finished(is_over=False)
-        return pieces
+        self._raw = (self._raw + chunk).replace("\r\n", "\n")
+        return list(self._finished(is_over=False))
 
     def close(self) -> list[Piece]:
         """End the text, and return its last pieces."""
@@ -105,7 +123,8 @@ class Cutter:
         while self._skip_space() and (found := self._next(is_over=is_over)) is not None:
             kind, end = found
             source, self._raw = self._raw[:end], self._raw[end:]
-            self._is_inside_line, self._tried, self._open_fence = True, 0, 0
+            self._is_inside_line = True
+            self._begin_piece()
             text = self._rendered(kind, source)
             if text.text:
                 self._last = Piece(text, self._gap_before(kind), kind == "heading", kind == "item")
@@ -139,34 +158,47 @@ class Cutter:
 
     def _next(self, *, is_over: bool) -> tuple[Kind, int] | None:
         """Return the kind of the next piece and its end in the raw text; None if it is not finished."""
-        kind, end = self._line(0, is_over=is_over)
-        if self._is_inside_line:
-            kind = "text"
-        if kind is None:
+        is_finished = self._add_lines(is_over=is_over)
+        if self._kind is None:
             return None
-        if kind == "fence":
+        if self._kind == "fence":
             closed = self._end_of_fence(is_over=is_over)
-            return None if closed is None else (kind, closed)
-        is_finished = False
-        while not is_finished and end < len(self._raw):
-            following, its_end = self._line(end + 1, is_over=is_over)
-            if following is None:
-                break
-            is_finished = following not in _CONTINUED_BY.get(kind, ())
-            end = end if is_finished else its_end
-        if kind == "text" and (sentence := self._end_of_sentence(end)):
-            return kind, sentence
-        return (kind, end) if is_finished or is_over else None
+            return None if closed is None else (self._kind, closed)
+        if self._kind == "text" and (sentence := self._end_of_sentence()):
+            return self._kind, sentence
+        return (self._kind, self._end) if is_finished or is_over else None
+
+    def _add_lines(self, *, is_over: bool) -> bool:
+        """Add the lines to the piece that belong to it. Return True if one follows that does not.
+
+        Complete lines are looked at once.
+        """
+        while self._kind != "fence":
+            kind, end = self._line(self._line_at, is_over=is_over)
+            if self._kind is None or self._line_at == 0:
+                self._kind = "text" if self._is_inside_line else kind
+            elif kind is not None and kind not in _CONTINUED_BY.get(self._kind, ()):
+                return True
+            if kind is None and not (self._is_inside_line and self._line_at == 0):
+                return False
+            self._end = end
+            if end == len(self._raw):
+                return False
+            self._line_at = self._undecided_to = end + 1
+        return False
 
     def _line(self, start: int, *, is_over: bool) -> tuple[Kind | None, int]:
         """Return the kind of the line that begins at `start`, None if it is not known yet, and the end of the line."""
         end = self._raw.find("\n", start)
         is_complete = end >= 0 or is_over
         end = end if end >= 0 else len(self._raw)
-        line = self._raw[start:end]
-        if not is_complete and (_UNDECIDED if self._markdown else _SPACE).fullmatch(line):
-            return None, end
+        if not is_complete:
+            undecided = _UNDECIDED if self._markdown else _SPACE
+            if undecided.fullmatch(self._raw, max(start, self._undecided_to)):
+                self._undecided_to = end
+                return None, end
         kinds = _KINDS if self._markdown else _KINDS[:1]
+        line = self._raw[start:end]
         return next((kind for kind, pattern in kinds if pattern.match(line)), "text"), end
 
     def _end_of_fence(self, *, is_over: bool) -> int | None:
@@ -186,19 +218,36 @@ class Cutter:
             at = end
         return len(self._raw) if is_over else None
 
-    def _end_of_sentence(self, limit: int) -> int | None:
+    def _end_of_sentence(self) -> int | None:
         """Return the end of the first sentence of a paragraph in which no mark is open."""
-        for end in sentence_ends(self._raw[:limit], self._tried):
-            self._tried = end
-            if not self._markdown or not _has_open_marks(self._raw[:end]):
+        for mark, end in ends_so_far(self._raw[: self._end], self._sentences_to):
+            if end is None:
+                self._sentences_to = mark
+                return None
+            self._sentences_to = end
+            if not self._markdown or not self._has_open_marks(end):
                 return end
+        self._sentences_to = self._end
         return None
+
+    def _has_open_marks(self, end: int) -> bool:
+        """Return True if a mark of Markdown before `end` may belong to what follows it, or in doubt."""
+        paired = len(_PAIRED.findall(self._raw, self._paired_to, end))
+        self._paired_to = end
+        self._paired += paired
+        self._is_parsed = self._is_parsed and not paired
+        if self._is_parsed:
+            return self._paired > 0
+        if self._paired > _MOST_PAIRED or (end > _SHORT and end < 1.25 * self._parsed_to):
+            return True
+        self._parsed_to, self._is_parsed = end, True
+        return _has_open_marks(self._raw[:end])
 
     def _rendered(self, kind: Kind, source: str) -> StyledText:
         if not self._markdown:
             return StyledText.plain(source.strip(), cards=self._cards)
         if kind == "text":
-            return rendered(parser().parseInline(source), cards=self._cards)
+            return read(source, is_inline=True, cards=self._cards)
         indentation = len(source) - len(source.lstrip())
         lines = (line[indentation:] if not line[:indentation].strip() else line for line in source.split("\n"))
         source = "\n".join(lines)
@@ -206,7 +255,7 @@ class Cutter:
         level = (indentation + 1) // 3 if kind == "item" else 0
         if kind == "item":
             source = self._numbered(source, level)
-        text = rendered(parser().parse(source), cards=self._cards)
+        text = read(source, cards=self._cards)
         return joined([StyledText("  " * level), text], [""]) if level else text
 
     def _numbered(self, item: str, level: int) -> str:
@@ -228,8 +277,8 @@ def _has_open_marks(source: str) -> bool:
     left, depth = "", 0
     for token in parser().parseInline(source)[0].children or ():
         left += token.content if token.type == "text" else "x"
-    for character in left:
-        depth = depth + 1 if character == "[" else max(0, depth - 1) if character == "]" else depth
+    for bracket in _BRACKETS.findall(left):
+        depth = depth + 1 if bracket == "[" else max(0, depth - 1)
     return depth > 0 or _MARKS.search(left) is not None
 
 

@@ -13,10 +13,11 @@ from typing import Final
 from linqbot.text.graphemes import is_border
 
 _END: Final = re.compile(
-    r"(?<![.!?…])([.!?…]++)[\"'”’»)\]*_~`]*+(?: ?[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\u200d]++)?+(?=\s)"
+    r"(?<![.!?…])([.!?…]++)[\"'”’»)\]*_~`]*+(?: ?[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\u200d]++)?+(?=\s|\Z)"
     r"|(?<![。！？])[。！？]++[\"'”’»)\]*_~`」』）]*+",
 )
 """The marks at the end of a sentence, with closing brackets, quotation marks, marks of Markdown, and an emoji."""
+_NO_SPACE: Final = re.compile(r"\S")
 _IS_EMOJI: Final = re.compile(r"[\u2600-\u27bf\U0001f300-\U0001faff]")
 _OPENERS: Final = "\"'“‘«([*_~`"
 _WINDOW: Final = 40
@@ -29,25 +30,30 @@ _ABBREVIATIONS: Final = re.compile(
 """The words, without their last dot, behind which a sentence usually goes on."""
 
 
-def sentence_ends(text: str, start: int = 0) -> Iterator[int]:
-    """Yield the index behind each sentence that is followed by further text, after its closing marks.
-
-    Args:
-        start: The index at which to begin.
-    """
-    for found in _END.finditer(text, start):
-        end = found.end()
-        following = _next_character(text, end)
-        if following == "" or not is_border(text, end):
-            continue
-        if found[1] is None or (not _IS_EMOJI.match(following) and not _goes_on(text, found, following)):
+def sentence_ends(text: str) -> Iterator[int]:
+    """Yield the index behind each sentence that is followed by further text, after its closing marks."""
+    for _, end in ends_so_far(text):
+        if end is not None:
             yield end
 
 
-def _next_character(text: str, at: int) -> str:
-    while at < len(text) and text[at].isspace():
-        at += 1
-    return text[at : at + 1]
+def ends_so_far(text: str, start: int = 0) -> Iterator[tuple[int, int | None]]:
+    """Yield where each mark begins that ends a sentence, and the index behind the sentence.
+
+    The index is None for a last mark behind which no text has come yet, so that it is not decided.
+
+    Args:
+        start: The index at which to begin: 0, or the beginning of a mark.
+    """
+    for found in _END.finditer(text, start):
+        end = found.end()
+        following = _NO_SPACE.search(text, end)
+        if following is None:
+            yield found.start(), None
+        elif is_border(text, end) and (
+            found[1] is None or (not _IS_EMOJI.match(following[0]) and not _goes_on(text, found, following[0]))
+        ):
+            yield found.start(), end
 
 
 def _goes_on(text: str, found: re.Match[str], following: str) -> bool:

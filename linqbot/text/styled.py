@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, get_args
 
-from linqbot.text.graphemes import border_after, border_before
+from linqbot.text.graphemes import border_before, borders_around
 from linqbot.text.sentences import sentence_ends
 from linqbot.types.message import TextDecoration, TextPart, TextStyle, utf16_length, utf16_slice
 
@@ -106,9 +106,11 @@ class StyledText:
         start = len(self.text) - len(self.text.lstrip())
         return self[start : max(start, len(self.text.rstrip()))]
 
-    def without(self, link: TextLink) -> StyledText:
-        """Return the text without a link. Its neighbours are joined as they are."""
-        return joined([self[: link.start], self[link.end :]], [""])
+    def without(self, links: Sequence[TextLink]) -> StyledText:
+        """Return the text without some of its links, which are in order. Their neighbours are joined as they are."""
+        edges = [0, *(edge for link in links for edge in (link.start, link.end)), len(self.text)]
+        kept = list(_sliced(self, list(zip(edges[::2], edges[1::2], strict=True))))
+        return joined(kept, [""] * (len(kept) - 1))
 
     def part(self, *, is_plain: bool = False) -> TextPart:
         """Return the text part of a message, with decorations in UTF-16 code units.
@@ -132,10 +134,11 @@ class StyledText:
 
     def _ranges(self) -> list[tuple[int, int, TextStyle]]:
         """Return the styles between borders of characters; those of one name that touch are one."""
+        around = borders_around(self.text, (edge for each in self.styles for edge in (each.start, each.end)))
         last: dict[str, int] = {}
         ranges: list[tuple[int, int, TextStyle]] = []
         for each in sorted(self.styles, key=lambda style: (style.start, style.end)):
-            start, end = border_before(self.text, each.start), border_after(self.text, each.end)
+            start, end = around[each.start][0], around[each.end][1]
             before = last.get(each.name)
             if before is not None and ranges[before][1] >= start:
                 ranges[before] = (ranges[before][0], max(ranges[before][1], end), each.name)
@@ -249,8 +252,10 @@ def _cut(text: str, limit: int) -> int:
     line = text.rfind("\n", 1, fits + 1)
     if line > 0:
         return line
-    for at in range(fits, 0, -1):
-        if text[at].isspace():
-            return at
+    if text[fits].isspace():
+        return fits
+    word = fits - len(text[: fits + 1].rsplit(maxsplit=1)[-1])
+    if word > 0:
+        return word
     # A character longer than a whole message is cut, because nothing else can be done.
     return border_before(text, fits) or fits

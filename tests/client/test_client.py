@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -179,6 +181,27 @@ async def test_v2s_own_error_envelope_is_understood() -> None:
         with pytest.raises(LinqApiError) as caught:
             await client.v2.list_chats(phone_number="13343284472")
     assert (caught.value.status, caught.value.message) == (401, "Invalid token")
+
+
+async def test_a_key_whose_file_has_changed_is_read_again_when_linq_refuses_it(tmp_path: Path) -> None:
+    file, valid, asked = tmp_path / "key", "new-token", []
+
+    def linq(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers["authorization"].removeprefix("Bearer "))
+        return httpx.Response(200 if asked[-1] == valid else 401, json={"phone_numbers": []})
+
+    async with client_over(linq, api_key_file=file, max_retries=0) as client:
+        for content in (None, "", "two words", KEY):
+            if content is not None:
+                file.write_text(content)
+            with pytest.raises(LinqApiError) as caught:
+                await client.phone_numbers.list()
+            assert caught.value.status == 401
+        assert asked == [KEY] * 4
+        file.write_text(f"{valid}\n")
+        await asyncio.gather(*(client.phone_numbers.list() for _ in range(3)))
+        await client.phone_numbers.list()
+        assert asked.count(valid) == 4
 
 
 async def test_typed_content_goes_out_as_linq_writes_it() -> None:
@@ -367,7 +390,7 @@ def test_a_repr_shows_where_but_not_who() -> None:
         max_retries=0,
         max_wait_s=0,
         clock=SystemClock(),
-        credentials={"users": {"X-Key": KEY}},
+        credentials=lambda key: {"users": {"X-Key": key}},
     )
     for thing in (client, sender, client.run, client.chats, client.wrapped(lambda run: run)):
         assert KEY not in repr(thing) + str(thing)

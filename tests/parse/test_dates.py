@@ -40,6 +40,18 @@ def test_a_day_and_a_time_are_read(subtests: pytest.Subtests) -> None:
         ("2026-12-24T18:00", "2026-12-24 18:00+01:00"),
         ("in 20 min", "2026-11-20 13:20+01:00"),
         ("an hour from now", "2026-11-20 14:00+01:00"),
+        ("in 24 hours", "2026-11-21 13:00+01:00"),
+        ("in two weeks at 8pm", "2026-12-04 20:00+01:00"),
+        ("in 2 days at 8 in the evening", "2026-11-22 20:00+01:00"),
+        ("a week from today at noon", "2026-11-27 12:00+01:00"),
+        ("fri 10.30", "2026-11-27 10:30+01:00"),
+        ("10.30", "2026-11-21 10:30+01:00"),
+        ("24.12. 18.30", "2026-12-24 18:30+01:00"),
+        ("friday morning at ten", "2026-11-27 10:00+01:00"),
+        ("friday 19", "2026-11-20 19:00+01:00"),
+        ("the 4th at 18:00", "2026-12-04 18:00+01:00"),
+        ("20th, 14:00", "2026-11-20 14:00+01:00"),
+        ("the 20th 9:00", "2026-12-20 09:00+01:00"),
     ]
     for text, at in rows:
         with subtests.test(text=text):
@@ -57,6 +69,17 @@ def test_a_day_and_a_time_are_read(subtests: pytest.Subtests) -> None:
         ("30.2. 10:00", "There is no such date as 30.2."),
         ("25:00", "25:00 is not a time of day."),
         ("13pm", "13 pm is not a time."),
+        ("at 9", "9 in the morning or in the evening?"),
+        ("9", "9 in the morning or in the evening?"),
+        ("friday 10", "10 in the morning or in the evening?"),
+        ("friday at ten", "10 in the morning or in the evening?"),
+        ("in two weeks at 8", "8 in the morning or in the evening?"),
+        ("in two weeks", "At which time?"),
+        ("in 1 day", "At which time?"),
+        ("friday morning", "At which time?"),
+        ("in 20 min at 8pm", "Please give a day and a time"),
+        ("in a while", "Please give a day and a time"),
+        ("the 42nd at 9am", "There is no such date as the 42nd."),
         ("hello at 19:30", "Please give a day and a time"),
         ("whenever", "Please give a day and a time"),
         ("", "Please give a day and a time"),
@@ -65,6 +88,49 @@ def test_a_day_and_a_time_are_read(subtests: pytest.Subtests) -> None:
 def test_what_is_no_moment_or_has_two_meanings_is_refused_with_a_sentence(text: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
         read(text)
+
+
+DAYS = {
+    "friday": "2026-11-20",
+    "fri": "2026-11-20",
+    "next friday": "2026-11-27",
+    "Friday morning, please": "2026-11-20",
+    "today": "2026-11-20",
+    "tomorrow": "2026-11-21",
+    "on the 4th": "2026-12-04",
+    "the 20th": "2026-11-20",
+    "31st": "2026-12-31",
+    "24.12.": "2026-12-24",
+    "24 Dec 2027": "2027-12-24",
+    "29 feb": "2028-02-29",
+    "in two weeks": "2026-12-04",
+    "3 days from now": "2026-11-23",
+    "next week": "Which day? Please give a day, such as Friday, tomorrow or 24 Dec.",
+    "this weekend": "Which day? Please give a day, such as Friday, tomorrow or 24 Dec.",
+    "friday 19:30": "Please give a day, such as Friday, tomorrow or 24 Dec.",
+    "in 20 min": "Please give a day, such as Friday, tomorrow or 24 Dec.",
+    "whenever": "Please give a day, such as Friday, tomorrow or 24 Dec.",
+    "in a while": "Please give a day, such as Friday, tomorrow or 24 Dec.",
+    "3/4": "3/4 could be two dates. Please write the month as a word, such as 3 Apr.",
+    "19 Nov 2026": "That day has passed. Please give a later one.",
+    "30.2.": "There is no such date as 30.2. Please check it.",
+}
+
+
+def test_a_day_without_a_time_is_read_or_asked_for_again() -> None:
+    found = {}
+    for text in DAYS:
+        try:
+            found[text] = parse.day(text, timezone="Europe/Paris", now=NOW).isoformat()
+        except ValueError as error:
+            found[text] = str(error)
+    assert found == DAYS
+
+
+def test_a_day_is_that_of_the_time_zone() -> None:
+    late = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
+    assert parse.day("today", timezone="Europe/Paris", now=late).isoformat() == "2026-11-21"
+    assert parse.day("the 20th", timezone="Europe/Paris", now=late).isoformat() == "2026-12-20"
 
 
 def test_a_time_that_the_clocks_skip_means_the_moment_after_the_gap() -> None:

@@ -170,6 +170,18 @@ async def test_what_a_handler_raises_fails_the_test_with_its_traceback() -> None
             await phone.next_reply()
 
 
+async def test_an_error_that_ends_with_a_question_mark_gets_no_full_stop() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def broken(message: MessageReceived, ctx: Context) -> None:
+        raise AttributeError("linqbot.parse has no date. Did you mean day?")
+
+    with pytest.raises(HandlerFailed, match=r"Did you mean day\? It runs again"):
+        async with talking(bot) as phone:
+            await phone.text("hi")
+
+
 @pytest.mark.parametrize("returned", [5, ""])
 async def test_a_failure_without_a_line_of_the_author_names_the_handler_as_the_log_does(
     returned: Any,

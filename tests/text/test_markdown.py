@@ -164,6 +164,14 @@ def test_ranges_lie_inside_the_text_and_split_no_character(source: str) -> None:
         assert rules.check("chats.messages.send", {"message": {"parts": [part.to_json_object()]}}) is None
 
 
+def test_a_long_text_of_almost_nothing_but_marks_is_shown_as_it_is() -> None:
+    for unit in ("![", "**a", "- a\n", "|-|\n", "<a@b>"):
+        dense = (unit * 5000).strip()
+        assert markdown(dense).text == dense
+        assert markdown(f"{unit * 20}\n\n**b**").styles
+    assert not set("*`[") & set(markdown("- **A** *dish* for `2`, see [it](https://a.example/a)\n" * 1000).text)
+
+
 @pytest.mark.process
 def test_the_parser_is_imported_when_markdown_is_used() -> None:
     code = (

@@ -176,8 +176,7 @@ def _without_address_first(text: StyledText, shown: Sequence[str]) -> list[Style
     Args:
         shown: The addresses whose cards follow. After a label they are left out of the text.
     """
-    for link in [each for each in reversed(text.links) if each.is_labelled and each.url in shown]:
-        text = text.without(link)
+    text = text.without([each for each in text.links if each.is_labelled and each.url in shown])
     found = URL_IN_TEXT.search(text.text)
     if found is None:
         return [text]

@@ -107,7 +107,7 @@ def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now
 
     Raises:
         BotError: not exactly one of `at` and `after_s` was given, one is of a wrong type, the time zone is missing,
-            unknown or given twice, or the time is before 1970 or after 9999.
+            unknown or given twice, or the time is before 1970 or after 9998.
     """
     if (at is None) == (after_s is None):
         raise BotError("Give send_later either at= or after_s=.")
@@ -137,7 +137,7 @@ def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now
     except (ValueError, OverflowError):
         due = LAST
     if not 0 <= due < LAST:
-        raise BotError(f"at= is in the year {at.year}. Give a time between 1970 and 9999.")
+        raise BotError(f"at= is in the year {at.year}. Give a time from 1970 to 9998.")
     return due
 
 

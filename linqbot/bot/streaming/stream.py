@@ -6,6 +6,7 @@ first: the journal answers for those that Linq has taken, and the others are sen
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from linqbot.bot.streaming.source import Reader, StreamSource
 from linqbot.bot.typing import TypingIndicator
 from linqbot.clock import Clock
 from linqbot.errors import BotError, StreamStalled
-from linqbot.text.pieces import Cutter, Piece
+from linqbot.text.pieces import SLICE, Cutter, Piece
 from linqbot.text.styled import joined
 from linqbot.types.message import MessageContent, ReplyTo
 
@@ -104,7 +105,7 @@ class Stream:
         """Say what the reader reads. Return False if a message was refused."""
         has_ended = False
         while True:
-            self._add(self._cutter.feed(reader.take()))
+            await self._read(reader.take())
             if reader.is_over and not has_ended:
                 has_ended = True
                 self._add(self._cutter.close())
@@ -141,6 +142,12 @@ class Stream:
         if now >= silent_at:
             raise StreamStalled(self._stall_s)
         await reader.changed(min(silent_at, quiet_at) if self._waiting and now < quiet_at else silent_at)
+
+    async def _read(self, text: str) -> None:
+        for at in range(0, len(text), SLICE):
+            if at:
+                await asyncio.sleep(0)  # a whole answer at once must not make all other chats wait
+            self._add(self._cutter.feed(text[at : at + SLICE]))
 
     def _add(self, pieces: list[Piece]) -> None:
         was_different = self._continuation.is_different

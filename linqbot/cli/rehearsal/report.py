@@ -12,10 +12,14 @@ from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from linqbot.cli.rehearsal.memory import MIB, Live, Resident, growth, in_use
-from linqbot.testing.people.acts import Inject
+from linqbot.rules.opt_out import is_opt_out
+from linqbot.testing.people.acts import Correct, Inject, Say
 from linqbot.testing.people.checks import RULES, Rule, Violation
+from linqbot.testing.people.texts import INJECTIONS
 from linqbot.testing.people.visit import Visit
 
+TRIED: Final = ("injections", "edits", "opt_outs")
+"""The things that bots are often weak at."""
 _NO_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -26,6 +30,8 @@ class PersonResult:
     Attributes:
         written: The number of messages.
         expecting: The number of these that call for an answer.
+        judged: The number of those that the bot could still answer: when a rehearsal is interrupted, it has not finished all.
+        tried: The number of injections, edits and opt-outs.
         seconds: For each message, the seconds to the first message of the bot after it.
         stopped: Why the person could not go on; None if nothing was in the way.
     """
@@ -33,6 +39,8 @@ class PersonResult:
     name: str
     written: int
     expecting: int
+    judged: int
+    tried: Counter[str]
     seconds: Sequence[float]
     violations: Sequence[Violation]
     stopped: str | None = None
@@ -57,6 +65,7 @@ class Report:
         memory: The resident memory of the bot's process, in each second.
         live: Its live memory, now and then.
         was_interrupted: True if the rehearsal was stopped before its end.
+        skipped: The rules that were not checked.
         reproductions: The written tests, and what became of each when it was tried.
     """
 
@@ -70,12 +79,37 @@ class Report:
     memory: Sequence[Resident]
     live: Sequence[Live]
     was_interrupted: bool
+    skipped: Sequence[Rule] = ()
     reproductions: dict[str, str] = field(default_factory=dict)
 
     @property
     def violations(self) -> list[Violation]:
         """The broken rules of all people."""
         return [one for person in self.people for one in person.violations]
+
+    @property
+    def causes(self) -> list[list[Violation]]:
+        """The violations in groups that probably have one cause, in the order in which each cause first came."""
+        groups: dict[tuple[Rule, str], list[Violation]] = {}
+        for one in self.violations:
+            groups.setdefault(one.cause, []).append(one)
+        return list(groups.values())
+
+    @property
+    def tried(self) -> dict[str, int]:
+        """The number of times that people tried each of `TRIED`."""
+        counted = sum((one.tried for one in self.people), Counter[str]())
+        return {name: counted[name] for name in TRIED}
+
+    @property
+    def expecting(self) -> int:
+        """The number of messages that call for an answer."""
+        return sum(one.expecting for one in self.people)
+
+    @property
+    def judged(self) -> int:
+        """The number of those that are judged."""
+        return sum(one.judged for one in self.people)
 
     @property
     def is_good(self) -> bool:
@@ -95,9 +129,11 @@ class Report:
             "seed": self.seed,
             "people": len(self.people),
             "written": sum(one.written for one in self.people),
-            "expecting_an_answer": sum(one.expecting for one in self.people),
+            "expecting_an_answer": self.expecting,
+            "judged": self.judged,
+            "tried": self.tried,
             "sent_by_the_bot": self.bubbles,
-            "violations": {rule: self.count(rule) for rule in RULES},
+            "violations": {rule: None if rule in self.skipped else self.count(rule) for rule in RULES},
             "first_answer_s": of_seconds([each for one in self.people for each in one.seconds]),
             "memory_mib": None
             if memory is None
@@ -122,6 +158,15 @@ class Report:
                     "happened": one.happened,
                 }
                 for one in self.violations
+            ],
+            "causes": [
+                {
+                    "rule": group[0].rule,
+                    "times": len(group),
+                    "people": list(dict.fromkeys(one.person for one in group)),
+                    "first": self.violations.index(group[0]),
+                }
+                for group in self.causes
             ],
             "stopped": {one.name: one.stopped for one in self.people if one.stopped},
             "reproductions": self.reproductions,
@@ -155,6 +200,17 @@ class Report:
         ET.indent(suites)
         text: str = ET.tostring(suites, encoding="unicode")
         return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
+
+
+def tried_by(visit: Visit) -> Counter[str]:
+    """Return how often a person tried each of `TRIED`."""
+    done = [one.act for stretch in visit.stretches for one in stretch.causes if one.message_id is not None]
+    said = [act.text for act in done if isinstance(act, Say)]
+    return Counter(
+        injections=sum(text.startswith(INJECTIONS) for text in said),
+        edits=sum(isinstance(act, Correct) for act in done),
+        opt_outs=sum(map(is_opt_out, said)),
+    )
 
 
 def faults_in(visits: Sequence[Visit], kills: int) -> dict[str, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from linqbot.cli.rehearsal.live_stage import LiveStage
-from linqbot.cli.rehearsal.report import PersonResult, Report, faults_in
+from linqbot.cli.rehearsal.report import PersonResult, Report, faults_in, tried_by
 from linqbot.cli.rehearsal.served import ServedBot
 from linqbot.cli.rehearsal.summary import end_progress, print_progress
 from linqbot.emulator.emulator import Emulator
@@ -23,7 +23,7 @@ from linqbot.server import uvicorn_server
 from linqbot.testing.people.acts import FaultName
 from linqbot.testing.people.checks import Rule, seconds_to_answers, violations
 from linqbot.testing.people.persona import Persona
-from linqbot.testing.people.visit import Visit
+from linqbot.testing.people.visit import Stretch, Visit
 
 SECRET_NAMES: Final = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 """The ends of the names of environment variables whose values no message may contain."""
@@ -106,6 +106,7 @@ async def _run(
                 talking.cancel()
                 with suppress(asyncio.CancelledError):
                     await talking
+                await stage.ask_for_dead()
                 return True
             _raise_error_of(talking)
             return False
@@ -157,7 +158,9 @@ def _report(plan: Plan, stage: LiveStage, bot: ServedBot, *, was_interrupted: bo
         PersonResult(
             visit.persona.name,
             written=sum(1 for one in visit.said if one.message_id is not None),
-            expecting=sum(one.expects == "answer" for stretch in visit.stretches for one in stretch.causes),
+            expecting=_expecting(visit.stretches),
+            judged=_expecting([one for one in visit.stretches if one.is_settled or not was_interrupted]),
+            tried=tried_by(visit),
             seconds=seconds_to_answers(visit, stage.emulator),
             violations=[one for one in found if one.person == visit.persona.name],
             stopped=visit.stopped,
@@ -175,4 +178,9 @@ def _report(plan: Plan, stage: LiveStage, bot: ServedBot, *, was_interrupted: bo
         memory=stage.progress.memory,
         live=stage.progress.live,
         was_interrupted=was_interrupted,
+        skipped=plan.skipped,
     )
+
+
+def _expecting(stretches: Sequence[Stretch]) -> int:
+    return sum(one.expects == "answer" for stretch in stretches for one in stretch.causes)

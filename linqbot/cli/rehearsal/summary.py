@@ -29,10 +29,17 @@ _RULES: Final[tuple[tuple[Rule, str], ...]] = (
 
 
 def print_progress(seconds: float, of: float, written: int, said: int, kills: int) -> None:
-    """Show a line on standard error, if that is a terminal. It replaces the line before."""
+    """Show a line on standard error. In a terminal it replaces the line before; elsewhere there is one each half minute."""
+    line = f"  {_minutes(seconds)} of {_minutes(of)} · {written} written · {said} answers · {kills} kills"
     if sys.stderr.isatty():
-        line = f"  {_minutes(seconds)} of {_minutes(of)} · {written} written · {said} answers · {kills} kills"
         click.echo(f"\r{line:<78}", nl=False, err=True)
+    elif round(seconds) % 30 == 0:
+        click.echo(line, err=True)
+
+
+def print_trying(number: int, of: int) -> None:
+    """Show on standard error which of the tests that may show a finding is being run."""
+    click.echo(f"  running test {number} of {of} that may show a finding", err=True)
 
 
 def end_progress() -> None:
@@ -47,12 +54,16 @@ def print_summary(report: Report, out: Path) -> None:
     many = "1 person" if len(report.people) == 1 else f"{len(report.people)} people"
     early = ", then it was interrupted" if report.was_interrupted else ""
     click.secho(f"\n  {many} talked to {report.bot} for {_minutes(report.seconds)}{early}\n", bold=True)
-    expecting = sum(one.expecting for one in report.people)
-    _fact("written", f"{sum(one.written for one in report.people)} messages, {expecting} of them expect an answer")
+    written = sum(one.written for one in report.people)
+    _fact("written", f"{written} messages, {report.expecting} of them expect an answer")
+    _fact("tried", ", ".join(f"{name.replace('_', '-')} {times}" for name, times in report.tried.items()))
     _fact("sent by the bot", f"{report.bubbles} messages")
-    _fact("answered", f"{expecting - report.count('unanswered')} of {expecting}")
+    if "unanswered" not in report.skipped:
+        _fact("answered", f"{report.judged - report.count('unanswered')} of {report.judged}{_not_judged(report)}")
     for rule, label in _RULES:
-        if rule not in {"unexpected", "given-up"} or report.count(rule):
+        if rule in report.skipped:
+            _fact(label, "not checked")
+        elif rule not in {"unexpected", "given-up"} or report.count(rule):
             _fact(label, str(report.count(rule)), is_bad=report.count(rule) > 0)
     if report.crashes:
         _fact("process ended by itself", str(report.crashes), is_bad=True)
@@ -69,6 +80,11 @@ def print_summary(report: Report, out: Path) -> None:
         if one.stopped:
             click.secho(f"\n  {one.name} could not go on: {printable(one.stopped)}", fg="red")
     _print_violations(report, out)
+
+
+def _not_judged(report: Report) -> str:
+    left = report.expecting - report.judged
+    return f"; {left} not judged, because the bot had not finished" if left else ""
 
 
 def _print_memory(report: Report) -> None:
@@ -103,14 +119,17 @@ def _print_kinds(people: Sequence[PersonResult]) -> None:
 def _print_violations(report: Report, out: Path) -> None:
     found = report.violations
     if not found:
-        end = "  No rule was broken." if report.is_good else "  No rule was broken, but see above."
+        end = "  No rule was broken" + (" in what was judged." if report.judged < report.expecting else ".")
+        end = end if report.is_good else "  No rule was broken, but see above."
         click.secho(f"\n{end}", fg="green" if report.is_good else "red", bold=True)
         return
     click.secho(f"\n  {len(found)} finding{'s' if len(found) > 1 else ''}", fg="red", bold=True)
-    for one in found[:SHOWN]:
-        click.echo("  " + printable_lines(str(one)).replace("\n", "\n  "))
-    if len(found) > SHOWN:
-        click.echo(f"  … and {len(found) - SHOWN} more in {out / 'report.json'}")
+    for group in report.causes[:SHOWN]:
+        click.echo("  " + printable_lines(str(group[0])).replace("\n", "\n  "))
+        if len(group) > 1:
+            people = len({one.person for one in group})
+            click.echo(f"    {len(group)} times in all, with {people} {'person' if people == 1 else 'people'}")
+    click.echo(f"  All of them are in {out / 'report.json'}")
     if report.reproductions:
         click.echo("\n  Tests that show them:")
         for file, what in report.reproductions.items():

@@ -139,7 +139,7 @@ class SQLiteWriter:
                 self._place.opened()
                 # From here on the event loop must not wait for another process that writes: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
-                return install_of(self._db)
+                return install_of(self._db, self._path)
         except BaseException:
             self._db.close()
             raise

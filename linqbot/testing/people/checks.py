@@ -51,6 +51,13 @@ class Violation:
     stretch: int = field(default=0, repr=False, compare=False)
     other: str | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def cause(self) -> tuple[Rule, str]:
+        """The rule and what was broken about it: violations that probably have one cause have the same."""
+        if self.rule == "given-up":
+            return self.rule, ":".join(self.happened.split(":")[:2])  # the class of the error, and not what it says
+        return self.rule, self.expected if self.rule in {"leak", "unanswered"} else ""
+
     def __str__(self) -> str:
         return (
             f"{self.rule}: {self.person}, at {self.message}\n  expected: {self.expected}\n  happened: {self.happened}"

@@ -55,6 +55,11 @@ class Writer:
         self._sayings = sayings
         self._texts = 0
 
+    @property
+    def has_written(self) -> bool:
+        """True if the person has a text with a reference."""
+        return self._texts > 0
+
     def text(self, choices: Sequence[str] = texts.PLAIN) -> str:
         """Return a text that no other person writes, and this person only once."""
         return self.marked(self.dice.choice(choices))
@@ -113,8 +118,8 @@ def bursts(writer: Writer) -> Iterator[PersonAct]:
 
 
 def attacker(writer: Writer) -> Iterator[PersonAct]:
-    """Inject prompts, odd characters and long texts; repeat a text like a machine."""
-    match writer.dice.randrange(5):
+    """Inject prompts, first of all; write odd characters and long texts; repeat a text like a machine."""
+    match writer.dice.randrange(5) if writer.has_written else 0:
         case 0 | 1:
             yield Say(writer.text(texts.INJECTIONS))
         case 2:

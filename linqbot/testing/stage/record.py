@@ -160,7 +160,7 @@ class Record:
                 _failure(this.error, who, this.ctx) if this and this.error else outcome.error.strip().removesuffix(".")
             )
             then = f"It runs again in {outcome.at - now:.1f} s." if isinstance(outcome, Retry) else "It was given up."
-            what += f"{why}. {then}"
+            what += f"{why} {then}" if why.endswith(("?", "!")) else f"{why}. {then}"
             self._failures.append((what, this.error if this else None))
         elif isinstance(outcome, Defer):
             what += f"waits for {outcome.at - now:.1f} s more: {outcome.reason}"

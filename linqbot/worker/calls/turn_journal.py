@@ -89,8 +89,17 @@ def journal_key(install: str, turn: str, replay: int, slot: str) -> str:
     The key includes `install`, the id of the installation, because event ids are the same for all subscriptions and
     Linq's keys are per account. Without it, two bots of one account would use the same keys, and only the first bot's
     sends would go out.
+
+    Raises:
+        BotError: the slot has a `key=` of the author with half of a character (a lone surrogate) in it.
     """
-    return "lb" + hashlib.sha256(f"{install}|{turn}|{replay}|0|{slot}".encode()).hexdigest()[:30]
+    try:
+        named = f"{install}|{turn}|{replay}|0|{slot}".encode()
+    except UnicodeEncodeError as error:
+        raise BotError(
+            f"key={error.object[error.start :]!r}: half of a character cannot be stored. Give another key."
+        ) from error
+    return "lb" + hashlib.sha256(named).hexdigest()[:30]
 
 
 @dataclass(slots=True)

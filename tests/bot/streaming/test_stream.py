@@ -121,6 +121,21 @@ async def test_the_first_sentence_is_said_at_once_and_later_ones_together() -> N
     assert stage.times[0] < 0.5
 
 
+async def test_other_tasks_have_their_turn_while_a_whole_answer_is_cut() -> None:
+    stage = Stage()
+    turns = []
+
+    async def source() -> AsyncIterator[str]:
+        yield "- a\n" * 10_000
+        for _ in range(40):
+            turns.append(len(stage.sent))
+            await asyncio.sleep(0)
+
+    await stage.run(source(), pace="fast")
+    assert turns == [0] * 40
+    assert sum(len(said.splitlines()) for said in stage.said) == 10_000
+
+
 async def test_only_the_first_message_is_a_threaded_reply() -> None:
     stage = Stage()
     await stage.run(stage.source("One.\n\nTwo."))

@@ -126,6 +126,22 @@ def test_ctrl_c_prints_the_summary_so_far(tmp_path: Path, command: Callable[...,
     assert not [one for one in report(tmp_path)["findings"] if one["rule"] == "unanswered"]
 
 
+def test_an_interrupted_rehearsal_counts_only_what_was_judged(tmp_path: Path, command: Callable[..., Any]) -> None:
+    waiting = "    import asyncio\n    print('the handler waits', flush=True)\n    await asyncio.sleep(3600)\n"
+    (tmp_path / "bot.py").write_text(HEAD + waiting)
+    run = command("rehearse", "bot.py", "--people", "4", "--minutes", "10", "--faults", "none")
+    log = tmp_path / "rehearsal" / "bot.log"
+    run.until(lambda: log.exists() and "the handler waits" in log.read_text())
+    assert run.stop(signal.SIGTERM) == 0, run.said()
+    found = report(tmp_path)
+    assert (found["judged"], found["sent_by_the_bot"]) == (0, 0)
+    assert found["expecting_an_answer"] >= 1
+    lines = {line[2:34].strip(): line[35:] for line in run.said().splitlines()}
+    left = found["expecting_an_answer"]
+    assert lines["answered"] == f"0 of 0; {left} not judged, because the bot had not finished"
+    assert "No rule was broken in what was judged." in run.said()
+
+
 def test_own_personas_talk_and_messages_may_be_ignored(tmp_path: Path, command: Callable[..., Any]) -> None:
     (tmp_path / "bot.py").write_text(HEAD + "    if message.text != 'thanks':\n    " + ECHO.splitlines()[-1] + "\n")
     (tmp_path / "friends.py").write_text(FRIENDS)

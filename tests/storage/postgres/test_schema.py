@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
+import asyncpg
 import pytest
 from postgres_server import as_role, empty_storage_url, execute, server_url
 
@@ -15,6 +17,7 @@ from linqbot.storage.inbox import Ack, DeadLetter, Finish, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.server import migrate
 from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot.storage.postgres.tables import timers
 from linqbot.storage.state import StateWrite
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
@@ -69,6 +72,34 @@ async def test_a_schema_that_a_release_adds_is_applied_while_processes_of_the_re
                 await storage.finish(lease, Finish(Ack()))
     monkeypatch.undo()
     with pytest.raises(StorageError, match="written by a newer linqbot"):
+        async with PostgresStorage(url):
+            pass
+
+
+async def test_the_scheduled_sends_of_a_chat_are_found_by_an_index(url: str) -> None:
+    async with PostgresStorage(url):
+        pass
+    connection = await asyncpg.connect(server_url())
+    schema = url.rpartition("schema=")[2]
+    await connection.execute(f'SET search_path = "{schema}"; SET enable_seqscan = off; SET enable_bitmapscan = off')
+    asked: list[tuple[str, Any]] = []
+    with connection.query_logger(lambda query: asked.append((query.query, query.args))):
+        await timers.scheduled(connection, 0.0, "c:1", 10)
+        await timers.recurring(connection, "repeat", "c:1")
+    plans = [[row[0] for row in await connection.fetch(f"EXPLAIN {query}", *args)] for query, args in asked]
+    await connection.close()
+    assert len(plans) == 2
+    for plan in plans:
+        assert any("timer_by_lane" in line for line in plan), plan
+        assert any("Index Cond: (" in line and "lane = " in line for line in plan), plan
+
+
+async def test_a_schema_that_has_lost_the_rows_about_itself_is_damaged() -> None:
+    url = with_schema("lost_rows")
+    async with PostgresStorage(url):
+        pass
+    execute(server_url(), "DELETE FROM lost_rows.meta")
+    with pytest.raises(StorageUnavailable, match="is damaged: its table meta has lost its rows"):
         async with PostgresStorage(url):
             pass
 

@@ -12,6 +12,8 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from importlib.resources import files
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,9 +26,11 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.inbox import Ack, Finish
 from linqbot.storage.journal import JournalEntry
+from linqbot.storage.postgres.server import migrate
 from linqbot.storage.sqlite.disk import file
 from linqbot.storage.sqlite.disk.checkup import check_up
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.sqlite.tables import timers
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +56,28 @@ async def refusal(path: Path) -> Exception:
     with pytest.raises((ConfigError, StorageError)) as caught:
         await SQLiteStorage(path).__aenter__()
     return caught.value
+
+
+async def test_the_scheduled_sends_of_a_chat_are_found_by_an_index(path: Path) -> None:
+    await opened_and_closed(path)
+    asked: list[str] = []
+    with closing(sqlite3.connect(path)) as db:
+        db.set_trace_callback(asked.append)
+        timers.scheduled(db, "c:1", 10)
+        timers.recurring(db, "repeat", "c:1")
+        db.set_trace_callback(None)
+        plans = [[row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")] for sql in asked]
+    assert len(plans) == 2
+    for plan in plans:
+        assert "SEARCH timer USING INDEX timer_by_lane (lane=?" in plan[0], plan
+
+
+def test_every_schema_file_has_a_number_of_its_own() -> None:
+    for schemas, package in ((file.schemas(), "sqlite"), (migrate.schemas(), "postgres")):
+        numbered = [
+            each.name for each in (files(f"linqbot.storage.{package}") / "schema").iterdir() if each.name[0] == "0"
+        ]
+        assert len(schemas) == len(numbered), sorted(numbered)
 
 
 async def test_a_second_server_is_refused_with_the_process_that_serves(path: Path) -> None:
@@ -189,6 +215,26 @@ async def test_a_storage_that_is_not_open_raises_an_error(path: Path, delivery: 
         await storage.put(delivery())
     with pytest.raises(StorageUnavailable, match="async with"):
         await storage.load("bot")
+
+
+async def test_a_file_with_a_second_name_is_refused(path: Path) -> None:
+    second = path.with_name("second.db")
+    async with SQLiteStorage(path):
+        second.hardlink_to(path)
+        for other in (SQLiteStorage(second), SQLiteStorage(second, serving=False)):
+            with pytest.raises(ConfigError, match="has a second name, a hard link"):
+                await other.__aenter__()
+    assert names_in(path.parent) == {"bot.db", "bot.db.lock", "second.db"}
+    assert "-samefile" in str(await refusal(path))
+    second.unlink()
+    await opened_and_closed(path)
+
+
+async def test_a_file_that_has_lost_the_rows_about_itself_is_damaged(path: Path) -> None:
+    await opened_and_closed(path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM meta")
+    assert str(await refusal(path)).startswith("bot.db is damaged: its table meta has lost its rows. Restore a backup")
 
 
 def test_a_newer_schema_is_refused(path: Path) -> None:

@@ -142,7 +142,8 @@ def command(
     plan = Plan(file, minutes * 60, faults, seed, patience_s, skip, out, shows_progress=not as_json)
     report, visits = rehearsed(plan, people)
     if report.violations and not report.was_interrupted:
-        report.reproductions.update(write_reproductions(report.violations, visits, file, out))
+        tests = write_reproductions(report.violations, visits, file, out, shows_progress=plan.shows_progress)
+        report.reproductions.update(tests)
     shown = report.as_json()
     write_file(out / "report.json", (json.dumps(shown, ensure_ascii=False, indent=1) + "\n").encode())
     if junit is not None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import asyncpg
 
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.contents import COPYING, CopyMark
 from linqbot.storage.postgres.server.address import Address, Connection
@@ -92,11 +92,15 @@ async def schema_of(connection: Connection, address: Address) -> int:
     """Return the number of the newest schema that was applied; 0 if there is none.
 
     Raises:
+        StorageUnavailable: the table that holds it has lost its rows.
         NewerSchema: this release does not know it.
     """
     if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f'"{address.schema}".meta'):
         return 0
-    have = int(await connection.fetchval(f"SELECT value FROM \"{address.schema}\".meta WHERE key = 'schema'") or 0)  # noqa: S608 - checked name
+    value = await connection.fetchval(f"SELECT value FROM \"{address.schema}\".meta WHERE key = 'schema'")  # noqa: S608 - checked name
+    if value is None:
+        raise StorageUnavailable(f"{address.name} is damaged: its table meta has lost its rows. Restore a backup.")
+    have = int(value)
     newest = newest_schema()
     if have > newest:
         raise NewerSchema(
@@ -130,7 +134,7 @@ async def _migrate(connection: Connection, address: Address, *, movable_clock: b
     known = schemas()
     newest = max(known)
     await _install_pgmq(connection, address)
-    for number in range(have + 1, newest + 1):
+    for number in sorted(number for number in known if number > have):
         await connection.execute(known[number].replace(":queue", address.schema))
     if not have:
         await connection.execute("SELECT pgmq.create($1)", address.schema)

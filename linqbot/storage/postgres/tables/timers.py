@@ -73,9 +73,10 @@ async def earliest(connection: Connection) -> float | None:
 
 async def scheduled(connection: Connection, ahead_s: float, lane: str | None, limit: int) -> list[Timer]:
     """Return the timers that wait, the earliest first, with due times of the storage's clock."""
-    sql = f"""SELECT {_COLUMNS} FROM timer WHERE ($1::text IS NULL OR lane = $1) AND due < $2
-              ORDER BY due, n LIMIT $3"""  # noqa: S608 - constant text
-    return [_here(Timer(*row), ahead_s) for row in await connection.fetch(sql, lane, PARKED_S, limit)]
+    which, values = _of_lane(lane, 3)
+    sql = f"""SELECT {_COLUMNS} FROM timer WHERE due < $1 {which}
+              ORDER BY due, n LIMIT $2"""  # noqa: S608 - constant text
+    return [_here(Timer(*row), ahead_s) for row in await connection.fetch(sql, PARKED_S, limit, *values)]
 
 
 def _here(timer: Timer, ahead_s: float) -> Timer:
@@ -90,6 +91,11 @@ async def find(connection: Connection, ahead_s: float, timer_id: str) -> Timer |
 
 async def recurring(connection: Connection, kind: str, lane: str | None) -> list[Timer]:
     """Return the timers of a kind, those included that are parked; see `Timers.recurring`."""
-    sql = f"""SELECT {_COLUMNS} FROM timer
-              WHERE kind = $1 AND ($2::text IS NULL OR lane = $2) ORDER BY n"""  # noqa: S608 - constant text
-    return [Timer(*row) for row in await connection.fetch(sql, kind, lane)]
+    which, values = _of_lane(lane, 2)
+    sql = f"SELECT {_COLUMNS} FROM timer WHERE kind = $1 {which} ORDER BY n"  # noqa: S608 - constant text
+    return [Timer(*row) for row in await connection.fetch(sql, kind, *values)]
+
+
+def _of_lane(lane: str | None, at: int) -> tuple[str, tuple[str, ...]]:
+    """Return the condition for a lane, whose value is the parameter `at`. `$1 IS NULL OR lane = $1` may use no index."""
+    return ("", ()) if lane is None else (f"AND lane = ${at}", (lane,))

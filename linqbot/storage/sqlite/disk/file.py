@@ -35,8 +35,8 @@ def prepare(path: Path, *, create: bool = True) -> None:
     Args:
         create: Create the file if it is missing.
     Raises:
-        ConfigError: the path cannot be a file, the file is missing, or this user may not open it; the message says what
-            to do.
+        ConfigError: the path cannot be a file, the file is missing or has a second name, or this user may not open it; the
+            message says what to do.
         StorageUnavailable: the file cannot be opened.
     """
     if not path.parent.is_dir():
@@ -52,6 +52,12 @@ def prepare(path: Path, *, create: bool = True) -> None:
         ) from None
     except OSError as error:
         raise cannot_be_opened(path, error) from error
+    if path.stat().st_nlink > 1:
+        # The serving lock and the write-ahead log go by the name: two processes that use two names damage the file.
+        raise ConfigError(
+            f"The storage file {path} has a second name, a hard link, so a second server could open it and damage it. Remove "
+            "the other name (find it with: find / -samefile {path}), or use a copy: linqbot storage backup."
+        )
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -131,8 +137,8 @@ def unusable(path: Path, error: sqlite3.Error, otherwise: str) -> StorageUnavail
     return StorageUnavailable(otherwise)
 
 
-def _damaged(path: Path, error: sqlite3.Error) -> StorageUnavailable:
-    return StorageUnavailable(f"{path.name} is damaged: {error}. Restore a backup, as docs/deploy/backup.md says.")
+def _damaged(path: Path, reason: sqlite3.Error | str) -> StorageUnavailable:
+    return StorageUnavailable(f"{path.name} is damaged: {reason}. Restore a backup, as docs/deploy/backup.md says.")
 
 
 @contextlib.contextmanager
@@ -193,10 +199,16 @@ def newest_schema() -> int:
     return max(schemas())
 
 
-def install_of(db: sqlite3.Connection) -> str:
-    """Return the 128 random bits that were created with the file, as 32 hex digits."""
-    (install,) = db.execute("SELECT value FROM meta WHERE key = 'install'").fetchone()
-    return str(install)
+def install_of(db: sqlite3.Connection, path: Path) -> str:
+    """Return the 128 random bits that were created with the file, as 32 hex digits.
+
+    Raises:
+        StorageUnavailable: they are gone.
+    """
+    row = db.execute("SELECT value FROM meta WHERE key = 'install'").fetchone()
+    if row is None:
+        raise _damaged(path, "its table meta has lost its rows")
+    return str(row[0])
 
 
 def mark_of(db: sqlite3.Connection) -> CopyMark | None:
@@ -272,7 +284,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
             f"{path} has schema {have}, written by a newer linqbot; this one knows schemas up to {newest}. "
             "Upgrade linqbot, or use another storage file."
         )
-    for number in range(have + 1, newest + 1):
+    for number in sorted(number for number in every if number > have):
         for statement in _statements(every[number]):
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {number}")
