@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
 from linqbot.bot.options import check_handle, check_line
@@ -31,6 +31,8 @@ AWAITING_FILTER: Final = (
 )
 """The end of an error for an `async def` that may be meant as a filter."""
 
+_MARKS: Final = ".!?…。！？ \u00a0\u202f"
+"""The marks at the end of a sentence, and the spaces that some languages put before them."""
 _ANY: Final[Classes] = (Event,)
 _MESSAGES: Final[Classes] = (MessageEvent,)
 _TEXTS: Final[Classes] = (MessageEvent, MessageEdited)
@@ -218,7 +220,8 @@ def _check_texts(filter_name: str, texts: tuple[Any, ...]) -> None:
 def exact(*texts: str) -> Filter[Texts]:
     """Fit if the whole text is one of these texts: `exact("hi", "hello")`.
 
-    Surrounding white space and case are ignored. In a group, a mention of the bot is ignored too: `@Bot, hi` is `hi`.
+    Case, surrounding white space and marks at the end of the sentence are ignored: `Hi!` is `hi`. In a group, a mention of
+    the bot is ignored too: `@Bot, hi` is `hi`.
 
     Raises:
         BotError: no texts were given, an empty one, or something else.
@@ -230,9 +233,15 @@ def exact(*texts: str) -> Filter[Texts]:
 
     def fits(event: Texts) -> bool:
         text = event.text_to_me if isinstance(event, MessageReceived) else event.text
-        return text.strip().casefold() in wanted
+        return is_one_of(text, wanted)
 
     return Filter(fits, f"exact({_listed(texts)})", events=_TEXTS)
+
+
+def is_one_of(text: str, words: Container[str]) -> bool:
+    """Return True if a text is one of these words, which are in lower case, as it stands or without the marks at its end."""
+    said = text.strip().casefold()
+    return said in words or said.rstrip(_MARKS) in words
 
 
 def contains(*texts: str) -> Filter[Texts]:
