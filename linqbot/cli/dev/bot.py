@@ -1,8 +1,8 @@
 """The process that serves the bot for `linqbot dev`, in the same way as `linqbot serve`.
 
-Unlike `serve`, it logs no starts and stops, shows each traceback once, and names a handler that blocks the event loop. It
-prints a line for each turn, and posts a report of each turn and of each start to the emulator. It is not a command:
-`linqbot dev` starts it, with the settings in its environment.
+Unlike `serve`, it logs no starts, stops and failed turns, and names a handler that blocks the event loop. It prints a line
+for each turn, with the frames of an error once, and posts a report of each turn and of each start to the emulator. It is
+not a command: `linqbot dev` starts it, with the settings in its environment.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from linqbot.cli.dev.parent import end_with_parent
 from linqbot.cli.dev.reports.observations import Observations
 from linqbot.cli.dev.reports.start_failure import start_failure, still_loading
 from linqbot.cli.dev.reports.turn import ObservedTurn, authors_traceback
-from linqbot.cli.dev.reports.turn_line import print_turn
+from linqbot.cli.dev.reports.turn_line import TurnLines
 from linqbot.cli.dev.reports.turns import TurnReports
 from linqbot.cli.printable import printable_lines
 from linqbot.cli.uncaught import log_uncaught
@@ -77,7 +77,7 @@ def _serve(file: str, emulator: str, observations: Observations | None, *, as_js
         if as_json:
             click.echo(json.dumps({"turn": turn.report()}), err=True)
         else:
-            print_turn(turn)
+            lines.print(turn)
         if observations is not None:
             observations.post(turn.report_to_page)
 
@@ -86,6 +86,7 @@ def _serve(file: str, emulator: str, observations: Observations | None, *, as_js
             observations.post(lambda: report)
 
     settings = from_env()
+    lines = TurnLines(has_page=bool(emulator), full_tracebacks=settings.full_tracebacks)
     end_with_parent()
     style = "json" if as_json else settings.log_format
     logs.configure(

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import structlog
 from emulator_control import replies, text
-
-from linqbot.cli.logs import configure
 
 BOT = """
 import time
@@ -52,7 +47,7 @@ def warnings(said: str, event: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_dev_logs_little_names_the_handler_that_blocks_the_loop_and_shows_a_traceback_once(
+def test_dev_logs_little_names_the_handler_that_blocks_the_loop_and_shows_an_error_once(
     tmp_path: Path, command: Callable[..., Any], port: int
 ) -> None:
     (tmp_path / "bot.py").write_text(BOT)
@@ -67,11 +62,9 @@ def test_dev_logs_little_names_the_handler_that_blocks_the_loop_and_shows_a_trac
     assert (blocked["handler"], blocked["at"]) == ("bot:slow", "bot.py:9")
     assert "def instead of async def" in blocked["what_to_do"]
     text(page, "boom")
-    dev.until(lambda: len(warnings(dev.said(), "turn.failed")) == 2)
-    first, second = warnings(dev.said(), "turn.failed")
-    assert "ValueError: again" in first["exception"]
-    assert "exception" not in second
-    assert second["traceback"] == "as before"
+    dev.until(lambda: dev.said().count("ValueError at bot.py:20: again → again in") == 2)
+    assert dev.said().count('    raise ValueError("again")') == 1
+    assert "turn.failed" not in dev.said()
     assert dev.stop() == 0
 
 
@@ -112,39 +105,6 @@ def test_serve_and_emulator_with_json_print_their_addresses_on_one_line(
     assert bot.stop() == 0
     assert all(json.loads(line) for line in bot.said().splitlines())
     assert emulator.stop() == 0
-
-
-@contextmanager
-def logs_of_dev(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Log in this process as `linqbot dev --json` does."""
-    before, root = structlog.get_config(), logging.getLogger()
-    level = root.level
-    monkeypatch.setattr(root, "handlers", [])
-    monkeypatch.setattr(logging.getLogger("uvicorn.error"), "filters", [])
-    configure("info", "json", for_author=True)
-    yield
-    structlog.configure(**before)
-    root.setLevel(level)
-
-
-def test_the_traceback_of_another_error_or_another_place_is_shown(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log = structlog.get_logger()
-
-    def raised(kind: type[Exception]) -> Exception:
-        with pytest.raises(kind) as caught:
-            raise kind
-        return caught.value
-
-    def shown(error: Exception) -> bool:
-        log.warning("turn.failed", exc_info=error)
-        return "exception" in json.loads(capsys.readouterr().err)
-
-    with logs_of_dev(monkeypatch):
-        assert [shown(raised(ValueError)) for _ in range(2)] == [True, False]
-        assert shown(raised(KeyError))
-        assert not shown(raised(KeyError))
 
 
 def test_killing_dev_ends_its_bot_too(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
