@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -261,6 +262,27 @@ def test_the_page_learns_that_a_file_does_not_load_and_a_reload_delivers_what_th
     dev.until(lambda: dev.screen.count("Text your bot") == 2)
     assert dev.state()["bot"]["status"] == "loaded"
     assert delivered() == {"message.received", "message.edited"} | always
+
+
+def test_the_bots_port_stays_open_through_a_reload_and_messages_wait_for_the_corrected_bot(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    dev = terminal()
+    target = httpx.URL(dev.state()["subscriptions"][0]["target_url"])
+    assert target.port is not None
+    (tmp_path / "bot.py").write_text(BOT + "broken(\n")
+    dev.until(lambda: "did not start. Correct it and save" in dev.screen)
+    # No other program can take the port, and nothing waits for an answer of a bot that does not run.
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", target.port))
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"http://127.0.0.1:{target.port}/livez", timeout=60)
+    text(dev.page, "hi")
+    dev.until(lambda: "closed the connection" in dev.screen)
+    (tmp_path / "bot.py").write_text(BOT)
+    dev.until(lambda: replies(dev.page) == ["Hello!"])
+    assert "in use" not in dev.screen
+    assert "refused" not in dev.screen
 
 
 def test_a_file_named_as_a_module_of_python_does_not_keep_the_bot_from_starting(

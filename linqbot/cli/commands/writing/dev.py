@@ -8,6 +8,7 @@ retries others, as Linq would. With `--public-url` there is no emulator: `cli/de
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -79,15 +80,25 @@ def command(
             file, public_url, port if is_given else None, path.resolve().parent, reload=reload, as_json=as_json
         )
         return
-    with uvicorn_server.listen(host, port) as page, uvicorn_server.listen("127.0.0.1", 0) as reserved:
-        bot_port = reserved.getsockname()[1]
-        reserved.close()
+    with uvicorn_server.listen(host, port) as page, uvicorn_server.listen("127.0.0.1", 0) as bound:
+        bot_port = bound.getsockname()[1]
+        bound.listen()
+        passes_socket = os.name == "posix"
+        if not passes_socket:
+            bound.close()
         open_at = exposed(page, host, names)
         warn(open_at, "the phone page and the control API", as_json=as_json)
         with tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
             asyncio.run(
                 _dev(
-                    BotProcess(file, open_at.here, bot_port, Path(folder), as_json=as_json),
+                    BotProcess(
+                        file,
+                        open_at.here,
+                        bot_port,
+                        Path(folder),
+                        as_json=as_json,
+                        bound=bound if passes_socket else None,
+                    ),
                     path.resolve().parent,
                     page,
                     [host, *names],
