@@ -11,7 +11,8 @@ from typing import get_args
 
 import click
 
-from linqbot.cli import completions, logs
+from linqbot.cli import logs
+from linqbot.cli.file_argument import file_argument
 from linqbot.cli.output import json_option, print_started
 from linqbot.cli.uncaught import log_uncaught
 from linqbot.ops.bot_file import load_bot
@@ -35,7 +36,7 @@ class _WithSettings(click.Command):
 
 
 @click.command("serve", cls=_WithSettings)
-@click.argument("file", shell_complete=completions.bot_files)
+@file_argument
 @click.option("--host", help="Address to listen on; overrides LINQBOT_HOST.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; overrides LINQBOT_PORT.")
 @click.option(
@@ -45,7 +46,7 @@ class _WithSettings(click.Command):
 )
 @json_option
 def command(*, file: str, host: str | None, port: int | None, role: Role | None, as_json: bool) -> None:
-    """Run the bot in FILE: bot.py, bot.py:name or package.module:name.
+    """Run the bot in FILE: bot.py, which is the default, bot.py:name or package.module:name.
 
     Webhooks arrive at /webhooks/linq. The health checks are /livez and /readyz.
     """

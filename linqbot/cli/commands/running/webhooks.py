@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from linqbot.cli.event_types import advice_on
+from linqbot.cli.file_argument import file_argument
 from linqbot.cli.output import FiniteRange, iso_time, json_option, print_facts, print_table, yes_option
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
@@ -65,7 +66,7 @@ def list_(as_json: bool) -> None:
 
 
 @command.command("events")
-@click.argument("file")
+@file_argument
 @json_option
 def events(file: str, as_json: bool) -> None:
     """Print the event types that `sync` would subscribe the bot in FILE to. Needs no token and no network."""
@@ -108,7 +109,7 @@ def create(url: str | None, types: tuple[str, ...], lines: tuple[str, ...], as_j
 
 
 @command.command("sync")
-@click.argument("file")
+@file_argument
 @url_option("Public address of the bot: https://your.host. Needed only the first time.")
 @line_option
 @click.option("--all-lines", is_flag=True, help="Deliver events of all lines again, after --line.")

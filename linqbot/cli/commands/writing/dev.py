@@ -22,11 +22,12 @@ import httpx
 import watchfiles
 
 import linqbot
-from linqbot.cli import completions, logs
+from linqbot.cli import logs
 from linqbot.cli.dev.bot_process import BotProcess, note_end
 from linqbot.cli.dev.runner import DevRunner
 from linqbot.cli.dev_storage import FILE, folder_prefix
 from linqbot.cli.exposed import allow_host_option, exposed, warn
+from linqbot.cli.file_argument import file_argument
 from linqbot.cli.output import json_option, print_started
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.records import SubscriptionRecord
@@ -40,7 +41,7 @@ MESSAGES = "message.received"
 
 
 @click.command("dev")
-@click.argument("file", shell_complete=completions.bot_files)
+@file_argument
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the phone page.")
 @click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port of the phone page.")
 @allow_host_option
@@ -63,7 +64,7 @@ def command(
     public_url: str | None,
     as_json: bool,
 ) -> None:
-    """Try the bot in FILE on an emulated phone in the browser. No account, no token, no tunnel.
+    """Try the bot in FILE, by default bot.py, on an emulated phone in the browser. No account, no token, no tunnel.
 
     With --public-url, try the bot with your real account: it is subscribed while it runs, and listens on LINQBOT_PORT.
     """
