@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +107,21 @@ def test_serve_and_emulator_with_json_print_their_addresses_on_one_line(
     assert bot.stop() == 0
     assert all(json.loads(line) for line in bot.said().splitlines())
     assert emulator.stop() == 0
+
+
+@pytest.mark.process
+def test_without_reload_a_bot_that_does_not_start_ends_dev_with_one_error(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "linqbot", "dev", "--no-reload", "--port", "0"]
+    for code, exit_code, says in (
+        ("from linqbot import Bot\nbot = Bot(\n", 1, "'(' was never closed"),
+        ("x = 1\n", 2, "has no Bot at its top level"),
+        ("import os\nos._exit(7)\n", 2, "ended with exit code 7 while it started"),
+    ):
+        (tmp_path / "bot.py").write_text(code)
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert (done.returncode, f"\n{done.stderr}".count("\nError: "), says in done.stderr) == (exit_code, 1, True), (
+            done.stderr
+        )
 
 
 def test_killing_dev_ends_its_bot_too(tmp_path: Path, command: Callable[..., Any], port: int) -> None:

@@ -93,6 +93,10 @@ DO_NOT_START = {
     f"@bot.on_message\n{PLAIN}\n@bot.on_message('hi')\nasync def g(message: MessageReceived, ctx: Context): ...": (
         "bot:g can never run"
     ),
+    f"@bot.on_message(lambda message, ctx: True)\n{PLAIN}": "A filter takes the event only;",
+    f"@bot.on_message('hi', repeat=False)\n{PLAIN}": "repeat= is an argument of ctx.ask(…), not of the decorator",
+    f"@bot.on_message('hi', atempts=2)\n{PLAIN}": "The decorator of a handler has no atempts=. Did you mean 'attempts'?",
+    "import pydantic_ai_of_a_test": "-m pip install pydantic-ai-of-a-test",
 }
 EDITED = """
 @bot.on_edit

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -36,6 +37,8 @@ from linqbot.errors import ConfigError
 from linqbot.server import uvicorn_server
 
 LINQBOT = Path(linqbot.__file__).parent
+_EXIT_CODES = (1, 2)
+"""The exit codes of a process that has printed why the bot does not start."""
 MESSAGES = "message.received"
 """Messages are delivered to a bot without a handler for them too: then the page can say why there is no answer."""
 
@@ -144,7 +147,12 @@ async def _dev(bot: BotProcess, watched: Path, page: socket.socket, hosts: list[
         elif bot.is_ending():
             pass  # Ctrl-C has ended the bot's process too
         elif not reload:
-            raise ConfigError(f"{bot.file} did not start. Its error is shown above.")
+            assert bot.process is not None
+            if bot.process.returncode not in _EXIT_CODES:
+                raise ConfigError(
+                    f"The process of {bot.file} ended with exit code {bot.process.returncode} while it started."
+                )
+            sys.exit(bot.process.returncode)  # it has printed its error
         else:
             _print_not_started(bot)
         await server
