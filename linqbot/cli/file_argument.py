@@ -40,5 +40,6 @@ def _found(_: click.Context, __: click.Parameter, value: str | None) -> str | No
 def _required(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
     found = _found(ctx, param, value)
     if found is None:
-        raise click.UsageError(f"There is no {USUAL} in this folder. Name the file with your bot.", ctx)
+        message = f"There is no {USUAL} in this folder. Name the file with your bot."
+        raise click.MissingParameter(message, ctx, param)
     return found
