@@ -26,7 +26,7 @@ from linqbot import tracebacks
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.routing.router import Router
-from linqbot.errors import ConfigError, LinqbotError
+from linqbot.errors import LinqbotError, NoBot
 from linqbot.frames import authors_frame, authors_place_of_thread
 from linqbot.nearest import suggestion
 
@@ -89,7 +89,7 @@ def load_bot(spec: str, *, still_loading: Callable[[str], None] = _nothing, long
             the author's code that runs then, as `file:line`. That line is also logged.
     Raises:
         BotFileError: importing the file raised an error.
-        ConfigError: there is no such file, it has no Bot, or it has several and no name was given.
+        NoBot: there is no such file, it has no Bot, or it has several and no name was given.
     """
     target, _, name = spec.partition(":")
     with _watched(still_loading, long_s):
@@ -97,13 +97,13 @@ def load_bot(spec: str, *, still_loading: Callable[[str], None] = _nothing, long
     bots = {key: value for key, value in vars(module).items() if isinstance(value, Bot)}
     if name:
         if name not in bots:
-            raise ConfigError(f"{target} has no Bot called {name!r}. {_available(bots, name, vars(module).get(name))}")
+            raise NoBot(f"{target} has no Bot called {name!r}. {_available(bots, name, vars(module).get(name))}")
         return bots[name]
     if len({id(bot) for bot in bots.values()}) == 1:
         return next(iter(bots.values()))
     if not bots:
-        raise ConfigError(f"{target} has no Bot at its top level. Add: bot = Bot()")
-    raise ConfigError(f"{target} has several Bots. Name one: {target}:{next(iter(bots))}")
+        raise NoBot(f"{target} has no Bot at its top level. Add: bot = Bot()")
+    raise NoBot(f"{target} has several Bots. Name one: {target}:{next(iter(bots))}")
 
 
 @contextmanager
@@ -170,13 +170,11 @@ def _arguments(function: Callable[..., Any]) -> list[str]:
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
-def no_file(path: Path) -> ConfigError:
+def no_file(path: Path) -> NoBot:
     """Return the error for a path that is not the file of a bot: a folder, or nothing."""
     if path.is_dir():
-        return ConfigError(
-            f"{path} is a folder. Give the path of the Python file with your bot, such as {path / 'bot.py'}."
-        )
-    return ConfigError(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
+        return NoBot(f"{path} is a folder. Give the path of the Python file with your bot, such as {path / 'bot.py'}.")
+    return NoBot(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
 
 
 def _is_path(target: str) -> bool:
@@ -196,7 +194,7 @@ def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise no_file(path)
     if path.stem == "linqbot":
-        raise ConfigError(f"{path} cannot import linqbot: the file itself has this name. Call it bot.py.")
+        raise NoBot(f"{path} cannot import linqbot: the file itself has this name. Call it bot.py.")
     # As `python bot.py` does: modules in the same folder can be imported.
     sys.path.insert(0, str(path.resolve().parent))
     # And those of the current folder, for a bot in a folder of a project.
@@ -227,8 +225,8 @@ def _from_name(name: str) -> ModuleType:
             raise _import_failure(name, error) from error
         if Path(name).is_file():
             raise _no_python(Path(name)) from error
-        raise ConfigError(f"There is no module {name}. Give a path such as bot.py, or a module:name.") from error
+        raise NoBot(f"There is no module {name}. Give a path such as bot.py, or a module:name.") from error
 
 
-def _no_python(path: Path) -> ConfigError:
-    return ConfigError(f"{path} cannot be imported as Python. Its name must end in .py")
+def _no_python(path: Path) -> NoBot:
+    return NoBot(f"{path} cannot be imported as Python. Its name must end in .py")

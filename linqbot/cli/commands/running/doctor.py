@@ -14,8 +14,7 @@ from typing import Final
 import click
 
 from linqbot.cli import logs
-from linqbot.cli.file_argument import optional_file_argument
-from linqbot.cli.output import json_option
+from linqbot.cli.output import json_option, optional_file_argument
 from linqbot.cli.printable import printable, printable_json
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError

@@ -12,8 +12,7 @@ from typing import get_args
 import click
 
 from linqbot.cli import logs
-from linqbot.cli.file_argument import file_argument
-from linqbot.cli.output import json_option, print_started
+from linqbot.cli.output import file_argument, json_option, print_started
 from linqbot.cli.uncaught import log_uncaught
 from linqbot.ops.bot_file import load_bot
 from linqbot.ops.served_code import note_code

@@ -14,11 +14,10 @@ from typing import Any, TypeVar
 import click
 
 from linqbot.cli.event_types import advice_on
-from linqbot.cli.file_argument import file_argument
-from linqbot.cli.output import FiniteRange, iso_time, json_option, print_facts, print_table, yes_option
+from linqbot.cli.output import FiniteRange, file_argument, iso_time, json_option, print_facts, print_table, yes_option
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, KeyMissing
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.ops import subscriptions
 from linqbot.ops.rotation import OVERLAP_S, Rotated, Rotation, duration
@@ -242,7 +241,7 @@ def account() -> Settings:
     """
     settings = from_env()
     if not settings.api_key:
-        raise ConfigError(f"LINQ_API_V3_API_KEY is not set. {how_to_set_key()}")
+        raise KeyMissing(f"LINQ_API_V3_API_KEY is not set. {how_to_set_key()}")
     return settings
 
 

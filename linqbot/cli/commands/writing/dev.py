@@ -28,8 +28,7 @@ from linqbot.cli.dev.bot_process import BotProcess, note_end
 from linqbot.cli.dev.runner import DevRunner
 from linqbot.cli.dev_storage import FILE, folder_prefix
 from linqbot.cli.exposed import allow_host_option, exposed, warn
-from linqbot.cli.file_argument import file_argument
-from linqbot.cli.output import json_option, print_started
+from linqbot.cli.output import file_argument, json_option, print_started
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.web.app import create_app

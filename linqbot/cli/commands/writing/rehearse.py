@@ -14,8 +14,7 @@ from pathlib import Path
 import click
 
 from linqbot.cli import logs
-from linqbot.cli.file_argument import file_argument
-from linqbot.cli.output import FiniteRange, json_option
+from linqbot.cli.output import FiniteRange, file_argument, json_option
 from linqbot.cli.printable import printable_json
 from linqbot.cli.rehearsal.own_people import load_people, with_silences
 from linqbot.cli.rehearsal.report import write_file
