@@ -5,20 +5,31 @@ The app is `linqbot.server.app`, the HTTP server `linqbot.server.uvicorn_server`
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from contextlib import suppress
-from typing import get_args
+from typing import Final, get_args
 
 import click
+import structlog
 
 from linqbot.cli import logs
 from linqbot.cli.output import file_argument, json_option, print_started
 from linqbot.cli.uncaught import log_uncaught
+from linqbot.client.client import Client
+from linqbot.errors import LinqApiError
 from linqbot.ops.bot_file import load_bot
 from linqbot.ops.served_code import note_code
 from linqbot.server import loop_watch, systemd, uvicorn_server
 from linqbot.server.app import Role
 from linqbot.settings import LINQS_OWN, Settings, from_env, variable
+
+log = structlog.get_logger("linqbot.cli")
+
+_WRONG_KEY: Final = (
+    "Linq does not accept LINQ_API_V3_API_KEY. Set it to the API token from your Linq dashboard, and restart. Messages are "
+    "stored and wait until then."
+)
 
 
 class _WithSettings(click.Command):
@@ -69,6 +80,7 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
 
     app = settings.create_app(load_bot(file), on_drain=say_waiting)
     log_uncaught(with_tracebacks=settings.log_tracebacks)
+    checks: list[asyncio.Task[None]] = []  # the event loop itself holds tasks only weakly
     with systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound:
 
         def ready() -> None:
@@ -83,6 +95,7 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
                 else:
                     click.echo(f"linqbot serves {file} on {webhook}", err=True)
             note_code(settings.storage, file)
+            checks.append(asyncio.get_running_loop().create_task(_check_key(settings)))
 
         uvicorn_server.run(
             loop_watch.watched(app),
@@ -91,3 +104,14 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
             when_ready=ready,
             drain_s=settings.drain_s,
         )
+
+
+async def _check_key(settings: Settings) -> None:
+    """Log an error if Linq refuses the API key. Otherwise the first sign of it would be a message that waits."""
+    async with Client(settings.api_key or "", base_url=settings.base_url) as client:
+        try:
+            await client.phone_numbers.list()
+        except LinqApiError as error:
+            # Any other error may heal, and concerns the turns that meet it.
+            if error.status == 401:
+                log.error("key.refused", code=error.code, trace_id=error.trace_id, what_to_do=_WRONG_KEY)
