@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Final, get_args
 
 import click
-import structlog
 
 from linqbot.cli import logs
 from linqbot.cli.output import file_argument, json_option, print_started
@@ -23,8 +22,6 @@ from linqbot.ops.served_code import note_code
 from linqbot.server import loop_watch, systemd, uvicorn_server
 from linqbot.server.app import Role
 from linqbot.settings import LINQS_OWN, Settings, from_env, variable
-
-log = structlog.get_logger("linqbot.cli")
 
 _WRONG_KEY: Final = (
     "Linq does not accept LINQ_API_V3_API_KEY. Set it to the API token from your Linq dashboard, and restart. Messages are "
@@ -108,10 +105,13 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
 
 async def _check_key(settings: Settings) -> None:
     """Log an error if Linq refuses the API key. Otherwise the first sign of it would be a message that waits."""
+    import structlog  # imported here, after `logs`, which keeps structlog from importing rich
+
     async with Client(settings.api_key or "", base_url=settings.base_url) as client:
         try:
             await client.phone_numbers.list()
         except LinqApiError as error:
             # Any other error may heal, and concerns the turns that meet it.
             if error.status == 401:
+                log = structlog.get_logger("linqbot.cli")
                 log.error("key.refused", code=error.code, trace_id=error.trace_id, what_to_do=_WRONG_KEY)
