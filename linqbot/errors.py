@@ -5,6 +5,12 @@
         StaleSignature        genuine, but signed more than five minutes away from the server's clock
       EventNotUnderstood    an authentic event without the ids its class needs; kept as a dead letter (events/parse.py)
       ConfigError           a setting is missing or wrong; the CLI shows it without a traceback, exit code 2
+        NoBot                 there is no such file or module, or it has no Bot
+        KeyMissing            Linq's API key is not set, or is no key
+        SecretMissing         there is no webhook secret, or one is no secret of Linq's
+        PortTaken             the address cannot be listened on
+        StorageMisplaced      the storage cannot be where LINQBOT_STORAGE says
+        SettingWrong          a setting does not exist, or its value does not fit
       BotError              a bot was written in a way that cannot work; raised at start-up where possible
         NeverAwaited          a handler called ctx.reply() or another call without await; nothing was sent
         ConversationTooLong   a handler asks more questions, or keeps more, than a conversation may hold
@@ -106,6 +112,69 @@ class ConfigError(LinqbotError):
     """
 
     lqb = "LQB1001"
+
+
+class NoBot(ConfigError):
+    """There is no such file or module, or it has no Bot at its top level. Nothing was started.
+
+    Why: The path is relative to another folder; or the bot is made inside a function; or the file has several Bots.
+    To do: Name the file that has `bot = Bot()`, such as bot.py; one of several Bots is bot.py:name.
+    """
+
+    lqb = "LQB1004"
+
+
+class KeyMissing(ConfigError):
+    """Linq's API key is not set, or cannot be a key. Nothing was sent.
+
+    Why: The shell, the container or the service does not have LINQ_API_V3_API_KEY; linqbot does not read an .env file.
+    To do: Set LINQ_API_V3_API_KEY to the API token from your Linq dashboard. Without an account: `linqbot dev`.
+    """
+
+    lqb = "LQB1005"
+
+
+class SecretMissing(ConfigError):
+    """There is no webhook secret, or one cannot be a secret of Linq's, so that no webhook could be verified.
+
+    Why: The bot was not subscribed from this machine; or the secret was copied in part.
+    To do: Subscribe with `linqbot webhooks sync`, which keeps the secret. Or set LINQ_WEBHOOK_SECRET to what Linq showed
+        when the subscription was created; it begins with whsec_.
+    """
+
+    lqb = "LQB1006"
+
+
+class PortTaken(ConfigError):
+    """The address cannot be listened on.
+
+    Why: Another program uses the port, such as a second linqbot; or the address is none of this machine; or this user may
+        not use the port.
+    To do: Stop what uses it, or choose another one: `--port`, LINQBOT_PORT or LINQBOT_HOST.
+    """
+
+    lqb = "LQB1007"
+
+
+class StorageMisplaced(ConfigError):
+    """The storage cannot be where LINQBOT_STORAGE or `--storage` says. Nothing was written.
+
+    Why: The folder of the file does not exist, or this user may not write to it; or the file belongs to another program;
+        or the URL is misspelt.
+    To do: Create the folder, or correct the URL: sqlite:///linqbot.db, postgresql://user@host/name or memory://.
+    """
+
+    lqb = "LQB1008"
+
+
+class SettingWrong(ConfigError):
+    """A setting does not exist, or its value does not fit, so linqbot does not start.
+
+    Why: An environment variable or a line of linqbot.toml is misspelt, or has a value of another type.
+    To do: Correct the setting that the message names. `linqbot serve --help` lists them all.
+    """
+
+    lqb = "LQB1009"
 
 
 class BotError(LinqbotError):

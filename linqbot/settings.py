@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
 from linqbot.clock import Clock
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, KeyMissing, SettingWrong
 from linqbot.nearest import nearest_name
 from linqbot.plugins.loading import load
 from linqbot.plugins.plugin import Watch
@@ -178,7 +178,7 @@ class Settings(BaseModel):
             ConfigError: there is no API key.
         """
         if not self.api_key:
-            raise ConfigError(
+            raise KeyMissing(
                 "LINQ_API_V3_API_KEY is not set, so Linq cannot be asked. "
                 + how_to_set_key("Set it, or leave out --reads.")
             )
@@ -202,7 +202,7 @@ class Settings(BaseModel):
                 shared with processes of other roles.
         """
         if not self.api_key:
-            raise ConfigError(
+            raise KeyMissing(
                 "LINQ_API_V3_API_KEY is not set, so the bot could not send anything. "
                 + how_to_set_key(
                     "Set it to the API token from your Linq dashboard, or try the bot without an account: linqbot dev"
@@ -327,7 +327,7 @@ def from_env(environ: Mapping[str, str] | None = None, *, file: Path | None = No
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         name = str(first["loc"][0])
-        raise ConfigError(f"{place(name)} does not fit: {first['msg']}. See: linqbot serve --help") from error
+        raise SettingWrong(f"{place(name)} does not fit: {first['msg']}. See: linqbot serve --help") from error
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
@@ -336,7 +336,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
         if name.startswith((PREFIX, LINQS_PREFIX)) and name not in variables:
             near = nearest_name(name, variables, cutoff=0.85)
             if near and not _is_a_name_of_its_own(name, near, environ):
-                raise ConfigError(f"{name} is not a setting. Did you mean {near}?")
+                raise SettingWrong(f"{name} is not a setting. Did you mean {near}?")
     # An empty variable counts as not set, except for the list of plugins, where empty means no plugin.
     return {
         name: environ[key]
@@ -377,13 +377,13 @@ def _from_file(file: Path | None) -> dict[str, Any]:
         values = tomllib.loads(text)
     except FileNotFoundError:
         if file is not None:
-            raise ConfigError(f"There is no settings file {path}. Check the path.") from None
+            raise SettingWrong(f"There is no settings file {path}. Check the path.") from None
         return {}
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
-        raise ConfigError(f"{path} cannot be read as TOML: {error}. Correct it, or remove it.") from error
+        raise SettingWrong(f"{path} cannot be read as TOML: {error}. Correct it, or remove it.") from error
     for name in values:
         if name not in Settings.model_fields:
             near = nearest_name(name, Settings.model_fields)
             hint = f"Did you mean {near}?" if near else "See: linqbot serve --help"
-            raise ConfigError(f"{path} sets {name}, which is not a setting. {hint}")
+            raise SettingWrong(f"{path} sets {name}, which is not a setting. {hint}")
     return values

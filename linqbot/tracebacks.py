@@ -1,7 +1,8 @@
 """Tracebacks for the author of a bot: they begin at the author's code, and linqbot's own frames are folded into a line.
 
 A turn passes through about ten frames of linqbot and asyncio before it reaches a handler, and a call through about ten
-more. `frames.py` decides which code is the author's. An error without any frame of the author keeps its whole traceback.
+more. `frames.py` decides which code is the author's. An error without any frame of the author keeps its whole traceback,
+unless it is linqbot's own: then its message says what the author did, and frames of linqbot add nothing.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
+from linqbot.errors import LinqbotError
 from linqbot.frames import is_authors
 
 FULL: Final = "LINQBOT_FULL_TRACEBACKS"
 """The environment variable that shows all frames."""
 
 E = TypeVar("E", BaseException, traceback.TracebackException)
+_HEAD: Final = "Traceback (most recent call last):\n"
 _HERE: Final = str(Path(__file__).parent) + os.sep
 
 
@@ -29,10 +32,30 @@ def folded(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and not any(is_authors(frame.filename) for frame in root.stack):
         root.stack = traceback.StackSummary()  # only frames that imported the file
     found = list(_reachable(root))
-    if any(is_authors(frame.filename) for one in found for frame in one.stack):
+    if isinstance(error, LinqbotError) or any(is_authors(frame.filename) for one in found for frame in one.stack):
         for one in found:
             one.stack = _folded(one.stack, with_hint=one is root)
     return "".join(root.format())
+
+
+def authors_frames(error: BaseException, *, full: bool = False) -> str:
+    """Return the frames of an error's traceback, folded, for a reader who has its message; empty if none is the author's.
+
+    An error with causes, and a group of errors, keep their whole text, because each error in it has a message.
+
+    Args:
+        full: Show all frames.
+    """
+    if not full and not any(
+        is_authors(entry.tb_frame.f_code.co_filename)
+        for one in _reachable(error)
+        for entry in _entries(one.__traceback__)
+    ):
+        return ""
+    text = "".join(traceback.format_exception(error)) if full else folded(error)
+    message = "".join(traceback.format_exception_only(error))
+    is_alone = text.startswith(_HEAD) and text.count(_HEAD) == 1
+    return text.removeprefix(_HEAD).removesuffix(message) if is_alone else text
 
 
 def trim(error: BaseException) -> None:
@@ -43,7 +66,7 @@ def trim(error: BaseException) -> None:
     found = list(_reachable(error))
     entries = [list(_entries(one.__traceback__)) for one in found]
     files = [[entry.tb_frame.f_code.co_filename for entry in one] for one in entries]
-    if not any(map(is_authors, chain.from_iterable(files))):
+    if not isinstance(error, LinqbotError) and not any(map(is_authors, chain.from_iterable(files))):
         return
     for one, its_entries, its_files in zip(found, entries, files, strict=True):
         trimmed: TracebackType | None = None

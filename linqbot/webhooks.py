@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from secrets import token_bytes
 
-from linqbot.errors import ConfigError, InvalidSignature, StaleSignature
+from linqbot.errors import InvalidSignature, SecretMissing, StaleSignature
 
 TOLERANCE_S = 300
 """Largest accepted distance between a signed time and our clock, in either direction; exactly 300 s is accepted."""
@@ -67,17 +67,17 @@ class Secret:
         try:
             key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
         except (binascii.Error, ValueError) as error:
-            raise ConfigError(
+            raise SecretMissing(
                 f"A webhook secret of {len(shown)} characters is not base64. "
                 "Copy it again as it was shown when the subscription was created; it begins with whsec_."
             ) from error
         if not key:
-            raise ConfigError(
+            raise SecretMissing(
                 "A webhook secret is empty, so no webhook can be verified. "
                 "Copy the signing secret shown when the subscription was created."
             )
         if len(key) < MIN_KEY_BYTES:
-            raise ConfigError(
+            raise SecretMissing(
                 f"A webhook secret of {len(shown)} characters is too short, so a part of it is missing. "
                 "Copy it again as it was shown when the subscription was created; it begins with whsec_."
             )

@@ -28,7 +28,7 @@ from linqbot.bot.loops.breaker import Loop, LoopBreaker
 from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.schedule import check_names
 from linqbot.bot.routing import from_plugins, report
-from linqbot.bot.routing.filters import Fit
+from linqbot.bot.routing.filters import Fit, covers, name_of
 from linqbot.bot.routing.handlers import (
     DeadLetterRoute,
     ErrorHandler,
@@ -83,8 +83,8 @@ class Dispatcher:
         overlaps: True if a message may reach a handler that runs already.
         after_middleware: The `__qualname__`s of the functions that middleware gets to await.
     Raises:
-        BotError: a handler can never run, because an earlier one without a filter takes all its events; or two
-            schedules have the same name.
+        BotError: a handler can never run, because an earlier one takes all its events; or two schedules have the same
+            name.
         ConfigError: a hook of a required plugin failed.
     """
 
@@ -647,16 +647,39 @@ def _gather_s(route: Route, around: Sequence[Router]) -> float:
 
 
 def _refuse_unreachable(routes: Sequence[tuple[Route, Next]]) -> None:
-    catch_alls: list[Route] = []
+    before: list[Route] = []
     for route, _ in routes:
         if route.opt_out:
             continue
-        for earlier in catch_alls:
-            if issubclass(route.event, earlier.event) and (earlier.late or not route.late):
-                raise BotError(
-                    f"Handler {route.name} can never run: {earlier.name}, registered before it without a filter, "
-                    f"takes every {route.event.__name__}. Put the more particular handler first"
-                    f"{f': {route.at} before {earlier.at}' if route.at and earlier.at else ''}."
-                )
-        if not route.filters and route.when is None:
-            catch_alls.append(route)
+        if (earlier := next((one for one in before if _hides(one, route)), None)) is not None:
+            raise BotError(_never_runs(route, earlier))
+        if route.when is None:
+            before.append(route)
+
+
+def _hides(earlier: Route, route: Route) -> bool:
+    """Return True if a handler takes every event that a later one would take."""
+    if not issubclass(route.event, earlier.event) or (route.late and not earlier.late):
+        return False
+    if not earlier.filters:
+        return True
+    # While a question is open, only handlers with `during_ask` are tried.
+    return (earlier.during_ask or not route.during_ask) and covers(earlier.filters, route.filters)
+
+
+def _never_runs(route: Route, earlier: Route) -> str:
+    places = (earlier.at, route.at) if earlier.at and route.at else ("", "")
+    if earlier.filters and covers(route.filters, earlier.filters):
+        both = " and ".join(filter(None, places))
+        return (
+            f"Handler {route.name} can never run: {earlier.name}, registered before it, is for the same events: "
+            f"{' and '.join(map(name_of, route.filters))}. Remove one of them, or change what it is for"
+            f"{f': {both}' if both else ''}."
+        )
+    how = f"for {' and '.join(map(name_of, earlier.filters))}" if earlier.filters else "without a filter"
+    what = f"every {route.event.__name__}" if not earlier.filters else "every text that it is for"
+    order = f": {places[1]} before {places[0]}" if all(places) else ""
+    return (
+        f"Handler {route.name} can never run: {earlier.name}, registered before it {how}, takes {what}. "
+        f"Put the more particular handler first{order}."
+    )

@@ -53,8 +53,7 @@ def configure(
     Args:
         level: `debug`, `info`, `warning` or `error`.
         style: `json`, `console`, or `auto`: console when standard error is a terminal.
-        for_author: The author of the bot reads this terminal: leave out what `linqbot dev` prints itself, and
-            show each traceback once.
+        for_author: The author of the bot reads this terminal: leave out what `linqbot dev` prints itself.
         for_good: The configuration stays until the process ends, so each logger is cached when it is first used.
         log_tracebacks: Keep the tracebacks that other libraries log, such as asyncio's of a failed task. They may quote
             texts of people.
@@ -67,11 +66,10 @@ def configure(
         structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False) if is_console else _Stamper(),
     ]
     if for_author:
-        shared += [_without_lines_of_dev, _Once()]
+        shared.append(_without_lines_of_dev)
     shown = _whole_traceback if full_tracebacks else _folded_traceback
     last: list[Any] = (
         [
-            *([_without_repeats] if for_author else []),
             _escaped,
             _pasteable,
             structlog.dev.ConsoleRenderer(
@@ -184,39 +182,19 @@ class _AsText:
         return out.getvalue().lstrip("\n")
 
 
+_LINES_OF_DEV: Final = frozenset(
+    {
+        *("bot.started", "bot.stopped", "event.ignored", "event.unmatched"),
+        *("turn.failed", "turn.deferred", "turn.dead_lettered", "turn.refused", "turn.state_conflict"),
+    }
+)
+
+
 def _without_lines_of_dev(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Drop what `linqbot dev` prints itself: starts and stops, and why no handler took an event."""
-    if event["event"] in ("bot.started", "bot.stopped", "event.ignored", "event.unmatched"):
+    """Drop what `linqbot dev` prints itself: starts and stops, the ends of turns, and why no handler took an event."""
+    if event["event"] in _LINES_OF_DEV:
         raise structlog.DropEvent
     return event
-
-
-def _without_repeats(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Drop a failure whose traceback was shown before: the line that `linqbot dev` prints for the turn repeats the rest."""
-    if event["event"] == "turn.failed" and event.get("traceback") == _AS_BEFORE:
-        raise structlog.DropEvent
-    return event
-
-
-_AS_BEFORE = "as before"
-
-
-class _Once:
-    """Shows a traceback only the first time it comes: a handler that fails is run five times."""
-
-    def __init__(self) -> None:
-        self._seen: set[tuple[object, ...]] = set()
-
-    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        error = event.get("exc_info")
-        if isinstance(error, BaseException):
-            frames = traceback.extract_tb(error.__traceback__)
-            known = (type(error), *((frame.filename, frame.lineno) for frame in frames))
-            if known in self._seen:
-                del event["exc_info"]
-                event["traceback"] = _AS_BEFORE
-            self._seen.add(known)
-        return event
 
 
 def _named(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -1,4 +1,4 @@
-"""Output that commands share: tables and facts as text or JSON, times as people write them, progress bars."""
+"""The shared parts of commands: the argument FILE, tables and facts as text or JSON, times as people write them, progress bars."""
 
 from __future__ import annotations
 
@@ -9,14 +9,51 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import click
 
+from linqbot.cli import completions
 from linqbot.cli.printable import printable_json, printable_lines
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+
+USUAL: Final = "bot.py"
+"""The file of a bot, unless a command names another file, folder or module."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def file_argument(f: F) -> F:
+    """Add the argument FILE, which is `bot.py` by default. A folder means the `bot.py` in it."""
+    return _argument(_required)(f)
+
+
+def optional_file_argument(f: F) -> F:
+    """Add the argument FILE for a command that also works without a bot; then it is None."""
+    return _argument(_found)(f)
+
+
+def _argument(callback: Callable[[click.Context, click.Parameter, str | None], str | None]) -> Callable[[F], F]:
+    return click.argument("file", required=False, callback=callback, shell_complete=completions.bot_files)
+
+
+def _found(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    folder = Path(value or ".")
+    # A folder with this file is a package, and its name is that of a module.
+    if (folder / USUAL).is_file() and not (value and value.isidentifier() and (folder / "__init__.py").is_file()):
+        return str(folder / USUAL)
+    return value
+
+
+def _required(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    found = _found(ctx, param, value)
+    if found is None:
+        message = f"There is no {USUAL} in this folder. Name the file with your bot."
+        raise click.MissingParameter(message, ctx, param)
+    return found
 
 
 class FiniteRange(click.FloatRange):

@@ -23,7 +23,7 @@ from linqbot.client.resources.v2 import V2
 from linqbot.client.resources.v2 import credentials as v2_credentials
 from linqbot.client.sender import Sender
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import BotError, ConfigError
+from linqbot.errors import BotError, KeyMissing
 from linqbot.types.content.files import MAX_BYTES, Fetched, Saved
 from linqbot.types.message import MediaPart
 
@@ -84,7 +84,7 @@ class Client:
         api_key_file: Path | None = None,
     ) -> None:
         if not _is_key(api_key):
-            raise ConfigError(
+            raise KeyMissing(
                 "The API key is empty, or contains spaces, line breaks or non-ASCII characters. "
                 "Copy it again from Linq's dashboard into LINQ_API_V3_API_KEY, or try: linqbot dev"
             )

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
 import threading
 import traceback
@@ -17,14 +18,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from linqbot import tracebacks
 from linqbot.bot.bot import Bot
-from linqbot.errors import ConfigError, LinqbotError
-from linqbot.frames import authors_place_of_thread
+from linqbot.bot.context import Context
+from linqbot.bot.routing.router import Router
+from linqbot.errors import LinqbotError, NoBot
+from linqbot.frames import authors_frame, authors_place_of_thread
+from linqbot.nearest import suggestion
 
 log = structlog.get_logger("linqbot.ops")
 
@@ -58,6 +62,21 @@ class BotFileError(LinqbotError):
         super().__init__(f"{file} cannot be imported.\n{text}{_hint(file, error)}")
 
 
+class PackageMissing(BotFileError):
+    """A bot's file imports a module that Python does not find. The message is the traceback.
+
+    Why: The package that has the module is not installed in the environment of linqbot; or the module is a file that lies
+        in another folder than the bot, or whose name is misspelt.
+    To do: Install the package with the Python that runs linqbot, or correct the import.
+    """
+
+    lqb = "LQB5012"
+
+
+def _import_failure(file: str, error: Exception | SystemExit) -> BotFileError:
+    return (PackageMissing if isinstance(error, ModuleNotFoundError) else BotFileError)(file, error)
+
+
 def _nothing(_at: str) -> None:
     pass
 
@@ -70,7 +89,7 @@ def load_bot(spec: str, *, still_loading: Callable[[str], None] = _nothing, long
             the author's code that runs then, as `file:line`. That line is also logged.
     Raises:
         BotFileError: importing the file raised an error.
-        ConfigError: there is no such file, it has no Bot, or it has several and no name was given.
+        NoBot: there is no such file, it has no Bot, or it has several and no name was given.
     """
     target, _, name = spec.partition(":")
     with _watched(still_loading, long_s):
@@ -78,13 +97,13 @@ def load_bot(spec: str, *, still_loading: Callable[[str], None] = _nothing, long
     bots = {key: value for key, value in vars(module).items() if isinstance(value, Bot)}
     if name:
         if name not in bots:
-            raise ConfigError(f"{target} has no Bot called {name!r}. {_available(bots, name, vars(module).get(name))}")
+            raise NoBot(f"{target} has no Bot called {name!r}. {_available(bots, name, vars(module).get(name))}")
         return bots[name]
     if len({id(bot) for bot in bots.values()}) == 1:
         return next(iter(bots.values()))
     if not bots:
-        raise ConfigError(f"{target} has no Bot at its top level. Add: bot = Bot()")
-    raise ConfigError(f"{target} has several Bots. Name one: {target}:{next(iter(bots))}")
+        raise NoBot(f"{target} has no Bot at its top level. Add: bot = Bot()")
+    raise NoBot(f"{target} has several Bots. Name one: {target}:{next(iter(bots))}")
 
 
 @contextmanager
@@ -112,7 +131,7 @@ def _imports(filename: str) -> bool:
 
 
 def _hint(file: str, error: Exception | SystemExit) -> str:
-    """Return a line about the two errors whose traceback does not say what to do."""
+    """Return a line about an error whose traceback does not say what to do."""
     if isinstance(error, SystemExit):
         return '\nThe file ends the process. What only a program does belongs below: if __name__ == "__main__":'
     if isinstance(error, ImportError) and error.msg.startswith("attempted relative import with no known parent"):
@@ -121,16 +140,41 @@ def _hint(file: str, error: Exception | SystemExit) -> str:
             f"\nA file is imported without its package. Write the import without the dot, or give the module to "
             f"linqbot serve, from the folder {path.parents[1]}: {path.parent.name}.{path.stem}"
         )
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        module = error.name.partition(".")[0]
+        return (
+            f"\nNo package of {sys.prefix} has a module {module}. If it is not a file of yours, install its package, which "
+            f"may have another name: {sys.executable} -m pip install {module.replace('_', '-')}"
+        )
+    return _hint_about_a_call(error) if isinstance(error, TypeError) else ""
+
+
+def _hint_about_a_call(error: TypeError) -> str:
+    """Return a line about a wrong call of a decorator, of which Python's message names a function of linqbot or a filter."""
+    if found := re.match(r"Router\.\w+\(\) got an unexpected keyword argument '(\w+)'", str(error)):
+        verbs = (verb for verb in ("ask", "reply", "send_later") if found[1] in _arguments(getattr(Context, verb)))
+        if (verb := next(verbs, None)) is not None:
+            return f"\n{found[1]}= is an argument of ctx.{verb}(…), not of the decorator of a handler."
+        return f"\nThe decorator of a handler has no {found[1]}=. {suggestion(found[1], _arguments(Router.on))}"
+    frame = authors_frame(error)
+    if "missing 1 required positional argument" in str(error) and frame and re.match(r"@\w+\.on", frame.line or ""):
+        return (
+            "\nA function of two arguments is taken for the handler itself. A filter takes the event only; a predicate of the "
+            "event and the context is an async def, given as when=."
+        )
     return ""
 
 
-def no_file(path: Path) -> ConfigError:
+def _arguments(function: Callable[..., Any]) -> list[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+def no_file(path: Path) -> NoBot:
     """Return the error for a path that is not the file of a bot: a folder, or nothing."""
     if path.is_dir():
-        return ConfigError(
-            f"{path} is a folder. Give the path of the Python file with your bot, such as {path / 'bot.py'}."
-        )
-    return ConfigError(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
+        return NoBot(f"{path} is a folder. Give the path of the Python file with your bot, such as {path / 'bot.py'}.")
+    return NoBot(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
 
 
 def _is_path(target: str) -> bool:
@@ -150,7 +194,7 @@ def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise no_file(path)
     if path.stem == "linqbot":
-        raise ConfigError(f"{path} cannot import linqbot: the file itself has this name. Call it bot.py.")
+        raise NoBot(f"{path} cannot import linqbot: the file itself has this name. Call it bot.py.")
     # As `python bot.py` does: modules in the same folder can be imported.
     sys.path.insert(0, str(path.resolve().parent))
     # And those of the current folder, for a bot in a folder of a project.
@@ -165,7 +209,7 @@ def _from_file(path: Path) -> ModuleType:
     except LinqbotError:
         raise
     except (Exception, SystemExit) as error:
-        raise BotFileError(str(path), error) from error
+        raise _import_failure(str(path), error) from error
     return module
 
 
@@ -178,11 +222,11 @@ def _from_name(name: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is None or not f"{name}.".startswith(f"{missing}."):
-            raise BotFileError(name, error) from error
+            raise _import_failure(name, error) from error
         if Path(name).is_file():
             raise _no_python(Path(name)) from error
-        raise ConfigError(f"There is no module {name}. Give a path such as bot.py, or a module:name.") from error
+        raise NoBot(f"There is no module {name}. Give a path such as bot.py, or a module:name.") from error
 
 
-def _no_python(path: Path) -> ConfigError:
-    return ConfigError(f"{path} cannot be imported as Python. Its name must end in .py")
+def _no_python(path: Path) -> NoBot:
+    return NoBot(f"{path} cannot be imported as Python. Its name must end in .py")

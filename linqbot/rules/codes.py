@@ -88,7 +88,7 @@ CODES: Final[Mapping[int, Code]] = MappingProxyType({
         401,
         "The API token is missing or not valid.",
         "It was mistyped, was revoked, or is for another service.",
-        "Set LINQ_API_V3_API_KEY to the token from your Linq dashboard. Until then, turns are deferred.",
+        "Set LINQ_API_V3_API_KEY to the token from your Linq dashboard. The turns of a running bot wait until then.",
     ),
     2005: Code(
         403,

@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, SecretMissing
 from linqbot.webhooks import Secret
 
 log = structlog.get_logger("linqbot.server")
@@ -163,7 +163,7 @@ class KnownSecrets:
         self.subscription_ids = _ids(entries)
         if not self.current:
             where = f" and {file.path} holds no secret" if file else ""
-            raise ConfigError(
+            raise SecretMissing(
                 f"LINQ_WEBHOOK_SECRET is not set{where}, so no webhook could be verified. "
                 "Subscribe with: linqbot webhooks sync bot.py --url https://your.host; it keeps the secret. Or set "
                 "LINQ_WEBHOOK_SECRET to what Linq showed when the subscription was created, or try: linqbot dev"

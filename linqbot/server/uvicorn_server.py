@@ -16,7 +16,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from linqbot.errors import ConfigError, LinqbotError
+from linqbot.errors import LinqbotError, PortTaken
 from linqbot.server import event_loop, systemd
 from linqbot.server.http.connection import ClientConnection, Connections
 from linqbot.server.http.without_reload import uvicorn
@@ -137,7 +137,7 @@ def listen(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise ConfigError(f"{host}:{port} cannot be listened on: {error.strerror}. {_advice(error, host)}") from error
+        raise PortTaken(f"{host}:{port} cannot be listened on: {error.strerror}. {_advice(error, host)}") from error
     bound.set_inheritable(False)
     return bound
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from linqbot.clock import Clock
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, StorageMisplaced
 from linqbot.hookspecs import hookimpl
 from linqbot.storage.backend import Opener, Storage
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -40,7 +40,7 @@ def open_storage(
     openers = register_storage() if openers is None else openers
     opener = openers.get(scheme(url))
     if opener is None:
-        raise ConfigError(_advice(url, openers))
+        raise StorageMisplaced(_advice(url, openers))
     return opener(url, clock=clock, serving=serving, keep_days=keep_days)
 
 
@@ -58,7 +58,7 @@ def register_storage() -> dict[str, Opener]:
 
 def _memory(url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage:
     if url != "memory://":
-        raise ConfigError(_advice(url, register_storage()))
+        raise StorageMisplaced(_advice(url, register_storage()))
     from linqbot.storage.memory.storage import MemoryStorage
 
     return MemoryStorage(clock=clock, keep_days=keep_days)
@@ -67,7 +67,7 @@ def _memory(url: str, /, *, clock: Clock | None, serving: bool, keep_days: float
 def _sqlite(url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage:
     path = url.removeprefix(_SQLITE)
     if path == url or not path or path == ":memory:" or "?" in path:
-        raise ConfigError(_advice(url, register_storage()))
+        raise StorageMisplaced(_advice(url, register_storage()))
     return SQLiteStorage(path, clock=clock, serving=serving, keep_days=keep_days)
 
 

@@ -48,6 +48,12 @@ MAX_CONFLICTS: Final = 50
 LONGEST_TEXT: Final = 20_000
 """Maximum characters of a traceback in a dead letter. The middle of a longer one is left out."""
 
+_PACKAGE: Final = "linqbot."
+_WRONG_CALL: Final = re.compile(
+    r"(?:Context|ChatContext|BotContext|State)\.\w+\(\) "
+    r"(?:got an unexpected keyword argument|got multiple values for|missing \d+ required|takes )"
+)
+"""Python's message for a call of linqbot whose arguments do not fit."""
 _NO_TEXT: Final = re.compile(r"[\ud800-\udfff\x00]")
 
 
@@ -185,7 +191,28 @@ def is_final(error: BaseException) -> bool:
     """Return True if the same code must raise this error again for the same event, so that a retry is useless."""
     if isinstance(error, BaseExceptionGroup):
         return all(is_final(each) for each in error.exceptions)
-    return isinstance(error, LinqbotError) and error.is_final
+    return error.is_final if isinstance(error, LinqbotError) else _is_slip(error)
+
+
+def _is_slip(error: BaseException) -> bool:
+    """Return True for a misspelt name, and for an attribute or an argument that linqbot does not have.
+
+    Other errors of these classes may heal, such as one of a value that a server has left out.
+    """
+    match error:
+        case UnboundLocalError():
+            return False  # the branch that sets the variable may run next time
+        case NameError():
+            return True
+        case ImportError():
+            return f"{error.name}.".startswith(_PACKAGE)
+        case AttributeError():
+            # linqbot gives the errors of its own `__getattr__` an empty name; see `nearest.py`.
+            return error.name == "" or type(error.obj).__module__.startswith(_PACKAGE)
+        case TypeError():
+            return _WRONG_CALL.match(str(error)) is not None
+        case _:
+            return False
 
 
 def readable(text: str) -> str:

@@ -32,9 +32,14 @@ from linqbot.events.message import MessageEdited, MessageFailed, MessageReceived
 from linqbot.events.reaction import ReactionAdded
 
 
-@pytest.mark.parametrize("text", ["hi", "  HI\n", "Hello", "STRASSE"])
-def test_exact_ignores_case_and_surrounding_space(text: str) -> None:
-    assert exact("hi", "hello", "straße")(message(text))
+def test_exact_ignores_case_surrounding_space_and_the_marks_at_the_end() -> None:
+    words = exact("hi", "hello", "straße", "why?", "?")
+    fitting = ["hi", "  HI\n", "Hello", "STRASSE", "Hi!", "hello...", "hi …", "Hello\u202f!", "hi！", "Why?", "?"]
+    assert [text for text in fitting if not words(message(text))] == []
+    # A mark that the bot's author has written is wanted.
+    assert [
+        text for text in ["why", "why??", "!", "??", "", "hi there!", "!hi", "hi, hello"] if words(message(text))
+    ] == []
 
 
 def test_exact_compares_the_whole_text() -> None:

@@ -10,6 +10,7 @@ import pytest
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.routing.filters import contains, exact, in_group, regex
 from linqbot.bot.routing.handlers import Failure
 from linqbot.bot.routing.router import Middleware, Next, Router
 from linqbot.clock import SystemClock
@@ -128,6 +129,76 @@ def test_a_handler_behind_a_catch_all_is_refused() -> None:
         BotError, match=r"greet can never run: .*everything.*: test_router.py:\d+ before test_router.py:\d+\.$"
     ):
         Dispatcher(bot, SystemClock())
+
+
+def is_short(message: MessageReceived) -> bool:
+    return len(message.text) < 4
+
+
+def test_a_handler_whose_events_an_earlier_one_takes_is_refused_and_every_other_order_is_allowed() -> None:
+    book = regex(r"\b(book|appointment)\b")
+    rows: list[tuple[Given, Given, str | None]] = [
+        ((("hi",), {}), (("hi",), {}), "is for the same events: exact('hi'). Remove one of them"),
+        ((("hi", "hello"), {}), (("Hello",), {}), "takes every text that it is for. Put the more particular"),
+        ((("hi",), {}), (("hi", "hello"), {}), None),
+        (((book,), {}), (("cancel my appointment",), {}), "takes every text that it is for"),
+        (((regex("^cancel$"),), {}), (("cancel",), {}), None),  # "cancel!" is left to the second
+        (((regex("hi", re.NOFLAG),), {}), (("hi",), {}), None),  # and so is "Hi"
+        (((regex("hi"),), {}), ((regex("hi"),), {}), "is for the same events: regex('hi')"),
+        (((regex("hi"),), {}), ((regex("hi", re.NOFLAG),), {}), None),
+        (((contains("table"),), {}), (("book a table",), {}), "takes every text that it is for"),
+        (((in_group,), {}), (("hi", in_group), {}), "takes every text that it is for"),
+        (((in_group, "hi"), {}), (("hi",), {}), None),
+        (((is_short,), {}), ((is_short,), {}), "is for the same events"),
+        (((is_short,), {}), (("hi",), {}), None),
+        ((("hi",), {"when": never}), (("hi",), {}), None),
+        ((("hi",), {}), (("hi",), {"during_ask": True}), None),
+        ((("hi",), {"during_ask": True}), (("hi",), {}), "is for the same events"),
+        ((("hi",), {}), (("hi",), {"late": True}), None),
+    ]
+    wrong = []
+    for first, second, says in rows:
+        bot = Bot()
+
+        async def handle(message: MessageReceived, ctx: Context) -> None: ...
+
+        bot.on_message(*first[0], **first[1])(handle)
+        bot.on_message(*second[0], **second[1])(handle)
+        said = refusal_of(bot)
+        if (said is None) != (says is None) or (says or "") not in (said or ""):
+            wrong.append((first, second, said))
+    assert wrong == []
+
+
+Given = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+async def never(message: MessageReceived, ctx: Context) -> bool:
+    return False
+
+
+def refusal_of(bot: Bot) -> str | None:
+    try:
+        Dispatcher(bot, SystemClock())
+    except BotError as error:
+        return str(error)
+    return None
+
+
+def test_words_and_a_pattern_that_no_text_fits_are_refused() -> None:
+    for fitting in (
+        regex("^cancel!"),
+        regex("CANCEL", re.NOFLAG),
+        contains("can"),
+        in_group,
+        is_short,
+        exact("Cancel"),
+    ):
+        Bot().on_message("cancel", fitting)
+    for other in (regex("^cancel my appointment"), contains("appointment"), exact("stop")):
+        with pytest.raises(BotError, match=r"never fit the same text.* write exact\('cancel'\) \| ") as refused:
+            Bot().on_message("cancel", other)
+        assert other.name in str(refused.value)
 
 
 def test_a_late_handler_after_a_catch_all_without_late_is_allowed() -> None:

@@ -94,6 +94,7 @@ def test_serve_explains_why_it_finds_no_bot(folder: Path, spec: str, file: str |
 def test_a_folder_in_place_of_the_bots_file_is_an_error_that_names_a_file(
     folder: Path, command: str, spec: str
 ) -> None:
+    (folder / "bot.py").unlink()
     (folder / "bots").mkdir()
     # The doctor would ask Linq.
     result = run(command, spec, **GOOD, LINQ_API_V3_BASE_URL="http://127.0.0.1:9")
@@ -101,6 +102,18 @@ def test_a_folder_in_place_of_the_bots_file_is_an_error_that_names_a_file(
     path = Path(spec.partition(":")[0])
     said = " ".join(result.output.split())
     assert f"{path} is a folder. Give the path of the Python file with your bot, such as {path / 'bot.py'}." in said
+
+
+def test_bot_py_is_taken_if_no_file_or_its_folder_is_named(folder: Path) -> None:
+    (folder / "bots").mkdir()
+    (folder / "bots" / "bot.py").write_text("")
+    assert run("webhooks", "events").exit_code == 0
+    assert run("webhooks", "events", ".").exit_code == 0
+    assert "bots/bot.py has no Bot" in run("webhooks", "events", "bots").output
+    (folder / "bot.py").unlink()
+    for command in (["serve"], ["dev"], ["rehearse"], ["webhooks", "events"], ["webhooks", "sync"]):
+        missing = run(*command, **GOOD)
+        assert (missing.exit_code, "There is no bot.py in this folder." in missing.output) == (2, True), command
 
 
 def test_the_folder_of_a_package_may_be_named_as_a_module(folder: Path) -> None:

@@ -539,3 +539,30 @@ async def test_what_is_no_bot_is_refused(given: Any, shown: str) -> None:
     with pytest.raises(BotError, match=rf"^talking\(…\) takes a Bot, not {shown}\.$"):
         async with talking(given):
             pass
+
+
+async def test_a_test_prints_warnings_only_unless_its_author_has_configured_the_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def hello(message: MessageReceived, ctx: Context) -> None:
+        ctx.log.info("said.info")
+        ctx.log.warning("said.warning")
+        await ctx.reply("hello")
+
+    async def printed() -> str:
+        async with talking(bot) as phone:
+            await phone.text("hi")
+            assert await phone.next_reply() == "hello"
+        return capsys.readouterr().out
+
+    said = await printed()
+    assert [line for line in said.splitlines() if "said.warning" not in line] == []
+    with structlog.testing.capture_logs() as logs:
+        await printed()
+    assert "said.info" in [entry["event"] for entry in logs]
+    structlog.reset_defaults()
+    structlog.configure()
+    assert "said.info" in await printed()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import importlib
+import inspect
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -26,6 +28,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.testing import HandlerFailed, talking
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.turn_journal import journal_key
 from linqbot.worker.failure import RetryPolicy
@@ -481,6 +484,80 @@ async def test_an_error_that_a_retry_must_raise_again_makes_a_dead_letter_at_onc
     assert reason in dead.error
     (line,) = [entry for entry in logs if entry["event"] == "turn.dead_lettered"]
     assert line["why"] == "A retry would fail in the same way."
+
+
+def misspelt_name(message: MessageReceived, ctx: Context) -> object:
+    return mesage.text  # type: ignore[name-defined] # noqa: F821
+
+
+def misspelt_import(message: MessageReceived, ctx: Context) -> object:
+    from linqbot import markdwn
+
+    return markdwn
+
+
+def unset(message: MessageReceived, ctx: Context) -> object:
+    if message.text == "never":
+        found = 1
+    return found
+
+
+def missing_package(message: MessageReceived, ctx: Context) -> object:
+    return importlib.import_module("there_is_no_such_module")
+
+
+async def wrong_argument(message: MessageReceived, ctx: Context) -> object:
+    return await ctx.reply("hi", efect="confetti")  # type: ignore[call-arg]
+
+
+async def without_argument(message: MessageReceived, ctx: Context) -> object:
+    return await ctx.state.person()  # type: ignore[call-arg]
+
+
+async def failure_of(slip: Callable[[Any, Any], object]) -> str:
+    """Return what a test of an author says about a handler that makes a slip."""
+    bot = Bot()
+
+    @bot.on_message
+    async def handle(message: MessageReceived, ctx: Context) -> None:
+        if inspect.isawaitable(result := slip(message, ctx)):
+            await result
+
+    with pytest.raises(HandlerFailed) as failed:
+        await hear_hi(bot)
+    return str(failed.value)
+
+
+async def hear_hi(bot: Bot) -> None:
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        await phone.quiet()
+
+
+async def test_a_slip_of_the_author_is_given_up_at_once_and_an_error_of_data_is_retried() -> None:
+    rows: list[tuple[Callable[[Any, Any], object], bool]] = [
+        (lambda _, ctx: ctx.repl, True),
+        (lambda message, _: message.txt, True),
+        (lambda message, _: message.parts[0].vlue, True),
+        (lambda _, ctx: ctx.state.persn, True),
+        (lambda _, ctx: ctx.bot.snd, True),
+        (lambda _, ctx: ctx.client.chts, True),
+        (misspelt_name, True),
+        (misspelt_import, True),
+        (wrong_argument, True),
+        (without_argument, True),
+        (unset, False),
+        (missing_package, False),
+        (lambda _, ctx: ctx.match.group, False),  # None, because no pattern fitted
+        (lambda message, _: message.text.foo, False),
+        (lambda _, __: len(5), False),  # type: ignore[arg-type]
+    ]
+    wrong = []
+    for number, (slip, given_up) in enumerate(rows):
+        said = await failure_of(slip)
+        if ("It was given up." in said) != given_up:
+            wrong.append((number, said))
+    assert wrong == []
 
 
 @pytest.mark.parametrize("status", [403, 404, 409])

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from linqbot.bot.asking.ballot import choice_of, choice_of_words
 from linqbot.bot.asking.kinds import adapter_of
 from linqbot.bot.asking.question import OpenQuestion, Question
+from linqbot.bot.routing.filters import is_one_of
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.reaction import PollReactionAdded, ReactionAdded
@@ -97,8 +98,7 @@ def judge(question: OpenQuestion, event: Event) -> Verdict | None:
 
 def says_cancel_word(question: OpenQuestion, message: MessageReceived) -> bool:
     """Return True if a message is a word that ends the question, such as `cancel` or `Cancel!`."""
-    said = message.text_to_me.strip().casefold()
-    return said in question.cancel or said.rstrip(".!") in question.cancel
+    return is_one_of(message.text_to_me, question.cancel)
 
 
 def says_yes_or_no(event: Event) -> bool:

@@ -78,9 +78,19 @@ def dump(name: str, value: BaseModel) -> bytes:
         return value.model_dump_json(by_alias=True, round_trip=True, warnings=False).encode()
     except (PydanticSerializationError, UnicodeError) as error:
         raise BotError(
-            f"The state {name} cannot be stored as JSON: a field of {full_name(type(value))} holds an object that its "
-            f"type does not describe ({type(error).__name__})."
+            f"The state {name} cannot be stored as JSON: {_unstorable(value)} of {full_name(type(value))} holds an object "
+            f"that has no JSON form ({type(error).__name__}). Store texts, numbers, dates, lists, dicts and models."
         ) from None
+
+
+def _unstorable(value: BaseModel) -> str:
+    """Return the name of the first field that has no JSON form; `a field` if only a serializer of the author's knows it."""
+    for field, held in value:
+        try:
+            to_json(held)
+        except (PydanticSerializationError, UnicodeError):
+            return f"the field {field}"
+    return "a field"
 
 
 def checked(name: str, value: BaseModel, now: bytes, stored: bytes | None) -> bytes:

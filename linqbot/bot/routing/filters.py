@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
 from linqbot.bot.options import check_handle, check_line
@@ -31,6 +31,8 @@ AWAITING_FILTER: Final = (
 )
 """The end of an error for an `async def` that may be meant as a filter."""
 
+_MARKS: Final = ".!?…。！？ \u00a0\u202f"
+"""The marks at the end of a sentence, and the spaces that some languages put before them."""
 _ANY: Final[Classes] = (Event,)
 _MESSAGES: Final[Classes] = (MessageEvent,)
 _TEXTS: Final[Classes] = (MessageEvent, MessageEdited)
@@ -126,6 +128,56 @@ class Filter(Generic[E_contra]):
         return f"<filter {self.name}>"
 
 
+class TextFilter(Filter[Texts]):
+    """A filter of the text alone. When a bot is loaded, such filters are compared by the texts that they fit.
+
+    Args:
+        fits_text: Returns a true value if the filter fits a text without mentions.
+        fits: The filter itself; None asks `fits_text` about the text of an event.
+        words: The whole texts that fit, as their author wrote them; empty for a filter that finds a part.
+        flags: Flags of a regular expression.
+    """
+
+    def __init__(
+        self,
+        fits_text: Callable[[str], Fit],
+        name: str,
+        *,
+        fits: Callable[[Texts], Fit] | None = None,
+        words: tuple[str, ...] = (),
+        flags: int = 0,
+    ) -> None:
+        super().__init__(fits or (lambda event: fits_text(event.text)), name, events=_TEXTS)
+        self.fits_text = fits_text
+        self.words = words
+        self.flags = flags
+
+    def fits_as(self, other: Callable[..., Any]) -> bool:
+        """Return True if another filter certainly fits the same texts."""
+        return isinstance(other, TextFilter) and (self.name, self.flags) == (other.name, other.flags)
+
+
+def _texts_that_fit(filters: Iterable[Any]) -> list[str]:
+    """Return the texts that fit the words of a handler, in the ways that people write them; empty without words."""
+    words = next((each.words for each in filters if isinstance(each, TextFilter) and each.words), ())
+    spelled = {way(word.strip()) for word in words for way in (str, str.lower, str.upper, str.capitalize)}
+    return [f"{word}{mark}" for word in sorted(spelled) for mark in ("", *".!?…")]
+
+
+def covers(earlier: Iterable[Callable[[Any], Fit]], later: Sequence[Callable[[Any], Fit]]) -> bool:
+    """Return True if each event that fits the filters of a later handler certainly fits those of an earlier one."""
+    texts = _texts_that_fit(later)
+
+    def fits_too(one: Any) -> bool:
+        if any(one is other for other in later):
+            return True
+        if not isinstance(one, TextFilter):
+            return False
+        return any(map(one.fits_as, later)) or (bool(texts) and all(map(one.fits_text, texts)))
+
+    return all(map(fits_too, earlier))
+
+
 def name_of(predicate: Callable[..., Any]) -> str:
     """Return the name of a filter, for error messages and logs."""
     return predicate.name if isinstance(predicate, Filter) else getattr(predicate, "__qualname__", repr(predicate))
@@ -185,12 +237,23 @@ def takes(function: Any, count: int) -> bool:
     return True
 
 
-def check_filters(filters: Iterable[Any], event: type[Event]) -> None:
+def _refuse_contradiction(filters: Sequence[TextFilter]) -> None:
+    texts = _texts_that_fit(filters)
+    if texts and not any(all(each.fits_text(text) for each in filters) for text in texts):
+        names = [each.name for each in filters]
+        raise BotError(
+            f"{' and '.join(names)} never fit the same text, so this handler could never run: one of the strings and every "
+            f"filter must fit. If one of them shall do, write {' | '.join(names)}."
+        )
+
+
+def check_filters(filters: Sequence[Any], event: type[Event]) -> None:
     """Check the filters of a handler when it is registered.
 
     Raises:
-        BotError: a filter is not a plain function, or cannot look at the handler's events.
+        BotError: a filter is not a plain function, or cannot look at the handler's events; or no text fits them all.
     """
+    _refuse_contradiction([each for each in filters if isinstance(each, TextFilter)])
     is_narrowed = False
     for predicate in filters:
         check_filter(predicate)
@@ -218,7 +281,8 @@ def _check_texts(filter_name: str, texts: tuple[Any, ...]) -> None:
 def exact(*texts: str) -> Filter[Texts]:
     """Fit if the whole text is one of these texts: `exact("hi", "hello")`.
 
-    Surrounding white space and case are ignored. In a group, a mention of the bot is ignored too: `@Bot, hi` is `hi`.
+    Case, surrounding white space and marks at the end of the sentence are ignored: `Hi!` is `hi`. In a group, a mention of
+    the bot is ignored too: `@Bot, hi` is `hi`.
 
     Raises:
         BotError: no texts were given, an empty one, or something else.
@@ -230,9 +294,15 @@ def exact(*texts: str) -> Filter[Texts]:
 
     def fits(event: Texts) -> bool:
         text = event.text_to_me if isinstance(event, MessageReceived) else event.text
-        return text.strip().casefold() in wanted
+        return is_one_of(text, wanted)
 
-    return Filter(fits, f"exact({_listed(texts)})", events=_TEXTS)
+    return TextFilter(lambda text: is_one_of(text, wanted), f"exact({_listed(texts)})", fits=fits, words=texts)
+
+
+def is_one_of(text: str, words: Container[str]) -> bool:
+    """Return True if a text is one of these words, which are in lower case, as it stands or without the marks at its end."""
+    said = text.strip().casefold()
+    return said in words or said.rstrip(_MARKS) in words
 
 
 def contains(*texts: str) -> Filter[Texts]:
@@ -246,11 +316,11 @@ def contains(*texts: str) -> Filter[Texts]:
     if not all(wanted) or not texts:
         raise BotError("contains() needs at least one word, and no empty ones. Give the words to look for.")
 
-    def fits(event: Texts) -> bool:
-        text = event.text.casefold()
+    def fits(text: str) -> bool:
+        text = text.casefold()
         return any(word in text for word in wanted)
 
-    return Filter(fits, f"contains({_listed(texts)})", events=_TEXTS)
+    return TextFilter(fits, f"contains({_listed(texts)})")
 
 
 def regex(pattern: str | re.Pattern[str], flags: re.RegexFlag = re.IGNORECASE) -> Filter[Texts]:
@@ -270,7 +340,7 @@ def regex(pattern: str | re.Pattern[str], flags: re.RegexFlag = re.IGNORECASE) -
         compiled = re.compile(pattern, flags) if isinstance(pattern, str) else pattern
     except re.error as error:
         raise BotError(f"regex({pattern!r}) is not a regular expression: {error}.") from error
-    return Filter(lambda event: compiled.search(event.text), f"regex({compiled.pattern!r})", events=_TEXTS)
+    return TextFilter(compiled.search, f"regex({compiled.pattern!r})", flags=compiled.flags)
 
 
 def from_handle(*handles: str) -> Filter[Event]:

@@ -1,14 +1,15 @@
 """The process that serves the bot for `linqbot dev`, in the same way as `linqbot serve`.
 
-Unlike `serve`, it logs no starts and stops, shows each traceback once, and names a handler that blocks the event loop. It
-prints a line for each turn, and posts a report of each turn and of each start to the emulator. It is not a command:
-`linqbot dev` starts it, with the settings in its environment.
+Unlike `serve`, it logs no starts, stops and failed turns, and names a handler that blocks the event loop. It prints a line
+for each turn, with the frames of an error once, and posts a report of each turn and of each start to the emulator. It is
+not a command: `linqbot dev` starts it, with the settings in its environment.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import json
+import socket
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -22,7 +23,7 @@ from linqbot.cli.dev.parent import end_with_parent
 from linqbot.cli.dev.reports.observations import Observations
 from linqbot.cli.dev.reports.start_failure import start_failure, still_loading
 from linqbot.cli.dev.reports.turn import ObservedTurn, authors_traceback
-from linqbot.cli.dev.reports.turn_line import print_turn
+from linqbot.cli.dev.reports.turn_line import TurnLines
 from linqbot.cli.dev.reports.turns import TurnReports
 from linqbot.cli.printable import printable_lines
 from linqbot.cli.uncaught import log_uncaught
@@ -31,7 +32,7 @@ from linqbot.errors import LinqbotError
 from linqbot.frames import authors_frame
 from linqbot.ops.bot_file import BotFileError, load_bot
 from linqbot.server import loop_watch, uvicorn_server
-from linqbot.settings import from_env
+from linqbot.settings import Settings, from_env
 
 BLOCKED_S: Final = 0.2
 """Seconds for which the event loop may be blocked before that is logged. People notice pauses of about this length."""
@@ -44,16 +45,17 @@ def main(arguments: Sequence[str]) -> None:
     """Serve the bot in the file that is the first argument.
 
     Args:
-        arguments: The file; the URL of the emulator, empty for a real account; and `--json` to print turns and errors as
-            JSON.
+        arguments: The file; the URL of the emulator, empty for a real account; the file descriptor of the socket to listen
+            on, empty to bind the port of the settings; and `--json` to print turns and errors as JSON.
     """
     end_without_traceback()
     # A crash in a compiled library shows the author's line that called it. The other threads are linqbot's.
     faulthandler.enable(all_threads=False)
-    file, emulator, as_json = arguments[0], arguments[1], failure.wants_json(arguments)
+    file, emulator, inherited = arguments[:3]
+    as_json = failure.wants_json(arguments)
     observations = Observations(emulator) if emulator else None
     try:
-        _serve(file, emulator, observations, as_json=as_json)
+        _serve(file, emulator, inherited, observations, as_json=as_json)
     except LinqbotError as error:
         failed = failure.of(error)
         cause = error.__cause__
@@ -72,12 +74,12 @@ def main(arguments: Sequence[str]) -> None:
             observations.close()
 
 
-def _serve(file: str, emulator: str, observations: Observations | None, *, as_json: bool) -> None:
+def _serve(file: str, emulator: str, inherited: str, observations: Observations | None, *, as_json: bool) -> None:
     def show(turn: ObservedTurn) -> None:
         if as_json:
             click.echo(json.dumps({"turn": turn.report()}), err=True)
         else:
-            print_turn(turn)
+            lines.print(turn)
         if observations is not None:
             observations.post(turn.report_to_page)
 
@@ -86,6 +88,7 @@ def _serve(file: str, emulator: str, observations: Observations | None, *, as_js
             observations.post(lambda: report)
 
     settings = from_env()
+    lines = TurnLines(has_page=bool(emulator), full_tracebacks=settings.full_tracebacks)
     end_with_parent()
     style = "json" if as_json else settings.log_format
     logs.configure(
@@ -103,13 +106,21 @@ def _serve(file: str, emulator: str, observations: Observations | None, *, as_js
     bot = load_bot(file, still_loading=lambda at: show_on_page(still_loading(at)))
     app = settings.create_app(bot, built_in=[turns, *inside], clock=clock)
     log_uncaught(with_tracebacks=settings.log_tracebacks)
-    with uvicorn_server.listen(settings.host, settings.port) as bound:
+    with _bound(settings, inherited) as bound:
         uvicorn_server.run(
             loop_watch.watched(app, blocked_s=BLOCKED_S, found=turns.blocked),
             bound,
             trusted_proxies=settings.trusted_proxies,
             drain_s=settings.drain_s,
         )
+
+
+def _bound(settings: Settings, inherited: str) -> socket.socket:
+    if not inherited:
+        return uvicorn_server.listen(settings.host, settings.port)
+    bound = socket.socket(fileno=int(inherited))
+    bound.set_inheritable(False)  # programs that the bot starts do not listen on it
+    return bound
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import asyncio
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -61,6 +62,9 @@ class BotProcess:
 
     Attributes:
         emulator: URL of the emulator; empty with a real account.
+        bound: The listening socket of the bot, which each of its processes gets, so that no other program can take the port
+            and connections wait while the bot restarts. None lets the process bind the port itself: with a real account,
+            and on Windows, which passes no file descriptors on.
         instead: Environment variables that replace those for the emulator.
         changing: Held while the process is stopped and started again.
         is_stopping: `stop` was called, so the process ends on purpose.
@@ -80,6 +84,7 @@ class BotProcess:
     webhook_secret: str = ""
     process: asyncio.subprocess.Process | None = None
     as_json: bool = False
+    bound: socket.socket | None = None
     instead: dict[str, str] = field(default_factory=dict)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     is_stopping: bool = False
@@ -103,6 +108,8 @@ class BotProcess:
     async def start(self) -> None:
         """Start the process, with the present code of the bot."""
         self.is_stopping = self.was_up = False
+        if self.bound is not None:
+            asyncio.get_running_loop().remove_reader(self.bound)
         prepared, self.prepared = self.prepared, None
         if prepared is not None and prepared.let_go():
             self.process = prepared.process
@@ -139,6 +146,8 @@ class BotProcess:
             "LINQBOT_LOG_TURNS": "0",
         }
         environ = kept | os.environ | given | self.instead
+        if self.bound is not None:
+            pass_fds = [*pass_fds, self.bound.fileno()]
         with held_back():
             return await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -148,6 +157,7 @@ class BotProcess:
                 *arguments,
                 self.file,
                 self.emulator,
+                "" if self.bound is None else str(self.bound.fileno()),
                 *(["--json"] if self.as_json else []),
                 env=environ,
                 pass_fds=pass_fds,
@@ -167,6 +177,18 @@ class BotProcess:
         except TimeoutError:
             self.process.kill()
             await self.process.wait()
+
+    def refuse(self) -> None:
+        """Close the connections that wait, and each that comes until the next start: no process is there to accept them."""
+        if self.bound is not None:
+            self._hang_up(self.bound)
+            asyncio.get_running_loop().add_reader(self.bound, self._hang_up, self.bound)
+
+    def _hang_up(self, bound: socket.socket) -> None:
+        bound.setblocking(False)  # the flag is shared with the bot's process
+        with suppress(BlockingIOError):
+            while True:
+                bound.accept()[0].close()
 
     async def aclose(self) -> None:
         """Stop the process, and end the one that was prepared."""
@@ -203,7 +225,8 @@ class BotProcess:
 
 
 def _client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(trust_env=False, verify=no_authorities())
+    # Without a limit: a connection waits until the bot accepts it, and `note_end` closes it if the bot's process ends.
+    return httpx.AsyncClient(trust_env=False, verify=no_authorities(), timeout=None)  # noqa: S113
 
 
 async def note_end(
@@ -215,6 +238,8 @@ async def note_end(
         earlier: The latest report about the bot before this start.
     """
     exit_code = await process.wait()
+    if not bot.is_stopping:
+        bot.refuse()
     has_reported = emulator.bot is not None and emulator.bot is not earlier and emulator.bot["status"] == "failed"
     if bot.is_stopping or bot.is_ending() or has_reported:
         return

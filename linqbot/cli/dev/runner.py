@@ -136,6 +136,7 @@ class DevRunner:
         self._era += 1
         async with self._process.changing:
             await self._process.stop()
+            self._process.refuse()  # what came before a reset must not reach the next process
             try:
                 yield
             finally:

@@ -20,7 +20,9 @@ from types import TracebackType
 from typing import Self, TypeAlias, TypeVar, cast
 
 import httpx
+import structlog
 from starlette.applications import Starlette
+from structlog.typing import EventDict
 
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
@@ -116,6 +118,7 @@ class Stage:
         """
         __tracebackhide__ = True
         _require_asyncio()
+        _log_warnings_only()
         self._context = copy_context()
         await self._running.enter_async_context(self.client)
         await self._start_bot(self._made(self._bot))
@@ -380,6 +383,23 @@ class Stage:
         # Timers due at `at` must be due afterwards, and a sum of floats may fall short of `at` by the last bit.
         while (now := self.clock.now()) < at:
             self.emulator.advance(max(at - now, math.ulp(at)))
+
+
+def _log_warnings_only() -> None:
+    """Keep the lines of the log below warnings out of a test's output, unless its author has configured structlog.
+
+    Each text of a conversation logs a dozen of them, before which the reason of a failed test would scroll away.
+    """
+    if structlog.is_configured():
+        return
+
+    def drop(_: object, level: str, event: EventDict) -> EventDict:
+        if level in ("debug", "info"):
+            raise structlog.DropEvent
+        return event
+
+    # As a processor, because `structlog.testing.capture_logs` replaces these, and so still finds every line.
+    structlog.configure(processors=[drop, *structlog.get_config()["processors"]])
 
 
 def _require_asyncio() -> None:

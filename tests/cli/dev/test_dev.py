@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import structlog
 from emulator_control import replies, text
-
-from linqbot.cli.logs import configure
 
 BOT = """
 import time
@@ -52,7 +49,7 @@ def warnings(said: str, event: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_dev_logs_little_names_the_handler_that_blocks_the_loop_and_shows_a_traceback_once(
+def test_dev_logs_little_names_the_handler_that_blocks_the_loop_and_shows_an_error_once(
     tmp_path: Path, command: Callable[..., Any], port: int
 ) -> None:
     (tmp_path / "bot.py").write_text(BOT)
@@ -67,11 +64,9 @@ def test_dev_logs_little_names_the_handler_that_blocks_the_loop_and_shows_a_trac
     assert (blocked["handler"], blocked["at"]) == ("bot:slow", "bot.py:9")
     assert "def instead of async def" in blocked["what_to_do"]
     text(page, "boom")
-    dev.until(lambda: len(warnings(dev.said(), "turn.failed")) == 2)
-    first, second = warnings(dev.said(), "turn.failed")
-    assert "ValueError: again" in first["exception"]
-    assert "exception" not in second
-    assert second["traceback"] == "as before"
+    dev.until(lambda: dev.said().count("ValueError at bot.py:20: again → again in") == 2)
+    assert dev.said().count('    raise ValueError("again")') == 1
+    assert "turn.failed" not in dev.said()
     assert dev.stop() == 0
 
 
@@ -114,37 +109,19 @@ def test_serve_and_emulator_with_json_print_their_addresses_on_one_line(
     assert emulator.stop() == 0
 
 
-@contextmanager
-def logs_of_dev(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Log in this process as `linqbot dev --json` does."""
-    before, root = structlog.get_config(), logging.getLogger()
-    level = root.level
-    monkeypatch.setattr(root, "handlers", [])
-    monkeypatch.setattr(logging.getLogger("uvicorn.error"), "filters", [])
-    configure("info", "json", for_author=True)
-    yield
-    structlog.configure(**before)
-    root.setLevel(level)
-
-
-def test_the_traceback_of_another_error_or_another_place_is_shown(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log = structlog.get_logger()
-
-    def raised(kind: type[Exception]) -> Exception:
-        with pytest.raises(kind) as caught:
-            raise kind
-        return caught.value
-
-    def shown(error: Exception) -> bool:
-        log.warning("turn.failed", exc_info=error)
-        return "exception" in json.loads(capsys.readouterr().err)
-
-    with logs_of_dev(monkeypatch):
-        assert [shown(raised(ValueError)) for _ in range(2)] == [True, False]
-        assert shown(raised(KeyError))
-        assert not shown(raised(KeyError))
+@pytest.mark.process
+def test_without_reload_a_bot_that_does_not_start_ends_dev_with_one_error(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "linqbot", "dev", "--no-reload", "--port", "0"]
+    for code, exit_code, says in (
+        ("from linqbot import Bot\nbot = Bot(\n", 1, "'(' was never closed"),
+        ("x = 1\n", 2, "has no Bot at its top level"),
+        ("import os\nos._exit(7)\n", 2, "ended with exit code 7 while it started"),
+    ):
+        (tmp_path / "bot.py").write_text(code)
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert (done.returncode, f"\n{done.stderr}".count("\nError: "), says in done.stderr) == (exit_code, 1, True), (
+            done.stderr
+        )
 
 
 def test_killing_dev_ends_its_bot_too(tmp_path: Path, command: Callable[..., Any], port: int) -> None:

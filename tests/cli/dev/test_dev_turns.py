@@ -13,7 +13,7 @@ import pytest
 from linqbot import Bot, Context, MessageReceived, contains, markdown, poll
 from linqbot.bot.routing.router import Next
 from linqbot.cli.dev.reports.turn import ObservedTurn
-from linqbot.cli.dev.reports.turn_line import is_shown, line, print_turn, quoted
+from linqbot.cli.dev.reports.turn_line import TurnLines, is_shown, line, quoted
 from linqbot.cli.dev.reports.turns import TurnReports
 from linqbot.emulator.acts.account_changes import SetOptOut
 from linqbot.emulator.web.control_bodies import TurnReport
@@ -283,10 +283,10 @@ async def test_a_failing_handler_is_shown_with_the_authors_line_and_the_pause_un
     retried, dead = dev.lines
     error = f"ZeroDivisionError at test_dev_turns.py:{at}: division by zero"
     assert re.fullmatch(
-        rf'{re.escape(phone.handle)} "boom" → boom N ms → "before" → {error}, again in [\d.]+ s', retried
+        rf'{re.escape(phone.handle)} "boom" → boom N ms → "before" → {error} → again in [\d.]+ s', retried
     )
     # The second run found its reply in the journal and did not send it again.
-    assert dead == f'{phone.handle} "boom" → boom N ms → {error}, given up after attempt 2'
+    assert dead == f'{phone.handle} "boom" → boom N ms → {error} → given up after attempt 2'
     first, second = dev.reports
     assert (first["outcome"], first["replies"], second["outcome"], second["replies"]) == (
         "retried", 1, "dead_lettered", 0,
@@ -299,6 +299,46 @@ async def test_a_failing_handler_is_shown_with_the_authors_line_and_the_pause_un
     assert "test_dev_turns.py" in shown["traceback"].splitlines()[1]
     assert shown["traceback"].endswith("ZeroDivisionError: division by zero\n")
     assert first["reason"] is None
+
+
+async def test_an_error_is_printed_once_with_its_whole_message_its_frames_and_the_way_back(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dev = Dev()
+
+    @dev.bot.on_message("data", attempts=3)
+    async def fails(message: MessageReceived, ctx: Context) -> None:
+        raise ValueError("\n".join(["a long message"] * 9))
+
+    @dev.bot.on_message("return")
+    def returns(message: MessageReceived, ctx: Context) -> Any:
+        return 42
+
+    @dev.bot.on_message("typo")
+    async def mistypes(message: MessageReceived, ctx: Context) -> None:
+        await ctx.repl("hi")  # type: ignore[attr-defined]
+
+    for said in ("data", "return", "typo"):
+        async with talking(dev.bot) as phone:
+            await phone.text(said)
+            with pytest.raises(HandlerFailed):
+                await phone.advance(60)
+    capsys.readouterr()
+    with_page, without_page = TurnLines(has_page=True), TurnLines(has_page=False)
+    for turn in dev.turns:
+        with_page.print(turn)
+    shown = capsys.readouterr().err
+    first, second, third, returned, mistyped = re.split(r"^\d\d:\d\d:\d\d  ", shown, flags=re.MULTILINE)[1:]
+    assert [block.count("\n") for block in (second, third, returned)] == [1, 2, 1], shown
+    assert r"a long message\na long message" in first
+    assert 'raise ValueError("\\n".join(' in first
+    assert third.endswith("To handle it again: correct the bot, save, and choose Run Again on the page.\n")
+    assert (
+        "Give a str, the result of markdown(…), a part such as MediaPart, or a MessageContent. → given up" in returned
+    )
+    assert "Did you mean reply? → given up after attempt 1\n" in mistyped
+    without_page.print(dev.turns[-1])
+    assert f"linqbot inbox retry --dev {dev.turns[-1].delivery.id}\n" in capsys.readouterr().err
 
 
 async def test_an_error_in_a_task_group_is_shown_with_its_own_line() -> None:
@@ -505,8 +545,9 @@ async def test_events_without_a_handler_print_nothing_and_receipts_of_the_journa
         await phone.react(reply, "love")
         await phone.quiet()
     capsys.readouterr()
+    lines = TurnLines(has_page=True)
     for turn in dev.turns:
-        print_turn(turn)
+        lines.print(turn)
     printed = capsys.readouterr().err.splitlines()
     assert len(printed) == 1
     assert '"hi"' in printed[0]

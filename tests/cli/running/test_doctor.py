@@ -458,6 +458,8 @@ def test_open_questions_of_handlers_that_are_gone_are_found(practice: Practice) 
     assert problems(findings) == ["warning LQB6087"]
     found = the(findings, "LQB6087").what
     assert found == "3 open questions cannot go on: the bot has no handlers bot:gone, other:form."
+    assert problems(practice.doctor(file="")) == ["warning LQB6087"]  # bot.py of this folder
+    (practice.folder / "bot.py").unlink()
     assert problems(practice.doctor(file="")) == []
 
 
@@ -594,6 +596,7 @@ def test_plugins_are_reported_as_serve_loads_them(practice: Practice, monkeypatc
     assert "handover 1.0 (left out)" in practice.doctor()[0].what
     practice.environ["LINQBOT_PLUGINS"] = "handovr"
     assert problems(practice.doctor()) == ["failure LQB6002"]
+    (practice.folder / "bot.py").unlink()
     (found,) = [each for each in practice.doctor(file="") if each.check == "plugins"]
     assert (found.status, found.code) == ("failure", "LQB6091")
     assert "the plugin handovr, which is not installed. Did you mean handover?" in found.what

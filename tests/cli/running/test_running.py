@@ -68,6 +68,19 @@ def test_every_example_runs_under_dev(command: Callable[..., Any], port: int, na
     assert dev.stop() == 0
 
 
+def test_serve_says_at_once_that_linq_refuses_the_key(tmp_path: Path, command: Callable[..., Any]) -> None:
+    shutil.copy(EXAMPLES / "echo.py", tmp_path / "bot.py")
+    emulator = command("emulator", "--port", "0", "--json", "--api-key", "right")
+    emulator.until(lambda: "\n" in emulator.said())
+    environ = {"LINQ_API_V3_BASE_URL": json.loads(emulator.said())["api"], "LINQ_WEBHOOK_SECRET": SECRET}
+    refused = command("serve", "--port", "0", "--json", LINQ_API_V3_API_KEY="wrong", **environ)
+    refused.until(lambda: "key.refused" in refused.said())
+    (line,) = [row for row in map(json.loads, refused.said().splitlines()) if row.get("event") == "key.refused"]
+    assert (line["level"], line["code"]) == ("error", 2004)
+    assert "Set it to the API token from your Linq dashboard" in line["what_to_do"]
+    assert "wrong" not in refused.said()
+
+
 @pytest.mark.slow
 def test_emulator_and_serve_run_as_separate_processes_and_stop_cleanly(
     tmp_path: Path, command: Callable[..., Any], port: int

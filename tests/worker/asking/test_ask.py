@@ -165,7 +165,7 @@ async def test_a_handler_may_catch_a_cancelled_question(talk: Talk) -> None:
 
     talk.deploy(polite)
     await talk.say("hi")
-    await talk.say("Stop it")
+    await talk.say("Stop it …")
     assert talk.said == ["Your name?", "Fine: word"]
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import click
 
 from linqbot.cli import logs
-from linqbot.cli.output import json_option
+from linqbot.cli.output import json_option, optional_file_argument
 from linqbot.cli.printable import printable, printable_json
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError
@@ -48,7 +48,7 @@ _MARKS: Final[dict[Status, tuple[str, str | None]]] = {
 
 
 @click.command("doctor")
-@click.argument("file", required=False)
+@optional_file_argument
 @click.option(
     "--url",
     metavar="URL",

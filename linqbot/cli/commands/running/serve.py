@@ -5,20 +5,28 @@ The app is `linqbot.server.app`, the HTTP server `linqbot.server.uvicorn_server`
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from contextlib import suppress
-from typing import get_args
+from typing import Final, get_args
 
 import click
 
-from linqbot.cli import completions, logs
-from linqbot.cli.output import json_option, print_started
+from linqbot.cli import logs
+from linqbot.cli.output import file_argument, json_option, print_started
 from linqbot.cli.uncaught import log_uncaught
+from linqbot.client.client import Client
+from linqbot.errors import LinqApiError
 from linqbot.ops.bot_file import load_bot
 from linqbot.ops.served_code import note_code
 from linqbot.server import loop_watch, systemd, uvicorn_server
 from linqbot.server.app import Role
 from linqbot.settings import LINQS_OWN, Settings, from_env, variable
+
+_WRONG_KEY: Final = (
+    "Linq does not accept LINQ_API_V3_API_KEY. Set it to the API token from your Linq dashboard, and restart. Messages are "
+    "stored and wait until then."
+)
 
 
 class _WithSettings(click.Command):
@@ -35,7 +43,7 @@ class _WithSettings(click.Command):
 
 
 @click.command("serve", cls=_WithSettings)
-@click.argument("file", shell_complete=completions.bot_files)
+@file_argument
 @click.option("--host", help="Address to listen on; overrides LINQBOT_HOST.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; overrides LINQBOT_PORT.")
 @click.option(
@@ -45,7 +53,7 @@ class _WithSettings(click.Command):
 )
 @json_option
 def command(*, file: str, host: str | None, port: int | None, role: Role | None, as_json: bool) -> None:
-    """Run the bot in FILE: bot.py, bot.py:name or package.module:name.
+    """Run the bot in FILE: bot.py, which is the default, bot.py:name or package.module:name.
 
     Webhooks arrive at /webhooks/linq. The health checks are /livez and /readyz.
     """
@@ -69,6 +77,7 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
 
     app = settings.create_app(load_bot(file), on_drain=say_waiting)
     log_uncaught(with_tracebacks=settings.log_tracebacks)
+    checks: list[asyncio.Task[None]] = []  # the event loop itself holds tasks only weakly
     with systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound:
 
         def ready() -> None:
@@ -83,6 +92,7 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
                 else:
                     click.echo(f"linqbot serves {file} on {webhook}", err=True)
             note_code(settings.storage, file)
+            checks.append(asyncio.get_running_loop().create_task(_check_key(settings)))
 
         uvicorn_server.run(
             loop_watch.watched(app),
@@ -91,3 +101,17 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
             when_ready=ready,
             drain_s=settings.drain_s,
         )
+
+
+async def _check_key(settings: Settings) -> None:
+    """Log an error if Linq refuses the API key. Otherwise the first sign of it would be a message that waits."""
+    import structlog  # imported here, after `logs`, which keeps structlog from importing rich
+
+    async with Client(settings.api_key or "", base_url=settings.base_url) as client:
+        try:
+            await client.phone_numbers.list()
+        except LinqApiError as error:
+            # Any other error may heal, and concerns the turns that meet it.
+            if error.status == 401:
+                log = structlog.get_logger("linqbot.cli")
+                log.error("key.refused", code=error.code, trace_id=error.trace_id, what_to_do=_WRONG_KEY)

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 import click
 
 from linqbot.cli.event_types import advice_on
-from linqbot.cli.output import FiniteRange, iso_time, json_option, print_facts, print_table, yes_option
+from linqbot.cli.output import FiniteRange, file_argument, iso_time, json_option, print_facts, print_table, yes_option
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, KeyMissing
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.ops import subscriptions
 from linqbot.ops.rotation import OVERLAP_S, Rotated, Rotation, duration
@@ -65,7 +65,7 @@ def list_(as_json: bool) -> None:
 
 
 @command.command("events")
-@click.argument("file")
+@file_argument
 @json_option
 def events(file: str, as_json: bool) -> None:
     """Print the event types that `sync` would subscribe the bot in FILE to. Needs no token and no network."""
@@ -108,7 +108,7 @@ def create(url: str | None, types: tuple[str, ...], lines: tuple[str, ...], as_j
 
 
 @command.command("sync")
-@click.argument("file")
+@file_argument
 @url_option("Public address of the bot: https://your.host. Needed only the first time.")
 @line_option
 @click.option("--all-lines", is_flag=True, help="Deliver events of all lines again, after --line.")
@@ -241,7 +241,7 @@ def account() -> Settings:
     """
     settings = from_env()
     if not settings.api_key:
-        raise ConfigError(f"LINQ_API_V3_API_KEY is not set. {how_to_set_key()}")
+        raise KeyMissing(f"LINQ_API_V3_API_KEY is not set. {how_to_set_key()}")
     return settings
 
 

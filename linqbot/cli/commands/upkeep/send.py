@@ -10,7 +10,7 @@ import click
 from linqbot.cli import completions
 from linqbot.cli.output import json_option, print_facts
 from linqbot.client.client import Client
-from linqbot.errors import ConfigError
+from linqbot.errors import KeyMissing
 from linqbot.settings import from_env, how_to_set_key
 from linqbot.types.message import Effect, MessageContent, TextPart
 
@@ -25,7 +25,7 @@ def command(to: tuple[str, ...], text: str | None, from_: str | None, effect: st
     """Send a message to the handles TO: phone numbers in E.164, or e-mail addresses. Several handles are a group."""
     settings = from_env()
     if not settings.api_key:
-        raise ConfigError(f"LINQ_API_V3_API_KEY is not set. {how_to_set_key()}")
+        raise KeyMissing(f"LINQ_API_V3_API_KEY is not set. {how_to_set_key()}")
     content = sys.stdin.read().rstrip("\n") if text is None else text
     if not content:
         raise click.UsageError("The message has no text. Give --text, or pipe the text in.")

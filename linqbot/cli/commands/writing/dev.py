@@ -8,7 +8,9 @@ retries others, as Linq would. With `--public-url` there is no emulator: `cli/de
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -21,12 +23,12 @@ import httpx
 import watchfiles
 
 import linqbot
-from linqbot.cli import completions, logs
+from linqbot.cli import logs
 from linqbot.cli.dev.bot_process import BotProcess, note_end
 from linqbot.cli.dev.runner import DevRunner
 from linqbot.cli.dev_storage import FILE, folder_prefix
 from linqbot.cli.exposed import allow_host_option, exposed, warn
-from linqbot.cli.output import json_option, print_started
+from linqbot.cli.output import file_argument, json_option, print_started
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.web.app import create_app
@@ -34,12 +36,14 @@ from linqbot.errors import ConfigError
 from linqbot.server import uvicorn_server
 
 LINQBOT = Path(linqbot.__file__).parent
+_EXIT_CODES = (1, 2)
+"""The exit codes of a process that has printed why the bot does not start."""
 MESSAGES = "message.received"
 """Messages are delivered to a bot without a handler for them too: then the page can say why there is no answer."""
 
 
 @click.command("dev")
-@click.argument("file", shell_complete=completions.bot_files)
+@file_argument
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the phone page.")
 @click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port of the phone page.")
 @allow_host_option
@@ -62,7 +66,7 @@ def command(
     public_url: str | None,
     as_json: bool,
 ) -> None:
-    """Try the bot in FILE on an emulated phone in the browser. No account, no token, no tunnel.
+    """Try the bot in FILE, by default bot.py, on an emulated phone in the browser. No account, no token, no tunnel.
 
     With --public-url, try the bot with your real account: it is subscribed while it runs, and listens on LINQBOT_PORT.
     """
@@ -79,15 +83,25 @@ def command(
             file, public_url, port if is_given else None, path.resolve().parent, reload=reload, as_json=as_json
         )
         return
-    with uvicorn_server.listen(host, port) as page, uvicorn_server.listen("127.0.0.1", 0) as reserved:
-        bot_port = reserved.getsockname()[1]
-        reserved.close()
+    with uvicorn_server.listen(host, port) as page, uvicorn_server.listen("127.0.0.1", 0) as bound:
+        bot_port = bound.getsockname()[1]
+        bound.listen()
+        passes_socket = os.name == "posix"
+        if not passes_socket:
+            bound.close()
         open_at = exposed(page, host, names)
         warn(open_at, "the phone page and the control API", as_json=as_json)
         with tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
             asyncio.run(
                 _dev(
-                    BotProcess(file, open_at.here, bot_port, Path(folder), as_json=as_json),
+                    BotProcess(
+                        file,
+                        open_at.here,
+                        bot_port,
+                        Path(folder),
+                        as_json=as_json,
+                        bound=bound if passes_socket else None,
+                    ),
                     path.resolve().parent,
                     page,
                     [host, *names],
@@ -132,7 +146,12 @@ async def _dev(bot: BotProcess, watched: Path, page: socket.socket, hosts: list[
         elif bot.is_ending():
             pass  # Ctrl-C has ended the bot's process too
         elif not reload:
-            raise ConfigError(f"{bot.file} did not start. Its error is shown above.")
+            assert bot.process is not None
+            if bot.process.returncode not in _EXIT_CODES:
+                raise ConfigError(
+                    f"The process of {bot.file} ended with exit code {bot.process.returncode} while it started."
+                )
+            sys.exit(bot.process.returncode)  # it has printed its error
         else:
             _print_not_started(bot)
         await server

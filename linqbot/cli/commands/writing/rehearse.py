@@ -13,8 +13,8 @@ from pathlib import Path
 
 import click
 
-from linqbot.cli import completions, logs
-from linqbot.cli.output import FiniteRange, json_option
+from linqbot.cli import logs
+from linqbot.cli.output import FiniteRange, file_argument, json_option
 from linqbot.cli.printable import printable_json
 from linqbot.cli.rehearsal.own_people import load_people, with_silences
 from linqbot.cli.rehearsal.report import write_file
@@ -45,7 +45,7 @@ def _patterns(_: click.Context, __: click.Parameter, values: Sequence[str]) -> t
 
 
 @click.command("rehearse")
-@click.argument("file", shell_complete=completions.bot_files)
+@file_argument
 @click.option(
     "--people", "count", default=50, show_default=True, type=click.IntRange(0, 1000), help="Number of built-in people."
 )

@@ -17,7 +17,7 @@ from linqbot.cli import completions
 from linqbot.cli.event_types import advice_on
 from linqbot.cli.failure import NotAccepted
 from linqbot.cli.output import json_option, print_table, progress_bar
-from linqbot.errors import ConfigError
+from linqbot.errors import SecretMissing
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.events.proactive.schedule import SCHEDULE_TYPE
 from linqbot.server.app import WEBHOOK_PATH
@@ -220,7 +220,7 @@ def _secret() -> str:
     """
     secrets = from_env().secrets()
     if not secrets:
-        raise ConfigError(
+        raise SecretMissing(
             "LINQ_WEBHOOK_SECRET is not set, so the event could not be signed. "
             "Set it to the secret that the bot is served with. To try a bot, give both the same base64 text."
         )

@@ -2,13 +2,14 @@
 
     14:09:08  +14155550100 "hi" → bot:greet 12 ms → "Hello!" (confetti)
 
-The line shows texts of people, so it is for the author's own terminal only.
+It says everything about an error that the log of `linqbot serve` says, so `linqbot dev` does not log that. The line shows texts of people, so it is for the author's own terminal only.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,14 +18,19 @@ import click
 from linqbot.bot.routing.report import NO_HANDLER
 from linqbot.bot.turn_watcher import AnswerResult
 from linqbot.cli.dev.reports.turn import ObservedTurn, error_report
-from linqbot.cli.printable import printable
+from linqbot.cli.printable import printable, printable_lines
 from linqbot.client.call import Call
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEdited, MessageReceived
 from linqbot.events.reaction import ReactionAdded, ReactionRemoved
+from linqbot.frames import is_authors
+from linqbot.tracebacks import authors_frames
 
 LONGEST_TEXT: Final = 60
 """Maximum characters of a text in a line. A longer text is cut."""
+
+LONGEST_MESSAGE: Final = 2000
+"""Maximum characters of an error in a line: more than any message of linqbot has."""
 
 _ARROW: Final = " → "
 _QUESTIONS: Final[Mapping[AnswerResult, str]] = {
@@ -36,10 +42,45 @@ _QUESTIONS: Final[Mapping[AnswerResult, str]] = {
 """The words for what became of an open question, where the answer of the bot does not show it."""
 
 
-def print_turn(turn: ObservedTurn) -> None:
-    """Print the line of a turn to standard error, if it is shown."""
-    if is_shown(turn):
-        click.echo(line(turn), err=True, color=_has_colors())
+class TurnLines:
+    """Prints the turns of a bot to standard error: a line for each, and below it the frames of an error, once.
+
+    Args:
+        has_page: True if the emulator's page is there, from which the author runs a message again.
+        full_tracebacks: Show all frames, instead of folding linqbot's own.
+    """
+
+    def __init__(self, *, has_page: bool, full_tracebacks: bool = False) -> None:
+        self._has_page = has_page
+        self._full_tracebacks = full_tracebacks
+        self._seen: set[tuple[object, ...]] = set()
+        self._has_given_up = False
+
+    def print(self, turn: ObservedTurn) -> None:
+        """Print a turn, if it is shown."""
+        if not is_shown(turn):
+            return
+        shown = [line(turn)]
+        if turn.end in {"retry", "dead_letter"} and turn.error is not None and (frames := self._frames(turn.error)):
+            shown.append(frames)
+        if turn.end == "dead_letter" and not self._has_given_up:
+            self._has_given_up = True  # the process of the corrected bot says it again
+            shown.append(click.style(f"  {self._way_back(turn)}", dim=True))
+        click.echo("\n".join(shown), err=True, color=_has_colors())
+
+    def _frames(self, error: BaseException) -> str:
+        """Return the frames of an error; empty if they were shown: a handler that fails is run five times."""
+        found = traceback.extract_tb(error.__traceback__)
+        known = (type(error), *((frame.filename, frame.lineno) for frame in found if is_authors(frame.filename)))
+        if known in self._seen:
+            return ""
+        self._seen.add(known)
+        return printable_lines(authors_frames(error, full=self._full_tracebacks)).rstrip()
+
+    def _way_back(self, turn: ObservedTurn) -> str:
+        if self._has_page:
+            return "To handle it again: correct the bot, save, and choose Run Again on the page."
+        return f"To handle it again: correct the bot, save, and run linqbot inbox retry --dev {turn.delivery.id}"
 
 
 def is_shown(turn: ObservedTurn) -> bool:
@@ -111,14 +152,15 @@ def _end(turn: ObservedTurn) -> list[str]:
     if turn.end is None:
         at = f" at {turn.waits_at}" if turn.waits_at else ""
         return [click.style(f"still running{at}", fg="yellow")]
-    again = "" if turn.again_in_s is None else f", again in {turn.again_in_s:.1f} s"
+    again = "" if turn.again_in_s is None else f"again in {turn.again_in_s:.1f} s"
     if turn.end in {"retry", "dead_letter"} and turn.error is not None:
-        given_up = f", given up after attempt {turn.attempt}" if turn.end == "dead_letter" else again
-        return [click.style(f"{_error(turn, turn.error)}{given_up}", fg="red")]
+        end = f"given up after attempt {turn.attempt}" if turn.end == "dead_letter" else again
+        return [click.style(part, fg="red") for part in (_error(turn, turn.error), end)]
     if turn.end == "dead_letter":
-        return [click.style(f"given up: {_cut(turn.reason or '')}", fg="red")]
+        return [click.style(f"given up: {_whole(turn.reason or '')}", fg="red")]
     if turn.end in {"defer", "lost"}:
-        return [click.style(f"deferred: {_cut(turn.reason or '')}{again}", fg="yellow")]
+        reason = f"deferred: {_whole(turn.reason or '')}"
+        return [click.style(part, fg="yellow") for part in (reason, again) if part]
     if turn.outcome == "not_handled":
         tried = dict.fromkeys(one.handler for one in turn.tried)
         names = f" (tried {', '.join(tried)})" if tried else ""
@@ -129,7 +171,7 @@ def _end(turn: ObservedTurn) -> list[str]:
 def _error(turn: ObservedTurn, error: BaseException) -> str:
     shown = error_report(error, turn.at)
     at = f" at {shown['file']}:{shown['line']}" if shown["file"] else ""
-    message = f": {_cut(shown['message'])}" if shown["message"] else ""
+    message = f": {_whole(shown['message'])}" if shown["message"] else ""
     return f"{shown['type']}{at}{message}"
 
 
@@ -156,6 +198,11 @@ def quoted(text: str) -> str:
     return f'"{_cut(text)}"'
 
 
-def _cut(text: str) -> str:
+def _cut(text: str, longest: int = LONGEST_TEXT) -> str:
     text = text.strip()
-    return printable(text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…")
+    return printable(text if len(text) <= longest else text[: longest - 1] + "…")
+
+
+def _whole(message: str) -> str:
+    """Return the message of an error, on one line. The way to correct it comes last, so it is not cut."""
+    return _cut(message, LONGEST_MESSAGE)

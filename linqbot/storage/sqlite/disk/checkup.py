@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.errors import StorageMisplaced, StorageUnavailable
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.sqlite.disk.file import APPLICATION_ID, BUSY_TIMEOUT_MS, newest_schema, unusable
 from linqbot.storage.sqlite.disk.serving_lock import ServingLock
@@ -61,7 +61,7 @@ def check_up(path: Path) -> SQLiteCheckup:
     """
     folder = path.parent
     if not folder.is_dir():
-        raise ConfigError(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
+        raise StorageMisplaced(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
     _write_in(folder)
     free_bytes = shutil.disk_usage(folder).free
     serving = ServingLock(path).holder()
@@ -92,7 +92,7 @@ def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | 
     (owner,) = db.execute("PRAGMA application_id").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if tables and owner != APPLICATION_ID:
-        raise ConfigError(f"{path} is a database of another program. Choose another path for the storage.")
+        raise StorageMisplaced(f"{path} is a database of another program. Choose another path for the storage.")
     if schema > newest_schema():
         raise NewerSchema(f"{path} has schema {schema}; this linqbot knows schemas up to {newest_schema()}.")
     # Take the lock of a write and give it back at once: this fails if the file is read-only.

@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.errors import ConfigError, StorageMisplaced, StorageUnavailable
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.contents import COPYING, CopyMark
 
@@ -40,14 +40,14 @@ def prepare(path: Path, *, create: bool = True) -> None:
         StorageUnavailable: the file cannot be opened.
     """
     if not path.parent.is_dir():
-        raise ConfigError(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
+        raise StorageMisplaced(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
     if path.is_dir():
-        raise ConfigError(f"The storage path {path} is a folder. Name a file in it: sqlite:///{path}/linqbot.db")
+        raise StorageMisplaced(f"The storage path {path} is a folder. Name a file in it: sqlite:///{path}/linqbot.db")
     try:
         # -wal and -shm inherit the permissions of this file.
         os.close(os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600))
     except FileNotFoundError:
-        raise ConfigError(
+        raise StorageMisplaced(
             f"There is no storage file {path}. Check LINQBOT_STORAGE, or --storage; linqbot serve creates the file."
         ) from None
     except OSError as error:
@@ -86,7 +86,7 @@ def connect(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         db.close()
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
-            raise ConfigError(f"{path} is not an SQLite file. Move it away, or choose another path.") from error
+            raise StorageMisplaced(f"{path} is not an SQLite file. Move it away, or choose another path.") from error
         raise cannot_be_opened(path, error) from error
     return db
 
@@ -120,7 +120,7 @@ def cannot_be_opened(
             "elsewhere."
         )
     if isinstance(error, OSError) and error.errno in _NO_RIGHT:
-        return ConfigError(message)
+        return StorageMisplaced(message)
     return StorageUnavailable(message)
 
 
@@ -276,7 +276,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     (owner,) = db.execute("PRAGMA application_id").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if tables and owner != APPLICATION_ID:
-        raise ConfigError(f"{path} is a database of another program. Choose another path for the storage.")
+        raise StorageMisplaced(f"{path} is a database of another program. Choose another path for the storage.")
     every = schemas()
     newest = max(every)
     if have > newest:
