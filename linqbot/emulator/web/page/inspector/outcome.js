@@ -1,6 +1,8 @@
 // What the bot made of an exchange, in words and without elements.
 
+import { span } from "../model/conditions.js";
 import { WRITTEN } from "../model/exchanges.js";
+import { now } from "../model/time.js";
 import { attemptStatus, callStatus, tone } from "./summary.js";
 
 /** @import { Attempt, MetQuestion, Observation, TurnError } from "../client/types.d.ts" */
@@ -56,8 +58,8 @@ export function outcomeOf(exchange) {
   }
   if (exchange.deliveries.length === 0) return { tone: "", facts, sentence: "", error: null };
   const isSent = exchange.deliveries.some(({ data }) => data.attempts?.length);
-  if (isSent && exchange.waits) {
-    const sentence = `${WAITS} ${exchange.waits}.`;
+  if (isSent && exchange.behind) {
+    const sentence = `${WAITS}${delayOf(exchange.behind)}`;
     return { tone: "idle", facts: ["delivered", ...facts], sentence, error: null };
   }
   return isSent
@@ -82,9 +84,55 @@ function outcomeOfJoined(first) {
 
 const RUN_AGAIN = " Correct the code, then choose Run Again on the message.";
 
+const STILL_RUNS = "Still running. The handler has not returned yet.";
+
 const CUT_OFF = "The bot’s process ended before it had handled this. It handles this again after its next start.";
 
-const WAITS = "It waits for an earlier message of this chat: the bot handles one after the other, and that one";
+const WAITS = "It waits for an earlier message of this chat";
+
+/**
+ * Return the milliseconds until a turn goes on: one that was put off, or one that waits in the middle of its run. 0 if that
+ * is not known, or over.
+ * @param {Exchange} exchange
+ */
+export function delayMs({ turns }) {
+  const last = turns.at(-1);
+  if (last?.data.retry_in_s == null) return 0;
+  return Math.max(0, last.ms + (last.data.duration_ms ?? 0) + last.data.retry_in_s * 1000 - now().getTime());
+}
+
+/**
+ * Return true if a turn waits for something that its report names, such as the rate limit.
+ * @param {Exchange} exchange
+ */
+function isPutOff(exchange) {
+  const { outcome, reason } = latestTurn(exchange) ?? {};
+  return outcome === "deferred" || (Boolean(reason) && delayMs(exchange) > 0);
+}
+
+/**
+ * Return the end of a sentence about a message that others wait for: why it is not done, and when the bot goes on with it.
+ * @param {Exchange} exchange
+ */
+function delayOf(exchange) {
+  const { outcome, reason } = latestTurn(exchange) ?? {};
+  if (isPutOff(exchange)) return `${because(reason)}.${goesOn(exchange, "That one")}`;
+  return `: the bot handles one after the other, and that one ${outcome === "running" ? "still runs" : "runs again"}.`;
+}
+
+/** @param {string | null | undefined} reason */
+const because = (reason) => (reason ? `: ${reason.replace(/\.$/, "")}` : "");
+
+/**
+ * Return when a turn goes on, as a sentence with a space before it.
+ * @param {Exchange} exchange
+ * @param {string} [it]
+ */
+function goesOn(exchange, it = "It") {
+  const ms = delayMs(exchange);
+  const does = latestTurn(exchange)?.outcome === "running" ? "goes on" : "runs again";
+  return ` ${it} ${does}${ms ? ` in ${span(Math.ceil(ms / 1000))}` : ""}.`;
+}
 
 /**
  * Return the number of replies of all attempts. One that repeats a step of an earlier one sends nothing again.
@@ -125,26 +173,31 @@ function factsOf(turn, exchange) {
 function outcomeOfTurn(turn, exchange) {
   const { outcome, error = null, attempt = 1 } = turn;
   const facts = factsOf(turn, exchange);
-  const because = turn.reason ? `: ${turn.reason.replace(/\.$/, "")}` : "";
-  const again = turn.retry_in_s == null ? "" : ` It runs again in ${counted(round(turn.retry_in_s), "s", "s")}.`;
   switch (outcome) {
     case "taken":
       return outcomeOfTaken(turn, exchange.takenBy);
-    case "running":
-      return { tone: "idle", facts, sentence: "Still running. The handler has not returned yet.", error: null };
+    case "running": {
+      const sentence = delayMs(exchange) ? `It waits${because(turn.reason)}.${goesOn(exchange)}` : STILL_RUNS;
+      return { tone: "idle", facts, sentence, error: null };
+    }
     case "not_handled":
-      return { tone: "idle", facts, sentence: `No handler took it${because || whyNone(turn)}.`, error: null };
+      return {
+        tone: "idle",
+        facts,
+        sentence: `No handler took it${because(turn.reason) || whyNone(turn)}.`,
+        error: null,
+      };
     case "retried":
-      return { tone: "bad", facts, sentence: `The handler failed.${again}`, error };
+      return { tone: "bad", facts, sentence: `The handler failed.${goesOn(exchange)}`, error };
     case "deferred":
-      return { tone: "idle", facts, sentence: `Deferred${because}.${again}`, error };
+      return { tone: "idle", facts, sentence: `Deferred${because(turn.reason)}.${goesOn(exchange)}`, error };
     case "dead_lettered": {
       const times = counted(attempt, "attempt", "attempts");
       const next = WRITTEN.has(turn.event_type ?? "") ? RUN_AGAIN : "";
       return {
         tone: "bad",
         facts,
-        sentence: `Given up after ${times}${because}. It is a dead letter now.${next}`,
+        sentence: `Given up after ${times}${because(turn.reason)}. It is a dead letter now.${next}`,
         error,
       };
     }
@@ -211,6 +264,7 @@ export function briefly(exchange) {
   if (error) return at(error.type, error);
   if (note) return at(note.title ?? "", note);
   if (latestTurn(exchange)?.outcome === "taken") return exchange.takenBy ? briefly(exchange.takenBy) : "";
+  if (isPutOff(exchange.behind ?? exchange)) return sentence;
   if (how === "bad" || how === "idle") return at(sentence.split(/[.:]/)[0], runningAt(latestTurn(exchange)));
   if (!isSilent(exchange)) return "";
   const ended = ENDS_QUESTION.has(latestTurn(exchange)?.question?.result ?? "");
@@ -244,9 +298,6 @@ const at = (what, { file, line }) => (file ? `${what} at ${placeOf(file, line)}`
 
 /** @param {Observation} turn */
 const whyNone = ({ tried }) => (tried?.length ? ": no filter fits" : "");
-
-/** @param {number} seconds */
-const round = (seconds) => Number(seconds.toFixed(seconds < 10 ? 1 : 0));
 
 /**
  * Return the latest attempt of a delivery that has not succeeded.

@@ -140,7 +140,7 @@ export class Store {
    * @param {State} state
    */
   load(state) {
-    setNow(state.now);
+    setNow(state.now, state.conditions?.is_frozen);
     this.lines = state.lines ?? [];
     const known = this.chats;
     this.chats = new Map();
@@ -305,7 +305,7 @@ export class Store {
 
   /** @param {Conditions} conditions */
   setConditions(conditions) {
-    setNow(conditions.now);
+    setNow(conditions.now, conditions.is_frozen);
     this.conditions = conditions;
     this.#changed("conditions", "chats");
   }
