@@ -10,7 +10,7 @@ import re
 
 import httpx
 import pytest
-from chromium_page import FRIEND, MOBILE, Bot, Browsing, Served
+from chromium_page import FRIEND, MOBILE, Bot, Browsing, Served, greet
 from inspector_page import ERROR, inspector_of, open_rows, report, subscribe
 from playwright.sync_api import Page, expect
 
@@ -44,6 +44,22 @@ def test_a_crash_shows_the_exception_with_the_authors_line_and_folds_the_traceba
     expect(traceback).to_be_hidden()
     exchange.locator("summary", has_text="Traceback").click()
     expect(traceback).to_be_visible()
+
+
+def test_next_to_a_second_phone_a_row_keeps_its_path_and_drops_its_times(phone: Page, bot: Bot) -> None:
+    subscribe(bot)
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "Hello to you!")
+    inspector = inspector_of(phone)
+    inspector.get_by_role("button", name="Calls").click()
+    row = inspector.locator(".trace.call", has_text="messages").locator("summary")
+    expect(row.locator("time")).to_be_visible()
+    phone.get_by_role("button", name="Second phone").click()
+    expect(row.locator("time")).to_be_hidden()
+    expect(row.locator(".ms")).to_be_hidden()
+    assert (
+        row.locator(".trace-title").evaluate("title => title.clientWidth") > 180
+    )  # of "POST /v3/chats/1a2b…/messages"
 
 
 def test_a_message_over_the_rate_limit_and_one_behind_it_count_down_on_the_phone_and_in_the_inspector(

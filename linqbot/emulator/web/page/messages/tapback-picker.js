@@ -64,7 +64,7 @@ export function openTapbackPicker(store, wrap, message, partIndex, actions) {
     "aria-label": "Tapback",
   };
   // With the keyboard, a person goes on from the message; with a pointer, they go on writing.
-  const byKeyboard = document.activeElement?.matches(".react-button:focus-visible");
+  const byKeyboard = document.activeElement?.matches(":is(.react-button, .msg):focus-visible");
   const giveFocusBack = rememberFocus();
   const close = openOverlay(overlay, [copy, isIn && picker, menu], () => {
     if (byKeyboard) giveFocusBack();
