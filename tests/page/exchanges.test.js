@@ -406,3 +406,35 @@ test("a message that is put off counts down to its next run, and so does each on
     ...Array(2).fill([`${still}: the bot handles one after the other, and that one still runs.`, still]),
   ]);
 });
+
+test("a message without an answer says which call was refused and why, also without a report of the bot", () => {
+  const answer = { error: { status: 404, code: 2012, message: "This line has no active contact card" } };
+  const path = "/v3/chats/1a2b3c4d-0000-4000-8000-000000000000/share_contact_card";
+  const read = send(1.1, "", { path: "/v3/chats/c/read", status: 204, answer: null });
+  const share = send(1.2, "", { path, status: 404, answer });
+  const elsewhere = send(1.3, "", { path: "/v3/chats", status: 400, chat_id: null, answer: null });
+  /** @param {{ calls: Call[], report?: Partial<Observation> }} what */
+  const said = ({ calls, report }) => {
+    const [exchange] = grouped((traces) => {
+      traces.addDelivery(webhook(1, "message.received", "m1"));
+      if (report) traces.addObservation(turn("m1", 1, report));
+      for (const call of calls) traces.addCall(call);
+    });
+    assert.ok([outcomeOf(exchange).sentence, ""].includes(briefly(exchange)));
+    return briefly(exchange);
+  };
+  const refusal =
+    "Linq refused POST /v3/chats/1a2b…/share_contact_card with 404, code 2012: This line has no active contact card.";
+  assert.deepEqual(
+    [
+      { calls: [read, share] },
+      { calls: [read, share], report: { replies: 0 } },
+      { calls: [elsewhere] },
+      { calls: [share, send(1.5, "r1")] },
+      { calls: [share, send(1.5, "r1")], report: { replies: 1 } },
+      { calls: [read] },
+      { calls: [send(90, "", { path: "/v3/chats", status: 400, chat_id: null, answer: null })] },
+    ].map(said),
+    [refusal, refusal, "Linq refused POST /v3/chats with 400.", "", "", "", ""],
+  );
+});

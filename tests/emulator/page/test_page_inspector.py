@@ -46,6 +46,18 @@ def test_a_crash_shows_the_exception_with_the_authors_line_and_folds_the_traceba
     expect(traceback).to_be_visible()
 
 
+def test_under_a_message_without_an_answer_stands_the_call_that_was_refused_and_why(phone: Page, bot: Bot) -> None:
+    subscribe(bot)
+    bot.call("POST", "/emulator/faults", {"on": "delivery", "status": 200, "times": None})  # there is no receiver
+    chat_id = greet(phone, bot)
+    refused = bot.http.post(f"/v3/chats/{chat_id}/messages", json={"text": "Hello!"}).json()["error"]
+    why = f"Linq refused POST /v3/chats/{chat_id[:4]}…/messages with 400, code 1001: {refused['message'].rstrip('.')}."
+    expect(phone.locator(".outcome-note")).to_have_text(why)
+    expect(inspector_of(phone).locator(".exchange.bad .sentence")).to_have_text(why)
+    bot.say(chat_id, "Hello!")
+    expect(phone.locator(".outcome-note")).to_have_count(0)
+
+
 def test_next_to_a_second_phone_a_row_keeps_its_path_and_drops_its_times(phone: Page, bot: Bot) -> None:
     subscribe(bot)
     chat_id = greet(phone, bot)

@@ -1,9 +1,9 @@
 // What the bot made of an exchange, in words and without elements.
 
 import { span } from "../model/conditions.js";
-import { WRITTEN } from "../model/exchanges.js";
+import { isDone, WRITTEN } from "../model/exchanges.js";
 import { now } from "../model/time.js";
-import { attemptStatus, callStatus, tone } from "./summary.js";
+import { attemptStatus, callStatus, shortPath, tone } from "./summary.js";
 
 /** @import { Attempt, MetQuestion, Observation, TurnError } from "../client/types.d.ts" */
 /** @import { Exchange } from "../model/exchanges.js" */
@@ -57,6 +57,8 @@ export function outcomeOf(exchange) {
     return { tone: "bad", facts, sentence, error: null };
   }
   if (exchange.deliveries.length === 0) return { tone: "", facts, sentence: "", error: null };
+  const refused = refusalOf(exchange);
+  if (refused) return { tone: "bad", facts: ["delivered", ...facts], sentence: refused, error: null };
   const isSent = exchange.deliveries.some(({ data }) => data.attempts?.length);
   if (isSent && exchange.behind) {
     const sentence = `${WAITS}${delayOf(exchange.behind)}`;
@@ -203,7 +205,8 @@ function outcomeOfTurn(turn, exchange) {
     }
     default: {
       const isBad = Boolean(error) || tone(String(outcome ?? turn.status ?? "")) === "bad";
-      return { tone: isBad ? "bad" : "good", facts, sentence: questionsOf(turn), error };
+      const sentence = questionsOf(turn) || (isBad ? "" : refusalOf(exchange));
+      return { tone: isBad ? "bad" : "good", facts, sentence, error };
     }
   }
 }
@@ -264,7 +267,7 @@ export function briefly(exchange) {
   if (error) return at(error.type, error);
   if (note) return at(note.title ?? "", note);
   if (latestTurn(exchange)?.outcome === "taken") return exchange.takenBy ? briefly(exchange.takenBy) : "";
-  if (isPutOff(exchange.behind ?? exchange)) return sentence;
+  if (isWhole(exchange, sentence)) return sentence;
   if (how === "bad" || how === "idle") return at(sentence.split(/[.:]/)[0], runningAt(latestTurn(exchange)));
   if (!isSilent(exchange)) return "";
   const ended = ENDS_QUESTION.has(latestTurn(exchange)?.question?.result ?? "");
@@ -279,6 +282,29 @@ const runningAt = (turn) => (turn?.outcome === "running" && turn.notes?.[0]) || 
 
 /** The ends of a question. */
 const ENDS_QUESTION = new Set(["given_up", "cancelled", "timed_out"]);
+
+/**
+ * Return which call Linq refused, and why, if the bot did nothing else about the message; empty otherwise. Receipts and
+ * typing do not count.
+ * @param {Exchange} exchange
+ */
+function refusalOf({ calls, receipts }) {
+  if (calls.some(({ data }) => isDone(data.status) && data.method !== "GET")) return "";
+  const refused = [...receipts, ...calls].findLast((trace) => trace.kind === "call" && (trace.data.status ?? 0) >= 400);
+  if (refused?.kind !== "call") return "";
+  const { method, path, status, answer } = refused.data;
+  const { code, message } = answer?.error ?? {};
+  const why = [code && `, code ${code}`, message && `: ${message.replace(/\.$/, "")}`].filter(Boolean).join("");
+  return `Linq refused ${method} ${shortPath(path)} with ${status}${why}.`;
+}
+
+/**
+ * Return true if the phone shows the whole sentence: its end is what the person must know.
+ * @param {Exchange} exchange
+ * @param {string} sentence
+ */
+const isWhole = (exchange, sentence) =>
+  isPutOff(exchange.behind ?? exchange) || (sentence !== "" && sentence === refusalOf(exchange));
 
 /**
  * Return true if a handler took a message and did nothing. A bot reads and marks messages as read by itself.

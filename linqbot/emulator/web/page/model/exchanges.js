@@ -176,8 +176,9 @@ class Grouping {
 
   /**
    * Return the exchange of a call: that of the turn during which it was made; else that of the message which it names;
-   * else the one before it in its chat. A call without a chat, such as an upload, has only the first. The turn of an
-   * event without a chat, such as a payment, may call into any chat.
+   * else the one before it in its chat. A call without a chat, such as an upload, has only the first; if Linq refused it, it
+   * may be the failed answer to a message whose turn nothing reports. The turn of an event without a chat, such as a
+   * payment, may call into any chat.
    * @param {CallTrace} trace
    */
   #ofCall(trace) {
@@ -186,8 +187,10 @@ class Grouping {
     const during = candidates.findLast(({ turns }) => turns.some((turn) => covers(turn, trace.ms)));
     const named = this.#byMessage.get(namedMessage(trace.data) ?? "");
     if (during ?? named) return during ?? named;
-    const near = inChat.filter(({ ms }) => ms <= trace.ms && trace.ms - ms <= NEAR_MS);
-    return near.findLast((exchange) => exchange.turns.length === 0) ?? near.at(-1);
+    const isRefused = (trace.data.status ?? 0) >= 400;
+    const before = trace.chatId || !isRefused ? inChat : this.exchanges().filter(isOfMessage);
+    const near = before.filter(({ ms }) => ms <= trace.ms && trace.ms - ms <= NEAR_MS);
+    return near.findLast((exchange) => exchange.turns.length === 0) ?? (trace.chatId ? near.at(-1) : undefined);
   }
 
   /** @param {DeliveryTrace} trace */
@@ -243,6 +246,9 @@ const isReceipt = (eventType) => RECEIPT.test(eventType) || BEFORE.test(eventTyp
  */
 const says = ({ event_id: id, event_type: eventType, outcome }, byBot) =>
   outcome !== "not_handled" || !(byBot.has(id ?? "") || isReceipt(eventType ?? ""));
+
+/** @param {Exchange} exchange */
+const isOfMessage = ({ eventType }) => WRITTEN.has(eventType ?? "");
 
 /**
  * Return true if a call at `at` was made during a turn.
