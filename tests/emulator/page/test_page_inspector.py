@@ -58,6 +58,24 @@ def test_under_a_message_without_an_answer_stands_the_call_that_was_refused_and_
     expect(phone.locator(".outcome-note")).to_have_count(0)
 
 
+def test_a_vote_shows_the_choice_and_the_question_if_the_bot_asked_it(phone: Page, bot: Bot) -> None:
+    subscribe(bot, "http://127.0.0.1:9/hook", "poll.vote.added", "poll.vote.removed")
+    bot.call("POST", "/emulator/faults", {"on": "delivery", "status": 200, "times": None})  # there is no receiver
+    chat_id = greet(phone, bot)
+    bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Mia"}, {"text": "Sam"}]}})
+    phone.locator(".poll-option", has_text="Mia").click()
+    votes = inspector_of(phone).locator(".exchange-said", has_text="poll.vote")
+    expect(votes.locator(".exchange-text")).to_have_text("You voted for “Mia” in “Poll: Mia, Sam”")
+    (event,) = bot.call("GET", "/emulator/deliveries?event_type=poll.vote.added")["deliveries"]
+    question = {"text": "Which barber?", "handler": "bot:greet", "result": "answered"}
+    about = {name: event[name] for name in ("event_id", "event_type", "chat_id", "message_id")}
+    turn = {"kind": "turn", "outcome": "acked", "started_at": event["created_at"], "question": question}
+    bot.call("POST", "/emulator/observations", turn | about)
+    expect(votes.locator(".exchange-text")).to_have_text("You voted for “Mia” in “Which barber?”")
+    phone.locator(".poll-option", has_text="Mia").click()
+    expect(votes.first.locator(".exchange-text")).to_have_text("You took back the vote for “Mia” in “Poll: Mia, Sam”")
+
+
 def test_next_to_a_second_phone_a_row_keeps_its_path_and_drops_its_times(phone: Page, bot: Bot) -> None:
     subscribe(bot)
     chat_id = greet(phone, bot)
