@@ -284,8 +284,8 @@ const runningAt = (turn) => (turn?.outcome === "running" && turn.notes?.[0]) || 
 const ENDS_QUESTION = new Set(["given_up", "cancelled", "timed_out"]);
 
 /**
- * Return which call Linq refused, and why, if the bot did nothing else about the message; empty otherwise. Receipts and
- * typing do not count.
+ * Return the call that Linq refused, and why, if the bot did not answer the message; empty otherwise. A receipt and a
+ * typing indicator are no answer.
  * @param {Exchange} exchange
  */
 function refusalOf({ calls, receipts }) {
