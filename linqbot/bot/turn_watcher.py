@@ -45,6 +45,10 @@ class TurnWatcher(Protocol):
         """Note that an `on_error` handler, given by its name, has handled an error of the turn."""
         ...
 
+    def waits(self, reason: str, seconds: float) -> None:
+        """Note that a call of the turn waits, and why: for Linq's rate limit, or before a retry."""
+        ...
+
     def asked(self, text: str) -> None:
         """Note that the handler asked a question and waits for its answer."""
         ...

@@ -22,7 +22,7 @@ from linqbot.emulator.endpoints import subscriptions
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.faults import Fault
-from linqbot.emulator.model.records import Line, SubscriptionRecord, iso
+from linqbot.emulator.model.records import ContactCardRecord, Line, SubscriptionRecord, iso, new_id
 from linqbot.emulator.model.state import EmulatorState
 from linqbot.emulator.runner import BotRunner
 from linqbot.emulator.statefile.loading import load
@@ -30,6 +30,8 @@ from linqbot.emulator.statefile.saving import dump
 from linqbot.errors import ConfigError
 
 LINES = ("+12025550100", "+12025550101")
+GIVEN_NAME = "Your bot"
+"""The first name on the contact card of a line, until the bot gives it one."""
 SHOWN = 200
 
 
@@ -300,6 +302,9 @@ class Emulator:
     def _seed(self) -> None:
         for phone_number in LINES:
             self.state.lines[phone_number] = Line(phone_number)
+            # As a sandbox line that was set up: Linq's example bots share the card before their first answer.
+            card = ContactCardRecord(new_id(), phone_number, GIVEN_NAME, is_given=True)
+            self.state.cards[phone_number] = card
 
     def _load(self, data: Mapping[str, Any]) -> None:
         try:

@@ -7,8 +7,9 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from linqbot.emulator.acts.account_changes import ChangeLine
 from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.emulator import LINES, Emulator
 from linqbot.emulator.model.message_content import MediaPartRecord
 
 LINE, PERSON = "+12025550100", "+14155550142"
@@ -196,6 +197,7 @@ async def test_r94_a_line_has_one_contact_card_that_changes_a_few_times_in_ten_m
     emulator: Emulator, api: httpx.AsyncClient, refused: Any
 ) -> None:
     query = {"phone_number": LINE}
+    emulator.do(ChangeLine(phone_number=LINE, card="deleted"))
     refused(await api.patch("/v3/contact_card", params=query, json={"last_name": "x"}), 404, 2012)
     refused(await api.post("/v3/contact_card", json=query), 400, 1001)
     foreign = {"phone_number": "+12025550999", "first_name": "A"}
@@ -210,7 +212,27 @@ async def test_r94_a_line_has_one_contact_card_that_changes_a_few_times_in_ten_m
     assert refused(limited, 429, 1007)["retry_after"] == 600
     emulator.advance(600)
     assert (await api.patch("/v3/contact_card", params=query, json={"last_name": "x"})).status_code == 200
-    assert len((await api.get("/v3/contact_card")).json()["contact_cards"]) == 1
+    assert len((await api.get("/v3/contact_card", params=query)).json()["contact_cards"]) == 1
+
+
+async def test_a_new_line_has_a_card_to_share_which_the_bots_own_replaces(
+    emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
+) -> None:
+    async def shown() -> list[str]:
+        found = (await api.get("/v3/contact_card")).json()["contact_cards"]
+        return [f"{one['phone_number']} {one['first_name']}" for one in found]
+
+    assert await shown() == [f"{line} Your bot" for line in LINES]
+    assert (await api.post(f"/v3/chats/{chat['chat_id']}/share_contact_card")).status_code == 204
+    emulator.load_state(emulator.save_state())
+    card = {"phone_number": LINE, "first_name": "Acme"}
+    assert (await api.post("/v3/contact_card", json=card)).status_code == 201
+    refused(await api.post("/v3/contact_card", json=card), 409, 2014)
+    # A card that the bot has changed is its own.
+    other = {"phone_number": LINES[1], "first_name": "Acme"}
+    await api.patch("/v3/contact_card", params={"phone_number": LINES[1]}, json={"last_name": "Support"})
+    refused(await api.post("/v3/contact_card", json=other), 409, 2014)
+    assert set(await shown()) == {f"{LINE} Acme", f"{LINES[1]} Your bot"}
 
 
 @pytest.mark.parametrize("name", [".", "..", "two\nlines.png"])

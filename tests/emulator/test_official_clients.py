@@ -195,14 +195,14 @@ async def test_attachments_voice_memos_and_cards(client: AsyncLinqAPIV3) -> None
     await client.attachments.delete(upload.attachment_id)
     with pytest.raises(linq.NotFoundError):
         await client.attachments.retrieve(upload.attachment_id)
-    with pytest.raises(linq.NotFoundError):
+    await client.chats.share_contact_card(chat_id)
+    with pytest.raises(linq.RateLimitError):
         await client.chats.share_contact_card(chat_id)
     card = await client.contact_card.create(phone_number=LINE, first_name="Acme")
     assert card.is_active
     await client.contact_card.update(phone_number=LINE, last_name="Support")
     found = (await client.contact_card.retrieve(phone_number=LINE)).contact_cards
     assert [(one.first_name, one.last_name) for one in found] == [("Acme", "Support")]
-    await client.chats.share_contact_card(chat_id)
 
 
 async def test_the_official_client_lists_lines_and_finds_a_free_one(client: AsyncLinqAPIV3) -> None:

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { briefly, outcomeOf } from "../../linqbot/emulator/web/page/inspector/outcome.js";
 import { exchangesOf } from "../../linqbot/emulator/web/page/model/exchanges.js";
+import { setNow } from "../../linqbot/emulator/web/page/model/time.js";
 import { Traces } from "../../linqbot/emulator/web/page/model/traces.js";
 
 /** @import { Call, Delivery, Observation } from "../../linqbot/emulator/web/page/client/types.d.ts" */
@@ -122,8 +123,8 @@ test("messages that were handled as one say so, and fail as one", () => {
   });
   assert.deepEqual(failed.map(briefly), ["KeyError at bot.py:3", "KeyError at bot.py:3"]);
   assert.deepEqual(
-    failed.map((one) => one.waits),
-    [false, false],
+    failed.map((one) => one.behind),
+    [null, null],
   );
 });
 
@@ -272,6 +273,7 @@ test("the outcome names handler, place, time and replies", () => {
 });
 
 test("each way to fail has a sentence", () => {
+  setNow(at(0), true);
   const sentences = [
     { outcome: "not_handled", handler: null, reason: "the message neither mentions the bot nor replies to it." },
     { outcome: "not_handled", handler: null, tried: [{ handler: "bot:menu" }] },
@@ -285,8 +287,8 @@ test("each way to fail has a sentence", () => {
     "No handler took it: the message neither mentions the bot nor replies to it.",
     "No handler took it: no filter fits.",
     "No handler took it.",
-    "The handler failed. It runs again in 1.5 s.",
-    "Deferred: Linq answered 503. It runs again in 20 s.",
+    "The handler failed. It runs again in 4 s.",
+    "Deferred: Linq answered 503. It runs again in 22 s.",
     "Given up after 5 attempts. It is a dead letter now. Correct the code, then choose Run Again on the message.",
     "Given up after 1 attempt: the rule R33 is broken. It is a dead letter now. Correct the code, then choose Run Again on the message.",
   ]);
@@ -362,4 +364,77 @@ test("a message behind one that runs or runs again says that it waits, until tha
   assert.equal(behind({ outcome: "running" }), "It waits for an earlier message of this chat");
   assert.equal(behind({ outcome: "running" }, { outcome: "acked" }), "");
   assert.equal(behind({ outcome: "retried" }, { outcome: "dead_lettered" }), "");
+});
+
+test("a message that is put off counts down to its next run, and so does each one behind it", () => {
+  const reason = "Linq allows 30 messages a minute from a line to a person";
+  /** @param {Partial<Observation>} report */
+  const said = (report) => {
+    const exchanges = grouped((traces) => {
+      for (const number of [1, 2, 3]) traces.addDelivery(webhook(number, "message.received", `m${number}`));
+      traces.addObservation(turn("m1", 10, { duration_ms: 0, ...report }));
+    });
+    return exchanges.map((exchange) => {
+      const { sentence } = outcomeOf(exchange);
+      return briefly(exchange) === sentence ? sentence : [sentence, briefly(exchange)];
+    });
+  };
+  const deferred = { outcome: "deferred", reason, retry_in_s: 90.5 };
+  const behind = `It waits for an earlier message of this chat: ${reason}.`;
+  setNow(at(10), true);
+  assert.deepEqual(said(deferred), [
+    `Deferred: ${reason}. It runs again in 1 min 31 s.`,
+    ...Array(2).fill(`${behind} That one runs again in 1 min 31 s.`),
+  ]);
+  setNow(at(80), true);
+  assert.deepEqual(said(deferred)[2], `${behind} That one runs again in 21 s.`);
+  setNow(at(101), true);
+  assert.deepEqual(said(deferred), [
+    `Deferred: ${reason}. It runs again.`,
+    ...Array(2).fill(`${behind} That one runs again.`),
+  ]);
+  const waiting = { outcome: "running", reason, retry_in_s: 8, duration_ms: 2000 };
+  setNow(at(15), true);
+  assert.deepEqual(said(waiting), [
+    `It waits: ${reason}. It goes on in 5 s.`,
+    ...Array(2).fill(`${behind} That one goes on in 5 s.`),
+  ]);
+  setNow(at(20), true);
+  const still = "It waits for an earlier message of this chat";
+  assert.deepEqual(said(waiting), [
+    ["Still running. The handler has not returned yet.", "Still running"],
+    ...Array(2).fill([`${still}: the bot handles one after the other, and that one still runs.`, still]),
+  ]);
+});
+
+test("a message without an answer says which call was refused and why, also without a report of the bot", () => {
+  const answer = { error: { status: 404, code: 2012, message: "This line has no active contact card" } };
+  const path = "/v3/chats/1a2b3c4d-0000-4000-8000-000000000000/share_contact_card";
+  const read = send(1.1, "", { path: "/v3/chats/c/read", status: 204, answer: null });
+  const share = send(1.2, "", { path, status: 404, answer });
+  const elsewhere = send(1.3, "", { path: "/v3/chats", status: 400, chat_id: null, answer: null });
+  /** @param {{ calls: Call[], report?: Partial<Observation> }} what */
+  const said = ({ calls, report }) => {
+    const [exchange] = grouped((traces) => {
+      traces.addDelivery(webhook(1, "message.received", "m1"));
+      if (report) traces.addObservation(turn("m1", 1, report));
+      for (const call of calls) traces.addCall(call);
+    });
+    assert.ok([outcomeOf(exchange).sentence, ""].includes(briefly(exchange)));
+    return briefly(exchange);
+  };
+  const refusal =
+    "Linq refused POST /v3/chats/1a2b…/share_contact_card with 404, code 2012: This line has no active contact card.";
+  assert.deepEqual(
+    [
+      { calls: [read, share] },
+      { calls: [read, share], report: { replies: 0 } },
+      { calls: [elsewhere] },
+      { calls: [share, send(1.5, "r1")] },
+      { calls: [share, send(1.5, "r1")], report: { replies: 1 } },
+      { calls: [read] },
+      { calls: [send(90, "", { path: "/v3/chats", status: 400, chat_id: null, answer: null })] },
+    ].map(said),
+    [refusal, refusal, "Linq refused POST /v3/chats with 400.", "", "", "", ""],
+  );
 });

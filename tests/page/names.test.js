@@ -60,7 +60,14 @@ test("a preview says what a message is", () => {
     message("", { parts: [media("image/png"), { type: "text", value: "look" }] }),
     message("", { parts: [media("application/pdf")] }),
     message("", { parts: [media("text/vcard")] }),
-    message("", { poll: { options: [] } }),
+    message("", {
+      poll: {
+        options: [
+          { option_id: "o1", text: "Tea" },
+          { option_id: "o2", text: "Cake" },
+        ],
+      },
+    }),
     message("", { parts: [{ type: "imessage_app", app: { name: "Chess" } }] }),
     message("", { parts: [], effect: { name: "confetti" } }),
     message("", { parts: [] }),
@@ -70,7 +77,7 @@ test("a preview says what a message is", () => {
     "Photo look",
     "a.pdf",
     "Contact Card",
-    "Poll",
+    "Poll: Tea, Cake",
     "Chess",
     "Sent with Confetti",
     "Message",

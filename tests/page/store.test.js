@@ -173,6 +173,16 @@ test("a person without chats starts in a first conversation with the first line"
   assert.ok(store.isFirst);
 });
 
+test("the first message is suggested once: not to a second person, and not when others have written", () => {
+  assert.deepEqual(
+    [storeWith(), storeWith(chatData([message("hi")]))].map((store) => {
+      store.switchPerson(FRIEND);
+      return [store.place.view, store.isFirst];
+    }),
+    Array(2).fill(["draft", false]),
+  );
+});
+
 test("the only chat is open at once", () => {
   assert.deepEqual(storeWith(chatData()).place, { view: "chat", chatId: "chat" });
 });

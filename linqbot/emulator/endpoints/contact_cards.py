@@ -26,12 +26,13 @@ def create(world: World, request: ApiRequest) -> EndpointResponse:
     """Create the card of a line.
 
     Raises:
-        ApiError: 403, the number is not a line of the account; 409, the line has a card; 429, three changes in ten
-            minutes.
+        ApiError: 403, the number is not a line of the account; 409, the bot has created a card for the line; 429, three
+            changes in ten minutes.
     """
     body = request.body
     line = line_of_account(world, body["phone_number"])
-    if line.phone_number in world.state.cards:
+    known = world.state.cards.get(line.phone_number)
+    if known is not None and not known.is_given:
         raise conflict("This line has an active contact card", 2014)
     _count_write(world, line.phone_number)
     card = ContactCardRecord(
@@ -71,6 +72,7 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
             change[key] = {"from": getattr(card, key), "to": request.body[key]}
             setattr(card, key, request.body[key])
     if change:
+        card.is_given = False
         _emit(world, "contact_card.updated", "Updated a contact card", card, change=change)
     return EndpointResponse(200, shapes.contact_card(card))
 

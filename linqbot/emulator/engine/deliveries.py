@@ -24,7 +24,7 @@ import httpx
 from linqbot.clock import MovableClock
 from linqbot.emulator.engine import delivery_failure, posting
 from linqbot.emulator.engine.posting import WebhookResponse
-from linqbot.emulator.engine.webhook import Attempt, WebhookDelivery, is_by_bot, message_of, signed_headers
+from linqbot.emulator.engine.webhook import Attempt, WebhookDelivery, is_by_bot, message_of, signed_headers, vote_of
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import encode, trace_id
 from linqbot.emulator.model.faults import Fault, Faults
@@ -377,7 +377,15 @@ def _made(
     event_id, event_type = envelope["event_id"], envelope["event_type"]
     body = encode(envelope | {"webhook_version": target.version, "data": data})
     return WebhookDelivery(
-        event_id, event_type, target.subscription.id, chat_id, body, now, message_of(event_type, data), is_by_bot(data)
+        event_id,
+        event_type,
+        target.subscription.id,
+        chat_id,
+        body,
+        now,
+        message_of(event_type, data),
+        is_by_bot(data),
+        vote_of(event_type, data),
     )
 
 

@@ -40,6 +40,7 @@ class WebhookDelivery:
     Attributes:
         message_id: The message that the event is about; None if it is about none.
         by_bot: True if the bot caused the event, such as a tapback of its own.
+        vote: The voter's handle as `by`, and the `option_id`, if the event is a vote in a poll, or its end.
         headers: The headers of the latest attempt. Earlier ones differ in time and signature only.
     """
 
@@ -51,6 +52,7 @@ class WebhookDelivery:
     created_at: float
     message_id: str | None = None
     by_bot: bool = False
+    vote: dict[str, str] | None = None
     attempts: list[Attempt] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -63,6 +65,7 @@ class WebhookDelivery:
             "chat_id": self.chat_id,
             "message_id": self.message_id,
             "by_bot": self.by_bot,
+            "vote": self.vote,
             "created_at": iso(self.created_at),
             "attempts": [one.shape() for one in self.attempts],
         }
@@ -85,6 +88,13 @@ def is_by_bot(data: dict[str, Any]) -> bool:
     actor = data.get("sender_handle") or data.get("from_handle") or data.get("actor_handle")
     is_line = isinstance(actor, dict) and bool(actor.get("is_me"))
     return bool(data.get("is_from_me")) or data.get("direction") == "outbound" or is_line
+
+
+def vote_of(event_type: str, data: dict[str, Any]) -> dict[str, str] | None:
+    """Return the voter and the option of a vote in a poll, from the event's data; None for other events."""
+    if not event_type.startswith("poll.vote."):
+        return None
+    return {"by": data["sender_handle"]["handle"], "option_id": data["option_id"]}
 
 
 def signed_headers(delivery: WebhookDelivery, subscription: SubscriptionRecord, timestamp: int) -> dict[str, str]:

@@ -282,7 +282,11 @@ class SubscriptionRecord:
 
 @dataclass(slots=True)
 class ContactCardRecord:
-    """The contact card of a line: name and photo."""
+    """The contact card of a line: name and photo.
+
+    Attributes:
+        is_given: The line came with this card, and the bot has not changed it. The bot may create its own in its place.
+    """
 
     id: str
     phone_number: str
@@ -290,6 +294,7 @@ class ContactCardRecord:
     last_name: str | None = None
     image_url: str | None = None
     is_active: bool = True
+    is_given: bool = False
 
 
 @dataclass(slots=True)

@@ -269,6 +269,7 @@ def _card(world: World, item: Json) -> None:
         last_name=item.get("last_name"),
         image_url=item.get("image_url"),
         is_active=bool(item.get("is_active", True)),
+        is_given=bool(item.get("is_given", False)),
     )
     world.state.cards[card.phone_number] = card
 

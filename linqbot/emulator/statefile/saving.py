@@ -37,7 +37,9 @@ def dump(world: World, *, with_files: bool = True) -> dict[str, Any]:
         "webhook_subscriptions": [
             shapes.subscription(one) | {"signing_secret": one.secret} for one in state.subscriptions.values()
         ],
-        "contact_cards": [shapes.contact_card(one) | {"id": one.id} for one in state.cards.values()],
+        "contact_cards": [
+            shapes.contact_card(one) | {"id": one.id, "is_given": one.is_given} for one in state.cards.values()
+        ],
         "blocked_handles": [shapes.blocked_handle(one) for one in state.blocked.values()],
         "payment_requests": [_plain(one) for one in state.payment_requests.values()],
         "payments": [_plain(one) for one in state.payments.values()],

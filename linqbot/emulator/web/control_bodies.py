@@ -210,10 +210,14 @@ class TurnReport(_Report):
     line: int | None = Field(None, description="Line of the handler's definition.")
     tried: list[TriedFilter] = Field([], description="The filters of the handlers before it.")
     reason: str | None = Field(
-        None, description="Why no handler took the event, or why the turn was deferred or given up."
+        None,
+        description="Why no handler took the event; why the turn was deferred or given up; or why a call of the "
+        "running turn waits.",
     )
     replies: Annotated[int, Field(ge=0)] = Field(0, description="Number of messages that the turn sent.")
-    retry_in_s: Annotated[float, Field(ge=0)] | None = Field(None, description="Seconds until the next run.")
+    retry_in_s: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Seconds until the next run, or until the running turn goes on."
+    )
     error: TurnError | None = Field(None, description="The error that ended the turn.")
     question: MetQuestion | None = Field(None, description="The open question that the event concerns.")
     asks: str | None = Field(None, description="The question with which the handler ended, to wait for its answer.")

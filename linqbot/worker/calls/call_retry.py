@@ -8,11 +8,12 @@ from __future__ import annotations
 import itertools
 from typing import Final
 
+from linqbot.bot.turn_watcher import turn_watcher
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.retry import is_deleted_before
 from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, TurnDeferred
-from linqbot.worker.calls.rate_limit import SendRateLimit, pair_of
+from linqbot.worker.calls.rate_limit import MESSAGES, SendRateLimit, pair_of
 
 SEND_FOR_S: Final = 20.0
 """Seconds for which a call is retried. A longer wait defers the turn, so that the worker can run other chats' turns."""
@@ -46,7 +47,7 @@ async def call_with_retries(
     pair = pair_of(call)
     for attempt in itertools.count():
         if (wait_s := rate_limit.wait_s(pair)) > 0:
-            why = "the rate that Linq allows from a line to a person"
+            why = f"Linq allows {MESSAGES} messages a minute from a line to a person"
             await _wait(wait_s, until, clock, why, may_be_made=may_be_made)
         backoff_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
         try:
@@ -76,4 +77,6 @@ async def _wait(wait_s: float, until: float, clock: Clock, reason: str, *, may_b
     now = clock.now()
     if now + wait_s > until:
         raise (TurnDeferred if may_be_made else CallNotMade)(reason, after_s=wait_s)
+    if (watcher := turn_watcher.get()) is not None:
+        watcher.waits(reason, wait_s)
     await clock.wait_until(now + wait_s)

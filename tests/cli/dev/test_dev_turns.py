@@ -448,6 +448,35 @@ async def test_a_turn_that_blocks_the_event_loop_is_shown_on_the_page_before_it_
     assert [report["kind"] for report in dev.posted].count("turn") == 1, "no turn runs any more"
 
 
+async def test_a_call_that_waits_for_the_rate_limit_or_a_retry_is_shown_on_the_page_with_its_reason() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        for number in range(int(message.text)):
+            await ctx.reply(str(number))
+
+    async with talking(dev.bot) as phone:
+        phone.fail_next("chats.messages.send", status=503, times=3)  # the client itself tries it again twice
+        await text(phone, "30")
+        await phone.advance(50)
+        await phone.text("1")
+        await phone.advance(20)
+        await phone.quiet()
+    turns = [report for report in dev.posted if report["kind"] == "turn"]
+    for report in turns:
+        TurnReport.model_validate(report)
+    (retries, limited) = turns
+    assert (retries["outcome"], retries["retry_in_s"]) == ("running", 0.5)
+    assert "503" in retries["reason"]
+    assert (limited["outcome"], limited["reason"]) == (
+        "running", "Linq allows 30 messages a minute from a line to a person",
+    )  # fmt: skip
+    assert 0 < limited["retry_in_s"] <= 10
+    # The reason is that of the wait: no report says it after the wait is over.
+    assert [(report["outcome"], report["reason"]) for report in dev.reports] == [("acked", None)] * 2
+
+
 async def test_an_error_that_the_bot_handles_itself_is_shown_with_its_line_and_its_handler() -> None:
     dev = Dev()
 

@@ -336,6 +336,12 @@ def test_deliver_again_run_again_and_a_message_that_is_too_old(page: Page, dev: 
     say(page, "one")
     expect(bubbles(page)).to_have_text(["one", re.compile(r"one \d")])
     bubbles(page).first.dblclick()
+    for name, about in (
+        ("Deliver Again", "The same webhook once more. A bot that has stored it does nothing."),
+        ("Run Again", "The bot handles it again, as it is now, and sends everything again."),
+        ("Restart from Here", "Everything returns to the time before it. Then it is sent again."),
+    ):
+        expect(page.get_by_role("menuitem", name=name).locator("small")).to_have_text(about)
     page.get_by_role("menuitem", name="Deliver Again").click()
     expect(page.get_by_role("alert")).to_contain_text("A bot that has stored the event ignores it.")
     expect(bubbles(page)).to_have_count(2)

@@ -10,7 +10,7 @@ import re
 
 import httpx
 import pytest
-from chromium_page import FRIEND, MOBILE, Bot, Browsing, Served
+from chromium_page import FRIEND, MOBILE, Bot, Browsing, Served, greet
 from inspector_page import ERROR, inspector_of, open_rows, report, subscribe
 from playwright.sync_api import Page, expect
 
@@ -32,10 +32,10 @@ def test_an_exchange_says_who_wrote_what_and_which_handler_took_it(phone: Page, 
 def test_a_crash_shows_the_exception_with_the_authors_line_and_folds_the_traceback(phone: Page, bot: Bot) -> None:
     subscribe(bot)
     ids = bot.hear("0")
-    report(bot, ids, outcome="retried", error=ERROR, replies=0, retry_in_s=2.0)
+    report(bot, ids, outcome="retried", error=ERROR, replies=0, retry_in_s=3600)
     phone.reload()  # opens the chat, which has begun elsewhere
     exchange = inspector_of(phone).locator(".exchange.bad")
-    expect(exchange).to_contain_text("The handler failed. It runs again in 2 s.")
+    expect(exchange).to_contain_text("The handler failed. It runs again in ")
     expect(exchange.locator(".error b")).to_have_text("ZeroDivisionError: division by zero")
     expect(exchange.locator(".error-code")).to_have_text("failing.py:91 / 0")
     expect(phone.locator(".msg.own.went-wrong .inspect-button")).to_be_visible()
@@ -44,6 +44,77 @@ def test_a_crash_shows_the_exception_with_the_authors_line_and_folds_the_traceba
     expect(traceback).to_be_hidden()
     exchange.locator("summary", has_text="Traceback").click()
     expect(traceback).to_be_visible()
+
+
+def test_under_a_message_without_an_answer_stands_the_call_that_was_refused_and_why(phone: Page, bot: Bot) -> None:
+    subscribe(bot)
+    bot.call("POST", "/emulator/faults", {"on": "delivery", "status": 200, "times": None})  # there is no receiver
+    chat_id = greet(phone, bot)
+    refused = bot.http.post(f"/v3/chats/{chat_id}/messages", json={"text": "Hello!"}).json()["error"]
+    why = f"Linq refused POST /v3/chats/{chat_id[:4]}…/messages with 400, code 1001: {refused['message'].rstrip('.')}."
+    expect(phone.locator(".outcome-note")).to_have_text(why)
+    expect(inspector_of(phone).locator(".exchange.bad .sentence")).to_have_text(why)
+    bot.say(chat_id, "Hello!")
+    expect(phone.locator(".outcome-note")).to_have_count(0)
+
+
+def test_a_vote_shows_the_choice_and_the_question_if_the_bot_asked_it(phone: Page, bot: Bot) -> None:
+    subscribe(bot, "http://127.0.0.1:9/hook", "poll.vote.added", "poll.vote.removed")
+    bot.call("POST", "/emulator/faults", {"on": "delivery", "status": 200, "times": None})  # there is no receiver
+    chat_id = greet(phone, bot)
+    bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Mia"}, {"text": "Sam"}]}})
+    phone.locator(".poll-option", has_text="Mia").click()
+    votes = inspector_of(phone).locator(".exchange-said", has_text="poll.vote")
+    expect(votes.locator(".exchange-text")).to_have_text("You voted for “Mia” in “Poll: Mia, Sam”")
+    (event,) = bot.call("GET", "/emulator/deliveries?event_type=poll.vote.added")["deliveries"]
+    question = {"text": "Which barber?", "handler": "bot:greet", "result": "answered"}
+    about = {name: event[name] for name in ("event_id", "event_type", "chat_id", "message_id")}
+    turn = {"kind": "turn", "outcome": "acked", "started_at": event["created_at"], "question": question}
+    bot.call("POST", "/emulator/observations", turn | about)
+    expect(votes.locator(".exchange-text")).to_have_text("You voted for “Mia” in “Which barber?”")
+    phone.locator(".poll-option", has_text="Mia").click()
+    expect(votes.first.locator(".exchange-text")).to_have_text("You took back the vote for “Mia” in “Poll: Mia, Sam”")
+
+
+def test_next_to_a_second_phone_a_row_keeps_its_path_and_drops_its_times(phone: Page, bot: Bot) -> None:
+    subscribe(bot)
+    chat_id = greet(phone, bot)
+    bot.say(chat_id, "Hello to you!")
+    inspector = inspector_of(phone)
+    inspector.get_by_role("button", name="Calls").click()
+    row = inspector.locator(".trace.call", has_text="messages").locator("summary")
+    expect(row.locator("time")).to_be_visible()
+    phone.get_by_role("button", name="Second phone").click()
+    expect(row.locator("time")).to_be_hidden()
+    expect(row.locator(".ms")).to_be_hidden()
+    assert (
+        row.locator(".trace-title").evaluate("title => title.clientWidth") > 180
+    )  # of "POST /v3/chats/1a2b…/messages"
+
+
+def test_a_message_over_the_rate_limit_and_one_behind_it_count_down_on_the_phone_and_in_the_inspector(
+    phone: Page, bot: Bot
+) -> None:
+    subscribe(bot)
+    bot.call("POST", "/emulator/faults", {"on": "delivery", "status": 200, "times": None})  # there is no receiver
+    bot.call("POST", "/emulator/clock", {"freeze": True})
+    try:
+        first = bot.hear("first")
+        bot.hear("second", chat_id=first["chat_id"])
+        limit = "Linq allows 30 messages a minute from a line to a person"
+        report(bot, first, outcome="deferred", reason=limit, replies=0, duration_ms=0, retry_in_s=3600)
+        phone.reload()
+        inspector, note = inspector_of(phone), phone.locator(".outcome-note")
+        behind = f"It waits for an earlier message of this chat: {limit}. That one runs again in"
+        for moved_s, left in ((0, "1 h"), (3000, "10 min")):
+            bot.call("POST", "/emulator/clock", {"advance_s": moved_s})
+            expect(inspector.get_by_text(f"Deferred: {limit}. It runs again in {left}.")).to_be_visible()
+            expect(inspector.get_by_text(f"{behind} {left}.")).to_be_visible()
+            expect(note).to_have_text(f"{behind} {left}.")
+    finally:
+        bot.call("POST", "/emulator/clock", {"freeze": False})
+    # The clock runs, and nothing else happens.
+    expect(note).to_contain_text("9 min")
 
 
 def test_a_message_that_no_handler_took_says_why_and_lists_the_handlers_tried(phone: Page, bot: Bot) -> None:

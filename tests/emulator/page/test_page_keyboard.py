@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from chromium_page import FRIEND, ME, Bot, bubble, greet, unlimited_press
+from chromium_page import FRIEND, ME, MOBILE, Bot, Browsing, bubble, greet, unlimited_press
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -322,6 +322,82 @@ def test_the_space_bar_presses_whatever_arrives_before_it_is_released(phone: Pag
     expect(first).to_have_text("Pizza1")
     expect(second).to_have_text("Sushi1")
     expect(first).to_be_focused()
+
+
+# --- the transcript has one tab stop ---
+
+
+def test_the_transcript_is_one_tab_stop_with_arrows_among_its_messages_and_their_buttons(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    for number in range(3):
+        bot.say(chat_id, f"Course {number}: https://menu.example/")
+    bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Pizza"}, {"text": "Sushi"}]}})
+    field, messages = phone.get_by_label("Message", exact=True), phone.locator(".log > .msg")
+    expect(messages).to_have_count(5)
+    tools = phone.locator(".chat-bar button:visible")
+    tools.last.focus()
+    for key, reached in (
+        ("Tab", messages.last),
+        ("Tab", phone.get_by_role("button", name="Attach", exact=True)),
+        ("Shift+Tab", messages.last),
+        ("ArrowUp", messages.nth(3)),
+        ("ArrowRight", messages.nth(3).get_by_role("link")),
+        ("ArrowRight", messages.nth(3).get_by_role("button", name="React or reply")),
+        ("ArrowRight", messages.nth(3).get_by_role("button", name="Show in the inspector")),
+        ("ArrowUp", messages.nth(2)),
+        ("Home", messages.first),
+        ("ArrowUp", messages.first),
+        ("ArrowLeft", messages.first),
+        ("End", messages.last),
+        ("ArrowRight", phone.get_by_role("button", name="Pizza")),
+        ("Tab", phone.get_by_role("button", name="Attach", exact=True)),
+        ("Shift+Tab", messages.last),
+        ("Escape", field),
+    ):
+        phone.keyboard.press(key)
+        expect(reached).to_be_focused()
+    messages.first.focus()
+    phone.keyboard.press("Enter")
+    expect(phone.get_by_role("dialog", name="Tapback")).to_be_visible()
+    phone.keyboard.press("Escape")
+    expect(messages.first).to_be_focused()
+    phone.keyboard.press("Shift+Tab")
+    expect(tools.last).to_be_focused()
+
+
+def test_what_arrives_takes_neither_the_focus_nor_the_place_of_a_person_in_the_transcript(
+    phone: Page, bot: Bot
+) -> None:
+    chat_id = greet(phone, bot)
+    said = bot.say(chat_id, "Soup?")
+    soup = phone.locator(".msg", has_text="Soup")
+    soup.focus()
+    bot.call("PATCH", f"/v3/messages/{said}", {"text": "Soup or salad?"})
+    bot.say(chat_id, "Hurry: https://menu.example/")
+    expect(phone.locator(".msg", has_text="Hurry")).to_be_visible()
+    expect(soup).to_contain_text("salad")
+    expect(soup).to_be_focused()
+    phone.keyboard.press("Tab")
+    expect(phone.get_by_role("button", name="Attach", exact=True)).to_be_focused()
+
+
+@pytest.mark.parametrize("panel", ["Inspector", "Time and faults"])
+def test_escape_closes_a_panel_but_first_clears_its_search(browsing: Browsing, bot: Bot, panel: str) -> None:
+    phone = browsing.open(viewport=MOBILE)
+    greet(phone, bot)
+    opener = "Show webhooks and calls" if panel == "Inspector" else panel
+    press(phone.locator(".chat-bar").get_by_role("button", name=opener))
+    shown = phone.get_by_role("complementary", name=panel)
+    expect(shown).to_be_visible()
+    if panel == "Inspector":
+        search = shown.get_by_role("searchbox")
+        search.fill("soup")
+        phone.keyboard.press("Escape")
+        expect(search).to_have_value("")
+        expect(shown).to_be_visible()
+    phone.keyboard.press("Escape")
+    expect(shown).to_be_hidden()
+    expect(phone.locator(".chat-bar").get_by_role("button", name=opener)).to_be_focused()
 
 
 @pytest.mark.parametrize("key", ["Tab", "Shift+Tab"])

@@ -552,6 +552,38 @@ def test_a_search_finds_a_message_and_opens_it(phone: Page, bot: Bot) -> None:
     expect(bubble(phone, "nutmeg")).to_be_in_viewport()
 
 
+# --- the end of a chat ---
+
+
+def test_the_end_stays_in_view_when_a_picture_grows_until_the_person_scrolls_up(browsing: Browsing, bot: Bot) -> None:
+    chat_id = bot.hear("message 0")["chat_id"]
+    for number in range(1, 30):
+        bot.hear(f"message {number}", chat_id=chat_id)
+    phone = browsing.open()
+    scroller, grown = phone.locator(".transcript"), bubble(phone, "message 29")
+    expect(grown).to_be_in_viewport()
+    # The picture has its size after the page has scrolled to its message, and before the page hears of this scroll.
+    scroller.evaluate(
+        "(node, bubble) => node.addEventListener('scroll', () => { bubble.style.height = '400px' }, "
+        "{ capture: true, once: true })",
+        grown.element_handle(),
+    )
+    bot.say(chat_id, "the last")
+    at_end = "() => { const { scrollHeight, scrollTop, clientHeight } = document.querySelector('.transcript');"
+    at_end += "return document.querySelector('.log > :last-child').innerText.includes('the last') && "
+    at_end += "scrollHeight > 400 + clientHeight && scrollHeight - scrollTop - clientHeight < 2; }"
+    phone.wait_for_function(at_end)
+    expect(grown).to_have_css("height", "400px")
+    scroller.evaluate(
+        "node => new Promise((heard) => { node.addEventListener('scroll', heard, { once: true }); "
+        "node.scrollTop -= 150; }).then(() => undefined)"
+    )
+    place = scroller.evaluate("node => node.scrollTop")
+    bot.say(chat_id, "later")
+    expect(bubble(phone, "later")).to_be_attached()
+    assert scroller.evaluate("node => node.scrollTop") == place
+
+
 # --- a long chat ---
 
 

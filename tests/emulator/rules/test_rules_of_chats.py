@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from linqbot.emulator.acts.account_changes import ChangeLine
 from linqbot.emulator.acts.conversation import React, Read, Write
 from linqbot.emulator.acts.membership import Leave
 from linqbot.emulator.emulator import Emulator
@@ -114,6 +115,7 @@ async def test_r64_r65_sharing_needs_a_card_and_is_limited(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
 ) -> None:
     path = f"/v3/chats/{chat['chat_id']}/share_contact_card"
+    emulator.do(ChangeLine(phone_number=LINE, card="deleted"))
     refused(await api.post(path), 404, 2012)
     await api.post("/v3/contact_card", json={"phone_number": LINE, "first_name": "A"})
     assert (await api.post(path)).status_code == 204

@@ -75,7 +75,7 @@ class ObservedTurn:
         attempt: 1, then one more for each earlier run that failed.
         event: The parsed event; None for a scheduled send, or if the delivery cannot be parsed.
         at: `file:line` of the handler's definition.
-        reason: Why no handler takes the event, or why the turn was deferred or given up.
+        reason: Why no handler takes the event; why the turn was deferred or given up; or why a call of it waits.
         blocked_at: `file:line` of code that blocked the event loop in this turn.
         waits_at: `file:line` at which the running handler waits; None in a thread.
         handled: The event types that the bot's handlers take.

@@ -50,8 +50,8 @@ class TurnReports:
     Args:
         show: Called with each turn that an author wants to see, after its end. Also called once with a turn whose handler
             runs for `long_s`: it may never return.
-        post: Called with a report for the page when the bot has started, and when a handler blocks the event loop: then
-            no turn ends, and the terminal has a log line. May be called from any thread.
+        post: Called with a report for the page when the bot has started; when a handler blocks the event loop: then no
+            turn ends, and the terminal has a log line; and when a call of a turn waits. May be called from any thread.
         long_s: Seconds.
     """
 
@@ -106,7 +106,7 @@ class TurnReports:
         turn = ObservedTurn(delivery, datetime.fromtimestamp(self._clock.now(), UTC), attempts + 1)
         _turn.set(turn)
         watcher.set(turn.sends.note_content)
-        turn_watcher.set(_Watcher(turn, self._show, self._clock))
+        turn_watcher.set(_Watcher(turn, self._show, self._post, self._clock))
 
     @hookimpl
     def routed(
@@ -176,9 +176,16 @@ class TurnReports:
 class _Watcher:
     """Notes what becomes of open questions and of messages that the running handler takes; see `TurnWatcher`."""
 
-    def __init__(self, turn: ObservedTurn, show: Callable[[ObservedTurn], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        turn: ObservedTurn,
+        show: Callable[[ObservedTurn], None],
+        post: Callable[[dict[str, Any]], None],
+        clock: Clock,
+    ) -> None:
         self._turn = turn
         self._show = show
+        self._post = post
         self._clock = clock
 
     def took(self, deliveries: Sequence[Delivery]) -> None:
@@ -196,6 +203,12 @@ class _Watcher:
 
     def handled_error(self, error: Exception, handler: str) -> None:
         self._turn.handled_error = HandledError(error, handler)
+
+    def waits(self, reason: str, seconds: float) -> None:
+        """Post this at once. A turn that only waits is not over, so that the terminal has no line for it."""
+        turn = self._turn
+        took_s = self._clock.now() - turn.started_at.timestamp()
+        self._post(replace(turn, took_s=took_s, reason=reason, again_in_s=seconds).report_to_page())
 
     def asked(self, text: str) -> None:
         self._turn.asks = text

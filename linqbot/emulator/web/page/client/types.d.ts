@@ -226,6 +226,8 @@ export interface Delivery {
   message_id?: string | null;
   /** True if the bot caused the event, such as a tapback of its own. */
   by_bot?: boolean;
+  /** The voter and the option, if the event is a vote in a poll, or its end. */
+  vote?: { by: string; option_id: string } | null;
   created_at?: string;
   attempts?: Attempt[];
 }

@@ -76,6 +76,10 @@ export class Composer {
     this.#change(draftOfEdit(message, partIndex, this.#drafts.current));
   }
 
+  focus() {
+    this.#view.focus();
+  }
+
   #listenToField() {
     const { field } = this.#view;
     field.addEventListener("input", () => {

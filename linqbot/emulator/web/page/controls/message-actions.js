@@ -11,22 +11,37 @@ import { succeeds, toast } from "../elements/toast.js";
 const openPreview = later(async () => (await import("../preview/preview.js")).openPreview);
 
 /**
- * Return the entries for a message; none for a message of another person.
+ * Return the entries for a message; none for a message of another person. `about` tells similar ones apart.
  * @param {Store} store
  * @param {Message} message
- * @returns {{ icon: string, label: string, run: () => unknown }[]}
+ * @returns {{ icon: string, label: string, about?: string, run: () => unknown }[]}
  */
 export function messageActions(store, message) {
   const { id } = message;
   const send = store.previewOf(id);
   if (send) return [{ icon: "phones", label: "Preview", run: () => openPreview(store, message, send) }];
   if (!store.isOwn(message)) return [];
-  const again = { icon: "replay", label: "Deliver Again", run: () => deliver(id) };
+  const again = {
+    icon: "replay",
+    label: "Deliver Again",
+    about: "The same webhook once more. A bot that has stored it does nothing.",
+    run: () => deliver(id),
+  };
   if (!store.runner) return [again];
   return [
     again,
-    { icon: "play", label: "Run Again", run: () => run(id) },
-    { icon: "rewind", label: "Restart from Here", run: () => restart(store, id) },
+    {
+      icon: "play",
+      label: "Run Again",
+      about: "The bot handles it again, as it is now, and sends everything again.",
+      run: () => run(id),
+    },
+    {
+      icon: "rewind",
+      label: "Restart from Here",
+      about: "Everything returns to the time before it. Then it is sent again.",
+      run: () => restart(store, id),
+    },
   ];
 }
 

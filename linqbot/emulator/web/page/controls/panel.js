@@ -42,6 +42,5 @@ export function mountControls(root, store) {
     moveFocus();
   }
 
-  root.addEventListener("keydown", (event) => event.key === "Escape" && toggle());
   return toggle;
 }

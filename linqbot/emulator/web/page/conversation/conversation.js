@@ -11,6 +11,7 @@ import { onUnsent } from "../model/content/unsent.js";
 import { Arrivals } from "./arrivals.js";
 import { showBackground } from "./background.js";
 import { showBar } from "./bar.js";
+import { listenForTranscriptKeys } from "./keys.js";
 import { ReadReceipts } from "./receipts.js";
 import { EndFollower, keepingPlace } from "./scrolling.js";
 import { showStrip } from "./strip.js";
@@ -49,7 +50,7 @@ class Conversation {
   #bar = h("header", { class: "chat-bar" });
   #strip = h("div", { class: "strip", role: "status" });
   #log = h("div", { class: "log", role: "log", "aria-label": "Messages" });
-  #scroller = h("div", { class: "transcript", tabindex: "0", role: "region", "aria-label": "Transcript" }, this.#log);
+  #scroller = h("div", { class: "transcript", role: "region", "aria-label": "Transcript" }, this.#log);
   #composer;
   #end = new EndFollower(this.#scroller, this.#log);
   #arrivals = new Arrivals();
@@ -81,6 +82,7 @@ class Conversation {
     root.append(this.#bar, this.#strip, this.#scroller, slot);
     this.#composer = new Composer(slot, root, store, texts);
     this.#receipts = new ReadReceipts(store);
+    listenForTranscriptKeys(this.#log, () => this.#composer.focus());
     this.#listen();
   }
 

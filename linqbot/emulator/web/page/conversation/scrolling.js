@@ -6,6 +6,8 @@ export class EndFollower {
   #scroller;
   /** True until the person scrolls up. */
   isFollowed = true;
+  /** The place at the latest scroll. The event of a scroll to the end comes later, when a picture may have grown. */
+  #top = 0;
 
   /**
    * @param {HTMLElement} scroller
@@ -16,8 +18,10 @@ export class EndFollower {
     scroller.addEventListener(
       "scroll",
       () => {
-        const hidden = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
-        this.isFollowed = hidden < NEAR_END_PX;
+        const { scrollTop, scrollHeight, clientHeight } = scroller;
+        if (scrollHeight - scrollTop - clientHeight < NEAR_END_PX) this.isFollowed = true;
+        else if (scrollTop < this.#top) this.isFollowed = false;
+        this.#top = scrollTop;
       },
       { passive: true },
     );
@@ -39,7 +43,9 @@ export class EndFollower {
 
   /** Scroll to the end if it is followed. */
   update() {
-    if (this.isFollowed) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    if (!this.isFollowed) return;
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#top = this.#scroller.scrollTop;
   }
 }
 

@@ -75,8 +75,11 @@ function neighbour(places) {
   return undefined;
 }
 
-/** @param {HTMLElement} root */
-const focusables = (root) =>
+/**
+ * Return the elements that can have the focus: an element itself, and what is in it.
+ * @param {HTMLElement} root
+ */
+export const focusables = (root) =>
   [root, .../** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(FOCUSABLE))].filter((node) =>
     node.matches(FOCUSABLE),
   );

@@ -31,12 +31,17 @@ export function markOpeners(root) {
 }
 
 /**
- * Move the focus into a panel that was just opened, and out of one that was closed.
+ * Move the focus into a panel that was just opened, and out of one that was closed. The Escape key closes it, unless it
+ * clears a search.
  * @param {HTMLElement} root
  * @param {HTMLElement} close Its first button.
  * @returns {() => void} To be called after each change.
  */
 export function movingFocus(root, close) {
+  root.addEventListener("keydown", ({ key, target }) => {
+    const isSearch = target instanceof HTMLInputElement && target.type === "search" && target.value !== "";
+    if (key === "Escape" && !isSearch) close.click();
+  });
   let giveFocusBack = () => openersOf(root)[0]?.focus({ preventScroll: true });
   return () => {
     if (root.hidden) giveFocusBack();

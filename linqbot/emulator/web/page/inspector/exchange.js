@@ -62,10 +62,10 @@ function fill(view, node, exchange) {
   const details = /** @type {HTMLDetailsElement} */ (node.firstElementChild);
   const [summary, body] = /** @type {HTMLElement[]} */ ([...details.children]);
   const { speaker, text } = titleOf(view.store, exchange);
-  const version = `${versionOf(exchange)} ${speaker} ${text}`;
+  const outcome = outcomeOf(exchange);
+  const version = `${versionOf(exchange)} ${speaker} ${text} ${outcome.sentence}`;
   if (shown.get(details) === version) return;
   shown.set(details, version);
-  const outcome = outcomeOf(exchange);
   details.className = `exchange ${outcome.tone}`;
   const { joinedTo, joined } = exchange;
   const together = [...(joinedTo ? [joinedTo, ...joinedTo.joined] : [exchange, ...joined])];
@@ -92,10 +92,9 @@ function fill(view, node, exchange) {
 }
 
 /** @param {Exchange} exchange */
-const versionOf = ({ deliveries, turns, calls, receipts, waits, isCutOff, joined, joinedTo, takenBy }) =>
+const versionOf = ({ deliveries, turns, calls, receipts, isCutOff, joined, joinedTo, takenBy }) =>
   [deliveries, turns, calls, receipts].map((list) => list.map((trace) => trace.version).join()).join(";") +
   [
-    waits,
     isCutOff,
     joined.length,
     joinedTo?.joined.length,

@@ -8,7 +8,7 @@ import { exchangeItem, showRows } from "./exchange.js";
 import { makeFilters } from "./filters.js";
 import { linkWithPhone } from "./links.js";
 import { keepOpen, movingFocus, showPanel } from "../elements/side-panel.js";
-import { isFailed } from "./outcome.js";
+import { delayMs, isFailed } from "./outcome.js";
 import { pytestOfExchange } from "./steps.js";
 import { summaryOf, tone } from "./summary.js";
 import { searchable, searchableRow } from "./titles.js";
@@ -20,6 +20,7 @@ import { searchable, searchableRow } from "./titles.js";
 
 /** The entries shown before "Show more": many more would make each update slow. */
 const PAGE = 60;
+const SECOND_MS = 1000;
 const EMPTY = "What the bot does with a message appears here as it happens: the handler, its calls, its errors.";
 const NONE_FITS = "Nothing fits these filters.";
 
@@ -33,6 +34,8 @@ export function mountInspector(root, store) {
   let limit = PAGE;
   /** @type {Exchange[]} */
   let exchanges = [];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let countdown;
   const { element, filters, reset } = makeFilters(startOver, () => store.clearTraces());
   const list = h("ol", { class: "exchanges", "aria-label": "Exchanges" });
   const rows = h("ol", { class: "traces flat", "aria-label": "Webhooks and calls" });
@@ -62,8 +65,15 @@ export function mountInspector(root, store) {
 
   function update() {
     exchanges = exchangesOf(store.traces.list, store.bot?.status === "stopped" ? store.bot.at : null);
+    showOutcomes();
+  }
+
+  /** Show the exchanges, and again each second while one of them is put off. */
+  function showOutcomes() {
     phone.markMessages();
     render();
+    clearTimeout(countdown);
+    if (exchanges.some((exchange) => delayMs(exchange) > 0)) countdown = setTimeout(showOutcomes, SECOND_MS);
   }
 
   function render() {
@@ -114,10 +124,7 @@ export function mountInspector(root, store) {
   update();
   store.onChange((topics) => {
     if (["traces", "me", "bot"].some((topic) => topics.has(/** @type {"me"} */ (topic)))) update();
-    else if (topics.has("chats") || topics.has("place")) {
-      phone.markMessages();
-      render();
-    }
+    else if (topics.has("chats") || topics.has("place")) showOutcomes();
   });
   return toggle;
 }

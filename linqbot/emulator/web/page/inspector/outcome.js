@@ -1,7 +1,9 @@
 // What the bot made of an exchange, in words and without elements.
 
-import { WRITTEN } from "../model/exchanges.js";
-import { attemptStatus, callStatus, tone } from "./summary.js";
+import { span } from "../model/conditions.js";
+import { isDone, WRITTEN } from "../model/exchanges.js";
+import { now } from "../model/time.js";
+import { attemptStatus, callStatus, shortPath, tone } from "./summary.js";
 
 /** @import { Attempt, MetQuestion, Observation, TurnError } from "../client/types.d.ts" */
 /** @import { Exchange } from "../model/exchanges.js" */
@@ -55,9 +57,11 @@ export function outcomeOf(exchange) {
     return { tone: "bad", facts, sentence, error: null };
   }
   if (exchange.deliveries.length === 0) return { tone: "", facts, sentence: "", error: null };
+  const refused = refusalOf(exchange);
+  if (refused) return { tone: "bad", facts: ["delivered", ...facts], sentence: refused, error: null };
   const isSent = exchange.deliveries.some(({ data }) => data.attempts?.length);
-  if (isSent && exchange.waits) {
-    const sentence = `${WAITS} ${exchange.waits}.`;
+  if (isSent && exchange.behind) {
+    const sentence = `${WAITS}${delayOf(exchange.behind)}`;
     return { tone: "idle", facts: ["delivered", ...facts], sentence, error: null };
   }
   return isSent
@@ -82,9 +86,55 @@ function outcomeOfJoined(first) {
 
 const RUN_AGAIN = " Correct the code, then choose Run Again on the message.";
 
+const STILL_RUNS = "Still running. The handler has not returned yet.";
+
 const CUT_OFF = "The bot’s process ended before it had handled this. It handles this again after its next start.";
 
-const WAITS = "It waits for an earlier message of this chat: the bot handles one after the other, and that one";
+const WAITS = "It waits for an earlier message of this chat";
+
+/**
+ * Return the milliseconds until a turn goes on: one that was put off, or one that waits in the middle of its run. 0 if that
+ * is not known, or over.
+ * @param {Exchange} exchange
+ */
+export function delayMs({ turns }) {
+  const last = turns.at(-1);
+  if (last?.data.retry_in_s == null) return 0;
+  return Math.max(0, last.ms + (last.data.duration_ms ?? 0) + last.data.retry_in_s * 1000 - now().getTime());
+}
+
+/**
+ * Return true if a turn waits for something that its report names, such as the rate limit.
+ * @param {Exchange} exchange
+ */
+function isPutOff(exchange) {
+  const { outcome, reason } = latestTurn(exchange) ?? {};
+  return outcome === "deferred" || (Boolean(reason) && delayMs(exchange) > 0);
+}
+
+/**
+ * Return the end of a sentence about a message that others wait for: why it is not done, and when the bot goes on with it.
+ * @param {Exchange} exchange
+ */
+function delayOf(exchange) {
+  const { outcome, reason } = latestTurn(exchange) ?? {};
+  if (isPutOff(exchange)) return `${because(reason)}.${goesOn(exchange, "That one")}`;
+  return `: the bot handles one after the other, and that one ${outcome === "running" ? "still runs" : "runs again"}.`;
+}
+
+/** @param {string | null | undefined} reason */
+const because = (reason) => (reason ? `: ${reason.replace(/\.$/, "")}` : "");
+
+/**
+ * Return when a turn goes on, as a sentence with a space before it.
+ * @param {Exchange} exchange
+ * @param {string} [it]
+ */
+function goesOn(exchange, it = "It") {
+  const ms = delayMs(exchange);
+  const does = latestTurn(exchange)?.outcome === "running" ? "goes on" : "runs again";
+  return ` ${it} ${does}${ms ? ` in ${span(Math.ceil(ms / 1000))}` : ""}.`;
+}
 
 /**
  * Return the number of replies of all attempts. One that repeats a step of an earlier one sends nothing again.
@@ -125,32 +175,38 @@ function factsOf(turn, exchange) {
 function outcomeOfTurn(turn, exchange) {
   const { outcome, error = null, attempt = 1 } = turn;
   const facts = factsOf(turn, exchange);
-  const because = turn.reason ? `: ${turn.reason.replace(/\.$/, "")}` : "";
-  const again = turn.retry_in_s == null ? "" : ` It runs again in ${counted(round(turn.retry_in_s), "s", "s")}.`;
   switch (outcome) {
     case "taken":
       return outcomeOfTaken(turn, exchange.takenBy);
-    case "running":
-      return { tone: "idle", facts, sentence: "Still running. The handler has not returned yet.", error: null };
+    case "running": {
+      const sentence = delayMs(exchange) ? `It waits${because(turn.reason)}.${goesOn(exchange)}` : STILL_RUNS;
+      return { tone: "idle", facts, sentence, error: null };
+    }
     case "not_handled":
-      return { tone: "idle", facts, sentence: `No handler took it${because || whyNone(turn)}.`, error: null };
+      return {
+        tone: "idle",
+        facts,
+        sentence: `No handler took it${because(turn.reason) || whyNone(turn)}.`,
+        error: null,
+      };
     case "retried":
-      return { tone: "bad", facts, sentence: `The handler failed.${again}`, error };
+      return { tone: "bad", facts, sentence: `The handler failed.${goesOn(exchange)}`, error };
     case "deferred":
-      return { tone: "idle", facts, sentence: `Deferred${because}.${again}`, error };
+      return { tone: "idle", facts, sentence: `Deferred${because(turn.reason)}.${goesOn(exchange)}`, error };
     case "dead_lettered": {
       const times = counted(attempt, "attempt", "attempts");
       const next = WRITTEN.has(turn.event_type ?? "") ? RUN_AGAIN : "";
       return {
         tone: "bad",
         facts,
-        sentence: `Given up after ${times}${because}. It is a dead letter now.${next}`,
+        sentence: `Given up after ${times}${because(turn.reason)}. It is a dead letter now.${next}`,
         error,
       };
     }
     default: {
       const isBad = Boolean(error) || tone(String(outcome ?? turn.status ?? "")) === "bad";
-      return { tone: isBad ? "bad" : "good", facts, sentence: questionsOf(turn), error };
+      const sentence = questionsOf(turn) || (isBad ? "" : refusalOf(exchange));
+      return { tone: isBad ? "bad" : "good", facts, sentence, error };
     }
   }
 }
@@ -211,6 +267,7 @@ export function briefly(exchange) {
   if (error) return at(error.type, error);
   if (note) return at(note.title ?? "", note);
   if (latestTurn(exchange)?.outcome === "taken") return exchange.takenBy ? briefly(exchange.takenBy) : "";
+  if (isWhole(exchange, sentence)) return sentence;
   if (how === "bad" || how === "idle") return at(sentence.split(/[.:]/)[0], runningAt(latestTurn(exchange)));
   if (!isSilent(exchange)) return "";
   const ended = ENDS_QUESTION.has(latestTurn(exchange)?.question?.result ?? "");
@@ -225,6 +282,29 @@ const runningAt = (turn) => (turn?.outcome === "running" && turn.notes?.[0]) || 
 
 /** The ends of a question. */
 const ENDS_QUESTION = new Set(["given_up", "cancelled", "timed_out"]);
+
+/**
+ * Return the call that Linq refused, and why, if the bot did not answer the message; empty otherwise. A receipt and a
+ * typing indicator are no answer.
+ * @param {Exchange} exchange
+ */
+function refusalOf({ calls, receipts }) {
+  if (calls.some(({ data }) => isDone(data.status) && data.method !== "GET")) return "";
+  const refused = [...receipts, ...calls].findLast((trace) => trace.kind === "call" && (trace.data.status ?? 0) >= 400);
+  if (refused?.kind !== "call") return "";
+  const { method, path, status, answer } = refused.data;
+  const { code, message } = answer?.error ?? {};
+  const why = [code && `, code ${code}`, message && `: ${message.replace(/\.$/, "")}`].filter(Boolean).join("");
+  return `Linq refused ${method} ${shortPath(path)} with ${status}${why}.`;
+}
+
+/**
+ * Return true if the phone shows the whole sentence: its end is what the person must know.
+ * @param {Exchange} exchange
+ * @param {string} sentence
+ */
+const isWhole = (exchange, sentence) =>
+  isPutOff(exchange.behind ?? exchange) || (sentence !== "" && sentence === refusalOf(exchange));
 
 /**
  * Return true if a handler took a message and did nothing. A bot reads and marks messages as read by itself.
@@ -244,9 +324,6 @@ const at = (what, { file, line }) => (file ? `${what} at ${placeOf(file, line)}`
 
 /** @param {Observation} turn */
 const whyNone = ({ tried }) => (tried?.length ? ": no filter fits" : "");
-
-/** @param {number} seconds */
-const round = (seconds) => Number(seconds.toFixed(seconds < 10 ? 1 : 0));
 
 /**
  * Return the latest attempt of a delivery that has not succeeded.

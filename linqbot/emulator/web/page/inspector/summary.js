@@ -49,7 +49,7 @@ export const attemptStatus = ({ status }) => (status === null ? "no answer" : St
  * Return a path with its ids shortened.
  * @param {string} path
  */
-const shortPath = (path) => path.replace(/^\/api\/partner/, "").replace(UUID, "$1…");
+export const shortPath = (path) => path.replace(/^\/api\/partner/, "").replace(UUID, "$1…");
 
 /**
  * Return the class of a status: `good`, `bad`, or none for one that is neither.

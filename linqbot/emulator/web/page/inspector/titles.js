@@ -6,6 +6,7 @@ import { nameIn } from "../model/names.js";
 import { messagePreview } from "../model/previews.js";
 import { callStatus, summaryOf } from "./summary.js";
 
+/** @import { Message } from "../client/types.d.ts" */
 /** @import { Exchange } from "../model/exchanges.js" */
 /** @import { Store } from "../model/store.js" */
 
@@ -24,13 +25,31 @@ export function titleOf(store, exchange) {
     const speaker = nameIn(store, chat, senderOf(message));
     const text = messagePreview(message);
     if (!eventType || eventType === "message.received") return { speaker, text };
-    return { speaker: eventType, text: `on “${text}”` };
+    const vote = exchange.deliveries[0]?.data.vote;
+    if (!vote) return { speaker: eventType, text: `on “${text}”` };
+    return {
+      speaker: eventType,
+      text: `${nameIn(store, chat, vote.by)} ${voteText(exchange, vote.option_id, message)}`,
+    };
   }
   if (eventType) return { speaker: "", text: eventType };
   const first = call ?? turns[0] ?? receipts[0];
   if (!first) return { speaker: "", text: "" };
   const { method = "", title } = summaryOf(first);
   return { speaker: method, text: title };
+}
+
+/**
+ * Return a vote in words, with the choice and the question. A poll has no title: the question is known if the bot asked it.
+ * @param {Exchange} exchange
+ * @param {string} optionId
+ * @param {Message} message The poll.
+ */
+function voteText({ eventType, turns }, optionId, message) {
+  const option = message.poll?.options.find(({ option_id: id }) => id === optionId)?.text ?? "";
+  const question = turns.at(-1)?.data.question?.text.replace(/\s+/g, " ").trim();
+  const does = eventType === "poll.vote.removed" ? "took back the vote for" : "voted for";
+  return `${does} “${option}” in “${question || messagePreview(message)}”`;
 }
 
 /**

@@ -174,5 +174,5 @@ function replayButton(eventId) {
   const title =
     "The same bytes under the same id, as Linq does when an answer was lost. A bot should do nothing twice.";
   const click = () => succeeds(replayDelivery(eventId));
-  return h("button", { type: "button", class: "pill small", title, on: { click } }, icon("replay"), "Deliver again");
+  return h("button", { type: "button", class: "pill small", title, on: { click } }, icon("replay"), "Deliver Again");
 }

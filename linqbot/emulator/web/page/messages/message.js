@@ -223,7 +223,9 @@ export function messageArticle(view, message) {
     {
       class: `msg ${isOwn ? "own" : "other"} ${service}${chat.is_group ? " in-group" : ""}`,
       dataset: { id: message.id },
+      tabindex: "-1",
       "aria-label": `${isOwn ? "You" : name}, ${clockTime(message.created_at)}`,
+      "aria-description": messagePreview(message),
     },
     showsSender && h("p", { class: "sender" }, name),
     replyTo && view.openThread && quote(view, message, replyTo),
@@ -244,7 +246,7 @@ function unsentLine({ store, chat }, message) {
   const who = nameIn(store, chat, senderOf(message));
   return h(
     "article",
-    { class: "unsent", dataset: { id: message.id } },
+    { class: "unsent", dataset: { id: message.id }, tabindex: "-1" },
     h("p", { class: "system" }, `${who} unsent a message. The bot still has it: Linq has no event for this.`),
   );
 }

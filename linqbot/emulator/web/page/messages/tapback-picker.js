@@ -24,10 +24,9 @@ import { isMine, TAPBACKS } from "./tapbacks.js";
 const EMOJI = ["😂", "🔥", "🎉", "👏", "😍", "🙏", "💯", "😮", "😢", "👀", "✅", "🤝"];
 
 // The space, in pixels, that is kept around the lifted bubble.
-const ROOM_ABOVE = 76;
+const ROOM_ABOVE = 120;
 const ROOM_BELOW = 40;
-const MENU_ENTRY = 44;
-const MARGIN = 60;
+const MARGIN = 16;
 
 /**
  * Open the picker over the bubble in `wrap`.
@@ -56,7 +55,6 @@ export function openTapbackPicker(store, wrap, message, partIndex, actions) {
   if (!isIn && menu.childElementCount === 0) return;
   listenForMenuKeys(menu);
   const copy = liftedCopy(wrap);
-  arrange(copy, picker, menu, at, screen.getBoundingClientRect());
   const overlay = {
     class: `tapback-overlay${store.isOwn(message) ? " own" : ""}`,
     role: "dialog",
@@ -64,12 +62,13 @@ export function openTapbackPicker(store, wrap, message, partIndex, actions) {
     "aria-label": "Tapback",
   };
   // With the keyboard, a person goes on from the message; with a pointer, they go on writing.
-  const byKeyboard = document.activeElement?.matches(".react-button:focus-visible");
+  const byKeyboard = document.activeElement?.matches(":is(.react-button, .msg):focus-visible");
   const giveFocusBack = rememberFocus();
   const close = openOverlay(overlay, [copy, isIn && picker, menu], () => {
     if (byKeyboard) giveFocusBack();
     else screen.querySelector(/** @type {"textarea"} */ (".composer textarea"))?.focus({ preventScroll: true });
   });
+  arrange(copy, picker, menu, at, screen.getBoundingClientRect());
   find(isIn ? picker : menu, "button").focus({ preventScroll: true });
 }
 
@@ -154,11 +153,14 @@ function tapbackRow(mine, choose) {
  * @param {Part} part
  * @param {Closing} closing
  * @param {MenuActions} actions
- * @param {{ icon: string, label: string, run: () => unknown }[]} more
+ * @param {ReturnType<typeof messageActions>} more
  */
 function contextMenu({ value }, closing, { onReply, onSticker, onEdit, onUndo }, more) {
-  const entry = (/** @type {string} */ name, /** @type {string} */ label, /** @type {() => unknown} */ run) =>
-    h("button", { type: "button", role: "menuitem", on: { click: closing(run) } }, label, icon(name));
+  /** @type {(name: string, label: string, run: () => unknown, about?: string) => HTMLElement} */
+  const entry = (name, label, run, about) => {
+    const words = h("span", {}, label, about && h("small", {}, about));
+    return h("button", { type: "button", role: "menuitem", on: { click: closing(run) } }, words, icon(name));
+  };
   return h(
     "div",
     { class: "context-menu", role: "menu" },
@@ -167,7 +169,7 @@ function contextMenu({ value }, closing, { onReply, onSticker, onEdit, onUndo },
     value && entry("copy", "Copy", () => copyText(value)),
     onEdit && entry("pencil", "Edit", onEdit),
     onUndo && entry("undo", "Undo Send", onUndo),
-    more.map(({ icon: name, label, run }) => entry(name, label, run)),
+    more.map(({ icon: name, label, run, about }) => entry(name, label, run, about)),
   );
 }
 
@@ -201,9 +203,9 @@ function liftedCopy(wrap) {
  * @param {DOMRect} frame The place of the screen.
  */
 function arrange(copy, picker, menu, at, frame) {
-  const below = ROOM_BELOW + menu.children.length * MENU_ENTRY;
+  const below = ROOM_BELOW + menu.offsetHeight;
   const height = Math.min(at.height, frame.height - ROOM_ABOVE - below - MARGIN);
-  const top = Math.max(ROOM_ABOVE + MENU_ENTRY, Math.min(at.top - frame.top, frame.height - below - height));
+  const top = Math.max(ROOM_ABOVE, Math.min(at.top - frame.top, frame.height - below - height));
   copy.style.setProperty("top", `${top}px`);
   copy.style.setProperty("left", `${at.left - frame.left}px`);
   copy.style.setProperty("width", `${at.width}px`);

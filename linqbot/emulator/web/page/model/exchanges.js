@@ -11,14 +11,14 @@
 /**
  * An exchange. `deliveries` are the webhooks of its event, one for each subscription; `calls` are what the bot did;
  * `receipts` are receipts and typing, of both sides, and
- * events that the bot itself caused; `sent` are the ids of the bot's messages. It `waits` if the bot handles an earlier event
- * of the chat before it, one that still runs or runs again. It `isCutOff` if the bot's process has ended since, and the bot has not handled it.
+ * events that the bot itself caused; `sent` are the ids of the bot's messages. It waits `behind` the earlier event of the
+ * chat that the bot handles first, one that still runs or runs again. It `isCutOff` if the bot's process has ended since, and the bot has not handled it.
  * `joined` are those of further messages which its turn handled as one with the
  * first, and each of these is `joinedTo` it. A message that the handler of another took while it ran is `takenBy` that one's
  * exchange. Without an event, the exchange holds what belongs to no other.
  * @typedef {{ key: string, at: string, ms: number, chatId: string | null, eventId: string | null, eventType: string | null,
  *   messageId: string | null, deliveries: DeliveryTrace[], turns: TurnTrace[], calls: CallTrace[], receipts: Trace[],
- *   sent: string[], waits: false | "runs again" | "still runs", isCutOff: boolean, joined: Exchange[],
+ *   sent: string[], behind: Exchange | null, isCutOff: boolean, joined: Exchange[],
  *   joinedTo: Exchange | null, takenBy: Exchange | null }} Exchange
  */
 
@@ -111,15 +111,14 @@ class Grouping {
 
   /** A bot handles the events of a chat one after the other. */
   #markWaiting() {
-    /** @type {Map<string, Exchange["waits"]>} By chat. */
+    /** @type {Map<string, Exchange>} By chat. */
     const blocked = new Map();
     for (const exchange of this.exchanges()) {
       const { chatId, joinedTo, turns } = exchange;
       if (chatId === null) continue;
       const { outcome = "" } = turns.at(-1)?.data ?? {};
-      if (turns.length === 0 && !joinedTo) exchange.waits = blocked.get(chatId) ?? false;
-      if (["retried", "deferred"].includes(outcome)) blocked.set(chatId, "runs again");
-      else if (outcome === "running") blocked.set(chatId, "still runs");
+      if (turns.length === 0 && !joinedTo) exchange.behind = blocked.get(chatId) ?? null;
+      if (["retried", "deferred", "running"].includes(outcome)) blocked.set(chatId, exchange);
     }
   }
 
@@ -177,8 +176,9 @@ class Grouping {
 
   /**
    * Return the exchange of a call: that of the turn during which it was made; else that of the message which it names;
-   * else the one before it in its chat. A call without a chat, such as an upload, has only the first. The turn of an
-   * event without a chat, such as a payment, may call into any chat.
+   * else the one before it in its chat. A call without a chat, such as an upload, has only the first; if Linq refused it, it
+   * may be the failed answer to a message whose turn nothing reports. The turn of an event without a chat, such as a
+   * payment, may call into any chat.
    * @param {CallTrace} trace
    */
   #ofCall(trace) {
@@ -187,8 +187,10 @@ class Grouping {
     const during = candidates.findLast(({ turns }) => turns.some((turn) => covers(turn, trace.ms)));
     const named = this.#byMessage.get(namedMessage(trace.data) ?? "");
     if (during ?? named) return during ?? named;
-    const near = inChat.filter(({ ms }) => ms <= trace.ms && trace.ms - ms <= NEAR_MS);
-    return near.findLast((exchange) => exchange.turns.length === 0) ?? near.at(-1);
+    const isRefused = (trace.data.status ?? 0) >= 400;
+    const before = trace.chatId || !isRefused ? inChat : this.exchanges().filter(isOfMessage);
+    const near = before.filter(({ ms }) => ms <= trace.ms && trace.ms - ms <= NEAR_MS);
+    return near.findLast((exchange) => exchange.turns.length === 0) ?? (trace.chatId ? near.at(-1) : undefined);
   }
 
   /** @param {DeliveryTrace} trace */
@@ -215,7 +217,7 @@ class Grouping {
     /** @type {Exchange} */
     const exchange = {
       ...{ key, at: first.at, ms: first.ms, chatId: first.chatId, eventId: null, eventType: null, messageId: null },
-      ...{ deliveries: [], turns: [], calls: [], receipts: [], sent: [], waits: false, isCutOff: false, ...more },
+      ...{ deliveries: [], turns: [], calls: [], receipts: [], sent: [], behind: null, isCutOff: false, ...more },
       ...{ joined: [], joinedTo: null, takenBy: null },
     };
     this.#all.set(key, exchange);
@@ -244,6 +246,9 @@ const isReceipt = (eventType) => RECEIPT.test(eventType) || BEFORE.test(eventTyp
  */
 const says = ({ event_id: id, event_type: eventType, outcome }, byBot) =>
   outcome !== "not_handled" || !(byBot.has(id ?? "") || isReceipt(eventType ?? ""));
+
+/** @param {Exchange} exchange */
+const isOfMessage = ({ eventType }) => WRITTEN.has(eventType ?? "");
 
 /**
  * Return true if a call at `at` was made during a turn.

@@ -24,7 +24,7 @@ function partPreview(part) {
 
 /** @param {Message} message */
 export function messagePreview(message) {
-  if (message.poll) return "Poll";
+  if (message.poll) return `Poll: ${message.poll.options.map((option) => option.text).join(", ")}`;
   const text = (message.parts ?? []).map(partPreview).join(" ");
   return text || (message.effect ? `Sent with ${effectTitle(message.effect.name)}` : "Message");
 }

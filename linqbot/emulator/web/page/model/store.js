@@ -11,7 +11,7 @@ import {
   sortedWith,
   writtenAt,
 } from "./chats.js";
-import { keepPerson } from "./people.js";
+import { FIRST_PERSON, keepPerson } from "./people.js";
 import { setNow } from "./time.js";
 import { Traces } from "./traces.js";
 
@@ -140,7 +140,7 @@ export class Store {
    * @param {State} state
    */
   load(state) {
-    setNow(state.now);
+    setNow(state.now, state.conditions?.is_frozen);
     this.lines = state.lines ?? [];
     const known = this.chats;
     this.chats = new Map();
@@ -305,7 +305,7 @@ export class Store {
 
   /** @param {Conditions} conditions */
   setConditions(conditions) {
-    setNow(conditions.now);
+    setNow(conditions.now, conditions.is_frozen);
     this.conditions = conditions;
     this.#changed("conditions", "chats");
   }
@@ -356,7 +356,9 @@ export class Store {
     if (this.openChat || this.place.view === "draft") return;
     const chats = this.myChats();
     if (chats.length === 0 && this.lines.length > 0) {
-      this.place = { view: "draft", line: this.lines[0].phone_number, others: [], service: "iMessage", first: true };
+      const line = this.lines[0].phone_number;
+      const isFirst = this.chats.size === 0 && this.me === FIRST_PERSON;
+      this.place = { view: "draft", line, others: [], service: "iMessage", first: isFirst };
     } else if (kept?.view === "chat" && chats.some((chat) => chat.id === kept.chatId)) this.place = kept;
     else if (!kept && chats.length === 1) this.place = { view: "chat", chatId: chats[0].id };
     else this.place = { view: "list" };
@@ -368,7 +370,7 @@ export class Store {
     return this.place.view === "chat" ? this.chats.get(this.place.chatId) : undefined;
   }
 
-  /** True in the first conversation of a person without chats, before its first message. */
+  /** True before the first message of all, which the page suggests. */
   get isFirst() {
     return this.place.view === "draft" && Boolean(this.place.first);
   }

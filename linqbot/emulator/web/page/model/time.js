@@ -1,16 +1,20 @@
 // Times as a phone shows them. "Now" is the emulator's clock, which a test may have moved.
 
 let offsetMs = 0;
+/** @type {number | null} The time of a clock that is stopped. */
+let stoppedMs = null;
 
 /**
  * Set the clock.
  * @param {string} iso The emulator's time.
+ * @param {boolean} [isStopped]
  */
-export function setNow(iso) {
+export function setNow(iso, isStopped = false) {
   offsetMs = Date.parse(iso) - Date.now();
+  stoppedMs = isStopped ? Date.parse(iso) : null;
 }
 
-export const now = () => new Date(Date.now() + offsetMs);
+export const now = () => new Date(stoppedMs ?? Date.now() + offsetMs);
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "long" });
