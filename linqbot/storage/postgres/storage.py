@@ -119,17 +119,17 @@ class PostgresStorage(QueuedWrites):
         self._gap_found: Callable[[str | None, float | None], None] = lambda *_: None
 
     async def __aenter__(self) -> Self:
-        """Connect, and create or update the schema.
+        """Connect, and create or update the schema. A process that serves waits for a server that is away.
 
         Raises:
             ConfigError: the server is too old, its pgmq is, the user may not create the schema, or the storage is being
                 copied. The message says what to do.
             StorageError: a newer linqbot has written the schema.
-            StorageUnavailable: the server cannot be reached.
+            StorageUnavailable: the server refuses the connection, or cannot be reached and the process does not serve.
         """
         self._memory.process = secrets.token_hex(8)
         self._memory.leaving = False
-        await self._link.open()
+        await self._link.open(wait=self._serving)
         self._operations.open()
         self._link.follow()
         if self._serving:

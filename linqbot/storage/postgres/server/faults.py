@@ -5,6 +5,8 @@ Messages of PostgreSQL may quote a value that was to be stored, so only messages
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,6 +33,8 @@ _ADVICE = {
     "53300": "The server has no connection left: raise its max_connections, or lower connections= in the storage URL",
 }
 _READ_ONLY = "25006"
+# ENOENT: no server listens at the path of a Unix socket. EAI_AGAIN: the name server does not answer.
+_NO_ROUTE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ENOENT, socket.EAI_AGAIN})
 _FULL = frozenset({"53300", "08P01"})
 # InternalClientError: the connection ended between two steps of an operation.
 _OF_CONNECTIONS = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -55,6 +59,17 @@ def is_lost(error: BaseException) -> bool:
         state = error.sqlstate or ""
         return state.startswith(_LOST) or state == _READ_ONLY
     return isinstance(error, _OF_CONNECTIONS) and not isinstance(error, ValueError)
+
+
+def is_away(error: BaseException) -> bool:
+    """Return True if the server cannot be reached now, though nothing says that a setting is wrong: it may come back."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith("57P")
+    # A refused TLS, an unknown host and a wrong certificate are OSErrors too. asyncio has no class for several addresses of a
+    # host of which none could be connected to.
+    no_route = isinstance(error, OSError) and error.errno in _NO_ROUTE
+    several = type(error) is OSError and str(error).startswith("Multiple exceptions")
+    return no_route or several or isinstance(error, TimeoutError | ConnectionRefusedError | ConnectionResetError)
 
 
 def is_full(error: BaseException) -> bool:
