@@ -7,7 +7,6 @@ ASGI runs no lifespan for a mounted app, so the other app must run it with `asyn
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -42,7 +41,7 @@ from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.due.recurring import start_schedules
 from linqbot.worker.failure import RetryPolicy
-from linqbot.worker.missed.catchup import catch_up
+from linqbot.worker.missed.catchup import end_downtime
 from linqbot.worker.missed.gaps import Gaps
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
@@ -145,12 +144,12 @@ def create_app(
     gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
     bursts = Bursts(dispatcher, storage, clock) if dispatcher.gathers else None
     # During an outage, the other processes cannot tell which lanes they refuse, so any chat may miss messages.
-    on_outage = gaps.note_outage if storage.is_shared else lambda: None
+    on_outage = gaps.note if storage.is_shared else lambda: None
     worker = Worker(turns, storage, clock, concurrency=concurrency, gaps=gaps, bursts=bursts, on_outage=on_outage)
     refusals = RefusalRecord(refusals_file, SystemClock())
 
     def on_refused(lane: str) -> None:
-        gaps.note_refused(lane)
+        gaps.note(lane)
         storage.note_refused(lane)
 
     webhook = WebhookEndpoint(
@@ -175,11 +174,11 @@ def create_app(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with client, storage, lifecycle.around(bot, environment):
             await plugin_routes.start(plugins, environment)
-            history: asyncio.Task[None] | None = None
+            if receives:
+                await end_downtime(storage, clock)
             if works:
-                storage.follow_refusals(gaps.note_refused)
-                last_webhook_at = await gaps.begin()
-                history = asyncio.create_task(catch_up(observed, storage, clock, gaps, last_webhook_at))
+                storage.follow_gaps(gaps.note)
+                await gaps.begin()
                 await start_schedules(storage, clock, dispatcher.schedules)
                 await log_unresumable(storage, dispatcher)
                 worker.start()
@@ -192,8 +191,6 @@ def create_app(
             finally:
                 webhook.close()
                 await readiness.stop()
-                if history is not None:
-                    history.cancel()
                 if worker.busy and on_drain is not None:
                     on_drain(worker.busy)
                 await worker.stop(drain_s)

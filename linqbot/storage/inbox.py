@@ -207,8 +207,19 @@ class Inbox(Protocol):
         """
         ...
 
-    def follow_refusals(self, refused: Callable[[str], None]) -> None:
-        """Call `refused` with each lane of which another process has refused a delivery."""
+    async def announce_gap(self, since: float) -> None:
+        """Let the other processes know that deliveries of any lane may have been refused since a time (Unix seconds).
+
+        Raises:
+            StorageUnavailable: the others do not know it.
+        """
+        ...
+
+    def follow_gaps(self, found: Callable[[str | None, float | None], None]) -> None:
+        """Call `found` when another process has refused deliveries, or none may have received them.
+
+        It is called with the lane, None for any lane, and with the Unix time since when, None for now.
+        """
         ...
 
     def end_leasing(self) -> None:

@@ -45,9 +45,9 @@ def open_storage(
 
 
 def scheme(url: str) -> str:
-    """Return the part before `://`; empty if there is none."""
+    """Return the part before `://`; empty if there is none. `postgres`, as providers of databases write it, is `postgresql`."""
     name, separator, _ = url.partition("://")
-    return name if separator else ""
+    return "" if not separator else "postgresql" if name == "postgres" else name
 
 
 @hookimpl
@@ -95,7 +95,7 @@ def _advice(url: str, openers: Mapping[str, Opener]) -> str:
         path = rest.partition("?")[0].lstrip("/")
         slashes = "////" if rest.startswith("////") else "///"
         return f"A storage in a file is written sqlite:{slashes}{path or 'linqbot.db'}, with no options behind it."
-    if scheme in {"postgres", "postgresql", "pgsql", "psql", "postgresql+asyncpg", "postgresql+psycopg"}:
+    if scheme in {"postgresql", "pgsql", "psql", "postgresql+asyncpg", "postgresql+psycopg"}:
         return "A storage in PostgreSQL is written postgresql://USER@HOST/DATABASE"
     if not colon or "://" not in url:
         return f"The storage is a URL, not a path. Write sqlite:///{url.strip()}"

@@ -23,6 +23,7 @@ from linqbot.worker.asking.overdue import questions_before, timeout_goes_first
 from linqbot.worker.bursts import Bursts
 from linqbot.worker.due.alarm_clock import AlarmClock
 from linqbot.worker.failure import STORAGE_PAUSE_S
+from linqbot.worker.missed.catchup import CATCH_UP_TYPE, catch_up
 from linqbot.worker.missed.gaps import Gaps
 from linqbot.worker.never_awaited import note_coroutines
 from linqbot.worker.turn import Turns
@@ -246,6 +247,9 @@ class Worker:
 
     async def _prepared(self, lease: Lease) -> Lease | None:
         """Return the lease to handle; None if it was given back, because something else goes first or is still to come."""
+        if self._gaps is not None and lease.delivery.type == CATCH_UP_TYPE:
+            await catch_up(lease, self._gaps, self._storage, self._clock)
+            return None
         if self._gaps is not None and self._gaps.may_miss(lease.delivery) and await self._gaps.complete(lease):
             return None  # The lane is leased again, now with the missed messages first.
         waiting = questions_before(lease, self._storage)

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
 from fakes import CHAT, Linq, delivery, text_body
+from gap_harness import Harness
 from postgres_server import empty_storage_url
+from structlog.testing import capture_logs
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -18,9 +21,11 @@ from linqbot.errors import ConfigError, LaneFull, StorageUnavailable
 from linqbot.events.message import MessageReceived
 from linqbot.server.app import Role, create_app, running
 from linqbot.settings import from_env
+from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.open import open_storage
+from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.webhooks import sign
 
 pytestmark = pytest.mark.anyio
@@ -149,6 +154,46 @@ async def test_a_worker_asks_linq_about_a_chat_of_which_a_receiver_has_refused_a
             assert await deliver(http, "second") == 200
             await handled.wait()
     assert "chats.retrieve" in [call.name for call in linq.calls]
+
+
+class Split(Harness):
+    """A bot on PostgreSQL, whose receiver can be stopped and started while its worker runs."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.url = empty_storage_url("roles")
+
+    def new_storage(self) -> Storage:
+        return PostgresStorage(self.url, clock=self.clock)
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.parametrize("away_s", [10, 42 * 60, 2 * 3600])
+async def test_messages_that_a_receiver_missed_are_answered_in_order_and_once_by_workers_that_ran_on(
+    tmp_path: Path, away_s: float
+) -> None:
+    split = Split(tmp_path)
+    (worker, _), (other, _) = split.process("work"), split.process("work")
+    async with split.emulator, running(worker), running(other):
+        await split.start("receive")
+        split.text("first")
+        await split.settle_after(1)
+        await split.stop()
+        split.text("a")
+        split.text("of another chat", sender="+14155550143")
+        await split.retries(away_s)
+        with capture_logs() as logs:
+            await split.start("receive")
+            split.text("b")
+            await split.settle_after(3)
+            await split.retries()
+        await split.stop()
+    late = "late: " if away_s > 3600 else ""
+    assert split.said() == ["first", f"{late}a", "b"]
+    # Those of a chat without a new message are fetched only if Linq has given up on them.
+    assert split.said("+14155550143") == [f"{late}of another chat"]
+    assert [line["event"] for line in logs].count("history.fetched") == (away_s > 1200)
 
 
 @pytest.mark.parametrize("role", ["receive", "work"])

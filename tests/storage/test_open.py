@@ -8,7 +8,8 @@ import pytest
 
 from linqbot.errors import ConfigError
 from linqbot.storage.memory.storage import MemoryStorage
-from linqbot.storage.open import open_storage
+from linqbot.storage.open import open_storage, scheme
+from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +52,7 @@ def test_a_memory_url_opens_a_storage_in_memory() -> None:
         ("sqlite:///bot.db?mode=ro", "sqlite:///bot.db,"),
         ("sqlite:///:memory:", "memory://"),
         ("memory:", "memory://"),
-        ("postgres://bot@db.example/linq", "postgresql://USER@HOST/DATABASE"),
+        ("psql://bot@db.example/linq", "postgresql://USER@HOST/DATABASE"),
         ("postgresql://bot@db.example/linq?schema=My Bot", "schema"),
         ("postgresql://bot@db.example:port/linq", "postgresql://USER@HOST/DATABASE"),
         ("redis://localhost", "no storage for redis://"),
@@ -70,6 +71,11 @@ def test_a_password_in_a_url_is_not_repeated(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         open_storage(url)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_url_as_providers_of_databases_write_it_names_the_same_storage() -> None:
+    assert isinstance(open_storage("postgres://bot@db.example/linq"), PostgresStorage)
+    assert scheme("postgres://bot@db.example/linq") == scheme("postgresql://bot@db.example/linq")
 
 
 @pytest.mark.process

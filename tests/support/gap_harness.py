@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 from fakes import settled
+from starlette.applications import Starlette
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
@@ -17,7 +18,8 @@ from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app as create_emulator_app
 from linqbot.events.message import MessageReceived
-from linqbot.server.app import create_app, running
+from linqbot.server.app import Role, create_app, running
+from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 LINE, ANN = "+12025550100", "+14155550142"
@@ -56,15 +58,20 @@ class Harness:
         async def history(message: MessageReceived, ctx: Context) -> None:
             await ctx.reply(f"late: {message.text}")
 
-    async def start(self) -> None:
+    def new_storage(self) -> Storage:
+        return SQLiteStorage(self.folder / "bot.db", clock=self.clock)
+
+    def process(self, role: Role = "all") -> tuple[Starlette, Storage]:
+        """Return the app of a process of the bot, and its storage."""
         transport = httpx.ASGITransport(app=create_emulator_app(self.emulator))
         url = self.emulator.public_url + "/api/partner"
         client = Client("token", base_url=url, transport=transport, clock=self.clock, max_retries=0)
-        storage = SQLiteStorage(self.folder / "bot.db", clock=self.clock)
-        app = create_app(
-            self.bot, client=client, storage=storage, secrets=[self.secret], clock=self.clock, **self.settings
-        )
-        self.storage = storage
+        storage = self.new_storage()
+        options = {"secrets": [self.secret], "clock": self.clock, "role": role, **self.settings}
+        return create_app(self.bot, client=client, storage=storage, **options), storage
+
+    async def start(self, role: Role = "all") -> None:
+        app, self.storage = self.process(role)
         self.running = running(app)
         await self.running.__aenter__()
         self.way.app = httpx.ASGITransport(app=app)
@@ -101,8 +108,8 @@ class Harness:
             self.clock.advance(seconds / 40)
             await self.settle()
 
-    def said(self) -> list[str]:
-        (chat,) = (chat for chat in self.emulator.snapshot()["chats"] if ANN in str(chat))
+    def said(self, person: str = ANN) -> list[str]:
+        (chat,) = (chat for chat in self.emulator.snapshot()["chats"] if person in str(chat))
         return [m["parts"][0]["value"] for m in chat["messages"] if m["is_from_me"]]
 
     def lists(self) -> int:

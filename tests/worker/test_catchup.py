@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import httpx
 import pytest
-from fakes import settled
 
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
@@ -20,7 +18,7 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.inbox import Ack, Finish
 from linqbot.storage.memory.storage import MemoryStorage
-from linqbot.worker.missed.catchup import catch_up
+from linqbot.worker.missed.catchup import CATCH_UP_TYPE, catch_up, end_downtime
 from linqbot.worker.missed.gaps import Gaps
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +33,6 @@ class Harness:
     emulator: Emulator
     client: Client
     storage: MemoryStorage
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def text(self, text: str, *, from_: str = ANN) -> str:
         said = self.emulator.do(Write(from_=from_, to=LINE, parts=[{"type": "text", "value": text}]))
@@ -54,13 +51,19 @@ class Harness:
                 await self.storage.finish(lease, Finish(Ack()))
         return texts
 
-    async def start(self) -> asyncio.Task[None]:
-        """Start catching up, and let it run until it waits."""
-        gaps = Gaps(self.client, self.storage, self.clock)
-        task = asyncio.ensure_future(catch_up(self.client, self.storage, self.clock, gaps, await gaps.begin()))
-        self.tasks.append(task)
-        await settled(300)
-        return task
+    async def start(self, client: Client | None = None) -> int:
+        """End a downtime, and carry out the orders that are due. Return their number."""
+        await end_downtime(self.storage, self.clock)
+        return await self.catch_up(client)
+
+    async def catch_up(self, client: Client | None = None) -> int:
+        """Carry out the orders to fetch messages that are due. Return their number."""
+        gaps = Gaps(client or self.client, self.storage, self.clock)
+        leases = await self.storage.take(10, lease_s=60)
+        for lease in leases:
+            assert lease.delivery.type == CATCH_UP_TYPE
+            await catch_up(lease, gaps, self.storage, self.clock)
+        return len(leases)
 
 
 @pytest.fixture
@@ -69,10 +72,7 @@ async def harness() -> AsyncIterator[Harness]:
     async with Emulator(clock=clock) as emulator, MemoryStorage(clock=clock) as storage:
         transport = httpx.ASGITransport(app=create_app(emulator))
         async with Client("token", base_url=emulator.public_url, transport=transport, clock=clock) as client:
-            made = Harness(clock, emulator, client, storage)
-            yield made
-            for task in made.tasks:
-                task.cancel()
+            yield Harness(clock, emulator, client, storage)
 
 
 async def heard(harness: Harness, message_id: str, text: str, *, was_fetched: bool = False) -> None:
@@ -94,7 +94,6 @@ async def test_old_missed_messages_are_history_and_arrive_once(harness: Harness)
     await harness.start()
     assert sorted(await harness.handled()) == [(f"missed {n:03}", True) for n in range(150)]
     harness.clock.advance(HOUR)
-    await settled(300)
     assert await harness.handled() == []
 
 
@@ -149,11 +148,10 @@ async def test_our_own_messages_are_not_fetched_as_history(harness: Harness) -> 
 
 async def test_after_a_short_downtime_or_at_the_first_start_linq_is_not_asked(harness: Harness) -> None:
     harness.text("unseen")
-    await harness.start()
+    assert await harness.start() == 0
     await heard(harness, harness.text("seen"), "seen")
     harness.clock.advance(19 * 60)
-    await harness.start()
-    assert [task.done() for task in harness.tasks] == [True, True]
+    assert await harness.start() == 0
     assert list(harness.emulator.calls) == []
 
 
@@ -171,12 +169,27 @@ async def test_an_outage_of_linq_fails_nothing_and_the_fetch_is_retried(harness:
     transport = httpx.MockTransport(away)
     url = harness.emulator.public_url
     async with Client("token", base_url=url, transport=transport, clock=harness.clock, max_retries=0) as client:
-        gaps = Gaps(client, harness.storage, harness.clock)
-        task = asyncio.ensure_future(catch_up(client, harness.storage, harness.clock, gaps, await gaps.begin()))
+        await harness.start(client)
         for _ in range(2):
-            await settled(300)
             assert await harness.handled() == []
             harness.clock.advance(60)
-        await settled(300)
-        assert task.done()
+            assert await harness.catch_up(client) == 1
     assert await harness.handled() == [("missed", False)]
+
+
+async def test_messages_are_fetched_although_the_bot_stops_again_before_that(harness: Harness) -> None:
+    await heard(harness, harness.text("before"), "before")
+    harness.clock.advance(60)
+    missed = harness.text("missed")
+    harness.clock.advance(42 * 60)
+    await end_downtime(harness.storage, harness.clock)
+    # The newest webhook is no longer an old one when the bot starts again.
+    body = b'{"event_type":"message.received","event_id":"new","data":{"id":"new"}}'
+    await harness.storage.put(Delivery.from_webhook(body, webhook_id="", received_at=harness.clock.now()))
+    await end_downtime(harness.storage, harness.clock)
+    orders = [lease for lease in await harness.storage.take(10, lease_s=60) if lease.delivery.type == CATCH_UP_TYPE]
+    gaps = Gaps(harness.client, harness.storage, harness.clock)
+    for order in orders:
+        await catch_up(order, gaps, harness.storage, harness.clock)
+    assert len(orders) == 1
+    assert missed in {each.id.rpartition(".")[2] for each in await harness.storage.waiting()}

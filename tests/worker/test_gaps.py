@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import settled
 from gap_harness import LINE, Harness
 
 from linqbot.clock import SystemClock
@@ -77,6 +78,31 @@ async def test_if_linq_does_not_answer_the_message_is_handled_anyway(harness: Ha
     await harness.settle()
     await harness.retries()
     assert harness.said() == ["first", "b", "a"]
+
+
+async def test_if_the_storage_fails_the_chat_is_completed_later(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for method in ("seen", "put_in_order"):
+        await harness.stop()
+        harness.text(f"{method} a")
+        await harness.settle()
+        await harness.start()
+        failed = asyncio.Event()
+
+        async def fail(*_: Any, failed: asyncio.Event = failed) -> Any:
+            monkeypatch.undo()
+            failed.set()
+            raise StorageUnavailable("The storage is away.")
+
+        monkeypatch.setattr(harness.storage, method, fail)
+        harness.text(f"{method} b")
+        await asyncio.wait_for(failed.wait(), 20)
+        # The worker waits a second before it uses the storage again. Its wait begins after the failure.
+        await settled(100)
+        harness.clock.advance(60)
+        await harness.settle()
+    assert harness.said() == ["first", "seen a", "seen b", "put_in_order a", "put_in_order b"]
 
 
 async def test_no_chat_waits_if_the_setting_is_zero(harness: Harness) -> None:
@@ -159,11 +185,13 @@ async def test_a_message_that_linq_gave_up_on_is_answered_in_order_if_it_is_rece
 
 async def test_a_stop_while_linq_is_asked_releases_the_message(harness: Harness) -> None:
     await harness.stop()
+    harness.text("a")
+    await harness.settle()
     await harness.start()
     harness.emulator.add_fault(Fault("api", "GET /v3/chats", delay_ms=60_000))
-    harness.text("a")
+    harness.text("b")
     await asyncio.sleep(0.05)
     await harness.stop()
     await harness.start()
     await harness.settle()
-    assert harness.said() == ["first", "a"]
+    assert harness.said() == ["first", "a", "b"]

@@ -182,8 +182,11 @@ class MemoryStorage:
     def note_refused(self, lane: str) -> None:
         """Do nothing: no other process leases from this storage; see `Inbox.note_refused`."""
 
-    def follow_refusals(self, refused: Callable[[str], None]) -> None:
-        """Do nothing: no other process receives deliveries; see `Inbox.follow_refusals`."""
+    async def announce_gap(self, since: float) -> None:
+        """Do nothing: no other process leases from this storage; see `Inbox.announce_gap`."""
+
+    def follow_gaps(self, found: Callable[[str | None, float | None], None]) -> None:
+        """Do nothing: no other process receives deliveries; see `Inbox.follow_gaps`."""
 
     def end_leasing(self) -> None:
         """Do nothing: no other process leases from this storage; see `Inbox.end_leasing`."""

@@ -6,6 +6,7 @@ Each user of the database may send on any channel. So a notification is data fro
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeGuard
 
@@ -24,7 +25,8 @@ class News:
         own: True if the journal has entries of deliveries that linqbot created.
         chats: Chats whose conversations changed; None if they are too many to be named.
         lanes: Lanes into which deliveries were put; None if they are too many to be named.
-        refused: Lanes of which a delivery was refused.
+        refused: Lanes of which a delivery was refused; None if they are too many to be named.
+        gap: The Unix time since which deliveries of any lane may have been refused; None if there is no such time.
     """
 
     by: str
@@ -33,13 +35,14 @@ class News:
     own: bool
     chats: list[str] | None
     lanes: list[str] | None
-    refused: list[str]
+    refused: list[str] | None
+    gap: float | None = None
 
     def to_payload(self) -> str:
         """Return the news as JSON that fits into a notification."""
         news = asdict(self)
         payload = json.dumps(news)
-        for name in ("lanes", "chats"):
+        for name in ("lanes", "chats", "refused"):
             if len(payload) > _LONGEST_PAYLOAD:
                 news[name] = None  # Then another process looks at all of them. Conversations are read again.
                 payload = json.dumps(news)
@@ -55,15 +58,17 @@ class News:
         if not isinstance(found, dict):
             return None
         by, chats, lanes = found.get("by"), found.get("chats", 0), found.get("lanes", 0)
-        # A process of an earlier release names no refused lanes.
-        refused = found.get("refused", [])
+        # A process of an earlier release names no refused lanes, and no gap.
+        refused, gap = found.get("refused", []), found.get("gap")
         flags = [found.get(name) for name in ("work", "times", "own")]
         if not isinstance(by, str) or not all(isinstance(flag, bool) for flag in flags):
             return None
-        if not (_are_names(refused) and (chats is None or _are_names(chats)) and (lanes is None or _are_names(lanes))):
+        if not all(names is None or _are_names(names) for names in (chats, lanes, refused)):
+            return None
+        if gap is not None and not (isinstance(gap, float) and math.isfinite(gap)):
             return None
         work, times, own = map(bool, flags)
-        return cls(by, work, times, own, chats, lanes, refused)
+        return cls(by, work, times, own, chats, lanes, refused, gap)
 
 
 def _are_names(value: Any) -> TypeGuard[list[str]]:

@@ -116,20 +116,20 @@ class PostgresStorage(QueuedWrites):
         self._operations = Operations(self._writer.write, self._settled)
         self._submit, self._post = self._operations.submit, self._operations.post
         self._sweeping: asyncio.Task[None] | None = None
-        self._refused: Callable[[str], None] = lambda _: None
+        self._gap_found: Callable[[str | None, float | None], None] = lambda *_: None
 
     async def __aenter__(self) -> Self:
-        """Connect, and create or update the schema.
+        """Connect, and create or update the schema. A process that serves waits for a server that is away.
 
         Raises:
             ConfigError: the server is too old, its pgmq is, the user may not create the schema, or the storage is being
                 copied. The message says what to do.
             StorageError: a newer linqbot has written the schema.
-            StorageUnavailable: the server cannot be reached.
+            StorageUnavailable: the server refuses the connection, or cannot be reached and the process does not serve.
         """
         self._memory.process = secrets.token_hex(8)
         self._memory.leaving = False
-        await self._link.open()
+        await self._link.open(wait=self._serving)
         self._operations.open()
         self._link.follow()
         if self._serving:
@@ -184,9 +184,17 @@ class PostgresStorage(QueuedWrites):
         if self._link.trouble is None:
             self._operations.post(WorkOp(_nothing, news=False))
 
-    def follow_refusals(self, refused: Callable[[str], None]) -> None:
-        """Follow what other processes refuse; see `Inbox.follow_refusals`."""
-        self._refused = refused
+    async def announce_gap(self, since: float) -> None:
+        """Let the other processes know of refused deliveries; see `Inbox.announce_gap`."""
+
+        async def announce(tx: Transaction) -> None:
+            tx.changes.gap = since
+
+        await self._operate(announce, news=False)
+
+    def follow_gaps(self, found: Callable[[str | None, float | None], None]) -> None:
+        """Follow what other processes refuse; see `Inbox.follow_gaps`."""
+        self._gap_found = found
 
     def end_leasing(self) -> None:
         """Let other processes go on with the lanes of this one; see `Inbox.end_leasing`."""
@@ -497,6 +505,7 @@ class PostgresStorage(QueuedWrites):
         self._changed.set()
         if self._link.trouble is None:
             self._memory.watched.note(None)
+            self._gap_found(None, None)
 
     def _heard(self, payload: str) -> None:
         """Follow what another process has committed."""
@@ -511,8 +520,10 @@ class PostgresStorage(QueuedWrites):
             return
         self._memory.has_own_entries |= news.own
         self._memory.watched.note(news.lanes)
-        for lane in news.refused:
-            self._refused(lane)
+        for lane in news.refused or ():
+            self._gap_found(lane, None)
+        if news.gap is not None or news.refused is None:
+            self._gap_found(None, news.gap)
         if news.chats is None or news.chats:
             self._operations.post(WorkOp(self._reading_chats(news.chats), news=False))
         if news.times:

@@ -39,6 +39,7 @@ class TransactionChanges:
         taken_at: The time, on the clock of the database, of the last `take`.
         purge_at: Time before which no purge needs to run.
         refused: Lanes of which this process has refused a delivery, as the others are notified, with the number of times.
+        gap: The time since which deliveries of any lane may have been refused, for other processes.
         room: Deliveries that fit into the inbox, if they were counted.
         has_suspects: True if some deliveries are suspects, False if none is, None if that was not looked at.
     """
@@ -62,6 +63,7 @@ class TransactionChanges:
     noted_at: float | None = None
     taken_at: float | None = None
     purge_at: float | None = None
+    gap: float | None = None
     room: int | None = None
     has_suspects: bool | None = None
 

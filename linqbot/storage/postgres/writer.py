@@ -58,8 +58,6 @@ _TRIES: Final = 5
 _ACTIVITY_EVERY_S: Final = 60.0
 _PURGE_EVERY_S: Final = 60.0
 _PURGE_ROWS: Final = 200
-_MOST_REFUSED: Final = 50
-"""Lanes that one notification names."""
 
 
 @dataclass(slots=True, eq=False)
@@ -361,9 +359,9 @@ class PostgresWriter:
         """Return what other processes must know of these changes; None if it is nothing."""
         own = changes.own_entries and not self._memory.has_own_entries
         times = changes.timers or changes.broadcasts
-        # The others are sent with later transactions.
-        changes.refused.update(sorted(self._memory.refused.items())[:_MOST_REFUSED])
-        if not (changes.work or times or changes.chats or own or changes.refused):
+        # All of them: if one was left for a later transaction, another process could lease the next delivery of its lane before.
+        changes.refused.update(self._memory.refused)
+        if not (changes.work or times or changes.chats or own or changes.refused or changes.gap is not None):
             return None
         news = News(
             by=self._memory.sender,
@@ -373,6 +371,7 @@ class PostgresWriter:
             chats=sorted(changes.chats),
             lanes=sorted(changes.lanes),
             refused=sorted(changes.refused),
+            gap=changes.gap,
         )
         return news.to_payload()
 

@@ -1,24 +1,34 @@
 """Catching up after a long downtime: fetch the messages that Linq may have given up delivering, in the order sent.
 
 Linq retries a delivery for half an hour and then gives up. After a shorter downtime its retries bring everything, and
-`gaps.py` restores the order.
+`gaps.py` restores the order. After a longer one, the process that receives again stores an order, a delivery that linqbot
+creates. A worker leases the order, so one process fetches the messages, and another one goes on if that process dies.
 """
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
+from pydantic_core import from_json, to_json
 
-from linqbot.client.client import Client
 from linqbot.clock import Clock
-from linqbot.errors import LinqApiError, StorageError
+from linqbot.errors import LinqApiError
+from linqbot.events.delivery import Delivery
 from linqbot.events.lane import lane_of_chat
 from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Ack, Defer, Finish, Lease
 from linqbot.worker.missed.gaps import Gaps
-from linqbot.worker.missed.listing import LINQ_RETRIES_S, PAGE_SIZE
+from linqbot.worker.missed.listing import PAGE_SIZE
 
 log = structlog.get_logger("linqbot.worker")
+
+CATCH_UP_TYPE: Final = "linqbot.catch_up"
+"""The type of the delivery that orders a worker to fetch missed messages."""
+
+_LANE: Final = "catch_up"
 
 SHORT_GAP_S: Final = 20 * 60.0
 """Seconds without a webhook in which no message can be lost, because Linq is still retrying."""
@@ -27,34 +37,55 @@ RETRY_S: Final = 60.0
 """Seconds before the messages are fetched again after a failure."""
 
 
-async def catch_up(client: Client, storage: Storage, clock: Clock, gaps: Gaps, since: float | None) -> None:
-    """Store the messages that were missed since the newest webhook, if that was long ago.
+async def end_downtime(storage: Storage, clock: Clock) -> None:
+    """Announce to all processes that deliveries may have been refused since the newest webhook.
 
-    A failure is logged and tried again, and is never raised.
+    If that was long ago, order the missed messages to be fetched. Call it before a webhook is accepted: then an order is
+    stored before the time of the newest webhook changes.
 
-    Args:
-        since: The time of the newest webhook, in Unix seconds; None if there never was one.
+    Raises:
+        StorageUnavailable: the storage cannot be read or written.
     """
-    started = clock.now()
-    if since is None or started - since < SHORT_GAP_S:
+    since, now = await storage.last_activity(), clock.now()
+    if since is None:
         return
-    while clock.now() <= started + LINQ_RETRIES_S:
-        try:
-            await _store_missed(client, storage, clock, gaps, since)
-        except (LinqApiError, StorageError) as error:
-            log.error("history.failed", error=str(error), again_in_s=RETRY_S)
-            await clock.wait_until(clock.now() + RETRY_S)
-        else:
-            return
+    if now - since >= SHORT_GAP_S:
+        body = {"since": since, "created_at": datetime.fromtimestamp(now, UTC).isoformat()}
+        order = Delivery(f"i.catch_up.{since}.{now}", _LANE, CATCH_UP_TYPE, to_json(body), now)
+        await storage.put_in_order(_LANE, [order])
+    await storage.announce_gap(since)
 
 
-async def _store_missed(client: Client, storage: Storage, clock: Clock, gaps: Gaps, since: float) -> None:
-    count = 0
-    async for chat in client.chats.list_chats(limit=PAGE_SIZE):
+async def catch_up(lease: Lease, gaps: Gaps, storage: Storage, clock: Clock) -> None:
+    """Carry out an order: store the messages that were missed. If Linq does not list them, defer the order.
+
+    Raises:
+        LeaseLost: the lease is over.
+        StorageUnavailable: the storage cannot be read or written; the lease is still held.
+        CancelledError: the worker stops. The order is deferred.
+    """
+    since = float(from_json(lease.delivery.body)["since"])
+    try:
+        count = await _store_missed(gaps, storage, clock, since)
+    except LinqApiError as error:
+        log.error("history.failed", error=str(error), again_in_s=RETRY_S)
+        await storage.finish(lease, Finish(Defer(clock.now() + RETRY_S, str(error))))
+    except asyncio.CancelledError:
+        await storage.finish(lease, Finish(Defer(clock.now(), "stopped")))
+        raise
+    else:
+        log.info("history.fetched", messages=count, since=round(since))
+        # Off the record, so that it is not kept and replayed.
+        await storage.finish(lease, Finish(Ack(), off_the_record=True))
+
+
+async def _store_missed(gaps: Gaps, storage: Storage, clock: Clock, since: float) -> int:
+    count, finder = 0, gaps.finder
+    async for chat in finder.client.chats.list_chats(limit=PAGE_SIZE):
         if chat.updated_at is not None and chat.updated_at.timestamp() < since:
             continue
-        missed = await gaps.finder.in_chat(chat, since, clock.now())
+        missed = await finder.missed(chat, await finder.listed(chat, since), clock.now())
         lane = lane_of_chat(chat.id)
         count += await storage.put_in_order(lane, missed)
         gaps.note_completed(lane)
-    log.info("history.fetched", messages=count, since=round(since))
+    return count

@@ -17,8 +17,9 @@ from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Defer, Finish, Lease
+from linqbot.storage.inbox import Lease
 from linqbot.worker.asking.deliveries import ORDER_TYPE
+from linqbot.worker.failure import STORAGE_PAUSE_S
 from linqbot.worker.missed.listing import LINQ_RETRIES_S, Finder
 
 log = structlog.get_logger("linqbot.worker")
@@ -50,29 +51,31 @@ class Gaps:
         self._lane_at: dict[str, float] = {}
         self._completed_at: dict[str, float] = {}
 
-    async def begin(self) -> float | None:
+    async def begin(self) -> None:
         """Note at start-up that no process may have run since the newest webhook, so messages may be missing.
 
         Messages that an earlier process missed may still be missing too, because Linq retries for half an hour.
 
-        Returns:
-            The time of the newest webhook, in Unix seconds; None if there never was one.
         Raises:
             StorageUnavailable: the storage cannot be read.
         """
         first_at, last_at = await self._storage.first_activity(), await self._storage.last_activity()
         if first_at is not None and last_at is not None:
             self._first_at = first_at
-            self._all_at = self._note(last_at)
-        return last_at
+            self.note(since=last_at)
 
-    def note_refused(self, lane: str) -> None:
-        """Note that a delivery of this lane was refused just now."""
-        self._lane_at[lane] = self._note(self._clock.now())
+    def note(self, lane: str | None = None, since: float | None = None) -> None:
+        """Note that deliveries of a lane may have been refused until now.
 
-    def note_outage(self) -> None:
-        """Note that the storage fails. Other processes, which receive the deliveries of any chat, refuse them now."""
-        self._all_at = self._note(self._clock.now())
+        Args:
+            lane: None means any lane.
+            since: The Unix time of the first of them; None means now.
+        """
+        at = self._note(self._clock.now() if since is None else since)
+        if lane is None:
+            self._all_at = at
+        else:
+            self._lane_at[lane] = at
 
     def note_completed(self, lane: str) -> None:
         """Note that this lane has all messages that were sent until now."""
@@ -99,12 +102,29 @@ class Gaps:
         """Store the messages that are missing before a leased message, and put its lane in order.
 
         Returns:
-            True if the lease was released, so that the lane is leased again in the right order. False if Linq or the
-            storage did not answer in time; then the leased message is handled without the missing ones.
+            True if the lease was released, so that the lane is leased again in the right order. False if Linq did not
+            answer in time; then the leased message is handled without the missing ones.
         Raises:
             LeaseLost: the lease is over.
-            CancelledError: the worker stops. The delivery is deferred.
+            CancelledError: the worker stops. The lease was released.
         """
+        lane = lease.delivery.lane
+        try:
+            while (missed := await self._stored_before(lease)) is None:
+                await self._clock.wait_until(self._clock.now() + STORAGE_PAUSE_S)
+        except (TimeoutError, LinqApiError) as error:
+            log.warning("order.unknown", delivery=lease.delivery.id, error=type(error).__name__)
+            return False
+        except asyncio.CancelledError:
+            # Not deferred: a deferred delivery keeps its place, before missed messages that are found later.
+            await self._storage.put_in_order(lane, (), lease)
+            raise
+        if missed:
+            log.info("order.completed", delivery=lease.delivery.id, messages=missed)
+        return True
+
+    async def _stored_before(self, lease: Lease) -> int | None:
+        """Store the messages that are missing, and return their number; None if the storage failed."""
         lane = lease.delivery.lane
         chat_id = chat_of_lane(lane)
         assert chat_id is not None  # see `may_miss`
@@ -112,22 +132,18 @@ class Gaps:
         # Noted before the attempt, so that the chat waits only once, even if the attempt fails.
         self.note_completed(lane)
         try:
+            if not self._first_at:
+                # This process was started before the first webhook.
+                self._first_at = await self._storage.first_activity() or 0.0
             async with asyncio.timeout(self._wait_s):
-                if not self._first_at:
-                    # This process was started before the first webhook.
-                    self._first_at = await self._storage.first_activity() or 0.0
                 chat = await self._client.chats.retrieve(chat_id)
-                missed = await self.finder.in_chat(chat, max(since, self._first_at), self._clock.now())
+                listed = await self.finder.listed(chat, max(since, self._first_at))
+            missed = await self.finder.missed(chat, listed, self._clock.now())
             await self._storage.put_in_order(lane, missed, lease)
-        except (TimeoutError, LinqApiError, StorageUnavailable) as error:
-            log.warning("order.unknown", delivery=lease.delivery.id, error=type(error).__name__)
-            return False
-        except asyncio.CancelledError:
-            await self._storage.finish(lease, Finish(Defer(self._clock.now(), "stopped")))
-            raise
-        if missed:
-            log.info("order.completed", delivery=lease.delivery.id, messages=len(missed))
-        return True
+        except StorageUnavailable as error:
+            log.warning("order.waits", delivery=lease.delivery.id, error=str(error))
+            return None
+        return len(missed)
 
     def _note(self, since: float) -> float:
         now = self._clock.now()

@@ -42,22 +42,27 @@ class Finder:
     inbox: Inbox
     answer_for_s: float
 
-    async def in_chat(self, chat: Chat, since: float, now: float) -> list[Delivery]:
-        """Return the chat's missed inbound messages as deliveries, the oldest first.
-
-        Args:
-            since: Messages sent before this time (Unix seconds) are left out.
-            now: The current time, in Unix seconds.
+    async def listed(self, chat: Chat, since: float) -> list[Message]:
+        """Return the chat's inbound messages that were sent since a time (Unix seconds).
 
         Raises:
             LinqApiError: Linq did not list the messages.
-            StorageUnavailable: the storage cannot be read, so the messages already received are not known.
         """
-        messages = [
+        return [
             message
             async for message in _newest(self.client, chat.id, since)
             if not message.is_from_me and sent_at(message) >= since
         ]
+
+    async def missed(self, chat: Chat, messages: list[Message], now: float) -> list[Delivery]:
+        """Return those of the listed messages that are missing as deliveries, the oldest first.
+
+        Args:
+            now: The current time, in Unix seconds.
+
+        Raises:
+            StorageUnavailable: the storage cannot be read, so the messages already received are not known.
+        """
         has_left = await self.inbox.seen([_key(message) for message in messages])
         handled_at = max((sent_at(message) for message in messages if has_left.get(_key(message))), default=0.0)
         missed = sorted((message for message in messages if _key(message) not in has_left), key=sent_at)

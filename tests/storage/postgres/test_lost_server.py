@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -18,6 +21,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Finish
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.server.address import Address, Connection
+from linqbot.storage.postgres.server.faults import is_away
 from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
@@ -67,6 +71,64 @@ async def test_a_storage_goes_on_when_its_server_was_restarted(server: Any, deli
         assert await storage.put(delivery(name="w.0")) is False
         assert await storage.put(delivery(name="w.3")) is True
         assert await storage.depth() == 1
+
+
+async def test_a_storage_that_is_opened_while_its_server_is_away_waits_for_it(
+    server: Any, delivery: MakeDelivery
+) -> None:
+    await asyncio.to_thread(server.stop)
+    with capture_logs() as logs:
+        storage = PostgresStorage(server.get_uri())
+        opening = asyncio.ensure_future(storage.__aenter__())
+        async with asyncio.timeout(30):
+            while not logs:
+                await asyncio.sleep(0.01)
+        with pytest.raises(StorageUnavailable):
+            async with PostgresStorage(server.get_uri(), serving=False):
+                pass
+        await asyncio.to_thread(server.start)
+        await asyncio.wait_for(opening, 60)
+    try:
+        assert await storage.put(delivery()) is True
+    finally:
+        await storage.__aexit__(None, None, None)
+    assert [line["event"] for line in logs] == ["storage.awaited"]
+
+
+async def test_a_server_that_refuses_a_process_is_not_waited_for(server: Any) -> None:
+    base = urlsplit(server.get_uri())
+    failed = []
+    for wrong, said in (
+        ({"path": "/nowhere"}, "does not exist"),
+        ({"netloc": "nobody@"}, "does not exist"),
+        ({"netloc": "postgres@no-such-host.invalid", "query": ""}, "does not answer"),
+    ):
+        url = urlunsplit(base._replace(**wrong))
+        with pytest.raises(StorageUnavailable) as error:
+            async with asyncio.timeout(20), PostgresStorage(url):
+                pass
+        if said not in str(error.value):
+            failed.append((wrong, str(error.value)))
+    assert not failed
+
+
+def test_only_a_server_that_may_come_back_is_away() -> None:
+    away = {
+        ConnectionRefusedError(111, "refused"): True,
+        OSError("Multiple exceptions: [Errno 111] Connect call failed, [Errno 111] Connect call failed"): True,
+        OSError(113, "No route to host"): True,
+        FileNotFoundError(2, "No such file or directory"): True,
+        TimeoutError(): True,
+        socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"): True,
+        asyncpg.CannotConnectNowError("starting up"): True,
+        ConnectionError("rejected SSL upgrade"): False,
+        ssl.SSLCertVerificationError(1, "certificate verify failed"): False,
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"): False,
+        asyncpg.InvalidPasswordError("wrong"): False,
+        asyncpg.InvalidCatalogNameError("no database"): False,
+        asyncpg.TooManyConnectionsError("full"): False,
+    }
+    assert {error: is_away(error) for error in away} == away
 
 
 async def test_a_storage_without_its_server_closes_and_the_next_start_counts_its_leases(

@@ -49,7 +49,9 @@ UNREADABLE = [
             ("chats", "c"),
             ("lanes", [1]),
             ("lanes", 5),
-            ("refused", None),
+            ("refused", "c"),
+            ("gap", "now"),
+            ("gap", float("nan")),
         ]
     ],
 ]
@@ -71,12 +73,14 @@ def test_a_payload_of_another_shape_is_no_news(subtests: pytest.Subtests) -> Non
             assert News.from_payload(payload) is None
 
 
-def test_news_that_do_not_fit_name_no_lanes_and_then_no_chats() -> None:
+def test_news_that_do_not_fit_name_no_lanes_then_no_chats_and_then_no_refused_lanes() -> None:
     many = [f"c:{n:0>36}" for n in range(300)]
     long = News("x", work=True, times=False, own=False, chats=["c"], lanes=many, refused=[])
     assert News.from_payload(long.to_payload()) == replace(long, lanes=None)
     longer = News("x", work=True, times=False, own=False, chats=many, lanes=many, refused=[])
     assert News.from_payload(longer.to_payload()) == replace(longer, lanes=None, chats=None)
+    longest = replace(longer, refused=many, gap=1.5)
+    assert News.from_payload(longest.to_payload()) == replace(longest, lanes=None, chats=None, refused=None)
 
 
 async def test_a_notification_that_cannot_be_read_is_logged_and_everything_is_looked_at() -> None:

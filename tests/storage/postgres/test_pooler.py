@@ -38,7 +38,7 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def pooler(folder: Path, mode: str) -> Iterator[str]:
+def pooler(folder: Path, mode: str, more: str = "") -> Iterator[str]:
     """Run PgBouncer in front of the test server, and yield the URL of a storage behind it."""
     program = tool("pgbouncer", get="apt-get install pgbouncer")
     storage = empty_storage_url("pooled")
@@ -49,7 +49,7 @@ def pooler(folder: Path, mode: str) -> Iterator[str]:
     config.write_text(
         f"[databases]\n* = host={host} port={parts.port or 5432} user={parts.username or 'postgres'}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-        f"pool_mode = {mode}\n"
+        f"pool_mode = {mode}\n{more}"
     )
     # As root it does not start: then it runs as the user of the server, who may not see the folders of the tests.
     as_user = ["-u", Path(host).owner() if host.startswith("/") else "nobody"] if os.geteuid() == 0 else []
@@ -89,6 +89,34 @@ async def test_a_pool_in_transaction_mode_is_refused_with_the_reason(folder: Pat
     with pooler(folder, "transaction") as url, pytest.raises(ConfigError, match=reason):
         async with PostgresStorage(url):
             pass
+
+
+async def test_a_pool_that_is_too_small_is_named_with_the_remedy(folder: Path) -> None:
+    with (
+        pooler(folder, "session", "default_pool_size = 2\nquery_wait_timeout = 1\n") as url,
+        pytest.raises(StorageUnavailable, match=r"query_wait_timeout.*raise its default_pool_size"),
+    ):
+        async with PostgresStorage(url):
+            pass
+
+
+async def test_a_wrong_option_for_tls_is_named_with_one_full_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    failed = []
+    for option, names in (
+        ("sslmode=verify-full", "root.crt"),
+        ("sslmode=verify-full&sslrootcert=/no/such/file", "sslrootcert=/no/such/file"),
+        ("sslmode=perhaps", "sslmode"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            async with PostgresStorage(f"postgresql://bot@127.0.0.1:1/db?{option}"):
+                pass
+        said = str(error.value)
+        if ".." in said or not said.endswith(".") or "USER@HOST" in said or names not in said:
+            failed.append((option, said))
+    assert not failed
 
 
 async def test_a_process_opens_no_more_connections_than_its_url_allows() -> None:

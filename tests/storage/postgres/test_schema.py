@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -136,6 +138,31 @@ async def test_a_user_who_may_not_create_the_schema_is_told_so() -> None:
     with pytest.raises(ConfigError, match="Grant CREATE"):
         async with PostgresStorage(base.replace("postgres:@", "guest@") + "&schema=theirs"):
             pass
+
+
+async def test_the_documented_grants_for_a_second_bot_give_it_no_queue_of_the_first() -> None:
+    base = server_url()
+    page = (Path(__file__).parents[3] / "docs" / "deploy" / "postgresql.md").read_text()
+    grants = [grant.replace("TO bot", "TO second") for grant in re.findall(r"`(GRANT [^`]+ TO bot)`", page)]
+    execute(base, "DROP DATABASE IF EXISTS grants; CREATE DATABASE grants", one_by_one=True)
+    shared = base.replace("/postgres?", "/grants?")
+    execute(
+        base,
+        "DROP ROLE IF EXISTS second; CREATE ROLE second LOGIN; GRANT CREATE ON DATABASE grants TO second",
+        one_by_one=True,
+    )
+    async with PostgresStorage(shared):
+        execute(shared, "; ".join(grants))
+        async with PostgresStorage(as_role(shared, "second") + "&schema=second") as storage:
+            await storage.put(Delivery("w.1", "c:1", "message.received", b"{}", 1.0))
+            (lease,) = await storage.take(1, lease_s=60)
+            await storage.finish(lease, Finish(Ack()))
+            connection = await asyncpg.connect(shared)
+            readable = "SELECT has_table_privilege('second', 'pgmq.q_linqbot', 'SELECT, INSERT, UPDATE, DELETE')"
+            assert await connection.fetchval(readable) is False
+            await connection.close()
+    assert len(grants) == 2
+    execute(base, "DROP DATABASE grants WITH (FORCE); DROP ROLE second", one_by_one=True)
 
 
 async def test_a_database_that_cannot_hold_every_text_is_refused() -> None:

@@ -28,6 +28,8 @@ FEWEST: Final = 3
 _OURS: Final = frozenset({"schema", "password_file", "connections"})
 """The options of the URL that libpq does not know."""
 
+_FILES: Final = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl"})
+
 _TAKEN: Final = frozenset({"pgmq", "information_schema"})
 
 # A process that is suspended in a transaction must not keep the lanes of others locked. A machine that is gone sends nothing:
@@ -141,11 +143,17 @@ class Address:
                 server_settings={"application_name": f"linqbot {self.schema}"},
             )
         except (asyncpg.exceptions.ClientConfigurationError, ValueError) as error:
-            # Of these errors, asyncpg's own names a file or an option. Others may quote the URL.
-            why = f": {error}." if isinstance(error, asyncpg.exceptions.ClientConfigurationError) else "."
-            raise ConfigError(
-                f"The storage URL of PostgreSQL has a part that asyncpg does not accept{why} {_ADVICE}"
-            ) from None
+            # Of these errors, asyncpg's own names a file or an option, and says what to do. Others may quote the URL.
+            named = isinstance(error, asyncpg.exceptions.ClientConfigurationError)
+            why = f": {str(error).rstrip('.')}." if named else f". {_ADVICE}"
+            raise ConfigError(f"The storage URL of PostgreSQL has a part that asyncpg does not accept{why}") from None
+        except FileNotFoundError:
+            # It does not say which file. The path of a Unix socket, at which no server listens, is none of these.
+            if (missing := self._missing_file()) is not None:
+                raise ConfigError(
+                    f"The storage URL of PostgreSQL names a file that does not exist: {missing}."
+                ) from None
+            raise
         try:
             # Not with the connection's first message: PgBouncer refuses or drops what it does not know there.
             newer = _SETTINGS_OF_17 if connection.get_server_version().major >= 17 else ""
@@ -154,6 +162,11 @@ class Address:
             connection.terminate()
             raise
         return connection
+
+    def _missing_file(self) -> str | None:
+        """Return the option of the URL that names a file that does not exist; None if there is no such option."""
+        options = parse_qsl(urlsplit(self.dsn).query)
+        return next((f"{key}={file}" for key, file in options if key in _FILES and not Path(file).exists()), None)
 
     async def refuse_shared(self, one: Connection, other: Connection) -> None:
         """Check that each of two connections keeps its own session on the server.

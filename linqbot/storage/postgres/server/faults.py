@@ -5,6 +5,8 @@ Messages of PostgreSQL may quote a value that was to be stored, so only messages
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,11 +28,14 @@ _REASONS = {
 _ADVICE = {
     "25006": "The server is a standby, or default_transaction_read_only is on: name the primary in the storage URL, or several "
     "servers with target_session_attrs=read-write, or end what has made the database read-only",
-    "42501": "Let the owner of the schema grant the user of the storage URL USAGE on the schema, ALL on its tables and sequences, and "
-    "ALL on the schema pgmq and its tables",
+    "42501": "Let the owner of the schema grant the user of the storage URL USAGE on the schema, ALL on its tables and sequences, USAGE "
+    "on the schema pgmq, and ALL on the tables q_ and a_ in it that end with the name of the schema",
     "53300": "The server has no connection left: raise its max_connections, or lower connections= in the storage URL",
 }
+_POOL_FULL = "The connection pool has no connection left: raise its default_pool_size to 3 or more for each process"
 _READ_ONLY = "25006"
+# ENOENT: no server listens at the path of a Unix socket. EAI_AGAIN: the name server does not answer.
+_NO_ROUTE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ENOENT, socket.EAI_AGAIN})
 _FULL = frozenset({"53300", "08P01"})
 # InternalClientError: the connection ended between two steps of an operation.
 _OF_CONNECTIONS = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -57,6 +62,17 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(error, _OF_CONNECTIONS) and not isinstance(error, ValueError)
 
 
+def is_away(error: BaseException) -> bool:
+    """Return True if the server cannot be reached now, though nothing says that a setting is wrong: it may come back."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith("57P")
+    # A refused TLS, an unknown host and a wrong certificate are OSErrors too. asyncio has no class for several addresses of a
+    # host of which none could be connected to.
+    no_route = isinstance(error, OSError) and error.errno in _NO_ROUTE
+    several = type(error) is OSError and str(error).startswith("Multiple exceptions")
+    return no_route or several or isinstance(error, TimeoutError | ConnectionRefusedError | ConnectionResetError)
+
+
 def is_full(error: BaseException) -> bool:
     """Return True if the server, or a connection pool in front of it, has no room for a further connection."""
     # A pool lets the client wait, or refuses it with the code of a protocol violation.
@@ -77,6 +93,8 @@ def is_of_closed(connection: Connection, error: BaseException) -> bool:
 def describe(error: BaseException) -> str:
     """Return the reason, and what to do if that is known, in a form that repeats no value."""
     advice = _ADVICE.get(error.sqlstate or "") if isinstance(error, asyncpg.PostgresError) else None
+    if "query_wait_timeout" in str(error):  # PgBouncer says so with the code of a lost connection
+        advice = _POOL_FULL
     return reason_of(error) if advice is None else f"{reason_of(error)}. {advice}"
 
 

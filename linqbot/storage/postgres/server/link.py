@@ -19,6 +19,7 @@ from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.faults import (
     describe,
+    is_away,
     is_full,
     is_known,
     is_lost,
@@ -79,20 +80,30 @@ class ServerLink:
         # What was heard before `follow`; None after it.
         self._early: list[str] | None = []
 
-    async def open(self) -> None:
+    async def open(self, *, wait: bool) -> None:
         """Connect.
 
+        Args:
+            wait: Wait for a server that is away.
+
         Raises:
-            StorageUnavailable: the server cannot be reached.
+            StorageUnavailable: the server cannot be reached, and `wait` is False, or the reason looks like a wrong setting.
             StorageError, ConfigError: `ready` refused the storage.
         """
         self.trouble = None
-        try:
-            with translated(self._address.name):
-                await self._connect()
-        except BaseException:
-            self._drop()
-            raise
+        for attempt in itertools.count():
+            try:
+                with translated(self._address.name):
+                    await self._connect()
+            except BaseException as error:
+                self._drop()
+                if not (wait and error.__cause__ is not None and is_away(error.__cause__)):
+                    raise
+                if attempt == 0:
+                    log.warning("storage.awaited", error=f"{error} The start goes on when it answers.")
+                await asyncio.sleep(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)])
+            else:
+                break
         self._is_open = True
 
     def follow(self) -> None:

@@ -66,8 +66,8 @@ async def migrate(connection: Connection, address: Address, *, create: bool, mov
     except asyncpg.InsufficientPrivilegeError as error:
         raise ConfigError(
             f"The user of {address.name} may not create schemas and tables: {reason_of(error)}. Grant CREATE on the database, or let "
-            "its owner start linqbot once. If another user has installed pgmq in the database, grant ALL on its schema "
-            "pgmq and on its tables, too."
+            "its owner start linqbot once. If another user has installed pgmq in the database, grant USAGE and CREATE on "
+            "its schema pgmq, and SELECT and INSERT on pgmq.meta, too."
         ) from error
 
 
