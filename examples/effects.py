@@ -20,7 +20,6 @@ async def party(message: MessageReceived, ctx: Context) -> None:
 
 @bot.on_message(regex(rf"^\s*({'|'.join((*SCREEN, *BUBBLE))})\s*$"))
 async def named_effect(message: MessageReceived, ctx: Context) -> None:
-    assert ctx.match is not None
     name = ctx.match[1].lower()
     await ctx.reply(f"This is {name}.", effect=Effect.named(name))
 

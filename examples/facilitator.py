@@ -27,7 +27,6 @@ async def welcome(change: ParticipantAdded, ctx: Context) -> None:
 
 @bot.on_message(in_group, regex(r"^i am (\w+)$"))
 async def learn(message: MessageReceived, ctx: Context) -> None:
-    assert ctx.match is not None
     group = await ctx.state.chat(Group)
     group.names[message.sender.handle.lower()] = ctx.match[1].capitalize()
     await ctx.react("like")
@@ -41,7 +40,6 @@ async def who(message: MessageReceived, ctx: Context) -> None:
 
 @bot.on_message(in_group, regex(r"^vote: ?(.+,.+)$"))
 async def decide(message: MessageReceived, ctx: Context) -> None:
-    assert ctx.match is not None
     choices = list(dict.fromkeys(choice.strip() for choice in ctx.match[1].split(",") if choice.strip()))
     result = await ctx.vote(choices, "Please vote:", timeout_s=3600)
     group = await ctx.state.chat(Group)

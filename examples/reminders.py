@@ -14,7 +14,6 @@ def shown(reminder: Scheduled) -> str:
 
 @bot.on_message(regex(r"^remind me (?P<when>.+?) to (?P<what>.+)$"))
 async def remind(message: MessageReceived, ctx: Context) -> str:
-    assert ctx.match is not None
     when, what = ctx.match["when"], ctx.match["what"]
     try:
         every = parse.recurrence(when, timezone=ZONE) if when.startswith("every") else None

@@ -12,7 +12,6 @@ def menu(message: MessageReceived, ctx: Context) -> list[str]:
 
 @bot.on_message(regex(r"\btable for (?P<people>[1-9]\d?)\b"))
 async def book(message: MessageReceived, ctx: Context) -> None:
-    assert ctx.match is not None
     await ctx.reply(f"A table for {ctx.match['people']}, with pleasure.")
 
 

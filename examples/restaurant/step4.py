@@ -39,7 +39,6 @@ def menu(message: MessageReceived, ctx: Context) -> list[str]:
 
 @bot.on_message(regex(r"\btable for (?P<people>[1-9]\d?)\b"))
 async def book(message: MessageReceived, ctx: Context) -> None:
-    assert ctx.match is not None
     await take_booking(int(ctx.match["people"]), ctx)
 
 

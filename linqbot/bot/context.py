@@ -86,7 +86,6 @@ class Context:
         event: The event being handled.
         client: Linq's whole API. Calls made through `client` are journalled like those of `reply`, so a second run of
             the handler does not repeat them.
-        match: The match of the handler's `regex` filter; None if it has no such filter.
         handler: The name of the handler that was chosen for the event; None before dispatch has chosen one.
         handler_at: `file:line` of the handler's definition.
         attempts: The handler's own maximum number of runs, if it was registered with one.
@@ -122,7 +121,7 @@ class Context:
         self.event = event
         self.client = client
         self._plugins = plugins
-        self.match: re.Match[str] | None = None
+        self._match: re.Match[str] | None = None
         self.handler: str | None = None
         self.handler_at: str | None = None
         self.attempts: int | None = None
@@ -149,6 +148,20 @@ class Context:
             of_event = not name.startswith("_") and hasattr(type(self.__dict__.get("event")), name)
             hint = "The event has it, which is the first argument of the handler." if of_event else ""
             return no_attribute(self, name, of=Context, hint=hint)
+
+    @property
+    def match(self) -> re.Match[str]:
+        """The match of the handler's `regex` filter.
+
+        Raises:
+            BotError: the handler has no such filter, or the event fits another one: `exact("menu") | regex(…)`.
+        """
+        if self._match is None:
+            raise BotError(
+                f"ctx.match is the match of a pattern, and this event fits {self.handler or 'no handler'} without one. Give "
+                "the handler a regex(…) filter, or write a handler of its own for the pattern."
+            )
+        return self._match
 
     @property
     def resuming(self) -> bool:

@@ -663,6 +663,8 @@ def _hides(earlier: Route, route: Route) -> bool:
         return False
     if not earlier.filters:
         return True
+    if earlier.handler is route.handler:
+        return False  # one function for several words, which does the same
     # While a question is open, only handlers with `during_ask` are tried.
     return (earlier.during_ask or not route.during_ask) and covers(earlier.filters, route.filters)
 

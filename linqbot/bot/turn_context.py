@@ -44,7 +44,7 @@ class TurnContext(Context):
         """Note the handler that was chosen for the event, and the match of its filter."""
         self.handler = handler
         self.handler_at = at
-        self.match = match
+        self._match = match
         self.attempts = attempts
 
     def enter_handler(self) -> None:

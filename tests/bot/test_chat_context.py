@@ -27,12 +27,10 @@ def facilitating() -> tuple[Bot, list[GroupChange]]:
 
     @bot.on_message(regex(r"^add (\S+)$"))
     async def add(message: MessageReceived, ctx: Context) -> None:
-        assert ctx.match is not None
         await ctx.chat.add(ctx.match[1])
 
     @bot.on_message(regex(r"^remove (\S+)$"))
     async def remove(message: MessageReceived, ctx: Context) -> None:
-        assert ctx.match is not None
         await ctx.chat.remove(ctx.match[1])
 
     @bot.on_message("decorate")

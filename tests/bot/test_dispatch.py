@@ -13,7 +13,7 @@ from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, mes
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.routing.filters import in_direct, regex, replies_to_bot
+from linqbot.bot.routing.filters import exact, in_direct, regex, replies_to_bot
 from linqbot.bot.routing.router import Next, Router
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError
@@ -21,6 +21,7 @@ from linqbot.events.event import Event
 from linqbot.events.message import MessageDelivered, MessageEdited, MessageReceived
 from linqbot.events.parse import parse
 from linqbot.events.reaction import ReactionAdded
+from linqbot.testing import HandlerFailed, talking
 from linqbot.types.message import LinkPart
 
 pytestmark = pytest.mark.anyio
@@ -57,7 +58,6 @@ async def test_the_match_of_a_regex_is_in_the_context() -> None:
 
     @bot.on_message(in_direct & regex(r"order (?P<id>\d+)"))
     async def order(message: MessageReceived, ctx: Context) -> None:
-        assert ctx.match is not None
         await ctx.reply(ctx.match["id"])
 
     assert (await handled(bot, message("order 42"))).said() == ["42"]
@@ -373,3 +373,18 @@ async def test_every_example_event_can_be_dispatched() -> None:
         await handled(bot, parse(delivery(json.dumps(json.loads(file.read_text())).encode())))
     assert len(files) == 81
     assert len(set(seen)) > 60
+
+
+async def test_a_handler_without_a_match_says_so_when_it_asks_for_one() -> None:
+    bot = Bot()
+
+    @bot.on_message(exact("menu") | regex(r"menu (?P<day>\w+)"))
+    async def menu(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(ctx.match["day"])
+
+    async with talking(bot) as phone:
+        await phone.text("menu friday")
+        assert await phone.next_reply() == "friday"
+        await phone.text("menu")
+        with pytest.raises(HandlerFailed, match=r"this event fits .*menu without one\. Give the handler a regex"):
+            await phone.next_reply()

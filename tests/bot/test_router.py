@@ -162,12 +162,20 @@ def test_a_handler_whose_events_an_earlier_one_takes_is_refused_and_every_other_
 
         async def handle(message: MessageReceived, ctx: Context) -> None: ...
 
+        async def handle_too(message: MessageReceived, ctx: Context) -> None: ...
+
         bot.on_message(*first[0], **first[1])(handle)
-        bot.on_message(*second[0], **second[1])(handle)
+        bot.on_message(*second[0], **second[1])(handle_too)
         said = refusal_of(bot)
         if (said is None) != (says is None) or (says or "") not in (said or ""):
             wrong.append((first, second, said))
     assert wrong == []
+    several = Bot()
+
+    async def greet(message: MessageReceived, ctx: Context) -> None: ...
+
+    several.on_message("hi")(several.on_message("hi", "hi!")(greet))
+    assert refusal_of(several) is None  # one function for several words
 
 
 Given = tuple[tuple[Any, ...], dict[str, Any]]

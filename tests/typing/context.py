@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +38,7 @@ from linqbot import (
     markdown,
     media,
     poll,
+    regex,
 )
 
 PARCELS = {"team_id": "ABCDE12345", "bundle_id": "com.example.parcels", "name": "Parcels"}
@@ -158,3 +160,9 @@ async def writes_first(message: MessageReceived, ctx: Context) -> None:
     assert_type(await ctx.bot.broadcast(["+14155550142"], "Hi", name="july", per_minute=20), Broadcast)
     assert_type(await ctx.bot.find_broadcast("july"), Broadcast | None)
     assert_type([person.handle async for person in ctx.bot.recipients("july")], list[str])
+
+
+@bot.on_message(regex(r"order (?P<id>\d+)"))
+async def order(message: MessageReceived, ctx: Context) -> None:
+    assert_type(ctx.match, re.Match[str])
+    await ctx.reply(ctx.match["id"])

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import importlib
 import inspect
+import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -548,7 +549,8 @@ async def test_a_slip_of_the_author_is_given_up_at_once_and_an_error_of_data_is_
         (without_argument, True),
         (unset, False),
         (missing_package, False),
-        (lambda _, ctx: ctx.match.group, False),  # None, because no pattern fitted
+        (lambda _, ctx: ctx.match, True),
+        (lambda message, _: re.match("order", message.text).group, False),  # type: ignore[union-attr]
         (lambda message, _: message.text.foo, False),
         (lambda _, __: len(5), False),  # type: ignore[arg-type]
     ]

@@ -571,7 +571,6 @@ async def test_the_context_is_that_of_each_part(talk: Talk) -> None:
     seen = []
 
     async def look(message: MessageReceived, ctx: Context) -> None:
-        assert ctx.match is not None
         first = ctx.event.message_id
         await ctx.ask("One?")
         seen.append((message.message_id == first, ctx.event.message_id != first, ctx.resuming, ctx.match["word"]))
