@@ -229,4 +229,6 @@ def test_the_project_requires_the_linqbot_that_created_it(
     (asked,) = project["project"]["dependencies"]
     assert asked.startswith(wanted[0])
     sources = project["tool"]["uv"].get("sources")
-    assert sources == ({"linqbot": {"path": "/src/linq bot", "editable": True}} if wanted == ["linqbot"] else None)
+    # From the project's folder, so that a colleague with both folders next to each other can run it too.
+    path = os.path.relpath("/src/linq bot", (folder / "mybot").resolve())
+    assert sources == ({"linqbot": {"path": path, "editable": True}} if wanted == ["linqbot"] else None)

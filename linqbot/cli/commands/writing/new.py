@@ -13,6 +13,7 @@ import string
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -55,7 +56,7 @@ def command(*, name: str, plugin: bool, as_json: bool) -> None:
     _refuse_if_not_empty(folder)
     module = _module(project)
     words = {"name": project, "image": project.lower(), "module": module, "short": module.removeprefix("linqbot_")}
-    made = list(_write_templates(folder, "plugin" if plugin else "bot", words | _requirement()))
+    made = list(_write_templates(folder, "plugin" if plugin else "bot", words | _requirement(folder)))
     if not plugin:
         made.append(_write_settings_file(folder))
     steps = _next_steps(folder, plugin=plugin)
@@ -137,22 +138,24 @@ def _write_settings_file(folder: Path) -> str:
     return "linqbot.toml"
 
 
-def _requirement() -> dict[str, str]:
+def _requirement(folder: Path) -> dict[str, str]:
     """Return the new project's requirement: this version of linqbot or newer, or the place it was installed from.
 
+    A folder is named by the way to it from the project, which is right on each machine with the two next to each other.
     `clone` is the folder with linqbot's Dockerfile: an example if linqbot was not installed from a folder.
     """
     ours = importlib.metadata.distribution("linqbot")
     origin = json.loads(ours.read_text("direct_url.json") or "{}")
     url = origin.get("url", "")
     if "dir_info" in origin:
-        path = json.dumps(url2pathname(urlsplit(url).path))
+        clone = url2pathname(urlsplit(url).path)
+        with suppress(ValueError):  # on Windows, from one drive to another
+            clone = os.path.relpath(clone, folder.resolve())
         where = (
             "\n# linqbot was installed from this folder. On another machine, name the folder of its clone there.\n"
-            f"[tool.uv.sources]\nlinqbot = {{ path = {path}, editable = true }}\n"
+            f"[tool.uv.sources]\nlinqbot = {{ path = {json.dumps(clone)}, editable = true }}\n"
         )
-        clone = shlex.quote(url2pathname(urlsplit(url).path))
-        return {"requirement": json.dumps("linqbot"), "sources": where, "clone": clone}
+        return {"requirement": json.dumps("linqbot"), "sources": where, "clone": shlex.quote(clone)}
     if vcs := origin.get("vcs_info"):
         url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
     requirement = json.dumps(f"linqbot @ {url}" if url else f"linqbot>={ours.version}")
