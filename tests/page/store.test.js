@@ -170,14 +170,14 @@ test("listeners are called once per batch, with all of its topics", async () => 
 test("a person without chats starts in a first conversation with the first line", () => {
   const store = storeWith();
   assert.deepEqual(store.place, { view: "draft", line: LINE, others: [], service: "iMessage", first: true });
-  assert.ok(store.isFirst);
+  assert.ok(store.isFirst && store.suggestsMessage);
 });
 
 test("the first message is suggested once: not to a second person, and not when others have written", () => {
   assert.deepEqual(
     [storeWith(), storeWith(chatData([message("hi")]))].map((store) => {
       store.switchPerson(FRIEND);
-      return [store.place.view, store.isFirst];
+      return [store.place.view, store.suggestsMessage];
     }),
     Array(2).fill(["draft", false]),
   );

@@ -137,10 +137,10 @@ export class Composer {
    * @param {string} key
    */
   #enter(key) {
-    const { isFirst } = this.#store;
+    const { isFirst, suggestsMessage } = this.#store;
     this.#typing.stop();
     this.#drafts.open(key);
-    if (isFirst && isEmpty(this.#drafts.current)) this.#drafts.current.text = SAMPLE;
+    if (suggestsMessage && isEmpty(this.#drafts.current)) this.#drafts.current.text = SAMPLE;
     this.#view.setText(this.#drafts.current.text);
     // On a touch screen the keyboard would cover the conversation that was just opened.
     if (isFirst || matchMedia("(hover: hover)").matches) this.#view.focus();

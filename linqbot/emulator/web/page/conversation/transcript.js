@@ -149,11 +149,11 @@ function greetingItem(store, chat) {
       chatAvatar(store, chat),
       h("h2", {}, title),
       h("p", { class: "number" }, numbers.join(", ")),
-      store.isFirst &&
+      store.suggestsMessage &&
         h("p", {}, "This is the number your bot answers. Press ", h("kbd", {}, "return"), " to say hello."),
     );
   };
-  return { key: "greeting", version: `${title} ${store.isFirst}`, build };
+  return { key: "greeting", version: `${title} ${store.suggestsMessage}`, build };
 }
 
 /**

@@ -356,9 +356,7 @@ export class Store {
     if (this.openChat || this.place.view === "draft") return;
     const chats = this.myChats();
     if (chats.length === 0 && this.lines.length > 0) {
-      const line = this.lines[0].phone_number;
-      const isFirst = this.chats.size === 0 && this.me === FIRST_PERSON;
-      this.place = { view: "draft", line, others: [], service: "iMessage", first: isFirst };
+      this.place = { view: "draft", line: this.lines[0].phone_number, others: [], service: "iMessage", first: true };
     } else if (kept?.view === "chat" && chats.some((chat) => chat.id === kept.chatId)) this.place = kept;
     else if (!kept && chats.length === 1) this.place = { view: "chat", chatId: chats[0].id };
     else this.place = { view: "list" };
@@ -370,9 +368,14 @@ export class Store {
     return this.place.view === "chat" ? this.chats.get(this.place.chatId) : undefined;
   }
 
-  /** True before the first message of all, which the page suggests. */
+  /** True in the first conversation of a person without chats, before its first message. */
   get isFirst() {
     return this.place.view === "draft" && Boolean(this.place.first);
+  }
+
+  /** True before the first message of all, which the page suggests. */
+  get suggestsMessage() {
+    return this.isFirst && this.chats.size === 0 && this.me === FIRST_PERSON;
   }
 
   /** Return the chats that the person is or was in, as the person has them, latest first. */
