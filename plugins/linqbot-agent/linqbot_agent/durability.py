@@ -337,5 +337,6 @@ def _check_toolsets(agent: AbstractAgent[Any, Any]) -> None:
     if nameless:
         raise BotError(
             f"A toolset of the agent has no id: {'; '.join(nameless)}. The id is part of the names under which its tool "
-            "calls are recorded. Give it one, such as FunctionToolset(id='bookings')."
+            "calls are recorded. Give it one, such as FunctionToolset(id='bookings') or "
+            "MCPToolset(server, id='ledger')."
         )
