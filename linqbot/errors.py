@@ -577,6 +577,32 @@ class StateConflict(StorageError):
         self.name = name
 
 
+class StateChanged(LinqbotError):
+    """Another turn has changed a value of `ctx.state` that this turn had stored with an earlier call. The next call was not made.
+
+    The turn cannot run again from its start, because people were told of the first change. The value shows what is stored
+    now. A later run of the turn meets this error too.
+
+    Why: The handler changed a value, made a call, and changed the same value again. Meanwhile another chat changed it.
+    To do: Change a shared value once in a turn, before the call that tells it. Or catch this error around the later call,
+        look at the value again, and tell the person what is true now.
+
+    Attributes:
+        scope, name: The place of the value.
+    """
+
+    lqb = "LQB4006"
+    is_final = True
+
+    def __init__(self, scope: str, name: str) -> None:
+        super().__init__(
+            f"The state {name} was changed by another turn after this turn had stored it with a call. The change after that "
+            "call is not stored, and the call that would have told it was not made."
+        )
+        self.scope = scope
+        self.name = name
+
+
 def _restored(kind: type[LinqbotError], args: tuple[Any, ...]) -> LinqbotError:
     error = kind.__new__(kind, *args)
     error.args = args

@@ -148,6 +148,7 @@ class Journal(Protocol):
         *,
         state: Sequence[StateWrite] = (),
         changes: JournalEntry | None = None,
+        instead: JournalEntry | None = None,
     ) -> None:
         """Store a journal entry durably before the first attempt of its call, and the state that was changed before it.
 
@@ -158,9 +159,11 @@ class Journal(Protocol):
             lease: The lease of the turn that makes the call.
             state: Values to write in the same commit.
             changes: An entry that records these changes; stored with `entry`.
+            instead: An entry that is stored if another value than an expected one is stored.
         Raises:
             LeaseLost: the lease is over; nothing was stored, and the call must not be made.
-            StateConflict: another value than an expected one is stored; nothing was stored, and the call must not be made.
+            StateConflict: another value than an expected one is stored; nothing but `instead` was stored, and the call must
+                not be made.
             StorageUnavailable: nothing was stored; the call must not be made.
             StorageError: another entry has this key; nothing was stored.
         """

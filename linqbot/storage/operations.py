@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
 
+from linqbot.errors import StateConflict
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Finish, Lease
 from linqbot.storage.journal import DeliveryStatus, JournalEntry, with_result
@@ -99,10 +100,14 @@ class BeginOp(Op):
     lease: Lease | None = None
     state: Sequence[StateWrite] = ()
     changes: JournalEntry | None = None
+    instead: JournalEntry | None = None
 
     @property
-    def entries(self) -> tuple[JournalEntry, ...]:
-        return (self.entry,) if self.changes is None else (self.entry, self.changes)
+    def entries(self) -> Sequence[JournalEntry]:
+        """The entries to store, by the `error` that was found."""
+        if self.error is None:
+            return (self.entry,) if self.changes is None else (self.entry, self.changes)
+        return (self.instead,) if isinstance(self.error, StateConflict) and self.instead is not None else ()
 
 
 @dataclass(slots=True, eq=False)
@@ -225,9 +230,10 @@ class QueuedWrites:
         *,
         state: Sequence[StateWrite] = (),
         changes: JournalEntry | None = None,
+        instead: JournalEntry | None = None,
     ) -> None:
         """Store a journal entry durably before the first attempt of its call; see `Journal.begin`."""
-        await self._submit(BeginOp(entry, lease, state, changes))
+        await self._submit(BeginOp(entry, lease, state, changes, instead))
 
     async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
         """Store the outcome of a journal entry durably now; see `Journal.settle`."""

@@ -609,7 +609,8 @@ class Turns:
                 log.warning("turn.lease_lost", delivery=lease.delivery.id)
                 return "lost"
             except StateConflict as error:
-                outcome = decide(lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
+                failure = TurnFailure(error if turn is None else turn.journal.failure_of(error))
+                outcome = decide(lease, failure, self.retry_policy, now=self.clock.now())
                 if turn is not None:
                     self._note_conflict(turn, error)
                 finish = end_of(lease, outcome, turn, self.dispatcher, self.clock.now(), writes=writes)

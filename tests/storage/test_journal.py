@@ -68,12 +68,12 @@ async def test_state_is_written_with_the_entry_that_is_begun_and_once(
     other = await turn(storage, delivery("c:2", name="w.2"))
     begun = await asyncio.gather(
         storage.begin(entry("w.1", "1"), lease, state=write(b"3", b"2")),
-        storage.begin(entry("w.2"), other, state=write(b"4", b"2")),
+        storage.begin(entry("w.2"), other, state=write(b"4", b"2"), instead=entry("w.2", "conflict")),
         return_exceptions=True,
     )
     assert [type(each) for each in begun] == [type(None), StateConflict]
     assert await storage.load("bot") == {"Diary": b"3"}
-    assert await storage.entries("w.2") == []
+    assert await storage.entries("w.2") == [entry("w.2", "conflict")]
     await storage.finish(other, Finish(Ack()))
     with pytest.raises(LeaseLost):
         await storage.begin(entry("w.2"), other, state=write(b"5", b"3"))

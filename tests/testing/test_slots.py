@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from linqbot import Bot, Context, MessageReceived
+from linqbot.errors import StateChanged
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -118,6 +119,37 @@ async def test_a_handler_that_tells_before_it_records_is_seen_in_a_test() -> Non
     async with talking(bot_of(tell_first)) as phone:
         people = await eleven(phone)
         assert sum(BOOKED in map(str, person.messages) for person in people) > 1
+
+
+async def test_a_value_that_was_stored_and_then_changed_by_another_turn_is_not_written_over() -> None:
+    """The handler has looked at both slots before its first call, and does not look again."""
+    bot, is_first = Bot(read=False, typing=False), True
+
+    @bot.on_message("both")
+    async def both(message: MessageReceived, ctx: Context) -> None:
+        nonlocal is_first
+        diary = await ctx.state.bot(Diary)
+        for slot in [each for each in ("10:00", "11:00") if each not in diary.taken]:
+            if slot == "11:00" and is_first:
+                is_first = False
+                await phone.person("+14155550150").text("11:00")
+                await taken.wait()
+            diary.taken[slot] = message.sender.handle
+            try:
+                await ctx.reply(f"{slot} is yours.")
+            except StateChanged:
+                await ctx.reply(f"{slot} belongs to {diary.taken[slot]}.")
+
+    @bot.on_message("11:00")
+    async def one(message: MessageReceived, ctx: Context) -> None:
+        (await ctx.state.bot(Diary)).taken["11:00"] = message.sender.handle
+        await ctx.once("stored", lambda _: taken.set())
+        await ctx.reply("11:00 is yours.")
+
+    async with talking(bot) as phone:
+        taken = asyncio.Event()
+        await phone.text("both")
+        assert await phone.replies() == ["10:00 is yours.", "11:00 belongs to +14155550150."]
 
 
 async def two(phone: Phone) -> None:

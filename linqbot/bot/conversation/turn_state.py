@@ -20,7 +20,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from linqbot.bot.conversation.state import CHAT, State, Tally, person_of, person_scope
 from linqbot.bot.conversation.state_json import checked, checked_name, dump, full_name, read
-from linqbot.errors import BotError, StateConflict
+from linqbot.errors import BotError, StateChanged, StateConflict
 from linqbot.events.event import Event
 from linqbot.nearest import no_attribute
 from linqbot.storage.state import StateStore, StateWrite
@@ -172,7 +172,7 @@ class TurnState(State):
 
         Raises:
             BotError: a value cannot be stored, because a field holds what the model does not allow.
-            StateConflict: see `changes`.
+            StateChanged: see `changes`.
         """
         self._is_closed = True
         return [change.write for change in self.changes()]
@@ -187,8 +187,8 @@ class TurnState(State):
 
         Raises:
             BotError: a value cannot be stored, because a field holds what the model does not allow.
-            StateConflict: this run has not come to the call with which an earlier run has stored the value, and another
-                turn has changed it since.
+            StateChanged: this run has not come to the call with which an earlier run has stored the value, and another turn
+                has changed it since.
         """
         if self._seen is not None:
             return []
@@ -197,7 +197,7 @@ class TurnState(State):
             if (write := self._write(scope, name, held)) is not None:
                 to_come = [each for each in self._to_come if (each.scope, each.name) == (scope, name)]
                 if to_come and to_come[-1].after != held.stored:
-                    raise StateConflict(scope, name)
+                    raise StateChanged(scope, name)
                 found.append(Change(write, dump(name, held.value), to_come[0].before if to_come else held.stored))
         return found
 
@@ -216,7 +216,7 @@ class TurnState(State):
     def come_to(self, stored: Sequence[StoredChange]) -> None:
         """Show the values that an earlier run has stored with a call, to which this run has come now.
 
-        After the last such call, a value is what is stored now: other turns may have changed it since.
+        What other turns have changed since is not shown: what the handler has read before, it does not look at again.
 
         Raises:
             StateUnreadable: a model cannot read what is stored.
@@ -227,9 +227,26 @@ class TurnState(State):
             self._to_come.remove(change)
             held = self._held.get((change.scope, change.name))
             if held is not None:
-                is_last = not any((each.scope, each.name) == (change.scope, change.name) for each in self._to_come)
-                _show(change.name, held, held.stored if is_last else change.after)
-                held.is_written = True
+                _show(change.name, held, change.after)
+                held.stored, held.is_written = change.after, True
+
+    def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
+        """Return the error of a turn that has lost a value: StateChanged if it has stored the value with a call before."""
+        held = self._held.get((conflict.scope, conflict.name))
+        is_written = held is not None and held.is_written
+        return StateChanged(conflict.scope, conflict.name) if is_written else conflict
+
+    async def show_now(self, scope: str, name: str) -> None:
+        """Show a value as it is stored now, because another turn has changed it.
+
+        Raises:
+            StateUnreadable: the model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read.
+        """
+        held = self._held[scope, name]
+        held.stored = (await self._store.load(scope)).get(name)
+        _show(name, held, held.stored)
+        self._to_come = [each for each in self._to_come if (each.scope, each.name) != (scope, name)]
 
     def check(self) -> None:
         """Check that the changed values can be stored. Called when the handler has returned.

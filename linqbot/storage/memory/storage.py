@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import ConfigError, LaneFull, StorageBusy
+from linqbot.errors import ConfigError, LaneFull, StateConflict, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import lane_of_chat
 from linqbot.storage.broadcasts import NewBroadcast, Order
@@ -342,6 +342,7 @@ class MemoryStorage:
         *,
         state: Sequence[StateWrite] = (),
         changes: JournalEntry | None = None,
+        instead: JournalEntry | None = None,
     ) -> None:
         """Store a journal entry before the first attempt of its call; see `Journal.begin`.
 
@@ -354,7 +355,12 @@ class MemoryStorage:
         if self._journal.stored(entry) is None:
             entries = [entry] if changes is None else [entry, changes]
             self._journal.check_keys(entries)
-            self._state.check(state)
+            try:
+                self._state.check(state)
+            except StateConflict:
+                if instead is not None:
+                    self._journal.record(instead)
+                raise
             self._state.write(state)
             for each in entries:
                 self._journal.record(each)

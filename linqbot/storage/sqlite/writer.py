@@ -409,7 +409,7 @@ def _begin(tx: Transaction, ops: list[BeginOp]) -> None:
         elif op.state and not journal.is_on_record(tx.db, op.entry):
             op.error = state.add(op.state)
     state.write()
-    entries = [entry for op in ops if op.error is None for entry in op.entries]
+    entries = [entry for op in ops for entry in op.entries]
     journal.begin(tx.db, entries)
     if not tx.index.has_own_entries:
         tx.index.has_own_entries = any(entry.turn.startswith(OWN_DELIVERY) for entry in entries)

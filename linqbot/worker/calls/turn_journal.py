@@ -38,6 +38,7 @@ from linqbot.errors import (
     LinqUnavailable,
     MessageGone,
     NoVerdict,
+    StateChanged,
     StateConflict,
     Suspended,
     TurnDeferred,
@@ -463,6 +464,7 @@ class TurnJournal:
 
         Raises:
             LeaseLost: another worker handles the turn.
+            StateChanged: another turn has changed a value that this one has stored with an earlier call.
             TurnDeferred: another turn has changed a value since this one has read it. Nothing was stored.
         """
         self._begun += 1
@@ -485,11 +487,18 @@ class TurnJournal:
                     return
                 recorded = self._recorded(slot, changes)
                 writes = [change.write for change in changes]
+                instead = self._conflict()
                 if entry is None:
-                    await self._storage.begin(recorded, self._lease, state=writes)
+                    await self._storage.begin(recorded, self._lease, state=writes, instead=instead)
                 else:
-                    await self._storage.begin(entry, self._lease, state=writes, changes=recorded)
+                    await self._storage.begin(entry, self._lease, state=writes, changes=recorded, instead=instead)
+            except StateChanged as error:
+                await state.show_now(error.scope, error.name)
+                raise
             except StateConflict as error:
+                if isinstance(failure := state.failure_of(error), StateChanged):
+                    await state.show_now(error.scope, error.name)
+                    raise failure from None
                 deferred = TurnDeferred(str(error), after_s=0.0)
                 deferred.__cause__ = error
                 self.note_failure(deferred)
@@ -552,7 +561,14 @@ class TurnJournal:
 
     def note_conflict(self) -> None:
         """Note that the turn runs again because its state was changed: its calls are then matched by content alone."""
-        self.keep(replace(self.new_entry(self._conflict_slot, "step", _CONFLICT), status="accepted"))
+        self.keep(self._conflict())
+
+    def _conflict(self) -> JournalEntry:
+        return replace(self.new_entry(self._conflict_slot, "step", _CONFLICT), status="accepted")
+
+    def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
+        """Return the error of the turn whose end has lost a value; see `TurnState.failure_of`."""
+        return conflict if self._state is None else self._state.failure_of(conflict)
 
     @property
     def _conflict_slot(self) -> str:

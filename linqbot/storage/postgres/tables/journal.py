@@ -60,7 +60,7 @@ async def begin(tx: Transaction, ops: Sequence[BeginOp]) -> None:
     for op in changing:
         if not await is_on_record(tx, op.entry):
             op.error = state.add(op.state)
-    begun = [(op, entry) for op in ops if op.error is None for entry in op.entries]
+    begun = [(op, entry) for op in ops for entry in op.entries]
     rows = [_row(entry, texts=True) for _, entry in begun]
     tokens = [None if op.lease is None else op.lease.token for op, _ in begun]
     lanes = [None if op.lease is None else op.lease.delivery.lane for op, _ in begun]
