@@ -12,13 +12,6 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-def bot_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Let the shell complete file names by itself."""
-    from click.shell_completion import CompletionItem  # imported late, as below: commands refer to these functions
-
-    return [CompletionItem(incomplete, type="file")]
-
-
 def event_types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete Linq's event types, each with its description."""
     from linqbot.events.parse import EVENT_TYPES

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from linqbot.cli import completions
 from linqbot.cli.printable import printable_json, printable_lines
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
@@ -37,7 +39,7 @@ def optional_file_argument(f: F) -> F:
 
 
 def _argument(callback: Callable[[click.Context, click.Parameter, str | None], str | None]) -> Callable[[F], F]:
-    return click.argument("file", required=False, callback=callback, shell_complete=completions.bot_files)
+    return click.argument("file", required=False, callback=callback, shell_complete=bot_files)
 
 
 def _found(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -54,6 +56,13 @@ def _required(ctx: click.Context, param: click.Parameter, value: str | None) -> 
         message = f"There is no {USUAL} in this folder. Name the file with your bot."
         raise click.MissingParameter(message, ctx, param)
     return found
+
+
+def bot_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete file names by itself."""
+    from click.shell_completion import CompletionItem  # imported late: only a shell that completes needs it
+
+    return [CompletionItem(incomplete, type="file")]
 
 
 class FiniteRange(click.FloatRange):

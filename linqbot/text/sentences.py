@@ -1,4 +1,4 @@
-"""Ends of sentences in a text that may still grow.
+"""Ends of sentences in a text that may still grow, and words as people write them, with marks at their end.
 
 An end is reported only once the next character that is no space is known. The ends of a text are therefore the same in
 whatever pieces it arrives.
@@ -7,7 +7,7 @@ whatever pieces it arrives.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final
 
 from linqbot.text.graphemes import is_border
@@ -17,6 +17,8 @@ _END: Final = re.compile(
     r"|(?<![。！？])[。！？]++[\"'”’»)\]*_~`」』）]*+",
 )
 """The marks at the end of a sentence, with closing brackets, quotation marks, marks of Markdown, and an emoji."""
+_MARKS: Final = ".!?…。！？ \u00a0\u202f"
+"""The marks at the end of a sentence, and the spaces that some languages put before them."""
 _NO_SPACE: Final = re.compile(r"\S")
 _IS_EMOJI: Final = re.compile(r"[\u2600-\u27bf\U0001f300-\U0001faff]")
 _OPENERS: Final = "\"'“‘«([*_~`"
@@ -67,3 +69,9 @@ def _goes_on(text: str, found: re.Match[str], following: str) -> bool:
     if word.isdigit():
         return len(word) < 4 and line.strip(f"{_OPENERS} ") == word
     return (len(word) == 1 and word.isalpha()) or _ABBREVIATIONS.fullmatch(word) is not None
+
+
+def is_one_of(text: str, words: Container[str]) -> bool:
+    """Return True if a text is one of these words, which are in lower case, as it stands or without the marks at its end."""
+    said = text.strip().casefold()
+    return said in words or said.rstrip(_MARKS) in words

@@ -17,11 +17,11 @@ from pydantic import ValidationError
 from linqbot.bot.asking.ballot import choice_of, choice_of_words
 from linqbot.bot.asking.kinds import adapter_of
 from linqbot.bot.asking.question import OpenQuestion, Question
-from linqbot.bot.routing.filters import is_one_of
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.reaction import PollReactionAdded, ReactionAdded
 from linqbot.parse.yes_or_no import yes_no
+from linqbot.text.sentences import is_one_of
 from linqbot.types.message import MediaPart
 
 IN_ANOTHER_FORM: Final = "Please answer in another form."

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
 from linqbot.bot.options import check_handle, check_line
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEdited, MessageEvent, MessageReceived
+from linqbot.text.sentences import is_one_of
 
 Fit: TypeAlias = "bool | re.Match[str] | None"
 E_contra = TypeVar("E_contra", bound=Event, contravariant=True)
@@ -31,8 +32,6 @@ AWAITING_FILTER: Final = (
 )
 """The end of an error for an `async def` that may be meant as a filter."""
 
-_MARKS: Final = ".!?…。！？ \u00a0\u202f"
-"""The marks at the end of a sentence, and the spaces that some languages put before them."""
 _ANY: Final[Classes] = (Event,)
 _MESSAGES: Final[Classes] = (MessageEvent,)
 _TEXTS: Final[Classes] = (MessageEvent, MessageEdited)
@@ -297,12 +296,6 @@ def exact(*texts: str) -> Filter[Texts]:
         return is_one_of(text, wanted)
 
     return TextFilter(lambda text: is_one_of(text, wanted), f"exact({_listed(texts)})", fits=fits, words=texts)
-
-
-def is_one_of(text: str, words: Container[str]) -> bool:
-    """Return True if a text is one of these words, which are in lower case, as it stands or without the marks at its end."""
-    said = text.strip().casefold()
-    return said in words or said.rstrip(_MARKS) in words
 
 
 def contains(*texts: str) -> Filter[Texts]:

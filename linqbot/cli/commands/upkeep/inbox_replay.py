@@ -24,7 +24,7 @@ from linqbot.cli.commands.upkeep.inbox_options import (
     type_option,
 )
 from linqbot.cli.failure import ReplayFailed
-from linqbot.cli.output import iso_time, json_option, print_table, progress_bar, yes_option
+from linqbot.cli.output import bot_files, iso_time, json_option, print_table, progress_bar, yes_option
 from linqbot.cli.printable import printable, printable_lines
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.errors import StorageError
@@ -71,7 +71,7 @@ def retry(
 
 
 @click.command("replay")
-@click.argument("file", required=False, shell_complete=completions.bot_files)
+@click.argument("file", required=False, shell_complete=bot_files)
 @click.option("--id", "ids", multiple=True, shell_complete=completions.dead, help="Only this delivery; repeatable.")
 @click.option("--chat", help="Only deliveries of this chat.")
 @type_option
@@ -85,7 +85,7 @@ def retry(
 @click.option(
     "--against",
     metavar="NEW",
-    shell_complete=completions.bot_files,
+    shell_complete=bot_files,
     help="Compare what was done with what the bot in this file would do. FILE is then the present bot, if it is given.",
 )
 @click.option("--diff", is_flag=True, help="Compare as --against, or FILE itself, and show texts of then and now.")
