@@ -16,7 +16,7 @@ from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDenied
 from pydantic_core import to_json
 
-from linqbot import AskCancelled, Context, MessageReceived
+from linqbot import AskCancelled, Context, MessageReceived, TextPart
 from linqbot_agent.turn import PersonNeeded, Settings
 
 _LONGEST_VALUE: Final = 80
@@ -74,7 +74,7 @@ async def decision(call_id: str, asked: str, settings: Settings) -> Decision:
     try:
         postpones = settings.turn.options.other_topic == "postpone"
         is_approved = await ctx.ask(
-            asked,
+            TextPart(value=asked),  # a text that gets no preview card: see `speech/saying.py`
             yes="like",
             who=settings.approver,
             also=settings.turn.options.approvers,

@@ -143,7 +143,7 @@ class Bubbles:
                 async for text in _as_changed(_taken_from(chunks), change):
                     yield text
 
-        saying = asyncio.create_task(self._ctx.stream(source, stall_s=_DAY_S, key=key))
+        saying = asyncio.create_task(self._ctx.stream(source, cards=False, stall_s=_DAY_S, key=key))
         try:
             waited: list[asyncio.Future[Any]] = [saying, so_far]
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -212,7 +212,7 @@ async def say_rest(key: str, text: str, ctx: Context) -> None:
         if text:
             yield text
 
-    await ctx.stream(whole(), key=key)
+    await ctx.stream(whole(), cards=False, key=key)
 
 
 def _go_on(cuts: Sequence[str]) -> list[ModelMessage]:

@@ -15,7 +15,7 @@ from pydantic_ai import RunContext
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults
 
-from linqbot import AskCancelled, BotError
+from linqbot import AskCancelled, BotError, TextPart
 from linqbot_agent.turn import PersonNeeded, Settings
 
 
@@ -67,7 +67,7 @@ async def answer_of(call_id: str, question: str, settings: Settings) -> str:
     if settings.ctx.side is not None:
         return "Not now: the person has not answered another question yet."
     try:
-        return await settings.ctx.ask(question, key=f"{settings.name}/ask.{call_id}")
+        return await settings.ctx.ask(TextPart(value=question), key=f"{settings.name}/ask.{call_id}")
     except AskCancelled as error:
         if error.reason != "word":
             raise

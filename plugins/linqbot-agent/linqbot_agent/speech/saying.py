@@ -1,4 +1,8 @@
-"""Says the outputs of an agent in the event's chat, each of them once, however often the turn runs."""
+"""Says the outputs of an agent in the event's chat, each of them once, however often the turn runs.
+
+What a model writes gets no preview cards: a card is fetched without a tap, so its address could carry what a stranger talked
+the model into telling.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +28,9 @@ async def say(outputs: Sequence[Output], ctx: Context, event: Event, *, key: str
     for number, output in enumerate(outputs):
         own = f"{key}/{number}" if number else key
         if isinstance(output, Say) and output.effect is None:
-            await ctx.stream(_whole(output.text), thread=thread, key=own)
+            await ctx.stream(_whole(output.text), cards=False, thread=thread, key=own)
         elif isinstance(output, Say):
-            await ctx.reply(markdown(output.text), effect=output.effect, thread=thread, key=own)
+            await ctx.reply(markdown(output.text), effect=output.effect, cards=False, thread=thread, key=own)
         elif isinstance(output, Poll):
             await ctx.reply(poll(*output.options), thread=thread, key=own)
         elif isinstance(output, Media):
