@@ -250,9 +250,9 @@ async def test_a_handler_that_asks_about_a_late_answer_knows_the_question_when_i
         ({"kind": bool}, "off", "False"),
         ({"kind": bool}, "maybe", "Please answer yes or no."),
         ({}, "Never mind.", "cancelled"),
-        ({"choices": ["Rebook", "Cancel"]}, "cancel", "Cancel"),
-        ({"choices": ["Rebook", "Cancel!"]}, "Cancel!", "Cancel!"),
-        ({"choices": ["Rebook", "Cancel"]}, "never mind", "cancelled"),
+        ({"choices": ["Rebook", "Forget it"]}, "forget it", "Forget it"),
+        ({"choices": ["Rebook", "Forget it!"]}, "Forget it!", "Forget it!"),
+        ({"choices": ["Rebook", "Forget it"]}, "never mind", "cancelled"),
     ],
 )
 async def test_an_answer_means_what_a_person_means(asked: dict[str, Any], answer: str, value: str) -> None:

@@ -97,7 +97,7 @@ def judge(question: OpenQuestion, event: Event) -> Verdict | None:
 
 
 def says_cancel_word(question: OpenQuestion, message: MessageReceived) -> bool:
-    """Return True if a message is a word that ends the question, such as `cancel` or `Cancel!`."""
+    """Return True if a message is a word that ends the question, such as `never mind` or `Never mind!`."""
     return is_one_of(message.text_to_me, question.cancel)
 
 

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from linqbot.bot.asking.waits import Wait
 
 DAY_S: Final = 86_400.0
-CANCEL_WORDS: Final = ("cancel", "never mind")
-"""The texts, in any case, by which a person ends a question, unless `cancel=` says otherwise."""
+CANCEL_WORDS: Final = ("never mind", "forget it")
+"""The texts, in any case, by which a person ends a question, unless `cancel=` says otherwise.
+
+None of them is an opt-out in capitals (R69), as CANCEL is."""
 LONGEST_TIMEOUT_S: Final = 366 * DAY_S
 MOST_ASKS: Final = 1000
 """Maximum number of questions in one conversation."""
