@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from linqbot import AskCancelled, AskTimeout, Bot, Context, MessageReceived, markdown
+from linqbot.events import ReactionRemoved
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -18,7 +19,7 @@ bot = Bot()
 
 @bot.on_message("help", during_ask=True)
 async def helping(message: MessageReceived, ctx: Context) -> None:
-    await ctx.reply("Answer or write cancel.")
+    await ctx.reply("Answer or write never mind.")
 
 
 @bot.on_message("book")
@@ -42,7 +43,7 @@ async def test_a_booking_with_a_vote_a_mistake_and_a_tapback() -> None:
         await phone.vote(poll, "Saturday")
         assert await phone.next_reply() == "How many people?"
         await phone.text("help")
-        assert await phone.next_reply() == "Answer or write cancel."
+        assert await phone.next_reply() == "Answer or write never mind."
         assert await phone.next_reply() == "How many people?"
         await phone.text("a few")
         assert await phone.next_reply() == "Please answer with a whole number."
@@ -301,3 +302,54 @@ async def test_a_tapback_that_cannot_mean_yes_is_refused(yes: Any) -> None:
 
     with pytest.raises(HandlerFailed, match="yes="):
         await talk()
+
+
+async def test_a_reply_to_another_message_of_the_bot_is_no_answer() -> None:
+    bot = Bot()
+
+    @bot.on_message("remind")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Stretch!", after_s=60, tag="stretch")
+
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("With pleasure.")
+        await ctx.reply(f"Booked, {await ctx.ask('Your name?')}.")
+
+    @bot.on_message
+    async def other(message: MessageReceived, ctx: Context) -> str:
+        return f"About {message.answers.tag if message.answers else None}: {message.text}"
+
+    async with talking(bot) as phone:
+        answers = []
+        for place in (None, 0, 1):  # without a thread, to the welcome, to the question
+            await phone.text("remind")
+            await phone.text("book")
+            asked = await phone.replies()
+            await phone.advance(61)
+            (reminder,) = await phone.replies()
+            await phone.reply(reminder, "done, thanks")
+            answers += await phone.replies()
+            await (phone.text("Ada") if place is None else phone.reply(asked[place], "Ada"))
+            answers += await phone.replies()
+        assert answers == ["About stretch: done, thanks", "Booked, Ada."] * 3
+
+
+async def test_a_tapback_that_is_taken_away_says_which_scheduled_send_it_was_on() -> None:
+    bot = Bot()
+
+    @bot.on_message("remind")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Stretch!", after_s=60, tag="stretch")
+
+    @bot.on_reaction(removed=True)
+    async def undone(reaction: ReactionRemoved, ctx: Context) -> None:
+        await ctx.send(f"Not done: {reaction.answers.tag if reaction.answers else None}")
+
+    async with talking(bot) as phone:
+        await phone.text("remind")
+        await phone.advance(61)
+        reminder = await phone.next_reply()
+        await phone.react(reminder, "like")
+        await phone.react(reminder, "like", remove=True)
+        assert await phone.next_reply() == "Not done: stretch"

@@ -107,6 +107,10 @@ class ConversationReader(Protocol):
         """Return a conversation and its journal entries; None if it is not on record."""
         ...
 
+    async def entry_of(self, message_id: str) -> JournalEntry | None:
+        """Return the journal entry that made the message with this id; None if none is on record."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -232,13 +236,26 @@ async def meaning_of(
                 late = None if timed_out is None else _late(timed_out)
             continue
         found = await _read_open(summary, delivery, reader, put_back=put_back)
-        if found is not None and (verdict := judge(found.question, event)) is not None:
+        if found is None or await _replies_to_another(event, found, reader):
+            continue
+        if (verdict := judge(found.question, event)) is not None:
             if _is_side(verdict, event, dispatcher):
                 return Arrival(found.conversation, question=found.question, is_side=True)
             return found.ended_by(_outcome(verdict, found.question, event, delivery), event)
     decided = await _of_another(event, delivery, conversations, reader, put_back=put_back)
     meaning = decided or await _of_wait(event, delivery, conversations, dispatcher, reader, put_back=put_back)
     return late if late is not None and meaning is NOTHING else meaning
+
+
+async def _replies_to_another(event: Event, asked: _Asked, reader: ConversationReader) -> bool:
+    """Return True if an event replies to a message of the bot that the conversation of the question has not sent."""
+    if not isinstance(event, MessageReceived) or event.reply_to is None:
+        return False
+    replied_to = event.reply_to.message_id
+    if replied_to in asked.question.messages or replied_to == asked.question.poll:
+        return False
+    entry = await reader.entry_of(replied_to)
+    return entry is not None and entry.turn != asked.conversation.id
 
 
 def _is_side(verdict: Verdict, event: Event, dispatcher: Dispatcher) -> bool:
