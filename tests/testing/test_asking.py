@@ -353,3 +353,36 @@ async def test_a_tapback_that_is_taken_away_says_which_scheduled_send_it_was_on(
         await phone.react(reminder, "like")
         await phone.react(reminder, "like", remove=True)
         assert await phone.next_reply() == "Not done: stretch"
+
+
+async def test_a_handler_ends_the_open_questions_of_the_chat_without_a_word() -> None:
+    bot = Bot()
+    ended: list[str] = []
+
+    @bot.on_message("a person, please", during_ask=True)
+    async def hand_over(message: MessageReceived, ctx: Context) -> str:
+        ctx.end_questions()
+        return "One moment."
+
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("Your name?", timeout_s=600)
+        except (AskCancelled, AskTimeout) as error:
+            ended.append(type(error).__name__)
+
+    @bot.on_message
+    async def other(message: MessageReceived, ctx: Context) -> str:
+        return f"Other: {message.text}"
+
+    async with talking(bot) as phone:
+        await phone.text("book")
+        await phone.text("a person, please")
+        await phone.text("Is Mia in?")
+        assert await phone.replies() == ["Your name?", "One moment.", "Other: Is Mia in?"]
+        await phone.text("book")
+        await phone.advance(300)  # the timeout of the first question is not that of the second
+        await phone.text("a person, please")
+        await phone.advance(700)
+        assert (await phone.replies(), ended) == (["Your name?", "One moment."], [])
+        assert await phone.dead_letters() == []
