@@ -386,3 +386,24 @@ async def test_a_handler_ends_the_open_questions_of_the_chat_without_a_word() ->
         await phone.advance(700)
         assert (await phone.replies(), ended) == (["Your name?", "One moment."], [])
         assert await phone.dead_letters() == []
+
+
+async def test_a_bot_that_is_removed_from_a_group_ends_its_questions_there_without_a_word() -> None:
+    bot = Bot(groups="all")
+    ended: list[str] = []
+
+    @bot.on_message
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("Your name?", timeout_s=600)
+        except (AskCancelled, AskTimeout) as error:
+            ended.append(type(error).__name__)
+            await ctx.send("Too late.")
+
+    async with talking(bot) as phone:
+        group = phone.group("+14155550143")
+        await group.text("book")
+        assert await group.replies() == ["Your name?"]
+        await group.remove(phone.line)
+        await group.advance(700)
+        assert (await group.replies(), await group.dead_letters(), ended) == ([], [], [])

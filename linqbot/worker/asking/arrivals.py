@@ -27,7 +27,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.journal import JournalEntry
 from linqbot.worker.asking.deliveries import ORDER_PREFIX, order, order_of
-from linqbot.worker.asking.records import LOCATION, QuestionEnd, event_of, is_wait
+from linqbot.worker.asking.records import LOCATION, QuestionEnd, event_of, is_payment, is_wait
 from linqbot.worker.failure import OfOtherRelease
 
 log = structlog.get_logger("linqbot.worker")
@@ -308,6 +308,10 @@ async def _of_wait(
 
     waits = [each for each in conversations if is_wait(each.person)]
     if event.type in _OF_MEMBERS:
+        if _removes_us(event):
+            # Payments stay: their requests are closed at Linq when they end.
+            left = (each for each in conversations if each.status == "waiting" and not is_payment(each.person))
+            return Arrival(ended=tuple(each.id for each in left))
         recounted = await _with_members(event, waits, reader)
         return Arrival(recounted=recounted) if recounted else NOTHING
     for summary in reversed(waits):
@@ -319,6 +323,15 @@ async def _of_wait(
         if found.question.ballot is not None and (ballot := counted(found.question.ballot, event)) is not None:
             return _of_vote(found, ballot, event, delivery, dispatcher)
     return NOTHING
+
+
+def _removes_us(event: Event) -> bool:
+    """Return True if the event says that the bot's line has left the group or was removed."""
+    from linqbot.events.chat import ParticipantRemoved
+
+    if not isinstance(event, ParticipantRemoved):
+        return False
+    return event.participant.is_me or event.participant.handle.casefold() == (event.line or "").casefold() != ""
 
 
 async def _with_members(
