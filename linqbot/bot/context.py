@@ -645,6 +645,20 @@ class Context:
         self,
         *question: Content,
         kind: type[T] | Callable[[str], T],
+        choices: Sequence[str],
+        who: str = ...,
+        tries: int = ...,
+        timeout_s: float = ...,
+        cancel: Sequence[str] = ...,
+        repeat: bool = ...,
+        key: str | None = ...,
+    ) -> Coroutine[Any, Any, T | str]: ...
+
+    @overload
+    def ask(
+        self,
+        *question: Content,
+        kind: type[T] | Callable[[str], T],
         who: str = ...,
         tries: int = ...,
         timeout_s: float = ...,
@@ -694,7 +708,8 @@ class Context:
                 `MediaPart` takes a photo or another file, and an event class such as `LocationSharingStarted` takes
                 such an event.
             choices: The possible answers. On iMessage they are shown as a poll, elsewhere as a numbered list. The
-                text, the number or a vote answers.
+                text, the number or a vote answers. Together with `kind`, such as a function, another text is read as
+                `kind` says, and a choice is returned as its text.
             yes: The tapback that means yes. The answer is True or False: from this tapback or `dislike`, or from
                 a text such as "yes" or "no".
             who: The person who must answer: `asker` is the one who caused the event, `anyone` is any person of the

@@ -254,6 +254,11 @@ async def test_a_handler_that_asks_about_a_late_answer_knows_the_question_when_i
         ({"choices": ["Rebook", "Forget it"]}, "forget it", "Forget it"),
         ({"choices": ["Rebook", "Forget it!"]}, "Forget it!", "Forget it!"),
         ({"choices": ["Rebook", "Forget it"]}, "never mind", "cancelled"),
+        ({"choices": ["2", "4"], "kind": int}, "2", "2"),
+        ({"choices": ["Today", "Later"], "kind": int}, "later", "Later"),
+        ({"choices": ["Today", "Later"], "kind": int}, "2", "Later"),
+        ({"choices": ["Today", "Later"], "kind": int}, "12", "12"),
+        ({"choices": ["Today", "Later"], "kind": int}, "many", "Please answer with a whole number."),
     ],
 )
 async def test_an_answer_means_what_a_person_means(asked: dict[str, Any], answer: str, value: str) -> None:

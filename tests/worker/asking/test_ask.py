@@ -921,7 +921,8 @@ async def test_an_event_without_a_chat_or_beside_the_chat_cannot_ask(talk: Talk)
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"kind": int, "choices": ["1"]}, "not several"),
+        ({"kind": int, "yes": "like"}, "yes= without kind="),
+        ({"kind": MediaPart, "choices": ["1"]}, "read from text only"),
         ({"choices": ["a", "A "]}, "two choices are equal"),
         ({"choices": [" "]}, "each choice is a text"),
         ({"yes": "thumb"}, "no such reaction"),
