@@ -41,7 +41,7 @@ async def take_booking(people: int, ctx: Context) -> None:
 async def remind(guest: Guest, table: datetime, ctx: Context) -> None:
     evening_before = datetime.combine(table - timedelta(days=1), time(18), table.tzinfo)
     if evening_before > ctx.now():
-        text = f"Tomorrow is your table for {guest.people}. If you cannot come, write: cancel"
+        text = f"Tomorrow is your table for {guest.people}. If you cannot come, write: free my table"
         guest.reminder = (await ctx.send_later(text, at=evening_before)).id
 
 
@@ -67,11 +67,11 @@ async def book_for_the_group(message: MessageReceived, ctx: Context) -> None:
     await take_booking(len(people), ctx)
 
 
-@bot.on_message("cancel")
-async def cancel(message: MessageReceived, ctx: Context) -> None:
+@bot.on_message("free my table")
+async def free_table(message: MessageReceived, ctx: Context) -> None:
     guest = await ctx.state.person(Guest)
     await forget_table(guest, ctx)
-    await ctx.reply("Your table is cancelled. Another time!")
+    await ctx.reply("Your table is free again. Another time!")
 
 
 @bot.on_message(has_media)

@@ -134,6 +134,7 @@ class Context:
         self._state_store = state_store
         self.resumption = resumption
         self.side = side
+        self.has_ended_questions = False
         self.after_ask = after_ask
         self.overlap = overlap
         self.is_handling = False
@@ -644,6 +645,20 @@ class Context:
         self,
         *question: Content,
         kind: type[T] | Callable[[str], T],
+        choices: Sequence[str],
+        who: str = ...,
+        tries: int = ...,
+        timeout_s: float = ...,
+        cancel: Sequence[str] = ...,
+        repeat: bool = ...,
+        key: str | None = ...,
+    ) -> Coroutine[Any, Any, T | str]: ...
+
+    @overload
+    def ask(
+        self,
+        *question: Content,
+        kind: type[T] | Callable[[str], T],
         who: str = ...,
         tries: int = ...,
         timeout_s: float = ...,
@@ -693,7 +708,8 @@ class Context:
                 `MediaPart` takes a photo or another file, and an event class such as `LocationSharingStarted` takes
                 such an event.
             choices: The possible answers. On iMessage they are shown as a poll, elsewhere as a numbered list. The
-                text, the number or a vote answers.
+                text, the number or a vote answers. Together with `kind`, such as a function, another text is read as
+                `kind` says, and a choice is returned as its text.
             yes: The tapback that means yes. The answer is True or False: from this tapback or `dislike`, or from
                 a text such as "yes" or "no".
             who: The person who must answer: `asker` is the one who caused the event, `anyone` is any person of the
@@ -878,6 +894,21 @@ class Context:
         assert self._asking is not None
         content = tuple(await self._uploads.resolved(question.content))
         return await self._asking().ask(replace(question, content=content), self)
+
+    def end_questions(self) -> None:
+        """End the open questions of `ask` in the event's chat, of all people, at the end of the turn and without a word.
+
+        Their handlers do not run again. A handler with `during_ask=True` calls it if the person wants something else, such
+        as to talk to a person: the question is not sent again, and their next message is an ordinary one. What `pay`,
+        `location` and `vote` wait for stays open. If the handler fails, the questions stay open.
+
+        Raises:
+            BotError: the event belongs to no chat, or the context was made outside of a worker.
+        """
+        if self._asking is None:
+            raise BotError("This context cannot end questions, because it was made outside of a worker.")
+        self._asking().end_questions(self.chat_id)
+        self.has_ended_questions = True
 
     @overload
     async def once(

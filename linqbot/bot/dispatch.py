@@ -360,7 +360,7 @@ class Dispatcher:
             if fit and (route.when is None or await self._agrees(route, place, event, ctx)):
                 self._report(event, chosen=route, is_late=is_late)
                 await self._handle(event, ctx, route, handle, fit)
-                if ctx.side is not None:
+                if ctx.side is not None and not ctx.has_ended_questions:
                     await ctx.side.ask_again(ctx)
                 return
         ctx.is_outdated = is_late and ctx.has_begun_before and not self._is_late(event, ctx.accepted_at - sent_at)

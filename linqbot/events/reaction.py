@@ -23,6 +23,8 @@ class ReactionEvent(Event):
         custom_emoji: The emoji if the type is `custom`.
         sticker: The image if the type is `sticker`.
         sender: The author of the reaction. The handle is empty if Linq did not say.
+        answers: The scheduled send whose message it concerns; None if there is none, or it is older than a week. The
+            worker looks it up; `parse` leaves the field None.
     """
 
     echoes = True
@@ -35,6 +37,7 @@ class ReactionEvent(Event):
     sender: Handle = Field(default=UNKNOWN_HANDLE, alias="from_handle")
     is_from_me: bool = False
     reacted_at: datetime | None = None
+    answers: Scheduled | None = None
 
     @property
     def is_own(self) -> bool:
@@ -52,16 +55,9 @@ class ReactionEvent(Event):
 
 
 class ReactionAdded(ReactionEvent):
-    """A person or your line reacted to a message.
-
-    Attributes:
-        answers: The scheduled send whose message was reacted to; None if there is none, or it is older than a week.
-            The worker looks it up; `parse` leaves the field None.
-    """
+    """A person or your line reacted to a message."""
 
     types = ("reaction.added",)
-
-    answers: Scheduled | None = None
 
 
 class ReactionRemoved(ReactionEvent):

@@ -87,6 +87,9 @@ class DryAsker:
             raise Suspended(self.note)
         return typed(name, entry.answer or b"null", kind)
 
+    def end_questions(self, chat_id: str) -> None:
+        """Do nothing: a dry run changes no question."""
+
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return the recorded result of a step; None if there is none."""
         entry = self._steps.get(name)

@@ -144,4 +144,4 @@ class DryRun:
         if not open_then:
             return NOTHING
         summaries = [each.summary for each in open_then]
-        return await meaning_of(delivery, summaries, self._dispatcher, ConversationsThen(open_then))
+        return await meaning_of(delivery, summaries, self._dispatcher, ConversationsThen(open_then, self._storage))

@@ -14,7 +14,7 @@ from linqbot.client.client import Client
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroken
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEvent, MessageReceived
-from linqbot.events.reaction import ReactionAdded
+from linqbot.events.reaction import ReactionEvent
 from linqbot.storage.journal import Journal, JournalEntry
 from linqbot.worker.due.scheduled_send import answered
 
@@ -56,7 +56,7 @@ async def with_answers(event: Event, entry_of: Callable[[str], Awaitable[Journal
     if isinstance(event, MessageReceived):
         message_id = event.reply_to.message_id if event.reply_to is not None else None
     else:
-        message_id = event.message_id if isinstance(event, ReactionAdded) and not event.is_own else None
+        message_id = event.message_id if isinstance(event, ReactionEvent) and not event.is_own else None
     if message_id is None:
         return event
     send = answered(await entry_of(message_id))

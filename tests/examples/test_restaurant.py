@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 TUESDAY = datetime(2030, 1, 1, 12, tzinfo=UTC)
 HOUR, DAY = 3600, 86400
-REMINDER = "Tomorrow is your table for {}. If you cannot come, write: cancel"
+REMINDER = "Tomorrow is your table for {}. If you cannot come, write: free my table"
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def test_a_guest_who_ends_a_question_keeps_the_earlier_table(bot: Bot) -> 
         await phone.text("Friday 19:30")
         await phone.text("Dana")
         await phone.text("a table for 5")
-        await phone.text("Cancel")
+        await phone.text("Never mind")
         assert (await phone.replies())[-1] == "I have booked nothing. Another time!"
         await phone.advance(7 * DAY)
         assert await phone.replies() == [REMINDER.format(4)]
@@ -112,8 +112,8 @@ async def test_people_of_a_group_book_and_cancel_tables_of_their_own(bot: Bot) -
         await group.by(bob).text("Sunday 19:30", reply_to=await group.next_reply())
         await group.by(bob).text("Bob", reply_to=await group.next_reply())
         assert await group.next_reply() == "Bob, your table for 2 on Sunday 06 January at 19:30 is booked."
-        await ann.text("cancel")  # in the direct chat
-        assert await ann.next_reply() == "Your table is cancelled. Another time!"
+        await ann.text("free my table")  # in the direct chat
+        assert await ann.next_reply() == "Your table is free again. Another time!"
         await ann.advance(7 * DAY)
         assert await group.replies() == [REMINDER.format(2)]
 
@@ -128,8 +128,8 @@ async def test_hearts_between_people_of_a_group_are_not_answered(bot: Bot) -> No
 
 async def test_cancelling_without_a_table_is_no_error(bot: Bot) -> None:
     async with talking(bot, start=TUESDAY) as phone:
-        await phone.text("cancel")
-        assert await phone.next_reply() == "Your table is cancelled. Another time!"
+        await phone.text("free my table")
+        assert await phone.next_reply() == "Your table is free again. Another time!"
         await phone.text("hello")
         assert await phone.next_reply() == "Welcome to Chez Cat! Write: menu"
 

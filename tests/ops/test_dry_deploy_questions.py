@@ -69,7 +69,7 @@ async def test_an_answer_that_the_new_code_refuses_ends_its_run(day: Day) -> Non
 
 async def test_refused_answers_and_a_word_that_ends_the_question_are_part_of_the_conversation(day: Day) -> None:
     day.deploy(booking())
-    await day.say("book", "many", "4", "cancel", "book", "2", service="SMS")
+    await day.say("book", "many", "4", "never mind", "book", "2", service="SMS")
     report = await day.compared(booking())
     assert report.counts == {"same": 2}
     assert report.answers == 4
@@ -257,8 +257,8 @@ async def test_a_word_that_ends_the_question_belongs_to_it_even_if_the_handler_s
     day: Day, question: dict[str, Any]
 ) -> None:
     day.bot = deciding(cancel=["enough"], **question)
-    await day.say("book", "Enough", "menu", "cancel")
-    assert day.said == ["Book it?", "Soup. menu", "Soup. cancel"]
+    await day.say("book", "Enough", "menu", "never mind")
+    assert day.said == ["Book it?", "Soup. menu", "Soup. never mind"]
     report = await day.compared(day.bot)
     assert (report.counts, report.answers) == ({"same": 3}, 1)
     group = the_group(await day.compared(deciding("Fish.", cancel=["enough"], **question)))
@@ -276,7 +276,7 @@ async def test_a_word_that_ends_the_question_comes_before_a_handler_that_takes_e
     def other(message: MessageReceived, ctx: Context) -> str:
         return f"Other: {message.text}"
 
-    await day.say("book", "4", "cancel")
+    await day.say("book", "4", "never mind")
     assert day.said == ["How many?", "Other: 4", "How many?"]
     report = await day.compared(bot)
     assert (report.counts, report.answers) == ({"same": 2}, 1)
@@ -442,7 +442,7 @@ async def test_messages_while_a_payment_is_open_are_turns_of_their_own(day: Day)
         return made
 
     day.bot = bot("Soup.")
-    await day.say("pay", "menu", "hello", "cancel")
+    await day.say("pay", "menu", "hello", "never mind")
     report = await day.compared(day.bot)
     assert (report.counts, report.answers) == ({"same": 3}, 1)
     assert texts(the_group(await day.compared(bot("Fish.")))) == [("Soup.", "Fish.")]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from linqbot import AskCancelled, AskTimeout, Bot, Context, MessageReceived, markdown
+from linqbot.events import ReactionRemoved
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -18,7 +19,7 @@ bot = Bot()
 
 @bot.on_message("help", during_ask=True)
 async def helping(message: MessageReceived, ctx: Context) -> None:
-    await ctx.reply("Answer or write cancel.")
+    await ctx.reply("Answer or write never mind.")
 
 
 @bot.on_message("book")
@@ -42,7 +43,7 @@ async def test_a_booking_with_a_vote_a_mistake_and_a_tapback() -> None:
         await phone.vote(poll, "Saturday")
         assert await phone.next_reply() == "How many people?"
         await phone.text("help")
-        assert await phone.next_reply() == "Answer or write cancel."
+        assert await phone.next_reply() == "Answer or write never mind."
         assert await phone.next_reply() == "How many people?"
         await phone.text("a few")
         assert await phone.next_reply() == "Please answer with a whole number."
@@ -250,9 +251,14 @@ async def test_a_handler_that_asks_about_a_late_answer_knows_the_question_when_i
         ({"kind": bool}, "off", "False"),
         ({"kind": bool}, "maybe", "Please answer yes or no."),
         ({}, "Never mind.", "cancelled"),
-        ({"choices": ["Rebook", "Cancel"]}, "cancel", "Cancel"),
-        ({"choices": ["Rebook", "Cancel!"]}, "Cancel!", "Cancel!"),
-        ({"choices": ["Rebook", "Cancel"]}, "never mind", "cancelled"),
+        ({"choices": ["Rebook", "Forget it"]}, "forget it", "Forget it"),
+        ({"choices": ["Rebook", "Forget it!"]}, "Forget it!", "Forget it!"),
+        ({"choices": ["Rebook", "Forget it"]}, "never mind", "cancelled"),
+        ({"choices": ["2", "4"], "kind": int}, "2", "2"),
+        ({"choices": ["Today", "Later"], "kind": int}, "later", "Later"),
+        ({"choices": ["Today", "Later"], "kind": int}, "2", "Later"),
+        ({"choices": ["Today", "Later"], "kind": int}, "12", "12"),
+        ({"choices": ["Today", "Later"], "kind": int}, "many", "Please answer with a whole number."),
     ],
 )
 async def test_an_answer_means_what_a_person_means(asked: dict[str, Any], answer: str, value: str) -> None:
@@ -301,3 +307,108 @@ async def test_a_tapback_that_cannot_mean_yes_is_refused(yes: Any) -> None:
 
     with pytest.raises(HandlerFailed, match="yes="):
         await talk()
+
+
+async def test_a_reply_to_another_message_of_the_bot_is_no_answer() -> None:
+    bot = Bot()
+
+    @bot.on_message("remind")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Stretch!", after_s=60, tag="stretch")
+
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("With pleasure.")
+        await ctx.reply(f"Booked, {await ctx.ask('Your name?')}.")
+
+    @bot.on_message
+    async def other(message: MessageReceived, ctx: Context) -> str:
+        return f"About {message.answers.tag if message.answers else None}: {message.text}"
+
+    async with talking(bot) as phone:
+        answers = []
+        for place in (None, 0, 1):  # without a thread, to the welcome, to the question
+            await phone.text("remind")
+            await phone.text("book")
+            asked = await phone.replies()
+            await phone.advance(61)
+            (reminder,) = await phone.replies()
+            await phone.reply(reminder, "done, thanks")
+            answers += await phone.replies()
+            await (phone.text("Ada") if place is None else phone.reply(asked[place], "Ada"))
+            answers += await phone.replies()
+        assert answers == ["About stretch: done, thanks", "Booked, Ada."] * 3
+
+
+async def test_a_tapback_that_is_taken_away_says_which_scheduled_send_it_was_on() -> None:
+    bot = Bot()
+
+    @bot.on_message("remind")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Stretch!", after_s=60, tag="stretch")
+
+    @bot.on_reaction(removed=True)
+    async def undone(reaction: ReactionRemoved, ctx: Context) -> None:
+        await ctx.send(f"Not done: {reaction.answers.tag if reaction.answers else None}")
+
+    async with talking(bot) as phone:
+        await phone.text("remind")
+        await phone.advance(61)
+        reminder = await phone.next_reply()
+        await phone.react(reminder, "like")
+        await phone.react(reminder, "like", remove=True)
+        assert await phone.next_reply() == "Not done: stretch"
+
+
+async def test_a_handler_ends_the_open_questions_of_the_chat_without_a_word() -> None:
+    bot = Bot()
+    ended: list[str] = []
+
+    @bot.on_message("a person, please", during_ask=True)
+    async def hand_over(message: MessageReceived, ctx: Context) -> str:
+        ctx.end_questions()
+        return "One moment."
+
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("Your name?", timeout_s=600)
+        except (AskCancelled, AskTimeout) as error:
+            ended.append(type(error).__name__)
+
+    @bot.on_message
+    async def other(message: MessageReceived, ctx: Context) -> str:
+        return f"Other: {message.text}"
+
+    async with talking(bot) as phone:
+        await phone.text("book")
+        await phone.text("a person, please")
+        await phone.text("Is Mia in?")
+        assert await phone.replies() == ["Your name?", "One moment.", "Other: Is Mia in?"]
+        await phone.text("book")
+        await phone.advance(300)  # the timeout of the first question is not that of the second
+        await phone.text("a person, please")
+        await phone.advance(700)
+        assert (await phone.replies(), ended) == (["Your name?", "One moment."], [])
+        assert await phone.dead_letters() == []
+
+
+async def test_a_bot_that_is_removed_from_a_group_ends_its_questions_there_without_a_word() -> None:
+    bot = Bot(groups="all")
+    ended: list[str] = []
+
+    @bot.on_message
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("Your name?", timeout_s=600)
+        except (AskCancelled, AskTimeout) as error:
+            ended.append(type(error).__name__)
+            await ctx.send("Too late.")
+
+    async with talking(bot) as phone:
+        group = phone.group("+14155550143")
+        await group.text("book")
+        assert await group.replies() == ["Your name?"]
+        await group.remove(phone.line)
+        await group.advance(700)
+        assert (await group.replies(), await group.dead_letters(), ended) == ([], [], [])

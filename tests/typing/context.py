@@ -113,6 +113,7 @@ async def asks(message: MessageReceived, ctx: Context) -> None:
     try:
         assert_type(await ctx.ask("Name?", who="anyone", timeout_s=60, cancel=("stop",), repeat=False), str)
         assert_type(await ctx.ask("Day?", choices=["Friday", "Saturday"]), str)
+        assert_type(await ctx.ask("How many?", kind=int, choices=["Many"]), int | str)
         assert_type(await ctx.ask("Book it?", yes="like"), bool)
         assert_type(await ctx.ask("How many?", kind=int, tries=2), int)
         assert_type(await ctx.ask("A photo?", kind=MediaPart), MediaPart)

@@ -97,7 +97,7 @@ def judge(question: OpenQuestion, event: Event) -> Verdict | None:
 
 
 def says_cancel_word(question: OpenQuestion, message: MessageReceived) -> bool:
-    """Return True if a message is a word that ends the question, such as `cancel` or `Cancel!`."""
+    """Return True if a message is a word that ends the question, such as `never mind` or `Never mind!`."""
     return is_one_of(message.text_to_me, question.cancel)
 
 
@@ -129,9 +129,9 @@ def value_of(question: Question, answer: Answer) -> Any:
     """
     if question.yes is not None:
         return _yes_or_no(question.yes, answer)
-    if question.choices:
-        return _choice(question.choices, answer)
     kind, event = question.kind, answer.event
+    if question.choices and (choice := _choice(question, answer)) is not None:
+        return choice
     if kind is MediaPart:
         if not isinstance(event, MessageReceived) or not event.media:
             raise ValueError("Please answer with a photo or a file.")
@@ -160,13 +160,14 @@ def _tapback(event: ReactionAdded | PollReactionAdded) -> str:
     return _LOOKS_LIKE.get(emoji, event.reaction_type) if event.reaction_type == "custom" else event.reaction_type
 
 
-def _choice(choices: tuple[str, ...], answer: Answer) -> str:
+def _choice(question: Question, answer: Answer) -> str | None:
+    """Return the choice that an answer means; None if it means none, and `kind` may read it."""
     # A number counts in the list that the person saw. Today's code may give another list.
-    shown = answer.choice
+    choices, shown = question.choices, answer.choice
     choice = choice_of(answer.text, choices) if shown is None else choice_of_words(shown, choices)
-    if choice is not None:
-        return choice
-    raise ValueError(f"Please answer with one of these: {', '.join(choices)}.")
+    if choice is None and question.kind is str:
+        raise ValueError(f"Please answer with one of these: {', '.join(choices)}.")
+    return choice
 
 
 def _converted(kind: Any, text: str) -> Any:

@@ -26,6 +26,10 @@ class Asker(Protocol):
         """Return the recorded answer of a question; if there is none, ask it and end the handler with Suspended."""
         ...
 
+    def end_questions(self, chat_id: str) -> None:
+        """End the open questions of a chat with the commit of the turn, without running their handlers."""
+        ...
+
     @property
     def is_dry(self) -> bool:
         """True in a dry run, which has no effects."""

@@ -22,15 +22,17 @@ from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.rules.values import E164, EMAIL
 from linqbot.types.data import Data
-from linqbot.types.message import MessageContent, ReactionType, text_of
+from linqbot.types.message import MediaPart, MessageContent, ReactionType, text_of
 from linqbot.types.proactive.scheduled import Scheduled
 
 if TYPE_CHECKING:
     from linqbot.bot.asking.waits import Wait
 
 DAY_S: Final = 86_400.0
-CANCEL_WORDS: Final = ("cancel", "never mind")
-"""The texts, in any case, by which a person ends a question, unless `cancel=` says otherwise."""
+CANCEL_WORDS: Final = ("never mind", "forget it")
+"""The texts, in any case, by which a person ends a question, unless `cancel=` says otherwise.
+
+None of them is an opt-out in capitals (R69), as CANCEL is."""
 LONGEST_TIMEOUT_S: Final = 366 * DAY_S
 MOST_ASKS: Final = 1000
 """Maximum number of questions in one conversation."""
@@ -85,8 +87,10 @@ class Question:
     def __post_init__(self) -> None:
         if not self.content and self.wait is None:
             raise BotError("ctx.ask() was called without a question. Give it the text to send: ctx.ask('Your name?').")
-        if sum((self.kind is not str, bool(self.choices), self.yes is not None)) > 1:
-            raise BotError("ctx.ask() takes one of kind=, choices= and yes=, not several.")
+        if self.yes is not None and (self.kind is not str or self.choices):
+            raise BotError("ctx.ask() takes yes= without kind= and choices=.")
+        if self.choices and (self.events or self.kind is MediaPart):
+            raise BotError("ctx.ask() takes choices= with a kind= that is read from text only, such as int.")
         if any(not isinstance(choice, str) or not choice.strip() for choice in self.choices):
             raise BotError(f"{self.verb}(choices={list(self.choices)!r}): each choice is a text.")
         if len({choice.strip().casefold() for choice in self.choices}) < len(self.choices):

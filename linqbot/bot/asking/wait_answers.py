@@ -1,6 +1,6 @@
 """Decide if an event ends a wait of `ctx.pay`, `ctx.location` or `ctx.vote`. Other messages are handled as usual.
 
-A vote ends here only by a word such as `cancel`: `ballot.py` counts the votes.
+A vote ends here only by words such as `never mind`: `ballot.py` counts the votes.
 """
 
 from __future__ import annotations

@@ -172,7 +172,9 @@ class NewRuns:
         if not turn.conversations:
             return NOTHING
         summaries = [each.summary for each in turn.conversations]
-        return await meaning_of(turn.delivery, summaries, self._dispatcher, ConversationsThen(turn.conversations))
+        return await meaning_of(
+            turn.delivery, summaries, self._dispatcher, ConversationsThen(turn.conversations, self._storage)
+        )
 
     @property
     def has_stuck_code(self) -> bool:

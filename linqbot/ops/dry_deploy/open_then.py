@@ -113,8 +113,9 @@ class KeptOpen:
 class ConversationsThen:
     """The conversations of a chat that were open when a delivery came. It implements `ConversationReader`."""
 
-    def __init__(self, conversations: Sequence[Conversation]) -> None:
+    def __init__(self, conversations: Sequence[Conversation], storage: Storage) -> None:
         self._conversations = {each.id: each for each in conversations}
+        self.entry_of = storage.entry_of
 
     async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
         """Return a conversation. Its entries are left out: only a run that continues it needs them."""

@@ -153,6 +153,9 @@ class RecordedAnswers:
         self._calls.recall_step(name)
         return typed(name, entry.answer or b"null", kind)
 
+    def end_questions(self, chat_id: str) -> None:
+        """Do nothing: a dry run changes no question."""
+
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return None, as in the first run of the turn, so that what leads to a recorded result is compared too."""
         return None

@@ -27,7 +27,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.journal import JournalEntry
 from linqbot.worker.asking.deliveries import ORDER_PREFIX, order, order_of
-from linqbot.worker.asking.records import LOCATION, QuestionEnd, event_of, is_wait
+from linqbot.worker.asking.records import LOCATION, QuestionEnd, event_of, is_payment, is_wait
 from linqbot.worker.failure import OfOtherRelease
 
 log = structlog.get_logger("linqbot.worker")
@@ -105,6 +105,10 @@ class ConversationReader(Protocol):
 
     async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
         """Return a conversation and its journal entries; None if it is not on record."""
+        ...
+
+    async def entry_of(self, message_id: str) -> JournalEntry | None:
+        """Return the journal entry that made the message with this id; None if none is on record."""
         ...
 
 
@@ -232,13 +236,26 @@ async def meaning_of(
                 late = None if timed_out is None else _late(timed_out)
             continue
         found = await _read_open(summary, delivery, reader, put_back=put_back)
-        if found is not None and (verdict := judge(found.question, event)) is not None:
+        if found is None or await _replies_to_another(event, found, reader):
+            continue
+        if (verdict := judge(found.question, event)) is not None:
             if _is_side(verdict, event, dispatcher):
                 return Arrival(found.conversation, question=found.question, is_side=True)
             return found.ended_by(_outcome(verdict, found.question, event, delivery), event)
     decided = await _of_another(event, delivery, conversations, reader, put_back=put_back)
     meaning = decided or await _of_wait(event, delivery, conversations, dispatcher, reader, put_back=put_back)
     return late if late is not None and meaning is NOTHING else meaning
+
+
+async def _replies_to_another(event: Event, asked: _Asked, reader: ConversationReader) -> bool:
+    """Return True if an event replies to a message of the bot that the conversation of the question has not sent."""
+    if not isinstance(event, MessageReceived) or event.reply_to is None:
+        return False
+    replied_to = event.reply_to.message_id
+    if replied_to in asked.question.messages or replied_to == asked.question.poll:
+        return False
+    entry = await reader.entry_of(replied_to)
+    return entry is not None and entry.turn != asked.conversation.id
 
 
 def _is_side(verdict: Verdict, event: Event, dispatcher: Dispatcher) -> bool:
@@ -291,6 +308,10 @@ async def _of_wait(
 
     waits = [each for each in conversations if is_wait(each.person)]
     if event.type in _OF_MEMBERS:
+        if _removes_us(event):
+            # Payments stay: their requests are closed at Linq when they end.
+            left = (each for each in conversations if each.status == "waiting" and not is_payment(each.person))
+            return Arrival(ended=tuple(each.id for each in left))
         recounted = await _with_members(event, waits, reader)
         return Arrival(recounted=recounted) if recounted else NOTHING
     for summary in reversed(waits):
@@ -302,6 +323,15 @@ async def _of_wait(
         if found.question.ballot is not None and (ballot := counted(found.question.ballot, event)) is not None:
             return _of_vote(found, ballot, event, delivery, dispatcher)
     return NOTHING
+
+
+def _removes_us(event: Event) -> bool:
+    """Return True if the event says that the bot's line has left the group or was removed."""
+    from linqbot.events.chat import ParticipantRemoved
+
+    if not isinstance(event, ParticipantRemoved):
+        return False
+    return event.participant.is_me or event.participant.handle.casefold() == (event.line or "").casefold() != ""
 
 
 async def _with_members(

@@ -14,7 +14,7 @@ from linqbot.events.event import Event
 from linqbot.events.lane import lane_of_chat
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
-from linqbot.events.reaction import ReactionAdded
+from linqbot.events.reaction import ReactionEvent
 from linqbot.storage.conversations import Conversation
 from linqbot.worker.lookups import KnownChat, with_chat
 
@@ -29,7 +29,7 @@ def looked_up(root: Event, after_ask: AskedBefore | None) -> dict[str, Any]:
         burst = (LookedUp(replies_to_me=each.replies_to_me, answers=each.answers) for each in root.burst)
         found = {"replies_to_me": root.replies_to_me, "answers": root.answers, "burst": tuple(burst)}
         return {**found, "after_ask": after_ask}
-    answers = root.answers if isinstance(root, ReactionAdded) else None
+    answers = root.answers if isinstance(root, ReactionEvent) else None
     return {"answers": answers, "is_group": root.is_group, "line": root.line, "after_ask": after_ask}
 
 
@@ -42,7 +42,7 @@ def root_of(conversation: Conversation, question: OpenQuestion) -> Event:
     if isinstance(event, MessageReceived):
         burst = (_with(each, found) for each, found in zip(event.burst, question.burst, strict=False))
         return _with(event, question).model_copy(update={"burst": tuple(burst)} if question.burst else {})
-    if isinstance(event, ReactionAdded) and question.answers is not None:
+    if isinstance(event, ReactionEvent) and question.answers is not None:
         event = event.model_copy(update={"answers": question.answers})
     return with_chat(event, KnownChat(question.is_group, question.line))
 

@@ -47,6 +47,7 @@ from linqbot.worker.asking.records import (
     answer_in,
     cancelled_for,
     end_without_answer,
+    is_wait,
     part_name,
     refusal_label,
 )
@@ -113,6 +114,8 @@ class AskSession:
         self._looks: list[Timer] = []
         # The conversation whose question was sent again after a side answer, if there is one.
         self._repeated: list[Conversation] = []
+        # The ids of the conversations that the handler ends.
+        self._ended: list[str] = []
         if conversation is None:
             return
         question = opening.arrival.question
@@ -203,6 +206,14 @@ class AskSession:
         await self._ask(question, ctx)
         raise Suspended("The handler waits for an answer.")
 
+    def end_questions(self, chat_id: str) -> None:
+        """End the open questions of a chat, other than that of this handler; see `Asker.end_questions`."""
+        if self.is_past:
+            return
+        own = None if self._conversation is None else self._conversation.id
+        others = (each for each in self._storage.conversations_in(chat_id) if each.id != own)
+        self._ended = [each.id for each in others if each.status == "waiting" and not is_wait(each.person)]
+
     @property
     def takes_any_handler(self) -> bool:
         """True if any handler may take the event; see `SideTurn.takes_any_handler`."""
@@ -231,7 +242,7 @@ class AskSession:
         by = self._lease.delivery
         changed = (record for record in self._past.records if self._is_changed(record))
         entries = [record.written_to(self._entry_of(record), by) for record in changed]
-        ended = list(self._arrival.ended)
+        ended = [*self._arrival.ended, *self._ended]
         recounted = self._opening.recounted
         cancelled = [self._arrival.question.timer] if self._has_begun and self._arrival.question else []
         if self._asked is not None:
@@ -491,7 +502,8 @@ class AskSession:
     def _newer(self, person: str, chat_id: str) -> ConversationSummary | None:
         """Return another conversation of the person in the chat that waits for an answer; None if there is none."""
         # Not those that end with this turn, such as one whose handler is gone after a deploy.
-        others = (each for each in self._storage.conversations_in(chat_id) if each.id not in self._arrival.ended)
+        ending = {*self._arrival.ended, *self._ended}
+        others = (each for each in self._storage.conversations_in(chat_id) if each.id not in ending)
         return next(
             (
                 each

@@ -27,7 +27,7 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 
 QUESTIONS = ("name", "town", "colour")
 TIMEOUT_S = 5000.0
-STEPS = st.sampled_from(["start", "say", "say", "help", "timeout", "cancel", "deploy", "crash", "fail", "restart"])
+STEPS = st.sampled_from(["start", "say", "say", "help", "timeout", "never mind", "deploy", "crash", "fail", "restart"])
 
 
 class Model:
@@ -45,7 +45,7 @@ class Model:
             self.said.append("This is help.")
             if self.asked is not None:
                 self.said.append(self.asked)
-        elif self.asked is not None and text == "cancel":
+        elif self.asked is not None and text == "never mind":
             self.said.append("Cancelled.")
             self.asked = None
         elif self.asked is not None:

@@ -12,6 +12,7 @@ from fakes import CHAT, LINE, NOW, PERSON, envelope, poll_vote, tapback, text_bo
 from pydantic import BaseModel
 from simulated_crash import crash
 
+from linqbot.bot.asking.question import CANCEL_WORDS
 from linqbot.bot.context import Context
 from linqbot.bot.routing.filters import regex
 from linqbot.bot.routing.router import Next
@@ -21,6 +22,7 @@ from linqbot.events.chat import LocationSharingStarted, TypingStarted
 from linqbot.events.contact import ContactCardReceived
 from linqbot.events.message import MessageReceived
 from linqbot.events.reaction import ReactionAdded
+from linqbot.rules.opt_out import is_opt_out
 from linqbot.types.message import MediaPart
 from linqbot.worker.failure import RetryPolicy
 
@@ -147,13 +149,17 @@ async def test_a_late_answer_is_an_ordinary_message_that_names_the_question(talk
     assert seen[3] == late
 
 
-@pytest.mark.parametrize("word", ["cancel", "Never mind", " Cancel "])
+@pytest.mark.parametrize("word", ["forget it", "Never mind", " FORGET IT "])
 async def test_a_cancel_word_ends_the_question(talk: Talk, word: str) -> None:
     talk.deploy(greet)
     await talk.say("hi")
     await talk.say(word)
     assert talk.said == ["Welcome!", "Your name?"]
     assert talk.open_questions() == []
+
+
+def test_no_word_that_ends_a_question_is_an_opt_out_in_capitals() -> None:
+    assert [word for word in CANCEL_WORDS if is_opt_out(word.upper())] == []
 
 
 async def test_a_handler_may_catch_a_cancelled_question(talk: Talk) -> None:
@@ -915,7 +921,8 @@ async def test_an_event_without_a_chat_or_beside_the_chat_cannot_ask(talk: Talk)
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"kind": int, "choices": ["1"]}, "not several"),
+        ({"kind": int, "yes": "like"}, "yes= without kind="),
+        ({"kind": MediaPart, "choices": ["1"]}, "read from text only"),
         ({"choices": ["a", "A "]}, "two choices are equal"),
         ({"choices": [" "]}, "each choice is a text"),
         ({"yes": "thumb"}, "no such reaction"),
