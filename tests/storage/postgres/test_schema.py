@@ -205,9 +205,9 @@ async def test_a_user_without_rights_on_a_schema_that_another_user_has_migrated_
             pass
 
 
-async def test_a_server_that_is_not_there_is_unavailable() -> None:
+async def test_a_command_does_not_wait_for_a_server_that_is_not_there() -> None:
     with pytest.raises(StorageUnavailable):
-        async with PostgresStorage("postgresql://bot:hunter2@127.0.0.1:1/linq"):
+        async with PostgresStorage("postgresql://bot:hunter2@127.0.0.1:1/linq", serving=False):
             pass
 
 

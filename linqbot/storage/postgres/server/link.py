@@ -97,7 +97,9 @@ class ServerLink:
                     await self._connect()
             except BaseException as error:
                 self._drop()
-                if not (wait and error.__cause__ is not None and is_away(error.__cause__)):
+                # A password file that is missing is a ConfigError with a similar cause.
+                reason = error.__cause__ if isinstance(error, StorageUnavailable) else None
+                if not (wait and reason is not None and is_away(reason)):
                     raise
                 if attempt == 0:
                     log.warning("storage.awaited", error=f"{error} The start goes on when it answers.")
