@@ -561,7 +561,7 @@ class StateConflict(StorageError):
 
     Why: Turns of two chats changed the same person's or the bot's state at the same time, or `linqbot state edit` changed
         it while a turn ran.
-    To do: In a handler nothing: the call that would have told the change is not made, and the handler runs again with the
+    To do: In a handler nothing: the call behind the change is not made, and the handler runs again with the
         new value. After `linqbot state edit`, edit again.
 
     Attributes:
@@ -580,7 +580,7 @@ class StateConflict(StorageError):
 class StateChanged(LinqbotError):
     """Another turn has changed a value of `ctx.state` that this turn had stored with an earlier call. The next call was not made.
 
-    The turn cannot run again from its start, because people were told of the first change. The value shows what is stored
+    The turn cannot run again from its start, because people know of the first change. The value shows what is stored
     now. A later run of the turn meets this error too.
 
     Why: The handler changed a value, made a call, and changed the same value again. Meanwhile another chat changed it.
@@ -597,7 +597,7 @@ class StateChanged(LinqbotError):
     def __init__(self, scope: str, name: str) -> None:
         super().__init__(
             f"The state {name} was changed by another turn after this turn had stored it with a call. The change after that "
-            "call is not stored, and the call that would have told it was not made."
+            "call is not stored, and the next call was not made."
         )
         self.scope = scope
         self.name = name

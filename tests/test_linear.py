@@ -92,6 +92,10 @@ PUMPS = [
 BEGINNINGS = ["", "x@", "https://", "http://127.0.0.1:", "+1", "\n", "?"]
 ENDS = ["", " ", "@", "!", "\n!"]
 USES: dict[str, str] = {
+    r"Router\.\w+\(\) got an unexpected keyword argument '(\w+)'": "match",
+    r"@\w+\.on": "match",
+    r"(?:Context|ChatContext|BotContext|State)\.\w+\(\) "
+    r"(?:got an unexpected keyword argument|got multiple values for|missing \d+ required|takes )": "match",
     r"\W+": "sub",
     r'<script type="module" src="\./([^"]+)">': "findall",
     r'^(?:import |export |\} from )[^"\n]*"(\.[^"]+)";$': "findall",

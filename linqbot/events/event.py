@@ -18,7 +18,7 @@ from linqbot.types.handle import Handle
 
 OF_CONTEXT: Final = frozenset({
     "already_sent", "ask", "bot", "cancel", "capabilities", "card", "chat", "end_questions", "fetch_media", "history", "incoming",
-    "location", "log", "mark_read", "now", "once", "pay", "plugins", "preview", "react", "recall", "recorded", "reply",
+    "location", "log", "mark_read", "match", "now", "once", "pay", "plugins", "preview", "react", "recall", "recorded", "reply",
     "reschedule", "resuming", "save_media", "scheduled", "send", "send_later", "sender", "show_card",
     "show_typing_when_slow", "state", "stream", "takes_incoming", "typing", "uninterrupted", "vote",
 })  # fmt: skip

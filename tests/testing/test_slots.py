@@ -1,4 +1,4 @@
-"""Slots, stock, seats: what a person is told is what is stored, whoever else asks at the same time and whenever the bot dies."""
+"""Slots, stock, seats: what a person reads is what is stored, also if others ask at the same time and the bot is killed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def bot_of(handle: Handle) -> Bot:
 
 
 async def check(phone: Phone, people: list[Phone]) -> None:
-    """Check that one person was told so, who is the one that is stored, and that all others were refused once."""
+    """Check that one person reads so, who is the one that is stored, and that all others were refused once."""
     asked = phone.person("+14155550199")
     await asked.text("who")
     stored = str((await asked.replies())[-1])

@@ -153,6 +153,7 @@ async def changes(message: MessageReceived, ctx: Context) -> None:
     assert_type(await ctx.chat.add("+14155550142"), None)
     assert_type(await ctx.chat.remove("+14155550142"), None)
     assert_type(await ctx.chat.leave(), None)
+    ctx.end_questions()
 
 
 @bot.on_message

@@ -1,6 +1,6 @@
 """The state of one turn: the values that its code has read, and what it has changed of them.
 
-A changed value is stored in the commit that stores the key of the next call, before the call is made: what a person is told
+A changed value is stored in the commit that stores the key of the next call, before the call is made: what a person reads
 is what is stored. A later run of the turn sees the values that the first run saw, up to the call with which they were stored.
 
 A part of a conversation that is over sees what it saw then. What the handler changes after a question has not happened.
@@ -50,7 +50,7 @@ class _Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangedValue:
     """A changed value, to be stored with a call.
 
     Attributes:
@@ -65,7 +65,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class StoredChange:
-    """A value that an earlier run of the turn has stored with a call; see `Change`."""
+    """A value that an earlier run of the turn has stored with a call; see `ChangedValue`."""
 
     scope: str
     name: str
@@ -182,7 +182,7 @@ class TurnState(State):
         """Held while changes are stored with a call, so that no other call stores them too."""
         return self._loading
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[ChangedValue]:
         """Return the values that were changed and are not stored yet; nothing in a part of a conversation that is over.
 
         Raises:
@@ -198,10 +198,10 @@ class TurnState(State):
                 to_come = [each for each in self._to_come if (each.scope, each.name) == (scope, name)]
                 if to_come and to_come[-1].after != held.stored:
                     raise StateChanged(scope, name)
-                found.append(Change(write, dump(name, held.value), to_come[0].before if to_come else held.stored))
+                found.append(ChangedValue(write, dump(name, held.value), to_come[0].before if to_come else held.stored))
         return found
 
-    def note_stored(self, changes: Iterable[Change]) -> None:
+    def note_stored(self, changes: Iterable[ChangedValue]) -> None:
         """Note that changes were stored with a call."""
         for change in changes:
             place = change.write.scope, change.write.name

@@ -27,7 +27,7 @@ from linqbot.bot.branch import UnawaitedCoroutine, running_root
 from linqbot.bot.content.chat_sender import is_refusal
 from linqbot.bot.conversation.history import SentInTurn, content_of, ids_in
 from linqbot.bot.conversation.state import BOT
-from linqbot.bot.conversation.turn_state import Change, StoredChange, TurnState
+from linqbot.bot.conversation.turn_state import ChangedValue, StoredChange, TurnState
 from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import Clock
@@ -507,7 +507,7 @@ class TurnJournal:
             self.steps[recorded.slot] = recorded
             state.note_stored(changes)
 
-    def _to_store(self, changes: list[Change]) -> list[Change]:
+    def _to_store(self, changes: list[ChangedValue]) -> list[ChangedValue]:
         """Return the changes that may be stored: none on a line that keeps nothing.
 
         Raises:
@@ -523,7 +523,7 @@ class TurnJournal:
                 )
         return []
 
-    def _recorded(self, slot: str, changes: Sequence[Change]) -> JournalEntry:
+    def _recorded(self, slot: str, changes: Sequence[ChangedValue]) -> JournalEntry:
         """Return the entry that records changes of state, which are stored with the call of a slot."""
         values = [
             [change.write.scope, change.write.name, *map(_text, (change.before, change.write.value))]

@@ -1,4 +1,4 @@
-"""What a model writes never becomes a preview card: a card is fetched without a tap, and so could carry a secret away."""
+"""A text of a model never becomes a preview card: a card is fetched without a tap, and so could carry a secret away."""
 
 from __future__ import annotations
 
