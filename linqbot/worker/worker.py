@@ -84,8 +84,10 @@ class Worker:
         self.failing: str | None = None
         self._stopping = False
         self._cancelled = False
-        self._was_cancelled = False
         self._loop_task: asyncio.Task[None] | None = None
+        # Only code that cancels every task of the loop cancels this one. The worker's own task is also cancelled by its timeouts.
+        self._bystander: asyncio.Task[None] | None = None
+        self._was_cancelled = False
 
     @property
     def is_running(self) -> bool:
@@ -101,7 +103,7 @@ class Worker:
     def was_cancelled(self) -> bool:
         """True if the worker was cancelled, and not asked to stop before: code of the bot has cancelled every task."""
         return self._was_cancelled or (
-            self._loop_task is not None and self._loop_task.cancelling() > 0 and not self._stopping
+            self._bystander is not None and self._bystander.cancelling() > 0 and not self._stopping
         )
 
     @property
@@ -115,6 +117,7 @@ class Worker:
         follow_tasks(loop)
         note_coroutines()
         self._loop_task = loop.create_task(self._run(), name="linqbot worker")
+        self._bystander = loop.create_task(_never(), name="linqbot bystander")
 
     async def stop(self, deadline_s: float) -> None:
         """Stop leasing, and wait for the running turns.
@@ -125,6 +128,8 @@ class Worker:
         """
         self._was_cancelled = self.was_cancelled
         self._stopping = True
+        if self._bystander is not None:
+            self._bystander.cancel()
         if self._loop_task is not None:
             self._loop_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -270,3 +275,8 @@ class Worker:
         self._slot_free.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("turn.crashed", error=type(error).__name__, at=place_of(error))
+
+
+async def _never() -> None:
+    """Wait until cancelled."""
+    await asyncio.Event().wait()

@@ -18,6 +18,7 @@ from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import Finish, Lease, Retry
 from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Waiting
 from linqbot.worker.bursts import Bursts
 from linqbot.worker.calls.rate_limit import SendRateLimit
@@ -97,6 +98,31 @@ async def test_a_chat_waiting_for_its_retry_holds_no_other_chat() -> None:
         await until(storage)
         assert seen == ["bad", "elsewhere", "bad", "bad", "bad", "bad", "behind"]
         assert len(await storage.dead_letters()) == 1
+
+
+async def test_a_handler_that_fails_while_the_worker_wakes_up_is_retried_like_any_other() -> None:
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message
+    async def fail(message: MessageReceived, ctx: Context) -> None:
+        await wakes.wait()
+        await settled(int(message.text))
+        raise ValueError
+
+    wrong = {}
+    for passes in range(20):
+        wakes = asyncio.Event()
+        async with working(bot) as (storage, clock, _):
+            await storage.put(delivery(text_body(str(passes))))
+            await storage.schedule(Timer("t", NOW + 60, "t", "test", b"{}", 60))
+            await settled(50)
+            wakes.set()
+            clock.advance(60)
+            await settled(100)
+            attempts = [each.attempts for each in await storage.waiting() if each.type == "message.received"]
+            if attempts != [1]:
+                wrong[passes] = attempts
+    assert wrong == {}
 
 
 async def test_an_idle_worker_does_not_poll(monkeypatch: pytest.MonkeyPatch) -> None:
