@@ -116,7 +116,7 @@ async def take(tx: Transaction, op: TakeOp, held: Mapping[int, Held], recent: Re
 def note(tx: Transaction, op: TakeOp, rows: Sequence[LeasedRow], recent: Recent) -> list[str]:
     """Set the result of the operation to the leases of these rows. Return those of their chats that have conversations."""
     op.result = []
-    tx.changes.taken_at = now = tx.now + tx.ahead_s
+    tx.changes.taken_at = now = tx.now
     if rows and rows[0][0] == _SUSPECTS:
         tx.changes.has_suspects = True
         return []
@@ -256,10 +256,9 @@ async def _among_suspects(tx: Transaction, seqs: list[int], limit: int, held: Ma
     rows = await tx.fetch("SELECT seq, max_concurrent_suspects FROM delivery WHERE seq = ANY($1)", seqs)
     limits = {row["seq"]: row["max_concurrent_suspects"] for row in rows}
     leases = HeldLeases(dict(held))
-    now = tx.now + tx.ahead_s
-    running = leases.running(now)
+    running = leases.running(tx.now)
     heads = [(seq, limits.get(seq, 0)) for seq in seqs]
-    chosen = allowed(heads, running, limit, draining=leases.is_draining(now))
+    chosen = allowed(heads, running, limit, draining=leases.is_draining(tx.now))
     await tx.set_visible([seq for seq in seqs if seq not in set(chosen)])
     return chosen
 

@@ -26,6 +26,9 @@ SWEEP_S: Final = 15.0
 TICK_S: Final = 1.0
 """Seconds between two looks whether the clock of this machine was set."""
 
+MOST_AHEAD_S: Final = 900.0
+"""Seconds by which the clock of a machine may differ from the clock of the database. Nothing is older than that by mistake."""
+
 _YOUNG_S: Final = 10.0
 """Seconds after the start of the server in which every process is still connecting again."""
 
@@ -47,6 +50,14 @@ async def ahead(connection: Connection) -> float:
         if after - before < shortest:
             shortest, found = after - before, there - (before + after) / 2
     return found
+
+
+def clock_fault(ahead_s: float) -> str | None:
+    """Return why a process must not serve: messages and sends would count as too late, or as too early. None if it may."""
+    if abs(ahead_s) <= MOST_AHEAD_S:
+        return None
+    order = "behind" if ahead_s > 0 else "ahead of"
+    return f"the clock of this machine is {abs(ahead_s):.0f} s {order} the clock of the database. Set both by NTP"
 
 
 async def enter(connection: Connection, address: Address) -> None:

@@ -493,10 +493,12 @@ class PostgresStorage(QueuedWrites):
         if not self._movable_clock:
             memory.server_time.note(await processes.ahead(writer))
         if self._serving:
+            if (reason := processes.clock_fault(memory.ahead_s)) is not None:
+                raise ConfigError(f"{self._address.name} cannot be served: {reason}.")
             await processes.join(listener, self._address, memory.process)
         memory.taken_at = self._clock.now() + memory.ahead_s
         async with writer.transaction():
-            tx = Transaction(writer, self._address, memory.process, self._clock.now(), memory.ahead_s, self._keep_s)
+            tx = self._writer.begin(writer)
             await processes.remember(tx, memory, serving=self._serving)
         memory.apply(tx.changes, ())
 
@@ -571,6 +573,8 @@ class PostgresStorage(QueuedWrites):
                 await self._wait_for_sweep()
                 missing = await self._operate(look, news=False)
                 await self._read_server_time()
+                if (reason := processes.clock_fault(self._memory.ahead_s)) is not None:
+                    self._link.lost(reason)
             except StorageError:
                 continue
             except Exception as error:  # noqa: BLE001 - if the sweep ended, no dead process would be noticed any more

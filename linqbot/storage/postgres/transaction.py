@@ -87,8 +87,8 @@ class Transaction:
 
     Attributes:
         process: The id of this process, the owner of its leases.
-        now: The time of the storage's clock, in Unix seconds.
-        ahead_s: Seconds by which the clock of the database is ahead of it.
+        now: The time of the database's clock, in Unix seconds.
+        ahead_s: Seconds by which it is ahead of the storage's clock, which gives the times of operations.
         keep_s: Seconds of history; 0 keeps none.
     """
 

@@ -187,6 +187,12 @@ class PostgresWriter:
         self._serving = serving
         self._movable_clock = movable_clock
 
+    def begin(self, connection: Connection) -> Transaction:
+        """Return a transaction at the present time."""
+        memory = self._memory
+        now = self._clock.now() + memory.ahead_s
+        return Transaction(connection, self._address, memory.process, now, memory.ahead_s, self._keep_s)
+
     async def write(self, batch: list[Op]) -> None:
         """Run a batch in one transaction. If two transactions were in each other's way, run it again.
 
@@ -218,8 +224,7 @@ class PostgresWriter:
 
     async def _write(self, connection: Connection, batch: list[Op]) -> list[Op]:
         """Run a batch in one transaction. Return the operations that need another one."""
-        memory, now = self._memory, self._clock.now()
-        tx = Transaction(connection, self._address, memory.process, now, memory.ahead_s, self._keep_s)
+        tx = self.begin(connection)
         ops = by_kind(batch)
         is_one = self._is_one_statement(tx, batch, ops)
         if is_one and not self._movable_clock:
@@ -228,9 +233,9 @@ class PostgresWriter:
         else:
             async with connection.transaction():
                 if self._movable_clock:
-                    await tx.value("SELECT set_config('linqbot.now', $1, true)", repr(now))
+                    await tx.value("SELECT set_config('linqbot.now', $1, true)", repr(tx.now))
                 stored = await (self._run_one(tx, ops) if is_one else self._run(tx, batch, ops))
-        memory.apply(tx.changes, stored)
+        self._memory.apply(tx.changes, stored)
         # To choose among suspects takes a second statement in the transaction of the first.
         return [*of(ops, TakeOp)] if is_one and tx.changes.has_suspects else []
 

@@ -11,8 +11,9 @@ import pytest
 from postgres_server import empty_storage_url, server_url
 from structlog.testing import capture_logs
 
+from linqbot.errors import ConfigError
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Finish, Retry
+from linqbot.storage.inbox import Ack, Finish, Retry
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.server.address import Address
 from linqbot.storage.postgres.server.server_time import ServerTime, steady
@@ -102,3 +103,45 @@ async def test_a_worker_that_waits_is_woken_when_the_clock_was_set(
             await woken
             # Read once: the clock was set once.
             assert [line["by_s"] for line in logs] == [-3600.0]
+
+
+@pytest.mark.process
+async def test_what_another_process_stored_is_known_although_the_clock_of_this_machine_is_days_ahead(
+    wall: WallClock, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "SWEEP_S", 3600.0)
+    url = empty_storage_url("clocks")
+    async with PostgresStorage(url) as one, PostgresStorage(url) as two:
+        await one.put(delivery(name="w.1"))
+        (lease,) = await one.take(1, lease_s=600)
+        await one.finish(lease, Finish(Ack()))
+        wall.set_by_s = 2 * 86_400.0
+        for n in range(3):
+            await two.put(delivery(name=f"w.later-{n}"))
+        assert await two.has_seen("w.1")
+
+
+@pytest.mark.process
+async def test_a_process_whose_clock_is_wrong_does_not_serve_until_it_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead_s = 0.0
+
+    async def ahead(_: object) -> float:
+        return ahead_s
+
+    monkeypatch.setattr(processes, "ahead", ahead)
+    monkeypatch.setattr(processes, "SWEEP_S", 0.01)
+    url = empty_storage_url("clocks")
+    async with PostgresStorage(url) as storage, asyncio.timeout(60):
+        for wrong_s, said in ((3600.0, "is 3600 s behind"), (-90_000.0, "is 90000 s ahead of")):
+            ahead_s = wrong_s
+            while storage.trouble is None:
+                await asyncio.sleep(0.01)
+            assert (said in storage.trouble, ".." in storage.trouble) == (True, False)
+            with pytest.raises(ConfigError, match=f"{said} the clock of the database. Set both by NTP"):
+                async with PostgresStorage(url):
+                    pass
+            async with PostgresStorage(url, serving=False) as command:
+                assert await command.depth() == 0
+            ahead_s = 0.0
+            while storage.trouble is not None:
+                await asyncio.sleep(0.01)

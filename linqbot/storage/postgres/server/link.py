@@ -178,17 +178,10 @@ class ServerLink:
     def note(self, error: BaseException) -> None:
         """Take note of an error of a connection. If it is lost, make all connections again, in the background."""
         if is_lost(error):
-            self._lost(describe(error))
+            self.lost(describe(error))
 
-    def _refusal(self) -> StorageUnavailable:
-        if not self._is_open:
-            return StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
-        return StorageUnavailable(f"{self.trouble} Nothing was stored.")
-
-    def _terminated(self, _: object) -> None:
-        self._lost("the server closed the connection")
-
-    def _lost(self, why: str) -> None:
+    def lost(self, why: str) -> None:
+        """Give up all connections, and make them again in the background."""
         if not self._is_open or self.trouble is not None:
             return
         self.trouble = f"{self._address.name} cannot be reached: {why}."
@@ -197,6 +190,14 @@ class ServerLink:
         self._again = asyncio.get_running_loop().create_task(self._reconnect(), name="linqbot storage reconnects")
         self._changed()
 
+    def _refusal(self) -> StorageUnavailable:
+        if not self._is_open:
+            return StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
+        return StorageUnavailable(f"{self.trouble} Nothing was stored.")
+
+    def _terminated(self, _: object) -> None:
+        self.lost("the server closed the connection")
+
     async def _reconnect(self) -> None:
         for pause_s in itertools.chain(_PAUSES_S, itertools.repeat(_PAUSES_S[-1])):
             await asyncio.sleep(pause_s)
@@ -204,7 +205,7 @@ class ServerLink:
                 await self._connect()
             except Exception as error:  # noqa: BLE001 - any error, such as a refused schema, is tried again
                 self._drop()
-                why = str(error) if isinstance(error, StorageError | ConfigError) else describe(error)
+                why = str(error).rstrip(".") if isinstance(error, StorageError | ConfigError) else describe(error)
                 self.trouble = f"{self._address.name} cannot be reached: {why}."
             else:
                 self.trouble = None
