@@ -492,11 +492,9 @@ class TurnJournal:
                     await self._storage.begin(recorded, self._lease, state=writes, instead=instead)
                 else:
                     await self._storage.begin(entry, self._lease, state=writes, changes=recorded, instead=instead)
-            except StateChanged as error:
-                await state.show_now(error.scope, error.name)
-                raise
-            except StateConflict as error:
-                if isinstance(failure := state.failure_of(error), StateChanged):
+            except (StateChanged, StateConflict) as error:
+                failure = error if isinstance(error, StateChanged) else state.failure_of(error)
+                if isinstance(failure, StateChanged):
                     await state.show_now(error.scope, error.name)
                     raise failure from None
                 deferred = TurnDeferred(str(error), after_s=0.0)
