@@ -25,10 +25,12 @@ import structlog
 from linqbot import tracebacks
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
+from linqbot.bot.routing.opt_out import own_opt_outs
 from linqbot.bot.routing.router import Router
 from linqbot.errors import LinqbotError, NoBot
 from linqbot.frames import authors_frame, authors_place_of_thread
 from linqbot.nearest import suggestion
+from linqbot.rules.opt_out import OFFER_OTHERS
 
 log = structlog.get_logger("linqbot.ops")
 
@@ -75,6 +77,12 @@ class PackageMissing(BotFileError):
 
 def _import_failure(file: str, error: Exception | SystemExit) -> BotFileError:
     return (PackageMissing if isinstance(error, ModuleNotFoundError) else BotFileError)(file, error)
+
+
+def log_opt_outs(bot: Bot) -> None:
+    """Log a warning for each word that the bot offers to people and by which they opt out instead."""
+    for found in own_opt_outs(bot):
+        log.warning("bot.opt_out_word", why=found, what_to_do=OFFER_OTHERS)
 
 
 def _nothing(_at: str) -> None:
