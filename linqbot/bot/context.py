@@ -1167,6 +1167,7 @@ class Context:
     def _uploads(self) -> Uploads:
         return Uploads(
             self.client,
+            self._received_media,
             self.recorded,
             is_in_turn=self._asking is not None,
             is_dry=lambda: self._asking is not None and self._asking().is_dry,
