@@ -7,16 +7,13 @@ words are such words is warned when it is loaded: `own_opt_outs`.
 from __future__ import annotations
 
 import ast
-import inspect
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 from linqbot.bot.routing.filters import TextFilter, in_group
-from linqbot.bot.routing.router import Router
+from linqbot.bot.routing.router import Router, written_calls
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.rules.opt_out import OPT_OUT_WORDS, is_opt_out
@@ -37,15 +34,12 @@ def own_opt_outs(bot: Router) -> list[str]:
     written out in the modules of the handlers.
     """
     used: dict[str, str] = {}
-    modules: dict[str, None] = {}
     for route, _ in bot.walk():
-        modules[route.handler.__module__] = None
         if issubclass(route.event, MessageReceived) and in_group not in route.filters:
             for word in (word for each in route.filters if isinstance(each, TextFilter) for word in each.words):
                 used.setdefault(word.strip(), f"the handler at {route.at}")
-    for name in modules:
-        for word, place in _words_of_questions(sys.modules.get(name)):
-            used.setdefault(word.strip(), place)
+    for word, place in _words_of_questions(bot):
+        used.setdefault(word.strip(), place)
     return [
         f"The bot uses the word {word!r} ({place}). In a direct chat, a person who writes {word.upper()} opts out: no message "
         "handler runs, no question gets the answer, and Linq refuses the bot's messages."
@@ -54,20 +48,16 @@ def own_opt_outs(bot: Router) -> list[str]:
     ]
 
 
-def _words_of_questions(module: ModuleType | None) -> Iterator[tuple[str, str]]:
-    """Yield the words that end or answer the questions of a module, as its source has them, each with its place."""
-    if module is None:
-        return
-    with suppress(OSError, TypeError, SyntaxError):  # a module without a source, such as one that a test makes
-        source = Path(inspect.getfile(module)).name
-        for call in ast.walk(ast.parse(inspect.getsource(module))):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _ASKING:
-                given = {each.arg: each.value for each in call.keywords if each.arg in ("cancel", "choices")}
-                if call.func.attr == "vote" and call.args:
-                    given["choices"] = call.args[0]
-                for argument, value in given.items():
-                    place = f"{argument}= of ctx.{call.func.attr} at {source}:{call.lineno}"
-                    yield from ((word, place) for word in _texts_in(value, module))
+def _words_of_questions(bot: Router) -> Iterator[tuple[str, str]]:
+    """Yield the words that end or answer questions, as the sources of the handlers have them, each with its place."""
+    for call, module, at in written_calls(bot):
+        if isinstance(call.func, ast.Attribute) and call.func.attr in _ASKING:
+            given = {each.arg: each.value for each in call.keywords if each.arg in ("cancel", "choices")}
+            if call.func.attr == "vote" and call.args:
+                given["choices"] = call.args[0]
+            for argument, value in given.items():
+                for word in _texts_in(value, sys.modules[module]):
+                    yield word, f"{argument}= of ctx.{call.func.attr} at {at}"
 
 
 def _texts_in(value: ast.expr, module: ModuleType) -> list[str]:
