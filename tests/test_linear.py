@@ -92,6 +92,7 @@ PUMPS = [
 BEGINNINGS = ["", "x@", "https://", "http://127.0.0.1:", "+1", "\n", "?"]
 ENDS = ["", " ", "@", "!", "\n!"]
 USES: dict[str, str] = {
+    r"(?:https?://|mailto:[a-z0-9.+-]+@)[a-z0-9.-]+(?:/[A-Za-z0-9/._~&=+-]*)?": "fullmatch",
     r"Router\.\w+\(\) got an unexpected keyword argument '(\w+)'": "match",
     r"@\w+\.on": "match",
     r"(?:Context|ChatContext|BotContext|State)\.\w+\(\) "

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal, TypeAlias
 
-from linqbot.bot.options import check_handle, check_max_age_s
+from linqbot.bot.options import check_handle, check_max_age_s, check_text
 from linqbot.bot.routing.router import Router
 from linqbot.errors import BotError
 from linqbot.events.event import Event
@@ -77,6 +77,7 @@ class Bot(Router):
                 f'Bot(on_trouble=…) takes a text such as "One moment, please.", not {_shown(on_trouble)}. To run code '
                 "when the bot gives up, write an @bot.on_dead_letter handler."
             )
+        check_text("Bot(on_trouble=…)", on_trouble)
         self.read = read
         self.typing = typing
         self.groups: Groups = groups

@@ -39,6 +39,7 @@ from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
 from linqbot.bot.conversation.state import State, Tally
 from linqbot.bot.conversation.turn_state import EarlierRun, TurnState
 from linqbot.bot.deadline import DEADLINE_S, Deadline
+from linqbot.bot.options import check_text
 from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.bot_context import BotContext
 from linqbot.bot.proactive.send_later import GRACE_S, call_of, check_grace, check_not_missed, due_at, rhythm_of, zone
@@ -552,6 +553,7 @@ class Context:
             rhythm = rhythm_of(every, timezone)
             due = rhythm.next_after(now)
         check_grace(grace_s)
+        check_text("ctx.send_later(tag=…)", tag)
         if due + grace_s < now and not self._is_repeating:
             check_not_missed(due, grace_s, self.event)
         resolved = await self._uploads.resolved(fitted_to_messages(content, self.event.service))
@@ -599,6 +601,7 @@ class Context:
             BotError: the context was made outside of a worker, so there are no scheduled sends.
             StorageUnavailable: the storage cannot be read or written.
         """
+        check_text("ctx.cancel(scheduled)", scheduled)
         return await self._record_or_error.scheduler.cancel(scheduled if isinstance(scheduled, str) else scheduled.id)
 
     async def scheduled(self) -> list[Scheduled]:
@@ -980,6 +983,7 @@ class Context:
                 f"ctx.once({name!r}, …) takes a function of the idempotency key, not {type(call).__name__}. "
                 "Write: lambda key: …"
             )
+        check_text("ctx.once(name)", name)
         recording = None if tally is None else self._turn_state.recording(tally)
         return await self._asking().once(
             name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
@@ -1167,6 +1171,7 @@ class Context:
     def _uploads(self) -> Uploads:
         return Uploads(
             self.client,
+            self._received_media,
             self.recorded,
             is_in_turn=self._asking is not None,
             is_dry=lambda: self._asking is not None and self._asking().is_dry,

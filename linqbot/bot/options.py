@@ -100,6 +100,26 @@ def check_line(line: Any, option: str) -> None:
         raise BotError(f"{option} can never match {line!r}: a line is a phone number in E.164 form. {_e164_hint(line)}")
 
 
+def check_text(place: str, text: object) -> None:
+    """Check that a text can be stored and sent: half of a character, a lone surrogate, is no text in UTF-8.
+
+    The error does not show the text, because it may be a person's.
+
+    Args:
+        text: Any object; other objects than texts are not looked at.
+    Raises:
+        BotError: the text has half of a character in it.
+    """
+    if isinstance(text, str) and not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise BotError(
+                f"{place} has half of a character (a lone surrogate) in it, which can be neither stored nor sent. Replace "
+                "it: text.encode(errors='replace').decode()."
+            ) from None
+
+
 def check_number(call: str, argument: str, value: object, wanted: str = "a number of seconds") -> None:
     """Check that an argument is a number. The error shows its type only, because it may be a person's text.
 

@@ -6,6 +6,7 @@ So the line that still runs after some seconds is logged.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -25,10 +26,13 @@ import structlog
 from linqbot import tracebacks
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.routing.router import Router
-from linqbot.errors import LinqbotError, NoBot
+from linqbot.bot.proactive.broadcast import check_name
+from linqbot.bot.routing.opt_out import own_opt_outs
+from linqbot.bot.routing.router import Router, written_calls
+from linqbot.errors import BotError, LinqbotError, NoBot
 from linqbot.frames import authors_frame, authors_place_of_thread
 from linqbot.nearest import suggestion
+from linqbot.rules.opt_out import OFFER_OTHERS
 
 log = structlog.get_logger("linqbot.ops")
 
@@ -77,6 +81,12 @@ def _import_failure(file: str, error: Exception | SystemExit) -> BotFileError:
     return (PackageMissing if isinstance(error, ModuleNotFoundError) else BotFileError)(file, error)
 
 
+def log_opt_outs(bot: Bot) -> None:
+    """Log a warning for each word that the bot offers to people and by which they opt out instead."""
+    for found in own_opt_outs(bot):
+        log.warning("bot.opt_out_word", why=found, what_to_do=OFFER_OTHERS)
+
+
 def _nothing(_at: str) -> None:
     pass
 
@@ -89,6 +99,7 @@ def load_bot(spec: str, *, still_loading: Callable[[str], None] = _nothing, long
             the author's code that runs then, as `file:line`. That line is also logged.
     Raises:
         BotFileError: importing the file raised an error.
+        BotError: a broadcast of the bot has an impossible name.
         NoBot: there is no such file, it has no Bot, or it has several and no name was given.
     """
     target, _, name = spec.partition(":")
@@ -98,12 +109,32 @@ def load_bot(spec: str, *, still_loading: Callable[[str], None] = _nothing, long
     if name:
         if name not in bots:
             raise NoBot(f"{target} has no Bot called {name!r}. {_available(bots, name, vars(module).get(name))}")
-        return bots[name]
+        return _checked(bots[name])
     if len({id(bot) for bot in bots.values()}) == 1:
-        return next(iter(bots.values()))
+        return _checked(next(iter(bots.values())))
     if not bots:
         raise NoBot(f"{target} has no Bot at its top level. Add: bot = Bot()")
     raise NoBot(f"{target} has several Bots. Name one: {target}:{next(iter(bots))}")
+
+
+def _checked(bot: Bot) -> Bot:
+    """Return a bot whose broadcasts have possible names, as far as these are written out in the modules of its handlers.
+
+    Otherwise the first broadcast would be the first to say so, when a person waits for an answer.
+
+    Raises:
+        BotError: a name cannot be that of a broadcast.
+    """
+    for call, _, at in written_calls(bot):
+        if ast.unparse(call.func).endswith(".bot.broadcast"):
+            for written in (each.value for each in call.keywords if each.arg == "name"):
+                parts = written.values if isinstance(written, ast.JoinedStr) else [written]
+                # The values in an f-string are not known.
+                try:
+                    check_name("".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in parts))
+                except BotError as error:
+                    raise BotError(f"{at}: {error}") from None
+    return bot
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from linqbot.bot.routing import from_plugins
+from linqbot.bot.routing.opt_out import own_opt_outs
 from linqbot.bot.routing.router import Router
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
@@ -49,12 +50,14 @@ class Handled:
         everything: A handler takes events for which linqbot has no class, so the bot needs every type that Linq offers.
         handlers: The names of the handlers; None if they are not known.
         plugins: The plugins that are served with the bot; None if they are not known.
+        opt_outs: A sentence for each word that the bot offers to people and by which they opt out instead.
     """
 
     types: tuple[str, ...]
     everything: bool = False
     handlers: frozenset[str] | None = None
     plugins: tuple[Plugin, ...] | None = None
+    opt_outs: tuple[str, ...] = ()
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -73,7 +76,7 @@ def handled_in(file: str, settings: Settings) -> Handled:
         bot = load_bot(file)
     plugins = settings.load_plugins(bot.plugins)
     taken = handled(bot, *(router for _, router in from_plugins.routers(plugins)))
-    return replace(taken, plugins=tuple(plugins.every))
+    return replace(taken, plugins=tuple(plugins.every), opt_outs=tuple(own_opt_outs(bot)))
 
 
 def handled(*routers: Router) -> Handled:

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any, cast
 
 import pytest
+from pydantic import BaseModel
 
-from linqbot import Bot
+from linqbot import Bot, BotError, Context, MessageReceived, RuleBroken, markdown
 from linqbot.testing import Phone, talking
 
 pytestmark = pytest.mark.anyio
@@ -139,3 +140,52 @@ async def test_a_group_without_another_person_is_refused() -> None:
         for others in ((), (phone,), (phone.handle,)):
             with pytest.raises(ValueError, match="A group needs another person"):
                 phone.group(*others)
+
+
+HALF = "a\ud800"
+"""A text with half of a character."""
+
+
+class Note(BaseModel):
+    text: str = ""
+
+
+async def test_half_of_a_character_is_an_error_at_the_call() -> None:
+    calls: dict[str, Callable[[Context], Any]] = {
+        "once": lambda ctx: ctx.once(HALF, lambda key: 1),
+        "send_later, tag": lambda ctx: ctx.send_later("x", after_s=9, tag=HALF),
+        "send_later, text": lambda ctx: ctx.send_later(HALF, after_s=9),
+        "send_later, key": lambda ctx: ctx.send_later("x", after_s=9, key=HALF),
+        "cancel": lambda ctx: ctx.cancel(HALF),
+        "state": lambda ctx: ctx.state.person(Note, name=HALF),
+        "reply": lambda ctx: ctx.reply(HALF),
+        "key": lambda ctx: ctx.reply("x", key=HALF),
+        "bot.send": lambda ctx: ctx.bot.send(HALF, to="+14155550199"),
+        "bot.broadcast": lambda ctx: ctx.bot.broadcast([HALF], "x", name="july"),
+        "bot.broadcast, text": lambda ctx: ctx.bot.broadcast(["+14155550199"], HALF, name="july"),
+        "ask": lambda ctx: ctx.ask(HALF),
+        "ask, Markdown": lambda ctx: ctx.ask(markdown(HALF)),
+        "ask, key": lambda ctx: ctx.ask("x", key=HALF),
+        "ask, choices": lambda ctx: ctx.ask("x", choices=["y", HALF]),
+        "ask, cancel": lambda ctx: ctx.ask("x", cancel=[HALF]),
+        "vote": lambda ctx: ctx.vote(["y", HALF], "x"),
+        "pay": lambda ctx: ctx.pay(500, HALF),
+    }
+    found: dict[str, str] = {}
+    bot = Bot()
+
+    @bot.on_message
+    async def try_all(message: MessageReceived, ctx: Context) -> str:
+        for name, call in calls.items():
+            try:
+                await call(ctx)
+            except (BotError, RuleBroken) as error:
+                found[name] = str(error)
+        return "Done."
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert await phone.next_reply() == "Done."
+    assert [name for name in calls if not re.search("half of a character|half an emoji", found.get(name, ""))] == []
+    with pytest.raises(BotError, match="half of a character"):
+        Bot(on_trouble=HALF)

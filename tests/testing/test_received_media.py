@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from linqbot import Bot, BotError, Context, MediaPart, MessageReceived
+from linqbot import Bot, BotError, Context, MediaPart, MessageReceived, has_media
+from linqbot.client.http.media_fetch import FetchFailed
 from linqbot.emulator.emulator import Emulator
-from linqbot.testing import talking
+from linqbot.testing import Bubble, Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
 
 HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
 CAF = b"caff\x00\x01\x00\x00desc"
+OWNER = "+14155550199"
 
 
 async def test_a_handler_fetches_a_file_and_its_content_says_what_it_is() -> None:
@@ -112,3 +114,57 @@ async def test_a_file_is_read_although_its_server_fails_for_a_moment() -> None:
 async def test_a_part_cannot_be_fetched_outside_of_a_handler() -> None:
     with pytest.raises(BotError, match=r"client\.fetch\(part\)"):
         await MediaPart(url="https://example.com/a.jpg").fetch()
+
+
+@pytest.mark.slow
+async def test_a_received_file_is_sent_on_although_its_address_has_expired() -> None:
+    bot = Bot()
+
+    @bot.on_message(has_media)
+    async def pass_on(message: MessageReceived, ctx: Context) -> None:
+        [part] = message.media
+        expired = part.model_copy(update={"url": f"{part.url}".replace(f"{part.id}", "expired")})
+        await ctx.reply("You sent:", expired)
+        await ctx.bot.send("Look:", expired, to=OWNER)
+        await ctx.send_later("Do you remember?", expired, after_s=7200)
+        assert await ctx.ask(expired) == "yes"
+
+    async for phone in killed_between_calls(bot, _passing_on):
+        files = [[part for part in each.message.parts if isinstance(part, MediaPart)] for each in phone.messages]
+        assert [part.filename for parts in files for part in parts] == ["a.jpg"] * 4, phone.killed
+        uploads = [call for call in phone.calls if call.name == "attachments.create" and call.is_accepted]
+        assert phone.killed or len(uploads) == 1
+
+
+async def _passing_on(phone: Phone) -> None:
+    owner = phone.person(OWNER)
+    await phone.media(b"photo", "a.jpg")
+    reply, question = await phone.replies()
+    passed = await owner.next_reply()
+    contents = [phone.emulator.state.attachments[_file(each).id or ""].content for each in (reply, passed, question)]
+    assert contents == [b"photo"] * 3
+    phone.emulator.state.attachments.pop(_file(phone.messages[0]).id or "")
+    await phone.text("yes")
+    await phone.advance(7201)
+    assert _file(await phone.next_reply()).filename == "a.jpg"
+
+
+def _file(bubble: Bubble) -> MediaPart:
+    [part] = [part for part in bubble.message.parts if isinstance(part, MediaPart)]
+    return part
+
+
+async def test_sending_on_a_file_that_is_gone_is_an_error_that_says_so() -> None:
+    bot = Bot()
+
+    @bot.on_message(has_media)
+    async def pass_on(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.reply(message.media[0])
+        except FetchFailed as error:
+            await ctx.reply(str(error), cards=False)
+
+    async with talking(bot) as phone:
+        phone.fail_next("GET /attachments", status=404, times=50)
+        await phone.media(b"photo", "a.jpg")
+        assert "responded with 404. The URL may have expired" in await phone.next_reply()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import FrameType
 
 import pytest
 from hypothesis import given
@@ -164,7 +165,77 @@ def test_ranges_lie_inside_the_text_and_split_no_character(source: str) -> None:
         assert rules.check("chats.messages.send", {"message": {"parts": [part.to_json_object()]}}) is None
 
 
+MENU = "- **A** *dish* for `2`, see [it](https://a.example/a)\n"
+DENSE = [
+    "*a ",
+    "**a** ",
+    "***a*** ",
+    "***a*** aaaaa",
+    "~~a~~ ",
+    "`a` ",
+    "*a_b*",
+    "[a](b) ",
+    "[a](http://a.b/c) ",
+    "[é](http://é.b/é) ",
+    "[",
+    "![",
+    "[*",
+    "*[",
+    "![*a*](b)",
+    "<a ",
+    "<http://a.b> ",
+    "<a@b.c> ",
+    "&amp; ",
+    "\\*",
+    "a\n",
+    "a\n\n",
+    "- a\n",
+    "- - a\n",
+    "-\n",
+    "+ aa\n",
+    "1. a\n",
+    "1) aa\n",
+    "1.\n",
+    "> a\n",
+    "> - ",
+    "# a\n",
+    "#\n",
+    "- *a*\n",
+    "- <a@b.c>\n",
+    "| a |\n",
+    "a|b\n-|-\na|b\n\n",
+]
+MOST_CALLS = 250_000
+"""The calls of functions in about 20 ms. One of the menu takes twice as long as one of a list of letters."""
+
+
+def calls(text: str) -> int:
+    """Return the number of functions that run while a Markdown text is read."""
+    count = 0
+
+    def note(frame: FrameType, event: str, value: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        markdown(text)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.slow
+def test_no_text_takes_much_longer_to_read_than_a_list_full_of_styles_and_links() -> None:
+    size = 10_000
+    ordinary = markdown((MENU * size)[: size // len(MENU) * len(MENU)])
+    assert len([style for style in ordinary.styles if style.name == "bold"]) == size // len(MENU)
+    taken = {unit: calls((unit * size)[:size]) for unit in DENSE}
+    assert {unit: count for unit, count in taken.items() if count > MOST_CALLS} == {}
+
+
 def test_a_long_text_of_almost_nothing_but_marks_is_shown_as_it_is() -> None:
+    assert markdown("- **Eggs**: 12\n" * 200).styles  # not almost
     for unit in ("![", "**a", "- a\n", "|-|\n", "<a@b>"):
         dense = (unit * 5000).strip()
         assert markdown(dense).text == dense

@@ -17,10 +17,11 @@ from linqbot.bot.asking.kinds import adapter_of
 from linqbot.bot.content.drafts import numbered_list
 from linqbot.bot.content.forms import fitted_to_messages
 from linqbot.bot.content.message_split import Content, bubbles
-from linqbot.bot.options import check_number
+from linqbot.bot.options import check_number, check_text
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.rules.values import E164, EMAIL
+from linqbot.text.styled import StyledText
 from linqbot.types.data import Data
 from linqbot.types.message import MediaPart, MessageContent, ReactionType, text_of
 from linqbot.types.proactive.scheduled import Scheduled
@@ -105,8 +106,13 @@ class Question:
         check_number(self.verb, "tries", self.tries, "a number of answers")
         if self.tries < 1:
             raise BotError(f"ctx.ask(tries={self.tries!r}): give the number of answers to accept before giving up.")
+        self._check_texts()
         self._check_people()
         self._check_kind()
+
+    def _check_texts(self) -> None:
+        for given in (*self.content, *self.choices, *self.cancel, self.key):
+            check_text(self.verb, given.text if isinstance(given, StyledText) else given)
 
     def _check_people(self) -> None:
         if self.who not in ("asker", "anyone") and not (E164.fullmatch(self.who) or EMAIL.fullmatch(self.who)):

@@ -9,11 +9,11 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeGuard
 
 from linqbot.client.upload_sources import File, is_seekable
 from linqbot.errors import BotError
-from linqbot.types.message import AppIdentity, AppLayout, AppPart
+from linqbot.types.message import AppIdentity, AppLayout, AppPart, MediaPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +219,11 @@ def app_card(
         fallback_text=fallback_text,
         interactive=interactive,
     )
+
+
+def is_received(item: object) -> TypeGuard[MediaPart]:
+    """Return True for the part of a file that Linq has stored: one of a received message, or of a sent one."""
+    return isinstance(item, MediaPart) and item.id is not None and item.url is not None
 
 
 def numbered_list(options: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from linqbot.bot.content.drafts import (
     MediaDraft,
     PollDraft,
     VoiceMemoDraft,
+    is_received,
     numbered_list,
 )
 from linqbot.bot.content.message_split import Content
@@ -33,7 +34,11 @@ def has_drafts(content: Iterable[object], service: str | None) -> bool:
     for item in content:
         if type(item) is str:  # nearly all content
             continue
-        if isinstance(item, _DRAFTS) or (service in _WITHOUT_IMESSAGE and isinstance(item, _CARDS)):
+        if (
+            isinstance(item, _DRAFTS)
+            or is_received(item)
+            or (service in _WITHOUT_IMESSAGE and isinstance(item, _CARDS))
+        ):
             return True
     return False
 

@@ -30,7 +30,7 @@ class ReceivedMedia:
     async def fetch(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched:
         """Read a file into memory; see `MediaPart.fetch`."""
         try:
-            return await self._read(
+            return await self.read(
                 media, lambda part: self._client.fetch(part, max_bytes=max_bytes, timeout_s=timeout_s)
             )
         except (FetchRefused, FetchFailed, LinqApiError) as error:
@@ -39,14 +39,18 @@ class ReceivedMedia:
     async def save(self, media: MediaPart, path: Path | str, *, max_bytes: int, timeout_s: float) -> Saved:
         """Write a file to `path`; see `MediaPart.save`."""
         try:
-            return await self._read(
+            return await self.read(
                 media, lambda part: self._client.fetch_to(part, path, max_bytes=max_bytes, timeout_s=timeout_s)
             )
         except (FetchRefused, FetchFailed, LinqApiError) as error:
             return Saved(Path(path), 0, media.mime_type or "", media.filename, unavailable=str(error))
 
-    async def _read(self, media: MediaPart, read: Callable[[MediaPart], Awaitable[T]]) -> T:
-        """Read a file; if its address has expired, as in a turn that runs again after an hour, from a new address."""
+    async def read(self, media: MediaPart, read: Callable[[MediaPart], Awaitable[T]]) -> T:
+        """Read a file with `read`; if its address has expired, as in a turn that runs again after an hour, from a new one.
+
+        Raises:
+            FetchRefused, FetchFailed: the file cannot be fetched.
+        """
         try:
             return await read(media)
         except FetchFailed as error:

@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from linqbot.bot.content.drafts import MediaDraft
+from linqbot.bot.content.drafts import MediaDraft, is_received
 from linqbot.client.client import Client
 from linqbot.client.http.filenames import bare_name
 from linqbot.client.upload_sources import Source, source_of
@@ -19,6 +19,9 @@ from linqbot.errors import LinqUnavailable, RateLimited, TurnDeferred
 from linqbot.rules.uploads import CONTENT_TYPES, MAX_UPLOAD_BYTES
 from linqbot.types.attachment import Upload
 from linqbot.types.message import MediaPart, MessageContent
+
+if TYPE_CHECKING:
+    from linqbot.bot.content.received import ReceivedMedia
 
 T = TypeVar("T")
 
@@ -40,6 +43,8 @@ class Uploads:
     """The uploads of one run of a turn.
 
     Args:
+        received: Returns the reader of received files, which are uploaded again when they are sent: their addresses
+            expire, and Linq does not say that their ids can be sent.
         recorded: Records the id of an attachment, so that a later run of the turn sends the same one. Otherwise its send
             would differ from that of the earlier run.
         is_in_turn: False for a context that was made outside of a worker, whose calls raise every error.
@@ -48,9 +53,16 @@ class Uploads:
     """
 
     def __init__(
-        self, client: Client, recorded: Recorded, *, is_in_turn: bool = True, is_dry: Callable[[], bool] = lambda: False
+        self,
+        client: Client,
+        received: Callable[[], ReceivedMedia],
+        recorded: Recorded,
+        *,
+        is_in_turn: bool = True,
+        is_dry: Callable[[], bool] = lambda: False,
     ) -> None:
         self._client = client
+        self._received = received
         self._recorded = recorded
         self._is_in_turn = is_in_turn
         self._is_dry = is_dry
@@ -60,14 +72,22 @@ class Uploads:
         self._lock = asyncio.Lock()
 
     async def resolved(self, content: Iterable[Any]) -> list[Any]:
-        """Return content with a part in place of each file to upload.
+        """Return content with a part in place of each file to upload, or to upload again because it was received.
 
         Raises:
             OSError: a file cannot be read.
             RuleBroken: a file has no name, its type is unknown, or its size is wrong.
+            FetchRefused, FetchFailed: a received file cannot be fetched, such as one that its sender's server has deleted.
             TurnDeferred: Linq did not respond, or asked to wait.
         """
-        return [await self.part(item) if isinstance(item, MediaDraft) else item for item in content]
+        return [await self._resolved(item) for item in content]
+
+    async def _resolved(self, item: Any) -> Any:
+        if isinstance(item, MediaDraft):
+            return await self.part(item)
+        if is_received(item):
+            return MediaPart(attachment_id=await self._of_url(item), sticker=item.sticker)
+        return item
 
     async def part(self, draft: MediaDraft) -> MediaPart:
         """Return the part that shows the file of a draft; raises as `resolved` does."""
@@ -84,19 +104,26 @@ class Uploads:
             FetchRefused, FetchFailed: a file cannot be fetched from here either.
         """
         parts = [
-            part.model_copy(update={"url": None, "attachment_id": await self._of_url(part.url)})
+            part.model_copy(update={"url": None, "attachment_id": await self._of_url(part)})
             if isinstance(part, MediaPart) and part.url is not None
             else part
             for part in message.parts or ()
         ]
         return message.model_copy(update={"parts": tuple(parts)})
 
-    async def _of_url(self, url: str) -> str:
+    async def _of_url(self, part: MediaPart) -> str:
+        """Return the id of the uploaded file of a part with a URL."""
+        if self._is_dry():
+            return DRY_ATTACHMENT
+        url = part.url or ""
+
         async def upload() -> str:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "file"
-                saved = await self._client.fetch_to(url, path, max_bytes=MAX_UPLOAD_BYTES)
-                draft = self._by_url.get(url, MediaDraft(url))
+                saved = await self._received().read(
+                    part, lambda found: self._client.fetch_to(found, path, max_bytes=MAX_UPLOAD_BYTES)
+                )
+                draft = self._by_url.get(url, MediaDraft(url, bare_name(part.filename or "")))
                 own_name = saved.filename or bare_name(unquote(urlsplit(url).path.rpartition("/")[2])) or "file"
                 name = draft.filename or own_name
                 kind = draft.content_type or (saved.mime_type if saved.mime_type in CONTENT_TYPES else None)
@@ -104,10 +131,12 @@ class Uploads:
                 return uploaded.attachment_id
 
         async with self._lock:
-            if url not in self._attachments:
-                name = hashlib.sha256(url.encode()).hexdigest()[:32]
-                self._attachments[url] = await self._made_once(f"fetch:{name}", upload)
-            return self._attachments[url]
+            # A received file keeps its id, while its address is another one each time.
+            known = part.id or url
+            if known not in self._attachments:
+                name = hashlib.sha256(known.encode()).hexdigest()[:32]
+                self._attachments[known] = await self._made_once(f"fetch:{name}", upload)
+            return self._attachments[known]
 
     async def attachment(self, draft: MediaDraft) -> str:
         """Return the id of the uploaded file of a draft; raises as `resolved` does."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 from pydantic_core.core_schema import ErrorType
 
+from linqbot.bot.options import check_text
 from linqbot.errors import BotError, StateUnreadable
 
 M = TypeVar("M", bound=BaseModel)
@@ -39,6 +40,7 @@ def checked_name(model: type[BaseModel], name: str | None) -> str:
         return default
     if not isinstance(name, str) or not name.strip():
         raise BotError(f"name={name!r} cannot be the name of a state. Give a text, or leave name= out.")
+    check_text("ctx.state(name=…)", name)
     return name
 
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeAlias
 
 from pydantic_core import to_json
 
-from linqbot.bot.options import check_number
+from linqbot.bot.options import check_number, check_text
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.errors import BotError
@@ -101,6 +101,7 @@ async def _add(handle: object, people: dict[str, str]) -> None:
     if not isinstance(handle, str) or not handle.strip():
         what = "an empty text" if isinstance(handle, str) else f"an object of type {type(handle).__name__}"
         raise BotError(f"The audience of a broadcast has {what} in it. Give handles, such as '+14155550142'.")
+    check_text("The audience of a broadcast", handle)
     people.setdefault(handle.strip().casefold(), handle.strip())
     if len(people) % _AT_A_TIME == 0:
         await asyncio.sleep(0)  # so that a large audience does not hold up other chats

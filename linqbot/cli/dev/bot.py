@@ -30,7 +30,7 @@ from linqbot.cli.uncaught import log_uncaught
 from linqbot.clock import MovableClock
 from linqbot.errors import LinqbotError
 from linqbot.frames import authors_frame
-from linqbot.ops.bot_file import BotFileError, load_bot
+from linqbot.ops.bot_file import BotFileError, load_bot, log_opt_outs
 from linqbot.server import loop_watch, uvicorn_server
 from linqbot.settings import Settings, from_env
 
@@ -104,6 +104,7 @@ def _serve(file: str, emulator: str, inherited: str, observations: Observations 
     inside = [] if clock is None else [Inside(clock, emulator, settings.api_key or "")]
     turns = TurnReports(show, show_on_page)
     bot = load_bot(file, still_loading=lambda at: show_on_page(still_loading(at)))
+    log_opt_outs(bot)
     app = settings.create_app(bot, built_in=[turns, *inside], clock=clock)
     log_uncaught(with_tracebacks=settings.log_tracebacks)
     with _bound(settings, inherited) as bound:

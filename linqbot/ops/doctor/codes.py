@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from linqbot.rules.opt_out import OFFER_OTHERS
+
 _EXAMPLES: Final = {
     "file": "bot.py",
     "url": "https://your.host",
@@ -351,5 +353,10 @@ CODES: Final[dict[str, DoctorCode]] = {
         "A setting names a plugin that is not installed, so the bot does not start.",
         "The name in LINQBOT_PLUGINS or LINQBOT_REQUIRED_PLUGINS is misspelt, or the plugin is not in this environment.",
         "Correct the name, or install the plugin. If the bot's code brings it, give the bot's file: linqbot doctor bot.py",
+    ),
+    "LQB6092": DoctorCode(
+        "The bot uses a word by which people opt out.",
+        "A handler for a whole text, or the cancel= or the choices of a question, is one of Linq's words for opting out.",
+        OFFER_OTHERS,
     ),
 }

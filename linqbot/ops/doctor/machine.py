@@ -174,6 +174,13 @@ def _questions(context: DoctorContext, found: Findings, waiting: Mapping[str, in
     return [found.warning("questions", "LQB6087", f"{questions}: the bot has no {named}.")]
 
 
+async def words(context: DoctorContext) -> Sequence[Finding]:
+    """Report the words that the bot offers to people and by which they opt out instead."""
+    found = await context.findings()
+    opt_outs = () if context.handled is None else context.handled.opt_outs
+    return [found.warning("words", "LQB6092", each) for each in opt_outs]
+
+
 def _room(found: Findings, path: Path, how: SQLiteCheckup) -> list[Finding]:
     left = f"{how.free_bytes / 2**30:.1f} GiB are free on the disk of {path.name}."
     if how.free_bytes < TOO_LITTLE_BYTES:

@@ -463,6 +463,32 @@ def test_open_questions_of_handlers_that_are_gone_are_found(practice: Practice) 
     assert problems(practice.doctor(file="")) == []
 
 
+def test_words_of_the_bot_by_which_people_opt_out_are_found(practice: Practice) -> None:
+    practice.sync()
+    (practice.folder / "bot.py").write_text(
+        "from linqbot import Bot, in_group\n"
+        "bot = Bot()\n"
+        "WORDS = ['Quit', 'never mind']\n"
+        "@bot.on_message('menu', 'cancel', 'stop it')\n"
+        "async def first(message, ctx):\n"
+        "    await ctx.ask('Sure?', choices=['Yes', 'End!'], cancel=WORDS)\n"
+        "    await ctx.vote(('Go on', 'opt out'), 'Well?')\n"
+        "    ctx.chart(choices=['unsubscribe'])\n"
+        "@bot.on_message('stop', in_group)\n"
+        "async def second(message, ctx): ...\n"
+        "@bot.on_opt_out\n"
+        "async def third(message, ctx): ...\n"
+    )
+    findings = practice.doctor()
+    assert problems(findings) == ["warning LQB6092"] * 4
+    assert [each.what.partition(". ")[0] for each in findings if each.code == "LQB6092"] == [
+        "The bot uses the word 'cancel' (the handler at bot.py:4)",
+        "The bot uses the word 'End!' (choices= of ctx.ask at bot.py:6)",
+        "The bot uses the word 'Quit' (cancel= of ctx.ask at bot.py:6)",
+        "The bot uses the word 'opt out' (choices= of ctx.vote at bot.py:7)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("url", "problem"),
     [

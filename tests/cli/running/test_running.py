@@ -58,6 +58,24 @@ def test_dev_answers_and_a_saved_file_loses_no_conversation(
 
 
 @pytest.mark.slow
+def test_dev_and_serve_warn_of_a_word_by_which_people_opt_out(
+    tmp_path: Path, command: Callable[..., Any], port: int
+) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(
+        "from linqbot import Bot\nbot = Bot()\n@bot.on_message('cancel')\nasync def free(message, ctx): ...\n"
+    )
+    environ = {"LINQ_API_V3_API_KEY": "x", "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1", "LINQ_WEBHOOK_SECRET": SECRET}
+    for ran in (
+        command("dev", str(bot), "--port", str(port), "--no-reload"),
+        command("serve", str(bot), "--port", "0", **environ),
+    ):
+        ran.until(lambda ran=ran: "a person who writes CANCEL opts out" in ran.said())
+        ran.until(lambda ran=ran: "@bot.on_opt_out" in ran.said())
+        assert ran.stop() == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
 def test_every_example_runs_under_dev(command: Callable[..., Any], port: int, name: str) -> None:
     page = f"http://127.0.0.1:{port}"
@@ -66,6 +84,7 @@ def test_every_example_runs_under_dev(command: Callable[..., Any], port: int, na
     text(page, FIRST_WORDS.get(name, "party"))
     dev.until(lambda: replies(page))
     assert dev.stop() == 0
+    assert "opts out" not in dev.said()
 
 
 def test_serve_says_at_once_that_linq_refuses_the_key(tmp_path: Path, command: Callable[..., Any]) -> None:

@@ -38,6 +38,7 @@ _CHECKS: Final = {
     "refused": refusals.refused,
     "delivery": public.reach,
     "proxies": public.proxies,
+    "words": machine.words,
 }
 _MARKS: Final[dict[Status, tuple[str, str | None]]] = {
     "ok": ("ok", "green"),

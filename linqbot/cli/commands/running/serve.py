@@ -17,7 +17,7 @@ from linqbot.cli.output import file_argument, json_option, print_started
 from linqbot.cli.uncaught import log_uncaught
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError
-from linqbot.ops.bot_file import load_bot
+from linqbot.ops.bot_file import load_bot, log_opt_outs
 from linqbot.ops.served_code import note_code
 from linqbot.server import loop_watch, systemd, uvicorn_server
 from linqbot.server.app import Role
@@ -75,7 +75,9 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
             with suppress(OSError):  # the terminal may be gone
                 click.echo(f"Waiting for {handlers}, at most {settings.drain_s:g} s. {again}", err=True)
 
-    app = settings.create_app(load_bot(file), on_drain=say_waiting)
+    bot = load_bot(file)
+    log_opt_outs(bot)
+    app = settings.create_app(bot, on_drain=say_waiting)
     log_uncaught(with_tracebacks=settings.log_tracebacks)
     checks: list[asyncio.Task[None]] = []  # the event loop itself holds tasks only weakly
     with systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound:
