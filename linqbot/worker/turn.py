@@ -71,6 +71,7 @@ from linqbot.worker.failure import (
     readable,
 )
 from linqbot.worker.lookups import KnownChats, is_from_us, look_up_chat, with_answers, with_replies_to_me
+from linqbot.worker.missed.missed_answers import FOUND_ID
 from linqbot.worker.origin import origin_of
 from linqbot.worker.overlapping import TurnOverlap
 from linqbot.worker.own_calls import OwnCalls
@@ -252,6 +253,9 @@ class Turns:
                 return await self._finish(
                     lease, Ack(), None, Writes(conversations=[arrived.counted], ended=arrived.ended)
                 )
+            if delivery.id.startswith(FOUND_ID) and arrived.outcome is None:
+                recounted = (await open_turn(lease, arrived, self.storage)).recounted
+                return await self._finish(lease, Ack(), None, replace(recounted, ended=arrived.ended))
             is_plain = arrived is NOTHING and lease.is_first_run
             opening = first_opening(lease) if is_plain else await open_turn(lease, arrived, self.storage)
             is_poison = lease.crashes > 0 and await self._is_poison(lease, opening)
