@@ -201,7 +201,7 @@ class Dispatcher:
         return self._bot.allow is None or self._bot.allow(event)
 
     def has_side_handler(self, event: Event) -> bool:
-        """Return True if a handler with `during_ask=True` fits the event.
+        """Return True if a handler with `during_ask=True` fits the event. Its `when` is asked later, in a turn.
 
         Raises:
             ChoiceFailed: a filter raised an error.
@@ -269,7 +269,10 @@ class Dispatcher:
         ctx.leave_handler()
         try:
             with ctx.deadline:
-                await self._entry(event, ctx)
+                if await self._answers(event, ctx):
+                    ctx.is_answer = True
+                else:
+                    await self._entry(event, ctx)
         except AskEnded:
             raise  # A question that ended without an answer ends its handler, and is no error.
         except NoVerdict:
@@ -351,21 +354,45 @@ class Dispatcher:
         if self._is_loop(event, sent_at, now):
             self._report(event, reason=report.LOOP)
             return
-        # An operator who puts a dead letter back wants it to be handled, however long ago it was given up.
-        is_late = self._is_late(event, (ctx.accepted_at if ctx.is_put_back else now) - sent_at)
+        is_late = self._is_late_now(event, ctx)
+        chosen = ctx.chosen or await self._choose(event, ctx, is_late=is_late, is_asked=is_asked)
+        if chosen is not None:
+            route, handle, fit = chosen
+            self._report(event, chosen=route, is_late=is_late)
+            await self._handle(event, ctx, route, handle, fit)
+            if ctx.side is not None and not ctx.has_ended_questions:
+                await ctx.side.ask_again(ctx)
+            return
+        ctx.is_outdated = is_late and ctx.has_begun_before and not self._is_late(event, ctx.accepted_at - sent_at)
+        self._report(event, is_late=is_late)
+        self._log_unhandled(event)
+
+    async def _answers(self, event: Event, ctx: TurnContext) -> bool:
+        """Return True if an event answers the open question, because no handler with `during_ask=True` takes it.
+
+        Asked before the middleware runs, which runs once: for the answer, or for the handler.
+        """
+        if ctx.side is None or ctx.side.takes_any_handler or self._reason_to_ignore(event, is_side=True) is not None:
+            return False
+        ctx.chosen = await self._choose(event, ctx, is_late=self._is_late_now(event, ctx), is_asked=True)
+        ctx.handler = None  # until it runs
+        return ctx.chosen is None
+
+    async def _choose(
+        self, event: Event, ctx: TurnContext, *, is_late: bool, is_asked: bool
+    ) -> tuple[Route, Next, Fit] | None:
+        """Return the first route whose filters and `when` take an event, and the fit of the filters; None if none does.
+
+        Args:
+            is_asked: True if only handlers with `during_ask=True` may take it.
+        """
         for place, (route, handle) in enumerate(self._routes_for(type(event))):
             if (is_late and not route.late) or (is_asked and not route.during_ask):
                 continue
             fit = route.fits(event)
             if fit and (route.when is None or await self._agrees(route, place, event, ctx)):
-                self._report(event, chosen=route, is_late=is_late)
-                await self._handle(event, ctx, route, handle, fit)
-                if ctx.side is not None and not ctx.has_ended_questions:
-                    await ctx.side.ask_again(ctx)
-                return
-        ctx.is_outdated = is_late and ctx.has_begun_before and not self._is_late(event, ctx.accepted_at - sent_at)
-        self._report(event, is_late=is_late)
-        self._log_unhandled(event)
+                return route, handle, fit
+        return None
 
     async def _agrees(self, route: Route, place: int, event: Event, ctx: TurnContext) -> bool:
         """Ask the `when` of a handler, once per event: a classifier that changes its mind would end a turn halfway."""
@@ -496,6 +523,11 @@ class Dispatcher:
                 "or after a pause. Bot(loop_breaker=False) turns this off.",
             )
         return loop is not Loop.NONE
+
+    def _is_late_now(self, event: Event, ctx: TurnContext) -> bool:
+        now = self._clock.now()
+        # An operator who puts a dead letter back wants it to be handled, however long ago it was given up.
+        return self._is_late(event, (ctx.accepted_at if ctx.is_put_back else now) - _sent_at(event, now))
 
     def _is_late(self, event: Event, age_s: float) -> bool:
         if not isinstance(event, MessageReceived):

@@ -100,6 +100,9 @@ RESTART: Final = "restart"
 GO_LIVE: Final = "live"
 """The end of a run whose handler did not come to the open question. It is no outcome: the handler runs again, and what it
 does on its new way counts; see `Opening.live_from`."""
+ANSWER: Final = "answer"
+"""The end of a run in which no handler with `during_ask=True` took the event. It is no outcome: the event answers the open
+question, whose handler runs."""
 Stored: TypeAlias = Outcome | Literal["lost"]
 """The outcome that was stored; `lost` if none could be stored."""
 
@@ -304,7 +307,8 @@ class Turns:
         if outcome == "lost":
             return outcome
         if isinstance(outcome, str):
-            again = await (self._live_opening(turn) if outcome == GO_LIVE else self._begin_again(turn))
+            begin = {GO_LIVE: self._live_opening, ANSWER: self._answer_opening, RESTART: self._begin_again}[outcome]
+            again = await begin(turn)
             if isinstance(again, Opening):
                 return await self._run_handler(lease, again, began, owner)
             if isinstance(again, Lease):
@@ -362,6 +366,16 @@ class Turns:
             return decide(turn.lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
         return replace(opening, known=known, live_from=session.missed_in)
 
+    async def _answer_opening(self, turn: RunningTurn) -> Opening | Outcome:
+        """Return the opening with which an event that no handler has taken aside answers the open question."""
+        answer = turn.opening.arrival.answer
+        assert answer is not None
+        try:
+            await asyncio.gather(*map(self.storage.settle, turn.journal.outcomes(with_digests=True)))
+            return await open_turn(turn.lease, answer, self.storage)
+        except (StorageError, LeaseLost) as error:
+            return decide(turn.lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
+
     async def _begin_again(self, turn: RunningTurn) -> Lease | Outcome:
         """Store what an interrupted turn has done, and join the newer messages to it. Return the lease to go on with."""
         assert turn.overlap is not None
@@ -407,7 +421,7 @@ class Turns:
 
     async def _outcome(
         self, turn: RunningTurn, deadline: Deadline, error: BaseException | None
-    ) -> Outcome | Literal["restart", "live", "lost"]:
+    ) -> Outcome | Literal["restart", "live", "answer", "lost"]:
         """Turn the result of the turn's code into an outcome, or the error that it raised."""
         if turn.given_up or (turn.owner is not None and turn.owner.is_stopping and error is not None):
             return Defer(self.clock.now(), "stopped")
@@ -427,8 +441,7 @@ class Turns:
             after = self.dispatcher.after_middleware
             error = never_awaited.error_of(coroutines, turn.ctx, after, turn.lease.delivery.id)
         if error is None:
-            session = turn.asking.session
-            return self._handled(turn) if session is None or session.missed_in is None else GO_LIVE
+            return self._handled(turn)
         if (conflict := conflict_of(error)) is not None:
             self._note_conflict(turn, conflict)
         if turn.ctx is None and (why := unreachable(error)) is not None:
@@ -507,7 +520,12 @@ class Turns:
         with contextlib.suppress(TimeoutError), deadline:
             await turn.journal.settle()
 
-    def _handled(self, turn: RunningTurn) -> Outcome:
+    def _handled(self, turn: RunningTurn) -> Outcome | Literal["live", "answer"]:
+        session = turn.asking.session
+        if session is not None and session.missed_in is not None:
+            return GO_LIVE
+        if turn.ctx is not None and turn.ctx.is_answer:
+            return ANSWER
         if turn.ctx is not None and turn.ctx.is_outdated:
             return outdated(turn.lease)
         if (handled := self.outbound.plugins.handled) is not None and turn.ctx is not None:

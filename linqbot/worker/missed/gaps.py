@@ -1,8 +1,9 @@
 """Gaps: periods in which deliveries may have been refused, so that messages arrive in another order than they were sent.
 
 After a gap, the first message of each chat, or the timeout of a question, waits while Linq is asked for the chat's messages
-since the gap began, and for other answers to its open questions (`missed_answers.py`). The missing ones are stored, and `Inbox.put_in_order` sorts the lane by the times at which its messages were sent. Linq's own
-retries of them arrive later, and are recognized as duplicates. Without a gap, nothing is asked and nothing waits.
+since the gap began, and for other answers to its open questions (`missed_answers.py`). The missing ones are stored, and
+`Inbox.put_in_order` sorts the lane by the times at which its messages were sent. Linq's own retries of messages arrive
+later, and are recognized as duplicates. Without a gap, nothing is asked and nothing waits.
 """
 
 from __future__ import annotations
