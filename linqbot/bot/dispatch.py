@@ -46,7 +46,7 @@ from linqbot.bot.turn_watcher import turn_watcher
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock
-from linqbot.errors import AskEnded, BotError, NoVerdict
+from linqbot.errors import AskCancelled, AskEnded, BotError, NoVerdict
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.message import MessageReceived
@@ -273,8 +273,10 @@ class Dispatcher:
                     ctx.is_answer = True
                 else:
                     await self._entry(event, ctx)
-        except AskEnded:
-            raise  # A question that ended without an answer ends its handler, and is no error.
+        except AskEnded as ended:
+            # A question that ended without an answer ends its handler, and is no error.
+            await self._say_end(ended, ctx)
+            raise
         except NoVerdict:
             raise  # The worker defers the turn. An error handler must not turn that into success.
         except Exception as error:
@@ -290,6 +292,16 @@ class Dispatcher:
         finally:
             running_turn.set(None)  # else the task and its context would keep each other alive
             ctx.stop_typing()
+
+    async def _say_end(self, ended: AskEnded, ctx: TurnContext) -> None:
+        """Say the bot's text about a question that ended without an answer, if it has one and the person may expect it."""
+        text = self._bot.on_ask_timeout
+        if isinstance(ended, AskCancelled):
+            text = self._bot.on_ask_cancelled if ended.reason in ("word", "invalid", "operator") else None
+        if text is not None:
+            ctx.deadline.give_extra_time()
+            with ctx.deadline:
+                await ctx.send(text, key="end without an answer")
 
     @property
     def on_trouble(self) -> str | None:

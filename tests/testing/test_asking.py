@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from linqbot import AskCancelled, AskTimeout, Bot, Context, MessageReceived, markdown
+from linqbot import AskCancelled, AskTimeout, Bot, BotError, Context, MessageReceived, markdown
 from linqbot.events import ReactionRemoved
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
@@ -412,3 +412,81 @@ async def test_a_bot_that_is_removed_from_a_group_ends_its_questions_there_witho
         await group.remove(phone.line)
         await group.advance(700)
         assert (await group.replies(), await group.dead_letters(), ended) == ([], [], [])
+
+
+def with_texts(**settings: Any) -> Bot:
+    made = Bot(on_ask_timeout="Too late.", on_ask_cancelled="OK, never mind.", **settings)
+
+    @made.on_message("catch")
+    async def catch(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("Name?", timeout_s=60)
+        except (AskTimeout, AskCancelled) as error:
+            await ctx.send(f"Caught {type(error).__name__}")
+
+    @made.on_message("ask", "where", "none")
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        if message.text == "where":
+            await ctx.location("Where?", timeout_s=60)
+        else:
+            await ctx.ask("How many?", kind=int, tries=1, timeout_s=60)
+
+    @made.on_error
+    async def error(error: Exception, event: object, ctx: Context) -> None:
+        await ctx.send(f"Error {error}")
+
+    return made
+
+
+async def test_the_bot_says_its_text_once_when_a_handler_does_not_catch_that_a_question_has_ended() -> None:
+    rows: list[tuple[str, str, list[str]]] = [
+        ("ask", "", ["Too late."]),
+        ("where", "", ["Too late."]),
+        ("ask", "Never mind!", ["OK, never mind."]),
+        ("where", "never mind", ["OK, never mind."]),
+        ("ask", "a few", ["OK, never mind."]),
+        ("ask", "3", []),
+        ("ask", "STOP", []),
+        ("catch", "", ["Caught AskTimeout"]),
+        ("catch", "forget it", ["Caught AskCancelled"]),
+    ]
+    wrong = []
+    for asks, answer, said in rows:
+        async with talking(with_texts(), copies=2) as phone:
+            await phone.text(asks)
+            assert len(await phone.replies()) == 1
+            if answer:
+                await phone.text(answer)
+            heard = await phone.replies()
+            await phone.advance(61)
+            heard += await phone.replies()
+            if heard != said:
+                wrong.append((asks, answer, heard))
+    assert wrong == []
+
+
+async def test_a_question_that_could_not_be_asked_is_not_said_to_have_ended() -> None:
+    async with talking(with_texts(), service="SMS") as phone:
+        await phone.text("where")
+        assert await phone.replies() == []
+
+
+@pytest.mark.slow
+async def test_the_text_about_an_ended_question_is_said_once_over_every_kill() -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("ask")
+        await phone.text("never mind")
+        await phone.text("ask")
+        await phone.advance(61)
+
+    async for phone in killed_between_calls(with_texts(), scenario):
+        said = [message for message in phone.messages if message.from_bot]
+        assert said == ["How many?", "OK, never mind.", "How many?", "Too late."], phone.killed
+
+
+@pytest.mark.parametrize("option", ["on_ask_timeout", "on_ask_cancelled"])
+def test_the_text_about_an_ended_question_is_checked(option: str) -> None:
+    wrong: list[object] = ["", " ", 5, ["Too late."]]
+    for text in wrong:
+        with pytest.raises(BotError, match=rf"Bot\({option}=…\) takes a text such as"):
+            Bot(**{option: text})  # type: ignore[arg-type]
