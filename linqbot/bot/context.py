@@ -227,6 +227,7 @@ class Context:
             self._uploads,
             clock=self._clock,
             broadcaster=None if self._record is None else self._record.broadcaster,
+            asking=self._asking,
         )
 
     @cached_property

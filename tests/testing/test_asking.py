@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from linqbot import AskCancelled, AskTimeout, Bot, BotError, Context, MessageReceived, markdown
+from linqbot import AskCancelled, AskTimeout, Bot, BotError, Context, MessageReceived, markdown, regex
 from linqbot.events import ReactionRemoved
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
@@ -431,10 +431,6 @@ def with_texts(**settings: Any) -> Bot:
         else:
             await ctx.ask("How many?", kind=int, tries=1, timeout_s=60)
 
-    @made.on_error
-    async def error(error: Exception, event: object, ctx: Context) -> None:
-        await ctx.send(f"Error {error}")
-
     return made
 
 
@@ -450,9 +446,14 @@ async def test_the_bot_says_its_text_once_when_a_handler_does_not_catch_that_a_q
         ("catch", "", ["Caught AskTimeout"]),
         ("catch", "forget it", ["Caught AskCancelled"]),
     ]
-    wrong = []
+    made, wrong = with_texts(), []
+
+    @made.on_error
+    async def error(error: Exception, event: object, ctx: Context) -> None:
+        await ctx.send(f"Error {error}")
+
     for asks, answer, said in rows:
-        async with talking(with_texts(), copies=2) as phone:
+        async with talking(made, copies=2) as phone:
             await phone.text(asks)
             assert len(await phone.replies()) == 1
             if answer:
@@ -490,3 +491,54 @@ def test_the_text_about_an_ended_question_is_checked(option: str) -> None:
     for text in wrong:
         with pytest.raises(BotError, match=rf"Bot\({option}=…\) takes a text such as"):
             Bot(**{option: text})  # type: ignore[arg-type]
+
+
+async def test_a_handler_ends_the_questions_of_another_chat_which_ends_as_by_a_cancel() -> None:
+    owner = "+14155550100"
+    made, runs = with_texts(), list[str]()
+
+    @made.on_message(regex("^end "))
+    async def end(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.end_questions(message.text.removeprefix("end "))
+        runs.append(message.text)
+        if len(runs) == 1:
+            raise ValueError
+        await ctx.reply("Ended.")
+
+    for asks, said in (("ask", "OK, never mind."), ("catch", "Caught AskCancelled")):
+        runs.clear()
+        async with talking(made) as phone:
+            await phone.text(asks)
+            assert len(await phone.replies()) == 1
+            desk = phone.person(owner)
+            await desk.text(f"end {phone.chat_id}")
+            with pytest.raises(HandlerFailed):
+                await desk.replies()
+            await phone.advance(5)
+            assert (await desk.replies(), await phone.replies()) == (["Ended."], [said])
+            await desk.text("end no chat of ours")
+            assert await desk.replies() == ["Ended."]
+            await phone.advance(61)
+            assert await phone.replies() == []
+
+
+async def test_a_handler_that_ends_the_questions_of_all_chats_leaves_payments_open() -> None:
+    made = with_texts()
+
+    @made.on_message("pay")
+    async def pay(message: MessageReceived, ctx: Context) -> None:
+        await ctx.pay(500, "Tea", timeout_s=60)
+        await ctx.send("Paid.")
+
+    @made.on_message("end", during_ask=True)
+    async def end(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.end_questions(ctx.chat_id)
+
+    async with talking(made) as phone:
+        await phone.text("pay")
+        await phone.text("ask")
+        assert (await phone.replies())[1:] == ["How many?"]
+        await phone.text("end")
+        assert await phone.replies() == ["How many?", "OK, never mind."]
+        await phone.pay()
+        assert await phone.replies() == ["Paid."]

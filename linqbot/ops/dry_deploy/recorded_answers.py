@@ -156,6 +156,9 @@ class RecordedAnswers:
     def end_questions(self, chat_id: str) -> None:
         """Do nothing: a dry run changes no question."""
 
+    async def cancel_questions(self, chat_id: str) -> None:
+        """Do nothing: a dry run changes no question."""
+
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return None, as in the first run of the turn, so that what leads to a recorded result is compared too."""
         return None

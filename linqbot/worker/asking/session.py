@@ -17,6 +17,7 @@ from linqbot.bot.asking.answers import IN_ANOTHER_FORM, value_of
 from linqbot.bot.asking.code import code_digest
 from linqbot.bot.asking.question import (
     MOST_ASKS,
+    MOST_IN_CHAT,
     OpenQuestion,
     Question,
 )
@@ -35,7 +36,7 @@ from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, DeadLetter, Lease, Outcome
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
-from linqbot.worker.asking.deliveries import look, timeout
+from linqbot.worker.asking.deliveries import look, order, timeout
 from linqbot.worker.asking.opening import Opening, Writes, writes_of_failure
 from linqbot.worker.asking.past import Past
 from linqbot.worker.asking.prompts import send_again, send_question
@@ -213,6 +214,19 @@ class AskSession:
         own = None if self._conversation is None else self._conversation.id
         others = (each for each in self._storage.conversations_in(chat_id) if each.id != own)
         self._ended = [each.id for each in others if each.status == "waiting" and not is_wait(each.person)]
+
+    async def cancel_questions(self, chat_id: str) -> None:
+        """Cancel the open questions of any chat; see `Asker.cancel_questions`."""
+        self._journal.refuse_after_end("bot.end_questions")
+        if self.is_past:
+            return
+        # Read from the storage: the summaries of another chat may be old if several processes share it.
+        for each in await self._storage.conversations(chat_id=chat_id, limit=MOST_IN_CHAT):
+            question = OpenQuestion.read(each.question)
+            if each.status == "waiting" and question is not None and question.takes_words:
+                outcome: QuestionEnd = {"outcome": "cancelled", "reason": "operator"}
+                name = f"ended.{self._journal.turn}"
+                await self._storage.put(order(each, question.n, outcome, name=name, now=self._clock.now()))
 
     @property
     def takes_any_handler(self) -> bool:
