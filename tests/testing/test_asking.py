@@ -542,3 +542,79 @@ async def test_a_handler_that_ends_the_questions_of_all_chats_leaves_payments_op
         assert await phone.replies() == ["How many?", "OK, never mind."]
         await phone.pay()
         assert await phone.replies() == ["Paid."]
+
+
+def reminding() -> Bot:
+    """Return a bot whose form waits, and whose reminder a person may answer with a new question."""
+    made = Bot(on_ask_cancelled="OK, never mind.")
+
+    @made.on_message("remind me")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Do your exercises.", after_s=60)
+
+    @made.on_message("later")
+    async def later(message: MessageReceived, ctx: Context) -> None:
+        minutes = await ctx.ask("In how many minutes?", kind=int, timeout_s=600)
+        await ctx.send(f"In {minutes} minutes.")
+
+    @made.on_message("book", "note", "again")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.send(f"Booked, {await ctx.ask('Your name?', timeout_s=600)}.")
+        except AskCancelled as error:
+            if message.text == "book":
+                raise
+            await ctx.send(f"{message.text}: {error.reason}")
+            if message.text == "again":
+                await ctx.ask("Your name?")
+
+    return made
+
+
+async def test_a_reply_to_another_message_whose_handler_asks_replaces_the_open_question() -> None:
+    wrong = []
+    for asks, said in (("book", []), ("note", ["note: replaced"])):
+        async with talking(reminding(), copies=2) as phone:
+            await phone.text("remind me")
+            await phone.text(asks)
+            await phone.advance(61)
+            asked, reminder = await phone.replies()
+            assert (asked, reminder) == ("Your name?", "Do your exercises.")
+            await phone.reply(reminder, "later")
+            heard = [await phone.replies()]
+            await phone.text("5")
+            heard.append(await phone.replies())
+            await phone.advance(1200)
+            heard.append(await phone.replies())
+            if heard != [["In how many minutes?", *said], ["In 5 minutes."], []]:
+                wrong.append((asks, heard))
+            assert (await phone.waiting(), await phone.dead_letters()) == (0, [])
+    assert wrong == []
+
+
+@pytest.mark.slow
+async def test_a_question_is_replaced_once_over_every_kill() -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("remind me")
+        await phone.text("note")
+        await phone.advance(61)
+        (reminder,) = (message for message in phone.messages if message == "Do your exercises.")
+        await phone.reply(reminder, "later")
+        await phone.text("5")
+
+    async for phone in killed_between_calls(reminding(), scenario):
+        said = [message for message in phone.messages if message.from_bot]
+        assert said[:3] == ["Your name?", "Do your exercises.", "In how many minutes?"], phone.killed
+        assert sorted(said[3:]) == ["In 5 minutes.", "note: replaced"], phone.killed
+
+
+async def test_a_handler_whose_question_was_replaced_does_not_replace_the_newer_one() -> None:
+    async with talking(reminding()) as phone:
+        await phone.text("remind me")
+        await phone.text("again")
+        await phone.advance(61)
+        await phone.reply((await phone.replies())[1], "later")
+        with pytest.raises(HandlerFailed, match=r"ctx\.end_questions\(\) in the handler"):
+            await phone.replies()
+        await phone.text("5")
+        assert await phone.replies() == ["In how many minutes?", "again: replaced", "In 5 minutes."]
