@@ -256,7 +256,10 @@ class Turns:
                 return await self._finish(
                     lease, Ack(), None, Writes(conversations=[arrived.counted], ended=arrived.ended)
                 )
-            if delivery.id.startswith(FOUND_ID) and arrived.outcome is None:
+            is_found = delivery.id.startswith(FOUND_ID)
+            # No handler gets what was found at Linq, also none with `during_ask=True`: its webhook may still come.
+            arrived = (arrived.answer or arrived) if is_found else arrived
+            if is_found and arrived.outcome is None:
                 recounted = (await open_turn(lease, arrived, self.storage)).recounted
                 return await self._finish(lease, Ack(), None, replace(recounted, ended=arrived.ended))
             is_plain = arrived is NOTHING and lease.is_first_run

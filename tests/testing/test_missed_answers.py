@@ -20,6 +20,10 @@ bot = Bot(groups="all")
 removals: list[str] = []
 
 
+async def never(event: ReactionAdded, ctx: Context) -> bool:
+    return False
+
+
 @bot.on_message("day", "sure", "where", "near", "lunch", "dinner")
 async def ask(message: MessageReceived, ctx: Context) -> None:
     said = ""
@@ -41,6 +45,11 @@ async def ask(message: MessageReceived, ctx: Context) -> None:
     except AskTimeout:
         said = "too late"
     await ctx.send(f"{message.text}: {said}")
+
+
+@bot.on(ReactionAdded, during_ask=True, when=never)
+async def aside(event: ReactionAdded, ctx: Context) -> None:
+    await ctx.send("An aside.")
 
 
 @bot.on(ReactionAdded)

@@ -36,8 +36,6 @@ None of them is an opt-out in capitals (R69), as CANCEL is."""
 LONGEST_TIMEOUT_S: Final = 366 * DAY_S
 MOST_ASKS: Final = 1000
 """Maximum number of questions in one conversation."""
-MOST_IN_CHAT: Final = 10_000
-"""Maximum number of questions of one chat that are ended at once: many more than a group has people."""
 _POLL_MOST: Final = 12
 """Maximum number of choices that are shown as a poll. More are shown as a numbered list."""
 

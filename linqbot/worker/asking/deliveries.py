@@ -1,8 +1,8 @@
 """The deliveries by which linqbot itself ends a question.
 
-Timers become such deliveries: the timeout of a question, an opt-out, a newer question, and a check whether the result of a wait is known.
-Others are stored at once: an order of the operator, and an answer that came outside of the chat. All of them wait in the
-lane of the chat, so they never overtake an answer.
+Timers become such deliveries: the timeout of a question, an opt-out, a newer question, and a check whether the result of
+a wait is known. Others are stored at once: an order of the operator or of a handler, and an answer that came outside of the
+chat. All of them wait in the lane of the chat, so they never overtake an answer.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -17,7 +17,6 @@ from linqbot.bot.asking.answers import IN_ANOTHER_FORM, value_of
 from linqbot.bot.asking.code import code_digest
 from linqbot.bot.asking.question import (
     MOST_ASKS,
-    MOST_IN_CHAT,
     OpenQuestion,
     Question,
 )
@@ -69,6 +68,9 @@ from linqbot.worker.asking.waits.waiting import begin_wait, end_of_wait, key_of_
 from linqbot.worker.calls.turn_journal import TurnJournal
 
 log = structlog.get_logger("linqbot.worker")
+
+_MOST_IN_CHAT: Final = 10_000
+"""Maximum number of questions of one chat that are ended at once: many more than a group has people."""
 
 
 class AskSession:
@@ -224,12 +226,13 @@ class AskSession:
         if self.is_past:
             return
         # Read from the storage: the summaries of another chat may be old if several processes share it.
-        for each in await self._storage.conversations(chat_id=chat_id, limit=MOST_IN_CHAT):
+        for each in await self._storage.conversations(chat_id=chat_id, limit=_MOST_IN_CHAT):
             question = OpenQuestion.read(each.question)
             if each.status == "waiting" and question is not None and question.takes_words:
                 outcome: QuestionEnd = {"outcome": "cancelled", "reason": "operator"}
-                name = f"ended.{self._journal.turn}"
-                await self._storage.put(order(each, question.n, outcome, name=name, now=self._clock.now()))
+                # The same name in every run of the turn, so that it is one order.
+                ended = order(each, question.n, outcome, name=f"ended.{self._journal.turn}", now=self._clock.now())
+                await self._storage.put(ended)
 
     @property
     def takes_any_handler(self) -> bool:

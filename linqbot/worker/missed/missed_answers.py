@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic_core import to_json
 
@@ -22,8 +22,10 @@ from linqbot.events.lane import lane_of_chat
 from linqbot.storage.conversations import Conversation
 from linqbot.types.chat import Chat
 from linqbot.types.message import Message, UnknownPart
-from linqbot.types.poll import PollEnvelope
 from linqbot.worker.lookups import given
+
+if TYPE_CHECKING:
+    from linqbot.types.poll import PollEnvelope
 
 FOUND_ID: Final = "i.found."
 """Prefix of the ids of these deliveries."""
