@@ -324,18 +324,22 @@ class AskCancelled(AskEnded):
     """A question of `ctx.ask` was ended before it was answered.
 
     Why: The person wrote a cancel word, opted out with a word such as STOP, or gave no valid answer in all tries; or
-        the operator ended the question with `linqbot asks cancel`; or a plugin refused to send it; or the chat does not
+        the operator ended the question with `linqbot asks cancel`; or the person replied to another message of the bot, whose
+        handler asks them something else; or a plugin refused to send it; or the chat does not
         support it, such as a request for a location in a group or on SMS.
     To do: Nothing, or catch the error to say something. `reason` tells the cases apart.
 
     Attributes:
-        reason: `word`, `opted_out`, `invalid`, `operator`, `refused` or `unsupported`.
+        reason: `word`, `opted_out`, `invalid`, `operator`, `replaced`, `refused` or `unsupported`.
     """
 
     lqb = "LQB5007"
 
     def __init__(
-        self, message: str, *, reason: Literal["word", "invalid", "operator", "opted_out", "refused", "unsupported"]
+        self,
+        message: str,
+        *,
+        reason: Literal["word", "invalid", "operator", "opted_out", "replaced", "refused", "unsupported"],
     ) -> None:
         super().__init__(message)
         self.reason = reason

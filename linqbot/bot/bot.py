@@ -42,13 +42,17 @@ class Bot(Router):
             away, or who gets no answer, because the bot has given the message up. It is said once until a handler
             succeeds in this chat again, also after a restart. Not for a dead letter that an `on_dead_letter`
             handler takes. None says nothing. No person ever sees the text of an error.
+        on_ask_timeout: A text such as "That took too long.", said once when a question of `ask`, or what `location` waits
+            for, times out and the handler does not catch AskTimeout. None says nothing.
+        on_ask_cancelled: The same for AskCancelled, if the person ended the question by a word or gave no valid answer, or the
+            operator ended it. A person who opts out is not answered.
         plugins: The bot's own plugins (classes, modules or objects: see `linqbot.hookspecs`), and the names of
             installed plugins that the bot needs. Other installed plugins are loaded too when the bot is served, unless
             LINQBOT_PLUGINS says otherwise. In tests they are not loaded.
     Raises:
         BotError: `groups` has an unknown value, `max_age_s` is not a number greater than 0, `gather_s` is not a number from
-            0 to 60, `allow` is neither a list of handles nor a plain function, `plugins` is no list, or `on_trouble` is
-            not a text.
+            0 to 60, `allow` is neither a list of handles nor a plain function, `plugins` is no list, or one of the
+            texts is none.
     """
 
     def __init__(
@@ -62,6 +66,8 @@ class Bot(Router):
         gather_s: float | None = None,
         loop_breaker: bool = True,
         on_trouble: str | None = None,
+        on_ask_timeout: str | None = None,
+        on_ask_cancelled: str | None = None,
         plugins: Iterable[object] = (),
     ) -> None:
         super().__init__(gather_s=gather_s)
@@ -72,24 +78,29 @@ class Bot(Router):
             raise BotError(f"Bot(allow=…) takes a list of handles: allow=[{allow!r}].")
         if isinstance(plugins, str) or not isinstance(plugins, Iterable):
             raise BotError(f"Bot(plugins=…) takes a list: plugins=[{plugins!r}].")
-        if on_trouble is not None and (not isinstance(on_trouble, str) or not on_trouble.strip()):
-            raise BotError(
-                f'Bot(on_trouble=…) takes a text such as "One moment, please.", not {_shown(on_trouble)}. To run code '
-                "when the bot gives up, write an @bot.on_dead_letter handler."
-            )
-        check_text("Bot(on_trouble=…)", on_trouble)
+        _check_option(
+            "on_trouble", on_trouble, "To run code when the bot gives up, write an @bot.on_dead_letter handler."
+        )
+        _check_option("on_ask_timeout", on_ask_timeout, "To run code, catch AskTimeout in the handler.")
+        _check_option("on_ask_cancelled", on_ask_cancelled, "To run code, catch AskCancelled in the handler.")
         self.read = read
         self.typing = typing
         self.groups: Groups = groups
         self.max_age_s = max_age_s
         self.loop_breaker = loop_breaker
         self.on_trouble = on_trouble
+        self.on_ask_timeout = on_ask_timeout
+        self.on_ask_cancelled = on_ask_cancelled
         self.plugins = tuple(plugins)
         self.allow = _allowing(allow)
 
 
-def _shown(value: object) -> str:
-    return "an empty text" if isinstance(value, str) else f"a {type(value).__name__}"
+def _check_option(option: str, text: object, instead: str) -> None:
+    check_text(f"Bot({option}=…)", text)
+    if text is None or (isinstance(text, str) and text.strip()):
+        return
+    shown = "an empty text" if isinstance(text, str) else f"a {type(text).__name__}"
+    raise BotError(f'Bot({option}=…) takes a text such as "One moment, please.", not {shown}. {instead}')
 
 
 def _allowing(allow: Collection[str] | Callable[[Event], bool] | None) -> Callable[[Event], bool] | None:

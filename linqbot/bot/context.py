@@ -15,7 +15,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -42,7 +42,16 @@ from linqbot.bot.deadline import DEADLINE_S, Deadline
 from linqbot.bot.options import check_text
 from linqbot.bot.overlap import Overlap
 from linqbot.bot.proactive.bot_context import BotContext
-from linqbot.bot.proactive.send_later import GRACE_S, call_of, check_grace, check_not_missed, due_at, rhythm_of, zone
+from linqbot.bot.proactive.send_later import (
+    GRACE_S,
+    call_of,
+    check_grace,
+    check_not_missed,
+    due_at,
+    due_before,
+    rhythm_of,
+    zone,
+)
 from linqbot.bot.sent import Sent
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
@@ -228,6 +237,7 @@ class Context:
             self._uploads,
             clock=self._clock,
             broadcaster=None if self._record is None else self._record.broadcaster,
+            asking=self._asking,
         )
 
     @cached_property
@@ -564,6 +574,34 @@ class Context:
             self.chat_id, calls, due=due, grace_s=grace_s, key=key, every=rhythm, tag=tag
         )
 
+    async def remind(
+        self,
+        *content: Content,
+        at: datetime,
+        before: str,
+        timezone: str | None = None,
+        tag: str | None = None,
+        key: str | None = None,
+    ) -> Scheduled | None:
+        """Send into the event's chat some time before something happens, such as a day before a booking; see `send_later`.
+
+        Args:
+            at: The time at which it happens. A time without a zone needs `timezone`.
+            before: The time between the message and `at`: a length of time such as `2 hours`, or days and a time of day,
+                such as `1 day at 18:00`. Days are counted by the calendar of the time zone, also when its clocks change.
+            timezone: The IANA name of the time zone of the time of day; by default that of `at`.
+            tag, key: As for `send_later`.
+        Returns:
+            The scheduled send; None if its time is over already, so that nothing is sent.
+        Raises:
+            BotError: `before` has none of these forms; or see `send_later`.
+            RuleBroken: the content breaks one of Linq's rules.
+        """
+        due = due_before(at, before, timezone, self._clock.now())
+        if due <= self.now().timestamp():
+            return None
+        return await self.send_later(*content, at=datetime.fromtimestamp(due, UTC), tag=tag, key=key)
+
     async def reschedule(self, scheduled: Scheduled | str, *, after_s: float) -> Scheduled:
         """Move a scheduled send that waits; of a recurring send, send the message once more, and leave its rhythm.
 
@@ -588,21 +626,30 @@ class Context:
             )
         return moved
 
-    async def cancel(self, scheduled: Scheduled | str) -> bool:
-        """Cancel a scheduled send immediately. It stays cancelled even if this turn fails.
+    async def cancel(self, scheduled: Scheduled | str | None = None, *, tag: str | None = None) -> bool:
+        """Cancel a scheduled send, or all of the chat with a tag, immediately. It stays cancelled even if this turn fails.
 
         A further run of the turn gets the same result, and cancels nothing else.
 
         Args:
             scheduled: A result of `send_later` or `scheduled`, or its id.
+            tag: Alternatively, the `tag` of sends in the event's chat.
         Returns:
-            True if the send was still waiting, or recurs; False if it was already sent or cancelled, or never existed.
+            True if a send was still waiting, or recurs; False if it was already sent or cancelled, or never existed.
         Raises:
-            BotError: the context was made outside of a worker, so there are no scheduled sends.
+            BotError: not exactly one of both was given; the context was made outside of a worker, so there are no scheduled
+                sends; or there is a tag, and the event belongs to no chat.
             StorageUnavailable: the storage cannot be read or written.
         """
         check_text("ctx.cancel(scheduled)", scheduled)
-        return await self._record_or_error.scheduler.cancel(scheduled if isinstance(scheduled, str) else scheduled.id)
+        check_text("ctx.cancel(tag=…)", tag)
+        if (scheduled is None) == (tag is None):
+            raise BotError("Give ctx.cancel either a scheduled send or tag=.")
+        if scheduled is None:
+            ids = [each.id for each in await self.scheduled() if each.tag == tag]
+        else:
+            ids = [scheduled if isinstance(scheduled, str) else scheduled.id]
+        return any([await self._record_or_error.scheduler.cancel(each) for each in ids])
 
     async def scheduled(self) -> list[Scheduled]:
         """Return the scheduled sends that are waiting in this chat, the earliest first.

@@ -46,7 +46,7 @@ from linqbot.bot.turn_watcher import turn_watcher
 from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock
-from linqbot.errors import AskEnded, BotError, NoVerdict
+from linqbot.errors import AskCancelled, AskEnded, BotError, NoVerdict
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.message import MessageReceived
@@ -201,7 +201,7 @@ class Dispatcher:
         return self._bot.allow is None or self._bot.allow(event)
 
     def has_side_handler(self, event: Event) -> bool:
-        """Return True if a handler with `during_ask=True` fits the event.
+        """Return True if a handler with `during_ask=True` fits the event. Its `when` is asked later, in a turn.
 
         Raises:
             ChoiceFailed: a filter raised an error.
@@ -269,9 +269,14 @@ class Dispatcher:
         ctx.leave_handler()
         try:
             with ctx.deadline:
-                await self._entry(event, ctx)
-        except AskEnded:
-            raise  # A question that ended without an answer ends its handler, and is no error.
+                if await self._answers(event, ctx):
+                    ctx.is_answer = True
+                else:
+                    await self._entry(event, ctx)
+        except AskEnded as ended:
+            # A question that ended without an answer ends its handler, and is no error.
+            await self._say_end(ended, ctx)
+            raise
         except NoVerdict:
             raise  # The worker defers the turn. An error handler must not turn that into success.
         except Exception as error:
@@ -287,6 +292,16 @@ class Dispatcher:
         finally:
             running_turn.set(None)  # else the task and its context would keep each other alive
             ctx.stop_typing()
+
+    async def _say_end(self, ended: AskEnded, ctx: TurnContext) -> None:
+        """Say the bot's text about a question that ended without an answer, if it has one and the person may expect it."""
+        text = self._bot.on_ask_timeout
+        if isinstance(ended, AskCancelled):
+            text = self._bot.on_ask_cancelled if ended.reason in ("word", "invalid", "operator") else None
+        if text is not None:
+            ctx.deadline.give_extra_time()
+            with ctx.deadline:
+                await ctx.send(text, key="end without an answer")
 
     @property
     def on_trouble(self) -> str | None:
@@ -351,21 +366,45 @@ class Dispatcher:
         if self._is_loop(event, sent_at, now):
             self._report(event, reason=report.LOOP)
             return
-        # An operator who puts a dead letter back wants it to be handled, however long ago it was given up.
-        is_late = self._is_late(event, (ctx.accepted_at if ctx.is_put_back else now) - sent_at)
+        is_late = self._is_late_now(event, ctx)
+        chosen = ctx.chosen or await self._choose(event, ctx, is_late=is_late, is_asked=is_asked)
+        if chosen is not None:
+            route, handle, fit = chosen
+            self._report(event, chosen=route, is_late=is_late)
+            await self._handle(event, ctx, route, handle, fit)
+            if ctx.side is not None and not ctx.has_ended_questions:
+                await ctx.side.ask_again(ctx)
+            return
+        ctx.is_outdated = is_late and ctx.has_begun_before and not self._is_late(event, ctx.accepted_at - sent_at)
+        self._report(event, is_late=is_late)
+        self._log_unhandled(event)
+
+    async def _answers(self, event: Event, ctx: TurnContext) -> bool:
+        """Return True if an event answers the open question, because no handler with `during_ask=True` takes it.
+
+        Asked before the middleware runs, which runs once: for the answer, or for the handler.
+        """
+        if ctx.side is None or ctx.side.takes_any_handler or self._reason_to_ignore(event, is_side=True) is not None:
+            return False
+        ctx.chosen = await self._choose(event, ctx, is_late=self._is_late_now(event, ctx), is_asked=True)
+        ctx.handler = None  # until it runs
+        return ctx.chosen is None
+
+    async def _choose(
+        self, event: Event, ctx: TurnContext, *, is_late: bool, is_asked: bool
+    ) -> tuple[Route, Next, Fit] | None:
+        """Return the first route whose filters and `when` take an event, and the fit of the filters; None if none does.
+
+        Args:
+            is_asked: True if only handlers with `during_ask=True` may take it.
+        """
         for place, (route, handle) in enumerate(self._routes_for(type(event))):
             if (is_late and not route.late) or (is_asked and not route.during_ask):
                 continue
             fit = route.fits(event)
             if fit and (route.when is None or await self._agrees(route, place, event, ctx)):
-                self._report(event, chosen=route, is_late=is_late)
-                await self._handle(event, ctx, route, handle, fit)
-                if ctx.side is not None and not ctx.has_ended_questions:
-                    await ctx.side.ask_again(ctx)
-                return
-        ctx.is_outdated = is_late and ctx.has_begun_before and not self._is_late(event, ctx.accepted_at - sent_at)
-        self._report(event, is_late=is_late)
-        self._log_unhandled(event)
+                return route, handle, fit
+        return None
 
     async def _agrees(self, route: Route, place: int, event: Event, ctx: TurnContext) -> bool:
         """Ask the `when` of a handler, once per event: a classifier that changes its mind would end a turn halfway."""
@@ -496,6 +535,11 @@ class Dispatcher:
                 "or after a pause. Bot(loop_breaker=False) turns this off.",
             )
         return loop is not Loop.NONE
+
+    def _is_late_now(self, event: Event, ctx: TurnContext) -> bool:
+        now = self._clock.now()
+        # An operator who puts a dead letter back wants it to be handled, however long ago it was given up.
+        return self._is_late(event, (ctx.accepted_at if ctx.is_put_back else now) - _sent_at(event, now))
 
     def _is_late(self, event: Event, age_s: float) -> bool:
         if not isinstance(event, MessageReceived):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from linqbot.bot.asking.seen import Seen
 from linqbot.bot.content.message_split import Content
@@ -21,6 +22,9 @@ class TurnContext(Context):
         has_begun_before: True if an earlier run of the turn has begun.
         is_put_back: True if an operator has put the event back after it was given up.
         accepted_at: The time at which the event was accepted, in Unix seconds. It is set if `has_begun_before` is.
+        chosen: The handler with `during_ask=True` that takes the event: its route, its function in its middleware, and the
+            fit of its filters.
+        is_answer: True if no handler with `during_ask=True` takes the event, so that it answers the open question.
         is_outdated: True if the message became too old for its handlers after an earlier run had begun.
     """
 
@@ -28,6 +32,8 @@ class TurnContext(Context):
     has_begun_before = False
     is_put_back = False
     accepted_at = 0.0
+    chosen: tuple[Any, Any, Any] | None = None
+    is_answer = False
     is_outdated = False
 
     def note_lease(self, lease: Lease) -> None:

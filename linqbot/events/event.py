@@ -18,8 +18,8 @@ from linqbot.types.handle import Handle
 
 OF_CONTEXT: Final = frozenset({
     "already_sent", "ask", "bot", "cancel", "capabilities", "card", "chat", "end_questions", "fetch_media", "history", "incoming",
-    "location", "log", "mark_read", "match", "now", "once", "pay", "plugins", "preview", "react", "recall", "recorded", "reply",
-    "reschedule", "resuming", "save_media", "scheduled", "send", "send_later", "sender", "show_card",
+    "location", "log", "mark_read", "match", "now", "once", "pay", "plugins", "preview", "react", "recall", "recorded", "remind",
+    "reply", "reschedule", "resuming", "save_media", "scheduled", "send", "send_later", "sender", "show_card",
     "show_typing_when_slow", "state", "stream", "takes_incoming", "typing", "uninterrupted", "vote",
 })  # fmt: skip
 """The names that only Context has. An author looks for them in the event after swapping the arguments of a handler."""

@@ -90,6 +90,9 @@ class DryAsker:
     def end_questions(self, chat_id: str) -> None:
         """Do nothing: a dry run changes no question."""
 
+    async def cancel_questions(self, chat_id: str) -> None:
+        """Do nothing: a dry run changes no question."""
+
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return the recorded result of a step; None if there is none."""
         entry = self._steps.get(name)

@@ -122,6 +122,9 @@ class DryRun:
                         await self._dispatcher.dispatch_dead_letter(given_up.failure, event, ctx)
                 finally:
                     handler = ctx.handler
+                if ctx.is_answer and arrived.conversation is not None:
+                    answered = arrived.conversation.id
+                    return Simulation(delivery, note=_TO_QUESTION.format(answered), began_with=answered)
         except (Suspended, AskEnded):
             pass  # The handler has ended with a question.
         except BaseException as raised:

@@ -110,6 +110,6 @@ class Conversations(Protocol):
         """Return the number of questions that wait for an answer, by the name of the handler that asked."""
         ...
 
-    async def conversations(self, *, limit: int = 100) -> list[Conversation]:
-        """Return the conversations on record without `root`, the oldest question first."""
+    async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
+        """Return the conversations on record, of one chat or of all, without `root`, the oldest question first."""
         ...

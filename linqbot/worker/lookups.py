@@ -126,7 +126,7 @@ async def look_up_chat(client: Client, chat_id: str) -> KnownChat:
     Raises:
         LinqUnavailable, RateLimited: Linq does not answer now.
     """
-    chat = await _given(client.chats.retrieve(chat_id))
+    chat = await given(client.chats.retrieve(chat_id))
     if chat is None:
         return KnownChat()
     return KnownChat(chat.is_group, next((handle.handle for handle in chat.handles if handle.is_me), None))
@@ -140,12 +140,16 @@ async def is_from_us(client: Client, journal: Journal, message_id: str) -> bool:
     """
     if await journal.has_sent(message_id):
         return True
-    message = await _given(client.messages.retrieve(message_id))
+    message = await given(client.messages.retrieve(message_id))
     return message is not None and message.is_from_me
 
 
-async def _given(answer: Awaitable[T]) -> T | None:
-    """Return what Linq answers to a read; None if Linq does not give it."""
+async def given(answer: Awaitable[T]) -> T | None:
+    """Return what Linq answers to a read; None if Linq does not give it.
+
+    Raises:
+        LinqUnavailable, RateLimited: Linq does not answer now.
+    """
     try:
         return await answer
     except (LinqUnavailable, RateLimited):

@@ -71,6 +71,7 @@ from linqbot.worker.failure import (
     readable,
 )
 from linqbot.worker.lookups import KnownChats, is_from_us, look_up_chat, with_answers, with_replies_to_me
+from linqbot.worker.missed.missed_answers import FOUND_ID
 from linqbot.worker.origin import origin_of
 from linqbot.worker.overlapping import TurnOverlap
 from linqbot.worker.own_calls import OwnCalls
@@ -99,6 +100,9 @@ RESTART: Final = "restart"
 GO_LIVE: Final = "live"
 """The end of a run whose handler did not come to the open question. It is no outcome: the handler runs again, and what it
 does on its new way counts; see `Opening.live_from`."""
+ANSWER: Final = "answer"
+"""The end of a run in which no handler with `during_ask=True` took the event. It is no outcome: the event answers the open
+question, whose handler runs."""
 Stored: TypeAlias = Outcome | Literal["lost"]
 """The outcome that was stored; `lost` if none could be stored."""
 
@@ -252,6 +256,12 @@ class Turns:
                 return await self._finish(
                     lease, Ack(), None, Writes(conversations=[arrived.counted], ended=arrived.ended)
                 )
+            is_found = delivery.id.startswith(FOUND_ID)
+            # No handler gets what was found at Linq, also none with `during_ask=True`: its webhook may still come.
+            arrived = (arrived.answer or arrived) if is_found else arrived
+            if is_found and arrived.outcome is None:
+                recounted = (await open_turn(lease, arrived, self.storage)).recounted
+                return await self._finish(lease, Ack(), None, replace(recounted, ended=arrived.ended))
             is_plain = arrived is NOTHING and lease.is_first_run
             opening = first_opening(lease) if is_plain else await open_turn(lease, arrived, self.storage)
             is_poison = lease.crashes > 0 and await self._is_poison(lease, opening)
@@ -300,7 +310,8 @@ class Turns:
         if outcome == "lost":
             return outcome
         if isinstance(outcome, str):
-            again = await (self._live_opening(turn) if outcome == GO_LIVE else self._begin_again(turn))
+            begin = {GO_LIVE: self._live_opening, ANSWER: self._answer_opening, RESTART: self._begin_again}[outcome]
+            again = await begin(turn)
             if isinstance(again, Opening):
                 return await self._run_handler(lease, again, began, owner)
             if isinstance(again, Lease):
@@ -358,6 +369,16 @@ class Turns:
             return decide(turn.lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
         return replace(opening, known=known, live_from=session.missed_in)
 
+    async def _answer_opening(self, turn: RunningTurn) -> Opening | Outcome:
+        """Return the opening with which an event that no handler has taken aside answers the open question."""
+        answer = turn.opening.arrival.answer
+        assert answer is not None
+        try:
+            await asyncio.gather(*map(self.storage.settle, turn.journal.outcomes(with_digests=True)))
+            return await open_turn(turn.lease, answer, self.storage)
+        except (StorageError, LeaseLost) as error:
+            return decide(turn.lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
+
     async def _begin_again(self, turn: RunningTurn) -> Lease | Outcome:
         """Store what an interrupted turn has done, and join the newer messages to it. Return the lease to go on with."""
         assert turn.overlap is not None
@@ -403,7 +424,7 @@ class Turns:
 
     async def _outcome(
         self, turn: RunningTurn, deadline: Deadline, error: BaseException | None
-    ) -> Outcome | Literal["restart", "live", "lost"]:
+    ) -> Outcome | Literal["restart", "live", "answer", "lost"]:
         """Turn the result of the turn's code into an outcome, or the error that it raised."""
         if turn.given_up or (turn.owner is not None and turn.owner.is_stopping and error is not None):
             return Defer(self.clock.now(), "stopped")
@@ -423,8 +444,7 @@ class Turns:
             after = self.dispatcher.after_middleware
             error = never_awaited.error_of(coroutines, turn.ctx, after, turn.lease.delivery.id)
         if error is None:
-            session = turn.asking.session
-            return self._handled(turn) if session is None or session.missed_in is None else GO_LIVE
+            return self._handled(turn)
         if (conflict := conflict_of(error)) is not None:
             self._note_conflict(turn, conflict)
         if turn.ctx is None and (why := unreachable(error)) is not None:
@@ -503,7 +523,12 @@ class Turns:
         with contextlib.suppress(TimeoutError), deadline:
             await turn.journal.settle()
 
-    def _handled(self, turn: RunningTurn) -> Outcome:
+    def _handled(self, turn: RunningTurn) -> Outcome | Literal["live", "answer"]:
+        session = turn.asking.session
+        if session is not None and session.missed_in is not None:
+            return GO_LIVE
+        if turn.ctx is not None and turn.ctx.is_answer:
+            return ANSWER
         if turn.ctx is not None and turn.ctx.is_outdated:
             return outdated(turn.lease)
         if (handled := self.outbound.plugins.handled) is not None and turn.ctx is not None:

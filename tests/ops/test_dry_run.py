@@ -179,6 +179,30 @@ async def test_a_refused_answer_is_no_message_of_its_own(day: Day) -> None:
     assert texts(later) == ["How many?"]
 
 
+async def test_an_answer_that_a_predicate_did_not_take_aside_is_no_message_of_its_own(day: Day) -> None:
+    bot = day.bot = Bot(read=False, typing=False)
+
+    async def is_aside(message: MessageReceived, ctx: Context) -> bool:
+        return message.text == "aside"
+
+    @bot.on_message(when=is_aside, during_ask=True)
+    async def aside(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Yes?")
+
+    @bot.on_message
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        people = await ctx.ask("How many?", kind=int, repeat=False)
+        await ctx.reply(f"{people} people.")
+
+    await day.say("hi", "a few", "aside", "4")
+    (first, refused, side, answer) = await replayed(day)
+    assert texts(first) == ["How many?", "4 people."]
+    assert [(each.handler, each.calls) for each in (refused, answer)] == [(None, [])] * 2
+    assert [each.began_with for each in (refused, side, answer)] == [first.delivery.id, None, first.delivery.id]
+    assert "a refused answer" in (refused.note or "")
+    assert texts(side) == ["Yes?"]
+
+
 async def test_a_counted_vote_is_no_message_of_its_own(day: Day) -> None:
     bot = day.bot = Bot(read=False, typing=False, groups="all")
 

@@ -67,6 +67,9 @@ async def test_one_person_has_one_conversation_in_a_chat_and_another_in_another(
     assert set(storage.conversations_in("1")) == {second.summary, other.summary}
     assert await storage.conversation("w.1") is None
     assert len(await storage.conversations()) == 3
+    assert {each.id for each in await storage.conversations(chat_id="1")} == {"w.2", "w.4"}
+    assert [each.id for each in await storage.conversations(chat_id="1", limit=1)] == ["w.2"]
+    assert await storage.conversations(chat_id="none") == []
 
 
 async def test_a_conversation_can_move_to_another_person(storage: Storage, delivery: MakeDelivery) -> None:

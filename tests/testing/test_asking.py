@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from linqbot import AskCancelled, AskTimeout, Bot, Context, MessageReceived, markdown
+from linqbot import AskCancelled, AskTimeout, Bot, BotError, Context, MessageReceived, markdown, regex
 from linqbot.events import ReactionRemoved
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
@@ -412,3 +412,209 @@ async def test_a_bot_that_is_removed_from_a_group_ends_its_questions_there_witho
         await group.remove(phone.line)
         await group.advance(700)
         assert (await group.replies(), await group.dead_letters(), ended) == ([], [], [])
+
+
+def with_texts(**settings: Any) -> Bot:
+    made = Bot(on_ask_timeout="Too late.", on_ask_cancelled="OK, never mind.", **settings)
+
+    @made.on_message("catch")
+    async def catch(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("Name?", timeout_s=60)
+        except (AskTimeout, AskCancelled) as error:
+            await ctx.send(f"Caught {type(error).__name__}")
+
+    @made.on_message("ask", "where", "none")
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        if message.text == "where":
+            await ctx.location("Where?", timeout_s=60)
+        else:
+            await ctx.ask("How many?", kind=int, tries=1, timeout_s=60)
+
+    return made
+
+
+async def test_the_bot_says_its_text_once_when_a_handler_does_not_catch_that_a_question_has_ended() -> None:
+    rows: list[tuple[str, str, list[str]]] = [
+        ("ask", "", ["Too late."]),
+        ("where", "", ["Too late."]),
+        ("ask", "Never mind!", ["OK, never mind."]),
+        ("where", "never mind", ["OK, never mind."]),
+        ("ask", "a few", ["OK, never mind."]),
+        ("ask", "3", []),
+        ("ask", "STOP", []),
+        ("catch", "", ["Caught AskTimeout"]),
+        ("catch", "forget it", ["Caught AskCancelled"]),
+    ]
+    made, wrong = with_texts(), []
+
+    @made.on_error
+    async def error(error: Exception, event: object, ctx: Context) -> None:
+        await ctx.send(f"Error {error}")
+
+    for asks, answer, said in rows:
+        async with talking(made, copies=2) as phone:
+            await phone.text(asks)
+            assert len(await phone.replies()) == 1
+            if answer:
+                await phone.text(answer)
+            heard = await phone.replies()
+            await phone.advance(61)
+            heard += await phone.replies()
+            if heard != said:
+                wrong.append((asks, answer, heard))
+    assert wrong == []
+
+
+async def test_a_question_that_could_not_be_asked_is_not_said_to_have_ended() -> None:
+    async with talking(with_texts(), service="SMS") as phone:
+        await phone.text("where")
+        assert await phone.replies() == []
+
+
+@pytest.mark.slow
+async def test_the_text_about_an_ended_question_is_said_once_over_every_kill() -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("ask")
+        await phone.text("never mind")
+        await phone.text("ask")
+        await phone.advance(61)
+
+    async for phone in killed_between_calls(with_texts(), scenario):
+        said = [message for message in phone.messages if message.from_bot]
+        assert said == ["How many?", "OK, never mind.", "How many?", "Too late."], phone.killed
+
+
+@pytest.mark.parametrize("option", ["on_ask_timeout", "on_ask_cancelled"])
+def test_the_text_about_an_ended_question_is_checked(option: str) -> None:
+    wrong: list[object] = ["", " ", 5, ["Too late."]]
+    for text in wrong:
+        with pytest.raises(BotError, match=rf"Bot\({option}=…\) takes a text such as"):
+            Bot(**{option: text})  # type: ignore[arg-type]
+
+
+async def test_a_handler_ends_the_questions_of_another_chat_which_ends_as_by_a_cancel() -> None:
+    owner = "+14155550100"
+    made, runs = with_texts(), list[str]()
+
+    @made.on_message(regex("^end "))
+    async def end(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.end_questions(message.text.removeprefix("end "))
+        runs.append(message.text)
+        if len(runs) == 1:
+            raise ValueError
+        await ctx.reply("Ended.")
+
+    for asks, said in (("ask", "OK, never mind."), ("catch", "Caught AskCancelled")):
+        runs.clear()
+        async with talking(made) as phone:
+            await phone.text(asks)
+            assert len(await phone.replies()) == 1
+            desk = phone.person(owner)
+            await desk.text(f"end {phone.chat_id}")
+            with pytest.raises(HandlerFailed):
+                await desk.replies()
+            await phone.advance(5)
+            assert (await desk.replies(), await phone.replies()) == (["Ended."], [said])
+            await desk.text("end no chat of ours")
+            assert await desk.replies() == ["Ended."]
+            await phone.advance(61)
+            assert await phone.replies() == []
+
+
+async def test_a_handler_that_ends_the_questions_of_all_chats_leaves_payments_open() -> None:
+    made = with_texts()
+
+    @made.on_message("pay")
+    async def pay(message: MessageReceived, ctx: Context) -> None:
+        await ctx.pay(500, "Tea", timeout_s=60)
+        await ctx.send("Paid.")
+
+    @made.on_message("end", during_ask=True)
+    async def end(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.end_questions(ctx.chat_id)
+
+    async with talking(made) as phone:
+        await phone.text("pay")
+        await phone.text("ask")
+        assert (await phone.replies())[1:] == ["How many?"]
+        await phone.text("end")
+        assert await phone.replies() == ["How many?", "OK, never mind."]
+        await phone.pay()
+        assert await phone.replies() == ["Paid."]
+
+
+def reminding() -> Bot:
+    """Return a bot whose form waits, and whose reminder a person may answer with a new question."""
+    made = Bot(on_ask_cancelled="OK, never mind.")
+
+    @made.on_message("remind me")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Do your exercises.", after_s=60)
+
+    @made.on_message("later")
+    async def later(message: MessageReceived, ctx: Context) -> None:
+        minutes = await ctx.ask("In how many minutes?", kind=int, timeout_s=600)
+        await ctx.send(f"In {minutes} minutes.")
+
+    @made.on_message("book", "note", "again")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.send(f"Booked, {await ctx.ask('Your name?', timeout_s=600)}.")
+        except AskCancelled as error:
+            if message.text == "book":
+                raise
+            await ctx.send(f"{message.text}: {error.reason}")
+            if message.text == "again":
+                await ctx.ask("Your name?")
+
+    return made
+
+
+async def test_a_reply_to_another_message_whose_handler_asks_replaces_the_open_question() -> None:
+    wrong = []
+    for asks, said in (("book", []), ("note", ["note: replaced"])):
+        async with talking(reminding(), copies=2) as phone:
+            await phone.text("remind me")
+            await phone.text(asks)
+            await phone.advance(61)
+            asked, reminder = await phone.replies()
+            assert (asked, reminder) == ("Your name?", "Do your exercises.")
+            await phone.reply(reminder, "later")
+            heard = [await phone.replies()]
+            await phone.text("5")
+            heard.append(await phone.replies())
+            await phone.advance(1200)
+            heard.append(await phone.replies())
+            if heard != [["In how many minutes?", *said], ["In 5 minutes."], []]:
+                wrong.append((asks, heard))
+            assert (await phone.waiting(), await phone.dead_letters()) == (0, [])
+    assert wrong == []
+
+
+@pytest.mark.slow
+async def test_a_question_is_replaced_once_over_every_kill() -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("remind me")
+        await phone.text("note")
+        await phone.advance(61)
+        (reminder,) = (message for message in phone.messages if message == "Do your exercises.")
+        await phone.reply(reminder, "later")
+        await phone.text("5")
+
+    async for phone in killed_between_calls(reminding(), scenario):
+        said = [message for message in phone.messages if message.from_bot]
+        assert said[:3] == ["Your name?", "Do your exercises.", "In how many minutes?"], phone.killed
+        assert sorted(said[3:]) == ["In 5 minutes.", "note: replaced"], phone.killed
+
+
+async def test_a_handler_whose_question_was_replaced_does_not_replace_the_newer_one() -> None:
+    async with talking(reminding()) as phone:
+        await phone.text("remind me")
+        await phone.text("again")
+        await phone.advance(61)
+        await phone.reply((await phone.replies())[1], "later")
+        with pytest.raises(HandlerFailed, match=r"ctx\.end_questions\(\) in the handler"):
+            await phone.replies()
+        await phone.text("5")
+        assert await phone.replies() == ["In how many minutes?", "again: replaced", "In 5 minutes."]

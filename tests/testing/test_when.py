@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import BaseModel
 
 from linqbot import Bot, BotError, Context, MessageReceived, in_group
+from linqbot.bot.routing.router import Next
 from linqbot.events.event import Event
-from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -118,11 +120,106 @@ async def test_a_predicate_that_changes_its_mind_does_not_change_the_handler_aft
         assert said or "storage" in (phone.killed or "")
 
 
+class Desk(BaseModel):
+    has_owner: bool = False
+
+
+def desk(asked: list[str], seen: list[str]) -> Bot:
+    """Return a bot whose messages go to the owner, also while a question is open, once the guest has asked for this."""
+    bot = Bot()
+
+    @bot.use
+    def watch(next_: Next) -> Next:
+        async def handle(event: Event, ctx: Context) -> None:
+            if isinstance(event, MessageReceived):
+                seen.append(event.text)
+            await next_(event, ctx)
+
+        return handle
+
+    async def has_owner(message: MessageReceived, ctx: Context) -> bool:
+        asked.append(message.text)
+        return (await ctx.state.person(Desk)).has_owner
+
+    @bot.on_message(when=has_owner, during_ask=True)
+    async def pass_on(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"To the owner: {message.text}")
+
+    @bot.on_message("owner", during_ask=True)
+    async def hand_over(message: MessageReceived, ctx: Context) -> None:
+        (await ctx.state.person(Desk)).has_owner = True
+
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        name = await ctx.ask("Your name?", repeat=False)
+        number = await ctx.ask("How many?", kind=int, repeat=False)
+        await ctx.reply(f"{name}, {number}")
+
+    return bot
+
+
+async def test_a_predicate_that_reads_state_decides_if_a_message_answers_the_open_question() -> None:
+    asked, seen = list[str](), list[str]()
+    async with talking(desk(asked, seen)) as phone:
+        for text, said in [
+            ("book", ["Your name?"]),
+            ("Ada", ["How many?"]),
+            ("a few", ["Please answer with a whole number."]),
+            ("owner", []),
+            ("2", ["To the owner: 2"]),
+            ("never mind", []),
+            ("2", ["To the owner: 2"]),
+        ]:
+            await phone.text(text)
+            assert (text, await phone.replies()) == (text, said)
+    # A word that ends the question is judged before. Middleware runs once for each message.
+    assert asked == ["book", "Ada", "a few", "owner", "2", "2"]
+    assert seen == ["book", "Ada", "a few", "owner", "2", "never mind", "2"]
+
+
+@pytest.mark.slow
+async def test_an_answer_that_a_predicate_lets_through_counts_once_over_a_kill() -> None:
+    asked, seen = list[str](), list[str]()
+
+    async def talk(phone: Phone) -> None:
+        await phone.text("book")
+        await phone.text("Ada")
+        await phone.text("2")
+
+    async for phone in killed_between_calls(desk(asked, seen), talk):
+        said = [message for message in phone.messages if message.from_bot]
+        assert said == ["Your name?", "How many?", "Ada, 2"], phone.killed
+
+
+async def test_a_predicate_that_fails_is_asked_again_and_its_message_still_answers() -> None:
+    bot, failures = Bot(), list[str]()
+
+    async def failing(message: MessageReceived, ctx: Context) -> bool:
+        if message.text == "Ada" and not failures:
+            failures.append(message.text)
+            raise ValueError("away")
+        return False
+
+    @bot.on_message(when=failing, during_ask=True)
+    async def aside(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Aside")
+
+    @bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(await ctx.ask("Your name?"))
+
+    async with talking(bot) as phone:
+        await phone.text("book")
+        assert await phone.replies() == ["Your name?"]
+        await phone.text("Ada")
+        with pytest.raises(HandlerFailed):
+            await phone.replies()
+        await phone.advance(5)
+        assert await phone.replies() == ["Ada"]
+
+
 def test_a_predicate_that_cannot_be_asked_is_refused_when_it_is_registered() -> None:
     async def one(message: MessageReceived) -> bool:
-        return True
-
-    async def fits(message: MessageReceived, ctx: Context) -> bool:
         return True
 
     bot = Bot()
@@ -130,5 +227,3 @@ def test_a_predicate_that_cannot_be_asked_is_refused_when_it_is_registered() -> 
         bot.on_message(when=lambda message, ctx: True)  # type: ignore[arg-type, return-value]
     with pytest.raises(BotError, match="is not a predicate"):
         bot.on_message(when=one)  # type: ignore[arg-type]
-    with pytest.raises(BotError, match="during_ask"):
-        bot.on_message(when=fits, during_ask=True)

@@ -60,6 +60,7 @@ from linqbot.events import (
 
 bot = Bot(on_trouble="One moment, please.")
 Bot(on_trouble=["One moment"])  # type: ignore[arg-type]
+Bot(on_ask_timeout="Too late.", on_ask_cancelled=None)
 
 
 @bot.on_message

@@ -105,6 +105,8 @@ async def schedules(message: MessageReceived, ctx: Context) -> None:
     assert_type(await ctx.reschedule(later, after_s=60), Scheduled)
     assert_type(await ctx.scheduled(), list[Scheduled])
     assert_type(await ctx.cancel(later), bool)
+    assert_type(await ctx.cancel(tag="ding"), bool)
+    assert_type(await ctx.remind("Soon", at=ctx.now(), before="1 day at 18:00", tag="table"), Scheduled | None)
     assert_type(message.answers, Scheduled | None)
 
 

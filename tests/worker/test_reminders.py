@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from structlog.testing import capture_logs
@@ -438,3 +439,121 @@ async def test_cancellations_in_another_order_are_made_once_each() -> None:
         await phone.advance(100)
         assert await phone.replies() == []
     assert runs == [[True], [True, True]]
+
+
+PARIS = ZoneInfo("Europe/Paris")
+SEVEN_PM = datetime(2026, 11, 28, 19, tzinfo=PARIS)
+
+
+async def test_a_reminder_is_sent_some_time_before_the_event_by_the_calendar_of_its_time_zone() -> None:
+    after_change = datetime(2027, 3, 28, 19, tzinfo=PARIS)  # the clocks went forward at two o'clock
+    rows: list[tuple[datetime, str, str | None, str | None]] = [
+        (SEVEN_PM, "1 day at 18:00", None, "2026-11-27T17:00"),
+        (SEVEN_PM, "1 day", None, "2026-11-27T18:00"),
+        (SEVEN_PM, "2 hours", None, "2026-11-28T16:00"),
+        (SEVEN_PM, "a week at 9am", None, "2026-11-21T08:00"),
+        (SEVEN_PM.astimezone(UTC), "1 day at 18:00", None, "2026-11-27T18:00"),
+        (SEVEN_PM.astimezone(UTC), "1 day at 18:00", "Europe/Paris", "2026-11-27T17:00"),
+        (SEVEN_PM.replace(tzinfo=None), "1 day at 18:00", "Europe/Paris", "2026-11-27T17:00"),
+        (after_change, "1 day", None, "2027-03-27T18:00"),
+        (after_change, "1 day at 18:00", None, "2027-03-27T17:00"),
+        (after_change, "23 hours", None, "2027-03-27T18:00"),
+        (THURSDAY.astimezone(PARIS), "1 day at 18:00", None, None),
+        (THURSDAY.astimezone(PARIS), "a minute", None, None),
+    ]
+    made: list[str | None] = []
+    bot = Bot()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        for at, before, timezone, _ in rows:
+            reminder = await ctx.remind("Tomorrow!", at=at, before=before, timezone=timezone, tag="table")
+            made.append(None if reminder is None else f"{reminder.due.astimezone(UTC):%Y-%m-%dT%H:%M}")
+
+    async with talking(bot, start=THURSDAY) as phone:
+        await phone.text("hi")
+        await phone.quiet()
+    assert made == [due for *_, due in rows]
+
+
+async def test_a_reminder_whose_time_cannot_be_known_is_refused() -> None:
+    rows: list[tuple[dict[str, object], str]] = [
+        ({"before": "at six"}, "give the time before the event"),
+        ({"before": "1 day at"}, "give the time before the event"),
+        ({"before": "1 day at noonish please"}, "give the time before the event"),
+        ({"before": "2 hours at 18:00"}, "give the time before the event"),
+        ({"before": "1 day at 25:00"}, "give the time before the event"),
+        ({"before": "1 day", "at": SEVEN_PM.replace(tzinfo=None)}, "at= has no time zone"),
+        ({"before": "1 day", "timezone": "Paris"}, "There is no time zone 'Paris'"),
+        ({"before": "1 day", "at": "tomorrow"}, "takes a datetime"),
+    ]
+    bot, wrong = Bot(), list[str]()
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        for given, problem in rows:
+            try:
+                await ctx.remind("Tomorrow!", **{"at": SEVEN_PM, **given})  # type: ignore[arg-type]
+            except BotError as error:
+                if problem not in str(error):
+                    wrong.append(str(error))
+            else:
+                wrong.append(f"{given} was taken")
+
+    async with talking(bot, start=THURSDAY) as phone:
+        await phone.text("hi")
+        await phone.quiet()
+    assert wrong == []
+
+
+def booking() -> Bot:
+    """Return a bot that reminds of a booking the day before. A new booking, or none, ends the reminder of the old one."""
+    bot = Bot()
+
+    @bot.on_message(regex(r"^book (?P<day>\d+)"))
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.cancel(tag="table")
+        day = int(ctx.match["day"])
+        table = SEVEN_PM.replace(day=day)
+        await ctx.remind(f"Tomorrow, the {day}th", at=table, before="1 day at 18:00", tag="table")
+        await ctx.reply(f"Booked: {day}")
+
+    @bot.on_message("free my table")
+    async def free(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(str(await ctx.cancel(tag="table")))
+
+    @bot.on_message("wrong")
+    async def wrong(message: MessageReceived, ctx: Context) -> None:
+        await ctx.cancel()
+
+    return bot
+
+
+async def test_sends_are_cancelled_by_their_tag() -> None:
+    async with talking(booking(), start=THURSDAY) as phone:
+        await phone.text("book 28")
+        await phone.text("book 25")
+        await phone.advance(10 * DAY_S)
+        assert await phone.replies() == ["Booked: 28", "Booked: 25", "Tomorrow, the 25th"]
+        await phone.text("free my table")
+        assert await phone.replies() == ["False"]
+    async with talking(booking(), start=THURSDAY) as phone:
+        await phone.text("book 28")
+        await phone.text("free my table")
+        await phone.advance(10 * DAY_S)
+        assert await phone.replies() == ["Booked: 28", "True"]
+        await phone.text("wrong")
+        with pytest.raises(HandlerFailed, match="either a scheduled send or tag="):
+            await phone.replies()
+
+
+@pytest.mark.slow
+async def test_a_reminder_that_replaces_another_by_its_tag_is_sent_once_over_every_kill() -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("book 28")
+        await phone.text("book 25")
+        await phone.advance(10 * DAY_S)
+
+    async for phone in killed_between_calls(booking(), scenario, start=THURSDAY):
+        said = [message for message in phone.messages if message.from_bot]
+        assert said == ["Booked: 28", "Booked: 25", "Tomorrow, the 25th"], phone.killed

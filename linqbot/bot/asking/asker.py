@@ -30,6 +30,10 @@ class Asker(Protocol):
         """End the open questions of a chat with the commit of the turn, without running their handlers."""
         ...
 
+    async def cancel_questions(self, chat_id: str) -> None:
+        """Cancel the open questions of any chat, as an operator does: their handlers run."""
+        ...
+
     @property
     def is_dry(self) -> bool:
         """True in a dry run, which has no effects."""

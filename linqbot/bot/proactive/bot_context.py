@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from linqbot.bot.asking.asker import Asker
 from linqbot.bot.content.chat_sender import stopped_by
 from linqbot.bot.content.message_split import Content, bubbles, check_content, files_of
 from linqbot.bot.content.uploads import Uploads
@@ -40,6 +41,7 @@ class BotContext:
         log: The logger of the context.
         uploads: Uploads the files of the turn.
         broadcaster: The store of broadcasts; None for a context that was made outside of a worker.
+        asking: Returns the asker of the turn; None as above.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class BotContext:
         *,
         clock: Clock,
         broadcaster: Broadcaster | None = None,
+        asking: Callable[[], Asker] | None = None,
     ) -> None:
+        self._asking = asking
         self._client = client
         self._clock = clock
         self._broadcaster = broadcaster
@@ -172,6 +176,21 @@ class BotContext:
         new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now())
         people = await people_of(audience)
         return await broadcaster.start_broadcast(new, people, check=partial(self._check_line, line))
+
+    async def end_questions(self, chat_id: str) -> None:
+        """End the open questions of `ask` in any chat, such as one that a person takes over, as `linqbot asks cancel` does.
+
+        Their handlers get AskCancelled with the reason "operator"; if they do not catch it, the bot says its
+        `on_ask_cancelled` there, if it has one. Answers that wait already are handled before. What `pay`, `location` and
+        `vote` wait for stays open. For the event's own chat, `ctx.end_questions()` ends them without a word.
+
+        Raises:
+            BotError: the context was made outside of a worker.
+            StorageUnavailable: not all of them were ended.
+        """
+        if self._asking is None:
+            raise BotError("This context cannot end questions, because it was made outside of a worker.")
+        await self._asking().cancel_questions(chat_id)
 
     async def find_broadcast(self, name: str) -> Broadcast | None:
         """Return a broadcast, with the number of people for each outcome so far; None if none of this name is stored.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -139,6 +139,44 @@ def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now
     if not 0 <= due < LAST:
         raise BotError(f"at= is in the year {at.year}. Give a time from 1970 to 9998.")
     return due
+
+
+def due_before(at: datetime, before: str, timezone: str | None, now: float) -> float:
+    """Return the time of a reminder before an event, in Unix seconds.
+
+    Raises:
+        BotError: `before` is none of the forms that `Context.remind` names, or see `due_at`.
+    """
+    from linqbot.parse.dates import time_of_day
+    from linqbot.parse.durations import duration
+    from linqbot.parse.zones import instant
+
+    is_naive = isinstance(at, datetime) and at.tzinfo is None
+    happens = due_at(at, None, timezone if is_naive else None, now)
+    if timezone is not None:
+        check_timezone("remind", timezone)
+    where = zone(timezone) if timezone is not None else at.tzinfo
+    length, at_clock, clock_text = before.partition(" at ")
+    try:
+        ahead = duration(length)
+        clock, *around = time_of_day(clock_text.casefold())
+    except ValueError as error:
+        raise _no_reminder(before) from error
+    if ahead % timedelta(days=1) and not at_clock:
+        return happens - ahead.total_seconds()
+    if ahead % timedelta(days=1) or (at_clock and (clock is None or "".join(around).strip())):
+        raise _no_reminder(before)
+    # Days are counted by the calendar, so that a day before seven in the evening is seven in the evening.
+    wall = datetime.fromtimestamp(happens, where).replace(tzinfo=None) - ahead
+    assert where is not None
+    return instant(wall if clock is None else datetime.combine(wall, clock), where).timestamp()
+
+
+def _no_reminder(before: str) -> BotError:
+    return BotError(
+        f'remind(before={before!r}): give the time before the event, such as "2 hours", or days and a time of day, such as '
+        '"1 day at 18:00".'
+    )
 
 
 def zone(name: str) -> tzinfo:

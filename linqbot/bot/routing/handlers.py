@@ -259,11 +259,11 @@ def check_overlap(handler: Any, name: str, overlap: str) -> None:
         raise BotError(f"overlap={overlap!r} needs an async def: {name} is a plain def, which cannot be interrupted.")
 
 
-def check_when(when: Any, *, during_ask: bool) -> None:
+def check_when(when: Any) -> None:
     """Check the `when=` of a handler when it is registered.
 
     Raises:
-        BotError: it is not an `async def` of two arguments, or the handler has `during_ask=True` too.
+        BotError: it is not an `async def` of two arguments.
     """
     if when is None:
         return
@@ -271,11 +271,6 @@ def check_when(when: Any, *, during_ask: bool) -> None:
         raise BotError(
             f"when={getattr(when, '__qualname__', when)!r} is not a predicate. Write: async def predicate(event, ctx) -> "
             "bool. A plain function of the event alone is a filter: give it without when=."
-        )
-    if during_ask:
-        raise BotError(
-            "A handler cannot have both when= and during_ask=True: a message is an answer or is not, before any "
-            "predicate is asked. Use a filter, or decide in the handler."
         )
 
 

@@ -115,7 +115,7 @@ class Router(EventDecorators):
             deadline_s: Seconds that the handler may run before it is cancelled and counts as failed. None means the
                 worker's setting, by default 900.
             during_ask: True also handles events of a person while `ctx.ask` waits for their answer. The question stays
-                open. Without it, their messages are answers.
+                open. Without it, or if `when` says no, their messages are answers.
             gather: False handles a message that fits at once, although the bot joins bursts of messages with `gather_s`.
             overlap: What happens with a message of the same person that comes while the handler runs, if it fits this
                 handler too. `queue` handles it afterwards. `restart` cancels the handler and runs it again with both
@@ -128,7 +128,7 @@ class Router(EventDecorators):
         Raises:
             BotError: `event` is not an event class, a filter is not a plain function or is one of linqbot for other events,
                 `attempts` is not a whole number of at least 1, `deadline_s` is not a number greater than 0, `when` is not
-                an `async def` or comes with `during_ask`, or the decorated handler takes other arguments than (event, ctx).
+                an `async def`, or the decorated handler takes other arguments than (event, ctx).
 
         Example:
             `@bot.on(MessageRead)`
@@ -136,7 +136,7 @@ class Router(EventDecorators):
         event_class(event, "@bot.on")
         check_attempts(attempts)
         check_deadline_s(deadline_s)
-        check_when(when, during_ask=during_ask)
+        check_when(when)
         check_filters(filters, event)
 
         def register(handler: Handler[E, Returned]) -> Handler[E, Returned]:

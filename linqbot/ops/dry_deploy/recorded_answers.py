@@ -35,7 +35,7 @@ from linqbot.worker.asking.records import (
     refusal_label,
 )
 from linqbot.worker.asking.steps import typed
-from linqbot.worker.asking.unaskable import check_place, person_to_ask, second_question
+from linqbot.worker.asking.unaskable import check_place, may_replace, person_to_ask, second_question
 from linqbot.worker.asking.waits.payments import closing_label
 from linqbot.worker.asking.waits.waiting import begin_wait, result_of
 from linqbot.worker.calls.slots import labelled
@@ -156,6 +156,9 @@ class RecordedAnswers:
     def end_questions(self, chat_id: str) -> None:
         """Do nothing: a dry run changes no question."""
 
+    async def cancel_questions(self, chat_id: str) -> None:
+        """Do nothing: a dry run changes no question."""
+
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return None, as in the first run of the turn, so that what leads to a recorded result is compared too."""
         return None
@@ -186,7 +189,10 @@ class RecordedAnswers:
         """Refuse a new question to a person who had not answered that of another handler when the turn began."""
         if question.wait is not None:
             return
-        person = person_to_ask(question, self._root or ctx.event)
+        root = self._root or ctx.event
+        person = person_to_ask(question, root)
+        if may_replace(root, person):
+            return
         for other in self._turn.conversations:
             if (other.person, other.status) == (person, "waiting"):
                 raise second_question(ctx.handler, other)

@@ -36,9 +36,10 @@ class MemoryConversations:
         """Return the number of open questions by handler."""
         return dict(Counter(each.handler for each in self._conversations.values() if each.status == "waiting"))
 
-    def oldest_first(self, limit: int) -> list[Conversation]:
-        """Return the conversations on record without `root`, the oldest question first."""
-        found = sorted(self._conversations.values(), key=lambda each: each.asked_at)
+    def oldest_first(self, chat_id: str | None, limit: int) -> list[Conversation]:
+        """Return the conversations on record, of one chat or of all, without `root`, the oldest question first."""
+        known = (each for each in self._conversations.values() if chat_id in (None, each.chat_id))
+        found = sorted(known, key=lambda each: each.asked_at)
         return [replace(each, root=b"") for each in found[:limit]]
 
     def write(self, finish: Finish) -> None:

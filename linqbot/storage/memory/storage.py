@@ -416,9 +416,9 @@ class MemoryStorage:
         """Return the number of open questions by handler; see `Conversations.waiting_by_handler`."""
         return self._conversations.waiting_by_handler()
 
-    async def conversations(self, *, limit: int = 100) -> list[Conversation]:
+    async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
         """Return the conversations on record, the oldest question first."""
-        return self._conversations.oldest_first(limit)
+        return self._conversations.oldest_first(chat_id, limit)
 
     # State
 

@@ -268,9 +268,9 @@ class SQLiteStorage(QueuedWrites):
         """Return the number of open questions by handler; see `Conversations.waiting_by_handler`."""
         return await self._read(conversations.waiting_by_handler)
 
-    async def conversations(self, *, limit: int = 100) -> list[Conversation]:
+    async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
         """Return the conversations on record, the oldest question first."""
-        return await self._read(lambda db: conversations.oldest_first(db, limit))
+        return await self._read(lambda db: conversations.oldest_first(db, chat_id, limit))
 
     # State
 

@@ -44,6 +44,7 @@ class Arrival:
         outcome: The end of the question; None if the question stays open.
         event: The event that ends it.
         is_side: True if the event is no answer, and a handler takes it while the question stays open.
+        answer: The meaning of a side event if the `when` of each such handler says no.
         after_ask: The question that had timed out.
         ended: Conversations that end with this turn, because they are abandoned or have timed out.
         counted: The conversation whose ballot this event changes. It stays open.
@@ -58,6 +59,7 @@ class Arrival:
     outcome: QuestionEnd | None = None
     event: Event | None = None
     is_side: bool = False
+    answer: Arrival | None = None
     after_ask: AskedBefore | None = None
     ended: tuple[str, ...] = ()
     counted: Conversation | None = None
@@ -239,9 +241,10 @@ async def meaning_of(
         if found is None or await _replies_to_another(event, found, reader):
             continue
         if (verdict := judge(found.question, event)) is not None:
+            answer = found.ended_by(_outcome(verdict, found.question, event, delivery), event)
             if _is_side(verdict, event, dispatcher):
-                return Arrival(found.conversation, question=found.question, is_side=True)
-            return found.ended_by(_outcome(verdict, found.question, event, delivery), event)
+                return Arrival(found.conversation, question=found.question, is_side=True, answer=answer)
+            return answer
     decided = await _of_another(event, delivery, conversations, reader, put_back=put_back)
     meaning = decided or await _of_wait(event, delivery, conversations, dispatcher, reader, put_back=put_back)
     return late if late is not None and meaning is NOTHING else meaning

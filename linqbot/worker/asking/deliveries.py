@@ -1,8 +1,8 @@
 """The deliveries by which linqbot itself ends a question.
 
-Timers become such deliveries: the timeout of a question, an opt-out, and a check whether the result of a wait is known.
-Others are stored at once: an order of the operator, and an answer that came outside of the chat. All of them wait in the
-lane of the chat, so they never overtake an answer.
+Timers become such deliveries: the timeout of a question, an opt-out, a newer question, and a check whether the result of
+a wait is known. Others are stored at once: an order of the operator or of a handler, and an answer that came outside of the
+chat. All of them wait in the lane of the chat, so they never overtake an answer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from linqbot.events.delivery import Delivery, decode
 from linqbot.events.lane import lane_of_chat
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.timers import Timer
-from linqbot.worker.asking.records import QuestionEnd
+from linqbot.worker.asking.records import AskCancellation, QuestionEnd
 
 KIND: Final = "ask"
 ORDER_PREFIX: Final = f"i.{KIND}."
@@ -84,10 +84,10 @@ def look(conversation: Conversation, question: OpenQuestion, outcome: QuestionEn
     return Timer(timer_id, due, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
 
 
-def opt_out(conversation: Conversation, n: int, now: float) -> Timer:
-    """Return the timer, due at once, that ends a question because the person has opted out."""
-    timer_id = f"{conversation.id}.{conversation.replay}.{n}.opted_out"
-    body = _body(conversation, n, {"outcome": "cancelled", "reason": "opted_out"}, now)
+def cancellation(conversation: Conversation, n: int, reason: AskCancellation, now: float) -> Timer:
+    """Return the timer, due at once, that ends a question without an answer."""
+    timer_id = f"{conversation.id}.{conversation.replay}.{n}.{reason}"
+    body = _body(conversation, n, {"outcome": "cancelled", "reason": reason}, now)
     return Timer(timer_id, now, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
 
 

@@ -18,7 +18,8 @@ from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.worker.asking.arrivals import NOTHING, Arrival
-from linqbot.worker.asking.deliveries import look
+from linqbot.worker.asking.deliveries import cancellation, look
+from linqbot.worker.asking.records import AskCancellation
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -118,3 +119,17 @@ def failed(conversation: Conversation, question: OpenQuestion, *, by: str) -> Co
     """
     question = question.model_copy(update={"failed_by": by})
     return replace(conversation, status="failed", question=question.to_json())
+
+
+def cancelled(
+    conversation: Conversation, question: OpenQuestion, reason: AskCancellation, now: float
+) -> tuple[Conversation, Timer]:
+    """End the question of a conversation by a delivery of its own, so that its handler runs.
+
+    Until then the conversation counts as failed by that delivery, so that no message in between is an answer.
+
+    Returns:
+        The conversation as it is stored now, and the timer that becomes the delivery.
+    """
+    timer = cancellation(conversation, question.n, reason, now)
+    return failed(conversation, question, by=timer.fired(now).id), timer

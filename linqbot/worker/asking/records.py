@@ -48,7 +48,7 @@ def is_payment(person: str) -> bool:
 
 AskRefusal: TypeAlias = Literal["opted_out", "refused", "unsupported"]
 """The reason why a question could not be asked."""
-AskCancellation: TypeAlias = Literal["word", "invalid", "operator", "opted_out"]
+AskCancellation: TypeAlias = Literal["word", "invalid", "operator", "opted_out", "replaced"]
 """The reason why an open question was cancelled."""
 
 _WHY_CANCELLED: Final[dict[AskCancellation | AskRefusal, str]] = {
@@ -56,6 +56,7 @@ _WHY_CANCELLED: Final[dict[AskCancellation | AskRefusal, str]] = {
     "invalid": "The person gave no valid answer.",
     "operator": "The operator ended the question.",
     "opted_out": "The person has opted out of messages.",
+    "replaced": "The person began something else, in which they are asked another question.",
     "refused": "A plugin refused to send the question.",
     "unsupported": "This chat does not support it: locations are shared in direct iMessage chats only.",
 }

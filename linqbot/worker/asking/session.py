@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -35,8 +35,8 @@ from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, DeadLetter, Lease, Outcome
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
-from linqbot.worker.asking.deliveries import look, timeout
-from linqbot.worker.asking.opening import Opening, Writes, writes_of_failure
+from linqbot.worker.asking.deliveries import look, order, timeout
+from linqbot.worker.asking.opening import NO_WRITES, Opening, Writes, cancelled, writes_of_failure
 from linqbot.worker.asking.past import Past
 from linqbot.worker.asking.prompts import send_again, send_question
 from linqbot.worker.asking.records import (
@@ -57,6 +57,7 @@ from linqbot.worker.asking.unaskable import (
     check_place,
     in_another_task,
     in_step,
+    may_replace,
     of_ambiguous_handler,
     one_too_many,
     person_to_ask,
@@ -67,6 +68,9 @@ from linqbot.worker.asking.waits.waiting import begin_wait, end_of_wait, key_of_
 from linqbot.worker.calls.turn_journal import TurnJournal
 
 log = structlog.get_logger("linqbot.worker")
+
+_MOST_IN_CHAT: Final = 10_000
+"""Maximum number of questions of one chat that are ended at once: many more than a group has people."""
 
 
 class AskSession:
@@ -114,6 +118,8 @@ class AskSession:
         self._looks: list[Timer] = []
         # The conversation whose question was sent again after a side answer, if there is one.
         self._repeated: list[Conversation] = []
+        # The conversation whose question the one asked in this run replaces, and the timers that it begins and ends.
+        self._replacing = NO_WRITES
         # The ids of the conversations that the handler ends.
         self._ended: list[str] = []
         if conversation is None:
@@ -214,6 +220,20 @@ class AskSession:
         others = (each for each in self._storage.conversations_in(chat_id) if each.id != own)
         self._ended = [each.id for each in others if each.status == "waiting" and not is_wait(each.person)]
 
+    async def cancel_questions(self, chat_id: str) -> None:
+        """Cancel the open questions of any chat; see `Asker.cancel_questions`."""
+        self._journal.refuse_after_end("bot.end_questions")
+        if self.is_past:
+            return
+        # Read from the storage: the summaries of another chat may be old if several processes share it.
+        for each in await self._storage.conversations(chat_id=chat_id, limit=_MOST_IN_CHAT):
+            question = OpenQuestion.read(each.question)
+            if each.status == "waiting" and question is not None and question.takes_words:
+                outcome: QuestionEnd = {"outcome": "cancelled", "reason": "operator"}
+                # The same name in every run of the turn, so that it is one order.
+                ended = order(each, question.n, outcome, name=f"ended.{self._journal.turn}", now=self._clock.now())
+                await self._storage.put(ended)
+
     @property
     def takes_any_handler(self) -> bool:
         """True if any handler may take the event; see `SideTurn.takes_any_handler`."""
@@ -244,20 +264,23 @@ class AskSession:
         entries = [record.written_to(self._entry_of(record), by) for record in changed]
         ended = [*self._arrival.ended, *self._ended]
         recounted = self._opening.recounted
-        cancelled = [self._arrival.question.timer] if self._has_begun and self._arrival.question else []
+        over = [self._arrival.question.timer] if self._has_begun and self._arrival.question else []
         if self._asked is not None:
             _, conversation, timer = self._asked
-            timers = [timer, *self._looks, *recounted.timers]
-            cancelled = [each for each in cancelled if each != timer.id]
-            return Writes(entries, timers, cancelled, [conversation, *recounted.conversations], ended)
+            old = self._replacing
+            timers = [timer, *self._looks, *recounted.timers, *old.timers]
+            over = [*(each for each in over if each != timer.id), *old.cancelled]
+            # The replaced one first: it then keeps its place, until its own delivery ends it.
+            conversations = [*old.conversations, conversation, *recounted.conversations]
+            return Writes(entries, timers, over, conversations, ended)
         if self._conversation is None:
             conversations = [*recounted.conversations, *self._repeated]
             return Writes(entries, recounted.timers, conversations=conversations, ended=ended)
         is_question = self._arrival.question is not None and self._arrival.question.takes_words
         is_timed_out = self._past.live is not None and self._past.live.outcome == {"outcome": "timed_out"}
         if is_question and is_timed_out and self._newer(self._conversation.person, self._conversation.chat_id) is None:
-            return Writes(entries, (), cancelled, [self._timed_out()], ended)
-        return Writes(entries, (), cancelled, (), [*ended, self._conversation.id])
+            return Writes(entries, (), over, [self._timed_out()], ended)
+        return Writes(entries, (), over, (), [*ended, self._conversation.id])
 
     def _timed_out(self) -> Conversation:
         assert self._conversation is not None
@@ -364,7 +387,7 @@ class AskSession:
         assert conversation is not None
         assert waiting is not None
         if conversation.status == "failed":
-            await self._refuse_second_question(conversation.person, ctx)
+            await self._replace_or_refuse(conversation.person, ctx)
         tries = waiting.tries + 1
         if tries >= question.tries:
             record.outcome = {"outcome": "cancelled", "reason": "invalid"}
@@ -407,7 +430,7 @@ class AskSession:
         check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
         if question.wait is None:
             person = person_to_ask(question, self._root(ctx))
-            await self._refuse_second_question(person, ctx)
+            await self._replace_or_refuse(person, ctx)
         else:
             person = key_of_wait(question.wait, self._root(ctx), self._journal.turn)
         record = AskRecord(
@@ -493,11 +516,24 @@ class AskSession:
         self._asked = record, conversation, timer
         self._journal.is_suspended = True
 
-    async def _refuse_second_question(self, person: str, ctx: Context) -> None:
+    async def _replace_or_refuse(self, person: str, ctx: Context) -> None:
+        """End the question that is open for this person, with the commit that stores the new one, or refuse the new one.
+
+        An operator who puts an old message back replaces nothing, and neither does a handler whose own question ended so.
+
+        Raises:
+            BotError: the new one cannot take its place.
+        """
         other = self._newer(person, ctx.chat_id)
         found = None if other is None else await self._storage.conversation(other.id)
-        if found is not None:
-            raise second_question(ctx.handler, found[0])
+        if found is None:
+            return
+        old, question = found[0], OpenQuestion.read(found[0].question)
+        is_old = self._lease.put_back or (self._conversation is not None and self._conversation.status == "failed")
+        if question is None or is_old or not may_replace(self._root(ctx), person):
+            raise second_question(ctx.handler, old)
+        ended, timer = cancelled(old, question, "replaced", self._clock.now())
+        self._replacing = Writes(timers=[timer], cancelled=[question.timer], conversations=[ended])
 
     def _newer(self, person: str, chat_id: str) -> ConversationSummary | None:
         """Return another conversation of the person in the chat that waits for an answer; None if there is none."""

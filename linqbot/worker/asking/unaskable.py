@@ -7,6 +7,7 @@ from linqbot.bot.context import Context
 from linqbot.errors import BotError, ConversationTooLong
 from linqbot.events.event import Event
 from linqbot.events.lane import lane_of_chat
+from linqbot.events.message import MessageReceived
 from linqbot.storage.conversations import ANYONE, Conversation
 
 
@@ -52,11 +53,20 @@ def person_to_ask(question: Question, root: Event) -> str:
     return root.actor.casefold()
 
 
+def may_replace(root: Event, person: str) -> bool:
+    """Return True if a question to a person takes the place of an open one: with a message, they began something else.
+
+    Args:
+        root: The event with which the asking handler began.
+    """
+    return isinstance(root, MessageReceived) and (root.actor or "").casefold() == person
+
+
 def second_question(handler: str | None, other: Conversation) -> BotError:
     """Return the error of a handler that asks a person who has not answered another question of the chat yet."""
     return BotError(
         f"Handler {handler} asks a person whom {other.handler} has already asked in this chat. One question is open for a "
-        f"person at a time. To end the other one: linqbot asks cancel {other.id}"
+        f"person at a time. To end the other one first: ctx.end_questions() in the handler, or linqbot asks cancel {other.id}"
     )
 
 

@@ -1,5 +1,7 @@
 """Catching up after a long downtime: fetch the messages that Linq may have given up delivering, in the order sent.
 
+For open questions, answers that are no messages are fetched as well: see `missed_answers.py`.
+
 Linq retries a delivery for half an hour and then gives up. After a shorter downtime its retries bring everything, and
 `gaps.py` restores the order. After a longer one, the process that receives again stores an order, a delivery that linqbot
 creates. A worker leases the order, so one process fetches the messages, and another one goes on if that process dies.
@@ -8,6 +10,7 @@ creates. A worker leases the order, so one process fetches the messages, and ano
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,9 +22,13 @@ from linqbot.errors import LinqApiError
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import lane_of_chat
 from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Defer, Finish, Lease
+from linqbot.types.chat import Chat
+from linqbot.worker.lookups import given
 from linqbot.worker.missed.gaps import Gaps
 from linqbot.worker.missed.listing import PAGE_SIZE
+from linqbot.worker.missed.missed_answers import missed_answers
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -35,6 +42,9 @@ SHORT_GAP_S: Final = 20 * 60.0
 
 RETRY_S: Final = 60.0
 """Seconds before the messages are fetched again after a failure."""
+
+_MOST_QUESTIONS: Final = 100_000
+"""Most open questions whose missed answers are searched for."""
 
 
 async def end_downtime(storage: Storage, clock: Clock) -> None:
@@ -81,11 +91,29 @@ async def catch_up(lease: Lease, gaps: Gaps, storage: Storage, clock: Clock) -> 
 
 async def _store_missed(gaps: Gaps, storage: Storage, clock: Clock, since: float) -> int:
     count, finder = 0, gaps.finder
+    asked: dict[str, list[Conversation]] = {}
+    for each in await storage.conversations(limit=_MOST_QUESTIONS):
+        if each.status == "waiting":
+            asked.setdefault(each.chat_id, []).append(each)
     async for chat in finder.client.chats.list_chats(limit=PAGE_SIZE):
-        if chat.updated_at is not None and chat.updated_at.timestamp() < since:
-            continue
-        missed = await finder.missed(chat, await finder.listed(chat, since), clock.now())
-        lane = lane_of_chat(chat.id)
-        count += await storage.put_in_order(lane, missed)
+        questions = asked.pop(chat.id, ())
+        if questions or chat.updated_at is None or chat.updated_at.timestamp() >= since:
+            count += await _complete(chat, questions, gaps, storage, clock, since)
+    for chat_id, questions in asked.items():
+        if (unlisted := await given(finder.client.chats.retrieve(chat_id))) is not None:
+            count += await _complete(unlisted, questions, gaps, storage, clock, since)
+    return count
+
+
+async def _complete(  # noqa: PLR0917 - a step of `_store_missed`
+    chat: Chat, questions: Sequence[Conversation], gaps: Gaps, storage: Storage, clock: Clock, since: float
+) -> int:
+    """Store what was missed in one chat, and return the number of deliveries."""
+    finder, lane = gaps.finder, lane_of_chat(chat.id)
+    missed = await finder.missed(chat, await finder.listed(chat, since), clock.now())
+    answers = await missed_answers(finder.client, chat, questions, since, clock.now())
+    count = await storage.put_in_order(lane, [*missed, *answers])
+    if not questions:
+        # The timeout of a question may be leased already, so that it was not sorted. Its own turn asks again.
         gaps.note_completed(lane)
     return count

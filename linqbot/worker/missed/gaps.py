@@ -1,8 +1,9 @@
 """Gaps: periods in which deliveries may have been refused, so that messages arrive in another order than they were sent.
 
-After a gap, the first message of each chat waits while Linq is asked for the chat's messages since the gap began. The
-missing ones are stored, and `Inbox.put_in_order` sorts the lane by the times at which its messages were sent. Linq's own
-retries of them arrive later, and are recognized as duplicates. Without a gap, nothing is asked and nothing waits.
+After a gap, the first message of each chat, or the timeout of a question, waits while Linq is asked for the chat's messages
+since the gap began, and for other answers to its open questions (`missed_answers.py`). The missing ones are stored, and
+`Inbox.put_in_order` sorts the lane by the times at which its messages were sent. Linq's own retries of messages arrive
+later, and are recognized as duplicates. Without a gap, nothing is asked and nothing waits.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from linqbot.storage.inbox import Lease
 from linqbot.worker.asking.deliveries import ORDER_TYPE
 from linqbot.worker.failure import STORAGE_PAUSE_S
 from linqbot.worker.missed.listing import LINQ_RETRIES_S, Finder
+from linqbot.worker.missed.missed_answers import missed_answers
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -135,10 +137,15 @@ class Gaps:
             if not self._first_at:
                 # This process was started before the first webhook.
                 self._first_at = await self._storage.first_activity() or 0.0
+            since = max(since, self._first_at)
+            waiting = [each.id for each in self._storage.conversations_in(chat_id) if each.status == "waiting"]
+            found = [await self._storage.conversation(each) for each in waiting]
+            questions = [each[0] for each in found if each is not None]
             async with asyncio.timeout(self._wait_s):
                 chat = await self._client.chats.retrieve(chat_id)
-                listed = await self.finder.listed(chat, max(since, self._first_at))
-            missed = await self.finder.missed(chat, listed, self._clock.now())
+                listed = await self.finder.listed(chat, since)
+                answers = await missed_answers(self._client, chat, questions, since, self._clock.now())
+            missed = [*await self.finder.missed(chat, listed, self._clock.now()), *answers]
             await self._storage.put_in_order(lane, missed, lease)
         except StorageUnavailable as error:
             log.warning("order.waits", delivery=lease.delivery.id, error=str(error))

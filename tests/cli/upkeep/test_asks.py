@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from asking_talk import Talk
 from click.testing import CliRunner
-from fakes import PERSON
+from fakes import CHAT, PERSON
 
 from linqbot.bot.context import Context
 from linqbot.cli.main import main
@@ -45,3 +45,43 @@ def test_a_payment_is_listed_and_cancelled_and_takes_no_text(url: str) -> None:
     assert answered.exit_code == 1
     assert "waits for payment, which no text can stand for" in answered.output
     assert run(main, ["asks", "cancel", row["id"], "--storage", url]).exit_code == 0
+
+
+async def names(message: MessageReceived, ctx: Context) -> None:
+    if message.text == "tea":
+        await ctx.pay(500, "Tea")
+    await ctx.ask("Your name?")
+
+
+def test_the_questions_of_a_chat_are_cancelled_together(tmp_path: Path) -> None:
+    async def begin() -> Path:
+        async with contextlib.AsyncExitStack() as stack:
+            talk = Talk(tmp_path, stack)
+            await talk.open()
+            talk.deploy(names, groups="all")
+            await talk.say("tea")
+            for person in (PERSON, "+15550001111"):
+                await talk.say("hi", sender=person, is_group=True)
+            return talk.path
+
+    url = f"sqlite:///{asyncio.run(begin())}"
+    run = CliRunner().invoke
+    rows = json.loads(run(main, ["asks", "list", "--json", "--chat", CHAT, "--storage", url]).output)
+    asked = [row["id"] for row in rows if row["waits_for"] == "answer"]
+    assert (len(rows), len(asked)) == (3, 2)
+    done = run(main, ["asks", "cancel", "--chat", CHAT, "--json", "--storage", url])
+    assert json.loads(done.output) == {"cancelled": asked}
+    assert "no question" in run(main, ["asks", "cancel", "--chat", "other", "--storage", url]).output
+    for wrong in ([], [asked[0], "--chat", CHAT]):
+        refused = run(main, ["asks", "cancel", *wrong, "--storage", url])
+        assert (refused.exit_code, "Give the ID of a conversation, or --chat" in refused.output) == (2, True)
+
+    async def go_on() -> list[str]:
+        async with contextlib.AsyncExitStack() as stack:
+            talk = Talk(tmp_path, stack)
+            await talk.open()
+            talk.deploy(names, groups="all")
+            await talk.run()
+            return talk.open_questions()
+
+    assert asyncio.run(go_on()) == ["waiting"]

@@ -905,6 +905,22 @@ async def test_a_person_is_not_asked_two_questions_at_a_time(talk: Talk) -> None
     assert talk.said == ["Welcome!", "Your name?"]
 
 
+async def test_a_handler_that_ends_the_open_question_first_may_ask(talk: Talk) -> None:
+    bot = talk.deploy(greet)
+
+    @bot.on_reaction
+    async def ask(event: ReactionAdded, ctx: Context) -> None:
+        ctx.end_questions()
+        await ctx.send(f"Because: {await ctx.ask('Why?')}")
+
+    await talk.say("hi")
+    await talk.put(tapback("love", "sent-1"))
+    await talk.run()
+    await talk.say("It is nice")
+    assert talk.said == ["Welcome!", "Your name?", "Why?", "Because: It is nice"]
+    assert talk.open_questions() == []
+
+
 async def test_an_event_without_a_chat_or_beside_the_chat_cannot_ask(talk: Talk) -> None:
     bot = talk.deploy()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -17,7 +17,11 @@ from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.errors import StorageError
 from linqbot.storage.conversations import Conversation
 
+if TYPE_CHECKING:
+    from linqbot.worker.asking.records import QuestionEnd
+
 _MOST = 10_000
+_CANCELLED: QuestionEnd = {"outcome": "cancelled", "reason": "operator"}
 
 
 @click.group("asks")
@@ -36,12 +40,8 @@ def list_(*, chat: str | None, handler: str | None, limit: int, storage: str | N
 
     async def work() -> list[dict[str, Any]]:
         async with open_configured_storage(storage) as inbox:
-            found = await inbox.conversations(limit=_MOST)
-        return [
-            _row(each)
-            for each in found
-            if chat in (None, each.chat_id) and handler in (None, each.handler) and each.status != "timed_out"
-        ][:limit]
+            found = await inbox.conversations(chat_id=chat, limit=_MOST)
+        return [_row(each) for each in found if handler in (None, each.handler) and each.status != "timed_out"][:limit]
 
     print_table(asyncio.run(work()), as_json=as_json, empty="No question is open.")
 
@@ -58,13 +58,20 @@ def answer(conversation: str, text: str, storage: str | None, as_json: bool) -> 
 
 
 @command.command("cancel")
-@click.argument("conversation", metavar="ID")
+@click.argument("conversation", metavar="ID", required=False)
+@click.option("--chat", help="End all questions of this chat that a text would answer, instead of one.")
 @storage_option
 @json_option
-def cancel(conversation: str, storage: str | None, as_json: bool) -> None:
+def cancel(*, conversation: str | None, chat: str | None, storage: str | None, as_json: bool) -> None:
     """End the question of conversation ID. Its handler gets AskCancelled with the reason "operator"."""
-    asyncio.run(_order(storage, conversation, "cancel", ""))
-    print_facts({"cancelled": conversation}, as_json=as_json)
+    if (conversation is None) == (chat is None):
+        raise click.UsageError("Give the ID of a conversation, or --chat. See: linqbot asks list")
+    if chat is None:
+        asyncio.run(_order(storage, str(conversation), "cancel", ""))
+        print_facts({"cancelled": conversation}, as_json=as_json)
+    else:
+        ended = asyncio.run(_cancel_in(storage, chat))
+        print_facts({"cancelled": ended if as_json else ", ".join(ended) or "no question"}, as_json=as_json)
 
 
 def _row(conversation: Conversation) -> dict[str, Any]:
@@ -85,15 +92,27 @@ def _row(conversation: Conversation) -> dict[str, Any]:
     }
 
 
+async def _cancel_in(url: str | None, chat: str) -> list[str]:
+    """End the questions of a chat that a text would answer, and return the ids of their conversations."""
+    from linqbot.bot.asking.question import OpenQuestion
+    from linqbot.worker.asking.deliveries import order
+
+    ended, now = [], time.time()
+    async with open_configured_storage(url) as inbox:
+        for each in await inbox.conversations(chat_id=chat, limit=_MOST):
+            question = OpenQuestion.read(each.question)
+            if each.status == "waiting" and question is not None and question.takes_words:
+                await inbox.put(order(each, question.n, _CANCELLED, name=f"cancel.{now:.3f}", now=now))
+                ended.append(each.id)
+    return ended
+
+
 async def _order(url: str | None, conversation_id: str, kind: Literal["answer", "cancel"], text: str) -> None:
     # Imported here: the worker takes a while to import, and `asks list` does not need it.
     from linqbot.bot.asking.question import OpenQuestion
     from linqbot.worker.asking.deliveries import order
-    from linqbot.worker.asking.records import QuestionEnd
 
-    outcome: QuestionEnd = (
-        {"outcome": "answered", "text": text} if kind == "answer" else {"outcome": "cancelled", "reason": "operator"}
-    )
+    outcome: QuestionEnd = {"outcome": "answered", "text": text} if kind == "answer" else _CANCELLED
     async with open_configured_storage(url) as inbox:
         found = await inbox.conversation(conversation_id)
         if found is None or found[0].status != "waiting":

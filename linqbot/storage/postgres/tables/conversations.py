@@ -33,10 +33,11 @@ async def write(tx: Transaction, stored: Sequence[Conversation], ended: Collecti
         tx.changes.conversations.append(new.summary)
 
 
-async def oldest_first(connection: Connection, limit: int) -> list[Conversation]:
-    """Return the conversations on record without `root`, the oldest question first."""
-    sql = f"SELECT {_FACTS} FROM conversation ORDER BY asked_at, n LIMIT $1"  # noqa: S608 - constant text
-    return [Conversation(*row) for row in await connection.fetch(sql, limit)]
+async def oldest_first(connection: Connection, chat_id: str | None, limit: int) -> list[Conversation]:
+    """Return the conversations on record, of one chat or of all, without `root`, the oldest question first."""
+    where = "" if chat_id is None else "WHERE chat_id = $2"
+    sql = f"SELECT {_FACTS} FROM conversation {where} ORDER BY asked_at, n LIMIT $1"  # noqa: S608 - constant text
+    return [Conversation(*row) for row in await connection.fetch(sql, limit, *([] if chat_id is None else [chat_id]))]
 
 
 async def summaries(connection: Connection) -> list[ConversationSummary]:

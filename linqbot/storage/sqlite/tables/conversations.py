@@ -33,10 +33,11 @@ def write(
     return gone
 
 
-def oldest_first(db: sqlite3.Connection, limit: int) -> list[Conversation]:
-    """Return the conversations on record without `root`, the oldest question first."""
-    sql = f"SELECT {_FACTS} FROM conversation ORDER BY asked_at, n LIMIT ?"  # noqa: S608 - constant text
-    return [_conversation(*row) for row in db.execute(sql, (limit,))]
+def oldest_first(db: sqlite3.Connection, chat_id: str | None, limit: int) -> list[Conversation]:
+    """Return the conversations on record, of one chat or of all, without `root`, the oldest question first."""
+    where = "" if chat_id is None else "WHERE chat_id = ?"
+    sql = f"SELECT {_FACTS} FROM conversation {where} ORDER BY asked_at, n LIMIT ?"  # noqa: S608 - constant text
+    return [_conversation(*row) for row in db.execute(sql, (limit,) if chat_id is None else (chat_id, limit))]
 
 
 def summaries(db: sqlite3.Connection) -> Iterator[ConversationSummary]:
