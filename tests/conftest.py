@@ -25,7 +25,9 @@ hypothesis.settings.load_profile("linqbot")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Processes that tests start keep their bytecode: compiling everything in each process takes longer than their work.
+# The processes of a test run and those that tests start keep their bytecode: compiling everything in each process takes
+# longer than their work.
+sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Tests need no network, so it is enough to trust one authority that has signed nothing. Reading all authorities of the

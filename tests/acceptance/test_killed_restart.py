@@ -33,10 +33,10 @@ async def answer(message: MessageReceived, ctx: Context) -> None:
 """
 )
 POINTS = [
-    f"{side} {step}"
-    for step in ("put 2", "begin 1", "run 1", "join 1", "begin 2", "run 2", "run 3", "finish 1")
-    for side in ("before", "after")
+    "before put 2",
+    *(f"after {step}" for step in ("put 2", "begin 1", "run 1", "join 1", "begin 2", "run 2", "run 3", "finish 1")),
 ]
+"""Each state in which a kill can leave the bot and Linq: between the end of a step and the next one, nothing is written."""
 
 
 @pytest.mark.process

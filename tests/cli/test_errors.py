@@ -146,6 +146,35 @@ def test_a_file_that_cannot_be_imported_shows_its_own_lines_only(folder: Path, l
     assert "click" not in result.output
 
 
+ABOVE = "from linqbot import Bot, Context, MessageReceived, contains\nbot = Bot()\n"
+PLAIN = "async def f(message: MessageReceived, ctx: Context) -> None: ..."
+DO_NOT_START = {
+    "from linqbot import MessageRecieved": "linqbot has no MessageRecieved. Did you mean MessageReceived?",
+    "from linqbot import MessageRead": "Write: from linqbot.events import MessageRead",
+    f"@bot.on_mesage\n{PLAIN}": "Bot has no attribute on_mesage. Did you mean on_message?",
+    f"@bot.on('message.recieved')\n{PLAIN}": "The nearest type is 'message.received'",
+    f"@bot.on_reaction('heart')\n{PLAIN}": "There is no reaction 'heart'",
+    "@bot.on_message\nasync def f(message): ...": "bot:f takes 1 argument; it is called with two",
+    f"@bot.on_edit\n{PLAIN}": "bot:f is written for MessageReceived but registered for MessageEdited.",
+    f"@bot.on_message\n{PLAIN}\n@bot.on_message('hi')\nasync def g(message: MessageReceived, ctx: Context): ...": (
+        "bot:g can never run"
+    ),
+    f"@bot.on_message(lambda message, ctx: True)\n{PLAIN}": "A filter takes the event only;",
+    f"@bot.on_message('hi', repeat=False)\n{PLAIN}": "repeat= is an argument of ctx.ask(…), not of the decorator",
+    f"@bot.on_message('hi', atempts=2)\n{PLAIN}": "The decorator of a handler has no atempts=. Did you mean 'attempts'?",
+    "import pydantic_ai_of_a_test": "-m pip install pydantic-ai-of-a-test",
+}
+"""By a file's mistake, the words that lead to its correction."""
+
+
+def test_each_mistake_in_a_file_is_named_with_the_way_to_correct_it(folder: Path, subtests: pytest.Subtests) -> None:
+    for code, says in DO_NOT_START.items():
+        (folder / "bot.py").write_text(f"{ABOVE}{code}\n")
+        with subtests.test(code=code):
+            result = run("serve", "bot.py", **GOOD)
+            assert (result.exit_code, says in " ".join(result.output.split())) == (1, True), result.output
+
+
 @pytest.mark.parametrize("spec", ["bot.py", "bot_that_ends"])
 @pytest.mark.parametrize("ends", ["sys.exit()", "sys.exit(0)", 'sys.exit("Set the shop.")'])
 def test_a_file_that_ends_the_process_is_an_error_and_no_success(folder: Path, spec: str, ends: str) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from linqbot.bot.asking.asker import Asker
 from linqbot.bot.content.chat_sender import stopped_by
 from linqbot.bot.content.message_split import Content, bubbles, check_content, files_of
 from linqbot.bot.content.uploads import Uploads
@@ -27,6 +26,9 @@ from linqbot.rules.message import first_message
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.types.message import MessageContent, SentMessage, text_of
 from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
+
+if TYPE_CHECKING:
+    from linqbot.bot.asking.asker import Asker
 
 _PAGE: Final = 500
 

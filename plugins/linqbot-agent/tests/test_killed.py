@@ -81,7 +81,7 @@ async def chat(message: MessageReceived, ctx: Context) -> None:
 """
 )
 ACTS = {"request 0", "request 1", "request 2", "book 7", "book 8", "weather"}
-KILLS = {False: range(1, 41, 3), True: range(2, 41, 5)}
+KILLS = {False: range(1, 41, 9), True: range(2, 41, 15)}
 """By whether the agent speaks while its model writes, the points at which it is killed."""
 
 

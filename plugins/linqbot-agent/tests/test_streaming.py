@@ -103,16 +103,14 @@ async def test_bubbles_come_while_the_model_writes() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("storage", ["memory", pytest.param("sqlite", marks=pytest.mark.slow)])
-async def test_a_run_that_is_killed_while_it_speaks_says_each_bubble_once(storage: str, tmp_path: object) -> None:
+async def test_a_run_that_is_killed_while_it_speaks_says_each_bubble_once() -> None:
     restaurant, points, cuts = Restaurant(), 0, 0
 
     async def scenario(phone: Phone) -> None:
         restaurant.acts.clear()
         await phone.text("A table for two, please")
 
-    url = "memory://" if storage == "memory" else f"sqlite:///{tmp_path}/bot.db"
-    async for phone in killed_between_calls(restaurant.bot, scenario, storage=url):
+    async for phone in killed_between_calls(restaurant.bot, scenario):
         points += 1
         acts = restaurant.acts
         assert phone.messages[1:] == [NARRATION, *BUBBLES], phone.killed

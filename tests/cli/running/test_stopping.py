@@ -216,8 +216,9 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("kind", ["thread", "executor", "stubborn"])
+@pytest.mark.parametrize(
+    ("kind", "sig"), [("thread", signal.SIGTERM), ("executor", signal.SIGINT), ("stubborn", signal.SIGTERM)]
+)
 def test_a_handler_that_never_ends_does_not_keep_the_process_alive(
     house: House, kind: str, sig: signal.Signals
 ) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -53,46 +55,57 @@ KILLED = visit("ann", [Say("first"), Inject("kill")])
 BOB = visit("bob", [Say("my code is tulip-4821")])
 SMS = visit("sms 3", [Inject("429"), Say("first")])
 
-CASES = [
-    pytest.param(TWICE, violation("doubled", "ann", 1), [ANN], 0, id="doubled"),
-    pytest.param(
-        SILENT, violation("unanswered", "ann", 1), [visit("ann", [Say("first")], [Say("second")])], 0, id="silent"
-    ),
-    pytest.param(LEAKS, violation("leak", "ann", 0, "no text", "bob"), [BOB, ANN], 0, id="leak"),
-    pytest.param(SECRET, violation("leak", "ann", 0, "no secret in a message"), [ANN], 0, id="secret"),
-    pytest.param(AFTER_A_CRASH, violation("doubled", "ann", 0), [KILLED], 2, id="after a crash"),
-    pytest.param(TWICE, violation("doubled", "sms 3", 0), [SMS], 1, id="with a fault over SMS"),
-]
+CASES = {
+    "doubled": (TWICE, violation("doubled", "ann", 1), [ANN], 0),
+    "silent": (SILENT, violation("unanswered", "ann", 1), [visit("ann", [Say("first")], [Say("second")])], 0),
+    "leak": (LEAKS, violation("leak", "ann", 0, "no text", "bob"), [BOB, ANN], 0),
+    "secret": (SECRET, violation("leak", "ann", 0, "no secret in a message"), [ANN], 0),
+    "after_a_crash": (AFTER_A_CRASH, violation("doubled", "ann", 0), [KILLED], 2),
+    "with_a_fault_over_sms": (TWICE, violation("doubled", "sms 3", 0), [SMS], 1),
+}
+"""By name: the code of a wrong bot, the violation that was found, the visits, and the number of the reproduction."""
 
 
 @pytest.mark.slow
 @pytest.mark.process
-@pytest.mark.parametrize(("wrong", "found", "visits", "number"), CASES)
-def test_it_fails_with_this_bot_and_passes_with_a_corrected_one(
-    wrong: str, found: Violation, visits: list[Visit], number: int, tmp_path: Path
-) -> None:
-    bot, test = tmp_path / "bot.py", tmp_path / "out" / "test_it.py"
-    test.parent.mkdir()
-    bot.write_text(HEAD + wrong)
-    test.write_text([*reproductions(found, visits, str(bot), test.parent)][number])
-    failed = run(test)
-    assert failed.returncode == 1, failed.stdout
-    assert f"rule='{found.rule}'" in failed.stdout
-    bot.write_text(HEAD + RIGHT)
-    passed = run(test)
-    assert passed.returncode == 0, passed.stdout
+def test_each_fails_with_its_bot_and_passes_with_a_corrected_one(tmp_path: Path) -> None:
+    for name, (wrong, found, visits, number) in CASES.items():
+        bot, test = tmp_path / f"{name}.py", tmp_path / "out" / f"test_{name}.py"
+        test.parent.mkdir(exist_ok=True)
+        bot.write_text(HEAD + wrong)
+        test.write_text([*reproductions(found, visits, str(bot), test.parent)][number])
+    assert run(tmp_path / "out") == {name: f"rule='{found.rule}'" for name, (_, found, _, _) in CASES.items()}
+    for name in CASES:
+        (tmp_path / f"{name}.py").write_text(HEAD + RIGHT)
+    assert run(tmp_path / "out") == dict.fromkeys(CASES, "passed")
 
 
-def run(test: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", str(test)],
-        cwd=test.parent,
-        env=os.environ | {"PYTEST_ADDOPTS": "", "PYTHONDONTWRITEBYTECODE": "1"},
+def run(tests: Path) -> dict[str, str]:
+    """Run tests in a pytest of their own. Return for each file "passed", or the rule that was broken."""
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-W",
+            "error",
+            "-v",
+            f"--junit-xml={tests}.xml",
+            str(tests),
+        ],
+        cwd=tests,
+        env=os.environ | {"PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+    cases = ET.parse(f"{tests}.xml").getroot().iter("testcase")
+    said = {case.attrib["classname"].removeprefix("test_"): "".join(case.itertext()) for case in cases}
+    assert ran.returncode == any(said.values()), ran.stdout
+    return {name: re.findall(r"rule='\w+'", failure)[0] if failure else "passed" for name, failure in said.items()}
 
 
 def test_the_shortest_test_comes_first_and_the_last_has_the_whole_conversation() -> None:
