@@ -177,6 +177,7 @@ async def test_only_what_an_open_question_waits_for_is_asked_for() -> None:
             await asked_in(phone, text)
             before = len(phone.calls)
             await phone.restart(down_s=3600)
+            assert await phone.replies() == []  # nothing is at work any more
             names = [call.name for call in phone.calls[before:]]
             looked_up[text] = [name for name in names if name not in ("chats.list_chats", "chats.messages.list")]
     assert looked_up == {
