@@ -3,7 +3,7 @@
 docs/tutorial builds it step by step. Try it: linqbot dev examples/restaurant/bot.py, and write "a table for 2".
 """
 
-from datetime import datetime, time, timedelta
+from datetime import datetime
 
 from pydantic import BaseModel
 
@@ -39,10 +39,9 @@ async def take_booking(people: int, ctx: Context) -> None:
 
 
 async def remind(guest: Guest, table: datetime, ctx: Context) -> None:
-    evening_before = datetime.combine(table - timedelta(days=1), time(18), table.tzinfo)
-    if evening_before > ctx.now():
-        text = f"Tomorrow is your table for {guest.people}. If you cannot come, write: free my table"
-        guest.reminder = (await ctx.send_later(text, at=evening_before)).id
+    text = f"Tomorrow is your table for {guest.people}. If you cannot come, write: free my table"
+    reminder = await ctx.remind(text, at=table, before="1 day at 18:00", timezone=ZONE)
+    guest.reminder = reminder.id if reminder else ""
 
 
 async def forget_table(guest: Guest, ctx: Context) -> None:

@@ -478,6 +478,7 @@ async def test_a_reminder_is_sent_some_time_before_the_event_by_the_calendar_of_
 
 async def test_a_reminder_whose_time_cannot_be_known_is_refused() -> None:
     rows: list[tuple[dict[str, object], str]] = [
+        ({"before": 3600}, "give the time before the event"),
         ({"before": "at six"}, "give the time before the event"),
         ({"before": "1 day at"}, "give the time before the event"),
         ({"before": "1 day at noonish please"}, "give the time before the event"),

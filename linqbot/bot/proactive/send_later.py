@@ -156,6 +156,8 @@ def due_before(at: datetime, before: str, timezone: str | None, now: float) -> f
     if timezone is not None:
         check_timezone("remind", timezone)
     where = zone(timezone) if timezone is not None else at.tzinfo
+    if not isinstance(before, str):
+        raise _no_reminder(before)
     length, at_clock, clock_text = before.partition(" at ")
     try:
         ahead = duration(length)
@@ -172,7 +174,7 @@ def due_before(at: datetime, before: str, timezone: str | None, now: float) -> f
     return instant(wall if clock is None else datetime.combine(wall, clock), where).timestamp()
 
 
-def _no_reminder(before: str) -> BotError:
+def _no_reminder(before: object) -> BotError:
     return BotError(
         f'remind(before={before!r}): give the time before the event, such as "2 hours", or days and a time of day, such as '
         '"1 day at 18:00".'
