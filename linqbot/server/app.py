@@ -41,7 +41,7 @@ from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.due.recurring import start_schedules
 from linqbot.worker.failure import RetryPolicy
-from linqbot.worker.missed.catchup import end_downtime
+from linqbot.worker.missed.catchup import Outages, end_downtime
 from linqbot.worker.missed.gaps import Gaps
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
@@ -152,6 +152,7 @@ def create_app(
         gaps.note(lane)
         storage.note_refused(lane)
 
+    outages = Outages(storage, clock)
     webhook = WebhookEndpoint(
         storage,
         known,
@@ -160,6 +161,7 @@ def create_app(
         max_body_bytes=max_body_bytes,
         plugins=plugins,
         on_refused=on_refused,
+        on_storing_again=outages.end,
         received_clock=clock,
         record=refusals,
         closed_because=ONLY_WORKS if role == "work" else NOT_RUNNING,
@@ -191,6 +193,7 @@ def create_app(
             finally:
                 webhook.close()
                 await readiness.stop()
+                outages.stop()
                 if worker.busy and on_drain is not None:
                     on_drain(worker.busy)
                 await worker.stop(drain_s)

@@ -61,6 +61,8 @@ class WebhookEndpoint:
             memory.
         plugins: Plugins to notify of each delivery.
         on_refused: Called with the lane of a genuine delivery that was refused and that Linq will deliver again.
+        on_storing_again: Called with the time of the first delivery that was not stored, in Unix seconds of
+            `received_clock`, when the storage stores again.
         received_clock: The clock of the time of receipt, which is stored; None means `clock`.
         record: Record of refused deliveries for `linqbot doctor`; None keeps none.
         closed_because: The reason that is logged when a delivery arrives while `is_open` is False.
@@ -84,6 +86,7 @@ class WebhookEndpoint:
         max_held_bytes: int = 64 << 20,
         plugins: Plugins | None = None,
         on_refused: Callable[[str], None] = lambda _: None,
+        on_storing_again: Callable[[float], None] = lambda _: None,
         received_clock: Clock | None = None,
         record: RefusalRecord | None = None,
         closed_because: str = NOT_RUNNING,
@@ -101,18 +104,32 @@ class WebhookEndpoint:
         self._held_bytes = 0
         self._plugins = plugins or Plugins()
         self._on_refused = on_refused
+        self._on_storing_again = on_storing_again
         self._record = record
         self._closed_because = closed_because
         self._schedules = schedules
         self._closed_was_logged = False
         self._bounded_log = BoundedLog(log)
         self.is_open = False
-        self.refusal: str | None = None
+        self._trouble: str | None = None
+        self._refused_since = 0.0
 
     def close(self) -> None:
         """Accept no more deliveries."""
         self.is_open = False
         self._bounded_log.end()
+
+    @property
+    def refusal(self) -> str | None:
+        return self._trouble
+
+    @refusal.setter
+    def refusal(self, reason: str | None) -> None:
+        before, self._trouble = self._trouble, reason
+        if before is None and reason is not None:
+            self._refused_since = self._received_clock.now()
+        elif before is not None and reason is None:
+            self._on_storing_again(self._refused_since)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["method"] != "POST":

@@ -13,11 +13,13 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes import CHAT, Linq, text_body
+from fakes import CHAT, Linq, settled, text_body
+from pydantic_core import from_json
 from sqlite_connections import fill_disk, free_disk, recorded
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
+from linqbot.clock import MovableClock
 from linqbot.errors import LaneFull, LinqbotError, StorageBusy, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
@@ -31,6 +33,7 @@ from linqbot.storage.sqlite import storage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.webhooks import sign
 from linqbot.worker import worker
+from linqbot.worker.missed.catchup import CATCH_UP_TYPE
 
 pytestmark = pytest.mark.anyio
 
@@ -324,3 +327,33 @@ def test_an_app_of_the_wrong_parts_is_refused_and_the_part_is_named(wrong: dict[
         create_app(**parts | wrong)
     assert says in str(refused.value)
     assert "token-that-must-not-show" not in str(refused.value)
+
+
+class Shared(Failing):
+    """Several processes may serve it."""
+
+    is_shared = True
+
+
+@pytest.mark.parametrize("noticed_by", ["delivery", "probe"])
+async def test_a_receiver_that_could_store_nothing_for_long_orders_the_missed_messages(noticed_by: str) -> None:
+    clock = MovableClock(1_800_000_000, frozen=True)
+    inbox = Shared(clock=clock)
+    for away_s, orders in ((600.0, 0), (2400.0, 1)):
+        app = create_app(Bot(), client=Linq().client, storage=inbox, secrets=[SECRET], role="receive", clock=clock)
+        async with running(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bot") as http:
+            door = Door(http)
+            began = clock.now()
+            inbox.error = StorageUnavailable("The disk is away.")
+            assert await door.deliver(f"lost {away_s}") == 503
+            clock.advance(away_s)
+            assert await door.deliver(f"lost {away_s}, again") == 503
+            inbox.error = None
+            if noticed_by == "delivery":
+                assert await door.deliver(f"another {away_s}", chat="another chat") == 200
+            else:
+                assert (await http.get("/readyz")).status_code == 200
+            await settled()
+            leased = [lease.delivery for lease in await inbox.take(10, lease_s=60)]
+            ordered = [from_json(each.body)["since"] for each in leased if each.type == CATCH_UP_TYPE]
+            assert ordered == [began - 60.0] * orders, away_s

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import faulthandler
 import json
-import socket
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -17,6 +16,7 @@ from typing import Any, Final
 import click
 
 from linqbot.cli import failure, logs
+from linqbot.cli.dev import loopback
 from linqbot.cli.dev.ctrl_c import end_without_traceback
 from linqbot.cli.dev.inside import Inside
 from linqbot.cli.dev.parent import end_with_parent
@@ -32,7 +32,7 @@ from linqbot.errors import LinqbotError
 from linqbot.frames import authors_frame
 from linqbot.ops.bot_file import BotFileError, load_bot, log_opt_outs
 from linqbot.server import loop_watch, uvicorn_server
-from linqbot.settings import Settings, from_env
+from linqbot.settings import from_env
 
 BLOCKED_S: Final = 0.2
 """Seconds for which the event loop may be blocked before that is logged. People notice pauses of about this length."""
@@ -107,21 +107,14 @@ def _serve(file: str, emulator: str, inherited: str, observations: Observations 
     log_opt_outs(bot)
     app = settings.create_app(bot, built_in=[turns, *inside], clock=clock)
     log_uncaught(with_tracebacks=settings.log_tracebacks)
-    with _bound(settings, inherited) as bound:
+    listening = loopback.inherited(inherited) if inherited else uvicorn_server.listen(settings.host, settings.port)
+    with listening as bound:
         uvicorn_server.run(
             loop_watch.watched(app, blocked_s=BLOCKED_S, found=turns.blocked),
             bound,
             trusted_proxies=settings.trusted_proxies,
             drain_s=settings.drain_s,
         )
-
-
-def _bound(settings: Settings, inherited: str) -> socket.socket:
-    if not inherited:
-        return uvicorn_server.listen(settings.host, settings.port)
-    bound = socket.socket(fileno=int(inherited))
-    bound.set_inheritable(False)  # programs that the bot starts do not listen on it
-    return bound
 
 
 if __name__ == "__main__":

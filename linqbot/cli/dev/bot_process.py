@@ -21,7 +21,7 @@ import click
 import httpx
 
 from linqbot.cli.dev.ctrl_c import held_back
-from linqbot.cli.dev.loopback import no_authorities
+from linqbot.cli.dev.loopback import hang_up, no_authorities
 from linqbot.cli.dev_storage import FILE
 from linqbot.emulator.emulator import Emulator
 
@@ -181,14 +181,8 @@ class BotProcess:
     def refuse(self) -> None:
         """Close the connections that wait, and each that comes until the next start: no process is there to accept them."""
         if self.bound is not None:
-            self._hang_up(self.bound)
-            asyncio.get_running_loop().add_reader(self.bound, self._hang_up, self.bound)
-
-    def _hang_up(self, bound: socket.socket) -> None:
-        bound.setblocking(False)  # the flag is shared with the bot's process
-        with suppress(BlockingIOError):
-            while True:
-                bound.accept()[0].close()
+            hang_up(self.bound)
+            asyncio.get_running_loop().add_reader(self.bound, hang_up, self.bound)
 
     async def aclose(self) -> None:
         """Stop the process, and end the one that was prepared."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeAlias
 
 from starlette.requests import Request
@@ -30,3 +32,18 @@ def guarded(respond: _Respond, key: str) -> _Respond:
         return await respond(request) if secrets.compare_digest(given, wanted) else Response(status_code=401)
 
     return checked
+
+
+def hang_up(bound: socket.socket) -> None:
+    """Close the connections that wait at a listening socket."""
+    bound.setblocking(False)  # the flag is shared with the bot's process
+    with suppress(BlockingIOError):
+        while True:
+            bound.accept()[0].close()
+
+
+def inherited(number: str) -> socket.socket:
+    """Return the listening socket with a file descriptor that the parent process has passed on."""
+    bound = socket.socket(fileno=int(number))
+    bound.set_inheritable(False)  # programs that the bot starts do not listen on it
+    return bound

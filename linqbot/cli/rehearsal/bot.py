@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from linqbot.cli import failure, logs
+from linqbot.cli.dev.loopback import inherited
 from linqbot.cli.dev.parent import end_with_parent
 from linqbot.cli.rehearsal.routes import RehearsalRoutes
 from linqbot.cli.uncaught import log_uncaught
@@ -19,7 +20,11 @@ from linqbot.settings import from_env
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve the bot in the file that is the first argument."""
+    """Serve the bot in a file.
+
+    Args:
+        arguments: The file; the file descriptor of the socket to listen on, empty to bind the port of the settings.
+    """
     end_with_parent()
     try:
         settings = from_env()
@@ -32,7 +37,8 @@ def main(arguments: Sequence[str]) -> None:
         )
         app = settings.create_app(load_bot(arguments[0]), built_in=[RehearsalRoutes(settings.api_key or "")])
         log_uncaught(with_tracebacks=settings.log_tracebacks)
-        with uvicorn_server.listen(settings.host, settings.port) as bound:
+        given = arguments[1]
+        with inherited(given) if given else uvicorn_server.listen(settings.host, settings.port) as bound:
             uvicorn_server.run(loop_watch.watched(app), bound, drain_s=settings.drain_s)
     except LinqbotError as error:
         failed = failure.of(error)

@@ -57,13 +57,19 @@ def rehearsed(plan: Plan, people: Sequence[Persona]) -> tuple[Report, Sequence[V
     """
     with (
         uvicorn_server.listen("127.0.0.1", 0) as linq,
-        uvicorn_server.listen("127.0.0.1", 0) as reserved,
+        uvicorn_server.listen("127.0.0.1", 0) as bound,
         tempfile.TemporaryDirectory(prefix="linqbot-rehearsal-") as folder,
     ):
-        port = reserved.getsockname()[1]
-        reserved.close()
+        port = bound.getsockname()[1]
+        passes_socket = os.name == "posix"  # Windows passes no file descriptors on.
+        if passes_socket:
+            bound.listen()
+        else:
+            bound.close()
         emulator = Emulator(public_url=uvicorn_server.address(linq))
-        bot = ServedBot(plan.bot, emulator.public_url, port, Path(folder), plan.out)
+        bot = ServedBot(
+            plan.bot, emulator.public_url, port, Path(folder), plan.out, bound=bound if passes_socket else None
+        )
         emulator.api_key = bot.api_key
         stage = LiveStage(
             emulator,

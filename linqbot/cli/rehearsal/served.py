@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import socket
 import sys
 import time
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from linqbot.cli.dev.loopback import no_authorities
+from linqbot.cli.dev.loopback import hang_up, no_authorities
 from linqbot.cli.rehearsal.memory import Live
 from linqbot.cli.rehearsal.routes import NAME
 from linqbot.errors import ConfigError
@@ -35,16 +36,22 @@ class ServedBot:
         port: A free port.
         folder: A folder for the bot's storage.
         out: The folder for its log.
+        bound: The listening socket of the bot, which each of its processes gets, so that no other program can take the
+            port. While none runs, connections are closed. None lets each process bind the port.
     Attributes:
         lives: How often the process was started.
         changing: Held while the process is killed and started again.
     """
 
-    def __init__(self, file: str, emulator: str, port: int, folder: Path, out: Path) -> None:
+    def __init__(
+        self, file: str, emulator: str, port: int, folder: Path, out: Path, *, bound: socket.socket | None
+    ) -> None:
         self._file = file
         self._emulator = emulator
         self._port = port
         self._folder = folder
+        self._bound = bound
+        self._ends: asyncio.Task[None] | None = None
         self._log = out / LOG
         self.api_key = "rehearsal_" + secrets.token_hex(16)
         self.webhook_secret = ""
@@ -71,6 +78,9 @@ class ServedBot:
     ) -> None:
         await self._http.aclose()
         await self.stop()
+        if self._ends is not None and self._bound is not None:
+            await self._ends
+            asyncio.get_running_loop().remove_reader(self._bound)
 
     @property
     def has_ended(self) -> bool:
@@ -121,13 +131,29 @@ class ServedBot:
         }
         # With -P, a file in this folder such as json.py does not hide a module of Python.
         command = [sys.executable, "-P", "-m", "linqbot.cli.rehearsal.bot", self._file]
+        command.append("" if self._bound is None else str(self._bound.fileno()))
         with self._log.open("ab") as log:
             # A session of its own: Ctrl-C in the terminal must not reach the bot before the summary.
             self._process = await asyncio.create_subprocess_exec(
-                *command, env=os.environ | given, stdout=log, stderr=log, start_new_session=True
+                *command,
+                env=os.environ | given,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=() if self._bound is None else (self._bound.fileno(),),
             )
+        if self._bound is not None:
+            asyncio.get_running_loop().remove_reader(self._bound)
+            self._ends = asyncio.create_task(self._refuse_after(self._process, self._bound))
         self.lives += 1
         self._started_at = time.monotonic()
+
+    async def _refuse_after(self, process: asyncio.subprocess.Process, bound: socket.socket) -> None:
+        """Close all connections from the end of a process to the start of the next one: no process is there to answer."""
+        await process.wait()
+        if process is self._process:
+            hang_up(bound)
+            asyncio.get_running_loop().add_reader(bound, hang_up, bound)
 
     def _not_started(self, what: str) -> ConfigError:
         last = self._log.read_text(errors="replace").strip()[-2000:]

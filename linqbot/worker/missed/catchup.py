@@ -18,13 +18,14 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from linqbot.clock import Clock
-from linqbot.errors import LinqApiError
+from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import lane_of_chat
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Defer, Finish, Lease
 from linqbot.types.chat import Chat
+from linqbot.worker.failure import STORAGE_PAUSE_S
 from linqbot.worker.lookups import given
 from linqbot.worker.missed.gaps import Gaps
 from linqbot.worker.missed.listing import PAGE_SIZE
@@ -40,6 +41,9 @@ _LANE: Final = "catch_up"
 SHORT_GAP_S: Final = 20 * 60.0
 """Seconds without a webhook in which no message can be lost, because Linq is still retrying."""
 
+_BEFORE_REFUSAL_S: Final = 60.0
+"""Seconds by which a message may be older than the first attempt to deliver it."""
+
 RETRY_S: Final = 60.0
 """Seconds before the messages are fetched again after a failure."""
 
@@ -47,16 +51,18 @@ _MOST_QUESTIONS: Final = 100_000
 """Most open questions whose missed answers are searched for."""
 
 
-async def end_downtime(storage: Storage, clock: Clock) -> None:
-    """Announce to all processes that deliveries may have been refused since the newest webhook.
+async def end_downtime(storage: Storage, clock: Clock, since: float | None = None) -> None:
+    """Announce to all processes that deliveries may have been refused since a time, or since the newest webhook.
 
     If that was long ago, order the missed messages to be fetched. Call it before a webhook is accepted: then an order is
     stored before the time of the newest webhook changes.
 
+    Args:
+        since: Unix seconds; None means the newest webhook.
     Raises:
         StorageUnavailable: the storage cannot be read or written.
     """
-    since, now = await storage.last_activity(), clock.now()
+    since, now = await storage.last_activity() if since is None else since, clock.now()
     if since is None:
         return
     if now - since >= SHORT_GAP_S:
@@ -64,6 +70,38 @@ async def end_downtime(storage: Storage, clock: Clock) -> None:
         order = Delivery(f"i.catch_up.{since}.{now}", _LANE, CATCH_UP_TYPE, to_json(body), now)
         await storage.put_in_order(_LANE, [order])
     await storage.announce_gap(since)
+
+
+class Outages:
+    """Times in which this process ran and could store nothing. A long one ends as a downtime does.
+
+    After a short one, Linq still retries, and each refused chat is known.
+    """
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._tasks = set[asyncio.Task[None]]()
+
+    def end(self, since: float) -> None:
+        """End the time that began with a delivery that was not stored, at this Unix time."""
+        task = asyncio.get_running_loop().create_task(self._end(since - _BEFORE_REFUSAL_S))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def stop(self) -> None:
+        """Cancel what still waits for the storage."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _end(self, since: float) -> None:
+        while self._clock.now() - since >= SHORT_GAP_S:
+            try:
+                await end_downtime(self._storage, self._clock, since)
+            except StorageUnavailable:
+                await self._clock.wait_until(self._clock.now() + STORAGE_PAUSE_S)
+            else:
+                return
 
 
 async def catch_up(lease: Lease, gaps: Gaps, storage: Storage, clock: Clock) -> None:

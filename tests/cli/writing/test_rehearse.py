@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +15,10 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+
+from linqbot.cli.rehearsal.served import ServedBot
+from linqbot.errors import ConfigError
+from linqbot.server import uvicorn_server
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -171,3 +177,26 @@ def test_a_bot_that_ends_by_itself_is_a_finding(tmp_path: Path, command: Callabl
     assert run.process.wait(240) == 1
     found = json.loads(run.said())
     assert found["crashes"] >= 1
+
+
+@pytest.mark.anyio
+async def test_no_other_program_can_take_the_port_of_the_bot_between_two_of_its_lives(tmp_path: Path) -> None:
+    (tmp_path / "bot.py").write_text(ECHO)
+    with uvicorn_server.listen("127.0.0.1", 0) as bound:
+        bound.listen()
+        host, port = bound.getsockname()
+        bot = ServedBot(str(tmp_path / "bot.py"), "http://127.0.0.1:1", port, tmp_path, tmp_path, bound=bound)
+        bot.webhook_secret = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+        async with bot:
+            await bot.start()
+            await bot.kill()
+            assert (bot.lives, await bot.unfinished()) == (2, set())
+            await bot.stop()
+            with pytest.raises(ConfigError, match="Address already in use"):
+                uvicorn_server.listen(host, port)
+            async with asyncio.timeout(20):
+                reader, writer = await asyncio.open_connection(host, port)
+                writer.write(b"GET /livez HTTP/1.1\r\n\r\n")
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+                writer.close()
