@@ -26,9 +26,9 @@ from linqbot_agent.safety.known_links import KnownLinks
 from linqbot_agent.safety.tool_guard import ToolGuard
 from linqbot_agent.speech.bubbles import Bubbles, say_rest
 from linqbot_agent.speech.checking import OutputChecks
-from linqbot_agent.speech.incoming import prompt_of
 from linqbot_agent.speech.outputs import outputs_of, text_of
 from linqbot_agent.speech.questions import QuestionNeeded, Questions, answer_of
+from linqbot_agent.speech.written import prompt_of, said_by
 from linqbot_agent.turn import Answer, Prompt, Settings
 
 __all__ = ["ModelFailed", "answered", "repeated"]
@@ -213,5 +213,5 @@ def _prompt(event: Event, already_sent: Sequence[str]) -> str:
         raise BotError(f"{event.type} has no text for an agent. Give one: run(agent, ctx, prompt).")
     if not already_sent:
         return prompt_of(event)
-    read = "\n".join(already_sent)
+    read = "\n".join(said_by("You", text, always=False) for text in already_sent)
     return f"{prompt_of(event)}\n\n[The last message interrupted your answer. The person has already read:\n{read}]"

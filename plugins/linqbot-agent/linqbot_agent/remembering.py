@@ -30,6 +30,7 @@ from linqbot_agent.memory.person import drop_oldest, exchanges, readable, tool_m
 from linqbot_agent.memory.pictures import Pictures, pictures
 from linqbot_agent.memory.summaries import shown_summary, summarized, summary_of
 from linqbot_agent.memory.trimming import Group, trimmed
+from linqbot_agent.speech.written import in_mark, prompt_of, shown_text
 from linqbot_agent.turn import AgentTurn, Settings, Summary
 
 MOST_BYTES: Final = 64 << 10
@@ -128,7 +129,7 @@ async def _of_person(
     groups: list[Group] = list(found.values())
     shown = await pictures(files, most=turn.options.images, max_bytes=turn.options.image_bytes)
     if with_current and isinstance(ctx.event, MessageReceived):
-        content: list[str | BinaryContent] = [ctx.event.text_to_me or "[no text]", *shown.content_of(files)]
+        content: list[str | BinaryContent] = [prompt_of(ctx.event) or "[no text]", *shown.content_of(files)]
         ids.append(ctx.event.message_id)
         groups.append([ModelRequest(parts=[UserPromptPart(content)])])
     return ids, groups, shown
@@ -184,22 +185,17 @@ def _messages(
 ) -> Iterator[Group]:
     """Yield the messages of the model for each entry."""
     for entry in entries:
-        text = _text(entry)
+        said = shown_text(entry, is_group=is_group)
         group: list[ModelMessage] = []
         if entry.speaker == "me":
-            group.append(ModelResponse(parts=[TextPart(text)]))
+            group.append(ModelResponse(parts=[TextPart(said)]))
         else:
-            said = f"{entry.speaker}: {text}" if is_group else text
             content = shown.content_of(entry.media)
             group.append(ModelRequest(parts=[UserPromptPart([said, *content] if content else said)]))
         group += work.get(entry.id or "", [])
         for tapback in entry.tapbacks:
             by = "You" if tapback.is_me else tapback.handle.handle if tapback.handle and is_group else "They"
-            fact = f"[{by} reacted with {tapback.custom_emoji or tapback.type} to: {text[:_QUOTED]!r}]"
+            quoted = in_mark(shown_text(entry, is_group=False))[:_QUOTED]
+            fact = f"[{in_mark(by)} reacted with {in_mark(tapback.custom_emoji or tapback.type)} to: {quoted!r}]"
             group.append(ModelRequest(parts=[UserPromptPart(fact)]))
         yield group
-
-
-def _text(entry: HistoryEntry) -> str:
-    files = [f"[{file.filename or file.mime_type or 'file'}]" for file in entry.media]
-    return " ".join(filter(None, [entry.text, *files, "[edited]" if entry.edited else ""])) or "[no text]"

@@ -14,6 +14,7 @@ from linqbot.clock import Clock
 from linqbot_agent.budget import Account
 from linqbot_agent.speech.outputs import Output
 from linqbot_agent.speech.progress import Progress
+from linqbot_agent.speech.written import visible
 
 NAME = "agent"
 """The name of the plugin, and of its value in `ctx.plugins`."""
@@ -154,7 +155,7 @@ class PersonNeeded(BaseException):
     def __init__(self, call_id: str, question: str) -> None:
         super().__init__(call_id)
         self.call_id = call_id
-        self.question = question
+        self.question = visible(question)  # a model may have chosen a part of it
 
 
 class Summary(BaseModel):

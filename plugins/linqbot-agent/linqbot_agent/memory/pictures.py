@@ -13,6 +13,7 @@ from typing import Final
 from pydantic_ai.messages import BinaryContent
 
 from linqbot import MediaPart
+from linqbot_agent.speech.written import in_mark
 
 TIMEOUT_S: Final = 15.0
 """The longest time for one picture, in seconds."""
@@ -41,7 +42,7 @@ class Pictures:
         """Return the pictures among files, each after its name, and a sentence for each that cannot be shown."""
         content: list[str | BinaryContent] = []
         for file in files:
-            name = file.filename or "picture"
+            name = in_mark(file.filename or "picture")
             if (picture := self.shown.get(file.id or "")) is not None:
                 content += [f"[The picture {name}:]", picture]
             elif (reason := self.reasons.get(file.id or "")) is not None:

@@ -28,6 +28,7 @@ from pydantic_ai.messages import (
 )
 
 from linqbot import Context
+from linqbot_agent.speech.written import visible
 
 GO_ON: Final = (
     "[You were cut off here, and the person has read what you wrote. Go on behind it. Repeat nothing, and do not mention "
@@ -70,7 +71,7 @@ class WrittenText:
                 text = event.delta.content_delta
             else:
                 continue
-            if not text:
+            if not (text := visible(text)):
                 continue
             if has_text and event.index != part:
                 text = _PARAGRAPH + text
@@ -222,4 +223,6 @@ def _go_on(cuts: Sequence[str]) -> list[ModelMessage]:
 
 
 def _text(response: ModelResponse) -> str:
-    return _PARAGRAPH.join(part.content for part in response.parts if isinstance(part, TextPart) and part.content)
+    return _PARAGRAPH.join(
+        visible(part.content) for part in response.parts if isinstance(part, TextPart) and part.content
+    )
