@@ -20,6 +20,7 @@ from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decisio
 from linqbot_agent.durability import ModelFailed, Run, completed
 from linqbot_agent.entries import Entries
 from linqbot_agent.memory.person import exchange_of, keep
+from linqbot_agent.memory.pictures import keep_unreadable
 from linqbot_agent.memory.summaries import keep_summary
 from linqbot_agent.remembering import remember, remembered, summary_key, work_of
 from linqbot_agent.safety.known_links import KnownLinks
@@ -63,6 +64,7 @@ async def answered(
         work=work_of(result.new_messages()) if memory == "chat" else [],
         talk=_talk(settings, result.new_messages(), text) if memory == "person" else [],
         summary=past.summary,
+        unreadable=run.unreadable,
         asked=asked.calls,
         questions=list(asked.answers),
         has_unrecorded=run.entries.has_unrecorded,
@@ -153,6 +155,7 @@ async def _keep(answer: Answer, settings: Settings) -> None:
     await keep(
         ctx, event, answer.talk, limit=settings.turn.options.history * (2 if settings.turn.options.summary_model else 1)
     )
+    await keep_unreadable(ctx, event, answer.unreadable)
     await keep_summary(ctx, event, summary_key(settings), answer.summary)
 
 

@@ -77,7 +77,7 @@ async def remembered(settings: Settings, run: Run, *, with_current: bool) -> Rem
     groups: list[Group]
     if turn.options.memory is None:
         ids, groups, is_group = [], [], True
-        shown = await pictures(files, most=turn.options.images, max_bytes=turn.options.image_bytes)
+        shown = await pictures(ctx, files, most=turn.options.images, max_bytes=turn.options.image_bytes)
     elif turn.options.memory == "person":
         ids, groups, shown = await _of_person(settings, files, with_current=with_current)
         is_group = False
@@ -127,7 +127,7 @@ async def _of_person(
     found = await exchanges(ctx, settings.event, turn.options.history * 2)
     ids: list[str | None] = list(found)
     groups: list[Group] = list(found.values())
-    shown = await pictures(files, most=turn.options.images, max_bytes=turn.options.image_bytes)
+    shown = await pictures(ctx, files, most=turn.options.images, max_bytes=turn.options.image_bytes)
     if with_current and isinstance(ctx.event, MessageReceived):
         content: list[str | BinaryContent] = [prompt_of(ctx.event) or "[no text]", *shown.content_of(files)]
         ids.append(ctx.event.message_id)
@@ -155,7 +155,7 @@ async def _of_chat(
     theirs = [file for entry in entries[-turn.options.history :] if entry.speaker != "me" for file in entry.media]
     # With a prompt of the handler, the event's message is one of the entries.
     every = theirs if with_current else [*theirs, *files]
-    shown = await pictures(every, most=turn.options.images, max_bytes=turn.options.image_bytes)
+    shown = await pictures(ctx, every, most=turn.options.images, max_bytes=turn.options.image_bytes)
     ids = {entry.id for entry in entries}
     shown_work = readable({key: messages for key, messages in work.items() if key in ids}, ctx)
     groups = list(_messages(entries, shown_work, shown, is_group=history.is_group))

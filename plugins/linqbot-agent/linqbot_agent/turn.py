@@ -184,6 +184,7 @@ class Answer(BaseModel):
         has_unrecorded: True if a tool was called whose calls are not recorded.
         talk: With `memory="person"`, what is kept of the run; see `memory.person.exchange_of`.
         summary: The summary that was written in the run; None if there is none.
+        unreadable: The digests of pictures that the provider has refused in the run.
     """
 
     outputs: list[Output]
@@ -196,3 +197,4 @@ class Answer(BaseModel):
     has_unrecorded: bool = False
     talk: list[Any] = []
     summary: Summary | None = None
+    unreadable: list[str] = []
