@@ -24,7 +24,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_core import to_json
 
-from linqbot import Context, Event, HistoryEntry, MediaPart, MessageReceived
+from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, MessageReceived
 from linqbot_agent.durability import Run
 from linqbot_agent.memory.person import drop_oldest, exchanges, readable, tool_messages
 from linqbot_agent.memory.pictures import Pictures, pictures
@@ -97,8 +97,11 @@ async def remembered(settings: Settings, run: Run, *, with_current: bool) -> Rem
     summary = written or before
     messages = [] if summary is None else [shown_summary(summary)]
     if not messages and kept and isinstance(kept[0][0], ModelResponse):
-        # Some models accept no conversation that they begin.
-        messages.append(ModelRequest(parts=[UserPromptPart("[You wrote first.]")]))
+        # Some models accept no conversation that they begin. In a turn that was
+        # interrupted, the first message is a part of the prompt, behind what was read of the answer to it.
+        is_whole = len(kept) == len(groups) < turn.options.history and not ctx.already_sent
+        mark = "[You wrote first.]" if is_whole else "[You are shown a part of the chat.]"
+        messages.append(ModelRequest(parts=[UserPromptPart(mark)]))
     messages += [message for group in kept for message in group]
     if not with_current and (content := shown.content_of(files)):
         # Not in the prompt, which must be the same in each run of the turn, even if the picture is gone by then.
@@ -140,9 +143,8 @@ async def _of_chat(
 ) -> tuple[list[str | None], list[Group], Pictures, bool]:
     ctx, turn = settings.ctx, settings.turn
     current = ctx.event.message_id
-    work = (
-        (await ctx.state.person(ToolWork, name=TOOL_WORK)).by_message if isinstance(ctx.event, MessageReceived) else {}
-    )
+    is_of_person = isinstance(ctx.event, MessageReceived | MessageEdited)
+    work = (await ctx.state.person(ToolWork, name=TOOL_WORK)).by_message if is_of_person else {}
     limit = turn.options.history if turn.options.summary_model is None else turn.options.history * 2
     joined = {each.id for each in ctx.event.burst} if isinstance(ctx.event, MessageReceived) else frozenset[str]()
     history = await ctx.history(min(limit + max(len(joined), 1), 1000))
@@ -164,7 +166,7 @@ async def _of_chat(
 
 async def remember(ctx: Context, event: Event, work: list[Any]) -> None:
     """Keep what the tools of a run did for the message of an event, unless the line keeps nothing (zero retention)."""
-    if not work or not isinstance(event, MessageReceived) or event.zero_retention:
+    if not work or not isinstance(event, MessageReceived | MessageEdited) or event.zero_retention:
         return
     kept = (await ctx.state.person(ToolWork, name=TOOL_WORK)).by_message
     kept[event.id] = [*kept.pop(event.id, []), *work]

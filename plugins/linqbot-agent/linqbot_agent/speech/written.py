@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from linqbot import HistoryEntry, LinkPart, MediaPart, MessageReceived
+from linqbot import HistoryEntry, LinkPart, MediaPart, MessageEdited, MessageReceived
 
 _LINE_BREAKS: Final = "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _UNSEEN: Final = (
@@ -48,6 +48,12 @@ def prompt_of(message: MessageReceived) -> str:
     links = (part.value for part in message.parts if isinstance(part, LinkPart))
     text = " ".join(filter(None, [message.text_to_me, *links]))
     return said_by(message.sender.handle, text, _named(message.media), always=bool(message.is_group))
+
+
+def prompt_of_edit(edit: MessageEdited) -> str:
+    """Return the new text of an edited message for a model."""
+    by = edit.sender.handle if edit.is_group else "The person"
+    return f"[{in_mark(by)} has edited a message. It says now: {in_mark(edit.text)}]"
 
 
 def shown_text(entry: HistoryEntry, *, is_group: bool) -> str:
