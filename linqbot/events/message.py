@@ -149,6 +149,15 @@ class MessageReceived(MessageEvent):
             }
         )
 
+    def with_edit(self, edit: MessageEdited) -> MessageReceived:
+        """Return this message with the new text of an edited part. Linq does not say where its mentions are now."""
+        parts = list(self.parts)
+        if edit.index < len(parts) and isinstance(part := parts[edit.index], TextPart):
+            mentions = tuple(each.model_copy(update={"range": None}) for each in self._mentions_of(part))
+            kept = {"mentions": mentions or None, "reactions": part.reactions}
+            parts[edit.index] = TextPart.model_validate({"value": edit.text}).model_copy(update=kept)
+        return self.model_copy(update={"parts": tuple(parts)})
+
     @property
     def is_addressed(self) -> bool:
         """Return True if the message is meant for you: a direct chat, a mention of your line, or a reply to you."""

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from linqbot.errors import LinqbotError
 from linqbot.events.delivery import BROADCAST_DONE_TYPE, JOINED_KEY, Delivery, event_id_of
 from linqbot.events.event import Event, UnknownEvent, as_object
-from linqbot.events.message import MessageReceived
+from linqbot.events.message import MessageEdited, MessageReceived
 from linqbot.events.proactive.schedule import SCHEDULE_TYPE, schedule_due
 from linqbot.types.data import validated
 from linqbot.types.lenient import unfitting_fields, validate_leniently
@@ -184,8 +184,14 @@ def parse(delivery: Delivery) -> Event:
 def _burst(delivery: Delivery, body: dict[str, Any]) -> Event:
     """Return the one message that stands for several."""
     first = {key: value for key, value in body.items() if key != JOINED_KEY}
-    messages = [parse(replace(delivery, decoded=each)) for each in (first, *delivery.joined.burst)]
-    return MessageReceived.joined([each for each in messages if isinstance(each, MessageReceived)])
+    messages: list[MessageReceived] = []
+    for each in (first, *delivery.joined.burst):
+        event = parse(replace(delivery, type=str(each.get("event_type")), decoded=each))
+        if isinstance(event, MessageReceived):
+            messages.append(event)
+        elif isinstance(event, MessageEdited):
+            messages = [each.with_edit(event) if each.id == event.id else each for each in messages]
+    return MessageReceived.joined(messages)
 
 
 def _unknown(delivery: Delivery, body: Any) -> Event:

@@ -143,16 +143,36 @@ def message_of(delivery: Delivery) -> MessageReceived | None:
 
 
 def further_messages(
-    first: MessageReceived, behind: Sequence[Delivery], fits: Callable[[MessageReceived], bool]
+    first: MessageReceived,
+    behind: Sequence[Delivery],
+    fits: Callable[[MessageReceived], bool],
+    *,
+    with_edits: bool = False,
 ) -> list[Delivery]:
     """Return the deliveries that can join a message: those of the same person that fit, up to the first that is another.
 
     Args:
         behind: The deliveries behind the message, in order.
+        with_edits: True also lets edits of these messages join.
     """
+    ids = {each.id for each in first.burst or (first,)}
 
     def joins(delivery: Delivery) -> bool:
+        if with_edits and delivery.type == "message.edited":
+            return _edited_id(delivery) in ids
         message = message_of(delivery)
-        return message is not None and message.actor == first.actor and fits(message)
+        if message is None or message.actor != first.actor or not fits(message):
+            return False
+        ids.add(message.id)
+        return True
 
     return list(takewhile(joins, behind))
+
+
+def _edited_id(delivery: Delivery) -> str | None:
+    """Return the id of the message that a delivery edits; None if it cannot be read."""
+    try:
+        event = parse(delivery)
+    except EventNotUnderstood:
+        return None
+    return event.message_id

@@ -1,7 +1,7 @@
 """Messages that come while the handler of an earlier one runs: they join its turn, if the handler asks for that.
 
 `steer`: the handler takes them with `ctx.incoming()`. `restart`: the handler is cancelled, and its turn begins again with
-all messages and with new idempotency keys. In both modes the messages are joined to the delivery of the turn in one
+all messages, as edits have changed them, and with new idempotency keys. In both modes the messages are joined to the delivery of the turn in one
 commit first, so no crash drops one, and a second run of the turn sees the same. A message that cannot join waits in the
 lane as usual. If a second run of a steered handler does not ask for all that the first has taken, the rest goes back into
 the lane before the turn ends. `bot/overlap.py` says what authors see.
@@ -327,7 +327,12 @@ class TurnOverlap:
         message = message_of(self.lease.delivery) if behind else None
         if message is None:
             return []
-        return further_messages(message, behind, lambda other: self._dispatcher.handler_for(other) == self._handler)
+        return further_messages(
+            message,
+            behind,
+            lambda other: self._dispatcher.handler_for(other) == self._handler,
+            with_edits=self._mode == "restart",
+        )
 
 
 def _with_body(body: bytes) -> Delivery:

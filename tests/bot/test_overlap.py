@@ -9,7 +9,7 @@ import pytest
 from postgres_server import empty_storage_url
 from pydantic import BaseModel
 
-from linqbot import Bot, Context, MessageReceived, media, poll
+from linqbot import Bot, Context, MessageEdited, MessageReceived, media, poll
 from linqbot.bot.overlap import OverlapMode
 from linqbot.errors import AskTimeout, BotError
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -51,6 +51,69 @@ async def test_a_newer_message_restarts_the_handler_with_both_and_withdraws_what
         assert await phone.next_reply() == "done with 2"
         assert await phone.replies() == []
     assert runs == [("a table for two", []), ("a table for two\nno, three", ["Let me see: a table for two"])]
+
+
+@pytest.mark.parametrize("is_group", [False, True])
+async def test_an_edit_of_its_message_restarts_the_handler_with_the_new_text(is_group: bool) -> None:
+    bot, work, runs = Bot(), Work(), []
+    edits = list[str]()
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        runs.append([message.text, *(one.text for one in message.burst)])
+        if len(runs) < 3:
+            work.begun.set()
+            await work.end.wait()
+        assert (await ctx.history())[-1].text == message.text.split("\n")[-1]
+        await ctx.reply(f"Booked {message.text}")
+
+    @bot.on(MessageEdited)
+    async def edited(event: MessageEdited, ctx: Context) -> None:
+        edits.append(event.text)
+
+    async with talking(bot) as ann:
+        chat = ann.group("+14155550143") if is_group else ann
+        wrote = await chat.text("@bot for two", mention=is_group)
+        await work.begun.wait()
+        work.begun.clear()
+        await chat.edit(wrote, "@bot for three")
+        await work.begun.wait()
+        await chat.text("@bot at eight", mention=is_group)
+        await chat.next_reply()
+        assert edits == []
+        await chat.edit(wrote, "@bot for four")
+        await chat.quiet()
+    joined = "@bot for three\n@bot at eight"
+    assert runs == [["@bot for two"], ["@bot for three"], [joined, "@bot for three", "@bot at eight"]]
+    assert edits == ["@bot for four"]
+
+
+async def test_an_edit_of_another_message_or_in_another_mode_waits() -> None:
+    modes: list[OverlapMode] = ["queue", "steer", "restart"]
+    for mode in modes:
+        bot, work, seen = Bot(), Work(), list[str]()
+
+        @bot.on_message("now", overlap=mode)
+        async def answer(message: MessageReceived, ctx: Context, work: Work = work, seen: list[str] = seen) -> None:
+            await work()
+            if ctx.takes_incoming:
+                seen.extend([each.text async for each in ctx.incoming()])
+            seen.append(message.text)
+
+        @bot.on(MessageEdited)
+        async def edited(event: MessageEdited, ctx: Context, seen: list[str] = seen) -> None:
+            seen.append(f"edited: {event.text}")
+
+        async with talking(bot) as phone:
+            earlier = await phone.text("before")
+            await phone.quiet()
+            wrote = await phone.text("now")
+            await work.begun.wait()
+            await phone.edit(earlier, "changed")
+            await phone.edit(wrote, "later")
+            work.end.set()
+            await phone.quiet()
+        assert seen == ["now", "edited: changed", "edited: later"], mode
 
 
 async def test_what_was_sent_before_a_restart_is_known_after_a_question_too() -> None:

@@ -15,20 +15,21 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.output import NativeOutput, PromptedOutput
 from pydantic_ai.run import AgentRunResult
 
-from linqbot import BotError, Event, MessageReceived
+from linqbot import BotError, Event, MessageEdited, MessageReceived
 from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decision
 from linqbot_agent.durability import ModelFailed, Run, completed
 from linqbot_agent.entries import Entries
 from linqbot_agent.memory.person import exchange_of, keep
+from linqbot_agent.memory.pictures import keep_unreadable
 from linqbot_agent.memory.summaries import keep_summary
 from linqbot_agent.remembering import remember, remembered, summary_key, work_of
 from linqbot_agent.safety.known_links import KnownLinks
 from linqbot_agent.safety.tool_guard import ToolGuard
 from linqbot_agent.speech.bubbles import Bubbles, say_rest
 from linqbot_agent.speech.checking import OutputChecks
-from linqbot_agent.speech.incoming import prompt_of
 from linqbot_agent.speech.outputs import outputs_of, text_of
 from linqbot_agent.speech.questions import QuestionNeeded, Questions, answer_of
+from linqbot_agent.speech.written import prompt_of, prompt_of_edit, said_by
 from linqbot_agent.turn import Answer, Prompt, Settings
 
 __all__ = ["ModelFailed", "answered", "repeated"]
@@ -46,7 +47,8 @@ async def answered(
         AskTimeout, AskCancelled: a call needed approval, and got no answer.
     """
     run = _run_of(agent, settings)
-    past = await remembered(settings, run, with_current=prompt is not None)
+    # An edit is no message of the chat: the edited message is a part of the history.
+    past = await remembered(settings, run, with_current=prompt is not None or isinstance(settings.event, MessageEdited))
     given = _prompt(settings.event, settings.ctx.already_sent) if prompt is None else prompt
     asked = _Asked()
     result = await _completed(agent, run, given, asked, settings, deps=deps, history=past.messages)
@@ -63,6 +65,7 @@ async def answered(
         work=work_of(result.new_messages()) if memory == "chat" else [],
         talk=_talk(settings, result.new_messages(), text) if memory == "person" else [],
         summary=past.summary,
+        unreadable=run.unreadable,
         asked=asked.calls,
         questions=list(asked.answers),
         has_unrecorded=run.entries.has_unrecorded,
@@ -153,6 +156,7 @@ async def _keep(answer: Answer, settings: Settings) -> None:
     await keep(
         ctx, event, answer.talk, limit=settings.turn.options.history * (2 if settings.turn.options.summary_model else 1)
     )
+    await keep_unreadable(ctx, event, answer.unreadable)
     await keep_summary(ctx, event, summary_key(settings), answer.summary)
 
 
@@ -204,14 +208,16 @@ def _bubbles(agent: AbstractAgent[Any, Any], settings: Settings) -> Bubbles | No
 
 
 def _prompt(event: Event, already_sent: Sequence[str]) -> str:
-    """Return the text of the event's message, in groups with its speaker.
+    """Return the text of the event's message, in groups with its speaker; of an edit, the new text.
 
     Args:
         already_sent: What the person has got of an answer that a newer message has interrupted.
     """
+    if isinstance(event, MessageEdited):
+        return prompt_of_edit(event)
     if not isinstance(event, MessageReceived):
         raise BotError(f"{event.type} has no text for an agent. Give one: run(agent, ctx, prompt).")
     if not already_sent:
         return prompt_of(event)
-    read = "\n".join(already_sent)
+    read = "\n".join(said_by("You", text, always=False) for text in already_sent)
     return f"{prompt_of(event)}\n\n[The last message interrupted your answer. The person has already read:\n{read}]"

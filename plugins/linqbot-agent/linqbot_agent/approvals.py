@@ -17,13 +17,11 @@ from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApp
 from pydantic_core import to_json
 
 from linqbot import AskCancelled, Context, MessageReceived, TextPart
+from linqbot_agent.speech.written import in_mark, visible
 from linqbot_agent.turn import PersonNeeded, Settings
 
 _LONGEST_VALUE: Final = 80
 """The most characters of an argument that a question shows. A model may have been talked into anything."""
-
-_JOINERS: Final = "\u200c\u200d"
-"""The zero-width characters of family emoji and of Persian words."""
 
 Decision: TypeAlias = ToolApproved | ToolDenied
 
@@ -95,7 +93,7 @@ async def decision(call_id: str, asked: str, settings: Settings) -> Decision:
 
 
 def _text(ctx: Context) -> str:
-    return ctx.event.text_to_me if isinstance(ctx.event, MessageReceived) else ""
+    return in_mark(ctx.event.text_to_me) if isinstance(ctx.event, MessageReceived) else ""
 
 
 def question(call: ToolCallPart) -> str:
@@ -109,7 +107,6 @@ def _words(name: str) -> str:
 
 
 def _value(value: object) -> str:
-    words = " ".join((value if isinstance(value, str) else to_json(value).decode()).split())
     # With a character that turns the direction of text, the arguments behind it would be read in another order.
-    text = "".join(letter for letter in words if letter.isprintable() or letter in _JOINERS)
+    text = " ".join(visible(value if isinstance(value, str) else to_json(value).decode()).split())
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

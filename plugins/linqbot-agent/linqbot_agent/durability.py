@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import NoneType
 from typing import Any, ClassVar
@@ -33,9 +33,20 @@ from pydantic_ai.durable_exec import (
     record_durable_unit,
     replay_scope,
 )
-from pydantic_ai.exceptions import AgentRunError, ToolFailed, UserError
+from pydantic_ai.exceptions import (
+    AgentRunError,
+    ModelAuthenticationError,
+    ModelHTTPError,
+    ModelNotFoundError,
+    ModelQuotaExceededError,
+    ModelRequestRejectedError,
+    ModelUnavailableError,
+    RetryModelRequest,
+    ToolFailed,
+    UserError,
+)
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
-from pydantic_ai.models import Model
+from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import ToolDefinition
 from pydantic_core import to_json
@@ -44,6 +55,8 @@ from linqbot import BotError, Context, Refused, Tally
 from linqbot_agent.budget import Account, Used
 from linqbot_agent.entries import Entries, ResultNotRecorded
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
+from linqbot_agent.memory.pictures import digest as picture_digest
+from linqbot_agent.memory.trimming import LEFT_OUT, lessened, next_level, pictures_in
 from linqbot_agent.prices import price
 from linqbot_agent.safety.known_links import shown_to_model
 from linqbot_agent.safety.links import without_invented
@@ -54,6 +67,9 @@ from linqbot_agent.turn import Counts, Prompt
 
 AGENT = "agent"
 """The name in front of every step. The agent's own name would lose the record when it changes."""
+
+
+_OTHER_REASONS = (401, 402, 403, 404, 408, 429)
 
 
 class ModelFailed(Exception):
@@ -75,6 +91,9 @@ class Run:
         request: The name of the present request to the model: without the model's id, so that another model goes on with
             the record. A streamed request is made in the context of another task, so it is no context variable.
         model_error: The last error of a request to the model.
+        level: See `lessened`. It rises when the provider refuses a request, for the rest of the run.
+        messages, place: All messages of the present request, and the name under which its present attempt is recorded.
+        unreadable: The digests of the pictures without which the provider no longer refused a request.
     """
 
     ctx: Context
@@ -90,6 +109,15 @@ class Run:
     known_links: bool = False
     request: str = ""
     model_error: Exception | None = None
+    level: int = 0
+    messages: list[ModelMessage] = field(default_factory=list)
+    place: str = ""
+    unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def step(self) -> str:
+        """Return the name of the step of the present request."""
+        return f"{self.request}-{self.level}" if self.level else self.request
 
 
 _run: ContextVar[Run | None] = ContextVar("linqbot_agent_run", default=None)
@@ -197,16 +225,49 @@ class LinqDurability(BaseDurabilityCapability[Any]):
                 context = replace(request_context, messages=[*request_context.messages, *further])
             return await base(ctx, request_context=context, handler=handler)
 
-        if run is not None:
-            run.request = f"{AGENT}__model.request@{digest(new)}"
-        if run is None or run.bubbles is None:
+        if run is None:
             return await ask(())
+        run.request = f"{AGENT}__model.request@{digest(new)}"
         place = run.entries.next_step(run.request)
-        change = None
-        if run.known_links:
-            shown = shown_to_model(request_context.messages, ctx.run_id)
-            change = partial(without_invented, shown=shown)
-        return await run.bubbles.say(place, ask, is_recorded=run.entries.is_recorded(place), change=change)
+        while (level := run.ctx.recall(f"{run.entries.next_step(run.step)}/refused", kind=int)) is not None:
+            run.level = level
+        if run.bubbles is None:
+            response = await ask(())
+        else:
+            change = None
+            if run.known_links:
+                shown = shown_to_model(request_context.messages, ctx.run_id)
+                change = partial(without_invented, shown=shown)
+            is_recorded = run.entries.is_recorded(run.entries.next_step(run.step))
+            response = await run.bubbles.say(place, ask, is_recorded=is_recorded, change=change)
+        if run.level == 1:
+            run.unreadable = [picture_digest(each) for each in pictures_in(run.messages)]
+        return response
+
+    async def prepare_model_request(
+        self, ctx: RunContext[Any], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        """Leave out of an attempt that for which the provider has refused earlier ones."""
+        if (run := _run.get()) is not None:
+            run.messages, run.place = request_context.messages, run.entries.next_step(run.step)
+            request_context.messages = lessened(run.messages, ctx.run_id, run.level)
+        return await super().prepare_model_request(ctx, request_context)
+
+    async def on_model_request_error(
+        self, ctx: RunContext[Any], *, request_context: ModelRequestContext, error: Exception
+    ) -> ModelResponse:
+        """Let a request that the provider refuses be made again with less. The decision is recorded first.
+
+        Raises:
+            RetryModelRequest: the request says less now.
+        """
+        run = _run.get()
+        level = next_level(run.messages, ctx.run_id, run.level) if run is not None and _is_refusal(error) else None
+        if run is None or level is None or (run.bubbles is not None and run.bubbles.written.is_begun):
+            raise error
+        run.ctx.log.warning("agent.asked_again", error=type(error).__name__, left_out=LEFT_OUT[level])
+        run.level = await run.ctx.once(f"{run.place}/refused", lambda _: level, kind=int, retry=True, restartable=True)
+        raise RetryModelRequest from error
 
     async def wrap_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, handler: Any
@@ -259,7 +320,7 @@ class _Steps(JournalCallableOperationBackend[None]):
             return await body()
         make, is_recorded, asks, tally = body, True, isinstance(operation_id, ModelRequestId), None
         if asks:
-            name, make, tally = run.request, _asked(run, body), booked(run)
+            name, make, tally = run.step, _asked(run, body), booked(run)
         elif isinstance(operation_id, ToolsetCallToolId):
             name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
             tally = run.account.tally_of_tool(tool_use)
@@ -268,6 +329,19 @@ class _Steps(JournalCallableOperationBackend[None]):
         if step.is_made:
             _count(run.counts, operation_id, step.result)
         return step.result
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Return True if a provider has refused what a request says: it may accept a request that says less."""
+    if isinstance(error, ExceptionGroup):  # of all models of a FallbackModel
+        return any(map(_is_refusal, error.exceptions))
+    if isinstance(
+        error, ModelAuthenticationError | ModelNotFoundError | ModelQuotaExceededError | ModelUnavailableError
+    ):
+        return False
+    return isinstance(error, ModelRequestRejectedError) or (
+        isinstance(error, ModelHTTPError) and 400 <= error.status_code < 500 and error.status_code not in _OTHER_REASONS
+    )
 
 
 def booked(run: Run) -> Tally[Used] | None:

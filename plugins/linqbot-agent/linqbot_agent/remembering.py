@@ -24,12 +24,13 @@ from pydantic_ai.messages import (
 )
 from pydantic_core import to_json
 
-from linqbot import Context, Event, HistoryEntry, MediaPart, MessageReceived
+from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, MessageReceived
 from linqbot_agent.durability import Run
 from linqbot_agent.memory.person import drop_oldest, exchanges, readable, tool_messages
 from linqbot_agent.memory.pictures import Pictures, pictures
 from linqbot_agent.memory.summaries import shown_summary, summarized, summary_of
 from linqbot_agent.memory.trimming import Group, trimmed
+from linqbot_agent.speech.written import in_mark, prompt_of, shown_text
 from linqbot_agent.turn import AgentTurn, Settings, Summary
 
 MOST_BYTES: Final = 64 << 10
@@ -76,7 +77,7 @@ async def remembered(settings: Settings, run: Run, *, with_current: bool) -> Rem
     groups: list[Group]
     if turn.options.memory is None:
         ids, groups, is_group = [], [], True
-        shown = await pictures(files, most=turn.options.images, max_bytes=turn.options.image_bytes)
+        shown = await pictures(ctx, files, most=turn.options.images, max_bytes=turn.options.image_bytes)
     elif turn.options.memory == "person":
         ids, groups, shown = await _of_person(settings, files, with_current=with_current)
         is_group = False
@@ -96,8 +97,11 @@ async def remembered(settings: Settings, run: Run, *, with_current: bool) -> Rem
     summary = written or before
     messages = [] if summary is None else [shown_summary(summary)]
     if not messages and kept and isinstance(kept[0][0], ModelResponse):
-        # Some models accept no conversation that they begin.
-        messages.append(ModelRequest(parts=[UserPromptPart("[You wrote first.]")]))
+        # Some models accept no conversation that they begin. In a turn that was
+        # interrupted, the first message is a part of the prompt, behind what was read of the answer to it.
+        is_whole = len(kept) == len(groups) < turn.options.history and not ctx.already_sent
+        mark = "[You wrote first.]" if is_whole else "[You are shown a part of the chat.]"
+        messages.append(ModelRequest(parts=[UserPromptPart(mark)]))
     messages += [message for group in kept for message in group]
     if not with_current and (content := shown.content_of(files)):
         # Not in the prompt, which must be the same in each run of the turn, even if the picture is gone by then.
@@ -126,9 +130,9 @@ async def _of_person(
     found = await exchanges(ctx, settings.event, turn.options.history * 2)
     ids: list[str | None] = list(found)
     groups: list[Group] = list(found.values())
-    shown = await pictures(files, most=turn.options.images, max_bytes=turn.options.image_bytes)
+    shown = await pictures(ctx, files, most=turn.options.images, max_bytes=turn.options.image_bytes)
     if with_current and isinstance(ctx.event, MessageReceived):
-        content: list[str | BinaryContent] = [ctx.event.text_to_me or "[no text]", *shown.content_of(files)]
+        content: list[str | BinaryContent] = [prompt_of(ctx.event) or "[no text]", *shown.content_of(files)]
         ids.append(ctx.event.message_id)
         groups.append([ModelRequest(parts=[UserPromptPart(content)])])
     return ids, groups, shown
@@ -139,9 +143,8 @@ async def _of_chat(
 ) -> tuple[list[str | None], list[Group], Pictures, bool]:
     ctx, turn = settings.ctx, settings.turn
     current = ctx.event.message_id
-    work = (
-        (await ctx.state.person(ToolWork, name=TOOL_WORK)).by_message if isinstance(ctx.event, MessageReceived) else {}
-    )
+    is_of_person = isinstance(ctx.event, MessageReceived | MessageEdited)
+    work = (await ctx.state.person(ToolWork, name=TOOL_WORK)).by_message if is_of_person else {}
     limit = turn.options.history if turn.options.summary_model is None else turn.options.history * 2
     joined = {each.id for each in ctx.event.burst} if isinstance(ctx.event, MessageReceived) else frozenset[str]()
     history = await ctx.history(min(limit + max(len(joined), 1), 1000))
@@ -154,7 +157,7 @@ async def _of_chat(
     theirs = [file for entry in entries[-turn.options.history :] if entry.speaker != "me" for file in entry.media]
     # With a prompt of the handler, the event's message is one of the entries.
     every = theirs if with_current else [*theirs, *files]
-    shown = await pictures(every, most=turn.options.images, max_bytes=turn.options.image_bytes)
+    shown = await pictures(ctx, every, most=turn.options.images, max_bytes=turn.options.image_bytes)
     ids = {entry.id for entry in entries}
     shown_work = readable({key: messages for key, messages in work.items() if key in ids}, ctx)
     groups = list(_messages(entries, shown_work, shown, is_group=history.is_group))
@@ -163,7 +166,7 @@ async def _of_chat(
 
 async def remember(ctx: Context, event: Event, work: list[Any]) -> None:
     """Keep what the tools of a run did for the message of an event, unless the line keeps nothing (zero retention)."""
-    if not work or not isinstance(event, MessageReceived) or event.zero_retention:
+    if not work or not isinstance(event, MessageReceived | MessageEdited) or event.zero_retention:
         return
     kept = (await ctx.state.person(ToolWork, name=TOOL_WORK)).by_message
     kept[event.id] = [*kept.pop(event.id, []), *work]
@@ -184,22 +187,17 @@ def _messages(
 ) -> Iterator[Group]:
     """Yield the messages of the model for each entry."""
     for entry in entries:
-        text = _text(entry)
+        said = shown_text(entry, is_group=is_group)
         group: list[ModelMessage] = []
         if entry.speaker == "me":
-            group.append(ModelResponse(parts=[TextPart(text)]))
+            group.append(ModelResponse(parts=[TextPart(said)]))
         else:
-            said = f"{entry.speaker}: {text}" if is_group else text
             content = shown.content_of(entry.media)
             group.append(ModelRequest(parts=[UserPromptPart([said, *content] if content else said)]))
         group += work.get(entry.id or "", [])
         for tapback in entry.tapbacks:
             by = "You" if tapback.is_me else tapback.handle.handle if tapback.handle and is_group else "They"
-            fact = f"[{by} reacted with {tapback.custom_emoji or tapback.type} to: {text[:_QUOTED]!r}]"
+            quoted = in_mark(shown_text(entry, is_group=False))[:_QUOTED]
+            fact = f"[{in_mark(by)} reacted with {in_mark(tapback.custom_emoji or tapback.type)} to: {quoted!r}]"
             group.append(ModelRequest(parts=[UserPromptPart(fact)]))
         yield group
-
-
-def _text(entry: HistoryEntry) -> str:
-    files = [f"[{file.filename or file.mime_type or 'file'}]" for file in entry.media]
-    return " ".join(filter(None, [entry.text, *files, "[edited]" if entry.edited else ""])) or "[no text]"

@@ -14,6 +14,7 @@ from linqbot.clock import Clock
 from linqbot_agent.budget import Account
 from linqbot_agent.speech.outputs import Output
 from linqbot_agent.speech.progress import Progress
+from linqbot_agent.speech.written import visible
 
 NAME = "agent"
 """The name of the plugin, and of its value in `ctx.plugins`."""
@@ -154,7 +155,7 @@ class PersonNeeded(BaseException):
     def __init__(self, call_id: str, question: str) -> None:
         super().__init__(call_id)
         self.call_id = call_id
-        self.question = question
+        self.question = visible(question)  # a model may have chosen a part of it
 
 
 class Summary(BaseModel):
@@ -183,6 +184,7 @@ class Answer(BaseModel):
         has_unrecorded: True if a tool was called whose calls are not recorded.
         talk: With `memory="person"`, what is kept of the run; see `memory.person.exchange_of`.
         summary: The summary that was written in the run; None if there is none.
+        unreadable: The digests of pictures that the provider has refused in the run.
     """
 
     outputs: list[Output]
@@ -195,3 +197,4 @@ class Answer(BaseModel):
     has_unrecorded: bool = False
     talk: list[Any] = []
     summary: Summary | None = None
+    unreadable: list[str] = []

@@ -114,6 +114,27 @@ async def test_in_a_group_the_model_knows_who_speaks_and_tools_work_for_one_pers
     assert "tool-return: number 17 at 8" in kinds(script.requests[-1])
 
 
+async def test_the_model_learns_that_it_wrote_first() -> None:
+    script = Script(says("One."))
+    bot, bob = Bot(plugins=[LinqAgent(history=2)]), "+14155550143"
+
+    @bot.on_message("invite")
+    async def invite(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.send("Come to the party!", to=bob)
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(Agent(script.model), ctx)
+
+    async with talking(bot) as ann:
+        await ann.text("invite")
+        await ann.quiet()
+        invited = ann.person(bob)
+        await invited.text("When?")
+        await invited.quiet()
+    assert kinds(script.requests[0])[:2] == ["user-prompt: [You wrote first.]", "text: Come to the party!"]
+
+
 async def test_the_system_prompt_stays_when_there_is_a_history() -> None:
     script = Script(says("One."), says("Two."))
     async with talking(bot_with(Agent(script.model, system_prompt="You are a cook."))) as phone:

@@ -12,9 +12,9 @@ from linqbot_agent.budget import USED, Used
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import calls, kinds, says, tool
+from scripted_agents import Script, calls, kinds, says, tool
 
-from linqbot import Bot, Context, MessageReceived
+from linqbot import Bot, Context, MessageEdited, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +79,42 @@ async def test_a_newer_message_interrupts_the_model_which_is_asked_again_with_bo
     assert len(listener.requests) == 2
 
 
+async def test_an_edit_interrupts_the_model_which_is_asked_again_with_the_new_text() -> None:
+    listener = Listener()
+    async with talking(listener.bot) as phone:
+        wrote = await phone.text("A table")
+        await listener.begun.wait()
+        await phone.edit(wrote, "A table for two")
+        assert await phone.replies() == ["Heard: A table for two"]
+    assert len(listener.requests) == 2
+
+
+async def test_an_edit_of_an_answered_message_is_answered_if_the_bot_has_a_handler_for_it() -> None:
+    script = Script(says("For two."), says("For three, then."), says("See you."))
+    agent, bot = Agent(script.model), Bot(plugins=[LinqAgent()])
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agent, ctx)
+
+    @bot.on(MessageEdited)
+    async def corrected(edit: MessageEdited, ctx: Context) -> None:
+        await run(agent, ctx)
+
+    async with talking(bot) as phone:
+        wrote = await phone.text("A table for two")
+        await phone.next_reply()
+        await phone.edit(wrote, "A table for three [sic]")
+        assert await phone.replies() == ["For three, then."]
+        await phone.text("Thanks")
+        await phone.replies()
+    assert kinds(script.requests[1]) == [
+        "user-prompt: A table for three (sic) [edited]",
+        "text: For two.",
+        "user-prompt: [The person has edited a message. It says now: A table for three (sic)]",
+    ]
+
+
 async def test_the_new_run_knows_what_was_delivered_of_the_old_one() -> None:
     listener = Listener(stream=True)
     async with talking(listener.bot) as phone:
@@ -87,7 +123,7 @@ async def test_the_new_run_knows_what_was_delivered_of_the_old_one() -> None:
         await listener.begun.wait()
         await phone.text("for two")
         assert await phone.replies() == ["For two, then."]
-    assert "text: I look for a table." in listener.requests[1]
+    assert listener.requests[1][:2] == ["user-prompt: [You are shown a part of the chat.]", "text: I look for a table."]
     assert listener.requests[1][-1] == (
         "user-prompt: A table\nfor two\n\n[The last message interrupted your answer. The person has already read:\n"
         "I look for a table.]"

@@ -6,13 +6,19 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import BaseModel, Field
 from pydantic_ai.messages import BinaryContent
 
-from linqbot import MediaPart
+from linqbot import Context, Event, MediaPart, MessageReceived
+from linqbot_agent.speech.written import in_mark
+
+UNREADABLE: Final = "linqbot_agent.Unreadable"
+_MOST_UNREADABLE: Final = 100
 
 TIMEOUT_S: Final = 15.0
 """The longest time for one picture, in seconds."""
@@ -41,7 +47,7 @@ class Pictures:
         """Return the pictures among files, each after its name, and a sentence for each that cannot be shown."""
         content: list[str | BinaryContent] = []
         for file in files:
-            name = file.filename or "picture"
+            name = in_mark(file.filename or "picture")
             if (picture := self.shown.get(file.id or "")) is not None:
                 content += [f"[The picture {name}:]", picture]
             elif (reason := self.reasons.get(file.id or "")) is not None:
@@ -49,7 +55,29 @@ class Pictures:
         return content
 
 
-async def pictures(files: Sequence[MediaPart], *, most: int, max_bytes: int) -> Pictures:
+class Unreadable(BaseModel):
+    """The pictures of a chat that the provider of the model has refused. They are not sent again.
+
+    Attributes:
+        digests: See `digest`. The oldest first.
+    """
+
+    digests: list[str] = Field(default_factory=list)
+
+
+def digest(picture: BinaryContent) -> str:
+    """Return a digest of a picture's content."""
+    return hashlib.blake2b(picture.data, digest_size=8).hexdigest()
+
+
+async def keep_unreadable(ctx: Context, event: Event, digests: Sequence[str]) -> None:
+    """Note pictures that the provider has refused, unless the line keeps nothing (zero retention)."""
+    if digests and not (isinstance(event, MessageReceived) and event.zero_retention):
+        noted = await ctx.state.chat(Unreadable, name=UNREADABLE)
+        noted.digests = [*noted.digests, *digests][-_MOST_UNREADABLE:]
+
+
+async def pictures(ctx: Context, files: Sequence[MediaPart], *, most: int, max_bytes: int) -> Pictures:
     """Fetch the newest pictures.
 
     Args:
@@ -58,7 +86,10 @@ async def pictures(files: Sequence[MediaPart], *, most: int, max_bytes: int) -> 
         max_bytes: The largest picture to fetch.
     """
     newest = [file for file in files if file.id and _may_be_picture(file)][-most:] if most else []
-    read = await asyncio.gather(*(_picture(file, max_bytes) for file in newest))
+    if not newest:
+        return Pictures({}, {})
+    unreadable = (await ctx.state.chat(Unreadable, name=UNREADABLE)).digests
+    read = await asyncio.gather(*(_picture(file, max_bytes, unreadable) for file in newest))
     found = dict(zip((file.id or "" for file in newest), read, strict=True))
     return Pictures(
         {key: each for key, each in found.items() if isinstance(each, BinaryContent)},
@@ -66,7 +97,7 @@ async def pictures(files: Sequence[MediaPart], *, most: int, max_bytes: int) -> 
     )
 
 
-async def _picture(file: MediaPart, max_bytes: int) -> BinaryContent | str:
+async def _picture(file: MediaPart, max_bytes: int, unreadable: Collection[str]) -> BinaryContent | str:
     if file.is_heic:
         return "it is in Apple's HEIC format, which models cannot read"
     fetched = await file.fetch(max_bytes=max_bytes, timeout_s=TIMEOUT_S)
@@ -76,7 +107,8 @@ async def _picture(file: MediaPart, max_bytes: int) -> BinaryContent | str:
     kind = _kind(fetched.content)
     if kind is None:
         return "its format cannot be read"
-    return BinaryContent(fetched.content, media_type=kind)
+    picture = BinaryContent(fetched.content, media_type=kind)
+    return "the model cannot read it" if digest(picture) in unreadable else picture
 
 
 def _may_be_picture(file: MediaPart) -> bool:

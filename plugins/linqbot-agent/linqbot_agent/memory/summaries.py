@@ -18,6 +18,7 @@ from pydantic_core import to_json, to_jsonable_python
 from linqbot import Context, Event, MessageReceived
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.durability import Run, booked
+from linqbot_agent.speech.written import in_mark
 from linqbot_agent.turn import Summary
 
 SUMMARIES: Final = "linqbot_agent.Summaries"
@@ -66,7 +67,7 @@ async def summarized(
         upto: The id of the last of them.
     """
     texts = to_json(ModelMessagesTypeAdapter.dump_python(list(old), mode="json")).decode()
-    given = f"Summary so far: {before.text if before else 'none'}\n\nMessages:\n{texts[-_MOST_READ:]}"
+    given = f"Summary so far: {in_mark(before.text) if before else 'none'}\n\nMessages:\n{texts[-_MOST_READ:]}"
     request = ModelRequest(parts=[SystemPromptPart(_TASK), UserPromptPart(given)])
 
     async def ask() -> object:
@@ -93,4 +94,4 @@ async def summarized(
 
 def shown_summary(summary: Summary) -> ModelMessage:
     """Return a summary as the model reads it."""
-    return ModelRequest(parts=[UserPromptPart(f"[Summary of what was said before: {summary.text}]")])
+    return ModelRequest(parts=[UserPromptPart(f"[Summary of what was said before: {in_mark(summary.text)}]")])

@@ -28,6 +28,7 @@ from pydantic_ai.messages import (
 )
 
 from linqbot import Context
+from linqbot_agent.speech.written import visible
 
 GO_ON: Final = (
     "[You were cut off here, and the person has read what you wrote. Go on behind it. Repeat nothing, and do not mention "
@@ -55,10 +56,12 @@ class WrittenText:
 
     Attributes:
         chunks: The texts of the response that is being written.
+        is_begun: True if it has a text. Then the person may have read a part of it.
     """
 
     def __init__(self) -> None:
         self.chunks: asyncio.Queue[str | _Stopped | None] = asyncio.Queue()
+        self.is_begun = False
 
     async def take(self, ctx: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
         """Take the text that a model writes. It is the handler of the events of model requests."""
@@ -70,11 +73,12 @@ class WrittenText:
                 text = event.delta.content_delta
             else:
                 continue
-            if not text:
+            if not (text := visible(text)):
                 continue
             if has_text and event.index != part:
                 text = _PARAGRAPH + text
             has_text, part = True, event.index
+            self.is_begun = True
             self.chunks.put_nowait(text)
 
 
@@ -133,6 +137,7 @@ class Bubbles:
         """Say a response while the model writes it. If an earlier run was cut off at this, return what it has said."""
         self._note(key)
         chunks = self.written.chunks = asyncio.Queue[str | _Stopped | None]()
+        self.written.is_begun = False
         so_far: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         async def source(said: str) -> AsyncIterator[str]:
@@ -222,4 +227,6 @@ def _go_on(cuts: Sequence[str]) -> list[ModelMessage]:
 
 
 def _text(response: ModelResponse) -> str:
-    return _PARAGRAPH.join(part.content for part in response.parts if isinstance(part, TextPart) and part.content)
+    return _PARAGRAPH.join(
+        visible(part.content) for part in response.parts if isinstance(part, TextPart) and part.content
+    )

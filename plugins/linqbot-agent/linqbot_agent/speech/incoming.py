@@ -14,18 +14,11 @@ from pydantic_ai import RunContext
 from pydantic_ai.messages import ModelRequest, UserPromptPart
 from pydantic_ai.models import ModelRequestContext
 
-from linqbot import Context, LinkPart, MessageReceived
+from linqbot import Context
 from linqbot_agent.entries import Entries
+from linqbot_agent.speech.written import prompt_of
 
 _STEP: Final = "incoming"
-
-
-def prompt_of(message: MessageReceived) -> str:
-    """Return the text of a message for a model, with its links and the names of its files, in groups with its speaker."""
-    files = [f"[{file.filename or file.mime_type or 'file'}]" for file in message.media]
-    links = [part.value for part in message.parts if isinstance(part, LinkPart)]
-    text = " ".join(filter(None, [message.text_to_me, *links, *files]))
-    return f"{message.sender.handle}: {text}" if message.is_group else text
 
 
 async def add_incoming(request: ModelRequestContext, run: RunContext[Any], ctx: Context, entries: Entries) -> None:

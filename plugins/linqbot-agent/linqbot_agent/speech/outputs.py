@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from pydantic.dataclasses import dataclass
 
 from linqbot import BotError
 from linqbot.types.message import EffectName
+from linqbot_agent.speech.written import visible
 
 TapbackName: TypeAlias = Literal["love", "like", "dislike", "laugh", "emphasize", "question"]
-Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Text: TypeAlias = Annotated[str, AfterValidator(visible), AfterValidator(str.strip), StringConstraints(min_length=1)]
 Address: TypeAlias = Annotated[str, StringConstraints(pattern=r"^https://\S+$", max_length=2048)]
 
 MOST_OPTIONS: Final = 12
@@ -78,7 +79,7 @@ def _flat(value: object) -> Iterator[Output]:
         for each in value:
             yield from _flat(each)
     elif isinstance(value, str):
-        if value.strip():
+        if visible(value).strip():
             yield Say(value)
     elif isinstance(value, Output):
         yield value

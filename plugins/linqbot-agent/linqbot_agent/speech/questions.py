@@ -16,6 +16,7 @@ from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults
 
 from linqbot import AskCancelled, BotError, TextPart
+from linqbot_agent.speech.written import said_by
 from linqbot_agent.turn import PersonNeeded, Settings
 
 
@@ -67,8 +68,9 @@ async def answer_of(call_id: str, question: str, settings: Settings) -> str:
     if settings.ctx.side is not None:
         return "Not now: the person has not answered another question yet."
     try:
-        return await settings.ctx.ask(TextPart(value=question), key=f"{settings.name}/ask.{call_id}")
+        said = await settings.ctx.ask(TextPart(value=question), key=f"{settings.name}/ask.{call_id}")
     except AskCancelled as error:
         if error.reason != "word":
             raise
         return "The person does not want to answer."
+    return said_by("They", said, always=False)

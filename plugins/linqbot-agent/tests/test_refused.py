@@ -1,0 +1,202 @@
+"""Requests that the provider refuses: they are made again with less, and no chat falls silent because of its history."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from linqbot_agent import LinqAgent
+from linqbot_agent.run import SORRY
+from pydantic_ai import Agent
+from pydantic_ai.exceptions import ModelContextWindowExceededError, ModelHTTPError
+from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, UserPromptPart
+from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from scripted_agents import bot_with, calls, kinds, says, tool
+
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+PNG, BROKEN = b"\x89PNG\r\n\x1a\n" + b"good" * 9, b"\x89PNG\r\n\x1a\ncut off"
+
+
+def pictures(messages: list[ModelMessage]) -> list[bytes]:
+    """Return the pictures in messages."""
+    contents = [
+        part.content for message in messages if isinstance(message, ModelRequest) for part in message.parts
+        if isinstance(part, UserPromptPart) and not isinstance(part.content, str)
+    ]  # fmt: skip
+    return [item.data for content in contents for item in content if isinstance(item, BinaryContent)]
+
+
+class Provider:
+    """A provider that refuses requests.
+
+    Attributes:
+        requests: The messages of each request.
+        refused: The number of refused ones.
+        model: Its model.
+    """
+
+    def __init__(self, refuses: Callable[[list[ModelMessage]], Exception | None]) -> None:
+        self.refuses = refuses
+        self.requests: list[list[ModelMessage]] = []
+        self.refused = 0
+        self.model = FunctionModel(self.respond, stream_function=self.write)
+
+    def respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        self.requests.append(list(messages))
+        if (error := self.refuses(messages)) is not None:
+            self.refused += 1
+            raise error
+        if info.function_tools and not any(each.startswith("tool-return") for each in kinds(messages)):
+            return calls(tool("look", "c1"))
+        return says(f"Read {sum(each.startswith('user-prompt') for each in kinds(messages))}.")
+
+    async def write(self, messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        yield self.respond(messages, info).text or ""
+
+
+def broken_picture(messages: list[ModelMessage]) -> Exception | None:
+    return ModelHTTPError(400, "m", "could not process image") if BROKEN in pictures(messages) else None
+
+
+def longer_than(most: int, error: Exception | None = None) -> Callable[[list[ModelMessage]], Exception | None]:
+    """Return what refuses more than so many prompts."""
+    refusal = error or ModelHTTPError(400, "m", {"error": {"code": "context_length_exceeded"}})
+    return lambda messages: refusal if sum(each.startswith("user-p") for each in kinds(messages)) > most else None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("is_group", [False, True])
+async def test_a_broken_picture_is_sent_once_and_the_chat_is_answered(is_group: bool, stream: bool) -> None:
+    provider = Provider(broken_picture)
+    async with talking(bot_with(Agent(provider.model), LinqAgent(images=2), stream=stream)) as ann:
+        chat: Any = ann.group("+14155550143") if is_group else ann
+        await chat.media(BROKEN, "broken.png", text="Look")
+        said = [await chat.next_reply()]
+        assert pictures(provider.requests[0]) == [BROKEN]
+        assert "[It cannot be shown.]" in str(kinds(provider.requests[1]))
+        assert (provider.refused, len(provider.requests)) == (1, 2)
+        for number in range(3):
+            await chat.text(f"And {number}?")
+            said.append(await chat.next_reply())
+        await chat.media(PNG, "good.png", text="Better?")
+        said.append(await chat.next_reply())
+        assert SORRY not in said
+        assert (provider.refused, len(provider.requests)) == (1, 6)
+        assert "broken.png cannot be shown: the model cannot read it" in str(kinds(provider.requests[2]))
+        assert pictures(provider.requests[-1]) == [PNG]
+        await chat.media(BROKEN, "again.png")
+        await chat.next_reply()
+        assert provider.refused == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [None, ModelHTTPError(413, "m"), ModelContextWindowExceededError("m", "too long")],
+    ids=["context_length_exceeded", "413", "overflow"],
+)
+@pytest.mark.parametrize("memory", ["chat", "person"])
+async def test_a_full_context_window_is_answered_with_less_history(memory: Any, error: Exception | None) -> None:
+    provider = Provider(longer_than(3, error))
+    agent = Agent(provider.model, system_prompt="You are a cook.")
+    async with talking(bot_with(agent, LinqAgent(history=12, memory=memory))) as phone:
+        for number in range(8):
+            await phone.text(f"{number}")
+            assert (await phone.next_reply())[:4] == "Read"
+            assert kinds(provider.requests[-1])[0] == "system-prompt: You are a cook."
+            assert kinds(provider.requests[-1])[-1] == f"user-prompt: {number}"
+    assert provider.refused > 0
+
+
+async def test_a_message_alone_is_answered_if_all_of_the_history_is_too_much() -> None:
+    provider = Provider(longer_than(1))
+    async with talking(bot_with(Agent(FallbackModel(provider.model, provider.model)))) as phone:
+        for number in range(3):
+            await phone.text(f"{number}")
+            assert await phone.next_reply() == "Read 1."
+
+
+async def test_what_is_no_refusal_of_the_content_is_not_asked_again() -> None:
+    wrong = []
+    for status in (401, 403, 429, 500, 503):
+        provider = Provider(longer_than(1, ModelHTTPError(status, "m")))
+        async with talking(bot_with(Agent(provider.model))) as phone:
+            await phone.text("One")
+            await phone.next_reply()
+            await phone.text("Two")
+            said = await phone.next_reply()
+        if (provider.refused, said) != (1, SORRY):
+            wrong.append((status, provider.refused, said))
+    assert wrong == []
+
+
+async def test_a_message_that_is_refused_alone_ends_in_one_apology_after_few_requests() -> None:
+    provider = Provider(lambda messages: None)
+    async with talking(bot_with(Agent(provider.model), LinqAgent(images=1))) as phone:
+        for text in ("One", "Two", "Three"):
+            await phone.text(text)
+            await phone.next_reply()
+        provider.refuses = longer_than(0)
+        await phone.media(PNG, "a.png", text="Four")
+        assert await phone.replies() == [SORRY]
+        assert provider.refused <= 5
+        provider.refuses = lambda messages: None
+        await phone.text("Five")
+        await phone.next_reply()
+        assert pictures(provider.requests[-1]) == [PNG]
+
+
+async def test_the_requests_behind_a_refused_one_are_not_refused_too() -> None:
+    provider = Provider(broken_picture)
+    agent = Agent(provider.model)
+
+    @agent.tool_plain
+    def look() -> str:
+        return "nothing"
+
+    async with talking(bot_with(agent, LinqAgent(images=1))) as phone:
+        await phone.media(BROKEN, "broken.png", text="Look")
+        await phone.next_reply()
+    assert (provider.refused, len(provider.requests)) == (1, 3)
+
+
+async def test_an_answer_that_was_begun_is_not_asked_for_again() -> None:
+    requests: list[int] = []
+
+    async def write(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        requests.append(len(messages))
+        yield "One.\n\n"
+        if len(requests) == 2:
+            raise ModelHTTPError(400, "m", "in the middle")
+
+    async with talking(bot_with(Agent(FunctionModel(stream_function=write)), stream=True)) as phone:
+        await phone.text("First")
+        assert await phone.replies() == ["One."]
+        await phone.text("Second")
+        await phone.replies()
+        assert len([each for each in phone.messages if each == "One."]) == 2
+    assert len(requests) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_refused_request_is_not_made_again_after_a_crash(stream: bool) -> None:
+    provider = Provider(broken_picture)
+    agent = Agent(provider.model)
+
+    async def scenario(phone: Phone) -> None:
+        provider.refused = 0
+        await phone.media(BROKEN, "broken.png", text="Look")
+        await phone.next_reply()
+        await phone.text("And now?")
+        await phone.next_reply()
+
+    async for phone in killed_between_calls(bot_with(agent, LinqAgent(images=1), stream=stream), scenario):
+        # Twice only if the bot was killed before the refusal was on record.
+        assert provider.refused <= 2, phone.killed
+        answers = [each for each in phone.messages if each.startswith("Read")]
+        assert answers == ["Read 2.", "Read 2."], (phone.killed, phone.messages)
