@@ -670,6 +670,29 @@ async def test_a_kill_at_any_point_neither_drops_a_message_nor_sends_a_bubble_tw
         assert sorted(answered) == ["a", "b", "c"], said
 
 
+@pytest.mark.slow
+async def test_a_kill_at_any_point_neither_drops_an_edit_nor_answers_the_old_text_after_it() -> None:
+    bot = Bot()
+
+    @bot.on_message(overlap="restart")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"seen {message.text}")
+        await asyncio.sleep(0)
+        await ctx.reply(f"answered {message.text}")
+
+    @bot.on(MessageEdited)
+    async def edited(edit: MessageEdited, ctx: Context) -> None:
+        await ctx.reply(f"answered {edit.text}")
+
+    async def scenario(phone: Phone) -> None:
+        await phone.edit(await phone.text("old"), "new")
+
+    async for phone in killed_between_calls(bot, scenario):
+        said = [str(reply) for reply in await phone.replies()]
+        assert len(said) == len(set(said)), said
+        assert said[-1] == "answered new", said
+
+
 def test_misuse_is_refused_when_the_handler_is_registered() -> None:
     async def answer(message: MessageReceived, ctx: Context) -> None: ...
 
