@@ -16,6 +16,7 @@ from functools import partial
 from types import NoneType
 from typing import Any, ClassVar
 
+import httpx
 from pydantic_ai import RunContext
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability, ReinjectSystemPrompt
@@ -33,7 +34,16 @@ from pydantic_ai.durable_exec import (
     record_durable_unit,
     replay_scope,
 )
-from pydantic_ai.exceptions import AgentRunError, ToolFailed, UserError
+from pydantic_ai.exceptions import (
+    AgentRunError,
+    ModelAPIError,
+    ModelContextWindowExceededError,
+    ModelHTTPError,
+    ModelNotFoundError,
+    ModelRequestRejectedError,
+    ToolFailed,
+    UserError,
+)
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models import Model
 from pydantic_ai.run import AgentRunResult
@@ -57,7 +67,39 @@ AGENT = "agent"
 
 
 class ModelFailed(Exception):
-    """A model did not answer, or its answers were of no use."""
+    """A model did not answer, or its answers were of no use.
+
+    Attributes:
+        facts: The class of the error, the HTTP status and the model, as far as they are known. They may be logged.
+        is_away: True if the same request may succeed later.
+        after_s: The seconds to wait before it, if the provider has named them.
+    """
+
+    def __init__(self, error: Exception, model: str) -> None:
+        super().__init__(type(error).__name__)
+        # Of a FallbackModel, each model has failed.
+        errors = error.exceptions if isinstance(error, ExceptionGroup) else [error]
+        last, away = errors[-1], [each for each in errors if _is_away(each)]
+        self.facts = {
+            "error": type(error).__name__,
+            "status": getattr(last, "status_code", None),
+            "model": getattr(last, "model_name", None) or model,
+        }
+        self.is_away = bool(away)
+        waits = [each.retry_after for each in away if isinstance(each, ModelAPIError) and each.retry_after is not None]
+        self.after_s = min(waits, default=None)
+
+
+def _is_away(error: Exception) -> bool:
+    """Return True for an error of the provider, or of the way to it. A request that the provider refuses is none.
+
+    A wrong key and an unpaid bill are corrected by the operator. Until then no message may be lost.
+    """
+    if isinstance(error, ModelHTTPError):
+        return error.status_code in (401, 402, 403, 408, 425, 429) or error.status_code >= 500
+    if isinstance(error, ModelRequestRejectedError | ModelContextWindowExceededError | ModelNotFoundError):
+        return False
+    return isinstance(error, ModelAPIError | OSError | httpx.TransportError)
 
 
 @dataclass(slots=True)
@@ -75,6 +117,7 @@ class Run:
         request: The name of the present request to the model: without the model's id, so that another model goes on with
             the record. A streamed request is made in the context of another task, so it is no context variable.
         model_error: The last error of a request to the model.
+        model: The name of the model of the present request.
     """
 
     ctx: Context
@@ -90,6 +133,7 @@ class Run:
     known_links: bool = False
     request: str = ""
     model_error: Exception | None = None
+    model: str = ""
 
 
 _run: ContextVar[Run | None] = ContextVar("linqbot_agent_run", default=None)
@@ -131,11 +175,9 @@ async def completed(
                     raise
                 # The agent has an output validator, and so keeps its own output type.
                 return await agent.run(prompt, **arguments)
-    except AgentRunError as error:
-        raise ModelFailed(type(error).__name__) from error
     except Exception as error:
-        if error is run.model_error:
-            raise ModelFailed(type(error).__name__) from error
+        if isinstance(error, AgentRunError) or error is run.model_error:
+            raise ModelFailed(error, run.model) from error
         raise
     finally:
         _run.reset(token)
@@ -198,6 +240,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
             return await base(ctx, request_context=context, handler=handler)
 
         if run is not None:
+            run.model = ctx.model.model_name
             run.request = f"{AGENT}__model.request@{digest(new)}"
         if run is None or run.bubbles is None:
             return await ask(())

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, get_args
 
-from linqbot import BotError, Context, Event, Running, hookimpl
+from linqbot import Bot, BotError, Context, Event, Failure, MessageReceived, Router, Running, hookimpl
 from linqbot.client.call import Run
 from linqbot.clock import Clock
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
+from linqbot_agent.run import apologise
 from linqbot_agent.speech.progress import noticing
-from linqbot_agent.turn import NAME, AgentOptions, AgentTurn, Counts, Memory, OtherTopic
+from linqbot_agent.turn import NAME, AgentOptions, AgentTurn, Counts, Memory, OtherTopic, Outage
+
+SORRY: Final = "Sorry, I cannot answer right now. Please try again in a few minutes."
 
 
 class LinqAgent:
@@ -39,11 +42,17 @@ class LinqAgent:
         other_topic: What becomes of a question for approval when the person writes neither yes nor no. `dismiss` drops
             the call, and the model answers what the person wrote. `postpone` handles the message as usual, and
             then sends the question again.
+        sorry: The text for a person who gets no answer, because the model fails or the bot gives the message up; None says
+            nothing. It is said at most once an hour to each person, until an agent answers again. If the bot has
+            `on_trouble` or an `on_dead_letter` handler, that speaks for messages that are given up.
+        outage: What becomes of a message when the provider of the model is away, asks to wait, or refuses the key.
+            `apologise` says `sorry`, and the message is not answered. `defer` answers it when the provider is back, at most
+            a day later. Until then the chat waits.
     Attributes:
         counts: What the agents have done, for metrics.
     Raises:
-        BotError: `history`, `history_tokens`, `images` or `image_bytes` is no such number, `memory` or
-            `other_topic` is unknown, or `approvers` is one text.
+        BotError: `history`, `history_tokens`, `images` or `image_bytes` is no such number, `memory`,
+            `other_topic` or `outage` is unknown, or `approvers` is one text.
     """
 
     name: Final = NAME
@@ -63,6 +72,8 @@ class LinqAgent:
         summary_model: Any = None,
         images: int = 0,
         image_bytes: int = 4 << 20,
+        sorry: str | None = SORRY,
+        outage: Outage = "apologise",
     ) -> None:
         if not 0 <= history < 1000:
             raise BotError(f"LinqAgent(history={history!r}): give a number of messages, from 0 to 999.")
@@ -77,6 +88,8 @@ class LinqAgent:
             raise BotError(f"LinqAgent(approvers={approvers!r}): give a list of handles, such as [{approvers!r}].")
         if other_topic not in get_args(OtherTopic):
             raise BotError(f"LinqAgent(other_topic={other_topic!r}): give 'dismiss' or 'postpone'.")
+        if outage not in get_args(Outage):
+            raise BotError(f"LinqAgent(outage={outage!r}): give 'apologise' or 'defer'.")
         self._options = AgentOptions(
             history=history,
             memory=memory if history else None,
@@ -89,6 +102,8 @@ class LinqAgent:
             approvers=tuple(approvers),
             other_topic=other_topic,
             known_links=known_links,
+            sorry=sorry,
+            outage=outage,
         )
         self.counts = Counts()
         self._budget = budget
@@ -98,6 +113,14 @@ class LinqAgent:
     @hookimpl
     def register_context(self) -> Mapping[str, Callable[[Event, Context], Any]]:
         return {self.name: self._turn}
+
+    @hookimpl
+    def register_routers(self, bot: Bot) -> Iterable[Router]:
+        if self._options.sorry is None or bot.on_trouble is not None:
+            return []
+        router = Router()
+        router.on_dead_letter(self._given_up)
+        return [router]
 
     @hookimpl
     def register_outbound(self) -> Iterable[Callable[[Run], Run]]:
@@ -110,6 +133,9 @@ class LinqAgent:
     @hookimpl
     def register_broadcast_checks(self) -> Iterable[Callable[[str, Sequence[str]], None]]:
         return [check_broadcast]
+
+    async def _given_up(self, failure: Failure, message: MessageReceived, ctx: Context) -> None:
+        await apologise(ctx, self._options.sorry, key="sorry")
 
     def _turn(self, event: Event, ctx: Context) -> AgentTurn:
         return AgentTurn(

@@ -49,6 +49,10 @@ class Counts:
     outages: int = 0
 
 
+Outage: TypeAlias = Literal["apologise", "defer"]
+"""What becomes of a message when the model's provider is away: see `LinqAgent`."""
+
+
 Prompt: TypeAlias = str | Sequence[Any]
 """A text, or texts and files as pydantic-ai takes them, such as `BinaryContent`."""
 
@@ -68,6 +72,8 @@ class AgentOptions:
     approvers: Sequence[str]
     other_topic: OtherTopic
     known_links: bool
+    sorry: str | None
+    outage: Outage
 
 
 @dataclass(kw_only=True, slots=True)
