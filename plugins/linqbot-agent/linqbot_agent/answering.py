@@ -14,12 +14,13 @@ from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.output import NativeOutput, PromptedOutput
 from pydantic_ai.run import AgentRunResult
+from pydantic_core import to_json
 
 from linqbot import BotError, Event, MessageReceived
 from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decision
 from linqbot_agent.durability import ModelFailed, Run, completed
 from linqbot_agent.entries import Entries
-from linqbot_agent.memory.person import exchange_of, keep
+from linqbot_agent.memory.person import MOST_BYTES, exchange_of, keep
 from linqbot_agent.memory.summaries import keep_summary
 from linqbot_agent.remembering import remember, remembered, summary_key, work_of
 from linqbot_agent.safety.known_links import KnownLinks
@@ -159,7 +160,9 @@ async def _keep(answer: Answer, settings: Settings) -> None:
 def _talk(settings: Settings, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
     if not isinstance(settings.event, MessageReceived):
         return []
-    return exchange_of(prompt_of(settings.event), messages, answer)
+    talk = exchange_of(prompt_of(settings.event), messages, answer)
+    # Results of tools that are longer than all that is kept would displace it.
+    return talk if len(to_json(talk)) <= MOST_BYTES else exchange_of(prompt_of(settings.event), messages[:1], answer)
 
 
 def _run_of(agent: AbstractAgent[Any, Any], settings: Settings) -> Run:

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from types import NoneType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import httpx
 from pydantic_ai import RunContext
@@ -64,6 +64,11 @@ from linqbot_agent.turn import Counts, Prompt
 
 AGENT = "agent"
 """The name in front of every step. The agent's own name would lose the record when it changes."""
+
+
+_MOST_BYTES: Final = 255 << 10
+"""The largest result of a step that is recorded, as JSON; `Context.once` takes 256 KiB."""
+_LEAST_CHARACTERS: Final = 1000
 
 
 class ModelFailed(Exception):
@@ -306,11 +311,46 @@ class _Steps(JournalCallableOperationBackend[None]):
         elif isinstance(operation_id, ToolsetCallToolId):
             name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
             tally = run.account.tally_of_tool(tool_use)
-        step = await run.entries.step(name, make, is_recorded=is_recorded, restartable=asks, tally=tally)
+        step = await run.entries.step(
+            name, partial(_fitting, make), is_recorded=is_recorded, restartable=asks, tally=tally
+        )
         record_durable_unit(executed=step.is_made)
         if step.is_made:
             _count(run.counts, operation_id, step.result)
         return step.result
+
+
+async def _fitting(make: Callable[[], Awaitable[object]]) -> object:
+    """Make a step, and return its result, cut to what a record may hold. The cut is said in it, for the model."""
+    result: Any = await make()
+    if len(to_json(result)) <= _MOST_BYTES:
+        return result
+    if "parts" in result:
+        # The provider would refuse the rest of a thought or of a file. Arguments as cut JSON text fit no tool.
+        kept = [part for part in result["parts"] if part["part_kind"] not in ("thinking", "file")]
+        parts = [{**part, "args": _as_text(part["args"])} if part.get("args") else part for part in kept]
+        result = {**result, "parts": parts}
+    elif "result" in result:
+        result = {"kind": "tool_return", "result": _as_text(result["result"])}
+    longest = _MOST_BYTES
+    while len(to_json(cut := _with_cut_texts(result, longest))) > _MOST_BYTES and longest > _LEAST_CHARACTERS:
+        longest //= 2
+    return cut
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else to_json(value).decode()
+
+
+def _with_cut_texts(value: Any, longest: int) -> Any:
+    """Return JSON data with each text cut to a number of characters."""
+    if isinstance(value, dict):
+        return {name: _with_cut_texts(each, longest) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_cut_texts(each, longest) for each in value]
+    if isinstance(value, str) and len(value) > longest:
+        return f"{value[:longest]}\n[Too long, and cut here: {len(value) - longest} more characters were left out.]"
+    return value
 
 
 def booked(run: Run) -> Tally[Used] | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import re
 import subprocess
 import sys
 import threading
+from collections import Counter
 from types import ModuleType
 from typing import Any
 
@@ -14,9 +16,11 @@ import pytest
 from linqbot_agent import LinqAgent, idempotency_key, run
 from pydantic_ai import Agent, ModelMessage, ModelResponse, RunContext
 from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import BinaryContent, TextPart, ThinkingPart, ToolCallPart, ToolReturn
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.toolsets import FunctionToolset
+from pydantic_core import to_json
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
 
 from linqbot import Bot, BotError, Context, MessageReceived
@@ -367,3 +371,52 @@ async def test_an_import_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPat
             assert [type(error) for error in await phone.errors()] == [ModuleNotFoundError]
         await phone.advance(2)
         assert await phone.replies() == ["Hello"]
+
+
+async def test_a_result_that_is_too_long_is_cut_and_the_model_learns_how_much() -> None:
+    long, results, acts = "é" * 300_000, list[Any](), Counter[str]()
+
+    def fetch() -> Any:
+        acts["fetch"] += 1
+        return results[-1]
+
+    for result, shown in (
+        (long, "éé"),
+        ({"page": long, "numbers": [1, 2]}, '{"page":"éé'),
+        (list(range(100_000)), "[0,1,2,"),
+        (ToolReturn(long, content=[long]), '{"return_value":"éé'),
+        ([BinaryContent(b"1" * 300_000, media_type="image/png")], '[{"data":"MTEx'),
+    ):
+        script = Script(calls(tool("fetch", "c1")), says("Read."))
+        results.append(result)
+        async with talking(bot_with(Agent(script.model, tools=[fetch]))) as phone:
+            await phone.text("Read it")
+            assert await phone.replies() == ["Read."], shown
+            assert await phone.dead_letters() == [], shown
+        last = kinds(script.requests[1])[-1]
+        assert last.startswith(f"tool-return: {shown}"), last[:80]
+        assert re.search(r"\n\[Too long, and cut here: \d+ more characters were left out\.\]$", last), last[-80:]
+    assert acts["fetch"] == len(results)
+
+
+async def test_a_tool_is_not_called_with_arguments_that_are_too_long() -> None:
+    noted = list[str]()
+
+    def note(text: str) -> None:
+        noted.append(text)
+
+    long: dict[str, Any] = {"text": "x" * 300_000}
+    for arguments in (long, to_json(long).decode()):
+        script = Script(calls(ToolCallPart("note", arguments, "c1")), says("It is too long."))
+        async with talking(bot_with(Agent(script.model, tools=[note]))) as phone:
+            await phone.text("Note it")
+            assert await phone.replies() == ["It is too long."]
+        assert noted == []
+        assert "Invalid JSON" in kinds(script.requests[1])[-1]
+
+
+async def test_a_thought_that_is_too_long_is_dropped_and_the_answer_is_said() -> None:
+    answer = ModelResponse(parts=[ThinkingPart("x" * 300_000, signature="s"), TextPart("Yes.")])
+    async with talking(bot_with(Agent(Script(answer).model))) as phone:
+        await phone.text("Well?")
+        assert await phone.replies() == ["Yes."]
