@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability
@@ -32,7 +32,9 @@ from linqbot_agent.speech.outputs import outputs_of, text_of
 from linqbot_agent.speech.questions import QuestionNeeded, Questions, answer_of
 from linqbot_agent.turn import Answer, Prompt, Settings
 
-__all__ = ["ModelFailed", "answered", "repeated"]
+__all__ = ["ModelFailed", "answered", "cut", "repeated"]
+
+_PARAGRAPH: Final = "\n\n"
 
 
 async def answered(
@@ -139,12 +141,21 @@ async def repeated(
             # The messages that it has taken, and the sends that it has scheduled, belong to the turn in this run too.
             settings.ctx.recall(step)
         for key in answer.bubbles[number] if answer.bubbles else ():
-            await say_rest(key, "", settings.ctx)
+            await say_rest(key, "", settings.speech)
         if number < len(answer.asked):
             # A conversation goes on behind its last question, so the handler must come to each of them.
             call_id, question = answer.asked[number]
             await (answer_of if call_id in answer.questions else decision)(call_id, question, settings)
     await _keep(answer, settings)
+
+
+async def cut(answer: Answer, settings: Settings) -> str:
+    """Return what was said of an answer that was cut. It is remembered in place of the answer."""
+    said = _PARAGRAPH.join(settings.speech.said)
+    if answer.talk:
+        answer.talk[-1]["parts"][-1]["content"] = said
+        await _keep(answer, settings)
+    return said
 
 
 async def _keep(answer: Answer, settings: Settings) -> None:
@@ -203,7 +214,7 @@ def _bubbles(agent: AbstractAgent[Any, Any], settings: Settings) -> Bubbles | No
             "run(stream=True) says what the model writes, and with NativeOutput or PromptedOutput it writes JSON. Give the "
             "types themselves as output_type, or leave out stream=True."
         )
-    return Bubbles(settings.ctx)
+    return Bubbles(settings.ctx, settings.speech)
 
 
 def _prompt(event: Event, already_sent: Sequence[str]) -> str:

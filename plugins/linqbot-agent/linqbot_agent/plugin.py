@@ -48,10 +48,12 @@ class LinqAgent:
         outage: What becomes of a message when the provider of the model is away, asks to wait, or refuses the key.
             `apologise` says `sorry`, and the message is not answered. `defer` answers it when the provider is back, at most
             a day later. Until then the chat waits.
+        max_messages: The most messages of one answer. What is longer is cut.
+        more: The text that is said instead of the rest of an answer, in one message more.
     Attributes:
         counts: What the agents have done, for metrics.
     Raises:
-        BotError: `history`, `history_tokens`, `images` or `image_bytes` is no such number, `memory`,
+        BotError: `history`, `history_tokens`, `images`, `image_bytes` or `max_messages` is no such number, `memory`,
             `other_topic` or `outage` is unknown, or `approvers` is one text.
     """
 
@@ -74,12 +76,18 @@ class LinqAgent:
         image_bytes: int = 4 << 20,
         sorry: str | None = SORRY,
         outage: Outage = "apologise",
+        max_messages: int = 10,
+        more: str = "I have more to say. Shall I go on?",
     ) -> None:
         if not 0 <= history < 1000:
             raise BotError(f"LinqAgent(history={history!r}): give a number of messages, from 0 to 999.")
         if memory not in (None, *get_args(Memory)):
             raise BotError(f"LinqAgent(memory={memory!r}): give 'chat', 'person' or None.")
-        for name, limit in (("history_tokens", history_tokens), ("image_bytes", image_bytes)):
+        for name, limit in (
+            ("history_tokens", history_tokens),
+            ("image_bytes", image_bytes),
+            ("max_messages", max_messages),
+        ):
             if limit is not None and limit < 1:
                 raise BotError(f"LinqAgent({name}={limit!r}): give 1 or more.")
         if not 0 <= images <= 100:
@@ -104,6 +112,8 @@ class LinqAgent:
             known_links=known_links,
             sorry=sorry,
             outage=outage,
+            max_messages=max_messages,
+            more=more,
         )
         self.counts = Counts()
         self._budget = budget

@@ -17,7 +17,7 @@ from linqbot.errors import TurnDeferred
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.speech.outputs import text_of
 from linqbot_agent.speech.progress import PROGRESS, Progress
-from linqbot_agent.speech.saying import say
+from linqbot_agent.speech.saying import Speech, say
 from linqbot_agent.turn import Answer, Outage, Prompt, Settings, turn_of
 
 if TYPE_CHECKING:
@@ -92,10 +92,11 @@ async def run(
     turn = turn_of(ctx)
     with turn.next_run() as name:
         await _import_answering()
-        from linqbot_agent.answering import ModelFailed, answered, repeated
+        from linqbot_agent.answering import ModelFailed, answered, cut, repeated
 
         soon = Progress(progress, progress_after_s, turn.clock)
-        settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, stream)
+        speech = Speech(ctx, turn.options.max_messages, turn.options.more)
+        settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, speech, stream)
         given = ctx if deps is None else deps
         try:
             if (answer := ctx.recall(f"{name}/answer", kind=Answer)) is None:
@@ -118,8 +119,11 @@ async def run(
                 await ctx.reply(notice, key=f"{name}/notice")
             return None
         (await _trouble(ctx)).said_at = None
-        await say(answer.outputs, ctx, settings.event, key=name)
-        return answer.said or text_of(answer.outputs)
+        await say(answer.outputs, speech, ctx, settings.event, key=name)
+        text = answer.said or text_of(answer.outputs)
+        if not speech.is_cut or not text:
+            return text
+        return await cut(answer, settings)
 
 
 async def _import_answering() -> None:

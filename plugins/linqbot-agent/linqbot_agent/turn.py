@@ -14,6 +14,7 @@ from linqbot.clock import Clock
 from linqbot_agent.budget import Account
 from linqbot_agent.speech.outputs import Output
 from linqbot_agent.speech.progress import Progress
+from linqbot_agent.speech.saying import Speech
 
 NAME = "agent"
 """The name of the plugin, and of its value in `ctx.plugins`."""
@@ -74,6 +75,8 @@ class AgentOptions:
     known_links: bool
     sorry: str | None
     outage: Outage
+    max_messages: int
+    more: str
 
 
 @dataclass(kw_only=True, slots=True)
@@ -137,6 +140,7 @@ class Settings:
         timeout_s, approver: See `run`.
         stream: See `run`.
         progress: The text to say if nothing was said for a while.
+        speech: Says the answer.
     """
 
     ctx: Context
@@ -146,6 +150,7 @@ class Settings:
     timeout_s: float
     approver: str
     progress: Progress
+    speech: Speech
     stream: bool = False
 
 

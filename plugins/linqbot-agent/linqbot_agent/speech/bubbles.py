@@ -28,11 +28,13 @@ from pydantic_ai.messages import (
 )
 
 from linqbot import Context
+from linqbot_agent.speech.saying import Speech
 
 GO_ON: Final = (
     "[You were cut off here, and the person has read what you wrote. Go on behind it. Repeat nothing, and do not mention "
     "the interruption.]"
 )
+TOO_LONG: Final = "[This was too long, so the person has read only its beginning.]"
 _PARAGRAPH: Final = "\n\n"
 _DAY_S: Final = 86_400.0
 """The time limit of the request ends a silent model earlier."""
@@ -86,8 +88,9 @@ class Bubbles:
         keys: For each part of the run, which a question ends, the keys of its streams.
     """
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, speech: Speech) -> None:
         self._ctx = ctx
+        self._speech = speech
         self.written = WrittenText()
         self.keys: list[list[str]] = [[]]
 
@@ -122,6 +125,8 @@ class Bubbles:
             cuts.append(found)
         # The end of a stream has ended the dots.
         self._ctx.show_typing_when_slow()
+        if self._speech.is_cut:
+            response = replace(response, parts=[*response.parts, TextPart(TOO_LONG)])
         if not cuts:
             return response
         said = TextPart("".join(cut + _PARAGRAPH for cut in cuts))
@@ -143,7 +148,7 @@ class Bubbles:
                 async for text in _as_changed(_taken_from(chunks), change):
                     yield text
 
-        saying = asyncio.create_task(self._ctx.stream(source, cards=False, stall_s=_DAY_S, key=key))
+        saying = asyncio.create_task(self._speech.stream(source, stall_s=_DAY_S, key=key))
         try:
             waited: list[asyncio.Future[Any]] = [saying, so_far]
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -170,7 +175,7 @@ class Bubbles:
             # The run has begun again after a question.
             return
         self._note(key)
-        await say_rest(key, text, self._ctx)
+        await say_rest(key, text, self._speech)
 
     def _note(self, key: str) -> None:
         self.keys[-1].append(key)
@@ -201,7 +206,7 @@ def _changed(text: str, change: Change | None) -> str:
     return text if change is None else "\n".join(map(change, text.split("\n")))
 
 
-async def say_rest(key: str, text: str, ctx: Context) -> None:
+async def say_rest(key: str, text: str, speech: Speech) -> None:
     """Say what was not said yet of a text that is on record, under the key of its stream.
 
     Raises:
@@ -212,7 +217,7 @@ async def say_rest(key: str, text: str, ctx: Context) -> None:
         if text:
             yield text
 
-    await ctx.stream(whole(), cards=False, key=key)
+    await speech.stream(whole(), key=key)
 
 
 def _go_on(cuts: Sequence[str]) -> list[ModelMessage]:
