@@ -13,12 +13,11 @@ from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.output import NativeOutput, PromptedOutput
-from pydantic_ai.run import AgentRunResult
 from pydantic_core import to_json
 
 from linqbot import BotError, Event, MessageReceived
 from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decision
-from linqbot_agent.durability import ModelFailed, Run, completed
+from linqbot_agent.durability import ModelFailed, Result, Run, completed
 from linqbot_agent.entries import Entries
 from linqbot_agent.memory.person import MOST_BYTES, exchange_of, keep
 from linqbot_agent.memory.summaries import keep_summary
@@ -55,7 +54,7 @@ async def answered(
     result = await _completed(agent, run, given, asked, settings, deps=deps, history=past.messages)
     outputs, said = outputs_of(result.output), ""
     text = text_of(outputs)
-    if run.bubbles is not None and not result.response.tool_calls:
+    if run.bubbles is not None and not result.is_called:
         outputs, said = [], text
     memory = settings.turn.options.memory
     answer = Answer(
@@ -63,8 +62,8 @@ async def answered(
         said=said,
         bubbles=run.bubbles.keys if run.bubbles is not None else [],
         steps=run.entries.steps,
-        work=work_of(result.new_messages()) if memory == "chat" else [],
-        talk=_talk(settings, result.new_messages(), text) if memory == "person" else [],
+        work=work_of(result.messages) if memory == "chat" else [],
+        talk=_talk(settings, result.messages, text) if memory == "person" else [],
         summary=past.summary,
         asked=asked.calls,
         questions=list(asked.answers),
@@ -98,7 +97,7 @@ async def _completed(
     *,
     deps: object,
     history: Sequence[ModelMessage],
-) -> AgentRunResult[Any]:
+) -> Result:
     """Run the agent to its end. A call that waits for a person ends the run, which begins again with the answer.
 
     Args:

@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
-from types import NoneType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 import httpx
 from pydantic_ai import RunContext
@@ -42,11 +41,9 @@ from pydantic_ai.exceptions import (
     ModelNotFoundError,
     ModelRequestRejectedError,
     ToolFailed,
-    UserError,
 )
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models import Model
-from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import ToolDefinition
 from pydantic_core import to_json
 
@@ -58,6 +55,7 @@ from linqbot_agent.prices import price
 from linqbot_agent.safety.known_links import shown_to_model
 from linqbot_agent.safety.links import without_invented
 from linqbot_agent.speech.bubbles import Bubbles
+from linqbot_agent.speech.checking import SaidNothing
 from linqbot_agent.speech.incoming import add_incoming
 from linqbot_agent.tool_usage import AttributedUsage, tool_use, used_by_tool
 from linqbot_agent.turn import Counts, Prompt
@@ -69,6 +67,20 @@ AGENT = "agent"
 _MOST_BYTES: Final = 255 << 10
 """The largest result of a step that is recorded, as JSON; `Context.once` takes 256 KiB."""
 _LEAST_CHARACTERS: Final = 1000
+
+
+class Result(NamedTuple):
+    """The result of an agent's run.
+
+    Attributes:
+        output: What the agent returned; None if the model said nothing.
+        messages: The messages of the run.
+        is_called: True if the output is the arguments of a call, and no text.
+    """
+
+    output: Any
+    messages: Sequence[ModelMessage]
+    is_called: bool
 
 
 class ModelFailed(Exception):
@@ -157,7 +169,7 @@ async def completed(
     deps: object,
     history: Sequence[ModelMessage] = (),
     capabilities: Sequence[AbstractCapability[Any]] = (),
-) -> AgentRunResult[Any]:
+) -> Result:
     """Run an agent, with all that its earlier runs in this turn have recorded.
 
     Raises:
@@ -169,19 +181,16 @@ async def completed(
     arguments: dict[str, Any] = {"deps": deps, "message_history": history, "usage": AttributedUsage()}
     # A history brings no system prompt of its own.
     arguments["capabilities"] = [_durability(run), ReinjectSystemPrompt(), *capabilities]
-    # With None as an output, an empty text is an answer. Without it, pydantic-ai asks the model again.
-    output_type: Any = [str, NoneType] if agent.output_type is str else None
     try:
         with replay_scope():
-            try:
-                return await agent.run(prompt, output_type=output_type, **arguments)
-            except UserError:
-                if output_type is None or run.entries.has_begun:
-                    raise
-                # The agent has an output validator, and so keeps its own output type.
-                return await agent.run(prompt, **arguments)
+            result = await agent.run(prompt, **arguments)
+        return Result(result.output, result.new_messages(), bool(result.response.tool_calls))
+    except SaidNothing as silence:
+        return Result(None, silence.messages, False)
     except Exception as error:
         if isinstance(error, AgentRunError) or error is run.model_error:
+            if run.bubbles is not None:
+                await run.bubbles.go_on()
             raise ModelFailed(error, run.model) from error
         raise
     finally:

@@ -13,8 +13,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from linqbot_agent import LinqAgent, idempotency_key, run
-from pydantic_ai import Agent, ModelMessage, ModelResponse, RunContext
+from linqbot_agent import LinqAgent, Poll, Say, Silence, Tapback, idempotency_key, run
+from pydantic_ai import Agent, ModelMessage, ModelResponse, NativeOutput, RunContext
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import BinaryContent, TextPart, ThinkingPart, ToolCallPart, ToolReturn
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -56,12 +56,27 @@ async def test_the_answer_is_said_in_bubbles_and_what_leads_to_it_is_not() -> No
     assert kinds(script.requests[1])[-1] == "tool-return: {'Rome': 'sunny'}"
 
 
-@pytest.mark.parametrize("text", ["", " \n"])
-async def test_an_empty_answer_says_nothing(text: str) -> None:
-    async with talking(bot_with(Agent(Script(says(text)).model))) as phone:
+async def test_an_empty_answer_says_nothing_with_any_output_types() -> None:
+    for types in (str, [str, Tapback, Silence], Tapback, [Say, Poll], NativeOutput([Say, Poll])):
+        for response in (says(""), says(" \n"), ModelResponse(parts=[]), ModelResponse(parts=[ThinkingPart("Hm.")])):
+            script = Script(calls(tool("look", "c1")), response, says("I am here."))
+            agent: Agent[None, Any] = Agent(script.model, output_type=types, tools=[look])
+            async with talking(bot_with(agent, LinqAgent(memory="person"))) as phone:
+                await phone.text("Thanks!")
+                await phone.quiet()
+                assert phone.messages == ["Thanks!"], (types, response)
+            assert len(script.requests) == 2
+
+
+def look() -> str:
+    return "free"
+
+
+async def test_an_empty_answer_that_the_provider_has_cut_off_is_a_failure() -> None:
+    cut = ModelResponse(parts=[], finish_reason="length")
+    async with talking(bot_with(Agent(Script(cut).model))) as phone:
         await phone.text("Thanks!")
-        await phone.quiet()
-        assert phone.messages == ["Thanks!"]
+        assert await phone.replies() == [SORRY]
 
 
 async def test_an_agent_with_an_output_validator_can_answer() -> None:

@@ -28,6 +28,8 @@ from pydantic_ai.messages import (
 )
 
 from linqbot import Context
+from linqbot.errors import TurnDeferred
+from linqbot_agent.speech.checking import SaidNothing
 from linqbot_agent.speech.saying import Speech
 
 GO_ON: Final = (
@@ -57,10 +59,12 @@ class WrittenText:
 
     Attributes:
         chunks: The texts of the response that is being written.
+        has_begun: True if it has a text.
     """
 
     def __init__(self) -> None:
         self.chunks: asyncio.Queue[str | _Stopped | None] = asyncio.Queue()
+        self.has_begun = False
 
     async def take(self, ctx: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
         """Take the text that a model writes. It is the handler of the events of model requests."""
@@ -76,7 +80,8 @@ class WrittenText:
                 continue
             if has_text and event.index != part:
                 text = _PARAGRAPH + text
-            has_text, part = True, event.index
+            has_text = self.has_begun = True
+            part = event.index
             self.chunks.put_nowait(text)
 
 
@@ -93,6 +98,8 @@ class Bubbles:
         self._speech = speech
         self.written = WrittenText()
         self.keys: list[list[str]] = [[]]
+        # The name of the first attempt of a response, while the model writes it.
+        self._under_way: str | None = None
 
     def begin_part(self) -> None:
         """Note that a question has ended a part of the run."""
@@ -138,6 +145,7 @@ class Bubbles:
         """Say a response while the model writes it. If an earlier run was cut off at this, return what it has said."""
         self._note(key)
         chunks = self.written.chunks = asyncio.Queue[str | _Stopped | None]()
+        self.written.has_begun = False
         so_far: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         async def source(said: str) -> AsyncIterator[str]:
@@ -155,7 +163,14 @@ class Bubbles:
             if so_far.done() and (said := so_far.result()):
                 await saying
                 return said
-            response = await ask(_go_on(cuts))
+            self._under_way = None if cuts else cut_name
+            try:
+                response = await ask(_go_on(cuts))
+            except SaidNothing as silence:
+                if not cuts:
+                    raise
+                response = silence.response  # there was nothing to add
+            self._under_way = None
             chunks.put_nowait(None)
             await saying
         except Exception:
@@ -168,6 +183,19 @@ class Bubbles:
         finally:
             saying.cancel()
         return response
+
+    async def go_on(self) -> None:
+        """Let the turn run again if the provider has cut a response that was being said, as after a crash. Once for each.
+
+        Raises:
+            TurnDeferred: it has.
+        """
+        if self._under_way is None or not self.written.has_begun:
+            return
+        name = f"{self._under_way}/again"
+        if self._ctx.recall(name) is None:
+            await self._ctx.once(name, lambda _: True, retry=True, restartable=True)
+            raise TurnDeferred("The provider has cut a response of the model.", after_s=0.0)
 
     async def _say_rest(self, key: str, text: str) -> None:
         """Say what was not said yet of a text that is on record. Repeat the messages of earlier runs in any case."""
