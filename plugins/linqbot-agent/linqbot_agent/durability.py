@@ -316,7 +316,8 @@ class _Steps(JournalCallableOperationBackend[None]):
             return await body()
         make, is_recorded, asks, tally = body, True, isinstance(operation_id, ModelRequestId), None
         if asks:
-            name, make, tally = run.request, _asked(run, body), booked(run)
+            name, request = run.request, f"{run.id}/{run.entries.next_step(run.request)}"
+            make, tally = _asked(run, body, request), booked(run, request)
         elif isinstance(operation_id, ToolsetCallToolId):
             name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
             tally = run.account.tally_of_tool(tool_use)
@@ -362,9 +363,13 @@ def _with_cut_texts(value: Any, longest: int) -> Any:
     return value
 
 
-def booked(run: Run) -> Tally[Used] | None:
-    """Return what books a request on the budget of the person; None if there is no budget."""
-    return run.account.tally(lambda answer: price(answer, run.ctx, run.unpriced))
+def booked(run: Run, request: str = "") -> Tally[Used] | None:
+    """Return what books a request on the budget of the person; None if there is no budget.
+
+    Args:
+        request: The name under which it was reserved.
+    """
+    return run.account.tally(lambda answer: price(answer, run.ctx, run.unpriced), request)
 
 
 def _count(counts: Counts, operation_id: DurableOperationId, result: Any) -> None:
@@ -381,17 +386,17 @@ def _durability(run: Run | None, models: Mapping[str, Model] | None = None) -> L
     return LinqDurability(name=AGENT, models=models, event_stream_handler=hear)
 
 
-def _asked(run: Run, body: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
+def _asked(run: Run, body: Callable[[], Awaitable[object]], request: str) -> Callable[[], Awaitable[object]]:
     """Return a request of a model with a time limit. Its error is kept, to tell it from the error of a tool."""
 
     async def ask() -> object:
-        await run.account.check()
-        try:
-            async with asyncio.timeout(run.timeout_s):
-                return await body()
-        except Exception as error:
-            run.model_error = error
-            raise
+        async with run.account.reserving(request, for_s=run.timeout_s):
+            try:
+                async with asyncio.timeout(run.timeout_s):
+                    return await body()
+            except Exception as error:
+                run.model_error = error
+                raise
 
     return ask
 

@@ -8,6 +8,7 @@ from typing import Any, Final, get_args
 from linqbot import Bot, BotError, Context, Event, Failure, MessageReceived, Router, Running, hookimpl
 from linqbot.client.call import Run
 from linqbot.clock import Clock
+from linqbot.storage.state import StateStore
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
 from linqbot_agent.run import apologise
@@ -119,6 +120,7 @@ class LinqAgent:
         self._budget = budget
         self._unpriced: set[str] = set()
         self._clock: Clock | None = None
+        self._store: StateStore | None = None
 
     @hookimpl
     def register_context(self) -> Mapping[str, Callable[[Event, Context], Any]]:
@@ -138,7 +140,7 @@ class LinqAgent:
 
     @hookimpl
     def started(self, running: Running) -> None:
-        self._clock = running.clock
+        self._clock, self._store = running.clock, running.storage
 
     @hookimpl
     def register_broadcast_checks(self) -> Iterable[Callable[[str, Sequence[str]], None]]:
@@ -150,7 +152,7 @@ class LinqAgent:
     def _turn(self, event: Event, ctx: Context) -> AgentTurn:
         return AgentTurn(
             options=self._options,
-            account=Account(ctx, self._budget),
+            account=Account(ctx, self._budget, self._store),
             clock=self._clock,
             unpriced=self._unpriced,
             counts=self.counts,

@@ -57,7 +57,8 @@ async def test_the_answer_is_said_in_bubbles_and_what_leads_to_it_is_not() -> No
 
 
 async def test_an_empty_answer_says_nothing_with_any_output_types() -> None:
-    for types in (str, [str, Tapback, Silence], Tapback, [Say, Poll], NativeOutput([Say, Poll])):
+    every: list[Any] = [str, [str, Tapback, Silence], Tapback, [Say, Poll], NativeOutput([Say, Poll])]
+    for types in every:
         for response in (says(""), says(" \n"), ModelResponse(parts=[]), ModelResponse(parts=[ThinkingPart("Hm.")])):
             script = Script(calls(tool("look", "c1")), response, says("I am here."))
             agent: Agent[None, Any] = Agent(script.model, output_type=types, tools=[look])
