@@ -176,7 +176,7 @@ async def completed(
         ModelFailed: a model failed.
         BotError: the agent cannot run in a turn.
     """
-    _check_toolsets(agent)
+    check_toolsets(agent)
     token = _run.set(run)
     arguments: dict[str, Any] = {"deps": deps, "message_history": history, "usage": AttributedUsage()}
     # A history brings no system prompt of its own.
@@ -416,7 +416,7 @@ def digest(messages: Sequence[ModelMessage]) -> str:
     return hashlib.blake2b(to_json(said, bytes_mode="base64", fallback=str), digest_size=8).hexdigest()
 
 
-def _check_toolsets(agent: AbstractAgent[Any, Any]) -> None:
+def check_toolsets(agent: AbstractAgent[Any, Any]) -> None:
     """Check that each toolset has an id, by which its calls are found again.
 
     Raises:

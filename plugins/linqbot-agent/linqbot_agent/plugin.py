@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, get_args
 
@@ -11,7 +13,7 @@ from linqbot.clock import Clock
 from linqbot.storage.state import StateStore
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
-from linqbot_agent.run import apologise
+from linqbot_agent.run import apologise, run
 from linqbot_agent.speech.progress import noticing
 from linqbot_agent.turn import NAME, AgentOptions, AgentTurn, Counts, Memory, OtherTopic, Outage
 
@@ -59,6 +61,8 @@ class LinqAgent:
     """
 
     name: Final = NAME
+    required: Final = True
+    """Without the plugin no agent answers, and its guard holds back no tool. So the bot does not start without it."""
 
     def __init__(
         self,
@@ -128,6 +132,7 @@ class LinqAgent:
 
     @hookimpl
     def register_routers(self, bot: Bot) -> Iterable[Router]:
+        _check_agents(bot)
         if self._options.sorry is None or bot.on_trouble is not None:
             return []
         router = Router()
@@ -157,3 +162,23 @@ class LinqAgent:
             unpriced=self._unpriced,
             counts=self.counts,
         )
+
+
+def _check_agents(bot: Bot) -> None:
+    """Check the agents that handlers give to `run`, as far as the handlers name them. `run` checks each agent.
+
+    Raises:
+        BotError: a toolset has no id.
+    """
+    for handler in (route.handler for route, _ in bot.walk() if inspect.isfunction(route.handler)):
+        try:
+            names = inspect.getclosurevars(handler)
+        except ValueError:
+            continue  # a name has no value yet
+        values = [*names.globals.values(), *names.nonlocals.values()]
+        if run in values and (pydantic_ai := sys.modules.get("pydantic_ai.agent")) is not None:
+            # Imported late: it imports pydantic-ai, which a bot need not have done yet.
+            from linqbot_agent.durability import check_toolsets
+
+            for agent in (each for each in values if isinstance(each, pydantic_ai.AbstractAgent)):
+                check_toolsets(agent)

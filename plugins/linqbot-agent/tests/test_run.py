@@ -24,6 +24,7 @@ from pydantic_core import to_json
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
 
 from linqbot import Bot, BotError, Context, MessageReceived
+from linqbot.errors import ConfigError
 from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio
@@ -288,19 +289,32 @@ async def test_a_model_of_a_test_replaces_the_agents_own() -> None:
             assert await phone.replies() == ["Hello from a test."]
 
 
-@pytest.mark.parametrize(
-    ("agent", "error"),
-    [
-        (Agent(Script().model, toolsets=[FunctionToolset([book, cancel])]), r"FunctionToolset\(book, cancel\).*id='bookings'"),
-        (Agent(Script(calls(tool("final_result", "c1", response=1))).model, output_type=int), "output is of type int"),
-    ],
-)  # fmt: skip
-async def test_an_agent_that_cannot_run_in_a_turn_is_refused(agent: Agent[None, object], error: str) -> None:
-    async with talking(bot_with(agent)) as phone:
-        await phone.text("Hi")
-        (found,) = await phone.errors()
-        with pytest.raises(BotError, match=error):
-            raise found
+NO_ID = r"FunctionToolset\(book, cancel\).*id='bookings'.*MCPToolset\(server, id='ledger'\)"
+
+
+async def test_an_agent_whose_toolset_has_no_id_is_refused_when_the_bot_starts() -> None:
+    agent = Agent(Script().model, toolsets=[FunctionToolset([book, cancel])])
+    with pytest.raises(ConfigError, match=NO_ID):
+        async with talking(bot_with(agent)):
+            pass
+
+
+async def test_an_agent_that_cannot_run_in_a_turn_is_refused() -> None:
+    nameless = Agent(Script().model, toolsets=[FunctionToolset([book, cancel])])
+    counting = Agent(Script(calls(tool("final_result", "c1", response=1))).model, output_type=int)
+    agents: dict[str, Agent[None, Any]] = {NO_ID: nameless, "output is of type int": counting}
+    bot = Bot(plugins=[LinqAgent()])
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agents[message.text], ctx)
+
+    for error in agents:
+        async with talking(bot) as phone:
+            await phone.text(error)
+            (found,) = await phone.errors()
+            with pytest.raises(BotError, match=error):
+                raise found
 
 
 async def test_a_result_that_is_no_json_ends_the_turn() -> None:

@@ -30,6 +30,7 @@ from pydantic_ai.messages import (
 from linqbot import Context
 from linqbot.errors import TurnDeferred
 from linqbot_agent.speech.checking import SaidNothing
+from linqbot_agent.speech.progress import text_comes
 from linqbot_agent.speech.saying import Speech
 
 GO_ON: Final = (
@@ -80,6 +81,7 @@ class WrittenText:
                 continue
             if has_text and event.index != part:
                 text = _PARAGRAPH + text
+            text_comes()
             has_text = self.has_begun = True
             part = event.index
             self.chunks.put_nowait(text)
