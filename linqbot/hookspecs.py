@@ -135,8 +135,12 @@ class Tried:
 
 
 @hookspec
-def register_routers() -> Iterable[Router]:
-    """Add handlers, as routers. They are tried after the bot's own handlers; with `tryfirst=True`, before them."""
+def register_routers(bot: Bot) -> Iterable[Router]:
+    """Add handlers, as routers. They are tried after the bot's own handlers; with `tryfirst=True`, before them.
+
+    Args:
+        bot: The bot, with its settings. Its own handlers are registered already.
+    """
 
 
 @hookspec

@@ -459,6 +459,8 @@ class Context:
         thread: bool | None = None,
         cards: bool = True,
         stall_s: float = 60.0,
+        max_messages: int | None = None,
+        more: str | None = None,
         key: str | None = None,
     ) -> list[Sent]:
         """Say a growing text, such as a model's answer, in several messages while it still grows.
@@ -482,6 +484,8 @@ class Context:
             thread: As for `reply`, for the first message.
             cards: As for `reply`.
             stall_s: The longest silence of the source, in seconds.
+            max_messages: The most messages to say. What the source still gives then is dropped. None sets no limit.
+            more: The text to say instead of what is dropped, in one message more; None says nothing.
             key: Identifies the stream within its turn; see `Client.named`.
         Returns:
             The results of the sends, one for each message. If the person has opted out, or a plugin refuses a message,
@@ -507,7 +511,16 @@ class Context:
             self.log,
         )
         chosen = pace_of(pace, self.event.service)
-        return await Stream(chat, record, chosen, markdown=markdown, cards=cards, stall_s=stall_s).say(source)
+        return await Stream(
+            chat,
+            record,
+            chosen,
+            markdown=markdown,
+            cards=cards,
+            stall_s=stall_s,
+            max_messages=max_messages,
+            more=more,
+        ).say(source)
 
     async def send_later(
         self,

@@ -640,7 +640,7 @@ class Dispatcher:
         """
         first: list[tuple[Route, Next]] = []
         before: list[Router] = []
-        for impl, router in from_plugins.routers(plugins):
+        for impl, router in from_plugins.routers(plugins, self._bot):
             is_first = impl.rank == 0
             try:
                 # Treated like a router that the bot includes: its middleware wraps its handlers.

@@ -75,7 +75,7 @@ def handled_in(file: str, settings: Settings) -> Handled:
     with redirect_stdout(sys.stderr):
         bot = load_bot(file)
     plugins = settings.load_plugins(bot.plugins)
-    taken = handled(bot, *(router for _, router in from_plugins.routers(plugins)))
+    taken = handled(bot, *(router for _, router in from_plugins.routers(plugins, bot)))
     return replace(taken, plugins=tuple(plugins.every), opt_outs=tuple(own_opt_outs(bot)))
 
 

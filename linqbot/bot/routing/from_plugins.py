@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from linqbot.bot.context import Context
 from linqbot.bot.routing.router import Middleware, Next, Router
@@ -19,16 +19,19 @@ from linqbot.plugins.guard import Guard, plain_functions
 from linqbot.plugins.plugin import Impl, Plugin
 from linqbot.plugins.registry import Plugins
 
+if TYPE_CHECKING:
+    from linqbot.bot.bot import Bot
+
 INBOUND = "inbound middleware"
 
 
-def routers(plugins: Plugins) -> list[tuple[Impl, Router]]:
+def routers(plugins: Plugins, bot: Bot) -> list[tuple[Impl, Router]]:
     """Return the routers of all plugins, in the order of the plugins.
 
     Raises:
         ConfigError: the hook of a required plugin failed.
     """
-    return [(impl, router) for impl, added in plugins.ask("register_routers", _routers) for router in added]
+    return [(impl, router) for impl, added in plugins.ask("register_routers", _routers, bot=bot) for router in added]
 
 
 def values(plugins: Plugins) -> dict[str, Callable[[Event, Context], Any]]:

@@ -7,6 +7,7 @@ first: the journal answers for those that Linq has taken, and the others are sen
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,20 +51,34 @@ class Stream:
 
     Args:
         stall_s: The longest silence of the source, in seconds.
+        max_messages, more: See `Context.stream`.
     Raises:
-        BotError: `stall_s` is not a number of seconds.
+        BotError: `stall_s` is not a number of seconds, or `max_messages` no number of messages.
     """
 
     def __init__(
-        self, chat: StreamChat, record: StreamRecord, pace: Pace, *, markdown: bool, cards: bool, stall_s: float
+        self,
+        chat: StreamChat,
+        record: StreamRecord,
+        pace: Pace,
+        *,
+        markdown: bool,
+        cards: bool,
+        stall_s: float,
+        max_messages: int | None = None,
+        more: str | None = None,
     ) -> None:
         if not stall_s > 0:
             raise BotError(f"ctx.stream(stall_s={stall_s!r}): give seconds, more than 0.")
+        if max_messages is not None and max_messages < 0:
+            raise BotError(f"ctx.stream(max_messages={max_messages!r}): give a number of messages, 0 or more.")
         self._chat = chat
         self._record = record
         self._pace = pace
         self._cards = cards
         self._stall_s = stall_s
+        self._most = math.inf if max_messages is None else max_messages
+        self._more = more
         self._cutter = Cutter(markdown=markdown, cards=cards)
         self._waiting: list[Piece] = []
         self._sent: list[Sent] = []
@@ -93,6 +108,9 @@ class Stream:
         return True
 
     async def _go_on(self, source: StreamSource) -> None:
+        if len(self._sent) > self._most:  # an earlier run has said `more`
+            self._record.complete()
+            return
         so_far = seen(self._record.said)
         if hasattr(source, "__aiter__"):
             self._continuation = Continuation(so_far)
@@ -123,6 +141,8 @@ class Stream:
                     # More may be finished until then.
                     await self._chat.clock.wait_until(due)
                     continue
+                if len(self._sent) >= self._most:
+                    return await self._say_more()
                 if not await self._say_next(count):
                     return False
                 if self._waiting or not has_ended:
@@ -167,6 +187,9 @@ class Stream:
         text = joined([piece.text for piece in pieces], [piece.gap for piece in pieces[1:]])
         reply_to = None if self._sent else self._chat.reply_to
         messages = bubbles([text], reply_to=reply_to, service=self._chat.service, cards=self._cards)
+        if len(self._sent) + len(messages) > self._most:
+            del messages[int(self._most) - len(self._sent) :]
+            self._waiting[:0] = pieces[-1:]  # there is more to say
         if len(messages) > 1:
             # A next run goes on behind the text, so it must know of the cards that follow the text.
             await self._record.plan(messages)
@@ -175,6 +198,10 @@ class Stream:
                 return False
         self._said_at = self._chat.clock.now()
         return True
+
+    async def _say_more(self) -> bool:
+        """Say that the rest of the text is left out. Return False if that was refused."""
+        return self._more is None or await self._send(bubbles([self._more]))
 
     async def _send(self, messages: Sequence[MessageContent]) -> bool:
         sent = await self._chat.send(messages)

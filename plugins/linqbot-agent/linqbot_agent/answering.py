@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.output import NativeOutput, PromptedOutput
-from pydantic_ai.run import AgentRunResult
+from pydantic_core import to_json
 
 from linqbot import BotError, Event, MessageEdited, MessageReceived
 from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decision
-from linqbot_agent.durability import ModelFailed, Run, completed
+from linqbot_agent.durability import ModelFailed, Result, Run, completed
 from linqbot_agent.entries import Entries
-from linqbot_agent.memory.person import exchange_of, keep
+from linqbot_agent.memory.person import MOST_BYTES, exchange_of, keep
 from linqbot_agent.memory.pictures import keep_unreadable
 from linqbot_agent.memory.summaries import keep_summary
 from linqbot_agent.remembering import remember, remembered, summary_key, work_of
@@ -32,7 +32,9 @@ from linqbot_agent.speech.questions import QuestionNeeded, Questions, answer_of
 from linqbot_agent.speech.written import prompt_of, prompt_of_edit, said_by
 from linqbot_agent.turn import Answer, Prompt, Settings
 
-__all__ = ["ModelFailed", "answered", "repeated"]
+__all__ = ["ModelFailed", "answered", "cut", "repeated"]
+
+_PARAGRAPH: Final = "\n\n"
 
 
 async def answered(
@@ -54,7 +56,7 @@ async def answered(
     result = await _completed(agent, run, given, asked, settings, deps=deps, history=past.messages)
     outputs, said = outputs_of(result.output), ""
     text = text_of(outputs)
-    if run.bubbles is not None and not result.response.tool_calls:
+    if run.bubbles is not None and not result.is_called:
         outputs, said = [], text
     memory = settings.turn.options.memory
     answer = Answer(
@@ -62,8 +64,8 @@ async def answered(
         said=said,
         bubbles=run.bubbles.keys if run.bubbles is not None else [],
         steps=run.entries.steps,
-        work=work_of(result.new_messages()) if memory == "chat" else [],
-        talk=_talk(settings, result.new_messages(), text) if memory == "person" else [],
+        work=work_of(result.messages) if memory == "chat" else [],
+        talk=_talk(settings, result.messages, text) if memory == "person" else [],
         summary=past.summary,
         unreadable=run.unreadable,
         asked=asked.calls,
@@ -98,7 +100,7 @@ async def _completed(
     *,
     deps: object,
     history: Sequence[ModelMessage],
-) -> AgentRunResult[Any]:
+) -> Result:
     """Run the agent to its end. A call that waits for a person ends the run, which begins again with the answer.
 
     Args:
@@ -141,12 +143,21 @@ async def repeated(
             # The messages that it has taken, and the sends that it has scheduled, belong to the turn in this run too.
             settings.ctx.recall(step)
         for key in answer.bubbles[number] if answer.bubbles else ():
-            await say_rest(key, "", settings.ctx)
+            await say_rest(key, "", settings.speech)
         if number < len(answer.asked):
             # A conversation goes on behind its last question, so the handler must come to each of them.
             call_id, question = answer.asked[number]
             await (answer_of if call_id in answer.questions else decision)(call_id, question, settings)
     await _keep(answer, settings)
+
+
+async def cut(answer: Answer, settings: Settings) -> str:
+    """Return what was said of an answer that was cut. It is remembered in place of the answer."""
+    said = _PARAGRAPH.join(settings.speech.said)
+    if answer.talk:
+        answer.talk[-1]["parts"][-1]["content"] = said
+        await _keep(answer, settings)
+    return said
 
 
 async def _keep(answer: Answer, settings: Settings) -> None:
@@ -163,7 +174,9 @@ async def _keep(answer: Answer, settings: Settings) -> None:
 def _talk(settings: Settings, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
     if not isinstance(settings.event, MessageReceived):
         return []
-    return exchange_of(prompt_of(settings.event), messages, answer)
+    talk = exchange_of(prompt_of(settings.event), messages, answer)
+    # Results of tools that are longer than all that is kept would displace it.
+    return talk if len(to_json(talk)) <= MOST_BYTES else exchange_of(prompt_of(settings.event), messages[:1], answer)
 
 
 def _run_of(agent: AbstractAgent[Any, Any], settings: Settings) -> Run:
@@ -204,7 +217,7 @@ def _bubbles(agent: AbstractAgent[Any, Any], settings: Settings) -> Bubbles | No
             "run(stream=True) says what the model writes, and with NativeOutput or PromptedOutput it writes JSON. Give the "
             "types themselves as output_type, or leave out stream=True."
         )
-    return Bubbles(settings.ctx)
+    return Bubbles(settings.ctx, settings.speech)
 
 
 def _prompt(event: Event, already_sent: Sequence[str]) -> str:

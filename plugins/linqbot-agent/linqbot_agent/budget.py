@@ -5,16 +5,20 @@ The use is state of the person, stored with each answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from linqbot import BotError, Context, Tally
+from linqbot.errors import StateConflict
 from linqbot.parse import recurrence
+from linqbot.storage.state import StateStore, StateWrite
 
 USED: Final = "linqbot_agent.Used"
 """The name of the state, next to the states of the bot's author."""
@@ -91,6 +95,7 @@ class Used(BaseModel):
         period: The period, such as `2026-11-20`. What was used before does not count.
         cost: In US dollars.
         is_said: True if the notice was said in this period.
+        reserved: The requests that models have not answered yet, by name, with the Unix time after which they do not count.
     """
 
     period: str = ""
@@ -98,6 +103,7 @@ class Used(BaseModel):
     tokens: int = 0
     cost: Decimal = Decimal(0)
     is_said: bool = False
+    reserved: dict[str, float] = Field(default_factory=dict)
 
 
 class Use(NamedTuple):
@@ -113,10 +119,13 @@ class Account:
 
     Args:
         budget: None limits nothing, and then nothing is booked.
+        store: The state of the bot; None if the bot does not run.
     """
 
-    def __init__(self, ctx: Context, budget: Budget | None) -> None:
+    def __init__(self, ctx: Context, budget: Budget | None, store: StateStore | None) -> None:
         self._ctx = ctx
+        # A line that keeps nothing has no state.
+        self._store = None if getattr(ctx.event, "zero_retention", False) else store
         # An event without a person, such as a schedule, is the bot's own.
         self._budget = budget if ctx.event.actor and not ctx.event.is_own else None
 
@@ -133,18 +142,60 @@ class Account:
         # run again.
         used = (await self._ctx.state.person(Used, name=USED)).model_copy()
         self._begin_period(used, budget)
-        if (
-            (budget.requests is not None and used.requests >= budget.requests)
-            or (budget.tokens is not None and used.tokens >= budget.tokens)
-            or (budget.cost is not None and used.cost >= budget.cost)
-        ):
-            raise BudgetUsedUp
+        _check(used, budget)
 
-    def tally(self, price: Callable[[Any], Decimal]) -> Tally[Used] | None:
+    @asynccontextmanager
+    async def reserving(self, request: str, *, for_s: float) -> AsyncIterator[None]:
+        """Reserve a request, which the block makes, until `tally` books it: the person may write in several chats at once.
+
+        A request that fails is given back.
+
+        Args:
+            request: The name of the request, the same whenever the turn runs again.
+            for_s: The time limit of the request, in seconds. A request that was cut off by a crash does not count longer.
+        Raises:
+            BudgetUsedUp: the person has used up the budget, or the last requests of it are being made.
+            StorageUnavailable: the budget cannot be read or written.
+        """
+        budget, store = self._budget, self._store
+        if budget is None or store is None:
+            await self.check()
+            yield
+            return
+        now = self._ctx.now("UTC").timestamp()
+
+        def reserve(used: Used) -> None:
+            used.reserved = {name: until for name, until in used.reserved.items() if until > now and name != request}
+            _check(used, budget)
+            used.reserved[request] = now + for_s
+
+        await self._change(store, budget, reserve)
+        try:
+            yield
+        except BaseException:
+            await asyncio.shield(self._change(store, budget, lambda used: used.reserved.pop(request, None)))
+            raise
+
+    async def _change(self, store: StateStore, budget: Budget, change: Callable[[Used], object]) -> None:
+        """Change the stored use now, whatever becomes of the turn."""
+        scope = f"person:{(self._ctx.event.actor or '').casefold()}"
+        while True:
+            stored = (await store.load(scope)).get(USED)
+            used = Used() if stored is None else Used.model_validate_json(stored)
+            self._begin_period(used, budget)
+            change(used)
+            try:
+                await store.write_state([StateWrite(scope, USED, used.model_dump_json().encode(), expected=stored)])
+            except StateConflict:
+                continue
+            return
+
+    def tally(self, price: Callable[[Any], Decimal], request: str = "") -> Tally[Used] | None:
         """Return what books a request with its answer; None if nothing is booked.
 
         Args:
             price: Returns the price of a recorded answer in US dollars.
+            request: The name under which it was reserved.
         """
         budget = self._budget
         if budget is None:
@@ -154,6 +205,7 @@ class Account:
             usage = answer["usage"]
             tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
             cost = price(answer) if budget.cost is not None else Decimal(0)
+            used.reserved.pop(request, None)
             self._add(used, budget, Use(1, tokens, cost))
 
         return Tally(Used, add, name=USED)
@@ -192,3 +244,18 @@ class Account:
         period = budget.period_of(self._ctx.now(budget.timezone))
         if used.period != period:
             used.period, used.requests, used.tokens, used.cost, used.is_said = period, 0, 0, Decimal(0), False
+            used.reserved = {}
+
+
+def _check(used: Used, budget: Budget) -> None:
+    """Check that one more request may be made. Requests that are under way count, but their tokens are not known yet.
+
+    Raises:
+        BudgetUsedUp: it may not.
+    """
+    if (
+        (budget.requests is not None and used.requests + len(used.reserved) >= budget.requests)
+        or (budget.tokens is not None and used.tokens >= budget.tokens)
+        or (budget.cost is not None and used.cost >= budget.cost)
+    ):
+        raise BudgetUsedUp

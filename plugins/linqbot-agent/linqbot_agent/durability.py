@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
-from types import NoneType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, NamedTuple
 
+import httpx
 from pydantic_ai import RunContext
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability, ReinjectSystemPrompt
@@ -35,7 +35,9 @@ from pydantic_ai.durable_exec import (
 )
 from pydantic_ai.exceptions import (
     AgentRunError,
+    ModelAPIError,
     ModelAuthenticationError,
+    ModelContextWindowExceededError,
     ModelHTTPError,
     ModelNotFoundError,
     ModelQuotaExceededError,
@@ -43,11 +45,9 @@ from pydantic_ai.exceptions import (
     ModelUnavailableError,
     RetryModelRequest,
     ToolFailed,
-    UserError,
 )
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestContext
-from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import ToolDefinition
 from pydantic_core import to_json
 
@@ -61,6 +61,7 @@ from linqbot_agent.prices import price
 from linqbot_agent.safety.known_links import shown_to_model
 from linqbot_agent.safety.links import without_invented
 from linqbot_agent.speech.bubbles import Bubbles
+from linqbot_agent.speech.checking import SaidNothing
 from linqbot_agent.speech.incoming import add_incoming
 from linqbot_agent.tool_usage import AttributedUsage, tool_use, used_by_tool
 from linqbot_agent.turn import Counts, Prompt
@@ -70,10 +71,60 @@ AGENT = "agent"
 
 
 _OTHER_REASONS = (401, 402, 403, 404, 408, 429)
+"""Statuses by which a provider refuses a request whatever it says."""
+_MOST_BYTES: Final = 255 << 10
+"""The largest result of a step that is recorded, as JSON; `Context.once` takes 256 KiB."""
+_LEAST_CHARACTERS: Final = 1000
+
+
+class Result(NamedTuple):
+    """The result of an agent's run.
+
+    Attributes:
+        output: What the agent returned; None if the model said nothing.
+        messages: The messages of the run.
+        is_called: True if the output is the arguments of a call, and no text.
+    """
+
+    output: Any
+    messages: Sequence[ModelMessage]
+    is_called: bool
 
 
 class ModelFailed(Exception):
-    """A model did not answer, or its answers were of no use."""
+    """A model did not answer, or its answers were of no use.
+
+    Attributes:
+        facts: The class of the error, the HTTP status and the model, as far as they are known. They may be logged.
+        is_away: True if the same request may succeed later.
+        after_s: The seconds to wait before it, if the provider has named them.
+    """
+
+    def __init__(self, error: Exception, model: str) -> None:
+        super().__init__(type(error).__name__)
+        # Of a FallbackModel, each model has failed.
+        errors = error.exceptions if isinstance(error, ExceptionGroup) else [error]
+        last, away = errors[-1], [each for each in errors if _is_away(each)]
+        self.facts = {
+            "error": type(error).__name__,
+            "status": getattr(last, "status_code", None),
+            "model": getattr(last, "model_name", None) or model,
+        }
+        self.is_away = bool(away)
+        waits = [each.retry_after for each in away if isinstance(each, ModelAPIError) and each.retry_after is not None]
+        self.after_s = min(waits, default=None)
+
+
+def _is_away(error: Exception) -> bool:
+    """Return True for an error of the provider, or of the way to it. A request that the provider refuses is none.
+
+    A wrong key and an unpaid bill are corrected by the operator. Until then no message may be lost.
+    """
+    if isinstance(error, ModelHTTPError):
+        return error.status_code in (401, 402, 403, 408, 425, 429) or error.status_code >= 500
+    if isinstance(error, ModelRequestRejectedError | ModelContextWindowExceededError | ModelNotFoundError):
+        return False
+    return isinstance(error, ModelAPIError | OSError | httpx.TransportError)
 
 
 @dataclass(slots=True)
@@ -91,6 +142,7 @@ class Run:
         request: The name of the present request to the model: without the model's id, so that another model goes on with
             the record. A streamed request is made in the context of another task, so it is no context variable.
         model_error: The last error of a request to the model.
+        model: The name of the model of the present request.
         level: See `lessened`. It rises when the provider refuses a request, for the rest of the run.
         messages, place: All messages of the present request, and the name under which its present attempt is recorded.
         unreadable: The digests of the pictures without which the provider no longer refused a request.
@@ -109,6 +161,7 @@ class Run:
     known_links: bool = False
     request: str = ""
     model_error: Exception | None = None
+    model: str = ""
     level: int = 0
     messages: list[ModelMessage] = field(default_factory=list)
     place: str = ""
@@ -136,34 +189,29 @@ async def completed(
     deps: object,
     history: Sequence[ModelMessage] = (),
     capabilities: Sequence[AbstractCapability[Any]] = (),
-) -> AgentRunResult[Any]:
+) -> Result:
     """Run an agent, with all that its earlier runs in this turn have recorded.
 
     Raises:
         ModelFailed: a model failed.
         BotError: the agent cannot run in a turn.
     """
-    _check_toolsets(agent)
+    check_toolsets(agent)
     token = _run.set(run)
     arguments: dict[str, Any] = {"deps": deps, "message_history": history, "usage": AttributedUsage()}
     # A history brings no system prompt of its own.
     arguments["capabilities"] = [_durability(run), ReinjectSystemPrompt(), *capabilities]
-    # With None as an output, an empty text is an answer. Without it, pydantic-ai asks the model again.
-    output_type: Any = [str, NoneType] if agent.output_type is str else None
     try:
         with replay_scope():
-            try:
-                return await agent.run(prompt, output_type=output_type, **arguments)
-            except UserError:
-                if output_type is None or run.entries.has_begun:
-                    raise
-                # The agent has an output validator, and so keeps its own output type.
-                return await agent.run(prompt, **arguments)
-    except AgentRunError as error:
-        raise ModelFailed(type(error).__name__) from error
+            result = await agent.run(prompt, **arguments)
+        return Result(result.output, result.new_messages(), bool(result.response.tool_calls))
+    except SaidNothing as silence:
+        return Result(None, silence.messages, False)
     except Exception as error:
-        if error is run.model_error:
-            raise ModelFailed(type(error).__name__) from error
+        if isinstance(error, AgentRunError) or error is run.model_error:
+            if run.bubbles is not None:
+                await run.bubbles.go_on()
+            raise ModelFailed(error, run.model) from error
         raise
     finally:
         _run.reset(token)
@@ -227,6 +275,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
 
         if run is None:
             return await ask(())
+        run.model = ctx.model.model_name
         run.request = f"{AGENT}__model.request@{digest(new)}"
         place = run.entries.next_step(run.request)
         while (level := run.ctx.recall(f"{run.entries.next_step(run.step)}/refused", kind=int)) is not None:
@@ -263,7 +312,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         """
         run = _run.get()
         level = next_level(run.messages, ctx.run_id, run.level) if run is not None and _is_refusal(error) else None
-        if run is None or level is None or (run.bubbles is not None and run.bubbles.written.is_begun):
+        if run is None or level is None or (run.bubbles is not None and run.bubbles.written.has_begun):
             raise error
         run.ctx.log.warning("agent.asked_again", error=type(error).__name__, left_out=LEFT_OUT[level])
         run.level = await run.ctx.once(f"{run.place}/refused", lambda _: level, kind=int, retry=True, restartable=True)
@@ -320,11 +369,14 @@ class _Steps(JournalCallableOperationBackend[None]):
             return await body()
         make, is_recorded, asks, tally = body, True, isinstance(operation_id, ModelRequestId), None
         if asks:
-            name, make, tally = run.step, _asked(run, body), booked(run)
+            name, request = run.step, f"{run.id}/{run.entries.next_step(run.step)}"
+            make, tally = _asked(run, body, request), booked(run, request)
         elif isinstance(operation_id, ToolsetCallToolId):
             name, is_recorded = f"{name}@{_detail.get()}", _is_recorded.get()
             tally = run.account.tally_of_tool(tool_use)
-        step = await run.entries.step(name, make, is_recorded=is_recorded, restartable=asks, tally=tally)
+        step = await run.entries.step(
+            name, partial(_fitting, make), is_recorded=is_recorded, restartable=asks, tally=tally
+        )
         record_durable_unit(executed=step.is_made)
         if step.is_made:
             _count(run.counts, operation_id, step.result)
@@ -344,9 +396,46 @@ def _is_refusal(error: Exception) -> bool:
     )
 
 
-def booked(run: Run) -> Tally[Used] | None:
-    """Return what books a request on the budget of the person; None if there is no budget."""
-    return run.account.tally(lambda answer: price(answer, run.ctx, run.unpriced))
+async def _fitting(make: Callable[[], Awaitable[object]]) -> object:
+    """Make a step, and return its result, cut to what a record may hold. The cut is said in it, for the model."""
+    result: Any = await make()
+    if len(to_json(result)) <= _MOST_BYTES:
+        return result
+    if "parts" in result:
+        # The provider would refuse the rest of a thought or of a file. Arguments as cut JSON text fit no tool.
+        kept = [part for part in result["parts"] if part["part_kind"] not in ("thinking", "file")]
+        parts = [{**part, "args": _as_text(part["args"])} if part.get("args") else part for part in kept]
+        result = {**result, "parts": parts}
+    elif "result" in result:
+        result = {"kind": "tool_return", "result": _as_text(result["result"])}
+    longest = _MOST_BYTES
+    while len(to_json(cut := _with_cut_texts(result, longest))) > _MOST_BYTES and longest > _LEAST_CHARACTERS:
+        longest //= 2
+    return cut
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else to_json(value).decode()
+
+
+def _with_cut_texts(value: Any, longest: int) -> Any:
+    """Return JSON data with each text cut to a number of characters."""
+    if isinstance(value, dict):
+        return {name: _with_cut_texts(each, longest) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_cut_texts(each, longest) for each in value]
+    if isinstance(value, str) and len(value) > longest:
+        return f"{value[:longest]}\n[Too long, and cut here: {len(value) - longest} more characters were left out.]"
+    return value
+
+
+def booked(run: Run, request: str = "") -> Tally[Used] | None:
+    """Return what books a request on the budget of the person; None if there is no budget.
+
+    Args:
+        request: The name under which it was reserved.
+    """
+    return run.account.tally(lambda answer: price(answer, run.ctx, run.unpriced), request)
 
 
 def _count(counts: Counts, operation_id: DurableOperationId, result: Any) -> None:
@@ -363,17 +452,17 @@ def _durability(run: Run | None, models: Mapping[str, Model] | None = None) -> L
     return LinqDurability(name=AGENT, models=models, event_stream_handler=hear)
 
 
-def _asked(run: Run, body: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
+def _asked(run: Run, body: Callable[[], Awaitable[object]], request: str) -> Callable[[], Awaitable[object]]:
     """Return a request of a model with a time limit. Its error is kept, to tell it from the error of a tool."""
 
     async def ask() -> object:
-        await run.account.check()
-        try:
-            async with asyncio.timeout(run.timeout_s):
-                return await body()
-        except Exception as error:
-            run.model_error = error
-            raise
+        async with run.account.reserving(request, for_s=run.timeout_s):
+            try:
+                async with asyncio.timeout(run.timeout_s):
+                    return await body()
+            except Exception as error:
+                run.model_error = error
+                raise
 
     return ask
 
@@ -393,7 +482,7 @@ def digest(messages: Sequence[ModelMessage]) -> str:
     return hashlib.blake2b(to_json(said, bytes_mode="base64", fallback=str), digest_size=8).hexdigest()
 
 
-def _check_toolsets(agent: AbstractAgent[Any, Any]) -> None:
+def check_toolsets(agent: AbstractAgent[Any, Any]) -> None:
     """Check that each toolset has an id, by which its calls are found again.
 
     Raises:

@@ -67,11 +67,6 @@ class Entries:
         self.has_unrecorded = False
         self.steps: list[list[str]] = [[]]
 
-    @property
-    def has_begun(self) -> bool:
-        """True if there was a step."""
-        return bool(self._counts)
-
     def begin_again(self) -> None:
         """Let the agent run again from its start, with the results so far: a question has ended a part of the run."""
         self._counts.clear()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, get_args
 
-from linqbot import BotError, Context, Event, Running, hookimpl
+from linqbot import Bot, BotError, Context, Event, Failure, MessageReceived, Router, Running, hookimpl
 from linqbot.client.call import Run
 from linqbot.clock import Clock
+from linqbot.storage.state import StateStore
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
+from linqbot_agent.run import apologise, run
 from linqbot_agent.speech.progress import noticing
-from linqbot_agent.turn import NAME, AgentOptions, AgentTurn, Counts, Memory, OtherTopic
+from linqbot_agent.turn import NAME, AgentOptions, AgentTurn, Counts, Memory, OtherTopic, Outage
+
+SORRY: Final = "Sorry, I cannot answer right now. Please try again in a few minutes."
 
 
 class LinqAgent:
@@ -39,14 +45,24 @@ class LinqAgent:
         other_topic: What becomes of a question for approval when the person writes neither yes nor no. `dismiss` drops
             the call, and the model answers what the person wrote. `postpone` handles the message as usual, and
             then sends the question again.
+        sorry: The text for a person who gets no answer, because the model fails or the bot gives the message up; None says
+            nothing. It is said at most once an hour to each person, until an agent answers again. If the bot has
+            `on_trouble` or an `on_dead_letter` handler, that speaks for messages that are given up.
+        outage: What becomes of a message when the provider of the model is away, asks to wait, or refuses the key.
+            `apologise` says `sorry`, and the message is not answered. `defer` answers it when the provider is back, at most
+            a day later. Until then the chat waits.
+        max_messages: The most messages of one answer. What is longer is cut.
+        more: The text that is said instead of the rest of an answer, in one message more.
     Attributes:
         counts: What the agents have done, for metrics.
     Raises:
-        BotError: `history`, `history_tokens`, `images` or `image_bytes` is no such number, `memory` or
-            `other_topic` is unknown, or `approvers` is one text.
+        BotError: `history`, `history_tokens`, `images`, `image_bytes` or `max_messages` is no such number, `memory`,
+            `other_topic` or `outage` is unknown, or `approvers` is one text.
     """
 
     name: Final = NAME
+    required: Final = True
+    """Without the plugin no agent answers, and its guard holds back no tool. So the bot does not start without it."""
 
     def __init__(
         self,
@@ -63,12 +79,20 @@ class LinqAgent:
         summary_model: Any = None,
         images: int = 0,
         image_bytes: int = 4 << 20,
+        sorry: str | None = SORRY,
+        outage: Outage = "apologise",
+        max_messages: int = 10,
+        more: str = "I have more to say. Shall I go on?",
     ) -> None:
         if not 0 <= history < 1000:
             raise BotError(f"LinqAgent(history={history!r}): give a number of messages, from 0 to 999.")
         if memory not in (None, *get_args(Memory)):
             raise BotError(f"LinqAgent(memory={memory!r}): give 'chat', 'person' or None.")
-        for name, limit in (("history_tokens", history_tokens), ("image_bytes", image_bytes)):
+        for name, limit in (
+            ("history_tokens", history_tokens),
+            ("image_bytes", image_bytes),
+            ("max_messages", max_messages),
+        ):
             if limit is not None and limit < 1:
                 raise BotError(f"LinqAgent({name}={limit!r}): give 1 or more.")
         if not 0 <= images <= 100:
@@ -77,6 +101,8 @@ class LinqAgent:
             raise BotError(f"LinqAgent(approvers={approvers!r}): give a list of handles, such as [{approvers!r}].")
         if other_topic not in get_args(OtherTopic):
             raise BotError(f"LinqAgent(other_topic={other_topic!r}): give 'dismiss' or 'postpone'.")
+        if outage not in get_args(Outage):
+            raise BotError(f"LinqAgent(outage={outage!r}): give 'apologise' or 'defer'.")
         self._options = AgentOptions(
             history=history,
             memory=memory if history else None,
@@ -89,15 +115,29 @@ class LinqAgent:
             approvers=tuple(approvers),
             other_topic=other_topic,
             known_links=known_links,
+            sorry=sorry,
+            outage=outage,
+            max_messages=max_messages,
+            more=more,
         )
         self.counts = Counts()
         self._budget = budget
         self._unpriced: set[str] = set()
         self._clock: Clock | None = None
+        self._store: StateStore | None = None
 
     @hookimpl
     def register_context(self) -> Mapping[str, Callable[[Event, Context], Any]]:
         return {self.name: self._turn}
+
+    @hookimpl
+    def register_routers(self, bot: Bot) -> Iterable[Router]:
+        _check_agents(bot)
+        if self._options.sorry is None or bot.on_trouble is not None:
+            return []
+        router = Router()
+        router.on_dead_letter(self._given_up)
+        return [router]
 
     @hookimpl
     def register_outbound(self) -> Iterable[Callable[[Run], Run]]:
@@ -105,17 +145,40 @@ class LinqAgent:
 
     @hookimpl
     def started(self, running: Running) -> None:
-        self._clock = running.clock
+        self._clock, self._store = running.clock, running.storage
 
     @hookimpl
     def register_broadcast_checks(self) -> Iterable[Callable[[str, Sequence[str]], None]]:
         return [check_broadcast]
 
+    async def _given_up(self, failure: Failure, message: MessageReceived, ctx: Context) -> None:
+        await apologise(ctx, self._options.sorry, key="sorry")
+
     def _turn(self, event: Event, ctx: Context) -> AgentTurn:
         return AgentTurn(
             options=self._options,
-            account=Account(ctx, self._budget),
+            account=Account(ctx, self._budget, self._store),
             clock=self._clock,
             unpriced=self._unpriced,
             counts=self.counts,
         )
+
+
+def _check_agents(bot: Bot) -> None:
+    """Check the agents that handlers give to `run`, as far as the handlers name them. `run` checks each agent.
+
+    Raises:
+        BotError: a toolset has no id.
+    """
+    for handler in (route.handler for route, _ in bot.walk() if inspect.isfunction(route.handler)):
+        try:
+            names = inspect.getclosurevars(handler)
+        except ValueError:
+            continue  # a name has no value yet
+        values = [*names.globals.values(), *names.nonlocals.values()]
+        if run in values and (pydantic_ai := sys.modules.get("pydantic_ai.agent")) is not None:
+            # Imported late: it imports pydantic-ai, which a bot need not have done yet.
+            from linqbot_agent.durability import check_toolsets
+
+            for agent in (each for each in values if isinstance(each, pydantic_ai.AbstractAgent)):
+                check_toolsets(agent)

@@ -7,35 +7,37 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
-from types import ModuleType
+from types import EllipsisType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
 from linqbot import Context
+from linqbot.errors import TurnDeferred
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.speech.outputs import text_of
 from linqbot_agent.speech.progress import PROGRESS, Progress
-from linqbot_agent.speech.saying import say
-from linqbot_agent.turn import Answer, Prompt, Settings, turn_of
+from linqbot_agent.speech.saying import Speech, say
+from linqbot_agent.turn import Answer, Outage, Prompt, Settings, turn_of
 
 if TYPE_CHECKING:
     from pydantic_ai.agent import AbstractAgent
 
-SORRY: Final = "Sorry, I cannot answer right now. Please try again in a few minutes."
-OUTAGE: Final = "linqbot_agent.Outage"
+TROUBLE: Final = "linqbot_agent.Trouble"
 """The name of the state, next to the states of the bot's author."""
+_PAUSE_S: Final = 3600.0
+"""The time between two apologies to one person."""
 _ANSWERING: Final = "linqbot_agent.answering"
 
 
-class Outage(BaseModel):
-    """The state of a chat in which a model has failed.
+class Trouble(BaseModel):
+    """The state of a person whom an agent could not answer.
 
     Attributes:
-        is_told: True after the apology, until an agent answers again.
+        said_at: The time of the last apology, in Unix seconds; None since an agent has answered again.
     """
 
-    is_told: bool = False
+    said_at: float | None = None
 
 
 async def run(
@@ -48,7 +50,8 @@ async def run(
     timeout_s: float = 60.0,
     progress: str | None = PROGRESS,
     progress_after_s: float = 5.0,
-    sorry: str | None = SORRY,
+    sorry: str | EllipsisType | None = ...,
+    outage: Outage | None = None,
     approver: str = "asker",
 ) -> str | None:
     """Answer the event's message with an agent, in the event's chat.
@@ -58,8 +61,8 @@ async def run(
     again: see `idempotency_key`. The answer is read as Markdown and said in messages, each of them once.
 
     Only the agent's output is said, unless `stream` is True: a text, a `Say`, `Tapback`, `Poll` or `Media`, or a list
-    of these. An empty text, `Silence` and None say nothing. If the model fails, `sorry` is said, once until an agent
-    answers again in this chat, and the turn ends.
+    of these. An empty text, `Silence` and None say nothing. If the model fails, the turn ends with an
+    apology, or waits for the model: see `outage` of `LinqAgent`.
 
     Args:
         agent: A pydantic-ai agent. Its output type is `str`, or one or several of the output types of this package.
@@ -69,7 +72,8 @@ async def run(
         timeout_s: The longest time of one request to the model, in seconds.
         progress: The text to say, once, if nothing was said for a while; None says nothing.
         progress_after_s: The seconds after which it is said.
-        sorry: The text to say when the model fails; None says nothing.
+        sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
+        outage: What becomes of the message when the model's provider is away; None is as `LinqAgent` says.
         approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
             chat.
     Returns:
@@ -88,10 +92,11 @@ async def run(
     turn = turn_of(ctx)
     with turn.next_run() as name:
         await _import_answering()
-        from linqbot_agent.answering import ModelFailed, answered, repeated
+        from linqbot_agent.answering import ModelFailed, answered, cut, repeated
 
         soon = Progress(progress, progress_after_s, turn.clock)
-        settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, stream)
+        speech = Speech(ctx, turn.options.max_messages, turn.options.more)
+        settings = Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, speech, stream)
         given = ctx if deps is None else deps
         try:
             if (answer := ctx.recall(f"{name}/answer", kind=Answer)) is None:
@@ -102,17 +107,23 @@ async def run(
             else:
                 await repeated(answer, agent, settings, prompt, deps=given)
         except ModelFailed as error:
-            ctx.log.warning("agent.model_failed", error=str(error))
+            ctx.log.warning("agent.model_failed", **error.facts)
             turn.counts.outages += 1
-            await _say(ctx, f"{name}/sorry", sorry if await _begins_outage(ctx) else None)
+            if error.is_away and (outage or turn.options.outage) == "defer":
+                raise TurnDeferred("The provider of the agent's model is away.", after_s=error.after_s) from None
+            await apologise(ctx, turn.options.sorry if isinstance(sorry, EllipsisType) else sorry, key=f"{name}/sorry")
             return None
         except BudgetUsedUp:
             # Not the key of the apology: a run that was killed behind it may find that the budget is used up by now.
-            await _say(ctx, f"{name}/notice", await turn.account.notice())
+            if (notice := await turn.account.notice()) is not None:
+                await ctx.reply(notice, key=f"{name}/notice")
             return None
-        await _end_outage(ctx)
-        await say(answer.outputs, ctx, settings.event, key=name)
-        return answer.said or text_of(answer.outputs)
+        (await _trouble(ctx)).said_at = None
+        await say(answer.outputs, speech, ctx, settings.event, key=name)
+        text = answer.said or text_of(answer.outputs)
+        if not speech.is_cut or not text:
+            return text
+        return await cut(answer, settings)
 
 
 async def _import_answering() -> None:
@@ -139,17 +150,20 @@ def _importing() -> Future[ModuleType]:
         with_one_thread.shutdown(wait=False)
 
 
-async def _say(ctx: Context, key: str, text: str | None) -> None:
-    if text is not None:
+async def apologise(ctx: Context, text: str | None, *, key: str) -> None:
+    """Say that the person gets no answer, at most once an hour until an agent answers this person again.
+
+    Args:
+        text: None says nothing.
+        key: Identifies the message within the turn.
+    """
+    trouble, now = await _trouble(ctx), ctx.now("UTC").timestamp()
+    if text is not None and (trouble.said_at is None or now >= trouble.said_at + _PAUSE_S):
+        trouble.said_at = now
         await ctx.reply(text, key=key)
 
 
-async def _begins_outage(ctx: Context) -> bool:
-    """Return True if the model did not fail in this chat before, since it last answered."""
-    outage = await ctx.state.chat(Outage, name=OUTAGE)
-    was_told, outage.is_told = outage.is_told, True
-    return not was_told
-
-
-async def _end_outage(ctx: Context) -> None:
-    (await ctx.state.chat(Outage, name=OUTAGE)).is_told = False
+async def _trouble(ctx: Context) -> Trouble:
+    # An event without a person, such as a schedule, is one of its chat.
+    about = ctx.state.person if ctx.event.actor and not ctx.event.is_own else ctx.state.chat
+    return await about(Trouble, name=TROUBLE)

@@ -14,6 +14,7 @@ from linqbot.clock import Clock
 from linqbot_agent.budget import Account
 from linqbot_agent.speech.outputs import Output
 from linqbot_agent.speech.progress import Progress
+from linqbot_agent.speech.saying import Speech
 from linqbot_agent.speech.written import visible
 
 NAME = "agent"
@@ -50,6 +51,10 @@ class Counts:
     outages: int = 0
 
 
+Outage: TypeAlias = Literal["apologise", "defer"]
+"""What becomes of a message when the model's provider is away: see `LinqAgent`."""
+
+
 Prompt: TypeAlias = str | Sequence[Any]
 """A text, or texts and files as pydantic-ai takes them, such as `BinaryContent`."""
 
@@ -69,6 +74,10 @@ class AgentOptions:
     approvers: Sequence[str]
     other_topic: OtherTopic
     known_links: bool
+    sorry: str | None
+    outage: Outage
+    max_messages: int
+    more: str
 
 
 @dataclass(kw_only=True, slots=True)
@@ -132,6 +141,7 @@ class Settings:
         timeout_s, approver: See `run`.
         stream: See `run`.
         progress: The text to say if nothing was said for a while.
+        speech: Says the answer.
     """
 
     ctx: Context
@@ -141,6 +151,7 @@ class Settings:
     timeout_s: float
     approver: str
     progress: Progress
+    speech: Speech
     stream: bool = False
 
 

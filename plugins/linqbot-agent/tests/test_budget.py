@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -72,6 +73,52 @@ async def test_the_first_message_of_a_day_runs_the_handler_once() -> None:
             await phone.text(text)
             assert await phone.replies() == ["Done."]
     assert runs == ["first", "second"]
+
+
+async def test_the_budget_holds_for_a_person_who_writes_in_several_chats_at_once() -> None:
+    asked, refused, goes_on = list[str](), list[str](), asyncio.Event()
+
+    async def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        asked.append("request")
+        if len(asked) == 5:
+            goes_on.set()  # none is refused
+        await goes_on.wait()
+        return says("Done.")
+
+    agent = Agent(FunctionModel(respond))
+    many = Bot(plugins=[LinqAgent(budget=Budget(requests=2))], groups="all")
+
+    @many.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        if await run(agent, ctx) is None:
+            refused.append("turn")
+        if len(refused) == 3:
+            goes_on.set()
+
+    async with talking(many, start=NOON) as ann:
+        chats = [ann, *(ann.group(f"+1415555018{number}") for number in range(4))]
+        for each in chats:
+            await each.text("Hi")
+        replies = sorted([str(said) for each in chats for said in await each.replies()])
+        assert replies == ["Done.", "Done.", NOTICE]
+        assert len(asked) == 2
+        used = await ann.state(Used, name=USED)
+        assert (used.requests, used.reserved) == (2, {})
+
+
+async def test_a_request_that_fails_does_not_use_up_the_budget() -> None:
+    left = [ConnectionError(), ConnectionError()]
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        if left:
+            raise left.pop()
+        return says("Done.")
+
+    once = bot_with(Agent(FunctionModel(respond)), LinqAgent(budget=Budget(requests=1), sorry="Sorry."))
+    async with talking(once, start=NOON) as phone:
+        for said in (["Sorry."], [], ["Done."], [NOTICE]):
+            await phone.text("Hi")
+            assert await phone.replies() == said
 
 
 @pytest.mark.slow

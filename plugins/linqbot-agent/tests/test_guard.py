@@ -147,6 +147,27 @@ async def test_a_tool_that_writes_needs_approval_unless_the_author_lets_it(unapp
     assert saved == ["soup"]
 
 
+async def test_a_tool_of_an_mcp_server_that_destroys_something_needs_approval() -> None:
+    asked = "May I erase? 👍 or yes, 👎 or no"
+    for metadata, said in (
+        ({"annotations": {"destructiveHint": True, "readOnlyHint": None}}, asked),
+        ({"annotations": {"destructiveHint": True, "readOnlyHint": True}}, "Done."),
+        ({"annotations": {"destructiveHint": None, "readOnlyHint": None}}, "Done."),
+        ({"annotations": {"destructiveHint": True}, "writes": False}, "Done."),
+        ({"annotations": None}, "Done."),
+    ):
+        agent = Agent(Script(calls(tool("erase", "c1")), says("Done.")).model)
+
+        # As pydantic-ai's MCPToolset gives on the hints of a server.
+        @agent.tool_plain(metadata=metadata)
+        def erase() -> str:
+            return "erased"
+
+        async with talking(bot_with(agent)) as phone:
+            await phone.text("Erase it")
+            assert await phone.replies() == [said], metadata
+
+
 @pytest.mark.parametrize("allowed", [False, True])
 async def test_a_broadcast_of_a_tool_begins_only_if_the_author_lets_it(allowed: bool) -> None:
     agent = Agent(Script(calls(tool("announce", "c1")), says("OK.")).model, deps_type=Context)

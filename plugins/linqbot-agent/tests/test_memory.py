@@ -326,3 +326,18 @@ async def test_a_memory_that_another_release_has_stored_does_not_keep_the_agent_
             assert await phone.replies() == ["Hello again."]
     assert [each["left_out"] for each in logs if each["event"] == "agent.memory_unreadable"] == [1]
     assert "tool-return: number 17" not in kinds(script.requests[-1])
+
+
+async def test_what_a_person_said_is_kept_when_the_results_of_tools_are_too_long_to_be_kept() -> None:
+    script = Script(calls(tool("fetch", "c1")), calls(tool("fetch", "c2")), says("Read."), says("A page."))
+
+    def fetch() -> str:
+        return "x" * 200_000
+
+    async with talking(bot_with(Agent(script.model, tools=[fetch]), LinqAgent(memory="person"))) as phone:
+        await phone.text("Read it twice")
+        assert await phone.replies() == ["Read."]
+        await phone.text("What was it?")
+        assert await phone.replies() == ["A page."]
+    shown = kinds(script.requests[-1])
+    assert shown == ["user-prompt: Read it twice", "text: Read.", "user-prompt: What was it?"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -82,6 +83,26 @@ async def test_when_the_progress_is_said(slow: Slow, said: list[str]) -> None:
     async with talking(slow.bot) as phone:
         await phone.text("A table?")
         assert await phone.replies() == [*said, "A table is free."]
+
+
+async def test_no_progress_is_said_directly_before_a_text_that_already_comes() -> None:
+    clocks = list[Clock]()
+
+    async def writes(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        for word in ["Our", *["very"] * 20, "best soup. "]:
+            yield f"{word} "
+            await clocks[0].wait_until(clocks[0].now() + 1)
+
+    bot = bot_with(Agent(FunctionModel(stream_function=writes)), stream=True)
+
+    @bot.on_start
+    async def note_clock(running: Running) -> None:
+        clocks.append(running.clock)
+
+    async with talking(bot) as phone:
+        await phone.text("What is good?")
+        (said,) = await phone.replies()
+        assert said.startswith("Our very very")
 
 
 @pytest.mark.slow

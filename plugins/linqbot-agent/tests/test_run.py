@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import re
 import subprocess
 import sys
 import threading
+from collections import Counter
 from types import ModuleType
 from typing import Any
 
 import pytest
-from linqbot_agent import LinqAgent, idempotency_key, run
-from pydantic_ai import Agent, ModelMessage, ModelResponse, RunContext
+from linqbot_agent import LinqAgent, Poll, Say, Silence, Tapback, idempotency_key, run
+from pydantic_ai import Agent, ModelMessage, ModelResponse, NativeOutput, RunContext
 from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import BinaryContent, TextPart, ThinkingPart, ToolCallPart, ToolReturn
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.toolsets import FunctionToolset
+from pydantic_core import to_json
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
 
 from linqbot import Bot, BotError, Context, MessageReceived
+from linqbot.errors import ConfigError
 from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio
@@ -52,12 +57,28 @@ async def test_the_answer_is_said_in_bubbles_and_what_leads_to_it_is_not() -> No
     assert kinds(script.requests[1])[-1] == "tool-return: {'Rome': 'sunny'}"
 
 
-@pytest.mark.parametrize("text", ["", " \n"])
-async def test_an_empty_answer_says_nothing(text: str) -> None:
-    async with talking(bot_with(Agent(Script(says(text)).model))) as phone:
+async def test_an_empty_answer_says_nothing_with_any_output_types() -> None:
+    every: list[Any] = [str, [str, Tapback, Silence], Tapback, [Say, Poll], NativeOutput([Say, Poll])]
+    for types in every:
+        for response in (says(""), says(" \n"), ModelResponse(parts=[]), ModelResponse(parts=[ThinkingPart("Hm.")])):
+            script = Script(calls(tool("look", "c1")), response, says("I am here."))
+            agent: Agent[None, Any] = Agent(script.model, output_type=types, tools=[look])
+            async with talking(bot_with(agent, LinqAgent(memory="person"))) as phone:
+                await phone.text("Thanks!")
+                await phone.quiet()
+                assert phone.messages == ["Thanks!"], (types, response)
+            assert len(script.requests) == 2
+
+
+def look() -> str:
+    return "free"
+
+
+async def test_an_empty_answer_that_the_provider_has_cut_off_is_a_failure() -> None:
+    cut = ModelResponse(parts=[], finish_reason="length")
+    async with talking(bot_with(Agent(Script(cut).model))) as phone:
         await phone.text("Thanks!")
-        await phone.quiet()
-        assert phone.messages == ["Thanks!"]
+        assert await phone.replies() == [SORRY]
 
 
 async def test_an_agent_with_an_output_validator_can_answer() -> None:
@@ -268,19 +289,32 @@ async def test_a_model_of_a_test_replaces_the_agents_own() -> None:
             assert await phone.replies() == ["Hello from a test."]
 
 
-@pytest.mark.parametrize(
-    ("agent", "error"),
-    [
-        (Agent(Script().model, toolsets=[FunctionToolset([book, cancel])]), r"FunctionToolset\(book, cancel\).*id='bookings'"),
-        (Agent(Script(calls(tool("final_result", "c1", response=1))).model, output_type=int), "output is of type int"),
-    ],
-)  # fmt: skip
-async def test_an_agent_that_cannot_run_in_a_turn_is_refused(agent: Agent[None, object], error: str) -> None:
-    async with talking(bot_with(agent)) as phone:
-        await phone.text("Hi")
-        (found,) = await phone.errors()
-        with pytest.raises(BotError, match=error):
-            raise found
+NO_ID = r"FunctionToolset\(book, cancel\).*id='bookings'.*MCPToolset\(server, id='ledger'\)"
+
+
+async def test_an_agent_whose_toolset_has_no_id_is_refused_when_the_bot_starts() -> None:
+    agent = Agent(Script().model, toolsets=[FunctionToolset([book, cancel])])
+    with pytest.raises(ConfigError, match=NO_ID):
+        async with talking(bot_with(agent)):
+            pass
+
+
+async def test_an_agent_that_cannot_run_in_a_turn_is_refused() -> None:
+    nameless = Agent(Script().model, toolsets=[FunctionToolset([book, cancel])])
+    counting = Agent(Script(calls(tool("final_result", "c1", response=1))).model, output_type=int)
+    agents: dict[str, Agent[None, Any]] = {NO_ID: nameless, "output is of type int": counting}
+    bot = Bot(plugins=[LinqAgent()])
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agents[message.text], ctx)
+
+    for error in agents:
+        async with talking(bot) as phone:
+            await phone.text(error)
+            (found,) = await phone.errors()
+            with pytest.raises(BotError, match=error):
+                raise found
 
 
 async def test_a_result_that_is_no_json_ends_the_turn() -> None:
@@ -367,3 +401,52 @@ async def test_an_import_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPat
             assert [type(error) for error in await phone.errors()] == [ModuleNotFoundError]
         await phone.advance(2)
         assert await phone.replies() == ["Hello"]
+
+
+async def test_a_result_that_is_too_long_is_cut_and_the_model_learns_how_much() -> None:
+    long, results, acts = "é" * 300_000, list[Any](), Counter[str]()
+
+    def fetch() -> Any:
+        acts["fetch"] += 1
+        return results[-1]
+
+    for result, shown in (
+        (long, "éé"),
+        ({"page": long, "numbers": [1, 2]}, '{"page":"éé'),
+        (list(range(100_000)), "[0,1,2,"),
+        (ToolReturn(long, content=[long]), '{"return_value":"éé'),
+        ([BinaryContent(b"1" * 300_000, media_type="image/png")], '[{"data":"MTEx'),
+    ):
+        script = Script(calls(tool("fetch", "c1")), says("Read."))
+        results.append(result)
+        async with talking(bot_with(Agent(script.model, tools=[fetch]))) as phone:
+            await phone.text("Read it")
+            assert await phone.replies() == ["Read."], shown
+            assert await phone.dead_letters() == [], shown
+        last = kinds(script.requests[1])[-1]
+        assert last.startswith(f"tool-return: {shown}"), last[:80]
+        assert re.search(r"\n\[Too long, and cut here: \d+ more characters were left out\.\]$", last), last[-80:]
+    assert acts["fetch"] == len(results)
+
+
+async def test_a_tool_is_not_called_with_arguments_that_are_too_long() -> None:
+    noted = list[str]()
+
+    def note(text: str) -> None:
+        noted.append(text)
+
+    long: dict[str, Any] = {"text": "x" * 300_000}
+    for arguments in (long, to_json(long).decode()):
+        script = Script(calls(ToolCallPart("note", arguments, "c1")), says("It is too long."))
+        async with talking(bot_with(Agent(script.model, tools=[note]))) as phone:
+            await phone.text("Note it")
+            assert await phone.replies() == ["It is too long."]
+        assert noted == []
+        assert "Invalid JSON" in kinds(script.requests[1])[-1]
+
+
+async def test_a_thought_that_is_too_long_is_dropped_and_the_answer_is_said() -> None:
+    answer = ModelResponse(parts=[ThinkingPart("x" * 300_000, signature="s"), TextPart("Yes.")])
+    async with talking(bot_with(Agent(Script(answer).model))) as phone:
+        await phone.text("Well?")
+        assert await phone.replies() == ["Yes."]

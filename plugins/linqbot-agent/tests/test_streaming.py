@@ -12,7 +12,7 @@ from pydantic_ai import Agent, ModelRetry, NativeOutput, RunContext
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import calls, kinds, says, streamed, tool
+from scripted_agents import bot_with, calls, kinds, says, streamed, tool
 
 from linqbot import Bot, BotError, Context, MessageReceived, Running
 from linqbot.clock import Clock
@@ -154,14 +154,22 @@ async def test_a_run_that_is_cut_off_twice_goes_on_behind_what_was_said() -> Non
     assert restaurant.acts["book 8"] == 1
 
 
-async def test_a_model_that_fails_while_it_writes_keeps_what_was_said() -> None:
-    bot, clocks = Bot(plugins=[LinqAgent()]), list[Clock]()
+@pytest.mark.parametrize(("failures", "said"), [(1, ["It is sunny.", "And warm."]), (9, ["It is sunny.", "Sorry."])])
+async def test_a_model_that_fails_while_it_writes_goes_on_behind_what_was_said_once(
+    failures: int, said: list[str]
+) -> None:
+    bot, clocks, requests = Bot(plugins=[LinqAgent()]), list[Clock](), list[str]()
 
     async def breaks(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
-        yield "It is sunny.\n\n"
-        await clocks[0].wait_until(clocks[0].now() + 3)
-        yield "And "
-        raise ModelHTTPError(529, "model")
+        requests.append(kinds(messages)[-1])
+        if GO_ON in requests[-1]:
+            yield "And warm."
+        else:
+            yield "It is sunny.\n\n"
+            await clocks[0].wait_until(clocks[0].now() + 3)
+            yield "And "
+        if len(requests) <= failures:
+            raise ModelHTTPError(529, "model")
 
     agent = Agent(FunctionModel(stream_function=breaks))
 
@@ -175,8 +183,24 @@ async def test_a_model_that_fails_while_it_writes_keeps_what_was_said() -> None:
 
     async with talking(bot) as phone:
         await phone.text("Weather?")
-        assert await phone.replies() == ["It is sunny.", "Sorry."]
+        assert await phone.replies() == said
         assert await phone.errors() == []
+    assert requests == ["user-prompt: Weather?", f"user-prompt: {GO_ON}"]
+
+
+async def test_a_model_that_fails_before_a_bubble_was_said_is_asked_once_more() -> None:
+    requests = list[str]()
+
+    async def breaks(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        requests.append(kinds(messages)[-1])
+        yield "It is"
+        raise ModelHTTPError(529, "model")
+
+    bot = bot_with(Agent(FunctionModel(stream_function=breaks)), stream=True, sorry="Sorry.")
+    async with talking(bot) as phone:
+        await phone.text("Weather?")
+        assert await phone.replies() == ["Sorry."]
+    assert requests == ["user-prompt: Weather?"] * 2
 
 
 async def test_json_is_never_said() -> None:

@@ -328,3 +328,26 @@ async def test_any_chunks_at_any_speed_say_every_word_once_and_in_order(subtests
                 said = said.replace(mark, " ")
             assert said.split() == words
             assert not set("*~`") & set(said)
+
+
+async def test_a_limit_ends_the_stream_and_says_that_there_is_more() -> None:
+    async def source(text: str) -> AsyncIterator[str]:
+        yield text
+
+    for text, most, said in (
+        ("One.\n\nTwo.\n\nThree.", 3, ["One.", "Two.", "Three."]),
+        ("One.\n\nTwo.\n\nThree.", 2, ["One.", "Two.", "More?"]),
+        ("One.", 0, ["More?"]),
+        ("", 0, []),
+        ("x" * (2 * MAX_TEXT_UNITS + 1), 2, ["x" * MAX_TEXT_UNITS, "x" * MAX_TEXT_UNITS, "More?"]),
+        ("x" * (2 * MAX_TEXT_UNITS), 2, ["x" * MAX_TEXT_UNITS, "x" * MAX_TEXT_UNITS]),
+    ):
+        stage = Stage()
+        sent = await stage.run(source(text), max_messages=most, more="More?")
+        assert stage.said == said, (text[:20], most)
+        assert len(sent) == len(said)
+    stage = Stage()
+    await stage.run(source("One.\n\nTwo."), max_messages=1)
+    assert stage.said == ["One."]
+    with pytest.raises(BotError, match="max_messages=-1"):
+        await stage.run(source("One."), max_messages=-1)

@@ -5,7 +5,7 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +40,7 @@ class ToolGuard(AbstractCapability[Any]):
         Raises:
             ApprovalRequired: the tool changes something, and no person has approved the call.
         """
-        writes = bool((tool_def.metadata or {}).get("writes"))
-        if writes and not ctx.tool_call_approved and call.tool_name not in self.unapproved:
+        if _writes(tool_def.metadata or {}) and not ctx.tool_call_approved and call.tool_name not in self.unapproved:
             raise ApprovalRequired
         return args
 
@@ -61,3 +60,11 @@ class ToolGuard(AbstractCapability[Any]):
             raise ModelRetry(REFUSED) from error
         finally:
             running_tool.reset(token)
+
+
+def _writes(metadata: Mapping[str, Any]) -> bool:
+    """Return True if a tool is marked as writing, or else if its MCP server says that it destroys something."""
+    if "writes" in metadata:
+        return bool(metadata["writes"])
+    hints = metadata.get("annotations") or {}
+    return hints.get("destructiveHint") is True and hints.get("readOnlyHint") is not True

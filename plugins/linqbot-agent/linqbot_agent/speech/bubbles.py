@@ -28,12 +28,17 @@ from pydantic_ai.messages import (
 )
 
 from linqbot import Context
+from linqbot.errors import TurnDeferred
+from linqbot_agent.speech.checking import SaidNothing
+from linqbot_agent.speech.progress import text_comes
+from linqbot_agent.speech.saying import Speech
 from linqbot_agent.speech.written import visible
 
 GO_ON: Final = (
     "[You were cut off here, and the person has read what you wrote. Go on behind it. Repeat nothing, and do not mention "
     "the interruption.]"
 )
+TOO_LONG: Final = "[This was too long, so the person has read only its beginning.]"
 _PARAGRAPH: Final = "\n\n"
 _DAY_S: Final = 86_400.0
 """The time limit of the request ends a silent model earlier."""
@@ -56,12 +61,12 @@ class WrittenText:
 
     Attributes:
         chunks: The texts of the response that is being written.
-        is_begun: True if it has a text. Then the person may have read a part of it.
+        has_begun: True if it has a text.
     """
 
     def __init__(self) -> None:
         self.chunks: asyncio.Queue[str | _Stopped | None] = asyncio.Queue()
-        self.is_begun = False
+        self.has_begun = False
 
     async def take(self, ctx: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
         """Take the text that a model writes. It is the handler of the events of model requests."""
@@ -77,8 +82,9 @@ class WrittenText:
                 continue
             if has_text and event.index != part:
                 text = _PARAGRAPH + text
-            has_text, part = True, event.index
-            self.is_begun = True
+            text_comes()
+            has_text = self.has_begun = True
+            part = event.index
             self.chunks.put_nowait(text)
 
 
@@ -90,10 +96,13 @@ class Bubbles:
         keys: For each part of the run, which a question ends, the keys of its streams.
     """
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, speech: Speech) -> None:
         self._ctx = ctx
+        self._speech = speech
         self.written = WrittenText()
         self.keys: list[list[str]] = [[]]
+        # The name of the first attempt of a response, while the model writes it.
+        self._under_way: str | None = None
 
     def begin_part(self) -> None:
         """Note that a question has ended a part of the run."""
@@ -126,6 +135,8 @@ class Bubbles:
             cuts.append(found)
         # The end of a stream has ended the dots.
         self._ctx.show_typing_when_slow()
+        if self._speech.is_cut:
+            response = replace(response, parts=[*response.parts, TextPart(TOO_LONG)])
         if not cuts:
             return response
         said = TextPart("".join(cut + _PARAGRAPH for cut in cuts))
@@ -137,7 +148,7 @@ class Bubbles:
         """Say a response while the model writes it. If an earlier run was cut off at this, return what it has said."""
         self._note(key)
         chunks = self.written.chunks = asyncio.Queue[str | _Stopped | None]()
-        self.written.is_begun = False
+        self.written.has_begun = False
         so_far: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         async def source(said: str) -> AsyncIterator[str]:
@@ -148,14 +159,21 @@ class Bubbles:
                 async for text in _as_changed(_taken_from(chunks), change):
                     yield text
 
-        saying = asyncio.create_task(self._ctx.stream(source, cards=False, stall_s=_DAY_S, key=key))
+        saying = asyncio.create_task(self._speech.stream(source, stall_s=_DAY_S, key=key))
         try:
             waited: list[asyncio.Future[Any]] = [saying, so_far]
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if so_far.done() and (said := so_far.result()):
                 await saying
                 return said
-            response = await ask(_go_on(cuts))
+            self._under_way = None if cuts else cut_name
+            try:
+                response = await ask(_go_on(cuts))
+            except SaidNothing as silence:
+                if not cuts:
+                    raise
+                response = silence.response  # there was nothing to add
+            self._under_way = None
             chunks.put_nowait(None)
             await saying
         except Exception:
@@ -169,13 +187,26 @@ class Bubbles:
             saying.cancel()
         return response
 
+    async def go_on(self) -> None:
+        """Let the turn run again if the provider has cut a response that was being said, as after a crash. Once for each.
+
+        Raises:
+            TurnDeferred: it has.
+        """
+        if self._under_way is None or not self.written.has_begun:
+            return
+        name = f"{self._under_way}/again"
+        if self._ctx.recall(name) is None:
+            await self._ctx.once(name, lambda _: True, retry=True, restartable=True)
+            raise TurnDeferred("The provider has cut a response of the model.", after_s=0.0)
+
     async def _say_rest(self, key: str, text: str) -> None:
         """Say what was not said yet of a text that is on record. Repeat the messages of earlier runs in any case."""
         if any(key in keys for keys in self.keys):
             # The run has begun again after a question.
             return
         self._note(key)
-        await say_rest(key, text, self._ctx)
+        await say_rest(key, text, self._speech)
 
     def _note(self, key: str) -> None:
         self.keys[-1].append(key)
@@ -206,7 +237,7 @@ def _changed(text: str, change: Change | None) -> str:
     return text if change is None else "\n".join(map(change, text.split("\n")))
 
 
-async def say_rest(key: str, text: str, ctx: Context) -> None:
+async def say_rest(key: str, text: str, speech: Speech) -> None:
     """Say what was not said yet of a text that is on record, under the key of its stream.
 
     Raises:
@@ -217,7 +248,7 @@ async def say_rest(key: str, text: str, ctx: Context) -> None:
         if text:
             yield text
 
-    await ctx.stream(whole(), cards=False, key=key)
+    await speech.stream(whole(), key=key)
 
 
 def _go_on(cuts: Sequence[str]) -> list[ModelMessage]:

@@ -68,7 +68,7 @@ class _Silence:
     """The silence of a run since it began.
 
     Attributes:
-        is_broken: True if something was said.
+        is_broken: True if something was said, or is being written.
         is_ending: True if the text is being said.
     """
 
@@ -98,6 +98,12 @@ class _Silence:
 
 
 _silence: ContextVar[_Silence | None] = ContextVar("linqbot_agent_silence", default=None)
+
+
+def text_comes() -> None:
+    """Note that the model of the run writes what it says: the text to say in a silence would come directly before it."""
+    if (silence := _silence.get()) is not None:
+        silence.is_broken = True
 
 
 def noticing(run: Run) -> Run:

@@ -1,0 +1,139 @@
+"""An answer of too many messages is cut, and the person and the model learn it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from linqbot_agent import LinqAgent, Media, Poll, Say, Tapback, run
+from linqbot_agent.speech.bubbles import TOO_LONG
+from pydantic_ai import Agent
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models.function import AgentInfo
+from scripted_agents import Script, bot_with, calls, kinds, says, streamed, tool
+
+from linqbot import Bot, BotError, Context, MessageReceived, Running
+from linqbot.clock import Clock
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+MORE = "I have more to say. Shall I go on?"
+PARAGRAPHS = [f"Paragraph {number}." for number in range(5)]
+LONG = "\n\n".join(PARAGRAPHS)
+
+
+async def test_a_long_answer_is_cut_and_the_person_learns_it() -> None:
+    for plugin, said in (
+        (LinqAgent(max_messages=3), [*PARAGRAPHS[:3], MORE]),
+        (LinqAgent(max_messages=3, more="…"), [*PARAGRAPHS[:3], "…"]),
+        (LinqAgent(max_messages=5), PARAGRAPHS),
+    ):
+        returned = list[str | None]()
+        bot, agent = Bot(plugins=[plugin]), Agent(Script(says(LONG)).model)
+
+        @bot.on_message
+        async def chat(message: MessageReceived, ctx: Context) -> None:
+            returned.append(await run(agent, ctx))  # noqa: B023 - runs within this round of the loop
+
+        async with talking(bot) as phone:
+            await phone.text("Tell me all")
+            assert await phone.replies() == said
+        assert returned == ["\n\n".join(said)]
+
+
+async def test_a_huge_answer_is_a_few_messages_by_default() -> None:
+    async with talking(bot_with(Agent(Script(says("word " * 40_000)).model))) as phone:
+        await phone.text("Tell me all")
+        said = await phone.replies()
+        assert len(said) == 11
+        assert said[-1] == MORE
+
+
+async def test_all_outputs_of_an_answer_count_together() -> None:
+    poll, file = {"options": ["a", "b"]}, {"url": "https://example.com/menu.jpg"}
+    one, loud = {"text": "One."}, {"text": "Two.", "effect": "confetti"}
+    for outputs in (
+        [one, {"name": "like"}, poll, one, one],
+        [one, poll, file, loud],
+        [file, poll, poll],
+        [poll, loud, one],
+    ):
+        agent: Agent[None, Any] = Agent(
+            Script(calls(tool("final_result", "c1", response=outputs))).model,
+            output_type=list[Say | Tapback | Poll | Media],
+            instructions="The menu: https://example.com/menu.jpg",
+        )
+        async with talking(bot_with(agent, LinqAgent(max_messages=2))) as phone:
+            await phone.text("Tell me all")
+            said = await phone.replies()
+            assert len(said) == 3, outputs
+            assert said[-1] == MORE, outputs
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_model_learns_what_the_person_has_read(stream: bool) -> None:
+    clock, requests = list[Clock](), list[list[ModelMessage]]()
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        requests.append(messages)
+        return [
+            calls(tool("look", "c1"), narration=LONG),
+            says(LONG),
+            says("Yes."),
+        ][len(requests) - 1]
+
+    bot = Bot(plugins=[LinqAgent(max_messages=3, memory="person")])
+    agent = Agent(streamed(respond, lambda: clock[-1]), tools=[look])
+
+    @bot.on_start
+    async def note_clock(running: Running) -> None:
+        clock.append(running.clock)
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agent, ctx, stream=stream)
+
+    async with talking(bot) as phone:
+        await phone.text("Tell me all")
+        assert await phone.replies() == [*PARAGRAPHS[:3], MORE]
+        await phone.text("Is that all?")
+        assert await phone.replies() == ["Yes."]
+    assert (f"text: {TOO_LONG}" in kinds(requests[1])) is stream
+    assert "text: " + "\n\n".join([*PARAGRAPHS[:3], MORE]) in kinds(requests[2])
+
+
+def look() -> str:
+    return "free"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_cut_answer_is_said_once_wherever_the_bot_is_killed(stream: bool) -> None:
+    clock = list[Clock]()
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        said = " ".join(kinds(messages))
+        return says("\n\n".join(each for each in [*PARAGRAPHS, "The end."] if each not in said))
+
+    bot = Bot(plugins=[LinqAgent(max_messages=2)])
+    agent = Agent(streamed(respond, lambda: clock[-1]))
+
+    @bot.on_start
+    async def note_clock(running: Running) -> None:
+        clock.append(running.clock)
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agent, ctx, stream=stream)
+
+    async def scenario(phone: Phone) -> None:
+        await phone.text("Tell me all")
+
+    async for phone in killed_between_calls(bot, scenario):
+        assert phone.messages[1:] == [*PARAGRAPHS[:2], MORE], phone.killed
+
+
+def test_a_limit_below_one_message_is_refused() -> None:
+    with pytest.raises(BotError, match="max_messages=0"):
+        LinqAgent(max_messages=0)

@@ -1,0 +1,141 @@
+"""An agent that cannot answer: the person hears of it, or the message waits until the model is back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from linqbot_agent import LinqAgent, run
+from pydantic_ai import Agent
+from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
+from scripted_agents import Script, bot_with, calls, says, tool
+from structlog.testing import capture_logs
+
+from linqbot import Bot, BotError, Context, Failure, MessageReceived
+from linqbot.testing import talking
+
+pytestmark = pytest.mark.anyio
+
+SORRY = "Sorry, I cannot answer right now. Please try again in a few minutes."
+AWAY = ModelHTTPError(529, "some-model", body={"secret": "overloaded"})
+
+
+async def test_while_the_model_is_away_each_person_gets_an_apology_an_hour() -> None:
+    agent = Agent(Script(*[AWAY] * 6, says("Back again."), AWAY).model)
+    async with talking(bot_with(agent)) as phone:
+        other = phone.person("+14155550187")
+        for writer, wait_s, said in (
+            (phone, 0, [SORRY]),
+            (phone, 3500, []),
+            (other, 0, [SORRY]),
+            (phone, 200, [SORRY]),
+            (phone, 0, []),
+            (phone, 3700, [SORRY]),
+            (phone, 0, ["Back again."]),
+            (phone, 0, [SORRY]),
+        ):
+            await phone.advance(wait_s)
+            await writer.text("Hello?")
+            assert await writer.replies() == said, (wait_s, said)
+        assert await phone.errors() == []
+
+
+@pytest.mark.parametrize("in_run", [True, False])
+async def test_a_deferred_message_is_answered_when_the_model_is_back(in_run: bool) -> None:
+    failures = [
+        ModelHTTPError(429, "some-model", headers={"Retry-After": "120"}),
+        ModelHTTPError(503, "some-model"),
+        ModelHTTPError(401, "some-model"),
+        ModelAPIError("some-model", "Connection error."),
+        httpx.ReadError("cut"),
+        TimeoutError(),
+        ConnectionError(),
+    ]
+    script = Script(calls(tool("book", "c1")), *failures, says("Booked."))
+    agent, booked = Agent(script.model), list[int]()
+
+    @agent.tool_plain
+    def book() -> None:
+        booked.append(1)
+
+    plugin = LinqAgent() if in_run else LinqAgent(outage="defer")
+    arguments: dict[str, Any] = {"outage": "defer"} if in_run else {}
+    async with talking(bot_with(agent, plugin, **arguments)) as phone:
+        await phone.text("A table, please")
+        await phone.advance(100)
+        assert len(script.requests) == 2
+        await phone.advance(1000)
+        assert await phone.replies() == ["Booked."]
+        assert await phone.errors() == []
+    assert len(script.requests) == 2 + len(failures)
+    assert booked == [1]
+
+
+async def test_what_the_provider_refuses_is_not_deferred() -> None:
+    agent = Agent(Script(ModelHTTPError(400, "some-model"), says("Hello.")).model)
+    async with talking(bot_with(agent, LinqAgent(outage="defer"))) as phone:
+        for said in (SORRY, "Hello."):
+            await phone.text("Hello?")
+            assert await phone.next_reply() == said
+
+
+async def test_the_log_names_the_status_and_the_model_and_no_text() -> None:
+    with capture_logs() as log:
+        async with talking(bot_with(Agent(Script(AWAY, TimeoutError("secret")).model))) as phone:
+            for _ in range(2):
+                await phone.text("Hello?")
+                await phone.quiet()
+    lines = [line for line in log if line["event"] == "agent.model_failed"]
+    assert [(line["error"], line["status"]) for line in lines] == [("ModelHTTPError", 529), ("TimeoutError", None)]
+    assert lines[0]["model"] == "some-model"
+    assert lines[1]["model"].startswith("function:")
+    assert "secret" not in str(log)
+
+
+def test_an_unknown_outage_is_refused() -> None:
+    with pytest.raises(BotError, match="'apologise' or 'defer'"):
+        LinqAgent(outage="wait")  # type: ignore[arg-type]
+
+
+def _failing() -> Agent[Any, Any]:
+    agent = Agent(Script(calls(tool("book", "c1")), says("Booked.")).model)
+
+    @agent.tool_plain
+    def book() -> None:
+        raise ConnectionError
+
+    return agent
+
+
+@pytest.mark.parametrize(
+    ("settings", "plugin", "said"),
+    [
+        ({}, {}, [SORRY]),
+        ({}, {"sorry": "Oh no."}, ["Oh no."]),
+        ({}, {"sorry": None}, []),
+        ({"on_trouble": "One moment, please."}, {}, ["One moment, please."]),
+        ({"handler": True}, {}, ["My own words."]),
+    ],
+)
+async def test_a_message_that_is_given_up_gets_an_apology(
+    settings: dict[str, Any], plugin: dict[str, Any], said: list[str]
+) -> None:
+    has_handler = settings.pop("handler", False)
+    bot, agent = Bot(plugins=[LinqAgent(**plugin)], **settings), _failing()
+
+    @bot.on_message(attempts=1)
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await run(agent, ctx)
+
+    if has_handler:
+
+        @bot.on_dead_letter
+        async def own(failure: Failure, message: MessageReceived, ctx: Context) -> None:
+            await ctx.reply("My own words.")
+
+    async with talking(bot) as phone:
+        await phone.text("A table, please")
+        assert [type(error) for error in await phone.errors()] == [ConnectionError]
+        assert await phone.replies() == said
+        assert len(await phone.dead_letters()) == 1
