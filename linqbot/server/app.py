@@ -202,11 +202,11 @@ def create_app(
                 await refusals.close()
                 log.info("bot.stopped", waiting=await depth_of(storage))
 
-    health = Health(role, webhook, worker, readiness, checks, storage, plugins, receives=receives, works=works)
+    probes = Health(role, webhook, worker, readiness, checks, storage, plugins, receives=receives, works=works)
     routes = [
         *(Route(path, webhook) for path in WEBHOOK_PATHS),
-        Route("/livez", health.livez),
-        Route("/readyz", health.readyz),
+        Route("/livez", probes.livez),
+        Route("/readyz", probes.readyz),
     ]
     return _App(webhook, routes=[*routes, *added_routes], lifespan=lifespan)
 

@@ -100,10 +100,10 @@ PersonAct: TypeAlias = Say | Correct | Tap | Pause | Inject
 def code_of(act: PersonAct) -> str:
     """Return an act as Python, without arguments that have their default."""
     given = []
-    for field in fields(act):
-        value: Any = getattr(act, field.name)
-        if field.default is MISSING:
+    for each in fields(act):
+        value: Any = getattr(act, each.name)
+        if each.default is MISSING:
             given.append(repr(value))
-        elif value != field.default:
-            given.append(repr(value) if field.name == "text" else f"{field.name}={value!r}")
+        elif value != each.default:
+            given.append(repr(value) if each.name == "text" else f"{each.name}={value!r}")
     return f"{type(act).__name__}({', '.join(given)})"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.errors import Refused
+from linqbot import Refused
 
 REFUSED: Final = "This was refused and not done."
 """The text that the model reads in place of a result."""

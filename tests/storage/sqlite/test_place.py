@@ -464,9 +464,9 @@ async def test_a_file_that_is_replaced_during_the_opening_is_not_served(
         pass
     opened = place.Place.opened
 
-    def late(place: place.Place) -> None:
+    def late(opening: place.Place) -> None:
         copy_in_place(path)
-        opened(place)
+        opened(opening)
 
     with monkeypatch.context() as patch:
         patch.setattr(place.Place, "opened", late)
