@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from linqbot.emulator.acts.act import Body
+from linqbot.emulator.acts.conversation import Body
 from linqbot.emulator.web.control import ACTS, REQUESTS
 
 _HEAD = """\

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from linqbot.bot.asking.question import AskedBefore
     from linqbot.bot.asking.results import Declined, Expired, Location, Paid, VoteResult
     from linqbot.bot.bot import Bot
-    from linqbot.bot.content.capabilities import Capabilities
     from linqbot.bot.content.drafts import app_card, contact_card, location_request, media, poll, sticker, voice_memo
     from linqbot.bot.content.preview import Form, Preview, PreviewMessage
+    from linqbot.bot.content.sending import Capabilities
     from linqbot.bot.context import Context
     from linqbot.bot.conversation.chat_context import ChatContext
     from linqbot.bot.conversation.history import History, HistoryEntry
@@ -54,17 +54,13 @@ if TYPE_CHECKING:
         StreamStalled,
     )
     from linqbot.events.event import Event, UnknownEvent
-    from linqbot.events.message import MessageEdited, MessageReceived
-    from linqbot.events.proactive.broadcast import BroadcastDone
-    from linqbot.events.proactive.schedule import ScheduleDue
-    from linqbot.events.reaction import ReactionAdded
+    from linqbot.events.message import MessageEdited, MessageReceived, ReactionAdded
+    from linqbot.events.proactive import BroadcastDone, ScheduleDue
     from linqbot.hookspecs import Running, hookimpl
-    from linqbot.text.links import link
     from linqbot.text.markdown import markdown
-    from linqbot.text.styled import StyledText
+    from linqbot.text.styled import StyledText, link
     from linqbot.types.chat import Chat
-    from linqbot.types.content.card import Card
-    from linqbot.types.content.files import Fetched, Saved
+    from linqbot.types.content import Card, Fetched, Saved
     from linqbot.types.handle import Handle
     from linqbot.types.message import (
         AppClipPart,
@@ -82,8 +78,7 @@ if TYPE_CHECKING:
         TextDecoration,
         TextPart,
     )
-    from linqbot.types.proactive.broadcast import Broadcast, Recipient
-    from linqbot.types.proactive.scheduled import Scheduled
+    from linqbot.types.proactive import Broadcast, Recipient, Scheduled
 
 __all__ = [
     "Ambiguous",
@@ -179,7 +174,7 @@ _HOMES = {
     "AskedBefore": "linqbot.bot.asking.question",
     **dict.fromkeys(("Declined", "Expired", "Location", "Paid", "VoteResult"), "linqbot.bot.asking.results"),
     "Bot": "linqbot.bot.bot",
-    "Capabilities": "linqbot.bot.content.capabilities",
+    "Capabilities": "linqbot.bot.content.sending",
     **dict.fromkeys(("Form", "Preview", "PreviewMessage"), "linqbot.bot.content.preview"),
     "Context": "linqbot.bot.context",
     **dict.fromkeys(
@@ -206,7 +201,7 @@ _HOMES = {
     "Failure": "linqbot.bot.routing.handlers",
     **dict.fromkeys(("History", "HistoryEntry"), "linqbot.bot.conversation.history"),
     "Router": "linqbot.bot.routing.router",
-    "Scheduled": "linqbot.types.proactive.scheduled",
+    "Scheduled": "linqbot.types.proactive",
     "Sent": "linqbot.bot.sent",
     **dict.fromkeys(("State", "Tally"), "linqbot.bot.conversation.state"),
     "Client": "linqbot.client.client",
@@ -229,18 +224,18 @@ _HOMES = {
         ),
         "linqbot.errors",
     ),
-    **dict.fromkeys(("Broadcast", "Recipient"), "linqbot.types.proactive.broadcast"),
-    "BroadcastDone": "linqbot.events.proactive.broadcast",
+    **dict.fromkeys(("Broadcast", "Recipient"), "linqbot.types.proactive"),
+    "BroadcastDone": "linqbot.events.proactive",
     **dict.fromkeys(("Event", "UnknownEvent"), "linqbot.events.event"),
     **dict.fromkeys(("MessageEdited", "MessageReceived"), "linqbot.events.message"),
-    "ReactionAdded": "linqbot.events.reaction",
-    "ScheduleDue": "linqbot.events.proactive.schedule",
+    "ReactionAdded": "linqbot.events.message",
+    "ScheduleDue": "linqbot.events.proactive",
     **dict.fromkeys(("Running", "hookimpl"), "linqbot.hookspecs"),
-    "link": "linqbot.text.links",
+    "link": "linqbot.text.styled",
     "markdown": "linqbot.text.markdown",
     "StyledText": "linqbot.text.styled",
-    **dict.fromkeys(("Fetched", "Saved"), "linqbot.types.content.files"),
-    "Card": "linqbot.types.content.card",
+    **dict.fromkeys(("Fetched", "Saved"), "linqbot.types.content"),
+    "Card": "linqbot.types.content",
     "Chat": "linqbot.types.chat",
     "Handle": "linqbot.types.handle",
     **dict.fromkeys(

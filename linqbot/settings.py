@@ -22,15 +22,14 @@ from linqbot.clock import Clock
 from linqbot.errors import ConfigError, KeyMissing, SettingWrong
 from linqbot.nearest import nearest_name
 from linqbot.plugins.loading import load
-from linqbot.plugins.plugin import Watch
-from linqbot.plugins.registry import Plugins
+from linqbot.plugins.registry import Plugins, Watch
 from linqbot.server.app import Role, create_app
 from linqbot.server.secret_file import SecretFile
 from linqbot.server.storages import openers
 from linqbot.storage import open as builtin_storages
 from linqbot.storage.backend import Storage
 from linqbot.storage.open import open_storage, scheme
-from linqbot.storage.sqlite.disk.checkup import path_of
+from linqbot.storage.sqlite.checkup import path_of
 
 PREFIX = "LINQBOT_"
 LINQS_PREFIX = "LINQ_"

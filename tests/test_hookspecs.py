@@ -19,8 +19,7 @@ from linqbot.client.call import Run
 from linqbot.errors import LinqApiError
 from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import Running, hookimpl
-from linqbot.plugins.observers import OBSERVED
-from linqbot.plugins.registry import LIFECYCLE
+from linqbot.plugins.registry import LIFECYCLE, OBSERVED
 from linqbot.testing import HandlerFailed, talking
 
 pytestmark = pytest.mark.anyio

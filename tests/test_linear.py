@@ -25,21 +25,20 @@ import linqbot
 from linqbot import parse as parsers
 from linqbot import rules
 from linqbot.bot.content.message_split import bubbles
-from linqbot.bot.loops.quotes import Quotable, gist_of_message
+from linqbot.bot.loops import Quotable, gist_of_message
 from linqbot.bot.routing.filters import contains, exact, mentions_bot, replies_to_bot
-from linqbot.cli.commands.upkeep.inbox import without_messages
+from linqbot.cli.commands.inbox import without_messages
 from linqbot.client.call import ApiResponse, Call, prepare
-from linqbot.client.error_response import LONGEST_READ, error_for, is_page, not_linqs
-from linqbot.client.http.addresses import Origin, UnsafeURL, target
+from linqbot.client.http.addresses import Origin, UnsafeURL, bare_name, disposed_name, target
 from linqbot.client.http.connection import Connection
-from linqbot.client.http.filenames import bare_name, disposed_name
 from linqbot.client.http.http11 import MalformedResponse, Request, RequestHeaders, unpacked
+from linqbot.client.outcome import LONGEST_READ, error_for, is_page, not_linqs
 from linqbot.client.resources.resource import read
 from linqbot.errors import InvalidSignature, LinqApiError
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
-from linqbot.parse.limits import LONGEST_TEXT
+from linqbot.parse.numbers import LONGEST_TEXT
 from linqbot.storage.erasure import Person, StoredRecord
 from linqbot.text.markdown import markdown
 from linqbot.text.pieces import SLICE, Cutter
@@ -176,7 +175,7 @@ USES: dict[str, str] = {
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z": "fullmatch",
 }
 """Every pattern of the package, and the method it is used with."""
-OF_BOTS = {"bot/routing/filters.py", "cli/commands/writing/rehearse.py"}
+OF_BOTS = {"bot/routing/filters.py", "cli/commands/rehearse.py"}
 """Modules that compile the patterns of bots and of their authors."""
 OF_SHORT_TEXTS = "parse"
 """The folder whose patterns see short texts only: `linqbot.parse` refuses longer ones first."""

@@ -12,7 +12,7 @@ from fakes import Linq, delivery, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.turn_state import TurnState
+from linqbot.bot.conversation.state import TurnState
 from linqbot.bot.routing.router import Router
 from linqbot.bot.turn_context import TurnContext
 from linqbot.events.event import OF_CONTEXT

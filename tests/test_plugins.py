@@ -16,8 +16,7 @@ from plugin_packages import install_plugin
 from linqbot.errors import ConfigError
 from linqbot.hookspecs import MAX_CARRIER_BYTES, hookimpl
 from linqbot.plugins.loading import load
-from linqbot.plugins.observers import CALLS_PER_PERIOD, MIN_SLOW_CALLS
-from linqbot.plugins.registry import Plugins
+from linqbot.plugins.registry import CALLS_PER_PERIOD, MIN_SLOW_CALLS, Plugins
 
 
 @pytest.fixture

@@ -15,11 +15,10 @@ from linq import AsyncLinqAPIV3, LinqAPIV3
 from linqbot.api import ENDPOINTS
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.chat_acts import Connect, Pay, ShareLocation
 from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.acts.paying import Connect, Pay
-from linqbot.emulator.acts.sharing import ShareLocation
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.endpoints.payments import payments
+from linqbot.emulator.endpoints import payments
 from linqbot.emulator.web.app import create_app
 
 LINE, PERSON, FRIEND, THIRD, NEWCOMER = "+12025550100", "+14155550142", "+14155550187", "+14155550199", "+14155550111"

@@ -5,7 +5,7 @@ client, so every call that changes something at Linq, through the Context or thr
 journal before its first attempt.
 
 The methods are what an author may call, with their documentation; the work is done in the modules that they name, such as
-`content/sending.py`. Next step: `client/resources/chats/messages.py` sends the reply, and `worker/turn.py` ends the turn.
+`content/sending.py`. Next step: `client/resources/chats.py` sends the reply, and `worker/turn.py` ends the turn.
 """
 
 from __future__ import annotations
@@ -22,28 +22,33 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import structlog
 
-from linqbot.bot.asking.asker import Asker, Resumption, SideTurn
-from linqbot.bot.asking.question import CANCEL_WORDS, DAY_S, AskedBefore, Question, texts
-from linqbot.bot.asking.seen import Seen, Times
-from linqbot.bot.background import HINT_S
-from linqbot.bot.content.capabilities import Capabilities, CapabilitiesAsked, capabilities
-from linqbot.bot.content.cards import card_of, text_of_card, update_card
-from linqbot.bot.content.chat_sender import ChatSender, stopped_by, with_standing_refusal
+from linqbot.bot.asking.answers import Seen, Times
+from linqbot.bot.asking.question import CANCEL_WORDS, DAY_S, AskedBefore, Asker, Question, Resumption, SideTurn, texts
 from linqbot.bot.content.forms import fitted_to_messages, has_drafts, without_effect
 from linqbot.bot.content.message_split import Content, Sendable, bubbles, check_content
 from linqbot.bot.content.preview import Preview, Said, preview, watcher
-from linqbot.bot.content.sending import CardShared, ContentSender
+from linqbot.bot.content.sending import (
+    Capabilities,
+    CapabilitiesAsked,
+    CardShared,
+    ChatSender,
+    ContentSender,
+    capabilities,
+    card_of,
+    stopped_by,
+    text_of_card,
+    update_card,
+    with_standing_refusal,
+)
 from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
-from linqbot.bot.conversation.state import State, Tally
-from linqbot.bot.conversation.turn_state import EarlierRun, TurnState
+from linqbot.bot.conversation.state import EarlierRun, State, Tally, TurnState
 from linqbot.bot.deadline import DEADLINE_S, Deadline
-from linqbot.bot.options import check_text
-from linqbot.bot.overlap import Overlap
-from linqbot.bot.proactive.bot_context import BotContext
-from linqbot.bot.proactive.send_later import (
+from linqbot.bot.options import Overlap, check_text
+from linqbot.bot.proactive import (
     GRACE_S,
+    BotContext,
     call_of,
     check_grace,
     check_not_missed,
@@ -53,18 +58,17 @@ from linqbot.bot.proactive.send_later import (
     zone,
 )
 from linqbot.bot.sent import Sent
-from linqbot.bot.typing import TypingIndicator
+from linqbot.bot.typing import HINT_S, TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, LinqApiError, LinqbotError, Refused
 from linqbot.events.delivery import BROADCAST_DONE_TYPE
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
-from linqbot.events.proactive.schedule import SCHEDULE_TYPE
+from linqbot.events.proactive import SCHEDULE_TYPE
 from linqbot.nearest import no_attribute
 from linqbot.storage.state import StateStore
-from linqbot.types.content.card import Card
-from linqbot.types.content.files import Fetched, Saved
+from linqbot.types.content import Card, Fetched, Saved
 from linqbot.types.message import (
     AppPart,
     Effect,
@@ -73,13 +77,12 @@ from linqbot.types.message import (
     ReactionType,
     ReplyTo,
 )
-from linqbot.types.proactive.scheduled import Scheduled
+from linqbot.types.proactive import Scheduled
 
 if TYPE_CHECKING:
     from linqbot.bot.asking.results import Location, PaymentResult, VoteResult
     from linqbot.bot.content.received import ReceivedMedia
-    from linqbot.bot.streaming.pace import PaceName
-    from linqbot.bot.streaming.source import StreamSource
+    from linqbot.bot.streaming import PaceName, StreamSource
     from linqbot.parse.recurrences import Recurrence
 
 T = TypeVar("T")
@@ -497,8 +500,7 @@ class Context:
                 chat, or the context was made outside of a worker.
         """
         # Imported late: few bots stream, and what cuts a stream into messages is large.
-        from linqbot.bot.streaming.pace import pace_of
-        from linqbot.bot.streaming.stream import Stream, StreamChat
+        from linqbot.bot.streaming import Stream, StreamChat, pace_of
 
         record = self._record_or_error.stream(key)
         client = self.client.named(record.label)

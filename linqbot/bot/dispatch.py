@@ -16,18 +16,16 @@ from typing import Any, Final, TypeVar
 import anyio
 import structlog
 
-from linqbot.bot.asking.asker import Asker, Resumption, SideTurn
-from linqbot.bot.asking.question import AskedBefore
-from linqbot.bot.background import BackgroundTasks
+from linqbot.bot.asking.question import AskedBefore, Asker, Resumption, SideTurn
 from linqbot.bot.bot import Bot
 from linqbot.bot.content.message_split import files_of
 from linqbot.bot.context import Context
 from linqbot.bot.conversation.history import TurnRecord
 from linqbot.bot.deadline import DEADLINE_S, Deadline
-from linqbot.bot.loops.breaker import Loop, LoopBreaker
-from linqbot.bot.overlap import Overlap
-from linqbot.bot.proactive.schedule import check_names
-from linqbot.bot.routing import from_plugins, report
+from linqbot.bot.loops import Loop, LoopBreaker
+from linqbot.bot.options import Overlap
+from linqbot.bot.proactive import check_names
+from linqbot.bot.routing import from_plugins, handlers
 from linqbot.bot.routing.filters import Fit, covers, name_of
 from linqbot.bot.routing.handlers import (
     DeadLetterRoute,
@@ -41,9 +39,8 @@ from linqbot.bot.routing.handlers import (
 )
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.bot.routing.router import Middleware, Next, Router
-from linqbot.bot.turn_context import TurnContext
-from linqbot.bot.turn_watcher import turn_watcher
-from linqbot.bot.typing import TypingIndicator
+from linqbot.bot.turn_context import TurnContext, turn_watcher
+from linqbot.bot.typing import BackgroundTasks, TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import AskCancelled, AskEnded, BotError, NoVerdict
@@ -51,12 +48,11 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
-from linqbot.events.proactive.broadcast import BroadcastDone
-from linqbot.events.proactive.schedule import ScheduleDue
+from linqbot.events.proactive import BroadcastDone, ScheduleDue
 from linqbot.interrupts import is_ctrl_c
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.state import StateStore
-from linqbot.types.content.turn import running_turn
+from linqbot.types.content import running_turn
 
 log = structlog.get_logger("linqbot.bot")
 
@@ -364,7 +360,7 @@ class Dispatcher:
         now = self._clock.now()
         sent_at = _sent_at(event, now)
         if self._is_loop(event, sent_at, now):
-            self._report(event, reason=report.LOOP)
+            self._report(event, reason=handlers.LOOP)
             return
         is_late = self._is_late_now(event, ctx)
         chosen = ctx.chosen or await self._choose(event, ctx, is_late=is_late, is_asked=is_asked)
@@ -440,18 +436,18 @@ class Dispatcher:
                 await handle(event, ctx)
                 ctx.check_state()
                 return
-        self._report(event, reason=report.OPTED_OUT)
+        self._report(event, reason=handlers.OPTED_OUT)
 
     async def _resume(self, event: Event, ctx: TurnContext, resumption: Resumption) -> None:
         """Run the handler of an open question again, after an event that answers or ends the question."""
         # A timeout or a payment names no person, and the handler must learn of it.
         if event.actor is not None and not self._allows(event):
-            self._log_once("ignored: sender", "event.ignored", event, reason=report.NOT_ALLOWED)
-            self._report(event, reason=report.NOT_ALLOWED)
+            self._log_once("ignored: sender", "event.ignored", event, reason=handlers.NOT_ALLOWED)
+            self._report(event, reason=handlers.NOT_ALLOWED)
             return
         now = self._clock.now()
         if self._is_loop(event, _sent_at(event, now), now):
-            self._report(event, reason=report.LOOP)
+            self._report(event, reason=handlers.LOOP)
             return
         route, handle = self._named[resumption.handler]
         self._report(event, chosen=route, is_resumed=True)
@@ -477,12 +473,12 @@ class Dispatcher:
             return
         routes = [] if reason else [route for route, _ in self._routes_for(type(event))]
         if chosen is None:
-            tried = report.tried(routes, event, is_late=is_late)
-            why = reason or report.reason(routes, is_late=is_late)
+            tried = handlers.tried(routes, event, is_late=is_late)
+            why = reason or handlers.reason(routes, is_late=is_late)
             routed(event=event, handler=None, at=None, tried=tried, reason=why)
         else:
             before = routes[: routes.index(chosen)] if chosen in routes and not is_resumed else []
-            tried = report.tried(before, event, is_late=is_late)
+            tried = handlers.tried(before, event, is_late=is_late)
             routed(event=event, handler=chosen.name, at=chosen.at, tried=tried, reason=None)
 
     def _routes_for(self, kind: type[Event]) -> list[tuple[Route, Next]]:
@@ -503,18 +499,18 @@ class Dispatcher:
             is_side: True for an event of a person who is asked a question, and who need not address the bot.
         """
         if event.is_own and event.echoes:
-            return report.OWN_ECHO
+            return handlers.OWN_ECHO
         if (
             self._bot.allow is not None
             and not isinstance(event, ScheduleDue | BroadcastDone)
             and not self._bot.allow(event)
         ):
-            return report.NOT_ALLOWED
+            return handlers.NOT_ALLOWED
         if event.is_group and self._bot.groups != "all" and not is_side:
             if self._bot.groups == "never":
-                return report.IN_GROUP
+                return handlers.IN_GROUP
             if isinstance(event, MessageReceived) and not event.is_addressed:
-                return report.NOT_ADDRESSED
+                return handlers.NOT_ADDRESSED
         return None
 
     def _is_loop(self, event: Event, sent_at: float, now: float) -> bool:

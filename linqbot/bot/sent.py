@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from linqbot.client.call import ApiResponse
-from linqbot.client.resources.chats.messages import read_sent
+from linqbot.client.resources.chats import read_sent
 from linqbot.errors import BotError, LinqApiError
 from linqbot.types.message import MessageContent, SentMessage, TextPart
 

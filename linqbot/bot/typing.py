@@ -1,18 +1,26 @@
 """The typing indicator, also called typing dots: shown when a handler works for a while, refreshed, and ended with it.
 
 `bot/dispatch.py` calls `arm` when it has chosen a handler, and `stop` when the handler has ended.
-`bot/content/chat_sender.py` reports each message, which ends the dots on the phone, and `bot/streaming/stream.py` shows
+`bot/content/sending.py` reports each message, which ends the dots on the phone, and `bot/streaming.py` shows
 them between two messages. `ctx.typing` shows them at once. All of it is best effort: the dots never delay, repeat or break
 a reply.
+
+Background tasks, which no turn waits for and which may be lost: read receipts and typing dots.
+
+A background task never delays a turn, and its errors never reach a handler. Each call has one attempt, of at most
+`HINT_S` seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from contextvars import copy_context
+from typing import Any, Final
 
 import structlog
 
-from linqbot.bot.background import HINT_S, BackgroundTasks
+from linqbot.bot.branch import leave_turn
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError
 
@@ -110,3 +118,29 @@ class TypingIndicator:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+
+
+HINT_S: Final = 3.0
+"""Seconds that Linq may take for a read receipt or a change of the typing dots."""
+
+
+class BackgroundTasks:
+    """The background tasks of one bot."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task for `work` that does not belong to the current turn."""
+        context = copy_context()
+        context.run(leave_turn)
+        task = asyncio.get_running_loop().create_task(work, context=context)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def aclose(self) -> None:
+        """Cancel the tasks that still run, and wait until they have ended."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,4 +1,7 @@
-"""Completions of command arguments for the shell. If they cannot be found, none are offered; there is no error."""
+"""Completions of command arguments for the shell. If they cannot be found, none are offered; there is no error.
+
+Help with an event type that linqbot does not know: the nearest one, or where all are listed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
+
+from linqbot.nearest import nearest_name
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -72,3 +77,12 @@ def _starting(incomplete: str, words: Iterable[tuple[str, str]]) -> list[Complet
 
 def _about(kind: type) -> str:
     return (kind.__doc__ or "").partition("\n")[0].replace("`", "")
+
+
+def advice_on(unknown: str) -> str:
+    """Return a sentence that helps with an event type that linqbot does not know."""
+    # Imported here, so that shell completion and --help do not wait for the events to be imported.
+    from linqbot.events.parse import EVENT_TYPES
+
+    near = nearest_name(unknown, EVENT_TYPES)
+    return f"Did you mean {near}?" if near else "See: linqbot trigger --list"

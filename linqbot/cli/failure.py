@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from linqbot.cli.printable import printable_json, printable_lines
+from linqbot.cli.output import printable_json, printable_lines
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError, RuleBroken
 from linqbot.ops.explanations import first_sentence, of_error
 

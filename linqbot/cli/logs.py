@@ -23,7 +23,7 @@ from pydantic_core import to_json
 
 from linqbot import tracebacks
 from linqbot.cli.log_stream import LossyStream
-from linqbot.cli.printable import printable, printable_lines
+from linqbot.cli.output import printable, printable_lines
 from linqbot.frames import place_of
 
 # `import structlog` also imports rich, if another package has installed it, for tracebacks that linqbot never renders

@@ -30,19 +30,16 @@ class Section:
     """A section of `linqbot --help`.
 
     Attributes:
-        folder: Where the modules of its commands are, below `cli/commands/`.
         commands: Each command with its line of help.
     """
 
     title: str
-    folder: str
     commands: Mapping[str, str]
 
 
 SECTIONS = (
     Section(
         "Write a bot",
-        "writing",
         {
             "new": "Create a folder with a bot, its tests and its settings.",
             "dev": "Try a bot on an emulated phone in the browser; no account needed.",
@@ -53,7 +50,6 @@ SECTIONS = (
     ),
     Section(
         "Run it",
-        "running",
         {
             "webhooks": "Subscribe a bot to exactly the events it handles; rotate the secret.",
             "doctor": "Find what keeps a bot from going live, and how to fix it.",
@@ -62,7 +58,6 @@ SECTIONS = (
     ),
     Section(
         "Look after it",
-        "upkeep",
         {
             "inbox": "List waiting deliveries and dead letters; retry, replay, back up.",
             "asks": "List open questions of ctx.ask; answer or end one.",
@@ -76,7 +71,6 @@ SECTIONS = (
     ),
     Section(
         "Find your way",
-        "help",
         {
             "explain": "Explain an error code: its meaning, its causes, what to do.",
             "completion": "Let your shell complete commands, event types, codes, ids.",
@@ -86,8 +80,6 @@ SECTIONS = (
 
 COMMANDS = dict(sorted(each for section in SECTIONS for each in section.commands.items()))
 """Each command of linqbot with its line of help, by name."""
-
-_FOLDERS = {name: section.folder for section in SECTIONS for name in section.commands}
 
 
 class Commands(click.Group):
@@ -119,7 +111,7 @@ class Commands(click.Group):
         # Imported modules are never garbage. Collections during the import take an eighth of the start-up time.
         gc.disable()
         try:
-            module = importlib.import_module(f"linqbot.cli.commands.{_FOLDERS[cmd_name]}.{cmd_name}")
+            module = importlib.import_module(f"linqbot.cli.commands.{cmd_name}")
         finally:
             gc.freeze()
             gc.enable()

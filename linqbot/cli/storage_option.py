@@ -1,17 +1,30 @@
-"""The storage of commands that work next to a running server: the option that names it, and opening it."""
+"""The storage of commands that work next to a running server: the option that names it, and opening it.
+
+The storage of `linqbot dev`, found from another command in the same folder.
+
+With the emulator it is in a temporary folder, which is deleted when `linqbot dev` ends. The name of this folder holds a
+digest of the working directory. With `--public-url` it is `.linqbot/dev.db`.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import stat
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from linqbot.errors import ConfigError
+from linqbot.storage.sqlite.serving_lock import ServingLock
 
 if TYPE_CHECKING:
     from linqbot.storage.backend import Storage
+
 
 _DEV: Final = "linqbot.storage.dev"
 _NAMED: Final = "linqbot.storage.named"
@@ -41,7 +54,6 @@ def _named(ctx: click.Context, _: click.Parameter, value: str | None) -> str | N
     if value is not None:
         raise _both(ctx)
     # Imported here, so that shell completion and --help do not wait for the storage to be imported.
-    from linqbot.cli.dev_storage import storage_url
 
     return storage_url()
 
@@ -66,9 +78,8 @@ async def open_configured_storage(url: str | None) -> AsyncIterator[Storage]:
         ConfigError: the storage is in memory, so no other process can open it; or a setting cannot be read.
     """
     # Imported here, so that shell completion and --help do not wait for the settings and the storage to be imported.
-    from linqbot.cli.dev_storage import hint
     from linqbot.settings import from_env
-    from linqbot.storage.sqlite.disk.checkup import path_of
+    from linqbot.storage.sqlite.checkup import path_of
 
     settings = from_env(storage=url)
     if settings.storage.startswith("memory:"):
@@ -81,3 +92,53 @@ async def open_configured_storage(url: str | None) -> AsyncIterator[Storage]:
         raise ConfigError(f"There is no storage file {path}. {said}")
     async with settings.open_storage(serving=False) as storage:
         yield storage
+
+
+FILE: Final = "dev.db"
+KEPT: Final = Path(".linqbot") / FILE
+"""The file with `--public-url`."""
+
+
+def folder_prefix() -> str:
+    """Return the beginning of the temporary folder's name, for a `linqbot dev` that is started in this directory."""
+    digest = hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()
+    return f"linqbot-dev-{digest[:12]}-"
+
+
+def find_storage() -> Path | None:
+    """Return the storage file of the `linqbot dev` that runs in this directory; None if there is none.
+
+    If there are several, a file that a process serves comes first, then the newest.
+    """
+    found = [path for path in Path(tempfile.gettempdir()).glob(f"{folder_prefix()}*/{FILE}") if _is_own(path)]
+    if KEPT.is_file():
+        found.append(KEPT)
+    return max(found, key=lambda path: (ServingLock(path).holder() is not None, path.stat().st_mtime), default=None)
+
+
+def storage_url() -> str:
+    """Return the URL of the storage of `linqbot dev`.
+
+    Raises:
+        ConfigError: none runs in this directory.
+    """
+    path = find_storage()
+    if path is None:
+        raise ConfigError(
+            "No linqbot dev runs in this folder, and its storage ends with it. Start linqbot dev here, or leave out --dev."
+        )
+    return f"sqlite:///{path}"
+
+
+def hint() -> str:
+    """Return a sentence about the storage of the `linqbot dev` that runs in this directory; empty if there is none."""
+    if find_storage() is None:
+        return ""
+    return "linqbot dev, which runs in this folder, has its own storage: add --dev."
+
+
+def _is_own(path: Path) -> bool:
+    # Every user may create a folder of this name in the folder for temporary files, or a link, and in it a link to a file
+    # of this user. But only this user can write into the folder that `linqbot dev` made.
+    folder = path.parent.lstat()
+    return stat.S_ISDIR(folder.st_mode) and (not hasattr(os, "getuid") or folder.st_uid == os.getuid())

@@ -3,12 +3,20 @@
 A resource method builds a Call and passes it to `run`. `Client.wrapped` puts the journal and outbound middleware around
 `run`. Resources that few bots need are imported on first access. An endpoint without a method can be called with
 `client.run(prepare("noun.verb"))`.
+
+Rate limits of Linq that the client enforces itself, so that Linq need not respond with 429 (R65, R94).
+
+The client counts only its own calls; calls of another process are limited by Linq alone. The figures are Linq's. Limits
+that Linq does not publish are not guessed.
+
+The journal of a turn is above these limits, so a call that it answers from an earlier run is neither limited nor counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -16,29 +24,32 @@ from typing import TYPE_CHECKING, Final, Self
 import structlog
 
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.client.rate_limits import RateLimits
-from linqbot.client.resources.chats.chats import Chats
+from linqbot.client.resources.chats import Chats
 from linqbot.client.resources.messages import Messages
 from linqbot.client.resources.v2 import V2
 from linqbot.client.resources.v2 import credentials as v2_credentials
 from linqbot.client.sender import Sender
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import BotError, KeyMissing
-from linqbot.types.content.files import MAX_BYTES, Fetched, Saved
+from linqbot.errors import BotError, KeyMissing, RateLimited
+from linqbot.types.content import MAX_BYTES, Fetched, Saved
 from linqbot.types.message import MediaPart
 
 if TYPE_CHECKING:
     import httpx
 
     from linqbot.client.resources.attachments import Attachments
-    from linqbot.client.resources.contact_cards import ContactCards
-    from linqbot.client.resources.experiences import Experiences
-    from linqbot.client.resources.handles import BlockedHandles, Capability
-    from linqbot.client.resources.payment_requests import PaymentRequests
-    from linqbot.client.resources.payments import PaymentHandles, PaymentProviders, Payments
-    from linqbot.client.resources.phone_numbers import AvailableNumberResource, LegacyLines, PhoneNumbers
-    from linqbot.client.resources.webhook_events import WebhookEvents
-    from linqbot.client.resources.webhook_subscriptions import Subscriptions
+    from linqbot.client.resources.chat_features import Experiences
+    from linqbot.client.resources.lines import (
+        AvailableNumberResource,
+        BlockedHandles,
+        Capability,
+        ContactCards,
+        LegacyLines,
+        PhoneNumbers,
+    )
+    from linqbot.client.resources.payments import PaymentHandles, PaymentProviders, PaymentRequests, Payments
+    from linqbot.client.resources.webhooks import Subscriptions, WebhookEvents
+
 
 log = structlog.get_logger("linqbot.client")
 
@@ -125,70 +136,70 @@ class Client:
     @property
     def webhook_subscriptions(self) -> Subscriptions:
         """Webhook subscriptions: the URLs that Linq sends events to."""
-        from linqbot.client.resources.webhook_subscriptions import Subscriptions
+        from linqbot.client.resources.webhooks import Subscriptions
 
         return Subscriptions(self._run)
 
     @property
     def webhook_events(self) -> WebhookEvents:
         """The event types that a subscription can select."""
-        from linqbot.client.resources.webhook_events import WebhookEvents
+        from linqbot.client.resources.webhooks import WebhookEvents
 
         return WebhookEvents(self._run)
 
     @property
     def phone_numbers(self) -> PhoneNumbers:
         """The lines of the account."""
-        from linqbot.client.resources.phone_numbers import PhoneNumbers
+        from linqbot.client.resources.lines import PhoneNumbers
 
         return PhoneNumbers(self._run)
 
     @property
     def phonenumbers(self) -> LegacyLines:
         """The lines, in the format of a deprecated endpoint."""
-        from linqbot.client.resources.phone_numbers import LegacyLines
+        from linqbot.client.resources.lines import LegacyLines
 
         return LegacyLines(self._run)
 
     @property
     def available_number(self) -> AvailableNumberResource:
         """The line to send from."""
-        from linqbot.client.resources.phone_numbers import AvailableNumberResource
+        from linqbot.client.resources.lines import AvailableNumberResource
 
         return AvailableNumberResource(self._run)
 
     @property
     def capability(self) -> Capability:
         """Checks of the services that a handle can receive."""
-        from linqbot.client.resources.handles import Capability
+        from linqbot.client.resources.lines import Capability
 
         return Capability(self._run)
 
     @property
     def contact_card(self) -> ContactCards:
         """The contact card of a line: name and photo."""
-        from linqbot.client.resources.contact_cards import ContactCards
+        from linqbot.client.resources.lines import ContactCards
 
         return ContactCards(self._run)
 
     @property
     def blocked_handles(self) -> BlockedHandles:
         """Blocked handles: nothing is received from them or sent to them."""
-        from linqbot.client.resources.handles import BlockedHandles
+        from linqbot.client.resources.lines import BlockedHandles
 
         return BlockedHandles(self._run)
 
     @property
     def experiences(self) -> Experiences:
         """Ready-made interactive cards and their actions."""
-        from linqbot.client.resources.experiences import Experiences
+        from linqbot.client.resources.chat_features import Experiences
 
         return Experiences(self._run)
 
     @property
     def payment_requests(self) -> PaymentRequests:
         """Payment requests, paid on a checkout page."""
-        from linqbot.client.resources.payment_requests import PaymentRequests
+        from linqbot.client.resources.payments import PaymentRequests
 
         return PaymentRequests(self._run)
 
@@ -334,3 +345,81 @@ def _key_in(path: Path) -> str | None:
         log.warning("client.key_unreadable", file=str(path), to_do="Put the token of your Linq account into the file.")
         return None
     return key
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `max_calls` calls within `window_s`, for each subject such as a chat or a line.
+
+    Attributes:
+        allowance: The end of the sentence "Linq allows this …".
+    """
+
+    rule: str
+    max_calls: int
+    window_s: float
+    allowance: str
+
+
+CARD_SHARES = RateLimit("R65", 1, 300.0, "once per chat in five minutes")
+CARD_WRITES = RateLimit("R94", 3, 600.0, "three times per line in ten minutes, creating and updating together")
+LIMITED: Final[Mapping[str, RateLimit]] = {
+    "chats.share_contact_card": CARD_SHARES,
+    "contact_card.create": CARD_WRITES,
+    "contact_card.update": CARD_WRITES,
+}
+
+_LONGEST_WINDOW_S = max(CARD_SHARES.window_s, CARD_WRITES.window_s)
+
+
+@dataclass(slots=True)
+class RateLimits:
+    """Makes calls within the limits, and knows the times of the recent ones, by rate limit and subject.
+
+    Attributes:
+        sender: Sends the calls.
+    """
+
+    sender: Run
+    clock: Clock
+    _spent: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
+
+    def run(self, call: Call) -> Awaitable[ApiResponse]:
+        """Make a call. One that has failed does not count.
+
+        Raises:
+            RateLimited: The limit is reached. Nothing was sent; `retry_after_s` is the time until the next call is
+                allowed.
+        """
+        rate_limit = LIMITED.get(call.name)
+        return self.sender(call) if rate_limit is None else self._limited(call, rate_limit)
+
+    async def _limited(self, call: Call, rate_limit: RateLimit) -> ApiResponse:
+        subject = _subject(call)
+        self._check(rate_limit, subject, call.name)
+        response = await self.sender(call)
+        self._spend(rate_limit, subject)
+        return response
+
+    def _check(self, rate_limit: RateLimit, subject: str, call: str) -> None:
+        now, spent = self.clock.now(), self._spent.get((rate_limit.rule, subject), ())
+        # Times to come are those from before the clock was set back.
+        recent = [at for at in spent if now - rate_limit.window_s < at <= now]
+        if len(recent) < rate_limit.max_calls:
+            return
+        wait_s = recent[-rate_limit.max_calls] + rate_limit.window_s - now
+        said = f"{rate_limit.rule}: not sent, because Linq allows this {rate_limit.allowance}. Wait {wait_s:.0f} s."
+        raise RateLimited(said, status=429, code=1007, retry_after_s=wait_s, call=call)
+
+    def _spend(self, rate_limit: RateLimit, subject: str) -> None:
+        """Record that a call was made. Calls that are outside of every window are forgotten."""
+        now = self.clock.now()
+        for key in [key for key, spent in self._spent.items() if spent[-1] <= now - _LONGEST_WINDOW_S]:
+            del self._spent[key]
+        self._spent.setdefault((rate_limit.rule, subject), deque(maxlen=rate_limit.max_calls)).append(now)
+
+
+def _subject(call: Call) -> str:
+    """Return what the limit of a call counts by: the line of a contact card, or the path, which has the id of the chat."""
+    line = dict(call.query).get("phone_number") or (call.body or {}).get("phone_number")
+    return str(line) if line else call.path

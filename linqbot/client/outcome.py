@@ -2,21 +2,38 @@
 
 A 2xx response that is not Linq's is a failure here, so that no journal records it as the outcome of the call. The next
 step is `retry.py`.
+
+Build an error from a response that is not 2xx, or that is not Linq's.
+
+Linq's API has an error body for V3 and another one for V2. Linq's messages may quote the request, so handles, addresses
+and texts are redacted before a message becomes part of an error, which ends up in logs. A response that is not Linq's
+comes from a proxy, a firewall or a captive portal. Such a response says nothing about the call. The call is therefore
+retried where that is safe, as after no response, and the body is never quoted. Functions here return errors and never
+raise them; none depends on an HTTP library.
+
+The retry policy of the client: decide if and when a failed call is repeated.
+
+Linq's official client also retries 409. This client never does: Linq uses 409 for a state, such as a chat that your
+line left, and the same call would get the same response. `pause_s` is a pure function; its test is the full table of
+cases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
 
 from pydantic_core import from_json
 
 from linqbot.api import ENDPOINTS
 from linqbot.client.call import ApiResponse, Call
-from linqbot.client.error_response import STORAGE_ANSWER, error_for, is_html, is_page, not_linqs, storage_error
 from linqbot.client.http.http11 import Response
-from linqbot.client.retry import AttemptFailure
-from linqbot.events.delivery import repaired
+from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
+from linqbot.events.delivery import decode, repaired
 
 
 def outcome_of_call(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
@@ -71,3 +88,256 @@ def _lacking(call: Call, data: Any, response: Response) -> str:
 
 def _advice(headers: Mapping[str, str]) -> bool | None:
     return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
+
+
+# Both run in linear time: a word is matched once, with or without an e-mail address, and a number has a maximum length,
+# so that a long run of digits and brackets is not scanned to its end again from each digit.
+_WORD = re.compile(r"[\w.%+-]++(@[\w.-]+\.\w++)?")
+_PRIVATE = re.compile(r"https?://\S++|(?<![\w-])\+?\d[\d ().-]{5,40}\d(?![\w-])")
+_OURS = re.compile(r"https://docs\.linqapp\.com/[\w./#-]*")
+_MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,32}/[a-z0-9.+-]{1,64}")
+_PAGES = frozenset({"text/html", "application/xhtml+xml"})
+_LONGEST_MESSAGE = 500
+_LONGEST_CODE = 9
+
+LONGEST_READ: Final = 1 << 15
+"""Maximum length of Linq's message, in characters. A longer message is dropped as a whole. Cutting it could leave half
+of a text of the request, which the redaction would not recognise."""
+_LONGEST_ID: Final = 200
+"""Maximum length of a trace id or a URL, in characters. Longer values are dropped, because these values are logged."""
+
+
+LONGEST_RETRY_AFTER_S: Final = 3600.0
+"""Upper bound of the wait that a response asks for. Milliseconds given as seconds, or a date decades away, would
+otherwise defer a chat for years. After an hour the call is made again; if the limit still holds, Linq says so again."""
+
+STORAGE_ANSWER: Final = "the answer of a file storage"
+"""What a response to an upload lacks if it comes from a proxy, a firewall or a captive portal."""
+
+_LONGEST_RETRY_AFTER: Final = 64
+"""Characters of a `Retry-After` that are read. An HTTP date has 29."""
+
+
+def error_for(
+    call: Call, status: int, headers: Mapping[str, str], body: bytes, *, now: float, secret: str
+) -> LinqApiError:
+    """Return the error for a non-2xx response of Linq's API.
+
+    401 and 429 keep their meaning whatever the body is, and 408 and 5xx are always LinqUnavailable. Any other response
+    must have an error body of Linq's, else it is treated as not Linq's.
+
+    Args:
+        now: Unix seconds, to read a `Retry-After` that is a date.
+        secret: The API key, which must appear in no message, even if Linq quotes it.
+    """
+    document = _error_document(body)
+    if _kind(status) is LinqApiError and status != 401 and not _is_linqs(document):
+        wait_s = _retry_after_s(headers.get("retry-after"), now)
+        return not_linqs(call, status, headers, "an error body of Linq's", retry_after_s=wait_s)
+    return _error(call, status, headers, document, now=now, secret=secret)
+
+
+def storage_error(
+    call: Call, status: int, headers: Mapping[str, str], body: bytes, *, now: float, secret: str
+) -> LinqApiError:
+    """Return the error for a non-2xx response to an upload. Storage servers have other error bodies, such as XML.
+
+    A redirect, a 407 and an HTML page are from something between this machine and the storage: they say nothing about
+    the file.
+    """
+    if _kind(status) is LinqApiError and (300 <= status < 400 or status == 407 or is_html(headers)):
+        wait_s = _retry_after_s(headers.get("retry-after"), now)
+        return not_linqs(call, status, headers, STORAGE_ANSWER, retry_after_s=wait_s)
+    return _error(call, status, headers, _error_document(body), now=now, secret=secret)
+
+
+def not_linqs(
+    call: Call, status: int, headers: Mapping[str, str], lacking: str, *, retry_after_s: float | None = None
+) -> LinqUnavailable:
+    """Return the error for a response that did not come from Linq.
+
+    Args:
+        lacking: The thing that a response of Linq's would contain, such as "a JSON object".
+    """
+    said = (
+        f"the response is not Linq's: HTTP {status} with {_content_type(headers)}, without {lacking}. "
+        "Check the base URL, and the proxies and firewalls between this machine and Linq."
+    )
+    return LinqUnavailable(said, status=status, retry_after_s=retry_after_s, call=call.name)
+
+
+def is_page(headers: Mapping[str, str], body: bytes) -> bool:
+    """Return True if a body is HTML, which Linq's API never returns."""
+    return is_html(headers) or body[:64].lstrip().startswith(b"<")
+
+
+def is_html(headers: Mapping[str, str]) -> bool:
+    """Return True if a response says that it is an HTML page."""
+    return _content_type(headers) in _PAGES
+
+
+def _error(
+    call: Call, status: int, headers: Mapping[str, str], document: Mapping[str, Any], *, now: float, secret: str
+) -> LinqApiError:
+    inner = _inner(document)
+    return _kind(status)(
+        _sentence(inner, call, secret) or f"HTTP {status} without an error body of Linq's",
+        status=status,
+        code=_whole(inner.get("code")),
+        doc_url=_text(inner.get("doc_url")),
+        trace_id=_text(document.get("trace_id")) or _text(inner.get("trace_id")),
+        retry_after_s=_retry_after_s(headers.get("retry-after"), now) or _retry_after_s(inner.get("retry_after"), now),
+        call=call.name,
+    )
+
+
+def _kind(status: int) -> type[LinqApiError]:
+    if status == 429:
+        return RateLimited
+    return LinqUnavailable if status >= 500 or status == 408 else LinqApiError
+
+
+def _is_linqs(document: Mapping[str, Any]) -> bool:
+    """Return True if an error body is Linq's: V3 has a code in `error` or a trace id, V2 has a list of `errors`."""
+    inner, errors = _inner(document), document.get("errors")
+    is_v2 = isinstance(errors, list) and bool(inner)
+    has_trace = _text(document.get("trace_id")) or _text(inner.get("trace_id"))
+    return is_v2 or bool(has_trace) or _whole(inner.get("code")) is not None
+
+
+def _content_type(headers: Mapping[str, str]) -> str:
+    """Return the media type for an error message. Text that is not a media type is not repeated."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind if _MEDIA_TYPE.fullmatch(kind) else "no content type"
+
+
+def _error_document(body: bytes) -> Mapping[str, Any]:
+    document = decode(body)
+    return document if isinstance(document, dict) else {}
+
+
+def _inner(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the error object: V3 has one `error`, V2 a list of `errors`."""
+    errors = document.get("errors")
+    inner = errors[0] if isinstance(errors, list) and errors else document.get("error")
+    return inner if isinstance(inner, dict) else {}
+
+
+def _sentence(inner: Mapping[str, Any], call: Call, secret: str) -> str:
+    said = next((said for name in ("message", "detail", "title") if (said := _text(inner.get(name), LONGEST_READ))), "")
+    # Longest first: replacing a short text first would leave the rest of a longer text that contains it.
+    for own in sorted({secret, *_words(call.body)}, key=len, reverse=True):
+        said = said.replace(own, "…")
+    said = _WORD.sub(lambda word: "…" if word[1] else word[0], said)
+    return _PRIVATE.sub(lambda found: found[0] if _OURS.fullmatch(found[0]) else "…", said)[:_LONGEST_MESSAGE]
+
+
+def _words(body: Any, name: str = "") -> Iterator[str]:
+    """Yield the free texts of a body. Names from fixed lists, such as an effect's, may stay in a message."""
+    if isinstance(body, Mapping):
+        for key, value in body.items():
+            yield from _words(value, key)
+    elif isinstance(body, list | tuple):
+        for value in body:
+            yield from _words(value, name)
+    elif isinstance(body, str) and len(body) > 2 and name in _FREE_TEXTS:
+        yield body
+
+
+_FREE_TEXTS = frozenset({
+    "value", "text", "from", "to", "exclude_from", "handle", "address", "phone_number", "phone_numbers", "mention",
+    "forwarding_number", "first_name", "last_name", "display_name", "caption", "subcaption", "trailing_caption",
+    "trailing_subcaption", "fallback_text", "description", "reason", "code", "custom_emoji", "filename",
+})  # fmt: skip
+
+
+def _text(value: Any, longest: int = _LONGEST_ID) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= longest else None
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _LONGEST_CODE:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_LONGEST_CODE else None
+
+
+def _retry_after_s(value: Any, now: float) -> float | None:
+    """Return a wait in seconds, read from a number, a text or a date; None if it is over or unreadable."""
+    if isinstance(value, str):
+        value = _number_or_date(value.strip()[:_LONGEST_RETRY_AFTER], now)
+    # Compared before the conversion: Python's integers are unbounded, and float() raises for the largest ones.
+    is_wait = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+    return float(min(value, LONGEST_RETRY_AFTER_S)) if is_wait else None
+
+
+def _number_or_date(text: str, now: float) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        date = parsedate_to_datetime(text)
+        # RFC 9110 defines the date as UTC. Python would read a date without a zone as local time.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailure:
+    """An attempt that failed.
+
+    Attributes:
+        sent: False if it is certain that no byte of the request left this machine.
+        advice: The value of the header `x-should-retry`; None if the header was absent.
+        is_stale: True if a reused connection returned nothing. Most likely the server closed it while it was idle, so
+            there is no reason to wait before the retry.
+    """
+
+    error: LinqApiError
+    sent: bool = True
+    advice: bool | None = None
+    is_stale: bool = False
+
+
+def pause_s(call: Call, failure: AttemptFailure, attempt: int, *, jitter: float, max_wait_s: float) -> float | None:
+    """Return the seconds to wait before the call is repeated, or None to give up.
+
+    Args:
+        attempt: 0 after the first attempt.
+        max_wait_s: Give up if Linq asks for a longer wait than this. The error then tells the caller how long.
+        jitter: 0 to 1; shortens the wait by up to a quarter, so that clients that failed together do not retry
+            together.
+    """
+    if not _may_repeat(call, failure):
+        return None
+    if failure.is_stale and attempt == 0:
+        return 0.0
+    asked = failure.error.retry_after_s
+    if asked is not None:
+        return asked if asked <= max_wait_s else None
+    return backoff_s(attempt, jitter=jitter)
+
+
+def backoff_s(attempt: int, *, jitter: float) -> float:
+    """Return the seconds to wait after an attempt whose failure says nothing of a wait: see `pause_s`."""
+    return float(min(0.5 * 2**attempt, 8.0) * (1 - 0.25 * jitter))
+
+
+def is_deleted_before(call: Call, error: LinqApiError) -> bool:
+    """Return True if a repeated deletion was refused because an earlier attempt, whose answer was lost, has made it."""
+    endpoint = ENDPOINTS.get(call.name)
+    return error.status == 404 and endpoint is not None and endpoint.method == "DELETE" and endpoint.needs is None
+
+
+def _may_repeat(call: Call, failure: AttemptFailure) -> bool:
+    error = failure.error
+    if failure.advice is False:
+        return False
+    if call.safety == "hint":
+        return failure.is_stale  # best effort: retried only where no wait is needed
+    if not failure.sent or error.status == 429:
+        return True  # Linq has not executed the call
+    if call.safety == "once" or (call.safety == "keyed" and call.key is None):
+        return False  # the call may have been executed, and a retry would execute it twice
+    return isinstance(error, LinqUnavailable) or (failure.advice is True and error.status != 409)

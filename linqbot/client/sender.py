@@ -26,7 +26,7 @@ from uuid import uuid4
 from linqbot.client.alarms import Alarms, TimeLimit
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.http.addresses import Origin, Target, UnsafeURL, target
-from linqbot.client.http.connector import Connector
+from linqbot.client.http.connector import Connector, environment_proxy
 from linqbot.client.http.http11 import (
     HttpTransport,
     Request,
@@ -38,9 +38,14 @@ from linqbot.client.http.http11 import (
     request_target,
 )
 from linqbot.client.http.pool import Pool
-from linqbot.client.http.proxies import environment_proxy
-from linqbot.client.outcome import outcome_of_call, outcome_of_upload
-from linqbot.client.retry import AttemptFailure, backoff_s, is_deleted_before, pause_s
+from linqbot.client.outcome import (
+    AttemptFailure,
+    backoff_s,
+    is_deleted_before,
+    outcome_of_call,
+    outcome_of_upload,
+    pause_s,
+)
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
 

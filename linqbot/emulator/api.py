@@ -23,19 +23,25 @@ from linqbot.api import ENDPOINTS as TABLE
 from linqbot.emulator.endpoints import (
     attachments,
     audits,
+    backgrounds,
     blocked_handles,
     capabilities,
+    chats,
     contact_cards,
     experiences,
     lines,
+    locations,
     messages,
+    participants,
+    payment_requests,
+    payments,
+    polls,
     reactions,
     subscriptions,
     v2,
+    voice_memos,
 )
-from linqbot.emulator.endpoints.chats import backgrounds, chats, locations, participants, polls, voice_memos
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
-from linqbot.emulator.endpoints.payments import payment_requests, payments
 from linqbot.emulator.engine import breaking, media_check
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, encode, not_found

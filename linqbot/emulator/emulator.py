@@ -16,7 +16,7 @@ from typing import Any, Self
 import httpx
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.act import Act, Result_co
+from linqbot.emulator.acts.conversation import Act, Result_co
 from linqbot.emulator.api import CALLS_KEPT
 from linqbot.emulator.endpoints import subscriptions
 from linqbot.emulator.engine.world import World
@@ -25,8 +25,7 @@ from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import ContactCardRecord, Line, SubscriptionRecord, iso, new_id
 from linqbot.emulator.model.state import EmulatorState
 from linqbot.emulator.runner import BotRunner
-from linqbot.emulator.statefile.loading import load
-from linqbot.emulator.statefile.saving import dump
+from linqbot.emulator.statefile import dump, load
 from linqbot.errors import ConfigError
 
 LINES = ("+12025550100", "+12025550101")

@@ -17,9 +17,25 @@ if TYPE_CHECKING:
         ApiTokenExpired,
         ApiTokenExpiryScheduled,
         ApiTokenRenamed,
+        CallAnswered,
+        CallDeclined,
+        CallEnded,
+        CallFailed,
+        CallInitiated,
+        CallRinging,
+        CallUnanswered,
+        ContactCardCreated,
+        ContactCardDeleted,
+        ContactCardReceived,
+        ContactCardUpdated,
         EnvironmentCreated,
         EnvironmentDeleted,
+        EnvironmentLineMoved,
         EnvironmentRenamed,
+        PhoneNumberAssigned,
+        PhoneNumberForwardingUpdated,
+        PhoneNumberReleased,
+        PhoneNumberStatusUpdated,
         TeamMemberAdded,
         TeamMemberSignedIn,
         TeamMemberSignedOut,
@@ -32,15 +48,7 @@ if TYPE_CHECKING:
         WebhookSubscriptionRoutingHeadersCleared,
         WebhookSubscriptionRoutingHeadersSet,
         WebhookSubscriptionTargetUrlChanged,
-    )
-    from linqbot.events.call import (
-        CallAnswered,
-        CallDeclined,
-        CallEnded,
-        CallFailed,
-        CallInitiated,
-        CallRinging,
-        CallUnanswered,
+        ZeroDayRetentionUpdated,
     )
     from linqbot.events.chat import (
         BackgroundUpdated,
@@ -60,17 +68,8 @@ if TYPE_CHECKING:
         TypingStarted,
         TypingStopped,
     )
-    from linqbot.events.contact import ContactCardCreated, ContactCardDeleted, ContactCardReceived, ContactCardUpdated
     from linqbot.events.delivery import Delivery
     from linqbot.events.event import Event, UnknownEvent
-    from linqbot.events.line import (
-        EnvironmentLineMoved,
-        PhoneNumberAssigned,
-        PhoneNumberForwardingUpdated,
-        PhoneNumberReleased,
-        PhoneNumberStatusUpdated,
-        ZeroDayRetentionUpdated,
-    )
     from linqbot.events.message import (
         MessageDelivered,
         MessageEdited,
@@ -79,6 +78,9 @@ if TYPE_CHECKING:
         MessageReceipt,
         MessageReceived,
         MessageSent,
+        PollReactionAdded,
+        ReactionAdded,
+        ReactionRemoved,
     )
     from linqbot.events.payment import (
         ConnectionCreated,
@@ -101,9 +103,7 @@ if TYPE_CHECKING:
         PollVoteAdded,
         PollVoteRemoved,
     )
-    from linqbot.events.proactive.broadcast import BroadcastDone
-    from linqbot.events.proactive.schedule import ScheduleDue
-    from linqbot.events.reaction import PollReactionAdded, ReactionAdded, ReactionRemoved
+    from linqbot.events.proactive import BroadcastDone, ScheduleDue
 
 __all__ = [
     "ApiTokenActivated",
@@ -216,13 +216,13 @@ _HOMES = {
     "WebhookSubscriptionRoutingHeadersCleared": "linqbot.events.account",
     "WebhookSubscriptionRoutingHeadersSet": "linqbot.events.account",
     "WebhookSubscriptionTargetUrlChanged": "linqbot.events.account",
-    "CallAnswered": "linqbot.events.call",
-    "CallDeclined": "linqbot.events.call",
-    "CallEnded": "linqbot.events.call",
-    "CallFailed": "linqbot.events.call",
-    "CallInitiated": "linqbot.events.call",
-    "CallRinging": "linqbot.events.call",
-    "CallUnanswered": "linqbot.events.call",
+    "CallAnswered": "linqbot.events.account",
+    "CallDeclined": "linqbot.events.account",
+    "CallEnded": "linqbot.events.account",
+    "CallFailed": "linqbot.events.account",
+    "CallInitiated": "linqbot.events.account",
+    "CallRinging": "linqbot.events.account",
+    "CallUnanswered": "linqbot.events.account",
     "BackgroundUpdateFailed": "linqbot.events.chat",
     "BackgroundUpdated": "linqbot.events.chat",
     "ChatCreated": "linqbot.events.chat",
@@ -239,19 +239,19 @@ _HOMES = {
     "TypingEvent": "linqbot.events.chat",
     "TypingStarted": "linqbot.events.chat",
     "TypingStopped": "linqbot.events.chat",
-    "ContactCardCreated": "linqbot.events.contact",
-    "ContactCardDeleted": "linqbot.events.contact",
-    "ContactCardReceived": "linqbot.events.contact",
-    "ContactCardUpdated": "linqbot.events.contact",
+    "ContactCardCreated": "linqbot.events.account",
+    "ContactCardDeleted": "linqbot.events.account",
+    "ContactCardReceived": "linqbot.events.account",
+    "ContactCardUpdated": "linqbot.events.account",
     "Delivery": "linqbot.events.delivery",
     "Event": "linqbot.events.event",
     "UnknownEvent": "linqbot.events.event",
-    "EnvironmentLineMoved": "linqbot.events.line",
-    "PhoneNumberAssigned": "linqbot.events.line",
-    "PhoneNumberForwardingUpdated": "linqbot.events.line",
-    "PhoneNumberReleased": "linqbot.events.line",
-    "PhoneNumberStatusUpdated": "linqbot.events.line",
-    "ZeroDayRetentionUpdated": "linqbot.events.line",
+    "EnvironmentLineMoved": "linqbot.events.account",
+    "PhoneNumberAssigned": "linqbot.events.account",
+    "PhoneNumberForwardingUpdated": "linqbot.events.account",
+    "PhoneNumberReleased": "linqbot.events.account",
+    "PhoneNumberStatusUpdated": "linqbot.events.account",
+    "ZeroDayRetentionUpdated": "linqbot.events.account",
     "MessageDelivered": "linqbot.events.message",
     "MessageEdited": "linqbot.events.message",
     "MessageFailed": "linqbot.events.message",
@@ -276,11 +276,11 @@ _HOMES = {
     "PollVote": "linqbot.events.poll",
     "PollVoteAdded": "linqbot.events.poll",
     "PollVoteRemoved": "linqbot.events.poll",
-    "PollReactionAdded": "linqbot.events.reaction",
-    "ReactionAdded": "linqbot.events.reaction",
-    "ReactionRemoved": "linqbot.events.reaction",
-    "BroadcastDone": "linqbot.events.proactive.broadcast",
-    "ScheduleDue": "linqbot.events.proactive.schedule",
+    "PollReactionAdded": "linqbot.events.message",
+    "ReactionAdded": "linqbot.events.message",
+    "ReactionRemoved": "linqbot.events.message",
+    "BroadcastDone": "linqbot.events.proactive",
+    "ScheduleDue": "linqbot.events.proactive",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -2,6 +2,12 @@
 
 Linq delivers these with best effort and in no guaranteed order. Events about lines are in `line.py`, events about your
 contact cards in `contact.py`.
+
+Contact cards: a person shares theirs with you, or your account changes the card of one of your lines.
+
+Events about your lines, the phone numbers you send from: status, ownership, settings.
+
+Phone calls. Linq documents the event types but not their payloads yet, so the data is kept as received.
 """
 
 from __future__ import annotations
@@ -9,7 +15,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from linqbot.events.event import Event
+from linqbot.events.event import Event, RawEvent
 from linqbot.types.data import Data
 
 
@@ -233,3 +239,169 @@ class TeamMemberSignedOut(TeamMemberEvent):
     """A person signed out."""
 
     types = ("team_member.signed_out",)
+
+
+class ContactCardReceived(Event):
+    """A person's name and photo: sent once per person and line, and again when they change.
+
+    Attributes:
+        sender_handle: The person.
+        owner_handle: Your line.
+        last_name: May be empty.
+        media_url: The photo. The URL is signed, valid for up to 45 minutes, and must not be altered in any way.
+    """
+
+    types = ("contact_card.received",)
+
+    sender_handle: str | None = None
+    owner_handle: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    media_url: str | None = None
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "actor": data.get("sender_handle"), "line": data.get("owner_handle")}
+
+
+class ChangedContactCard(Data):
+    """The card of one of your lines, as account events show it: with its id and without its line.
+
+    The line is the event's `phone_number`. Read the whole card with `client.contact_card.retrieve`.
+    """
+
+    id: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    image_url: str | None = None
+
+
+class ContactCardEvent(AccountEvent):
+    """Base of the events about the contact card of one of your lines."""
+
+    contact_card: ChangedContactCard = ChangedContactCard()
+
+
+class ContactCardCreated(ContactCardEvent):
+    """A contact card was created for one of your lines."""
+
+    types = ("contact_card.created",)
+
+
+class ContactCardUpdated(ContactCardEvent):
+    """The contact card of a line was changed; `change` has a `from` and a `to` for each changed field."""
+
+    types = ("contact_card.updated",)
+
+
+class ContactCardDeleted(ContactCardEvent):
+    """The contact card of a line was deleted."""
+
+    types = ("contact_card.deleted",)
+
+
+class LineEvent(Event):
+    """Base of the events about a line.
+
+    Attributes:
+        phone_number: The line, E.164; the same as `line`.
+    """
+
+    phone_number: str | None = None
+    changed_at: datetime | None = None
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "line": data.get("phone_number")}
+
+
+class PhoneNumberStatusUpdated(LineEvent):
+    """The status or the reputation of a line changed.
+
+    Attributes:
+        new_status: `ACTIVE` or `FLAGGED`. A flagged line cannot start new chats.
+        new_reputation: `HEALTHY`, `AT_RISK` or `CRITICAL`.
+    """
+
+    types = ("phone_number.status_updated",)
+
+    previous_status: str | None = None
+    new_status: str | None = None
+    previous_reputation: str | None = None
+    new_reputation: str | None = None
+
+
+class PhoneNumberAssigned(LineEvent):
+    """A line was assigned to you."""
+
+    types = ("phone_number.assigned",)
+
+
+class PhoneNumberReleased(LineEvent):
+    """A line was released and is no longer yours."""
+
+    types = ("phone_number.released",)
+
+
+class PhoneNumberForwardingUpdated(AccountEvent):
+    """The call forwarding of a line was changed; `change` has the numbers."""
+
+    types = ("phone_number.forwarding_updated",)
+
+
+class ZeroDayRetentionUpdated(AccountEvent):
+    """Zero retention of a line was switched on or off; `change` has true or false."""
+
+    types = ("zero_day_retention.updated",)
+
+
+class EnvironmentLineMoved(AccountEvent):
+    """A line was moved to another environment; `change` has both environments."""
+
+    types = ("environment.line_moved",)
+
+
+class CallEvent(RawEvent):
+    """Base of the events about a phone call. The payload is in `data`."""
+
+
+class CallInitiated(CallEvent):
+    """A call was started."""
+
+    types = ("call.initiated",)
+
+
+class CallRinging(CallEvent):
+    """A call is ringing."""
+
+    types = ("call.ringing",)
+
+
+class CallAnswered(CallEvent):
+    """A call was answered."""
+
+    types = ("call.answered",)
+
+
+class CallEnded(CallEvent):
+    """A call has ended."""
+
+    types = ("call.ended",)
+
+
+class CallFailed(CallEvent):
+    """A call failed."""
+
+    types = ("call.failed",)
+
+
+class CallDeclined(CallEvent):
+    """A call was declined."""
+
+    types = ("call.declined",)
+
+
+class CallUnanswered(CallEvent):
+    """A call was not answered."""
+
+    types = ("call.no_answer",)

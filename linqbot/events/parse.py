@@ -16,9 +16,8 @@ from linqbot.errors import LinqbotError
 from linqbot.events.delivery import BROADCAST_DONE_TYPE, JOINED_KEY, Delivery, event_id_of
 from linqbot.events.event import Event, UnknownEvent, as_object
 from linqbot.events.message import MessageEdited, MessageReceived
-from linqbot.events.proactive.schedule import SCHEDULE_TYPE, schedule_due
-from linqbot.types.data import validated
-from linqbot.types.lenient import unfitting_fields, validate_leniently
+from linqbot.events.proactive import SCHEDULE_TYPE, schedule_due
+from linqbot.types.data import unfitting_fields, validate_leniently, validated
 
 
 class _Classes(Mapping[str, type[Event]]):
@@ -56,9 +55,9 @@ EVENT_TYPES: Mapping[str, type[Event]] = _Classes(
         "message.read": "message.MessageRead",
         "message.failed": "message.MessageFailed",
         "message.edited": "message.MessageEdited",
-        "reaction.added": "reaction.ReactionAdded",
-        "reaction.removed": "reaction.ReactionRemoved",
-        "poll.reaction.added": "reaction.PollReactionAdded",
+        "reaction.added": "message.ReactionAdded",
+        "reaction.removed": "message.ReactionRemoved",
+        "poll.reaction.added": "message.PollReactionAdded",
         "poll.sent": "poll.PollSent",
         "poll.delivered": "poll.PollDelivered",
         "poll.read": "poll.PollRead",
@@ -80,16 +79,16 @@ EVENT_TYPES: Mapping[str, type[Event]] = _Classes(
         "participant.removed": "chat.ParticipantRemoved",
         "location.sharing.started": "chat.LocationSharingStarted",
         "location.sharing.stopped": "chat.LocationSharingStopped",
-        "contact_card.received": "contact.ContactCardReceived",
-        "contact_card.created": "contact.ContactCardCreated",
-        "contact_card.updated": "contact.ContactCardUpdated",
-        "contact_card.deleted": "contact.ContactCardDeleted",
-        "phone_number.status_updated": "line.PhoneNumberStatusUpdated",
-        "phone_number.assigned": "line.PhoneNumberAssigned",
-        "phone_number.released": "line.PhoneNumberReleased",
-        "phone_number.forwarding_updated": "line.PhoneNumberForwardingUpdated",
-        "zero_day_retention.updated": "line.ZeroDayRetentionUpdated",
-        "environment.line_moved": "line.EnvironmentLineMoved",
+        "contact_card.received": "account.ContactCardReceived",
+        "contact_card.created": "account.ContactCardCreated",
+        "contact_card.updated": "account.ContactCardUpdated",
+        "contact_card.deleted": "account.ContactCardDeleted",
+        "phone_number.status_updated": "account.PhoneNumberStatusUpdated",
+        "phone_number.assigned": "account.PhoneNumberAssigned",
+        "phone_number.released": "account.PhoneNumberReleased",
+        "phone_number.forwarding_updated": "account.PhoneNumberForwardingUpdated",
+        "zero_day_retention.updated": "account.ZeroDayRetentionUpdated",
+        "environment.line_moved": "account.EnvironmentLineMoved",
         "payment.succeeded": "payment.PaymentSucceeded",
         "payment.canceled": "payment.PaymentCanceled",
         "payment.expired": "payment.PaymentExpired",
@@ -118,13 +117,13 @@ EVENT_TYPES: Mapping[str, type[Event]] = _Classes(
         "team_member.added": "account.TeamMemberAdded",
         "team_member.signed_in": "account.TeamMemberSignedIn",
         "team_member.signed_out": "account.TeamMemberSignedOut",
-        "call.initiated": "call.CallInitiated",
-        "call.ringing": "call.CallRinging",
-        "call.answered": "call.CallAnswered",
-        "call.ended": "call.CallEnded",
-        "call.failed": "call.CallFailed",
-        "call.declined": "call.CallDeclined",
-        "call.no_answer": "call.CallUnanswered",
+        "call.initiated": "account.CallInitiated",
+        "call.ringing": "account.CallRinging",
+        "call.answered": "account.CallAnswered",
+        "call.ended": "account.CallEnded",
+        "call.failed": "account.CallFailed",
+        "call.declined": "account.CallDeclined",
+        "call.no_answer": "account.CallUnanswered",
     }
 )
 """The class of each event type that Linq documents, as `module.Class` in `linqbot.events`."""
@@ -198,7 +197,7 @@ def _unknown(delivery: Delivery, body: Any) -> Event:
     if delivery.type == SCHEDULE_TYPE and (event := schedule_due(delivery, body)) is not None:
         return event
     if delivery.type == BROADCAST_DONE_TYPE:
-        from linqbot.events.proactive.broadcast import broadcast_done
+        from linqbot.events.proactive import broadcast_done
 
         if (ended := broadcast_done(delivery, body)) is not None:
             return ended

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from linqbot.events.event import UNKNOWN_HANDLE, Event, as_object, place_actor, place_in_chat
 from linqbot.types.chat import ChatRef
+from linqbot.types.chat_features import Poll, PollOption
 from linqbot.types.data import Data
 from linqbot.types.handle import Handle
-from linqbot.types.poll import Poll, PollOption
 
 
 class PollError(Data):

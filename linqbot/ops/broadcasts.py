@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from linqbot.errors import StorageError
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import ALLOWED, Order
-from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
+from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
 
 @dataclass(frozen=True, slots=True)

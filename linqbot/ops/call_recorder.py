@@ -7,15 +7,14 @@ from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 from linqbot.bot.conversation.history import SentInTurn
-from linqbot.bot.conversation.turn_state import TurnState
-from linqbot.bot.proactive.send_later import Rhythm
-from linqbot.bot.streaming.record import StreamRecord, Unrecorded
+from linqbot.bot.conversation.state import TurnState
+from linqbot.bot.proactive import Rhythm
+from linqbot.bot.streaming import StreamRecord, Unrecorded
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError
 from linqbot.storage.broadcasts import NewBroadcast, counted
-from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
-from linqbot.types.proactive.scheduled import Scheduled
+from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome, Scheduled
 
 UPLOAD: Final = "attachments.create"
 """The call that makes room for a file. Its safety class is that of a read, because repeating it is harmless."""

@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from linqbot.storage.sqlite.disk.checkup import path_of
-from linqbot.storage.sqlite.disk.serving_lock import ServingLock
+from linqbot.storage.sqlite.checkup import path_of
+from linqbot.storage.sqlite.serving_lock import ServingLock
 
 
 @dataclass(frozen=True, slots=True)

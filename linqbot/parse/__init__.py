@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from linqbot.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from linqbot.parse.dates import date_time, day
-    from linqbot.parse.durations import duration
+    from linqbot.parse.dates import date_time, day, duration
     from linqbot.parse.numbers import number
     from linqbot.parse.recurrences import Recurrence, recurrence
     from linqbot.parse.yes_or_no import yes_no
@@ -25,7 +24,7 @@ __all__ = ["Recurrence", "date_time", "day", "duration", "number", "recurrence",
 _HOMES = {
     "number": "linqbot.parse.numbers",
     "yes_no": "linqbot.parse.yes_or_no",
-    "duration": "linqbot.parse.durations",
+    "duration": "linqbot.parse.dates",
     "date_time": "linqbot.parse.dates",
     "day": "linqbot.parse.dates",
     "Recurrence": "linqbot.parse.recurrences",

@@ -1,11 +1,12 @@
-"""Whole numbers as people write them: `2`, `1,000`, `two`, `minus 3`, `a dozen`, `twenty-one`, `table for four, please`."""
+"""Whole numbers as people write them: `2`, `1,000`, `two`, `minus 3`, `a dozen`, `twenty-one`, `table for four, please`.
+
+The longest text that a parser reads, so that no text of a stranger keeps it busy.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Final
-
-from linqbot.parse.limits import check_length
 
 MOST_DIGITS: Final = 15
 """Longer numbers are refused: they are phone or card numbers, never a count."""
@@ -197,3 +198,17 @@ def _value(words: list[str]) -> int | None:
 def _fits_behind(last: int, value: int) -> bool:
     """Return True if a word of this value may follow the last one inside a number: `twenty one`, `hundred five`."""
     return last >= 100 or (20 <= last <= 90 and 1 <= value <= 9)
+
+
+LONGEST_TEXT: Final = 300
+"""Characters. What the parsers understand is far shorter."""
+
+
+def check_length(text: str) -> None:
+    """Refuse a text that is too long to be an answer.
+
+    Raises:
+        ValueError: the text has more than `LONGEST_TEXT` characters.
+    """
+    if len(text) > LONGEST_TEXT:
+        raise ValueError("Please write less, so that I understand it.")

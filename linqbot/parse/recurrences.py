@@ -13,10 +13,8 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 from itertools import groupby
 from typing import Final, Protocol
 
-from linqbot.parse.dates import WEEKDAYS, time_of_day
-from linqbot.parse.durations import duration
-from linqbot.parse.limits import check_length
-from linqbot.parse.zones import instant, zone
+from linqbot.parse.dates import WEEKDAYS, duration, instant, time_of_day, zone
+from linqbot.parse.numbers import check_length
 
 NOT_UNDERSTOOD: Final = (
     "Please say how often, such as every day at 9:00, weekdays 8:30, mon and thu 19:30 or every 2 hours."

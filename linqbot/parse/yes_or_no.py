@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from linqbot.parse.limits import check_length
+from linqbot.parse.numbers import check_length
 
 _YES: Final = frozenset(
     [

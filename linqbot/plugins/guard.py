@@ -17,9 +17,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from linqbot.errors import NoVerdict, Refused, TurnDeferred
 from linqbot.interrupts import is_closing, is_ctrl_c
-from linqbot.plugins.error_text import WrongUse
-from linqbot.plugins.plugin import Plugin
-from linqbot.plugins.registry import Plugins
+from linqbot.plugins.registry import Plugin, Plugins, WrongUse
 
 F = TypeVar("F", bound=Callable[..., Any])
 

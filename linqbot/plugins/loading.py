@@ -22,8 +22,7 @@ from linqbot.errors import ConfigError
 from linqbot.hookspecs import GROUP
 from linqbot.interrupts import is_ctrl_c
 from linqbot.nearest import nearest_name
-from linqbot.plugins.plugin import Impl, Plugin, Watch
-from linqbot.plugins.registry import LIFECYCLE, Plugins
+from linqbot.plugins.registry import LIFECYCLE, Impl, Plugin, Plugins, Watch
 
 _NO_PLUGINS: Final[Mapping[str, object]] = MappingProxyType({})
 _COLLECTS_REST: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

@@ -4,24 +4,38 @@ pluggy knows the hooks of `hookspecs.py`, but here they are called, one implemen
 call is blamed on one plugin by name and leaves the others alone. A folder of linqbot collects what plugins add with
 `Plugins.ask`, and calls observing hooks through the attributes named like them. If no plugin observes, this costs one
 look at an attribute: `if (stored := plugins.stored) is not None`.
+
+One plugin of one app, and one implementation of a hook. Both are plain data; `registry.py` changes them.
+
+Calls the observing hooks of plugins, and reports those that fail or are slow.
+
+An observer must neither end nor delay what it observes. Each implementation is called separately: an error, or too many
+slow calls, is reported with the name of its plugin, and the other plugins do not notice. `registry.py` disables the
+plugin.
+
+Text about an error of a plugin that may be logged and shown on /readyz.
 """
 
 from __future__ import annotations
 
+import json
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
+import pluggy
 import structlog
 
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, LinqbotError
 from linqbot.events.delivery import Delivery
+from linqbot.hookspecs import MAX_CARRIER_BYTES
 from linqbot.interrupts import is_ctrl_c
-from linqbot.plugins.error_text import describe
-from linqbot.plugins.observers import OBSERVED, ObserverCalls
-from linqbot.plugins.plugin import Impl, Plugin, Watch
 
 log = structlog.get_logger("linqbot.plugins")
 
@@ -210,3 +224,200 @@ class Plugins:
 
 def _order(impl: Impl) -> tuple[bool, int, str]:
     return not impl.plugin.is_built_in, impl.rank, impl.plugin.name
+
+
+Status: TypeAlias = Literal["active", "failing", "disabled", "left out"]
+
+Watch: TypeAlias = Callable[[str, str], AbstractContextManager[object]]
+"""Takes the name of a plugin and of what it is called for, and returns a context manager to enter around that call."""
+
+
+@dataclass(slots=True, eq=False)
+class Plugin:
+    """One plugin of one app.
+
+    Attributes:
+        distribution, version: The installed package that brings the plugin; None if the bot's own code does.
+        hooks: Names of the hooks that the plugin implements.
+        required: Fail closed. If the plugin cannot be loaded, the bot does not start; while its middleware fails,
+            nothing is sent.
+        status: `active`; `failing`, a required plugin whose latest call failed; `disabled` after a fault; or
+            `left out`, not loaded, because of the configuration or because another plugin has its name.
+        why: Reason for the status. Holds no text of a person.
+        observer_error: Error that disabled an observing hook of a required plugin. Its middleware still runs.
+        is_built_in: The plugin is a part of linqbot that uses the same hooks.
+    """
+
+    name: str
+    distribution: str | None = None
+    version: str | None = None
+    hooks: tuple[str, ...] = ()
+    required: bool = False
+    status: Status = "active"
+    why: str | None = None
+    observer_error: str | None = None
+    is_built_in: bool = False
+
+    @property
+    def is_on(self) -> bool:
+        """Return True if the plugin is called: it is active, or required and failing."""
+        return self.status in {"active", "failing"}
+
+
+@dataclass(slots=True, eq=False)
+class Impl:
+    """One plugin's implementation of one hook.
+
+    Attributes:
+        arguments: Names of the hook's arguments that the function takes.
+        rank: Position among the implementations: 0 first, 1 by the plugin's name, 2 last.
+        calls, slow_calls: Number of calls and of slow calls in the current period, see `observers.CALLS_PER_PERIOD`.
+    """
+
+    plugin: Plugin
+    hook: str
+    function: Callable[..., Any]
+    arguments: tuple[str, ...]
+    rank: int
+    calls: int = 0
+    slow_calls: int = 0
+
+    def __call__(self, facts: Mapping[str, Any]) -> Any:
+        return self.function(**{name: facts[name] for name in self.arguments})
+
+
+OBSERVED: Final = ("received", "stored", "refused", "taken", "routed", "sent", "handled", "failed", "finished")
+"""Hooks that are called while a delivery is handled. They must be plain functions."""
+
+SLOW_S: Final = 0.05
+"""Seconds from which a call counts as slow: it holds up every chat."""
+
+CALLS_PER_PERIOD: Final = 100
+"""Slow calls are counted over this many calls; then the count starts again at 0."""
+
+MIN_SLOW_CALLS: Final = 5
+MIN_SLOW_SHARE: Final = 0.2
+"""A plugin is disabled when it made this many slow calls and they are this share of its calls in the current period.
+Fewer are not the plugin's fault: on a busy machine any call may be slow."""
+
+
+class ObserverCalls:
+    """Calls implementations of observing hooks.
+
+    Args:
+        timer: Clock that never goes back, in seconds.
+        watch: See `Watch`.
+        on_fault: Called with an implementation that failed or is slow, and with the reason.
+    """
+
+    def __init__(self, timer: Callable[[], float], watch: Watch, on_fault: Callable[[Impl, str], None]) -> None:
+        self._timer = timer
+        self._watch = watch
+        self._on_fault = on_fault
+
+    def call(self, impl: Impl, facts: Mapping[str, Any]) -> None:
+        """Call one implementation. An error is reported to `on_fault`.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C. No other error is raised.
+        """
+        began = self._timer()
+        try:
+            with self._watch(impl.plugin.name, impl.hook):
+                impl(facts)
+        except BaseException as error:
+            if is_ctrl_c(error):
+                raise
+            self._on_fault(impl, describe(impl.hook, error))
+            return
+        self._count(impl, self._timer() - began)
+
+    def call_received(self, impls: Iterable[Impl], delivery: Delivery, headers: Mapping[str, str]) -> Delivery:
+        """Call the implementations of `received`. Returns the delivery with the carriers that they filled."""
+        carriers: dict[str, dict[str, str]] = {}
+        for impl in impls:
+            carrier: dict[str, str] = {}
+            self.call(impl, {"delivery": delivery, "headers": headers, "carrier": carrier})
+            if not carrier or not impl.plugin.is_on:
+                continue
+            if (problem := _problem_of(carrier)) is not None:
+                self._on_fault(impl, problem)
+            else:
+                carriers[impl.plugin.name] = carrier
+        return replace(delivery, carrier=json.dumps(carriers)) if carriers else delivery
+
+    def call_taken(self, impls: Iterable[Impl], delivery: Delivery, facts: Mapping[str, Any]) -> None:
+        """Call the implementations of `taken`, each with the carrier that its plugin filled in `received`."""
+        carriers = json.loads(delivery.carrier) if delivery.carrier else {}
+        for impl in impls:
+            carrier = carriers.get(impl.plugin.name, {})
+            self.call(impl, {"delivery": delivery, "carrier": carrier, **facts})
+
+    def _count(self, impl: Impl, took_s: float) -> None:
+        impl.calls += 1
+        if took_s > SLOW_S:
+            impl.slow_calls += 1
+            if impl.slow_calls >= max(MIN_SLOW_CALLS, MIN_SLOW_SHARE * impl.calls):
+                counted = f"{impl.slow_calls} of {impl.calls} calls"
+                why = f"{impl.hook} took over {SLOW_S * 1000:.0f} ms in {counted}; do the work in a thread or a task"
+                self._on_fault(impl, why)
+        if impl.calls >= CALLS_PER_PERIOD:
+            impl.calls = impl.slow_calls = 0
+
+
+def _problem_of(carrier: Mapping[Any, Any]) -> str | None:
+    if not all(isinstance(text, str) for pair in carrier.items() for text in pair):
+        return "received put something other than strings into its carrier"
+    if (size := len(json.dumps(carrier))) > MAX_CARRIER_BYTES:
+        return f"received put {size} bytes into its carrier; the maximum is {MAX_CARRIER_BYTES}"
+    return None
+
+
+_MAX_MESSAGE: Final = 300
+
+_SAFE_ERRORS = (
+    ImportError,
+    SyntaxError,
+    NameError,
+    AttributeError,
+    TypeError,
+    LinqbotError,
+    pluggy.PluginValidationError,
+)
+"""Errors whose messages are about code, or were written to be read. Others may hold a secret, such as the password of
+a database."""
+
+_LEAD_TO_PLUGINS: Final = {"linqbot", "pluggy", "importlib", "importlib_metadata"}
+"""Packages whose code only leads to a plugin's code: linqbot, pluggy and the import system.
+
+If the backport importlib_metadata is installed, its classes load the entry points."""
+
+
+class WrongUse(TypeError):
+    """A mistake of a plugin in its use of linqbot. Its message is about code only, so it may always be logged."""
+
+
+def describe(what: str, error: BaseException, *, with_message: bool = False) -> str:
+    """Return a sentence about an error of a plugin: what was called, the error's class and the place in the code.
+
+    Args:
+        what: What the plugin was called for, such as a hook's name.
+        with_message: Add the error's message, if it is of a kind that is about code. Without it the message is left
+            out, because it may quote a person or hold a secret; but not if no code of the plugin ran, such as when the
+            plugin's function does not take the arguments that it got.
+    """
+    places = [
+        f" at {Path(frame.f_code.co_filename).name}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if not _leads_to_plugin(frame)
+    ]
+    at = places[0] if places else ""
+    is_about_code = isinstance(error, WrongUse) or (isinstance(error, TypeError) and not places)
+    is_shown = is_about_code or (with_message and isinstance(error, _SAFE_ERRORS))
+    message = " ".join(str(error).split())[:_MAX_MESSAGE] if is_shown else ""
+    raised = "" if isinstance(error, WrongUse) else f" raised {type(error).__name__}"
+    return f"{what}{raised}{at}" + (f": {message}" if message else "")
+
+
+def _leads_to_plugin(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _LEAD_TO_PLUGINS

@@ -10,9 +10,9 @@ Messages name positions, lengths and allowed values, never the text of the reque
 rule, search for its number: the docstring of each function names the rules that the function checks.
 """
 
-from linqbot.rules.broken import Broken
 from linqbot.rules.endpoints import check
 from linqbot.rules.message import first_message
-from linqbot.rules.uploads import CONTENT_TYPES, MAX_UPLOAD_BYTES
+from linqbot.rules.requests import CONTENT_TYPES, MAX_UPLOAD_BYTES
+from linqbot.rules.values import Broken
 
 __all__ = ["CONTENT_TYPES", "MAX_UPLOAD_BYTES", "Broken", "check", "first_message"]

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, get_args
 
-from linqbot.rules.broken import NOTHING, Broken, Check, JsonObject
-from linqbot.rules.fields import Schema, an_object
-from linqbot.rules.message import experience, message_content
-from linqbot.rules.parts import app_identity, app_url, layout
-from linqbot.rules.payments import metadata, payment_choices, payment_mode
+from linqbot.rules.message import app_identity, app_url, experience, layout, message_content
 from linqbot.rules.requests import (
     background,
     blockable,
@@ -17,19 +13,29 @@ from linqbot.rules.requests import (
     forwarding,
     joined,
     line_kind,
+    metadata,
     no_mention_in_direct_chat,
     one_recipient_for_experience,
     own_lines,
+    payment_choices,
+    payment_mode,
     phone_only,
     reaction,
     recipients,
     single_emoji,
     unit_place,
     update_url_or_experience,
+    upload_size,
+    upload_type,
     voice_memo,
 )
-from linqbot.rules.uploads import upload_size, upload_type
 from linqbot.rules.values import (
+    NOTHING,
+    Broken,
+    Check,
+    JsonObject,
+    Schema,
+    an_object,
     filled_text,
     flag,
     handle,

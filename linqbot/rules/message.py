@@ -1,20 +1,44 @@
 """Rules of a message as a whole (R19-R24, R32, R33, R40-R42) and of the first message of a chat (R52, R53).
 
 Rules of single parts are in `parts.py`.
+
+Rules of each kind of part (R25, R26, R28, R29, R35-R39). Text parts, which have the most rules: `text.py`.
+
+Rules of text parts: text, decorations, stickers, mentions (R27, R43-R48, R50).
+
+All ranges are half-open pairs of UTF-16 code units.
+
+The words by which a person opts out of messages (R69).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, get_args
 
-from linqbot.rules.broken import Across, Broken, JsonObject, bad_content, breaks, missing
-from linqbot.rules.fields import Schema, an_object
-from linqbot.rules.parts import PARTS
-from linqbot.rules.values import filled_text, is_https, one_of, uuid, whole
+from linqbot.rules.values import (
+    WEB,
+    Across,
+    Broken,
+    JsonObject,
+    Schema,
+    an_object,
+    bad_content,
+    breaks,
+    filled_text,
+    flag,
+    is_handle,
+    is_https,
+    is_whole,
+    missing,
+    one_of,
+    text,
+    uuid,
+    whole,
+)
 from linqbot.types.handle import ServiceType
-from linqbot.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS
+from linqbot.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, TextAnimation, TextStyle, utf16_length
 
 # A host has at most 127 labels. Without this limit, a long run of dots would cost much memory.
 _LINQ_HOSTED = re.compile(r"https://(?:[\w-]+\.){0,126}linqapp\.com[/:?]|.*[?&][\w-]*signature=", re.IGNORECASE)
@@ -234,3 +258,284 @@ def first_message(message: JsonObject) -> Broken | None:
         if message.get(name) is not None:
             return breaks("R53", f"message.{name} is not allowed in the first message of a chat. Leave it out.")
     return None
+
+
+MAX_STICKERS: Final = 100
+MAX_STICKER_IMAGES: Final = 10
+
+
+def text_part(part: JsonObject, at: str) -> Broken | None:
+    """Check R27, and R43-R50 if the part has more fields than its text."""
+    value = part.get("value")
+    if value is None:
+        return missing(f"{at}.value")
+    if not isinstance(value, str):
+        return breaks("R4", f"{at}.value must be a string.")
+    if not value:
+        return bad_content("R27", f"{at}.value is empty. Leave the part out.")
+    return None if len(part) == 2 else _dressed_text(part, value, at)
+
+
+def _dressed_text(part: JsonObject, value: str, at: str) -> Broken | None:
+    for name in ("text_decorations", "inline_stickers"):
+        items = part.get(name)
+        if items is not None and not (isinstance(items, list | tuple) and all(isinstance(i, Mapping) for i in items)):
+            return breaks("R4", f"{at}.{name} must be a list of objects.")
+    decorations, stickers = part.get("text_decorations") or (), part.get("inline_stickers") or ()
+    length = utf16_length(value)
+    return (
+        _decorations(decorations, length, at)
+        or _stickers(stickers, length, at)
+        or _sticker_places(stickers, decorations, value, at)
+        or _mention(part, length, at)
+    )
+
+
+def _range(value: Any, length: int, at: str) -> Broken | None:
+    """Check R44: a range inside the text."""
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(is_whole, value)):
+        return bad_content("R44", f"{at}.range must be two whole numbers, [start, end).")
+    start, end = value
+    if 0 <= start < end <= length:
+        return None
+    return bad_content(
+        "R44",
+        f"{at}.range [{start}, {end}) does not lie in the text, which has {length} UTF-16 units. "
+        "Most characters count 1, most emoji 2.",
+    )
+
+
+def _decorations(decorations: Sequence[JsonObject], length: int, at: str) -> Broken | None:
+    """Check R43, R44 and R45: styles and animations."""
+    for i, each in enumerate(decorations):
+        here = f"{at}.text_decorations[{i}]"
+        if broken := _range(each.get("range"), length, here):
+            return broken
+        style, animation = each.get("style"), each.get("animation")
+        if (style is None) == (animation is None):
+            return bad_content("R43", f"{here} needs either a style or an animation, and not both.")
+        name, allowed = ("style", TextStyle) if animation is None else ("animation", TextAnimation)
+        if broken := one_of("R43", get_args(allowed))(each[name], f"{here}.{name}"):
+            return bad_content("R43", broken.message)
+    return _animations_overlap_nothing(decorations, at)
+
+
+def _animations_overlap_nothing(decorations: Sequence[JsonObject], at: str) -> Broken | None:
+    """Check R45. Styles may overlap styles; adjacent ranges do not overlap."""
+    last_end = last_animation_end = 0
+    for i, each in sorted(enumerate(decorations), key=lambda found: found[1]["range"][0]):
+        (start, end), moves = each["range"], each.get("animation") is not None
+        if start < (last_end if moves else last_animation_end):
+            return bad_content(
+                "R45", f"{at}.text_decorations[{i}]: an animation overlaps it. Choose ranges that do not overlap."
+            )
+        last_end = max(last_end, end)
+        last_animation_end = max(last_animation_end, end) if moves else last_animation_end
+    return None
+
+
+def _stickers(stickers: Sequence[JsonObject], length: int, at: str) -> Broken | None:
+    """Check R44, R46 and R47: the images and the number of stickers."""
+    for i, each in enumerate(stickers):
+        here = f"{at}.inline_stickers[{i}]"
+        if broken := _range(each.get("range"), length, here) or _sticker_image(each, here):
+            return broken
+    if len(stickers) > MAX_STICKERS:
+        return bad_content("R47", f"{at} has {len(stickers)} stickers. Linq takes {MAX_STICKERS}.")
+    different = len({each.get("url") or each.get("attachment_id") for each in stickers})
+    if different > MAX_STICKER_IMAGES:
+        return bad_content("R47", f"{at} has {different} different sticker images. Linq takes {MAX_STICKER_IMAGES}.")
+    return None
+
+
+def _sticker_image(sticker: JsonObject, at: str) -> Broken | None:
+    """Check R46, and the form of an id (R5): the image of a sticker."""
+    url, attachment = sticker.get("url"), sticker.get("attachment_id")
+    if (url is None) == (attachment is None):
+        return bad_content("R46", f"{at} needs either a url or an attachment_id, and not both.")
+    if url is not None and not is_https(url):
+        return bad_content("R46", f"{at}.url must be the https download_url of an upload.")
+    return None if attachment is None else uuid(attachment, f"{at}.attachment_id")
+
+
+def _sticker_places(
+    stickers: Sequence[JsonObject], decorations: Sequence[JsonObject], value: str, at: str
+) -> Broken | None:
+    """Check R48: the positions of stickers.
+
+    A sticker must not split a character of two UTF-16 units. As far as we know, it may split a character of several
+    code points.
+    """
+    if not stickers:
+        return None
+    units = value.encode("utf-16-le", "surrogatepass")
+    for i, each in enumerate(stickers):
+        if any(_splits_character(units, edge) for edge in each["range"]):
+            return bad_content("R48", f"{at}.inline_stickers[{i}] splits a character of two UTF-16 units.")
+    placed = [(*each["range"], True, i) for i, each in enumerate(stickers)]
+    placed += [(*each["range"], False, 0) for each in decorations]
+    last_end = last_sticker_end = 0
+    for start, end, is_sticker, i in sorted(placed):
+        if start < (last_end if is_sticker else last_sticker_end):
+            which = f"inline_stickers[{i}]" if is_sticker else "text_decorations"
+            return bad_content("R48", f"{at}.{which}: a sticker overlaps it. Choose ranges that do not overlap.")
+        last_end = max(last_end, end)
+        last_sticker_end = max(last_sticker_end, end) if is_sticker else last_sticker_end
+    return None
+
+
+def _splits_character(units: bytes, edge: int) -> bool:
+    if not 0 < edge < len(units) // 2:
+        return False
+    before, after = units[2 * edge - 1], units[2 * edge + 1]
+    return 0xD8 <= before <= 0xDB and 0xDC <= after <= 0xDF
+
+
+def _mention(part: JsonObject, length: int, at: str) -> Broken | None:
+    """Check R50, and R48 for a part with stickers. R49 depends on the chat."""
+    mention, where = part.get("mention"), part.get("mention_range")
+    if mention is None:
+        if where is None:
+            return None
+        return bad_content("R50", f"{at}.mention_range needs a mention. Set mention to the person's handle.")
+    if not is_handle(mention):
+        return bad_content("R50", f"{at}.mention is neither an E.164 phone number nor an e-mail address.")
+    if part.get("inline_stickers"):
+        return bad_content("R48", f"{at} has stickers and a mention. Send them separately.")
+    return None if where is None else _range(where, length, f"{at}.mention_range")
+
+
+MAX_LINK_CHARACTERS: Final = 2048
+MAX_DATA_CHARACTERS: Final = 16384
+
+
+def _media_part(part: JsonObject, at: str) -> Broken | None:
+    """Check R28 and R29: the source of a media part."""
+    url, attachment = part.get("url"), part.get("attachment_id")
+    if (url is None) == (attachment is None):
+        return bad_content("R28", f"{at} needs either a url or an attachment_id, and not both.")
+    if url is not None and not is_https(url):
+        return bad_content("R29", f"{at}.url must be a public https address. Upload the file to send it otherwise.")
+    if attachment is not None and (broken := uuid(attachment, f"{at}.attachment_id")):
+        return broken
+    sticker = part.get("sticker")
+    return None if sticker is None else flag(sticker, f"{at}.sticker")
+
+
+def _link_part(part: JsonObject, at: str) -> Broken | None:
+    """Check R26: the URL of a link part."""
+    value = part.get("value")
+    if value is None:
+        return missing(f"{at}.value")
+    if not isinstance(value, str) or not WEB.fullmatch(value):
+        return breaks("R4", f"{at}.value must be an http(s) address.")
+    if len(value) <= MAX_LINK_CHARACTERS:
+        return None
+    said = f"{at}.value has {len(value)} characters. Linq takes {MAX_LINK_CHARACTERS}; shorten the address."
+    return bad_content("R26", said)
+
+
+def _app_part(part: JsonObject, at: str) -> Broken | None:
+    """Check R35-R39: an app card."""
+    return _APP_PART.broken(part, f"{at}.")
+
+
+def app_identity(app: Any, at: str) -> Broken | None:
+    """Check R35: the app of a card."""
+    if not isinstance(app, Mapping):
+        return breaks("R4", f"{at} must be an object.")
+    team, bundle, name = app.get("team_id"), app.get("bundle_id"), app.get("name")
+    if not isinstance(team, str) or not re.fullmatch(r"[A-Z0-9]{10}", team):
+        return bad_content("R35", f"{at}.team_id must be 10 upper-case letters and digits, as Apple gives it.")
+    if not isinstance(bundle, str) or not bundle or ":" in bundle:
+        return bad_content("R35", f"{at}.bundle_id must be the bundle id alone, without a colon.")
+    if not isinstance(name, str) or not name:
+        return bad_content("R35", f"{at}.name is missing.")
+    if (store_id := app.get("app_store_id")) is not None and not is_whole(store_id):
+        return breaks("R4", f"{at}.app_store_id must be a whole number.")
+    return None
+
+
+def layout(layout: Any, at: str) -> Broken | None:
+    """Check R36 and R37, and the form of the address in R38: the layout of an app card."""
+    if not isinstance(layout, Mapping):
+        return breaks("R4", f"{at} must be an object.")
+    if broken := _LAYOUT.broken(layout, f"{at}."):
+        return broken
+    if not any(layout.get(name) for name in _SHOWN):
+        return bad_content("R36", f"{at} shows nothing. Give one of {', '.join(_SHOWN)}.")
+    for name in _OVER_IMAGE:
+        if layout.get(name) and not layout.get("image_url"):
+            return bad_content("R37", f"{at}.{name} needs an image_url.")
+    return None
+
+
+def _image_url(value: Any, at: str) -> Broken | None:
+    """Check R38: the address of an image can be one. An empty text is no image."""
+    if isinstance(value, str) and (not value or WEB.fullmatch(value)):
+        return None
+    return breaks("R38", f"{at} must be a public http(s) address of an image.", code=5007)
+
+
+_SHOWN: Final = ("caption", "subcaption", "trailing_caption", "trailing_subcaption", "image_url")
+_OVER_IMAGE: Final = ("image_title", "image_subtitle")
+_LAYOUT: Final = Schema(values={**dict.fromkeys((*_SHOWN, *_OVER_IMAGE), text), "image_url": _image_url})
+
+
+def app_url(url: Any, at: str) -> Broken | None:
+    """Check R39: the URL of an app card."""
+    if isinstance(url, str) and url.startswith("data:"):
+        fits = len(url) <= MAX_DATA_CHARACTERS
+    else:
+        fits = is_https(url) and len(url) <= MAX_LINK_CHARACTERS
+    if fits:
+        return None
+    return bad_content(
+        "R39", f"{at} must be https with up to {MAX_LINK_CHARACTERS} characters, or data: with {MAX_DATA_CHARACTERS}."
+    )
+
+
+_APP_PART: Final = Schema(
+    ("app", "layout"),
+    {"app": app_identity, "layout": layout, "url": app_url, "fallback_text": text, "interactive": flag},
+)
+
+
+def _app_clip_part(part: JsonObject, at: str) -> Broken | None:
+    """Check R25: the URL of an App Clip."""
+    if part.get("value") is None:
+        return missing(f"{at}.value")
+    if not is_https(part["value"]):
+        return bad_content("R25", f"{at}.value must be the https address of an App Clip page.")
+    caption = part.get("caption")
+    return None if caption is None else text(caption, f"{at}.caption")
+
+
+PARTS: Final[Mapping[str, Callable[[JsonObject, str], Broken | None]]] = {
+    "text": text_part,
+    "media": _media_part,
+    "link": _link_part,
+    "imessage_app": _app_part,
+    "app_clip": _app_clip_part,
+}
+
+
+_EXACT: Final = frozenset({"STOP", "UNSUBSCRIBE", "OPTOUT", "CANCEL", "END", "QUIT"})
+_ANY_CASE: Final = frozenset({"OPT OUT", "OPT-OUT", "OPTOUT"})
+
+OPT_OUT_WORDS: Final = frozenset(word.casefold() for word in _EXACT | _ANY_CASE)
+"""All of these words in lower case. Some of them opt out only in capitals."""
+OFFER_OTHERS: Final = (
+    'Let people write other words, such as "cancel my table" or "never mind". To record an opt-out, write an @bot.on_opt_out'
+    " handler."
+)
+"""Advice for a bot that offers one of these words."""
+_LONGEST: Final = max(map(len, OPT_OUT_WORDS))
+
+
+def is_opt_out(text: str) -> bool:
+    """Return True if the whole text is one of Linq's opt-out words (R69)."""
+    word = text.strip()
+    if len(word) > _LONGEST:
+        return False
+    return word in _EXACT or word.upper() in _ANY_CASE

@@ -1,4 +1,9 @@
-"""Rules of other requests: recipients, reactions, backgrounds, blocked handles and more, with one function per rule."""
+"""Rules of other requests: recipients, reactions, backgrounds, blocked handles and more, with one function per rule.
+
+Rules of payments (R96).
+
+Rules of uploads (R91, R92).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,23 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from linqbot.rules.broken import Broken, Check, JsonObject, breaks, missing
-from linqbot.rules.values import E164, EMAIL, handle, is_handle, is_https, list_of, one_of, phone
+from linqbot.rules.values import (
+    E164,
+    EMAIL,
+    NOTHING,
+    Broken,
+    Check,
+    JsonObject,
+    breaks,
+    handle,
+    is_handle,
+    is_https,
+    is_whole,
+    list_of,
+    missing,
+    one_of,
+    phone,
+)
 from linqbot.text.graphemes import border_after
 from linqbot.types.message import utf16_length
 
@@ -184,3 +204,85 @@ def phone_only(value: Any, at: str) -> Broken | None:
     if isinstance(value, str) and EMAIL.fullmatch(value):
         return breaks("R96", f"{at} is an e-mail address. RCS reaches phone numbers only.")
     return phone(value, at)
+
+
+_OF_SUBSCRIPTIONS: Final = ("price_id", "quantity", "discount", "trial_end", "trial_period_days")
+
+
+def payment_mode(body: JsonObject) -> Broken | None:
+    """Check R96: the fields that the mode requires and excludes."""
+    subscription = body.get("mode") == "subscription"
+    for name in ("amount", "currency"):
+        if subscription and body.get(name) is not None:
+            return breaks("R96", f"{name} comes from the price in subscription mode. Leave it out.")
+        if not subscription and body.get(name) is None:
+            return missing(name)
+    if subscription:
+        return missing("price_id") if body.get("price_id") is None else None
+    for name in _OF_SUBSCRIPTIONS:
+        if body.get(name) is not None:
+            return breaks("R96", f"{name} is for subscriptions only. Leave it out, or set mode to subscription.")
+    return None
+
+
+def payment_choices(body: JsonObject) -> Broken | None:
+    """Check R96: fields that exclude each other, and fields that the rail `natural` requires."""
+    discount = body.get("discount") or NOTHING
+    for one, other, given in (("trial_end", "trial_period_days", body), ("coupon", "promotion_code", discount)):
+        if given.get(one) is not None and given.get(other) is not None:
+            return breaks("R96", f"{one} and {other} exclude each other.")
+    if body.get("rail") == "natural":
+        for name in ("from", "payer_handle"):
+            if body.get(name) is None:
+                return breaks("R96", f"{name} is required if rail is natural.")
+    return None
+
+
+def metadata(value: Any, at: str) -> Broken | None:
+    """Check R96: the metadata of a payment."""
+    if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
+        return breaks("R4", f"{at} must be an object of strings.")
+    if len(value) > 49:
+        return breaks("R96", f"{at} has {len(value)} keys. Linq takes 49.")
+    if any(name.startswith("linq_") for name in value):
+        return breaks("R96", f"{at} has a key that begins with linq_, which is reserved for Linq.")
+    return None
+
+
+CONTENT_TYPES: Final[frozenset[str]] = frozenset(
+    f"{family}/{kind}"
+    for family, kinds in {
+        "image": "jpeg png gif heic heif tiff bmp svg+xml webp x-icon",
+        "video": "mp4 quicktime mpeg mpeg2 x-m4v x-msvideo 3gpp",
+        "audio": "mpeg mp3 x-m4a mp4 x-caf x-wav x-aiff aiff aac midi amr",
+        "application": (
+            "pdf vnd.apple.pkpass msword vnd.openxmlformats-officedocument.wordprocessingml.document vnd.ms-excel "
+            "vnd.openxmlformats-officedocument.spreadsheetml.sheet vnd.ms-powerpoint "
+            "vnd.openxmlformats-officedocument.presentationml.presentation x-iwork-pages-sffpages "
+            "x-iwork-numbers-sffnumbers x-iwork-keynote-sffkey epub+zip json zip x-gzip"
+        ),
+        "text": "plain markdown vcard rtf csv html calendar xml",
+    }.items()
+    for kind in kinds.split()
+)
+"""The content types that Linq accepts (R92): Linq's list, which takes precedence where Linq's prose disagrees."""
+MAX_UPLOAD_BYTES: Final = 100 * 2**20
+"""The size limit of an upload (R91). Linq says 100 MB. This is the larger interpretation, 100 MiB, so that the client
+refuses no file that Linq would accept."""
+
+
+def upload_size(value: Any, at: str) -> Broken | None:
+    """Check R91: the size of an upload."""
+    if is_whole(value) and 1 <= value <= MAX_UPLOAD_BYTES:
+        return None
+    return breaks("R91", f"{at} must be 1 to {MAX_UPLOAD_BYTES} bytes.")
+
+
+def upload_type(value: Any, at: str) -> Broken | None:
+    """Check R92: the content type of an upload."""
+    if isinstance(value, str) and value in CONTENT_TYPES:
+        return None
+    return breaks(
+        "R92",
+        f"{at} is not a type that Linq accepts, such as image/jpeg. linqbot explain R92 names Linq's page with all types.",
+    )

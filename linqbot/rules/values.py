@@ -1,14 +1,19 @@
-"""Checks of single values: strings, numbers, lists, ids, handles, URLs (R4, R5, R7-R9)."""
+"""Checks of single values: strings, numbers, lists, ids, handles, URLs (R4, R5, R7-R9).
+
+The schema of a JSON object, as data: required fields, checks of values, checks across fields.
+
+A broken rule as data, and functions that create one. This module contains no rule itself.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
 
 from linqbot.nearest import nearest_name
-from linqbot.rules.broken import Broken, Check, breaks
 
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 # Possessive quantifiers, and a lookahead for the dot: linear time in any text, also in a long run of dots.
@@ -137,3 +142,82 @@ def number(value: Any, at: str) -> Broken | None:
     """Check R83: a finite number. Linq clamps `scale` to 0.05-2.5 itself."""
     fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return None if fits else breaks("R83", f"{at} must be a number.")
+
+
+JsonObject: TypeAlias = Mapping[str, Any]
+"""A JSON object as it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A rule that a request breaks.
+
+    Attributes:
+        rule: `R1` to `R96`.
+        status, code: The status and the code with which Linq responds.
+        message: The error and its fix; never the text of the request.
+    """
+
+    rule: str
+    status: int
+    code: int
+    message: str
+
+
+Check: TypeAlias = Callable[[Any, str], Broken | None]
+"""Checks a value; the second argument is its position, such as `message.parts[2].url`."""
+Across: TypeAlias = Callable[[JsonObject], Broken | None]
+"""Checks several fields of one object."""
+NOTHING: Final[JsonObject] = {}
+
+
+def breaks(rule: str, message: str, *, code: int = 1005) -> Broken:
+    """Return a broken rule with status 400 and, by default, code 1005: a value that Linq does not accept."""
+    return Broken(rule, 400, code, message)
+
+
+def bad_content(rule: str, message: str) -> Broken:
+    """Return a broken rule with 400/1004: parts or fields of a message that do not fit together."""
+    return Broken(rule, 400, 1004, message)
+
+
+def missing(at: str) -> Broken:
+    """Return the broken rule R3 for a required field that is missing."""
+    return Broken("R3", 400, 1001, f"{at} is missing. It is required.")
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The schema of a JSON object: required fields are checked first, then each value, then rules across fields."""
+
+    required: tuple[str, ...] = ()
+    values: Mapping[str, Check] = field(default_factory=dict)
+    across: tuple[Across, ...] = ()
+
+    def broken(self, given: JsonObject, at: str = "") -> Broken | None:
+        """Return the first rule that an object breaks, or None.
+
+        Args:
+            at: The position of the object with a dot, such as `message.effect.`; empty for the body itself.
+        """
+        for name in self.required:
+            if given.get(name) is None:
+                return missing(at + name)
+        for name, rule in self.values.items():
+            if (value := given.get(name)) is not None and (broken := rule(value, at + name)):
+                return broken
+        for between in self.across:
+            if broken := between(given):
+                return broken
+        return None
+
+
+def an_object(fields: Schema) -> Check:
+    """Return a check that a value is an object with these fields."""
+
+    def is_object(value: Any, at: str) -> Broken | None:
+        if not isinstance(value, Mapping):
+            return breaks("R4", f"{at} must be an object.")
+        return fields.broken(value, f"{at}.")
+
+    return is_object

@@ -20,29 +20,26 @@ from starlette.types import Lifespan, Receive, Scope, Send
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.routing import lifecycle
+from linqbot.bot.routing import router
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, ConfigError
 from linqbot.hookspecs import Running
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
-from linqbot.server import plugin_routes
-from linqbot.server.health import Health, depth_of
-from linqbot.server.http.without_asgi import ENDPOINT, DirectEndpoint
-from linqbot.server.readiness import Readiness
+from linqbot.server import health
+from linqbot.server.health import Health, Readiness, depth_of
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
-from linqbot.server.webhook import NOT_RUNNING, WebhookEndpoint
+from linqbot.server.webhook import ENDPOINT, NOT_RUNNING, DirectEndpoint, WebhookEndpoint
 from linqbot.storage.backend import Storage
-from linqbot.worker.asking.unresumable import log_unresumable
-from linqbot.worker.bursts import Bursts
+from linqbot.worker.asking.records import log_unresumable
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.due.recurring import start_schedules
+from linqbot.worker.due import start_schedules
 from linqbot.worker.failure import RetryPolicy
-from linqbot.worker.missed.catchup import Outages, end_downtime
-from linqbot.worker.missed.gaps import Gaps
+from linqbot.worker.missed import Gaps, Outages, end_downtime
+from linqbot.worker.overlapping import Bursts
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 
@@ -167,15 +164,15 @@ def create_app(
         closed_because=ONLY_WORKS if role == "work" else NOT_RUNNING,
         schedules=[schedule.name for schedule in dispatcher.schedules],
     )
-    added_routes = plugin_routes.routes(plugins, environment)
-    checks = plugin_routes.Checks(plugins, environment)
+    added_routes = health.routes(plugins, environment)
+    checks = health.Checks(plugins, environment)
     readiness = Readiness(webhook, storage)
     receives, works = role != "work", role != "receive"
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with client, storage, lifecycle.around(bot, environment):
-            await plugin_routes.start(plugins, environment)
+        async with client, storage, router.around(bot, environment):
+            await health.start(plugins, environment)
             if receives:
                 await end_downtime(storage, clock)
             if works:
@@ -198,7 +195,7 @@ def create_app(
                     on_drain(worker.busy)
                 await worker.stop(drain_s)
                 await dispatcher.aclose()
-                await plugin_routes.stop(plugins)
+                await health.stop(plugins)
                 await refusals.close()
                 log.info("bot.stopped", waiting=await depth_of(storage))
 

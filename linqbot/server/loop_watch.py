@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from linqbot.bot import dispatch
 from linqbot.frames import is_authors, stack_of
-from linqbot.plugins import guard, plugin
+from linqbot.plugins import guard, registry
 
 log = structlog.get_logger("linqbot.server")
 
@@ -144,7 +144,7 @@ def _place(frame: traceback.FrameSummary) -> str:
     return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
-_PLUGIN_CALLERS: Final = frozenset({guard.__file__, plugin.__file__})
+_PLUGIN_CALLERS: Final = frozenset({guard.__file__, registry.__file__})
 """The files whose functions call those of plugins: middleware, and hooks."""
 
 _OURS: Final = f"{Path(guard.__file__).parents[1]}{os.sep}"

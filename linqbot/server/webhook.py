@@ -5,6 +5,18 @@ that prevents storing the delivery now is answered 503, after which Linq deliver
 oversized body, or a genuine signature with a wrong time (StaleSignature). The only other 4xx answers a schedule that the
 bot does not have, which only `linqbot trigger` sends. Next step: `webhooks.py` verifies the signature,
 `events/delivery.py` names the delivery, and `storage/inbox.py` stores it.
+
+The answer of a server that cannot take a request now: 503, with the time after which the client may send it again.
+
+Requests that linqbot's own server answers without ASGI: the genuine deliveries of Linq.
+
+In ASGI each request has a task of its own, an app that reads the body message by message, and an answer in two messages.
+Without them, a whole turn takes about a tenth less CPU time. So an app may name an endpoint in the state of its lifespan,
+under `ENDPOINT`. `ClientConnection` hands each complete request for the endpoint's paths to `take`. What `take` leaves, such
+as a forgery, goes ASGI's way, as every request does on another server.
+
+Middleware between the server and the app does not see these requests. `linqbot serve` has none, and an app that has
+middleware of its own names no endpoint.
 """
 
 from __future__ import annotations
@@ -14,8 +26,9 @@ import time
 import types
 import zlib
 from collections.abc import Awaitable, Callable, Collection, Generator
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import structlog
 from starlette.types import Message, Receive, Scope, Send
@@ -23,12 +36,10 @@ from starlette.types import Message, Receive, Scope, Send
 from linqbot.clock import Clock
 from linqbot.errors import InvalidSignature, LaneFull, StaleSignature, StorageBusy, StorageError
 from linqbot.events.delivery import Delivery
-from linqbot.events.proactive.schedule import SCHEDULE_TYPE, schedule_name
+from linqbot.events.proactive import SCHEDULE_TYPE, schedule_name
 from linqbot.hookspecs import Reason
 from linqbot.plugins.registry import Plugins
 from linqbot.server.bounded_log import BoundedLog
-from linqbot.server.http.busy import RETRY_AFTER
-from linqbot.server.http.without_asgi import Answer, Taken
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import REFRESH_EVERY_S, KnownSecrets
 from linqbot.storage.inbox import Inbox
@@ -410,3 +421,37 @@ def _client(scope: Scope) -> str | None:
     client: tuple[str, int] | None = scope.get("client")
     # uvicorn copies X-Forwarded-For from a trusted proxy unchecked: it may be long, and need not be an address.
     return client[0][:64] if client else None
+
+
+RETRY_AFTER: Final = (b"retry-after", b"5")
+"""The header with the time, in seconds."""
+
+
+async def come_back_later(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer 503 to any request. This is an ASGI app."""
+    headers = [RETRY_AFTER, (b"content-length", b"0"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body"})
+
+
+ENDPOINT: Final = "linqbot.endpoint"
+"""The key of the `DirectEndpoint` in the state of the lifespan."""
+
+Answer: TypeAlias = tuple[int, list[tuple[bytes, bytes]]]
+"""The status and the headers of an answer without a body."""
+
+Taken: TypeAlias = tuple[asyncio.Future[bool], Callable[[asyncio.Future[bool]], Answer]]
+"""Work that has begun, and the function that turns it into the answer once it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectEndpoint:
+    """The part of an app that answers some requests without ASGI.
+
+    Attributes:
+        paths: The paths of its requests; all are POST.
+        take: Begins the work of a request, given its ASGI scope and its body. None leaves the request to ASGI.
+    """
+
+    paths: Collection[str]
+    take: Callable[[Scope, bytes], Taken | None]

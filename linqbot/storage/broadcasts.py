@@ -18,7 +18,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 from pydantic_core import from_json, to_json
 
 from linqbot.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, Delivery
-from linqbot.types.proactive.broadcast import Broadcast, BroadcastStatus, Recipient, RecipientOutcome
+from linqbot.types.proactive import Broadcast, BroadcastStatus, Recipient, RecipientOutcome
 
 SEND_ID: Final = "i.broadcast."
 """Prefix of the ids of deliveries that send a broadcast to one person."""

@@ -15,9 +15,9 @@ from linqbot.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from linqbot.testing.bubble import Bubble, Tapback
     from linqbot.testing.crashes import killed_between_calls
-    from linqbot.testing.failures import HandlerFailed, NothingCame
     from linqbot.testing.phone import Phone
     from linqbot.testing.stage.connections import ApiCall
+    from linqbot.testing.stage.record import HandlerFailed, NothingCame
     from linqbot.testing.talk import PhoneFor, talking
 
 __all__ = [
@@ -35,8 +35,8 @@ __all__ = [
 _HOMES = {
     "ApiCall": "linqbot.testing.stage.connections",
     "Bubble": "linqbot.testing.bubble",
-    "HandlerFailed": "linqbot.testing.failures",
-    "NothingCame": "linqbot.testing.failures",
+    "HandlerFailed": "linqbot.testing.stage.record",
+    "NothingCame": "linqbot.testing.stage.record",
     "Phone": "linqbot.testing.phone",
     "PhoneFor": "linqbot.testing.talk",
     "Tapback": "linqbot.testing.bubble",

@@ -13,28 +13,41 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 from pydantic import BaseModel
 
 from linqbot.bot.bot import Bot
-from linqbot.bot.conversation.state import PERSON
-from linqbot.bot.conversation.state_json import checked_name, read
+from linqbot.bot.conversation.state import PERSON, checked_name, read
 from linqbot.client.client import Client
-from linqbot.emulator.acts.act import Act, Result_co
-from linqbot.emulator.acts.conversation import Edit, Placement, React, Read, SetTyping, Write
-from linqbot.emulator.acts.decorating import NameGroup, SetBackground
-from linqbot.emulator.acts.membership import Join, Leave
-from linqbot.emulator.acts.paying import Decline, Pay
-from linqbot.emulator.acts.reporting import Report
-from linqbot.emulator.acts.sharing import ShareCard, ShareLocation
-from linqbot.emulator.acts.voting import AddOptions, MakePoll, Vote
+from linqbot.emulator.acts.chat_acts import (
+    AddOptions,
+    Decline,
+    Join,
+    Leave,
+    MakePoll,
+    Pay,
+    Report,
+    ShareCard,
+    ShareLocation,
+    Vote,
+)
+from linqbot.emulator.acts.conversation import (
+    Act,
+    Edit,
+    NameGroup,
+    Placement,
+    React,
+    Read,
+    Result_co,
+    SetBackground,
+    SetTyping,
+    Write,
+)
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.faults import Fault, Lost
-from linqbot.emulator.model.handles import normal
-from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, iso
+from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, iso, normal
 from linqbot.errors import ConfigError
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.testing import arguments
-from linqbot.testing.bubble import Bubble, Tapback
-from linqbot.testing.chat_view import ChatView
+from linqbot.testing.bubble import Bubble, ChatView, Tapback
 from linqbot.testing.stage.connections import ApiCall
 from linqbot.testing.stage.stage import Stage
 from linqbot.types.chat import Chat

@@ -16,7 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from linqbot.events.proactive.schedule import SCHEDULE_TYPE
+from linqbot.events.proactive import SCHEDULE_TYPE
 from linqbot.webhooks import sign, sign_legacy
 
 VERSIONS = ("2026-02-03", "2025-01-01")

@@ -1,6 +1,8 @@
 """A text with styles and web addresses, which can be cut and joined, and becomes a text part of a message.
 
 Its positions are indexes of Python strings. Linq's ranges, which count UTF-16 code units, are computed at the end.
+
+`link`: a web address that is sent as a preview card.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Final, get_args
 
 from linqbot.text.graphemes import border_before, borders_around
 from linqbot.text.sentences import sentence_ends
-from linqbot.types.message import TextDecoration, TextPart, TextStyle, utf16_length, utf16_slice
+from linqbot.types.message import LinkPart, TextDecoration, TextPart, TextStyle, utf16_length, utf16_slice
 
 # Letters of all scripts may be part of an address. Quotation marks, characters without a width, and the punctuation of Chinese
 # and Japanese, which has no space after it, may not.
@@ -259,3 +261,18 @@ def _cut(text: str, limit: int) -> int:
         return word
     # A character longer than a whole message is cut, because nothing else can be done.
     return border_before(text, fits) or fits
+
+
+def link(url: str) -> LinkPart:
+    """Return a web address as a preview card, which gets a message of its own.
+
+    An address inside a text becomes a card by itself; see `Context.reply`. The first message of a chat cannot be a card
+    (R52).
+
+    Args:
+        url: An http or https address of at most 2048 characters.
+
+    Example:
+        `await ctx.reply(link("https://example.com/menu"))`
+    """
+    return LinkPart(value=url)

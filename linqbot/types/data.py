@@ -1,10 +1,19 @@
-"""The base of all data classes: frozen, and tolerant of keys and values that Linq adds before linqbot knows them."""
+"""The base of all data classes: frozen, and tolerant of keys and values that Linq adds before linqbot knows them.
+
+Lenient validation: leave out the fields that do not fit their type, as long as the type can do without them.
+
+Linq's payloads change while bots run. A field that suddenly has another type is no reason to lose a message, or to
+fail after a message was sent. Such a field is left out, and the rest is validated again. Only a field that the type
+requires, such as the id of a message, is an error. Callers first validate the usual way and call this module only when
+that failed, so objects that fit cost nothing extra.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from linqbot.nearest import missing
 
@@ -48,3 +57,95 @@ def validated(kind: type[DataT], fields: Any) -> DataT:
     """
     data: DataT = kind.__pydantic_validator__.validate_python(fields)
     return data
+
+
+T = TypeVar("T")
+Path: TypeAlias = tuple[str | int, ...]
+
+_MAX_ROUNDS: Final = 10
+"""Validations of one object. Leaving out a value can make its parent invalid in the next round; no payload of Linq's
+is nested this deep."""
+
+_MAX_UNFITTING: Final = 200
+"""Values left out in one round. Each one costs a copy of its parent: a body with a million wrong values must not keep
+other deliveries waiting."""
+
+_MAX_NAMED: Final = 10_000
+"""Fields named by `unfitting_fields`. Naming a field takes longer than finding it."""
+
+
+def validate_leniently(
+    validate: Callable[[dict[str, Any], tuple[str, ...]], T], fields: dict[str, Any], error: ValidationError
+) -> T:
+    """Validate `fields` without the values that `error` complains about.
+
+    Args:
+        validate: Called with the remaining fields and the top-level names of those that were left out.
+        fields: The object to validate. Not changed.
+        error: Raised by the first, strict validation of `fields`.
+    Raises:
+        ValidationError: A required field is missing or wrong, or more values do not fit than are worth removing.
+    """
+    left_out: set[str] = set()
+    for _ in range(_MAX_ROUNDS):
+        if error.error_count() > _MAX_UNFITTING:
+            break
+        paths = {_existing(fields, problem["loc"]) for problem in error.errors(include_url=False, include_input=False)}
+        if () in paths:
+            break
+        left_out.update(str(path[0]) for path in paths if _at(fields, path) is not None)
+        # In reverse order, so that removing one item of a list does not shift the others that must be removed.
+        for path in sorted(paths, key=_position, reverse=True):
+            fields = _without(fields, path)
+        try:
+            return validate(fields, tuple(sorted(left_out)))
+        except ValidationError as next_error:
+            error = next_error
+    raise error
+
+
+def unfitting_fields(error: ValidationError) -> list[str]:
+    """Return the paths of the fields that `error` complains about, such as `message.parts.0`.
+
+    With more than 10,000 of them, return only their number, as in `["12000 places"]`.
+    """
+    if error.error_count() > _MAX_NAMED:
+        return [f"{error.error_count()} places"]
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    return [".".join(map(str, problem["loc"])) or "everything" for problem in problems]
+
+
+def _existing(fields: Any, loc: Path) -> Path:
+    """Return the part of pydantic's `loc` that exists in `fields`: `loc` also names missing keys and union branches."""
+    path: list[str | int] = []
+    for key in loc:
+        known = isinstance(key, str) and key in fields if isinstance(fields, dict) else _has_item(fields, key)
+        if not known:
+            break
+        path.append(key)
+        fields = fields[key]
+    return tuple(path)
+
+
+def _has_item(items: Any, index: str | int) -> bool:
+    return isinstance(items, list) and isinstance(index, int) and index < len(items)
+
+
+def _at(value: Any, path: Path) -> Any:
+    for key in path:
+        value = value[key]
+    return value
+
+
+def _position(path: Path) -> list[int]:
+    return [key if isinstance(key, int) else -1 for key in path]
+
+
+def _without(value: Any, path: Path) -> Any:
+    """Return a copy of `value` without the value at `path`. The decoded body is shared, so `value` must not change."""
+    copy = value.copy()
+    if len(path) == 1:
+        del copy[path[0]]
+    else:
+        copy[path[0]] = _without(value[path[0]], path[1:])
+    return copy

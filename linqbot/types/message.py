@@ -12,9 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from linqbot.types.content.files import MAX_BYTES, Fetched, Saved
-from linqbot.types.content.kinds import is_caf, is_heic, is_recorded
-from linqbot.types.content.turn import turn
+from linqbot.types.content import MAX_BYTES, Fetched, Saved, is_caf, is_heic, is_recorded, turn
 from linqbot.types.data import Data
 from linqbot.types.handle import Handle
 

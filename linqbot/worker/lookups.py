@@ -13,10 +13,9 @@ from typing import Final, TypeVar
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroken
 from linqbot.events.event import Event
-from linqbot.events.message import MessageEvent, MessageReceived
-from linqbot.events.reaction import ReactionEvent
+from linqbot.events.message import MessageEvent, MessageReceived, ReactionEvent
 from linqbot.storage.journal import Journal, JournalEntry
-from linqbot.worker.due.scheduled_send import answered
+from linqbot.worker.due import answered_schedule
 
 T = TypeVar("T")
 
@@ -59,7 +58,7 @@ async def with_answers(event: Event, entry_of: Callable[[str], Awaitable[Journal
         message_id = event.message_id if isinstance(event, ReactionEvent) and not event.is_own else None
     if message_id is None:
         return event
-    send = answered(await entry_of(message_id))
+    send = answered_schedule(await entry_of(message_id))
     return event if send is None else event.model_copy(update={"answers": send})
 
 

@@ -22,7 +22,7 @@ from linqbot.bot.branch import UnawaitedCoroutine, running_root
 from linqbot.bot.context import Context
 from linqbot.bot.conversation.chat_context import ChatContext
 from linqbot.bot.conversation.state import State
-from linqbot.bot.proactive.bot_context import BotContext
+from linqbot.bot.proactive import BotContext
 from linqbot.bot.sent import Sent
 from linqbot.errors import NeverAwaited
 from linqbot.frames import is_authors

@@ -16,10 +16,9 @@ from linqbot.client.client import Client
 from linqbot.errors import LinqApiError, MessageGone
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
+from linqbot.worker import trouble
 from linqbot.worker.calls.turn_journal import TurnJournal
-from linqbot.worker.due.broadcasting import BroadcastSend, broadcast_send
-from linqbot.worker.due.scheduled_send import DueSend, due_send, ends_series, is_recurring_send
-from linqbot.worker.trouble import outage
+from linqbot.worker.due import BroadcastSend, DueSend, broadcast_send, due_send, ends_series, is_recurring_send
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -53,10 +52,10 @@ class OwnCalls:
             await self._send_due(due, serving_since)
         elif (to_person := broadcast_send(self.delivery)) is not None:
             await self._send_to_person(to_person)
-        elif outage.is_notice(self.delivery):
-            self.journal.origin = outage.origin_of_notice(self.delivery)
+        elif trouble.is_outage_notice(self.delivery):
+            self.journal.origin = trouble.origin_of_notice(self.delivery)
             with self.deadline:
-                await outage.tell(self.delivery, self.client, on_trouble, self.storage)
+                await trouble.send_outage_text(self.delivery, self.client, on_trouble, self.storage)
         else:
             return False
         return True

@@ -20,8 +20,7 @@ import structlog
 from linqbot.bot.deadline import Deadline
 from linqbot.bot.dispatch import ChoiceFailed, Dispatcher
 from linqbot.bot.routing.opt_out import opts_out
-from linqbot.bot.turn_context import TurnContext
-from linqbot.bot.turn_watcher import turn_watcher
+from linqbot.bot.turn_context import TurnContext, turn_watcher
 from linqbot.client.alarms import Alarms
 from linqbot.client.client import Client
 from linqbot.clock import Clock
@@ -40,7 +39,7 @@ from linqbot.events.event import Event
 from linqbot.events.lane import chat_of_lane
 from linqbot.events.message import MessageEvent, MessageReceipt
 from linqbot.events.parse import EventNotUnderstood, parse
-from linqbot.events.proactive.schedule import SCHEDULE_ID
+from linqbot.events.proactive import SCHEDULE_ID
 from linqbot.frames import place_of, place_of_task
 from linqbot.hookspecs import End
 from linqbot.interrupts import is_closing, is_ctrl_c
@@ -48,17 +47,16 @@ from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Lease, Outcome, Retry
 from linqbot.storage.journal import RECEIPTS
-from linqbot.worker import never_awaited, opting_out
+from linqbot.worker import never_awaited, trouble, turn_end
 from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, Arrival, arrival, in_chat
-from linqbot.worker.asking.deliveries import ORDER_PREFIX
 from linqbot.worker.asking.opening import Opening, Writes, first_opening, open_turn, writes_of_failure
+from linqbot.worker.asking.records import ORDER_PREFIX
 from linqbot.worker.asking.turn_session import TurnSession
 from linqbot.worker.calls import own_changes
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.turn_journal import TurnJournal
-from linqbot.worker.due.recurring import check_schedule_gone
-from linqbot.worker.due.scheduled_send import SendMissed, unreachable
+from linqbot.worker.due import SendMissed, check_schedule_gone, unreachable
 from linqbot.worker.failure import (
     OTHER_RELEASE_S,
     STORAGE_PAUSE_S,
@@ -71,14 +69,18 @@ from linqbot.worker.failure import (
     readable,
 )
 from linqbot.worker.lookups import KnownChats, is_from_us, look_up_chat, with_answers, with_replies_to_me
-from linqbot.worker.missed.missed_answers import FOUND_ID
-from linqbot.worker.origin import origin_of
-from linqbot.worker.overlapping import TurnOverlap
+from linqbot.worker.missed import FOUND_ID
+from linqbot.worker.overlapping import StateQueue, TurnOverlap
 from linqbot.worker.own_calls import OwnCalls
-from linqbot.worker.running_turn import Owner, RunningTurn
-from linqbot.worker.state_queue import StateQueue
-from linqbot.worker.trouble import dead_letter
-from linqbot.worker.turn_end import end_of, end_without_calls, end_without_turn, expected_changes
+from linqbot.worker.turn_end import (
+    Owner,
+    RunningTurn,
+    end_of,
+    end_without_calls,
+    end_without_turn,
+    expected_changes,
+    origin_of,
+)
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -277,7 +279,7 @@ class Turns:
             reason = f"The process died {lease.crashes} times while handling it, or its turn never ended."
             writes = writes_of_failure(opening, lease)
             if chat_id is not None and delivery.type == "message.received" and _is_opt_out(delivery):
-                writes = await opting_out.effects(chat_id, self.storage, self.clock.now())
+                writes = await turn_end.effects(chat_id, self.storage, self.clock.now())
             return await self._finish(lease, DeadLetter(reason), None, writes)
         return await self._run_handler(lease, opening, began, owner)
 
@@ -475,7 +477,9 @@ class Turns:
             own = OwnCalls(turn.lease.delivery, client, turn.journal, deadline, self.storage)
             if await own.make(serving_since=self.serving_since, on_trouble=self.dispatcher.on_trouble):
                 return
-        given_up = dead_letter.notice(turn.lease.delivery) if dead_letter.is_notice(turn.lease.delivery) else None
+        given_up = (
+            trouble.dead_letter_of(turn.lease.delivery) if trouble.is_dead_letter_notice(turn.lease.delivery) else None
+        )
         arrived = turn.opening.arrival
         session = None if arrived is NOTHING else turn.asking()
         event = arrived.event or await self._parse(given_up.delivery if given_up else turn.lease.delivery)
@@ -487,7 +491,7 @@ class Turns:
         turn.journal.origin = origin_of(event if continued is None else continued.root)
         if given_up is None and opts_out(event) and event.chat_id is not None:
             turn.journal.muted_chat = event.chat_id
-            turn.opting_out = await opting_out.effects(event.chat_id, self.storage, self.clock.now())
+            turn.opting_out = await turn_end.effects(event.chat_id, self.storage, self.clock.now())
         turn.ctx = self._context(turn, event, client, deadline)
         turn.ctx.note_lease(turn.lease)
         if turn.overlap is not None:

@@ -1,24 +1,46 @@
 """The end of a turn: the outcome, calls, state, timers and conversations that one commit stores.
 
 Nothing here has an effect. `turn.py` stores what these functions return.
+
+A running turn: its lease, its journal, its context, and whether something interrupted it.
+
+The origin of a turn: its people and its chat. It is stored with the turn's calls, so that `linqbot forget` finds them.
+
+The effects of a message by which a person opts out: scheduled sends are cancelled and open questions end.
+
+The commit that ends the turn of the message, whatever its outcome, stores them. Open questions end by deliveries of their
+own, so the handler of each question runs as after a timeout.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
+import structlog
+from pydantic_core import to_json
+
+from linqbot.bot.asking.question import OpenQuestion
 from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.turn_context import TurnContext
+from linqbot.errors import TurnDeferred
 from linqbot.events.delivery import Delivery
+from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
+from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Outcome
 from linqbot.storage.timers import Rearm, Timer
-from linqbot.worker.asking.opening import Writes
+from linqbot.types.chat import Chat
+from linqbot.types.handle import Handle
+from linqbot.worker import due, trouble
+from linqbot.worker.asking.opening import Opening, Writes, cancelled
+from linqbot.worker.asking.turn_session import TurnSession
 from linqbot.worker.calls import own_changes
 from linqbot.worker.calls.turn_journal import TurnJournal
-from linqbot.worker.due import broadcasting, recurring
-from linqbot.worker.origin import origin_of
-from linqbot.worker.running_turn import RunningTurn
-from linqbot.worker.trouble import dead_letter, outage
+from linqbot.worker.due import sends_of
+from linqbot.worker.overlapping import TurnOverlap
 
 
 def end_of(
@@ -62,7 +84,7 @@ def end_of(
         rearmed,
         off_the_record,
         has_all_entries=writes is None and lease.is_first_run and (journal is None or journal.has_all_entries),
-        recipients=journal.recipients if journal and is_done else broadcasting.given_up(lease.delivery, outcome),
+        recipients=journal.recipients if journal and is_done else due.recipients_given_up(lease.delivery, outcome),
     )
     return finish if writes is None else _with(finish, writes, journal)
 
@@ -81,7 +103,7 @@ def end_without_calls(
         dead,
         timers=_notices(lease, dead, turn, dispatcher, now),
         rearmed=_rearms(lease.delivery),
-        recipients=broadcasting.given_up(lease.delivery, dead),
+        recipients=due.recipients_given_up(lease.delivery, dead),
     )
     writes = writes if turn is None else turn.writes(dead)
     return finish if writes is None else _with(finish, writes, None)
@@ -95,7 +117,7 @@ def end_without_turn(lease: Lease, outcome: Outcome) -> Finish:
     if not isinstance(outcome, DeadLetter):
         return Finish(outcome)
     delivery = lease.delivery
-    return Finish(outcome, rearmed=_rearms(delivery), recipients=broadcasting.given_up(delivery, outcome))
+    return Finish(outcome, rearmed=_rearms(delivery), recipients=due.recipients_given_up(delivery, outcome))
 
 
 def expected_changes(journal: TurnJournal | None, dispatcher: Dispatcher, now: float) -> list[Timer]:
@@ -116,11 +138,11 @@ def _notices(
     """
     delivery = lease.delivery
     if isinstance(outcome, DeadLetter) and dispatcher.takes_dead_letter(delivery):
-        return [dead_letter.timer(lease, outcome, now)]
-    if dispatcher.on_trouble is None or not outage.leaves_waiting(lease, outcome, now):
+        return [trouble.dead_letter_timer(lease, outcome, now)]
+    if dispatcher.on_trouble is None or not trouble.leaves_waiting(lease, outcome, now):
         return []
     if turn is not None:
-        return [outage.begun(delivery, turn.journal.origin, now)] if turn.handler is not None else []
+        return [trouble.outage_begun(delivery, turn.journal.origin, now)] if turn.handler is not None else []
     return _notice_after_crashes(delivery, dispatcher, now) if isinstance(outcome, DeadLetter) else []
 
 
@@ -130,19 +152,19 @@ def _notice_after_crashes(delivery: Delivery, dispatcher: Dispatcher, now: float
         event = parse(delivery)
     except EventNotUnderstood:
         return []
-    return [outage.begun(delivery, origin_of(event), now)] if dispatcher.may_reach_handler(event) else []
+    return [trouble.outage_begun(delivery, origin_of(event), now)] if dispatcher.may_reach_handler(event) else []
 
 
 def _ended_outage(lease: Lease, outcome: Outcome, turn: RunningTurn | None, dispatcher: Dispatcher) -> list[str]:
     """Return the id of the timer of an outage that ends because a handler has succeeded."""
-    if dispatcher.on_trouble is None or turn is None or dead_letter.is_notice(lease.delivery):
+    if dispatcher.on_trouble is None or turn is None or trouble.is_dead_letter_notice(lease.delivery):
         return []
-    return outage.ended_by(lease, outcome) if turn.handler is not None else []
+    return trouble.outages_ended_by(lease, outcome) if turn.handler is not None else []
 
 
 def _rearms(delivery: Delivery) -> tuple[Rearm, ...]:
     """Return the next due time of the recurring timer that a delivery comes from; nothing for any other delivery."""
-    again = recurring.rearmed(delivery)
+    again = due.rearmed(delivery)
     return () if again is None else (again,)
 
 
@@ -157,4 +179,125 @@ def _with(finish: Finish, writes: Writes, journal: TurnJournal | None) -> Finish
         cancelled=[*finish.cancelled, *writes.cancelled],
         conversations=writes.conversations,
         ended=writes.ended,
+    )
+
+
+class Owner(Protocol):
+    """The worker that a turn belongs to."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """True if the worker has cancelled its turns, because it was asked to stop."""
+        ...
+
+    @property
+    def was_cancelled(self) -> bool:
+        """True if the worker was cancelled without being asked to stop, so that the process ends."""
+        ...
+
+    def detach(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:
+        """Count a turn's task as ended although it still runs, and start a task for `instead`."""
+        ...
+
+
+@dataclass(slots=True)
+class RunningTurn:
+    """A running turn.
+
+    Attributes:
+        began: The time at which the turn began, by `time.perf_counter`.
+        owner: The worker; None if the turn is run without one, as in tests.
+        handling: The time at which dispatch began, by `time.perf_counter`.
+        ctx: The context of the handler; None until the event is parsed.
+        opting_out: What is stored, whatever the outcome, because a person opts out with this delivery.
+        given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
+        asking: Makes the session of the handler's questions and steps.
+        overlap: The later messages of the chat, if a handler of the bot takes them while it runs.
+    """
+
+    lease: Lease
+    journal: TurnJournal
+    began: float
+    task: asyncio.Task[None] | None
+    owner: Owner | None
+    opening: Opening
+    asking: TurnSession
+    handling: float = 0.0
+    ctx: TurnContext | None = None
+    given_up: bool = False
+    overlap: TurnOverlap | None = None
+    opting_out: Writes | None = None
+
+    @property
+    def handler(self) -> str | None:
+        """The name of the handler; None as long as none was found."""
+        return self.ctx.handler if self.ctx is not None else None
+
+    @property
+    def deferred(self) -> TurnDeferred | None:
+        """The error that defers the turn, even if its handler swallowed it; usually None."""
+        if self.overlap is not None and self.overlap.may_miss_messages:
+            return TurnDeferred("The storage did not answer when the handler took messages.", after_s=0.0)
+        return self.journal.deferred
+
+    @property
+    def is_to_begin_again(self) -> bool:
+        """True if the turn ended because a newer message of the person interrupted it."""
+        return self.overlap is not None and bool(self.overlap.joining) and self.journal.deferred is None
+
+    def writes(self, outcome: Outcome) -> Writes | None:
+        """Return the changes of conversations that this outcome stores; usually nothing."""
+        if self.opting_out is not None:
+            return self.opting_out
+        return None if self.asking.session is None else self.asking.session.writes(outcome)
+
+
+def origin_of(event: Event) -> bytes | None:
+    """Return the people and the chat of an event as JSON; None if the event names no person.
+
+    The people are the one who caused the event, the one it happened to, and in a direct chat the one the chat is with;
+    never a line of ours. `is_group` is included, because only in a direct chat does everything belong to the person.
+    """
+    handles = _handles(event)
+    handles.discard(event.line)
+    if not handles:
+        return None
+    return to_json({"handles": sorted(handles), "chat_id": event.chat_id, "is_group": event.is_group})
+
+
+def _handles(event: Event) -> set[str | None]:
+    fields = vars(event)
+    actor, chat, participant = fields["actor"], fields.get("chat"), fields.get("participant")
+    handles: set[str | None] = {actor} if actor and not event.is_own else set()
+    people = [] if participant is None else [participant]
+    if event.is_group is False and isinstance(chat, Chat):
+        people += chat.handles
+    for person in people:
+        if isinstance(person, Handle) and person.handle and not person.is_me:
+            handles.add(person.handle)
+    return handles
+
+
+log = structlog.get_logger("linqbot.worker")
+
+
+async def effects(chat_id: str, storage: Storage, now: float) -> Writes:
+    """Return what is stored when the person of a direct chat opts out.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    sends = await sends_of(chat_id, storage)
+    waiting = [each.id for each in storage.conversations_in(chat_id) if each.status == "waiting"]
+    found = [await storage.conversation(each) for each in waiting]  # with the events that began them
+    open_questions = [(each[0], OpenQuestion.read(each[0].question)) for each in found if each is not None]
+    known = [(conversation, question) for conversation, question in open_questions if question is not None]
+    ended = [cancelled(conversation, question, "opted_out", now) for conversation, question in known]
+    unreadable = [conversation.id for conversation, question in open_questions if question is None]
+    log.info("chat.opted_out", chat_id=chat_id, cancelled_sends=len(sends), ended_questions=len(ended))
+    return Writes(
+        timers=[timer for _, timer in ended],
+        cancelled=[*sends, *(question.timer for _, question in known)],
+        conversations=[conversation for conversation, _ in ended],
+        ended=unreadable,
     )

@@ -19,13 +19,12 @@ from linqbot.errors import LeaseLost, StorageError
 from linqbot.frames import place_of, place_of_task
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Defer, Lease
-from linqbot.worker.asking.overdue import questions_before, timeout_goes_first
-from linqbot.worker.bursts import Bursts
-from linqbot.worker.due.alarm_clock import AlarmClock
+from linqbot.worker.asking.arrivals import questions_before, timeout_goes_first
+from linqbot.worker.due import AlarmClock
 from linqbot.worker.failure import STORAGE_PAUSE_S
-from linqbot.worker.missed.catchup import CATCH_UP_TYPE, catch_up
-from linqbot.worker.missed.gaps import Gaps
+from linqbot.worker.missed import CATCH_UP_TYPE, Gaps, catch_up
 from linqbot.worker.never_awaited import note_coroutines
+from linqbot.worker.overlapping import Bursts
 from linqbot.worker.turn import Turns
 
 log = structlog.get_logger("linqbot.worker")

@@ -16,7 +16,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import BotError, StorageUnavailable
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.testing import Phone, killed_between_calls, talking
-from linqbot.worker.bursts import Bursts
+from linqbot.worker.overlapping import Bursts
 
 pytestmark = pytest.mark.anyio
 

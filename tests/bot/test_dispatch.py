@@ -18,9 +18,8 @@ from linqbot.bot.routing.router import Next, Router
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError
 from linqbot.events.event import Event
-from linqbot.events.message import MessageDelivered, MessageEdited, MessageReceived
+from linqbot.events.message import MessageDelivered, MessageEdited, MessageReceived, ReactionAdded
 from linqbot.events.parse import parse
-from linqbot.events.reaction import ReactionAdded
 from linqbot.testing import HandlerFailed, talking
 from linqbot.types.message import LinkPart
 
@@ -274,7 +273,7 @@ async def test_an_unhandled_type_is_logged_once_with_a_handler_to_paste() -> Non
             await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
     logged = [entry["to_handle_it"] for entry in logs if "to_handle_it" in entry]
     code = (
-        "from linqbot.events.reaction import ReactionAdded\n\n"
+        "from linqbot.events.message import ReactionAdded\n\n"
         "@bot.on(ReactionAdded)\nasync def on_reaction_added(event: ReactionAdded, ctx: Context) -> None:\n    ..."
     )
     assert logged == [code]

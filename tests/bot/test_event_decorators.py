@@ -26,10 +26,9 @@ from linqbot.events.chat import (
     TypingStarted,
 )
 from linqbot.events.event import Event
-from linqbot.events.message import MessageFailed, MessageReceipt
+from linqbot.events.message import MessageFailed, MessageReceipt, ReactionAdded, ReactionRemoved
 from linqbot.events.payment import PaymentEvent, PaymentSucceeded
 from linqbot.events.poll import PollVote, PollVoteAdded
-from linqbot.events.reaction import ReactionAdded, ReactionRemoved
 from linqbot.ops.subscriptions import handled
 from linqbot.testing import talking
 from linqbot.types.message import MessageContent, TextPart

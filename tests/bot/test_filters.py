@@ -28,8 +28,7 @@ from linqbot.bot.routing.filters import (
 from linqbot.errors import BotError
 from linqbot.events.chat import TypingStarted
 from linqbot.events.event import Event
-from linqbot.events.message import MessageEdited, MessageFailed, MessageReceived, MessageSent
-from linqbot.events.reaction import ReactionAdded
+from linqbot.events.message import MessageEdited, MessageFailed, MessageReceived, MessageSent, ReactionAdded
 
 
 def test_exact_ignores_case_surrounding_space_and_the_marks_at_the_end() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from linqbot import rules
 from linqbot.bot.content.message_split import MAX_SMS_UNITS, MAX_TEXT_UNITS, Content, bubbles
 from linqbot.errors import BotError
-from linqbot.text.links import link
 from linqbot.text.markdown import markdown
+from linqbot.text.styled import link
 from linqbot.types.message import (
     Effect,
     LinkPart,

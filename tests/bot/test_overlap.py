@@ -10,7 +10,7 @@ from postgres_server import empty_storage_url
 from pydantic import BaseModel
 
 from linqbot import Bot, Context, MessageEdited, MessageReceived, media, poll
-from linqbot.bot.overlap import OverlapMode
+from linqbot.bot.options import OverlapMode
 from linqbot.errors import AskTimeout, BotError
 from linqbot.testing import Phone, killed_between_calls, talking
 

@@ -16,8 +16,7 @@ from linqbot.bot.routing.router import Middleware, Next, Router
 from linqbot.clock import SystemClock
 from linqbot.errors import BotError
 from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
-from linqbot.events.reaction import ReactionAdded
+from linqbot.events.message import MessageReceived, ReactionAdded
 from linqbot.hookspecs import Running
 
 

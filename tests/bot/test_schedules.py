@@ -12,7 +12,7 @@ from linqbot import Bot, BotError, Context, MessageReceived, Router, RuleBroken,
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import SystemClock
 from linqbot.testing import talking
-from linqbot.testing.failures import HandlerFailed
+from linqbot.testing.stage.record import HandlerFailed
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,7 @@ from pydantic import BaseModel, Field, computed_field
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.state_json import MAX_BYTES
-from linqbot.bot.conversation.turn_state import TurnState
+from linqbot.bot.conversation.state import MAX_BYTES, TurnState
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, StateUnreadable
 from linqbot.events.delivery import Delivery

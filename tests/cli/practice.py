@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from ports import free_port
 
 from linqbot.cli.main import main
-from linqbot.ops.doctor.finding import Finding
+from linqbot.ops.doctor.context import Finding
 
 KEY = "token-that-must-not-show"
 LINE = "+12025550100"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from linqbot.cli.commands.help import completion
+from linqbot.cli.commands import completion
 from linqbot.cli.main import COMMANDS, main
 from linqbot.clock import SystemClock
 from linqbot.events.delivery import Delivery

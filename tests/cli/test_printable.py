@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from linqbot.cli.printable import printable, printable_json, printable_lines
+from linqbot.cli.output import printable, printable_json, printable_lines
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,20 @@ from __future__ import annotations
 from client.call_table import ANN, CHAT, LINE, SENT, SUBSCRIPTION, Row
 
 from linqbot.types.attachment import Attachment, Upload
-from linqbot.types.experience import OfferedExperience
+from linqbot.types.chat_features import OfferedExperience
 from linqbot.types.handle import Blocked, HandleCheck
 from linqbot.types.line import (
     AvailableNumber,
     ContactCard,
+    CreatedWebhookSubscription,
     Forwarding,
     LegacyCapabilities,
     PhoneNumber,
     Reputation,
     ReputationAudit,
     ReputationAuditStarted,
+    WebhookEventList,
+    WebhookSubscription,
 )
 from linqbot.types.payment import (
     Discount,
@@ -27,7 +30,6 @@ from linqbot.types.payment import (
     PaymentRequest,
     ProviderConnection,
 )
-from linqbot.types.webhook import CreatedWebhookSubscription, WebhookEventList, WebhookSubscription
 
 CARD = {
     "phone_number": LINE,

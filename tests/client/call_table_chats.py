@@ -19,9 +19,8 @@ from client.call_table import (
 )
 
 from linqbot.types.chat import Accepted, Chat, ChatCreatedResponse, ChatUpdate, Placed
-from linqbot.types.location import ChatLocation, LocationAccepted
+from linqbot.types.chat_features import ChatLocation, LocationAccepted, PollEnvelope
 from linqbot.types.message import AppPart, Message, MessageCreated, MessageSentResponse, VoiceMemoSent
-from linqbot.types.poll import PollEnvelope
 
 APP_PART = {
     "type": "imessage_app",

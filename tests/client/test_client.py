@@ -32,7 +32,7 @@ from linq import AsyncLinqAPIV3
 from linqbot.api import ENDPOINTS
 from linqbot.client.call import ApiResponse, Call, Run, prepare
 from linqbot.client.client import Client
-from linqbot.client.resources.chats.chats import Chats
+from linqbot.client.resources.chats import Chats
 from linqbot.client.resources.resource import Page, Resource
 from linqbot.client.sender import Sender
 from linqbot.clock import SystemClock

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from linqbot.client.call import Call, prepare
-from linqbot.client.error_response import LONGEST_READ, error_for
+from linqbot.client.outcome import LONGEST_READ, error_for
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 
 CALL = prepare("phone_numbers.list")

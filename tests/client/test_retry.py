@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from linqbot.api import ENDPOINTS
 from linqbot.client.call import Call, prepare
-from linqbot.client.retry import AttemptFailure, pause_s
+from linqbot.client.outcome import AttemptFailure, pause_s
 from linqbot.errors import LinqApiError, LinqUnavailable
 
 READ = prepare("chats.retrieve")

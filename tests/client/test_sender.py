@@ -23,8 +23,8 @@ from pydantic_core import from_json
 from linqbot.client.call import prepare
 from linqbot.client.client import Client
 from linqbot.client.http.addresses import Origin
+from linqbot.client.http.connector import environment_proxy
 from linqbot.client.http.pool import Pool
-from linqbot.client.http.proxies import environment_proxy
 from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable, RateLimited
 
 pytestmark = pytest.mark.anyio

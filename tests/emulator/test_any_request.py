@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from linqbot.api import ENDPOINTS as TABLE
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.chat_acts import MakePoll
 from linqbot.emulator.acts.conversation import React, Write
-from linqbot.emulator.acts.voting import MakePoll
 from linqbot.emulator.api import ENDPOINTS
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app

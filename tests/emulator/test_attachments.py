@@ -7,7 +7,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from linqbot.emulator.acts.account_changes import ChangeLine
+from linqbot.emulator.acts.chat_acts import ChangeLine
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import LINES, Emulator
 from linqbot.emulator.model.message_content import MediaPartRecord

@@ -12,7 +12,7 @@ import pytest
 
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.feed import BACKLOG, Feed
+from linqbot.emulator.model.state import BACKLOG, Feed
 
 LINE, OTHER_LINE = "+12025550100", "+12025550101"
 PERSON, FRIEND, THIRD = "+14155550142", "+14155550187", "+14155550199"

@@ -7,10 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from linqbot.emulator.acts.conversation import Edit, React
-from linqbot.emulator.acts.decorating import NameGroup, SetBackground, SetGroupIcon
-from linqbot.emulator.acts.membership import Join, Leave
-from linqbot.emulator.acts.sharing import ShareLocation
+from linqbot.emulator.acts.chat_acts import Join, Leave, ShareLocation
+from linqbot.emulator.acts.conversation import Edit, NameGroup, React, SetBackground, SetGroupIcon
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.answers import ApiError
 

@@ -21,9 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from linqbot.emulator.acts.chat_acts import ShareLocation, Vote
 from linqbot.emulator.acts.conversation import React, Write
-from linqbot.emulator.acts.sharing import ShareLocation
-from linqbot.emulator.acts.voting import Vote
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.web.app import create_app

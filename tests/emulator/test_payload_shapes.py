@@ -12,11 +12,19 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from linqbot.emulator.acts.account_changes import ChangeLine
+from linqbot.emulator.acts.chat_acts import (
+    AddOptions,
+    ChangeLine,
+    Connect,
+    Decline,
+    Disconnect,
+    MakePoll,
+    Pay,
+    ShareCard,
+    ShareLocation,
+    Vote,
+)
 from linqbot.emulator.acts.conversation import Edit, React, Read, SetTyping, Write
-from linqbot.emulator.acts.paying import Connect, Decline, Disconnect, Pay
-from linqbot.emulator.acts.sharing import ShareCard, ShareLocation
-from linqbot.emulator.acts.voting import AddOptions, MakePoll, Vote
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
 

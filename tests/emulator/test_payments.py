@@ -7,9 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from linqbot.emulator.acts.account_changes import SetProvider
+from linqbot.emulator.acts.chat_acts import Connect, Pay, SetProvider
 from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.acts.paying import Connect, Pay
 from linqbot.emulator.emulator import Emulator
 
 LINE, OTHER_LINE, PERSON = "+12025550100", "+12025550101", "+14155550142"

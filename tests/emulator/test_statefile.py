@@ -9,9 +9,8 @@ import httpx
 import pytest
 
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.chat_acts import Leave, MakePoll, Vote
 from linqbot.emulator.acts.conversation import Placement, React, Write
-from linqbot.emulator.acts.membership import Leave
-from linqbot.emulator.acts.voting import MakePoll, Vote
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.message_content import StickerPlacement
 from linqbot.errors import ConfigError

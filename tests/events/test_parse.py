@@ -17,11 +17,15 @@ from hypothesis import strategies as st
 from linqbot.errors import LinqbotError
 from linqbot.events.account import (
     AccountEvent,
+    CallEvent,
+    CallUnanswered,
+    ContactCardReceived,
+    ContactCardUpdated,
     EnvironmentDeleted,
+    PhoneNumberStatusUpdated,
     TeamMemberSignedIn,
     WebhookSubscriptionCreated,
 )
-from linqbot.events.call import CallEvent, CallUnanswered
 from linqbot.events.chat import (
     BackgroundUpdated,
     ChatCreated,
@@ -32,15 +36,20 @@ from linqbot.events.chat import (
     ParticipantRemoved,
     TypingStarted,
 )
-from linqbot.events.contact import ContactCardReceived, ContactCardUpdated
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event, UnknownEvent
-from linqbot.events.line import PhoneNumberStatusUpdated
-from linqbot.events.message import MessageDelivered, MessageEdited, MessageFailed, MessageReceived, MessageSent
+from linqbot.events.message import (
+    MessageDelivered,
+    MessageEdited,
+    MessageFailed,
+    MessageReceived,
+    MessageSent,
+    PollReactionAdded,
+    ReactionAdded,
+)
 from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.events.payment import PaymentDeclined, PaymentEvent
 from linqbot.events.poll import PollFailed, PollReceived, PollSent, PollUpdated, PollVoteAdded
-from linqbot.events.reaction import PollReactionAdded, ReactionAdded
 from linqbot.types.message import UnknownPart
 
 DIRECT = "3c99d589-8d03-5753-96bd-addff71de8c2"

@@ -15,9 +15,8 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, AskTimeout
-from linqbot.events.message import MessageReceived
+from linqbot.events.message import MessageReceived, ReactionAdded
 from linqbot.events.poll import PollVoteAdded
-from linqbot.events.reaction import ReactionAdded
 from linqbot.storage.upkeep import Selection
 from linqbot.types.message import Effect, MessageContent, TextPart
 

@@ -16,9 +16,8 @@ from linqbot.bot.routing.filters import in_direct, in_group, to_line
 from linqbot.bot.routing.handlers import Failure
 from linqbot.client.call import ApiResponse
 from linqbot.errors import Refused
-from linqbot.events.message import MessageReceived
+from linqbot.events.message import MessageReceived, ReactionAdded
 from linqbot.events.poll import PollVoteAdded
-from linqbot.events.reaction import ReactionAdded
 from linqbot.hookspecs import hookimpl
 from linqbot.ops.dry_deploy.chosen_turns import chosen_turns
 from linqbot.ops.dry_run import DryRun

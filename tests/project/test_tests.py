@@ -71,7 +71,7 @@ def test_each_way_to_a_private_name_is_found(subtests: pytest.Subtests) -> None:
         ("import linqbot._x", ["_x"]),
         ("getattr(client, '_open')()", ["_open"]),
         ("monkeypatch.setattr(webhook, '_limit', 1)", ["_limit"]),
-        ("monkeypatch.setattr('linqbot.storage.indexes.recent._BYTES', 1)", ["_BYTES"]),
+        ("monkeypatch.setattr('linqbot.storage.indexes._BYTES', 1)", ["_BYTES"]),
         ("self._x, cls._y, __file__, module.__name__", []),
         ("self.pool._idle", ["_idle"]),
         ("name.replace('_', '-')", []),

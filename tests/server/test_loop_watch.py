@@ -14,7 +14,7 @@ import structlog
 from linqbot import Bot, Context, MessageReceived
 from linqbot.bot import dispatch
 from linqbot.frames import stack_of
-from linqbot.plugins import guard, plugin
+from linqbot.plugins import guard, registry
 from linqbot.server import loop_watch
 from linqbot.testing import talking
 
@@ -26,7 +26,7 @@ def frame(file: str, name: str, line: int = 1) -> traceback.FrameSummary:
 OURS = frame(dispatch.__file__, "handle")
 INSTALLED = frame(traceback.__file__, "wait")
 GUARD = frame(guard.__file__, "__call__")
-HOOK = frame(plugin.__file__, "__call__")
+HOOK = frame(registry.__file__, "__call__")
 
 
 def test_the_culprit_is_the_function_of_the_author_or_of_a_plugin_that_is_running(subtests: pytest.Subtests) -> None:

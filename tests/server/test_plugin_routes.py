@@ -19,7 +19,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.routing.router import Next
 from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
 from linqbot.hookspecs import Running, hookimpl
-from linqbot.server import plugin_routes
+from linqbot.server import health
 from linqbot.server.app import create_app, running
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.webhooks import sign
@@ -272,7 +272,7 @@ async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_unti
 
 
 async def test_a_check_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugin_routes, "CHECK_S", 0.01)
+    monkeypatch.setattr(health, "CHECK_S", 0.01)
 
     async def hang() -> None:
         await asyncio.Event().wait()

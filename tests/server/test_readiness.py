@@ -23,9 +23,9 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LaneFull, LinqbotError, StorageBusy, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
-from linqbot.server import readiness
+from linqbot.server import health
 from linqbot.server.app import create_app, running
-from linqbot.server.readiness import CHECK_EVERY_S, Readiness
+from linqbot.server.health import CHECK_EVERY_S, Readiness
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 from linqbot.storage.memory.storage import MemoryStorage
@@ -33,7 +33,7 @@ from linqbot.storage.sqlite import storage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.webhooks import sign
 from linqbot.worker import worker
-from linqbot.worker.missed.catchup import CATCH_UP_TYPE
+from linqbot.worker.missed import CATCH_UP_TYPE
 
 pytestmark = pytest.mark.anyio
 
@@ -114,7 +114,7 @@ async def served(storage: Storage, bot: Bot | None = None) -> AsyncIterator[Door
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every request of `/readyz` make a test write, and check the storage file all the time."""
-    monkeypatch.setattr(readiness, "CHECK_EVERY_S", 0.0)
+    monkeypatch.setattr(health, "CHECK_EVERY_S", 0.0)
     monkeypatch.setattr(storage, "LOOK_EVERY_S", 0.005)
 
 
@@ -174,7 +174,7 @@ async def test_the_reason_is_the_latest_one() -> None:
 
 
 async def test_test_writes_happen_at_most_once_a_second_and_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "WAIT_S", 0.005)
+    monkeypatch.setattr(health, "WAIT_S", 0.005)
     now, storage = [100.0], Failing()
     webhook: Any = type("Refusing", (), {"refusal": "disk full"})()
     look = Readiness(webhook, storage, now=lambda: now[0]).problem
@@ -208,7 +208,7 @@ async def test_a_refusal_during_a_test_write_is_not_forgotten() -> None:
 
 
 async def test_an_app_that_stops_does_not_wait_for_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "WAIT_S", 0.005)
+    monkeypatch.setattr(health, "WAIT_S", 0.005)
     storage = Failing()
     async with asyncio.timeout(10), served(storage) as door:
         storage.error = StorageUnavailable("locked")

@@ -18,10 +18,9 @@ import pytest
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from linqbot.server import uvicorn_server
-from linqbot.server.http import connection
-from linqbot.server.http.connection import MAX_HEAD_BYTES, ClientConnection, Connections
-from linqbot.server.http.without_asgi import ENDPOINT, DirectEndpoint, Taken
+from linqbot.server import connection, uvicorn_server
+from linqbot.server.connection import MAX_HEAD_BYTES, ClientConnection, Connections
+from linqbot.server.webhook import ENDPOINT, DirectEndpoint, Taken
 
 GET = b"GET / HTTP/1.1\r\nhost: bot\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: bot\r\n"

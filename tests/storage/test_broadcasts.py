@@ -16,7 +16,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import AT_ONCE, NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease
-from linqbot.types.proactive.broadcast import Broadcast, RecipientOutcome
+from linqbot.types.proactive import Broadcast, RecipientOutcome
 
 pytestmark = pytest.mark.anyio
 

@@ -26,7 +26,7 @@ from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.open import open_storage
-from linqbot.storage.sqlite.disk import file
+from linqbot.storage.sqlite import file
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 

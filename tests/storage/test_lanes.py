@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from linqbot.storage.indexes.lanes import Lanes
+from linqbot.storage.indexes import Lanes
 
 
 def test_undoing_a_lease_keeps_the_mark_that_an_earlier_one_ran_out() -> None:

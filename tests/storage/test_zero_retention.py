@@ -20,8 +20,8 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Retry
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.sqlite.disk import wipe
-from linqbot.storage.sqlite.disk.wal_truncation import BUSY_PAUSE_S, TRUNCATE_AFTER_S
+from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite.file import BUSY_PAUSE_S, TRUNCATE_AFTER_S
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 
@@ -165,13 +165,13 @@ async def test_the_wal_is_emptied_once_a_minute_and_not_for_other_lines(
     path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[str] = []
-    truncate = wipe.truncate
+    truncate = file.truncate
 
     def noted(db: sqlite3.Connection) -> bool:
         threads.append(threading.current_thread().name)
         return truncate(db)
 
-    monkeypatch.setattr(wipe, "truncate", noted)
+    monkeypatch.setattr(file, "truncate", noted)
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(said("public", zero_retention=False))
         await storage.finish(await take_one(storage), Finish(Ack()))

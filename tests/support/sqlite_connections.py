@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from linqbot.storage.sqlite.disk import file
+from linqbot.storage.sqlite import file
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:

@@ -14,14 +14,14 @@ from linqbot.errors import BotError, Refused, RuleBroken
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood
-from linqbot.events.proactive.broadcast import BroadcastDone
+from linqbot.events.proactive import BroadcastDone
 from linqbot.hookspecs import hookimpl
 from linqbot.storage.broadcasts import AT_ONCE, RecipientUpdate
 from linqbot.storage.inbox import Ack, DeadLetter
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 from linqbot.types.message import LinkPart
-from linqbot.types.proactive.broadcast import Broadcast
-from linqbot.worker.due.broadcasting import broadcast_send, given_up
+from linqbot.types.proactive import Broadcast
+from linqbot.worker.due import broadcast_send, recipients_given_up
 
 pytestmark = pytest.mark.anyio
 
@@ -381,11 +381,11 @@ async def test_a_send_that_cannot_be_read_fails_for_its_person_only() -> None:
     assert broadcast_send(Delivery("w.1", "c:1", "linqbot.broadcast", b"{}", 0.0)) is None
     reason = "Traceback (most recent call last):\n  in go\nRuntimeError: Boom\nDear Ada, your code is 1234\n"
     crashed = DeadLetter(reason, failed=True, kind="RuntimeError")
-    assert given_up(broken, crashed) == (RecipientUpdate("july", 7, "failed", "RuntimeError"),)
+    assert recipients_given_up(broken, crashed) == (RecipientUpdate("july", 7, "failed", "RuntimeError"),)
     late = DeadLetter("It was deferred for 24 hours without success: 503")
-    assert given_up(broken, late) == (RecipientUpdate("july", 7, "failed", late.error),)
-    assert given_up(broken, Ack()) == ()
-    assert given_up(Delivery("w.1", "c:1", "message.received", b"{}", 0.0), DeadLetter(reason)) == ()
+    assert recipients_given_up(broken, late) == (RecipientUpdate("july", 7, "failed", late.error),)
+    assert recipients_given_up(broken, Ack()) == ()
+    assert recipients_given_up(Delivery("w.1", "c:1", "message.received", b"{}", 0.0), DeadLetter(reason)) == ()
 
 
 async def test_the_names_of_handlers_of_ended_broadcasts_are_checked() -> None:

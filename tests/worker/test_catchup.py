@@ -18,8 +18,7 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.inbox import Ack, Finish
 from linqbot.storage.memory.storage import MemoryStorage
-from linqbot.worker.missed.catchup import CATCH_UP_TYPE, catch_up, end_downtime
-from linqbot.worker.missed.gaps import Gaps
+from linqbot.worker.missed import CATCH_UP_TYPE, Gaps, catch_up, end_downtime
 
 pytestmark = pytest.mark.anyio
 

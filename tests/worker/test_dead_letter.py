@@ -24,16 +24,14 @@ from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError
 from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
-from linqbot.events.proactive.broadcast import BroadcastDone
-from linqbot.events.proactive.schedule import ScheduleDue
-from linqbot.events.reaction import ReactionAdded
+from linqbot.events.message import MessageReceived, ReactionAdded
+from linqbot.events.proactive import BroadcastDone, ScheduleDue
 from linqbot.storage.inbox import DeadLetter, Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import HandlerFailed, talking
+from linqbot.worker import trouble
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.failure import RetryPolicy
-from linqbot.worker.trouble import dead_letter
 from linqbot.worker.turn import Turns
 
 pytestmark = pytest.mark.anyio
@@ -278,9 +276,11 @@ async def test_forgetting_a_person_forgets_the_waiting_apology(harness: Harness)
 
 async def test_a_line_that_keeps_nothing_marks_the_notice() -> None:
     arrived = delivery(text_body("soup", zero_retention=True))
-    timer = dead_letter.timer(Lease(arrived, 1), DeadLetter("why"), NOW)
+    timer = trouble.dead_letter_timer(Lease(arrived, 1), DeadLetter("why"), NOW)
     assert timer.is_off_the_record
-    assert not dead_letter.timer(Lease(delivery(text_body("soup")), 1), DeadLetter("why"), NOW).is_off_the_record
+    assert not trouble.dead_letter_timer(
+        Lease(delivery(text_body("soup")), 1), DeadLetter("why"), NOW
+    ).is_off_the_record
 
 
 def test_a_handler_of_another_shape_is_refused() -> None:

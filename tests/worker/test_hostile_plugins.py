@@ -26,7 +26,7 @@ from linqbot.plugins.registry import Plugins
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.due.scheduled_send import timer
+from linqbot.worker.due import timer
 from linqbot.worker.failure import RetryPolicy
 from linqbot.worker.turn import Turns
 

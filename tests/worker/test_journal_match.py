@@ -22,8 +22,8 @@ from linqbot.errors import BotError
 from linqbot.events.message import MessageReceived
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.worker.calls.journal_match import JournalMatcher, digest
 from linqbot.worker.calls.rate_limit import SendRateLimit
+from linqbot.worker.calls.slots import JournalMatcher, digest
 from linqbot.worker.failure import RetryPolicy
 from linqbot.worker.turn import Turns
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from linqbot import Bot, BotError, Context, MessageReceived, ReactionAdded, Scheduled, parse, regex
 from linqbot.testing import Phone, killed_between_calls, talking
-from linqbot.testing.failures import HandlerFailed
+from linqbot.testing.stage.record import HandlerFailed
 
 pytestmark = pytest.mark.anyio
 

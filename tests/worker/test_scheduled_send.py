@@ -17,7 +17,7 @@ from fakes import CHAT, NOW, Linq, delivery, text_body
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.proactive.send_later import due_at
+from linqbot.bot.proactive import due_at
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError, RuleBroken, TurnDeferred
 from linqbot.events.message import MessageReceived

@@ -19,14 +19,14 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
-from linqbot.events.proactive.schedule import ScheduleDue
+from linqbot.events.proactive import ScheduleDue
 from linqbot.parse.recurrences import recurrence
 from linqbot.storage.inbox import Finish, Lease
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.due.recurring import start_schedules
+from linqbot.worker.due import start_schedules
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 

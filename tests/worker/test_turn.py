@@ -19,7 +19,7 @@ from fakes import CHAT, LINE, NOW, Linq, delivery, envelope, handle, settled, te
 from simulated_crash import Crashable, crash
 
 from linqbot.bot.bot import Bot
-from linqbot.bot.content.chat_sender import with_standing_refusal
+from linqbot.bot.content.sending import with_standing_refusal
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import ApiResponse, Call

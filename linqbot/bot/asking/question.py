@@ -1,33 +1,189 @@
-"""Questions: the arguments of `ctx.ask`, checked, and the stored form of a question that waits for its answer."""
+"""Questions: the arguments of `ctx.ask`, checked, and the stored form of a question that waits for its answer.
+
+Kinds: the types that `ctx.ask(kind=…)` reads from a text, and their validators.
+
+The ballot of `ctx.vote`: the votes so far, and what an event changes in them.
+
+Classes of events that only votes need are imported where they are used: most bots start without them.
+
+The interfaces between a Context and the worker's part of a conversation (`worker/asking/`).
+
+A digest of a handler's code, to find out if it has changed while a question was open.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
 
-from pydantic.errors import PydanticUserError
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import ValidationError, to_json
 
-from linqbot.bot.asking.ballot import Ballot
-from linqbot.bot.asking.kinds import adapter_of
 from linqbot.bot.content.drafts import numbered_list
 from linqbot.bot.content.forms import fitted_to_messages
 from linqbot.bot.content.message_split import Content, bubbles
+from linqbot.bot.conversation.state import Recording
 from linqbot.bot.options import check_number, check_text
 from linqbot.errors import BotError
 from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
 from linqbot.rules.values import E164, EMAIL
 from linqbot.text.styled import StyledText
 from linqbot.types.data import Data
 from linqbot.types.message import MediaPart, MessageContent, ReactionType, text_of
-from linqbot.types.proactive.scheduled import Scheduled
+from linqbot.types.proactive import Scheduled
 
 if TYPE_CHECKING:
+    from linqbot.bot.asking.results import VoteResult
     from linqbot.bot.asking.waits import Wait
+    from linqbot.bot.context import Context
+    from linqbot.bot.turn_context import TurnContext
+
+
+def adapter_of(kind: Any) -> TypeAdapter[Any] | None:
+    """Return the validator of a type; None for a function, which converts the text itself.
+
+    Raises:
+        PydanticUserError: pydantic cannot build this type.
+    """
+    try:
+        return _adapter(kind)
+    except TypeError:  # a kind that cannot be hashed
+        return _adapter.__wrapped__(kind)
+
+
+@lru_cache
+def _adapter(kind: Any) -> TypeAdapter[Any] | None:
+    if callable(kind) and not isinstance(kind, type) and not hasattr(kind, "__origin__"):
+        return None
+    try:
+        return TypeAdapter(kind)
+    except PydanticSchemaGenerationError:
+        if callable(kind):
+            return None
+        raise
+
+
+class Ballot(Data):
+    """The votes of an open `ctx.vote`, as they are stored.
+
+    Attributes:
+        choices: The choices, those included that people have added to the poll.
+        poll: The id of the message with the poll; None if people vote by text.
+        options: The id of each option of the poll, and its text.
+        votes: The handle, in lower case, and the choice of each vote, the oldest first.
+        members: The handles that all must vote; empty if a number of people must, or if all have left.
+        until: The number of people who must vote; None if all members must.
+    """
+
+    choices: tuple[str, ...]
+    poll: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    votes: tuple[tuple[str, str], ...] = ()
+    members: tuple[str, ...] = ()
+    until: int | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """True if everyone has voted who must."""
+        voters = {handle for handle, _ in self.votes}
+        if self.until is not None:
+            return len(voters) >= self.until
+        return voters.issuperset(self.members)
+
+    def result(self) -> dict[str, Any]:
+        """Return the result as JSON data: see `vote_result`."""
+        return {"choices": self.choices, "votes": self.votes, "is_complete": self.is_complete}
+
+
+def vote_result(result: Any) -> VoteResult:
+    """Return a stored result as `ctx.vote` returns it."""
+    votes: dict[str, tuple[str, ...]] = {}
+    counts = dict.fromkeys(result["choices"], 0)
+    for handle, choice in result["votes"]:
+        votes[handle] = (*votes.get(handle, ()), choice)
+        counts[choice] += 1
+    from linqbot.bot.asking.results import VoteResult
+
+    return VoteResult(votes, counts, result["is_complete"])
+
+
+def counted(ballot: Ballot, event: Event) -> Ballot | None:
+    """Return the ballot with what an event changes; None if the event has nothing to do with the vote."""
+    person = (event.actor or "").casefold()
+    if isinstance(event, MessageReceived):
+        # Next to a poll, a text is only a text: people talk about the choices.
+        choice = None if ballot.poll is not None else choice_of(event.text_to_me, ballot.choices)
+        return None if choice is None else _with_vote(ballot, person, choice, instead=True)
+    return None if ballot.poll is None or event.message_id != ballot.poll else _of_poll(ballot, event, person)
+
+
+def _of_poll(ballot: Ballot, event: Event, person: str) -> Ballot | None:
+    from linqbot.events.poll import PollUpdated, PollVoteAdded, PollVoteRemoved
+
+    if isinstance(event, PollUpdated):
+        added = tuple((option.option_id, option.text) for option in event.added_options if option.text)
+        new = tuple(text for _, text in added if text not in ballot.choices)
+        return ballot.model_copy(update={"options": (*ballot.options, *added), "choices": (*ballot.choices, *new)})
+    if isinstance(event, PollVoteAdded | PollVoteRemoved):
+        choice = dict(ballot.options).get(event.option_id or "")
+        if choice is None or not person:
+            return None
+        if isinstance(event, PollVoteAdded):
+            return _with_vote(ballot, person, choice)
+        return ballot.model_copy(update={"votes": tuple(vote for vote in ballot.votes if vote != (person, choice))})
+    return None
+
+
+def with_members(ballot: Ballot, event: Event) -> Ballot | None:
+    """Return the ballot after a person came or left; None if this changes nothing."""
+    from linqbot.events.chat import ParticipantAdded, ParticipantRemoved
+
+    if not isinstance(event, ParticipantAdded | ParticipantRemoved):
+        return None
+    handle = event.participant.handle.casefold()
+    if ballot.until is not None or not handle or event.participant.is_me or handle == (event.line or "").casefold():
+        return None
+    others = tuple(member for member in ballot.members if member != handle)
+    return ballot.model_copy(update={"members": (*others, handle) if isinstance(event, ParticipantAdded) else others})
+
+
+def choice_of(text: str, choices: tuple[str, ...]) -> str | None:
+    """Return the choice that a text names, by its words or by its number from 1; None if it names none."""
+    number = text.strip().casefold().rstrip(".)!")
+    # The text of a choice comes first: among the choices "2" and "4", the answers 2 and 2. are the first one.
+    for wanted in (text, number):
+        if (choice := choice_of_words(wanted, choices)) is not None:
+            return choice
+    # Compared as text: Python refuses to convert more than 4,300 digits to a number.
+    numbered = {str(n): choice for n, choice in enumerate(choices, start=1)}
+    return numbered.get(number.lstrip("0"))
+
+
+def choice_of_words(words: str, choices: tuple[str, ...]) -> str | None:
+    """Return the choice with these words, in any case; None if there is none."""
+    said = words.strip().casefold()
+    return next((choice for choice in choices if choice.strip().casefold() == said), None)
+
+
+def _with_vote(ballot: Ballot, person: str, choice: str, *, instead: bool = False) -> Ballot:
+    """Return the ballot with a vote.
+
+    Args:
+        instead: True removes the person's other votes.
+    """
+    others = tuple(vote for vote in ballot.votes if not (vote[0] == person and (instead or vote[1] == choice)))
+    return ballot.model_copy(update={"votes": (*others, (person, choice))})
+
 
 DAY_S: Final = 86_400.0
 CANCEL_WORDS: Final = ("never mind", "forget it")
@@ -303,3 +459,105 @@ def as_prompt(messages: Sequence[MessageContent]) -> tuple[dict[str, Any], ...]:
     """Return messages as JSON, to be sent again after a side answer."""
     plain = (message.model_copy(update={"effect": None, "reply_to": None}) for message in messages)
     return tuple(message.model_dump(mode="json", exclude_none=True) for message in plain)
+
+
+class Asker(Protocol):
+    """Asks questions and records steps, for one run of a handler."""
+
+    @property
+    def is_past(self) -> bool:
+        """True while the handler runs through a part that an earlier run has ended. Its calls have no effects then."""
+        ...
+
+    async def ask(self, question: Question, ctx: Context) -> Any:
+        """Return the recorded answer of a question; if there is none, ask it and end the handler with Suspended."""
+        ...
+
+    def end_questions(self, chat_id: str) -> None:
+        """End the open questions of a chat with the commit of the turn, without running their handlers."""
+        ...
+
+    async def cancel_questions(self, chat_id: str) -> None:
+        """Cancel the open questions of any chat, as an operator does: their handlers run."""
+        ...
+
+    @property
+    def is_dry(self) -> bool:
+        """True in a dry run, which has no effects."""
+        ...
+
+    async def once(
+        self,
+        name: str,
+        call: Callable[[str], Awaitable[Any] | Any],
+        *,
+        kind: Any,
+        retry: bool,
+        restartable: bool = False,
+        recording: Recording | None = None,
+    ) -> Any:
+        """Return the recorded result of a step; if there is none, make the step and record its result.
+
+        Args:
+            recording: Called with the result of a step that was made now, and with a function that records it together
+                with a write of state.
+        """
+        ...
+
+    def recall(self, name: str, *, kind: Any) -> Any:
+        """Return the recorded result of a step; None if there is none."""
+        ...
+
+
+class Resumption(Protocol):
+    """A handler that goes on, because its question was answered or has ended.
+
+    Attributes:
+        handler: The name of the handler.
+        root: The event with which it began, and which it gets again.
+    """
+
+    handler: str
+    root: Event
+
+    async def begin(self, ctx: TurnContext) -> None:
+        """Note that the handler runs. Without this the question stays open, whatever happens."""
+        ...
+
+
+class SideTurn(Protocol):
+    """A turn of the asked person that is not an answer, while the question stays open."""
+
+    @property
+    def takes_any_handler(self) -> bool:
+        """True if any handler may take the event, as usual; False for handlers with `during_ask=True` only."""
+        ...
+
+    async def ask_again(self, ctx: Context) -> None:
+        """Send the question again, if it has `repeat=True`."""
+        ...
+
+
+@lru_cache
+def code_digest(handler: Any) -> str:
+    """Return a digest of a handler's code and of the file that holds it.
+
+    The file is included for the functions that the handler calls. Both are equal in every process that runs the same
+    release of the bot on the same Python.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    code = getattr(inspect.unwrap(handler), "__code__", None)
+    if isinstance(code, CodeType):
+        _add(code, digest)
+        with contextlib.suppress(OSError):  # code without a file, such as that of a notebook
+            digest.update(Path(code.co_filename).read_bytes())
+    return digest.hexdigest()
+
+
+def _add(code: CodeType, digest: Any) -> None:
+    digest.update(code.co_code + repr(code.co_names).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _add(constant, digest)
+        elif not isinstance(constant, frozenset):  # the order of its elements differs from process to process
+            digest.update(repr(constant).encode())

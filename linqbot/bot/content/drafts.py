@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, TypeGuard
 
-from linqbot.client.upload_sources import File, is_seekable
+from linqbot.client.call import File, is_seekable
 from linqbot.errors import BotError
 from linqbot.types.message import AppIdentity, AppLayout, AppPart, MediaPart
 

@@ -13,8 +13,7 @@ from typing import Final, TypeAlias
 
 from linqbot.bot.content.drafts import ACTS, Act, MediaDraft
 from linqbot.errors import BotError
-from linqbot.rules.message import MAX_PARTS, MAX_URL_MEDIA, URL_IN_TEXT, has_address
-from linqbot.rules.parts import MAX_LINK_CHARACTERS
+from linqbot.rules.message import MAX_LINK_CHARACTERS, MAX_PARTS, MAX_URL_MEDIA, URL_IN_TEXT, has_address
 from linqbot.rules.values import WEB
 from linqbot.text.sentences import sentence_ends
 from linqbot.text.styled import StyledText, split

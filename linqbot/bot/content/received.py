@@ -10,7 +10,7 @@ from linqbot.client.client import Client
 from linqbot.client.http.media_fetch import EXPIRED, FetchFailed, FetchRefused
 from linqbot.errors import LinqApiError
 from linqbot.events.event import Event
-from linqbot.types.content.files import Fetched, Saved
+from linqbot.types.content import Fetched, Saved
 from linqbot.types.message import MediaPart
 
 T = TypeVar("T")

@@ -2,17 +2,25 @@
 
 What Linq refuses is replaced by something plainer, so that an answer is not lost: a numbered list instead of a poll. The
 journal records such a refusal at once, so that a later run of the turn does not send both.
+
+Sending messages into the chat of a turn, one after the other.
+
+A send that a plugin or the person does not want is not an error: it ends with a status. A thread or an effect that Linq
+refuses is left out, so that an answer is not lost. Content that is a call of its own at Linq: `sending.py`.
+
+App cards: sent as an object, and changed later under the id that Linq then gives them.
+
+Capabilities: the services that a person's phone can receive, asked at Linq once and remembered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
-from linqbot.bot.content.chat_sender import NOT_FETCHED, ChatSender, is_refusal, stopped_by, with_standing_refusal
 from linqbot.bot.content.drafts import (
     Act,
     ContactCardDraft,
@@ -21,14 +29,143 @@ from linqbot.bot.content.drafts import (
     VoiceMemoDraft,
     numbered_list,
 )
-from linqbot.bot.content.forms import Degraded, fitted, grouped, places_of_messages, spoken
-from linqbot.bot.content.message_split import Content, bubbles
+from linqbot.bot.content.forms import Degraded, card_text, fitted, grouped, places_of_messages, spoken, without_effect
+from linqbot.bot.content.message_split import Content, bubbles, files_of
 from linqbot.bot.content.uploads import Uploads
-from linqbot.bot.sent import Sent
+from linqbot.bot.sent import OPTED_OUT, Sent, UnreadMessage
+from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
+from linqbot.client.resources.chats import send_unread
 from linqbot.clock import Clock
-from linqbot.errors import LinqApiError, MessageGone, RateLimited, Refused
-from linqbot.types.message import Effect, MediaPart, MessageContent, ReplyTo, SentMessage
+from linqbot.errors import CallSkipped, LinqApiError, MessageGone, RateLimited, Refused
+from linqbot.types.content import Card
+from linqbot.types.data import Data
+from linqbot.types.message import (
+    AppIdentity,
+    AppLayout,
+    AppPart,
+    Effect,
+    MediaPart,
+    MessageContent,
+    ReplyTo,
+    SentMessage,
+    text_of,
+)
+
+NOT_FETCHED: Final = 5007
+"""Linq's error code for a URL that it could not fetch, or whose file has more than 10 MB."""
+_REFUSED: Final = frozenset({400, 404, 409})
+
+
+def is_refusal(error: LinqApiError) -> bool:
+    """Return True if Linq refused the content of a call, in distinction from the person, the line or the pace."""
+    return error.status in _REFUSED and not isinstance(error, MessageGone)
+
+
+def with_standing_refusal(client: Client) -> Client:
+    """Return a client for a call that is replaced if Linq refuses it; see `Call.refusal_stands`."""
+    return client.wrapped(lambda run: lambda call: run(replace(call, refusal_stands=True)))
+
+
+def stopped_by(error: Refused | LinqApiError, log: Any) -> str | None:
+    """Return the status of a send that was not made on purpose, and log the reason; None for any other error.
+
+    The status is `refused`, `skipped` or `opted_out`: see `Sent`.
+    """
+    if isinstance(error, Refused):
+        log.info("send.refused", plugin=error.plugin, reason=str(error))
+        return "refused"
+    if isinstance(error, CallSkipped):
+        return "skipped"
+    if error.code == OPTED_OUT:
+        log.info("send.opted_out")
+        return "opted_out"
+    return None
+
+
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
+class ChatSender:
+    """The chat of a turn, for sending messages into it.
+
+    Attributes:
+        service: The service of the chat, if it is known.
+        typing: The typing dots, which a message ends.
+        logger: Returns the logger of the context. Binding it takes half as long as a send, which seldom logs anything.
+        note_sent: Called with the chat's id, the text and the files of each message that was sent.
+    """
+
+    chat_id: str
+    service: str | None
+    typing: TypingIndicator
+    logger: Callable[[], Any]
+    note_sent: Callable[[str, str, str], None]
+
+    async def send(self, messages: Iterable[MessageContent], client: Client) -> Sent:
+        """Send messages, until one is refused.
+
+        Args:
+            client: The turn's client, with the label of the send.
+        Raises:
+            LinqApiError: Linq refused a message.
+        """
+        sent: list[UnreadMessage] = []
+        contents: list[MessageContent] = []
+        degraded: list[str] = []
+        for message in messages:
+            self.typing.sending()
+            try:
+                if message.reply_to is None and message.effect is None:
+                    # Not `_send_one`: nearly every message takes this way, and a coroutine less is worth the two lines.
+                    answer = await send_unread(client.chats.messages, self.chat_id, message)
+                    accepted = UnreadMessage(self.chat_id, answer)
+                else:
+                    accepted, lost = await self._send_decorated(message, client)
+                    degraded += lost
+            except MessageGone:
+                continue
+            except (Refused, LinqApiError) as error:
+                if (status := stopped_by(error, self.logger())) is None:
+                    raise
+                return Sent(tuple(sent), status, tuple(degraded), client, tuple(contents))
+            self.typing.sent()
+            parts = message.parts or ()
+            self.note_sent(self.chat_id, text_of(parts), files_of(parts))
+            sent.append(accepted)
+            contents.append(message)
+        return Sent(tuple(sent), "accepted", tuple(degraded), client, tuple(contents))
+
+    async def _send_one(self, message: MessageContent, client: Client) -> UnreadMessage:
+        return UnreadMessage(self.chat_id, await send_unread(client.chats.messages, self.chat_id, message))
+
+    async def _send_decorated(
+        self, message: MessageContent, client: Client
+    ) -> tuple[UnreadMessage, tuple[Degraded, ...]]:
+        """Send a message with a thread or an effect; if Linq refuses it, send it without both.
+
+        Returns:
+            The message, and what it lacks.
+        """
+        shown = without_effect(message, self.service)
+        lacks: tuple[Degraded, ...] = () if shown is message else ("effect",)
+        if shown.reply_to is None and shown.effect is None:
+            return await self._send_one(shown, client), lacks
+        try:
+            made = await self._send_one(shown, with_standing_refusal(client))
+        except LinqApiError as error:
+            if not is_refusal(error) or error.code == NOT_FETCHED:
+                raise
+            refused = error
+        else:
+            return made, lacks
+        plain = shown.model_copy(update={"reply_to": None, "effect": None})
+        sent = await self._send_one(plain, client)
+        if shown.reply_to is not None:
+            lacks = ("thread", *lacks)
+        if shown.effect is not None:
+            lacks = (*lacks, "effect")
+        self.logger().info("send.degraded", what=lacks, status=refused.status, code=refused.code)
+        return sent, lacks
+
 
 NO_CARD: Final = 2012
 """Linq's error code for a line without a contact card."""
@@ -206,3 +343,116 @@ class ContentSender:
     async def _share(self) -> Sent:
         await with_standing_refusal(self.client.named("contact card")).chats.share_contact_card(self.chat.chat_id)
         return Sent(())
+
+
+_PAUSES_S: Final = (1.0, 2.0, 4.0)
+"""Seconds between attempts to change a card that Linq has not sent yet (R85)."""
+
+
+def card_of(part: AppPart, sent: Sent) -> Card:
+    """Return the card that was sent with a part."""
+    return Card(
+        id=sent.id,
+        app_name=part.app.name,
+        layout=part.layout.to_json_object(),
+        url=part.url,
+        fallback_text=part.fallback_text,
+        interactive=part.interactive,
+        is_text="app_card" in sent.degraded,
+    )
+
+
+def text_of_card(card: Card) -> str:
+    """Return a card as text, for services without cards."""
+    app = AppIdentity(team_id="", bundle_id="", name=card.app_name)
+    layout = AppLayout.model_validate(card.layout)
+    return card_text(AppPart(app=app, layout=layout, url=card.url, fallback_text=card.fallback_text))
+
+
+async def update_card(card: Card, client: Client, clock: Clock) -> str:
+    """Show a card as it is now in place of the message with its id, and return the id of the new message.
+
+    Raises:
+        LinqApiError: Linq refused the change, or has not sent the card yet after some seconds.
+    """
+    assert card.id is not None
+    named = client.named(f"card {card.id}")
+    new: dict[str, Any] = {
+        "layout": card.layout,
+        "url": card.url,
+        "fallback_text": card.fallback_text,
+        "interactive": card.interactive,
+    }
+    for pause_s in _PAUSES_S:
+        try:
+            # A later run of the turn repeats no attempt that was refused: it might succeed next to the one that did.
+            return (await with_standing_refusal(named).messages.update_app_card(card.id, **new)).message.id
+        except LinqApiError as error:
+            if error.status != 409:
+                raise
+        await clock.wait_until(clock.now() + pause_s)
+    return (await named.messages.update_app_card(card.id, **new)).message.id
+
+
+REMEMBERED_S: Final = 30 * 86_400.0
+"""People change their phones, so an answer is asked for again after 30 days."""
+
+
+class Capabilities(Data):
+    """The services that a person's phone can receive, besides SMS.
+
+    Attributes:
+        imessage: True if it can receive iMessage; None if Linq could not say.
+        rcs: True if it can receive RCS; None if Linq could not say.
+    """
+
+    imessage: bool | None = None
+    rcs: bool | None = None
+
+    @property
+    def service(self) -> Literal["iMessage", "RCS", "SMS"]:
+        """Return the best service that the phone is known to receive."""
+        return "iMessage" if self.imessage else "RCS" if self.rcs else "SMS"
+
+
+class CapabilitiesAsked(BaseModel):
+    """The state of a person: what their phone can receive, and when Linq was asked, in Unix seconds."""
+
+    known: Capabilities | None = None
+    at: float = 0.0
+
+
+async def capabilities(
+    handle: str, client: Client, state: CapabilitiesAsked, *, line: str | None, service: str | None, now: float
+) -> Capabilities:
+    """Return what a person's phone can receive; ask Linq if that is not known yet.
+
+    Args:
+        state: What is remembered about the person. It is changed if Linq could say everything.
+        line: Our line, E.164.
+        service: The service of the person's message, which their phone can receive.
+        now: The present time in Unix seconds.
+    """
+    if state.known is not None and now < state.at + REMEMBERED_S:
+        return state.known
+    imessage: bool | None = True
+    if service != "iMessage":
+        imessage = await _can(client, handle, line, rcs=False)
+    # RCS knows no e-mail addresses.
+    rcs = False if "@" in handle else True if service == "RCS" else await _can(client, handle, line, rcs=True)
+    found = Capabilities(imessage=imessage, rcs=rcs)
+    if imessage is not None and rcs is not None:
+        state.known, state.at = found, now
+    return found
+
+
+async def _can(client: Client, handle: str, line: str | None, *, rcs: bool) -> bool | None:
+    """Return True if a handle can receive RCS, or else iMessage; None if Linq cannot say now."""
+    try:
+        if rcs:
+            return (await client.capability.check_RCS(address=handle, from_=line)).available
+        return (await client.capability.check_i_message(address=handle, from_=line)).available
+    except LinqApiError as error:
+        if error.status is not None and error.status not in (429, 503):
+            raise
+        return None

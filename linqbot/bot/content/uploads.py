@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from linqbot.bot.content.drafts import MediaDraft, is_received
+from linqbot.client.call import Source, source_of
 from linqbot.client.client import Client
-from linqbot.client.http.filenames import bare_name
-from linqbot.client.upload_sources import Source, source_of
+from linqbot.client.http.addresses import bare_name
 from linqbot.errors import LinqUnavailable, RateLimited, TurnDeferred
-from linqbot.rules.uploads import CONTENT_TYPES, MAX_UPLOAD_BYTES
+from linqbot.rules.requests import CONTENT_TYPES, MAX_UPLOAD_BYTES
 from linqbot.types.attachment import Upload
 from linqbot.types.message import MediaPart, MessageContent
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, over
 from linqbot.bot.content.drafts import media
 from linqbot.bot.content.uploads import Uploads
 from linqbot.bot.sent import OPTED_OUT
+from linqbot.client.call import File
 from linqbot.client.client import Client
-from linqbot.client.upload_sources import File
 from linqbot.errors import BotError, CallSkipped, LinqApiError, Refused
 from linqbot.nearest import no_attribute, suggestion
 from linqbot.types.chat import Chat

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, overload
 
-from linqbot.bot.conversation.turn_state import TurnState
-from linqbot.bot.proactive.broadcast import Broadcaster
-from linqbot.bot.proactive.send_later import Scheduler
+from linqbot.bot.conversation.state import TurnState
+from linqbot.bot.proactive import Broadcaster, Scheduler
 from linqbot.client.call import ApiResponse, Call, id_in_path
 from linqbot.client.client import Client
 from linqbot.errors import BotError
@@ -25,7 +24,7 @@ from linqbot.events.message import MessageReceived
 from linqbot.types.message import LinkPart, MediaPart, Message, MessageContent, Part, Reaction, ReplyTo, TextPart
 
 if TYPE_CHECKING:
-    from linqbot.bot.streaming.record import StreamRecord
+    from linqbot.bot.streaming import StreamRecord
 
 ME: Final = "me"
 """The speaker of the bot's own messages."""

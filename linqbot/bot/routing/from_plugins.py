@@ -14,10 +14,8 @@ from linqbot.bot.routing.router import Middleware, Next, Router
 from linqbot.errors import BotError, LinqbotError
 from linqbot.events.event import Event
 from linqbot.interrupts import is_ctrl_c
-from linqbot.plugins.error_text import describe
 from linqbot.plugins.guard import Guard, plain_functions
-from linqbot.plugins.plugin import Impl, Plugin
-from linqbot.plugins.registry import Plugins
+from linqbot.plugins.registry import Impl, Plugin, Plugins, describe
 
 if TYPE_CHECKING:
     from linqbot.bot.bot import Bot

@@ -1,6 +1,6 @@
 """Messages by which a person opts out: STOP and its synonyms, alone in a direct chat (R69).
 
-They reach no message handler. `worker/opting_out.py` ends what the bot still wanted to say in the chat. A bot whose own
+They reach no message handler. `worker/turn_end.py` ends what the bot still wanted to say in the chat. A bot whose own
 words are such words is warned when it is loaded: `own_opt_outs`.
 """
 
@@ -16,7 +16,7 @@ from linqbot.bot.routing.filters import TextFilter, in_group
 from linqbot.bot.routing.router import Router, written_calls
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
-from linqbot.rules.opt_out import OPT_OUT_WORDS, is_opt_out
+from linqbot.rules.message import OPT_OUT_WORDS, is_opt_out
 from linqbot.text.sentences import is_one_of
 
 _ASKING: Final = frozenset({"ask", "pay", "location", "vote"})

@@ -2,24 +2,29 @@
 
 A Bot is a Router too. Routers can be nested: `bot.include(router)` adds the router's handlers after those already
 registered, inside the router's own middleware. Next step: `bot/dispatch.py` runs the first handler that fits an event.
+
+The functions that run when the bot starts and stops: `@bot.on_start` and `@bot.on_stop`.
+
+They belong to no event. They open and close what handlers use, such as a connection pool. Next step:
+`server/app.py` runs the worker inside of `around`.
 """
 
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args, overload
 
+import structlog
+
 from linqbot.bot.context import Context
-from linqbot.bot.options import check_attempts, check_deadline_s, check_gather_s, check_timezone
-from linqbot.bot.overlap import OverlapMode
-from linqbot.bot.proactive.broadcast import check_name
-from linqbot.bot.proactive.schedule import Schedule
-from linqbot.bot.routing import lifecycle
+from linqbot.bot.options import OverlapMode, check_attempts, check_deadline_s, check_gather_s, check_timezone
+from linqbot.bot.proactive import Schedule, check_name
 from linqbot.bot.routing.event_decorators import EventDecorators
 from linqbot.bot.routing.filters import Filter, Predicate, check_filters, exact
 from linqbot.bot.routing.handlers import (
@@ -37,17 +42,17 @@ from linqbot.bot.routing.handlers import (
     check_when,
     error_class,
     event_class,
+    handler_name,
     is_error_handler,
     is_handler,
 )
-from linqbot.bot.routing.lifecycle import L, LifecycleHandler
 from linqbot.errors import BotError
 from linqbot.events.event import Event
-from linqbot.events.message import MessageEdited, MessageReceived
-from linqbot.events.proactive.broadcast import BroadcastDone
-from linqbot.events.proactive.schedule import ScheduleDue
-from linqbot.events.reaction import ReactionAdded, ReactionRemoved
-from linqbot.frames import place_of_function
+from linqbot.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
+from linqbot.events.proactive import BroadcastDone, ScheduleDue
+from linqbot.frames import place_of, place_of_function
+from linqbot.hookspecs import Running
+from linqbot.interrupts import RunningTask
 from linqbot.nearest import no_attribute, suggestion
 from linqbot.types.message import ReactionType
 
@@ -477,7 +482,7 @@ class Router(EventDecorators):
         """
         if handler is None:
             return self.on_start
-        lifecycle.check(handler, "@bot.on_start")
+        check_lifecycle_handler(handler, "@bot.on_start")
         self._start_handlers.append(handler)
         return handler
 
@@ -502,7 +507,7 @@ class Router(EventDecorators):
         """
         if handler is None:
             return self.on_stop
-        lifecycle.check(handler, "@bot.on_stop")
+        check_lifecycle_handler(handler, "@bot.on_stop")
         self._stop_handlers.append(handler)
         return handler
 
@@ -611,3 +616,69 @@ def written_calls(router: Router) -> Iterator[tuple[ast.Call, str, str]]:
             for call in ast.walk(ast.parse(inspect.getsource(module))):
                 if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
                     yield call, name, f"{file}:{call.lineno}"
+
+
+log = structlog.get_logger("linqbot.bot")
+
+LifecycleHandler: TypeAlias = Callable[[Running], Awaitable[None]]
+L = TypeVar("L", bound=LifecycleHandler)
+
+LIMIT_S: Final = 60.0
+"""Seconds that one function may run."""
+
+
+@asynccontextmanager
+async def around(bot: Router, running: Running) -> AsyncIterator[None]:
+    """Run the functions of `@bot.on_start`, then the block, then the functions of `@bot.on_stop`.
+
+    Functions of included routers come after those of the router that includes them. The functions of `@bot.on_stop` run
+    in reverse order. Their errors are logged, and keep no other function from running.
+
+    Raises:
+        BotError: a function of `@bot.on_start` raised an error, or took too long. The block and no further function run.
+    """
+    task = RunningTask()
+    for handler in (each for router in bot.routers() for each in router.start_handlers):
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                await handler(running)
+        except BaseException as error:
+            if task.is_ended_by(error):
+                raise
+            why = f"{type(error).__name__} at {place_of(error)}"
+            raise BotError(
+                f"The bot does not start, because @bot.on_start {handler_name(handler)} failed: {why}."
+            ) from error
+    try:
+        yield
+    finally:
+        task = RunningTask()
+        for handler in reversed([each for router in bot.routers() for each in router.stop_handlers]):
+            try:
+                async with asyncio.timeout(LIMIT_S):
+                    await handler(running)
+            except BaseException as error:  # the other functions must close what they have opened
+                if task.is_ended_by(error):
+                    raise
+                log.error("stop.failed", handler=handler_name(handler), error=type(error).__name__, at=place_of(error))
+
+
+def check_lifecycle_handler(handler: Any, decorator: str) -> None:
+    """Check a function when it is registered.
+
+    Raises:
+        BotError: it is not an `async def` of one argument.
+    """
+    takes_one = False
+    if inspect.iscoroutinefunction(handler):
+        try:
+            inspect.signature(handler).bind(object())
+            takes_one = True
+        except TypeError:
+            pass
+    if not takes_one:
+        function = getattr(handler, "__name__", "function")
+        raise BotError(
+            f"{handler_name(handler)} does not fit {decorator}: it must be an async def of one argument. "
+            f"Write: async def {function}(running: Running) -> None"
+        )

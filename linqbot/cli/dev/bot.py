@@ -16,16 +16,13 @@ from typing import Any, Final
 import click
 
 from linqbot.cli import failure, logs
-from linqbot.cli.dev import loopback
-from linqbot.cli.dev.ctrl_c import end_without_traceback
+from linqbot.cli.dev import processes
 from linqbot.cli.dev.inside import Inside
-from linqbot.cli.dev.parent import end_with_parent
-from linqbot.cli.dev.reports.observations import Observations
-from linqbot.cli.dev.reports.start_failure import start_failure, still_loading
-from linqbot.cli.dev.reports.turn import ObservedTurn, authors_traceback
-from linqbot.cli.dev.reports.turn_line import TurnLines
-from linqbot.cli.dev.reports.turns import TurnReports
-from linqbot.cli.printable import printable_lines
+from linqbot.cli.dev.processes import end_with_parent, end_without_traceback
+from linqbot.cli.dev.reporting import Observations, TurnLines, TurnReports
+from linqbot.cli.dev.start_failure import start_failure, still_loading
+from linqbot.cli.dev.turn_report import ObservedTurn, authors_traceback
+from linqbot.cli.output import printable_lines
 from linqbot.cli.uncaught import log_uncaught
 from linqbot.clock import MovableClock
 from linqbot.errors import LinqbotError
@@ -107,7 +104,7 @@ def _serve(file: str, emulator: str, inherited: str, observations: Observations 
     log_opt_outs(bot)
     app = settings.create_app(bot, built_in=[turns, *inside], clock=clock)
     log_uncaught(with_tracebacks=settings.log_tracebacks)
-    listening = loopback.inherited(inherited) if inherited else uvicorn_server.listen(settings.host, settings.port)
+    listening = processes.inherited(inherited) if inherited else uvicorn_server.listen(settings.host, settings.port)
     with listening as bound:
         uvicorn_server.run(
             loop_watch.watched(app, blocked_s=BLOCKED_S, found=turns.blocked),

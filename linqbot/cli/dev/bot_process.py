@@ -20,9 +20,8 @@ from typing import Any, Final
 import click
 import httpx
 
-from linqbot.cli.dev.ctrl_c import held_back
-from linqbot.cli.dev.loopback import hang_up, no_authorities
-from linqbot.cli.dev_storage import FILE
+from linqbot.cli.dev.processes import hang_up, held_back, no_authorities
+from linqbot.cli.storage_option import FILE
 from linqbot.emulator.emulator import Emulator
 
 KEEP_DAYS: Final = "365"
@@ -238,7 +237,7 @@ async def note_end(
     if bot.is_stopping or bot.is_ending() or has_reported:
         return
     # Imported here: a bot that runs does not need it.
-    from linqbot.cli.dev.reports.start_failure import process_ended
+    from linqbot.cli.dev.start_failure import process_ended
 
     report = process_ended(exit_code, at=emulator.clock.now(), was_up=bot.was_up)
     emulator.observe(report)

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from linqbot.cli.dev.ctrl_c import end_without_traceback
+from linqbot.cli.dev.processes import end_without_traceback
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,28 +1,43 @@
 """The runner of `linqbot dev`: lets the emulator's page move the bot's clock, look into its storage, and restart it.
 
 It works in the emulator's process and calls the routes of `cli/dev/inside.py` in the bot's process.
+
+Checkpoints of `linqbot dev`: what it takes to return to the state before a message, in memory and in a folder.
+
+Moving the clocks of emulator and bot forward, so that everything on the way happens at its time.
+
+A jump would be wrong: a send that was scheduled for the first of seven days would be six days late, and would not be made.
+So the clocks stop at each time at which either side has something to do, and go on when it is done.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
+import shutil
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
-from linqbot.cli.dev import inside, moving
+from linqbot.cli.dev import inside
 from linqbot.cli.dev.bot_process import BotProcess
-from linqbot.cli.dev.checkpoints import KEPT, Checkpoint, StorageCopies
 from linqbot.emulator import rewinding
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.answers import conflict
+from linqbot.emulator.model.records import iso
+from linqbot.emulator.rewinding import Snapshot
 from linqbot.emulator.runner import Moved
+from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.events.delivery import LINQ_DELIVERY
+from linqbot.storage.sqlite import upkeep
 
 START_S = 10.0
 """Seconds for which a starting bot is asked to follow the clock. After a later start it asks for the clock itself."""
@@ -152,7 +167,7 @@ class DevRunner:
         """Move the clocks of emulator and bot forward; see `BotRunner.move_to`."""
         async with self._moving:
             era = self._era
-            return await moving.move(self._emulator, self, at, is_over=lambda: self._era != era)
+            return await move(self._emulator, self, at, is_over=lambda: self._era != era)
 
     async def follow_clock(self) -> None:
         """Give the bot the emulator's clock. A bot that does not run asks for it when it starts."""
@@ -166,13 +181,13 @@ class DevRunner:
             else:
                 return
 
-    async def work(self) -> moving.Work:
+    async def work(self) -> Work:
         """Return the bot's work. A bot that does not answer has none."""
         try:
             answer = await self._http.get("/work")
         except httpx.TransportError:
-            return moving.Work(is_busy=False, next_at=None)
-        return moving.Work(**answer.json()) if answer.is_success else moving.Work(is_busy=False, next_at=None)
+            return Work(is_busy=False, next_at=None)
+        return Work(**answer.json()) if answer.is_success else Work(is_busy=False, next_at=None)
 
     # The storage
 
@@ -211,3 +226,152 @@ class DevRunner:
 def _delivery_id(event_id: str) -> str:
     """Return the id under which the bot stores a webhook: see `Delivery.from_webhook`."""
     return LINQ_DELIVERY + event_id
+
+
+KEPT = 20
+"""Number of messages that can be restarted from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state before a message.
+
+    Attributes:
+        message_id: The id that the message then got.
+        message: The act of writing it, to be performed again.
+        snapshot: The state of the emulator.
+        copy: A copy of the bot's storage.
+    """
+
+    message_id: str
+    message: Write
+    snapshot: Snapshot
+    copy: Path
+
+
+class StorageCopies:
+    """Copies of a SQLite file that another process writes.
+
+    Args:
+        folder: A folder for the copies. It exists.
+    """
+
+    def __init__(self, file: Path, folder: Path) -> None:
+        self._file = file
+        self._folder = folder
+        self._numbers = itertools.count()
+
+    def make(self) -> Path | None:
+        """Copy the file as it is at one moment. Return None if it cannot be copied now, as in the first moment of a bot."""
+        copy = self._folder / f"before-{next(self._numbers)}.db"
+        if not self._file.exists():
+            return None
+        try:
+            upkeep.backup(self._file, copy, None)
+        except (StorageUnavailable, ConfigError):
+            return None
+        return copy
+
+    def put_back(self, copy: Path | None) -> None:
+        """Replace the file by a copy, or remove it. No process may have it open."""
+        for suffix in ("", "-wal", "-shm"):
+            self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
+        if copy is not None:
+            shutil.copyfile(copy, self._file)
+            self._file.chmod(0o600)
+
+    @staticmethod
+    def delete(copy: Path | None) -> None:
+        """Delete a copy."""
+        if copy is not None:
+            copy.unlink(missing_ok=True)
+
+
+BUSY_S = 30.0
+"""Seconds of real time that the bot may work at one time of the clock."""
+
+LONGEST_S = 60.0
+"""Seconds of real time for one move. A bot that schedules a send each minute makes 10,080 of them in a week."""
+
+LOOK_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The work of the bot.
+
+    Attributes:
+        is_busy: A turn runs, or could run now.
+        next_at: The time at which a retry or a scheduled send is due next, in Unix seconds; None if there is none.
+    """
+
+    is_busy: bool
+    next_at: float | None
+
+
+class ClockFollower(Protocol):
+    """The bot, as far as a move needs to know it."""
+
+    async def work(self) -> Work:
+        """Return its work now."""
+        ...
+
+    async def follow_clock(self) -> None:
+        """Give it the emulator's clock."""
+        ...
+
+
+async def move(emulator: Emulator, bot: ClockFollower, at: float, *, is_over: Callable[[], bool]) -> Moved:
+    """Move the clocks to a time in Unix seconds.
+
+    Args:
+        is_over: Returns True when the state was replaced, so that the move must not go on.
+    """
+    end = time.monotonic() + LONGEST_S
+    while (now := emulator.clock.now()) < at:
+        work = await _settled(emulator, bot, is_over)
+        if is_over():
+            return Moved("The state was reset or restarted meanwhile.")
+        if work is None:
+            return Moved(f"A handler has been at work for {BUSY_S:g} s, so the clock stays at {iso(now)}.")
+        if time.monotonic() > end:
+            return Moved(
+                f"So much happened on the way that it took {LONGEST_S:g} s. The clock stays at {iso(now)}; move it again."
+            )
+        now = emulator.clock.now()
+        times = (at, work.next_at, emulator.world.timers.next_due)
+        step = min(due for due in times if due is not None and due > now) if at > now else now
+        _advance(emulator, step)
+        await bot.follow_clock()
+    await _settled(emulator, bot, is_over)
+    return Moved()
+
+
+def _advance(emulator: Emulator, to: float) -> None:
+    # Timers that are due at `to` must be due afterwards, and a sum of floats may fall short of it by the last bit.
+    while (now := emulator.clock.now()) < to:
+        emulator.advance(max(to - now, math.ulp(to)))
+
+
+async def _settled(emulator: Emulator, bot: ClockFollower, is_over: Callable[[], bool]) -> Work | None:
+    """Wait until all webhooks are answered and the bot has nothing to do now.
+
+    Returns:
+        The next work of the bot; None if it takes too long, or if the move must not go on.
+    """
+    end = time.monotonic() + BUSY_S
+    calm = 0
+    while True:
+        # Twice: a turn may end between the two looks and cause a webhook, or the other way round.
+        try:
+            async with asyncio.timeout(BUSY_S):
+                await emulator.world.deliveries.settled()
+        except TimeoutError:
+            return None
+        work = await bot.work()
+        calm = 0 if work.is_busy else calm + 1
+        if calm == 2:
+            return work
+        if time.monotonic() > end or is_over():
+            return None
+        await asyncio.sleep(LOOK_S)

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from linqbot.cli import failure, logs
-from linqbot.cli.dev.loopback import inherited
-from linqbot.cli.dev.parent import end_with_parent
+from linqbot.cli.dev.processes import end_with_parent, inherited
 from linqbot.cli.rehearsal.routes import RehearsalRoutes
 from linqbot.cli.uncaught import log_uncaught
 from linqbot.errors import LinqbotError

@@ -11,10 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from linqbot.cli.rehearsal.summary import print_trying
+from linqbot.cli.rehearsal.report import print_trying
 from linqbot.testing.people.checks import Violation
+from linqbot.testing.people.persona import Visit
 from linqbot.testing.people.reproduction import name_of, reproductions
-from linqbot.testing.people.visit import Visit
 
 MOST: Final = 5
 """The most tests that are written: further people usually show the same."""

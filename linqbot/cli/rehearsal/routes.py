@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from linqbot.cli.dev.loopback import guarded
+from linqbot.cli.dev.processes import guarded
 from linqbot.cli.rehearsal.memory import live_bytes
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.hookspecs import Running, hookimpl

@@ -1,29 +1,33 @@
-"""Runs a rehearsal from its start to its report."""
+"""Runs a rehearsal from its start to its report.
+
+A rehearsal: the emulator in this process, the bot in another one, and many people who talk at the same time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import random
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from linqbot.cli.rehearsal.live_stage import LiveStage
-from linqbot.cli.rehearsal.report import PersonResult, Report, faults_in, tried_by
+from linqbot.cli.rehearsal.memory import Live, Resident
+from linqbot.cli.rehearsal.report import PersonResult, Report, end_progress, faults_in, print_progress, tried_by
 from linqbot.cli.rehearsal.served import ServedBot
-from linqbot.cli.rehearsal.summary import end_progress, print_progress
 from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.engine.webhook import WebhookDelivery
 from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.web.app import create_app
 from linqbot.errors import LinqbotError
 from linqbot.server import uvicorn_server
-from linqbot.testing.people.acts import FaultName
-from linqbot.testing.people.checks import Rule, seconds_to_answers, violations
-from linqbot.testing.people.persona import Persona
-from linqbot.testing.people.visit import Stretch, Visit
+from linqbot.testing.people.actor import perform
+from linqbot.testing.people.checks import GivenUp, Rule, seconds_to_answers, violations
+from linqbot.testing.people.persona import FaultName, Inject, Performed, Persona, Stretch, Visit
+from linqbot.testing.people.rehearsing import handle_of
 
 SECRET_NAMES: Final = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 """The ends of the names of environment variables whose values no message may contain."""
@@ -190,3 +194,207 @@ def _report(plan: Plan, stage: LiveStage, bot: ServedBot, *, was_interrupted: bo
 
 def _expecting(stretches: Sequence[Stretch]) -> int:
     return sum(one.expects == "answer" for stretch in stretches for one in stretch.causes)
+
+
+LOOK_EVERY_S: Final = 0.25
+BUSY_S: Final = 120.0
+"""Seconds for which a person waits for a bot that has not finished."""
+KILLS: Final = 15
+"""The mean number of kills in a rehearsal."""
+LEAST_BETWEEN_KILLS_S: Final = 4.0
+MEMORY_EVERY_S: Final = 1.0
+LIVE_EVERY_S: Final = 5.0
+"""Seconds between looks at the live memory. Each collects garbage, which takes some milliseconds."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """The state of a rehearsal while it runs.
+
+    Attributes:
+        begun_at: Time of the event loop at which the people began.
+        seconds: The length of the conversations so far.
+        kills: How often the bot was killed.
+        crashes: How often the bot's process ended by itself.
+        memory: The resident memory of the bot's process, in each second.
+        live: Its live memory, now and then.
+    """
+
+    begun_at: float = 0.0
+    seconds: float = 0.0
+    kills: int = 0
+    crashes: int = 0
+    memory: list[Resident] = field(default_factory=list)
+    live: list[Live] = field(default_factory=list)
+    given_up: list[GivenUp] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The work that the bot had not finished.
+
+    Attributes:
+        number: The number of the look.
+        handles: The people in whose chats something is not finished; None if the bot did not answer.
+    """
+
+    number: int
+    handles: frozenset[str] | None
+
+
+class LiveStage:
+    """The surroundings of people who talk to a process: see `linqbot.testing.people.actor.Surroundings`.
+
+    Args:
+        seconds: The length of the conversations.
+        seed: Determines when the bot is killed.
+    """
+
+    look_every_s = 0.5
+
+    def __init__(
+        self,
+        emulator: Emulator,
+        bot: ServedBot,
+        *,
+        seconds: float,
+        patience_s: float,
+        faults: Sequence[FaultName],
+        seed: int,
+    ) -> None:
+        self.emulator = emulator
+        self.patience_s = patience_s
+        self.visits: list[Visit] = []
+        self.progress = Progress()
+        self._bot = bot
+        self._seconds = seconds
+        self._kills = "kill" in faults
+        self._dice = random.Random(f"{seed}/kills")  # noqa: S311 - no secret
+        self._look = _Look(0, None)
+        self._looked = asyncio.Condition()
+        self._looks = 0
+        self._is_ending = False
+
+    # For the people
+
+    @property
+    def is_over(self) -> bool:
+        """True if the time is over."""
+        return self._is_ending or asyncio.get_running_loop().time() >= self.progress.begun_at + self._seconds
+
+    async def pause(self, seconds: float) -> None:
+        """Let real time pass."""
+        await asyncio.sleep(seconds)
+
+    async def settled(self, handle: str) -> bool:
+        """Wait until nothing of a person is on its way to the bot, or in its inbox."""
+        began_after = self._looks
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BUSY_S), self._looked:
+                await self._looked.wait_for(lambda: self._is_settled(handle, began_after))
+                return True
+        return False
+
+    def _is_settled(self, handle: str, began_after: int) -> bool:
+        look = self._look
+        return look.number > began_after and look.handles is not None and handle not in look.handles
+
+    async def kill(self) -> None:
+        """Kill the bot and start it again, and note this in the conversations that it cuts into."""
+        self.progress.kills += 1
+        now = self.emulator.clock.now()
+        for visit in self.visits:
+            if visit.stretches and not visit.stretches[-1].is_settled:
+                visit.stretches[-1].performed.append(Performed(Inject("kill"), now))
+        ended = await self._bot.kill()
+        self.progress.crashes += ended
+
+    # The rehearsal
+
+    async def run(self, people: Sequence[Persona]) -> None:
+        """Let the people talk until the time is over, and wait until the bot has finished.
+
+        Raises:
+            ConfigError: the bot did not start again after a kill.
+        """
+        loop = asyncio.get_running_loop()
+        self.progress.begun_at = loop.time()
+        self.visits += [Visit(persona, handle_of(number)) for number, persona in enumerate(people, start=1)]
+        async with asyncio.TaskGroup() as group:
+            around = [
+                group.create_task(each)
+                for each in (self._look_again_and_again(), self._watch_process(), self._measure_live_memory())
+            ]
+            if self._kills:
+                group.create_task(self._kill_now_and_then())
+            talking = [group.create_task(self._let_talk(visit)) for visit in self.visits]
+            if talking:
+                await asyncio.wait(talking)
+            self._is_ending = True
+            for task in around:
+                task.cancel()
+        await self.ask_for_dead()
+
+    async def _let_talk(self, visit: Visit) -> None:
+        try:
+            await perform(visit.persona, visit.handle, self, visit)
+        except Exception as error:  # noqa: BLE001 - a function of the author chooses the acts
+            visit.stopped = f"its script raised {type(error).__name__}: {error}"
+
+    async def ask_for_dead(self) -> None:
+        """Note what the bot has given up."""
+        self.progress.given_up = await self._bot.dead()
+
+    async def _look_again_and_again(self) -> None:
+        while True:
+            self._looks += 1
+            number = self._looks
+            # First what the bot has not accepted: what it accepts meanwhile is then in its inbox.
+            on_their_way = {one.chat_id for one in self.emulator.world.deliveries.history if _is_on_its_way(one)}
+            chats = await self._bot.unfinished()
+            handles = None if chats is None else self._handles(chats | {one for one in on_their_way if one})
+            async with self._looked:
+                self._look = _Look(number, handles)
+                self._looked.notify_all()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _handles(self, chats: set[str]) -> frozenset[str]:
+        known = self.emulator.state.chats
+        return frozenset(handle for one in chats if one in known for handle in known[one].people)
+
+    async def _kill_now_and_then(self) -> None:
+        mean = max(LEAST_BETWEEN_KILLS_S, self._seconds / KILLS)
+        # A bot that has never received anything cannot know that it has missed something.
+        while all(_is_on_its_way(one) for one in self.emulator.world.deliveries.history):
+            await asyncio.sleep(LOOK_EVERY_S)
+            if self.is_over:
+                return
+        while True:
+            at = asyncio.get_running_loop().time() + max(1.0, self._dice.expovariate(1 / mean))
+            while asyncio.get_running_loop().time() < at:
+                await asyncio.sleep(LOOK_EVERY_S)
+                if self.is_over:
+                    return
+            await self.kill()
+
+    async def _watch_process(self) -> None:
+        while True:
+            await asyncio.sleep(MEMORY_EVERY_S)
+            self.progress.seconds = asyncio.get_running_loop().time() - self.progress.begun_at
+            if (used := self._bot.memory_bytes()) is not None:
+                self.progress.memory.append(Resident(self._bot.age_s, used))
+            if self._bot.has_ended and not self._bot.changing.locked():
+                async with self._bot.changing:
+                    ended = await self._bot.start()
+                    self.progress.crashes += 1 + ended
+
+    async def _measure_live_memory(self) -> None:
+        while True:
+            await asyncio.sleep(LIVE_EVERY_S)
+            written = sum(1 for visit in self.visits for _ in visit.said)
+            if (look := await self._bot.live_memory(written)) is not None:
+                self.progress.live.append(look)
+
+
+def _is_on_its_way(delivery: WebhookDelivery) -> bool:
+    return not any(one.status is not None and one.status != 429 and one.status < 500 for one in delivery.attempts)

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from linqbot.cli.dev.loopback import hang_up, no_authorities
+from linqbot.cli.dev.processes import hang_up, no_authorities
 from linqbot.cli.rehearsal.memory import Live
 from linqbot.cli.rehearsal.routes import NAME
 from linqbot.errors import ConfigError

@@ -29,12 +29,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, TypeVar, cast
 from urllib.parse import urljoin
 
-from linqbot.client.http.addresses import PORTS, Target, UnsafeURL, is_public, literal, target
+from linqbot.client.http.addresses import PORTS, Target, UnsafeURL, bare_name, disposed_name, is_public, literal, target
 from linqbot.client.http.connector import trust
-from linqbot.client.http.filenames import bare_name, disposed_name
 from linqbot.errors import ConfigError, LinqbotError
-from linqbot.types.content.files import MAX_BYTES, Fetched, Saved
-from linqbot.types.content.kinds import HEAD_BYTES, sniffed
+from linqbot.types.content import HEAD_BYTES, MAX_BYTES, Fetched, Saved, sniffed
 from linqbot.types.message import MediaPart
 
 if TYPE_CHECKING:
@@ -258,7 +256,7 @@ async def _connection(goal: Target, addresses: Sequence[str]) -> AsyncIterator[h
     This uses a transport and not an httpx client, because a client would follow redirects, keep cookies, decompress,
     and log whole URLs.
     """
-    from linqbot.client.http.checked_transport import CheckedTransport, request
+    from linqbot.client.http.httpx_adapter import CheckedTransport, request
 
     transport = CheckedTransport(addresses, trust() if goal.origin.scheme == "https" else None)
     try:
@@ -308,7 +306,7 @@ def _redirected(here: Target, location: str | None) -> Target:
 @contextlib.contextmanager
 def _network_errors(goal: Target) -> Iterator[None]:
     """Convert network errors to FetchFailed."""
-    from linqbot.client.http.checked_transport import ERRORS
+    from linqbot.client.http.httpx_adapter import ERRORS
 
     try:
         yield

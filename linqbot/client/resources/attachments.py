@@ -9,9 +9,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import TypeAlias
 
-from linqbot.client.call import Run
+from linqbot.client.call import File, Run, Source, source_of
 from linqbot.client.resources.resource import Resource, read
-from linqbot.client.upload_sources import File, Source, source_of
 from linqbot.errors import RuleBroken
 from linqbot.types.attachment import Attachment, Upload, content_type_of
 

@@ -20,7 +20,7 @@ from linqbot.types.message import (
 )
 
 if TYPE_CHECKING:
-    from linqbot.client.resources.chats.polls import MessagePoll
+    from linqbot.client.resources.chat_features import MessagePoll
 
 
 class Messages(Resource):
@@ -31,7 +31,7 @@ class Messages(Resource):
     @property
     def poll(self) -> MessagePoll:
         """Polls by the id of their message: `retrieve`, `add_options`, `vote`."""
-        from linqbot.client.resources.chats.polls import MessagePoll
+        from linqbot.client.resources.chat_features import MessagePoll
 
         return MessagePoll(self._run)
 

@@ -13,8 +13,7 @@ from linqbot import rules
 from linqbot.api import ENDPOINTS
 from linqbot.client.call import ApiResponse, Run, prepare
 from linqbot.errors import LinqApiError, RuleBroken
-from linqbot.types.data import Data
-from linqbot.types.lenient import unfitting_fields, validate_leniently
+from linqbot.types.data import Data, unfitting_fields, validate_leniently
 
 T = TypeVar("T")
 DataT = TypeVar("DataT", bound=Data)

@@ -1,23 +1,181 @@
-"""Acts of a person with messages: writing, editing, reacting, reading, typing."""
+"""Acts of a person with messages: writing, editing, reacting, reading, typing.
+
+The base of all acts: their models, the types of their fields, and the look-up of the person who acts.
+
+An act is a pydantic model with a method `perform(world)`. The control API reads the model from a request body, tests
+build it in Python, and `Emulator.do` performs it. The docstring and the fields of each act are also its entry in
+docs/reference/control.md.
+
+The parts of a message that a person writes: the models of the request, and the parts made from them.
+
+Acts of a person with the look of a chat: the name and the icon of a group, and the background.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
-from linqbot.emulator.acts.act import Body, ByPerson, Emoji, Handle, Index, NotEmpty, Service, active_member
-from linqbot.emulator.acts.incoming_parts import Media, Part
-from linqbot.emulator.endpoints import messages, reactions
-from linqbot.emulator.engine import chat_state, content, delivery_status, send_policy
+from linqbot.emulator.endpoints import attachments, messages, reactions
+from linqbot.emulator.engine import chat_state, content, send_policy, sending
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import payloads
-from linqbot.emulator.model.answers import conflict, invalid
-from linqbot.emulator.model.message_content import MessageEffect, TextPartRecord
-from linqbot.emulator.model.records import ChatRecord, Line, iso, seconds
+from linqbot.emulator.model import content_shapes, payloads
+from linqbot.emulator.model.answers import conflict, invalid, not_found
+from linqbot.emulator.model.message_content import (
+    BackgroundRecord,
+    LinkPartRecord,
+    MediaPartRecord,
+    MessageEffect,
+    TextPartRecord,
+)
+from linqbot.emulator.model.records import ChatRecord, Line, Member, is_handle, iso, normal, seconds
+from linqbot.rules.requests import background as broken_background
+from linqbot.rules.values import Broken
 from linqbot.types.message import Effect
+
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class Act(Protocol[Result_co]):
+    """An act of a person, of Linq or of the team."""
+
+    def perform(self, world: World) -> Result_co:
+        """Change the world, and return what the caller cannot know, such as the ids of a new message.
+
+        Raises:
+            ApiError: the act is not possible now.
+        """
+
+
+def _checked_handle(text: str) -> str:
+    if not is_handle(text):
+        raise ValueError("must be an E.164 number or an e-mail address")
+    return normal(text)
+
+
+Handle: TypeAlias = Annotated[
+    str, AfterValidator(_checked_handle), WithJsonSchema({"type": "string", "format": "handle"})
+]
+Service: TypeAlias = Literal["iMessage", "RCS", "SMS"]
+Index: TypeAlias = Annotated[int, Field(ge=0)]
+Emoji: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
+NotEmpty: TypeAlias = Annotated[str, Field(min_length=1)]
+
+
+class Body(BaseModel):
+    """A JSON object of the control API. Unknown keys are refused, so that a misspelled key does not look like success."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, hide_input_in_errors=True)
+
+
+class ByPerson(Body):
+    """An act of one person. In JSON the key of `from_` is `from`."""
+
+    from_: Handle = Field(alias="from", description="The person who acts.")
+
+
+def active_member(chat: ChatRecord, handle: str) -> Member:
+    """Return the person `handle` as a member of the chat.
+
+    Raises:
+        ApiError: 404, the handle is not an active participant, or it is our line.
+    """
+    member = chat.member(handle)
+    if member is None or member.is_me or member.status != "active":
+        raise not_found("participant")
+    return member
+
+
+Range: TypeAlias = Annotated[list[Index], Field(min_length=2, max_length=2)]
+
+
+class Mentioned(Body):
+    """One mention in a text."""
+
+    handle: Handle
+    range: Range | None = Field(None, description="Start and end in UTF-16 units; the whole text if left out.")
+
+
+class Text(Body):
+    """A text part."""
+
+    type: Literal["text"] = "text"
+    value: NotEmpty
+    text_decorations: list[dict[str, Any]] | None = None
+    mention: Handle | None = Field(None, description="The handle that the text mentions; a line mentions the bot.")
+    mention_range: Range | None = Field(None, description="Start and end in UTF-16 units; the whole text if left out.")
+    mentions: list[Mentioned] | None = Field(None, description="Further mentions.")
+
+    def shown(self, world: World) -> TextPartRecord:
+        """Return the part of the message."""
+        asked = [Mentioned(handle=self.mention, range=self.mention_range)] if self.mention else []
+        asked += self.mentions or ()
+        mentions = tuple(content.mention_of(world, one.handle, one.range, self.value) for one in asked)
+        return TextPartRecord(self.value, text_decorations=self.text_decorations or None, mentions=mentions)
+
+
+class Link(Body):
+    """A link, which phones show as a preview card."""
+
+    type: Literal["link"] = "link"
+    value: NotEmpty
+
+    def shown(self, world: World) -> LinkPartRecord:
+        """Return the part of the message."""
+        return LinkPartRecord(self.value)
+
+
+class Media(Body):
+    """A file, given by one of `data_base64`, `url` and `attachment_id`."""
+
+    type: Literal["media"] = "media"
+    filename: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    mime_type: str | None = Field(None, description="Guessed from `filename` if left out.")
+    data_base64: str | None = Field(None, description="The content.")
+    url: str | None = Field(None, description="An address; the emulator does not fetch foreign ones.")
+    attachment_id: str | None = Field(None, description="An attachment that the emulator has.")
+
+    def check(self) -> None:
+        """Check that the file has a content.
+
+        Raises:
+            ApiError: 400, none of the three fields is there.
+        """
+        if not (self.data_base64 is not None or self.url or self.attachment_id):
+            raise invalid("media needs data_base64, url or attachment_id")
+
+    def shown(self, world: World) -> MediaPartRecord:
+        """Store content given as bytes, and return the part of the message.
+
+        Raises:
+            ApiError: the base64 or the URL cannot be read, or there is no such attachment.
+        """
+        if self.data_base64 is None:
+            return content.media_part(world, {"attachment_id": self.attachment_id, "url": self.url})
+        try:
+            data = base64.b64decode(self.data_base64, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise invalid("data_base64 is not base64") from error
+        filename = self.filename or "file"
+        kind = self.mime_type or content_shapes.mime_type_of(filename)
+        return content.of_attachment(world, attachments.add(world, filename, kind, data))
+
+
+Part: TypeAlias = Annotated[Text | Link | Media, Discriminator("type")]
 
 
 def _as_object(key: str) -> Callable[[Any], Any]:
@@ -232,7 +390,7 @@ class Read(ByPerson):
             return
         for message in chat.messages:
             if message.is_from_me and message.service != "SMS" and (last is None or message.seq <= last):
-                delivery_status.reach(world, chat, message, "read", world.now())
+                sending.reach(world, chat, message, "read", world.now())
 
 
 class SetTyping(ByPerson):
@@ -257,3 +415,101 @@ def _set_typing(world: World, chat: ChatRecord, handle: str, *, is_typing: bool)
     if chat_state.set_typing(world, chat, handle, until):
         state = "started" if is_typing else "stopped"
         world.emit(f"chat.typing_indicator.{state}", lambda: payloads.typing(chat, member), chat)
+
+
+class NameGroup(ByPerson):
+    """Name a group, or take its name away."""
+
+    chat_id: str
+    name: Annotated[NotEmpty, Field(max_length=200)] | None = Field(None, description="null takes the name away.")
+
+    def perform(self, world: World) -> None:
+        """Change the name and emit `chat.group_name_updated`, if that is a change.
+
+        Raises:
+            ApiError: 404, there is no such chat, or the person is not in it; 409, the chat is not a group.
+        """
+        chat = _group(world, self.chat_id)
+        by = active_member(chat, self.from_)
+        if chat.name != self.name:
+            chat_state.rename(world, chat, by, self.name)
+
+
+class SetGroupIcon(ByPerson):
+    """Give a group an icon, or take it away."""
+
+    chat_id: str
+    image: Media | None = Field(None, description="null takes the icon away.")
+
+    def perform(self, world: World) -> None:
+        """Change the icon and emit `chat.group_icon_updated`, if that is a change.
+
+        Raises:
+            ApiError: 404, there is no such chat or attachment, or the person is not in the chat; 409, the chat is not a
+                group; 400, the image cannot be read.
+        """
+        chat = _group(world, self.chat_id)
+        by, url = active_member(chat, self.from_), _address(world, self.image)
+        if chat.icon != url:
+            chat_state.set_icon(world, chat, by, url)
+
+
+class SetBackground(ByPerson):
+    """Give an iMessage chat a background, or take it away. Exactly one of the types has fields of its own.
+
+    `color` has a `variant`, or two `shades`. `dynamic` has a `style` and a `variant`. `photo` has an `image`.
+    """
+
+    chat_id: str
+    type: Literal["color", "dynamic", "photo"] | None = Field(None, description="null takes the background away.")
+    variant: str | None = None
+    style: str | None = None
+    shades: list[str] | None = Field(None, description="Two colors such as `#1A2B3C`.")
+    image: Media | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> SetBackground:
+        if self.type == "photo" and self.image is None:
+            raise ValueError("a photo needs an image")
+        if self.type in {"color", "dynamic"}:
+            broken: Broken | None = broken_background(self.model_dump())
+            if broken is not None:
+                raise ValueError(broken.message)
+        return self
+
+    def perform(self, world: World) -> None:
+        """Change the background and emit `chat.background_updated`, if that is a change.
+
+        Raises:
+            ApiError: 404, there is no such chat or attachment, or the person is not in the chat; 409, the chat is not
+                iMessage; 400, the image cannot be read.
+        """
+        chat = world.state.chat(self.chat_id)
+        by = active_member(chat, self.from_)
+        if chat.service != "iMessage":
+            raise conflict("Only iMessage shows backgrounds")
+        background = self._background(world)
+        if chat.background != background:
+            chat_state.set_background(world, chat, by, background)
+
+    def _background(self, world: World) -> BackgroundRecord | None:
+        if self.type is None:
+            return None
+        return BackgroundRecord(self.type, self.style, self.variant, self.shades, _address(world, self.image))
+
+
+def _address(world: World, image: Media | None) -> str | None:
+    if image is None:
+        return None
+    image.check()
+    shown = image.shown(world)
+    if not shown.mime_type.startswith("image/"):
+        raise invalid("This file is not an image")
+    return shown.url
+
+
+def _group(world: World, chat_id: str) -> ChatRecord:
+    chat = world.state.chat(chat_id)
+    if not chat.is_group:
+        raise conflict("Only groups have a name and an icon")
+    return chat

@@ -6,8 +6,7 @@ from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.answers import EndpointResponse, not_found
-from linqbot.emulator.model.handles import normal
-from linqbot.emulator.model.records import BlockedHandleRecord
+from linqbot.emulator.model.records import BlockedHandleRecord, normal
 
 
 def list_(world: World, _: ApiRequest) -> EndpointResponse:

@@ -8,7 +8,7 @@ from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine.sending import is_inferior, line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, EndpointResponse
-from linqbot.emulator.model.handles import normal
+from linqbot.emulator.model.records import normal
 
 
 def check_imessage(world: World, request: ApiRequest) -> EndpointResponse:

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from linqbot.emulator.endpoints.chats.chats import present
+from linqbot.emulator.endpoints.chats import present
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
 from linqbot.emulator.engine import send_policy
 from linqbot.emulator.engine.sending import line_of_account

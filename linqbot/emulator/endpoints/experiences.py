@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
-from linqbot.emulator.engine.experience_cards import CATALOGUE
+from linqbot.emulator.engine.content import CATALOGUE
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import EndpointResponse, existing
 

@@ -7,8 +7,7 @@ from linqbot.emulator.endpoints.messages import best_line
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, existing, invalid
-from linqbot.emulator.model.handles import is_handle, is_phone, normal
-from linqbot.emulator.model.records import Line, iso
+from linqbot.emulator.model.records import Line, is_handle, is_phone, iso, normal
 
 
 def list_(world: World, _: ApiRequest) -> EndpointResponse:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from linqbot.emulator.endpoints.chats import chats
+from linqbot.emulator.endpoints import chats
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler, page
 from linqbot.emulator.engine import content
 from linqbot.emulator.engine.send_policy import check_line, check_present, check_send
@@ -14,9 +14,8 @@ from linqbot.emulator.engine.sending import repeated, send, send_content
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import content_shapes, shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, invalid
-from linqbot.emulator.model.handles import normal
 from linqbot.emulator.model.message_content import AppCardPartRecord, TextPartRecord
-from linqbot.emulator.model.records import ChatRecord, EarlierText, Line, MessageRecord
+from linqbot.emulator.model.records import ChatRecord, EarlierText, Line, MessageRecord, normal
 
 MOST_EDITS = 5
 EDIT_WINDOW_S = 900.0

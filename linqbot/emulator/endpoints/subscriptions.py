@@ -14,8 +14,7 @@ from linqbot.emulator.engine.deliveries import version_of
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, invalid
-from linqbot.emulator.model.handles import is_phone
-from linqbot.emulator.model.records import SubscriptionRecord, new_id
+from linqbot.emulator.model.records import SubscriptionRecord, is_phone, new_id
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.webhooks import random_secret
 

@@ -14,7 +14,7 @@ from linqbot.emulator.model.answers import ApiError, EndpointResponse
 from linqbot.emulator.model.faults import Fault, Lost
 
 CLOSE_CONNECTION = "linqbot.close_connection"
-"""ASGI extension: its function `close` closes the connection of the request. See `server/http/connection.py`."""
+"""ASGI extension: its function `close` closes the connection of the request. See `server/connection.py`."""
 
 _CODES = {400: 1005, 401: 2004, 403: 2005, 404: 2001, 409: 1006, 429: 1007}
 

@@ -22,15 +22,14 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.engine import delivery_failure, posting
+from linqbot.emulator.engine import posting
 from linqbot.emulator.engine.posting import WebhookResponse
 from linqbot.emulator.engine.webhook import Attempt, WebhookDelivery, is_by_bot, message_of, signed_headers, vote_of
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import encode, trace_id
 from linqbot.emulator.model.faults import Fault, Faults
-from linqbot.emulator.model.feed import Feed
 from linqbot.emulator.model.records import SubscriptionRecord, iso, new_id
-from linqbot.emulator.model.timers import ClockTimer, ClockTimers
+from linqbot.emulator.model.state import ClockTimer, ClockTimers, Feed
 
 log = logging.getLogger("linqbot.emulator")
 
@@ -328,7 +327,7 @@ class Deliveries:
             async with asyncio.timeout(RECEIVER_TIMEOUT_S):
                 answer = await self._post(target, delivery)
         except (httpx.HTTPError, OSError, TimeoutError) as error:
-            answer = WebhookResponse(reason=delivery_failure.of_error(error, target.url, RECEIVER_TIMEOUT_S))
+            answer = WebhookResponse(reason=posting.of_error(error, target.url, RECEIVER_TIMEOUT_S))
         except Exception as error:
             # A receiver in this process raises its own errors through the transport. Over a socket they would be a 500.
             log.exception("delivery.receiver_crashed subscription=%s", delivery.subscription_id)
@@ -339,7 +338,7 @@ class Deliveries:
     def _log_failure(self, target: _Target, delivery: WebhookDelivery, reason: str | None) -> None:
         """Log why deliveries to a subscription fail: once, and again only after a success or for another reason."""
         if reason is not None and reason != target.failing:
-            to, name = delivery_failure.origin(target.url), delivery.event_type
+            to, name = posting.origin(target.url), delivery.event_type
             log.warning("delivery.failed type=%s to=%s reason=%r", name, to, reason)
         target.failing = reason
 

@@ -12,10 +12,8 @@ from linqbot.clock import MovableClock
 from linqbot.emulator.engine.deliveries import Deliveries
 from linqbot.emulator.model import payloads, shapes
 from linqbot.emulator.model.faults import Faults
-from linqbot.emulator.model.feed import Feed
 from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PaymentRecord, PaymentRequestRecord, iso
-from linqbot.emulator.model.state import EmulatorState
-from linqbot.emulator.model.timers import ClockTimers
+from linqbot.emulator.model.state import ClockTimers, EmulatorState, Feed
 
 SWEEP_EVERY_S = 300.0
 

@@ -1,12 +1,23 @@
-"""Everything that the emulator remembers, and the look-ups. `statefile/` writes the state to a file."""
+"""Everything that the emulator remembers, and the look-ups. `statefile/` writes the state to a file.
+
+The stream of all changes for the page: named JSON events, sent to any number of readers.
+
+Actions at later times on the emulator's clock: receipts, retries, the end of typing dots.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import heapq
 import itertools
+import logging
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
-from linqbot.emulator.model.answers import existing
+from linqbot.clock import MovableClock
+from linqbot.emulator.model.answers import encode, existing
 from linqbot.emulator.model.records import (
     AttachmentRecord,
     Audit,
@@ -166,3 +177,152 @@ class EmulatorState:
             found = [chat for chat in self.chats.values() if chat.is_group and chat.line == line]
             found = [chat for chat in found if chat.people == wanted and not chat.has_left]
         yield from sorted(found, key=lambda chat: (chat.updated_at, chat.seq), reverse=True)
+
+
+BACKLOG = 1000
+KEEP_ALIVE_S = 15.0
+
+HELLO = b": hello\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+class Feed:
+    """Server-Sent Events for all readers.
+
+    A reader that is `BACKLOG` events behind is disconnected. The reader connects again and reads the whole state, so
+    that the emulator does not buffer without limit.
+    """
+
+    def __init__(self) -> None:
+        self._readers: set[asyncio.Queue[bytes | None]] = set()
+
+    def publish(self, name: str, data: Callable[[], Any]) -> None:
+        """Send an event to every reader. `data` is called only if there is a reader."""
+        if not self._readers:
+            return
+        event = _event(name, data())
+        for reader in list(self._readers):
+            if reader.qsize() >= BACKLOG:
+                self._disconnect(reader)
+            else:
+                reader.put_nowait(event)
+
+    async def read(self, state: Callable[[], Any]) -> AsyncIterator[bytes]:
+        """Yield the stream of one reader.
+
+        Args:
+            state: Returns what the reader needs to know before the first event.
+        Yields:
+            The state at once, as the event `state`, then events, and comments while nothing happens.
+        """
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._readers.add(queue)
+        try:
+            # No event comes between the state and the first one in the queue: nothing is awaited before.
+            yield HELLO + _event("state", state())
+            while True:
+                try:
+                    event = await asyncio.wait_for(queue.get(), KEEP_ALIVE_S)
+                except TimeoutError:
+                    yield KEEP_ALIVE
+                    continue
+                if event is None:
+                    return
+                yield event
+        finally:
+            self._readers.discard(queue)
+
+    def close(self) -> None:
+        """End every stream, so that a server can stop."""
+        for reader in self._readers:
+            reader.put_nowait(None)
+        self._readers.clear()
+
+    def _disconnect(self, reader: asyncio.Queue[bytes | None]) -> None:
+        self._readers.discard(reader)
+        while not reader.empty():
+            reader.get_nowait()
+        reader.put_nowait(None)
+
+
+def _event(name: str, data: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), encode(data))
+
+
+log = logging.getLogger("linqbot.emulator")
+
+Action: TypeAlias = Callable[[float], None]
+"""Called with the time at which it was due, so that a far jump of the clock still produces the right times."""
+
+
+@dataclass(order=True, slots=True)
+class ClockTimer:
+    """An action and the time at which it is due, in Unix seconds. `order` keeps actions of one time in sequence."""
+
+    due: float
+    order: int
+    action: Action = field(compare=False)
+    cancelled: bool = field(default=False, compare=False)
+
+    def cancel(self) -> None:
+        """Cancel the action. Cancelling again has no effect."""
+        self.cancelled = True
+
+
+class ClockTimers:
+    """Actions in the order of their times.
+
+    `run` executes them while the clock runs; `run_due` executes those that are due after the clock was moved.
+    """
+
+    def __init__(self, clock: MovableClock) -> None:
+        self._clock = clock
+        self._heap: list[ClockTimer] = []
+        self._order = itertools.count()
+        self._sooner = asyncio.Event()
+
+    def at(self, due: float, action: Action) -> ClockTimer:
+        """Schedule an action for a time in Unix seconds."""
+        timer = ClockTimer(due, next(self._order), action)
+        heapq.heappush(self._heap, timer)
+        if self._heap[0] is timer:
+            self._sooner.set()
+        return timer
+
+    @property
+    def next_due(self) -> float | None:
+        """The time of the earliest action, in Unix seconds; None if there is none."""
+        while self._heap and self._heap[0].cancelled:
+            heapq.heappop(self._heap)
+        return self._heap[0].due if self._heap else None
+
+    def clear(self) -> None:
+        """Remove all actions."""
+        self._heap.clear()
+
+    def run_due(self) -> None:
+        """Execute all actions that are due, including those that an executed action schedules."""
+        while self._heap and self._heap[0].due <= self._clock.now():
+            timer = heapq.heappop(self._heap)
+            if timer.cancelled:
+                continue
+            try:
+                timer.action(timer.due)
+            except Exception:
+                # An action that fails must not prevent the actions after it.
+                log.exception("timer.crashed")
+
+    async def run(self) -> None:
+        """Execute actions when they are due, until cancelled."""
+        while True:
+            self._sooner.clear()
+            self.run_due()
+            waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._sooner.wait())]
+            if self._heap:
+                waits.append(asyncio.create_task(self._clock.wait_until(self._heap[0].due)))
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+                await asyncio.gather(*waits, return_exceptions=True)

@@ -3,14 +3,29 @@
 The caller binds the socket, usually to this machine only. The checks here keep out pages of other sites that try to
 reach the emulator through the browser: by Host, so that no foreign name can be pointed at it (DNS rebinding), and by
 Origin, so that no form of another site acts as the person.
+
+Serves the files of the page: from memory, compressed, and with the list of the modules that it starts with.
+
+The page has about a hundred small modules and no build step. So the first visit is quick only if each file costs the
+server little, and if the browser can ask at once for all modules that it needs: `index.html` names them in `modulepreload`
+links, which replace the comment `<!-- modules -->`. These are its own scripts, the modules that they import, and so on;
+modules that are loaded later, with `import()`, are not among them. A file that was changed is read again,
+so that the page can be edited while it is served.
+
+Faults of the uploads and downloads of files, as `api.py` has them for calls.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gzip
+import posixpath
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -18,17 +33,17 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route, request_response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from linqbot.emulator.api import Api, ApiV2, read_body, respond
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.endpoints import attachments, contact_cards
+from linqbot.emulator.engine import breaking
+from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, not_found
 from linqbot.emulator.web import control
-from linqbot.emulator.web.faulty_files import FaultyFiles
-from linqbot.emulator.web.page_files import PageFiles
 from linqbot.rules import CONTENT_TYPES
 
 PAGE = Path(__file__).parent / "page"
@@ -207,3 +222,119 @@ def _served_type(content_type: str) -> str:
     """Return the type under which a file is served: its own if a browser only shows that type, without parameters."""
     essence = content_type.partition(";")[0].strip().lower()
     return essence if essence in _SHOWN else "application/octet-stream"
+
+
+INDEX: Final = "index.html"
+MODULES: Final = b"<!-- modules -->"
+_SCRIPT: Final = re.compile(rb'<script type="module" src="\./([^"]+)">')
+# A statement at the beginning of a line, or the end of one that was broken: types in comments are named after a star.
+_IMPORT: Final = re.compile(rb'^(?:import |export |\} from )[^"\n]*"(\.[^"]+)";$', re.MULTILINE)
+_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    changed_ns: int
+    plain: bytes
+    compressed: bytes
+    imports: tuple[str, ...]
+
+
+class PageFiles:
+    """An ASGI app that serves the files of a folder that a page is made of.
+
+    Args:
+        folder: The folder. Files of other types than scripts, styles, SVG and HTML are not served.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._paths: dict[str, Path] = {}
+        self._files: dict[str, _File] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._response(scope)(scope, receive, send)
+
+    def _response(self, scope: Scope) -> Response:
+        if scope["method"] not in {"GET", "HEAD"}:
+            return PlainTextResponse("Method Not Allowed", 405)
+        name = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/") or INDEX
+        if name == INDEX or name not in self._paths:
+            self._list()
+        if name not in self._paths:
+            return PlainTextResponse("Not Found", 404)
+        file = self._read(name)
+        headers = {"content-type": _TYPES[self._paths[name].suffix], "vary": "accept-encoding"}
+        if "gzip" not in Headers(scope=scope).get("accept-encoding", ""):
+            return Response(file.plain, headers=headers)
+        return Response(file.compressed, headers=headers | {"content-encoding": "gzip"})
+
+    def _list(self) -> None:
+        """Note all files of the folder. A path that is not noted is not served, so no request leads out of the folder."""
+        files = (path for path in self._folder.rglob("*") if path.suffix in _TYPES)
+        self._paths = {path.relative_to(self._folder).as_posix(): path for path in files}
+
+    def _read(self, name: str) -> _File:
+        path = self._paths[name]
+        changed_ns = path.stat().st_mtime_ns
+        file = self._files.get(name)
+        if file is None or file.changed_ns != changed_ns or name == INDEX:
+            plain = path.read_bytes()
+            if name == INDEX:
+                plain = plain.replace(MODULES, self._preloads(plain))
+            imports = _imports(name, plain) if name.endswith(".js") else ()
+            file = self._files[name] = _File(changed_ns, plain, gzip.compress(plain, mtime=0), imports)
+        return file
+
+    def _preloads(self, index: bytes) -> bytes:
+        found = [name for name in map(bytes.decode, _SCRIPT.findall(index)) if name in self._paths]
+        for name in found:
+            found += [other for other in self._read(name).imports if other in self._paths and other not in found]
+        return "".join(f'<link rel="modulepreload" href="./{name}">' for name in found).encode()
+
+
+def _imports(name: str, code: bytes) -> tuple[str, ...]:
+    """Return the modules that a module imports, without those that it loads later."""
+    folder = posixpath.dirname(name)
+    return tuple(posixpath.normpath(posixpath.join(folder, one.decode())) for one in _IMPORT.findall(code))
+
+
+class FaultyFiles:
+    """The ASGI app of files, with the faults of its requests: `on="api"`, matched with the method and the path.
+
+    The requests of a browser meet no faults: the phone page shows a file before the bot fetches it, and would use up the
+    bot's fault.
+    """
+
+    def __init__(self, app: ASGIApp, world: World) -> None:
+        self._app = app
+        self._world = world
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        fault = (
+            None if _is_of_a_browser(scope) else self._world.faults.take("api", f"{scope['method']} {scope['path']}")
+        )
+        await breaking.wait(fault, self._world)
+        if fault is None:
+            await self._app(scope, receive, send)
+        elif fault.drop is not None:
+            if fault.drop == "answer":
+                await self._app(scope, receive, _nowhere)
+            await breaking.break_connection(fault.drop, scope, receive, send)
+        elif fault.status is not None:
+            await respond(breaking.answer(fault))(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _is_of_a_browser(scope: Scope) -> bool:
+    return "sec-fetch-site" in Headers(scope=scope)
+
+
+async def _nowhere(message: Message) -> None:
+    """Drop a part of an answer that is lost."""

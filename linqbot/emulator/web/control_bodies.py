@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from linqbot.emulator.acts.act import Body
+from linqbot.emulator.acts.conversation import Body
 from linqbot.emulator.model.faults import Fault
 
 

@@ -18,15 +18,13 @@ import httpx
 
 from linqbot.errors import ConfigError
 from linqbot.events.delivery import PROBE_ID
-from linqbot.ops.doctor.context import DoctorContext
-from linqbot.ops.doctor.finding import Finding, Findings, Skip
-from linqbot.ops.doctor.probe import Probed, confirm, probe
-from linqbot.ops.doctor.probe_server import Arrivals, probe_server
+from linqbot.ops.doctor.context import DoctorContext, Finding, Findings, Skip
+from linqbot.ops.doctor.probe import Arrivals, Probed, confirm, probe, probe_server
 from linqbot.ops.subscriptions import address
 from linqbot.server import uvicorn_server
 from linqbot.settings import Settings
-from linqbot.storage.sqlite.disk.checkup import has_stored, path_of
-from linqbot.storage.sqlite.disk.serving_lock import ServingLock
+from linqbot.storage.sqlite.checkup import has_stored, path_of
+from linqbot.storage.sqlite.serving_lock import ServingLock
 from linqbot.webhooks import random_secret
 
 CERTIFICATE_DAYS: Final = 14

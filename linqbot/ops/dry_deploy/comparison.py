@@ -13,9 +13,8 @@ from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from typing import Final, Literal, TypeAlias
 
-from linqbot.ops.dry_deploy.compared_call import ComparedCall
 from linqbot.ops.dry_deploy.new_run import NewRuns, RunFailure, RunResult
-from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
+from linqbot.ops.dry_deploy.recorded_turn import ComparedCall, RecordedTurn
 
 Kind: TypeAlias = Literal[
     "same", "different answer", "different handler", "new failure", "fixed failure", "could not be compared"

@@ -3,44 +3,57 @@
 The run has the time of the delivery, and the time limit of its handler. Calls, questions and steps are answered from the
 record: see `recorded_calls.py` and `recorded_answers.py`. State is what is stored now, because the storage keeps no
 other, except in the parts of a conversation, whose record has what they read.
+
+The messages that joined a turn on record while its handler ran, for a run of a dry deploy.
+
+The state that a run of a dry deploy sees: the values of now, because the storage keeps no older ones.
+
+A stored delivery, as a run without sending takes it: its event, or its calls, from what the storage knows alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from contextvars import Context as Variables
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.branch import follow_tasks
 from linqbot.bot.context import Context
 from linqbot.bot.deadline import Deadline
 from linqbot.bot.dispatch import ChoiceFailed, Dispatcher
+from linqbot.bot.options import OverlapMode
 from linqbot.bot.routing.opt_out import opts_out
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
-from linqbot.errors import StorageUnavailable
+from linqbot.errors import LinqApiError, MessageGone, StorageError, StorageUnavailable
 from linqbot.events.delivery import PROBE_ID, Delivery
+from linqbot.events.event import Event
+from linqbot.events.lane import lane_of_chat
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.interrupts import is_ctrl_c
-from linqbot.ops.dry_deploy.compared_call import ComparedCall
-from linqbot.ops.dry_deploy.joined_messages import JoinedMessages
+from linqbot.ops.dry_deploy.chosen_turns import ConversationsThen, KeptOpen
 from linqbot.ops.dry_deploy.kept_chat import KeptChats
-from linqbot.ops.dry_deploy.open_then import ConversationsThen, KeptOpen
-from linqbot.ops.dry_deploy.recorded_answers import RecordedAnswers
-from linqbot.ops.dry_deploy.recorded_calls import RecordedCalls
-from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
-from linqbot.ops.dry_deploy.state_of_now import STATE_OF_NOW, StateOfNow
-from linqbot.ops.dry_deploy.stored_event import event_of, send_again
+from linqbot.ops.dry_deploy.recorded_calls import RecordedAnswers, RecordedCalls
+from linqbot.ops.dry_deploy.recorded_turn import ComparedCall, RecordedTurn
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
+from linqbot.storage.state import StateRow, StateWrite
+from linqbot.storage.upkeep import Selection
+from linqbot.worker import trouble
 from linqbot.worker.asking.arrivals import NOTHING, Arrival, meaning_of
-from linqbot.worker.asking.deliveries import ORDER_PREFIX
+from linqbot.worker.asking.records import ORDER_PREFIX
 from linqbot.worker.calls import own_changes
 from linqbot.worker.calls.outbound_plugins import Outbound
+from linqbot.worker.due import broadcast_send, due_send, unreachable
 from linqbot.worker.failure import TurnFailure
-from linqbot.worker.lookups import KnownChats
-from linqbot.worker.trouble import dead_letter, outage
+from linqbot.worker.lookups import KnownChat, KnownChats, with_answers, with_replies_to_me
 from linqbot.worker.turn import STUCK, is_end_of_ask
 
 
@@ -211,9 +224,9 @@ class NewRuns:
         client = calls.around(self._client).wrapped(self._outbound.wrap)
         if await _needed_no_handler(delivery, client):
             return
-        if outage.is_notice(delivery):
+        if trouble.is_outage_notice(delivery):
             calls.cut("if the outage was over when its notice was due")
-        given_up = dead_letter.notice(delivery) if dead_letter.is_notice(delivery) else None
+        given_up = trouble.dead_letter_of(delivery) if trouble.is_dead_letter_notice(delivery) else None
         event = await event_of(given_up.delivery if given_up else delivery, self._storage, self._known_chats)
         if event.type in own_changes.EVENT_TYPES:
             calls.doubt("it is not on record if the bot itself made this change of the group")
@@ -285,3 +298,124 @@ async def _needed_no_handler(delivery: Delivery, client: Client) -> bool:
     if delivery.id.startswith((PROBE_ID, ORDER_PREFIX)) or own_changes.is_expiry(delivery):
         return True
     return await send_again(delivery, client)
+
+
+class JoinedMessages:
+    """The later messages of a turn on record, which it took while it ran. It implements `Overlap`."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._joined = delivery.joined
+        self._calls = 0
+        self._mode: OverlapMode = "queue"
+
+    @property
+    def takes_incoming(self) -> bool:
+        """True if the handler takes the messages that come while it runs."""
+        return self._mode == "steer"
+
+    @property
+    def already_sent(self) -> Sequence[str]:
+        """The texts that earlier runs of the turn had sent."""
+        return self._joined.sent
+
+    def begin(self, handler: str, mode: OverlapMode) -> None:
+        """Note the mode. No message comes while the handler runs."""
+        self._mode = mode
+
+    async def incoming(self) -> Sequence[MessageReceived]:
+        """Return the messages that the same call took then."""
+        call, self._calls = self._calls, self._calls + 1
+        if call >= len(self._joined.incoming):
+            return []
+        messages = (parse(replace(self._delivery, decoded=each)) for each in self._joined.incoming[call])
+        return [each for each in messages if isinstance(each, MessageReceived)]
+
+    def with_taken(self, body: bytes) -> bytes:
+        """Return the body as it is: nothing of this run is stored."""
+        return body
+
+    def uninterrupted(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Return a context manager that does nothing."""
+        return contextlib.nullcontext()
+
+
+STATE_OF_NOW: Final = "ctx.state, which is not on record as it was then"
+
+
+class StateOfNow:
+    """The stored state, which may only be read. It implements `StateStore`.
+
+    Args:
+        empty: True shows no values.
+    Attributes:
+        was_read: True if a stored value was read, or could have been.
+    """
+
+    def __init__(self, storage: Storage, *, empty: bool) -> None:
+        self.was_read = False
+        self._storage = storage
+        self._empty = empty
+
+    async def load(self, scope: str) -> dict[str, bytes]:
+        """Return all values of a scope; see `StateStore.load`."""
+        values = {} if self._empty else await self._storage.load(scope)
+        self.was_read = self.was_read or bool(values)
+        return values
+
+    async def state_rows(
+        self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
+    ) -> list[StateRow]:
+        """Return stored values; see `StateStore.state_rows`."""
+        self.was_read = True
+        if self._empty:
+            return []
+        return await self._storage.state_rows(prefix=prefix, name=name, after=after, limit=limit)
+
+    async def write_state(self, writes: Sequence[StateWrite]) -> None:
+        """Refuse to write.
+
+        Raises:
+            StorageError: always.
+        """
+        raise StorageError("A dry deploy stores nothing.")
+
+
+async def event_of(delivery: Delivery, storage: Storage, known_chats: KnownChats) -> Event:
+    """Parse a delivery, and look up in the storage what its webhook does not say. Linq is not asked.
+
+    Raises:
+        EventNotUnderstood: a required field of the event is missing.
+        StorageUnavailable: the storage cannot be read.
+    """
+    event = await with_replies_to_me(parse(delivery), storage.has_sent)
+    event = await with_answers(event, storage.entry_of)
+    return await known_chats.complete(event, partial(_known_in, storage))
+
+
+async def send_again(delivery: Delivery, client: Client) -> bool:
+    """Make the calls of a scheduled send or of a broadcast. Return False, without a call, for any other delivery."""
+    if (due := due_send(delivery)) is not None:
+        try:
+            for call in due.calls:
+                with suppress(MessageGone):
+                    await client.run(call)
+        except LinqApiError as error:
+            if unreachable(error) is None:  # the worker ends such a send without an error too
+                raise
+    elif (to_person := broadcast_send(delivery)) is not None:
+        await to_person.send(client)
+    else:
+        return False
+    return True
+
+
+async def _known_in(storage: Storage, chat_id: str) -> KnownChat:
+    """Return what the messages of a chat that are in a storage say of the chat."""
+    ids = await storage.replayable(Selection(lane=lane_of_chat(chat_id), type="message.received"))
+    kept = [delivery async for page in storage.pages(ids[:1]) for delivery in page]
+    try:
+        messages = [parse(delivery) for delivery in kept]
+    except EventNotUnderstood:
+        return KnownChat()
+    return KnownChat(messages[0].is_group, messages[0].line) if messages else KnownChat()

@@ -28,18 +28,20 @@ from linqbot.storage.inbox import (
     keys_of,
     lease_over,
 )
-from linqbot.storage.indexes.lane_watch import LaneWatch
-from linqbot.storage.indexes.lanes import Lanes
+from linqbot.storage.indexes import Lanes, LaneWatch
 from linqbot.storage.journal import DeliveryStatus, JournalEntry, with_result
-from linqbot.storage.memory.broadcasts import MemoryBroadcasts
-from linqbot.storage.memory.conversations import MemoryConversations
-from linqbot.storage.memory.journal import MemoryJournal, older
-from linqbot.storage.memory.state import MemoryState
-from linqbot.storage.memory.timers import MemoryTimers
+from linqbot.storage.memory.tables import (
+    MemoryBroadcasts,
+    MemoryConversations,
+    MemoryJournal,
+    MemoryState,
+    MemoryTimers,
+    older,
+)
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting, WaitingState
-from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
+from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
 DAY_S = 24 * 3600.0
 

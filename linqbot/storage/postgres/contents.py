@@ -22,9 +22,8 @@ from linqbot.storage.contents import (
     refuse_if_used,
 )
 from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.checkup import check_up
-from linqbot.storage.postgres.server.address import Address, Connection
-from linqbot.storage.postgres.server.faults import translated
+from linqbot.storage.postgres.queries import check_up
+from linqbot.storage.postgres.server.address import Address, Connection, translated
 from linqbot.storage.postgres.server.migrate import mark_of, migrate, newest_schema
 
 _SELECTS: Final = {

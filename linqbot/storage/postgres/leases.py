@@ -21,7 +21,7 @@ import asyncpg
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane
 from linqbot.storage.inbox import Lease, lease_over
-from linqbot.storage.indexes.recent import Recent
+from linqbot.storage.indexes import Recent
 from linqbot.storage.operations import HoldOp, JoinOp, ProgressOp, ReleaseOp, TakeOp
 from linqbot.storage.postgres.tables import conversations
 from linqbot.storage.postgres.transaction import Transaction

@@ -33,18 +33,16 @@ from linqbot.storage.operations import (
 from linqbot.storage.postgres import accept, leases, processes, queries
 from linqbot.storage.postgres.accept import InboxRoom
 from linqbot.storage.postgres.news import News
-from linqbot.storage.postgres.operations import Operations, WorkOp, is_news
 from linqbot.storage.postgres.server.address import Address, Connection
-from linqbot.storage.postgres.server.link import ServerLink
+from linqbot.storage.postgres.server.link import ServerLink, ServerTime
 from linqbot.storage.postgres.server.migrate import install_of, migrate
-from linqbot.storage.postgres.server.server_time import ServerTime
 from linqbot.storage.postgres.tables import broadcasts, conversations, erasure, journal, state, timers
-from linqbot.storage.postgres.transaction import Transaction
+from linqbot.storage.postgres.transaction import Operations, Transaction, WorkOp, is_news
 from linqbot.storage.postgres.writer import Memory, PostgresWriter
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
-from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
+from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
 log = structlog.get_logger("linqbot.storage")
 
@@ -390,7 +388,7 @@ class PostgresStorage(QueuedWrites):
 
     async def tally(self) -> Tally:
         """Count what waits and what is dead; see `Upkeep.tally`."""
-        return await self._read(queries.tally)
+        return await self._read(queries.tally_of)
 
     async def dead_letters(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Retry, lease_over
-from linqbot.storage.indexes.recent import Recent
+from linqbot.storage.indexes import Recent
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import FinishOp, SettleOp, TakeOp
 from linqbot.storage.postgres import leases

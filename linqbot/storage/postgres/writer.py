@@ -16,9 +16,7 @@ from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.inbox import SEEN_KEPT_S
-from linqbot.storage.indexes.lane_watch import LaneWatch
-from linqbot.storage.indexes.open_conversations import OpenConversations
-from linqbot.storage.indexes.recent import Recent, Row
+from linqbot.storage.indexes import LaneWatch, OpenConversations, Recent, Row
 from linqbot.storage.operations import (
     AdvanceOp,
     BeginOp,
@@ -46,13 +44,18 @@ from linqbot.storage.postgres import accept, leases, turns
 from linqbot.storage.postgres.accept import InboxRoom
 from linqbot.storage.postgres.leases import Held
 from linqbot.storage.postgres.news import News
-from linqbot.storage.postgres.operations import WorkOp
-from linqbot.storage.postgres.server.address import Address, Connection
-from linqbot.storage.postgres.server.faults import is_known, is_of_closed, is_of_values, is_to_repeat, unavailable
-from linqbot.storage.postgres.server.link import ServerLink
-from linqbot.storage.postgres.server.server_time import ServerTime
+from linqbot.storage.postgres.server.address import (
+    Address,
+    Connection,
+    is_known,
+    is_of_closed,
+    is_of_values,
+    is_to_repeat,
+    unavailable,
+)
+from linqbot.storage.postgres.server.link import ServerLink, ServerTime
 from linqbot.storage.postgres.tables import conversations, journal, timers
-from linqbot.storage.postgres.transaction import Transaction, TransactionChanges
+from linqbot.storage.postgres.transaction import Transaction, TransactionChanges, WorkOp
 
 _TRIES: Final = 5
 _ACTIVITY_EVERY_S: Final = 60.0

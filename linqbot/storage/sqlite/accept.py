@@ -10,13 +10,11 @@ from linqbot.errors import LaneFull, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Finish, keys_of, lease_over
 from linqbot.storage.operations import AdvanceOp, FireOp, OrderOp, PutOp
-from linqbot.storage.sqlite import queries
-from linqbot.storage.sqlite.disk import wipe
+from linqbot.storage.sqlite import file, queries
 from linqbot.storage.sqlite.index import Reordered
 from linqbot.storage.sqlite.queries import DELIVERY
-from linqbot.storage.sqlite.statements import among, insert
+from linqbot.storage.sqlite.statements import Transaction, among, insert
 from linqbot.storage.sqlite.tables import broadcasts, timers
-from linqbot.storage.sqlite.transaction import Transaction
 
 _RENUMBER = (
     ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
@@ -124,7 +122,7 @@ def _accept(tx: Transaction, new: Numbered, *, prefetch: bool = False) -> None:
         for leased in (int(seq in prefetched),)
     ]
     insert(tx.db, "delivery (seq, id, lane, type, message_key, carrier, received_at, leased, delivery_count)", rows)
-    bodies = [(seq, wipe.padding(d.is_off_the_record), d.body) for seq, d in new]
+    bodies = [(seq, file.padding(d.is_off_the_record), d.body) for seq, d in new]
     insert(tx.db, "body (seq, padding, body)", bodies)
     gathering = {head for _, d in new if (head := tx.index.lanes.gathering_head(d.lane)) is not None}
     if tx.changes.gathering:
@@ -193,7 +191,7 @@ def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp], finishes: Iter
     if not (ops or updates):
         return
     broadcasts.update(tx.db, updates, tx.now)
-    if ops and not tx.index.is_off_the_record and wipe.is_off_the_record(tx.db):
+    if ops and not tx.index.is_off_the_record and file.is_off_the_record(tx.db):
         # A separate connection has stored a broadcast off the record.
         tx.begin_off_the_record()
     for op in ops:

@@ -19,9 +19,9 @@ from linqbot.storage.contents import (
     Value,
     refuse_if_used,
 )
-from linqbot.storage.sqlite.disk import wipe
-from linqbot.storage.sqlite.disk.checkup import check_up
-from linqbot.storage.sqlite.disk.file import (
+from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite.checkup import check_up
+from linqbot.storage.sqlite.file import (
     connect,
     mark_of,
     migrate,
@@ -31,7 +31,7 @@ from linqbot.storage.sqlite.disk.file import (
     transaction,
     unusable,
 )
-from linqbot.storage.sqlite.disk.serving_lock import ServingLock
+from linqbot.storage.sqlite.serving_lock import ServingLock
 from linqbot.storage.timers import Timer
 
 T = TypeVar("T")
@@ -261,7 +261,7 @@ def _add(db: sqlite3.Connection, table: str, rows: Sequence[Row], mark: CopyMark
             case _:
                 private = _add_plain(db, table, rows)
         if private:
-            wipe.note_off_the_record(db)
+            file.note_off_the_record(db)
         _insert(db, "meta", ("key", "value"), [(COPYING, mark.to_json())])
 
 
@@ -273,7 +273,7 @@ def _add_plain(db: sqlite3.Connection, table: str, rows: Iterable[Row]) -> bool:
         _insert(db, table, columns, rows)
         return False
     marks = [(row, is_private(dict(zip(columns, row, strict=True)))) for row in rows]
-    _insert(db, table, (*columns, "padding"), [(*row, wipe.padding(private)) for row, private in marks])
+    _insert(db, table, (*columns, "padding"), [(*row, file.padding(private)) for row, private in marks])
     return any(private for _, private in marks)
 
 
@@ -284,7 +284,7 @@ def _add_deliveries(db: sqlite3.Connection, rows: Sequence[Row]) -> bool:
     columns = TABLES["delivery"]
     _insert(db, "delivery", ("seq", *columns[:-1]), [(seq, *row[:-1]) for seq, row in numbered])
     private = {seq: _is_private_delivery(dict(zip(columns, row, strict=True))) for seq, row in numbered}
-    bodies = [(seq, wipe.padding(private[seq]), row[-1]) for seq, row in numbered]
+    bodies = [(seq, file.padding(private[seq]), row[-1]) for seq, row in numbered]
     _insert(db, "body", ("seq", "padding", "body"), bodies)
     return any(private.values())
 

@@ -16,11 +16,7 @@ from typing import NamedTuple
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.inbox import Lease
-from linqbot.storage.indexes.lane_watch import LaneWatch
-from linqbot.storage.indexes.lanes import LaneLease, Lanes
-from linqbot.storage.indexes.open_conversations import OpenConversations
-from linqbot.storage.indexes.prefetch import Prefetch
-from linqbot.storage.indexes.recent import Recent, Row
+from linqbot.storage.indexes import LaneLease, Lanes, LaneWatch, OpenConversations, Prefetch, Recent, Row
 
 
 class Gathering(NamedTuple):

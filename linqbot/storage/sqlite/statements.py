@@ -1,15 +1,25 @@
 """Many rows in one SQL statement, so that the fixed cost of a statement is paid once per batch, not once per row.
 
 `executemany` is no alternative: it runs the statement for each row, and cannot do `IN (…)`.
+
+One transaction of the writer: its connection, its time, and what it changes for the index.
+
+The operations that only SQLite has. The others are in `storage/operations.py`.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain, compress
 from typing import Any
+
+from linqbot.storage import operations
+from linqbot.storage.operations import AdvanceOp, CancelOp, FinishOp, Op
+from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite.index import Index, IndexChanges
 
 # A few sizes, so that only a few statements are ever compiled, none of them longer than 100 KB.
 _PIECES = (32, 8, 2, 1)
@@ -71,3 +81,59 @@ def _insert(into: str, given: tuple[bool, ...], rows: int, on_conflict: str) -> 
 @cache
 def _among(sql: str, size: int) -> str:
     return sql.replace("(*)", "(" + ",".join("?" * size) + ")")
+
+
+@dataclass(slots=True, eq=False)
+class Transaction:
+    """An open transaction.
+
+    Attributes:
+        index: The index as it was before the transaction, except for what leasing, releasing and numbering change at once.
+        changes: The changes that the index applies once the transaction is on disk.
+        now: The time of the storage's clock, in Unix seconds.
+        monotonic: The same time for the ends of leases; see `Clock.monotonic`.
+        keep_s: Seconds of history; 0 keeps none.
+        first_seq: The sequence number of the first delivery that this transaction stores.
+    """
+
+    db: sqlite3.Connection
+    index: Index
+    changes: IndexChanges
+    now: float
+    monotonic: float
+    keep_s: float
+    first_seq: int
+
+    def begin_off_the_record(self) -> None:
+        """Overwrite the pages that are freed from now on: the file gets its first text off the record."""
+        file.overwrite_freed(self.db)
+        file.note_off_the_record(self.db)
+        self.changes.off_the_record = True
+
+
+@dataclass(slots=True, eq=False)
+class RefreshOp(Op):
+    """Write nothing. Its transaction notices what other processes have written."""
+
+
+@dataclass(slots=True, eq=False)
+class TruncateOp(Op):
+    """Empty the WAL after the commit. The result is False if another connection still reads from it."""
+
+
+def leaves_text(op: Op) -> bool:
+    """Return True if the operation may have deleted text off the record, which is then left in the WAL."""
+    match op:
+        case FinishOp():
+            return op.finish.off_the_record
+        case CancelOp():
+            return bool(op.result)
+        case AdvanceOp():
+            return op.leaves_text
+        case _:
+            return False
+
+
+def is_news(op: Op) -> bool:
+    """Return True as `operations.is_news`, and after another process may have written."""
+    return isinstance(op, RefreshOp) or operations.is_news(op)

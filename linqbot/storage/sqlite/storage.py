@@ -31,20 +31,17 @@ from linqbot.storage.operations import (
     TakeOp,
 )
 from linqbot.storage.sqlite import queries
-from linqbot.storage.sqlite.disk.file import cannot_be_opened, connect, prepare, unusable
-from linqbot.storage.sqlite.disk.place import Place
-from linqbot.storage.sqlite.disk.serving_lock import ServingLock
-from linqbot.storage.sqlite.disk.wal_truncation import WalTruncation
+from linqbot.storage.sqlite.file import Place, WalTruncation, cannot_be_opened, connect, prepare, unusable
 from linqbot.storage.sqlite.group_commit import GroupCommit
 from linqbot.storage.sqlite.index import Index
-from linqbot.storage.sqlite.operations import RefreshOp, TruncateOp, is_news, leaves_text
-from linqbot.storage.sqlite.statements import among
+from linqbot.storage.sqlite.serving_lock import ServingLock
+from linqbot.storage.sqlite.statements import RefreshOp, TruncateOp, among, is_news, leaves_text
 from linqbot.storage.sqlite.tables import broadcasts, conversations, journal, state, timers
 from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
-from linqbot.types.proactive.broadcast import Broadcast, Recipient, RecipientOutcome
+from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
 T = TypeVar("T")
 

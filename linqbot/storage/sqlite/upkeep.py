@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.storage.sqlite import queries
-from linqbot.storage.sqlite.disk import wipe
-from linqbot.storage.sqlite.disk.file import connect, transaction, unusable
+from linqbot.storage.sqlite import file, queries
+from linqbot.storage.sqlite.file import connect, transaction, unusable
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.tables import journal
 from linqbot.storage.upkeep import Progress
@@ -38,7 +37,7 @@ def on_own_connection(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
     db = connect(path)
     try:
         db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        wipe.overwrite_freed(db)
+        file.overwrite_freed(db)
         return work(db)
     except sqlite3.Error as error:
         raise unusable(path, error, f"{path.name} cannot be read or written: {error}. Try again.") from error
@@ -75,8 +74,8 @@ def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
             journal.forget_texts(db, delivery_id)
         among(db, "DELETE FROM dead WHERE id IN (*)", ids)
         if ids:
-            wipe.note_unwiped(db)
-    if len(ids) < limit and wipe.is_unwiped(db) and not wipe.wipe(db):
+            file.note_unwiped(db)
+    if len(ids) < limit and file.is_unwiped(db) and not file.wipe(db):
         raise StorageUnavailable(
             "The dead letters were purged, but the file could not be written again, so that their bytes are still in it. "
             "Other programs kept it busy, or its disk has no room for a copy of it. Purge again."

@@ -39,10 +39,10 @@ from linqbot.storage.operations import (
     by_kind,
     of,
 )
-from linqbot.storage.sqlite import accept, leases, turns
-from linqbot.storage.sqlite.disk import wipe
-from linqbot.storage.sqlite.disk.file import (
+from linqbot.storage.sqlite import accept, file, leases
+from linqbot.storage.sqlite.file import (
     BUSY_TIMEOUT_MS,
+    Place,
     connect,
     install_of,
     is_up_to_date,
@@ -52,12 +52,10 @@ from linqbot.storage.sqlite.disk.file import (
     sync_wal,
     unusable,
 )
-from linqbot.storage.sqlite.disk.place import Place
 from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts
-from linqbot.storage.sqlite.operations import TruncateOp
+from linqbot.storage.sqlite.statements import Transaction, TruncateOp
 from linqbot.storage.sqlite.tables import broadcasts, conversations, journal, timers
 from linqbot.storage.sqlite.tables.state import SQLiteStateBatch
-from linqbot.storage.sqlite.transaction import Transaction
 
 DAY_S = 24 * 3600.0
 _ACTIVITY_EVERY_S = 60.0
@@ -132,10 +130,10 @@ class SQLiteWriter:
                     leases.count_crash(self._db)
                 self._reload()
                 self.has_reloaded = False  # nothing waits for it yet
-                self._index.is_off_the_record = wipe.is_off_the_record(self._db)
+                self._index.is_off_the_record = file.is_off_the_record(self._db)
                 self._index.has_own_entries = journal.has_own(self._db)
                 if self._index.is_off_the_record:
-                    wipe.overwrite_freed(self._db)
+                    file.overwrite_freed(self._db)
                 self._place.opened()
                 # From here on the event loop must not wait for another process that writes: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
@@ -265,7 +263,7 @@ class SQLiteWriter:
         # On this connection: a checkpoint by another one changes `_data_version`, and then the whole inbox would be
         # read again. It must not raise, because the transaction is on disk.
         self._db.execute(f"PRAGMA busy_timeout = {_TRUNCATE_TIMEOUT_MS}")
-        emptied = wipe.truncate(self._db)
+        emptied = file.truncate(self._db)
         self._db.execute("PRAGMA busy_timeout = 0")
         for op in self._truncations:
             op.result = emptied
@@ -308,7 +306,7 @@ class SQLiteWriter:
         leases.release(tx, of(ops, ReleaseOp))
         _begin(tx, of(ops, BeginOp))
         finishes = of(ops, FinishOp)
-        timers_changed = turns.finish(tx, of(ops, SettleOp), finishes)
+        timers_changed = leases.finish(tx, of(ops, SettleOp), finishes)
         leases.hold(tx, of(ops, HoldOp))
         for join in of(ops, JoinOp):
             leases.join(tx, join)
@@ -348,7 +346,7 @@ class SQLiteWriter:
             SELECT seq FROM seen WHERE seq < ifnull((SELECT min(seq) FROM delivery), 1 << 62) ORDER BY seq LIMIT ?)"""
         done = "DELETE FROM done WHERE n IN (SELECT n FROM done WHERE acked_at < ? ORDER BY acked_at LIMIT ?)"
         purged = max(
-            tx.db.execute(seen, (tx.now - SEEN_KEPT_S - turns.SOON_S, _PURGE_ROWS)).rowcount,
+            tx.db.execute(seen, (tx.now - SEEN_KEPT_S - leases.SOON_S, _PURGE_ROWS)).rowcount,
             tx.db.execute(done, (tx.now - tx.keep_s, _PURGE_ROWS)).rowcount,
             journal.purge(tx.db, tx.now, keep_s=tx.keep_s, limit=_PURGE_ROWS),
         )

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from linqbot.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from linqbot.testing.people.acts import Correct, Inject, Pause, Say, Tap
     from linqbot.testing.people.checks import Violation
     from linqbot.testing.people.kinds import KINDS, crowd
-    from linqbot.testing.people.persona import Dialogue, Persona
+    from linqbot.testing.people.persona import Correct, Dialogue, Inject, Pause, Persona, Say, Tap
     from linqbot.testing.people.rehearsing import rehearse
 
 __all__ = [
@@ -34,14 +33,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Correct": "linqbot.testing.people.acts",
+    "Correct": "linqbot.testing.people.persona",
     "Dialogue": "linqbot.testing.people.persona",
-    "Inject": "linqbot.testing.people.acts",
+    "Inject": "linqbot.testing.people.persona",
     "KINDS": "linqbot.testing.people.kinds",
-    "Pause": "linqbot.testing.people.acts",
+    "Pause": "linqbot.testing.people.persona",
     "Persona": "linqbot.testing.people.persona",
-    "Say": "linqbot.testing.people.acts",
-    "Tap": "linqbot.testing.people.acts",
+    "Say": "linqbot.testing.people.persona",
+    "Tap": "linqbot.testing.people.persona",
     "Violation": "linqbot.testing.people.checks",
     "crowd": "linqbot.testing.people.kinds",
     "rehearse": "linqbot.testing.people.rehearsing",

@@ -6,16 +6,28 @@ import base64
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from linqbot.emulator.acts.conversation import Edit, React, SetTyping, Write
-from linqbot.emulator.acts.incoming_parts import Media, Part, Text
+from linqbot.emulator.acts.conversation import Edit, Media, Part, React, SetTyping, Text, Write
 from linqbot.emulator.emulator import LINES, Emulator
 from linqbot.emulator.model.answers import ApiError
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import MessageRecord
-from linqbot.rules.opt_out import is_opt_out
-from linqbot.testing.people.acts import Correct, FaultName, Inject, Pause, PersonAct, Say, Tap
-from linqbot.testing.people.persona import Dialogue, Persona, acts_of, records_of
-from linqbot.testing.people.visit import Performed, Stretch, Visit
+from linqbot.rules.message import is_opt_out
+from linqbot.testing.people.persona import (
+    Correct,
+    Dialogue,
+    FaultName,
+    Inject,
+    Pause,
+    Performed,
+    Persona,
+    PersonAct,
+    Say,
+    Stretch,
+    Tap,
+    Visit,
+    acts_of,
+    records_of,
+)
 
 PHOTO: Final = base64.b64encode(
     base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")

@@ -1,16 +1,126 @@
-"""A simulated person: a name, the service of the phone, and a script of acts or a function that chooses them."""
+"""A simulated person: a name, the service of the phone, and a script of acts or a function that chooses them.
+
+The acts of a simulated person, as data. `actor.py` performs them on the emulator.
+
+The record of one person's conversation: the acts, in stretches that end when the bot has finished.
+
+A *stretch* begins with an act and ends as soon as the person waits and the bot has finished everything that the acts
+caused. So what the bot says in a stretch answers this stretch. If the bot does not finish in time, the stretch goes on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.records import MessageRecord
 from linqbot.testing.bubble import Bubble
-from linqbot.testing.people.acts import PersonAct
 from linqbot.testing.phone import Service
+
+Expectation: TypeAlias = Literal["answer", "silence", "anything"]
+"""The behaviour of the bot that an act calls for.
+
+`answer`: at least one message of the bot, or a tapback on the person's message. `silence`: no message.
+"""
+
+FaultName: TypeAlias = Literal["kill", "429", "500", "lost-answer", "slow", "double"]
+FAULTS: Final[tuple[FaultName, ...]] = get_args(FaultName)
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Write a message.
+
+    Args:
+        text: The text; empty for photos alone.
+        photos: The number of photos in the message.
+        in_thread: The message answers the bot's latest message in its thread, if there is one.
+        typing_s: Seconds for which typing dots show before.
+        waits: True waits until the bot has finished what it does about this message and those before it. False goes
+            on at once, as people do who write in bursts or lose patience.
+        expects: What the bot must do. `answer`: send a message afterwards, or put a tapback on this one. `silence`: send
+            no message. `anything`: what it likes. After STOP, nothing is expected.
+        contains: A text that one of the answers must contain, in any case.
+    """
+
+    text: str = ""
+    photos: int = 0
+    in_thread: bool = False
+    typing_s: float = 0.0
+    waits: bool = True
+    expects: Expectation = "answer"
+    contains: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Correct:
+    """Edit the person's latest message.
+
+    Args:
+        text: The new text.
+        waits, expects: As for `Say`.
+    """
+
+    text: str
+    waits: bool = True
+    expects: Expectation = "anything"
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """Put a tapback on the bot's latest message, if there is one.
+
+    Args:
+        reaction: `love`, `like`, `dislike`, `laugh`, `emphasize`, `question`, or an emoji.
+        waits, expects: As for `Say`.
+    """
+
+    reaction: str
+    waits: bool = True
+    expects: Expectation = "anything"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Do nothing for some seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inject:
+    """Let something go wrong with the next message of this person.
+
+    Args:
+        fault: `kill` kills the bot and starts it again. `429` and `500` are Linq's answers to the bot's next message to
+            this person; the 429 names a wait of 2 s. `lost-answer` carries this call out and breaks the connection,
+            `slow` answers it 3 s late. `double` delivers the person's next message twice.
+    Raises:
+        ValueError: there is no such fault.
+    """
+
+    fault: FaultName
+
+    def __post_init__(self) -> None:
+        if self.fault not in FAULTS:
+            raise ValueError(f"There is no fault {self.fault!r}. The faults are: {', '.join(FAULTS)}.")
+
+
+PersonAct: TypeAlias = Say | Correct | Tap | Pause | Inject
+
+
+def code_of(act: PersonAct) -> str:
+    """Return an act as Python, without arguments that have their default."""
+    given = []
+    for each in fields(act):
+        value: Any = getattr(act, each.name)
+        if each.default is MISSING:
+            given.append(repr(value))
+        elif value != each.default:
+            given.append(repr(value) if each.name == "text" else f"{each.name}={value!r}")
+    return f"{type(act).__name__}({', '.join(given)})"
 
 
 class Dialogue:
@@ -71,3 +181,81 @@ async def acts_of(persona: Persona, dialogue: Dialogue) -> AsyncIterator[PersonA
     else:
         for act in persona.script:
             yield act
+
+
+@dataclass(slots=True)
+class Performed:
+    """An act that was performed.
+
+    Attributes:
+        at: Unix seconds on the emulator's clock.
+        message_id: The message that was written, edited or tapped; None for other acts.
+        seq: The number of the message that was written, among all records of the emulator. Of other acts, the first
+            number after those that existed.
+        expects: What the bot must do.
+    """
+
+    act: PersonAct
+    at: float
+    message_id: str | None = None
+    seq: int = 0
+    expects: Expectation = "anything"
+
+
+@dataclass(slots=True)
+class Stretch:
+    """A part of a conversation.
+
+    Attributes:
+        after_seq: The number of the last message before the stretch; 0 if there is none.
+        is_settled: True if the bot has finished, and the next stretch begins.
+    """
+
+    after_seq: int
+    performed: list[Performed] = field(default_factory=list)
+    is_settled: bool = False
+
+    @property
+    def said(self) -> list[Performed]:
+        """The messages that the person wrote."""
+        return [one for one in self.performed if isinstance(one.act, Say)]
+
+    @property
+    def causes(self) -> list[Performed]:
+        """The acts that a bot may answer."""
+        return [one for one in self.performed if isinstance(one.act, Say | Correct | Tap)]
+
+    @property
+    def acts(self) -> list[PersonAct]:
+        """The acts."""
+        return [one.act for one in self.performed]
+
+    @property
+    def has_kill(self) -> bool:
+        """True if the bot was killed meanwhile."""
+        return any(isinstance(act, Inject) and act.fault == "kill" for act in self.acts)
+
+
+@dataclass(slots=True)
+class Visit:
+    """A person, the handle that the person had, and what the person did.
+
+    Attributes:
+        stopped: Why the person could not go on; None if the script ended.
+    """
+
+    persona: Persona
+    handle: str
+    stretches: list[Stretch] = field(default_factory=list)
+    stopped: str | None = None
+
+    @property
+    def said(self) -> Iterator[Performed]:
+        """The messages that the person wrote, oldest first."""
+        return (one for stretch in self.stretches for one in stretch.said)
+
+    @property
+    def written(self) -> str:
+        """All texts of the person, edits included, on a line each."""
+        acts = (act for stretch in self.stretches for act in stretch.acts)
+        return "\n".join(act.text for act in acts if isinstance(act, Say | Correct))

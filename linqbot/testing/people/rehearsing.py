@@ -7,12 +7,11 @@ from contextlib import suppress
 from typing import Final
 
 from linqbot.storage.inbox import DeadDelivery
-from linqbot.testing.failures import HandlerFailed, NothingCame
 from linqbot.testing.people.actor import perform
 from linqbot.testing.people.checks import GivenUp, Violation, violations
-from linqbot.testing.people.persona import Persona
-from linqbot.testing.people.visit import Visit
+from linqbot.testing.people.persona import Persona, Visit
 from linqbot.testing.phone import Phone
+from linqbot.testing.stage.record import HandlerFailed, NothingCame
 
 PATIENCE_S: Final = 60.0
 """Emulated seconds: a failing handler has been run five times by then."""

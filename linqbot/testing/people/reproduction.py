@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from linqbot.testing.people.acts import Inject, Pause, PersonAct, code_of
 from linqbot.testing.people.checks import Violation
-from linqbot.testing.people.visit import Stretch, Visit
+from linqbot.testing.people.persona import Inject, Pause, PersonAct, Stretch, Visit, code_of
 
 MOST_ACTS: Final = 80
 BEFORE: Final = 3

@@ -20,8 +20,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.lane import is_lane_of_receipts
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Finish, Lease
-from linqbot.testing.stage.activity import Activity, WatchedClock, Who, turn
-from linqbot.testing.stage.bot_run import BotRun, outside_of_the_bot
+from linqbot.testing.stage.bot_run import Activity, BotRun, WatchedClock, Who, outside_of_the_bot, turn
 
 LATENCY_S: Final = 0.05
 """Emulated seconds that a call takes in a turn that has read a value of the whole bot. Without it, turns of several chats

@@ -1,4 +1,7 @@
-"""A record of a test: a line for each thing that happened, for the message of a failed wait, and the failures of handlers."""
+"""A record of a test: a line for each thing that happened, for the message of a failed wait, and the failures of handlers.
+
+The errors of failed waits. They are assertion errors, so that a failed wait is a failed test.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,14 @@ from typing import Any, NoReturn
 from linqbot import tracebacks
 from linqbot.bot.branch import UnawaitedCoroutine, running_root
 from linqbot.bot.context import Context
-from linqbot.bot.routing.handlers import DeadLetterRoute, ErrorHandler, Failure
-from linqbot.bot.routing.report import NOT_ADDRESSED
+from linqbot.bot.routing.handlers import NOT_ADDRESSED, DeadLetterRoute, ErrorHandler, Failure
 from linqbot.bot.routing.router import Next
 from linqbot.clock import Clock
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import DeadLetter, Defer, Finish, Lease, Retry
 from linqbot.storage.journal import RECEIPTS
-from linqbot.testing.failures import HandlerFailed, NothingCame
-from linqbot.testing.stage import activity
+from linqbot.testing.stage import bot_run
 from linqbot.testing.stage.connections import ApiCall
 from linqbot.worker import never_awaited
 from linqbot.worker.failure import TurnFailure
@@ -112,7 +113,7 @@ class Record:
         """Wrap handling so that it notes the exception of a handler."""
 
         async def watched(event: Any, ctx: Context) -> None:
-            this = self._turns[activity.turn.get()] = _Turn(event, ctx)
+            this = self._turns[bot_run.turn.get()] = _Turn(event, ctx)
             try:
                 await handle(event, ctx)
             except Exception as error:
@@ -129,7 +130,7 @@ class Record:
 
         @wraps(handle)
         async def watched(error: Any, event: Any, ctx: Context) -> None:
-            this = self._turns[activity.turn.get()]
+            this = self._turns[bot_run.turn.get()]
             try:
                 await handle(error, event, ctx)
             except Exception as raised:
@@ -205,3 +206,17 @@ def _untaken(event: Event) -> str:
             "no handler took it: no filter fits, or an option of the bot excludes it (allow, loop_breaker, max_age_s)"
         )
     return "no handler took it"
+
+
+class HandlerFailed(AssertionError):
+    """A handler raised, or an event was dead-lettered. `__cause__` is the handler's exception, with its traceback.
+
+    Where a test expects the exception, `await phone.errors()` returns it instead.
+    """
+
+
+class NothingCame(AssertionError):
+    """The expected reply, tapback or typing did not come, and nothing more happens until the clock moves.
+
+    The message lists what happened instead.
+    """

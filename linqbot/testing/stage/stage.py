@@ -5,6 +5,8 @@ the client. Only the network is missing, and the disk unless the test names a fi
 
 The clock stands still. It moves when the test calls `advance`; and otherwise only as far as work in progress needs: a
 message takes 0.75 s to be delivered, a running handler may wait for the retry of a call. Nothing sleeps for that.
+
+The bot under test, with a watch around its handlers. The author's Bot object is not changed.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from contextvars import copy_context
 from datetime import datetime
@@ -25,6 +27,8 @@ from starlette.applications import Starlette
 from structlog.typing import EventDict
 
 from linqbot.bot.bot import Bot
+from linqbot.bot.routing.handlers import DeadLetterRoute, ErrorHandler
+from linqbot.bot.routing.router import LifecycleHandler, Middleware, Router
 from linqbot.client.client import Client
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app as create_emulator_app
@@ -39,11 +43,9 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.open import open_storage, scheme
 from linqbot.testing import arguments
-from linqbot.testing.stage.activity import Activity, WatchedClock
-from linqbot.testing.stage.bot_run import BotRun, CrashPoints
+from linqbot.testing.stage.bot_run import Activity, BotRun, CrashPoints, WatchedClock
 from linqbot.testing.stage.connections import WatchedApi, WatchedStorage
 from linqbot.testing.stage.record import Record
-from linqbot.testing.stage.watched_bot import WatchedBot
 
 T = TypeVar("T")
 _Made: TypeAlias = tuple[BotRun, WatchedStorage, Starlette]
@@ -433,3 +435,37 @@ class _Webhooks(httpx.AsyncBaseTransport):
         for _ in range(self._copies - 1):
             await self.run.handle(request)
         return response
+
+
+class WatchedBot(Bot):
+    """A bot with a watch around its middleware, its error handlers and its handlers of dead letters."""
+
+    def __init__(self, bot: Bot, record: Record) -> None:
+        vars(self).update(vars(bot))
+        self._bot = bot
+        self._record = record
+
+    @property
+    def added_middleware(self) -> tuple[Middleware, ...]:
+        return (self._record.watch, *self._bot.added_middleware)
+
+    def routers(self) -> Iterator[Router]:
+        yield self
+
+    @property
+    def error_handlers(self) -> tuple[tuple[type[Exception], ErrorHandler], ...]:
+        every = (each for router in self._bot.routers() for each in router.error_handlers)
+        return tuple((kind, self._record.watch_error(handle)) for kind, handle in every)
+
+    @property
+    def dead_letter_handlers(self) -> tuple[DeadLetterRoute, ...]:
+        every = (each for router in self._bot.routers() for each in router.dead_letter_handlers)
+        return tuple(self._record.watch_dead_letter(route) for route in every)
+
+    @property
+    def start_handlers(self) -> tuple[LifecycleHandler, ...]:
+        return tuple(each for router in self._bot.routers() for each in router.start_handlers)
+
+    @property
+    def stop_handlers(self) -> tuple[LifecycleHandler, ...]:
+        return tuple(each for router in self._bot.routers() for each in router.stop_handlers)

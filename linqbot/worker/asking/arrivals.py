@@ -2,6 +2,14 @@
 
 Only a delivery of a chat in which a conversation is on record comes here. The summaries in memory say which conversations
 it may concern, nearly always one; only these are read. Next step: `session.py` runs the handler of the conversation.
+
+Answers and timeouts in the order of their times, whenever the bot comes to them.
+
+An answer counts if it was sent, or was accepted, before the timeout. A timeout becomes a delivery of the chat's lane when
+it is due, so an answer that was accepted before is in front of it, even if a busy or stopped worker handles it later.
+Two cases are left. Messages that were sent before the timeout and not accepted, because no process ran: `missed/gaps.py`
+asks Linq for them before the timeout is handled. And messages that were sent after the timeout and accepted before its
+timer fired, because all turns of the worker were taken: the timeout goes first, as this module decides.
 """
 
 from __future__ import annotations
@@ -14,20 +22,37 @@ from typing import Final, Protocol
 import structlog
 
 from linqbot.bot.asking.answers import Verdict, judge, says_yes_or_no, voted_option
-from linqbot.bot.asking.ballot import Ballot, choice_of, counted, with_members
-from linqbot.bot.asking.question import AskedBefore, OpenQuestion, asked_before
+from linqbot.bot.asking.question import (
+    AskedBefore,
+    Ballot,
+    OpenQuestion,
+    asked_before,
+    choice_of,
+    counted,
+    with_members,
+)
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.routing.opt_out import opts_out
+from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
+from linqbot.events.lane import chat_of_lane
+from linqbot.events.message import MessageReceived, PollReactionAdded, ReactionAdded
 from linqbot.events.parse import EventNotUnderstood, parse
-from linqbot.events.reaction import PollReactionAdded, ReactionAdded
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
+from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import JournalEntry
-from linqbot.worker.asking.deliveries import ORDER_PREFIX, order, order_of
-from linqbot.worker.asking.records import LOCATION, QuestionEnd, event_of, is_payment, is_wait
+from linqbot.worker.asking.records import (
+    LOCATION,
+    ORDER_PREFIX,
+    QuestionEnd,
+    event_of,
+    is_payment,
+    is_wait,
+    order,
+    order_of,
+)
 from linqbot.worker.failure import OfOtherRelease
 
 log = structlog.get_logger("linqbot.worker")
@@ -222,7 +247,7 @@ async def meaning_of(
     except EventNotUnderstood:
         return NOTHING
     if (event.is_own and event.echoes) or opts_out(event):
-        return NOTHING  # A message by which a person opts out ends all questions of the chat: `worker/opting_out.py`.
+        return NOTHING  # A message by which a person opts out ends all questions of the chat: `worker/turn_end.py`.
     person = (event.actor or "").casefold()
     # A question to this person comes before a question to anyone.
     asked = sorted(
@@ -307,7 +332,7 @@ async def _of_wait(
 ) -> Arrival:
     """Return the meaning of an event for what the chat waits for besides answers in words, the newest first."""
     # Imported here with the events of payments and locations, without which most bots start.
-    from linqbot.bot.asking.wait_answers import judge_wait
+    from linqbot.bot.asking.waits import judge_wait
 
     waits = [each for each in conversations if is_wait(each.person)]
     if event.type in _OF_MEMBERS:
@@ -496,3 +521,47 @@ def _text_of(event: Event, question: OpenQuestion) -> str:
     if isinstance(event, MessageReceived):
         return event.text_to_me
     return question.options.get(voted_option(event) or "", "")
+
+
+def questions_before(lease: Lease, storage: Storage) -> list[ConversationSummary]:
+    """Return the open questions that a leased delivery may come too late for. Nearly always there are none."""
+    delivery = lease.delivery
+    chat_id = chat_of_lane(delivery.lane)
+    # Only a first run: the storage moves no delivery of which a run may have left something.
+    if chat_id is None or not lease.is_first_run or delivery.id.startswith(ORDER_PREFIX):
+        return []
+    return [each for each in storage.conversations_in(chat_id) if each.status == "waiting"]
+
+
+async def timeout_goes_first(
+    lease: Lease, waiting: Sequence[ConversationSummary], storage: Storage, now: float
+) -> bool:
+    """Fire the timeout of a question to which a leased delivery comes too late, and put the timeout in front of it.
+
+    Args:
+        waiting: The result of `questions_before`.
+    Returns:
+        True if the lease was released, so that the lane is leased again in the right order. False if the delivery is in
+        time, or if the storage did not answer; then it is handled as it comes.
+    Raises:
+        LeaseLost: the lease is over.
+    """
+    delivery = lease.delivery
+    came_at = min(delivery.received_at, delivery.sent_at)
+    overdue = [each.id for each in waiting if each.until < came_at]
+    if not overdue:
+        return False
+    try:
+        found = [await storage.conversation(each) for each in overdue]
+        questions = [OpenQuestion.read(each[0].question) for each in found if each is not None]
+        # The delivery itself abandons a question that cannot be read: `arrivals.py`.
+        timers = [each.timer for each in questions if each is not None]
+        await storage.fire(now)
+        has_left = await storage.seen([f"{ORDER_PREFIX}{timer}" for timer in timers])
+        if all(has_left.values()):
+            return False
+        await storage.put_in_order(delivery.lane, (), lease)
+    except StorageUnavailable as error:
+        log.warning("order.unknown", delivery=delivery.id, error=type(error).__name__)
+        return False
+    return True

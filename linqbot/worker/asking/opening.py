@@ -18,8 +18,7 @@ from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.worker.asking.arrivals import NOTHING, Arrival
-from linqbot.worker.asking.deliveries import cancellation, look
-from linqbot.worker.asking.records import AskCancellation
+from linqbot.worker.asking.records import AskCancellation, cancellation, look
 
 log = structlog.get_logger("linqbot.worker")
 

@@ -1,26 +1,48 @@
 """The records of a conversation's questions: journal entries with the safety class `ask`.
 
 The calls between two questions are a part of the conversation. The name of a part is in front of the slots of its calls.
+
+The deliveries by which linqbot itself ends a question.
+
+Timers become such deliveries: the timeout of a question, an opt-out, a newer question, and a check whether the result of
+a wait is known. Others are stored at once: an order of the operator or of a handler, and an answer that came outside of the
+chat. All of them wait in the lane of the chat, so they never overtake an answer.
+
+Prompts: the messages by which a question is shown to the person.
+
+Choices are shown as a poll on iMessage, and as a numbered list where there are no polls.
+
+Open questions that today's code cannot continue, because their handler is gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias, TypedDict
 
+import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.asking.answers import Answer
-from linqbot.bot.asking.question import Question
-from linqbot.bot.asking.seen import Seen
-from linqbot.errors import AskCancelled, AskTimeout
-from linqbot.events.delivery import Delivery
+from linqbot.bot.asking.answers import Answer, Seen
+from linqbot.bot.asking.question import OpenQuestion, Question, as_prompt, cancel_words, text_to_show
+from linqbot.bot.content.drafts import numbered_list
+from linqbot.bot.content.sending import with_standing_refusal
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.sent import Sent
+from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
+from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event
 from linqbot.events.lane import lane_of_chat
 from linqbot.events.parse import parse
+from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.redaction import RECORDED
+from linqbot.storage.timers import Timer
+from linqbot.types.message import TextPart
 from linqbot.worker.calls.slots import OUTSIDE
 
 PROMPT: Final = "?"
@@ -273,3 +295,215 @@ def by_part(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:
         part = entry.slot.partition(":")[0] + ":" if entry.slot.startswith("@") else ""
         found.setdefault(part, []).append(entry)
     return found
+
+
+KIND: Final = "ask"
+ORDER_PREFIX: Final = f"i.{KIND}."
+"""The beginning of the ids of these deliveries. A webhook can have no such id."""
+ORDER_TYPE: Final = f"linqbot.{KIND}"
+"""The type of these deliveries."""
+_ANY_DELAY_S: Final = 10 * 365 * 86_400.0
+
+
+def _handle_of(conversation: Conversation) -> str:
+    """Return the handle of the person of a conversation, without the name of what it waits for."""
+    return conversation.person.partition(" ")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order to end a question.
+
+    Attributes:
+        conversation: The id of the conversation.
+        n: The number of the question; the order is void if the conversation has gone on.
+        outcome: How the question ends.
+    """
+
+    conversation: str
+    n: int
+    outcome: QuestionEnd
+
+
+def order_of(delivery: Delivery) -> Order | None:
+    """Return the order that a delivery of our own stands for; None if it cannot be read."""
+    body = decode(delivery.body)
+    if not isinstance(body, dict):
+        return None
+    conversation, n, outcome = body.get("conversation"), body.get("n"), body.get("outcome")
+    if not (isinstance(conversation, str) and isinstance(n, int) and isinstance(outcome, dict)):
+        return None
+    return Order(conversation, n, outcome)  # type: ignore[arg-type]
+
+
+def timeout(conversation: Conversation, n: int, *, again: bool = False) -> Timer:
+    """Return the timer that ends a question when no answer comes.
+
+    Args:
+        again: True for a question that is open again. The timer that it had may have fired, so it gets another one.
+    """
+    timer_id = f"{conversation.id}.{conversation.replay}.{n}"
+    if again:
+        timer_id = f"{timer_id}.{conversation.until:.0f}"
+    body = _body(conversation, n, {"outcome": "timed_out"}, conversation.until)
+    return Timer(timer_id, conversation.until, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
+
+
+def look(conversation: Conversation, question: OpenQuestion, outcome: QuestionEnd, due: float) -> Timer:
+    """Return the timer that checks whether the result of a wait is known.
+
+    Args:
+        outcome: The end of the wait, without its result.
+        due: Unix seconds.
+    """
+    timer_id = f"{conversation.id}.{conversation.replay}.{question.n}.look{question.looks}"
+    body = _body(conversation, question.n, outcome, due)
+    return Timer(timer_id, due, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
+
+
+def cancellation(conversation: Conversation, n: int, reason: AskCancellation, now: float) -> Timer:
+    """Return the timer, due at once, that ends a question without an answer."""
+    timer_id = f"{conversation.id}.{conversation.replay}.{n}.{reason}"
+    body = _body(conversation, n, {"outcome": "cancelled", "reason": reason}, now)
+    return Timer(timer_id, now, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
+
+
+def order(conversation: Conversation, n: int, outcome: QuestionEnd, *, name: str, now: float) -> Delivery:
+    """Return the delivery that ends a question in the lane of its chat.
+
+    Args:
+        name: Tells orders about one question apart; equal orders have equal names.
+    """
+    delivery_id = f"{ORDER_PREFIX}{conversation.id}.{conversation.replay}.{n}.{name}"
+    body = _body(conversation, n, outcome, now)
+    return Delivery(delivery_id, lane_of_chat(conversation.chat_id), ORDER_TYPE, body, now)
+
+
+def _body(conversation: Conversation, n: int, outcome: QuestionEnd, at: float) -> bytes:
+    body: dict[str, Any] = {"conversation": conversation.id, "n": n, "outcome": outcome}
+    # In Linq's own form, so that the lane can be sorted by the time at which each delivery was sent: `Delivery.sent_at`.
+    body["created_at"] = datetime.fromtimestamp(at, UTC).isoformat()
+    # The handle, so that `linqbot forget` finds the delivery.
+    body |= {"chat_id": conversation.chat_id, "handles": [_handle_of(conversation)]}
+    if conversation.off_the_record:
+        body["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
+    return to_json(body)
+
+
+log = structlog.get_logger("linqbot.worker")
+
+
+async def send_question(question: Question, n: int, ctx: Context) -> OpenQuestion:
+    """Send the messages of a question, and its poll. Return its stored form.
+
+    Args:
+        n: The number of the question in its conversation.
+    Raises:
+        AskCancelled: the person has opted out, or a plugin refused it.
+    """
+    texts, poll, options = await send_choices(question, ctx.event, f"{PROMPT}{n}", ctx)
+    ids = tuple(message for sent in texts for message in _ids(sent))
+    messages = question.messages(numbered=bool(question.choices) and poll is None, service=ctx.event.service)
+    return OpenQuestion(
+        n=n,
+        key=question.key,
+        text=text_to_show(messages),
+        messages=ids,
+        choices=question.choices,
+        poll=poll,
+        options=options,
+        reactions=() if question.yes is None else (question.yes, "dislike"),
+        events=question.events,
+        cancel=cancel_words(question.cancel, question.choices),
+        repeat=question.repeat,
+        also=tuple(handle.casefold() for handle in question.also),
+        side_questions=question.side_questions,
+        prompt=as_prompt(messages),
+        next=n + 1,
+    )
+
+
+async def send_again(question: OpenQuestion, ctx: Context) -> list[str]:
+    """Send the messages of an open question again, and return their ids."""
+    sent = [await ctx.client.chats.messages.send(ctx.chat_id, message=message) for message in question.prompt]
+    return [each.message.id for each in sent]
+
+
+async def send_choices(
+    question: Question, root: Event, label: str, ctx: Context
+) -> tuple[list[Sent], str | None, dict[str, str]]:
+    """Send a question with its choices.
+
+    Args:
+        root: The event whose service decides.
+        label: The name of the calls in the journal.
+    Returns:
+        What was sent as text; the id of the message with the poll, and its choices by option. Without a poll None, and
+        an empty dict.
+    Raises:
+        LinqApiError: Linq refused a message, or did not answer.
+    """
+    has_poll = question.fits_poll and root.service in (None, "iMessage")
+    messages = question.messages(numbered=bool(question.choices) and not has_poll, service=root.service)
+    texts = [await ctx.reply(*messages, key=label)] if messages else []
+    if not has_poll or any(sent.status in ("opted_out", "refused") for sent in texts):
+        return texts, None, {}
+    made = await _poll(question, label, ctx)
+    if made is None:
+        texts.append(await ctx.reply(TextPart(value=numbered_list(question.choices)), key=f"{label}l"))
+        return texts, None, {}
+    return texts, *made
+
+
+async def _poll(question: Question, label: str, ctx: Context) -> tuple[str, dict[str, str]] | None:
+    """Send the choices as a poll. Return the id of its message and the choices by option; None if Linq refused it."""
+    options = [{"text": choice} for choice in question.choices]
+    client = with_standing_refusal(ctx.client.named(f"{label}p"))
+    try:
+        made = await client.chats.polls.create(ctx.chat_id, poll={"options": options})
+    except LinqApiError as error:
+        if error.status is None or error.status == 401 or not 400 <= error.status < 500:
+            raise  # a wrong API key refuses no poll: the turn waits for the operator, and then sends it
+        log.info("ask.no_poll", status=error.status, code=error.code, chat_id=ctx.chat_id)
+        return None
+    ids = (option.option_id for option in made.poll.options)
+    return made.message_id, dict(zip(ids, question.choices, strict=False))
+
+
+def refusal_of(sent: Sent) -> Literal["opted_out", "refused"] | None:
+    """Return why a message was not sent; None if it was."""
+    if sent.status == "opted_out":
+        return "opted_out"
+    return "refused" if sent.status == "refused" else None
+
+
+def _ids(sent: Sent) -> tuple[str, ...]:
+    if (refused := refusal_of(sent)) is not None:
+        raise cancelled_for(refused)
+    return tuple(message.id for message in sent.messages)
+
+
+async def unresumable(storage: Storage, dispatcher: Dispatcher) -> dict[str, int]:
+    """Return the number of questions that wait for an answer and whose handler the bot does not have, by handler.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    counts = await storage.waiting_by_handler()
+    return {handler: count for handler, count in counts.items() if dispatcher.handler_named(handler) is None}
+
+
+async def log_unresumable(storage: Storage, dispatcher: Dispatcher) -> None:
+    """Log the open questions that the bot cannot continue, by handler. Called when the bot starts.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    for handler, count in (await unresumable(storage, dispatcher)).items():
+        log.error(
+            "ask.no_handler",
+            handler=handler,
+            questions=count,
+            to_do="Serve a bot that has a handler of this name, or end the questions: linqbot asks list, "
+            "linqbot asks cancel. Otherwise the next message of each person is handled as if no question were open.",
+        )

@@ -13,20 +13,18 @@ from typing import Any, Final
 
 import structlog
 
-from linqbot.bot.asking.answers import IN_ANOTHER_FORM, value_of
-from linqbot.bot.asking.code import code_digest
+from linqbot.bot.asking.answers import IN_ANOTHER_FORM, Seen, value_of
 from linqbot.bot.asking.question import (
     MOST_ASKS,
     OpenQuestion,
     Question,
+    code_digest,
 )
-from linqbot.bot.asking.seen import Seen
 from linqbot.bot.asking.waits import Wait
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.turn_state import Recording
+from linqbot.bot.conversation.state import Recording
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.turn_context import TurnContext
-from linqbot.bot.turn_watcher import AnswerResult, turn_watcher
+from linqbot.bot.turn_context import AnswerResult, TurnContext, turn_watcher
 from linqbot.clock import Clock
 from linqbot.errors import Suspended
 from linqbot.events.event import Event
@@ -35,10 +33,8 @@ from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, DeadLetter, Lease, Outcome
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
-from linqbot.worker.asking.deliveries import look, order, timeout
 from linqbot.worker.asking.opening import NO_WRITES, Opening, Writes, cancelled, writes_of_failure
-from linqbot.worker.asking.past import Past
-from linqbot.worker.asking.prompts import send_again, send_question
+from linqbot.worker.asking.past import Past, looked_up, root_of
 from linqbot.worker.asking.records import (
     AskRecord,
     AskRefused,
@@ -48,12 +44,17 @@ from linqbot.worker.asking.records import (
     cancelled_for,
     end_without_answer,
     is_wait,
+    look,
+    order,
     part_name,
     refusal_label,
+    send_again,
+    send_question,
+    timeout,
 )
-from linqbot.worker.asking.root_event import looked_up, root_of
-from linqbot.worker.asking.steps import Steps, check_length
-from linqbot.worker.asking.unaskable import (
+from linqbot.worker.asking.steps import (
+    Steps,
+    check_length,
     check_place,
     in_another_task,
     in_step,
@@ -63,8 +64,7 @@ from linqbot.worker.asking.unaskable import (
     person_to_ask,
     second_question,
 )
-from linqbot.worker.asking.waits.locations import look_again_after_s
-from linqbot.worker.asking.waits.waiting import begin_wait, end_of_wait, key_of_wait, result_of
+from linqbot.worker.asking.waits import begin_wait, end_of_wait, key_of_wait, look_again_after_s, result_of
 from linqbot.worker.calls.turn_journal import TurnJournal
 
 log = structlog.get_logger("linqbot.worker")

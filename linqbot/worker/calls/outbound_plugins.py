@@ -13,10 +13,8 @@ from inspect import isawaitable
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.errors import NoVerdict, Refused
 from linqbot.interrupts import is_ctrl_c
-from linqbot.plugins.error_text import WrongUse
 from linqbot.plugins.guard import Guard, plain_functions
-from linqbot.plugins.plugin import Plugin
-from linqbot.plugins.registry import Plugins
+from linqbot.plugins.registry import Plugin, Plugins, WrongUse
 
 OUTBOUND = "outbound middleware"
 BROADCAST_CHECK = "check of broadcasts"

@@ -24,10 +24,9 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from linqbot.bot.branch import UnawaitedCoroutine, running_root
-from linqbot.bot.content.chat_sender import is_refusal
+from linqbot.bot.content.sending import is_refusal
 from linqbot.bot.conversation.history import SentInTurn, content_of, ids_in
-from linqbot.bot.conversation.state import BOT
-from linqbot.bot.conversation.turn_state import ChangedValue, StoredChange, TurnState
+from linqbot.bot.conversation.state import BOT, ChangedValue, StoredChange, TurnState
 from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import Clock
@@ -54,25 +53,34 @@ from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.types.message import text_of
 from linqbot.worker.calls import own_changes
-from linqbot.worker.calls.call_retry import CallNotMade, call_with_retries
-from linqbot.worker.calls.entry_answers import (
+from linqbot.worker.calls.lookup import (
     GONE,
     NOT_MADE,
     ambiguous_answer,
     answer_of,
+    change_made,
     error_json,
     error_of,
+    find,
+    lacks_target,
     outcome_of,
 )
-from linqbot.worker.calls.incoming_calls import IncomingCalls
-from linqbot.worker.calls.journal_match import NO_ENTRIES, JournalMatcher, digest
-from linqbot.worker.calls.lookup import change_made, find, lacks_target
 from linqbot.worker.calls.outbound_plugins import Outbound
-from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.calls.slots import OUTSIDE_FIRST, Slots, labelled, outside_of, step_around, step_digest
+from linqbot.worker.calls.own_changes import IncomingCalls
+from linqbot.worker.calls.rate_limit import CallNotMade, SendRateLimit, call_with_retries
+from linqbot.worker.calls.slots import (
+    NO_ENTRIES,
+    OUTSIDE_FIRST,
+    JournalMatcher,
+    Slots,
+    digest,
+    labelled,
+    outside_of,
+    step_around,
+    step_digest,
+)
 from linqbot.worker.calls.stream_journal import StreamJournal
-from linqbot.worker.calls.turn_broadcaster import TurnBroadcaster
-from linqbot.worker.calls.turn_scheduler import TurnScheduler, note_timer
+from linqbot.worker.calls.turn_scheduler import TurnBroadcaster, TurnScheduler, note_timer
 
 log = structlog.get_logger("linqbot.worker")
 

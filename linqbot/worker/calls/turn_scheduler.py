@@ -5,31 +5,34 @@ the same list, and cancels no other send. What a step of `ctx.once` schedules is
 has the result from the record does not make the step, and schedules the same again.
 
 Next step: the commit that ends the turn stores them, and `worker/own_calls.py` makes their calls when they are due.
+
+The broadcasts that one turn begins or reads. Next step: `worker/due.py` sends them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.proactive.send_later import Rhythm
+from linqbot.bot.proactive import Rhythm
 from linqbot.client.call import Call
-from linqbot.errors import BotError
+from linqbot.errors import BotError, CallSkipped
 from linqbot.events.lane import lane_of_chat
+from linqbot.storage.broadcasts import Broadcasts, NewBroadcast
 from linqbot.storage.journal import JournalEntry, with_result
 from linqbot.storage.timers import Timer, Timers
-from linqbot.types.proactive.scheduled import Scheduled
-from linqbot.worker.calls.journal_match import NO_ENTRIES, JournalMatcher
-from linqbot.worker.calls.slots import Slots
-from linqbot.worker.due.recurring import REPEAT
-from linqbot.worker.due.scheduled_send import KIND, moved, scheduled_by, sends_of
-from linqbot.worker.due.scheduled_send import timer as due_timer
+from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome, Scheduled
+from linqbot.worker.calls.outbound_plugins import Outbound
+from linqbot.worker.calls.slots import NO_ENTRIES, JournalMatcher, Slots
+from linqbot.worker.due import KIND, REPEAT, moved, scheduled_by, sends_of
+from linqbot.worker.due import timer as due_timer
 
 if TYPE_CHECKING:
     from linqbot.worker.calls.turn_journal import TurnJournal
@@ -247,3 +250,46 @@ class TurnScheduler:
 
     def _next_id(self, key: str | None) -> str:
         return self._journal.key_of(self._slots.of_timer(key))
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBroadcaster:
+    """Stores broadcasts at once, not with the end of the turn: a name is begun once, whatever happens to the turn."""
+
+    journal: TurnJournal
+    stored: Broadcasts
+    outbound: Outbound
+
+    async def start_broadcast(
+        self, new: NewBroadcast, people: Sequence[str], *, check: Callable[[], Awaitable[None]]
+    ) -> Broadcast:
+        """Store a broadcast now, unless one of its name is stored, and return the stored one.
+
+        Args:
+            check: Called before the broadcast is stored.
+        Raises:
+            BotError: `check` refuses it.
+            CallSkipped: this is a part of a conversation that is over, and it has begun no such broadcast.
+            Refused: a plugin vetoes it.
+            StorageUnavailable: nothing was stored.
+        """
+        self.journal.refuse_after_end("broadcast")
+        if self.journal.is_past:
+            raise CallSkipped("broadcast")
+        await check()
+        self.outbound.check_broadcast(new.name, people)
+        begun = replace(new, off_the_record=self.journal.off_the_record, lane=self.journal.lane)
+        await self.stored.start_broadcast(begun, people)
+        stored = await self.stored.broadcast(new.name)
+        assert stored is not None, "broadcasts are never deleted"
+        return stored
+
+    async def find_broadcast(self, name: str) -> Broadcast | None:
+        """Return a broadcast; None if none of this name is stored."""
+        return await self.stored.broadcast(name)
+
+    async def recipients_of(
+        self, name: str, *, outcome: RecipientOutcome | None, after: int, limit: int
+    ) -> list[Recipient]:
+        """Return people of a broadcast, in order; see `storage/broadcasts.py`."""
+        return await self.stored.recipients(name, outcome=outcome, after=after, limit=limit)

@@ -2,9 +2,9 @@
 
 from linqbot_agent.budget import Budget
 from linqbot_agent.entries import ResultNotRecorded, idempotency_key
+from linqbot_agent.outputs import Media, Poll, Say, Silence, Tapback
 from linqbot_agent.plugin import LinqAgent
 from linqbot_agent.run import run
-from linqbot_agent.speech.outputs import Media, Poll, Say, Silence, Tapback
 from linqbot_agent.turn import Counts
 
 __all__ = [

@@ -17,20 +17,18 @@ from pydantic_core import to_json
 
 from linqbot import BotError, Event, MessageEdited, MessageReceived
 from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decision
+from linqbot_agent.bubbles import Bubbles, OutputChecks, say_rest
 from linqbot_agent.durability import ModelFailed, Result, Run, completed
 from linqbot_agent.entries import Entries
-from linqbot_agent.memory.person import MOST_BYTES, exchange_of, keep
-from linqbot_agent.memory.pictures import keep_unreadable
-from linqbot_agent.memory.summaries import keep_summary
+from linqbot_agent.links import KnownLinks
+from linqbot_agent.memory import MOST_BYTES, exchange_of, keep, keep_unreadable
+from linqbot_agent.outputs import outputs_of, text_of
+from linqbot_agent.questions import QuestionNeeded, Questions, answer_of
 from linqbot_agent.remembering import remember, remembered, summary_key, work_of
-from linqbot_agent.safety.known_links import KnownLinks
-from linqbot_agent.safety.tool_guard import ToolGuard
-from linqbot_agent.speech.bubbles import Bubbles, say_rest
-from linqbot_agent.speech.checking import OutputChecks
-from linqbot_agent.speech.outputs import outputs_of, text_of
-from linqbot_agent.speech.questions import QuestionNeeded, Questions, answer_of
-from linqbot_agent.speech.written import prompt_of, prompt_of_edit, said_by
+from linqbot_agent.summaries import keep_summary
+from linqbot_agent.tool_guard import ToolGuard
 from linqbot_agent.turn import Answer, Prompt, Settings
+from linqbot_agent.written import prompt_of, prompt_of_edit, said_by
 
 __all__ = ["ModelFailed", "answered", "cut", "repeated"]
 

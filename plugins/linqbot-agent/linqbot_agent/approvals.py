@@ -17,8 +17,8 @@ from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApp
 from pydantic_core import to_json
 
 from linqbot import AskCancelled, Context, MessageReceived, TextPart
-from linqbot_agent.speech.written import in_mark, visible
 from linqbot_agent.turn import PersonNeeded, Settings
+from linqbot_agent.written import in_mark, visible
 
 _LONGEST_VALUE: Final = 80
 """The most characters of an argument that a question shows. A model may have been talked into anything."""

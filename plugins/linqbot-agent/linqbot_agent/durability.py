@@ -52,18 +52,15 @@ from pydantic_ai.tools import ToolDefinition
 from pydantic_core import to_json
 
 from linqbot import BotError, Context, Refused, Tally
+from linqbot_agent.bubbles import Bubbles, SaidNothing
 from linqbot_agent.budget import Account, Used
 from linqbot_agent.entries import Entries, ResultNotRecorded
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
-from linqbot_agent.memory.pictures import digest as picture_digest
-from linqbot_agent.memory.trimming import LEFT_OUT, lessened, next_level, pictures_in
-from linqbot_agent.prices import price
-from linqbot_agent.safety.known_links import shown_to_model
-from linqbot_agent.safety.links import without_invented
-from linqbot_agent.speech.bubbles import Bubbles
-from linqbot_agent.speech.checking import SaidNothing
-from linqbot_agent.speech.incoming import add_incoming
-from linqbot_agent.tool_usage import AttributedUsage, tool_use, used_by_tool
+from linqbot_agent.incoming import add_incoming
+from linqbot_agent.links import shown_to_model, without_invented
+from linqbot_agent.memory import LEFT_OUT, lessened, next_level, pictures_in
+from linqbot_agent.memory import digest as picture_digest
+from linqbot_agent.prices import AttributedUsage, price, tool_use, used_by_tool
 from linqbot_agent.turn import Counts, Prompt
 
 AGENT = "agent"

@@ -7,8 +7,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
-from linqbot.client.call import ApiResponse, Call, Run
 from linqbot import Refused
+from linqbot.client.call import ApiResponse, Call, Run
 
 REFUSED: Final = "This was refused and not done."
 """The text that the model reads in place of a result."""

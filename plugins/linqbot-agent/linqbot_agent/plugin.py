@@ -13,8 +13,8 @@ from linqbot.clock import Clock
 from linqbot.storage.state import StateStore
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
+from linqbot_agent.progress import noticing
 from linqbot_agent.run import apologise, run
-from linqbot_agent.speech.progress import noticing
 from linqbot_agent.turn import NAME, AgentOptions, AgentTurn, Counts, Memory, OtherTopic, Outage
 
 SORRY: Final = "Sorry, I cannot answer right now. Please try again in a few minutes."

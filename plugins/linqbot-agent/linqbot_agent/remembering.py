@@ -26,12 +26,10 @@ from pydantic_core import to_json
 
 from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, MessageReceived
 from linqbot_agent.durability import Run
-from linqbot_agent.memory.person import drop_oldest, exchanges, readable, tool_messages
-from linqbot_agent.memory.pictures import Pictures, pictures
-from linqbot_agent.memory.summaries import shown_summary, summarized, summary_of
-from linqbot_agent.memory.trimming import Group, trimmed
-from linqbot_agent.speech.written import in_mark, prompt_of, shown_text
+from linqbot_agent.memory import Group, Pictures, drop_oldest, exchanges, pictures, readable, tool_messages, trimmed
+from linqbot_agent.summaries import shown_summary, summarized, summary_of
 from linqbot_agent.turn import AgentTurn, Settings, Summary
+from linqbot_agent.written import in_mark, prompt_of, shown_text
 
 MOST_BYTES: Final = 64 << 10
 """The most that is stored about a person, as JSON. The oldest is dropped first."""

@@ -15,9 +15,9 @@ from pydantic import BaseModel
 from linqbot import Context
 from linqbot.errors import TurnDeferred
 from linqbot_agent.budget import BudgetUsedUp
-from linqbot_agent.speech.outputs import text_of
-from linqbot_agent.speech.progress import PROGRESS, Progress
-from linqbot_agent.speech.saying import Speech, say
+from linqbot_agent.outputs import text_of
+from linqbot_agent.progress import PROGRESS, Progress
+from linqbot_agent.saying import Speech, say
 from linqbot_agent.turn import Answer, Outage, Prompt, Settings, turn_of
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from linqbot import BotError, Context, Event
 from linqbot.clock import Clock
 from linqbot_agent.budget import Account
-from linqbot_agent.speech.outputs import Output
-from linqbot_agent.speech.progress import Progress
-from linqbot_agent.speech.saying import Speech
-from linqbot_agent.speech.written import visible
+from linqbot_agent.outputs import Output
+from linqbot_agent.progress import Progress
+from linqbot_agent.saying import Speech
+from linqbot_agent.written import visible
 
 NAME = "agent"
 """The name of the plugin, and of its value in `ctx.plugins`."""

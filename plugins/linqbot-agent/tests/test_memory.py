@@ -10,10 +10,9 @@ import anyio
 import pytest
 from click.testing import CliRunner, Result
 from linqbot_agent import LinqAgent, run
-from linqbot_agent.memory.person import TALK, Talk
-from linqbot_agent.memory.summaries import SUMMARIES, Summaries
-from linqbot_agent.memory.trimming import tokens_of
+from linqbot_agent.memory import TALK, Talk, tokens_of
 from linqbot_agent.remembering import TOOL_WORK, ToolWork
+from linqbot_agent.summaries import SUMMARIES, Summaries
 from pydantic_ai import Agent
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel

@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.bot.loops.breaker import CHATS, PAUSE_S, Loop, LoopBreaker
+from linqbot.bot.loops import CHATS, PAUSE_S, Loop, LoopBreaker
 from linqbot.testing import HandlerFailed, talking
 from linqbot.types.message import MediaPart
 

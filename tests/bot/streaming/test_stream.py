@@ -11,14 +11,10 @@ import pytest
 import structlog
 from fakes import CHAT, NOW, Linq, settled
 
-from linqbot.bot.background import BackgroundTasks
 from linqbot.bot.content.message_split import MAX_TEXT_UNITS
 from linqbot.bot.sent import Sent
-from linqbot.bot.streaming.pace import PaceName, pace_of
-from linqbot.bot.streaming.record import Unrecorded
-from linqbot.bot.streaming.source import StreamSource
-from linqbot.bot.streaming.stream import Stream, StreamChat
-from linqbot.bot.typing import TypingIndicator
+from linqbot.bot.streaming import PaceName, Stream, StreamChat, StreamSource, Unrecorded, pace_of
+from linqbot.bot.typing import BackgroundTasks, TypingIndicator
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, StreamStalled
 from linqbot.text.markdown import markdown

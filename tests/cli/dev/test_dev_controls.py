@@ -14,7 +14,7 @@ import httpx
 import pytest
 from emulator_control import ANN, replies
 
-from linqbot.cli.dev.checkpoints import KEPT, StorageCopies
+from linqbot.cli.dev.runner import KEPT, StorageCopies
 
 BOT = """
 import asyncio

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from linqbot.cli.dev import moving
-from linqbot.cli.dev.moving import Work
+from linqbot.cli.dev import runner
+from linqbot.cli.dev.runner import Work
 from linqbot.clock import MovableClock
 from linqbot.emulator.emulator import Emulator
 
@@ -48,7 +48,7 @@ async def test_the_clocks_stop_at_each_time_at_which_something_is_due(emulator: 
     bot = Bot(emulator, 10, 3600, 90_000)
     due: list[float] = []
     emulator.world.timers.at(60, lambda _: due.append(emulator.clock.now()))
-    moved = await moving.move(emulator, bot, 86_400, is_over=lambda: False)
+    moved = await runner.move(emulator, bot, 86_400, is_over=lambda: False)
     assert (moved.stopped, bot.done, due) == (None, [10, 3600], [60])
     assert bot.seen == [10, 60, 3600, 86_400]
 
@@ -56,25 +56,25 @@ async def test_the_clocks_stop_at_each_time_at_which_something_is_due(emulator: 
 async def test_work_that_work_causes_on_the_way_happens_too(emulator: Emulator) -> None:
     bot = Bot(emulator, 10)
     bot.on_work = lambda time: bot.times.extend([time + 10] if time < 40 else [])
-    await moving.move(emulator, bot, 100, is_over=lambda: False)
+    await runner.move(emulator, bot, 100, is_over=lambda: False)
     assert bot.done == [10, 20, 30, 40]
 
 
 async def test_a_bot_that_is_at_work_for_too_long_stops_the_clock_where_it_is(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moving, "BUSY_S", 0.0)
+    monkeypatch.setattr(runner, "BUSY_S", 0.0)
     bot = Bot(emulator, 10)
     bot.on_work = lambda _: setattr(bot, "is_stuck", True)
-    moved = await moving.move(emulator, bot, 100, is_over=lambda: False)
+    moved = await runner.move(emulator, bot, 100, is_over=lambda: False)
     assert emulator.clock.now() == 0
     assert moved.stopped is not None
     assert "at work" in moved.stopped
 
 
 async def test_a_move_that_takes_too_long_stops_on_the_way(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moving, "LONGEST_S", -1.0)
-    moved = await moving.move(emulator, Bot(emulator), 100, is_over=lambda: False)
+    monkeypatch.setattr(runner, "LONGEST_S", -1.0)
+    moved = await runner.move(emulator, Bot(emulator), 100, is_over=lambda: False)
     assert emulator.clock.now() == 0
     assert moved.stopped is not None
     assert "move it again" in moved.stopped
@@ -82,5 +82,5 @@ async def test_a_move_that_takes_too_long_stops_on_the_way(emulator: Emulator, m
 
 async def test_a_reset_ends_a_move(emulator: Emulator) -> None:
     bot = Bot(emulator, 10, 20)
-    moved = await moving.move(emulator, bot, 100, is_over=lambda: bool(bot.done))
+    moved = await runner.move(emulator, bot, 100, is_over=lambda: bool(bot.done))
     assert (emulator.clock.now(), moved.stopped) == (10, "The state was reset or restarted meanwhile.")

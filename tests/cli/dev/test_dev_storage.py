@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from linqbot.cli.dev_storage import FILE, find_storage, folder_prefix
+from linqbot.cli.storage_option import FILE, find_storage, folder_prefix
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from linqbot.cli.dev.stored import MOST, everything
+from linqbot.cli.dev.inside import MOST, everything
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.timers import Timer
-from linqbot.worker.due.recurring import REPEAT, SCHEDULE
-from linqbot.worker.due.scheduled_send import KIND as SEND
+from linqbot.worker.due import KIND as SEND
+from linqbot.worker.due import REPEAT, SCHEDULE
 
 pytestmark = pytest.mark.anyio
 

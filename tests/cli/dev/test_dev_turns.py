@@ -12,14 +12,12 @@ import pytest
 
 from linqbot import Bot, Context, MessageReceived, contains, markdown, poll
 from linqbot.bot.routing.router import Next
-from linqbot.cli.dev.reports.turn import ObservedTurn
-from linqbot.cli.dev.reports.turn_line import TurnLines, is_shown, line, quoted
-from linqbot.cli.dev.reports.turns import TurnReports
-from linqbot.emulator.acts.account_changes import SetOptOut
+from linqbot.cli.dev.reporting import TurnLines, TurnReports, is_shown, line, quoted
+from linqbot.cli.dev.turn_report import ObservedTurn
+from linqbot.emulator.acts.chat_acts import SetOptOut
 from linqbot.emulator.web.control_bodies import TurnReport
 from linqbot.events.event import Event
-from linqbot.events.message import MessageRead
-from linqbot.events.reaction import ReactionAdded
+from linqbot.events.message import MessageRead, ReactionAdded
 from linqbot.testing import HandlerFailed, Phone, talking
 from linqbot.types.message import LinkPart
 

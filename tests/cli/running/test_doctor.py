@@ -34,8 +34,7 @@ from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.ops.doctor import account
 from linqbot.ops.doctor.codes import CODES
-from linqbot.ops.doctor.context import DoctorContext
-from linqbot.ops.doctor.finding import Finding, examine
+from linqbot.ops.doctor.context import DoctorContext, Finding, examine
 from linqbot.ops.doctor.probe import public_authorities
 from linqbot.settings import from_env
 from linqbot.storage.conversations import Conversation
@@ -669,9 +668,7 @@ def test_every_code_is_used_by_a_check_and_its_fix_has_no_open_placeholders() ->
         for file in checks.glob("*.py")
         if file.name != "codes.py"
         for code in re.findall(r'"(LQB\d+)"', file.read_text())
-    } | set(
-        re.findall(r'"(LQB\d+)"', (checks.parent.parent / "cli" / "commands" / "running" / "doctor.py").read_text())
-    )
+    } | set(re.findall(r'"(LQB\d+)"', (checks.parent.parent / "cli" / "commands" / "doctor.py").read_text()))
     assert named == set(CODES)
     for problem in CODES.values():
         assert problem.means.endswith(".")

@@ -18,7 +18,7 @@ from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, Finish
 from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.types.proactive.broadcast import Broadcast, RecipientOutcome
+from linqbot.types.proactive import Broadcast, RecipientOutcome
 
 NOON = 1_800_000_000.0
 LINE = "+12025550100"

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes import CHAT, delivery, text_body
 
-from linqbot.cli.commands.upkeep.inbox import without_messages
+from linqbot.cli.commands.inbox import without_messages
 from linqbot.cli.main import main
 from linqbot.cli.output import iso_time
 from linqbot.client.call import prepare

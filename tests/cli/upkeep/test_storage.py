@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from fakes import delivery, text_body
 
 from linqbot.cli.main import main
-from linqbot.storage.sqlite.disk import file
+from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 

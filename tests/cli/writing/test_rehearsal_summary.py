@@ -8,14 +8,10 @@ from typing import Any
 
 import pytest
 
-from linqbot.cli.rehearsal.report import PersonResult, Report, tried_by
-from linqbot.cli.rehearsal.summary import print_summary
-from linqbot.testing.people.acts import Correct, PersonAct, Say
+from linqbot.cli.rehearsal.report import PersonResult, Report, print_summary, tried_by
 from linqbot.testing.people.checks import Rule, Violation
-from linqbot.testing.people.kinds import crowd
-from linqbot.testing.people.persona import Persona
-from linqbot.testing.people.texts import INJECTIONS
-from linqbot.testing.people.visit import Performed, Stretch, Visit
+from linqbot.testing.people.kinds import INJECTIONS, crowd
+from linqbot.testing.people.persona import Correct, Performed, Persona, PersonAct, Say, Stretch, Visit
 
 
 def broken(rule: Rule, person: str, *, expected: str = "an answer", happened: str = "no message") -> Violation:

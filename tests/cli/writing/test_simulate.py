@@ -18,7 +18,7 @@ from linqbot.ops.simulate import Observer, simulate
 from linqbot.plugins.loading import load
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.memory.storage import MemoryStorage
-from linqbot.types.proactive.broadcast import Broadcast
+from linqbot.types.proactive import Broadcast
 
 pytestmark = pytest.mark.anyio
 

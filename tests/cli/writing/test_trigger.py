@@ -19,7 +19,7 @@ from linqbot import Bot, Client, Context, MessageReceived
 from linqbot.cli.main import main
 from linqbot.events.delivery import Delivery
 from linqbot.events.parse import EVENT_TYPES, parse
-from linqbot.events.proactive.schedule import ScheduleDue
+from linqbot.events.proactive import ScheduleDue
 from linqbot.server.app import create_app, running
 from linqbot.storage.memory.storage import MemoryStorage
 

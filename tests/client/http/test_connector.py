@@ -21,10 +21,9 @@ import trustme
 from client.raw_server import LOOPS, Peer, Raw, always, field, raw, said, whole
 
 from linqbot.client.http.addresses import Origin, target
-from linqbot.client.http.connector import Connector, trust
+from linqbot.client.http.connector import Connector, Proxy, environment_proxy, trust
 from linqbot.client.http.http11 import ConnectFailed, Request, RequestHeaders, Response
 from linqbot.client.http.pool import Pool
-from linqbot.client.http.proxies import Proxy, environment_proxy
 from linqbot.errors import ConfigError
 
 pytestmark = pytest.mark.anyio

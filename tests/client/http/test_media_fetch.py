@@ -21,12 +21,12 @@ import trustme
 from client.http11_peers import Waits
 
 from linqbot.client.client import Client
-from linqbot.client.http import checked_transport
+from linqbot.client.http import httpx_adapter
 from linqbot.client.http import media_fetch as guarded
 from linqbot.client.http.addresses import PORTS
 from linqbot.client.http.media_fetch import Fetcher, FetchFailed, FetchRefused
 from linqbot.errors import ConfigError, LinqbotError
-from linqbot.types.content.files import Fetched
+from linqbot.types.content import Fetched
 from linqbot.types.message import MediaPart
 
 pytestmark = pytest.mark.anyio
@@ -663,7 +663,7 @@ async def test_an_address_that_does_not_answer_gives_way_to_the_next(monkeypatch
         await connect(self, sock, address)
 
     monkeypatch.setattr(loop, "sock_connect", elsewhere)
-    monkeypatch.setattr(checked_transport, "NEXT_ADDRESS_AFTER_S", 0.01)
+    monkeypatch.setattr(httpx_adapter, "NEXT_ADDRESS_AFTER_S", 0.01)
     async with serving(own):
         origin = f"http://emulator.test:{own.port}"
         fetcher = Fetcher(origin, resolve=names(**{"emulator.test": ["127.0.0.2", "127.0.0.3", "127.0.0.1"]}))

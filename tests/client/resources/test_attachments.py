@@ -14,10 +14,10 @@ import pytest
 import trustme
 from client.http11_peers import CHAT, KEY, Server, Waits, client_at, plain, served
 
+from linqbot.client.call import CHUNK_BYTES
 from linqbot.client.client import Client
 from linqbot.client.http import media_fetch
 from linqbot.client.http.addresses import PORTS
-from linqbot.client.upload_sources import CHUNK_BYTES
 from linqbot.errors import LinqApiError, LinqUnavailable, RuleBroken
 from linqbot.types.attachment import content_type_of
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from linqbot.emulator.web.app import PAGE
-from linqbot.emulator.web.page_files import PageFiles
+from linqbot.emulator.web.app import PAGE, PageFiles
 
 pytestmark = pytest.mark.anyio
 

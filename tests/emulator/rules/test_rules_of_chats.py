@@ -7,9 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from linqbot.emulator.acts.account_changes import ChangeLine
+from linqbot.emulator.acts.chat_acts import ChangeLine, Leave
 from linqbot.emulator.acts.conversation import React, Read, Write
-from linqbot.emulator.acts.membership import Leave
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.message_content import StickerPlacement
 

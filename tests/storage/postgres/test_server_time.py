@@ -16,7 +16,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Finish, Retry
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.server.address import Address
-from linqbot.storage.postgres.server.server_time import ServerTime, steady
+from linqbot.storage.postgres.server.link import ServerTime, steady
 from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = pytest.mark.anyio

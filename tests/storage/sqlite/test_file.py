@@ -27,8 +27,8 @@ from linqbot.storage.backend import NewerSchema
 from linqbot.storage.inbox import Ack, Finish
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.server import migrate
-from linqbot.storage.sqlite.disk import file
-from linqbot.storage.sqlite.disk.checkup import check_up
+from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite.checkup import check_up
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.sqlite.tables import timers
 

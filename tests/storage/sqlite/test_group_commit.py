@@ -16,7 +16,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, DeadLetter, Finish, Retry
-from linqbot.storage.indexes.lanes import Lanes
+from linqbot.storage.indexes import Lanes
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import Op
 from linqbot.storage.sqlite import upkeep
@@ -380,7 +380,7 @@ async def test_taking_costs_the_same_however_long_the_backlog(
 async def test_memory_of_recent_deliveries_is_bounded(
     storage: SQLiteStorage, delivery: MakeDelivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linqbot.storage.indexes.recent.MAX_BYTES", 1000)
+    monkeypatch.setattr("linqbot.storage.indexes.MAX_BYTES", 1000)
     await asyncio.gather(*(storage.put(delivery(f"c:{n}", name=f"w.{n}", body=b"x" * 300)) for n in range(10)))
     leases = await storage.take(10, lease_s=60)
     assert [lease.delivery.id for lease in leases] == [f"w.{n}" for n in range(10)]

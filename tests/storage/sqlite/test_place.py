@@ -18,9 +18,9 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Finish, Lease, Retry
+from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite import storage as sqlite_storage
-from linqbot.storage.sqlite.disk import place
-from linqbot.storage.sqlite.disk.wal_truncation import TRUNCATE_AFTER_S
+from linqbot.storage.sqlite.file import TRUNCATE_AFTER_S
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
@@ -172,7 +172,7 @@ async def test_the_loss_and_the_return_are_noticed_while_nothing_is_written_and_
     path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_storage, "LOOK_EVERY_S", 0.005)
-    monkeypatch.setattr(place, "log", structlog.get_logger("fresh"))
+    monkeypatch.setattr(file, "log", structlog.get_logger("fresh"))
     async with SQLiteStorage(path, clock=clock) as storage, asyncio.timeout(10):
         with structlog.testing.capture_logs() as logs:
             for _ in range(2):
@@ -462,14 +462,14 @@ async def test_a_file_that_is_replaced_during_the_opening_is_not_served(
 ) -> None:
     async with SQLiteStorage(path, clock=clock):
         pass
-    opened = place.Place.opened
+    opened = file.Place.opened
 
-    def late(opening: place.Place) -> None:
+    def late(opening: file.Place) -> None:
         copy_in_place(path)
         opened(opening)
 
     with monkeypatch.context() as patch:
-        patch.setattr(place.Place, "opened", late)
+        patch.setattr(file.Place, "opened", late)
         with pytest.raises(StorageUnavailable, match="it was replaced"):
             await SQLiteStorage(path, clock=clock).__aenter__()
     async with SQLiteStorage(path, clock=clock) as storage:

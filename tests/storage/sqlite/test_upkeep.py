@@ -23,7 +23,7 @@ from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.inbox import Ack, DeadLetter, Finish
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.memory.storage import MemoryStorage
-from linqbot.storage.sqlite.disk import wipe
+from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
@@ -369,7 +369,7 @@ async def test_a_purge_that_finds_nothing_does_not_write_the_file_again(
     async with SQLiteStorage(path) as storage:
         await dead_letter(storage, from_ann(1))
         assert await storage.purge(before=4e9) == 1
-        monkeypatch.setattr(wipe, "wipe", lambda db: pytest.fail("There is nothing to wipe."))
+        monkeypatch.setattr(file, "wipe", lambda db: pytest.fail("There is nothing to wipe."))
         assert await storage.purge(before=4e9) == 0
 
 

@@ -12,10 +12,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from linqbot.testing.people import Inject, Pause, Persona, Say, Violation
-from linqbot.testing.people.acts import PersonAct
 from linqbot.testing.people.checks import Rule
+from linqbot.testing.people.persona import Performed, PersonAct, Stretch, Visit
 from linqbot.testing.people.reproduction import reproductions
-from linqbot.testing.people.visit import Performed, Stretch, Visit
 
 HEAD = """
 import os

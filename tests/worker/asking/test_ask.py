@@ -18,11 +18,10 @@ from linqbot.bot.routing.filters import regex
 from linqbot.bot.routing.router import Next
 from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError, StorageUnavailable
+from linqbot.events.account import ContactCardReceived
 from linqbot.events.chat import LocationSharingStarted, TypingStarted
-from linqbot.events.contact import ContactCardReceived
-from linqbot.events.message import MessageReceived
-from linqbot.events.reaction import ReactionAdded
-from linqbot.rules.opt_out import is_opt_out
+from linqbot.events.message import MessageReceived, ReactionAdded
+from linqbot.rules.message import is_opt_out
 from linqbot.types.message import MediaPart
 from linqbot.worker.failure import RetryPolicy
 

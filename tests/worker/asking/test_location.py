@@ -15,7 +15,7 @@ from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
 from linqbot.events.message import MessageReceived
-from linqbot.worker.asking.waits.locations import look_again_after_s
+from linqbot.worker.asking.waits import look_again_after_s
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ import pytest
 from linqbot.bot.asking.results import Paid
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
+from linqbot.events.account import ContactCardReceived
 from linqbot.events.chat import LocationSharingStarted
-from linqbot.events.contact import ContactCardReceived
 from linqbot.events.message import MessageReceived
 from linqbot.ops.subscriptions import handled
 from linqbot.testing import Phone, talking

@@ -15,7 +15,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.conversation.state import Tally
 from linqbot.errors import BotError
 from linqbot.events.message import MessageReceived
-from linqbot.events.proactive.schedule import ScheduleDue
+from linqbot.events.proactive import ScheduleDue
 from linqbot.storage.state import StateWrite
 from linqbot.testing import Phone, killed_between_calls, talking
 

@@ -8,7 +8,7 @@ import pytest
 from asking_talk import Talk
 from fakes import NOW
 
-from linqbot.bot.asking.seen import MOST_TIMES
+from linqbot.bot.asking.answers import MOST_TIMES
 from linqbot.bot.context import Context
 from linqbot.bot.routing.router import Next
 from linqbot.events.event import Event

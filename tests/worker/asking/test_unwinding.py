@@ -13,8 +13,7 @@ from fakes import CHAT, PERSON
 from pydantic import BaseModel
 
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.state import Tally
-from linqbot.bot.conversation.turn_state import TurnState
+from linqbot.bot.conversation.state import Tally, TurnState
 from linqbot.bot.routing.router import Next
 from linqbot.errors import AskTimeout
 from linqbot.events.event import Event

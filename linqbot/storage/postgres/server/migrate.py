@@ -15,8 +15,7 @@ import asyncpg
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.contents import COPYING, CopyMark
-from linqbot.storage.postgres.server.address import Address, Connection
-from linqbot.storage.postgres.server.faults import reason_of
+from linqbot.storage.postgres.server.address import Address, Connection, reason_of
 
 OLDEST: Final = 14
 """The lowest major version of the server."""

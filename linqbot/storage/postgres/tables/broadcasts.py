@@ -25,7 +25,7 @@ from linqbot.storage.broadcasts import (
 )
 from linqbot.storage.postgres.server.address import Connection
 from linqbot.storage.postgres.transaction import Transaction
-from linqbot.types.proactive.broadcast import Broadcast, BroadcastStatus, Recipient, RecipientOutcome
+from linqbot.types.proactive import Broadcast, BroadcastStatus, Recipient, RecipientOutcome
 
 _FACTS = "n, status, name, line, per_minute, content, created_at, off_the_record, lane"
 

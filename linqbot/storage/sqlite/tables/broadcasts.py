@@ -20,10 +20,10 @@ from linqbot.storage.broadcasts import (
     earliest,
     steps,
 )
-from linqbot.storage.sqlite.disk import wipe
-from linqbot.storage.sqlite.disk.file import transaction
+from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite.file import transaction
 from linqbot.storage.sqlite.statements import insert
-from linqbot.types.proactive.broadcast import Broadcast, BroadcastStatus, Recipient, RecipientOutcome
+from linqbot.types.proactive import Broadcast, BroadcastStatus, Recipient, RecipientOutcome
 
 _FACTS = "n, status, name, line, per_minute, content, created_at, off_the_record, lane"
 
@@ -33,14 +33,14 @@ def start(db: sqlite3.Connection, new: NewBroadcast, people: Sequence[str]) -> b
     with transaction(db):
         sql = """INSERT INTO broadcast (name, line, status, per_minute, created_at, off_the_record, lane, padding, content)
                  VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING"""
-        padding = wipe.padding(new.off_the_record)
+        padding = file.padding(new.off_the_record)
         facts = (new.name, new.line, new.per_minute, new.created_at, new.off_the_record, new.lane)
         row = (*facts, padding, new.content)
         stored = db.execute(sql, row)
         if not stored.rowcount:
             return False
         if new.off_the_record:
-            wipe.note_off_the_record(db)
+            file.note_off_the_record(db)
         rows = [(stored.lastrowid, n, handle, "pending") for n, handle in enumerate(people, 1)]
         insert(db, "recipient (broadcast, n, handle, outcome)", rows)
     return True

@@ -8,7 +8,7 @@ from typing import Any
 
 from linqbot.storage.conversations import ENDED_KEPT_S, FAILED_KEPT_S, Conversation, ConversationSummary
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.sqlite.disk.wipe import padding
+from linqbot.storage.sqlite.file import padding
 from linqbot.storage.sqlite.statements import among, insert
 from linqbot.storage.sqlite.tables import journal
 

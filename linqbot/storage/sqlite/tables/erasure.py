@@ -13,8 +13,8 @@ from typing import Any
 
 from linqbot.events.lane import lane_of_chat
 from linqbot.storage.erasure import Found, Person, StoredRecord
-from linqbot.storage.sqlite.disk import wipe
-from linqbot.storage.sqlite.disk.file import transaction
+from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite.file import transaction
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.sqlite.tables import broadcasts, state
 from linqbot.storage.upkeep import Forgotten
@@ -36,7 +36,7 @@ def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: flo
     else:
         found, _ = _search(db, person)
     left = found.left.union(*found.erasable.values())
-    return replace(forgotten, left=tuple(sorted(left)), chats=tuple(sorted(person.chats)), wiped=wipe.wipe(db))
+    return replace(forgotten, left=tuple(sorted(left)), chats=tuple(sorted(person.chats)), wiped=file.wipe(db))
 
 
 def _search(db: sqlite3.Connection, person: Person) -> tuple[Found, set[str]]:

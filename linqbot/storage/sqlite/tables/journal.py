@@ -10,7 +10,7 @@ from linqbot.events.delivery import OWN_DELIVERY
 from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry, after_receipt
 from linqbot.storage.operations import ReceiptOp
 from linqbot.storage.redaction import is_repeatable, name_of, without_texts
-from linqbot.storage.sqlite.disk.wipe import padding
+from linqbot.storage.sqlite.file import padding
 from linqbot.storage.sqlite.statements import among, insert
 
 COLUMNS = (

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from linqbot.errors import StateConflict
-from linqbot.storage.sqlite.disk.file import transaction
+from linqbot.storage.sqlite.file import transaction
 from linqbot.storage.sqlite.statements import insert
 from linqbot.storage.state import StateRow, StateWrite, conflict
 

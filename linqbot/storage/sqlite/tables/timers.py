@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.sqlite.disk.wipe import padding
+from linqbot.storage.sqlite.file import padding
 from linqbot.storage.sqlite.statements import among
 from linqbot.storage.timers import PARKED_S, Rearm, Timer
 

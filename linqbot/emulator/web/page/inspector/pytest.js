@@ -195,7 +195,7 @@ class PythonTest {
    * @param {string} handle
    */
   #connect(handle) {
-    this.#imports.add("from linqbot.emulator.acts.paying import Connect");
+    this.#imports.add("from linqbot.emulator.acts.chat_acts import Connect");
     this.#lines.push(`phone.emulator.do(Connect(from_=${literal(handle)}))`, "await phone.emulator.flush()");
   }
 

@@ -1,0 +1,452 @@
+"""The loop breaker: it stops two bots from answering each other for ever, and avoids ignoring people.
+
+In a loop, neither side says anything new. The breaker stops answering if both of these conditions hold for the last
+nine messages, counting both directions and every bubble:
+
+1. The other side says nothing new: it repeats one message, alternates between two, or quotes us and adds the same text
+   each time.
+2. Our replies repeat too: the same message gets the same reply, apart from quotes. Or the exchange runs at a machine's
+   pace: each message arrives within a second of our reply, and sooner than a person can write it.
+
+Paging, menus, games, flash cards and counting are therefore unlimited: `next` is repeated, but its answer is not. A
+message that was sent before our reply belongs to a burst. It does not answer our reply, so it is not part of a loop.
+
+Sometimes a person looks like a machine: the same text, the same answer, and a person's pace. Then the breaker stops
+too. After four equal answers, the fifth is left out; after two or three, if another exchange came before or the answers
+have several bubbles. The person has read that answer already. But the handler does not run, so a bot that counts equal
+messages must put the count into its reply, or turn the breaker off. Where more could be lost, the bot keeps answering:
+
+- A message that recently got different answers, such as "roll", may get a new one, even if the last four were equal.
+- Two alternating short messages may be letters of a word or numbers of a menu. A short message makes a loop only if it
+  alone is repeated.
+- A file without text counts as new, in both directions. Files with a text are compared by name, type and size.
+- The shorter a message is, the sooner a person can send it: "1" takes one tap.
+- The bot answers again at the first new message, or after `PAUSE_S` seconds. A machine that only answers sends nothing
+  more in that time.
+
+A message after a pause is not compared with what came before it, and most messages come after one. So that they cost
+little, such a message and its reply are kept as they are, and their hashes are made only if another message soon
+follows.
+
+The state is in memory and has a limited size per chat. It holds hashes, the first characters of texts that may be quoted,
+and the short texts of an exchange after a pause. After a restart it is empty, so a loop costs a few more messages.
+
+Quotes: one text inside another, found without keeping the text, by its first characters and a hash.
+
+Case and white space are ignored. The rest of a message without its quotes is its gist: two bots that quote each other
+write longer messages each time, but with the same gist. `breaker.py` compares the gists.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from array import array
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, IntEnum, auto
+from typing import Final
+
+CHARS: Final = 4
+"""Minimum characters of a quote: "10" does not quote "1"."""
+HEAD_CHARS: Final = 32
+"""Characters kept of a text. The hash is compared at the places where they are found."""
+PLACES: Final = 8
+"""Maximum number of places to compare. The first characters may occur many times in a long text."""
+CUT: Final = "\0"
+"""Replaces a quote that was cut out."""
+
+
+@dataclass(slots=True)  # not frozen: that would take seven times as long to create, twice in each turn
+class Quotable:
+    """A text that may be quoted.
+
+    Attributes:
+        head: The first characters of the normalized text.
+        length: The length of the whole normalized text, in characters.
+        hash: The hash of the whole normalized text.
+    """
+
+    head: str
+    length: int
+    hash: int
+
+    @classmethod
+    def of_words(cls, words: str) -> Quotable | None:
+        """Return a Quotable for a normalized text; None if it is too short to be quoted."""
+        return cls(words[:HEAD_CHARS], len(words), hash(words)) if len(words) >= CHARS else None
+
+    def cut_from(self, words: str) -> str:
+        """Return `words` with this text cut out; `words` itself if the text is not in it."""
+        at = words.find(self.head)
+        for _ in range(PLACES):
+            if at < 0:
+                break
+            end = at + self.length
+            if hash(words[at:end]) == self.hash:
+                return words[:at] + CUT + words[end:]
+            at = words.find(self.head, at + 1)
+        return words
+
+
+def gist_of_reply(words: str, message: Quotable | None) -> str:
+    """Return a normalized reply of ours without a quote of the message that it answers."""
+    return words if message is None else message.cut_from(words)
+
+
+def gist_of_message(words: str, bubbles: Sequence[Quotable | None]) -> str | None:
+    """Return a normalized message without the bubbles of ours that it quotes; None if it quotes none.
+
+    Numbers and times around a quote are ignored.
+    """
+    gist = words
+    for bubble in sorted(filter(None, bubbles), key=lambda bubble: -bubble.length):
+        gist = bubble.cut_from(gist)
+    if gist is words:
+        return None
+    added = gist.replace(CUT, "")
+    # "wow!!" does not quote "wow!", and "hahaha" not "haha": characters attached to a word make it another word.
+    return re.sub(r"\d+", "0", gist) if not added or re.search(r"\s", added) else None
+
+
+def normal(text: str) -> str:
+    """Return the text normalized: in lower case, with single spaces."""
+    return " ".join(text.casefold().split())
+
+
+MESSAGES: Final = 9
+"""Messages of a loop, in both directions, before it is found."""
+WINDOW: Final = 4
+"""Exchanges in which a loop is searched. The first of them may be the one that started the loop, and so be new."""
+MEMORY: Final = 16
+"""Exchanges remembered, to know which messages got different answers."""
+BUBBLES: Final = 8
+"""Bubbles of our last reply in which quotes are searched."""
+ROUNDS: Final = 3
+"""Messages that must have answered a reply of ours. Two are enough if replies have three or more bubbles."""
+WORD_CHARS: Final = 4
+"""Two alternating messages that are shorter may be letters of a word or numbers of a menu, and make no loop."""
+SOON_S: Final = 10.0
+"""Seconds after our reply within which a message may be a machine's answer to it."""
+PAUSE_S: Final = 10.0
+"""Seconds after which the bot answers again at the latest."""
+PACE_S: Final = 1.0
+"""Seconds after our reply within which a message is at a machine's pace."""
+REACTION_S: Final = 0.25
+"""Seconds that a person needs at least to react."""
+CHARS_PER_S: Final = 30.0
+"""Characters per second that a person writes at most."""
+SKEW_S: Final = 2.0
+"""The largest difference in seconds between Linq's clock and ours."""
+ROUNDING_S: Final = 0.02
+"""Seconds below which two times count as equal. Linq rounds to milliseconds, so an answer may seem older than our
+reply."""
+TRANSIT_S: Final = 0.05
+"""Seconds: a message that is handled sooner than this after our reply was sent before the reply."""
+KEPT_CHARS: Final = 256
+"""Longest text, together with the names of its files, that is kept as it is. Of a longer one, the hash is made at once."""
+CHATS: Final = 2048
+"""Chats remembered, those with the most recent messages. A loop has a message every few seconds, so it stays in."""
+
+
+class Loop(IntEnum):
+    """The judgement of a message. Only `NONE`, which is false, lets the message be answered."""
+
+    NONE = 0
+    FOUND = 1
+    GOES_ON = 2
+
+
+class _Kind(Enum):
+    """The relation of a message to our last reply."""
+
+    START = auto()
+    """The message came after a pause."""
+    ANSWER = auto()
+    """The message followed our reply, and may answer it."""
+    BURST = auto()
+    """The message was sent before our reply."""
+
+
+@dataclass(slots=True, eq=False)
+class _Exchange:
+    """One message and our reply to it.
+
+    Attributes:
+        message: The hash of the message.
+        reply: The hash of the reply, of all its bubbles together.
+        bubbles: The number of bubbles in the reply.
+        is_quoted: True if the next message quotes the reply.
+    """
+
+    message: int
+    kind: _Kind
+    is_short: bool
+    is_fast: bool
+    reply: int = 0
+    bubbles: int = 0
+    is_quoted: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Opening:
+    """The exchange after a pause, of which no hash is made yet.
+
+    Attributes:
+        replies: The text and the names of files of each bubble of our reply.
+    """
+
+    text: str
+    files: str
+    replies: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class _Chat:
+    """The state of a chat. It is small, because most chats never have a loop.
+
+    Attributes:
+        opening: The exchange after a pause, while no message has followed it; None after that.
+        window: The newest exchanges since the last pause, the oldest first.
+        answers: The hashes of message and reply, alternating, of the remembered exchanges; None if there are none. The
+            first exchange after a pause is left out, because bots greet.
+        bubbles: The bubbles of our last reply.
+        rounds: The number of messages since the last pause that answered a reply of ours.
+        open: The exchange whose reply may still get more bubbles.
+        message_id: The id of the newest message.
+        message: The message of the open exchange.
+        replied_at: The time of our last bubble, by our clock.
+        silent_at: The time of the message that ended the answers, by Linq's clock; None while messages are answered.
+    """
+
+    opening: _Opening | None = None
+    window: tuple[_Exchange, ...] = ()
+    answers: array[int] | None = None
+    bubbles: tuple[Quotable | None, ...] = ()
+    rounds: int = 0
+    open: _Exchange | None = None
+    message_id: str | None = None
+    message: Quotable | None = None
+    replied_at: float = 0.0
+    silent_at: float | None = None
+
+    @property
+    def has_message(self) -> bool:
+        """True if a message waits for our reply, or for more bubbles of it."""
+        return self.opening is not None or self.open is not None
+
+    @property
+    def is_answered(self) -> bool:
+        """True if the newest message has got a reply, which another message could answer."""
+        if self.opening is not None:
+            return bool(self.opening.replies)
+        return self.open is not None and bool(self.open.bubbles)
+
+    def forget_reply(self) -> None:
+        """Forget the reply to the newest message, whose handler runs again."""
+        if self.opening is not None:
+            self.opening.replies = ()
+        if self.open is not None:
+            self.open.reply = self.open.bubbles = 0
+
+
+class LoopBreaker:
+    """Compares the messages and replies of each chat, and judges if a message belongs to a loop."""
+
+    def __init__(self) -> None:
+        self._chats: OrderedDict[str, _Chat] = OrderedDict()
+        self._unlike_any = itertools.count()
+
+    def note_reply(self, chat_id: str, text: str, now: float, *, files: str = "") -> None:
+        """Note a bubble or a reaction (tapback) that the bot sent.
+
+        Args:
+            now: The time by our clock at which Linq accepted the bubble.
+            files: Names of the bubble's other parts: see `message_split.files_of`. A bubble without text and names
+                counts as new.
+        """
+        chat = self._chat(chat_id)
+        chat.replied_at = now
+        if (opening := chat.opening) is not None:
+            if len(text) + len(files) <= KEPT_CHARS and len(opening.replies) < BUBBLES:
+                opening.replies = (*opening.replies, (text, files))
+                return
+            self._take_up(chat)
+        self._note(chat, text, files)
+
+    def _note(self, chat: _Chat, text: str, files: str) -> None:
+        reply = chat.open
+        before = chat.bubbles if reply is not None and reply.bubbles else ()
+        words = normal(text)
+        chat.bubbles = (*before, Quotable.of_words(words))[-BUBBLES:]
+        if reply is not None:
+            gist = gist_of_reply(words, chat.message)
+            reply.reply = hash((reply.reply, self._hash(gist, files, is_known=bool(gist or files))))
+            reply.bubbles += 1
+
+    def _take_up(self, chat: _Chat) -> None:
+        """Make the hashes of the exchange after a pause: another message has followed it, or it is long."""
+        opening, chat.opening = chat.opening, None
+        if opening is None:
+            return
+        self._begin(chat, opening.text, opening.files)
+        for text, files in opening.replies:
+            self._note(chat, text, files)
+
+    def _begin(self, chat: _Chat, text: str, files: str) -> None:
+        """Begin the exchange after a pause. Nothing before the pause is compared with it."""
+        message = self._hash(text, files, is_known=bool(text.strip()))
+        chat.open = _Exchange(message, _Kind.START, is_short=len(text) < WORD_CHARS, is_fast=False)
+        chat.message = Quotable.of_words(normal(text))
+
+    def judge(
+        self,
+        chat_id: str,
+        text: str,
+        sent_at: float,
+        now: float | None = None,
+        *,
+        files: str = "",
+        message_id: str | None = None,
+    ) -> Loop:
+        """Judge a message that is about to be handled.
+
+        Args:
+            sent_at: The time of the message by Linq's clock.
+            now: The current time by our clock; None means `sent_at`.
+            files: Names of the message's other parts, and in a group its author.
+            message_id: Distinguishes a second run for the same message from a second message with the same text.
+        Returns:
+            `Loop.NONE` if the message is to be answered, `Loop.FOUND` for the message that completes a loop, and
+            `Loop.GOES_ON` for the messages after it.
+        """
+        chat = self._chat(chat_id)
+        if message_id is not None and message_id == chat.message_id and chat.has_message:
+            chat.forget_reply()
+            return Loop.NONE
+        chat.message_id = message_id
+        by_linq, by_us = sent_at - chat.replied_at, (sent_at if now is None else now) - chat.replied_at
+        kind = _kind(by_linq, by_us) if chat.is_answered else _Kind.START
+        if kind is _Kind.START and chat.silent_at is None:
+            _close(chat, is_quoted=False)
+            chat.window, chat.bubbles, chat.rounds = (), (), 0
+            if len(text) + len(files) <= KEPT_CHARS:
+                chat.opening, chat.message = _Opening(text, files), None
+            else:
+                chat.opening = None
+                self._begin(chat, text, files)
+            return Loop.NONE
+        self._take_up(chat)
+        words = normal(text)
+        gist = gist_of_message(words, chat.bubbles)
+        _close(chat, is_quoted=gist is not None)
+        message_hash = self._hash(text if gist is None else gist, files, is_known=bool(text.strip()))
+        if _is_silent(chat, message_hash, sent_at):
+            return Loop.GOES_ON
+        message = _Exchange(message_hash, kind, is_short=len(text) < WORD_CHARS, is_fast=_is_fast(by_linq, by_us, text))
+        if kind is not _Kind.BURST:
+            chat.rounds = chat.rounds + 1 if kind is _Kind.ANSWER else 0
+        if kind is _Kind.ANSWER and _closes_loop(message, chat):
+            chat.silent_at = sent_at
+            return Loop.FOUND
+        chat.open = message
+        chat.message = Quotable.of_words(words)
+        return Loop.NONE
+
+    def _hash(self, gist: str, files: str, *, is_known: bool) -> int:
+        return hash((gist, files)) if is_known else hash((self, next(self._unlike_any)))
+
+    def _chat(self, chat_id: str) -> _Chat:
+        chat = self._chats.get(chat_id)
+        if chat is None:
+            chat = self._chats[chat_id] = _Chat()
+            if len(self._chats) > CHATS:
+                self._chats.popitem(last=False)
+        else:
+            self._chats.move_to_end(chat_id)
+        return chat
+
+
+def _is_silent(chat: _Chat, message_hash: int, sent_at: float) -> bool:
+    if chat.silent_at is None:
+        return False
+    is_new = all(exchange.message != message_hash for exchange in chat.window)
+    if is_new or sent_at - chat.silent_at >= PAUSE_S:
+        chat.silent_at = None
+    return chat.silent_at is not None
+
+
+def _kind(by_linq: float, by_us: float) -> _Kind:
+    """Return the relation of a message to our reply.
+
+    Args:
+        by_linq, by_us: Seconds from our reply to the message, by Linq's clock and by ours.
+    """
+    has_waited = by_us < TRANSIT_S and not -ROUNDING_S <= by_linq <= by_us + ROUNDING_S
+    if has_waited or by_linq < -SKEW_S:
+        return _Kind.BURST
+    return _Kind.ANSWER if min(by_linq, by_us) <= SOON_S else _Kind.START
+
+
+def _is_fast(by_linq: float, by_us: float, text: str) -> bool:
+    """Return True if a person cannot write `text` in this time, by either clock."""
+    writing_s = min(PACE_S, REACTION_S + len(text) / CHARS_PER_S)
+    return by_us >= TRANSIT_S and max(by_linq, by_us) < writing_s - ROUNDING_S
+
+
+def _close(chat: _Chat, *, is_quoted: bool) -> None:
+    """Move the open exchange into the window, if it has a reply."""
+    exchange, chat.open = chat.open, None
+    if exchange is None or not exchange.bubbles:
+        return
+    exchange.is_quoted = is_quoted
+    chat.window = (*chat.window, exchange)[-WINDOW:]
+    if exchange.kind is not _Kind.START:
+        if chat.answers is None:
+            chat.answers = array("q")
+        chat.answers.extend((exchange.message, exchange.reply))
+        del chat.answers[: -2 * MEMORY]
+
+
+def _closes_loop(message: _Exchange, chat: _Chat) -> bool:
+    messages = 1
+    for count, exchange in enumerate(reversed(chat.window), start=1):
+        messages += 1 + exchange.bubbles
+        if count > 1 and messages >= MESSAGES and chat.rounds >= min(count, ROUNDS):
+            window = _cycle(message, chat.window[-count:])
+            if _replies_repeat(window, chat.answers or ()) or _is_at_machine_pace(window, message):
+                return True
+        if exchange.kind is _Kind.START:
+            return False
+    return False
+
+
+def _cycle(message: _Exchange, window: Sequence[_Exchange]) -> Sequence[_Exchange]:
+    """Return the exchanges at the end of `window` that, with `message`, repeat one message or alternate between two."""
+    for start, first in enumerate(window):
+        if _is_cycle([*window[start:], message]):
+            return window[start:]
+        # A loop may be started by a message that is not part of it, and a series of quotes by one without a quote.
+        if not first.is_quoted and (start > 0 or len(window) < WINDOW):
+            break
+    return ()
+
+
+def _is_cycle(messages: Sequence[_Exchange]) -> bool:
+    hashes = [each.message for each in messages]
+    if hashes[1:] == hashes[:-1]:
+        return True
+    return len(hashes) >= 4 and hashes[2:] == hashes[:-2] and not any(each.is_short for each in messages)
+
+
+def _replies_repeat(window: Sequence[_Exchange], answers: Sequence[int]) -> bool:
+    """Return True if a reply was repeated in the window, and each of its messages has always had the same reply."""
+    pairs = [(exchange.message, exchange.reply) for exchange in window]
+    texts = {message for message, _ in pairs}
+    known = {pair for pair in zip(answers[::2], answers[1::2], strict=True) if pair[0] in texts}
+    return len(set(pairs)) < len(pairs) and len(known.union(pairs)) == len(texts)
+
+
+def _is_at_machine_pace(window: Sequence[_Exchange], message: _Exchange) -> bool:
+    return len(window) >= 2 and all(each.is_fast for each in (*window, message) if each.kind is _Kind.ANSWER)

@@ -1,0 +1,236 @@
+"""`linqbot dev`: run the emulator with its phone page, and the bot, which is restarted whenever its code is saved.
+
+The emulator runs in this process and the bot in a child process (`cli/dev/bot_process.py`). So a restart of the bot
+loses no conversation: messages stay in the emulator, accepted deliveries stay in the bot's storage, and the emulator
+retries others, as Linq would. With `--public-url` there is no emulator: `cli/dev/public.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import watchfiles
+
+import linqbot
+from linqbot.cli import logs
+from linqbot.cli.dev.bot_process import BotProcess, note_end
+from linqbot.cli.dev.runner import DevRunner
+from linqbot.cli.exposed import allow_host_option, exposed, warn
+from linqbot.cli.output import file_argument, json_option, print_started
+from linqbot.cli.storage_option import FILE, folder_prefix
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.model.records import SubscriptionRecord
+from linqbot.emulator.web.app import create_app
+from linqbot.errors import ConfigError
+from linqbot.server import uvicorn_server
+
+LINQBOT = Path(linqbot.__file__).parent
+_EXIT_CODES = (1, 2)
+"""The exit codes of a process that has printed why the bot does not start."""
+MESSAGES = "message.received"
+"""Messages are delivered to a bot without a handler for them too: then the page can say why there is no answer."""
+
+
+@click.command("dev")
+@file_argument
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the phone page.")
+@click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port of the phone page.")
+@allow_host_option
+@click.option("--reload/--no-reload", default=True, show_default=True, help="Restart the bot when a file is saved.")
+@click.option(
+    "--public-url",
+    metavar="URL",
+    help="Use your real account: Linq delivers to URL, and a tunnel that you run leads from there to this machine.",
+)
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    file: str,
+    host: str,
+    port: int,
+    names: tuple[str, ...],
+    reload: bool,
+    public_url: str | None,
+    as_json: bool,
+) -> None:
+    """Try the bot in FILE, by default bot.py, on an emulated phone in the browser. No account, no token, no tunnel.
+
+    With --public-url, try the bot with your real account: it is subscribed while it runs, and listens on LINQBOT_PORT.
+    """
+    path = Path(file.partition(":")[0])
+    if not path.is_file():
+        # Imported here: this process does not load the bot.
+        from linqbot.ops.bot_file import no_file
+
+        raise no_file(path)
+    logs.configure("warning", "json" if as_json else "auto")
+    if public_url is not None:
+        is_given = ctx.get_parameter_source("port") is not click.core.ParameterSource.DEFAULT
+        _with_account(
+            file, public_url, port if is_given else None, path.resolve().parent, reload=reload, as_json=as_json
+        )
+        return
+    with uvicorn_server.listen(host, port) as page, uvicorn_server.listen("127.0.0.1", 0) as bound:
+        bot_port = bound.getsockname()[1]
+        bound.listen()
+        passes_socket = os.name == "posix"
+        if not passes_socket:
+            bound.close()
+        open_at = exposed(page, host, names)
+        warn(open_at, "the phone page and the control API", as_json=as_json)
+        with tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
+            asyncio.run(
+                _dev(
+                    BotProcess(
+                        file,
+                        open_at.here,
+                        bot_port,
+                        Path(folder),
+                        as_json=as_json,
+                        bound=bound if passes_socket else None,
+                    ),
+                    path.resolve().parent,
+                    page,
+                    [host, *names],
+                    reload=reload,
+                )
+            )
+
+
+def _with_account(file: str, public_url: str, port: int | None, watched: Path, *, reload: bool, as_json: bool) -> None:
+    # Imported here: a bot on the emulator does not need it.
+    from linqbot.cli.dev import public
+    from linqbot.settings import from_env
+
+    settings = from_env(port=port)
+    bot = BotProcess(file, "", settings.port, Path(), as_json=as_json, instead=public.environ(settings))
+    asyncio.run(public.run(bot, settings, public_url, watched, reload=reload))
+
+
+async def _dev(bot: BotProcess, watched: Path, page: socket.socket, hosts: list[str], *, reload: bool) -> None:
+    emulator = Emulator(public_url=bot.emulator)
+    subscription = emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03", (MESSAGES,))
+    bot.webhook_secret = subscription.secret
+    begin = partial(_begin, bot, emulator, subscription)
+    emulator.runner = runner = DevRunner(emulator, bot, begin, bot.folder / FILE, bot.folder)
+
+    def stop_answering() -> None:
+        runner.stop_moving()
+        emulator.end_streams()
+
+    serving = uvicorn_server.server(create_app(emulator, allowed_hosts=hosts), before_exit=stop_answering)
+    bot.is_ending = lambda: serving.should_exit
+    server = asyncio.create_task(serving.serve(sockets=[page]))
+    # Watched from the beginning: a file that is saved while the bot starts is noticed too.
+    changes = asyncio.create_task(_reload(bot, watched, begin)) if reload else None
+    up = asyncio.create_task(_first_start(bot, begin))
+    try:
+        await asyncio.wait({up, server}, return_when=asyncio.FIRST_COMPLETED)
+        if server.done():
+            return
+        if (events := up.result()) is not None:
+            _print_ready(bot, events)
+        elif bot.is_ending():
+            pass  # Ctrl-C has ended the bot's process too
+        elif not reload:
+            assert bot.process is not None
+            if bot.process.returncode not in _EXIT_CODES:
+                raise ConfigError(
+                    f"The process of {bot.file} ended with exit code {bot.process.returncode} while it started."
+                )
+            sys.exit(bot.process.returncode)  # it has printed its error
+        else:
+            _print_not_started(bot)
+        await server
+    finally:
+        await _cancelled(up)
+        if changes is not None:
+            await _cancelled(changes)
+        await runner.aclose()
+        await bot.aclose()
+        if not server.done():
+            # Ctrl-C came before the server took the signals.
+            serving.should_exit = True
+            await server
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _first_start(bot: BotProcess, begin: Callable[[], Awaitable[list[str] | None]]) -> list[str] | None:
+    async with bot.changing:
+        return await begin()
+
+
+async def _begin(bot: BotProcess, emulator: Emulator, subscription: SubscriptionRecord) -> list[str] | None:
+    """Start the bot with its present code, and deliver messages and the events that it handles.
+
+    What came while the bot was away is delivered at once: an author who corrects a file should not wait for Linq's retry.
+
+    Returns:
+        The event types that the bot handles; None if the bot did not start.
+    """
+    earlier = emulator.bot
+    await bot.start()
+    assert bot.process is not None
+    bot.watching = asyncio.create_task(note_end(bot, bot.process, emulator, earlier))
+    if not await bot.is_up():
+        return None
+    try:
+        handled = await bot.events()
+    except httpx.HTTPError:  # it may end just now; then the types stay as they are
+        return subscription.subscribed_events
+    emulator.change_events(subscription, list(dict.fromkeys((MESSAGES, *handled))))
+    emulator.retry_unanswered(subscription)
+    return handled
+
+
+async def _reload(bot: BotProcess, watched: Path, begin: Callable[[], Awaitable[list[str] | None]]) -> None:
+    async for changes in watchfiles.awatch(watched, watch_filter=watchfiles.PythonFilter(), debounce=200, step=20):
+        bot.prepares = True
+        if any(LINQBOT in Path(path).parents for _, path in changes):
+            bot.forget_prepared()
+        async with bot.changing:
+            await bot.stop()
+            events = await begin()
+        if events is not None:
+            _print_ready(bot, events, again=True)
+        else:
+            _print_not_started(bot)
+
+
+def _print_ready(bot: BotProcess, events: list[str], *, again: bool = False) -> None:
+    if bot.as_json:
+        print_started(
+            {"bot": bot.file, "phone": bot.emulator, "webhook": f"{bot.url}/webhooks/linq", "reloaded": again}
+        )
+    elif again:
+        click.secho(f"  Reloaded. Text your bot: {bot.emulator}", fg="green", err=True)
+    else:
+        click.echo(f"\n  Text your bot: {click.style(bot.emulator, fg='cyan', bold=True)}\n", err=True)
+    if MESSAGES not in events and not bot.as_json:
+        click.secho(f"  {bot.file} has no handler for messages yet: add @bot.on_message.", fg="yellow", err=True)
+
+
+def _print_not_started(bot: BotProcess) -> None:
+    if bot.as_json:
+        return  # the bot's process has printed its error, as JSON
+    click.secho(
+        f"  {bot.file} did not start. Correct it and save. The page stays at {bot.emulator}", fg="red", err=True
+    )

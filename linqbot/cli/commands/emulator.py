@@ -1,0 +1,87 @@
+"""`linqbot emulator`: the emulator of Linq on this machine, without a bot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from linqbot.cli import logs
+from linqbot.cli.exposed import allow_host_option, exposed, warn
+from linqbot.cli.output import json_option, print_started, printable_json
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.app import create_app
+from linqbot.errors import ConfigError
+from linqbot.server import uvicorn_server
+
+
+@click.command("emulator")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+@allow_host_option
+@click.option(
+    "--api-key",
+    envvar="LINQ_API_V3_API_KEY",
+    show_envvar=True,
+    help="Accept this bearer token only. Default: any token.",
+)
+@click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Load the state from this JSON file and write it back on exit.",
+)
+@json_option
+def command(
+    *, host: str, port: int, names: tuple[str, ...], api_key: str | None, state: Path | None, as_json: bool
+) -> None:
+    """Run the emulator: Linq's API at /v3 and /api/partner/v3, a phone page at /, the control API at /emulator.
+
+    linqbot's page docs/other-bots.md says how to run a bot on it that was written without linqbot, and
+    docs/reference/control.md describes the control API.
+    """
+    logs.configure("warning", "auto")
+    if state is not None and not state.parent.is_dir():
+        raise ConfigError(f"The folder of the state {state} does not exist. Create it, or change the path.")
+    with uvicorn_server.listen(host, port) as bound:
+        open_at = exposed(bound, host, names)
+        # A bot on another machine reaches the emulator, and the files it serves, under the name that was given.
+        address = open_at.elsewhere[0] if names and open_at.is_open else open_at.here
+        emulator = Emulator(api_key=api_key, public_url=address)
+        if state is not None and state.exists():
+            emulator.load_state(_read(state))
+        if as_json:
+            print_started({"phone": address, "api": f"{address}/api/partner", "control": f"{address}/emulator"})
+        else:
+            click.echo(f"Linq emulator on {address}")
+        warn(
+            open_at,
+            "the phone page and the control API" if api_key else "the phone page, the control API and Linq's API",
+            as_json=as_json,
+        )
+        app = create_app(emulator, allowed_hosts=[host, *names])
+        uvicorn_server.run(app, bound, before_exit=emulator.end_streams)
+        if state is not None:
+            _write(state, emulator.save_state())
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{file} cannot be read as JSON: {error}. Correct it, or remove it to begin with an empty state."
+        ) from error
+    if not isinstance(state, dict):
+        raise ConfigError(f"{file} holds no JSON object. It has lists such as phone_numbers and chats.")
+    return state
+
+
+def _write(file: Path, state: dict[str, Any]) -> None:
+    # Written to a new file first, so that a full disk cannot destroy the old state. 0600: it holds signing secrets.
+    new = file.with_name(file.name + ".new")
+    new.touch(mode=0o600)
+    # A text may hold half an emoji, which no file in UTF-8 takes as it is.
+    new.write_text(printable_json(state, indent=1), "utf-8")
+    new.replace(file)

@@ -1,0 +1,300 @@
+"""`linqbot plugins`: list the plugins, trace an event through them, find the plugin that breaks an event.
+
+The events are simulated (`ops/simulate.py`, `ops/simulate.py`); this module records and prints the trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext, redirect_stdout
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import click
+from pydantic_core import to_json
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.routing.router import Next
+from linqbot.cli import logs, plugin_commands
+from linqbot.cli.completions import advice_on
+from linqbot.cli.main import COMMANDS
+from linqbot.cli.output import FiniteRange, json_option, print_facts, print_table, printable
+from linqbot.cli.storage_option import open_configured_storage, storage_option
+from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.client.client import Client
+from linqbot.errors import StorageError
+from linqbot.events.delivery import Delivery
+from linqbot.events.parse import EVENT_TYPES
+from linqbot.nearest import nearest_name
+from linqbot.ops.bot_file import load_bot
+from linqbot.ops.simulate import OBSERVER_NAME, Bisection, Observer, Simulation, simulate
+from linqbot.server.app import create_app
+from linqbot.server.storages import openers
+from linqbot.settings import Settings, from_env
+from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.testing import samples
+
+reads_option = click.option(
+    "--reads", is_flag=True, help="Allow handlers and plugins to read from Linq and to fetch media."
+)
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    default=60.0,
+    show_default=True,
+    type=FiniteRange(0, min_open=True),
+    help="Seconds that one simulation of the event may take.",
+)
+
+
+@click.group("plugins")
+def command() -> None:
+    """List plugins, trace an event through them, and find the plugin that breaks an event."""
+    logs.configure("critical", "auto")
+
+
+@command.command("list")
+@click.argument("file", required=False)
+@json_option
+def list_(file: str | None, as_json: bool) -> None:
+    """List the installed plugins, and those that the bot in FILE names or brings.
+
+    Every plugin is loaded and asked what it adds, as when the bot is served. The status "no commands" is that of a plugin
+    that is served, but whose commands are refused.
+    """
+
+    settings = from_env()
+    with redirect_stdout(sys.stderr):  # what the file prints must not be in the JSON
+        bot = load_bot(file) if file else Bot()
+    plugins = settings.load_plugins(bot.plugins, lenient=True)
+    openers(plugins)
+    # Calls the remaining hooks that add something, as a start would. Nothing is opened.
+    client = Client(settings.api_key or "unused", base_url=settings.base_url)
+    create_app(
+        bot, client=client, storage=MemoryStorage(), secrets=["whsec_bm9ib2R5IGtub3dzIHRoaXMgc2VjcmV0"], plugins=plugins
+    )
+    # Asked last: `linqbot serve` does not ask for commands, so a plugin is served even if these are refused.
+    served = [plugin for plugin in plugins.every if plugin.is_on]
+    plugin_commands.asked(plugins, COMMANDS)
+    rows = [
+        {
+            "name": plugin.name,
+            "version": plugin.version,
+            "distribution": "linqbot" if plugin.is_built_in else plugin.distribution,
+            "status": "no commands" if plugin in served and not plugin.is_on else plugin.status,
+            "required": "yes" if plugin.required else None,
+            "hooks": list(plugin.hooks) if as_json else ", ".join(plugin.hooks),
+            "why": plugin.why or plugin.observer_error,
+        }
+        for plugin in plugins.every
+    ]
+    print_table(rows, as_json=as_json, empty="There are no plugins.")
+
+
+@dataclass(slots=True)
+class TraceStep:
+    """A step of handling an event, such as a call of a hook, with the steps inside it.
+
+    Attributes:
+        what: The hook or middleware that was called, "handlers", or "call" with the name of an API call.
+        who: The plugin; None if the step is not a plugin's.
+        ms: Milliseconds, those of the inner steps included.
+    """
+
+    what: str
+    who: str | None
+    ms: float = 0.0
+    inside: list[TraceStep] = field(default_factory=list)
+
+
+class Trace:
+    """Records the steps of an event: which plugin is called, inside which step, and for how long."""
+
+    def __init__(self) -> None:
+        self.steps: list[TraceStep] = []
+        self._within: ContextVar[list[TraceStep] | None] = ContextVar("within", default=None)
+
+    @contextmanager
+    def watch(self, who: str | None, what: str) -> Iterator[None]:
+        """Record a step that lasts as long as the context; see `linqbot.plugins.registry.Watch`."""
+        step, within = TraceStep(what, who), self._within.get()
+        (self.steps if within is None else within).append(step)
+        token = self._within.set(step.inside)
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            step.ms = round((time.perf_counter() - began) * 1000, 3)
+            self._within.reset(token)
+
+    def handlers(self, handle: Next) -> Next:
+        """Record the run of the bot's handlers. This is inbound middleware."""
+
+        async def traced(event: Any, ctx: Context) -> None:
+            with self.watch(None, "handlers"):
+                await handle(event, ctx)
+
+        return traced
+
+    def calls(self, run: Run) -> Run:
+        """Record each call that would be made."""
+
+        async def traced(call: Call) -> ApiResponse:
+            with self.watch(None, f"call {call.name}"):
+                return await run(call)
+
+        return traced
+
+
+@command.command("trace")
+@click.argument("file")
+@click.argument("event")
+@reads_option
+@timeout_option
+@storage_option
+@json_option
+def trace(file: str, event: str, *, reads: bool, timeout_s: float, storage: str | None, as_json: bool) -> None:
+    """Show which plugin is called, in which order and for how long, while the bot in FILE handles EVENT.
+
+    EVENT is a type, such as message.received, or the id of a stored delivery: see linqbot inbox. Nothing is
+    sent. The plugins really run, so other things that they do, such as writing to a database, are really done.
+    """
+
+    trace, observer = Trace(), Observer()
+    settings = from_env(storage=storage)
+    with redirect_stdout(sys.stderr):  # what the file prints must not be in the JSON
+        bot = load_bot(file)
+    bot.use(trace.handlers)
+
+    async def work() -> Simulation:
+        delivery = _sample(event) if event in EVENT_TYPES else await _stored(event, storage)
+        plugins = settings.load_plugins(
+            [*bot.plugins, observer],
+            watch=lambda who, what: nullcontext() if who == OBSERVER_NAME else trace.watch(who, what),
+            lenient=True,
+        )
+        async with _linq(settings, reads=reads) as client:
+            return await simulate(
+                bot, plugins, observer, delivery, client, reads=reads, timeout_s=timeout_s, wrap=trace.calls
+            )
+
+    with redirect_stdout(sys.stderr):
+        done = asyncio.run(work())
+    _print_trace(trace.steps, done, as_json=as_json)
+
+
+@command.command("bisect")
+@click.argument("file")
+@click.option("--delivery", "delivery_id", metavar="ID", help="Id of a stored delivery; see linqbot inbox.")
+@click.option(
+    "--type", "event_type", metavar="TYPE", help="A made-up event of this type instead, such as message.received."
+)
+@reads_option
+@timeout_option
+@storage_option
+@json_option
+def bisect(
+    *,
+    file: str,
+    delivery_id: str | None,
+    event_type: str | None,
+    reads: bool,
+    timeout_s: float,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """Find the plugin that breaks an event for the bot in FILE, or the plugins that break it only together.
+
+    The event is handled repeatedly, each time with half of the suspected plugins; nothing is sent. It counts as
+    broken if its turn is not acked, if a plugin fails, or if fewer calls are made than without plugins. The exit code
+    is 1 if a plugin is to blame.
+    """
+
+    if (delivery_id is None) == (event_type is None):
+        raise click.UsageError("Which event? Give --delivery ID, or --type TYPE.")
+    if event_type is not None and event_type not in EVENT_TYPES:
+        raise click.UsageError(f"There is no event type {event_type}. {advice_on(event_type)}")
+    settings = from_env(storage=storage)
+    with redirect_stdout(sys.stderr):
+        bot = load_bot(file)
+
+    def report(names: Sequence[str], why: str | None) -> None:
+        click.echo(f"with {', '.join(names) or 'none'}: {printable(why or 'ok')}", err=True)
+
+    async def work() -> tuple[list[str], str]:
+        delivery = _sample(event_type) if event_type else await _stored(str(delivery_id), storage)
+        async with _linq(settings, reads=reads) as client:
+            return await Bisection(settings, bot, delivery, client, reads=reads, timeout_s=timeout_s).run(report)
+
+    with redirect_stdout(sys.stderr):
+        to_blame, why = asyncio.run(work())
+    if as_json:
+        print_facts({"to_blame": to_blame, "why": why}, as_json=True)
+    elif len(to_blame) > 1:
+        click.echo(f"{', '.join(to_blame[:-1])} and {to_blame[-1]} break it together, but not alone: {printable(why)}")
+    else:
+        click.echo(f"{to_blame[0]} breaks it: {printable(why)}" if to_blame else printable(why))
+    if to_blame:
+        raise click.exceptions.Exit(1)
+
+
+def _sample(event_type: str) -> Delivery:
+    body = to_json(samples.event(event_type))
+    return Delivery.from_webhook(body, webhook_id="", received_at=time.time())
+
+
+async def _stored(delivery_id: str, storage: str | None) -> Delivery:
+    # A misspelt type is no reason to ask for a storage. No id looks like one.
+    if (near := nearest_name(delivery_id, EVENT_TYPES, cutoff=0.8)) is not None:
+        raise StorageError(
+            f"{delivery_id} is neither an event type nor the id of a stored delivery. Did you mean {near}?"
+        )
+    async with open_configured_storage(storage) as inbox:
+        delivery = await inbox.delivery(delivery_id)
+    if delivery is None:
+        raise StorageError(
+            f"{delivery_id} is neither an event type nor the id of a stored delivery. "
+            "See: linqbot trigger --list, and linqbot inbox list"
+        )
+    if delivery.is_own:
+        raise StorageError(
+            f"{delivery_id} did not come from a webhook, so it cannot be simulated. Give an id that begins with w."
+        )
+    return delivery
+
+
+@asynccontextmanager
+async def _linq(settings: Settings, *, reads: bool) -> AsyncIterator[Client]:
+    if reads:
+        settings.check_reads()
+    async with Client(settings.api_key or "dry-run", base_url=settings.base_url) as client:
+        yield client
+
+
+def _print_trace(steps: list[TraceStep], done: Simulation, *, as_json: bool) -> None:
+    error = type(done.error).__name__ if done.error else None
+    outcome = {"ended": done.end or "not in time", "handler": done.handler, "error": error}
+    calls = [{"call": call.name, "method": call.method, "path": call.path} for call in done.calls]
+    if as_json:
+        print_facts(
+            outcome | {"calls": calls, "faults": done.faults, "steps": [asdict(step) for step in steps]}, as_json=True
+        )
+        return
+    _print_steps(steps, 0)
+    print_facts(outcome, as_json=False)
+    for call in calls:
+        click.echo(f"would call   {call['call']} ({call['method']} {printable(call['path'])})")
+    for name, why in done.faults.items():
+        click.secho(f"{name}: {printable(why)}", fg="red")
+
+
+def _print_steps(steps: Sequence[TraceStep], depth: int) -> None:
+    for step in steps:
+        who = f": {click.style(step.who, bold=True)}" if step.who else ""
+        click.echo(f"{step.ms:>9.2f} ms  {'  ' * depth}{step.what}{who}")
+        _print_steps(step.inside, depth + 1)

@@ -1,0 +1,260 @@
+"""The dry deploy of `linqbot inbox replay --against`: compare what was done with what new code would do, and print it.
+
+The work is in `ops/dry_deploy/`. Texts of the bot are printed with `--diff` only: they may quote what people wrote.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from linqbot.cli import logs
+from linqbot.cli.failure import DeployDiffers, of, print_failure
+from linqbot.cli.output import print_facts, printable, progress_bar, share_bar
+from linqbot.cli.storage_option import open_configured_storage
+from linqbot.client.client import Client
+from linqbot.errors import ConfigError
+from linqbot.ops.bot_file import no_file
+from linqbot.ops.dry_deploy.chosen_turns import ChosenTurns, chosen_turns
+from linqbot.ops.dry_deploy.comparison import KINDS, NEEDS_PRESENT, Change, Compared
+from linqbot.ops.dry_deploy.dry_deploy import Group, Report, dry_deploy, loaded
+from linqbot.settings import Settings, from_env
+from linqbot.storage.backend import Storage
+from linqbot.storage.upkeep import Selection
+
+_NOTHING = (
+    "No handled delivery matches, so nothing can be compared. Handled deliveries are kept only with history on: serve the "
+    "bot with LINQBOT_KEEP_DAYS=2, and compare a day later"
+)
+_COLOURS = {"new failure": "red", "fixed failure": "green", "could not be compared": "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The bots that a dry deploy compares, and the deliveries that they handle.
+
+    Attributes:
+        new, present: Bots, as `load_bot` takes them.
+        handler, limit: See `dry_deploy` and `chosen_turns`.
+        reads: True lets reads through to Linq.
+    """
+
+    new: str
+    present: str | None
+    selection: Selection
+    handler: str | None
+    limit: int | None
+    reads: bool
+
+
+def compare(
+    comparison: Comparison, storage: str | None, *, with_texts: bool, allow_different: bool, as_json: bool
+) -> None:
+    """Run a dry deploy, and print its report.
+
+    Raises:
+        DeployDiffers: something differs or fails, or nothing could be compared.
+        ConfigError: no delivery matches, or a bot cannot be run.
+        BotFileError: a bot cannot be imported.
+    """
+    settings = from_env(storage=storage)
+    logs.configure(settings.log_level, settings.log_format)
+    if comparison.reads:
+        settings.check_reads()
+    for file in filter(None, (comparison.new, comparison.present)):
+        path = file.partition(":")[0]
+        if path.endswith(".py") and not Path(path).is_file():
+            raise no_file(Path(path))
+    asyncio.run(_compare(comparison, settings, with_texts=with_texts, allow_different=allow_different, as_json=as_json))
+
+
+async def _compare(
+    comparison: Comparison, settings: Settings, *, with_texts: bool, allow_different: bool, as_json: bool
+) -> None:
+    with redirect_stdout(sys.stderr):  # what the bots print must not be in the JSON
+        report = await _report(comparison, settings)
+    if as_json:
+        print_facts(_as_json(comparison, report, with_texts=with_texts), as_json=True)
+    else:
+        _print(comparison, report, with_texts=with_texts)
+    why = _why_it_fails(report, comparison.new, allow_different=allow_different)
+    if report.has_stuck_code:
+        # The end of the event loop or of the process would wait for it, perhaps for ever.
+        if why is not None:
+            print_failure(of(DeployDiffers(why)), as_json=as_json)
+        sys.stdout.flush()
+        os._exit(0 if why is None else 1)
+    if why is not None:
+        raise DeployDiffers(why)
+
+
+async def _report(comparison: Comparison, settings: Settings) -> Report:
+    async with (
+        open_configured_storage(settings.storage) as storage,
+        Client(settings.api_key or "dry-run", base_url=settings.base_url) as client,
+    ):
+        chosen = await choose(storage, comparison.selection, limit=comparison.limit)
+        missing = sorted(set(comparison.selection.ids or ()) - set(await storage.replayable(comparison.selection)))
+        if missing:
+            raise ConfigError(f"{missing[0]} cannot be compared: it is still waiting, or is not kept.")
+        if not chosen.ids:
+            raise ConfigError(_NOTHING)
+        with progress_bar(len(chosen.ids), "Comparing") as advanced:
+            report = await dry_deploy(
+                partial(loaded, comparison.new),
+                chosen,
+                storage,
+                client,
+                present=partial(loaded, comparison.present) if comparison.present else None,
+                handler=comparison.handler,
+                reads=comparison.reads,
+                plugins=settings.load_plugins,
+                advanced=advanced,
+            )
+    if comparison.handler is not None and not report.counts.total():
+        raise ConfigError(
+            f"No handler {comparison.handler} took or takes one of the {_turns(len(chosen.ids))}. Give the name of its function."
+        )
+    return report
+
+
+async def choose(storage: Storage, selection: Selection, *, limit: int | None = None) -> ChosenTurns:
+    """Choose the turns to run again, with a progress bar; see `chosen_turns`."""
+    with share_bar("Looking for conversations") as looked:
+        return await chosen_turns(storage, selection, limit=limit, looked=looked)
+
+
+def _why_it_fails(report: Report, new: str, *, allow_different: bool) -> str | None:
+    """Return the reason for exit code 1, as sentences; None if there is none."""
+    total = report.counts.total()
+    if not report.compared:
+        return f"None of {_turns(total)} could be compared, so this says nothing about {new}."
+    failing, differing = report.failing, 0 if allow_different else report.differing
+    if not (failing or differing):
+        return None
+    what = [f"{count} {word}" for count, word in ((failing, "failed"), (differing, "differed")) if count]
+    return f"Of {_turns(total)}, {' and '.join(what)} with {new}. The groups above show how."
+
+
+def _turns(count: int) -> str:
+    return f"{count} turn{'' if count == 1 else 's'}"
+
+
+# Text
+
+
+def _print(comparison: Comparison, report: Report, *, with_texts: bool) -> None:
+    click.echo(f"{comparison.new} ran on {_turns(report.counts.total())} on record. Nothing was sent.")
+    for kind in reversed(KINDS):
+        if count := report.counts[kind]:
+            untaken = f", {report.untaken} of them events that no handler takes" if kind == "same" else ""
+            click.echo(f"{count:>6} {kind}{untaken if report.untaken else ''}")
+    if report.answers:
+        click.echo(
+            f"{'':>6} ({report.answers} more deliveries went to an open question: they ran as part of the turn that asked)"
+        )
+    for note, count in report.notes.items():
+        click.echo(f"{'':>6} ({count} of the same: {note})")
+    for group in report.groups:
+        _print_group(group, with_texts=with_texts)
+    hints = []
+    failing = next((group for group in report.groups if group.kind == "new failure"), None)
+    if failing is not None:
+        shown = failing.examples[0].delivery_id
+        if report.has_start_handlers:
+            hints.append("Functions of @bot.on_start do not run in a dry deploy: what they prepare is missing.")
+        hints.append(f"To see a traceback: linqbot inbox replay {comparison.new} --id {shown}")
+    if comparison.present is None and any(group.cause.endswith(NEEDS_PRESENT) for group in report.groups):
+        hints.append(f"To run the present bot too, name it: linqbot inbox replay bot.py --against {comparison.new} …")
+    if not with_texts and any(group.examples[0].changes or group.examples[0].failure for group in report.groups):
+        hints.append("To see the texts of then and now, which may quote people: --diff")
+    click.echo("".join(f"\n{hint}" for hint in hints), nl=bool(hints))
+
+
+def _print_group(group: Group, *, with_texts: bool) -> None:
+    click.echo()
+    click.secho(printable(f"{group.kind}: {group.cause}"), fg=_COLOURS.get(group.kind, "cyan"), bold=True)
+    handler = f"in {_name(group.handler)} ({group.handler_at})" if group.handler else "no handler takes it"
+    ids = ", ".join(one.delivery_id for one in group.examples)
+    click.echo(f"  {_turns(group.count)}, {handler}; {'such as ' if group.count > len(group.examples) else ''}{ids}")
+    if with_texts:
+        for line, colour in _lines(group.examples[0]):
+            click.secho(f"  {printable(line)}", fg=colour)
+
+
+def _lines(one: Compared) -> Iterator[tuple[str, str | None]]:
+    """Yield the lines that show an example, each with its colour."""
+    if one.failure is not None and one.failure.message:
+        yield f"{one.failure.kind}: {one.failure.message}", None
+    if one.is_against_present:
+        yield "(- is what the present bot does today: the record differs, as state or time has changed)", None
+    for change in one.changes:
+        yield from _of_change(change)
+
+
+def _of_change(change: Change) -> Iterator[tuple[str, str | None]]:
+    call = change.before or change.after
+    assert call is not None
+    yield call.name + (" (scheduled)" if call.is_later else ""), None
+    if change.before is not None:
+        text = change.before.shown
+        for line in ["[its text is not kept; the digest differs]"] if text is None else text.splitlines() or [""]:
+            yield f"  - {line}", "red"
+    if change.after is not None:
+        for line in (change.after.shown or "").splitlines() or [""]:
+            yield f"  + {line}", "green"
+
+
+def _name(handler: str) -> str:
+    return handler.rpartition(":")[2]
+
+
+# JSON
+
+
+def _as_json(comparison: Comparison, report: Report, *, with_texts: bool) -> dict[str, Any]:
+    return {
+        "new": comparison.new,
+        "present": comparison.present,
+        "turns": report.counts.total(),
+        "answers": report.answers,
+        "counts": {kind: report.counts[kind] for kind in KINDS},
+        "groups": [_group(group, with_texts=with_texts) for group in report.groups],
+    }
+
+
+def _group(group: Group, *, with_texts: bool) -> dict[str, Any]:
+    example = group.examples[0]
+    failure = example.failure
+    return {
+        "kind": group.kind,
+        "cause": group.cause,
+        "count": group.count,
+        "handler": group.handler,
+        "at": group.handler_at,
+        "error": failure and failure.kind,
+        "error_at": failure and failure.at,
+        "changes": [_change(change, with_texts=with_texts) for change in example.changes],
+        "examples": [one.delivery_id for one in group.examples],
+    }
+
+
+def _change(change: Change, *, with_texts: bool) -> dict[str, Any]:
+    call = change.before or change.after
+    assert call is not None
+    row: dict[str, Any] = {"call": call.name, "when": "later" if call.is_later else "now"}
+    row["before"] = None if change.before is None else change.before.digest
+    row["after"] = None if change.after is None else change.after.digest
+    if with_texts:
+        row["text_before"] = change.before and change.before.shown
+        row["text_after"] = change.after and change.after.shown
+    return row

@@ -1,0 +1,228 @@
+"""`linqbot trigger`: send a signed event of any type to a bot. The events come from `linqbot.testing.samples`."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+import httpx
+
+from linqbot.cli import completions
+from linqbot.cli.completions import advice_on
+from linqbot.cli.failure import NotAccepted
+from linqbot.cli.output import json_option, print_table, progress_bar
+from linqbot.errors import SecretMissing
+from linqbot.events.parse import EVENT_TYPES
+from linqbot.events.proactive import SCHEDULE_TYPE
+from linqbot.server.app import WEBHOOK_PATH
+from linqbot.settings import from_env
+from linqbot.testing import samples
+from linqbot.webhooks import Secret
+
+TIMEOUT_S = 30.0
+SCHEDULE = "schedule"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookReply:
+    """The bot's response to one event.
+
+    Attributes:
+        status: HTTP status; None if there was no response.
+        ms: Milliseconds until the response or the error.
+        error: Type of the exception, if there was no response.
+        reason: The bot's reason for refusing the event, if it gave one.
+    """
+
+    event_id: str
+    status: int | None
+    ms: int
+    error: str | None = None
+    reason: str | None = None
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+@click.command("trigger")
+@click.argument("event_type", metavar="TYPE", required=False, shell_complete=completions.event_types)
+@click.argument("schedule", metavar="[NAME]", required=False)
+@click.option("--list", "lists", is_flag=True, help="List all event types.")
+@click.option("--url", help="Address of the webhook. Default: the bot served on this machine at LINQBOT_PORT.")
+@click.option("--text", "-t", help="Text of the message.")
+@click.option("--from", "sender", metavar="HANDLE", help="The person whom the event is from or about.")
+@click.option("--to", "line", metavar="NUMBER", help="The line that receives the event.")
+@click.option("--chat", metavar="ID", help="The chat of the event.")
+@click.option(
+    "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Set any field, such as data.service=SMS; repeatable."
+)
+@click.option("--version", type=click.Choice(samples.VERSIONS), default=samples.VERSIONS[0], help="Payload version.")
+@click.option(
+    "--count", "-n", default=1, show_default=True, type=click.IntRange(1), help="Number of events to send, one by one."
+)
+@json_option
+def command(
+    *,
+    event_type: str | None,
+    schedule: str | None,
+    lists: bool,
+    url: str | None,
+    sets: tuple[str, ...],
+    count: int,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Send an event of TYPE, such as message.received, to a bot, signed with the secret that `serve` uses.
+
+    Every event has a new id and the current time. Its chat is made up, unless --chat names one: if the bot answers
+    into a made-up chat, Linq replies that there is no such chat.
+
+    `linqbot trigger schedule NAME` runs a schedule of the bot now. Its next due time stays as it is.
+    """
+    if lists:
+        print_table([_described(name) for name in EVENT_TYPES], as_json=as_json, empty="")
+        return
+    if event_type is None:
+        raise click.UsageError("Which type? See: linqbot trigger --list")
+    if event_type == SCHEDULE:
+        events = [_due_now(schedule, fields, sets) for _ in range(count)]
+        _send_and_report(SCHEDULE_TYPE, events, url, as_json=as_json)
+        return
+    if schedule is not None:
+        raise click.UsageError(f"Got an unexpected argument ({schedule}). Only `trigger schedule NAME` takes a name.")
+    if event_type not in EVENT_TYPES:
+        raise click.UsageError(f"There is no event type {event_type}. {advice_on(event_type)}")
+    changes = dict(_setting(each) for each in sets)
+    events = [_made(event_type, fields, changes) for _ in range(count)]
+    _send_and_report(event_type, events, url, as_json=as_json)
+
+
+def _send_and_report(event_type: str, events: Sequence[dict[str, Any]], url: str | None, *, as_json: bool) -> None:
+    answers = _send_all(events, _url(url), _secret())
+    if as_json:
+        print_table([asdict(answer) for answer in answers], as_json=True, empty="")
+    else:
+        _print_answers(event_type, answers)
+    if refused := [answer for answer in answers if not answer.is_accepted]:
+        advice = next(filter(None, map(_advice, refused)), "The bot's log gives the reason.")
+        raise NotAccepted(f"{len(refused)} of {len(answers)} events were not accepted. {advice}")
+
+
+def _due_now(name: str | None, fields: dict[str, Any], sets: tuple[str, ...]) -> dict[str, Any]:
+    if not name:
+        raise click.UsageError("Which schedule? Its name is that of its function: linqbot trigger schedule NAME")
+    given = [option for option in ("text", "sender", "line", "chat") if fields[option] is not None]
+    if given or sets:
+        raise click.UsageError("A schedule has no message, person, line or chat, so only its NAME can be given.")
+    return samples.schedule(name)
+
+
+def _made(event_type: str, fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return samples.event(event_type, changes=changes, **fields)
+    except LookupError as error:
+        raise click.UsageError(str(error.args[0])) from error
+
+
+def _send_all(events: Sequence[dict[str, Any]], url: httpx.URL, secret: str) -> list[WebhookReply]:
+    # Not through the environment's proxies: the bot is usually on this machine.
+    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client, progress_bar(len(events), "Sending") as done:
+        answers = []
+        for event in events:
+            answers.append(_send(client, event, url, secret))
+            done(1)
+        return answers
+
+
+def _send(client: httpx.Client, event: dict[str, Any], url: httpx.URL, secret: str) -> WebhookReply:
+    body = json.dumps(event, ensure_ascii=False).encode()
+    headers = samples.signed(body, event, secret=secret)
+    status, error, reason, started = None, None, None, time.perf_counter()
+    try:
+        response = client.post(url, content=body, headers=headers)
+        status = response.status_code
+        if status == 422:
+            reason = response.text
+    except httpx.TransportError as failed:
+        error = type(failed).__name__
+    return WebhookReply(str(event["event_id"]), status, round((time.perf_counter() - started) * 1000), error, reason)
+
+
+def _print_answers(event_type: str, answers: Sequence[WebhookReply]) -> None:
+    if len(answers) == 1:
+        (answer,) = answers
+        result = answer.status or f"no answer ({answer.error})"
+        click.echo(f"{event_type} {answer.event_id}: {result} in {answer.ms} ms")
+    else:
+        times: dict[str, list[int]] = defaultdict(list)
+        for answer in answers:
+            times[str(answer.status or f"no answer ({answer.error})")].append(answer.ms)
+        for result, ms in times.items():
+            click.echo(f"{len(ms)} × {event_type}: {result} in {min(ms)} to {max(ms)} ms, half within {_median(ms)} ms")
+
+
+_ADVICE = {
+    None: "There was no response. Is the bot served there? Start it with: linqbot serve bot.py; or give --url.",
+    401: "The bot has another secret. Set LINQ_WEBHOOK_SECRET to the bot's secret.",
+    404: "There is no webhook at this address. It is usually /webhooks/linq.",
+    503: "The bot cannot accept it now. Its log gives the reason.",
+}
+
+
+def _advice(answer: WebhookReply) -> str | None:
+    return answer.reason or _ADVICE.get(answer.status)
+
+
+def _median(ms: Sequence[int]) -> int:
+    return round(statistics.median(ms))
+
+
+def _described(event_type: str) -> dict[str, str]:
+    about = (EVENT_TYPES[event_type].__doc__ or "").partition("\n")[0]
+    return {"type": event_type, "class": EVENT_TYPES[event_type].__name__, "what": about}
+
+
+def _setting(given: str) -> tuple[str, Any]:
+    path, equals, value = given.partition("=")
+    if not (equals and path):
+        raise click.UsageError(f"--set takes PATH=VALUE, such as data.service=SMS, not {given!r}.")
+    try:
+        return path, json.loads(value)
+    except ValueError:
+        return path, value
+
+
+def _url(text: str | None) -> httpx.URL:
+    text = text or f"http://127.0.0.1:{from_env().port}{WEBHOOK_PATH}"
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise click.UsageError(
+            f"--url must be an http(s) address, such as http://127.0.0.1:8000/webhooks/linq, not {text!r}."
+        )
+    return url
+
+
+def _secret() -> str:
+    """Return the first secret of the settings. During a rotation there are several, and the bot accepts all of them.
+
+    Raises:
+        ConfigError: there is no secret, or it is malformed.
+    """
+    secrets = from_env().secrets()
+    if not secrets:
+        raise SecretMissing(
+            "LINQ_WEBHOOK_SECRET is not set, so the event could not be signed. "
+            "Set it to the secret that the bot is served with. To try a bot, give both the same base64 text."
+        )
+    Secret.parse(secrets[0])
+    return secrets[0]

@@ -1,0 +1,97 @@
+"""Ends a process when the process that has started it is gone.
+
+Lets Ctrl-C end the child processes of `linqbot dev` without a traceback while they start.
+
+Ctrl-C in a terminal sends SIGINT to the parent and to its children. Python answers it with a traceback of whatever is
+imported just then. So a child begins with SIGINT held back, which it inherits, and is then ended by SIGINT at once, until
+its server handles the signal.
+
+HTTP between the processes of `linqbot dev` and of `linqbot rehearse`: plain, on this machine, and with a key.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, TypeAlias
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+LOOK_EVERY_S: Final = 0.1
+
+
+def end_with_parent() -> None:
+    """Stop this process when its parent has died without stopping it: an orphaned bot would occupy the port."""
+    threading.Thread(target=_watch, args=(os.getppid(),), name="parent-watch", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_EVERY_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Hold SIGINT back in this thread, and in the processes that are started here. Afterwards this thread gets the signal."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_without_traceback() -> None:
+    """Let SIGINT end this process at once, also one that was held back until now."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+_Respond: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+def no_authorities() -> ssl.SSLContext:
+    """Return a context that trusts no certificate, for a client that never uses TLS.
+
+    Without it, httpx reads the certificates of all authorities: 40 ms of each start of a bot.
+    """
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def guarded(respond: _Respond, key: str) -> _Respond:
+    """Return `respond`, which answers requests, so that it answers 401 to requests without the key as their bearer token."""
+    wanted = f"Bearer {key}".encode()
+
+    async def checked(request: Request) -> Response:
+        given = request.headers.get("authorization", "").encode()
+        return await respond(request) if secrets.compare_digest(given, wanted) else Response(status_code=401)
+
+    return checked
+
+
+def hang_up(bound: socket.socket) -> None:
+    """Close the connections that wait at a listening socket."""
+    bound.setblocking(False)  # the flag is shared with the bot's process
+    with suppress(BlockingIOError):
+        while True:
+            bound.accept()[0].close()
+
+
+def inherited(number: str) -> socket.socket:
+    """Return the listening socket with a file descriptor that the parent process has passed on."""
+    bound = socket.socket(fileno=int(number))
+    bound.set_inheritable(False)  # programs that the bot starts do not listen on it
+    return bound

@@ -1,0 +1,492 @@
+"""Observes the turns of a bot for `linqbot dev`, through the same hooks that plugins have.
+
+Next step: `turn_line.py` prints a turn in the terminal, and `observations.py` posts its report to the emulator.
+
+Posts reports to the emulator from a thread, so that no turn waits for the emulator or fails because of it.
+
+The line that `linqbot dev` prints for a turn: time, sender, text, handler, milliseconds, answer.
+
+    14:09:08  +14155550100 "hi" → bot:greet 12 ms → "Hello!" (confetti)
+
+It says everything about an error that the log of `linqbot serve` says, so `linqbot dev` does not log that. The line shows texts of people, so it is for the author's own terminal only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+import click
+import httpx
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from linqbot.bot.content.preview import watcher
+from linqbot.bot.routing.handlers import NO_HANDLER, OWN_ECHO
+from linqbot.bot.sent import OPTED_OUT
+from linqbot.bot.turn_context import AnswerResult, turn_watcher
+from linqbot.cli.dev.processes import no_authorities
+from linqbot.cli.dev.turn_report import SENDS, HandledError, MetQuestion, ObservedTurn, error_report, wall_time
+from linqbot.cli.output import printable, printable_lines
+from linqbot.client.call import ApiResponse, Call
+from linqbot.clock import Clock, SystemClock
+from linqbot.errors import LinqApiError
+from linqbot.events.delivery import PROBE_ID, Delivery
+from linqbot.events.event import Event
+from linqbot.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
+from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
+from linqbot.frames import authors_place_of_task, is_authors
+from linqbot.hookspecs import End, Running, Tried, hookimpl
+from linqbot.ops.subscriptions import events_among, handled_by
+from linqbot.storage.journal import RECEIPTS
+from linqbot.tracebacks import authors_frames
+from linqbot.worker.asking.arrivals import ANSWERS
+
+BY_MIDDLEWARE: Final = "middleware ended the event before a handler was chosen"
+LOST: Final = "its outcome could not be stored, so it is handled again"
+
+LONG_S: Final = 10.0
+"""Seconds after which a handler that still runs is shown. An answer of a language model is usually there before."""
+
+_turn: ContextVar[ObservedTurn | None] = ContextVar("linqbot_dev_turn", default=None)
+
+
+class TurnReports:
+    """A built-in plugin that shows each turn at its end.
+
+    Args:
+        show: Called with each turn that an author wants to see, after its end. Also called once with a turn whose handler
+            runs for `long_s`: it may never return.
+        post: Called with a report for the page when the bot has started; when a handler blocks the event loop: then no
+            turn ends, and the terminal has a log line; and when a call of a turn waits. May be called from any thread.
+        long_s: Seconds.
+    """
+
+    name = "linqbot-dev"
+
+    def __init__(
+        self, show: Callable[[ObservedTurn], None], post: Callable[[dict[str, Any]], None], *, long_s: float = LONG_S
+    ) -> None:
+        self._show = show
+        self._post = post
+        self._long_s = long_s
+        self._clock: Clock = SystemClock()
+        self._handled: Sequence[str] = ()
+        self._blocked: dict[str, str] = {}
+        self._running: dict[str, ObservedTurn] = {}
+        """The turns whose handlers were chosen, by the ids of their deliveries."""
+
+    def blocked(self, handler: str, at: str) -> None:
+        """Note that a handler blocks the event loop, so that its turn shows this. Called from any thread.
+
+        Args:
+            handler: Name of the function, as `module:name`.
+            at: `file:line` of the code that blocks.
+        """
+        self._blocked[_function(handler)] = at
+        # At once, because a loop without an end never lets the turn end.
+        for turn in list(self._running.values()):
+            if turn.handler is not None and _function(turn.handler) == _function(handler):
+                took_s = self._clock.now() - turn.started_at.timestamp()
+                self._post(replace(turn, blocked_at=at, took_s=took_s).report_to_page())
+
+    @hookimpl
+    def register_routes(self, running: Running) -> Iterable[Route]:
+        """Answer which event types the bot needs. The emulator then delivers these, as Linq does after a sync."""
+        self._clock = running.clock
+        wanted = handled_by(running.handled)
+        self._handled = wanted.types
+        events, _ = events_among(tuple(EVENT_TYPES), wanted)
+
+        async def answer(_: Request) -> JSONResponse:
+            return JSONResponse({"events": events})
+
+        return [Route("/events", answer)]
+
+    @hookimpl
+    def started(self, running: Running) -> None:
+        self._post({"kind": "bot", "status": "loaded", "at": wall_time(datetime.now(UTC))})
+
+    @hookimpl
+    def taken(self, delivery: Delivery, attempts: int) -> None:
+        # The calls of the turn have times of the same clock, by which the page finds them.
+        turn = ObservedTurn(delivery, datetime.fromtimestamp(self._clock.now(), UTC), attempts + 1)
+        _turn.set(turn)
+        watcher.set(turn.sends.note_content)
+        turn_watcher.set(_Watcher(turn, self._show, self._post, self._clock))
+
+    @hookimpl
+    def routed(
+        self, event: Event, handler: str | None, at: str | None, tried: Sequence[Tried], reason: str | None
+    ) -> None:
+        if (turn := _turn.get()) is not None:
+            turn.event, turn.handler, turn.at, turn.tried, turn.reason = event, handler, at, tried, reason
+            if handler is not None:
+                self._running[turn.delivery.id] = turn
+            if handler is not None and turn.timer is None:
+                shows = partial(self._show_running, turn, asyncio.current_task())
+                turn.timer = asyncio.get_running_loop().call_later(self._long_s, shows)
+
+    def _show_running(self, turn: ObservedTurn, task: asyncio.Task[Any] | None) -> None:
+        turn.took_s = self._long_s
+        turn.waits_at = None if task is None else authors_place_of_task(task)
+        self._show(turn)
+
+    @hookimpl
+    def sent(self, call: Call, answer: ApiResponse | None, error: Exception | None, from_journal: bool) -> None:
+        turn = _turn.get()
+        if turn is None or turn.end is not None or call.safety in {"hint", "read"}:
+            return
+        if answer is not None and call.name in SENDS:
+            turn.sends.note_call(call, answer)
+        if from_journal:
+            return
+        if error is None:
+            turn.calls.append(call)
+        elif isinstance(error, LinqApiError) and error.code == OPTED_OUT:
+            turn.has_opted_out = True
+
+    @hookimpl
+    def handled(self, event: Event, handler: str | None) -> None:
+        if (turn := _turn.get()) is not None:
+            if handler is None and turn.event is None:
+                turn.reason = BY_MIDDLEWARE
+            turn.event, turn.handler = event, handler
+
+    @hookimpl
+    def failed(self, event: Event | None, handler: str | None, error: BaseException) -> None:
+        if (turn := _turn.get()) is not None:
+            turn.event, turn.handler, turn.error = event, handler, error
+
+    @hookimpl
+    def finished(self, outcome: End, took_s: float, again_in_s: float | None, reason: str | None) -> None:
+        turn = _turn.get()
+        if turn is None:
+            return
+        self._running.pop(turn.delivery.id, None)
+        if turn.timer is not None:
+            turn.timer.cancel()
+        if turn.question is not None:
+            # The handler of an ended question runs with the message that began it. The turn is about this one.
+            turn.event = _understood(turn.delivery) or turn.event
+        turn.end, turn.took_s, turn.again_in_s = outcome, took_s, again_in_s
+        turn.handled = self._handled
+        if turn.handler is not None:
+            turn.blocked_at = self._blocked.pop(_function(turn.handler), None)
+        if turn.error is not None and outcome in {"retry", "dead_letter"}:
+            reason = None  # the error says it
+        turn.reason = LOST if outcome == "lost" else turn.reason or reason
+        if _is_of_interest(turn):
+            self._show(turn)
+
+
+class _Watcher:
+    """Notes what becomes of open questions and of messages that the running handler takes; see `TurnWatcher`."""
+
+    def __init__(
+        self,
+        turn: ObservedTurn,
+        show: Callable[[ObservedTurn], None],
+        post: Callable[[dict[str, Any]], None],
+        clock: Clock,
+    ) -> None:
+        self._turn = turn
+        self._show = show
+        self._post = post
+        self._clock = clock
+
+    def took(self, deliveries: Sequence[Delivery]) -> None:
+        """Show each message at once: its only trace is the turn of the handler that took it, which may run for long."""
+        by = self._turn
+        for delivery in deliveries:
+            now = datetime.fromtimestamp(self._clock.now(), UTC)
+            taken = ObservedTurn(delivery, now, 1, _understood(delivery), by.handler, by.at, end="ack", taken_by=by)
+            self._show(taken)
+
+    def met_question(self, text: str, handler: str, result: AnswerResult) -> None:
+        self._turn.question = MetQuestion(text, handler, result)
+        if self._turn.event is None:
+            self._turn.event = _understood(self._turn.delivery)
+
+    def handled_error(self, error: Exception, handler: str) -> None:
+        self._turn.handled_error = HandledError(error, handler)
+
+    def waits(self, reason: str, seconds: float) -> None:
+        """Post this at once. A turn that only waits is not over, so that the terminal has no line for it."""
+        turn = self._turn
+        took_s = self._clock.now() - turn.started_at.timestamp()
+        self._post(replace(turn, took_s=took_s, reason=reason, again_in_s=seconds).report_to_page())
+
+    def asked(self, text: str) -> None:
+        self._turn.asks = text
+
+
+def _understood(delivery: Delivery) -> Event | None:
+    try:
+        return parse(delivery)
+    except EventNotUnderstood:
+        return None
+
+
+def _function(handler: str) -> str:
+    """Return the bare name of a handler: a stack shows no more of it."""
+    return re.split(r"[.:]", handler)[-1]
+
+
+def _is_of_interest(turn: ObservedTurn) -> bool:
+    """Return False for turns that run no code of the author: receipts for the journal, answers to nothing, probes."""
+    if turn.end != "ack" or turn.handler is not None or turn.question is not None:
+        return True
+    if turn.event is None:
+        return turn.delivery.id.startswith("i.") and not turn.delivery.id.startswith(PROBE_ID)
+    return turn.reason != OWN_ECHO and not (turn.reason == NO_HANDLER and turn.delivery.type in (*RECEIPTS, *ANSWERS))
+
+
+MAX_WAITING: Final = 1000
+"""Maximum number of reports that wait. Later ones are dropped: the emulator is away or too slow."""
+
+ANSWER_S: Final = 10.0
+"""Seconds for the emulator's answer to a report. The machine may be busy, and only later reports wait for it."""
+
+CLOSE_S: Final = 2.0
+"""Seconds that the end of a bot may wait for its last reports."""
+
+Report = Callable[[], dict[str, Any]]
+
+
+class Observations:
+    """Posts reports to one emulator, in order.
+
+    Args:
+        emulator: URL of the emulator.
+        transport: None is HTTP.
+    """
+
+    def __init__(self, emulator: str, transport: httpx.BaseTransport | None = None) -> None:
+        self._url = f"{emulator}/emulator/observations"
+        self._transport = transport
+        self._waiting: queue.Queue[Report | None] = queue.Queue(MAX_WAITING)
+        self._thread = threading.Thread(target=self._run, name="observations", daemon=True)
+        self._thread.start()
+
+    def post(self, report: Report) -> None:
+        """Post a report soon. Never waits and never raises.
+
+        Args:
+            report: Makes the report. Called in the thread that posts.
+        """
+        with contextlib.suppress(queue.Full):
+            self._waiting.put_nowait(report)
+
+    def close(self, timeout_s: float = CLOSE_S) -> None:
+        """Post the reports that wait, for at most `timeout_s` seconds, and end the thread."""
+        try:
+            self._waiting.put(None, timeout=timeout_s)
+        except queue.Full:
+            return
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        # No proxy: the emulator is on this machine.
+        verify, transport = no_authorities(), self._transport
+        with httpx.Client(trust_env=False, verify=verify, timeout=ANSWER_S, transport=transport) as client:
+            while (report := self._waiting.get()) is not None:
+                try:
+                    client.post(self._url, json=report())
+                except (httpx.HTTPError, ValueError):
+                    continue  # the page misses one report
+
+
+LONGEST_TEXT: Final = 60
+"""Maximum characters of a text in a line. A longer text is cut."""
+
+LONGEST_MESSAGE: Final = 2000
+"""Maximum characters of an error in a line: more than any message of linqbot has."""
+
+_ARROW: Final = " → "
+_QUESTIONS: Final[Mapping[AnswerResult, str]] = {
+    "counted": "counted as a vote on",
+    "given_up": "no valid answer, which ends the question",
+    "cancelled": "ends the question",
+    "timed_out": "no answer in time, which ends the question",
+}
+"""The words for what became of an open question, where the answer of the bot does not show it."""
+
+
+class TurnLines:
+    """Prints the turns of a bot to standard error: a line for each, and below it the frames of an error, once.
+
+    Args:
+        has_page: True if the emulator's page is there, from which the author runs a message again.
+        full_tracebacks: Show all frames, instead of folding linqbot's own.
+    """
+
+    def __init__(self, *, has_page: bool, full_tracebacks: bool = False) -> None:
+        self._has_page = has_page
+        self._full_tracebacks = full_tracebacks
+        self._seen: set[tuple[object, ...]] = set()
+        self._has_given_up = False
+
+    def print(self, turn: ObservedTurn) -> None:
+        """Print a turn, if it is shown."""
+        if not is_shown(turn):
+            return
+        shown = [line(turn)]
+        if turn.end in {"retry", "dead_letter"} and turn.error is not None and (frames := self._frames(turn.error)):
+            shown.append(frames)
+        if turn.end == "dead_letter" and not self._has_given_up:
+            self._has_given_up = True  # the process of the corrected bot says it again
+            shown.append(click.style(f"  {self._way_back(turn)}", dim=True))
+        click.echo("\n".join(shown), err=True, color=_has_colors())
+
+    def _frames(self, error: BaseException) -> str:
+        """Return the frames of an error; empty if they were shown: a handler that fails is run five times."""
+        found = traceback.extract_tb(error.__traceback__)
+        known = (type(error), *((frame.filename, frame.lineno) for frame in found if is_authors(frame.filename)))
+        if known in self._seen:
+            return ""
+        self._seen.add(known)
+        return printable_lines(authors_frames(error, full=self._full_tracebacks)).rstrip()
+
+    def _way_back(self, turn: ObservedTurn) -> str:
+        if self._has_page:
+            return "To handle it again: correct the bot, save, and choose Run Again on the page."
+        return f"To handle it again: correct the bot, save, and run linqbot inbox retry --dev {turn.delivery.id}"
+
+
+def is_shown(turn: ObservedTurn) -> bool:
+    """Return False for events of a type that the bot does not handle. Messages are always shown."""
+    return turn.reason != NO_HANDLER or isinstance(turn.event, MessageReceived)
+
+
+def line(turn: ObservedTurn) -> str:
+    """Return the line of a turn, with colors."""
+    time = click.style(f"{turn.started_at.astimezone():%H:%M:%S}", dim=True)
+    parts = [_what_came(turn)]
+    if turn.taken_by is not None:
+        first = turn.taken_by.event
+        took = "" if first is None else f" while it handled {_content(first)}"
+        parts.append(f"{click.style(turn.handler or '', fg='cyan')} took it with ctx.incoming(){took}")
+        return f"{time}  {_ARROW.join(parts)}"
+    if turn.handler is not None:
+        parts.append(f"{click.style(turn.handler, fg='cyan')} {turn.took_s * 1000:.0f} ms")
+    if turn.handled_error is not None:
+        handled = _error(turn, turn.handled_error.error)
+        parts.append(f"{click.style(handled, fg='yellow')}, handled by {turn.handled_error.handler}")
+    parts.extend(_answers(turn))
+    parts.extend(_end(turn))
+    return f"{time}  {_ARROW.join(parts)}"
+
+
+def _has_colors() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _what_came(turn: ObservedTurn) -> str:
+    event = turn.event
+    if event is None:
+        return "scheduled send" if turn.delivery.id.startswith("i.send.") else turn.delivery.type or "webhook"
+    group = "in a group" if event.is_group else None
+    return " ".join(filter(None, (printable(event.actor or ""), group, _content(event))))
+
+
+def _content(event: Event) -> str:
+    if isinstance(event, MessageReceived):
+        return _parts(part.model_dump() for part in event.parts) or "an empty message"
+    if isinstance(event, MessageEdited):
+        return f"edited {quoted(event.text)}"
+    if isinstance(event, ReactionAdded | ReactionRemoved):
+        return f"{event.type} {event.reaction_type}"
+    return event.type
+
+
+def _answers(turn: ObservedTurn) -> list[str]:
+    texts = [click.style(_answer(call), fg="green") for call in turn.calls]
+    if turn.has_opted_out:
+        texts.append(click.style("not sent: the person opted out with STOP", fg="yellow"))
+    return [" ".join(texts)] if texts else []
+
+
+def _answer(call: Call) -> str:
+    message = (call.body or {}).get("message")
+    if isinstance(message, Mapping):
+        effect = message.get("effect")
+        name = f" ({effect['name']})" if isinstance(effect, Mapping) and effect.get("name") else ""
+        return f"{_parts(message.get('parts') or ())}{name}"
+    if call.name == "messages.add_reaction":
+        body = call.body or {}
+        return f"({body.get('operation')} {body.get('custom_emoji') or body.get('type')})"
+    return f"({call.name})"
+
+
+def _end(turn: ObservedTurn) -> list[str]:
+    if turn.end is None:
+        at = f" at {turn.waits_at}" if turn.waits_at else ""
+        return [click.style(f"still running{at}", fg="yellow")]
+    again = "" if turn.again_in_s is None else f"again in {turn.again_in_s:.1f} s"
+    if turn.end in {"retry", "dead_letter"} and turn.error is not None:
+        end = f"given up after attempt {turn.attempt}" if turn.end == "dead_letter" else again
+        return [click.style(part, fg="red") for part in (_error(turn, turn.error), end)]
+    if turn.end == "dead_letter":
+        return [click.style(f"given up: {_whole(turn.reason or '')}", fg="red")]
+    if turn.end in {"defer", "lost"}:
+        reason = f"deferred: {_whole(turn.reason or '')}"
+        return [click.style(part, fg="yellow") for part in (reason, again) if part]
+    if turn.outcome == "not_handled":
+        tried = dict.fromkeys(one.handler for one in turn.tried)
+        names = f" (tried {', '.join(tried)})" if tried else ""
+        return [click.style(f"no handler took it: {turn.reason}{names}", fg="yellow")]
+    return _end_of_question(turn) or ([] if turn.calls or turn.has_opted_out else ["sent nothing"])
+
+
+def _error(turn: ObservedTurn, error: BaseException) -> str:
+    shown = error_report(error, turn.at)
+    at = f" at {shown['file']}:{shown['line']}" if shown["file"] else ""
+    message = f": {_whole(shown['message'])}" if shown["message"] else ""
+    return f"{shown['type']}{at}{message}"
+
+
+def _end_of_question(turn: ObservedTurn) -> list[str]:
+    said = None if turn.question is None else _QUESTIONS.get(turn.question.result)
+    return [] if turn.question is None or said is None else [f"{said} {quoted(turn.question.text)}"]
+
+
+def _parts(parts: Any) -> str:
+    return " ".join(_part(part) for part in parts if isinstance(part, Mapping))
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    kind = part.get("type")
+    if kind == "text":
+        return quoted(str(part.get("value", "")))
+    if kind == "link":
+        return _cut(str(part.get("value", "")))
+    return f"[{_cut(str(part.get('filename') or kind))}]"
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotation marks, on one line and not too long, without control characters."""
+    return f'"{_cut(text)}"'
+
+
+def _cut(text: str, longest: int = LONGEST_TEXT) -> str:
+    text = text.strip()
+    return printable(text if len(text) <= longest else text[: longest - 1] + "…")
+
+
+def _whole(message: str) -> str:
+    """Return the message of an error, on one line. The way to correct it comes last, so it is not cut."""
+    return _cut(message, LONGEST_MESSAGE)

@@ -1,0 +1,370 @@
+"""A turn as `linqbot dev` shows it, and its report in the shape that the emulator's page reads.
+
+A turn holds texts and handles of people. They are shown in the author's own terminal and on the author's own page, and
+are never logged. `turns.py` fills a turn while it runs; `turn_line.py` prints it.
+
+Notes on a turn for the emulator's page: what the author can do about a message that was not answered as expected.
+
+The forms on iMessage, RCS and SMS of what a turn sent, which the emulator's page shows side by side.
+
+A send of `ctx.reply` or `ctx.send` is shown as its author wrote it, so that the page also shows what the chat's own service
+did not get, such as a poll in an SMS chat. Other sends are shown from their call to Linq.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from linqbot.bot.content.drafts import poll
+from linqbot.bot.content.message_split import Sendable
+from linqbot.bot.content.preview import Form, Preview, PreviewMessage, Said, preview
+from linqbot.bot.routing.handlers import IN_GROUP, LOOP, NO_HANDLER, NOT_ADDRESSED, NOT_ALLOWED
+from linqbot.bot.routing.handlers import OPTED_OUT as STOPPED
+from linqbot.bot.turn_context import AnswerResult
+from linqbot.client.call import ApiResponse, Call
+from linqbot.errors import LinqbotError, NeverAwaited
+from linqbot.events.delivery import Delivery, event_id_of
+from linqbot.events.event import Event
+from linqbot.events.lane import chat_of_lane
+from linqbot.events.message import MessageReceived
+from linqbot.frames import authors_frame
+from linqbot.hookspecs import End, Tried
+from linqbot.tracebacks import folded
+from linqbot.types.message import MessageContent
+from linqbot.worker.failure import readable
+
+BLOCKED: Final = (
+    "While this line ran, the bot answered no other chat. Await slow calls (asyncio.sleep, "
+    "httpx.AsyncClient), or write the handler with def instead of async def: then it runs in a thread."
+)
+WAITS: Final = "The handler waits in this line. The next messages of the chat wait for it."
+HANDLED: Final = "The bot handled this error with @bot.on_error {}, so the message counts as done."
+OPTED_OUT: Final = (
+    "Linq refused the reply, because the person opted out with STOP. The opt-out ends with the person's next message "
+    "that is not a stop word."
+)
+_ADVICE: Final[Mapping[str, str]] = {
+    IN_GROUP: 'Bot(groups="never") asks for this.',
+    NOT_ADDRESSED: ('Mention the bot, or reply to a message of it. Bot(groups="all") takes every message of a group.'),
+    NOT_ALLOWED: "Bot(allow=…) does not list the sender.",
+    LOOP: "Bot(loop_breaker=False) turns this off.",
+    STOPPED: (
+        "Linq takes this word as an opt-out, and refuses messages to the person until the person writes something else. "
+        "Open questions have ended, and scheduled sends are cancelled. @bot.on_opt_out may record it."
+    ),
+}
+
+
+def advice_on(reason: str | None, event_type: str, handled: Sequence[str]) -> str | None:
+    """Return what the author can do if no handler took an event; None if the reason says enough.
+
+    Args:
+        reason: Why no handler took the event.
+        handled: The event types that the bot's handlers take.
+    """
+    if reason == NO_HANDLER and event_type == "message.received":
+        only = f"The bot handles only {', '.join(handled)}. " if handled else "The bot has no handlers. "
+        return f"{only}Add a handler for messages with @bot.on_message."
+    return _ADVICE.get(reason or "")
+
+
+SERVICES: Final = ("imessage", "rcs", "sms")
+MAX_SHOWN: Final = 50
+"""The sends of one turn that are shown. A report has a limit, and this is more than a person looks at."""
+MAX_CHARACTERS: Final = 150_000
+"""The texts of all forms of a turn. The emulator refuses reports of more than a megabyte."""
+
+
+@dataclass(slots=True)
+class Sends:
+    """The sends of one turn, while it runs."""
+
+    _said: list[Said] = field(default_factory=list, repr=False)
+    _calls: dict[str, Call] = field(default_factory=dict, repr=False)
+
+    def note_content(self, said: Said) -> None:
+        """Note the content of a reply or a send."""
+        if said.sent.messages and len(self._said) < MAX_SHOWN:
+            self._said.append(said)
+
+    def note_call(self, call: Call, answer: ApiResponse) -> None:
+        """Note a call that sent a message."""
+        message_id = _message_id(answer)
+        if message_id and len(self._calls) < MAX_SHOWN:
+            self._calls[message_id] = call
+
+    def reports(self) -> list[dict[str, Any]]:
+        """Return the forms of each send, with the ids of its messages."""
+        found = [_report([message.id for message in said.sent.messages], said.preview()) for said in self._said]
+        covered = {message_id for report in found for message_id in report["message_ids"]}
+        for message_id, call in self._calls.items():
+            if message_id not in covered and (content := _content(call)) is not None:
+                shown = preview([content], effect=None, cards=False, is_group=None)
+                found.append(_report([message_id], shown))
+        return list(_within(found, MAX_CHARACTERS))
+
+
+def _within(reports: Iterable[dict[str, Any]], characters: int) -> Iterator[dict[str, Any]]:
+    for report in reports:
+        forms = (report[service]["messages"] for service in SERVICES)
+        characters -= sum(2 * len(message["text"]) for messages in forms for message in messages)
+        if characters < 0:
+            return
+        yield report
+
+
+def _message_id(answer: ApiResponse) -> str | None:
+    data = answer.data if isinstance(answer.data, Mapping) else {}
+    message = data.get("message") or (data.get("chat") or {}).get("message") or {}
+    found = message.get("id") or data.get("message_id")
+    return str(found) if found else None
+
+
+def _content(call: Call) -> Sendable | None:
+    """Return what a call sends; None if it cannot be read, as with a wrong call of an author."""
+    body = call.body or {}
+    try:
+        if call.name == "chats.polls.create":
+            return poll(*(option["text"] for option in body["poll"]["options"]))
+        return MessageContent.model_validate(body["message"]) if "message" in body else None
+    except (LinqbotError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _report(message_ids: Sequence[str], shown: Preview) -> dict[str, Any]:
+    forms = {service: _form(getattr(shown, service)) for service in SERVICES}
+    return {"message_ids": list(message_ids), **forms}
+
+
+def _form(form: Form) -> dict[str, Any]:
+    return {"messages": [_message(one) for one in form.messages], "degraded": list(form.degraded)}
+
+
+def _message(shown: PreviewMessage) -> dict[str, Any]:
+    parts = [part.model_dump(mode="json", exclude_none=True) for part in shown.parts]
+    return {
+        "kind": shown.kind,
+        "text": shown.text,
+        "files": list(shown.files),
+        "parts": parts,
+        "effect": shown.effect,
+    }
+
+
+_OUTCOMES: Final[Mapping[End, str]] = {
+    "ack": "acked",
+    "retry": "retried",
+    "defer": "deferred",
+    "dead_letter": "dead_lettered",
+    # Another turn handles the delivery.
+    "lost": "deferred",
+}
+SENDS: Final = frozenset(
+    {"chats.messages.send", "chats.create", "messages.create", "chats.polls.create", "chats.send_voicememo"}
+)
+"""Calls that send a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetQuestion:
+    """An open question that the event of a turn concerns.
+
+    Attributes:
+        handler: Name of the handler that asked.
+        result: What became of the question; see `AnswerResult`.
+    """
+
+    text: str
+    handler: str
+    result: AnswerResult
+
+
+@dataclass(frozen=True, slots=True)
+class HandledError:
+    """An error of a turn that an `on_error` handler of the bot handled, so that the turn did not fail.
+
+    Attributes:
+        handler: Name of the `on_error` handler.
+    """
+
+    error: Exception
+    handler: str
+
+
+@dataclass(slots=True)
+class ObservedTurn:
+    """A turn, while it runs and after its end.
+
+    Attributes:
+        started_at: Time on the bot's clock, which `linqbot dev` can move.
+        attempt: 1, then one more for each earlier run that failed.
+        event: The parsed event; None for a scheduled send, or if the delivery cannot be parsed.
+        at: `file:line` of the handler's definition.
+        reason: Why no handler takes the event; why the turn was deferred or given up; or why a call of it waits.
+        blocked_at: `file:line` of code that blocked the event loop in this turn.
+        waits_at: `file:line` at which the running handler waits; None in a thread.
+        handled: The event types that the bot's handlers take.
+        timer: Shows the turn while it runs; None before its handler was chosen.
+        calls: The calls of this run that changed something at Linq and succeeded. Those that an earlier run made are
+            left out.
+        sends: What the turn sent, for the page. Those that an earlier run made are included.
+        question: The open question that the event concerns; None if there is none.
+        asks: The text of the question with which the handler ended, to wait for its answer.
+        taken_by: The running turn that took this message with `ctx.incoming`. Then this is no turn of its own.
+        end: None while the turn runs.
+        took_s: Seconds since its start, at its end or when it was last shown.
+    """
+
+    delivery: Delivery
+    started_at: datetime
+    attempt: int
+    event: Event | None = None
+    handler: str | None = None
+    at: str | None = None
+    tried: Sequence[Tried] = ()
+    reason: str | None = None
+    calls: list[Call] = field(default_factory=list)
+    sends: Sends = field(default_factory=Sends)
+    has_opted_out: bool = False
+    blocked_at: str | None = None
+    waits_at: str | None = None
+    handled: Sequence[str] = ()
+    error: BaseException | None = None
+    end: End | None = None
+    took_s: float = 0.0
+    again_in_s: float | None = None
+    timer: asyncio.TimerHandle | None = None
+    question: MetQuestion | None = None
+    asks: str | None = None
+    taken_by: ObservedTurn | None = None
+    handled_error: HandledError | None = None
+
+    @property
+    def outcome(self) -> str:
+        """The outcome, in the emulator's words."""
+        if self.end is None:
+            return "running"
+        if self.taken_by is not None:
+            return "taken"
+        if self.end == "ack" and self.handler is None and self.question is None and self.event is not None:
+            return "not_handled"
+        return _OUTCOMES[self.end]
+
+    @property
+    def replies(self) -> int:
+        """The number of messages that this run sent."""
+        return sum(call.name in SENDS for call in self.calls)
+
+    def report_to_page(self) -> dict[str, Any]:
+        """Return the report with the questions in words, and with the forms of what was sent on each service."""
+        question = None if self.question is None else asdict(self.question)
+        return self.report() | {"question": question, "asks": self.asks, "previews": self.sends.reports()}
+
+    def report(self) -> dict[str, Any]:
+        """Return the turn as JSON data for the emulator, see `emulator/web/control_bodies.py`."""
+        event, delivery = self.event, self.delivery
+        chat_id = event.chat_id if event else chat_of_lane(delivery.lane)
+        return {
+            "kind": "turn",
+            "event_id": event_id_of(delivery.id),
+            "event_type": delivery.type or None,
+            "chat_id": chat_id,
+            "message_id": event.message_id if event else None,
+            "joined": self._joined(),
+            "taken_by": None if self.taken_by is None else event_id_of(self.taken_by.delivery.id),
+            "started_at": wall_time(self.started_at),
+            "duration_ms": round(self.took_s * 1000, 1),
+            "attempt": self.attempt,
+            "outcome": self.outcome,
+            "handler": self.handler,
+            **_place(self.at),
+            "tried": [
+                {"handler": one.handler, **_place(one.at), "filter": one.filter, "fits": one.fits} for one in self.tried
+            ],
+            "reason": self.reason,
+            "replies": self.replies,
+            "retry_in_s": None if self.again_in_s is None else round(self.again_in_s, 1),
+            "error": None if self.error is None else error_report(self.error, self.at),
+            "notes": self._notes(),
+        }
+
+    def _joined(self) -> list[str | None]:
+        """Return the ids of the further messages of a burst."""
+        return [one.message_id for one in self.event.burst[1:]] if isinstance(self.event, MessageReceived) else []
+
+    def _notes(self) -> list[dict[str, Any]]:
+        found = []
+        if self.end is None and self.waits_at is not None:
+            found.append({"title": None, "message": WAITS, **_place(self.waits_at)})
+        if self.blocked_at is not None:
+            found.append({"title": "Blocked the event loop", "message": BLOCKED, **_place(self.blocked_at)})
+        if self.handled_error is not None:
+            handled = error_report(self.handled_error.error, self.at)
+            said = f"{handled['message']}. " if handled["message"] else ""
+            message = f"{said}{HANDLED.format(self.handled_error.handler)}"
+            found.append(
+                {"title": handled["type"], "message": message, "file": handled["file"], "line": handled["line"]}
+            )
+        if self.has_opted_out:
+            found.append({"title": "Reply refused: opted out", "message": OPTED_OUT, **_place(None)})
+        if self.outcome == "not_handled" and (advice := advice_on(self.reason, self.delivery.type, self.handled)):
+            found.append({"title": None, "message": advice, **_place(None)})
+        return found
+
+
+def wall_time(at: datetime) -> str:
+    """Return a time as the emulator writes it, in UTC and to the microsecond."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def error_report(error: BaseException, otherwise: str | None = None) -> dict[str, Any]:
+    """Return an error as JSON data, with the innermost line of the author's code.
+
+    Args:
+        otherwise: `file:line`, used if the traceback has no code of the author.
+    """
+    cause = first_cause(error)
+    frame = authors_frame(cause)
+    if frame is None:
+        at = cause.at if isinstance(cause, NeverAwaited) else None
+        place: dict[str, Any] = {**_place(at or otherwise), "code": None}
+    else:
+        place = {"file": file_name(frame.filename), "line": frame.lineno, "code": frame.line or None}
+    return {"type": type(cause).__name__, "message": message_of(cause), **place, "traceback": authors_traceback(error)}
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """Return the error itself; of an exception group, the first error in it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def message_of(error: BaseException) -> str:
+    """Return an error's message; empty if its class cannot make one."""
+    try:
+        return readable(error.msg if isinstance(error, SyntaxError) else str(error))
+    except Exception:  # noqa: BLE001 - a class of the author's may fail to make its message
+        return ""
+
+
+def authors_traceback(error: BaseException) -> str:
+    """Return the traceback of an error as text, with linqbot's frames folded."""
+    try:
+        return readable(folded(error))
+    except Exception:  # noqa: BLE001 - as in `message_of`
+        return type(error).__name__
+
+
+def file_name(path: str) -> str:
+    """Return the name of a file without its folders, as linqbot's logs show it."""
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+def _place(at: str | None) -> dict[str, Any]:
+    file, _, line = (at or "").rpartition(":")
+    return {"file": file, "line": int(line)} if file and line.isdecimal() else {"file": None, "line": None}

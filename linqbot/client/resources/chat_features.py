@@ -1,0 +1,208 @@
+"""Polls: created in a chat, then addressed by the id of their message.
+
+The locations that the participants of a chat share with your line.
+
+The background of a chat: a color, a dynamic scene or a photo.
+
+Experiences: ready-made interactive cards offered by Linq. A bot sends one as `message.experience`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from linqbot.client.resources.resource import Listing, Resource, at_once, many, read
+from linqbot.types.chat_features import (
+    ChatLocation,
+    LocationAccepted,
+    OfferedExperience,
+    OfferedExperiences,
+    PollEnvelope,
+)
+
+
+class Polls(Resource):
+    """`client.chats.polls`: create polls."""
+
+    __slots__ = ()
+
+    async def create(self, chat_id: str, *, poll: Mapping[str, Any]) -> PollEnvelope:
+        """Create a poll in an existing iMessage chat. Safe to repeat: equal `poll.idempotency_key`s create one poll.
+
+        Args:
+            poll: `{"options": [{"text": …}, …]}`, two or more options; a poll has no title. A missing `idempotency_key`
+                is generated.
+        Returns:
+            The poll, from now on identified by its `message_id`. `poll.*` events report its delivery and votes.
+        Raises:
+            LinqApiError: 400/1005 the chat is on SMS or RCS, 403/2024 the person opted out, 409 your line left the
+                chat, 404/2001 no chat with this id.
+        Source: https://docs.linqapp.com/api/resources/chats/subresources/polls/methods/create
+        """
+        response = await self._call("chats.polls.create", path={"chat_id": chat_id}, body={"poll": poll})
+        return read(PollEnvelope, response, "chats.polls.create", {"chat_id": chat_id})
+
+
+class MessagePoll(Resource):
+    """`client.messages.poll`: read a poll, add options to it, and vote."""
+
+    __slots__ = ()
+
+    async def retrieve(self, message_id: str) -> PollEnvelope:
+        """Get a poll by the id of its message, a UUID: its options and their voters.
+
+        Raises:
+            LinqApiError: 404/2002 no message with this id, or the message is not a poll.
+        Source: https://docs.linqapp.com/api/resources/messages/subresources/poll/methods/retrieve
+        """
+        response = await self._call("messages.poll.retrieve", path={"message_id": message_id})
+        return read(PollEnvelope, response, "messages.poll.retrieve")
+
+    async def add_options(self, message_id: str, *, options: Sequence[Mapping[str, Any]]) -> PollEnvelope:
+        """Add options to a poll. Options cannot be removed. Not retried after a lost response.
+
+        Args:
+            options: `[{"text": …}, …]`, one or more. On a zero-retention line, list all existing options first, in
+                their order: Linq keeps no copy of them.
+        Raises:
+            LinqApiError: 404/2002 no message with this id, or the message is not a poll.
+        Source: https://docs.linqapp.com/api/resources/messages/subresources/poll/methods/add_options
+        """
+        path, body = {"message_id": message_id}, {"options": many(options)}
+        response = await self._call("messages.poll.add_options", path=path, body=body)
+        return read(PollEnvelope, response, "messages.poll.add_options")
+
+    async def vote(self, message_id: str, *, operation: Literal["add", "remove"], option_id: str) -> PollEnvelope:
+        """Vote for an option, or take the vote back.
+
+        Args:
+            option_id: The id of the option: `PollOption.option_id`.
+        Raises:
+            LinqApiError: 404 the poll has no such option, 404/2002 no message with this id, or the message is not a
+                poll.
+        Source: https://docs.linqapp.com/api/resources/messages/subresources/poll/methods/vote
+        """
+        path, body = {"message_id": message_id}, {"operation": operation, "option_id": option_id}
+        response = await self._call("messages.poll.vote", path=path, body=body)
+        return read(PollEnvelope, response, "messages.poll.vote")
+
+
+class LocationResource(Resource):
+    """`client.chats.location`: read, request and stop the sharing of locations."""
+
+    __slots__ = ()
+
+    async def retrieve(self, chat_id: str) -> ChatLocation:
+        """Get the locations that participants of this chat share. No event reports movements: call again for news.
+
+        Returns:
+            GeoJSON with one feature per person; coordinates are longitude and latitude in degrees. Empty while no
+            participant shares a location, or none was located yet.
+        Raises:
+            LinqApiError: 404/2001 no chat with this id.
+        Source: https://docs.linqapp.com/api/resources/chats/subresources/location/methods/retrieve
+        """
+        response = await self._call("chats.location.retrieve", path={"chat_id": chat_id})
+        return read(ChatLocation, response, "chats.location.retrieve")
+
+    async def request(self, chat_id: str) -> LocationAccepted:
+        """Ask the person of a direct iMessage chat to share their location. Not retried after a lost response.
+
+        If the person agrees, `location.sharing.started` follows.
+
+        Raises:
+            LinqApiError: 409/2016 the chat is a group, 409/2017 it is on SMS or RCS, 409 the person shares already,
+                404/2001 no chat with this id.
+            RateLimited: Too many requests in this chat. Linq does not publish the limit; `retry_after_s` says how long
+                to wait.
+        Source: https://docs.linqapp.com/api/resources/chats/subresources/location/methods/request
+        """
+        response = await self._call("chats.location.request", path={"chat_id": chat_id})
+        return read(LocationAccepted, response, "chats.location.request")
+
+    async def stop(self, chat_id: str, *, handle: str) -> LocationAccepted:
+        """Stop receiving a person's location, in all chats with this line. `location.sharing.stopped` follows.
+
+        Args:
+            handle: The person: E.164 phone number or e-mail address.
+        Raises:
+            LinqApiError: 404 the person shares no location.
+        Source: https://docs.linqapp.com/api/resources/chats/subresources/location/methods/stop
+        """
+        response = await self._call("chats.location.stop", path={"chat_id": chat_id}, body={"handle": handle})
+        return read(LocationAccepted, response, "chats.location.stop")
+
+
+class Background(Resource):
+    """`client.chats.background`: set or remove the background of a chat.
+
+    Only iMessage shows it. On other services Linq accepts the call and ignores it; no event follows.
+    """
+
+    __slots__ = ()
+
+    async def set(
+        self,
+        chat_id: str,
+        *,
+        type: Literal["color", "dynamic", "photo"],  # noqa: A002 - Linq's name for it, and the official client's
+        image_url: str | None = None,
+        shades: Sequence[str] | None = None,
+        style: str | None = None,
+        variant: str | None = None,
+    ) -> None:
+        """Set the background of a chat. `chat.background_updated` or `chat.background_update_failed` follows.
+
+        Args:
+            type: `color` with a `variant` or with two `shades`; `dynamic` with `style` and `variant`; `photo` with
+                `image_url`.
+            image_url: The https URL of a JPEG, PNG, HEIC or WebP image.
+            shades: Two colors such as `#1A2B3C`, for a `color` without a variant or with the variant `custom`.
+            style: `sky`, `water` or `aurora`.
+            variant: For a color: mango, ice, plum, deep_sea, green_apple, cherry, bubblegum, tangerine, magenta, lime,
+                silver, carbon, stone, custom. For sky: dusk, haze, sunset, clear, sunrise, dawn. For water: light,
+                dark. For aurora: green, purple, pink.
+        Raises:
+            LinqApiError: 400/5006 the URL is not an image, 400/5007 the URL cannot be fetched, 404/2001 no chat with
+                this id.
+        Source: https://docs.linqapp.com/api/resources/chats/subresources/background/methods/set
+        """
+        body = {"type": type, "image_url": image_url, "shades": many(shades), "style": style, "variant": variant}
+        await self._call("chats.background.set", path={"chat_id": chat_id}, body=body)
+
+    async def remove(self, chat_id: str) -> None:
+        """Remove the background of a chat. `chat.background_updated` follows.
+
+        Raises:
+            LinqApiError: 404/2001 no chat with this id.
+        Source: https://docs.linqapp.com/api/resources/chats/subresources/background/methods/remove
+        """
+        await self._call("chats.background.remove", path={"chat_id": chat_id})
+
+
+class Experiences(Resource):
+    """`client.experiences`: list the experiences that Linq offers, with their actions and fields."""
+
+    __slots__ = ()
+
+    def list(self) -> Listing[OfferedExperience]:
+        """List all experiences with their actions and fields. The list has a single page.
+
+        Source: https://docs.linqapp.com/api/resources/experiences/methods/list
+        """
+
+        async def everything() -> tuple[OfferedExperience, ...]:
+            return read(OfferedExperiences, await self._call("experiences.list"), "experiences.list").experiences
+
+        return at_once(everything)
+
+    async def retrieve(self, experience: str) -> OfferedExperience:
+        """Get an experience by its name, such as `link`.
+
+        Raises:
+            LinqApiError: 404 no experience has this name.
+        Source: https://docs.linqapp.com/api/resources/experiences/methods/retrieve
+        """
+        response = await self._call("experiences.retrieve", path={"experience": experience})
+        return read(OfferedExperience, response, "experiences.retrieve")

@@ -1,0 +1,316 @@
+"""Chats: create, list and change them, their participants and typing indicators. Messages of a chat: `messages.py`.
+
+The messages of one chat: send and list them. Messages by their id: `resources/messages.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from linqbot.client.call import ApiResponse
+from linqbot.client.resources.resource import Listing, Page, Resource, many, read
+from linqbot.types.chat import Accepted, Chat, ChatCreatedResponse, ChatPage, ChatUpdate
+from linqbot.types.message import Message, MessageContent, MessagePage, MessageSentResponse, VoiceMemoSent
+
+if TYPE_CHECKING:
+    from linqbot.client.resources.chat_features import Background, LocationResource, Polls
+
+
+class Chats(Resource):
+    """`client.chats`: create, list and change chats. Messages, participants, typing, polls and more are below it."""
+
+    __slots__ = ()
+
+    @property
+    def messages(self) -> ChatMessages:
+        """The messages of a chat: `send`, `list`."""
+        return ChatMessages(self._run)
+
+    @property
+    def participants(self) -> Participants:
+        """The participants of a group: `add`, `remove`."""
+        return Participants(self._run)
+
+    @property
+    def typing(self) -> Typing:
+        """The typing indicator: `start`, `stop`."""
+        return Typing(self._run)
+
+    @property
+    def location(self) -> LocationResource:
+        """The shared locations of a chat's participants: `retrieve`, `request`, `stop`."""
+        from linqbot.client.resources.chat_features import LocationResource
+
+        return LocationResource(self._run)
+
+    @property
+    def polls(self) -> Polls:
+        """Polls in a chat: `create`. Results and votes: `client.messages.poll`."""
+        from linqbot.client.resources.chat_features import Polls
+
+        return Polls(self._run)
+
+    @property
+    def background(self) -> Background:
+        """The background image or color of a chat: `set`, `remove`."""
+        from linqbot.client.resources.chat_features import Background
+
+        return Background(self._run)
+
+    async def create(
+        self,
+        *,
+        from_: str,
+        to: Sequence[str],
+        message: MessageContent | Mapping[str, Any],
+        override_optout: bool | None = None,
+    ) -> ChatCreatedResponse:
+        """Create a chat with its first message, or send into the existing chat with the same line and recipients.
+
+        Args:
+            from_: Your line, E.164.
+            to: 1 to 31 handles: E.164 phone numbers or e-mail addresses. One handle creates a direct chat, more a
+                group.
+            message: The message to send. In a new chat Linq refuses links, effects and replies (400/1005).
+            override_optout: True sends this one message to a person who opted out.
+        Returns:
+            The chat with the message, which is usually still `pending`.
+        Raises:
+            LinqApiError: 403/2024 the person opted out, 403/2026 you blocked the handle, 403/2027 the line cannot send
+                now.
+        Source: https://docs.linqapp.com/api/resources/chats/methods/create
+        """
+        body = {"from": from_, "to": many(to), "message": message, "override_optout": override_optout}
+        return read(ChatCreatedResponse, await self._call("chats.create", body=body), "chats.create")
+
+    def list_chats(
+        self,
+        *,
+        cursor: str | None = None,
+        from_: str | None = None,
+        limit: int | None = None,
+        to: str | None = None,
+    ) -> Listing[Chat]:
+        """List chats.
+
+        Args:
+            cursor: The `next_cursor` of a page, to continue after that page; None starts at the first page.
+            from_: Only chats of this line, E.164.
+            limit: Chats per page, 1 to 100; None is 20.
+            to: Only chats with this handle.
+        Returns:
+            A listing: `async for chat in …` iterates over all pages, `await …` returns the first page.
+        Source: https://docs.linqapp.com/api/resources/chats/methods/list_chats
+        """
+
+        async def page(at: str | None) -> Page[Chat]:
+            query = {"cursor": at, "from": from_, "limit": limit, "to": to}
+            got = read(ChatPage, await self._call("chats.list_chats", query=query), "chats.list_chats")
+            return Page(got.chats, got.next_cursor or None)
+
+        return Listing(page, cursor)
+
+    async def retrieve(self, chat_id: str) -> Chat:
+        """Get a chat by its id, a UUID.
+
+        Raises:
+            LinqApiError: 404/2001 no chat with this id.
+        Source: https://docs.linqapp.com/api/resources/chats/methods/retrieve
+        """
+        response = await self._call("chats.retrieve", path={"chat_id": chat_id})
+        return read(Chat, response, "chats.retrieve")
+
+    async def update(
+        self, chat_id: str, *, display_name: str | None = None, group_chat_icon: str | None = None
+    ) -> ChatUpdate:
+        """Change the name or icon of a group. A `chat.group_*` event reports the outcome.
+
+        Args:
+            group_chat_icon: The URL of an image.
+        Raises:
+            LinqApiError: 409/1006 the chat is a direct chat, 404/2001 no chat with this id.
+        Source: https://docs.linqapp.com/api/resources/chats/methods/update
+        """
+        body = {"display_name": display_name, "group_chat_icon": group_chat_icon}
+        response = await self._call("chats.update", path={"chat_id": chat_id}, body=body)
+        return read(ChatUpdate, response, "chats.update")
+
+    async def mark_as_read(self, chat_id: str) -> None:
+        """Mark every message of a chat as read.
+
+        Raises:
+            LinqApiError: 404/2001 no chat with this id.
+        Source: https://docs.linqapp.com/api/resources/chats/methods/mark_as_read
+        """
+        await self._call("chats.mark_as_read", path={"chat_id": chat_id})
+
+    async def leave_chat(self, chat_id: str) -> Accepted:
+        """Remove your line from an iMessage group of four or more. `participant.removed` follows.
+
+        Raises:
+            LinqApiError: 409 the chat is a direct chat or a smaller group, or your line already left; 404/2001 no chat
+                with this id.
+        Source: https://docs.linqapp.com/api/resources/chats/methods/leave_chat
+        """
+        response = await self._call("chats.leave_chat", path={"chat_id": chat_id})
+        return read(Accepted, response, "chats.leave_chat")
+
+    leave = leave_chat
+
+    async def share_contact_card(self, chat_id: str) -> None:
+        """Share your line's contact card: at most once per chat in five minutes. Not retried after a lost response.
+
+        Raises:
+            RateLimited: The card was shared in this chat less than five minutes ago (R65); it was not sent.
+            LinqApiError: 404/2012 the line has no active card, 404/2001 no chat with this id.
+        Source: https://docs.linqapp.com/api/resources/chats/methods/share_contact_card
+        """
+        await self._call("chats.share_contact_card", path={"chat_id": chat_id})
+
+    async def send_voicememo(
+        self,
+        chat_id: str,
+        *,
+        attachment_id: str | None = None,
+        override_optout: bool | None = None,
+        voice_memo_url: str | None = None,
+    ) -> VoiceMemoSent:
+        """Send an audio file as a voice memo. Linq accepts no idempotency key here, so a lost response is not retried.
+
+        Args:
+            attachment_id, voice_memo_url: Exactly one of the two: an uploaded file, or a public https URL. Audio as
+                mp3, m4a, mp4, aac, caf, wav, aiff or amr.
+            override_optout: True sends the memo to a person who opted out.
+        Raises:
+            LinqApiError: 404/2001 no chat with this id, 404/2003 no attachment with this id.
+        Source: https://docs.linqapp.com/api/resources/chats/methods/send_voicememo
+        """
+        body = {"attachment_id": attachment_id, "override_optout": override_optout, "voice_memo_url": voice_memo_url}
+        response = await self._call("chats.send_voicememo", path={"chat_id": chat_id}, body=body)
+        return read(VoiceMemoSent, response, "chats.send_voicememo")
+
+
+class Participants(Resource):
+    """`client.chats.participants`: change the members of a group.
+
+    Both calls are only *queued* when they return; `participant.added` or `participant.removed` follows.
+    """
+
+    __slots__ = ()
+
+    async def add(self, chat_id: str, *, handle: str) -> Accepted:
+        """Add a person to a group of three or more.
+
+        Args:
+            handle: E.164 phone number or e-mail address, reachable over the group's service.
+        Raises:
+            LinqApiError: 409/1006 the chat is a direct chat, or the handle is on another service; 404/2001 no chat with
+                this id.
+        Source: https://docs.linqapp.com/api/resources/chats/subresources/participants/methods/add
+        """
+        response = await self._call("chats.participants.add", path={"chat_id": chat_id}, body={"handle": handle})
+        return read(Accepted, response, "chats.participants.add")
+
+    async def remove(self, chat_id: str, *, handle: str) -> Accepted:
+        """Remove a person from a group. Three participants must remain.
+
+        Args:
+            handle: E.164 phone number or e-mail address of a participant.
+        Raises:
+            LinqApiError: 409/1006 the chat is a direct chat, or fewer than three would remain; 404/2001 no chat with
+                this id.
+        Source: https://docs.linqapp.com/api/resources/chats/subresources/participants/methods/remove
+        """
+        response = await self._call("chats.participants.remove", path={"chat_id": chat_id}, body={"handle": handle})
+        return read(Accepted, response, "chats.participants.remove")
+
+
+class Typing(Resource):
+    """`client.chats.typing`: the typing indicator. Only iMessage shows it; other services ignore the calls."""
+
+    __slots__ = ()
+
+    async def start(self, chat_id: str) -> None:
+        """Show the typing indicator for about 85 s, or until you send a message. To keep it, call again every 60 s.
+
+        Raises:
+            LinqApiError: 403/2027 the line cannot send now, 404/2001 no chat with this id. Older versions of Linq
+                respond with 403 for groups.
+        Source: https://docs.linqapp.com/api/resources/chats/subresources/typing/methods/start
+        """
+        await self._call("chats.typing.start", path={"chat_id": chat_id})
+
+    async def stop(self, chat_id: str) -> None:
+        """Hide the typing indicator. Sending a message hides it too.
+
+        Raises:
+            LinqApiError: 404/2001 no chat with this id.
+        Source: https://docs.linqapp.com/api/resources/chats/subresources/typing/methods/stop
+        """
+        await self._call("chats.typing.stop", path={"chat_id": chat_id})
+
+
+_SEND = "chats.messages.send"
+
+
+class ChatMessages(Resource):
+    """`client.chats.messages`: send messages into a chat and list them."""
+
+    __slots__ = ()
+
+    async def send(
+        self,
+        chat_id: str,
+        *,
+        message: MessageContent | Mapping[str, Any],
+        override_optout: bool | None = None,
+    ) -> MessageSentResponse:
+        """Send a message into a chat. Safe to repeat: messages with equal `message.idempotency_key`s are sent once.
+
+        Args:
+            message: 1 to 100 parts, or an experience; see `MessageContent`. A missing idempotency key is generated.
+            override_optout: True sends this one message to a person who opted out.
+        Returns:
+            The accepted message, usually `pending`. `message.*` events report its delivery.
+        Raises:
+            RuleBroken: The content breaks one of Linq's rules; nothing was sent.
+            RateLimited: More than 30 messages in 60 s from this line to this recipient.
+            LinqUnavailable: No response, or 5xx; repeat the call with the same key.
+            LinqApiError: 403/2024 the person opted out, 403/2026 you blocked the handle, 403/2027 the line cannot send
+                now, 404/2001 no chat with this id, 409 your line left the chat.
+        Source: https://docs.linqapp.com/api/resources/chats/subresources/messages/methods/send
+        """
+        body = {"message": message, "override_optout": override_optout}
+        return read_sent(await self._call(_SEND, path={"chat_id": chat_id}, body=body), chat_id)
+
+    def list(self, chat_id: str, *, cursor: str | None = None, limit: int | None = None) -> Listing[Message]:
+        """List the messages of a chat. Linq does not promise an order: sort by `created_at`.
+
+        Args:
+            cursor: The `next_cursor` of a page, to continue after that page; None starts at the first page.
+            limit: Messages per page, 1 to 100; None is 20.
+        Returns:
+            A listing: `async for message in …` iterates over all pages, `await …` returns the first page.
+        Raises:
+            LinqApiError: 404/2001 no chat with this id.
+        Source: https://docs.linqapp.com/api/resources/chats/subresources/messages/methods/list
+        """
+
+        async def page(at: str | None) -> Page[Message]:
+            query = {"cursor": at, "limit": limit}
+            response = await self._call("chats.messages.list", path={"chat_id": chat_id}, query=query)
+            got = read(MessagePage, response, "chats.messages.list")
+            return Page(got.messages, got.next_cursor or None)
+
+        return Listing(page, cursor)
+
+
+def send_unread(messages: ChatMessages, chat_id: str, message: MessageContent) -> Awaitable[ApiResponse]:
+    """Send a message like `ChatMessages.send`, and return the response as it is. `read_sent` parses it."""
+    return messages._call(_SEND, path={"chat_id": chat_id}, body={"message": message})  # noqa: SLF001 - a part of it
+
+
+def read_sent(response: ApiResponse, chat_id: str) -> MessageSentResponse:
+    """Parse the response of `send_unread`; see `read`."""
+    return read(MessageSentResponse, response, _SEND, {"chat_id": chat_id})

@@ -1,0 +1,278 @@
+"""The lines of the account: list them, forward their calls, audit their reputation, and find one to send from.
+
+Contact cards: the name and photo that a line shows. To share a card in a chat: `chats.share_contact_card`.
+
+Handles: which services they can receive, and which of them are blocked.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Literal
+
+from linqbot.client.resources.resource import Listing, Resource, at_once, many, read
+from linqbot.types.handle import Blocked, BlockedHandle, HandleCheck
+from linqbot.types.handle import BlockedHandleList as BlockedList
+from linqbot.types.line import AvailableNumber as Available
+from linqbot.types.line import (
+    ContactCard,
+    Forwarding,
+    LegacyPhoneNumber,
+    LegacyPhoneNumbers,
+    PhoneNumber,
+    ReputationAudit,
+    ReputationAuditStarted,
+)
+from linqbot.types.line import ContactCardList as Cards
+from linqbot.types.line import PhoneNumberList as Lines
+
+
+class PhoneNumbers(Resource):
+    """`client.phone_numbers`: the lines of the account, their call forwarding and their reputation audits."""
+
+    __slots__ = ()
+
+    def list(self) -> Listing[PhoneNumber]:
+        """List the lines of the account with their reputation. The list has a single page.
+
+        Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/list
+        """
+
+        async def everything() -> tuple[PhoneNumber, ...]:
+            return read(Lines, await self._call("phone_numbers.list"), "phone_numbers.list").phone_numbers
+
+        return at_once(everything)
+
+    async def update(self, phone_number_id: str, *, forwarding_number: str | None) -> Forwarding:
+        """Forward a line's calls to another number, or stop forwarding them.
+
+        Args:
+            phone_number_id: The id of the line, a UUID: `PhoneNumber.id`.
+            forwarding_number: E.164; None stops forwarding.
+        Raises:
+            LinqApiError: 404 no line with this id.
+        Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/update
+        """
+        # Linq requires the field even to clear it. `_call` drops fields that are None, and Linq accepts "" instead.
+        body = {"forwarding_number": forwarding_number or ""}
+        response = await self._call("phone_numbers.update", path={"phone_number_id": phone_number_id}, body=body)
+        return read(Forwarding, response, "phone_numbers.update")
+
+    async def start_reputation_audit(self, phone_number: str) -> ReputationAuditStarted:
+        """Start an audit of a line's reputation. While an audit is running, return that audit instead of a new one.
+
+        Args:
+            phone_number: The line, E.164.
+        Returns:
+            The id of the audit, for `get_reputation_audit`.
+        Raises:
+            RateLimited: The previous audit was too recent; `retry_after_s` says how long to wait.
+            LinqApiError: 404 the account has no such line.
+        Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/start_reputation_audit
+        """
+        response = await self._call("phone_numbers.start_reputation_audit", path={"phone_number": phone_number})
+        return read(ReputationAuditStarted, response, "phone_numbers.start_reputation_audit")
+
+    async def get_reputation_audit(self, audit_id: str, *, phone_number: str) -> ReputationAudit:
+        """Get an audit: `pending` at first, then with its report. Linq keeps an audit for 24 hours.
+
+        Args:
+            audit_id: A UUID, from `start_reputation_audit`.
+            phone_number: The audited line, E.164.
+        Raises:
+            LinqApiError: 404 the audit is older than 24 hours, or belongs to another line.
+        Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/get_reputation_audit
+        """
+        path = {"phone_number": phone_number, "audit_id": audit_id}
+        response = await self._call("phone_numbers.get_reputation_audit", path=path)
+        return read(ReputationAudit, response, "phone_numbers.get_reputation_audit")
+
+
+class LegacyLines(Resource):
+    """`client.phonenumbers`: the older list of lines. Deprecated by Linq: use `client.phone_numbers`."""
+
+    __slots__ = ()
+
+    def list(self) -> Listing[LegacyPhoneNumber]:
+        """List the lines in the deprecated format, without their reputation. Use `phone_numbers.list`.
+
+        Source: https://docs.linqapp.com/api/resources/phonenumbers/methods/list
+        """
+        warnings.warn("Linq deprecates phonenumbers.list. Use phone_numbers.list.", DeprecationWarning, stacklevel=2)
+
+        async def everything() -> tuple[LegacyPhoneNumber, ...]:
+            return read(LegacyPhoneNumbers, await self._call("phonenumbers.list"), "phonenumbers.list").phone_numbers
+
+        return at_once(everything)
+
+
+class AvailableNumberResource(Resource):
+    """`client.available_number`: find the line to send from."""
+
+    __slots__ = ()
+
+    async def retrieve(
+        self,
+        *,
+        exclude_from: Sequence[str] | None = None,
+        to: Sequence[str] | None = None,
+        type: Literal["RCS", "iMessage"] | None = None,  # noqa: A002 - Linq's name for it
+    ) -> Available:
+        """Get the line that Linq recommends to send from.
+
+        Args:
+            exclude_from: Lines that Linq must not choose, E.164; numbers that are not yours are ignored.
+            to: The recipients. Linq returns the line of your chat with exactly these recipients, else the healthy line
+                that was used least recently.
+            type: Only lines of this type.
+        Returns:
+            The line and its vCard.
+        Raises:
+            LinqApiError: 400 every line is excluded.
+            LinqUnavailable: 503 no line of this type can send.
+        Source: https://docs.linqapp.com/api/resources/available_number/methods/retrieve
+        """
+        query = {"exclude_from": many(exclude_from), "to": many(to), "type": type}
+        return read(Available, await self._call("available_number.retrieve", query=query), "available_number.retrieve")
+
+
+class ContactCards(Resource):
+    """`client.contact_card`: create, read and change the contact cards of your lines.
+
+    `create` and `update` share one limit: three calls per line in ten minutes (R94).
+    """
+
+    __slots__ = ()
+
+    async def create(
+        self, *, first_name: str, phone_number: str, image_url: str | None = None, last_name: str | None = None
+    ) -> ContactCard:
+        """Create the contact card of a line that has none.
+
+        Args:
+            phone_number: The line, E.164.
+            image_url: The URL of a photo.
+        Raises:
+            RateLimited: This is the fourth call for this line within ten minutes; it was not sent.
+            LinqApiError: 409/2014 the line already has a card: update it.
+            LinqUnavailable: 500/2022 the card was not completed: call again. 503/4004 wait a while, then call again.
+        Source: https://docs.linqapp.com/api/resources/contact_card/methods/create
+        """
+        body = {
+            "phone_number": phone_number,
+            "first_name": first_name,
+            "last_name": last_name,
+            "image_url": image_url,
+        }
+        return read(ContactCard, await self._call("contact_card.create", body=body), "contact_card.create")
+
+    async def retrieve(self, *, phone_number: str | None = None) -> Cards:
+        """Get the contact cards of all lines, or of one line.
+
+        Args:
+            phone_number: The line, E.164; None returns the cards of all lines.
+        Source: https://docs.linqapp.com/api/resources/contact_card/methods/retrieve
+        """
+        query = {"phone_number": phone_number}
+        return read(Cards, await self._call("contact_card.retrieve", query=query), "contact_card.retrieve")
+
+    async def update(
+        self,
+        *,
+        phone_number: str,
+        first_name: str | None = None,
+        image_url: str | None = None,
+        last_name: str | None = None,
+    ) -> ContactCard:
+        """Change a line's contact card. Arguments that are None leave their field unchanged.
+
+        Args:
+            phone_number: The line, E.164.
+            image_url: The URL of a photo.
+        Raises:
+            RateLimited: This is the fourth call for this line within ten minutes; it was not sent.
+            LinqApiError: 404/2012 the line has no card.
+            LinqUnavailable: 500/2022 the change was not completed: call again. 503/4004 wait a while, then call again.
+        Source: https://docs.linqapp.com/api/resources/contact_card/methods/update
+        """
+        query, body = {"phone_number": phone_number}, {"first_name": first_name, "last_name": last_name}
+        response = await self._call("contact_card.update", query=query, body={**body, "image_url": image_url})
+        return read(ContactCard, response, "contact_card.update")
+
+
+class Capability(Resource):
+    """`client.capability`: check which services a handle can receive.
+
+    Linq limits the number of checks and does not publish the figure. `RateLimited.retry_after_s` says how long to wait.
+    """
+
+    __slots__ = ()
+
+    async def check_i_message(self, *, address: str, from_: str | None = None) -> HandleCheck:
+        """Check if a handle can receive iMessages.
+
+        Args:
+            address: E.164 phone number or e-mail address.
+            from_: Your line that would send the message, E.164; None lets Linq choose.
+        Raises:
+            RateLimited: 429/1007 too many checks.
+        Source: https://docs.linqapp.com/api/resources/capability/methods/check_i_message
+        """
+        body = {"address": address, "from": from_}
+        response = await self._call("capability.check_i_message", body=body)
+        return read(HandleCheck, response, "capability.check_i_message")
+
+    async def check_RCS(self, *, address: str, from_: str | None = None) -> HandleCheck:  # noqa: N802 - Linq's name
+        """Check if a phone can receive RCS messages.
+
+        Args:
+            address: E.164 phone number; RCS does not use e-mail addresses.
+            from_: Your line that would send the message, E.164; None lets Linq choose.
+        Raises:
+            LinqApiError: 400 the address is an e-mail address.
+            LinqUnavailable: 503/4004, 503/4009, 503/4010 the check could not be made. This says nothing about the
+                phone, so do not cache it.
+            RateLimited: 429/1007 too many checks.
+        Source: https://docs.linqapp.com/api/resources/capability/methods/check_rcs
+        """
+        body = {"address": address, "from": from_}
+        return read(HandleCheck, await self._call("capability.check_RCS", body=body), "capability.check_RCS")
+
+
+class BlockedHandles(Resource):
+    """`client.blocked_handles`: block handles. You receive nothing from a blocked handle and cannot send to it."""
+
+    __slots__ = ()
+
+    def list(self) -> Listing[BlockedHandle]:
+        """List the handles that you blocked, newest first. The list has a single page.
+
+        Source: https://docs.linqapp.com/api/resources/blocked_handles/methods/list
+        """
+
+        async def everything() -> tuple[BlockedHandle, ...]:
+            response = await self._call("blocked_handles.list")
+            return read(BlockedList, response, "blocked_handles.list").blocked_handles
+
+        return at_once(everything)
+
+    async def block(self, *, handle: str, reason: str | None = None) -> Blocked:
+        """Block a handle: receive nothing from it and send nothing to it. Blocking it again changes nothing.
+
+        Args:
+            handle: E.164 phone number, e-mail address, short code of 3 to 8 digits, or alphanumeric sender id.
+            reason: A note for yourself.
+        Source: https://docs.linqapp.com/api/resources/blocked_handles/methods/block
+        """
+        body = {"handle": handle, "reason": reason}
+        return read(Blocked, await self._call("blocked_handles.block", body=body), "blocked_handles.block")
+
+    async def unblock(self, *, handle: str) -> None:
+        """Unblock a handle. The messages that it sent while it was blocked are lost.
+
+        Raises:
+            LinqApiError: 404 the handle is not blocked.
+        Source: https://docs.linqapp.com/api/resources/blocked_handles/methods/unblock
+        """
+        await self._call("blocked_handles.unblock", body={"handle": handle})

@@ -1,0 +1,309 @@
+"""Acts of a person with groups: leaving, removing others, joining, adding others.
+
+Acts of a payer: paying, declining, connecting to a provider, disconnecting.
+
+An event that Linq reports although nothing in the emulator has caused it, such as a phone call.
+
+Acts of sharing with a line: a location, and a contact card.
+
+Acts of a person with polls: making, extending, voting.
+
+Acts of Linq, or of the account's team on Linq's dashboard, on lines, opt-outs and payment providers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from linqbot.emulator.acts.conversation import Body, ByPerson, Handle, NotEmpty, active_member
+from linqbot.emulator.endpoints import contact_cards, lines, locations, payment_requests, payments, polls
+from linqbot.emulator.engine import chat_state, send_policy
+from linqbot.emulator.engine.sending import line_of_account
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model.answers import conflict, existing, not_found
+from linqbot.emulator.model.records import ChatRecord
+
+
+class Leave(ByPerson):
+    """Leave a group, or remove another participant from it."""
+
+    chat_id: str
+    handle: Handle | None = Field(None, description="The participant to remove; a line removes the bot.")
+
+    def perform(self, world: World) -> None:
+        """Remove the participant and emit `participant.removed`.
+
+        Raises:
+            ApiError: 404, there is no such chat or participant; 409, the chat is not a group.
+        """
+        chat = _group(world, self.chat_id)
+        member = active_member(chat, self.from_)
+        if self.handle is None or self.handle == self.from_:
+            chat_state.depart(world, chat, member, by=self.from_)
+            return
+        removed = chat.member(self.handle)
+        if removed is None or removed.status != "active":
+            raise not_found("participant")
+        chat_state.depart(world, chat, removed, by=self.from_)
+
+
+class Join(ByPerson):
+    """Join a group, also again after leaving, or add another person to it."""
+
+    chat_id: str
+    handle: Handle | None = Field(None, description="The person to add.")
+
+    def perform(self, world: World) -> None:
+        """Add the participant and emit `participant.added`.
+
+        Raises:
+            ApiError: 404, there is no such chat; 409, the chat is not a group, or the handle is in it already.
+        """
+        chat = _group(world, self.chat_id)
+        newcomer = self.handle or self.from_
+        member = chat.member(newcomer)
+        if member is not None and member.status == "active":
+            raise conflict("This handle is a participant already")
+        chat_state.join(world, chat, newcomer, by=self.from_)
+
+
+def _group(world: World, chat_id: str) -> ChatRecord:
+    chat = world.state.chat(chat_id)
+    if not chat.is_group:
+        raise conflict("Only groups can be joined and left")
+    return chat
+
+
+class Pay(Body):
+    """Pay a payment request, or approve a payment."""
+
+    id: str = Field(description="The id of the payment request or the payment.")
+
+    def perform(self, world: World) -> None:
+        """Pay or approve.
+
+        Raises:
+            ApiError: 404, there is no such payment or request; 409, it does not wait for the payer.
+        """
+        if self.id in world.state.payments:
+            payments.approve(world, payments.found(world, self.id))
+        else:
+            payment_requests.pay(world, payment_requests.found(world, self.id))
+
+
+class Decline(Body):
+    """Refuse a payment request or a payment, as the payer or the payer's bank."""
+
+    id: str = Field(description="The id of the payment request or the payment.")
+
+    def perform(self, world: World) -> None:
+        """Decline.
+
+        Raises:
+            ApiError: 404, there is no such payment or request; 409, it does not wait for the payer.
+        """
+        if self.id in world.state.payments:
+            payments.decline(world, payments.found(world, self.id))
+        else:
+            payment_requests.decline(world, payment_requests.found(world, self.id))
+
+
+class Connect(ByPerson):
+    """Complete the connection to the payment provider, so that the customer can be charged."""
+
+    def perform(self, world: World) -> None:
+        """Complete the connection."""
+        payments.complete(world, self.from_)
+
+
+class Disconnect(ByPerson):
+    """End the connection to the payment provider, as the customer."""
+
+    def perform(self, world: World) -> None:
+        """End the connection."""
+        payments.disconnect(world, self.from_)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Deliver an event of a line with these data, which are not checked. It changes nothing else."""
+
+    event_type: str
+    data: Mapping[str, Any]
+    line: str
+
+    def perform(self, world: World) -> None:
+        """Emit the event."""
+        world.emit_account(self.event_type, dict(self.data), line=self.line)
+
+
+class ShareLocation(ByPerson):
+    """Share a location, move to another one, or stop sharing."""
+
+    chat_id: str
+    state: Literal["started", "stopped"] = "started"
+    latitude: Annotated[float, Field(ge=-90, le=90)] = Field(0.0, description="Degrees.")
+    longitude: Annotated[float, Field(ge=-180, le=180)] = Field(0.0, description="Degrees.")
+    for_s: Annotated[float, Field(gt=0, le=10**8)] | None = Field(
+        None, description="Seconds until sharing ends; null shares until the person stops."
+    )
+
+    def perform(self, world: World) -> None:
+        """Change the location, and emit `location.sharing.started` or `.stopped` when sharing begins or ends.
+
+        Raises:
+            ApiError: 404, there is no such chat, the person is not in it, or shares no location that could stop.
+        """
+        chat = world.state.chat(self.chat_id)
+        if self.state == "stopped":
+            locations.end(world, chat, active_member(chat, self.from_).handle)
+            return
+        send_policy.check_present(chat)
+        handle = active_member(chat, self.from_).handle
+        locations.begin(world, chat, handle, self.latitude, self.longitude, for_s=self.for_s)
+
+
+class ShareCard(ByPerson):
+    """Share name and photo with the line `to`. Linq reports a card once, and again when the card has changed."""
+
+    to: Handle = Field(description="A line of the account.")
+    first_name: Annotated[str, Field(max_length=100)]
+    last_name: Annotated[str, Field(max_length=100)] = ""
+    media_url: str | None = Field(None, description="The address of the photo.")
+
+    def perform(self, world: World) -> None:
+        """Store the card and emit `contact_card.received`, if the card is new.
+
+        Raises:
+            ApiError: 403, `to` is not a line of the account.
+        """
+        card = (self.first_name, self.last_name, self.media_url)
+        contact_cards.receive(world, self.from_, line_of_account(world, self.to), card)
+
+
+class MakePoll(ByPerson):
+    """Make a poll in an iMessage chat. The answer has `chat_id` and `message_id`."""
+
+    chat_id: str
+    options: Annotated[list[NotEmpty], Field(min_length=2)] = Field(description="The texts of the options.")
+
+    def perform(self, world: World) -> dict[str, str]:
+        """Store the poll and emit `poll.received`.
+
+        Returns:
+            `chat_id` and `message_id`.
+        Raises:
+            ApiError: 404, there is no such chat, or the person is not in the chat; 409, the chat is not iMessage.
+        """
+        chat = world.state.chat(self.chat_id)
+        send_policy.check_present(chat)
+        if chat.service != "iMessage":
+            raise conflict("Polls need an iMessage chat")
+        message = polls.receive(world, chat, active_member(chat, self.from_), self.options)
+        return {"chat_id": self.chat_id, "message_id": message.id}
+
+
+class AddOptions(ByPerson):
+    """Add options to a poll."""
+
+    message_id: str
+    options: Annotated[list[NotEmpty], Field(min_length=1)] = Field(description="The texts of the options.")
+
+    def perform(self, world: World) -> None:
+        """Add the options and emit `poll.updated`.
+
+        Raises:
+            ApiError: 404, there is no such poll, or the person is not in the chat.
+        """
+        message, _ = world.state.poll(self.message_id)
+        chat = world.state.chats[message.chat_id]
+        polls.extend(world, chat, message, active_member(chat, self.from_), self.options)
+
+
+class Vote(ByPerson):
+    """Vote for an option of a poll, or take the vote back."""
+
+    message_id: str
+    option_id: str
+    operation: Literal["add", "remove"] = "add"
+
+    def perform(self, world: World) -> None:
+        """Change the vote and emit `poll.vote.added` or `poll.vote.removed`, if that is a change.
+
+        Raises:
+            ApiError: 404, there is no such poll or option, or the person is not in the chat.
+        """
+        message, _ = world.state.poll(self.message_id)
+        chat = world.state.chats[message.chat_id]
+        member = active_member(chat, self.from_)
+        polls.toggle(world, chat, message, member, self.option_id, is_on=self.operation == "add")
+
+
+class ChangeLine(Body):
+    """Change a line, as Linq or the team on its dashboard.
+
+    A line is added before the other changes, and removed after them.
+    """
+
+    phone_number: Handle
+    assigned: bool | None = Field(None, description="true adds the line to the account; false removes line and chats.")
+    line_type: Literal["iMessage", "RCS"] = Field("iMessage", description="The type of a line that is added.")
+    status: Literal["ACTIVE", "FLAGGED"] | None = Field(None, description="A flagged line cannot send.")
+    reputation: Literal["HEALTHY", "AT_RISK", "CRITICAL"] | None = None
+    zero_retention: bool | None = Field(None, description="true keeps none of the line's messages from now on.")
+    card: Literal["deleted"] | None = Field(None, description="Delete the line's contact card.")
+
+    def perform(self, world: World) -> None:
+        """Make the changes and emit an event for each.
+
+        Raises:
+            ApiError: 404, the account has no such line, or the line has no contact card.
+        """
+        if self.assigned and self.phone_number not in world.state.lines:
+            lines.assign(world, self.phone_number, line_type=self.line_type)
+        line = existing(world.state.lines.get(self.phone_number), "phone number")
+        if self.status or self.reputation:
+            lines.set_standing(world, line, status=self.status, reputation=self.reputation)
+        if self.zero_retention is not None:
+            lines.set_zero_retention(world, line, is_on=self.zero_retention)
+        if self.card:
+            contact_cards.delete(world, self.phone_number)
+        if self.assigned is False:
+            lines.release(world, line)
+
+
+class SetOptOut(Body):
+    """Record that a person has opted out of messages, or no longer has.
+
+    A person opts out by writing STOP. This act records it without a message, as if the person had done it before. A text
+    of the person ends it too.
+    """
+
+    handle: Handle
+    opted_out: bool = Field(description="While true, Linq refuses messages to the person with 403 and code 2024.")
+
+    def perform(self, world: World) -> None:
+        """Record it, and change the health of the person's direct chats."""
+        send_policy.set_opt_out(world, self.handle, is_out=self.opted_out)
+
+
+class SetProvider(Body):
+    """Set the status of a payment provider.
+
+    Linq answers 403 to payment requests through a provider that is not `ready`.
+    """
+
+    provider: str
+    status: Literal["onboarding", "ready", "disabled"]
+
+    def perform(self, world: World) -> None:
+        """Set the status.
+
+        Raises:
+            ApiError: 404, there is no such provider.
+        """
+        payments.set_provider(world, self.provider, self.status)

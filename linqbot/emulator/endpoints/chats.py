@@ -1,0 +1,225 @@
+"""Chats: creating, listing, reading, changing, leaving, marking as read, typing, and sending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from linqbot import rules
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler, page
+from linqbot.emulator.engine import chat_state, content, send_policy
+from linqbot.emulator.engine.sending import line_of_account, repeated, send, send_content, service_for
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import shapes
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, accepted, conflict, invalid
+from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, normal
+
+
+def create(world: World, request: ApiRequest) -> EndpointResponse:
+    """Send the first message of a chat, or a message in the chat that these people have already.
+
+    Raises:
+        ApiError: R12, R13, R30, R34, R40-R42, R49, R52, R53, R70-R75, rate limit; 404, the message of this idempotency
+            key was deleted.
+    """
+    asked = request.body["message"]
+    message = repeated(world, asked.get("idempotency_key"))
+    if message is None:
+        message = _write_first(world, request.body, asked)
+    chat = world.state.chats[message.chat_id]
+    shape = shapes.chat_created(chat)
+    del shape["created_at"], shape["updated_at"]
+    return EndpointResponse(201, {"chat": shape | {"message": shapes.sent_message(message)}})
+
+
+def _write_first(world: World, body: Mapping[str, Any], asked: Mapping[str, Any]) -> MessageRecord:
+    line = line_of_account(world, body["from"])
+    people = list(dict.fromkeys(normal(handle) for handle in body["to"]))
+    if line.phone_number in people:
+        raise invalid("A line cannot write to itself")
+    override = bool(body.get("override_optout"))
+    if (chat := reusable(world, line, people)) is not None:
+        return send_content(world, chat, asked, override_optout=override)
+    _check_first(asked)
+    return open_with(world, line, people, asked, override_optout=override)
+
+
+def reusable(world: World, line: Line, people: list[str]) -> ChatRecord | None:
+    """Return the chat that is used instead of creating a new one; None if there is none (R54)."""
+    found = world.state.chats_with(line.phone_number, people)
+    return next((chat for chat in found if not chat.is_group or (chat.name is None and chat.reusable)), None)
+
+
+def _check_first(asked: Mapping[str, Any]) -> None:
+    """Check the rules for the first message of a chat (R52, R53)."""
+    if (broken := rules.first_message(asked)) is not None:
+        raise ApiError(broken.status, broken.code, broken.message)
+
+
+def open_with(
+    world: World,
+    line: Line,
+    people: list[str],
+    asked: Mapping[str, Any],
+    *,
+    override_optout: bool,
+    key: str | None = None,
+) -> MessageRecord:
+    """Open a chat with its first message. If the message is refused, no chat is created.
+
+    Raises:
+        ApiError: R13, R30, R34, R40-R42, R49, R70-R75, rate limit.
+    """
+    service, can_arrive = service_for(world, line, people, asked.get("preferred_service"))
+    parts = content.parts(world, asked, is_group=len(people) > 1, service=service)
+    content.reply_to(world, None, asked.get("reply_to"))
+    send_policy.check_send(world, line, people, override_optout=override_optout)
+    chat = chat_state.open_chat(world, line, people, service)
+    return send(world, chat, asked, parts=parts, can_arrive=can_arrive, service=service, key=key)
+
+
+def list_chats(world: World, request: ApiRequest) -> EndpointResponse:
+    """List the chats, newest first; by line or by person if the query asks for it.
+
+    Raises:
+        ApiError: 400, `limit` or `cursor` is not valid.
+    """
+    line, person = request.query.get("from"), request.query.get("to")
+    found = [
+        chat
+        for chat in world.state.chats.values()
+        if (not line or chat.line == line) and (not person or chat.member(normal(person)) is not None)
+    ]
+    shown, cursor = page(found, request, "chats", lambda chat: chat.seq)
+    return EndpointResponse(200, {"chats": [shapes.chat(chat) for chat in shown], "next_cursor": cursor})
+
+
+def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return a chat.
+
+    Raises:
+        ApiError: 404, there is no such chat.
+    """
+    return EndpointResponse(200, shapes.chat(world.state.chat(request.path["chat_id"])))
+
+
+def update(world: World, request: ApiRequest) -> EndpointResponse:
+    """Change name or icon of a group.
+
+    Raises:
+        ApiError: 404, there is no such chat; 409, the chat is not a group; R13, R61.
+    """
+    chat = present(world, request)
+    if not chat.is_group:
+        raise conflict("Only group chats can be changed")
+    send_policy.check_line(world.line_of(chat))
+    if "display_name" in request.body:
+        chat_state.rename(world, chat, chat.me, request.body["display_name"])
+    if "group_chat_icon" in request.body:
+        chat_state.set_icon(world, chat, chat.me, request.body["group_chat_icon"])
+    return EndpointResponse(200, {"chat_id": chat.id, "status": "pending"})
+
+
+def leave(world: World, request: ApiRequest) -> EndpointResponse:
+    """Leave an iMessage group of at least four (R60).
+
+    Raises:
+        ApiError: 404, there is no such chat; 409, the chat is not such a group; R13, R61.
+    """
+    chat = present(world, request)
+    if not chat.is_group or chat.service != "iMessage" or len(chat.active) < 4:
+        raise conflict("Only an iMessage group of at least four can be left")
+    send_policy.check_line(world.line_of(chat))
+    chat_state.depart(world, chat, chat.me, by=chat.line)
+    return accepted("Leave group chat queued")
+
+
+def mark_as_read(world: World, request: ApiRequest) -> EndpointResponse:
+    """Mark the messages of people in a chat as read.
+
+    Raises:
+        ApiError: 404, there is no such chat; R61.
+    """
+    chat, now = present(world, request), world.now()
+    for message in reversed(chat.messages):
+        if message.is_from_me:
+            continue
+        if message.status == "read":
+            break
+        message.status, message.read_at = "read", now
+        world.show_message(message)
+    return EndpointResponse(204)
+
+
+def start_typing(world: World, request: ApiRequest) -> EndpointResponse:
+    """Show typing dots (R63). Other services than iMessage accept the call and show none.
+
+    Raises:
+        ApiError: 404, there is no such chat; R13, R61.
+    """
+    chat = present(world, request)
+    send_policy.check_line(world.line_of(chat))
+    if chat.service == "iMessage":
+        chat_state.set_typing(world, chat, chat.line, world.now() + chat_state.TYPING_S)
+    return EndpointResponse(204)
+
+
+def stop_typing(world: World, request: ApiRequest) -> EndpointResponse:
+    """Hide the typing dots.
+
+    Raises:
+        ApiError: 404, there is no such chat; R61.
+    """
+    chat = present(world, request)
+    chat_state.set_typing(world, chat, chat.line, None)
+    return EndpointResponse(204)
+
+
+def list_messages(world: World, request: ApiRequest) -> EndpointResponse:
+    """List the messages of a chat, newest first.
+
+    Raises:
+        ApiError: 404, there is no such chat; 400, `limit` or `cursor` is not valid.
+    """
+    chat = world.state.chat(request.path["chat_id"])
+    shown, cursor = page(chat.messages, request, f"messages:{chat.id}", lambda message: message.seq)
+    return EndpointResponse(200, {"messages": [shapes.message(message) for message in shown], "next_cursor": cursor})
+
+
+def send_message(world: World, request: ApiRequest) -> EndpointResponse:
+    """Send a message in a chat.
+
+    Raises:
+        ApiError: 404, there is no such chat, or the message of this idempotency key was deleted; R13, R30, R34,
+            R40-R42, R49, R61, R70-R75, rate limit.
+    """
+    chat, asked = world.state.chat(request.path["chat_id"]), request.body["message"]
+    message = repeated(world, asked.get("idempotency_key"))
+    if message is None:
+        message = send_content(world, chat, asked, override_optout=bool(request.body.get("override_optout")))
+    return EndpointResponse(202, {"chat_id": message.chat_id, "message": shapes.sent_message(message)})
+
+
+def present(world: World, request: ApiRequest) -> ChatRecord:
+    """Return the chat in the path (R6, R61).
+
+    Raises:
+        ApiError: 404, there is no such chat; 409, our line has left it.
+    """
+    chat = world.state.chat(request.path["chat_id"])
+    send_policy.check_present(chat)
+    return chat
+
+
+ENDPOINTS = (
+    EndpointHandler("chats.create", create, has_body=True),
+    EndpointHandler("chats.list_chats", list_chats),
+    EndpointHandler("chats.retrieve", retrieve),
+    EndpointHandler("chats.update", update, has_body=True),
+    EndpointHandler("chats.leave_chat", leave),
+    EndpointHandler("chats.mark_as_read", mark_as_read),
+    EndpointHandler("chats.typing.start", start_typing),
+    EndpointHandler("chats.typing.stop", stop_typing),
+    EndpointHandler("chats.messages.list", list_messages),
+    EndpointHandler("chats.messages.send", send_message, has_body=True),
+)

@@ -1,0 +1,127 @@
+"""Locations that people share with a line (R89, R90)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from linqbot.emulator.endpoints.chats import present
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.engine import send_policy
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import payloads
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, not_found
+from linqbot.emulator.model.records import ChatRecord, Share, iso, normal
+
+ASK_EVERY_S = 60.0
+"""A guess: Linq limits requests per chat and does not publish the limit."""
+
+
+def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return the locations that are shared in a chat, as GeoJSON.
+
+    Raises:
+        ApiError: 404, there is no such chat.
+    """
+    chat = world.state.chat(request.path["chat_id"])
+    shares = [share for member in chat.others if (share := _share(world, chat, member.handle))]
+    collection = {"type": "FeatureCollection", "features": [_feature(share) for share in shares]}
+    return EndpointResponse(200, {"success": True, "data": collection})
+
+
+def ask(world: World, request: ApiRequest) -> EndpointResponse:
+    """Ask the person for their location.
+
+    Raises:
+        ApiError: 404, there is no such chat; 409, it is a group or not iMessage, or the location is shared already;
+            429, asked less than a minute ago; R13, R61.
+    """
+    chat, now = present(world, request), world.now()
+    if chat.is_group:
+        raise conflict("A location can be asked for in direct chats only", 2016)
+    if chat.service != "iMessage":
+        raise conflict("A location request needs iMessage", 2017)
+    send_policy.check_line(world.line_of(chat))
+    if any(_share(world, chat, member.handle) for member in chat.others):
+        raise conflict("The location is being shared already")
+    if chat.location_asked_at is not None and now < chat.location_asked_at + ASK_EVERY_S:
+        wait = math.ceil(chat.location_asked_at + ASK_EVERY_S - now)
+        raise ApiError(429, 1007, "Too many location requests", retry_after=max(1, wait))
+    chat.location_asked_at = now
+    world.show_chat(chat)
+    return EndpointResponse(200, {"success": True, "message": "Location request sent"})
+
+
+def stop(world: World, request: ApiRequest) -> EndpointResponse:
+    """Ask a person to stop sharing, which they do at once.
+
+    Raises:
+        ApiError: 404, there is no such chat, or the person shares no location; R61.
+    """
+    chat, handle = present(world, request), normal(request.body["handle"])
+    if _share(world, chat, handle) is None:
+        raise not_found("location share")
+    end(world, chat, handle)
+    return EndpointResponse(202, {"success": True, "message": "Location sharing stop queued"})
+
+
+def begin(
+    world: World, chat: ChatRecord, handle: str, latitude: float, longitude: float, *, for_s: float | None = None
+) -> None:
+    """Share or move the location of a person. Emits `location.sharing.started` when sharing begins."""
+    now, share = world.now(), _share(world, chat, handle)
+    if share is not None:
+        share.latitude, share.longitude, share.updated_at = latitude, longitude, now
+        _show(world, share)
+        return
+    ends_at = None if for_s is None else now + for_s
+    share = Share(handle, chat.line, latitude, longitude, now, now, ends_at)
+    world.state.shares[handle, chat.line] = share
+    world.emit("location.sharing.started", lambda: payloads.location_started(chat, share), chat)
+    _show(world, share)
+    if ends_at is not None:
+        world.timers.at(ends_at, lambda _: _expire(world, chat, share))
+
+
+def end(world: World, chat: ChatRecord, handle: str) -> None:
+    """Stop sharing, in all chats with this line. Emits `location.sharing.stopped`.
+
+    Raises:
+        ApiError: 404, the person shares no location.
+    """
+    now, share = world.now(), world.state.shares.pop((handle, chat.line), None)
+    if share is None:
+        raise not_found("location share")
+    world.emit("location.sharing.stopped", lambda: payloads.location_stopped(chat, share, now), chat)
+    _show(world, share)
+
+
+def _expire(world: World, chat: ChatRecord, share: Share) -> None:
+    if world.state.shares.get((share.handle, share.line)) is share:
+        end(world, chat, share.handle)
+
+
+def _show(world: World, share: Share) -> None:
+    """Send every chat in which the location is shared to the page."""
+    for chat in world.state.chats.values():
+        if chat.line == share.line and share.handle in chat.people:
+            world.show_chat(chat)
+
+
+def _share(world: World, chat: ChatRecord, handle: str) -> Share | None:
+    return world.state.shares.get((handle, chat.line))
+
+
+def _feature(share: Share) -> dict[str, Any]:
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Point", "coordinates": [share.longitude, share.latitude]},
+        "properties": {"handle": share.handle, "updated_at": iso(share.updated_at), "address": None, "locality": None},
+    }
+
+
+ENDPOINTS = (
+    EndpointHandler("chats.location.retrieve", retrieve),
+    EndpointHandler("chats.location.request", ask),
+    EndpointHandler("chats.location.stop", stop, has_body=True),
+)

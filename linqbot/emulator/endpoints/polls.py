@@ -1,0 +1,144 @@
+"""Polls: made by the bot or by a person, extended, voted on (R86-R88)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from linqbot.emulator.endpoints.chats import present
+from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler
+from linqbot.emulator.engine import chat_state, send_policy
+from linqbot.emulator.engine.sending import repeated, send
+from linqbot.emulator.engine.world import World
+from linqbot.emulator.model import payloads, shapes
+from linqbot.emulator.model.answers import EndpointResponse, conflict, existing, invalid
+from linqbot.emulator.model.records import ChatRecord, Member, MessageRecord, PollOptionRecord, PollRecord, new_id
+
+
+def create(world: World, request: ApiRequest) -> EndpointResponse:
+    """Send a poll of the bot.
+
+    Raises:
+        ApiError: 404, there is no such chat, or the poll of this idempotency key was deleted; 400, the chat is not
+            iMessage; 409, the idempotency key was used for a message that is no poll; R13, R61, R70-R75.
+    """
+    chat, asked = present(world, request), request.body["poll"]
+    message = repeated(world, asked.get("idempotency_key"))
+    if message is None:
+        if chat.service != "iMessage":
+            raise invalid("Polls need an iMessage chat")
+        send_policy.check_send(world, world.line_of(chat), chat.people, override_optout=False)
+        poll = new_poll(world, chat.me, [option["text"] for option in asked["options"]])
+        message = send(world, chat, {}, parts=[], key=asked.get("idempotency_key"), poll=poll)
+    return EndpointResponse(202, _envelope(message))
+
+
+def new_poll(world: World, creator: Member, texts: Sequence[str]) -> PollRecord:
+    """Return a new poll with these options."""
+    return PollRecord([PollOptionRecord(new_id(), text, creator) for text in texts], world.now())
+
+
+def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+    """Return a poll with its votes.
+
+    Raises:
+        ApiError: 404, there is no such poll.
+    """
+    message, _ = world.state.poll(request.path["message_id"])
+    return EndpointResponse(200, shapes.kept_poll(message))
+
+
+def add_options(world: World, request: ApiRequest) -> EndpointResponse:
+    """Add options to a poll. With zero retention the request also lists the present options first (R87).
+
+    Raises:
+        ApiError: 404, there is no such poll; 400, with zero retention the present options are not listed first; R13,
+            R61.
+    """
+    message, poll = world.state.poll(request.path["message_id"])
+    chat = world.state.chats[message.chat_id]
+    send_policy.check_present(chat)
+    send_policy.check_line(world.line_of(chat))
+    texts = [option["text"] for option in request.body["options"]]
+    if world.line_of(chat).zero_retention:
+        known = [option.text for option in poll.options]
+        if texts[: len(known)] != known:
+            raise invalid("On this line, list the options there are, in order, and then the new ones")
+        texts = texts[len(known) :]
+    extend(world, chat, message, chat.me, texts)
+    return EndpointResponse(202, _envelope(message))
+
+
+def vote(world: World, request: ApiRequest) -> EndpointResponse:
+    """Vote as the bot, or take its vote back.
+
+    Raises:
+        ApiError: 404, there is no such poll or option; R13, R61.
+    """
+    body = request.body
+    message, _ = world.state.poll(request.path["message_id"])
+    chat = world.state.chats[message.chat_id]
+    send_policy.check_present(chat)
+    send_policy.check_line(world.line_of(chat))
+    toggle(world, chat, message, chat.me, body["option_id"], is_on=body["operation"] == "add")
+    return EndpointResponse(202, _envelope(message))
+
+
+def receive(world: World, chat: ChatRecord, by: Member, texts: Sequence[str]) -> MessageRecord:
+    """Store a poll of a person. Emits `poll.received`."""
+    message = chat_state.store_inbound(world, chat, by, [], poll=new_poll(world, by, texts))
+    world.emit("poll.received", lambda: payloads.poll_received(chat, message, message.created_at), chat)
+    world.show_chat(chat)
+    world.show_message(message)
+    return message
+
+
+def extend(world: World, chat: ChatRecord, message: MessageRecord, by: Member, texts: Sequence[str]) -> None:
+    """Add options. Emits `poll.updated` with the new options."""
+    assert message.poll is not None
+    first, poll = len(message.poll.options), message.poll
+    poll.options += new_poll(world, by, texts).options
+    poll.updated_at = world.now()
+    if first < len(poll.options):
+        zero_retention = world.line_of(chat).zero_retention
+        world.emit(
+            "poll.updated", lambda: payloads.poll_updated(chat, message, first, zero_retention=zero_retention), chat
+        )
+    world.show_message(message)
+
+
+def toggle(
+    world: World, chat: ChatRecord, message: MessageRecord, voter: Member, option_id: str, *, is_on: bool
+) -> None:
+    """Vote for one option, or take the vote back. If the vote is as wanted already, no event is emitted.
+
+    Raises:
+        ApiError: 404, there is no such option.
+    """
+    assert message.poll is not None
+    option = existing(next((one for one in message.poll.options if one.id == option_id), None), "poll option")
+    if is_on == (voter.handle in option.voters):
+        return
+    now = world.now()
+    if is_on:
+        option.voters[voter.handle] = now
+    else:
+        del option.voters[voter.handle]
+    message.poll.updated_at = now
+    zero_retention = world.line_of(chat).zero_retention
+    event = "poll.vote.added" if is_on else "poll.vote.removed"
+    world.emit(event, lambda: payloads.poll_vote(chat, message, voter, option_id, zero_retention=zero_retention), chat)
+    world.show_message(message)
+
+
+def _envelope(message: MessageRecord) -> dict[str, object]:
+    if message.poll is None:
+        raise conflict("This idempotency key was used for a message that is no poll")
+    return shapes.poll_envelope(message)
+
+
+ENDPOINTS = (
+    EndpointHandler("chats.polls.create", create, has_body=True),
+    EndpointHandler("messages.poll.retrieve", retrieve),
+    EndpointHandler("messages.poll.add_options", add_options, has_body=True),
+    EndpointHandler("messages.poll.vote", vote, has_body=True),
+)

@@ -1,0 +1,587 @@
+"""The scheduling of lanes: each is free, leased or waiting for a time. In memory, by number, without I/O.
+
+The embedded backends share it, where one process serves: they store the rows, and this module decides which lane is
+leased next. It knows a delivery only by its sequence number. Every operation is O(1) or O(log lanes), however long the
+backlog. Only `adopt`, used after another process wrote to the file, reads the whole backlog.
+
+When the process crashes, any delivery in flight may be the poison message. A delivery that is in flight in a second
+crash becomes a suspect. Suspects are retried in shrinking groups, finally one at a time, so that only the poison
+message is dead-lettered.
+
+Wakes code that waits for the next delivery of a lane: a running turn that a new message may interrupt.
+
+Prefetch: while the last `take` had spare capacity, a new delivery is leased in the transaction that stores it.
+
+This saves one commit before the handler begins. The class keeps the prefetched leases in memory; the writer of the
+backend stores the rows, and the next `take` hands the leases out.
+
+The summaries of all conversations in memory, by chat, so that a message looks into a dict instead of into the storage.
+
+There may be very many, so each is kept as one short text: a tuple of its values would take twice the memory.
+
+The deliveries stored last, kept in memory with their decoded bodies, so that `take` reads nothing from disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+import secrets
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, Final
+
+from linqbot.events.delivery import Delivery
+from linqbot.storage.conversations import ConversationSummary
+from linqbot.storage.inbox import Lease
+
+
+class _Is(Enum):
+    FREE = auto()
+    LEASED = auto()
+    WAITING = auto()
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """The queue of one lane.
+
+    Attributes:
+        wakes: True if a wait ends when a delivery is added to the lane.
+        overdue: True if the lease of the head ended by time, so that its turn may have left journal entries.
+        max_concurrent_suspects: Maximum number of suspects that may run while the head does. 1: the head runs alone,
+            without any other delivery. 0: the head is not a suspect.
+    """
+
+    name: str
+    queue: deque[int] = field(default_factory=deque)
+    state: _Is = _Is.FREE
+    token: int = 0
+    until: float = 0.0
+    wakes: bool = False
+    overdue: bool = False
+    max_concurrent_suspects: int = 0
+
+
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
+class LaneLease:
+    """The lease of the head of a lane. `overdue`: an earlier lease of the head ended by time, not by `finish`."""
+
+    seq: int
+    token: int
+    overdue: bool
+
+
+class Lanes:
+    """The lanes that are not empty, and their leases. Not thread-safe: the writer of the backend owns it."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self._lanes: dict[str, _Lane] = {}
+        self._leases: dict[int, _Lane] = {}
+        # Heaps whose items may be outdated: each item is checked against its lane when it comes to the top.
+        self._free: list[tuple[int, _Lane]] = []
+        self._free_suspects: list[tuple[int, _Lane]] = []
+        # The suspects by their sequence number; a lane knows only whether its head is one.
+        self._suspects: dict[int, int] = {}
+        self._alone = 0  # token of the last lease that has to run alone
+        self._waits: list[tuple[float, int, _Lane]] = []
+        self._ends: list[tuple[float, int]] = []
+        # They start at a random number: a token from before a restart must never match a lease of this process.
+        self._tokens = itertools.count(secrets.randbits(48) + 1)
+
+    def depth_of(self, lane: str) -> int:
+        """Return the number of deliveries in the lane, including the leased one."""
+        known = self._lanes.get(lane)
+        return len(known.queue) if known else 0
+
+    def waiting(self, lane: str) -> list[int]:
+        """Return the sequence numbers in the lane, in order, including its head."""
+        known = self._lanes.get(lane)
+        return list(known.queue) if known else []
+
+    def behind(self, lane: str, limit: int) -> list[int]:
+        """Return the sequence numbers behind the head of the lane, in order, at most `limit`."""
+        known = self._lanes.get(lane)
+        return list(itertools.islice(known.queue, 1, 1 + limit)) if known else []
+
+    def add(
+        self,
+        name: str,
+        seq: int,
+        *,
+        not_before: float = 0.0,
+        max_concurrent_suspects: int = 0,
+    ) -> None:
+        """Append a delivery to its lane. Only the first of a lane can wait for a time.
+
+        Args:
+            seq: Greater than every other sequence number of the lane.
+            not_before: Unix seconds; 0 if the lane is free at once.
+        """
+        self.depth += 1
+        if max_concurrent_suspects:
+            self._suspects[seq] = max_concurrent_suspects
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = _Lane(name, max_concurrent_suspects=max_concurrent_suspects)
+            lane.queue.append(seq)
+            if not_before:
+                self._wait(lane, not_before)
+            else:
+                self._set_free(lane)
+        else:
+            lane.queue.append(seq)
+            if lane.wakes and lane.state is _Is.WAITING:
+                self._set_free(lane)
+
+    def may_add_leased(self, name: str) -> bool:
+        """Return True if a delivery that is stored in this lane now can be leased at once."""
+        return name not in self._lanes and not self._is_draining
+
+    def add_leased(self, name: str, seq: int) -> int:
+        """Add a delivery to an empty lane as leased, and return its token. The lease has no end until `prolong`."""
+        self.depth += 1
+        lane = self._lanes[name] = _Lane(name)
+        lane.queue.append(seq)
+        return self._lease(lane, math.inf).token
+
+    def prolong(self, token: int, until: float) -> None:
+        """Set the end of a lease, in seconds of the monotonic clock."""
+        self._set_leased(self._leases[token], token, until)
+
+    def has_free(self, now: float, monotonic: float) -> bool:
+        """Return True if there is a free lane; a suspect may still have to wait for others."""
+        self._settle_times(now, monotonic)
+        for free in (self._free_suspects, self._free):
+            if (lane := self._next(free)) is not None:
+                self._set_free(lane)
+                return True
+        return False
+
+    def lease(
+        self, limit: int, *, now: float, monotonic: float, until: float, ending: Collection[int] = ()
+    ) -> list[LaneLease]:
+        """Lease the heads of free lanes, oldest first, at most `limit`, and not more suspects than may run together.
+
+        Args:
+            now: Unix seconds, for the waits of lanes.
+            monotonic: The time for the ends of leases; see `Clock.monotonic`.
+            until: The end of the leases, in seconds of the monotonic clock.
+            ending: Heads that are not leased: their leases have run out, but are ended by the same transaction.
+        """
+        self._settle_times(now, monotonic)
+        leases: list[LaneLease] = []
+        left: list[_Lane] = []
+        for next_lane in (self._next_suspect, self._next_ordinary):
+            while len(leases) < limit and (lane := next_lane()) is not None:
+                if lane.queue[0] in ending:
+                    left.append(lane)
+                else:
+                    leases.append(self._lease(lane, until))
+        for lane in left:
+            self._set_free(lane)
+        return leases
+
+    def leased_by(self, token: int) -> int | None:
+        """Return the sequence number leased under `token`; None if the lease is over. The lane may be leased again then."""
+        lane = self._leases.get(token)
+        return lane.queue[0] if lane else None
+
+    def release(self, token: int, *, overdue: bool = False) -> None:
+        """Undo a lease.
+
+        Args:
+            overdue: The mark of the lease that is undone, if the transaction that counts it was rolled back.
+        """
+        lane = self._leases.pop(token)
+        lane.overdue = overdue
+        self._set_free(lane)
+
+    def wait(self, token: int, until: float) -> None:
+        """End a lease: the head stays, and its lane waits until a Unix time. A suspect that ends a turn is cleared."""
+        lane = self._leases.pop(token)
+        self._clear_suspect(lane)
+        self._wait(lane, until)
+
+    def hold(self, token: int, until: float, *, known: int) -> None:
+        """End a lease that was not used: its lane waits until a Unix time, or until a delivery is added.
+
+        Args:
+            known: The number of deliveries behind the head. With more, the lane does not wait.
+        """
+        lane = self._leases.pop(token)
+        if len(lane.queue) > 1 + known:
+            lane.overdue = False
+            self._set_free(lane)
+        else:
+            self._wait(lane, until, wakes=True)
+
+    def gathering_head(self, lane: str) -> int | None:
+        """Return the head of a lane that waits for more deliveries; None if the lane does not."""
+        known = self._lanes.get(lane)
+        return known.queue[0] if known and known.wakes and known.state is _Is.WAITING else None
+
+    def join(self, token: int, seqs: Collection[int]) -> None:
+        """Remove deliveries behind the leased head."""
+        lane = self._leases[token]
+        lane.queue = deque(seq for seq in lane.queue if seq not in seqs)
+        self.depth -= len(seqs)
+        for seq in seqs:
+            self._suspects.pop(seq, None)
+
+    def remove(self, token: int) -> None:
+        """End a lease and remove the head; its lane goes on."""
+        lane = self._leases.pop(token)
+        self._clear_suspect(lane)
+        lane.queue.popleft()
+        lane.overdue = False
+        self.depth -= 1
+        if lane.queue:
+            lane.max_concurrent_suspects = self._suspects.get(lane.queue[0], 0) if self._suspects else 0
+            self._set_free(lane)
+        else:
+            lane.state = _Is.FREE
+            del self._lanes[lane.name]
+
+    def renumber(self, name: str, numbers: Mapping[int, int]) -> None:
+        """Follow the deliveries of a lane that was sorted: a suspect stays a suspect at its new place.
+
+        Args:
+            numbers: The new sequence numbers by the old ones, which are the same set.
+        """
+        moved = {new: self._suspects.pop(old) for old, new in numbers.items() if old in self._suspects}
+        lane = self._lanes.get(name)
+        if not moved or lane is None:
+            return
+        self._suspects |= moved
+        lane.max_concurrent_suspects = self._suspects.get(lane.queue[0], 0)
+        if lane.state is _Is.FREE:
+            self._set_free(lane)
+
+    def next_due(self, now: float, monotonic: float) -> float | None:
+        """Return the earliest end of a wait or of a lease, in Unix seconds; None if nothing waits for a time."""
+        while self._waits and not self._is_waiting(self._waits[0]):
+            heapq.heappop(self._waits)
+        while self._ends and self._ends[0][1] not in self._leases:
+            heapq.heappop(self._ends)
+        times = [wait[0] for wait in self._waits[:1]] + [now + (end[0] - monotonic) for end in self._ends[:1]]
+        return min(times, default=None)
+
+    def tokens(self) -> list[int]:
+        """Return the tokens of the leases in force."""
+        return list(self._leases)
+
+    def adopt(self, rows: Iterable[tuple[int, str, float, int, bool]]) -> Lanes:
+        """Return the lanes of all stored deliveries, read again after another process has changed some of them.
+
+        A lease stays in force if its delivery is still the first of its lane. All other leases are over.
+
+        Args:
+            rows: (seq, lane, not_before, max_concurrent_suspects, wakes) of each delivery, by ascending `seq`. The
+                first four are as for `add`. `wakes` is True if the delivery waits for more deliveries in its lane: see
+                `hold`. Those that are among the rows do not end this wait, because they came before it began.
+        """
+        fresh = Lanes()
+        fresh._tokens, fresh._alone = self._tokens, self._alone
+        waking: list[_Lane] = []
+        for seq, name, not_before, max_concurrent_suspects, wakes in rows:
+            fresh.add(name, seq, not_before=not_before, max_concurrent_suspects=max_concurrent_suspects)
+            if wakes and fresh._lanes[name].queue[0] == seq:
+                waking.append(fresh._lanes[name])
+        for held in waking:
+            held.wakes = True
+        for token, old in self._leases.items():
+            lane = fresh._lanes.get(old.name)
+            if lane and lane.queue[0] == old.queue[0]:
+                fresh._set_leased(lane, token, old.until)
+                if old.overdue:
+                    fresh._set_free(lane)
+                    lane.overdue = True
+        return fresh
+
+    @property
+    def _is_draining(self) -> bool:
+        """True while no other lane may be leased: a suspect runs alone, or waits until it can."""
+        return self._alone in self._leases or bool(
+            self._free_suspects and self._free_suspects[0][1].max_concurrent_suspects == 1
+        )
+
+    def _next_suspect(self) -> _Lane | None:
+        """Take the lane of the oldest free suspect, if the limits of this suspect and of the running ones allow it."""
+        lane = self._next(self._free_suspects)
+        if lane is None:
+            return None
+        running = [other.max_concurrent_suspects for other in self._leases.values() if not other.overdue]
+        limits = [limit for limit in running if limit]
+        own = lane.max_concurrent_suspects
+        if (own == 1 and running) or len(limits) >= min([own, *limits]):
+            self._set_free(lane)
+            return None
+        return lane
+
+    def _next_ordinary(self) -> _Lane | None:
+        """Take the free lane with the oldest head that is no suspect; None also while no such lane may be leased."""
+        return None if self._is_draining else self._next(self._free)
+
+    def _next(self, free: list[tuple[int, _Lane]]) -> _Lane | None:
+        """Take the lane with the oldest head from a heap of free lanes."""
+        of_suspects = free is self._free_suspects
+        while free:
+            seq, lane = heapq.heappop(free)
+            is_current = lane.state is _Is.FREE and lane.queue and lane.queue[0] == seq
+            if is_current and bool(lane.max_concurrent_suspects) is of_suspects:
+                return lane
+        return None
+
+    def _clear_suspect(self, lane: _Lane) -> None:
+        if lane.max_concurrent_suspects:
+            lane.max_concurrent_suspects = 0
+            del self._suspects[lane.queue[0]]
+
+    def _lease(self, lane: _Lane, until: float) -> LaneLease:
+        overdue, lane.overdue = lane.overdue, False
+        self._leases.pop(lane.token, None)
+        self._set_leased(lane, next(self._tokens), until)
+        if lane.max_concurrent_suspects == 1:
+            self._alone = lane.token
+        return LaneLease(lane.queue[0], lane.token, overdue)
+
+    def _set_leased(self, lane: _Lane, token: int, until: float) -> None:
+        lane.state, lane.token, lane.until = _Is.LEASED, token, until
+        self._leases[token] = lane
+        # The end of a long turn stays in the heap, and behind it the ends of a thousand short turns pile up.
+        if len(self._ends) > 2 * len(self._leases) + 64:
+            self._ends = [(held.until, token) for token, held in self._leases.items() if held.until < math.inf]
+            heapq.heapify(self._ends)
+        elif until < math.inf:
+            heapq.heappush(self._ends, (until, token))
+
+    def _set_free(self, lane: _Lane) -> None:
+        lane.state = _Is.FREE
+        heapq.heappush(self._free_suspects if lane.max_concurrent_suspects else self._free, (lane.queue[0], lane))
+
+    def _wait(self, lane: _Lane, until: float, *, wakes: bool = False) -> None:
+        lane.state, lane.until, lane.overdue, lane.wakes = _Is.WAITING, until, False, wakes
+        heapq.heappush(self._waits, (until, lane.queue[0], lane))
+
+    @staticmethod
+    def _is_waiting(item: tuple[float, int, _Lane]) -> bool:
+        until, _, lane = item
+        return lane.state is _Is.WAITING and lane.until == until
+
+    def _settle_times(self, now: float, monotonic: float) -> None:
+        """Free the lanes whose wait is over, and those whose lease has run out."""
+        while self._waits and self._waits[0][0] <= now:
+            item = heapq.heappop(self._waits)
+            if self._is_waiting(item):
+                self._set_free(item[2])
+        while self._ends and self._ends[0][0] <= monotonic:
+            lane = self._leases.get(heapq.heappop(self._ends)[1])
+            if lane:
+                # The lease stays valid until the lane is leased again: work that was done late is done.
+                lane.overdue = True
+                self._set_free(lane)
+
+
+class LaneWatch:
+    """The lanes that are watched. Without any, `note` costs one look at a dict."""
+
+    def __init__(self) -> None:
+        self._watched: dict[str, list[asyncio.Event]] = {}
+
+    @contextmanager
+    def watch(self, lane: str) -> Iterator[asyncio.Event]:
+        """Yield an event that is set whenever a delivery is put into the lane."""
+        grew = asyncio.Event()
+        self._watched.setdefault(lane, []).append(grew)
+        try:
+            yield grew
+        finally:
+            self._watched[lane].remove(grew)
+            if not self._watched[lane]:
+                del self._watched[lane]
+
+    def note(self, lanes: Iterable[str] | None) -> None:
+        """Wake those that watch one of these lanes; None stands for all lanes."""
+        if self._watched:
+            for lane in list(self._watched) if lanes is None else lanes:
+                for grew in self._watched.get(lane, ()):
+                    grew.set()
+
+
+class Prefetch:
+    """The leases prefetched for the next `take`, and the number that may still be prefetched."""
+
+    def __init__(self) -> None:
+        self._capacity = 0
+        self._leases: list[Lease] = []
+
+    def set_capacity(self, left: int) -> None:
+        """Note that the last take would have leased `left` more deliveries."""
+        self._capacity = max(left - len(self._leases), 0)
+
+    def of(self, new: Sequence[tuple[int, Delivery]], lanes: Lanes) -> set[int]:
+        """Return the sequence numbers of new deliveries that may be stored as leased: the first of each empty lane."""
+        first: dict[str, int] = {}
+        for seq, delivery in new:
+            if len(first) < self._capacity and lanes.may_add_leased(delivery.lane):
+                first.setdefault(delivery.lane, seq)
+        return set(first.values())
+
+    def add(self, seq: int, delivery: Delivery, lanes: Lanes) -> None:
+        """Add a delivery that is on disk, stored as leased."""
+        self._capacity -= 1
+        self._leases.append(Lease(delivery, lanes.add_leased(delivery.lane, seq)))
+
+    def take(self, limit: int, lanes: Lanes, *, until: float) -> list[Lease]:
+        """Hand out prefetched leases, at most `limit`, which end at a time of the monotonic clock."""
+        # A command may have removed a delivery meanwhile.
+        waiting = [lease for lease in self._leases if lanes.leased_by(lease.token) is not None]
+        leases, self._leases = waiting[:limit], waiting[limit:]
+        for lease in leases:
+            lanes.prolong(lease.token, until)
+        self.set_capacity(limit - len(leases))
+        return leases
+
+    def give_back(self) -> list[Lease]:
+        """Remove and return the leases that were not handed out. No turn has begun with them."""
+        leases, self._leases = self._leases, []
+        return leases
+
+
+class OpenConversations:
+    """The summaries of all conversations.
+
+    Args:
+        conversations: The conversations on record: none of them replaces another.
+    """
+
+    def __init__(self, conversations: Iterable[ConversationSummary] = ()) -> None:
+        # Most chats have one conversation, and a tuple for each would cost as much as the conversation.
+        self._by_chat: dict[str, str | tuple[str, ...]] = {}
+        for each in conversations:
+            self._put(each.chat_id, (*self._in(each.chat_id), _packed(each)))
+
+    def add(self, conversation: ConversationSummary) -> None:
+        """Add a conversation, in place of those that it replaces: see `replaced_by`."""
+        gone = {conversation.id, *self.replaced_by(conversation)}
+        chat_id = conversation.chat_id
+        left = (packed for packed in self._in(chat_id) if _unpacked(chat_id, packed).id not in gone)
+        self._put(chat_id, (*left, _packed(conversation)))
+
+    def replaced_by(self, new: ConversationSummary) -> list[str]:
+        """Return the ids of the conversations that a new one replaces: those with its person in its chat.
+
+        A conversation that has failed replaces none and is not replaced, so that its dead letter can be retried.
+        """
+        if new.keeps_its_place:
+            return []
+        return [
+            old.id
+            for old in self.in_chat(new.chat_id)
+            if old.person == new.person and old.id != new.id and not old.keeps_its_place
+        ]
+
+    def remove(self, chat_id: str, conversation_id: str) -> None:
+        """Remove a conversation of a chat, if it is there."""
+        self._put(
+            chat_id,
+            tuple(packed for packed in self._in(chat_id) if _unpacked(chat_id, packed).id != conversation_id),
+        )
+
+    def of_person(self, person: str) -> Sequence[ConversationSummary]:
+        """Return the conversations in which this person must answer, in all chats. It looks at each."""
+        end = f"\n{person}"
+        return [
+            each
+            for chat_id, packed in self._by_chat.items()
+            if isinstance(packed, tuple) or packed.endswith(end)
+            for each in self.in_chat(chat_id)
+            if each.person == person
+        ]
+
+    def in_chat(self, chat_id: str) -> Sequence[ConversationSummary]:
+        """Return the conversations of a chat, the oldest first."""
+        # Asked twice for each message, and nearly all chats have none.
+        if chat_id not in self._by_chat:
+            return ()
+        return tuple(_unpacked(chat_id, packed) for packed in self._in(chat_id))
+
+    def _in(self, chat_id: str) -> tuple[str, ...]:
+        packed = self._by_chat.get(chat_id, ())
+        return (packed,) if isinstance(packed, str) else packed
+
+    def _put(self, chat_id: str, packed: tuple[str, ...]) -> None:
+        if packed:
+            self._by_chat[chat_id] = packed[0] if len(packed) == 1 else packed
+        else:
+            self._by_chat.pop(chat_id, None)
+
+
+def _packed(each: ConversationSummary) -> str:
+    return f"{each.id}\n{each.status}\n{each.until!r}\n{each.person}"
+
+
+def _unpacked(chat_id: str, packed: str) -> ConversationSummary:
+    status: Any
+    conversation_id, status, until, person = packed.split("\n", 3)
+    return ConversationSummary(conversation_id, chat_id, person, status, float(until))
+
+
+MAX_DELIVERIES: Final = 4096
+"""Most deliveries that are kept."""
+
+MAX_BYTES: Final = 8 << 20
+"""Largest total size of their bodies."""
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """A delivery with the counters of its row on disk."""
+
+    delivery: Delivery
+    delivery_count: int = 0
+    attempts: int = 0
+    crashes: int = 0
+    replay: int = 0
+    put_back: bool = False
+
+
+class Recent:
+    """Rows by sequence number, bounded in number and in bytes of their bodies; the oldest are dropped first."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, Row] = {}
+        self._bytes = 0
+
+    def add(self, seq: int, row: Row) -> None:
+        self._rows[seq] = row
+        self._bytes += len(row.delivery.body)
+        while len(self._rows) > MAX_DELIVERIES or self._bytes > MAX_BYTES:
+            self.drop(next(iter(self._rows)))
+
+    def get(self, seq: int) -> Row | None:
+        return self._rows.get(seq)
+
+    def replace(self, seq: int, delivery: Delivery, *, again: bool) -> None:
+        """Replace the delivery of a row, if it is kept. `again` adds 1 to its replay number."""
+        if row := self._rows.get(seq):
+            self._bytes += len(delivery.body) - len(row.delivery.body)
+            row.delivery = delivery
+            row.replay += again
+
+    def renumber(self, numbers: Mapping[int, int]) -> None:
+        """Change the sequence numbers of rows; `numbers` maps old to new ones."""
+        rows = {seq: row for seq in numbers if (row := self._rows.pop(seq, None))}
+        for seq, row in rows.items():
+            self._rows[numbers[seq]] = row
+
+    def drop(self, seq: int) -> None:
+        if row := self._rows.pop(seq, None):
+            self._bytes -= len(row.delivery.body)

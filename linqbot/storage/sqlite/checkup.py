@@ -1,0 +1,126 @@
+"""Inspect an SQLite storage without changing it, for `linqbot doctor`, also while a server uses the file.
+
+Opening a storage brings its schema up to date. An inspection must not: the doctor of a newer linqbot would lock out an
+older server.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from linqbot.errors import StorageMisplaced, StorageUnavailable
+from linqbot.storage.backend import NewerSchema
+from linqbot.storage.sqlite.file import APPLICATION_ID, BUSY_TIMEOUT_MS, newest_schema, unusable
+from linqbot.storage.sqlite.serving_lock import ServingLock
+
+
+@dataclass(frozen=True, slots=True)
+class SQLiteCheckup:
+    """The state of a storage file.
+
+    Attributes:
+        schema: The number of its schema; None if there is no file yet.
+        journal: SQLite's journal mode; `wal` if linqbot created the file.
+        waiting, dead: Number of deliveries in the inbox, and of dead letters.
+        free_bytes: Free space of the file system.
+        serving: Id of the process that serves the file; None if none does.
+        heard_at: Unix time at which Linq's newest delivery was accepted, up to a minute too early; None before the
+            first delivery.
+        questions: Number of open questions of `ctx.ask`, by the name of the handler that asked.
+    """
+
+    schema: int | None
+    journal: str | None
+    waiting: int
+    dead: int
+    free_bytes: int
+    serving: int | None
+    heard_at: float | None = None
+    questions: Mapping[str, int] = field(default_factory=dict)
+
+
+def path_of(url: str) -> Path | None:
+    """Return the file of a storage URL; None if the URL is not one of a file."""
+    return Path(url.removeprefix("sqlite:///")).resolve() if url.startswith("sqlite:///") else None
+
+
+def check_up(path: Path) -> SQLiteCheckup:
+    """Inspect the file, and write a temporary file next to it to check that the folder is writable.
+
+    Raises:
+        ConfigError: the folder does not exist, or the file belongs to another program.
+        NewerSchema: a newer linqbot has written the file.
+        StorageUnavailable: the file or its folder cannot be read or written.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise StorageMisplaced(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
+    _write_in(folder)
+    free_bytes = shutil.disk_usage(folder).free
+    serving = ServingLock(path).holder()
+    if not path.exists():
+        return SQLiteCheckup(None, None, 0, 0, free_bytes, serving)
+    try:
+        with closing(_connected(path)) as db:
+            return _inside(db, path, free_bytes, serving)
+    except sqlite3.Error as error:
+        raise unusable(path, error, f"The storage file {path} cannot be used: {error}.") from error
+
+
+def has_stored(path: Path, delivery_id: str) -> bool:
+    """Return True if the file holds a delivery with this id, or held one in the last day."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            return db.execute("SELECT 1 FROM seen WHERE id = ?", (delivery_id,)).fetchone() is not None
+    except sqlite3.Error:
+        return False
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
+
+
+def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | None) -> SQLiteCheckup:
+    (schema,) = db.execute("PRAGMA user_version").fetchone()
+    (owner,) = db.execute("PRAGMA application_id").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and owner != APPLICATION_ID:
+        raise StorageMisplaced(f"{path} is a database of another program. Choose another path for the storage.")
+    if schema > newest_schema():
+        raise NewerSchema(f"{path} has schema {schema}; this linqbot knows schemas up to {newest_schema()}.")
+    # Take the lock of a write and give it back at once: this fails if the file is read-only.
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("ROLLBACK")
+    (journal,) = db.execute("PRAGMA journal_mode").fetchone()
+    if not tables:
+        return SQLiteCheckup(schema, journal, 0, 0, free_bytes, serving)
+    (waiting,) = db.execute("SELECT count(*) FROM delivery").fetchone()
+    (dead,) = db.execute("SELECT count(*) FROM dead").fetchone()
+    heard = db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
+    return SQLiteCheckup(
+        schema, journal, waiting, dead, free_bytes, serving, heard[0] if heard else None, _questions(db)
+    )
+
+
+def _questions(db: sqlite3.Connection) -> dict[str, int]:
+    # An older schema has no such table.
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'conversation'").fetchone():
+        return {}
+    return dict(db.execute("SELECT handler, count(*) FROM conversation WHERE status = 'waiting' GROUP BY handler"))
+
+
+def _write_in(folder: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".linqbot-doctor-") as file:
+            file.write(b"linqbot doctor\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StorageUnavailable(f"Nothing can be written into {folder}: {error.strerror}.") from error

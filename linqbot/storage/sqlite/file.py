@@ -1,0 +1,541 @@
+"""Open the SQLite file: create it, set its pragmas, check that it is linqbot's, and bring its schema up to date.
+
+Compare the files that this process has open with the files at their paths.
+
+A file that is deleted, replaced or hidden by a mount stays open: SQLite goes on writing to it without an error, and
+everything written is lost with the process. So the paths are compared with the opened files, after each COMMIT and
+once a second.
+
+While they differ, every transaction is refused before it begins, also those of running turns. It would be unsafe to let
+turns go on and to refuse new deliveries only. A send that is recorded in a file which no process opens again is made a
+second time after the restart. And frames that are added to the write-ahead log, or moved out of it by a checkpoint, no
+longer fit the file that is now at the path. A turn that waits to write its end can still write it when the file comes
+back.
+
+Truncate the WAL now and then while lines that keep nothing (zero retention) are served.
+
+The text that such a turn deletes is overwritten in the file, but the WAL keeps the older versions of the pages.
+Truncating the WAL costs two syncs and copying its content, so it is not done for every turn.
+
+Bytes of deleted text in the SQLite file and its WAL, and three ways to remove them.
+
+- Text of a line that keeps nothing (zero retention) is stored behind `PADDING`, so it lies in overflow pages, and
+  `overwrite_freed` makes SQLite overwrite those when they are freed. See the schema for the reason.
+- `truncate` copies the WAL into the file and empties it. Until then the WAL holds every version of every page.
+- `wipe` writes the whole file again. Only this removes text that was stored without padding: SQLite leaves copies of
+  rows that it moved in free space, even with secure_delete. Measured: 8 of 100,000 rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from linqbot.clock import Clock
+from linqbot.errors import ConfigError, StorageError, StorageMisplaced, StorageUnavailable
+from linqbot.storage.backend import NewerSchema
+from linqbot.storage.contents import COPYING, CopyMark
+
+APPLICATION_ID = 0x6C696E71
+"""`linq` in ASCII, in the header of the file. `file linqbot.db` shows it, and files of other programs are refused."""
+
+_NO_RIGHT: Final = {errno.EACCES, errno.EPERM}
+_NO_PERMISSION: Final = {*_NO_RIGHT, errno.EROFS}
+_DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_SQLITE_NO_PERMISSION: Final = {sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+
+BUSY_TIMEOUT_MS = 5000
+"""Milliseconds to wait for the transaction of another process; those of commands are short."""
+
+
+def prepare(path: Path, *, create: bool = True) -> None:
+    """Make sure that the file exists. Only its owner can read it, because it will hold private messages.
+
+    Args:
+        create: Create the file if it is missing.
+    Raises:
+        ConfigError: the path cannot be a file, the file is missing or has a second name, or this user may not open it; the
+            message says what to do.
+        StorageUnavailable: the file cannot be opened.
+    """
+    if not path.parent.is_dir():
+        raise StorageMisplaced(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
+    if path.is_dir():
+        raise StorageMisplaced(f"The storage path {path} is a folder. Name a file in it: sqlite:///{path}/linqbot.db")
+    try:
+        # -wal and -shm inherit the permissions of this file.
+        os.close(os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600))
+    except FileNotFoundError:
+        raise StorageMisplaced(
+            f"There is no storage file {path}. Check LINQBOT_STORAGE, or --storage; linqbot serve creates the file."
+        ) from None
+    except OSError as error:
+        raise cannot_be_opened(path, error) from error
+    if path.stat().st_nlink > 1:
+        # The serving lock and the write-ahead log go by the name: two processes that use two names damage the file.
+        raise ConfigError(
+            f"The storage file {path} has a second name, a hard link, so a second server could open it and damage it. Remove "
+            "the other name (find it with: find / -samefile {path}), or use a copy: linqbot storage backup."
+        )
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Return a connection without implicit transactions. Any thread may use it, but one at a time.
+
+    A file that is missing is not created: an empty one in the place of one that was moved away would be served.
+
+    Raises:
+        ConfigError: the file is not an SQLite file.
+        StorageUnavailable: the file cannot be opened.
+    """
+    _register_adapters()
+    try:
+        db = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY_TIMEOUT_MS / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+    except sqlite3.Error as error:
+        raise cannot_be_opened(path, error) from error
+    try:
+        _set_pragmas_in_turn(db)
+    except sqlite3.DatabaseError as error:
+        db.close()
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise StorageMisplaced(f"{path} is not an SQLite file. Move it away, or choose another path.") from error
+        raise cannot_be_opened(path, error) from error
+    return db
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """Return the kind of an error, such as `sqlite3.SQLITE_BUSY`, without the details that SQLite adds in higher bits.
+
+    Errors of Python's sqlite3 module itself have no code: 0, as for success.
+    """
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
+def cannot_be_opened(
+    path: Path, error: OSError | sqlite3.Error, *, what: str = "storage file"
+) -> ConfigError | StorageUnavailable:
+    """Return the error for a file that cannot be opened. If that is a matter of permissions, it says who needs which.
+
+    A right that this user lacks is a ConfigError, because no later start would have it. A disk may be read-only for a time.
+    """
+    if isinstance(error, OSError):
+        reason, may_not_write = error.strerror, error.errno in _NO_PERMISSION
+    elif primary_code(error) in _DAMAGED:
+        return _damaged(path, error)
+    else:
+        reason, may_not_write = str(error), primary_code(error) in _SQLITE_NO_PERMISSION
+    message = f"The {what} {path} cannot be opened: {reason}."
+    if may_not_write:
+        message += (
+            f" Let this user write to the file and to its folder {path.parent.resolve()}, or set LINQBOT_STORAGE to a file "
+            "elsewhere."
+        )
+    if isinstance(error, OSError) and error.errno in _NO_RIGHT:
+        return StorageMisplaced(message)
+    return StorageUnavailable(message)
+
+
+def unusable(path: Path, error: sqlite3.Error, otherwise: str) -> StorageUnavailable:
+    """Return the error for a file that SQLite could not use.
+
+    Args:
+        otherwise: The message if the file is not damaged. If the disk is full, advice is added.
+    """
+    if primary_code(error) in _DAMAGED:
+        return _damaged(path, error)
+    if primary_code(error) == sqlite3.SQLITE_FULL:
+        otherwise += " Make room on the disk."
+    return StorageUnavailable(otherwise)
+
+
+def _damaged(path: Path, reason: sqlite3.Error | str) -> StorageUnavailable:
+    return StorageUnavailable(f"{path.name} is damaged: {reason}. Restore a backup, as docs/deploy/backup.md says.")
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """A write transaction: all changes are committed, or none."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Bring the schema up to date, in one transaction.
+
+    Raises:
+        ConfigError: the file belongs to another program.
+        NewerSchema: a newer linqbot has written the file.
+        StorageUnavailable: nothing was changed.
+    """
+    try:
+        with transaction(db):
+            _migrate(db, path)
+    except sqlite3.Error as error:
+        if primary_code(error) == sqlite3.SQLITE_BUSY:
+            raise StorageUnavailable(f"Another process keeps {path} locked. Try again when it has finished.") from error
+        raise StorageUnavailable(f"The schema of {path} could not be brought up to date: {error}.") from error
+
+
+def is_up_to_date(db: sqlite3.Connection) -> bool:
+    """Return True if the file is linqbot's and has the newest schema. Unlike `migrate`, it needs no write lock.
+
+    Raises:
+        sqlite3.DatabaseError: the file cannot be read.
+    """
+    (have,) = db.execute("PRAGMA user_version").fetchone()
+    (owner,) = db.execute("PRAGMA application_id").fetchone()
+    return bool(owner == APPLICATION_ID and have == newest_schema())
+
+
+def sync_wal(db: sqlite3.Connection) -> None:
+    """Move what a killed process left in the WAL into the file, and sync both.
+
+    The WAL may hold commits whose fsync was interrupted or has failed. SQLite takes them for durable, but they may be in
+    the memory of the operating system only. A power loss would cut the WAL off at the first of them, and so lose all
+    later commits too. After this call the next commit starts the WAL again.
+
+    Raises:
+        sqlite3.OperationalError: the file cannot be written.
+    """
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+
+def newest_schema() -> int:
+    """Return the number of the newest schema that this release knows."""
+    return max(schemas())
+
+
+def install_of(db: sqlite3.Connection, path: Path) -> str:
+    """Return the 128 random bits that were created with the file, as 32 hex digits.
+
+    Raises:
+        StorageUnavailable: they are gone.
+    """
+    row = db.execute("SELECT value FROM meta WHERE key = 'install'").fetchone()
+    if row is None:
+        raise _damaged(path, "its table meta has lost its rows")
+    return str(row[0])
+
+
+def mark_of(db: sqlite3.Connection) -> CopyMark | None:
+    """Return the mark of an unfinished copy; None if the file is complete."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (COPYING,)).fetchone()
+    return CopyMark.from_json(row[0]) if row else None
+
+
+def refuse_unfinished(db: sqlite3.Connection, path: Path) -> None:
+    """Check that the file is complete.
+
+    Raises:
+        ConfigError: it holds an unfinished copy of another storage.
+    """
+    if (mark := mark_of(db)) is not None:
+        raise ConfigError(f"{path} {mark.refusal}")
+
+
+def _register_adapters() -> None:
+    """Let the sqlite3 module store bytes and None as they are, at once.
+
+    Without an adapter the module searches each such value, and its type, for a method that adapts it, and creates an error
+    for each attribute that is missing: over 2,000 instructions per value. Numbers and texts are never searched. A row
+    should hold `int(flag)` in place of a bool, which is searched too. The two adapters are written in C.
+    """
+    sqlite3.register_adapter(bytes, bytes.__bytes__)
+    sqlite3.register_adapter(type(None), {None: None}.get)
+
+
+def _set_pragmas_in_turn(db: sqlite3.Connection) -> None:
+    """Set the pragmas, after another process that sets them on a new file: SQLite refuses the second at once."""
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            _set_pragmas(db)
+        except sqlite3.OperationalError as error:
+            if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _set_pragmas(db: sqlite3.Connection) -> None:
+    # For a new file. Both are SQLite's defaults, but a build may change them, and the schema's padding needs them.
+    db.execute("PRAGMA page_size = 4096")
+    db.execute("PRAGMA auto_vacuum = NONE")
+    db.execute("PRAGMA journal_mode = WAL")
+    # FULL: in WAL mode NORMAL syncs at checkpoints only, so a power cut could lose deliveries answered with 200.
+    db.execute("PRAGMA synchronous = FULL")
+    # macOS: an ordinary fsync leaves the data in the cache of the drive.
+    db.execute("PRAGMA fullfsync = ON")
+    # Zero deleted rows where that costs no extra write. Debian's default would zero whole freed pages, so each body
+    # would be written twice. Only a file with text off the record needs that: see `wipe.py`.
+    db.execute("PRAGMA secure_delete = FAST")
+    # 16 MiB of WAL before a checkpoint: it syncs twice, and under load its commit is the slowest.
+    db.execute("PRAGMA wal_autocheckpoint = 4000")
+    # KiB. A small cache is enough: most pages are read once, and recent deliveries are in the index.
+    db.execute("PRAGMA cache_size = -600")
+    db.execute("PRAGMA journal_size_limit = 67108864")
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    (have,) = db.execute("PRAGMA user_version").fetchone()
+    (owner,) = db.execute("PRAGMA application_id").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and owner != APPLICATION_ID:
+        raise StorageMisplaced(f"{path} is a database of another program. Choose another path for the storage.")
+    every = schemas()
+    newest = max(every)
+    if have > newest:
+        raise NewerSchema(
+            f"{path} has schema {have}, written by a newer linqbot; this one knows schemas up to {newest}. "
+            "Upgrade linqbot, or use another storage file."
+        )
+    for number in sorted(number for number in every if number > have):
+        for statement in _statements(every[number]):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {number}")
+    if not have:
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute("INSERT INTO meta (key, value) VALUES ('install', ?)", (secrets.token_hex(16),))
+
+
+def schemas() -> dict[int, str]:
+    """Return the SQL of each schema by its number."""
+    folder = files("linqbot.storage.sqlite") / "schema"
+    return {int(f.name[:4]): f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".sql")}
+
+
+def _statements(script: str) -> Iterator[str]:
+    # Not executescript: it commits first, so a crash could leave a file half-way between two schemas.
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+log = structlog.get_logger("linqbot.storage")
+
+_SUFFIXES = ("-wal", "-shm")
+"""Suffixes of the files that SQLite keeps open next to the database: commits go there first, and processes share it."""
+
+
+class Place:
+    """The files of one database, and their identities when they were opened.
+
+    This class never opens a file: closing it again would drop the locks that SQLite holds on it for this process.
+
+    Attributes:
+        lost: The reason why nothing may be written, as a sentence; None while all files are in their place.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.lost: str | None = None
+        self._path = path
+        self._opened: dict[Path, os.stat_result] = {}
+        self._changing = threading.Lock()
+
+    def opening(self) -> None:
+        """Remember the file that is about to be opened."""
+        self.lost = None
+        self._opened = {}
+        self._remember(self._path)
+
+    def opened(self) -> None:
+        """Remember the files that SQLite has opened next to the database.
+
+        Raises:
+            StorageUnavailable: the file was removed or replaced in the meantime.
+        """
+        for suffix in _SUFFIXES:
+            self._remember(self._path.with_name(self._path.name + suffix))
+        self.check()
+
+    def check(self) -> None:
+        """Check the paths now, and log when files are lost and when they are back.
+
+        Raises:
+            StorageUnavailable: there is no file at a path, or another one.
+        """
+        lost = next((why for path, was in self._opened.items() if (why := self._moved(path, was))), None)
+        with self._changing:
+            before, self.lost = self.lost, lost
+        if lost and not before:
+            log.error("storage.lost", error=lost)
+        elif before and not lost:
+            log.info("storage.found", file=str(self._path))
+        if lost:
+            raise StorageUnavailable(lost)
+
+    def _remember(self, path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._opened[path] = path.stat()
+
+    def _moved(self, path: Path, was: os.stat_result) -> str | None:
+        """Return what happened to a file and what to do about it; None if the file is in its place."""
+        try:
+            # os.stat: Path.stat takes twice as long, and this runs for every commit.
+            now = os.stat(path)  # noqa: PTH116
+        except FileNotFoundError:
+            what = "is gone: it was deleted or moved, or something was mounted over it"
+            to_do = "Put the same file back; if that cannot be, start linqbot again."
+        except OSError as error:
+            what = f"cannot be looked at: {error.strerror}"
+            to_do = "Let linqbot see it again."
+        else:
+            if _is_same(now, was):
+                return None
+            what = "is not the file that linqbot opened: it was replaced"
+            # SQLite applies a -wal to any file next to it. Applied to an older file, it does damage.
+            wal, shm = (self._path.name + suffix for suffix in _SUFFIXES)
+            to_do = (
+                "Put the former file back; or stop linqbot and start it again, which alone uses the file that is there "
+                f"now. If that is an older copy, such as a backup, move {wal} and {shm} away before the start."
+            )
+        if path != self._path:
+            # When SQLite closes, it moves the content of an unlinked -wal into the file, if that is in its place.
+            to_do = f"Stop linqbot with SIGTERM, not SIGKILL, which completes {self._path.name}, and start it again."
+        return f"The storage file {path} {what}. Nothing is stored until it is back. {to_do}"
+
+
+def _is_same(now: os.stat_result, was: os.stat_result) -> bool:
+    # The inode is 0 on file systems without inode numbers, and on Windows for a file that another program holds.
+    if not (now.st_ino and was.st_ino):
+        return True
+    return (now.st_ino, now.st_dev) == (was.st_ino, was.st_dev) and bool(now.st_nlink or not was.st_nlink)
+
+
+TRUNCATE_AFTER_S = 60.0
+"""Maximum time in seconds for which deleted text stays in the WAL, if no other connection reads from it then."""
+BUSY_PAUSE_S = 5.0
+"""Seconds before the next attempt when another connection, such as a backup, still reads from the WAL."""
+
+
+class WalTruncation:
+    """Calls `truncate` within a minute after `due`, and again until it succeeds.
+
+    Args:
+        truncate: Returns False if the WAL was busy.
+    """
+
+    def __init__(self, clock: Clock, truncate: Callable[[], Awaitable[bool]]) -> None:
+        self._clock = clock
+        self._truncate = truncate
+        self._due = asyncio.Event()
+        self._at = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start the task that waits for `due`."""
+        self._due.clear()
+        self._task = asyncio.create_task(self._run(), name="linqbot-wal-truncation")
+
+    async def stop(self) -> None:
+        """Stop the task. The last connection that is closed removes the WAL."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    def due(self) -> None:
+        """Note that the WAL holds text that was deleted."""
+        if not self._due.is_set():
+            self._at = self._clock.now() + TRUNCATE_AFTER_S
+            self._due.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._due.wait()
+            await self._clock.wait_until(self._at)
+            self._due.clear()
+            done = False
+            with contextlib.suppress(StorageError):
+                done = await self._truncate()
+            if not done:
+                self._at = self._clock.now() + BUSY_PAUSE_S
+                self._due.set()
+
+
+PADDING: Final = bytes(4096)
+
+
+def padding(off_the_record: bool) -> bytes | None:
+    """Return the value of the column `padding`, in front of a text."""
+    return PADDING if off_the_record else None
+
+
+def overwrite_freed(db: sqlite3.Connection) -> None:
+    """Overwrite every page that this connection frees from now on, which costs one write per page."""
+    db.execute("PRAGMA secure_delete = ON")
+
+
+def note_off_the_record(db: sqlite3.Connection) -> None:
+    """Record in the file that it holds text off the record, or ever did."""
+    db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('off_the_record', '1')")
+
+
+def is_off_the_record(db: sqlite3.Connection) -> bool:
+    """Return True if the file ever held text off the record."""
+    return db.execute("SELECT 1 FROM meta WHERE key = 'off_the_record'").fetchone() is not None
+
+
+def note_unwiped(db: sqlite3.Connection) -> None:
+    """Record in the file that bytes of purged text are left in it. Call it in the transaction that purges."""
+    db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('unwiped', '1')")
+
+
+def is_unwiped(db: sqlite3.Connection) -> bool:
+    """Return True if bytes of purged text are left in the file."""
+    return db.execute("SELECT 1 FROM meta WHERE key = 'unwiped'").fetchone() is not None
+
+
+def wipe(db: sqlite3.Connection) -> bool:
+    """Write the whole file again, without deleted bytes.
+
+    Returns:
+        False if that failed: other connections kept the file busy, or its disk has no room for a copy.
+    """
+    try:
+        db.execute("VACUUM")
+    except sqlite3.OperationalError:
+        return False
+    if not truncate(db):
+        return False
+    db.execute("DELETE FROM meta WHERE key = 'unwiped'")
+    return True
+
+
+def truncate(db: sqlite3.Connection) -> bool:
+    """Copy the WAL into the file and empty it. Return False if another connection still reads from the WAL."""
+    try:
+        (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.OperationalError:
+        return False
+    return not busy

@@ -1,0 +1,83 @@
+"""A broadcast, as `ctx.bot.broadcast` returns it and the storage keeps it, with the people it goes to.
+
+A scheduled send, as `ctx.send_later` returns it and as an answer to it names it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+BroadcastStatus: TypeAlias = Literal["running", "paused", "cancelled", "done"]
+
+RecipientOutcome: TypeAlias = Literal["pending", "under_way", "sent", "opted_out", "refused", "failed", "cancelled"]
+"""`pending` until the person's turn comes, `under_way` while it is sent. The others are final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """A broadcast, with the number of people for each outcome.
+
+    Attributes:
+        name: Identifies the broadcast. Its recipients and its content do not change.
+        status: `running`; `paused` by an operator; `cancelled` by an operator; `done` when each person has an outcome.
+        line: Your line that it is sent from, E.164.
+        per_minute: The number of people that it is sent to in a minute, at most.
+        created_at: In UTC.
+        people: The number of all people.
+        sent: Linq accepted all its messages to these people.
+        opted_out: These people have opted out of messages.
+        refused: Linq or a plugin refused a message to these people, so they got none, or not all.
+        failed: Given up after errors. Each is a dead letter, which `linqbot inbox retry` sends again.
+        cancelled: Not reached when the broadcast was cancelled.
+        pending: Not reached yet, or being sent now.
+    """
+
+    name: str
+    status: BroadcastStatus
+    line: str
+    per_minute: float
+    created_at: datetime
+    people: int = 0
+    sent: int = 0
+    opted_out: int = 0
+    refused: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    pending: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A person that a broadcast goes to.
+
+    Attributes:
+        n: The position in the broadcast, from 1.
+        reason: The reason for `refused` and `failed`; None for other outcomes.
+        at: The time of the outcome, in UTC; None while it is `pending`.
+    """
+
+    n: int
+    handle: str
+    outcome: RecipientOutcome
+    reason: str | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A scheduled send.
+
+    Attributes:
+        id: The id that `ctx.cancel` takes.
+        due: The time at which it is sent, in UTC; of a recurring send, the next such time. In `message.answers`, the
+            time at which the answered message was due.
+        tag: The tag that `send_later` was given; None if it was given none.
+        every: The rhythm of a recurring send; None if it is sent once.
+    """
+
+    id: str
+    due: datetime
+    tag: str | None = None
+    every: str | None = None

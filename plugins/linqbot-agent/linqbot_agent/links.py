@@ -1,0 +1,260 @@
+"""Web addresses and phone numbers in texts: which of them a text has, and which were shown before. Pure functions.
+
+Keeps a model from saying addresses and phone numbers that it was not shown.
+
+It is asked again, and then they are cut. From a text that is said while the model writes it, they are cut at once.
+
+This module imports pydantic-ai, so it is imported at the first run of an agent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from pydantic_ai import ModelRetry, RunContext
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    RetryPromptPart,
+    SystemPromptPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_ai.output import OutputContext
+
+from linqbot_agent.outputs import Poll, Say
+
+_ADDRESS: Final = re.compile(
+    r"(?:\bhttps?://|\bwww\.)[^\s<>\"“”«»]{1,2000}"
+    # Without a scheme: a name with a known ending, as phones make links of it.
+    r"|(?<![\w@./-])(?:[\w-]+\.)+(?:com|net|org|info|biz|io|co|app|dev|ai|me|ly|gg|shop|site|online|xyz|top|link|click"
+    r"|eu|uk|us|de|fr|es|it|nl|ch|at|be|pl|ru|cn|in|jp|br|ca|au)\b(?:[/?#:][^\s<>\"“”«»]{0,2000})?",
+    re.IGNORECASE,
+)
+_AFTER_ADDRESS: Final = ".,;:!?'’*_~)]}"
+_OTHER_SCHEME: Final = re.compile(r"\b(?:tel|sms|facetime):[^\s<>\"“”«»)\]]{1,2000}", re.IGNORECASE)
+_PHONE: Final = re.compile(r"(?<![\w+])(?:\+|\(|\b)\d[\d\s()./\u00a0\u2011-]{5,22}\d(?!\w)")
+_DATE: Final = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{4}")
+_MARKDOWN_LINK: Final = re.compile(r"!?\[([^\[\]]{0,500})\]\(\s*<?([^()>\s]{1,2000})[^()]{0,200}\)")
+_LEAST_DIGITS: Final = 9
+"""The fewest digits of a phone number without a `+`. Shorter numbers are prices, codes and dates."""
+_SUFFIX: Final = 7
+"""The fewest digits that two forms of one phone number share at their end."""
+
+ADDRESS_CUT: Final = "[address removed]"
+NUMBER_CUT: Final = "[number removed]"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The addresses and the phone numbers that a model was shown.
+
+    Attributes:
+        addresses: Addresses, as `_plain` writes them.
+        hosts: The hosts of these addresses.
+        numbers: The digits of phone numbers.
+    """
+
+    addresses: frozenset[str]
+    hosts: frozenset[str]
+    numbers: frozenset[str]
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Shown:
+        """Return what texts show."""
+        addresses, numbers = set[str](), set[str]()
+        for text in texts:
+            addresses.update(_plain(found) for found in _addresses(text))
+            numbers.update(_digits(each[0]) for each in _PHONE.finditer(text))
+            numbers.update(_digits(each) for each in re.findall(r"\d{7,15}", text))
+        hosts = frozenset(re.split(r"[/?#]", address, maxsplit=1)[0] for address in addresses)
+        return cls(frozenset(addresses), hosts, frozenset(numbers))
+
+    def has_address(self, address: str) -> bool:
+        """Return True if an address was shown, or is the bare host of one that was."""
+        plain = _plain(address)
+        return plain in self.addresses or plain in self.hosts
+
+    def has_number(self, number: str) -> bool:
+        """Return True if a phone number was shown, with or without its country code."""
+        digits = _digits(number)
+        return any(
+            known == digits
+            or (min(len(known), len(digits)) >= _SUFFIX and (known.endswith(digits) or digits.endswith(known)))
+            for known in self.numbers
+        )
+
+
+def invented(text: str, shown: Shown) -> bool:
+    """Return True if a text has an address or a phone number that was not shown."""
+    return without_invented(text, shown) != text
+
+
+def without_invented(text: str, shown: Shown) -> str:
+    """Return a text without the addresses and the phone numbers that were not shown. Of a Markdown link, its text stays."""
+
+    def link(found: re.Match[str]) -> str:
+        target = found[2]
+        if _is_known(target, shown):
+            return found[0]
+        return found[1] or ADDRESS_CUT
+
+    text = _MARKDOWN_LINK.sub(link, text)
+    text = _OTHER_SCHEME.sub(lambda found: found[0] if _is_known(found[0], shown) else NUMBER_CUT, text)
+    text = _replaced(_ADDRESS, text, lambda address: address if shown.has_address(address) else ADDRESS_CUT)
+    return _PHONE.sub(
+        lambda found: NUMBER_CUT if _is_phone(found[0]) and not shown.has_number(found[0]) else found[0], text
+    )
+
+
+def _is_known(target: str, shown: Shown) -> bool:
+    scheme, colon, rest = target.partition(":")
+    if colon and scheme.casefold() in ("tel", "sms", "facetime"):
+        return shown.has_number(rest)
+    if colon and scheme.casefold() == "mailto":
+        return True  # An e-mail address is no web address and no phone number.
+    return shown.has_address(target)
+
+
+def _replaced(pattern: re.Pattern[str], text: str, replace: Callable[[str], str]) -> str:
+    def each(found: re.Match[str]) -> str:
+        address = _without_punctuation(found[0])
+        return replace(address) + found[0][len(address) :]
+
+    return pattern.sub(each, text)
+
+
+def _addresses(text: str) -> Iterator[str]:
+    for found in _ADDRESS.finditer(text):
+        yield _without_punctuation(found[0])
+
+
+def _without_punctuation(address: str) -> str:
+    while address and address[-1] in _AFTER_ADDRESS:
+        opening = {")": "(", "]": "[", "}": "{"}.get(address[-1])
+        if opening and address.count(opening) >= address.count(address[-1]):
+            break
+        address = address[:-1]
+    return address
+
+
+def _plain(address: str) -> str:
+    """Return an address without scheme, `www.` and a last slash, in the form in which two are compared."""
+    if "://" not in address:
+        address = f"//{address}"
+    try:
+        parts = urlsplit(address)
+        host = (parts.hostname or "").removeprefix("www.")
+        port = f":{parts.port}" if parts.port not in (None, 80, 443) else ""
+    except ValueError:
+        return address.casefold()
+    # With the name in front of the host: `https://shop.example@evil.example` is another place than it looks.
+    user = f"{parts.username}@" if parts.username else ""
+    rest = unquote(parts.path).rstrip("/") + (f"?{parts.query}" if parts.query else "")
+    return f"{user}{host}{port}{rest}{f'#{parts.fragment}' if parts.fragment else ''}"
+
+
+def _is_phone(found: str) -> bool:
+    if _DATE.search(found):
+        return False
+    return found.startswith("+") or len(_digits(found)) >= _LEAST_DIGITS
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"\D", "", text)
+
+
+ASK_AGAIN = (
+    "Your answer has a web address or a phone number that occurs in nothing that you were shown. Do not invent any. Answer "
+    "again, with addresses and numbers from the conversation, your instructions and results of tools only, or without."
+)
+
+
+class KnownLinks(AbstractCapability[Any]):
+    """Checks the texts of an agent's output.
+
+    Args:
+        asks_again: False only cuts: what the model wrote was said already.
+    """
+
+    def __init__(self, *, asks_again: bool) -> None:
+        self._asks_again = asks_again
+
+    async def after_output_process(self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any) -> Any:
+        """Return the output without addresses and phone numbers that the model was not shown.
+
+        Raises:
+            ModelRetry: it has some, and the model was not asked again yet.
+        """
+        texts = [] if ctx.partial_output else list(_texts(output))
+        if not texts:
+            return output
+        shown = shown_to_model(ctx.messages, ctx.run_id)
+        if not any(invented(text, shown) for text in texts):
+            return output
+        if self._asks_again and not _was_asked_again(ctx.messages) and ctx.retry < ctx.max_retries:
+            raise ModelRetry(ASK_AGAIN)
+        return _changed(output, lambda text: without_invented(text, shown))
+
+
+def shown_to_model(messages: Iterable[ModelMessage], run_id: str | None) -> Shown:
+    """Return the addresses and phone numbers in what others have shown to a model, and in what it said in earlier runs."""
+    return Shown.of(_shown(messages, run_id))
+
+
+def _texts(output: object) -> Iterator[str]:
+    """Yield the texts that an output says."""
+    match output:
+        case str():
+            yield output
+        case Say():
+            yield output.text
+        case Poll():
+            yield from output.options
+        case list() | tuple():
+            for each in output:
+                yield from _texts(each)
+
+
+def _changed(output: Any, change: Callable[[str], str]) -> Any:
+    """Return an output with other texts."""
+    match output:
+        case str():
+            return change(output)
+        case Say():
+            return replace(output, text=change(output.text))
+        case Poll():
+            return replace(output, options=tuple(map(change, output.options)))
+        case list() | tuple():
+            return type(output)(_changed(each, change) for each in output)
+    return output
+
+
+def _shown(messages: Iterable[ModelMessage], run_id: str | None) -> Iterator[str]:
+    # Not what it says in this run: that would make known what it has invented.
+    for message in messages:
+        if isinstance(message, ModelRequest):
+            yield message.instructions or ""
+            for part in message.parts:
+                if isinstance(part, ToolReturnPart):
+                    yield part.model_response_str()
+                elif isinstance(part, SystemPromptPart):
+                    yield part.content
+                elif isinstance(part, UserPromptPart):
+                    content = [part.content] if isinstance(part.content, str) else part.content
+                    yield from (each for each in content if isinstance(each, str))
+        elif message.run_id != run_id:
+            yield message.text or ""
+
+
+def _was_asked_again(messages: Iterable[ModelMessage]) -> bool:
+    return any(
+        isinstance(part, RetryPromptPart) and part.content == ASK_AGAIN
+        for message in messages
+        for part in message.parts
+    )

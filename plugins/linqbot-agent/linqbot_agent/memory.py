@@ -1,0 +1,336 @@
+"""`memory="person"`: what one person wrote to the agent and what it answered, in all chats, as state of this person.
+
+This module imports pydantic-ai, so it is imported at the first run of an agent.
+
+Pictures that the model is shown: the newest of the chat, fetched within limits. One that cannot be shown is named.
+
+This module imports pydantic-ai, so it is imported at the first run of an agent.
+
+The limit of a history's size: the oldest messages are left out first, each with the work of its tools.
+
+A request that the provider refuses is made again with less: without pictures, then with less and less history.
+
+This module imports pydantic-ai, so it is imported at the first run of an agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_ai.messages import (
+    BinaryContent,
+    ImageUrl,
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelResponse,
+    RetryPromptPart,
+    SystemPromptPart,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_core import to_json
+
+from linqbot import Context, Event, MediaPart, MessageReceived
+from linqbot_agent.written import in_mark
+
+TALK: Final = "linqbot_agent.Talk"
+MOST_BYTES: Final = 128 << 10
+"""The most that is stored about a person, as JSON. The oldest is dropped first."""
+
+
+class Talk(BaseModel):
+    """The exchanges of one person with the agent.
+
+    Attributes:
+        by_message: By the id of the person's message, the messages of its run: messages of pydantic-ai, as JSON. The
+            oldest first.
+    """
+
+    by_message: dict[str, list[Any]] = Field(default_factory=dict)
+
+
+def tool_messages(messages: Iterable[ModelMessage]) -> list[ModelMessage]:
+    """Return the calls of tools and their results in messages, without prompts and narration."""
+    kept: list[ModelMessage] = []
+    for message in messages:
+        if isinstance(message, ModelRequest):
+            results = [part for part in message.parts if isinstance(part, ToolReturnPart | RetryPromptPart)]
+            kept += [ModelRequest(parts=results)] if results else []
+        else:
+            calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
+            kept += [ModelResponse(parts=calls)] if calls else []
+    return kept
+
+
+def drop_oldest(stored: dict[str, list[Any]], most_bytes: int) -> None:
+    """Drop the oldest entries until the rest needs no more than `most_bytes` as JSON."""
+    while stored and len(to_json(stored)) > most_bytes:
+        del stored[next(iter(stored))]
+
+
+def readable(stored: Mapping[str, list[Any]], ctx: Context) -> dict[str, list[ModelMessage]]:
+    """Return stored messages by the same keys, without those that this release of pydantic-ai cannot read.
+
+    Another release may have stored them, and one of them must not keep the agent from answering the person.
+    """
+    found = {}
+    for key, messages in stored.items():
+        with suppress(ValidationError):
+            found[key] = ModelMessagesTypeAdapter.validate_python(messages)
+    if len(found) < len(stored):
+        ctx.log.warning(
+            "agent.memory_unreadable",
+            left_out=len(stored) - len(found),
+            why="Another release of pydantic-ai has stored it. It was kept as it is, and is not shown to the model.",
+        )
+    return found
+
+
+async def exchanges(ctx: Context, event: Event, limit: int) -> dict[str, list[ModelMessage]]:
+    """Return the last exchanges with the person of an event, by the ids of the person's messages, the oldest first."""
+    if not isinstance(event, MessageReceived):
+        return {}
+    stored = (await ctx.state.person(Talk, name=TALK)).by_message
+    newest = list(stored)[-limit:]
+    return readable({message_id: stored[message_id] for message_id in newest if message_id != event.id}, ctx)
+
+
+async def keep(ctx: Context, event: Event, said: list[Any], *, limit: int) -> None:
+    """Keep an exchange, unless the line keeps nothing (zero retention)."""
+    if not said or not isinstance(event, MessageReceived) or event.zero_retention:
+        return
+    stored = (await ctx.state.person(Talk, name=TALK)).by_message
+    stored[event.id] = said
+    while len(stored) > limit:
+        del stored[next(iter(stored))]
+    drop_oldest(stored, MOST_BYTES)
+
+
+def exchange_of(prompt: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
+    """Return what is kept of a run, as JSON: what the person wrote, the calls of tools and their results, and the answer.
+
+    Args:
+        prompt: The prompt as text.
+        messages: The messages of the run, the request with the prompt first.
+    """
+    kept: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart(prompt)])]
+    for message in messages[1:]:
+        # A prompt behind the first one is a message that came while the agent worked.
+        later = [part for part in message.parts if isinstance(part, UserPromptPart)]
+        kept += [*tool_messages([message]), *([ModelRequest(parts=later)] if later else [])]
+    if answer.strip():
+        kept.append(ModelResponse(parts=[TextPart(answer)]))
+    dumped: list[Any] = ModelMessagesTypeAdapter.dump_python(kept, mode="json")
+    return dumped
+
+
+UNREADABLE: Final = "linqbot_agent.Unreadable"
+_MOST_UNREADABLE: Final = 100
+
+TIMEOUT_S: Final = 15.0
+"""The longest time for one picture, in seconds."""
+
+_SIGNATURES: Final = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """The pictures of some messages, by the ids of their parts.
+
+    Attributes:
+        shown: The pictures.
+        reasons: Why others are not shown, in words for the model.
+    """
+
+    shown: dict[str, BinaryContent]
+    reasons: dict[str, str]
+
+    def content_of(self, files: Sequence[MediaPart]) -> list[str | BinaryContent]:
+        """Return the pictures among files, each after its name, and a sentence for each that cannot be shown."""
+        content: list[str | BinaryContent] = []
+        for file in files:
+            name = in_mark(file.filename or "picture")
+            if (picture := self.shown.get(file.id or "")) is not None:
+                content += [f"[The picture {name}:]", picture]
+            elif (reason := self.reasons.get(file.id or "")) is not None:
+                content.append(f"[The picture {name} cannot be shown: {reason}]")
+        return content
+
+
+class Unreadable(BaseModel):
+    """The pictures of a chat that the provider of the model has refused. They are not sent again.
+
+    Attributes:
+        digests: See `digest`. The oldest first.
+    """
+
+    digests: list[str] = Field(default_factory=list)
+
+
+def digest(picture: BinaryContent) -> str:
+    """Return a digest of a picture's content."""
+    return hashlib.blake2b(picture.data, digest_size=8).hexdigest()
+
+
+async def keep_unreadable(ctx: Context, event: Event, digests: Sequence[str]) -> None:
+    """Note pictures that the provider has refused, unless the line keeps nothing (zero retention)."""
+    if digests and not (isinstance(event, MessageReceived) and event.zero_retention):
+        noted = await ctx.state.chat(Unreadable, name=UNREADABLE)
+        noted.digests = [*noted.digests, *digests][-_MOST_UNREADABLE:]
+
+
+async def pictures(ctx: Context, files: Sequence[MediaPart], *, most: int, max_bytes: int) -> Pictures:
+    """Fetch the newest pictures.
+
+    Args:
+        files: Files of messages, the newest last. Those that are no pictures are left out.
+        most: The number of pictures to show.
+        max_bytes: The largest picture to fetch.
+    """
+    newest = [file for file in files if file.id and _may_be_picture(file)][-most:] if most else []
+    if not newest:
+        return Pictures({}, {})
+    unreadable = (await ctx.state.chat(Unreadable, name=UNREADABLE)).digests
+    read = await asyncio.gather(*(_picture(file, max_bytes, unreadable) for file in newest))
+    found = dict(zip((file.id or "" for file in newest), read, strict=True))
+    return Pictures(
+        {key: each for key, each in found.items() if isinstance(each, BinaryContent)},
+        {key: each for key, each in found.items() if isinstance(each, str)},
+    )
+
+
+async def _picture(file: MediaPart, max_bytes: int, unreadable: Collection[str]) -> BinaryContent | str:
+    if file.is_heic:
+        return "it is in Apple's HEIC format, which models cannot read"
+    fetched = await file.fetch(max_bytes=max_bytes, timeout_s=TIMEOUT_S)
+    if fetched.unavailable is not None:
+        return "it is too large or no longer available"
+    # A provider refuses a request with a picture that is none, and the picture would come again with each message.
+    kind = _kind(fetched.content)
+    if kind is None:
+        return "its format cannot be read"
+    picture = BinaryContent(fetched.content, media_type=kind)
+    return "the model cannot read it" if digest(picture) in unreadable else picture
+
+
+def _may_be_picture(file: MediaPart) -> bool:
+    return file.is_heic or (file.mime_type or "").startswith("image/")
+
+
+def _kind(content: bytes) -> str | None:
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for signature, kind in _SIGNATURES if content.startswith(signature)), None)
+
+
+Group: TypeAlias = Sequence[ModelMessage]
+"""What belongs together: a message, the work of tools for it, and the tapbacks on it."""
+
+BYTES_PER_TOKEN: Final = 4
+"""An estimate: tokens of English have about four letters. Other languages have more tokens."""
+
+PICTURE_TOKENS: Final = 1600
+"""An estimate of what providers count for a picture."""
+
+
+LEFT_OUT: Final = {1: "pictures", 2: "half of the history", 3: "three quarters of the history", 4: "the history"}
+"""The levels of `lessened` above 0: what each leaves out, in words for the log."""
+
+NOT_SHOWN: Final = "[It cannot be shown.]"
+_PICTURES: Final = (BinaryContent, ImageUrl)
+
+
+def trimmed(groups: Sequence[Group], most_tokens: int | None) -> list[Group]:
+    """Return the newest groups of messages that have at most so many tokens, by estimate. None keeps all."""
+    if most_tokens is None:
+        return list(groups)
+    kept: list[Group] = []
+    left = most_tokens
+    for group in reversed(groups):
+        left -= tokens_of(group)
+        if left < 0:
+            break
+        kept.append(group)
+    return kept[::-1]
+
+
+def lessened(messages: Sequence[ModelMessage], run_id: str | None, level: int) -> list[ModelMessage]:
+    """Return less of the messages of a request.
+
+    Args:
+        run_id: The run of the request. The messages of others are its history.
+        level: 0 returns all, 1 leaves out pictures, and the next levels parts of the history as well: see `LEFT_OUT`.
+    """
+    if level:
+        messages = [_without_pictures(message) for message in messages]
+    if level <= 1:
+        return list(messages)
+    past = [message for message in messages if message.run_id != run_id]
+    start = len(past) - (len(past) >> (level - 1) if level < max(LEFT_OUT) else 0)
+    # A history begins with a message of a person: the result of a tool without its call would be refused.
+    while start < len(past) and not _is_said(past[start]):
+        start += 1
+    kept = [*past[start:], *(message for message in messages if message.run_id == run_id)]
+    system = [part for message in past[:start] for part in message.parts if isinstance(part, SystemPromptPart)]
+    if system and isinstance(kept[0], ModelRequest):
+        kept[0] = replace(kept[0], parts=[*system, *kept[0].parts])
+    return kept
+
+
+def next_level(messages: Sequence[ModelMessage], run_id: str | None, level: int) -> int | None:
+    """Return the next level that leaves out more of the messages; None if there is none."""
+    present = lessened(messages, run_id, level)
+    return next((each for each in LEFT_OUT if each > level and lessened(messages, run_id, each) != present), None)
+
+
+def pictures_in(messages: Iterable[ModelMessage]) -> Iterator[BinaryContent]:
+    """Yield the pictures and other files in what people wrote."""
+    for message in messages:
+        for part in message.parts:
+            if isinstance(part, UserPromptPart) and not isinstance(part.content, str):
+                yield from (item for item in part.content if isinstance(item, BinaryContent))
+
+
+def _without_pictures(message: ModelMessage) -> ModelMessage:
+    if not isinstance(message, ModelRequest):
+        return message
+    parts = [
+        replace(part, content=[NOT_SHOWN if isinstance(each, _PICTURES) else each for each in part.content])
+        if isinstance(part, UserPromptPart) and not isinstance(part.content, str)
+        else part
+        for part in message.parts
+    ]
+    return replace(message, parts=parts)
+
+
+def _is_said(message: ModelMessage) -> bool:
+    return isinstance(message, ModelRequest) and all(isinstance(part, UserPromptPart) for part in message.parts)
+
+
+def tokens_of(messages: Group) -> int:
+    """Return an estimate of the tokens of messages."""
+    tokens = 0
+    for message in messages:
+        for part in message.parts:
+            content = getattr(part, "content", None)
+            for item in content if isinstance(content, list | tuple) else [content, getattr(part, "args", None)]:
+                if isinstance(item, BinaryContent):
+                    tokens += PICTURE_TOKENS
+                elif item is not None:
+                    text = item.encode() if isinstance(item, str) else to_json(item, fallback=str)
+                    tokens += -(-len(text) // BYTES_PER_TOKEN)
+    return tokens
