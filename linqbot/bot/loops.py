@@ -31,10 +31,9 @@ follows.
 The state is in memory and has a limited size per chat. It holds hashes, the first characters of texts that may be quoted,
 and the short texts of an exchange after a pause. After a restart it is empty, so a loop costs a few more messages.
 
-Quotes: one text inside another, found without keeping the text, by its first characters and a hash.
-
-Case and white space are ignored. The rest of a message without its quotes is its gist: two bots that quote each other
-write longer messages each time, but with the same gist. `breaker.py` compares the gists.
+A quote is found inside of another text by its first characters and a hash. Case and white space are ignored. The rest of
+a message without its quotes is its gist, and gists are compared: two bots that quote each other write longer messages
+each time, but with the same gist.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
 """Checks of what authors give to a Bot, a Router, a decorator or a method of the context, such as `attempts=3`.
 
-Those of a bot and its handlers run when they are created, so that a mistake shows before a person writes.
-
-Messages of the same person that come while a handler runs: `overlap=` of `on_message`.
-
-`queue` handles them afterwards, each in a turn of its own. `restart` cancels the handler and runs it again with all
-messages. `steer` gives them to the running handler, which asks for them with `ctx.incoming()`. The worker implements the
-last two (`worker/overlapping.py`), because it knows what waits in the lane.
+The options of a bot and of its handlers are checked when they are created, so that a mistake shows before a person
+writes. `Overlap` names the ways to treat messages of the same person that come while a handler runs: `queue` handles
+them afterwards, each in a turn of its own; `restart` cancels the handler and runs it again with all messages; `steer`
+gives them to the running handler, which asks for them with `ctx.incoming()`. `worker/overlapping.py` implements the
+last two.
 """
 
 from __future__ import annotations

@@ -1,16 +1,8 @@
-"""`ctx.bot`: the acts of a handler outside of its event's chat, such as writing to a person first.
+"""`ctx.bot` and the schedules of a bot: messages that answer no event.
 
-Broadcasts: the arguments of `ctx.bot.broadcast`, checked, and the interface of the store for it.
-
-`worker/calls/turn_scheduler.py` implements that interface; `worker/due.py` sends to each person.
-
-A schedule of a bot: its name, and the rhythm in which it is due. `@bot.every` makes it.
-
-`worker/due.py` keeps a timer for each schedule.
-
-Scheduled sends: their time, checked; the calls that they make; and the interface of their store.
-
-`worker/calls/turn_scheduler.py` implements that interface; `worker/own_calls.py` makes the calls when they are due.
+A bot can write to a person first, send later, run a handler in a rhythm (`@bot.every`), or broadcast to many people.
+This module checks the arguments and defines the interfaces of the stores. Next step: `worker/calls/turn_scheduler.py`
+implements these interfaces, and `worker/due.py` acts when a time has come.
 """
 
 from __future__ import annotations

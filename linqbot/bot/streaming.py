@@ -1,13 +1,9 @@
-"""`ctx.stream`: a growing text is said in messages while it still grows, at the pace of a person, and once.
+"""`ctx.stream`: sends a growing text, such as a model's answer, in several messages while the text still grows.
 
-Each message is journalled under the stream's own key. A turn that runs again repeats the messages of its earlier runs
-first: the journal answers for those that Linq has taken, and the others are sent. Then the stream goes on.
-
-The source of a stream: an async iterator of texts, such as a model's answer, read while messages are sent.
-
-The pace of a stream: which finished pieces make the next message, and how long to wait before it.
-
-The record of a stream: the messages that earlier runs of its turn have sent, and where a new run goes on.
+The source is read while messages are sent. The pace decides which finished pieces make the next message, and how long
+to wait before it. Each message is journalled under the stream's own key. When a turn runs again, the stream first
+repeats the messages of its earlier runs: the journal answers for those that Linq has taken, and the others are sent.
+Then the stream goes on behind them. `worker/calls/stream_journal.py` reads the record of earlier runs.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""The context as dispatch and the worker see it, with what they tell it about the run of the handler.
+"""The context as dispatch and the worker see it, with what they report to it about the run of the handler.
 
-Watching what no log of a turn shows: messages that no handler of their own takes, and errors that the bot handles.
-
-Messages without a handler of their own are answers, votes, and those that a running handler takes on the way.
-
-Under `linqbot dev`, the terminal and the emulator's page show this. The hooks of plugins do not, because it quotes people.
+`TurnWatcher` reports what no log of a turn shows: messages that no handler of their own takes, such as answers and
+votes, and errors that the bot handles. Only `linqbot dev` watches, in the terminal and on the emulator's page. Plugins
+do not get these reports, because they quote people.
 """
 
 from __future__ import annotations

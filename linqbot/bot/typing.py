@@ -1,14 +1,10 @@
 """The typing indicator, also called typing dots: shown when a handler works for a while, refreshed, and ended with it.
 
 `bot/dispatch.py` calls `arm` when it has chosen a handler, and `stop` when the handler has ended.
-`bot/content/sending.py` reports each message, which ends the dots on the phone, and `bot/streaming.py` shows
-them between two messages. `ctx.typing` shows them at once. All of it is best effort: the dots never delay, repeat or break
-a reply.
-
-Background tasks, which no turn waits for and which may be lost: read receipts and typing dots.
-
-A background task never delays a turn, and its errors never reach a handler. Each call has one attempt, of at most
-`HINT_S` seconds.
+`bot/content/sending.py` reports each message, which ends the dots on the phone, and `bot/streaming.py` shows them
+between two messages. `ctx.typing` shows them at once. All of this is best effort. Typing dots and read receipts are
+sent by background tasks, which no turn waits for: each call has one attempt of at most `HINT_S` seconds, and its errors
+never reach a handler.
 """
 
 from __future__ import annotations

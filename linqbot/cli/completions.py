@@ -1,6 +1,6 @@
 """Completions of command arguments for the shell. If they cannot be found, none are offered; there is no error.
 
-Help with an event type that linqbot does not know: the nearest one, or where all are listed.
+`advice_on` helps with an event type that linqbot does not know: it names the nearest type, or the list of all types.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-r"""The shared parts of commands: the argument FILE, tables and facts as text or JSON, times as people write them, progress bars.
+r"""The shared parts of commands: the argument FILE, tables and facts as text or JSON, times, progress bars.
 
-Texts that other people chose, as a terminal may show them.
-
-A terminal obeys control characters: they clear the screen, rename the window, or write over the lines before. Characters
-that turn the direction of text hide what is really there. All of these are shown as escapes, such as `\x1b`.
+Texts that other people chose are printed without control characters, which could clear the screen, rename the window or
+write over earlier lines. Characters that turn the direction of text could hide the real text. All of these are printed
+as escapes, such as `\x1b`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The storage of commands that work next to a running server: the option that names it, and opening it.
 
-The storage of `linqbot dev`, found from another command in the same folder.
-
-With the emulator it is in a temporary folder, which is deleted when `linqbot dev` ends. The name of this folder holds a
-digest of the working directory. With `--public-url` it is `.linqbot/dev.db`.
+Without the option, a command finds the storage of `linqbot dev` that was started in the same folder. With the emulator
+it is in a temporary folder, which is deleted when `linqbot dev` ends; the name of this folder holds a digest of the
+working directory. With `--public-url` it is `.linqbot/dev.db`.
 """
 
 from __future__ import annotations

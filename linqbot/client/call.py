@@ -1,8 +1,7 @@
 """A call to Linq as data. Resource methods build calls; the sender, the rule checks and the journal pass them on.
 
-Sources of an upload: bytes, a path, or an open file.
-
-A source is read in chunks, in a thread so that the event loop is not blocked, and again from its start for each retry.
+The source of an upload is bytes, a path or an open file. It is read in chunks, in a thread so that the event loop is
+not blocked, and again from its start for each retry. Next step: `sender.py` sends a call.
 """
 
 from __future__ import annotations

@@ -2,14 +2,10 @@
 
 A resource method builds a Call and passes it to `run`. `Client.wrapped` puts the journal and outbound middleware around
 `run`. Resources that few bots need are imported on first access. An endpoint without a method can be called with
-`client.run(prepare("noun.verb"))`.
+`client.run(prepare("noun.verb"))`. Next step: `sender.py` makes the attempts.
 
-Rate limits of Linq that the client enforces itself, so that Linq need not respond with 429 (R65, R94).
-
-The client counts only its own calls; calls of another process are limited by Linq alone. The figures are Linq's. Limits
-that Linq does not publish are not guessed.
-
-The journal of a turn is above these limits, so a call that it answers from an earlier run is neither limited nor counted.
+The client keeps those rate limits of Linq that are published, so that Linq need not respond with 429 (R65, R94). It
+counts only its own calls. The journal of a turn is above these limits: a call that the journal answers is not counted.
 """
 
 from __future__ import annotations

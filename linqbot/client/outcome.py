@@ -1,21 +1,13 @@
-"""The outcome of one attempt: the HTTP response as an `ApiResponse`, or as a failure that may be retried.
+"""The outcome of one attempt, and the retry policy: a response, an error, or a failure that may be retried.
 
-A 2xx response that is not Linq's is a failure here, so that no journal records it as the outcome of the call. The next
-step is `retry.py`.
-
-Build an error from a response that is not 2xx, or that is not Linq's.
-
-Linq's API has an error body for V3 and another one for V2. Linq's messages may quote the request, so handles, addresses
-and texts are redacted before a message becomes part of an error, which ends up in logs. A response that is not Linq's
-comes from a proxy, a firewall or a captive portal. Such a response says nothing about the call. The call is therefore
-retried where that is safe, as after no response, and the body is never quoted. Functions here return errors and never
-raise them; none depends on an HTTP library.
-
-The retry policy of the client: decide if and when a failed call is repeated.
+Linq's API has one error body for V3 and another one for V2. Linq's messages may quote the request, so handles,
+addresses and texts are redacted before a message becomes part of an error, which ends up in logs. A response that is
+not Linq's comes from a proxy, a firewall or a captive portal, and says nothing about the call. It is a failure, even
+with status 200: no journal records it, the call is retried where that is safe, and the body is never quoted.
 
 Linq's official client also retries 409. This client never does: Linq uses 409 for a state, such as a chat that your
-line left, and the same call would get the same response. `pause_s` is a pure function; its test is the full table of
-cases.
+line left, and the same call would get the same response. All functions are pure. Next step: `sender.py` makes the next
+attempt.
 """
 
 from __future__ import annotations

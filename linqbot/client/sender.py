@@ -9,7 +9,7 @@ the network.
 
 Errors of the network or of a library are converted here, so callers see none of them. No body is logged. The API key is
 sent to the base URL's origin only: redirects are not followed, and paths are appended to the base URL. The outcome of
-an attempt is read by `outcome.py`, and `retry.py` decides on the next attempt.
+an attempt is read by `outcome.py`, which also decides on the next attempt.
 """
 
 from __future__ import annotations

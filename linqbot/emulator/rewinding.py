@@ -1,6 +1,6 @@
 """Snapshots of the emulator in memory, to return to an earlier state: `linqbot dev` takes one before each message.
 
-A snapshot holds what `statefile/saving.py` saves and, in addition, the latest webhooks, the page's records and the faults. Rate
+A snapshot holds what `statefile.py` saves and, in addition, the latest webhooks, the page's records and the faults. Rate
 limits, typing and shared locations are not part of it and start again.
 """
 

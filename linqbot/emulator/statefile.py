@@ -1,6 +1,10 @@
-"""Read the state of a world from a JSON object; see `statefile/__init__.py` for its form.
+"""The whole state as one JSON object in the shapes of the API: for `--state FILE`, seeds and restarts.
 
-Write the state of a world as a JSON object; see `statefile/__init__.py` for its form.
+The object has the lists `phone_numbers`, `chats`, `messages`, `attachments`, `webhook_subscriptions`, `contact_cards`,
+`blocked_handles`, `payment_requests`, `payments` and `connections`; ids stay as they are. In addition to the API's
+fields there are a few of the emulator, such as the number of edits, so that a new run continues where another ended. A
+seed written by hand may leave out every field with an obvious default. Rate limits, typing and shared locations are not
+saved.
 """
 
 from __future__ import annotations
@@ -43,7 +47,7 @@ def load(world: World, data: Json) -> None:
     """Fill the empty state of a world.
 
     Raises:
-        ValueError: the data does not have the form that `statefile/__init__.py` describes. The message names the list.
+        ValueError: the data does not have the form that this module describes. The message names the list.
     """
     where = "the top"
     try:

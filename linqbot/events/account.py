@@ -1,13 +1,7 @@
-"""Events about the account: API tokens, environments, webhook subscriptions, team members.
+"""Events about the account: API tokens, environments, subscriptions, team members, contact cards, lines, phone calls.
 
-Linq delivers these with best effort and in no guaranteed order. Events about lines are in `line.py`, events about your
-contact cards in `contact.py`.
-
-Contact cards: a person shares theirs with you, or your account changes the card of one of your lines.
-
-Events about your lines, the phone numbers you send from: status, ownership, settings.
-
-Phone calls. Linq documents the event types but not their payloads yet, so the data is kept as received.
+Linq delivers most of these with best effort and in no guaranteed order. Linq documents the types of phone calls but not
+their payloads yet, so the data of a call is kept as received.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Events about a message: received, sent, delivered, read, failed, edited.
+"""Events about a message: received, sent, delivered, read, failed, edited, and reactions to it.
 
 Linq has two payload versions of the first four events. Both result in the same events here. The version is recognised
-by the shape of the data and not by its label, because Linq sometimes labels one version as the other.
-
-Events about reactions: tapbacks and stickers on messages and polls.
+by the shape of the data and not by its label, because Linq sometimes labels one version as the other. A reaction is a
+tapback or a sticker, on a message or on a poll.
 """
 
 from __future__ import annotations

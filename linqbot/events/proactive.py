@@ -1,6 +1,6 @@
-"""The event of a broadcast that has ended: `@bot.on_broadcast_done`. linqbot makes it; Linq knows nothing of broadcasts.
+"""The events that linqbot makes itself: a schedule that is due, and a broadcast that has ended.
 
-The event of a schedule that is due: `@bot.every(…)`. linqbot makes it; Linq knows nothing of schedules.
+`@bot.every` and `@bot.on_broadcast_done` handle them. Linq knows nothing of schedules and broadcasts.
 """
 
 from __future__ import annotations

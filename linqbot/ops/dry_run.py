@@ -1,10 +1,9 @@
 """Run a bot's handlers on deliveries of its own storage, with a recorder that lists each call instead of making it.
 
-No plugin is started and no observer hook runs, replies are matched with what the bot really sent, and a send whose time
-has come can be repeated too, which has no webhook. What went to an open question is no turn of its own. The command
+No plugin is started and no observer hook runs. Replies are matched with what the bot really sent. A send whose time has
+come can be repeated too, although it has no webhook. A delivery that went to an open question is no turn of its own.
+Questions and steps are answered from the journal as far as possible; then the run ends, and says why. The command
 `linqbot inbox replay bot.py` prints what was recorded.
-
-Questions and steps in a dry run: answered from the journal as far as possible. Then the run ends, and says why.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
 """Send an event through a bot's whole app in this process, with a recorder that lists each call to Linq instead of making it.
 
-The webhook, the worker, the journal and every plugin are real, and the storage is a new one in memory. `dry_run.py` runs
-handlers alone. Both leave it to the commands to print what was recorded.
-
-Find the smallest set of plugins that breaks an event, with Zeller's delta debugging, which also finds pairs.
-
-The event is simulated with different sets of plugins (`simulate.py`), and each result is compared with the result
-without plugins.
+The webhook, the worker, the journal and every plugin are real, and the storage is a new one in memory. To find the
+smallest set of plugins that breaks the event, it is simulated with different sets, by Zeller's delta debugging, which
+also finds pairs; each result is compared with the result without plugins. `dry_run.py` runs handlers alone. The
+commands print what was recorded.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Check, migrate and copy whole storages, for `linqbot storage`.
+"""The contents of a storage for operators: check, migrate and copy a whole storage, find and edit values of `ctx.state`.
 
-The backends read and write the rows (`storage/contents.py`).
-
-The state that a bot has stored, for operators: find values, and check and write an edited one.
+An edited value is checked before it is written. The backends read and write the rows (`storage/contents.py`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Days, and dates with a time: `friday`, `the 4th`, `friday 19:30`, `tomorrow at 7pm`, `24.12. 18:00`, `in 20 min`.
+"""Days, times and lengths of time as people write them: `friday 19:30`, `24.12. 18:00`, `in 20 min`, `half an hour`.
 
-Lengths of time: `20 min`, `1h30`, `in two hours`, `half an hour`, `2 days`.
-
-Wall time in a time zone, on the days too on which the clocks are changed.
+Wall time in a time zone is converted here too, also on the days on which the clocks are changed.
 """
 
 from __future__ import annotations

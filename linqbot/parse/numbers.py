@@ -1,6 +1,6 @@
 """Whole numbers as people write them: `2`, `1,000`, `two`, `minus 3`, `a dozen`, `twenty-one`, `table for four, please`.
 
-The longest text that a parser reads, so that no text of a stranger keeps it busy.
+`check_length` limits the texts of all parsers, so that no text of a stranger keeps a parser busy.
 """
 
 from __future__ import annotations

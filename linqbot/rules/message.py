@@ -1,14 +1,8 @@
-"""Rules of a message as a whole (R19-R24, R32, R33, R40-R42) and of the first message of a chat (R52, R53).
+"""Rules of messages: of the whole, of the first one in a chat, of each kind of part, and of texts that opt out.
 
-Rules of single parts are in `parts.py`.
-
-Rules of each kind of part (R25, R26, R28, R29, R35-R39). Text parts, which have the most rules: `text.py`.
-
-Rules of text parts: text, decorations, stickers, mentions (R27, R43-R48, R50).
-
-All ranges are half-open pairs of UTF-16 code units.
-
-The words by which a person opts out of messages (R69).
+The whole and the first message: R19-R24, R32, R33, R40-R42, R52, R53. Parts: R25, R26, R28, R29, R35-R39. Text parts
+with decorations, stickers and mentions: R27, R43-R48, R50; their ranges are half-open pairs of UTF-16 code units.
+Opting out: R69. Next step: `endpoints.py` applies the rules to a call.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Rules of other requests: recipients, reactions, backgrounds, blocked handles and more, with one function per rule.
+"""Rules of all other requests: recipients, reactions, backgrounds, blocked handles, payments (R96), uploads (R91, R92).
 
-Rules of payments (R96).
-
-Rules of uploads (R91, R92).
+There is one function per rule. Rules of messages are in `message.py`; `endpoints.py` applies both to a call.
 """
 
 from __future__ import annotations

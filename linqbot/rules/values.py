@@ -1,8 +1,8 @@
-"""Checks of single values: strings, numbers, lists, ids, handles, URLs (R4, R5, R7-R9).
+"""Checks of single values and of JSON objects, and a broken rule as data.
 
-The schema of a JSON object, as data: required fields, checks of values, checks across fields.
-
-A broken rule as data, and functions that create one. This module contains no rule itself.
+The values are strings, numbers, lists, ids, handles and URLs (R4, R5, R7-R9). A `Schema` describes an object: its
+required fields, the checks of its values, and checks across fields. Next step: `message.py` and `requests.py` have the
+rules that need more than one value.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
 """The health checks of the app: `/livez` says that the process answers, `/readyz` that it does its part of the work.
 
-Readiness of the storage, as `/readyz` reports it.
-
-If the latest delivery was stored, a report costs nothing. After a refused delivery a load balancer may send no more
-deliveries, so none would show that the storage works again. Then `/readyz` itself lets the storage write.
-
-Routes and health checks that plugins add to the app, and the hooks called when the app starts and stops.
+If the latest delivery was stored, `/readyz` costs nothing. After a refused delivery a load balancer may send no more
+deliveries, so none would show that the storage works again. Then `/readyz` itself writes to the storage. Plugins may
+add checks. Their routes, and their hooks that run when the app starts and stops, are here too.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Runs an ASGI app with uvicorn, for `linqbot serve` and `linqbot emulator` alike.
+"""Runs an ASGI app with uvicorn, for `linqbot serve` and `linqbot emulator` alike, until it is stopped.
 
-Runs a server in an event loop until the server stops, even if the bot's code tries to end the loop.
-
-`SystemExit` and `KeyboardInterrupt` leave an event loop at once when a task or a callback raises them. Here they end
-neither the process nor any other turn: the loop is entered again. If the bot's code cancels the server's own task, the
-process ends. A process that was asked to stop ends in time, even if a thread hangs or a task refuses to be cancelled.
+The bot's code cannot end the event loop. `SystemExit` and `KeyboardInterrupt` leave an event loop at once when a task
+or a callback raises them; here the loop is entered again, and no other turn ends. Only if the bot's code cancels the
+server's own task, the process ends. A process that was asked to stop ends in time, even if a thread hangs or a task
+refuses to be cancelled.
 """
 
 from __future__ import annotations

@@ -1,21 +1,15 @@
 """The webhook endpoint: step one of the path of an event. Linq's POST is answered 200 once its delivery is stored.
 
-Linq never retries after a 4xx, so only a proven forgery is answered 401: `verify` raised InvalidSignature. Anything else
-that prevents storing the delivery now is answered 503, after which Linq delivers again for half an hour: a full disk, an
-oversized body, or a genuine signature with a wrong time (StaleSignature). The only other 4xx answers a schedule that the
-bot does not have, which only `linqbot trigger` sends. Next step: `webhooks.py` verifies the signature,
-`events/delivery.py` names the delivery, and `storage/inbox.py` stores it.
+Linq never retries after a 4xx, so only a proven forgery is answered 401: `verify` raised InvalidSignature. Anything
+else that prevents storing the delivery now is answered 503, after which Linq delivers again for half an hour: a full
+disk, an oversized body, or a genuine signature with a wrong time (StaleSignature). The only other 4xx answers a
+schedule that the bot does not have, which only `linqbot trigger` sends. Next step: `webhooks.py` verifies the
+signature, `events/delivery.py` names the delivery, and `storage/inbox.py` stores it.
 
-The answer of a server that cannot take a request now: 503, with the time after which the client may send it again.
-
-Requests that linqbot's own server answers without ASGI: the genuine deliveries of Linq.
-
-In ASGI each request has a task of its own, an app that reads the body message by message, and an answer in two messages.
-Without them, a whole turn takes about a tenth less CPU time. So an app may name an endpoint in the state of its lifespan,
-under `ENDPOINT`. `ClientConnection` hands each complete request for the endpoint's paths to `take`. What `take` leaves, such
-as a forgery, goes ASGI's way, as every request does on another server.
-
-Middleware between the server and the app does not see these requests. `linqbot serve` has none, and an app that has
+linqbot's own server answers genuine deliveries without ASGI, because a whole turn then takes about a tenth less CPU
+time. For this, an app names a `DirectEndpoint` in the state of its lifespan, under `ENDPOINT`, and `connection.py`
+hands it each complete request for its paths. A request that the endpoint does not take, such as a forgery, goes ASGI's
+way, as every request does on another server. Middleware does not see the requests that it takes, so an app with
 middleware of its own names no endpoint.
 """
 
@@ -151,7 +145,7 @@ class WebhookEndpoint:
         return self._read(scope, receive, send)
 
     def take(self, scope: Scope, body: bytes) -> Taken | None:
-        """Begin to store the delivery of a complete request; see `without_asgi.py`.
+        """Begin to store the delivery of a complete request; see `DirectEndpoint`.
 
         Returns:
             None if the request is to go ASGI's way, because its answer is neither 200 nor about the storage.

@@ -1,25 +1,15 @@
-"""The scheduling of lanes: each is free, leased or waiting for a time. In memory, by number, without I/O.
+"""The indexes that an embedded backend keeps in memory while one process serves. No I/O.
 
-The embedded backends share it, where one process serves: they store the rows, and this module decides which lane is
-leased next. It knows a delivery only by its sequence number. Every operation is O(1) or O(log lanes), however long the
-backlog. Only `adopt`, used after another process wrote to the file, reads the whole backlog.
+`Lanes` schedules: each lane is free, leased or waiting for a time. It knows a delivery only by its sequence number.
+Every operation is O(1) or O(log lanes), however long the backlog. Only `adopt`, used after another process wrote to the
+file, reads the whole backlog. When the process crashes, any delivery in flight may be the poison message. A delivery
+that is in flight in a second crash becomes a suspect. Suspects are retried in shrinking groups, finally one at a time,
+so that only the poison message is dead-lettered.
 
-When the process crashes, any delivery in flight may be the poison message. A delivery that is in flight in a second
-crash becomes a suspect. Suspects are retried in shrinking groups, finally one at a time, so that only the poison
-message is dead-lettered.
-
-Wakes code that waits for the next delivery of a lane: a running turn that a new message may interrupt.
-
-Prefetch: while the last `take` had spare capacity, a new delivery is leased in the transaction that stores it.
-
-This saves one commit before the handler begins. The class keeps the prefetched leases in memory; the writer of the
-backend stores the rows, and the next `take` hands the leases out.
-
-The summaries of all conversations in memory, by chat, so that a message looks into a dict instead of into the storage.
-
-There may be very many, so each is kept as one short text: a tuple of its values would take twice the memory.
-
-The deliveries stored last, kept in memory with their decoded bodies, so that `take` reads nothing from disk.
+The others save reads and commits. `Prefetch`: while the last `take` had spare capacity, a new delivery is leased in the
+transaction that stores it. `OpenConversations`: the summaries of all conversations by chat, each as one short text,
+because there may be very many. `Recent`: the deliveries stored last, with their decoded bodies. `LaneWatch` wakes code
+that waits for the next delivery of a lane. The backend stores the rows.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Messages and tapbacks as a phone shows them. Each is a string, so that a test can compare it with a text.
+"""Messages and tapbacks as a phone shows them, and the chat that they are in.
 
-A chat as a test sees it: its id, and the acts of the bot that the test has not taken yet.
+Each message is a string, so that a test can compare it with a text. A chat has its id, and the acts of the bot that the
+test has not taken yet.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A text with styles and web addresses, which can be cut and joined, and becomes a text part of a message.
 
 Its positions are indexes of Python strings. Linq's ranges, which count UTF-16 code units, are computed at the end.
-
-`link`: a web address that is sent as a preview card.
+`link` makes a web address that is sent as a preview card.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Polls, their options and their voters, as both Linq's API and its webhook events carry them.
+"""Polls, shared locations and experiences, as Linq's API and its webhook events carry them.
 
-Locations that people share, in GeoJSON, as Linq returns them.
-
-Experiences that Linq offers: ready-made cards, their actions and fields. To send one: `Experience` in `message.py`.
+Locations are in GeoJSON. Experiences are ready-made cards that Linq offers, with their actions and fields. To send one:
+`Experience` in `message.py`.
 """
 
 from __future__ import annotations

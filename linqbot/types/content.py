@@ -1,14 +1,8 @@
-"""App cards that were sent, and can be changed.
+"""Content that can act: app cards that can be changed, and files of received messages that can be fetched.
 
-Files of received messages: what `fetch` and `save` of a part return.
-
-Kinds of media: what a file is, by its type, its name and its first bytes.
-
-iPhones send photos as HEIC and voice memos as CAF. Few programs read these, so bots must recognise them.
-
-The running turn, for data that acts: a part that fetches its file, a card that changes.
-
-Such data knows no connection. It acts through the context of the turn that is running; dispatch sets it.
+Such data knows no connection. It acts through the context of the running turn, which dispatch sets. The kind of a file
+follows from its type, its name and its first bytes: iPhones send photos as HEIC and voice memos as CAF, which few
+programs read, so bots must recognise them.
 """
 
 from __future__ import annotations

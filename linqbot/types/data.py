@@ -1,11 +1,9 @@
 """The base of all data classes: frozen, and tolerant of keys and values that Linq adds before linqbot knows them.
 
-Lenient validation: leave out the fields that do not fit their type, as long as the type can do without them.
-
-Linq's payloads change while bots run. A field that suddenly has another type is no reason to lose a message, or to
-fail after a message was sent. Such a field is left out, and the rest is validated again. Only a field that the type
-requires, such as the id of a message, is an error. Callers first validate the usual way and call this module only when
-that failed, so objects that fit cost nothing extra.
+Linq's payloads change while bots run. A field that suddenly has another type is no reason to lose a message, or to fail
+after a message was sent. Such a field is left out, and the rest is validated again. Only a field that the type
+requires, such as the id of a message, is an error. Callers first validate the usual way and call `validate_leniently`
+only when that failed, so objects that fit cost nothing extra.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Lines, which are the phone numbers of the account, with their contact cards, reputation and reputation audits.
+"""Lines, with their contact cards, reputation and reputation audits, and webhook subscriptions.
 
-Webhook subscriptions: the URLs that Linq sends events to.
+A line is a phone number of the account. A webhook subscription is a URL that Linq sends events to.
 """
 
 from __future__ import annotations

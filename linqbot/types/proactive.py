@@ -1,6 +1,6 @@
-"""A broadcast, as `ctx.bot.broadcast` returns it and the storage keeps it, with the people it goes to.
+"""A broadcast with its recipients, as `ctx.bot.broadcast` returns it, and a scheduled send of `ctx.send_later`.
 
-A scheduled send, as `ctx.send_later` returns it and as an answer to it names it.
+The storage keeps broadcasts, and an answer to a scheduled send names that send.
 """
 
 from __future__ import annotations

@@ -1,22 +1,14 @@
-"""Scheduled sends: a timer in the storage while a send waits, and a delivery in its chat's lane when it is due.
+"""Scheduled sends, recurring timers and broadcasts: a timer or a row in the storage, and a delivery when it is due.
 
-`worker/own_calls.py` makes the calls of a due send.
+A scheduled send becomes a delivery in its chat's lane. A recurring timer, of a schedule or of a send that recurs, is
+stored once and stays: when it fires, it is parked and becomes a delivery, and the commit that ends the turn of that
+delivery rearms it. So a schedule never overlaps itself, and due times that pass meanwhile become one. For a broadcast,
+`Worker` asks the storage for the next person when the pace of the line allows it (`storage/broadcasts.py`), and the
+commit of the person's turn stores the outcome. Next step: `own_calls.py` makes the calls of these deliveries.
 
-Broadcasts: the turn that sends to one person, and the outcome that its commit stores.
-
-`Worker` asks the storage for the next person when the pace of the line allows it (`storage/broadcasts.py`). The person
-becomes a delivery, and `worker/own_calls.py` runs this module for it.
-
-Recurring timers: schedules of the bot, and sends that recur. A turn's end gives the timer its next due time.
-
-The timer is stored once and stays. When it fires, it is parked, and becomes a delivery. The commit that ends the turn
-of that delivery rearms it. So a schedule never overlaps itself, and due times that pass meanwhile become one.
-
-An alarm that ends a wait when a time has come.
-
-The worker waits after each turn, and nearly always for the same time: the end of the oldest lease. So the alarm stays set
-from one wait to the next, and is moved only to an earlier time. If it goes off too early, the worker looks in vain, once,
-and sets it again.
+`AlarmClock` ends a wait of the worker when a time has come. The worker nearly always waits for the same time, the end
+of the oldest lease. So the alarm stays set from one wait to the next, and is moved only to an earlier time. If it goes
+off too early, the worker looks once in vain and sets it again.
 """
 
 from __future__ import annotations
@@ -90,8 +82,8 @@ class DueSend:
         calls: The calls to make, in order.
         due: The time at which they were due, in Unix seconds.
         grace_s: The longest time, in seconds, for which no server may have run since then.
-        origin: The people and the chat of the turn that scheduled them, as JSON: see `origin.py`. Under `scheduled` it
-            names the send, so that an answer to its message finds it: see `answered`.
+        origin: The people and the chat of the turn that scheduled them, as JSON: see `turn_end.py`. Under `scheduled` it
+            names the send, so that an answer to its message finds it: see `answered_schedule`.
     """
 
     id: str
@@ -135,7 +127,7 @@ def timer(
     Args:
         due: The time at which to make them, in Unix seconds.
         grace_s: The longest delay, in seconds, after which they may still be made.
-        origin: The people and the chat of the turn, as JSON: see `origin.py`.
+        origin: The people and the chat of the turn, as JSON: see `turn_end.py`.
         off_the_record: True keeps no content of the calls after they are made.
         every: The rhythm in which to make them again; None makes them once.
         tag: The author's name for the send.
@@ -283,7 +275,7 @@ class BroadcastSend:
 
     @property
     def origin(self) -> bytes:
-        """The person, as JSON; see `origin.py`."""
+        """The person, as JSON; see `turn_end.py`."""
         return to_json({"handles": [self.to], "chat_id": None, "is_group": False})
 
     async def send(self, client: Client) -> RecipientUpdate:

@@ -1,29 +1,17 @@
-"""Catching up after a long downtime: fetch the messages that Linq may have given up delivering, in the order sent.
+"""Messages and answers whose webhooks did not arrive: asked for at Linq, and stored as deliveries in the order sent.
 
-For open questions, answers that are no messages are fetched as well: see `missed_answers.py`.
+Linq retries a delivery for half an hour, independently of the others, and then gives up. After a long downtime, the
+process that receives again stores an order, a delivery that linqbot creates. A worker leases the order and fetches the
+messages of all chats, so one process does this, and another one goes on if that process dies.
 
-Linq retries a delivery for half an hour and then gives up. After a shorter downtime its retries bring everything, and
-`gaps.py` restores the order. After a longer one, the process that receives again stores an order, a delivery that linqbot
-creates. A worker leases the order, so one process fetches the messages, and another one goes on if that process dies.
+After a shorter gap, Linq's retries bring everything, but in another order. So the first message of each chat, or the
+timeout of a question, waits while Linq is asked for the chat's messages since the gap began (`Gaps`). The missing ones
+are stored, and `Inbox.put_in_order` sorts the lane by the times at which its messages were sent. Linq's own retries
+arrive later, and are recognised as duplicates. Without a gap, nothing is asked and nothing waits.
 
-Gaps: periods in which deliveries may have been refused, so that messages arrive in another order than they were sent.
-
-After a gap, the first message of each chat, or the timeout of a question, waits while Linq is asked for the chat's messages
-since the gap began, and for other answers to its open questions (`missed_answers.py`). The missing ones are stored, and
-`Inbox.put_in_order` sorts the lane by the times at which its messages were sent. Linq's own retries of messages arrive
-later, and are recognized as duplicates. Without a gap, nothing is asked and nothing waits.
-
-Missed messages: those that Linq lists for a chat but whose webhook did not arrive. They become deliveries.
-
-A message is missed while no process runs, or while deliveries are refused. Linq retries each delivery for half an hour,
-independently of the others, so they arrive in another order than they were sent. `gaps.py` and `catchup.py` store the
-deliveries that are found here.
-
-Missed answers: votes, tapbacks, shared locations and removals that Linq knows but whose webhooks did not arrive.
-
-They are searched for open questions only, and only those that a question waits for: a request or two for each question.
-They become deliveries like those of their webhooks, but they reach questions only (`worker/turn.py`). Handlers get the
-webhook, if it still comes. Payments need no search: `ctx.pay` asks Linq when its time is over.
+For open questions, votes, tapbacks, shared locations and removals are looked up as well, a request or two for each
+question. Such an answer reaches questions only (`worker/turn.py`): handlers get the webhook, if it still comes.
+Payments need no search: `ctx.pay` asks Linq when its time is over.
 """
 
 from __future__ import annotations

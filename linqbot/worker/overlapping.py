@@ -1,23 +1,19 @@
-"""Messages that come while the handler of an earlier one runs: they join its turn, if the handler asks for that.
+"""Messages that come while an earlier one is gathered or handled: they join its turn, if the bot asks for that.
 
-`steer`: the handler takes them with `ctx.incoming()`. `restart`: the handler is cancelled, and its turn begins again with
-all messages, as edits have changed them, and with new idempotency keys. In both modes the messages are joined to the delivery of the turn in one
-commit first, so no crash drops one, and a second run of the turn sees the same. A message that cannot join waits in the
-lane as usual. If a second run of a steered handler does not ask for all that the first has taken, the rest goes back into
-the lane before the turn ends. `bot/options.py` says what authors see.
+Bursts: the messages that a person writes one after the other become one message, before a handler is chosen. The first
+message of a burst waits at the head of its lane, without a running turn, until its window is over: `gather_s` after the
+newest message, or longer while the person types. Only a first run gathers, so that after a crash the burst is the same,
+and a message that comes later is a turn of its own.
 
-Bursts: the messages that a person writes one after the other become one message, before a handler is chosen.
+`steer`: the handler takes the messages with `ctx.incoming()`. `restart`: the handler is cancelled, and its turn begins
+again with all messages, as edits have changed them, and with new idempotency keys. The messages are always joined to
+the delivery of the turn in one commit first, so no crash drops one, and a second run of the turn sees the same. A
+message that cannot join waits in the lane as usual. If a second run of a steered handler does not ask for all that the
+first has taken, the rest goes back into the lane before the turn ends. `bot/options.py` says what authors see.
 
-The first message of a burst waits at the head of its lane, without a running turn, until its window is over: `gather_s`
-after the newest message, or longer while the person types. Each further message ends the wait for a moment, to look at
-the lane again. At the end the messages are joined in one commit, before the handler runs: so after a crash the burst is
-the same, and a message that comes later is a turn of its own. Only a first run gathers, for the same reason.
-
-A queue for turns whose state was changed while they ran: those that lost the same value run one after the other.
-
-A turn loses a value if another turn has stored a change of this value first; then the turn runs again. Without the queue,
-a value that many chats change at the same time would cost a run of every turn for each commit. Turns that have not lost
-yet do not wait, so a value that is mostly read stays as fast as if it had no queue.
+`StateQueue` is for turns whose state was changed while they ran. Such a turn runs again, and those that lost the same
+value run one after the other. Without the queue, a value that many chats change at the same time would cost a run of
+every turn for each commit. Turns that have not lost yet do not wait, so a value that is mostly read costs no more.
 """
 
 from __future__ import annotations

@@ -1,16 +1,13 @@
-"""Notices of dead letters, for the bot's `on_dead_letter` handlers.
+"""Notices of trouble: a dead letter for the bot's `on_dead_letter` handlers, and an outage for the people of a chat.
 
-The commit that makes a delivery a dead letter also stores a timer that is due at once, so a notice survives a crash. The
-timer becomes a delivery of the same lane, and its turn runs the handler. The calls of that turn are journalled like those
-of any other, so a crash repeats none of them. `worker/turn.py` runs the turn.
+The commit of the failed turn stores a timer that is due at once, so a notice survives a crash. The timer becomes a
+delivery of the same lane. `worker/turn.py` runs the handler of a dead letter in the turn of that delivery, with a
+journal as in any other turn.
 
-Outages of a chat, in which the bot says the text of `Bot(on_trouble=…)` once.
-
-An outage begins when the turn of a person's message is deferred, so that the person waits, or becomes a dead letter. It
-ends when a handler of the chat succeeds. It is a timer in the storage, so it outlives restarts: the commit that ends the
-failed turn stores the timer, due at once. When the timer fires, it is parked and becomes a delivery, the notice, whose
-turn sends the text. The parked timer stays until the commit of a turn that succeeds deletes it. As long as it is stored,
-a further failed turn stores nothing. Next step: `worker/own_calls.py` sends the text.
+An outage begins when the turn of a person's message is deferred or becomes a dead letter, and ends when a handler of
+the chat succeeds. The bot says the text of `Bot(on_trouble=…)` once in this time: the timer of the outage stays parked
+until the commit of a turn that succeeds deletes it, and while it is stored, a further failed turn stores nothing. Next
+step: `worker/own_calls.py` sends the text.
 """
 
 from __future__ import annotations

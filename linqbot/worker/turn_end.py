@@ -1,15 +1,9 @@
 """The end of a turn: the outcome, calls, state, timers and conversations that one commit stores.
 
-Nothing here has an effect. `turn.py` stores what these functions return.
-
-A running turn: its lease, its journal, its context, and whether something interrupted it.
-
-The origin of a turn: its people and its chat. It is stored with the turn's calls, so that `linqbot forget` finds them.
-
-The effects of a message by which a person opts out: scheduled sends are cancelled and open questions end.
-
-The commit that ends the turn of the message, whatever its outcome, stores them. Open questions end by deliveries of their
-own, so the handler of each question runs as after a timeout.
+Nothing here has an effect: `turn.py` stores what these functions return. `RunningTurn` is a turn until then, with its
+lease, its journal, its context and what interrupted it. The origin of a turn, its people and its chat, is stored with
+its calls, so that `linqbot forget` finds them. If a person opts out, the commit also cancels scheduled sends, whatever
+the outcome, and each open question ends by a delivery of its own, so that its handler runs as after a timeout.
 """
 
 from __future__ import annotations

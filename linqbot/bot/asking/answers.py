@@ -1,8 +1,7 @@
-"""Answers: decide if an event answers an open question, and convert an answer to the value that `ctx.ask` returns.
+"""Answers: decide if an event answers an open question, and convert it to the value that `ctx.ask` returns.
 
-A conversion that fails raises ValueError with a sentence that is shown to the person.
-
-The state and the times that a part of a conversation has read: when it runs again, it reads the same ones.
+A conversion that fails raises ValueError with a sentence that is shown to the person. `Seen` has the state and the
+times that a part of a conversation has read, so that the same part reads the same values when it runs again.
 """
 
 from __future__ import annotations

@@ -1,14 +1,8 @@
 """Questions: the arguments of `ctx.ask`, checked, and the stored form of a question that waits for its answer.
 
-Kinds: the types that `ctx.ask(kind=…)` reads from a text, and their validators.
-
-The ballot of `ctx.vote`: the votes so far, and what an event changes in them.
-
-Classes of events that only votes need are imported where they are used: most bots start without them.
-
-The interfaces between a Context and the worker's part of a conversation (`worker/asking/`).
-
-A digest of a handler's code, to find out if it has changed while a question was open.
+The module also holds the ballot of `ctx.vote`, the digest that shows if a handler's code has changed while a question
+was open, and the interfaces through which a Context asks. `worker/asking/` implements these interfaces. Classes of
+events that only votes need are imported where they are used, because most bots start without them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Waits: the arguments of `ctx.pay`, `ctx.location` and `ctx.vote`, which wait for something else than words.
+"""Waits: the checked arguments of `ctx.pay`, `ctx.location` and `ctx.vote`, and the events that end such a wait.
 
-Decide if an event ends a wait of `ctx.pay`, `ctx.location` or `ctx.vote`. Other messages are handled as usual.
-
-A vote ends here only by words such as `never mind`: `ballot.py` counts the votes.
+All other messages are handled as usual while a wait is open. A message ends a vote only if it is a word such as `never
+mind`: the ballot in `question.py` counts the votes. Next step: `worker/asking/waits.py` sends the request.
 """
 
 from __future__ import annotations

@@ -1,16 +1,10 @@
-"""Sending content of all kinds in its order: messages (`chat_sender.py`), and calls of their own, such as polls.
+"""Sending into the chat of a turn: messages, one after the other, and content that is a call of its own, such as a poll.
 
-What Linq refuses is replaced by something plainer, so that an answer is not lost: a numbered list instead of a poll. The
-journal records such a refusal at once, so that a later run of the turn does not send both.
-
-Sending messages into the chat of a turn, one after the other.
-
-A send that a plugin or the person does not want is not an error: it ends with a status. A thread or an effect that Linq
-refuses is left out, so that an answer is not lost. Content that is a call of its own at Linq: `sending.py`.
-
-App cards: sent as an object, and changed later under the id that Linq then gives them.
-
-Capabilities: the services that a person's phone can receive, asked at Linq once and remembered.
+Linq may refuse content. Then something plainer is sent, so that an answer is not lost: a text without its thread or
+effect, or a numbered list instead of a poll. The journal records such a refusal at once, so that a later run of the
+turn does not send both. A send that a plugin or the person does not want is no error: it ends with a status. App cards
+are sent as an object here, and changed later under the id that Linq gave them. `Capabilities` remembers the services
+that a person's phone can receive, so that Linq is asked once.
 """
 
 from __future__ import annotations

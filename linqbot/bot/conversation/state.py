@@ -1,19 +1,13 @@
 """`ctx.state`: typed values that a bot keeps about a person, about a chat, or about everything.
 
-A handler asks for a value by a pydantic model and changes its fields. The worker stores the changed values in the commit
-that acks the turn (`worker/turn.py`), each only if the stored value is still the one that the turn has read. Otherwise
-the turn runs again with the new value. Next step: `turn_state.py` reads the values and notes what has changed.
+A handler asks for a value by a pydantic model and changes its fields. `TurnState` notes what the turn has read and
+changed. The worker stores the changed values in the commit that acks the turn (`worker/turn.py`), each only if the
+stored value is still the one that the turn has read. Otherwise the turn runs again with the new value.
 
-The values of `ctx.state` as JSON: what a model can be read from, and what is stored of it.
-
-Errors name models and fields, and nothing of the values: they may be about a person.
-
-The state of one turn: the values that its code has read, and what it has changed of them.
-
-A changed value is stored in the commit that stores the key of the next call, before the call is made: what a person reads
-is what is stored. A later run of the turn sees the values that the first run saw, up to the call with which they were stored.
-
-A part of a conversation that is over sees what it saw then. What the handler changes after a question has not happened.
+A change that is made before a call is stored in the commit that stores the call's key, so that a person never reads of
+a state that is not stored. A later run of the turn sees the values that the first run saw up to that call. In the same
+way a part of a conversation that is over sees what it saw then, and changes made while a question was open are dropped.
+Errors name models and fields but no values, because a value may be about a person.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Handlers: checked when they are registered, and called with an event and its context.
 
-Next step: a handler replies through `bot/context.py`.
-
-Reports about routing, for plugins that observe it: the filters that were tried, and why no handler takes an event.
-
-Filters are called a second time for a report, so `bot/dispatch.py` makes one only if a plugin implements `routed`.
+The module also reports, for plugins that observe routing, the filters that were tried and why no handler takes an
+event. Such a report calls the filters a second time, so `bot/dispatch.py` makes one only if a plugin implements
+`routed`. Next step: a handler replies through `bot/context.py`.
 """
 
 from __future__ import annotations

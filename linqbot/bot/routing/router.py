@@ -1,12 +1,9 @@
 """A Router: handlers with their filters, middleware and error handlers, in the order of registration.
 
 A Bot is a Router too. Routers can be nested: `bot.include(router)` adds the router's handlers after those already
-registered, inside the router's own middleware. Next step: `bot/dispatch.py` runs the first handler that fits an event.
-
-The functions that run when the bot starts and stops: `@bot.on_start` and `@bot.on_stop`.
-
-They belong to no event. They open and close what handlers use, such as a connection pool. Next step:
-`server/app.py` runs the worker inside of `around`.
+registered, inside the router's own middleware. Functions of `@bot.on_start` and `@bot.on_stop` belong to no event: they
+open and close what handlers use, such as a connection pool, and `server/app.py` runs the worker between them. Next
+step: `bot/dispatch.py` runs the first handler that fits an event.
 """
 
 from __future__ import annotations

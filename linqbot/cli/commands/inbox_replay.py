@@ -1,9 +1,8 @@
 """`linqbot inbox retry` and `linqbot inbox replay`: let stored deliveries be handled again, for real or without sending.
 
-What is put back is handled by the server. A replay without sending runs here: `ops/dry_run.py` does it, and
-`ops/dry_deploy/` compares the calls with those that were made then.
-
-Options that choose deliveries, and the count of those that a command has changed, for the commands of `linqbot inbox`.
+The server handles the deliveries that these commands put back. A replay without sending runs here: `ops/dry_run.py`
+does it, and `ops/dry_deploy/` compares the calls with those that were made then. The options that choose deliveries are
+here too; other commands of `linqbot inbox` use them.
 """
 
 from __future__ import annotations

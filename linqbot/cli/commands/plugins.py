@@ -1,6 +1,6 @@
 """`linqbot plugins`: list the plugins, trace an event through them, find the plugin that breaks an event.
 
-The events are simulated (`ops/simulate.py`, `ops/simulate.py`); this module records and prints the trace.
+`ops/simulate.py` simulates the events; this module records and prints the trace.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`linqbot rehearse`: simulated people talk to a bot for some minutes, while things go wrong, and rules are checked.
 
-The emulator runs in this process and the bot in a child process, which is really killed: `cli/rehearsal/`.
-
-The author's own personas, from a Python file; and messages that a bot may leave without an answer.
+This module reads the options, the author's own personas from a Python file, and the patterns of messages that a bot may
+leave without an answer. Next step: `cli/rehearsal/run.py` runs the emulator in this process and the bot in a child
+process, which is really killed.
 """
 
 from __future__ import annotations

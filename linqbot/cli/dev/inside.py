@@ -1,10 +1,8 @@
-"""The part of `linqbot dev` in the bot's process: its clock follows the emulator's, and it tells what the bot stores.
+"""The part of `linqbot dev` in the bot's process: its clock follows the emulator's, and it shows what the bot stores.
 
 It is a plugin with routes under `/plugins/linqbot-dev-runner/`, which `cli/dev/runner.py` calls from the emulator's
-process. Each request must carry the API key that `linqbot dev` made up for this run: a page in the browser can reach
-the port too.
-
-The bot's storage as JSON, for the page of `linqbot dev`. It holds texts of people: nothing of it may be logged.
+process. Each request must carry the API key that `linqbot dev` made up for this run, because a page in the browser can
+reach the port too. The storage is shown as JSON, which holds texts of people: none of it may be logged.
 """
 
 from __future__ import annotations

@@ -1,12 +1,8 @@
-"""Ends a process when the process that has started it is gone.
+"""The processes of `linqbot dev` and `linqbot rehearse`: their end, Ctrl-C, and plain HTTP between them with a key.
 
-Lets Ctrl-C end the child processes of `linqbot dev` without a traceback while they start.
-
-Ctrl-C in a terminal sends SIGINT to the parent and to its children. Python answers it with a traceback of whatever is
-imported just then. So a child begins with SIGINT held back, which it inherits, and is then ended by SIGINT at once, until
-its server handles the signal.
-
-HTTP between the processes of `linqbot dev` and of `linqbot rehearse`: plain, on this machine, and with a key.
+A child process ends when its parent is gone. Ctrl-C in a terminal sends SIGINT to the parent and to its children, and
+Python answers it with a traceback of the module that is being imported. So a child begins with SIGINT held back, which
+it inherits. Then SIGINT ends the child at once, until its server handles the signal.
 """
 
 from __future__ import annotations

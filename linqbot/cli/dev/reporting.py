@@ -1,14 +1,11 @@
 """Observes the turns of a bot for `linqbot dev`, through the same hooks that plugins have.
 
-Next step: `turn_line.py` prints a turn in the terminal, and `observations.py` posts its report to the emulator.
-
-Posts reports to the emulator from a thread, so that no turn waits for the emulator or fails because of it.
-
-The line that `linqbot dev` prints for a turn: time, sender, text, handler, milliseconds, answer.
-
     14:09:08  +14155550100 "hi" → bot:greet 12 ms → "Hello!" (confetti)
 
-It says everything about an error that the log of `linqbot serve` says, so `linqbot dev` does not log that. The line shows texts of people, so it is for the author's own terminal only.
+`TurnLines` prints such a line for each turn: time, sender, text, handler, milliseconds, answer. It replaces what the
+log of `linqbot serve` says about an error. `Observations` posts the report of the turn to the emulator from a thread,
+so that no turn waits for the emulator or fails because of it. Lines and reports hold texts of people, so only the
+author's own terminal and page show them. Next step: `turn_report.py` has the turn and the form of its report.
 """
 
 from __future__ import annotations

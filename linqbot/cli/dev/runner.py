@@ -1,13 +1,9 @@
 """The runner of `linqbot dev`: lets the emulator's page move the bot's clock, look into its storage, and restart it.
 
-It works in the emulator's process and calls the routes of `cli/dev/inside.py` in the bot's process.
-
-Checkpoints of `linqbot dev`: what it takes to return to the state before a message, in memory and in a folder.
-
-Moving the clocks of emulator and bot forward, so that everything on the way happens at its time.
-
-A jump would be wrong: a send that was scheduled for the first of seven days would be six days late, and would not be made.
-So the clocks stop at each time at which either side has something to do, and go on when it is done.
+It works in the emulator's process and calls the routes of `cli/dev/inside.py` in the bot's process. A checkpoint is
+what it takes to return to the state before a message. The clocks of emulator and bot move in steps: they stop at each
+time at which either side has something to do, and go on when it is done. One jump over seven days would make a send of
+the first day six days late, and a send that is so late is not made.
 """
 
 from __future__ import annotations

@@ -1,14 +1,9 @@
-"""A turn as `linqbot dev` shows it, and its report in the shape that the emulator's page reads.
+"""A turn as `linqbot dev` shows it, and its report in the form that the emulator's page reads.
 
-A turn holds texts and handles of people. They are shown in the author's own terminal and on the author's own page, and
-are never logged. `turns.py` fills a turn while it runs; `turn_line.py` prints it.
-
-Notes on a turn for the emulator's page: what the author can do about a message that was not answered as expected.
-
-The forms on iMessage, RCS and SMS of what a turn sent, which the emulator's page shows side by side.
-
-A send of `ctx.reply` or `ctx.send` is shown as its author wrote it, so that the page also shows what the chat's own service
-did not get, such as a poll in an SMS chat. Other sends are shown from their call to Linq.
+`reporting.py` fills the turn while it runs. The report adds notes about a message that was not answered as expected. It
+also has the forms on iMessage, RCS and SMS of what the turn sent. A send of `ctx.reply` or `ctx.send` is shown as its
+author wrote it, so that the page also shows what the chat's own service did not get, such as a poll in an SMS chat.
+Other sends are shown from their call to Linq. A turn holds texts and handles of people, so it is never logged.
 """
 
 from __future__ import annotations

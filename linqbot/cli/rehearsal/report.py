@@ -1,6 +1,6 @@
 """The result of a rehearsal, and its forms: JSON for programs, JUnit XML for CI, a summary for people.
 
-The output of `linqbot rehearse`: a line while people talk, and a summary at the end.
+While people talk, `linqbot rehearse` prints a line of progress, and the summary at the end.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Runs a rehearsal from its start to its report.
+"""Runs a rehearsal: the emulator in this process, the bot in another one, and many people who talk at the same time.
 
-A rehearsal: the emulator in this process, the bot in another one, and many people who talk at the same time.
+Next step: `testing/people/checks.py` checks what the people received, and `report.py` shows the result.
 """
 
 from __future__ import annotations

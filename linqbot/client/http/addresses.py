@@ -1,9 +1,8 @@
 """Parse and check URLs that came from outside, and decide which IP addresses are public. No I/O.
 
 A URL is parsed once, here, and rebuilt from the checked parts, so that no second parser can read it differently. Host
-names are checked for their form only; `media_fetch.py` resolves them and checks their addresses.
-
-Sanitise file names that other people chose: no folders, no control characters.
+names are checked for their form only; `media_fetch.py` resolves them and checks their addresses. File names that other
+people chose are sanitised here too: no folders, no control characters.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Open connections: resolve names, race addresses, tunnel through a proxy, and negotiate TLS with a verified name.
 
-Proxies from the environment: which proxy applies to an origin, and its credentials.
+The environment says which proxy applies to an origin, and with which credentials.
 """
 
 from __future__ import annotations

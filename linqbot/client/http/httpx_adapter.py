@@ -1,12 +1,9 @@
-"""Send requests over an httpx transport, such as a test's or the emulator's, instead of the network.
+"""Requests over httpx: through a transport that was passed in, or only to addresses that were checked before.
 
-This module, and with it httpx, is imported only if such a transport is given.
-
-An httpx transport that connects only to addresses that were checked before.
-
-Names are never resolved here: the connection goes to one of the given addresses, whatever host the request names, and
-TLS still requires the certificate of that name. No connection is kept between requests, and proxies from the
-environment are not used. Only `media_fetch.py` imports this module, and only when it fetches: importing httpx takes
+`HttpxAdapter` sends over a transport such as a test's or the emulator's, instead of the network. `CheckedTransport`
+serves `media_fetch.py`. It never resolves a name: the connection goes to one of the given addresses, whatever host the
+request names, and TLS still requires the certificate of that name. It keeps no connection between requests and uses no
+proxy from the environment. This module is imported only when one of them is needed, because importing httpx takes
 longer than importing the client.
 """
 

@@ -6,7 +6,7 @@ process runs inside a private network. So every connection passes the same check
 - Only https on port 443 is allowed, except at the origin of the client's own base URL: the emulator is http on
 127.0.0.1.
 - A name is resolved once, all its addresses must be public (`addresses.py`), and the connection goes to one of these
-  addresses, with the certificate of the name (`checked_transport.py`). There is no second resolution in which a DNS
+  addresses, with the certificate of the name (`httpx_adapter.py`). There is no second resolution in which a DNS
   rebinding attack could return another address.
 - Redirects are followed here, at most five, each checked like the first URL, and never from https to plain http.
 - Bytes are counted while they arrive. Compression is neither requested nor accepted. One time limit covers name

@@ -1,6 +1,6 @@
 """Attachments: files that are uploaded to Linq before they are sent.
 
-Reading the file is `upload_sources.py`; the PUT of its bytes is `Sender.put`.
+`client/call.py` reads the file; the PUT of its bytes is `Sender.put`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
-"""Polls: created in a chat, then addressed by the id of their message.
+"""The parts of a chat beyond messages: polls, shared locations, its background, and the cards that Linq offers.
 
-The locations that the participants of a chat share with your line.
-
-The background of a chat: a color, a dynamic scene or a photo.
-
-Experiences: ready-made interactive cards offered by Linq. A bot sends one as `message.experience`.
+A poll is created in a chat and then addressed by the id of its message. The cards, called experiences, are only listed
+here: a bot sends one as `message.experience`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Chats: create, list and change them, their participants and typing indicators. Messages of a chat: `messages.py`.
+"""Chats: create, list and change them, with their participants, typing indicators and messages.
 
-The messages of one chat: send and list them. Messages by their id: `resources/messages.py`.
+Messages by their id are in `messages.py`; polls, locations and backgrounds in `chat_features.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The lines of the account: list them, forward their calls, audit their reputation, and find one to send from.
+"""The lines of the account, their contact cards, and the handles that they can write to.
 
-Contact cards: the name and photo that a line shows. To share a card in a chat: `chats.share_contact_card`.
-
-Handles: which services they can receive, and which of them are blocked.
+Lines can be listed, audited for their reputation, chosen for a new chat, and their calls forwarded. A contact card is
+the name and photo that a line shows; `chats.share_contact_card` shares it in a chat. Of a handle, Linq knows the
+services that it can receive, and if it is blocked.
 """
 
 from __future__ import annotations

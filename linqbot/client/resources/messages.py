@@ -1,4 +1,4 @@
-"""Messages by their id, and sending from a line that Linq chooses. Messages of one chat: `chats/messages.py`."""
+"""Messages by their id, and sending from a line that Linq chooses. Messages of one chat: `chats.py`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Payments from connected customers, payment providers, and customers' connections. All in early access at Linq.
+"""Payment requests, which a customer pays on a checkout page, and payments from connected customers.
 
-Payment requests: the customer pays on a checkout page. To charge a connected customer: `payments.py`.
+The latter need a payment provider and the customer's connection to it. All of this is in early access at Linq.
 """
 
 from __future__ import annotations

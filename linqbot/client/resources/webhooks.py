@@ -1,6 +1,6 @@
-"""Webhook subscriptions: the URLs that Linq sends events to. To verify what arrives there: `linqbot/webhooks.py`.
+"""Webhook subscriptions: the URLs that Linq sends events to, and the event types that they can select.
 
-The event types that a webhook subscription can select.
+To verify what arrives at such a URL: `linqbot/webhooks.py`.
 """
 
 from __future__ import annotations

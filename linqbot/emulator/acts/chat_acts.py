@@ -1,14 +1,7 @@
-"""Acts of a person with groups: leaving, removing others, joining, adding others.
+"""Acts that are no messages: of a person on a group, a poll, a payment or a share, and of Linq or the account's team.
 
-Acts of a payer: paying, declining, connecting to a provider, disconnecting.
-
-An event that Linq reports although nothing in the emulator has caused it, such as a phone call.
-
-Acts of sharing with a line: a location, and a contact card.
-
-Acts of a person with polls: making, extending, voting.
-
-Acts of Linq, or of the account's team on Linq's dashboard, on lines, opt-outs and payment providers.
+Linq and the team, on its dashboard, change lines, opt-outs and payment providers. `Report` emits an event that nothing
+in the emulator has caused, such as a phone call. Acts with messages are in `conversation.py`.
 """
 
 from __future__ import annotations

@@ -1,14 +1,8 @@
-"""Acts of a person with messages: writing, editing, reacting, reading, typing.
-
-The base of all acts: their models, the types of their fields, and the look-up of the person who acts.
+"""Acts of a person with messages and with the look of a chat, and the base of all acts.
 
 An act is a pydantic model with a method `perform(world)`. The control API reads the model from a request body, tests
 build it in Python, and `Emulator.do` performs it. The docstring and the fields of each act are also its entry in
-docs/reference/control.md.
-
-The parts of a message that a person writes: the models of the request, and the parts made from them.
-
-Acts of a person with the look of a chat: the name and the icon of a group, and the background.
+docs/reference/control.md. All other acts are in `chat_acts.py`.
 """
 
 from __future__ import annotations

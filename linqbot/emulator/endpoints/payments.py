@@ -1,9 +1,8 @@
 """Charges of connected customers: the customers, the providers, and the payments (R96).
 
 A customer connects by a code that Linq sends; in the emulator it is always `CODE`. The customer then puts a card on
-file and approves a payment. Repeating the create call under the same idempotency key collects the payment.
-
-The statuses of a payment or a payment request: which are open, and the event of each change.
+file and approves a payment. Repeating the create call under the same idempotency key collects the payment. `Lifecycle`
+says which statuses are open, and which event each change has; `payment_requests.py` uses it too.
 """
 
 from __future__ import annotations

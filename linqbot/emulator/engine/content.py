@@ -1,9 +1,8 @@
 """Conversion of the content of a send request into the parts of a message.
 
 `linqbot/rules/` has checked the content before. This module checks only what needs the state: attachments, the message
-that is answered, the members of the chat.
-
-Linq's experiences, such as `link/open`, and the app card that each is sent as.
+that is answered, the members of the chat. `CATALOGUE` has Linq's experiences, such as `link/open`, and the app card
+that each is sent as.
 """
 
 from __future__ import annotations

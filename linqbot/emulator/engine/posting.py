@@ -1,9 +1,7 @@
-"""One POST to a receiver of webhooks, and its answer.
+"""One POST to a receiver of webhooks, and its answer or the reason of its failure.
 
-The reason of a failed attempt to deliver a webhook, in words for the author of the bot.
-
-The sentences name the address, the status and the certificate's fault. They hold nothing that the receiver wrote, so
-that they may be logged.
+The reason is a sentence for the author of the bot. It names the address, the status and the certificate's fault. It
+holds nothing that the receiver wrote, so that it may be logged.
 """
 
 from __future__ import annotations

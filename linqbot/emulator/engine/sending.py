@@ -1,11 +1,8 @@
-"""Sending a message: from line, people and content to a message on its way.
+"""Sending a message: from line, people and content to a message that is delivered, read or failed.
 
-`chats.create`, `chats.messages.send`, `messages.create`, voice memos and polls all use these functions.
-
-The status of an outbound message: pending, sent, delivered, read; or failed.
-
-A message is sent and delivered within a second of the emulator's clock. The person reads it, or not. SMS confirms
-nothing, so that an SMS stays `sent`. A message fails if its files have not been uploaded by the time it is sent.
+`chats.create`, `chats.messages.send`, `messages.create`, voice memos and polls all use these functions. A message is
+sent and delivered within a second of the emulator's clock. The person reads it, or not. SMS confirms nothing, so an SMS
+stays `sent`. A message fails if its files have not been uploaded by the time it is sent.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """The records of the emulator: lines, chats, messages and so on, as plain mutable data.
 
-Times are Unix seconds of the emulator's clock. `shapes.py` turns records into the JSON of the API; `state.py` keeps and
-finds them.
-
-Handles are phone numbers or e-mail addresses: telling them apart, and their normal form (R7, R8).
+Times are Unix seconds of the emulator's clock. Handles are phone numbers or e-mail addresses in their normal form (R7,
+R8). `shapes.py` turns records into the JSON of the API; `state.py` keeps and finds them.
 """
 
 from __future__ import annotations

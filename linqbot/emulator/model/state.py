@@ -1,8 +1,7 @@
-"""Everything that the emulator remembers, and the look-ups. `statefile/` writes the state to a file.
+"""Everything that the emulator remembers: its records, the feed of all changes, and the timers of its clock.
 
-The stream of all changes for the page: named JSON events, sent to any number of readers.
-
-Actions at later times on the emulator's clock: receipts, retries, the end of typing dots.
+The feed sends named JSON events to any number of readers, such as the page. The timers run receipts, retries and the
+end of typing dots at their times. Next step: `statefile.py` reads and writes the state as JSON.
 """
 
 from __future__ import annotations

@@ -1,18 +1,13 @@
-"""The emulator over HTTP: the API, the control API, files, and the page.
+"""The emulator over HTTP: the API, the control API, uploaded files, and the page.
 
 The caller binds the socket, usually to this machine only. The checks here keep out pages of other sites that try to
 reach the emulator through the browser: by Host, so that no foreign name can be pointed at it (DNS rebinding), and by
 Origin, so that no form of another site acts as the person.
 
-Serves the files of the page: from memory, compressed, and with the list of the modules that it starts with.
-
-The page has about a hundred small modules and no build step. So the first visit is quick only if each file costs the
-server little, and if the browser can ask at once for all modules that it needs: `index.html` names them in `modulepreload`
-links, which replace the comment `<!-- modules -->`. These are its own scripts, the modules that they import, and so on;
-modules that are loaded later, with `import()`, are not among them. A file that was changed is read again,
-so that the page can be edited while it is served.
-
-Faults of the uploads and downloads of files, as `api.py` has them for calls.
+The page has about a hundred small modules and no build step. So its files are served from memory and compressed, and
+`index.html` names all modules of the first visit in `modulepreload` links, which replace the comment `<!-- modules
+-->`. Modules that are loaded later, with `import()`, are not among them. A file that was changed is read again, so that
+the page can be edited while it is served.
 """
 
 from __future__ import annotations

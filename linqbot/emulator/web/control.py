@@ -1,11 +1,9 @@
 """The control API under `/emulator`: acts, faults, the clock, and the emulator's state.
 
 The page, tests and outside programs use it. Each answer comes after the state has changed; webhooks follow in the
-background. The tables `ACTS` and `REQUESTS` hold all routes; docs/reference/control.md is generated from them.
-
-The part of the control API that concerns the bot too, if a program runs it next to the emulator: see `runner.py`.
-
-Clock, reset and messages work without such a program as well, on the emulator alone.
+background. The tables `ACTS` and `REQUESTS` hold all routes; docs/reference/control.md is generated from them. The
+functions at the top act on the bot too, if a program runs it next to the emulator (`runner.py`). Clock, reset and
+messages also work without such a program, on the emulator alone.
 """
 
 from __future__ import annotations

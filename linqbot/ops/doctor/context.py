@@ -1,12 +1,8 @@
-"""The shared state of one run of `linqbot doctor`: the settings, the bot, and responses of Linq.
+"""One run of `linqbot doctor`: the state that its checks share, their findings, and the function that runs them at once.
 
-Several checks need the same lists from Linq and run at the same time. The context asks for each list once. It judges
-nothing: the checks do (`account.py`, `machine.py`, `public.py`).
-
-The findings of checks, and the function that runs all checks at once.
-
-Each check has a time limit, and its failure does not affect the others. The checks themselves are in `account.py`,
-`machine.py` and `public.py`.
+Several checks need the same lists from Linq, so the context asks for each list once. Each check has a time limit, and
+its failure does not affect the others. This module judges nothing: the checks are in `account.py`, `machine.py` and
+`public.py`.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
-"""Checks of this machine: the signing secret, the storage, the process that serves it, the installed versions.
+"""Checks of this machine: the secret, the storage, the process that serves it, the versions, recent refusals.
 
-They read files and change none. The checks of the account are in `account.py`, those of the public address in
-`public.py`.
-
-Check what the running server refused lately, from the record that it keeps next to the storage.
-
-The other checks sign with the stored secrets, which the server accepts. If Linq signs with other secrets, only the server
-notices: it refuses Linq's own deliveries. `server/refusals.py` writes the record.
+They read files and change none. Most checks sign with the stored secrets, which the server accepts. If Linq signs with
+other secrets, only the server notices, because it refuses Linq's own deliveries. `server/refusals.py` records that next
+to the storage, and `refused` reads the record. The checks of the account are in `account.py`, those of the public
+address in `public.py`.
 """
 
 from __future__ import annotations

@@ -1,15 +1,13 @@
 """Send a test event to the bot's public address, signed as Linq signs, and explain the response.
 
-The event has a type of linqbot's own: the bot stores it like any other, and no handler gets it. Its body is formatted in
-a way that no JSON library would choose, so a proxy that parses and rewrites JSON changes the body and is detected.
+The event has a type of linqbot's own: the bot stores it like any other, and no handler gets it. Its body is formatted
+in a way that no JSON library would choose, so a proxy that parses and rewrites JSON changes the body and is detected.
+An event that the bot must refuse carries a second signature, with a secret that the bot knows (`webhooks.sign_probe`),
+so that the bot does not report it as a forgery.
 
-An event that the bot must refuse carries a second signature, with a secret that the bot knows (`webhooks.sign_probe`). So
-the bot does not report it as a forgery.
-
-A temporary webhook server, so that the public address can be checked before the bot is served.
-
-It accepts the doctor's test events with the server's own code. It answers every delivery of Linq's with 503, so that Linq
-retries it: also one signed with a secret that is not stored here, because Linq gives up on a delivery after a 401.
+Before the bot is served, `probe_server` answers at the public address. It accepts test events with the server's own
+code. It answers every delivery of Linq's with 503, also one with an unknown signature, so that Linq delivers it again
+later: after a 401 Linq would give up.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
 """Choose the turns to run again: handled deliveries, and for an answer the conversation that it belongs to.
 
-The answer of a question is no turn of its own: it is in the record of the turn that asked. So that turn runs, from its
-first delivery on, also if it is older than the deliveries that were asked for.
-
-The questions that were open when an old delivery came, by which new code decides what the delivery meant.
-
-The journal entry of a question has its conversation as it was when the question was asked. It also says which two
-deliveries began and ended its wait. What the storage has now does not matter: the conversation may be long over.
+The answer to a question is no turn of its own: it is in the record of the turn that asked. So that turn runs from its
+first delivery on, even if this delivery is older than those that were asked for. New code needs the questions that were
+open when an old delivery came, to decide what the delivery meant. They come from the journal entry of each question,
+which has its conversation and the two deliveries that began and ended its wait, and not from what the storage has now.
 """
 
 from __future__ import annotations

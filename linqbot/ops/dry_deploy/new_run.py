@@ -1,14 +1,8 @@
 """Run a bot's handlers on an old delivery, with everything around them as it was then, as far as that is on record.
 
-The run has the time of the delivery, and the time limit of its handler. Calls, questions and steps are answered from the
-record: see `recorded_calls.py` and `recorded_answers.py`. State is what is stored now, because the storage keeps no
-other, except in the parts of a conversation, whose record has what they read.
-
-The messages that joined a turn on record while its handler ran, for a run of a dry deploy.
-
-The state that a run of a dry deploy sees: the values of now, because the storage keeps no older ones.
-
-A stored delivery, as a run without sending takes it: its event, or its calls, from what the storage knows alone.
+The run has the time of the delivery, the time limit of its handler, and the messages that joined the turn while its
+handler ran. Calls, questions and steps are answered from the record: see `recorded_calls.py`. State is what is stored
+now, because the storage keeps no older values, except in the parts of a conversation, whose record has what they read.
 """
 
 from __future__ import annotations

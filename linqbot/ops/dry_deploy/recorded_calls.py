@@ -1,13 +1,9 @@
-"""Stands in for Linq and for the journal while new code runs on an old delivery: calls are answered from the record.
+"""Stands in for Linq and for the journal while new code runs on an old delivery: answers come from the record.
 
-Nothing goes out. A call that the old turn made gets the answer that it got then, so that ids and refusals are those of
-then. A call that is new gets a made-up answer. A read whose answer is not kept ends the run, and is named: the code must
-not go on with something made up.
-
-Questions and steps of a run of new code on an old delivery: answered from the record, with the state and the time of then.
-
-A question that the new code words differently gets the answer on record all the same, as in a deploy while the question
-is open. A step that is not on record is not made, because it has an effect elsewhere: the run ends there.
+Nothing goes out. A call that the old turn made gets the answer that it got then, so that ids and refusals are the same.
+A new call gets a made-up answer. A question gets the answer on record even if the new code words it differently, as in
+a deploy while the question is open. The run ends at a read whose answer is not kept, because the code must not go on
+with something made up, and at a step that is not on record, because a step has an effect elsewhere.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""The record of a turn that was handled, as the storage has it: its delivery, its journal entries, and why it was given up.
+"""The record of a turn that was handled: its delivery, its calls in the form in which two turns are compared, its end.
 
 Of an acked turn, the storage has the body and the texts only while history is on. It never has the name of the handler,
-what the state was before, nor what Linq answered to a read.
-
-A call of a turn in the form in which two turns are compared: its endpoint, a digest, and what it says, if that is kept.
+the state before the turn, or Linq's answer to a read. A compared call has an endpoint, a digest, and its text if that
+is kept. Next step: `comparison.py` compares the turn with the run of new code.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Queries for operators and turns, over a connection that reads.
+"""Queries for operators and turns, over a connection that reads, and an inspection for `linqbot doctor`.
 
-Inspect a PostgreSQL storage without changing it, for `linqbot doctor`, also while servers use it.
-
-Opening a storage brings its schema up to date. An inspection must not: the doctor of a newer linqbot would lock out an older
-server.
+The inspection works also while servers use the storage. It changes nothing and opens no storage: opening would update
+the schema, and so the doctor of a newer linqbot would lock out an older server.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""One transaction: its connection, its time, and what it changes for the memory of this process and of others.
+"""One transaction: its connection, its time, what it changes for the memory of processes, and the queue in front of it.
 
-The queue of the operations that are written in shared transactions, and the one that only PostgreSQL has.
-
-A commit costs as much for a hundred operations as for one. So operations that arrive while a transaction runs are queued,
-and written together in the next one. Deliveries keep the order in which `put` was called, because one transaction runs at
-a time. `writer.py` runs the SQL.
+A commit costs as much for a hundred operations as for one. So operations that arrive while a transaction runs are
+queued, and written together in the next one. Deliveries keep the order in which `put` was called, because one
+transaction runs at a time. Next step: `writer.py` runs the SQL.
 """
 
 from __future__ import annotations

@@ -1,27 +1,18 @@
-"""Open the SQLite file: create it, set its pragmas, check that it is linqbot's, and bring its schema up to date.
+"""The SQLite file: open it, bring its schema up to date, notice if it is replaced, and remove deleted text from it.
 
-Compare the files that this process has open with the files at their paths.
+Opening creates the file, sets its pragmas, and checks that it is linqbot's. A file that is deleted, replaced or hidden
+by a mount stays open: SQLite goes on writing to it without an error, and everything written is lost with the process.
+So `Place` compares the paths with the opened files after each COMMIT and once a second. While they differ, every
+transaction is refused before it begins, also those of running turns. A send that is recorded in a file which no process
+opens again would be made a second time after the restart, and WAL frames would no longer fit the file that is now at
+the path. A turn that waits to write its end can still write it when the file comes back.
 
-A file that is deleted, replaced or hidden by a mount stays open: SQLite goes on writing to it without an error, and
-everything written is lost with the process. So the paths are compared with the opened files, after each COMMIT and
-once a second.
-
-While they differ, every transaction is refused before it begins, also those of running turns. It would be unsafe to let
-turns go on and to refuse new deliveries only. A send that is recorded in a file which no process opens again is made a
-second time after the restart. And frames that are added to the write-ahead log, or moved out of it by a checkpoint, no
-longer fit the file that is now at the path. A turn that waits to write its end can still write it when the file comes
-back.
-
-Truncate the WAL now and then while lines that keep nothing (zero retention) are served.
-
-The text that such a turn deletes is overwritten in the file, but the WAL keeps the older versions of the pages.
-Truncating the WAL costs two syncs and copying its content, so it is not done for every turn.
-
-Bytes of deleted text in the SQLite file and its WAL, and three ways to remove them.
+Deleted text stays in the file and in its WAL. There are three ways to remove it:
 
 - Text of a line that keeps nothing (zero retention) is stored behind `PADDING`, so it lies in overflow pages, and
   `overwrite_freed` makes SQLite overwrite those when they are freed. See the schema for the reason.
-- `truncate` copies the WAL into the file and empties it. Until then the WAL holds every version of every page.
+- `truncate` copies the WAL into the file and empties it. Until then the WAL holds every version of every page. It costs
+  two syncs, so `WalTruncation` does this now and then, and only while lines that keep nothing are served.
 - `wipe` writes the whole file again. Only this removes text that was stored without padding: SQLite leaves copies of
   rows that it moved in free space, even with secure_delete. Measured: 8 of 100,000 rows.
 """

@@ -1,8 +1,7 @@
-"""The SQL that leases the heads of lanes and gives leases back, run inside a transaction of the writer.
+"""The SQL that leases the heads of lanes, gives leases back, and ends turns, run inside a transaction of the writer.
 
-The index chooses the lanes. A row on disk says only that it is leased, so that the next start can count a crash.
-
-The SQL that ends turns, run inside a transaction of the writer. Turns that end together share statements.
+The index chooses the lanes. A row on disk says only that it is leased, so that the next start can count a crash. Turns
+that end together share statements.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""Many rows in one SQL statement, so that the fixed cost of a statement is paid once per batch, not once per row.
+"""One transaction of the writer, its statements of many rows, and the operations that only SQLite has.
 
-`executemany` is no alternative: it runs the statement for each row, and cannot do `IN (…)`.
-
-One transaction of the writer: its connection, its time, and what it changes for the index.
-
-The operations that only SQLite has. The others are in `storage/operations.py`.
+The fixed cost of a statement is paid once per batch, not once per row. `executemany` is no alternative: it runs the
+statement for each row, and cannot do `IN (…)`. A transaction also has its time and notes what it changes for the index.
+The other operations are in `storage/operations.py`.
 """
 
 from __future__ import annotations

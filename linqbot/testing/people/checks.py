@@ -1,9 +1,8 @@
 """Checks of what simulated people received: the rules that hold for every bot, whatever it says.
 
-They look at the messages that the emulated Linq has taken, and at the acts of the people. docs/rehearsing.md says when
-each rule applies, so that a violation is always a real one.
-
-Things that no message of a bot may contain: another person's texts, secrets, tracebacks, raw data of a program.
+They look at the messages that the emulated Linq has taken, and at the acts of the people. No message of a bot may
+contain another person's texts, secrets, tracebacks, or raw data of a program. docs/rehearsing.md says when each rule
+applies, so that a violation is always a real one.
 """
 
 from __future__ import annotations

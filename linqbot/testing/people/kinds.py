@@ -1,8 +1,7 @@
 """The built-in people: eight kinds, who talk for as long as they are let, each in their own way.
 
-A seed determines what each of them does. Their texts have references, such as `(ref 7-3)` for the third text of person 7.
-
-The texts of the built-in people. Each text has a reference of its own, so that it is recognised wherever it appears.
+A seed determines the acts of each person. Each text has a reference of its own, so that it is recognised wherever it
+appears: `(ref 7-3)` is the third text of person 7.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """A simulated person: a name, the service of the phone, and a script of acts or a function that chooses them.
 
-The acts of a simulated person, as data. `actor.py` performs them on the emulator.
-
-The record of one person's conversation: the acts, in stretches that end when the bot has finished.
-
-A *stretch* begins with an act and ends as soon as the person waits and the bot has finished everything that the acts
-caused. So what the bot says in a stretch answers this stretch. If the bot does not finish in time, the stretch goes on.
+Acts are data. `actor.py` performs them on the emulator and keeps the record of the conversation in stretches. A
+*stretch* begins with an act and ends as soon as the person waits and the bot has finished everything that the acts
+caused. So the messages of the bot in a stretch answer this stretch. If the bot does not finish in time, the stretch
+goes on.
 """
 
 from __future__ import annotations

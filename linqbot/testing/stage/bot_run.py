@@ -2,15 +2,12 @@
 
 A test cannot kill a process in its own process. `BotRun.kill` comes as near as possible: from one moment on, nothing
 that the bot's code does reaches the storage or Linq. Then every task of the run is cancelled. The code that a
-cancellation starts, such as a `finally` block, gets the same cancellation at its next call.
+cancellation starts, such as a `finally` block, gets the same cancellation at its next call. Other than the storage,
+variables of modules, the Bot itself and its plugins survive the kill.
 
-What survives the kill, other than the storage: variables of modules, the Bot itself and the plugins that it was given.
-
-Counts the work between the phone and the bot, so that a test knows when nothing more will happen.
-
-A test must learn this without sleeping and without polling. So the bot's three connections to the world, its storage,
-its clock and its client, report to `Activity` when work begins and ends. Work is identified by its turn: a context
-variable that is set when the worker leases a delivery, and that every task of the turn inherits.
+`Activity` counts the work between the phone and the bot, so that a test knows when nothing more will happen, without
+sleeping or polling. The bot's storage, clock and client report when work begins and ends. Work is identified by its
+turn: a context variable that is set when the worker leases a delivery, and that every task of the turn inherits.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A record of a test: a line for each thing that happened, for the message of a failed wait, and the failures of handlers.
 
-The errors of failed waits. They are assertion errors, so that a failed wait is a failed test.
+The errors of failed waits are assertion errors, so that a failed wait is a failed test.
 """
 
 from __future__ import annotations

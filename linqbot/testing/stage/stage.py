@@ -1,12 +1,11 @@
 """The emulator and the bot in one process, on one clock: starts both, waits for them, moves the time, stops them.
 
 Between emulator and bot all code is that of production: signed webhooks, the server's app, the worker and its journal,
-the client. Only the network is missing, and the disk unless the test names a file. `bot_run.py` kills the bot.
+the client. Only the network is missing, and the disk unless the test names a file. A watch around the bot's handlers
+leaves the author's Bot object as it is. `bot_run.py` kills the bot.
 
 The clock stands still. It moves when the test calls `advance`; and otherwise only as far as work in progress needs: a
 message takes 0.75 s to be delivered, a running handler may wait for the retry of a call. Nothing sleeps for that.
-
-The bot under test, with a watch around its handlers. The author's Bot object is not changed.
 """
 
 from __future__ import annotations

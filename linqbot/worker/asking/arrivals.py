@@ -1,15 +1,15 @@
 """Arrivals: the meaning of a delivery for the open questions of its chat.
 
-Only a delivery of a chat in which a conversation is on record comes here. The summaries in memory say which conversations
-it may concern, nearly always one; only these are read. Next step: `session.py` runs the handler of the conversation.
+Only a delivery of a chat in which a conversation is on record comes here. The summaries in memory say which
+conversations it may concern, nearly always one; only these are read. Next step: `session.py` runs the handler of the
+conversation.
 
-Answers and timeouts in the order of their times, whenever the bot comes to them.
-
-An answer counts if it was sent, or was accepted, before the timeout. A timeout becomes a delivery of the chat's lane when
-it is due, so an answer that was accepted before is in front of it, even if a busy or stopped worker handles it later.
-Two cases are left. Messages that were sent before the timeout and not accepted, because no process ran: `missed/gaps.py`
-asks Linq for them before the timeout is handled. And messages that were sent after the timeout and accepted before its
-timer fired, because all turns of the worker were taken: the timeout goes first, as this module decides.
+Answers and timeouts are taken in the order of their times. An answer counts if it was sent, or was accepted, before the
+timeout. A timeout becomes a delivery of the chat's lane when it is due, so an answer that was accepted before is in
+front of it, even if a busy or stopped worker handles it later. Two cases are left. Messages that were sent before the
+timeout and not accepted, because no process ran: `worker/missed.py` asks Linq for them before the timeout is handled.
+And messages that were sent after the timeout and accepted before its timer fired, because all turns of the worker were
+taken: here the timeout goes first.
 """
 
 from __future__ import annotations
@@ -554,7 +554,7 @@ async def timeout_goes_first(
     try:
         found = [await storage.conversation(each) for each in overdue]
         questions = [OpenQuestion.read(each[0].question) for each in found if each is not None]
-        # The delivery itself abandons a question that cannot be read: `arrivals.py`.
+        # The delivery itself abandons a question that cannot be read: `_abandoned`.
         timers = [each.timer for each in questions if each is not None]
         await storage.fire(now)
         has_left = await storage.seen([f"{ORDER_PREFIX}{timer}" for timer in timers])

@@ -1,9 +1,7 @@
 """The past of a conversation: the questions that earlier runs of its handler asked, and what these runs did and saw.
 
-The event that began a conversation: what is stored of it with each question, and how it is read again.
-
-The conversation stores the body of the event. What was looked up for the event is not in its body, so each question stores
-that too, and the handler sees the same event in every run.
+The conversation stores the body of the event that began it. What was looked up for the event is not in its body, so
+each question stores that too, and the handler sees the same event in every run.
 """
 
 from __future__ import annotations

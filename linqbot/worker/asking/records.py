@@ -1,18 +1,13 @@
-"""The records of a conversation's questions: journal entries with the safety class `ask`.
+"""The questions of a conversation: their records in the journal, their prompts, and the deliveries that end them.
 
-The calls between two questions are a part of the conversation. The name of a part is in front of the slots of its calls.
+A record is a journal entry with the safety class `ask`. The calls between two questions are a part of the conversation,
+whose name is in front of the slots of its calls. A prompt shows a question to the person: choices are a poll on
+iMessage, and a numbered list where there are no polls.
 
-The deliveries by which linqbot itself ends a question.
-
-Timers become such deliveries: the timeout of a question, an opt-out, a newer question, and a check whether the result of
-a wait is known. Others are stored at once: an order of the operator or of a handler, and an answer that came outside of the
-chat. All of them wait in the lane of the chat, so they never overtake an answer.
-
-Prompts: the messages by which a question is shown to the person.
-
-Choices are shown as a poll on iMessage, and as a numbered list where there are no polls.
-
-Open questions that today's code cannot continue, because their handler is gone.
+linqbot itself ends a question by a delivery. Timers become such deliveries: the timeout of a question, an opt-out, a
+newer question, and a check whether the result of a wait is known. Others are stored at once: an order of the operator
+or of a handler, and an answer that came outside of the chat. All of them wait in the lane of the chat, so they never
+overtake an answer. At the start of the server, `log_unresumable` logs the open questions whose handler is gone.
 """
 
 from __future__ import annotations

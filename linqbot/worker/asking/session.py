@@ -295,7 +295,7 @@ class AskSession:
         """Refuse a question that cannot be asked here.
 
         Raises:
-            BotError: see `unaskable.py`.
+            BotError: see `steps.py`.
         """
         self._journal.refuse_after_end(verb.removeprefix("ctx."))
         if not self._journal.is_in_own_task:

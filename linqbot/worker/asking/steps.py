@@ -1,6 +1,7 @@
 """Steps: calls of `ctx.once`, whose results are stored in the journal, so that no run of a turn repeats them.
 
-Questions that cannot be asked: no handler could wait for the answer, or no person could give it.
+The functions from `check_place` on refuse questions that cannot be asked: no handler could wait for the answer, or no
+person could give it.
 """
 
 from __future__ import annotations

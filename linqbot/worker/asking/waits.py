@@ -1,16 +1,10 @@
 """Waits: `ctx.pay`, `ctx.location` and `ctx.vote` on the mechanism of `ctx.ask`.
 
 A wait is a question that an event ends instead of words. Other messages of the person are handled as usual while it is
-open, so it takes no place from a question, and several payments may be open at once.
-
-Payments: what `ctx.pay` sends, and what the end of its payment request means.
-
-A request that has not led to a payment is cancelled at Linq before `ctx.pay` returns, so it cannot be paid later.
-
-Locations: what `ctx.location` sends, and where the person is once they share it.
-
-No event of Linq's holds a location, so it is read when sharing has started. A phone that just began may not be located
-yet. Then the wait stays open, and a timer looks again, a few times a minute at most.
+open, so it takes no place from a question, and several payments may be open at once. A request that has not led to a
+payment is cancelled at Linq before `ctx.pay` returns, so it cannot be paid later. No event of Linq's holds a location,
+so the location is read when sharing has started. A phone that just began may not be located yet. Then the wait stays
+open, and a timer looks again, a few times a minute at most.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ async def decision(call_id: str, asked: str, settings: Settings) -> Decision:
     try:
         postpones = settings.turn.options.other_topic == "postpone"
         is_approved = await ctx.ask(
-            TextPart(value=asked),  # a text that gets no preview card: see `speech/saying.py`
+            TextPart(value=asked),  # a text that gets no preview card: see `saying.py`
             yes="like",
             who=settings.approver,
             also=settings.turn.options.approvers,

@@ -1,14 +1,10 @@
 """Bubbles while the model writes: each response of a model is a stream of `ctx.stream`, before it is on record.
 
-A kill in the middle of a response leaves bubbles that no record covers, and a second attempt would word them differently.
-So what an attempt has said is recorded as cut off before the next attempt begins. The model is shown it and goes on behind
-it, and the next attempt is a stream of its own. A stream ends only when its response is on record.
-
-This module imports pydantic-ai, so it is imported at the first run of an agent.
-
-Checks of what a model wants to say, which need what it was shown. The model is asked again about what it made up.
-
-This module imports pydantic-ai, so it is imported at the first run of an agent.
+A kill in the middle of a response leaves bubbles that no record covers, and a second attempt would word them
+differently. So what an attempt has said is recorded as cut off before the next attempt begins. The model is shown it
+and goes on behind it, and the next attempt is a stream of its own. A stream ends only when its response is on record.
+`OutputChecks` asks the model again if it wants to send nothing, or a file that it was not shown. This module imports
+pydantic-ai, so it is imported at the first run of an agent.
 """
 
 from __future__ import annotations

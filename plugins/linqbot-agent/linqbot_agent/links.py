@@ -1,10 +1,7 @@
-"""Web addresses and phone numbers in texts: which of them a text has, and which were shown before. Pure functions.
+"""Web addresses and phone numbers in texts: keeps a model from saying those that it was not shown.
 
-Keeps a model from saying addresses and phone numbers that it was not shown.
-
-It is asked again, and then they are cut. From a text that is said while the model writes it, they are cut at once.
-
-This module imports pydantic-ai, so it is imported at the first run of an agent.
+The model is asked again, and then they are cut. From a text that is said while the model writes it, they are cut at
+once. This module imports pydantic-ai, so it is imported at the first run of an agent.
 """
 
 from __future__ import annotations

@@ -1,16 +1,10 @@
-"""`memory="person"`: what one person wrote to the agent and what it answered, in all chats, as state of this person.
+"""The messages and pictures that a model is shown: an agent's exchanges with one person, and pictures of the chat.
 
-This module imports pydantic-ai, so it is imported at the first run of an agent.
-
-Pictures that the model is shown: the newest of the chat, fetched within limits. One that cannot be shown is named.
-
-This module imports pydantic-ai, so it is imported at the first run of an agent.
-
-The limit of a history's size: the oldest messages are left out first, each with the work of its tools.
-
-A request that the provider refuses is made again with less: without pictures, then with less and less history.
-
-This module imports pydantic-ai, so it is imported at the first run of an agent.
+With `memory="person"`, the exchanges in all chats are kept as state of the person. The history of a request has a
+limited size: the oldest messages are left out first, each with the work of its tools. Pictures are the newest ones,
+fetched within limits, and one that cannot be shown is named. A request that the provider refuses is made again with
+less: without pictures, then with less and less history. This module imports pydantic-ai, so it is imported at the first
+run of an agent.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
-"""The price of a request to a model, as pydantic-ai knows it.
+"""The price of a request to a model, as pydantic-ai knows it, and the use of models by one call of a tool.
 
-This module imports pydantic-ai, so it is imported at the first run of an agent.
-
-The use of models by one call of a tool: the requests of the agents that it asks with `usage=ctx.usage`.
-
-The calls of one response run side by side and add to one usage, so what it has grown by does not say which of them used it.
-This module imports pydantic-ai, so it is imported at the first run of an agent.
+A tool may ask other agents with `usage=ctx.usage`. The calls of one response run side by side and add to one usage, so
+the growth of the sum does not say which of them used it: `AttributedUsage` does. This module imports pydantic-ai, so it
+is imported at the first run of an agent.
 """
 
 from __future__ import annotations
