@@ -19,7 +19,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PLACES = ("linqbot", "plugins", "examples", "benchmarks", "tests", "docs", "README.md", "CONTRIBUTING.md", "changes")
+PLACES = (
+    "linqbot",
+    "plugins",
+    "examples",
+    "benchmarks",
+    "tests",
+    "docs",
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+)
 OPENERS = re.compile(r"(What|Whatever|Who|Whoever|Whose|Whether|How|Where|When|Which|That|So)\b")
 WORDS = re.compile(
     r"\b(anew|beside|whoever|whosoever|somebody|nobody|told|hunger|appetite|deaf|mends?|mended|dies over|"
