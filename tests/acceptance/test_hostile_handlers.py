@@ -24,9 +24,9 @@ ON_ASYNCIO = """
 import asyncio
 
 from linqbot.cli.main import main
-from linqbot.server import event_loop
+from linqbot.server import uvicorn_server
 
-event_loop._new_loop = asyncio.new_event_loop
+uvicorn_server._new_loop = asyncio.new_event_loop
 main()
 """
 
