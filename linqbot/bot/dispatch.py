@@ -362,7 +362,7 @@ class Dispatcher:
         if self._is_loop(event, sent_at, now):
             self._report(event, reason=handlers.LOOP)
             return
-        is_late = self._is_late_now(event, ctx)
+        is_late = self._is_late_now(event, ctx, sent_at, now)
         chosen = ctx.chosen or await self._choose(event, ctx, is_late=is_late, is_asked=is_asked)
         if chosen is not None:
             route, handle, fit = chosen
@@ -382,7 +382,9 @@ class Dispatcher:
         """
         if ctx.side is None or ctx.side.takes_any_handler or self._reason_to_ignore(event, is_side=True) is not None:
             return False
-        ctx.chosen = await self._choose(event, ctx, is_late=self._is_late_now(event, ctx), is_asked=True)
+        now = self._clock.now()
+        is_late = self._is_late_now(event, ctx, _sent_at(event, now), now)
+        ctx.chosen = await self._choose(event, ctx, is_late=is_late, is_asked=True)
         ctx.handler = None  # until it runs
         return ctx.chosen is None
 
@@ -532,10 +534,9 @@ class Dispatcher:
             )
         return loop is not Loop.NONE
 
-    def _is_late_now(self, event: Event, ctx: TurnContext) -> bool:
-        now = self._clock.now()
+    def _is_late_now(self, event: Event, ctx: TurnContext, sent_at: float, now: float) -> bool:
         # An operator who puts a dead letter back wants it to be handled, however long ago it was given up.
-        return self._is_late(event, (ctx.accepted_at if ctx.is_put_back else now) - _sent_at(event, now))
+        return self._is_late(event, (ctx.accepted_at if ctx.is_put_back else now) - sent_at)
 
     def _is_late(self, event: Event, age_s: float) -> bool:
         if not isinstance(event, MessageReceived):
