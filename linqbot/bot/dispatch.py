@@ -141,12 +141,13 @@ class Dispatcher:
     ) -> TurnContext:
         """Build the context for the handler of an event; the last arguments are those of `Context`."""
         shown = self._bot.typing and event.service in (None, "iMessage")
-        dots = TypingIndicator(client, event.chat_id, shown=shown, background=self._background)
+        dots = TypingIndicator(client, event.chat_id, shown=True, background=self._background) if shown else None
         values = partial(from_plugins.Values, self._values, event)
         return TurnContext(
             event,
             client,
             typing=dots,
+            background=self._background,
             on_sent=self._note_sent,
             record=record,
             clock=self._clock,
@@ -549,7 +550,8 @@ class Dispatcher:
     def _show_receipt_and_typing(self, event: Event, ctx: TurnContext) -> None:
         if not isinstance(event, MessageReceived):
             return
-        ctx.show_typing_when_slow()
+        if self._bot.typing:
+            ctx.show_typing_when_slow()
         if self._bot.read and not ctx.has_failed_before:
             # In the background, because a read receipt must neither delay a reply nor make it fail.
             self._background.start(ctx.mark_read())

@@ -153,7 +153,7 @@ class Turns:
             end = await self._end_crashed(lease, error)
         finally:
             self.state_queue.leave(lease.delivery.id, runs_again=isinstance(end, Retry | Defer))
-            if end is not None:
+            if end is not None and plugins.finished is not None:
                 self._finished(lease, end, began)
 
     async def _end_crashed(self, lease: Lease, error: Exception) -> Stored:
