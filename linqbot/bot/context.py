@@ -58,7 +58,7 @@ from linqbot.bot.proactive import (
     zone,
 )
 from linqbot.bot.sent import Sent
-from linqbot.bot.typing import HINT_S, TypingIndicator
+from linqbot.bot.typing import HINT_S, BackgroundTasks, TypingIndicator
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, LinqApiError, LinqbotError, Refused
@@ -119,6 +119,7 @@ class Context:
         client: Client,
         *,
         typing: TypingIndicator | None = None,
+        background: BackgroundTasks | None = None,
         on_sent: Callable[[str, str, str], None] | None = None,
         record: TurnRecord | None = None,
         clock: Clock | None = None,
@@ -140,7 +141,9 @@ class Context:
         self.attempts: int | None = None
         self.deadline = deadline or Deadline(DEADLINE_S)
         self.stuck_at: str | None = None
-        self._typing = typing or TypingIndicator(client, event.chat_id)
+        # None for a bot that shows no dots by itself, until its handler shows them.
+        self._typing = typing
+        self._background = background
         self._on_sent = on_sent
         self._record = record
         self._clock = clock or SystemClock()
@@ -506,7 +509,7 @@ class Context:
         client = self.client.named(record.label)
         chat = StreamChat(
             lambda messages: self._sender.send(messages, client),
-            self._typing,
+            self._dots(),
             self._clock,
             self._thread(thread),
             self.event.service,
@@ -1162,15 +1165,22 @@ class Context:
         A message that is sent ends the dots. If the handler goes on working after it, they appear again, unless the bot
         has `typing=False`. Best effort: a failure is never raised.
         """
-        self._typing.start()
+        dots = self._dots()
+        dots.start()
         try:
             yield
         finally:
-            self._typing.stop()
+            dots.stop()
+
+    def _dots(self) -> TypingIndicator:
+        if self._typing is None:
+            self._typing = TypingIndicator(self.client, self.event.chat_id, background=self._background)
+        return self._typing
 
     def show_typing_when_slow(self) -> None:
         """Show typing dots automatically if the handler works for more than 300 ms. Called by dispatch."""
-        self._typing.arm()
+        if self._typing is not None:
+            self._typing.arm()
 
     def _thread(self, thread: bool | None) -> ReplyTo | None:
         """Return the message to reply to in its thread; None for no thread."""

@@ -141,12 +141,13 @@ class Dispatcher:
     ) -> TurnContext:
         """Build the context for the handler of an event; the last arguments are those of `Context`."""
         shown = self._bot.typing and event.service in (None, "iMessage")
-        dots = TypingIndicator(client, event.chat_id, shown=shown, background=self._background)
+        dots = TypingIndicator(client, event.chat_id, shown=True, background=self._background) if shown else None
         values = partial(from_plugins.Values, self._values, event)
         return TurnContext(
             event,
             client,
             typing=dots,
+            background=self._background,
             on_sent=self._note_sent,
             record=record,
             clock=self._clock,
@@ -362,7 +363,7 @@ class Dispatcher:
         if self._is_loop(event, sent_at, now):
             self._report(event, reason=handlers.LOOP)
             return
-        is_late = self._is_late_now(event, ctx)
+        is_late = self._is_late_now(event, ctx, sent_at, now)
         chosen = ctx.chosen or await self._choose(event, ctx, is_late=is_late, is_asked=is_asked)
         if chosen is not None:
             route, handle, fit = chosen
@@ -382,7 +383,9 @@ class Dispatcher:
         """
         if ctx.side is None or ctx.side.takes_any_handler or self._reason_to_ignore(event, is_side=True) is not None:
             return False
-        ctx.chosen = await self._choose(event, ctx, is_late=self._is_late_now(event, ctx), is_asked=True)
+        now = self._clock.now()
+        is_late = self._is_late_now(event, ctx, _sent_at(event, now), now)
+        ctx.chosen = await self._choose(event, ctx, is_late=is_late, is_asked=True)
         ctx.handler = None  # until it runs
         return ctx.chosen is None
 
@@ -532,10 +535,9 @@ class Dispatcher:
             )
         return loop is not Loop.NONE
 
-    def _is_late_now(self, event: Event, ctx: TurnContext) -> bool:
-        now = self._clock.now()
+    def _is_late_now(self, event: Event, ctx: TurnContext, sent_at: float, now: float) -> bool:
         # An operator who puts a dead letter back wants it to be handled, however long ago it was given up.
-        return self._is_late(event, (ctx.accepted_at if ctx.is_put_back else now) - _sent_at(event, now))
+        return self._is_late(event, (ctx.accepted_at if ctx.is_put_back else now) - sent_at)
 
     def _is_late(self, event: Event, age_s: float) -> bool:
         if not isinstance(event, MessageReceived):
@@ -548,7 +550,8 @@ class Dispatcher:
     def _show_receipt_and_typing(self, event: Event, ctx: TurnContext) -> None:
         if not isinstance(event, MessageReceived):
             return
-        ctx.show_typing_when_slow()
+        if self._bot.typing:
+            ctx.show_typing_when_slow()
         if self._bot.read and not ctx.has_failed_before:
             # In the background, because a read receipt must neither delay a reply nor make it fail.
             self._background.start(ctx.mark_read())

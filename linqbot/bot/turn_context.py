@@ -87,7 +87,8 @@ class TurnContext(Context):
 
     def stop_typing(self) -> None:
         """End the typing dots. The handler has ended."""
-        self._typing.stop()
+        if self._typing is not None:
+            self._typing.stop()
 
     def seen_in_part(self) -> Seen:
         """Return what the handler has seen in this part of a conversation."""

@@ -19,16 +19,19 @@ EARLY_S: Final = 0.002
 class Alarm:
     """A call at a time, unless it is cancelled before."""
 
-    __slots__ = ("_alarms", "at", "call")
+    __slots__ = ("_open", "at", "call")
 
-    def __init__(self, alarms: Alarms, at: float, call: Callable[[], object]) -> None:
-        self._alarms = alarms
+    def __init__(self, open_alarms: dict[Alarm, None], at: float, call: Callable[[], object]) -> None:
+        self._open = open_alarms
         self.at = at
         self.call = call
 
     def cancel(self) -> None:
-        """Do not call. This does nothing if the call was made or cancelled."""
-        self._alarms.drop(self)
+        """Do not call. This does nothing if the call was made or cancelled.
+
+        The timer of the event loop stays: most often it serves the next alarm too.
+        """
+        self._open.pop(self, None)
 
 
 class Alarms:
@@ -51,15 +54,11 @@ class Alarms:
             if self._loop is not None and not self._loop.is_closed():
                 return Alarms().set(loop, at, call)  # two event loops at once, which nothing but a test has
             self._loop, self._open, self._timer, self._fires_at = loop, {}, None, math.inf
-        alarm = Alarm(self, at, call)
+        alarm = Alarm(self._open, at, call)
         self._open[alarm] = None
         if at < self._fires_at:
             self._arm(loop, at)
         return alarm
-
-    def drop(self, alarm: Alarm) -> None:
-        """Forget an alarm. The timer stays: most often it serves the next one too."""
-        self._open.pop(alarm, None)
 
     def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         if self._timer is not None:

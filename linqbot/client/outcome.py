@@ -24,20 +24,21 @@ from pydantic_core import from_json
 from linqbot.api import ENDPOINTS
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.http.http11 import Response
+from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 from linqbot.events.delivery import decode, repaired
 
 
-def outcome_of_call(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
+def outcome_of_call(call: Call, response: Response, *, clock: Clock, secret: str) -> ApiResponse | AttemptFailure:
     """Interpret a response of Linq's API.
 
     Args:
-        now, secret: As in `error_for`.
+        secret: As in `error_for`.
     """
     status, headers, content = response.status, response.headers, response.content
     if not 200 <= status < 300:
         return AttemptFailure(
-            error_for(call, status, headers, content, now=now, secret=secret), advice=_advice(headers)
+            error_for(call, status, headers, content, now=clock.now(), secret=secret), advice=_advice(headers)
         )
     data, exact = _decoded(content)
     lacking = _lacking(call, data, response)

@@ -252,7 +252,7 @@ class Sender:
         response = await self._exchange(self._open(), call, self._request(call), self._timeout_s)
         if isinstance(response, AttemptFailure):
             return response
-        outcome = outcome_of_call(call, response, now=self._clock.now(), secret=key)
+        outcome = outcome_of_call(call, response, clock=self._clock, secret=key)
         # A call whose key is refused is not made, so any call may be repeated.
         if isinstance(outcome, AttemptFailure) and outcome.error.status == 401 and self._has_other_key(key):
             return await self._attempt(call)

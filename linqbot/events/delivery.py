@@ -199,6 +199,6 @@ def _message_key(data: Any) -> str | None:
         return None
     # The payload version 2025-01-01 nests the message.
     message = data.get("message")
-    inner = message.get("id") if isinstance(message, dict) else None
-    message_id = token(inner) or token(data.get("id")) or token(data.get("message_id"))
+    inner = token(message.get("id")) if isinstance(message, dict) else None
+    message_id = inner or token(data.get("id")) or token(data.get("message_id"))
     return message_id and f"m.{message_id}"

@@ -82,7 +82,7 @@ class Plugins:
         self.watch: Watch = watch or (lambda _, __: nullcontext())
         self._impls: dict[str, list[Impl]] = {}
         self._lenient = lenient
-        self._observers = ObserverCalls(timer, self.watch, self._disable_observer)
+        self._observers = ObserverCalls(timer, watch, self._disable_observer)
 
     # Registering
 
@@ -102,11 +102,8 @@ class Plugins:
             self._connect(hook)
 
     def _connect(self, hook: str) -> None:
-        setattr(self, hook, partial(self._notify, hook) if self._impls.get(hook) else None)
-
-    def _notify(self, hook: str, /, **facts: Any) -> None:
-        for impl in self._snapshot(hook):
-            self._observers.call(impl, facts)
+        impls = self._snapshot(hook)
+        setattr(self, hook, partial(self._observers.call_each, impls) if impls else None)
 
     def _snapshot(self, hook: str) -> tuple[Impl, ...]:
         """Return a hook's implementations as a copy, because a call may disable a plugin and so change the list."""
@@ -306,14 +303,19 @@ class ObserverCalls:
 
     Args:
         timer: Clock that never goes back, in seconds.
-        watch: See `Watch`.
+        watch: See `Watch`; None if nothing watches.
         on_fault: Called with an implementation that failed or is slow, and with the reason.
     """
 
-    def __init__(self, timer: Callable[[], float], watch: Watch, on_fault: Callable[[Impl, str], None]) -> None:
+    def __init__(self, timer: Callable[[], float], watch: Watch | None, on_fault: Callable[[Impl, str], None]) -> None:
         self._timer = timer
         self._watch = watch
         self._on_fault = on_fault
+
+    def call_each(self, impls: Iterable[Impl], /, **facts: Any) -> None:
+        """Call implementations of one hook."""
+        for impl in impls:
+            self.call(impl, facts)
 
     def call(self, impl: Impl, facts: Mapping[str, Any]) -> None:
         """Call one implementation. An error is reported to `on_fault`.
@@ -323,14 +325,20 @@ class ObserverCalls:
         """
         began = self._timer()
         try:
-            with self._watch(impl.plugin.name, impl.hook):
+            if self._watch is None:
                 impl(facts)
+            else:
+                with self._watch(impl.plugin.name, impl.hook):
+                    impl(facts)
         except BaseException as error:
             if is_ctrl_c(error):
                 raise
             self._on_fault(impl, describe(impl.hook, error))
             return
-        self._count(impl, self._timer() - began)
+        took_s = self._timer() - began
+        impl.calls += 1
+        if took_s > SLOW_S or impl.calls >= CALLS_PER_PERIOD:
+            self._judge(impl, took_s)
 
     def call_received(self, impls: Iterable[Impl], delivery: Delivery, headers: Mapping[str, str]) -> Delivery:
         """Call the implementations of `received`. Returns the delivery with the carriers that they filled."""
@@ -353,8 +361,7 @@ class ObserverCalls:
             carrier = carriers.get(impl.plugin.name, {})
             self.call(impl, {"delivery": delivery, "carrier": carrier, **facts})
 
-    def _count(self, impl: Impl, took_s: float) -> None:
-        impl.calls += 1
+    def _judge(self, impl: Impl, took_s: float) -> None:
         if took_s > SLOW_S:
             impl.slow_calls += 1
             if impl.slow_calls >= max(MIN_SLOW_CALLS, MIN_SLOW_SHARE * impl.calls):

@@ -159,7 +159,8 @@ class WebhookEndpoint:
         delivery = _delivery(verified, body, self._received_clock.now())
         if delivery.type == SCHEDULE_TYPE:
             return None
-        delivery = self._received(delivery, scope)
+        if self._plugins.received is not None:
+            delivery = self._received(delivery, scope)
         began = time.perf_counter()
         return asyncio.ensure_future(self._inbox.put(delivery)), partial(self._answer_to, delivery, began)
 
@@ -296,7 +297,8 @@ class WebhookEndpoint:
         await _respond(send, *answer)
 
     def _stored(self, delivery: Delivery, is_new: bool, began: float) -> Answer:
-        self.refusal = None
+        if self._trouble is not None:
+            self.refusal = None
         if (stored := self._plugins.stored) is not None:
             stored(delivery=delivery, is_new=is_new, took_s=time.perf_counter() - began)
         log.debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)

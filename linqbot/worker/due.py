@@ -427,17 +427,17 @@ def _timer_and_tick(delivery: Delivery) -> tuple[str, str]:
     return timer_id, tick
 
 
-def rearmed(delivery: Delivery) -> Rearm | None:
-    """Return the next due time of the recurring timer that a delivery came from; None for any other delivery."""
+def rearmed(delivery: Delivery) -> tuple[Rearm, ...]:
+    """Return the next due time of the recurring timer that a delivery came from; nothing for any other delivery."""
     if not delivery.id.startswith((SCHEDULE_ID, REPEAT_ID)):
-        return None
+        return ()
     timer_id, tick = _timer_and_tick(delivery)
     # From the time at which the timer fired, which every run of the turn knows: earlier due times are merged into it.
     due = _next_due(delivery.body, max(delivery.received_at, float(tick)))
     if due is None:
         log.error("schedule.ended", delivery=delivery.id, why="Its rhythm has no further time, or cannot be read.")
-        return None
-    return Rearm(timer_id, float(tick), due)
+        return ()
+    return (Rearm(timer_id, float(tick), due),)
 
 
 def every_of(spec: str, timezone: str) -> dict[str, str]:

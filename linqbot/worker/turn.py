@@ -153,7 +153,7 @@ class Turns:
             end = await self._end_crashed(lease, error)
         finally:
             self.state_queue.leave(lease.delivery.id, runs_again=isinstance(end, Retry | Defer))
-            if end is not None:
+            if end is not None and plugins.finished is not None:
                 self._finished(lease, end, began)
 
     async def _end_crashed(self, lease: Lease, error: Exception) -> Stored:
@@ -202,14 +202,14 @@ class Turns:
     def _log_acked(self, turn: RunningTurn) -> None:
         """Log a turn that was acked, with ids only. Receipts without a handler are the journal's, and are not logged."""
         delivery = turn.lease.delivery
-        if turn.handler is None and delivery.type in RECEIPTS:
+        if (handler := turn.handler) is None and delivery.type in RECEIPTS:
             return
         ms = round((time.perf_counter() - turn.began) * 1000, 1)
         log.info(
             "turn.acked",
             delivery=delivery.id,
             type=delivery.type,
-            handler=turn.handler,
+            handler=handler,
             attempt=turn.lease.attempts + 1,
             ms=ms,
         )
@@ -245,7 +245,7 @@ class Turns:
             if arrived.is_void:
                 return await self._finish(lease, Ack(), None, Writes(ended=arrived.ended))
             # The doctor's probe, and the end of the wait for an event of a change: no handler takes these.
-            is_ours = delivery.is_own and (delivery.id.startswith(PROBE_ID) or own_changes.is_expiry(delivery))
+            is_ours = delivery.id.startswith((PROBE_ID, own_changes.EXPIRY_ID))
             if is_ours or (arrived is NOTHING and self._needs_no_turn(delivery)):
                 return await self._finish(lease, Ack(), None)
             has_no_chat = chat_id is None and delivery.type in ANSWERS_WITHOUT_CHAT
@@ -386,7 +386,7 @@ class Turns:
         assert turn.overlap is not None
         try:
             settled = (self.storage.settle(entry) for entry in turn.journal.outcomes(with_digests=True))
-            expected = expected_changes(turn.journal, self.dispatcher, self.clock.now())
+            expected = expected_changes(turn.journal, self.dispatcher, self.clock)
             waiting = (self.storage.schedule(timer) for timer in expected)
             await asyncio.gather(*settled, *waiting)
             return await turn.overlap.restarted(turn.journal.texts_sent())
@@ -628,7 +628,7 @@ class Turns:
             turn: The turn; None if the delivery needed none.
             writes: The changes of conversations, without a turn. With one, they follow from the outcome.
         """
-        finish = end_of(lease, outcome, turn, self.dispatcher, self.clock.now(), writes=writes)
+        finish = end_of(lease, outcome, turn, self.dispatcher, self.clock, writes=writes)
         is_logged = False
         while True:
             try:
@@ -642,7 +642,7 @@ class Turns:
                 outcome = decide(lease, failure, self.retry_policy, now=self.clock.now())
                 if turn is not None:
                     self._note_conflict(turn, error)
-                finish = end_of(lease, outcome, turn, self.dispatcher, self.clock.now(), writes=writes)
+                finish = end_of(lease, outcome, turn, self.dispatcher, self.clock, writes=writes)
             except StorageUnavailable as error:
                 # Keep the lane until the outcome is on disk. Going on without it could send twice after a crash.
                 if not is_logged:

@@ -19,13 +19,14 @@ from pydantic_core import to_json
 from linqbot.bot.asking.question import OpenQuestion
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.turn_context import TurnContext
+from linqbot.clock import Clock
 from linqbot.errors import TurnDeferred
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Outcome
-from linqbot.storage.timers import Rearm, Timer
+from linqbot.storage.timers import Timer
 from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
 from linqbot.worker import due, trouble
@@ -42,7 +43,7 @@ def end_of(
     outcome: Outcome,
     turn: RunningTurn | None,
     dispatcher: Dispatcher,
-    now: float,
+    clock: Clock,
     *,
     writes: Writes | None = None,
 ) -> Finish:
@@ -56,12 +57,12 @@ def end_of(
     writes = writes if turn is None else turn.writes(outcome)
     # The scheduled sends of a failed run are not stored: its next run schedules them again.
     is_done = isinstance(outcome, Ack)
-    rearmed = _rearms(lease.delivery) if is_done or isinstance(outcome, DeadLetter) else ()
+    rearmed = due.rearmed(lease.delivery) if is_done or isinstance(outcome, DeadLetter) else ()
     entries = journal.outcomes(with_digests=not is_done) if journal else ()
     state = journal.state if journal and is_done else ()
     timers = [
-        *(journal.timers if journal and is_done else _notices(lease, outcome, turn, dispatcher, now)),
-        *expected_changes(journal, dispatcher, now),
+        *(journal.timers if journal and is_done else _notices(lease, outcome, turn, dispatcher, clock.now())),
+        *expected_changes(journal, dispatcher, clock),
     ]
     cancelled = [
         *(journal.cancelled if journal and (is_done or rearmed) else ()),
@@ -96,7 +97,7 @@ def end_without_calls(
     finish = Finish(
         dead,
         timers=_notices(lease, dead, turn, dispatcher, now),
-        rearmed=_rearms(lease.delivery),
+        rearmed=due.rearmed(lease.delivery),
         recipients=due.recipients_given_up(lease.delivery, dead),
     )
     writes = writes if turn is None else turn.writes(dead)
@@ -111,12 +112,12 @@ def end_without_turn(lease: Lease, outcome: Outcome) -> Finish:
     if not isinstance(outcome, DeadLetter):
         return Finish(outcome)
     delivery = lease.delivery
-    return Finish(outcome, rearmed=_rearms(delivery), recipients=due.recipients_given_up(delivery, outcome))
+    return Finish(outcome, rearmed=due.rearmed(delivery), recipients=due.recipients_given_up(delivery, outcome))
 
 
-def expected_changes(journal: TurnJournal | None, dispatcher: Dispatcher, now: float) -> list[Timer]:
+def expected_changes(journal: TurnJournal | None, dispatcher: Dispatcher, clock: Clock) -> list[Timer]:
     """Return the timers that wait for the events of the turn's own changes of groups, if a handler takes such events."""
-    waiting = [] if journal is None else own_changes.timers(journal.made, now)
+    waiting = [] if journal is None else own_changes.timers(journal.made, clock)
     takes_them = waiting and any(
         issubclass(EVENT_TYPES[name], each) for name in own_changes.EVENT_TYPES for each in dispatcher.handled
     )
@@ -154,12 +155,6 @@ def _ended_outage(lease: Lease, outcome: Outcome, turn: RunningTurn | None, disp
     if dispatcher.on_trouble is None or turn is None or trouble.is_dead_letter_notice(lease.delivery):
         return []
     return trouble.outages_ended_by(lease, outcome) if turn.handler is not None else []
-
-
-def _rearms(delivery: Delivery) -> tuple[Rearm, ...]:
-    """Return the next due time of the recurring timer that a delivery comes from; nothing for any other delivery."""
-    again = due.rearmed(delivery)
-    return () if again is None else (again,)
 
 
 def _with(finish: Finish, writes: Writes, journal: TurnJournal | None) -> Finish:

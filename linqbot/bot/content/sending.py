@@ -83,14 +83,14 @@ class ChatSender:
 
     Attributes:
         service: The service of the chat, if it is known.
-        typing: The typing dots, which a message ends.
+        typing: The typing dots, which a message ends; None if there are none.
         logger: Returns the logger of the context. Binding it takes half as long as a send, which seldom logs anything.
         note_sent: Called with the chat's id, the text and the files of each message that was sent.
     """
 
     chat_id: str
     service: str | None
-    typing: TypingIndicator
+    typing: TypingIndicator | None
     logger: Callable[[], Any]
     note_sent: Callable[[str, str, str], None]
 
@@ -106,7 +106,8 @@ class ChatSender:
         contents: list[MessageContent] = []
         degraded: list[str] = []
         for message in messages:
-            self.typing.sending()
+            if self.typing is not None:
+                self.typing.sending()
             try:
                 if message.reply_to is None and message.effect is None:
                     # Not `_send_one`: nearly every message takes this way, and a coroutine less is worth the two lines.
@@ -121,7 +122,8 @@ class ChatSender:
                 if (status := stopped_by(error, self.logger())) is None:
                     raise
                 return Sent(tuple(sent), status, tuple(degraded), client, tuple(contents))
-            self.typing.sent()
+            if self.typing is not None:
+                self.typing.sent()
             parts = message.parts or ()
             self.note_sent(self.chat_id, text_of(parts), files_of(parts))
             sent.append(accepted)
@@ -277,7 +279,8 @@ class ContentSender:
             if (status := stopped_by(error, self.chat.logger())) is None:
                 raise
             return Sent((), status)
-        self.chat.typing.sent()
+        if self.chat.typing is not None:
+            self.chat.typing.sent()
         return sent
 
     async def _poll(self, poll: PollDraft) -> Sent:

@@ -289,7 +289,7 @@ class _OneRun:
 
 async def _needed_no_handler(delivery: Delivery, client: Client) -> bool:
     """Make the calls of a delivery that runs no handler, such as a scheduled send; return False for any other."""
-    if delivery.id.startswith((PROBE_ID, ORDER_PREFIX)) or own_changes.is_expiry(delivery):
+    if delivery.id.startswith((PROBE_ID, ORDER_PREFIX, own_changes.EXPIRY_ID)):
         return True
     return await send_again(delivery, client)
 

@@ -18,7 +18,7 @@ from typing import Final
 from pydantic_core import to_json
 
 from linqbot.client.call import Call, id_in_path
-from linqbot.events.delivery import Delivery
+from linqbot.clock import Clock
 from linqbot.events.event import Event
 from linqbot.storage.timers import Timer, Timers
 
@@ -32,13 +32,14 @@ EVENT_OF: Final = {
 
 EVENT_TYPES: Final = frozenset(EVENT_OF.values())
 
-_EXPIRY_ID: Final = f"i.{KIND}."
+EXPIRY_ID: Final = f"i.{KIND}."
+"""Prefix of the ids of the deliveries of such timers, whose event has not come. No webhook has such an id."""
 
 WAIT_S: Final = 3600.0
 """Seconds for which the event of a change is awaited. Linq tries to deliver an event for 30 minutes."""
 
 
-def timers(made: Iterable[Call], now: float) -> list[Timer]:
+def timers(made: Iterable[Call], clock: Clock) -> list[Timer]:
     """Return the timers that wait for the events of calls, for the commit that ends their turn."""
     found = []
     for call in made:
@@ -47,13 +48,8 @@ def timers(made: Iterable[Call], now: float) -> list[Timer]:
             timer_id = _id(event_type, chat_id, handle)
             # With the handle, so that `linqbot forget` finds the timer.
             payload = to_json({"chat_id": chat_id, "handle": handle})
-            found.append(Timer(timer_id, now + WAIT_S, f"x:{timer_id}", KIND, payload, WAIT_S))
+            found.append(Timer(timer_id, clock.now() + WAIT_S, f"x:{timer_id}", KIND, payload, WAIT_S))
     return found
-
-
-def is_expiry(delivery: Delivery) -> bool:
-    """Return True if a delivery is such a timer, whose event has not come. Its id decides: no webhook has such an id."""
-    return delivery.id.startswith(_EXPIRY_ID)
 
 
 async def expected(event: Event, stored: Timers) -> str | None:

@@ -381,7 +381,7 @@ class TurnJournal:
         made = [
             entry for entry in self._outcomes.values() if step_around(entry.slot) == step and entry.status == "accepted"
         ]
-        for timer in own_changes.timers((Call.from_json(entry.call) for entry in made), self._clock.now()):
+        for timer in own_changes.timers((Call.from_json(entry.call) for entry in made), self._clock):
             note_timer(timer)
 
     def unmatched(self) -> list[JournalEntry]:

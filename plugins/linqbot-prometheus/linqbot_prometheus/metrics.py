@@ -6,7 +6,8 @@ of buckets has a comment about its choice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -27,6 +28,8 @@ CALL_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 class Metrics:
     """The metrics of one app, in their own registry, so that several bots in one process are counted separately.
 
+    A metric with labels is a function of their values, which looks up each time series once: the values are bounded.
+
     Args:
         version: Release of linqbot, for `linqbot_info`.
         reasons: Reasons for which a POST may be refused. Their counters begin at 0, so that an alert sees the first
@@ -41,9 +44,12 @@ class Metrics:
         self.duplicate = self._counter("deliveries_duplicate", "Deliveries that had been stored before.", "event_type")
         self.refused = self._counter("deliveries_refused", "POSTs to the webhook that were not stored.", "reason")
         for reason in reasons:
-            self.refused.labels(reason)
-        self.store_s = self._histogram(
-            "store_seconds", "Seconds from a verified delivery to its commit.", STORE_BUCKETS_S
+            self.refused(reason)
+        self.store_s = Histogram(
+            "linqbot_store_seconds",
+            "Seconds from a verified delivery to its commit.",
+            registry=self.registry,
+            buckets=STORE_BUCKETS_S,
         )
         self.waiting_s = self._histogram(
             "waiting_seconds",
@@ -74,8 +80,8 @@ class Metrics:
         )
         self.busy = Gauge("linqbot_turns_busy", "Turns that are running.", registry=self.registry)
 
-    def _counter(self, name: str, what: str, *labels: str) -> Counter:
-        return Counter(f"linqbot_{name}", what, labels, registry=self.registry)
+    def _counter(self, name: str, what: str, *labels: str) -> Callable[..., Counter]:
+        return cache(Counter(f"linqbot_{name}", what, labels, registry=self.registry).labels)
 
-    def _histogram(self, name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(f"linqbot_{name}", what, labels, registry=self.registry, buckets=buckets)
+    def _histogram(self, name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Callable[..., Histogram]:
+        return cache(Histogram(f"linqbot_{name}", what, labels, registry=self.registry, buckets=buckets).labels)

@@ -1,0 +1,82 @@
+"""The calls of linqbot's functions in the turn of an echo. They are counted, so they are the same on every machine."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+import linqbot
+from linqbot import Bot, Client, Context, MessageReceived
+from linqbot.bot.sent import Sent
+from linqbot.server.app import create_app, running
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from tests.support.fakes import delivery, text_body
+
+pytestmark = pytest.mark.anyio
+
+PACKAGE = Path(linqbot.__file__).parent
+# A commit serves several turns, and the worker's loop passes as often as it is woken: both vary.
+VARYING = ("storage/", "worker/worker.py", "worker/due.py", "clock.py")
+MOST = 240
+"""The limit of the calls in one turn; a little more than there are."""
+
+
+class Calls:
+    """Counts the functions of linqbot that this thread calls."""
+
+    def __init__(self) -> None:
+        self.counted: Counter[str] = Counter()
+
+    def note(self, frame: FrameType, event: str, _: Any) -> None:
+        code = frame.f_code
+        # A coroutine that goes on is no call.
+        if event == "call" and frame.f_lasti < 5 and code.co_filename.startswith(f"{PACKAGE}/"):
+            name = code.co_filename.removeprefix(f"{PACKAGE}/")
+            if not name.startswith(VARYING):
+                self.counted[f"{name} {code.co_qualname}"] += 1
+
+
+def answer(request: httpx.Request) -> httpx.Response:
+    message = {"id": str(uuid4()), "delivery_status": "pending", "parts": []}
+    return httpx.Response(202, json={"chat_id": request.url.path.split("/")[3], "message": message})
+
+
+async def test_an_echo_calls_few_functions(tmp_path: Path) -> None:
+    bot = Bot(read=False, typing=False, max_age_s=None)
+
+    @bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        replied.append(await ctx.reply(message.text))
+
+    replied: list[Sent] = []
+    storage = SQLiteStorage(tmp_path / "bot.db")
+    client = Client("key", transport=httpx.MockTransport(answer))
+    app = create_app(bot, client=client, storage=storage, secrets=["whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="])
+    echoes = []
+    async with running(app):
+        for number in range(4):
+            calls = Calls()
+            sys.setprofile(calls.note)
+            try:
+                await storage.put(delivery(text_body(f"hello {number}", chat=str(uuid4()))))
+                while await storage.depth():
+                    await asyncio.sleep(0.01)
+            finally:
+                sys.setprofile(None)
+            echoes.append(calls.counted)
+    assert [each.status for each in replied] == ["accepted"] * len(echoes)
+    # The first echoes also import modules and open a connection.
+    fewest = min(echoes, key=Counter.total)
+    assert fewest.total() <= MOST, (
+        f"The turn of an echo calls {fewest.total()} functions of linqbot, and {MOST} are allowed. Ask for a feature's code "
+        "only if the turn uses the feature, and compute a thing once. If the calls are needed, raise MOST and say in the "
+        f"commit why. Most calls: {fewest.most_common(20)}"
+    )
