@@ -12,13 +12,13 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from fakes import delivery, text_body
 
 import linqbot
 from linqbot import Bot, Client, Context, MessageReceived
 from linqbot.bot.sent import Sent
 from linqbot.server.app import create_app, running
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from tests.support.fakes import delivery, text_body
 
 pytestmark = pytest.mark.anyio
 
