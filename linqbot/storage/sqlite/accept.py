@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from linqbot.errors import LaneFull, StorageBusy
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Finish, keys_of, lease_over
-from linqbot.storage.operations import AdvanceOp, FireOp, OrderOp, PutOp
+from linqbot.storage.inbox import keys_of, lease_over
+from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, OrderOp, PutOp
 from linqbot.storage.sqlite import file, queries
 from linqbot.storage.sqlite.index import Reordered
 from linqbot.storage.sqlite.queries import DELIVERY
@@ -185,9 +185,9 @@ def fire(tx: Transaction, ops: Sequence[FireOp]) -> bool:
     return any(op.result for op in ops)
 
 
-def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp], finishes: Iterable[Finish]) -> None:
+def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp], finishes: Iterable[FinishOp]) -> None:
     """Store what turns say of the people of a broadcast, and carry out the steps of broadcasts that are due."""
-    updates = [update for finish in finishes for update in finish.recipients]
+    updates = [update for op in finishes if op.error is None for update in op.finish.recipients]
     if not (ops or updates):
         return
     broadcasts.update(tx.db, updates, tx.now)

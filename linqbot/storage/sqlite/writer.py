@@ -299,33 +299,38 @@ class SQLiteWriter:
 
     def _run(self, tx: Transaction, batch: list[Op]) -> None:
         # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one
-        # at a time. Begin comes before settle and finish, so that an outcome finds its row.
+        # at a time. Begin comes before settle and finish, so that an outcome finds its row. Most batches have one or two
+        # kinds of operations, and only those are looked at.
         ops = by_kind(batch)
         self._truncations = of(ops, TruncateOp)
-        _go_off_the_record(tx, ops)
-        leases.release(tx, of(ops, ReleaseOp))
-        _begin(tx, of(ops, BeginOp))
-        finishes = of(ops, FinishOp)
-        timers_changed = leases.finish(tx, of(ops, SettleOp), finishes)
-        leases.hold(tx, of(ops, HoldOp))
-        for join in of(ops, JoinOp):
-            leases.join(tx, join)
-        leases.note_progress(tx, of(ops, ProgressOp))
-        journal.receive(tx.db, of(ops, ReceiptOp))
-        timers_changed |= _set_timers(tx, of(ops, ScheduleOp), of(ops, CancelOp))
-        accept.put(tx, of(ops, PutOp), self._limits)
-        for order in of(ops, OrderOp):
-            accept.put_in_order(tx, order)
-        timers_changed |= accept.fire(tx, of(ops, FireOp))
-        accept.advance_broadcasts(tx, of(ops, AdvanceOp), [op.finish for op in finishes if op.error is None])
-        leases.take(tx, of(ops, TakeOp))
-        self._check(tx, of(ops, CheckOp))
-        self._purge(tx)
+        if PutOp in ops or ScheduleOp in ops:
+            _go_off_the_record(tx, ops)
+        _run_of_turns(tx, ops)
+        self._run_of_lanes(tx, ops)
+        # Only the server purges: a command does not know for how long the server keeps history.
+        if tx.now >= tx.index.purge_at and self._serving:
+            self._purge(tx)
         if tx.changes.received_at is not None:
             self._note_activity(tx.changes.received_at, after_s=_ACTIVITY_EVERY_S)
-        if timers_changed:
-            tx.changes.timers_changed = True
+        if tx.changes.timers_changed:
             tx.changes.next_timer = timers.earliest(tx.db)
+
+    def _run_of_lanes(self, tx: Transaction, ops: OpsByKind) -> None:
+        """Run the operations that put deliveries into lanes, and last those that take them."""
+        if ScheduleOp in ops or CancelOp in ops:
+            tx.changes.timers_changed |= _set_timers(tx, of(ops, ScheduleOp), of(ops, CancelOp))
+        if PutOp in ops:
+            accept.put(tx, ops[PutOp], self._limits)
+        for order in ops.get(OrderOp, ()):
+            accept.put_in_order(tx, order)
+        if FireOp in ops:
+            tx.changes.timers_changed |= accept.fire(tx, ops[FireOp])
+        if AdvanceOp in ops or FinishOp in ops:
+            accept.advance_broadcasts(tx, of(ops, AdvanceOp), of(ops, FinishOp))
+        if TakeOp in ops:
+            leases.take(tx, ops[TakeOp])
+        if CheckOp in ops:
+            self._check(tx, ops[CheckOp])
 
     def _check(self, tx: Transaction, ops: list[CheckOp]) -> None:
         for op in ops:
@@ -338,9 +343,6 @@ class SQLiteWriter:
 
     def _purge(self, tx: Transaction) -> None:
         """Delete old rows, a few at a time, in the transaction of other operations."""
-        # Only the server: a command does not know for how long the server keeps history.
-        if tx.now < tx.index.purge_at or not self._serving:
-            return
         # The ids of what is still in the inbox are as young as its first delivery, or younger.
         seen = """DELETE FROM seen WHERE at < ? AND seq IN (
             SELECT seq FROM seen WHERE seq < ifnull((SELECT min(seq) FROM delivery), 1 << 62) ORDER BY seq LIMIT ?)"""
@@ -397,6 +399,24 @@ class SQLiteWriter:
             ),
         )
         self._version, self.has_reloaded = version, True
+
+
+def _run_of_turns(tx: Transaction, ops: OpsByKind) -> None:
+    """Run the operations of running turns, and those that end them."""
+    if ReleaseOp in ops:
+        leases.release(tx, ops[ReleaseOp])
+    if BeginOp in ops:
+        _begin(tx, ops[BeginOp])
+    if FinishOp in ops or SettleOp in ops:
+        tx.changes.timers_changed |= leases.finish(tx, of(ops, SettleOp), of(ops, FinishOp))
+    if HoldOp in ops:
+        leases.hold(tx, ops[HoldOp])
+    for join in ops.get(JoinOp, ()):
+        leases.join(tx, join)
+    if ProgressOp in ops:
+        leases.note_progress(tx, ops[ProgressOp])
+    if ReceiptOp in ops:
+        journal.receive(tx.db, ops[ReceiptOp])
 
 
 def _begin(tx: Transaction, ops: list[BeginOp]) -> None:
