@@ -1,7 +1,7 @@
 """The base of all events: the envelope, and common fields for the chat, the line, the actor and the message.
 
 Events are frozen data without methods that act; acting is done with the Context. Each event class is in the module of
-its subject (`message.py`, `reaction.py`, …). `parse.py` selects the class and creates the event from a Delivery.
+its subject (`message.py`, `chat.py`, …). `parse.py` selects the class and creates the event from a Delivery.
 """
 
 from __future__ import annotations

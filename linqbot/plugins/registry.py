@@ -5,15 +5,8 @@ call is blamed on one plugin by name and leaves the others alone. A folder of li
 `Plugins.ask`, and calls observing hooks through the attributes named like them. If no plugin observes, this costs one
 look at an attribute: `if (stored := plugins.stored) is not None`.
 
-One plugin of one app, and one implementation of a hook. Both are plain data; `registry.py` changes them.
-
-Calls the observing hooks of plugins, and reports those that fail or are slow.
-
-An observer must neither end nor delay what it observes. Each implementation is called separately: an error, or too many
-slow calls, is reported with the name of its plugin, and the other plugins do not notice. `registry.py` disables the
-plugin.
-
-Text about an error of a plugin that may be logged and shown on /readyz.
+An observer must neither end nor delay what it observes. After an error, or after too many slow calls, its plugin is
+disabled, and the other plugins do not notice.
 """
 
 from __future__ import annotations
@@ -268,7 +261,7 @@ class Impl:
     Attributes:
         arguments: Names of the hook's arguments that the function takes.
         rank: Position among the implementations: 0 first, 1 by the plugin's name, 2 last.
-        calls, slow_calls: Number of calls and of slow calls in the current period, see `observers.CALLS_PER_PERIOD`.
+        calls, slow_calls: Number of calls and of slow calls in the current period, see `CALLS_PER_PERIOD`.
     """
 
     plugin: Plugin

@@ -1,12 +1,6 @@
-"""The broadcasts of a storage in memory; see `broadcasts.py` for the contract.
+"""The broadcasts, conversations, journal, state and timers of a storage in memory.
 
-The conversations of a storage in memory; see `conversations.py` for the contract.
-
-The journal of a storage in memory; see `storage/journal.py` for the contract.
-
-The state of a storage in memory; see `storage/state.py` for the contract.
-
-The timers of a storage in memory; see `timers.py` for the contract.
+The contracts are in the modules of these names in `linqbot/storage/`.
 """
 
 from __future__ import annotations

@@ -284,7 +284,7 @@ def _set_pragmas(db: sqlite3.Connection) -> None:
     # macOS: an ordinary fsync leaves the data in the cache of the drive.
     db.execute("PRAGMA fullfsync = ON")
     # Zero deleted rows where that costs no extra write. Debian's default would zero whole freed pages, so each body
-    # would be written twice. Only a file with text off the record needs that: see `wipe.py`.
+    # would be written twice. Only a file with text off the record needs that: see `wipe`.
     db.execute("PRAGMA secure_delete = FAST")
     # 16 MiB of WAL before a checkpoint: it syncs twice, and under load its commit is the slowest.
     db.execute("PRAGMA wal_autocheckpoint = 4000")

@@ -1,7 +1,7 @@
 """The state in memory that mirrors the SQLite file, so that leasing a delivery reads nothing from disk.
 
 The rows in the file are the truth. The index knows which lanes can be leased, the deliveries that were stored last, and
-a few facts about the file. It runs no SQL. Each transaction (`transaction.py`) notes in `IndexChanges` what it changes, and
+a few facts about the file. It runs no SQL. Each transaction (`statements.py`) notes in `IndexChanges` what it changes, and
 the writer (`writer.py`) calls `apply` after COMMIT or `discard` after ROLLBACK. Only leasing and releasing change lanes
 earlier: operations of the same transaction must see them.
 """

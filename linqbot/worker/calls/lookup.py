@@ -5,7 +5,7 @@ found: a voice memo and a changed card are messages, and poll options are in the
 ambiguous, and `turn_journal.py` reports that. A change of a group's people is simply repeated, and looked up only if
 Linq refuses the repetition, because the first attempt has made the change.
 
-The answers that calls got in earlier runs, from their journal entries.
+The answers that calls got in earlier runs come from their journal entries.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Linq does not say who added or removed a person. So the commit that ends a turn 
 waits for the event. The event's turn finds the timer by its id and deletes it. If the event never comes, the timer fires
 after an hour, which only removes it. Other changes name their author, so their events need no timer.
 
-The calls of `ctx.incoming()` that a run of a handler has made, with those of the steps that it has from the record.
+`IncomingCalls` counts the calls of `ctx.incoming()` that a run of a handler has made, with those of the steps that it has
+from the record.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Linq's rate limit of 30 messages a minute from a line to a person, kept before Linq has to refuse a message.
+"""The waits of a turn's calls: Linq's rate limit, and retries while Linq is unavailable.
 
-The counts are in memory. After a restart they are empty, and Linq's 429 answers take over for the pairs concerned.
-
-Retries of one call within its turn, while Linq is unavailable or limits the rate.
+Linq's rate limit of 30 messages a minute from a line to a person is kept before Linq has to refuse a message. The
+counts are in memory. After a restart they are empty, and Linq's 429 answers take over for the pairs concerned.
 
 A wait that would be too long defers the whole turn instead: see `failure.py`.
 """

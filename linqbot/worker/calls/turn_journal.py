@@ -150,7 +150,7 @@ class TurnJournal:
     Attributes:
         deferred: The error of the first call that had to be deferred; None if there was none. After it, no further call
             is made in this run.
-        origin: The people and the chat of the turn, as JSON: see `origin.py`. Set before the first call.
+        origin: The people and the chat of the turn, as JSON: see `worker/turn_end.py`. Set before the first call.
         state: The state that the handler changed. Set when the handler has succeeded.
         recipients: The outcome of the person to whom the turn has sent a broadcast.
         cancelled: The ids of timers that the commit that ends the turn deletes, before it stores `timers`.

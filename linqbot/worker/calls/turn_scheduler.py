@@ -1,12 +1,11 @@
-"""The scheduled sends of one turn.
+"""The scheduled sends and the broadcasts of one turn.
 
-A list of the sends, and each send that is cancelled, is recorded in the journal like a call: a second run of the turn sees
-the same list, and cancels no other send. What a step of `ctx.once` schedules is recorded with the step's result. A run that
-has the result from the record does not make the step, and schedules the same again.
+A list of the sends, and each send that is cancelled, is recorded in the journal like a call: a second run of the turn
+sees the same list, and cancels no other send. What a step of `ctx.once` schedules is recorded with the step's result. A
+run that has the result from the record does not make the step, and schedules the same again.
 
 Next step: the commit that ends the turn stores them, and `worker/own_calls.py` makes their calls when they are due.
-
-The broadcasts that one turn begins or reads. Next step: `worker/due.py` sends them.
+`worker/due.py` sends broadcasts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The URL of a PostgreSQL storage, and connections to its server.
 
-Errors of PostgreSQL and of its connections, sorted by what a storage does about them.
-
-Messages of PostgreSQL may quote a value that was to be stored, so only messages of classes that never do are repeated.
+Errors of the server and of connections are sorted by what a storage does about them. Messages of PostgreSQL may quote a
+value that was to be stored, so only messages of classes that never do are repeated.
 """
 
 from __future__ import annotations
@@ -139,7 +138,7 @@ class Address:
             movable_clock: True if `clock_timestamp()` shall be the function of the schema `<schema>_clock`.
         Raises:
             ConfigError: the URL has an option that asyncpg does not know, or the password file cannot be read.
-            Exception: as asyncpg raises it; see `faults.unavailable`.
+            Exception: as asyncpg raises it; see `unavailable`.
         """
         path = f'"{self.schema}", "{self.schema}_clock", pg_catalog' if movable_clock else f'"{self.schema}"'
         password = None if self.password_file is None else _password_in(self.password_file)

@@ -3,7 +3,7 @@
 They are lost together and made again together, because most reasons concern the server. While they are lost, every
 operation fails at once with StorageUnavailable, so that a webhook is answered 503 without a wait.
 
-The clock of the database, as a process reads it from the clock of its own machine.
+A process reads the clock of the database from the clock of its own machine and the difference that it has measured.
 """
 
 from __future__ import annotations
