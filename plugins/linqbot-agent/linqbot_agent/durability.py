@@ -37,7 +37,6 @@ from pydantic_ai.exceptions import (
     AgentRunError,
     ModelAPIError,
     ModelAuthenticationError,
-    ModelContextWindowExceededError,
     ModelHTTPError,
     ModelNotFoundError,
     ModelQuotaExceededError,
@@ -67,8 +66,6 @@ AGENT = "agent"
 """The name in front of every step. The agent's own name would lose the record when it changes."""
 
 
-_OTHER_REASONS = (401, 402, 403, 404, 408, 429)
-"""Statuses by which a provider refuses a request whatever it says."""
 _MOST_BYTES: Final = 255 << 10
 """The largest result of a step that is recorded, as JSON; `Context.once` takes 256 KiB."""
 _LEAST_CHARACTERS: Final = 1000
@@ -117,11 +114,21 @@ def _is_away(error: Exception) -> bool:
 
     A wrong key and an unpaid bill are corrected by the operator. Until then no message may be lost.
     """
+    if isinstance(error, ModelAuthenticationError | ModelQuotaExceededError | ModelUnavailableError):
+        return True
     if isinstance(error, ModelHTTPError):
         return error.status_code in (401, 402, 403, 408, 425, 429) or error.status_code >= 500
-    if isinstance(error, ModelRequestRejectedError | ModelContextWindowExceededError | ModelNotFoundError):
-        return False
-    return isinstance(error, ModelAPIError | OSError | httpx.TransportError)
+    is_of_way = isinstance(error, ModelAPIError | OSError | httpx.TransportError)
+    return is_of_way and not isinstance(error, ModelRequestRejectedError)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Return True if a provider has refused what a request says: it may accept a request that says less."""
+    if isinstance(error, ExceptionGroup):  # of all models of a FallbackModel
+        return any(map(_is_refusal, error.exceptions))
+    is_unknown_model = isinstance(error, ModelNotFoundError) or getattr(error, "status_code", None) == 404
+    is_refused = isinstance(error, ModelRequestRejectedError | ModelHTTPError)
+    return is_refused and not (is_unknown_model or _is_away(error))
 
 
 @dataclass(slots=True)
@@ -378,19 +385,6 @@ class _Steps(JournalCallableOperationBackend[None]):
         if step.is_made:
             _count(run.counts, operation_id, step.result)
         return step.result
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Return True if a provider has refused what a request says: it may accept a request that says less."""
-    if isinstance(error, ExceptionGroup):  # of all models of a FallbackModel
-        return any(map(_is_refusal, error.exceptions))
-    if isinstance(
-        error, ModelAuthenticationError | ModelNotFoundError | ModelQuotaExceededError | ModelUnavailableError
-    ):
-        return False
-    return isinstance(error, ModelRequestRejectedError) or (
-        isinstance(error, ModelHTTPError) and 400 <= error.status_code < 500 and error.status_code not in _OTHER_REASONS
-    )
 
 
 async def _fitting(make: Callable[[], Awaitable[object]]) -> object:

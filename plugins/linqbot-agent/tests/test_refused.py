@@ -122,7 +122,7 @@ async def test_a_message_alone_is_answered_if_all_of_the_history_is_too_much() -
 
 async def test_what_is_no_refusal_of_the_content_is_not_asked_again() -> None:
     wrong = []
-    for status in (401, 403, 429, 500, 503):
+    for status in (401, 402, 403, 404, 408, 425, 429, 500, 503):
         provider = Provider(longer_than(1, ModelHTTPError(status, "m")))
         async with talking(bot_with(Agent(provider.model))) as phone:
             await phone.text("One")
