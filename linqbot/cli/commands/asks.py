@@ -58,7 +58,7 @@ def answer(conversation: str, text: str, storage: str | None, as_json: bool) -> 
 
 
 @command.command("cancel")
-@click.argument("conversation", metavar="ID", required=False)
+@click.argument("conversation", metavar="[ID]", required=False)
 @click.option("--chat", help="End all questions of this chat that a text would answer, instead of one.")
 @storage_option
 @json_option
