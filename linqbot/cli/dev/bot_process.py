@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any, Final
 import click
 import httpx
 
-from linqbot.cli.dev.processes import hang_up, held_back, no_authorities
+from linqbot.cli.dev.processes import end, hang_up, held_back, no_authorities
 from linqbot.cli.storage_option import FILE
 from linqbot.emulator.emulator import Emulator
 
@@ -169,12 +168,11 @@ class BotProcess:
             self.preparing.cancel()
         if self.process is None or self.process.returncode is not None:
             return
-        with suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
+        end(self.process, at_once=False)
         try:
             await asyncio.wait_for(self.process.wait(), STOP_S)
         except TimeoutError:
-            self.process.kill()
+            end(self.process, at_once=True)
             await self.process.wait()
 
     def refuse(self) -> None:
@@ -196,8 +194,7 @@ class BotProcess:
         prepared, self.prepared = self.prepared, None
         if prepared is not None:
             os.close(prepared.go)
-            with suppress(ProcessLookupError):
-                prepared.process.kill()
+            end(prepared.process, at_once=True)
 
     async def is_up(self) -> bool:
         """Wait until the bot answers or its process ends. Return True if it answers."""

@@ -15,6 +15,7 @@ import ssl
 import sys
 import threading
 import time
+from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, TypeAlias
@@ -54,6 +55,19 @@ def end_without_traceback() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.platform != "win32":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def end(process: Process, *, at_once: bool) -> None:
+    """Ask a child process to stop, or kill it. The process may have ended.
+
+    The methods of `Process` look first whether the process has ended, in many versions of Python. If it has just ended,
+    that takes its exit code away from asyncio, which then logs a warning and reports 255.
+
+    Args:
+        at_once: Kill it. On Windows it is killed in any case.
+    """
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL if at_once and sys.platform != "win32" else signal.SIGTERM)
 
 
 _Respond: TypeAlias = Callable[[Request], Awaitable[Response]]

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from linqbot.cli.dev.processes import hang_up, no_authorities
+from linqbot.cli.dev.processes import end, hang_up, no_authorities
 from linqbot.cli.rehearsal.memory import Live
 from linqbot.cli.rehearsal.routes import NAME
 from linqbot.errors import ConfigError
@@ -179,8 +179,7 @@ class ServedBot:
 
     async def _end(self, *, at_once: bool) -> None:
         if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.kill() if at_once else self._process.terminate()
+            end(self._process, at_once=at_once)
             await self._process.wait()
 
     async def events(self) -> list[str]:
