@@ -12,10 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from chromium_page import CHROMIUM_ARGS
+from chromium_page import CHROMIUM, CHROMIUM_ARGS
 from ports import free_port
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 BOT = """
 import asyncio
 from pathlib import Path

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
-from chromium_page import AXE, CHROMIUM_ARGS, Bot, Browsing, Profiles, Served
+from chromium_page import AXE, CHROMIUM, CHROMIUM_ARGS, Bot, Browsing, Profiles, Served
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from linqbot.clock import MovableClock
@@ -124,8 +123,7 @@ def refused() -> Refused:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if executable is None:
+    if CHROMIUM is None:
         missing = (
             "Chromium is not installed (Debian: apt-get install chromium), and the page cannot be tested without it"
         )
@@ -133,7 +131,7 @@ def chromium() -> Iterator[Browser]:
             pytest.fail(missing)
         pytest.skip(missing)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
         yield browser
         browser.close()
 
