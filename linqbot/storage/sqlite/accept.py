@@ -75,7 +75,8 @@ def put(tx: Transaction, ops: Sequence[PutOp], limits: InboxLimits) -> None:
             depths[lane] = depth + 1
             new.append((seq, delivery))
     among(tx.db, "DELETE FROM seen WHERE seq IN (*)", refused)
-    _answer_duplicates(tx, duplicates)
+    if duplicates:
+        _answer_duplicates(tx, duplicates)
     _accept(tx, tuple(new), prefetch=True)
 
 

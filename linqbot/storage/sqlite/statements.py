@@ -57,6 +57,8 @@ def among(db: sqlite3.Connection, sql: str, values: Collection[str | int], *befo
         before: Values for the `?` in front of `IN (*)`.
     """
     found: list[tuple[Any, ...]] = []
+    if not values:
+        return found
     todo = list(values)
     for start in range(0, len(todo), _LONGEST_LIST):
         piece = todo[start : start + _LONGEST_LIST]
