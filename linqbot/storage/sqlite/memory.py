@@ -145,10 +145,10 @@ class MemoryStorage(SQLiteMethods):
         if op.error is None and is_news(op):
             self._changed.set()
 
-    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+    async def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
         return query(self._writer.db)
 
-    async def _operate(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
         result = work(self._writer.db)
         self._writer.reload()
         self._index.watched.note(None)

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from linqbot.clock import Clock, SystemClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
+from linqbot.storage.dialect import Readable, drive
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.operations import QueuedWrites
+from linqbot.storage.methods import TableMethods
 from linqbot.storage.sqlite import queries
 from linqbot.storage.sqlite.index import Index
-from linqbot.storage.sqlite.statements import among
-from linqbot.storage.sqlite.tables import broadcasts, conversations, journal, state, timers
+from linqbot.storage.sqlite.statements import SQLiteReader, among
+from linqbot.storage.sqlite.tables import broadcasts, conversations, journal, state
 from linqbot.storage.state import StateRow, StateWrite
-from linqbot.storage.timers import Timer
+from linqbot.storage.tables import timers
 from linqbot.storage.upkeep import Forgotten, Selection, Tally, Waiting
 from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
 T = TypeVar("T")
 
 
-class SQLiteMethods(QueuedWrites, ABC):
+class SQLiteMethods(TableMethods):
     """The contract over SQLite, without opening, leasing and copying.
 
     Args:
@@ -44,16 +45,19 @@ class SQLiteMethods(QueuedWrites, ABC):
         self._changed = asyncio.Event()
         self._install = ""
 
+    async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
+        return await self._query(lambda db: drive(query(SQLiteReader(db))))
+
     @abstractmethod
-    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+    async def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run a query, and return its result."""
 
     @abstractmethod
-    async def _operate(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a method for operators, which writes in transactions of its own, and make the index notice."""
 
     async def _exists(self, sql: str, key: str) -> bool:
-        return await self._read(lambda db: db.execute(sql, (key,)).fetchone()) is not None
+        return await self._query(lambda db: db.execute(sql, (key,)).fetchone()) is not None
 
     @property
     def install(self) -> str:
@@ -93,7 +97,7 @@ class SQLiteMethods(QueuedWrites, ABC):
         if self._serving:
             return self._index.lanes.depth
         # In a command the index may be outdated. Counting 100,000 rows takes milliseconds.
-        (depth,) = await self._read(lambda db: db.execute("SELECT count(*) FROM delivery").fetchone())
+        (depth,) = await self._query(lambda db: db.execute("SELECT count(*) FROM delivery").fetchone())
         return int(depth)
 
     async def following(self, lane: str, limit: int) -> list[Delivery]:
@@ -102,7 +106,7 @@ class SQLiteMethods(QueuedWrites, ABC):
         known = {seq: row.delivery for seq in seqs if (row := self._index.recent.get(seq))}
         if missing := [seq for seq in seqs if seq not in known]:
             sql = f"SELECT seq, {queries.DELIVERY} FROM delivery JOIN body USING (seq) WHERE seq IN (*)"  # noqa: S608 - constant text
-            for seq, *columns in await self._read(lambda db: among(db, sql, missing)):
+            for seq, *columns in await self._query(lambda db: among(db, sql, missing)):
                 known[seq] = Delivery(*columns)
         return [known[seq] for seq in seqs if seq in known]
 
@@ -112,7 +116,7 @@ class SQLiteMethods(QueuedWrites, ABC):
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         """Return which keys are known; see `Inbox.seen`."""
-        return await self._read(lambda db: queries.seen(db, keys))
+        return await self._query(lambda db: queries.seen(db, keys))
 
     async def has_seen(self, delivery_id: str) -> bool:
         """Return True if a delivery was stored before; see `Inbox.has_seen`."""
@@ -130,7 +134,7 @@ class SQLiteMethods(QueuedWrites, ABC):
 
     async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
         """Return the journal entries of a turn, in the order in which they were begun."""
-        return await self._read(lambda db: journal.of_turn(db, turn, replay))
+        return await self._query(lambda db: journal.of_turn(db, turn, replay))
 
     @property
     def has_made_scheduled_sends(self) -> bool:
@@ -139,7 +143,7 @@ class SQLiteMethods(QueuedWrites, ABC):
 
     async def entry_of(self, message_id: str) -> JournalEntry | None:
         """Return the entry that made a message; see `Journal.entry_of`."""
-        return await self._read(lambda db: journal.of_message(db, message_id))
+        return await self._query(lambda db: journal.of_message(db, message_id))
 
     async def has_sent(self, message_id: str) -> bool:
         """Return True if the bot sent this message; see `Journal.has_sent`."""
@@ -157,45 +161,33 @@ class SQLiteMethods(QueuedWrites, ABC):
 
     async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
         """Return a conversation with its journal entries; see `Conversations.conversation`."""
-        return await self._read(lambda db: conversations.with_entries(db, conversation_id))
+        return await self._query(lambda db: conversations.with_entries(db, conversation_id))
 
     async def waiting_by_handler(self) -> dict[str, int]:
         """Return the number of open questions by handler; see `Conversations.waiting_by_handler`."""
-        return await self._read(conversations.waiting_by_handler)
+        return await self._query(conversations.waiting_by_handler)
 
     async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
         """Return the conversations on record, the oldest question first."""
-        return await self._read(lambda db: conversations.oldest_first(db, chat_id, limit))
+        return await self._query(lambda db: conversations.oldest_first(db, chat_id, limit))
 
     # State
 
     async def load(self, scope: str) -> dict[str, bytes]:
         """Return all values of a scope, as JSON by name."""
-        return await self._read(lambda db: state.load(db, scope))
+        return await self._query(lambda db: state.load(db, scope))
 
     async def state_rows(
         self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
     ) -> list[StateRow]:
         """Return stored values; see `StateStore.state_rows`."""
-        return await self._read(lambda db: state.rows(db, prefix=prefix, name=name, after=after, limit=limit))
+        return await self._query(lambda db: state.rows(db, prefix=prefix, name=name, after=after, limit=limit))
 
     async def write_state(self, writes: Sequence[StateWrite]) -> None:
         """Write values outside of a turn; see `StateStore.write_state`."""
-        await self._operate(lambda db: state.write_now(db, writes))
+        await self._upkeep(lambda db: state.write_now(db, writes))
 
     # Timers
-
-    async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
-        """Return the timers that wait, the earliest first."""
-        return await self._read(lambda db: timers.scheduled(db, lane, limit))
-
-    async def timer(self, timer_id: str) -> Timer | None:
-        """Return a timer; see `Timers.timer`."""
-        return await self._read(lambda db: timers.find(db, timer_id))
-
-    async def recurring(self, kind: str, *, lane: str | None = None) -> list[Timer]:
-        """Return the recurring timers of a kind; see `Timers.recurring`."""
-        return await self._read(lambda db: timers.recurring(db, kind, lane))
 
     async def next_timer(self) -> float | None:
         """Return when the earliest timer is due; see `Timers.next_timer`."""
@@ -205,33 +197,33 @@ class SQLiteMethods(QueuedWrites, ABC):
 
     async def start_broadcast(self, broadcast: NewBroadcast, people: Sequence[str]) -> bool:
         """Store a broadcast; see `Broadcasts.start_broadcast`."""
-        return await self._operate(lambda db: broadcasts.start(db, broadcast, people))
+        return await self._upkeep(lambda db: broadcasts.start(db, broadcast, people))
 
     async def broadcast(self, name: str) -> Broadcast | None:
         """Return a broadcast with its counts; None if none of this name is stored."""
-        return await self._read(lambda db: broadcasts.find(db, name))
+        return await self._query(lambda db: broadcasts.find(db, name))
 
     async def broadcasts(self, *, limit: int = 100) -> list[Broadcast]:
         """Return the broadcasts, the newest first."""
-        return await self._read(lambda db: broadcasts.newest(db, limit))
+        return await self._query(lambda db: broadcasts.newest(db, limit))
 
     async def recipients(
         self, name: str, *, outcome: RecipientOutcome | None = None, after: int = 0, limit: int = 500
     ) -> list[Recipient]:
         """Return rows of a broadcast; see `Broadcasts.recipients`."""
-        return await self._read(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
+        return await self._query(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
 
     async def order_broadcast(self, name: str, order: Order) -> bool:
         """Pause, resume or cancel a broadcast; see `Broadcasts.order_broadcast`."""
         now = self._clock.now()
-        return await self._operate(lambda db: broadcasts.order(db, name, order, now))
+        return await self._upkeep(lambda db: broadcasts.order(db, name, order, now))
 
     async def next_broadcast(self) -> float | None:
         """Return when the next step of a broadcast is due; see `Broadcasts.next_broadcast`."""
         if self._serving:
             return self._index.next_broadcast
         now = self._clock.now()
-        return await self._read(lambda db: broadcasts.next_at(db, now))
+        return await self._query(lambda db: broadcasts.next_at(db, now))
 
     # Upkeep. The modules that only these methods need are imported late: most bots that serve never call them.
 
@@ -245,14 +237,14 @@ class SQLiteMethods(QueuedWrites, ABC):
     ) -> list[Waiting]:
         """Return the deliveries in the inbox; see `Upkeep.waiting`."""
         now = self._clock.now()
-        return await self._read(
+        return await self._query(
             lambda db: queries.waiting(db, now, delivery_id=delivery_id, lane=lane, event_type=type, limit=limit)
         )
 
     async def tally(self) -> Tally:
         """Count what waits and what is dead; see `Upkeep.tally`."""
         waiting = await self.depth()
-        return Tally(waiting, *await self._read(queries.oldest_and_dead))
+        return Tally(waiting, *await self._query(queries.oldest_and_dead))
 
     async def dead_letters(
         self,
@@ -264,56 +256,56 @@ class SQLiteMethods(QueuedWrites, ABC):
         limit: int = 100,
     ) -> list[DeadDelivery]:
         """Return the dead letters, newest first; see `Upkeep.dead_letters`."""
-        return await self._read(
+        return await self._query(
             lambda db: queries.dead_letters(db, lane=lane, event_type=type, since=since, until=until, limit=limit)
         )
 
     async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
         """Return the dead letter with this id; None if there is none."""
-        found = await self._read(lambda db: queries.dead_letters(db, delivery_id=delivery_id))
+        found = await self._query(lambda db: queries.dead_letters(db, delivery_id=delivery_id))
         return found[0] if found else None
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """Return a delivery with its body; see `Upkeep.delivery`."""
-        return await self._read(lambda db: queries.delivery(db, delivery_id))
+        return await self._query(lambda db: queries.delivery(db, delivery_id))
 
     async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
         """Return the calls and steps of which it is unknown if they were done; see `Upkeep.ambiguous`."""
-        return await self._read(lambda db: queries.ambiguous(db, limit))
+        return await self._query(lambda db: queries.ambiguous(db, limit))
 
     async def retry(self, ids: Sequence[str]) -> int:
         """Put dead letters back into the inbox; see `Upkeep.retry`."""
         from linqbot.storage.sqlite import upkeep
 
         now = self._clock.now()
-        return await self._operate(lambda db: upkeep.retry(db, ids, now))
+        return await self._upkeep(lambda db: upkeep.retry(db, ids, now))
 
     async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
         """Return the ids that can be replayed; see `Upkeep.replayable`."""
-        return await self._read(lambda db: queries.replayable(db, selection, dead_only=dead_only))
+        return await self._query(lambda db: queries.replayable(db, selection, dead_only=dead_only))
 
     async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
         """Yield the deliveries of these ids; see `Upkeep.pages`."""
         for start in range(0, len(ids), size):
-            yield await self._read(partial(queries.page, ids=ids[start : start + size]))
+            yield await self._query(partial(queries.page, ids=ids[start : start + size]))
 
     async def replay_live(self, ids: Sequence[str]) -> int:
         """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""
         from linqbot.storage.sqlite import upkeep
 
         now = self._clock.now()
-        return await self._operate(lambda db: upkeep.replay_live(db, ids, now))
+        return await self._upkeep(lambda db: upkeep.replay_live(db, ids, now))
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
         """Delete old dead letters; see `Upkeep.purge`."""
         from linqbot.storage.sqlite import upkeep
 
         now = self._clock.now()
-        return await self._operate(lambda db: upkeep.purge(db, before, limit, now))
+        return await self._upkeep(lambda db: upkeep.purge(db, before, limit, now))
 
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
         """Erase a person; see `Upkeep.forget`. This writes a whole file again, which takes as long as copying it."""
         from linqbot.storage.sqlite.tables import erasure
 
         now = self._clock.now()
-        return await self._operate(lambda db: erasure.forget(db, handle, chats, now))
+        return await self._upkeep(lambda db: erasure.forget(db, handle, chats, now))

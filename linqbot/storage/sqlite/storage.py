@@ -197,7 +197,7 @@ class SQLiteStorage(SQLiteMethods):
         finally:
             self._lock.release()
 
-    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+    async def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
         if self._reads is None:
             raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
         try:
@@ -205,7 +205,7 @@ class SQLiteStorage(SQLiteMethods):
         except sqlite3.Error as error:
             raise unusable(self._path, error, f"{self._path.name} cannot be read: {error}.") from error
 
-    async def _operate(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a method for operators on a separate connection, then make the index notice what was written.
 
         Raises:

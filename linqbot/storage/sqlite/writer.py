@@ -17,6 +17,7 @@ from pathlib import Path
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import OWN_DELIVERY
+from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import SEEN_KEPT_S, lease_over
 from linqbot.storage.operations import (
     AdvanceOp,
@@ -55,9 +56,10 @@ from linqbot.storage.sqlite.file import (
     unusable,
 )
 from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts
-from linqbot.storage.sqlite.statements import Transaction, TruncateOp
-from linqbot.storage.sqlite.tables import broadcasts, conversations, journal, timers
+from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp
+from linqbot.storage.sqlite.tables import broadcasts, conversations, journal
 from linqbot.storage.sqlite.tables.state import SQLiteStateBatch
+from linqbot.storage.tables import timers
 
 DAY_S = 24 * 3600.0
 _ACTIVITY_EVERY_S = 60.0
@@ -97,7 +99,7 @@ class Writer:
         ops = by_kind(batch)
         try:
             with self._translated():
-                self._run(self._transaction(), ops)
+                drive(self._run(self._transaction(), ops))
         except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
             # Examples: a key that another journal entry has, half a surrogate pair, a number of 65 bits. SQLite's
             # message names only tables and columns; Python's may quote the value that was to be stored.
@@ -129,32 +131,35 @@ class Writer:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         return Transaction(self._db, self._index, self._changes, now, monotonic, self._keep_s, self._index.next_seq)
 
-    def _run(self, tx: Transaction, ops: OpsByKind) -> None:
+    async def _run(self, tx: Transaction, ops: OpsByKind) -> None:
         # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one
         # at a time. Begin comes before settle and finish, so that an outcome finds its row. Most batches have one or two
         # kinds of operations, and only those are looked at.
         if PutOp in ops or ScheduleOp in ops:
             _go_off_the_record(tx, ops)
-        _run_of_turns(tx, ops)
-        self._run_of_lanes(tx, ops)
+        await _run_of_turns(tx, ops)
+        await self._run_of_lanes(tx, ops)
         # Only the server purges: a command does not know for how long the server keeps history.
         if tx.now >= tx.index.purge_at and self._serving:
             self._purge(tx)
         if tx.changes.received_at is not None:
             self._note_activity(tx.changes.received_at, after_s=_ACTIVITY_EVERY_S)
-        if tx.changes.timers_changed:
-            tx.changes.next_timer = timers.earliest(tx.db)
+        if tx.changes.timers:
+            tx.changes.next_timer = await timers.earliest(tx)
 
-    def _run_of_lanes(self, tx: Transaction, ops: OpsByKind) -> None:
+    async def _run_of_lanes(self, tx: Transaction, ops: OpsByKind) -> None:
         """Run the operations that put deliveries into lanes, and last those that take them."""
-        if ScheduleOp in ops or CancelOp in ops:
-            tx.changes.timers_changed |= _set_timers(tx, of(ops, ScheduleOp), of(ops, CancelOp))
+        for cancel in ops.get(CancelOp, ()):
+            cancel.result = await timers.cancel(tx, cancel.timer_id)
+            journal.settle(tx.db, cancel.recorded(), keep_texts=tx.keep_s > 0)
+        if ScheduleOp in ops:
+            await timers.schedule_all(tx, ops[ScheduleOp])
         if PutOp in ops:
             accept.put(tx, ops[PutOp], self._limits)
         for order in ops.get(OrderOp, ()):
             accept.put_in_order(tx, order)
         if FireOp in ops:
-            tx.changes.timers_changed |= accept.fire(tx, ops[FireOp])
+            await accept.fire(tx, ops[FireOp])
         if AdvanceOp in ops or FinishOp in ops:
             accept.advance_broadcasts(tx, of(ops, AdvanceOp), of(ops, FinishOp))
         if TakeOp in ops:
@@ -208,7 +213,7 @@ class Writer:
             ),
             IndexFacts(
                 last,
-                timers.earliest(self._db),
+                drive(timers.earliest(SQLiteReader(self._db))),
                 received_at,
                 noted_at,
                 first_active_at,
@@ -427,14 +432,14 @@ class SQLiteWriter(Writer):
         self._version, self.has_reloaded = version, True
 
 
-def _run_of_turns(tx: Transaction, ops: OpsByKind) -> None:
+async def _run_of_turns(tx: Transaction, ops: OpsByKind) -> None:
     """Run the operations of running turns, and those that end them."""
     if ReleaseOp in ops:
         leases.release(tx, ops[ReleaseOp])
     if BeginOp in ops:
         _begin(tx, ops[BeginOp])
     if FinishOp in ops or SettleOp in ops:
-        tx.changes.timers_changed |= leases.finish(tx, of(ops, SettleOp), of(ops, FinishOp))
+        await leases.finish(tx, of(ops, SettleOp), of(ops, FinishOp))
     if HoldOp in ops:
         leases.hold(tx, ops[HoldOp])
     for join in ops.get(JoinOp, ()):
@@ -467,17 +472,3 @@ def _go_off_the_record(tx: Transaction, ops: OpsByKind) -> None:
         op.timer.is_off_the_record for op in of(ops, ScheduleOp)
     ):
         tx.begin_off_the_record()
-
-
-def _set_timers(tx: Transaction, schedules: list[ScheduleOp], cancels: list[CancelOp]) -> bool:
-    """Store and delete timers. Return True if any changed."""
-    for cancel in cancels:
-        cancel.result = timers.cancel(tx.db, cancel.timer_id)
-        journal.settle(tx.db, cancel.recorded(), keep_texts=tx.keep_s > 0)
-    earliest = timers.earliest(tx.db) if schedules else None
-    for op in schedules:
-        op.result = timers.schedule(tx.db, op.timer)
-        op.is_earliest = op.result and (earliest is None or op.timer.due < earliest)
-        if op.is_earliest:
-            earliest = op.timer.due
-    return any(op.result for op in (*schedules, *cancels))
