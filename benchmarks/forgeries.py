@@ -22,7 +22,7 @@ from linqbot.clock import SystemClock
 from linqbot.events.delivery import Delivery
 from linqbot.server.secret_file import KnownSecrets
 from linqbot.server.webhook import WebhookEndpoint
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.webhooks import sign
 
 SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="

@@ -51,7 +51,7 @@ from linqbot.events.parse import parse
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.inbox import Ack, Finish, Lease
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.webhooks import Secret, verify
 from linqbot.worker.calls.rate_limit import SendRateLimit

@@ -268,7 +268,7 @@ def _elsewhere() -> dict[str, str]:
         **dict.fromkeys(("Filter", "Predicate"), "linqbot.bot.routing.filters"),
         **dict.fromkeys(("Middleware", "Next"), "linqbot.bot.routing.router"),
         "SQLiteStorage": "linqbot.storage.sqlite.storage",
-        "MemoryStorage": "linqbot.storage.memory.storage",
+        "MemoryStorage": "linqbot.storage.sqlite.memory",
         "create_app": "linqbot.server.app",
         "running": "linqbot.server.app",
         "from_env": "linqbot.settings",

@@ -117,6 +117,7 @@ USES: dict[str, str] = {
     r"[0-9]+|0x[0-9a-f]*": "fullmatch",
     r"timeout\s*=\s*(\d{1,9})": "search",
     r"[A-Za-z0-9_.~-]+": "fullmatch",
+    r"= ANY\(\$(\d+)\)|\$(\d+)| FOR UPDATE(?: SKIP LOCKED)?|::\w+": "sub",
     r"[\w.%+-]++(@[\w.-]+\.\w++)?": "sub",
     r"https?://\S++|(?<![\w-])\+?\d[\d ().-]{5,40}\d(?![\w-])": "sub",
     r"https://docs\.linqapp\.com/[\w./#-]*": "fullmatch",

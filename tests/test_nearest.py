@@ -18,7 +18,7 @@ from linqbot.bot.turn_context import TurnContext
 from linqbot.events.event import OF_CONTEXT
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.types.data import Data
 
 

@@ -26,7 +26,7 @@ from linqbot.ops.call_recorder import CallRecorder
 from linqbot.plugins.registry import Plugins
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
 from linqbot.settings import Settings
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.types.proactive import Broadcast
 from linqbot.webhooks import random_secret, sign
 

@@ -59,7 +59,7 @@ def register_storage() -> dict[str, Opener]:
 def _memory(url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage:
     if url != "memory://":
         raise StorageMisplaced(_advice(url, register_storage()))
-    from linqbot.storage.memory.storage import MemoryStorage
+    from linqbot.storage.sqlite.memory import MemoryStorage
 
     return MemoryStorage(clock=clock, keep_days=keep_days)
 

@@ -24,7 +24,7 @@ from linqbot.clock import Clock
 from linqbot.emulator.emulator import LINES
 from linqbot.errors import StorageUnavailable
 from linqbot.storage.backend import Opener, Storage
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import HandlerFailed, Phone
 from linqbot.testing.stage.stage import Stage
 
@@ -211,7 +211,7 @@ async def calm(phone: Phone, seconds: float = 0.0) -> None:
     raise AssertionError("handlers fail for ever")
 
 
-async def step(rng: random.Random, phone: Phone, number: int, model: Model) -> str:
+async def step(rng: random.Random, phone: Phone, number: int, model: Model, kills: Kills) -> str:
     """Do one thing of a schedule, and return its name."""
     kind = rng.choices(("text", "time", "restart", "refuse", "drop", "double", "late"), (60, 14, 6, 7, 7, 3, 3))[0]
     match kind:
@@ -225,6 +225,10 @@ async def step(rng: random.Random, phone: Phone, number: int, model: Model) -> s
             await calm(phone, seconds)
             return f"{seconds} s"
         case "restart":
+            # It kills the bot too, and with it the turns that have not ended.
+            if not kills.left:
+                await calm(phone, 60.0)
+            kills.left = max(kills.left - 1, 0)
             await phone.restart(down_s=rng.choice((0.0, 10.0, 300.0)))
         case "refuse":
             phone.fail_next("", status=rng.choice((429, 500, 503)), times=rng.choice((1, 1, 3)))
@@ -260,7 +264,7 @@ async def run(seed: int) -> list[str]:
         kills.rate, world.storage.rate = rng.choice((0.0, 0.02, 0.05)), rng.choice((0.0, 0.01, 0.03))
         for number in range(rng.randint(8, 30)):
             handle = rng.choice(PEOPLE)
-            log.append(f"{handle[-3:]} {await step(rng, phones[handle], number, models[handle])}")
+            log.append(f"{handle[-3:]} {await step(rng, phones[handle], number, models[handle], kills)}")
         kills.rate = world.storage.rate = 0.0
         stage.emulator.world.faults.clear()
         for _ in range(3):

@@ -14,7 +14,7 @@ from linqbot import Bot, Context, MessageReceived, Router
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, StorageUnavailable
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import Phone, killed_between_calls, talking
 from linqbot.worker.overlapping import Bursts
 

@@ -19,7 +19,7 @@ from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.inbox import Ack, Finish
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.state import StateWrite
 from linqbot.testing import HandlerFailed, talking
 

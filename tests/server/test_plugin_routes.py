@@ -21,7 +21,7 @@ from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
 from linqbot.hookspecs import Running, hookimpl
 from linqbot.server import health
 from linqbot.server.app import create_app, running
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.webhooks import sign
 
 pytestmark = pytest.mark.anyio

@@ -28,8 +28,8 @@ from linqbot.server.app import create_app, running
 from linqbot.server.health import CHECK_EVERY_S, Readiness
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
-from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.sqlite import storage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.webhooks import sign
 from linqbot.worker import worker

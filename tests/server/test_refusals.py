@@ -20,7 +20,7 @@ from linqbot.plugins.loading import load
 from linqbot.server.app import create_app, running
 from linqbot.server.refusals import KEEP_S, WRITE_EVERY_S, RefusalRecord, read
 from linqbot.server.secret_file import SecretFile
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.webhooks import sign, sign_probe
 
 pytestmark = pytest.mark.anyio

@@ -23,9 +23,9 @@ from linqbot.server.app import Role, create_app, running
 from linqbot.settings import from_env
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
-from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.open import open_storage
 from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.webhooks import sign
 
 pytestmark = pytest.mark.anyio

@@ -32,7 +32,7 @@ from linqbot.server import uvicorn_server
 from linqbot.server.app import create_app, running
 from linqbot.server.secret_file import REFRESH_EVERY_S, SecretFile
 from linqbot.server.webhook import WebhookEndpoint
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.webhooks import sign, sign_legacy
 

@@ -15,8 +15,8 @@ from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import EntryStatus, JournalEntry
-from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 NOON = 1_800_000_000.0

@@ -30,8 +30,8 @@ from linqbot.errors import LeaseLost, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
-from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Selection
@@ -377,7 +377,10 @@ class InboxMachine(RuleBasedStateMachine):
 
     def count_crash(self, held: list[Waiting]) -> None:
         for head in held:
+            # At most three are leased, so the limit is always 1.
+            head.must_be_alone = head.crashes + head.crashed_with_others > 0
             head.crashes += len(held) == 1
+            head.crashed_with_others += len(held) > 1
 
     def forget_leases(self) -> None:
         for head in self.model.held():
@@ -447,13 +450,6 @@ class SQLiteMachine(InboxMachine):
         self.count_crash(held)
         self.forget_leases()
 
-    def count_crash(self, held: list[Waiting]) -> None:
-        for head in held:
-            # At most three are leased, so the limit is always 1.
-            head.must_be_alone = head.crashes + head.crashed_with_others > 0
-            head.crashes += len(held) == 1
-            head.crashed_with_others += len(held) > 1
-
 
 class PostgresMachine(InboxMachine):
     """Its storage closes as if it had crashed: both count the leases in the same way."""
@@ -462,13 +458,6 @@ class PostgresMachine(InboxMachine):
         return PostgresStorage(
             empty_storage_url("model"), clock=self.clock, max_lane_backlog=LANE_LIMIT, keep_days=1000
         )
-
-    def count_crash(self, held: list[Waiting]) -> None:
-        for head in held:
-            # At most three are leased, so the limit is always 1.
-            head.must_be_alone = head.crashes + head.crashed_with_others > 0
-            head.crashes += len(held) == 1
-            head.crashed_with_others += len(held) > 1
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Retry
 from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, JournalEntry
 from linqbot.storage.state import StateWrite
+from linqbot.storage.timers import Timer
 
 from .conftest import MakeStorage
 
@@ -102,6 +103,33 @@ async def test_an_entry_that_is_refused_does_not_fail_others_begun_with_it(stora
     outcomes = await asyncio.gather(*begun, return_exceptions=True)
     assert [isinstance(outcome, StorageError) for outcome in outcomes] == [n == 3 for n in range(8)]
     assert [len(await storage.entries(f"w.{n + 1}")) for n in range(8)] == [1, 1, 1, 0, 1, 1, 1, 1]
+
+
+async def test_an_end_that_cannot_be_stored_leaves_the_turn_and_the_others_as_they_were(
+    storage: Storage, entry: MakeEntry, delivery: MakeDelivery, clock: MovableClock
+) -> None:
+    await storage.begin(entry("w.0", key="lb.same"))
+    lease = await turn(storage, delivery(name="w.1"))
+    write = StateWrite("bot", "Diary", b"1")
+    later = Timer("t.1", clock.now() + 60, "c:1", "send", b"{}", 60.0)
+    same_key = entry("w.1", key="lb.same", status="accepted")
+    failing = Finish(Retry(clock.now(), "Boom"), entries=(same_key,), state=(write,), timers=(later,))
+    outcomes = await asyncio.gather(
+        storage.finish(lease, failing),
+        storage.put(delivery("c:2", name="w.2")),
+        storage.take(10, lease_s=60),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes[0], StorageError)
+    assert outcomes[1] is True
+    leases = outcomes[2] if isinstance(outcomes[2], list) else []
+    leases += await storage.take(10, lease_s=60)
+    assert [other.delivery.id for other in leases] == ["w.2"]
+    assert (await storage.load("bot"), await storage.timer("t.1"), await storage.entries("w.1")) == ({}, None, [])
+    waiting = {one.id: (one.state, one.attempts) for one in await storage.waiting()}
+    assert waiting == {"w.1": ("leased", 0), "w.2": ("leased", 0)}
+    await storage.finish(lease, Finish(Ack(), state=(write,), timers=(later,)))
+    assert (await storage.load("bot"), await storage.timer("t.1")) == ({"Diary": b"1"}, later)
 
 
 async def test_a_settled_outcome_is_kept_whatever_the_outcome_of_the_turn(storage: Storage, entry: MakeEntry) -> None:

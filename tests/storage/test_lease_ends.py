@@ -9,7 +9,7 @@ import pytest
 
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from linqbot.errors import ConfigError
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.events.delivery import Delivery
 from linqbot.storage.open import open_storage, scheme
 from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +37,20 @@ async def test_sqlite_url_with_four_slashes_is_absolute(tmp_path: Path, monkeypa
 
 def test_a_memory_url_opens_a_storage_in_memory() -> None:
     assert isinstance(open_storage("memory://"), MemoryStorage)
+
+
+async def test_a_storage_in_memory_keeps_its_content_as_long_as_it_exists_and_shares_it_with_no_other() -> None:
+    delivery = Delivery("w.1", "c:1", "message.received", b"{}", 1_800_000_000.0, "m.1", None)
+    storage = open_storage("memory://")
+    async with storage, open_storage("memory://") as other:
+        assert storage.install != other.install
+        assert await storage.put(delivery)
+        assert (await storage.depth(), await other.depth()) == (1, 0)
+    # Readable while it is closed, for a test that looks at what the bot has left.
+    assert [one.id for one in await storage.waiting()] == ["w.1"]
+    async with storage:
+        (lease,) = await storage.take(10, lease_s=60)
+        assert (lease.delivery, lease.crashes) == (delivery, 0)
 
 
 @pytest.mark.parametrize(

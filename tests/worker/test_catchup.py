@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 import pytest
@@ -17,7 +17,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.inbox import Ack, Finish
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.worker.missed import CATCH_UP_TYPE, Gaps, catch_up, end_downtime
 
 pytestmark = pytest.mark.anyio
@@ -79,7 +79,11 @@ async def heard(harness: Harness, message_id: str, text: str, *, was_fetched: bo
     body = b'{"event_type":"message.received","event_id":"e-%s","data":{"id":"%s"}}'
     encoded = body % (message_id.encode(), message_id.encode())
     made = Delivery.from_webhook(encoded, webhook_id="", received_at=harness.clock.now())
-    await (harness.storage.put_in_order(made.lane, [made]) if was_fetched else harness.storage.put(made))
+    if was_fetched:
+        fetched = replace(made, id=f"i.reconciled.{message_id}")
+        assert await harness.storage.put_in_order(fetched.lane, [fetched]) == 1
+    else:
+        assert await harness.storage.put(made)
     (lease,) = await harness.storage.take(1, lease_s=60)
     await harness.storage.finish(lease, Finish(Ack()))
 

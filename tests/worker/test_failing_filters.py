@@ -23,7 +23,7 @@ from linqbot.clock import MovableClock
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import hookimpl
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.overlapping import Bursts
 from linqbot.worker.turn import Turns

@@ -21,7 +21,7 @@ from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import hookimpl
 from linqbot.plugins.loading import load
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns

@@ -12,7 +12,7 @@ from linqbot import Bot, BotError, Context, Failure, LinqUnavailable, MessageRec
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.events import TypingEvent
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import Phone, killed_between_calls, talking
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns

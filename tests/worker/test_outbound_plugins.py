@@ -23,7 +23,7 @@ from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import hookimpl
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import Timer
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit

@@ -18,7 +18,7 @@ from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import Ack, Finish, Lease
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker

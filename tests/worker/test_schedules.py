@@ -22,7 +22,7 @@ from linqbot.clock import MovableClock
 from linqbot.events.proactive import ScheduleDue
 from linqbot.parse.recurrences import recurrence
 from linqbot.storage.inbox import Finish, Lease
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 from linqbot.worker.calls.rate_limit import SendRateLimit

@@ -26,7 +26,7 @@ from linqbot.errors import StateConflict
 from linqbot.events.message import MessageReceived
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Finish, Lease
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.worker import failure, overlapping

@@ -17,7 +17,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.message import MessageReceived
 from linqbot.storage.inbox import Finish, Lease, Retry
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Waiting
 from linqbot.worker.calls.rate_limit import SendRateLimit

@@ -36,7 +36,7 @@ from linqbot.ops.simulate import OBSERVER_NAME, Bisection, Observer, Simulation,
 from linqbot.server.app import create_app
 from linqbot.server.storages import openers
 from linqbot.settings import Settings, from_env
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import samples
 
 reads_option = click.option(

@@ -44,7 +44,7 @@ from linqbot.server import uvicorn_server
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import KnownSecrets
 from linqbot.server.webhook import RETRY_AFTER, WebhookEndpoint
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.webhooks import TOLERANCE_S, random_secret, sign, sign_probe
 
 TIMEOUT_S: Final = 10.0

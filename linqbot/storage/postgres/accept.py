@@ -15,8 +15,9 @@ from linqbot.errors import LaneFull, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import keys_of, lease_over
 from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, HoldOp, JoinOp, Op, OrderOp, PutOp
-from linqbot.storage.postgres.tables import broadcasts, timers
+from linqbot.storage.postgres.tables import broadcasts
 from linqbot.storage.postgres.transaction import Transaction
+from linqbot.storage.tables import timers
 
 DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
 """The columns of a `Delivery`, in the order of its fields."""

@@ -22,25 +22,22 @@ from linqbot.events.delivery import Delivery
 from linqbot.frames import place_of
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
+from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import DeadDelivery, Lease
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.operations import (
-    Op,
-    QueuedWrites,
-    ReleaseOp,
-    TakeOp,
-)
+from linqbot.storage.methods import TableMethods
+from linqbot.storage.operations import Op, ReleaseOp, TakeOp
 from linqbot.storage.postgres import accept, leases, processes, queries
 from linqbot.storage.postgres.accept import InboxRoom
 from linqbot.storage.postgres.news import News
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.link import ServerLink, ServerTime
 from linqbot.storage.postgres.server.migrate import install_of, migrate
-from linqbot.storage.postgres.tables import broadcasts, conversations, erasure, journal, state, timers
-from linqbot.storage.postgres.transaction import Operations, Transaction, WorkOp, is_news
+from linqbot.storage.postgres.tables import broadcasts, conversations, erasure, journal, state
+from linqbot.storage.postgres.transaction import Operations, PostgresReader, Transaction, WorkOp, is_news
 from linqbot.storage.postgres.writer import Memory, PostgresWriter
 from linqbot.storage.state import StateRow, StateWrite
-from linqbot.storage.timers import Timer
+from linqbot.storage.tables import timers
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
 from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
@@ -59,7 +56,7 @@ _LATE_S: Final = 0.005
 """Seconds by which waits for the clock of the database are prolonged: its distance to ours is known a little less exactly."""
 
 
-class PostgresStorage(QueuedWrites):
+class PostgresStorage(TableMethods):
     """Inbox, journal, state and timers in one schema of a PostgreSQL database.
 
     Args:
@@ -208,15 +205,15 @@ class PostgresStorage(QueuedWrites):
     async def next_due(self) -> float | None:
         """Return when a wait or a lease ends; see `Inbox.next_due`."""
         after = self._memory.taken_at
-        return self._here(await self._read(lambda db: queries.next_due(db, self._address.schema, after)))
+        return self._here(await self._query(lambda db: queries.next_due(db, self._address.schema, after)))
 
     async def depth(self) -> int:
         """Return the number of deliveries that are stored and not finished."""
-        return int(await self._read(lambda db: db.fetchval("SELECT count(*) FROM delivery")))
+        return int(await self._read(lambda db: db.value("SELECT count(*) FROM delivery")))
 
     async def following(self, lane: str, limit: int) -> list[Delivery]:
         """Return the deliveries behind the head of a lane; see `Inbox.following`."""
-        return await self._read(lambda db: queries.following(db, lane, limit))
+        return await self._query(lambda db: queries.following(db, lane, limit))
 
     def watch(self, lane: str) -> AbstractContextManager[asyncio.Event]:
         """Watch a lane for new deliveries; see `Inbox.watch`."""
@@ -224,7 +221,7 @@ class PostgresStorage(QueuedWrites):
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         """Return which keys are known; see `Inbox.seen`."""
-        return await self._read(lambda db: queries.seen(db, keys))
+        return await self._query(lambda db: queries.seen(db, keys))
 
     async def has_seen(self, delivery_id: str) -> bool:
         """Return True if a delivery was stored before; see `Inbox.has_seen`."""
@@ -232,19 +229,19 @@ class PostgresStorage(QueuedWrites):
 
     async def first_activity(self) -> float | None:
         """Return when the first webhook ever was accepted; see `Inbox.first_activity`."""
-        first, _ = await self._read(queries.activity)
+        first, _ = await self._query(queries.activity)
         return first
 
     async def last_activity(self) -> float | None:
         """Return when the newest webhook was accepted; see `Inbox.last_activity`."""
-        _, newest = await self._read(queries.activity)
+        _, newest = await self._query(queries.activity)
         return max(filter(None, (newest, self._memory.active_at)), default=None)
 
     # Journal
 
     async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
         """Return the journal entries of a turn, in the order in which they were begun."""
-        return await self._read(lambda db: journal.of_turn(db, turn, replay))
+        return await self._query(lambda db: journal.of_turn(db, turn, replay))
 
     @property
     def has_made_scheduled_sends(self) -> bool:
@@ -253,12 +250,12 @@ class PostgresStorage(QueuedWrites):
 
     async def entry_of(self, message_id: str) -> JournalEntry | None:
         """Return the entry that made a message; see `Journal.entry_of`."""
-        return await self._read(lambda db: journal.find(db, "message_id = $1", message_id))
+        return await self._query(lambda db: journal.find(db, "message_id = $1", message_id))
 
     async def has_sent(self, message_id: str) -> bool:
         """Return True if the bot sent this message; see `Journal.has_sent`."""
         sql = "SELECT EXISTS (SELECT FROM journal WHERE message_id = $1)"
-        return bool(await self._read(lambda db: db.fetchval(sql, message_id)))
+        return bool(await self._read(lambda db: db.value(sql, message_id)))
 
     # Conversations
 
@@ -275,45 +272,33 @@ class PostgresStorage(QueuedWrites):
 
     async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
         """Return a conversation with its journal entries; see `Conversations.conversation`."""
-        return await self._read(lambda db: conversations.with_entries(db, conversation_id))
+        return await self._query(lambda db: conversations.with_entries(db, conversation_id))
 
     async def waiting_by_handler(self) -> dict[str, int]:
         """Return the number of open questions by handler; see `Conversations.waiting_by_handler`."""
-        return await self._read(conversations.waiting_by_handler)
+        return await self._query(conversations.waiting_by_handler)
 
     async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
         """Return the conversations on record, the oldest question first."""
-        return await self._read(lambda db: conversations.oldest_first(db, chat_id, limit))
+        return await self._query(lambda db: conversations.oldest_first(db, chat_id, limit))
 
     # State
 
     async def load(self, scope: str) -> dict[str, bytes]:
         """Return all values of a scope, as JSON by name."""
-        return await self._read(lambda db: state.load(db, scope))
+        return await self._query(lambda db: state.load(db, scope))
 
     async def state_rows(
         self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
     ) -> list[StateRow]:
         """Return stored values; see `StateStore.state_rows`."""
-        return await self._read(lambda db: state.rows(db, prefix=prefix, name=name, after=after, limit=limit))
+        return await self._query(lambda db: state.rows(db, prefix=prefix, name=name, after=after, limit=limit))
 
     async def write_state(self, writes: Sequence[StateWrite]) -> None:
         """Write values outside of a turn; see `StateStore.write_state`."""
         await self._operate(lambda tx: state.write_now(tx, writes), news=False)
 
     # Timers
-
-    async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
-        """Return the timers that wait, the earliest first."""
-        return await self._read(lambda db: timers.scheduled(db, self._memory.ahead_s, lane, limit))
-
-    async def timer(self, timer_id: str) -> Timer | None:
-        """Return a timer; see `Timers.timer`."""
-        return await self._read(lambda db: timers.find(db, self._memory.ahead_s, timer_id))
-
-    async def recurring(self, kind: str, *, lane: str | None = None) -> list[Timer]:
-        """Return the recurring timers of a kind; see `Timers.recurring`."""
-        return await self._read(lambda db: timers.recurring(db, kind, lane))
 
     async def next_timer(self) -> float | None:
         """Return when the earliest timer is due; see `Timers.next_timer`. It is read again only after a change."""
@@ -342,17 +327,17 @@ class PostgresStorage(QueuedWrites):
 
     async def broadcast(self, name: str) -> Broadcast | None:
         """Return a broadcast with its counts; None if none of this name is stored."""
-        return await self._read(lambda db: broadcasts.find(db, name))
+        return await self._query(lambda db: broadcasts.find(db, name))
 
     async def broadcasts(self, *, limit: int = 100) -> list[Broadcast]:
         """Return the broadcasts, the newest first."""
-        return await self._read(lambda db: broadcasts.newest(db, limit))
+        return await self._query(lambda db: broadcasts.newest(db, limit))
 
     async def recipients(
         self, name: str, *, outcome: RecipientOutcome | None = None, after: int = 0, limit: int = 500
     ) -> list[Recipient]:
         """Return rows of a broadcast; see `Broadcasts.recipients`."""
-        return await self._read(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
+        return await self._query(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
 
     async def order_broadcast(self, name: str, order: Order) -> bool:
         """Pause, resume or cancel a broadcast; see `Broadcasts.order_broadcast`."""
@@ -364,7 +349,7 @@ class PostgresStorage(QueuedWrites):
         if memory.broadcasts_changed or not self._serving:
             memory.broadcasts_changed = False
             try:
-                memory.next_broadcast = await self._read(lambda db: broadcasts.next_at(db, now))
+                memory.next_broadcast = await self._query(lambda db: broadcasts.next_at(db, now))
             except BaseException:
                 memory.broadcasts_changed = True
                 raise
@@ -382,13 +367,13 @@ class PostgresStorage(QueuedWrites):
     ) -> list[Waiting]:
         """Return the deliveries in the inbox; see `Upkeep.waiting`."""
         now = self._clock.now()
-        return await self._read(
+        return await self._query(
             lambda db: queries.waiting(db, now, delivery_id=delivery_id, lane=lane, event_type=type, limit=limit)
         )
 
     async def tally(self) -> Tally:
         """Count what waits and what is dead; see `Upkeep.tally`."""
-        return await self._read(queries.tally_of)
+        return await self._query(queries.tally_of)
 
     async def dead_letters(
         self,
@@ -400,22 +385,22 @@ class PostgresStorage(QueuedWrites):
         limit: int = 100,
     ) -> list[DeadDelivery]:
         """Return the dead letters, newest first; see `Upkeep.dead_letters`."""
-        return await self._read(
+        return await self._query(
             lambda db: queries.dead_letters(db, lane=lane, event_type=type, since=since, until=until, limit=limit)
         )
 
     async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
         """Return the dead letter with this id; None if there is none."""
-        found = await self._read(lambda db: queries.dead_letters(db, delivery_id=delivery_id))
+        found = await self._query(lambda db: queries.dead_letters(db, delivery_id=delivery_id))
         return found[0] if found else None
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """Return a delivery with its body; see `Upkeep.delivery`."""
-        return await self._read(lambda db: queries.delivery(db, delivery_id))
+        return await self._query(lambda db: queries.delivery(db, delivery_id))
 
     async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
         """Return the calls and steps of which it is unknown if they were done; see `Upkeep.ambiguous`."""
-        return await self._read(lambda db: queries.ambiguous(db, limit))
+        return await self._query(lambda db: queries.ambiguous(db, limit))
 
     async def retry(self, ids: Sequence[str]) -> int:
         """Put dead letters back into the inbox; see `Upkeep.retry`."""
@@ -423,13 +408,13 @@ class PostgresStorage(QueuedWrites):
 
     async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
         """Return the ids that can be replayed; see `Upkeep.replayable`."""
-        return await self._read(lambda db: queries.replayable(db, selection, dead_only=dead_only))
+        return await self._query(lambda db: queries.replayable(db, selection, dead_only=dead_only))
 
     async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
         """Yield the deliveries of these ids; see `Upkeep.pages`."""
         for start in range(0, len(ids), size):
             piece = ids[start : start + size]
-            yield await self._read(lambda db, piece=piece: queries.page(db, piece))  # type: ignore[misc]
+            yield await self._query(lambda db, piece=piece: queries.page(db, piece))  # type: ignore[misc]
 
     async def replay_live(self, ids: Sequence[str]) -> int:
         """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""
@@ -595,7 +580,7 @@ class PostgresStorage(QueuedWrites):
 
     async def _read_server_time(self) -> None:
         if not self._movable_clock:
-            self._memory.server_time.note(await self._read(processes.ahead))
+            self._memory.server_time.note(await self._query(processes.ahead))
 
     def _here(self, at: float | None) -> float | None:
         """Return a time of the database's clock as the storage's clock will read it, rounded up."""
@@ -603,7 +588,10 @@ class PostgresStorage(QueuedWrites):
             return at
         return at - self._memory.ahead_s + _LATE_S
 
-    async def _read(self, query: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _read(self, query: Callable[[Readable], Awaitable[T]]) -> T:
+        return await self._query(lambda connection: query(PostgresReader(connection, self._memory.ahead_s)))
+
+    async def _query(self, query: Callable[[Connection], Awaitable[T]]) -> T:
         async with self._link.reading() as connection:
             return await query(connection)
 

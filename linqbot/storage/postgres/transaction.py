@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -19,18 +20,21 @@ from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage import operations
 from linqbot.storage.conversations import ConversationSummary
+from linqbot.storage.dialect import Changes
 from linqbot.storage.inbox import Lease
 from linqbot.storage.operations import Op, Unwritable
 from linqbot.storage.postgres.server.address import Address, Connection
 
+_MOST_ROWS: Final = 500
+"""Maximum number of rows that one statement inserts. PostgreSQL allows 32,767 values."""
+
 
 @dataclass(slots=True, eq=False)
-class TransactionChanges:
+class TransactionChanges(Changes):
     """The changes of one transaction, applied to the memory of this process after COMMIT and sent to the others with it.
 
     Attributes:
         work: True if another process may find a delivery to lease.
-        timers: True if the earliest timer may be another one.
         broadcasts: True if the next step of a broadcast may be another one.
         lanes: Lanes into which deliveries were put.
         chats: Chats whose conversations changed, for other processes.
@@ -55,7 +59,6 @@ class TransactionChanges:
     """
 
     work: bool = False
-    timers: bool = False
     broadcasts: bool = False
     lanes: set[str] = field(default_factory=set)
     refused: dict[str, int] = field(default_factory=dict)
@@ -92,28 +95,16 @@ class TransactionChanges:
 
 
 @dataclass(slots=True, eq=False)
-class Transaction:
-    """An open transaction.
+class PostgresReader:
+    """A connection, for the SQL that SQLite and PostgreSQL share; see `storage/dialect.py`.
 
     Attributes:
-        process: The id of this process, the owner of its leases.
-        now: The time of the database's clock, in Unix seconds.
-        ahead_s: Seconds by which it is ahead of the storage's clock, which gives the times of operations.
-        keep_s: Seconds of history; 0 keeps none.
+        ahead_s: Seconds by which the clock of the database is ahead of the storage's clock, which gives the times of
+            operations.
     """
 
     connection: Connection
-    address: Address
-    process: str
-    now: float
     ahead_s: float
-    keep_s: float
-    changes: TransactionChanges = field(default_factory=TransactionChanges)
-
-    @property
-    def queue(self) -> str:
-        """The name of the queue in pgmq."""
-        return self.address.schema
 
     async def fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
         """Run a statement, and return its rows."""
@@ -123,11 +114,48 @@ class Transaction:
         """Run a statement, and return the first value of its first row; None if there is no row."""
         return await self.connection.fetchval(sql, *values)
 
+
+@dataclass(slots=True, eq=False)
+class Transaction(PostgresReader):
+    """An open transaction.
+
+    Attributes:
+        process: The id of this process, the owner of its leases.
+        now: The time of the database's clock, in Unix seconds.
+        keep_s: Seconds of history; 0 keeps none.
+    """
+
+    address: Address
+    process: str
+    now: float
+    keep_s: float
+    changes: TransactionChanges = field(default_factory=TransactionChanges)
+
+    @property
+    def queue(self) -> str:
+        """The name of the queue in pgmq."""
+        return self.address.schema
+
     async def run(self, sql: str, *values: object) -> int:
         """Run a statement, and return the number of rows that it changed."""
         status: str = await self.connection.execute(sql, *values)
         count = status.rpartition(" ")[2]
         return int(count) if count.isdecimal() else 0
+
+    async def insert(
+        self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool = False
+    ) -> int:
+        """Insert rows, and return the number of rows that were written; see `Writable.insert`.
+
+        Deleted text needs no more care than any: VACUUM lets other rows use its space.
+        """
+        width, written = into.count(",") + 1, 0
+        for start in range(0, len(rows), _MOST_ROWS):
+            piece = rows[start : start + _MOST_ROWS]
+            marks = (", ".join(f"${width * row + n}" for n in range(1, width + 1)) for row in range(len(piece)))
+            sql = f"INSERT INTO {into} VALUES ({'), ('.join(marks)}) {on_conflict}"  # noqa: S608 - constant text
+            written += await self.run(sql, *chain.from_iterable(piece))
+        return written
 
     async def lock(self, names: Iterable[str]) -> None:
         """Wait for the other transactions that hold one of these locks, and hold them until the end of this one.

@@ -10,9 +10,10 @@ from linqbot.storage.indexes import Recent
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import FinishOp, SettleOp, TakeOp
 from linqbot.storage.postgres import leases
-from linqbot.storage.postgres.tables import broadcasts, conversations, journal, timers
+from linqbot.storage.postgres.tables import broadcasts, conversations, journal
 from linqbot.storage.postgres.tables.state import PostgresStateBatch
 from linqbot.storage.postgres.transaction import Transaction
+from linqbot.storage.tables import timers
 
 SOON_S: Final = 60.0
 """Seconds within which nearly every delivery leaves the inbox. Then `seen.at` stays the time when it was stored."""
@@ -55,8 +56,7 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
     stays = {seq: op for seq, op in ended.items() if isinstance(op.finish.outcome, Retry | Defer)}
     await _postpone(tx, stays)
     await _remove(tx, {seq: op for seq, op in ended.items() if seq not in stays})
-    for op in ended.values():
-        await _set_timers(tx, op.finish)
+    await timers.write(tx, [op.finish for op in ended.values()])
     tx.changes.ended_leases |= {op.lease.token for op in ended.values()}
     # The lanes go on, but not in this process.
     tx.changes.work |= leaving and bool(ended)
@@ -210,15 +210,6 @@ async def _keep(tx: Transaction, seqs: list[int]) -> None:
         seqs,
         tx.now,
     )
-
-
-async def _set_timers(tx: Transaction, finish: Finish) -> None:
-    for timer_id in finish.cancelled:
-        await timers.cancel(tx, timer_id)
-    for timer in finish.timers:
-        await timers.schedule(tx, timer)
-    for again in finish.rearmed:
-        await timers.rearm(tx, again)
 
 
 def storable(text: str) -> str:

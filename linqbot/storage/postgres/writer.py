@@ -54,8 +54,9 @@ from linqbot.storage.postgres.server.address import (
     unavailable,
 )
 from linqbot.storage.postgres.server.link import ServerLink, ServerTime
-from linqbot.storage.postgres.tables import conversations, journal, timers
+from linqbot.storage.postgres.tables import conversations, journal
 from linqbot.storage.postgres.transaction import Transaction, TransactionChanges, WorkOp
+from linqbot.storage.tables import timers
 
 _TRIES: Final = 5
 _ACTIVITY_EVERY_S: Final = 60.0
@@ -194,7 +195,7 @@ class PostgresWriter:
         """Return a transaction at the present time."""
         memory = self._memory
         now = self._clock.now() + memory.ahead_s
-        return Transaction(connection, self._address, memory.process, now, memory.ahead_s, self._keep_s)
+        return Transaction(connection, memory.ahead_s, self._address, memory.process, now, self._keep_s)
 
     async def write(self, batch: list[Op]) -> None:
         """Run a batch in one transaction. If two transactions were in each other's way, run it again.
@@ -287,7 +288,10 @@ class PostgresWriter:
         if settles or finishes:
             await turns.finish(tx, settles, finishes, leaving=self._memory.leaving)
         await journal.receive(tx, of(ops, ReceiptOp))
-        await self._set_timers(tx, of(ops, ScheduleOp), of(ops, CancelOp))
+        for cancel in of(ops, CancelOp):
+            cancel.result = await timers.cancel(tx, cancel.timer_id)
+            await journal.settle(tx, cancel.recorded())
+        await timers.schedule_all(tx, of(ops, ScheduleOp))
         for work in of(ops, WorkOp):
             await _work(tx, work)
         stored = await accept.put(tx, of(ops, PutOp), self._memory.room, news=None)
@@ -309,17 +313,6 @@ class PostgresWriter:
         """Return the leases of this process as they are within the transaction."""
         held = {token: one for token, one in self._memory.held.items() if token not in tx.changes.ended_leases}
         return held | {lease.token: Held(until, suspects) for lease, until, suspects in tx.changes.leased}
-
-    async def _set_timers(self, tx: Transaction, schedules: list[ScheduleOp], cancels: list[CancelOp]) -> None:
-        for cancel in cancels:
-            cancel.result = await timers.cancel(tx, cancel.timer_id)
-            await journal.settle(tx, cancel.recorded())
-        earliest = await timers.earliest(tx.connection) if schedules else None
-        for op in schedules:
-            op.result = await timers.schedule(tx, op.timer)
-            op.is_earliest = op.result and (earliest is None or op.timer.due < earliest)
-            if op.is_earliest:
-                earliest = op.timer.due
 
     async def _check(self, tx: Transaction, ops: list[CheckOp]) -> None:
         for op in ops:

@@ -14,7 +14,8 @@ from linqbot.storage.sqlite import file, queries
 from linqbot.storage.sqlite.index import Reordered
 from linqbot.storage.sqlite.queries import DELIVERY
 from linqbot.storage.sqlite.statements import Transaction, among, insert
-from linqbot.storage.sqlite.tables import broadcasts, timers
+from linqbot.storage.sqlite.tables import broadcasts
+from linqbot.storage.tables import timers
 
 _RENUMBER = (
     ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
@@ -75,7 +76,8 @@ def put(tx: Transaction, ops: Sequence[PutOp], limits: InboxLimits) -> None:
             depths[lane] = depth + 1
             new.append((seq, delivery))
     among(tx.db, "DELETE FROM seen WHERE seq IN (*)", refused)
-    _answer_duplicates(tx, duplicates)
+    if duplicates:
+        _answer_duplicates(tx, duplicates)
     _accept(tx, tuple(new), prefetch=True)
 
 
@@ -175,14 +177,13 @@ def _numbers_in_order(tx: Transaction, seqs: Sequence[int]) -> dict[int, int]:
     return {old: new for (old, _), (new, _) in zip(in_order, rows, strict=True) if old != new}
 
 
-def fire(tx: Transaction, ops: Sequence[FireOp]) -> bool:
-    """Move due timers into their lanes. Return True if there were any."""
+async def fire(tx: Transaction, ops: Sequence[FireOp]) -> None:
+    """Move due timers into their lanes; see `Timers.fire`."""
     for op in ops:
-        due = timers.take_due(tx.db, op.now, op.limit)
+        due = await timers.take_due(tx, op.now, op.limit)
         # Backlog limits do not apply: Linq does not deliver a timer again if it is refused.
         _accept(tx, _new(tx, due))
         op.result = len(due)
-    return any(op.result for op in ops)
 
 
 def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp], finishes: Iterable[FinishOp]) -> None:

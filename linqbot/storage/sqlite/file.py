@@ -91,7 +91,7 @@ def connect(path: Path) -> sqlite3.Connection:
         ConfigError: the file is not an SQLite file.
         StorageUnavailable: the file cannot be opened.
     """
-    _register_adapters()
+    register_adapters()
     try:
         db = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw",
@@ -249,7 +249,7 @@ def refuse_unfinished(db: sqlite3.Connection, path: Path) -> None:
         raise ConfigError(f"{path} {mark.refusal}")
 
 
-def _register_adapters() -> None:
+def register_adapters() -> None:
     """Let the sqlite3 module store bytes and None as they are, at once.
 
     Without an adapter the module searches each such value, and its type, for a method that adapts it, and creates an error

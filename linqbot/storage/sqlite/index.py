@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
+from linqbot.storage.dialect import Changes
 from linqbot.storage.inbox import Lease
 from linqbot.storage.indexes import LaneLease, Lanes, LaneWatch, OpenConversations, Prefetch, Recent, Row
 
@@ -81,7 +82,7 @@ class Reordered:
 
 
 @dataclass(slots=True, eq=False)
-class IndexChanges:
+class IndexChanges(Changes):
     """The changes of one transaction that the index has not applied yet.
 
     Attributes:
@@ -94,7 +95,6 @@ class IndexChanges:
         orders: Lanes that were sorted.
         received_at: When the newest webhook of this transaction was accepted.
         noted_at: The `active_at` that was written to the table `meta`.
-        timers_changed: True if `next_timer` holds the new earliest time.
         broadcasts_changed: True if `next_broadcast` holds the new earliest time.
         off_the_record: True if this transaction stored the file's first text off the record.
         purge_at: Time before which no purge needs to run.
@@ -114,7 +114,6 @@ class IndexChanges:
     orders: tuple[Reordered, ...] = ()
     received_at: float | None = None
     noted_at: float | None = None
-    timers_changed: bool = False
     next_timer: float | None = None
     broadcasts_changed: bool = False
     next_broadcast: float | None = None
@@ -324,7 +323,7 @@ class Index:
         if changes.noted_at is not None:
             self.noted_at = changes.noted_at
             self.first_active_at = self.first_active_at or changes.noted_at
-        if changes.timers_changed:
+        if changes.timers:
             self.next_timer = changes.next_timer
         if changes.broadcasts_changed:
             self.next_broadcast = changes.next_broadcast

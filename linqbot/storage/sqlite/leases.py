@@ -17,8 +17,9 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import FinishOp, HoldOp, JoinOp, ProgressOp, ReleaseOp, SettleOp, TakeOp
 from linqbot.storage.sqlite.index import Gathering, JoinedRow, Postponed
 from linqbot.storage.sqlite.statements import Transaction, among
-from linqbot.storage.sqlite.tables import conversations, journal, timers
+from linqbot.storage.sqlite.tables import conversations, journal
 from linqbot.storage.sqlite.tables.state import SQLiteStateBatch
+from linqbot.storage.tables import timers
 
 
 def take(tx: Transaction, ops: Sequence[TakeOp]) -> None:
@@ -134,13 +135,10 @@ SOON_S: Final = 60.0
 ack need not change these rows."""
 
 
-def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[FinishOp]) -> bool:
+async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[FinishOp]) -> None:
     """End turns, and set the error of each that cannot end; see `Inbox.finish`.
 
     Rare outcomes are written one by one, common ones in one statement for all.
-
-    Returns:
-        True if timers may have changed.
     """
     state = SQLiteStateBatch(tx.db)
     entries = _settled(tx, settles, state)
@@ -178,8 +176,7 @@ def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[FinishOp]
     state.write()
     _write_conversations(tx, [op.finish for op in ops if op.error is None])
     _remove(tx, gone, ending)
-    _set_timers(tx, timed)
-    return bool(timed)
+    await timers.write(tx, timed)
 
 
 def _settled(tx: Transaction, ops: Iterable[SettleOp], state: SQLiteStateBatch) -> list[JournalEntry]:
@@ -191,16 +188,6 @@ def _settled(tx: Transaction, ops: Iterable[SettleOp], state: SQLiteStateBatch) 
         if op.error is None:
             entries.append(op.entry)
     return entries
-
-
-def _set_timers(tx: Transaction, finishes: Iterable[Finish]) -> None:
-    for finish in finishes:
-        for timer_id in finish.cancelled:
-            timers.cancel(tx.db, timer_id)
-        for timer in finish.timers:
-            timers.schedule(tx.db, timer)
-        for again in finish.rearmed:
-            timers.rearm(tx.db, again)
 
 
 def _postpone(tx: Transaction, seq: int, lease: Lease, outcome: Retry | Defer) -> None:

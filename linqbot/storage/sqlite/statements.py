@@ -8,13 +8,14 @@ The other operations are in `storage/operations.py`.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, compress
 from typing import Any
 
 from linqbot.storage import operations
+from linqbot.storage.dialect import sqlite_form
 from linqbot.storage.operations import AdvanceOp, CancelOp, FinishOp, Op
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.index import Index, IndexChanges
@@ -25,7 +26,7 @@ _LONGEST_LIST = 128
 
 
 def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "") -> None:
-    """Insert rows, in order.
+    """Insert rows, in order; see `Writable.insert`.
 
     Args:
         into: `table (columns)`. A column in which a row has None must have no other default than NULL.
@@ -57,6 +58,8 @@ def among(db: sqlite3.Connection, sql: str, values: Collection[str | int], *befo
         before: Values for the `?` in front of `IN (*)`.
     """
     found: list[tuple[Any, ...]] = []
+    if not values:
+        return found
     todo = list(values)
     for start in range(0, len(todo), _LONGEST_LIST):
         piece = todo[start : start + _LONGEST_LIST]
@@ -82,7 +85,32 @@ def _among(sql: str, size: int) -> str:
 
 
 @dataclass(slots=True, eq=False)
-class Transaction:
+class SQLiteReader:
+    """A connection, for the SQL that SQLite and PostgreSQL share; see `storage/dialect.py`."""
+
+    db: sqlite3.Connection
+
+    @property
+    def ahead_s(self) -> float:
+        """0: the database has no clock of its own."""
+        return 0.0
+
+    async def fetch(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Run a statement, and return its rows."""
+        return self._execute(sql, values).fetchall()
+
+    async def value(self, sql: str, *values: object) -> Any:
+        """Run a statement, and return the first value of its first row; None if there is no row."""
+        row = self._execute(sql, values).fetchone()
+        return None if row is None else row[0]
+
+    def _execute(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        form = sqlite_form(sql)
+        return self.db.execute(form.sql, form.values(values))
+
+
+@dataclass(slots=True, eq=False)
+class Transaction(SQLiteReader):
     """An open transaction.
 
     Attributes:
@@ -94,13 +122,29 @@ class Transaction:
         first_seq: The sequence number of the first delivery that this transaction stores.
     """
 
-    db: sqlite3.Connection
     index: Index
     changes: IndexChanges
     now: float
     monotonic: float
     keep_s: float
     first_seq: int
+
+    async def run(self, sql: str, *values: object) -> int:
+        """Run a statement, and return the number of rows that it changed."""
+        return self._execute(sql, values).rowcount
+
+    async def insert(
+        self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool = False
+    ) -> int:
+        """Insert rows, and return the number of rows that were written; see `Writable.insert`."""
+        if off_the_record:
+            into, rows = into.replace(")", ", padding)"), [(*row, file.PADDING) for row in rows]
+        before = self.db.total_changes
+        insert(self.db, into, rows, on_conflict)
+        return self.db.total_changes - before
+
+    async def lock(self, names: Iterable[str]) -> None:
+        """Do nothing: one transaction writes at a time."""
 
     def begin_off_the_record(self) -> None:
         """Overwrite the pages that are freed from now on: the file gets its first text off the record."""

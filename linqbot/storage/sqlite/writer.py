@@ -1,4 +1,6 @@
-"""The transactions of the process that serves: each writes one batch of operations. `group_commit.py` calls the steps.
+"""The transactions of the process that serves: each writes one batch of operations.
+
+`group_commit.py` calls the steps of those on a file, `memory.py` of those in memory.
 
 The rows on disk are the truth. The index in memory (`index.py`) mirrors them. The writer collects the changes of a
 transaction in `IndexChanges`, and `after_commit` is the one place where the index follows. The SQL of the inbox is in
@@ -15,6 +17,7 @@ from pathlib import Path
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import OWN_DELIVERY
+from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import SEEN_KEPT_S, lease_over
 from linqbot.storage.operations import (
     AdvanceOp,
@@ -53,9 +56,10 @@ from linqbot.storage.sqlite.file import (
     unusable,
 )
 from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts
-from linqbot.storage.sqlite.statements import Transaction, TruncateOp
-from linqbot.storage.sqlite.tables import broadcasts, conversations, journal, timers
+from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp
+from linqbot.storage.sqlite.tables import broadcasts, conversations, journal
 from linqbot.storage.sqlite.tables.state import SQLiteStateBatch
+from linqbot.storage.tables import timers
 
 DAY_S = 24 * 3600.0
 _ACTIVITY_EVERY_S = 60.0
@@ -64,8 +68,163 @@ _PURGE_ROWS = 200
 _TRUNCATE_TIMEOUT_MS = 100
 
 
-class SQLiteWriter:
-    """The connection through which the operations of this process write; see `group_commit.BatchWriter`.
+class Writer:
+    """Runs operations on one connection, and keeps what they change for the index.
+
+    Args:
+        path: Its name is the name of the database in error messages.
+    """
+
+    _db: sqlite3.Connection
+
+    def __init__(self, path: Path, *, index: Index, clock: Clock, limits: accept.InboxLimits, keep_days: float) -> None:
+        self._path = path
+        self._clock = clock
+        self._keep_s = keep_days * DAY_S
+        self._limits = limits
+        self._index = index
+        self._serving = True
+        # The changes that the index applies once the open transaction is committed.
+        self._changes = IndexChanges()
+
+    def run(self, batch: list[Op]) -> OpsByKind:
+        """Run the statements of the batch in the open transaction, and return its operations by kind.
+
+        Raises:
+            Unwritable: SQLite cannot hold one of the operations; nothing was stored.
+            StorageUnavailable: the database cannot be read or written.
+        """
+        for op in batch:
+            op.result = op.error = None
+        ops = by_kind(batch)
+        try:
+            with self._translated():
+                drive(self._run(self._transaction(), ops))
+        except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+            # Examples: a key that another journal entry has, half a surrogate pair, a number of 65 bits. SQLite's
+            # message names only tables and columns; Python's may quote the value that was to be stored.
+            why = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
+            raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
+        return ops
+
+    def roll_back(self) -> None:
+        """Undo the transaction and release the leases that it made."""
+        changes, self._changes = self._changes, IndexChanges()
+        self._index.discard(changes)
+        # SQLite rolls back by itself after some errors, and on a broken disk ROLLBACK itself fails.
+        with contextlib.suppress(sqlite3.Error):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise errors of the disk as StorageUnavailable. Errors that the operation causes stay as they are."""
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError):
+            raise
+        except sqlite3.DatabaseError as error:
+            message = f"{self._path.name} cannot be read or written: {error}. Nothing was stored."
+            raise unusable(self._path, error, message) from error
+
+    def _transaction(self) -> Transaction:
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        return Transaction(self._db, self._index, self._changes, now, monotonic, self._keep_s, self._index.next_seq)
+
+    async def _run(self, tx: Transaction, ops: OpsByKind) -> None:
+        # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one
+        # at a time. Begin comes before settle and finish, so that an outcome finds its row. Most batches have one or two
+        # kinds of operations, and only those are looked at.
+        if PutOp in ops or ScheduleOp in ops:
+            _go_off_the_record(tx, ops)
+        await _run_of_turns(tx, ops)
+        await self._run_of_lanes(tx, ops)
+        # Only the server purges: a command does not know for how long the server keeps history.
+        if tx.now >= tx.index.purge_at and self._serving:
+            self._purge(tx)
+        if tx.changes.received_at is not None:
+            self._note_activity(tx.changes.received_at, after_s=_ACTIVITY_EVERY_S)
+        if tx.changes.timers:
+            tx.changes.next_timer = await timers.earliest(tx)
+
+    async def _run_of_lanes(self, tx: Transaction, ops: OpsByKind) -> None:
+        """Run the operations that put deliveries into lanes, and last those that take them."""
+        for cancel in ops.get(CancelOp, ()):
+            cancel.result = await timers.cancel(tx, cancel.timer_id)
+            journal.settle(tx.db, cancel.recorded(), keep_texts=tx.keep_s > 0)
+        if ScheduleOp in ops:
+            await timers.schedule_all(tx, ops[ScheduleOp])
+        if PutOp in ops:
+            accept.put(tx, ops[PutOp], self._limits)
+        for order in ops.get(OrderOp, ()):
+            accept.put_in_order(tx, order)
+        if FireOp in ops:
+            await accept.fire(tx, ops[FireOp])
+        if AdvanceOp in ops or FinishOp in ops:
+            accept.advance_broadcasts(tx, of(ops, AdvanceOp), of(ops, FinishOp))
+        if TakeOp in ops:
+            leases.take(tx, ops[TakeOp])
+        if CheckOp in ops:
+            self._check(tx, ops[CheckOp])
+
+    def _check(self, tx: Transaction, ops: list[CheckOp]) -> None:
+        for op in ops:
+            if op.size and tx.index.lanes.depth >= self._limits.inbox:
+                op.error = self._limits.full()
+            elif op.size:
+                tx.db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('check', ?)", ("0" * op.size,))
+            else:
+                tx.db.execute("DELETE FROM meta WHERE key = 'check'")
+
+    def _purge(self, tx: Transaction) -> None:
+        """Delete old rows, a few at a time, in the transaction of other operations."""
+        # The ids of what is still in the inbox are as young as its first delivery, or younger.
+        seen = """DELETE FROM seen WHERE at < ? AND seq IN (
+            SELECT seq FROM seen WHERE seq < ifnull((SELECT min(seq) FROM delivery), 1 << 62) ORDER BY seq LIMIT ?)"""
+        done = "DELETE FROM done WHERE n IN (SELECT n FROM done WHERE acked_at < ? ORDER BY acked_at LIMIT ?)"
+        purged = max(
+            tx.db.execute(seen, (tx.now - SEEN_KEPT_S - leases.SOON_S, _PURGE_ROWS)).rowcount,
+            tx.db.execute(done, (tx.now - tx.keep_s, _PURGE_ROWS)).rowcount,
+            journal.purge(tx.db, tx.now, keep_s=tx.keep_s, limit=_PURGE_ROWS),
+        )
+        tx.changes.ended += conversations.purge(tx.db, tx.now)
+        if purged < _PURGE_ROWS:
+            tx.changes.purge_at = tx.now + _PURGE_EVERY_S
+
+    def _note_activity(self, at: float, *, after_s: float) -> None:
+        """Write when a webhook was last accepted, if that is at least `after_s` later than the time on disk."""
+        if at <= self._index.noted_at or at < self._index.noted_at + after_s:
+            return
+        self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('active_at', ?)", (repr(at),))
+        self._db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('first_active_at', ?)", (repr(at),))
+        self._changes.noted_at = at
+
+    def _load_index(self) -> None:
+        """Read the index from the rows."""
+        (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
+        (received_at,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
+        meta = "SELECT CAST(value AS REAL) FROM meta WHERE key = ?"
+        (noted_at,) = self._db.execute(meta, ("active_at",)).fetchone() or (0.0,)
+        (first_active_at,) = self._db.execute(meta, ("first_active_at",)).fetchone() or (None,)
+        self._index.reload(
+            self._db.execute(
+                """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
+                   FROM delivery ORDER BY seq"""
+            ),
+            IndexFacts(
+                last,
+                drive(timers.earliest(SQLiteReader(self._db))),
+                received_at,
+                noted_at,
+                first_active_at,
+                conversations.summaries(self._db),
+                broadcasts.next_at(self._db, self._clock.now()),
+            ),
+        )
+
+
+class SQLiteWriter(Writer):
+    """The connection to a file through which the operations of this process write; see `group_commit.BatchWriter`.
 
     Everything runs on the event loop, except the steps that wait for a disk or for another process: `open`, `close`,
     `commit`, and `begin` with `wait`.
@@ -78,26 +237,17 @@ class SQLiteWriter:
         index: Index,
         place: Place,
         clock: Clock,
-        max_backlog: int,
-        max_lane_backlog: int,
+        limits: accept.InboxLimits,
         keep_days: float,
     ) -> None:
-        self._path = path
+        super().__init__(path, index=index, clock=clock, limits=limits, keep_days=keep_days)
         self._place = place
-        self._clock = clock
-        self._keep_s = keep_days * DAY_S
-        self._limits = accept.InboxLimits(max_backlog, max_lane_backlog)
-        self._db: sqlite3.Connection
-        self._index = index
         # The data_version of the file that the index mirrors; None if the index did not follow a commit.
         self._version: int | None = None
-        self._serving = False
         # True while the commit thread may replace the lanes of the index: then the event loop leaves them alone.
         self.is_reloading = False
         # True after the index was read from the file again, until the storage has woken those who wait.
         self.has_reloaded = False
-        # The changes that the index applies once the open transaction is on disk.
-        self._changes = IndexChanges()
         self._truncations: list[TruncateOp] = []
         # True if the transaction counts only while the file is at its path; and the error if the file was not there.
         self._to_check = False
@@ -190,29 +340,16 @@ class SQLiteWriter:
             return not self.is_reloading
 
     def write(self, batch: list[Op]) -> bool:
-        """Run the statements of the batch.
+        """Run the statements of the batch; see `run`.
 
         Returns:
             False if no row changed and no 200 depends on this transaction: then `commit` writes nothing to the disk.
-        Raises:
-            Unwritable: SQLite cannot hold one of the operations; nothing was stored.
-            StorageUnavailable: the file cannot be read or written.
         """
         before = self._db.total_changes
-        for op in batch:
-            op.result = op.error = None
-        try:
-            with self._translated():
-                self._run(self._transaction(), batch)
-        except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
-            # Examples: a key that another journal entry has, half a surrogate pair, a number of 65 bits. SQLite's
-            # message names only tables and columns; Python's may quote the value that was to be stored.
-            why = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
-            raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
+        ops = self.run(batch)
+        self._truncations = of(ops, TruncateOp)
         # A duplicate changes nothing, but it is answered with 200, so the file with the first copy must be in its place.
-        self._to_check = (
-            self._db.total_changes != before or any(isinstance(op, PutOp) for op in batch) or bool(self._truncations)
-        )
+        self._to_check = self._db.total_changes != before or PutOp in ops or bool(self._truncations)
         return self._to_check
 
     def commit(self) -> None:
@@ -251,13 +388,8 @@ class SQLiteWriter:
 
     def roll_back(self) -> None:
         """Undo the transaction and release the leases that it made."""
-        changes, self._changes = self._changes, IndexChanges()
-        self._index.discard(changes)
+        super().roll_back()
         self._truncations.clear()
-        # SQLite rolls back by itself after some errors, and on a broken disk ROLLBACK itself fails.
-        with contextlib.suppress(sqlite3.Error):
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
 
     def _truncate(self) -> None:
         # On this connection: a checkpoint by another one changes `_data_version`, and then the whole inbox would be
@@ -282,88 +414,6 @@ class SQLiteWriter:
         if self._data_version() != self._version:
             self._reload()
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Raise errors of the disk as StorageUnavailable. Errors that the operation causes stay as they are."""
-        try:
-            yield
-        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError):
-            raise
-        except sqlite3.DatabaseError as error:
-            message = f"{self._path.name} cannot be read or written: {error}. Nothing was stored."
-            raise unusable(self._path, error, message) from error
-
-    def _transaction(self) -> Transaction:
-        now, monotonic = self._clock.now(), self._clock.monotonic()
-        return Transaction(self._db, self._index, self._changes, now, monotonic, self._keep_s, self._index.next_seq)
-
-    def _run(self, tx: Transaction, batch: list[Op]) -> None:
-        # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one
-        # at a time. Begin comes before settle and finish, so that an outcome finds its row. Most batches have one or two
-        # kinds of operations, and only those are looked at.
-        ops = by_kind(batch)
-        self._truncations = of(ops, TruncateOp)
-        if PutOp in ops or ScheduleOp in ops:
-            _go_off_the_record(tx, ops)
-        _run_of_turns(tx, ops)
-        self._run_of_lanes(tx, ops)
-        # Only the server purges: a command does not know for how long the server keeps history.
-        if tx.now >= tx.index.purge_at and self._serving:
-            self._purge(tx)
-        if tx.changes.received_at is not None:
-            self._note_activity(tx.changes.received_at, after_s=_ACTIVITY_EVERY_S)
-        if tx.changes.timers_changed:
-            tx.changes.next_timer = timers.earliest(tx.db)
-
-    def _run_of_lanes(self, tx: Transaction, ops: OpsByKind) -> None:
-        """Run the operations that put deliveries into lanes, and last those that take them."""
-        if ScheduleOp in ops or CancelOp in ops:
-            tx.changes.timers_changed |= _set_timers(tx, of(ops, ScheduleOp), of(ops, CancelOp))
-        if PutOp in ops:
-            accept.put(tx, ops[PutOp], self._limits)
-        for order in ops.get(OrderOp, ()):
-            accept.put_in_order(tx, order)
-        if FireOp in ops:
-            tx.changes.timers_changed |= accept.fire(tx, ops[FireOp])
-        if AdvanceOp in ops or FinishOp in ops:
-            accept.advance_broadcasts(tx, of(ops, AdvanceOp), of(ops, FinishOp))
-        if TakeOp in ops:
-            leases.take(tx, ops[TakeOp])
-        if CheckOp in ops:
-            self._check(tx, ops[CheckOp])
-
-    def _check(self, tx: Transaction, ops: list[CheckOp]) -> None:
-        for op in ops:
-            if op.size and tx.index.lanes.depth >= self._limits.inbox:
-                op.error = self._limits.full()
-            elif op.size:
-                tx.db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('check', ?)", ("0" * op.size,))
-            else:
-                tx.db.execute("DELETE FROM meta WHERE key = 'check'")
-
-    def _purge(self, tx: Transaction) -> None:
-        """Delete old rows, a few at a time, in the transaction of other operations."""
-        # The ids of what is still in the inbox are as young as its first delivery, or younger.
-        seen = """DELETE FROM seen WHERE at < ? AND seq IN (
-            SELECT seq FROM seen WHERE seq < ifnull((SELECT min(seq) FROM delivery), 1 << 62) ORDER BY seq LIMIT ?)"""
-        done = "DELETE FROM done WHERE n IN (SELECT n FROM done WHERE acked_at < ? ORDER BY acked_at LIMIT ?)"
-        purged = max(
-            tx.db.execute(seen, (tx.now - SEEN_KEPT_S - leases.SOON_S, _PURGE_ROWS)).rowcount,
-            tx.db.execute(done, (tx.now - tx.keep_s, _PURGE_ROWS)).rowcount,
-            journal.purge(tx.db, tx.now, keep_s=tx.keep_s, limit=_PURGE_ROWS),
-        )
-        tx.changes.ended += conversations.purge(tx.db, tx.now)
-        if purged < _PURGE_ROWS:
-            tx.changes.purge_at = tx.now + _PURGE_EVERY_S
-
-    def _note_activity(self, at: float, *, after_s: float) -> None:
-        """Write when a webhook was last accepted, if that is at least `after_s` later than the time on disk."""
-        if at <= self._index.noted_at or at < self._index.noted_at + after_s:
-            return
-        self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('active_at', ?)", (repr(at),))
-        self._db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('first_active_at', ?)", (repr(at),))
-        self._changes.noted_at = at
-
     @property
     def is_outdated(self) -> bool:
         """True if the file holds what the index does not. To be asked while no transaction is open."""
@@ -378,37 +428,18 @@ class SQLiteWriter:
         """Read the index from the file again."""
         # Known only at the end: after an error half-way, the next transaction reads the file again.
         version, self._version = self._data_version(), None
-        (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
-        (received_at,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
-        meta = "SELECT CAST(value AS REAL) FROM meta WHERE key = ?"
-        (noted_at,) = self._db.execute(meta, ("active_at",)).fetchone() or (0.0,)
-        (first_active_at,) = self._db.execute(meta, ("first_active_at",)).fetchone() or (None,)
-        self._index.reload(
-            self._db.execute(
-                """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
-                   FROM delivery ORDER BY seq"""
-            ),
-            IndexFacts(
-                last,
-                timers.earliest(self._db),
-                received_at,
-                noted_at,
-                first_active_at,
-                conversations.summaries(self._db),
-                broadcasts.next_at(self._db, self._clock.now()),
-            ),
-        )
+        self._load_index()
         self._version, self.has_reloaded = version, True
 
 
-def _run_of_turns(tx: Transaction, ops: OpsByKind) -> None:
+async def _run_of_turns(tx: Transaction, ops: OpsByKind) -> None:
     """Run the operations of running turns, and those that end them."""
     if ReleaseOp in ops:
         leases.release(tx, ops[ReleaseOp])
     if BeginOp in ops:
         _begin(tx, ops[BeginOp])
     if FinishOp in ops or SettleOp in ops:
-        tx.changes.timers_changed |= leases.finish(tx, of(ops, SettleOp), of(ops, FinishOp))
+        await leases.finish(tx, of(ops, SettleOp), of(ops, FinishOp))
     if HoldOp in ops:
         leases.hold(tx, ops[HoldOp])
     for join in ops.get(JoinOp, ()):
@@ -441,17 +472,3 @@ def _go_off_the_record(tx: Transaction, ops: OpsByKind) -> None:
         op.timer.is_off_the_record for op in of(ops, ScheduleOp)
     ):
         tx.begin_off_the_record()
-
-
-def _set_timers(tx: Transaction, schedules: list[ScheduleOp], cancels: list[CancelOp]) -> bool:
-    """Store and delete timers. Return True if any changed."""
-    for cancel in cancels:
-        cancel.result = timers.cancel(tx.db, cancel.timer_id)
-        journal.settle(tx.db, cancel.recorded(), keep_texts=tx.keep_s > 0)
-    earliest = timers.earliest(tx.db) if schedules else None
-    for op in schedules:
-        op.result = timers.schedule(tx.db, op.timer)
-        op.is_earliest = op.result and (earliest is None or op.timer.due < earliest)
-        if op.is_earliest:
-            earliest = op.timer.due
-    return any(op.result for op in (*schedules, *cancels))

@@ -39,8 +39,8 @@ from linqbot.server.app import WEBHOOK_PATH, create_app
 from linqbot.server.storages import openers
 from linqbot.storage import open as builtin_storages
 from linqbot.storage.backend import Storage
-from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.open import open_storage, scheme
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import arguments
 from linqbot.testing.stage.bot_run import Activity, BotRun, CrashPoints, WatchedClock
 from linqbot.testing.stage.connections import WatchedApi, WatchedStorage

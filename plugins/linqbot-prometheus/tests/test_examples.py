@@ -16,7 +16,7 @@ from prometheus_client import Metric, ProcessCollector
 from linqbot import errors
 from linqbot.clock import SystemClock
 from linqbot.hookspecs import End, Reason
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 
 ROOT = Path(__file__).parent.parent.parent.parent
 PLUGIN = files("linqbot_prometheus")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from linqbot.cli.dev.inside import MOST, everything
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import Timer
 from linqbot.worker.due import KIND as SEND
 from linqbot.worker.due import REPEAT, SCHEDULE

@@ -16,7 +16,7 @@ from linqbot.clock import MovableClock
 from linqbot.ops import broadcasts
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, Finish
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.types.proactive import Broadcast, RecipientOutcome
 

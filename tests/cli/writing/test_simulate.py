@@ -17,7 +17,7 @@ from linqbot.ops.dry_run import DryRun
 from linqbot.ops.simulate import Observer, simulate
 from linqbot.plugins.loading import load
 from linqbot.storage.broadcasts import NewBroadcast
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.types.proactive import Broadcast
 
 pytestmark = pytest.mark.anyio

@@ -21,7 +21,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.parse import EVENT_TYPES, parse
 from linqbot.events.proactive import ScheduleDue
 from linqbot.server.app import create_app, running
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 
 SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 

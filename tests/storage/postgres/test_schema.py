@@ -19,8 +19,9 @@ from linqbot.storage.inbox import Ack, DeadLetter, Finish, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.server import migrate
 from linqbot.storage.postgres.storage import PostgresStorage
-from linqbot.storage.postgres.tables import timers
+from linqbot.storage.postgres.transaction import PostgresReader
 from linqbot.storage.state import StateWrite
+from linqbot.storage.tables import timers
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
@@ -86,8 +87,8 @@ async def test_the_scheduled_sends_of_a_chat_are_found_by_an_index(url: str) -> 
     await connection.execute(f'SET search_path = "{schema}"; SET enable_seqscan = off; SET enable_bitmapscan = off')
     asked: list[tuple[str, Any]] = []
     with connection.query_logger(lambda query: asked.append((query.query, query.args))):
-        await timers.scheduled(connection, 0.0, "c:1", 10)
-        await timers.recurring(connection, "repeat", "c:1")
+        await timers.scheduled(PostgresReader(connection, 0.0), "c:1", 10)
+        await timers.recurring(PostgresReader(connection, 0.0), "repeat", "c:1")
     plans = [[row[0] for row in await connection.fetch(f"EXPLAIN {query}", *args)] for query, args in asked]
     await connection.close()
     assert len(plans) == 2

@@ -29,8 +29,9 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.server import migrate
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.checkup import check_up
+from linqbot.storage.sqlite.statements import SQLiteReader
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.storage.sqlite.tables import timers
+from linqbot.storage.tables import timers
 
 pytestmark = pytest.mark.anyio
 
@@ -63,8 +64,8 @@ async def test_the_scheduled_sends_of_a_chat_are_found_by_an_index(path: Path) -
     asked: list[str] = []
     with closing(sqlite3.connect(path)) as db:
         db.set_trace_callback(asked.append)
-        timers.scheduled(db, "c:1", 10)
-        timers.recurring(db, "repeat", "c:1")
+        await timers.scheduled(SQLiteReader(db), "c:1", 10)
+        await timers.recurring(SQLiteReader(db), "repeat", "c:1")
         db.set_trace_callback(None)
         plans = [[row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")] for sql in asked]
     assert len(plans) == 2

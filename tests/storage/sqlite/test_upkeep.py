@@ -22,8 +22,8 @@ from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.inbox import Ack, DeadLetter, Finish
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.memory.storage import MemoryStorage
 from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer

@@ -17,7 +17,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Outcome, Retry
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.memory.storage import MemoryStorage
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.upkeep import Forgotten, Selection

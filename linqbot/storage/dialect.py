@@ -1,0 +1,143 @@
+"""SQL that is written once for SQLite and PostgreSQL. The modules of `tables/` run it over a `Readable` or a `Writable`.
+
+It is written as for PostgreSQL: parameters are `$1`, a list is `= ANY($1)`, a type is `$1::text`. `sqlite_form` changes
+that where SQLite differs. The methods are coroutines because PostgreSQL needs them. Over SQLite they never wait, so
+`drive` runs them in any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Readable(Protocol):
+    """A connection that reads."""
+
+    @property
+    def ahead_s(self) -> float:
+        """Seconds by which the clock of the database is ahead of the storage's clock."""
+        ...
+
+    async def fetch(self, sql: str, *values: object) -> Sequence[Any]:
+        """Run a statement, and return its rows, each like a tuple."""
+        ...
+
+    async def value(self, sql: str, *values: object) -> Any:
+        """Run a statement, and return the first value of its first row; None if there is no row."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Changes:
+    """The changes of one transaction that memory follows after COMMIT.
+
+    Attributes:
+        timers: True if the earliest timer may be another one.
+    """
+
+    timers: bool = False
+
+
+class Writable(Readable, Protocol):
+    """An open transaction that writes."""
+
+    @property
+    def changes(self) -> Changes:
+        """The changes to note for memory."""
+        ...
+
+    async def run(self, sql: str, *values: object) -> int:
+        """Run a statement, and return the number of rows that it changed."""
+        ...
+
+    async def insert(
+        self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool = False
+    ) -> int:
+        """Insert rows, in order, and return the number of rows that were written.
+
+        Args:
+            into: `table (columns)`. A column in which a row has None must have no other default than NULL.
+            on_conflict: The SQL that follows the values.
+            off_the_record: True if no text of the rows may be left where they were stored once they are deleted.
+        """
+        ...
+
+    async def lock(self, names: Iterable[str]) -> None:
+        """Keep other transactions that lock one of these names waiting until the end of this one."""
+        ...
+
+
+class SQLiteForm(NamedTuple):
+    """A statement as SQLite understands it.
+
+    Attributes:
+        sql: Its text, with `?` for each value.
+        order: The index of the value of each `?`.
+        lists: The indexes of the values that are lists. SQLite gets them as JSON.
+    """
+
+    sql: str
+    order: tuple[int, ...]
+    lists: frozenset[int]
+
+    def values(self, given: Sequence[Any]) -> list[Any]:
+        """Return the value of each `?`."""
+        return [json.dumps(list(given[n])) if n in self.lists else given[n] for n in self.order]
+
+
+_DIFFERENT = re.compile(r"= ANY\(\$(\d+)\)|\$(\d+)| FOR UPDATE(?: SKIP LOCKED)?|::\w+")
+
+
+@cache
+def sqlite_form(sql: str) -> SQLiteForm:
+    """Return a constant statement in SQLite's form."""
+    order: list[int] = []
+    lists: set[int] = set()
+
+    def form(found: re.Match[str]) -> str:
+        a_list, a_value = found.groups()
+        if a_list is None and a_value is None:
+            return ""
+        order.append(int(a_list or a_value) - 1)
+        if a_list is None:
+            return "?"  # not `?1`: Python deprecates a sequence of values for numbered parameters
+        lists.add(order[-1])
+        return "IN (SELECT value FROM json_each(?))"
+
+    return SQLiteForm(_DIFFERENT.sub(form, sql), tuple(order), frozenset(lists))
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine over SQLite to its end, and return its result.
+
+    Raises:
+        AssertionError: it waits.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise AssertionError("a coroutine over SQLite has waited")
+
+
+def where(*conditions: tuple[str, object], first: int = 1) -> tuple[str, list[Any]]:
+    """Return `WHERE …` and its values, for the conditions whose value is not None; an empty text if none is left.
+
+    A condition that may be left out is not written `$1 IS NULL OR lane = $1`, because then no index would be used.
+
+    Args:
+        conditions: Each with a `$` in the place of its parameter, such as `lane = $`.
+        first: The number of the first parameter.
+    """
+    given = [(sql, value) for sql, value in conditions if value is not None]
+    texts = [sql.replace("$", f"${number}") for number, (sql, _) in enumerate(given, first)]
+    return ("WHERE " + " AND ".join(texts) if texts else ""), [value for _, value in given]

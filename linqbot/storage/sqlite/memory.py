@@ -1,0 +1,171 @@
+"""A storage in memory, lost when the process ends: for tests of a bot. It is an SQLite database without a file.
+
+A commit costs nothing there, so each operation is a transaction of its own, and the event loop runs it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import secrets
+import sqlite3
+import weakref
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from linqbot.clock import Clock
+from linqbot.errors import ConfigError, StorageError
+from linqbot.storage.inbox import Lease
+from linqbot.storage.operations import Op, TakeOp, Unwritable, is_news
+from linqbot.storage.sqlite import leases
+from linqbot.storage.sqlite.accept import InboxLimits
+from linqbot.storage.sqlite.file import migrate, register_adapters
+from linqbot.storage.sqlite.index import IndexChanges
+from linqbot.storage.sqlite.methods import SQLiteMethods
+from linqbot.storage.sqlite.writer import Writer
+from linqbot.storage.upkeep import Progress
+
+T = TypeVar("T")
+
+_NAME = Path("memory")
+
+
+class InlineWriter(Writer):
+    """Writes each operation at once. Its connection is ready for use, and is closed with the last reference to it."""
+
+    def open(self) -> str:
+        """Create the database. Return the install id."""
+        self._db = _connect()
+        weakref.finalize(self, self._db.close)
+        _empty().backup(self._db)
+        return secrets.token_hex(16)
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The connection, on which no transaction is open."""
+        return self._db
+
+    def write(self, op: Op) -> None:
+        """Write an operation, and set its result or its error."""
+        try:
+            self._db.execute("BEGIN")
+            self.run([op])
+            self._db.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - the caller must get any error
+            self.roll_back()
+            op.error = StorageError(str(error)) if isinstance(error, Unwritable) else error
+            return
+        # Leasing a new delivery with its `put` would save no disk access here.
+        self._changes.capacity = None
+        self._index.apply(self._changes)
+        self._changes = IndexChanges()
+
+    def end_leases(self) -> None:
+        """Count a crash for the deliveries that are leased, as for those in a file whose process was killed."""
+        if not self._index.lanes.depth:
+            return
+        self._index.clear()
+        leases.count_crash(self._db)
+        self.reload()
+
+    def reload(self) -> None:
+        """Follow what was written without an operation."""
+        self._load_index()
+
+
+class MemoryStorage(SQLiteMethods):
+    """Inbox, journal, state and timers in memory. The content stays when the storage is closed and opened again.
+
+    Args:
+        clock: The time for leases, retries and retention.
+        max_backlog, max_lane_backlog: Maximum number of deliveries in the inbox and in one lane. When it is reached,
+            `put` raises StorageBusy.
+        keep_days: History: days for which deliveries can be replayed after their ack, and for which the texts stay in
+            journal entries.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        max_backlog: int = 1_000_000,
+        max_lane_backlog: int = 1000,
+        keep_days: float = 0,
+    ) -> None:
+        super().__init__(clock, serving=True)
+        self._writer = InlineWriter(
+            _NAME,
+            index=self._index,
+            clock=self._clock,
+            limits=InboxLimits(max_backlog, max_lane_backlog),
+            keep_days=keep_days,
+        )
+        self._install = self._writer.open()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """End the leases. A lease that was not finished counts as a crash."""
+        self._writer.end_leases()
+
+    @property
+    def trouble(self) -> str | None:
+        """Always None, because a write to memory cannot fail; see `Storage.trouble`."""
+        return None
+
+    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
+        """Lease the oldest delivery of each free lane; see `Inbox.take`."""
+        if not self._index.lanes.has_free(self._clock.now(), self._clock.monotonic()):
+            return []
+        return await self._taken(self._submit(TakeOp(limit, lease_s)))
+
+    async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
+        """Raise an error: there is no file to copy.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("A storage in memory cannot be copied to a file. Serve with sqlite:///linqbot.db instead.")
+
+    def _submit(self, op: Op) -> asyncio.Future[Any]:
+        self._post(op)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if op.error is None:
+            future.set_result(op.result)
+        else:
+            future.set_exception(op.error)
+        return future
+
+    def _post(self, op: Op) -> None:
+        self._writer.write(op)
+        if op.error is None and is_news(op):
+            self._changed.set()
+
+    async def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        return query(self._writer.db)
+
+    async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        result = work(self._writer.db)
+        self._writer.reload()
+        self._index.watched.note(None)
+        self._changed.set()
+        return result
+
+
+def _connect() -> sqlite3.Connection:
+    register_adapters()
+    # Any thread: the last reference to a storage may be dropped in another one, which then closes the connection.
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, cached_statements=256)
+
+
+@cache
+def _empty() -> sqlite3.Connection:
+    """Return an empty storage to copy, because creating the schema takes ten times as long."""
+    db = _connect()
+    atexit.register(db.close)
+    migrate(db, _NAME)
+    return db
