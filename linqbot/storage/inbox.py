@@ -109,7 +109,7 @@ def keys_of(delivery: Delivery) -> tuple[str, ...]:
 
 @dataclass(slots=True)  # not frozen: see `JournalEntry`
 class Finish:
-    """Everything that a turn writes when it ends, in one commit.
+    """Everything that a turn writes when it ends, in one commit. What belongs to the end of a turn adds to its lists.
 
     Attributes:
         entries: Journal entries of this turn with their outcomes. They replace those that `begin` stored.
@@ -127,14 +127,14 @@ class Finish:
     """
 
     outcome: Outcome
-    entries: Sequence[JournalEntry] = ()
+    entries: list[JournalEntry] = field(default_factory=list)
     state: Sequence[StateWrite] = ()
-    timers: Sequence[Timer] = ()
-    cancelled: Sequence[str] = ()
+    timers: list[Timer] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
     rearmed: Sequence[Rearm] = ()
     off_the_record: bool = False
-    conversations: Sequence[Conversation] = ()
-    ended: Sequence[str] = ()
+    conversations: list[Conversation] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
     has_all_entries: bool = False
     recipients: Sequence[RecipientUpdate] = ()
 

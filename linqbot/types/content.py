@@ -170,7 +170,7 @@ def _suffix(filename: str | None) -> str:
     return (filename or "").rpartition(".")[2].lower()
 
 
-class Turn(Protocol):
+class TurnActs(Protocol):
     """The acts of a context on behalf of data."""
 
     async def fetch_media(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched:
@@ -186,10 +186,10 @@ class Turn(Protocol):
         ...
 
 
-running_turn: ContextVar[Turn | None] = ContextVar("linqbot_turn", default=None)
+running_turn: ContextVar[TurnActs | None] = ContextVar("linqbot_turn", default=None)
 
 
-def turn(what: str) -> Turn:
+def turn(what: str) -> TurnActs:
     """Return the running turn.
 
     Args:

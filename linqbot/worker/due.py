@@ -4,7 +4,7 @@ A scheduled send becomes a delivery in its chat's lane. A recurring timer, of a 
 stored once and stays: when it fires, it is parked and becomes a delivery, and the commit that ends the turn of that
 delivery rearms it. So a schedule never overlaps itself, and due times that pass meanwhile become one. For a broadcast,
 `Worker` asks the storage for the next person when the pace of the line allows it (`storage/broadcasts.py`), and the
-commit of the person's turn stores the outcome. Next step: `own_calls.py` makes the calls of these deliveries.
+commit of the person's turn stores the outcome. `kinds.py` says which function makes the calls of these deliveries.
 
 `AlarmClock` ends a wait of the worker when a time has come. The worker nearly always waits for the same time, the end
 of the oldest lease. So the alarm stays set from one wait to the next, and is moved only to an earlier time. If it goes
@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import structlog
 from pydantic_core import from_json, to_json
@@ -41,14 +41,18 @@ from linqbot.errors import (
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import lane_of_chat
 from linqbot.events.parse import EventNotUnderstood
-from linqbot.events.proactive import SCHEDULE_ID, SCHEDULE_TYPE
+from linqbot.events.proactive import SCHEDULE_TYPE
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import SEND_ID, RecipientUpdate
-from linqbot.storage.inbox import DeadLetter, Outcome
+from linqbot.storage.inbox import Ack, DeadLetter, Finish
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Rearm, Timer, Timers
 from linqbot.types.proactive import RecipientOutcome, Scheduled
 from linqbot.worker.failure import OfOtherRelease, readable
+
+if TYPE_CHECKING:
+    from linqbot.worker.turn import Turns
+    from linqbot.worker.turn_end import Turn
 
 KIND = "send"
 
@@ -82,7 +86,7 @@ class DueSend:
         calls: The calls to make, in order.
         due: The time at which they were due, in Unix seconds.
         grace_s: The longest time, in seconds, for which no server may have run since then.
-        origin: The people and the chat of the turn that scheduled them, as JSON: see `turn_end.py`. Under `scheduled` it
+        origin: The people and the chat of the turn that scheduled them, as JSON: see `origin_of`. Under `scheduled` it
             names the send, so that an answer to its message finds it: see `answered_schedule`.
     """
 
@@ -127,7 +131,7 @@ def timer(
     Args:
         due: The time at which to make them, in Unix seconds.
         grace_s: The longest delay, in seconds, after which they may still be made.
-        origin: The people and the chat of the turn, as JSON: see `turn_end.py`.
+        origin: The people and the chat of the turn, as JSON: see `origin_of`.
         off_the_record: True keeps no content of the calls after they are made.
         every: The rhythm in which to make them again; None makes them once.
         tag: The author's name for the send.
@@ -219,11 +223,34 @@ def is_recurring_send(delivery: Delivery) -> bool:
     return delivery.id.startswith(REPEAT_ID)
 
 
-def ends_series(delivery: Delivery, error: BaseException | None) -> bool:
-    """Return True if a recurring send must not be made again: the person opted out, or the chat is gone, or was left."""
-    return is_recurring_send(delivery) and (
-        unreachable(error) is not None or (isinstance(error, LinqApiError) and error.status == 404)
-    )
+async def send_due(turns: Turns, turn: Turn) -> None:
+    """Make the calls of a scheduled send.
+
+    Raises:
+        SendMissed: the send is too late, or cannot be read.
+        LinqApiError: Linq refused a call, or did not answer.
+    """
+    delivery, journal = turn.lease.delivery, turn.journal
+    due = due_send(delivery)
+    assert due is not None
+    if is_recurring_send(delivery) and await turns.storage.timer(due.id) is None:
+        log.info("send.cancelled", delivery=delivery.id)
+        return
+    # A send that has begun, and one that a server made a delivery in time, goes on however long Linq is away. If the server
+    # has stopped since, it is unknown for how long none ran.
+    if not journal.unmatched():
+        due.check(max(delivery.received_at, turns.serving_since))
+    journal.origin = due.origin
+    with turn.deadline:
+        for call in due.calls:
+            with suppress(MessageGone):
+                try:
+                    await turn.client.run(call)
+                except LinqApiError as error:
+                    # The person opted out, or the chat is gone, or was left: a recurring send must not be made again.
+                    if is_recurring_send(delivery) and (unreachable(error) is not None or error.status == 404):
+                        journal.cancelled.append(due.id)
+                    raise
 
 
 def unreachable(error: BaseException | None) -> Literal["opted_out", "left"] | None:
@@ -275,7 +302,7 @@ class BroadcastSend:
 
     @property
     def origin(self) -> bytes:
-        """The person, as JSON; see `turn_end.py`."""
+        """The person, as JSON; see `origin_of`."""
         return to_json({"handles": [self.to], "chat_id": None, "is_group": False})
 
     async def send(self, client: Client) -> RecipientUpdate:
@@ -330,14 +357,26 @@ def broadcast_send(delivery: Delivery) -> BroadcastSend | None:
         raise EventNotUnderstood(delivery.id, delivery.type, ("body",)) from None
 
 
-def recipients_given_up(delivery: Delivery, outcome: Outcome) -> Sequence[RecipientUpdate]:
-    """Return the outcome of a person whose delivery became a dead letter; nothing for any other delivery."""
-    if not isinstance(outcome, DeadLetter) or not delivery.id.startswith(SEND_ID):
-        return ()
-    name, _, n = delivery.id.removeprefix(SEND_ID).rpartition(".")
-    # Of a failure only the class of the error: its message may quote a text, and the outcome is kept for ever.
-    reason = (outcome.kind or "an error") if outcome.failed else outcome.error
-    return (RecipientUpdate(name, int(n), "failed", reason[:LONGEST_REASON]),)
+async def send_to_person(_: Turns, turn: Turn) -> None:
+    """Send a broadcast to one person.
+
+    Raises:
+        EventNotUnderstood, TurnDeferred, LinqApiError: see `broadcast_send` and `BroadcastSend.send`.
+    """
+    to_person = broadcast_send(turn.lease.delivery)
+    assert to_person is not None
+    turn.journal.origin = to_person.origin
+    with turn.deadline:
+        turn.journal.recipients = (await to_person.send(turn.client),)
+
+
+def give_up_person(delivery: Delivery, commit: Finish) -> None:
+    """Add the outcome of a person whose delivery became a dead letter: it must not keep the broadcast from ending."""
+    if isinstance(outcome := commit.outcome, DeadLetter):
+        name, _, n = delivery.id.removeprefix(SEND_ID).rpartition(".")
+        # Of a failure only the class of the error: its message may quote a text, and the outcome is kept for ever.
+        reason = (outcome.kind or "an error") if outcome.failed else outcome.error
+        commit.recipients = (RecipientUpdate(name, int(n), "failed", reason[:LONGEST_REASON]),)
 
 
 REPEAT_ID = "i.repeat."
@@ -403,21 +442,21 @@ async def _is_orphan(storage: Storage, timer: Timer) -> bool:
     return (await storage.seen([delivery_id])).get(delivery_id, True)
 
 
-async def check_schedule_gone(delivery: Delivery, schedules: Iterable[Schedule], storage: Storage) -> None:
+async def check_schedule_gone(turns: Turns, turn: Turn) -> None:
     """Check that a due schedule that this process does not have is gone, and not in another release of the bot.
 
     When this process began, it deleted the timers of all schedules that it does not have: see `start_schedules`. So
     another process has stored such a timer since.
 
-    Args:
-        delivery: The delivery that a due schedule became.
-        schedules: Those that this process has.
     Raises:
         OfOtherRelease: another process has the schedule.
         StorageUnavailable: the storage cannot be read.
     """
-    name, _ = _timer_and_tick(delivery)
-    if all(schedule.name != name for schedule in schedules) and await storage.timer(name) is not None:
+    if not turns.may_be_of_other_release(turn.lease.delivery):
+        return
+    name, _ = _timer_and_tick(turn.lease.delivery)
+    is_here = any(schedule.name == name for schedule in turns.dispatcher.schedules)
+    if not is_here and await turns.storage.timer(name) is not None:
         raise OfOtherRelease(name)
 
 
@@ -427,17 +466,17 @@ def _timer_and_tick(delivery: Delivery) -> tuple[str, str]:
     return timer_id, tick
 
 
-def rearmed(delivery: Delivery) -> tuple[Rearm, ...]:
-    """Return the next due time of the recurring timer that a delivery came from; nothing for any other delivery."""
-    if not delivery.id.startswith((SCHEDULE_ID, REPEAT_ID)):
-        return ()
+def rearm(delivery: Delivery, commit: Finish) -> None:
+    """Add the next due time of the recurring timer that a delivery came from. A dead letter must not stop it either."""
+    if not isinstance(commit.outcome, Ack | DeadLetter):
+        return
     timer_id, tick = _timer_and_tick(delivery)
     # From the time at which the timer fired, which every run of the turn knows: earlier due times are merged into it.
     due = _next_due(delivery.body, max(delivery.received_at, float(tick)))
     if due is None:
         log.error("schedule.ended", delivery=delivery.id, why="Its rhythm has no further time, or cannot be read.")
-        return ()
-    return (Rearm(timer_id, float(tick), due),)
+    else:
+        commit.rearmed = (Rearm(timer_id, float(tick), due),)
 
 
 def every_of(spec: str, timezone: str) -> dict[str, str]:

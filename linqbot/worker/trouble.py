@@ -7,25 +7,30 @@ journal as in any other turn.
 An outage begins when the turn of a person's message is deferred or becomes a dead letter, and ends when a handler of
 the chat succeeds. The bot says the text of `Bot(on_trouble=…)` once in this time: the timer of the outage stays parked
 until the commit of a turn that succeeds deletes it, and while it is stored, a further failed turn stores nothing. Next
-step: `worker/own_calls.py` sends the text.
+step: `say_outage` sends the text.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from pydantic_core import from_json, to_json
 
 from linqbot.bot.content.message_split import bubbles
+from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.routing.handlers import Failure
-from linqbot.client.client import Client
 from linqbot.errors import LinqApiError, LinqUnavailable, MessageGone, RateLimited, Refused
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.lane import chat_of_lane
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Lease, Outcome
-from linqbot.storage.timers import OUTAGE, Timer, Timers
+from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome
+from linqbot.storage.timers import OUTAGE, Timer
+from linqbot.worker.turn_end import Turn, origin_of
+
+if TYPE_CHECKING:
+    from linqbot.worker.turn import Turns
 
 KIND: Final = "dead_letter"
 
@@ -77,8 +82,6 @@ log = structlog.get_logger("linqbot.worker")
 PATIENCE_S: Final = 5.0
 """A turn that is deferred to at most this many seconds after the message came in leaves the person waiting for a moment only."""
 
-_OUTAGE_NOTICE_ID: Final = f"i.{OUTAGE}."
-
 
 def leaves_waiting(lease: Lease, outcome: Outcome, now: float) -> bool:
     """Return True if a turn ended so that the person who wrote waits for an answer, or gets none."""
@@ -105,40 +108,36 @@ def outage_begun(delivery: Delivery, origin: bytes | None, now: float) -> Timer:
     return Timer(f"{OUTAGE}.{chat_id}", now, f"t:{chat_id}", OUTAGE, to_json(payload), _GRACE_S)
 
 
-def outages_ended_by(lease: Lease, outcome: Outcome) -> list[str]:
+def outages_ended_by(lease: Lease) -> list[str]:
     """Return the id of the timer that the commit of a turn deletes, because a handler of the chat has succeeded."""
     chat_id = chat_of_lane(lease.delivery.lane)
-    return [f"{OUTAGE}.{chat_id}"] if isinstance(outcome, Ack) and chat_id is not None else []
+    return [] if chat_id is None else [f"{OUTAGE}.{chat_id}"]
 
 
 def is_outage_notice(delivery: Delivery) -> bool:
     """Return True if a delivery is the notice of an outage. Its id decides: a webhook can have any type, but no such id."""
-    return delivery.id.startswith(_OUTAGE_NOTICE_ID)
+    return delivery.id.startswith(f"i.{OUTAGE}.")
 
 
-def origin_of_notice(notice: Delivery) -> bytes | None:
-    """Return the origin of the turn that began the outage; see `worker/turn_end.py`."""
-    origin = from_json(notice.body)["origin"]
-    return None if origin is None else to_json(origin)
-
-
-async def send_outage_text(notice: Delivery, client: Client, text: str | None, stored: Timers) -> None:
-    """Send the text to the chat of an outage, unless the outage is over.
+async def say_outage(turns: Turns, turn: Turn) -> None:
+    """Send the text of `Bot(on_trouble=…)` to the chat of an outage, unless the outage is over.
 
     If Linq refuses it, a line is logged.
 
-    Args:
-        text: The text of `Bot(on_trouble=…)`; None if the bot has none any more.
     Raises:
         LinqUnavailable: Linq is away; the notice waits, and is not sent if the outage ends before.
         StorageUnavailable: the storage cannot be read.
     """
-    chat_id = from_json(notice.body)["chat_id"]
-    if text is None or await stored.timer(f"{OUTAGE}.{chat_id}") is None:
+    notice, text = turn.lease.delivery, turns.dispatcher.on_trouble
+    payload = from_json(notice.body)
+    chat_id = payload["chat_id"]
+    turn.journal.origin = None if payload["origin"] is None else to_json(payload["origin"])
+    if text is None or await turns.storage.timer(f"{OUTAGE}.{chat_id}") is None:
         return
     try:
-        for message in bubbles((text,)):
-            await client.chats.messages.send(chat_id, message=message)
+        with turn.deadline:
+            for message in bubbles((text,)):
+                await turn.client.chats.messages.send(chat_id, message=message)
     except MessageGone:
         pass
     except Refused as error:
@@ -147,3 +146,42 @@ async def send_outage_text(notice: Delivery, client: Client, text: str | None, s
         if isinstance(error, LinqUnavailable | RateLimited) or error.status in (None, 401):
             raise
         log.warning("trouble.not_said", delivery=notice.id, status=error.status, code=error.code)
+
+
+async def notify_dead_letter(turns: Turns, turn: Turn) -> None:
+    """Run the `on_dead_letter` handler of a message that was given up."""
+    notice = dead_letter_of(turn.lease.delivery)
+    ctx = await turns.context(turn, await turns.event(turn, notice.delivery))
+    await turns.dispatcher.dispatch_dead_letter(notice.failure, ctx.event, ctx)
+
+
+def end(turn: Turn, commit: Finish, dispatcher: Dispatcher, now: float) -> None:
+    """Add what the bot says when it gives up a message, or cannot answer it now, to the commit that ends the turn.
+
+    An `on_dead_letter` handler says it. Without one that takes the event, it is the text of `Bot(on_trouble=…)`.
+    """
+    lease, outcome, delivery = turn.lease, commit.outcome, turn.lease.delivery
+    if isinstance(outcome, DeadLetter) and dispatcher.takes_dead_letter(delivery):
+        commit.timers.append(dead_letter_timer(lease, outcome, now))
+    elif dispatcher.on_trouble is None:
+        return
+    elif leaves_waiting(lease, outcome, now):
+        if turn.is_running:
+            has_handler, origin = turn.handler is not None, turn.journal.origin
+        else:
+            has_handler, origin = (
+                _of_unparsed(delivery, dispatcher) if isinstance(outcome, DeadLetter) else (False, None)
+            )
+        if has_handler:
+            commit.timers.append(outage_begun(delivery, origin, now))
+    elif isinstance(outcome, Ack) and turn.handler is not None and not is_dead_letter_notice(delivery):
+        commit.cancelled += outages_ended_by(lease)
+
+
+def _of_unparsed(delivery: Delivery, dispatcher: Dispatcher) -> tuple[bool, bytes | None]:
+    """Return if a handler may take a message that has crashed the process, and the origin of its turn."""
+    try:
+        event = parse(delivery)
+    except EventNotUnderstood:
+        return False, None
+    return dispatcher.may_reach_handler(event), origin_of(event)

@@ -67,7 +67,7 @@ def accepted(entry: JournalEntry) -> JournalEntry:
 
 
 def ack(*entries: JournalEntry) -> Finish:
-    return Finish(Ack(), entries=entries, off_the_record=True)
+    return Finish(Ack(), entries=list(entries), off_the_record=True)
 
 
 async def take_one(storage: SQLiteStorage) -> Lease:

@@ -17,11 +17,11 @@ from linqbot.events.parse import EventNotUnderstood
 from linqbot.events.proactive import BroadcastDone
 from linqbot.hookspecs import hookimpl
 from linqbot.storage.broadcasts import AT_ONCE, RecipientUpdate
-from linqbot.storage.inbox import Ack, DeadLetter
+from linqbot.storage.inbox import Ack, DeadLetter, Finish
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 from linqbot.types.message import LinkPart
 from linqbot.types.proactive import Broadcast
-from linqbot.worker.due import broadcast_send, recipients_given_up
+from linqbot.worker.due import broadcast_send, give_up_person
 
 pytestmark = pytest.mark.anyio
 
@@ -380,12 +380,15 @@ async def test_a_send_that_cannot_be_read_fails_for_its_person_only() -> None:
         broadcast_send(broken)
     assert broadcast_send(Delivery("w.1", "c:1", "linqbot.broadcast", b"{}", 0.0)) is None
     reason = "Traceback (most recent call last):\n  in go\nRuntimeError: Boom\nDear Ada, your code is 1234\n"
-    crashed = DeadLetter(reason, failed=True, kind="RuntimeError")
-    assert recipients_given_up(broken, crashed) == (RecipientUpdate("july", 7, "failed", "RuntimeError"),)
-    late = DeadLetter("It was deferred for 24 hours without success: 503")
-    assert recipients_given_up(broken, late) == (RecipientUpdate("july", 7, "failed", late.error),)
-    assert recipients_given_up(broken, Ack()) == ()
-    assert recipients_given_up(Delivery("w.1", "c:1", "message.received", b"{}", 0.0), DeadLetter(reason)) == ()
+    late = "It was deferred for 24 hours without success: 503"
+    for outcome, why in (
+        (DeadLetter(reason, failed=True, kind="RuntimeError"), "RuntimeError"),
+        (DeadLetter(late), late),
+        (Ack(), None),
+    ):
+        commit = Finish(outcome)
+        give_up_person(broken, commit)
+        assert list(commit.recipients) == ([] if why is None else [RecipientUpdate("july", 7, "failed", why)])
 
 
 async def test_the_names_of_handlers_of_ended_broadcasts_are_checked() -> None:

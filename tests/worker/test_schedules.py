@@ -415,7 +415,7 @@ async def test_a_mistake_in_linqbot_itself_costs_one_due_time_and_not_the_schedu
             (lease,) = await storage.take(1, lease_s=1000)
             with monkeypatch.context() as patched:
                 if is_broken:
-                    patched.setattr("linqbot.worker.turn.end_of", mistaken)
+                    patched.setattr("linqbot.worker.calls.turn_journal.TurnJournal.end", mistaken)
                 await turns.run(lease)
         (dead,) = await storage.dead_letters()
     assert "linqbot itself failed" in dead.error

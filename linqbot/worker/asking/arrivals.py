@@ -247,7 +247,7 @@ async def meaning_of(
     except EventNotUnderstood:
         return NOTHING
     if (event.is_own and event.echoes) or opts_out(event):
-        return NOTHING  # A message by which a person opts out ends all questions of the chat: `worker/turn_end.py`.
+        return NOTHING  # A message by which a person opts out ends all questions of the chat: `worker/optout.py`.
     person = (event.actor or "").casefold()
     # A question to this person comes before a question to anyone.
     asked = sorted(

@@ -7,34 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING
 
 import structlog
 
 from linqbot.bot.asking.question import OpenQuestion
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.inbox import Lease
+from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.worker.asking.arrivals import NOTHING, Arrival
 from linqbot.worker.asking.records import AskCancellation, cancellation, look
 
+if TYPE_CHECKING:
+    from linqbot.worker.turn_end import Turn
+
 log = structlog.get_logger("linqbot.worker")
-
-
-@dataclass(frozen=True, slots=True)
-class Writes:
-    """The changes of conversations in the commit that ends a turn; see `Finish`."""
-
-    entries: Sequence[JournalEntry] = ()
-    timers: Sequence[Timer] = ()
-    cancelled: Sequence[str] = ()
-    conversations: Sequence[Conversation] = ()
-    ended: Sequence[str] = ()
-
-
-NO_WRITES: Final = Writes()
 
 
 @dataclass(slots=True)
@@ -47,7 +36,6 @@ class Opening:
         arrival: The meaning of the delivery for the open questions of its chat.
         conversation: The conversation that the turn continues; None if it continues none.
         off_the_record: True if no text of the turn may be kept.
-        recounted: The changes of votes that the event makes besides its handling.
         live_from: The part that the handler did not leave in a first run, so that it never came to the open question:
             what it does there counts now. None as long as that has not happened.
     """
@@ -58,7 +46,6 @@ class Opening:
     arrival: Arrival = NOTHING
     conversation: Conversation | None = None
     off_the_record: bool = False
-    recounted: Writes = NO_WRITES
     live_from: int | None = None
 
     def progress_after(self, at: float) -> int:
@@ -81,33 +68,41 @@ async def open_turn(lease: Lease, arrival: Arrival, storage: Storage) -> Opening
     if arrival.outcome is not None and (found := arrival.conversation) is not None:
         return Opening(found.id, found.replay, arrival.known, arrival, found, found.off_the_record)
     known = [] if lease.is_first_run else await storage.entries(delivery.id, lease.replay)
-    recounted = _recounted(arrival, delivery.received_at) if arrival.recounted else NO_WRITES
-    return Opening(
-        delivery.id, lease.replay, known, arrival, off_the_record=delivery.is_off_the_record, recounted=recounted
-    )
+    return Opening(delivery.id, lease.replay, known, arrival, off_the_record=delivery.is_off_the_record)
 
 
-def _recounted(arrival: Arrival, now: float) -> Writes:
-    """Return the new ballots of votes. A vote that is complete now ends with a timer that is due at once."""
-    timers: list[Timer] = []
+def write_arrival(arrival: Arrival, now: float, commit: Finish) -> None:
+    """Add what a delivery changes besides its handling: the questions that it ends, and the ballots that it changes.
+
+    A vote that is complete now ends with a timer that is due at once.
+    """
+    commit.ended += arrival.ended
+    if arrival.counted is not None:
+        commit.conversations.append(arrival.counted)
+    commit.conversations += arrival.recounted
     for each in arrival.recounted:
         question = OpenQuestion.model_validate_json(each.question)
         if question.ballot is not None and question.ballot.is_complete:
-            timers.append(look(each, question, {"outcome": "answered", "text": ""}, now))
-    return Writes(timers=timers, conversations=arrival.recounted)
+            commit.timers.append(look(each, question, {"outcome": "answered", "text": ""}, now))
 
 
-def writes_of_failure(opening: Opening, lease: Lease) -> Writes | None:
-    """Return what is stored with a dead letter: its conversation has failed, and a retry of it can go on."""
+def write_failure(opening: Opening, lease: Lease, commit: Finish) -> None:
+    """Add what is stored with a dead letter: its conversation has failed, and a retry of it can go on."""
     conversation, question = opening.conversation, opening.arrival.question
     if conversation is None or question is None:
         # A vote counts although the handler of the same event has failed.
-        ended = opening.arrival.ended
-        if not opening.arrival.recounted:
-            return Writes(ended=ended) if ended else None
-        return replace(opening.recounted, ended=ended)
+        write_arrival(opening.arrival, lease.delivery.received_at, commit)
+        return
     log.error("ask.failed", conversation=conversation.id, chat_id=conversation.chat_id, handler=conversation.handler)
-    return Writes(conversations=[failed(conversation, question, by=lease.delivery.id)])
+    commit.conversations.append(failed(conversation, question, by=lease.delivery.id))
+
+
+def end_of_arrival(turn: Turn, commit: Finish) -> None:
+    """Add what a delivery that concerns open questions changes, for the end of a turn without a handler."""
+    if isinstance(commit.outcome, Ack):
+        write_arrival(turn.opening.arrival, turn.lease.delivery.received_at, commit)
+    elif isinstance(commit.outcome, DeadLetter):
+        write_failure(turn.opening, turn.lease, commit)
 
 
 def failed(conversation: Conversation, question: OpenQuestion, *, by: str) -> Conversation:

@@ -2,7 +2,7 @@
 
 The handler runs from its start. The calls before an answered question form a part that is over: they are answered from
 the journal, and a call that is not on record is not made. From the newest answer on, the handler is live. Next step:
-`worker/turn.py` stores what the session `writes` in the commit that ends the turn.
+`worker/turn.py` ends the turn with one commit, to which `AskSession.end` adds the questions.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from linqbot.errors import Suspended
 from linqbot.events.event import Event
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation, ConversationSummary
-from linqbot.storage.inbox import Ack, DeadLetter, Lease, Outcome
+from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
-from linqbot.worker.asking.opening import NO_WRITES, Opening, Writes, cancelled, writes_of_failure
+from linqbot.worker.asking.opening import Opening, cancelled, write_arrival, write_failure
 from linqbot.worker.asking.past import Past, looked_up, root_of
 from linqbot.worker.asking.records import (
     AskRecord,
@@ -118,8 +118,8 @@ class AskSession:
         self._looks: list[Timer] = []
         # The conversation whose question was sent again after a side answer, if there is one.
         self._repeated: list[Conversation] = []
-        # The conversation whose question the one asked in this run replaces, and the timers that it begins and ends.
-        self._replacing = NO_WRITES
+        # The conversation whose question the one asked in this run replaces, the timer that ends it, and the id of its timeout.
+        self._other: tuple[Conversation, Timer, str] | None = None
         # The ids of the conversations that the handler ends.
         self._ended: list[str] = []
         if conversation is None:
@@ -252,35 +252,49 @@ class AskSession:
             repeated = question.model_copy(update={"messages": messages})
             self._repeated = [replace(self._arrival.conversation, question=repeated.to_json())]
 
-    def writes(self, outcome: Outcome) -> Writes | None:
-        """Return what the commit that ends the turn stores."""
-        if isinstance(outcome, DeadLetter):
-            return writes_of_failure(self._opening, self._lease)
-        if not isinstance(outcome, Ack) or (self._conversation is not None and not self._has_begun):
-            # The turn runs again; or middleware, or the bot's settings, kept the event from the handler.
-            return None
-        by = self._lease.delivery
+    def end(self, _: object, commit: Finish) -> None:
+        """Add what the commit that ends the turn stores of its questions and steps."""
+        if self._conversation is None and self._journal.muted_chat is not None:
+            return  # The person opts out, which ends all questions of the chat: see `OptOut`.
+        commit.has_all_entries = False
+        if isinstance(commit.outcome, DeadLetter):
+            write_failure(self._opening, self._lease, commit)
+        # Not if the turn runs again; nor if middleware, or the bot's settings, kept the event from the handler.
+        elif isinstance(commit.outcome, Ack) and (self._conversation is None or self._has_begun):
+            self._write(commit)
+
+    def _write(self, commit: Finish) -> None:
+        question, by = self._arrival.question, self._lease.delivery
         changed = (record for record in self._past.records if self._is_changed(record))
-        entries = [record.written_to(self._entry_of(record), by) for record in changed]
-        ended = [*self._arrival.ended, *self._ended]
-        recounted = self._opening.recounted
-        over = [self._arrival.question.timer] if self._has_begun and self._arrival.question else []
+        commit.entries += [record.written_to(self._entry_of(record), by) for record in changed]
+        over = {question.timer} if self._has_begun and question is not None else set()
+        commit.ended += self._ended
+        write_arrival(self._arrival, by.received_at, commit)
         if self._asked is not None:
             _, conversation, timer = self._asked
-            old = self._replacing
-            timers = [timer, *self._looks, *recounted.timers, *old.timers]
-            over = [*(each for each in over if each != timer.id), *old.cancelled]
-            # The replaced one first: it then keeps its place, until its own delivery ends it.
-            conversations = [*old.conversations, conversation, *recounted.conversations]
-            return Writes(entries, timers, over, conversations, ended)
-        if self._conversation is None:
-            conversations = [*recounted.conversations, *self._repeated]
-            return Writes(entries, recounted.timers, conversations=conversations, ended=ended)
-        is_question = self._arrival.question is not None and self._arrival.question.takes_words
+            if self._other is not None:
+                # First: it then keeps its place, until its own delivery ends it.
+                ended, its_end, its_timer = self._other
+                commit.conversations.append(ended)
+                commit.timers.append(its_end)
+                commit.cancelled.append(its_timer)
+            commit.conversations.append(conversation)
+            commit.timers += [timer, *self._looks]
+            over.discard(timer.id)
+        elif self._conversation is None:
+            commit.conversations += self._repeated
+        elif self._keeps_timeout(question):
+            commit.conversations.append(self._timed_out())
+        else:
+            commit.ended.append(self._conversation.id)
+        commit.cancelled += over
+
+    def _keeps_timeout(self, question: OpenQuestion | None) -> bool:
+        """Return True if the question has timed out, so that a late message can be recognized; see `Context.after_ask`."""
+        if question is None or self._conversation is None or not question.takes_words:
+            return False
         is_timed_out = self._past.live is not None and self._past.live.outcome == {"outcome": "timed_out"}
-        if is_question and is_timed_out and self._newer(self._conversation.person, self._conversation.chat_id) is None:
-            return Writes(entries, (), over, [self._timed_out()], ended)
-        return Writes(entries, (), over, (), [*ended, self._conversation.id])
+        return is_timed_out and self._newer(self._conversation.person, self._conversation.chat_id) is None
 
     def _timed_out(self) -> Conversation:
         assert self._conversation is not None
@@ -533,7 +547,7 @@ class AskSession:
         if question is None or is_old or not may_replace(self._root(ctx), person):
             raise second_question(ctx.handler, old)
         ended, timer = cancelled(old, question, "replaced", self._clock.now())
-        self._replacing = Writes(timers=[timer], cancelled=[question.timer], conversations=[ended])
+        self._other = ended, timer, question.timer
 
     def _newer(self, person: str, chat_id: str) -> ConversationSummary | None:
         """Return another conversation of the person in the chat that waits for an answer; None if there is none."""

@@ -13,13 +13,16 @@ class TurnSession:
 
     It does not refer to the turn or to its context, so it makes no reference cycle.
 
+    Args:
+        ends: See `Turn`; the session adds its own end.
     Attributes:
         session: The session; None as long as nothing has used it.
     """
 
-    __slots__ = ("_made_of", "session")
+    __slots__ = ("_ends", "_made_of", "session")
 
-    def __init__(self, *made_of: Any) -> None:
+    def __init__(self, ends: list[Any], *made_of: Any) -> None:
+        self._ends = ends
         self._made_of = made_of
         self.session: AskSession | None = None
 
@@ -29,4 +32,5 @@ class TurnSession:
             from linqbot.worker.asking.session import AskSession
 
             self.session = AskSession(*self._made_of)
+            self._ends.append(self.session.end)
         return self.session

@@ -21,6 +21,7 @@ from pydantic_core import to_json
 from linqbot.client.call import Call, id_in_path
 from linqbot.clock import Clock
 from linqbot.events.event import Event
+from linqbot.events.parse import EVENT_TYPES as ALL_EVENT_TYPES
 from linqbot.storage.timers import Timer, Timers
 
 KIND: Final = "own_change"
@@ -51,6 +52,15 @@ def timers(made: Iterable[Call], clock: Clock) -> list[Timer]:
             payload = to_json({"chat_id": chat_id, "handle": handle})
             found.append(Timer(timer_id, clock.now() + WAIT_S, f"x:{timer_id}", KIND, payload, WAIT_S))
     return found
+
+
+def are_awaited(handled: Iterable[type[Event]]) -> bool:
+    """Return True if the bot takes events of changes of people, so that it must recognize its own.
+
+    Args:
+        handled: The event classes that the bot needs.
+    """
+    return any(issubclass(ALL_EVENT_TYPES[name], each) for name in EVENT_TYPES for each in handled)
 
 
 async def expected(event: Event, stored: Timers) -> str | None:

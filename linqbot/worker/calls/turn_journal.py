@@ -46,7 +46,7 @@ from linqbot.frames import place_of_caller
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import RecipientUpdate
-from linqbot.storage.inbox import Lease
+from linqbot.storage.inbox import Ack, Finish, Lease
 from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.redaction import RECORDED
 from linqbot.storage.state import StateWrite
@@ -311,10 +311,20 @@ class TurnJournal:
             outcomes += [replace(entry, answer=None) for entry in self._streams.values() if entry.slot in self.steps]
         return [_with_digest(entry) for entry in outcomes] if with_digests else outcomes
 
-    @property
-    def has_all_entries(self) -> bool:
-        """True if `outcomes` returns every entry that this run has stored."""
-        return self._begun == len(self._outcomes)
+    def end(self, commit: Finish) -> None:
+        """Add what the turn has done to the commit that ends it. What its questions add must be there already."""
+        is_done = isinstance(commit.outcome, Ack)
+        # A conversation goes on with later deliveries, so its entries need digests even after an ack.
+        commit.entries += self.outcomes(with_digests=not is_done or bool(commit.conversations))
+        commit.off_the_record = self.off_the_record
+        # `outcomes` returns every entry that this run has stored.
+        commit.has_all_entries &= self._begun == len(self._outcomes)
+        if is_done:
+            # The scheduled sends of a failed run are not stored: its next run schedules them again.
+            commit.state, commit.recipients = self.state, self.recipients
+            commit.timers += self.timers
+        if self.cancelled and (is_done or commit.rearmed):
+            commit.cancelled += self.cancelled
 
     @property
     def turn(self) -> str:

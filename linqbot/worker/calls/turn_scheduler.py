@@ -4,8 +4,7 @@ A list of the sends, and each send that is cancelled, is recorded in the journal
 sees the same list, and cancels no other send. What a step of `ctx.once` schedules is recorded with the step's result. A
 run that has the result from the record does not make the step, and schedules the same again.
 
-Next step: the commit that ends the turn stores them, and `worker/own_calls.py` makes their calls when they are due.
-`worker/due.py` sends broadcasts.
+Next step: the commit that ends the turn stores them, and `worker/due.py` makes their calls when they are due.
 """
 
 from __future__ import annotations
