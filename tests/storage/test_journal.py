@@ -113,7 +113,7 @@ async def test_an_end_that_cannot_be_stored_leaves_the_turn_and_the_others_as_th
     write = StateWrite("bot", "Diary", b"1")
     later = Timer("t.1", clock.now() + 60, "c:1", "send", b"{}", 60.0)
     same_key = entry("w.1", key="lb.same", status="accepted")
-    failing = Finish(Retry(clock.now(), "Boom"), entries=(same_key,), state=(write,), timers=(later,))
+    failing = Finish(Retry(clock.now(), "Boom"), entries=[same_key], state=(write,), timers=[later])
     outcomes = await asyncio.gather(
         storage.finish(lease, failing),
         storage.put(delivery("c:2", name="w.2")),
@@ -128,7 +128,7 @@ async def test_an_end_that_cannot_be_stored_leaves_the_turn_and_the_others_as_th
     assert (await storage.load("bot"), await storage.timer("t.1"), await storage.entries("w.1")) == ({}, None, [])
     waiting = {one.id: (one.state, one.attempts) for one in await storage.waiting()}
     assert waiting == {"w.1": ("leased", 0), "w.2": ("leased", 0)}
-    await storage.finish(lease, Finish(Ack(), state=(write,), timers=(later,)))
+    await storage.finish(lease, Finish(Ack(), state=(write,), timers=[later]))
     assert (await storage.load("bot"), await storage.timer("t.1")) == ({"Diary": b"1"}, later)
 
 
