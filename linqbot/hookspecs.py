@@ -255,6 +255,9 @@ def received(delivery: Delivery, headers: Mapping[str, str], carrier: dict[str, 
 def stored(delivery: Delivery, is_new: bool, took_s: float) -> None:
     """A delivery is on disk. Called in the task of the request, before Linq receives its 200.
 
+    A receipt of a message of the bot that no handler and no middleware takes ends here: the journal has noted it, and
+    there is no `taken` or `finished`.
+
     Args:
         is_new: False for a duplicate, which was on disk already.
         took_s: Seconds that the storage took, including the wait for a commit that deliveries share.

@@ -251,6 +251,10 @@ class Dispatcher:
         """
         return event_type in self._without_handler
 
+    def wants(self, event_type: str) -> bool:
+        """Return True if events of this type may reach code of the bot."""
+        return bool(self._middleware or self._routes_for(EVENT_TYPES[event_type]))
+
     def _note_sent(self, chat_id: str, text: str, files: str) -> None:
         self._loops.note_reply(chat_id, text, self._clock.now(), files=files)
 

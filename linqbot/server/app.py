@@ -33,6 +33,7 @@ from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
 from linqbot.server.webhook import ENDPOINT, NOT_RUNNING, DirectEndpoint, WebhookEndpoint
 from linqbot.storage.backend import Storage
+from linqbot.storage.journal import RECEIPTS
 from linqbot.worker.asking.records import log_unresumable
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
@@ -124,6 +125,8 @@ def create_app(
     outbound = Outbound(plugins)
     observed = client.wrapped(outbound.observed)
     dispatcher = Dispatcher(bot, clock, deadline_s=retry_policy.deadline_s, threads=concurrency, plugins=plugins)
+    # The failure of a send is logged by its turn.
+    storage.settled = [name for name, status in RECEIPTS.items() if status != "failed" and not dispatcher.wants(name)]
     environment = Running(bot, observed.wrapped(outbound.wrap), storage, clock, dispatcher.handled)
     turns = Turns(
         dispatcher,

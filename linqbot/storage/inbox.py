@@ -8,7 +8,7 @@ turn. The methods for operators are in `upkeep.py`. The next step: a worker leas
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -166,6 +166,10 @@ class Inbox(Protocol):
     because a worker finishes its turns before it stops. A prefetched lease that `take` has not returned counts as
     nothing.
     """
+
+    settled: Collection[str]
+    """The types of receipts that nothing in this process wants as events. `put` stores what such a receipt reports in the
+    journal, and the delivery has no turn. Set it before the storage is opened."""
 
     def put(self, delivery: Delivery) -> Awaitable[bool]:
         """Store a delivery durably.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from pydantic_core import to_json
 
+from linqbot.events.delivery import Delivery
 from linqbot.storage.state import StateWrite
 
 if TYPE_CHECKING:  # the inbox imports this module
@@ -113,12 +114,12 @@ def with_result(entry: JournalEntry, result: object) -> JournalEntry:
     return entry.with_outcome("accepted", to_json(result), message_id=None, chat_id=None)
 
 
-def after_receipt(entry: JournalEntry, message_id: str | None, status: DeliveryStatus) -> JournalEntry:
+def after_receipt(entry: JournalEntry, receipt: Receipt) -> JournalEntry:
     """Return the entry with the state of a receipt. The call is accepted: Linq sends receipts only for such calls."""
-    if _RISES.index(status) > _RISES.index(entry.delivery):
-        entry = replace(entry, delivery=status)
+    if _RISES.index(receipt.status) > _RISES.index(entry.delivery):
+        entry = replace(entry, delivery=receipt.status)
     if entry.status in ("attempting", "ambiguous"):
-        entry = replace(entry, status="accepted", answer=None, message_id=entry.message_id or message_id)
+        entry = replace(entry, status="accepted", answer=None, message_id=entry.message_id or receipt.message_id)
     return entry
 
 
@@ -136,6 +137,35 @@ def after_outcome(old: JournalEntry, new: JournalEntry) -> JournalEntry:
     if old.delivery is None:
         return new
     return replace(new, message_id=new.message_id or old.message_id) if new.status == "accepted" else old
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The state of a message that a receipt reports.
+
+    Attributes:
+        key: The idempotency key of the call that made the message; None if Linq did not name it.
+        message_id: The message; None if Linq did not name it.
+        status: Its state.
+    """
+
+    key: str | None
+    message_id: str | None
+    status: DeliveryStatus
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> Receipt | None:
+        """Return the receipt in a webhook of either payload version; None if it cannot be read without a parse."""
+        content, status = delivery.content, RECEIPTS.get(delivery.type)
+        data = content.get("data") if isinstance(content, dict) else None
+        if status is None or not isinstance(data, dict):
+            return None
+        message = data.get("message")
+        message_id = (message if isinstance(message, dict) else data).get("id")
+        if not isinstance(message_id, str) or not message_id:
+            return None
+        key = data.get("idempotency_key")
+        return cls(key if isinstance(key, str) else None, message_id, status)
 
 
 class Journal(Protocol):
@@ -187,9 +217,7 @@ class Journal(Protocol):
         """Return the journal entries of a turn, in the order in which they were begun."""
         ...
 
-    async def settle_receipt(
-        self, key: str | None, message_id: str | None, status: DeliveryStatus
-    ) -> JournalEntry | None:
+    async def settle_receipt(self, receipt: Receipt) -> JournalEntry | None:
         """Store the state that a receipt reports about a message, durably.
 
         The journal entry that made the message is found by `message_id`; by `key`, as long as its message is not known.

@@ -6,14 +6,14 @@ The writer of the backend runs them. It sets the result or the error of each.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
 
 from linqbot.errors import StateConflict
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Finish, Lease
-from linqbot.storage.journal import DeliveryStatus, JournalEntry, with_result
+from linqbot.storage.journal import JournalEntry, Receipt, with_result
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
@@ -36,6 +36,17 @@ class Unwritable(Exception):
 @dataclass(slots=True, eq=False)
 class PutOp(Op):
     delivery: Delivery
+
+
+@dataclass(slots=True, eq=False)
+class PutReceiptOp(PutOp):
+    """Store what a receipt reports. The delivery itself is only remembered as known, for nothing else wants it.
+
+    The writer sets `is_put` if it has stored the delivery in its lane, because another process may want it.
+    """
+
+    receipt: Receipt
+    is_put: bool = field(default=False, init=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -118,9 +129,7 @@ class SettleOp(Op):
 
 @dataclass(slots=True, eq=False)
 class ReceiptOp(Op):
-    key: str | None
-    message_id: str | None
-    status: DeliveryStatus
+    receipt: Receipt
 
 
 @dataclass(slots=True, eq=False)
@@ -173,6 +182,8 @@ class QueuedWrites:
 
     _submit: Callable[[Op], asyncio.Future[Any]]
     """Queue an operation. Cancelling the future ends the wait, but never cancels the operation."""
+    settled: Collection[str] = ()
+    """See `Inbox.settled`."""
     _post: Callable[[Op], None]
     """Queue an operation whose result nothing waits for."""
 
@@ -183,6 +194,8 @@ class QueuedWrites:
 
     def put(self, delivery: Delivery) -> Awaitable[bool]:
         """Store a delivery durably; see `Inbox.put`."""
+        if delivery.type in self.settled and (receipt := Receipt.of(delivery)) is not None:
+            return self._submit(PutReceiptOp(delivery, receipt))
         return self._submit(PutOp(delivery))
 
     async def finish(self, lease: Lease, finish: Finish) -> None:
@@ -239,11 +252,9 @@ class QueuedWrites:
         """Store the outcome of a journal entry durably now; see `Journal.settle`."""
         await self._submit(SettleOp(entry, state))
 
-    async def settle_receipt(
-        self, key: str | None, message_id: str | None, status: DeliveryStatus
-    ) -> JournalEntry | None:
+    async def settle_receipt(self, receipt: Receipt) -> JournalEntry | None:
         """Store the state that a receipt reports; see `Journal.settle_receipt`."""
-        entry: JournalEntry | None = await self._submit(ReceiptOp(key, message_id, status))
+        entry: JournalEntry | None = await self._submit(ReceiptOp(receipt))
         return entry
 
     async def schedule(self, timer: Timer) -> bool:
@@ -294,4 +305,6 @@ def is_news(op: Op) -> bool:
     kind = type(op)
     if kind in _NEWS_WITH_RESULT:
         return bool(op.result)
-    return kind in _NEWS or (isinstance(op, ScheduleOp) and op.is_earliest)
+    if kind in _NEWS:
+        return True
+    return (isinstance(op, ScheduleOp) and op.is_earliest) or (isinstance(op, PutReceiptOp) and op.is_put)

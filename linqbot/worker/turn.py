@@ -46,7 +46,7 @@ from linqbot.interrupts import is_closing, is_ctrl_c
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
-from linqbot.storage.journal import RECEIPTS
+from linqbot.storage.journal import RECEIPTS, Receipt
 from linqbot.worker import never_awaited, trouble
 from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING, Arrival, arrival, in_chat
 from linqbot.worker.asking.opening import Opening, end_of_arrival, first_opening, open_turn
@@ -601,10 +601,11 @@ class Turns:
 
     async def _note_receipt(self, event: MessageReceipt) -> None:
         """Store the delivery status of a message of ours. It also settles a send whose answer was lost."""
-        status = RECEIPTS[event.type]
-        key = event.idempotency_key if isinstance(event, MessageEvent) else None
-        await self.storage.settle_receipt(key, event.message_id, status)
-        if status == "failed":
+        receipt = Receipt(
+            event.idempotency_key if isinstance(event, MessageEvent) else None, event.message_id, RECEIPTS[event.type]
+        )
+        await self.storage.settle_receipt(receipt)
+        if receipt.status == "failed":
             log.warning("send.failed", message_id=event.message_id, chat_id=event.chat_id, event_id=event.event_id)
 
     def _is_only_noted(self, event: Event, arrived: Arrival) -> bool:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from fakes import delivery, text_body
+from fakes import delivery, envelope, text_body
 
 import linqbot
 from linqbot import Bot, Client, Context, MessageReceived
@@ -27,6 +27,8 @@ PACKAGE = Path(linqbot.__file__).parent
 VARYING = ("storage/", "worker/worker.py", "worker/due.py", "clock.py")
 MOST = 250
 """The limit of the calls in one turn: there were 237 with Python 3.11."""
+MOST_OF_RECEIPTS = 40
+"""The limit of the calls for the three receipts of a reply: there were 33 with Python 3.11."""
 
 
 class Calls:
@@ -49,7 +51,7 @@ def answer(request: httpx.Request) -> httpx.Response:
     return httpx.Response(202, json={"chat_id": request.url.path.split("/")[3], "message": message})
 
 
-async def test_an_echo_calls_few_functions(tmp_path: Path) -> None:
+async def test_an_echo_and_its_receipts_call_few_functions(tmp_path: Path) -> None:
     bot = Bot(read=False, typing=False, max_age_s=None)
 
     @bot.on_message
@@ -60,18 +62,26 @@ async def test_an_echo_calls_few_functions(tmp_path: Path) -> None:
     storage = SQLiteStorage(tmp_path / "bot.db")
     client = Client("key", transport=httpx.MockTransport(answer))
     app = create_app(bot, client=client, storage=storage, secrets=["whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="])
-    echoes = []
+    echoes, receipts = list[Counter[str]](), list[Counter[str]]()
+
+    async def counted(*bodies: bytes) -> Counter[str]:
+        calls = Calls()
+        sys.setprofile(calls.note)
+        try:
+            await asyncio.gather(*(storage.put(delivery(body)) for body in bodies))
+            while await storage.depth():
+                await asyncio.sleep(0.01)
+        finally:
+            sys.setprofile(None)
+        return calls.counted
+
     async with running(app):
         for number in range(4):
-            calls = Calls()
-            sys.setprofile(calls.note)
-            try:
-                await storage.put(delivery(text_body(f"hello {number}", chat=str(uuid4()))))
-                while await storage.depth():
-                    await asyncio.sleep(0.01)
-            finally:
-                sys.setprofile(None)
-            echoes.append(calls.counted)
+            chat = str(uuid4())
+            echoes.append(await counted(text_body(f"hello {number}", chat=chat)))
+            data = {"id": replied[-1].id, "chat": {"id": chat}, "direction": "outbound"}
+            kinds = ("message.sent", "message.delivered", "message.read")
+            receipts.append(await counted(*(envelope(kind, data) for kind in kinds)))
     assert [each.status for each in replied] == ["accepted"] * len(echoes)
     # The first echoes also import modules and open a connection.
     fewest = min(echoes, key=Counter.total)
@@ -79,4 +89,8 @@ async def test_an_echo_calls_few_functions(tmp_path: Path) -> None:
         f"The turn of an echo calls {fewest.total()} functions of linqbot, and {MOST} are allowed. Ask for a feature's code "
         "only if the turn uses the feature, and compute a thing once. If the calls are needed, raise MOST and say in the "
         f"commit why. Most calls: {fewest.most_common(20)}"
+    )
+    fewest = min(receipts, key=Counter.total)
+    assert fewest.total() <= MOST_OF_RECEIPTS, (
+        f"Receipts that no handler wants have no turn. They call {fewest.most_common(20)}"
     )

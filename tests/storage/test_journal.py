@@ -9,19 +9,22 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic_core import to_json
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Retry
-from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, JournalEntry
+from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, EntryStatus, JournalEntry, Receipt
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
 from .conftest import MakeStorage
 
 pytestmark = pytest.mark.anyio
+
+NOON = 1_800_000_000.0
 
 MakeDelivery = Callable[..., Delivery]
 MakeEntry = Callable[..., JournalEntry]
@@ -304,10 +307,50 @@ async def test_a_receipt_updates_the_entry_that_made_the_message(storage: Storag
     accepted = entry("w.1", status="accepted", answer=b'{"id":"msg"}', message_id="msg")
     await storage.settle(accepted)
     updated = dataclasses.replace(accepted, delivery="delivered")
-    assert await storage.settle_receipt(None, "msg", "delivered") == updated
+    assert await storage.settle_receipt(Receipt(None, "msg", "delivered")) == updated
     assert await storage.entries("w.1") == [updated]
-    assert await storage.settle_receipt("lb.unknown", "unknown", "read") is None
-    assert await storage.settle_receipt(None, None, "read") is None
+    assert await storage.settle_receipt(Receipt("lb.unknown", "unknown", "read")) is None
+
+
+def received(event_type: str, name: str, **data: Any) -> Delivery:
+    content = {"event_type": event_type, "data": data}
+    return Delivery(name, "r:1", event_type, to_json(content), NOON)
+
+
+async def test_receipts_that_no_code_wants_update_their_entries_and_have_no_turn(
+    closed_storage: Storage, entry: MakeEntry
+) -> None:
+    closed_storage.settled = ["message.sent", "message.delivered"]
+    async with closed_storage as storage:
+        for slot, message_id in (("0", None), ("1", "new"), ("2", "old")):
+            status: EntryStatus = "attempting" if message_id is None else "accepted"
+            await storage.settle(entry("w.1", slot, status=status, message_id=message_id))
+        receipts = [
+            received("message.sent", "w.r0", id="msg", idempotency_key="lb.w.1.0.0"),
+            received("message.delivered", "w.r1", id="new"),
+            received("message.delivered", "w.r2", message={"id": "old"}),
+            received("message.sent", "w.r3", id="of-another-program"),
+        ]
+        for copy in (False, True):
+            assert await asyncio.gather(*map(storage.put, receipts)) == [not copy] * 4
+        assert [one.delivery for one in await storage.entries("w.1")] == ["sent", "delivered", "delivered"]
+        assert (await storage.entries("w.1"))[0].message_id == "msg"
+        assert (await storage.depth(), await storage.has_seen("w.r3")) == (0, True)
+        assert await storage.last_activity() == NOON
+
+
+async def test_other_receipts_have_a_turn(closed_storage: Storage) -> None:
+    closed_storage.settled = ["message.sent"]
+    unreadable = [
+        received("message.sent", "w.r1"),
+        received("message.sent", "w.r2", id=5),
+        Delivery("w.r3", "r:1", "message.sent", b"{", NOON),
+    ]
+    others = [*unreadable, received("message.read", "w.r4", id="msg")]
+    async with closed_storage as storage:
+        for each in others:
+            await storage.put(each)
+        assert await storage.depth() == len(others)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +369,7 @@ async def test_receipts_in_any_order_only_raise_the_state(
 ) -> None:
     await storage.settle(entry("w.1", status="accepted", message_id="msg"))
     for status in receipts:
-        await storage.settle_receipt("lb.w.1.0.0", "msg", status)
+        await storage.settle_receipt(Receipt("lb.w.1.0.0", "msg", status))
     assert [one.delivery for one in await storage.entries("w.1")] == [end]
 
 
@@ -334,7 +377,7 @@ async def test_receipts_in_any_order_only_raise_the_state(
 async def test_a_receipt_settles_an_ambiguous_entry(storage: Storage, entry: MakeEntry, status: Any) -> None:
     await storage.begin(entry("w.1"))
     await storage.settle(entry("w.1", status=status, answer=b"null"))
-    await storage.settle_receipt("lb.w.1.0.0", "msg", "sent")
+    await storage.settle_receipt(Receipt("lb.w.1.0.0", "msg", "sent"))
     (settled,) = await storage.entries("w.1")
     assert (settled.status, settled.message_id, settled.answer, settled.delivery) == ("accepted", "msg", None, "sent")
     assert settled.call == entry("w.1").call
@@ -346,7 +389,7 @@ async def test_a_receipt_that_came_before_the_answer_is_not_undone_by_it(
 ) -> None:
     lease = await turn(storage, delivery(name="w.1"))
     await storage.begin(entry("w.1"))
-    await storage.settle_receipt("lb.w.1.0.0", "msg", "delivered")
+    await storage.settle_receipt(Receipt("lb.w.1.0.0", "msg", "delivered"))
     accepted = entry("w.1", status="accepted", answer=b'{"id":"msg"}')
     await storage.finish(lease, Finish(DeadLetter("broken"), entries=[accepted]))
     assert await storage.entries("w.1") == [dataclasses.replace(accepted, message_id="msg", delivery="delivered")]
@@ -357,7 +400,7 @@ async def test_a_later_outcome_does_not_undo_what_a_receipt_proved(
     storage: Storage, entry: MakeEntry, status: Any
 ) -> None:
     await storage.begin(entry("w.1"))
-    accepted = await storage.settle_receipt("lb.w.1.0.0", "msg", "sent")
+    accepted = await storage.settle_receipt(Receipt("lb.w.1.0.0", "msg", "sent"))
     await storage.settle(entry("w.1", status=status, answer=b'{"code":1}'))
     assert await storage.entries("w.1") == [accepted]
 

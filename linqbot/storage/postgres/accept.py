@@ -14,8 +14,8 @@ from typing import Final, TypeAlias
 from linqbot.errors import LaneFull, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import keys_of, lease_over
-from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, HoldOp, JoinOp, Op, OrderOp, PutOp
-from linqbot.storage.postgres.tables import broadcasts
+from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, HoldOp, JoinOp, Op, OrderOp, PutOp, PutReceiptOp
+from linqbot.storage.postgres.tables import broadcasts, journal
 from linqbot.storage.postgres.transaction import Transaction
 from linqbot.storage.tables import timers
 
@@ -122,6 +122,34 @@ async def put(tx: Transaction, ops: Sequence[PutOp], room: InboxRoom, news: str 
     new = [delivery for _, delivery in stored]
     _note_accepted(tx, new)
     return stored
+
+
+async def settle(tx: Transaction, ops: Sequence[PutReceiptOp]) -> list[PutReceiptOp]:
+    """Store what new receipts report, and set the result of each operation.
+
+    Returns:
+        Those that another process that serves may want as events, because its bot has handlers for them.
+    """
+    if not ops:
+        return []
+    types = {op.delivery.type for op in ops}
+    sql = "SELECT t FROM unnest($1::text[]) AS t WHERE EXISTS (SELECT FROM process WHERE t <> ALL(settled))"
+    wanted = {row["t"] for row in await tx.fetch(sql, list(types))}
+    settled = [op for op in ops if op.delivery.type not in wanted]
+    # In one order in every process: two that remember the same receipts must not wait for each other.
+    ids = sorted(op.delivery.id for op in settled)
+    sql = (
+        "INSERT INTO seen (id, delivery_id, at) SELECT id, id, $2 FROM unnest($1::text[]) AS id ON CONFLICT DO NOTHING"
+    )
+    new = {row["id"] for row in await tx.fetch(f"{sql} RETURNING id", ids, tx.now)}
+    for op in settled:
+        op.result = op.delivery.id in new
+        new.discard(op.delivery.id)
+    await journal.receive(tx, [op.receipt for op in settled if op.result])
+    tx.changes.received_at = received_at([op.delivery for op in settled], tx.changes.received_at)
+    for op in (others := [op for op in ops if op.delivery.type in wanted]):
+        op.is_put = True
+    return others
 
 
 async def _put(
@@ -255,6 +283,8 @@ async def lock(tx: Transaction, batch: Iterable[Op]) -> None:
     is_more = False
     for op in batch:
         match op:
+            case PutReceiptOp():
+                pass
             case PutOp():
                 kept.add(op.delivery.lane)
             case FinishOp():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 from typing import Final
 
 from linqbot.errors import ConfigError
@@ -87,12 +88,16 @@ async def leave(tx: Transaction) -> None:
     await leases.count_crash(tx, [tx.process])
 
 
-async def remember(tx: Transaction, memory: Memory, *, serving: bool) -> None:
-    """Register this process, and read what it keeps in memory. After a reconnection its leases stay in force."""
+async def remember(tx: Transaction, memory: Memory, settled: Collection[str], *, serving: bool) -> None:
+    """Register this process, and read what it keeps in memory. After a reconnection its leases stay in force.
+
+    Args:
+        settled: See `Inbox.settled`.
+    """
     connection = tx.connection
     if serving:
-        sql = "INSERT INTO process (id, lock) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING"
-        await tx.run(sql, tx.process, tx.address.lock(f"process\0{tx.process}"))
+        sql = "INSERT INTO process (id, lock, settled) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
+        await tx.run(sql, tx.process, tx.address.lock(f"process\0{tx.process}"), list(settled))
         await give_back_unknown(tx, memory)
     memory.room.left = 0
     tx.changes.all_conversations = await conversations.summaries(connection)

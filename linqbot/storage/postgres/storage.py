@@ -482,7 +482,7 @@ class PostgresStorage(TableMethods):
         memory.taken_at = self._clock.now() + memory.ahead_s
         async with writer.transaction():
             tx = self._writer.begin(writer)
-            await processes.remember(tx, memory, serving=self._serving)
+            await processes.remember(tx, memory, self.settled, serving=self._serving)
         memory.apply(tx.changes, ())
 
     def _look_again(self) -> None:

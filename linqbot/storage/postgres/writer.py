@@ -31,6 +31,7 @@ from linqbot.storage.operations import (
     OrderOp,
     ProgressOp,
     PutOp,
+    PutReceiptOp,
     ReceiptOp,
     ReleaseOp,
     ScheduleOp,
@@ -287,14 +288,16 @@ class PostgresWriter:
         settles, finishes = of(ops, SettleOp), of(ops, FinishOp)
         if settles or finishes:
             await turns.finish(tx, settles, finishes, leaving=self._memory.leaving)
-        await journal.receive(tx, of(ops, ReceiptOp))
+        for noted in of(ops, ReceiptOp):
+            (noted.result,) = await journal.receive(tx, (noted.receipt,))
         for cancel in of(ops, CancelOp):
             cancel.result = await timers.cancel(tx, cancel.timer_id)
             await journal.settle(tx, cancel.recorded())
         await timers.schedule_all(tx, of(ops, ScheduleOp))
         for work in of(ops, WorkOp):
             await _work(tx, work)
-        stored = await accept.put(tx, of(ops, PutOp), self._memory.room, news=None)
+        wanted = await accept.settle(tx, of(ops, PutReceiptOp))
+        stored = await accept.put(tx, [*of(ops, PutOp), *wanted], self._memory.room, news=None)
         for order in of(ops, OrderOp):
             await accept.put_in_order(tx, order)
         await accept.fire(tx, of(ops, FireOp))

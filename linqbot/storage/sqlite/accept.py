@@ -9,12 +9,12 @@ from typing import TypeAlias
 from linqbot.errors import LaneFull, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import keys_of, lease_over
-from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, OrderOp, PutOp
+from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, OrderOp, PutOp, PutReceiptOp
 from linqbot.storage.sqlite import file, queries
 from linqbot.storage.sqlite.index import Reordered
 from linqbot.storage.sqlite.queries import DELIVERY
 from linqbot.storage.sqlite.statements import Transaction, among, insert
-from linqbot.storage.sqlite.tables import broadcasts
+from linqbot.storage.sqlite.tables import broadcasts, journal
 from linqbot.storage.tables import timers
 
 _RENUMBER = (
@@ -81,6 +81,16 @@ def put(tx: Transaction, ops: Sequence[PutOp], limits: InboxLimits) -> None:
     _accept(tx, tuple(new), prefetch=True)
 
 
+def settle(tx: Transaction, ops: Sequence[PutReceiptOp]) -> None:
+    """Store what new receipts report, and set the result of each operation."""
+    numbered = tx.index.number([op.delivery for op in ops])
+    fresh = _remember(tx, numbered)
+    for op, (seq, _) in zip(ops, numbered, strict=True):
+        op.result = seq in fresh
+    journal.receive(tx.db, (op.receipt for op in ops if op.result))
+    _note_received(tx, [delivery for _, delivery in numbered])
+
+
 def _answer_duplicates(tx: Transaction, ops: Sequence[PutOp]) -> None:
     """Set the results of deliveries whose id or message key is known. A copy of one that was refused is refused too."""
     known = queries.seen(tx.db, [key for op in ops for key in keys_of(op.delivery)])
@@ -134,8 +144,11 @@ def _accept(tx: Transaction, new: Numbered, *, prefetch: bool = False) -> None:
     among(tx.db, "UPDATE delivery SET not_before = 0 WHERE seq IN (*)", gathering)
     tx.changes.accepted += new
     tx.changes.prefetched |= prefetched
-    webhooks = [d.received_at for _, d in new if not d.is_own]
-    tx.changes.received_at = max([*webhooks, tx.changes.received_at or 0.0]) or None
+    _note_received(tx, [delivery for _, delivery in new if not delivery.is_own])
+
+
+def _note_received(tx: Transaction, webhooks: Sequence[Delivery]) -> None:
+    tx.changes.received_at = max([*(d.received_at for d in webhooks), tx.changes.received_at or 0.0]) or None
 
 
 def put_in_order(tx: Transaction, op: OrderOp) -> None:

@@ -33,6 +33,7 @@ from linqbot.storage.operations import (
     OrderOp,
     ProgressOp,
     PutOp,
+    PutReceiptOp,
     ReceiptOp,
     ReleaseOp,
     ScheduleOp,
@@ -156,6 +157,8 @@ class Writer:
             await timers.schedule_all(tx, ops[ScheduleOp])
         if PutOp in ops:
             accept.put(tx, ops[PutOp], self._limits)
+        if PutReceiptOp in ops:
+            accept.settle(tx, ops[PutReceiptOp])
         for order in ops.get(OrderOp, ()):
             accept.put_in_order(tx, order)
         if FireOp in ops:
@@ -446,8 +449,8 @@ async def _run_of_turns(tx: Transaction, ops: OpsByKind) -> None:
         leases.join(tx, join)
     if ProgressOp in ops:
         leases.note_progress(tx, ops[ProgressOp])
-    if ReceiptOp in ops:
-        journal.receive(tx.db, ops[ReceiptOp])
+    for noted in ops.get(ReceiptOp, ()):
+        (noted.result,) = journal.receive(tx.db, (noted.receipt,))
 
 
 def _begin(tx: Transaction, ops: list[BeginOp]) -> None:

@@ -21,7 +21,7 @@ from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Retry
-from linqbot.storage.journal import JournalEntry
+from linqbot.storage.journal import JournalEntry, Receipt
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Selection
@@ -157,7 +157,7 @@ def test_show_prints_messages_only_with_body(as_json: list[str]) -> None:
             for slot, status in (("0", "accepted"), ("1", "ambiguous")):
                 effect = JournalEntry(dead.id, 0, slot, f"k{slot}", "keyed", call, status, NOON, b"{}", f"msg-{slot}")  # type: ignore[arg-type]
                 await storage.settle(effect)
-            await storage.settle_receipt("k0", "msg-0", "read")
+            await storage.settle_receipt(Receipt("k0", "msg-0", "read"))
 
     asyncio.run(send())
     output = inbox("show", dead.id, *as_json)

@@ -77,6 +77,27 @@ async def test_a_delivery_wakes_the_other_process(
     assert await one.depth() == 0
 
 
+async def test_a_receipt_has_a_turn_while_another_process_wants_it(url: str, clock: MovableClock) -> None:
+    def receipt(name: str) -> Delivery:
+        body = b'{"data":{"id":"msg"}}'
+        return Delivery(name, "r:1", "message.read", body, NOON)
+
+    receiver, other = PostgresStorage(url, clock=clock), PostgresStorage(url, clock=clock)
+    receiver.settled = ["message.sent", "message.read"]
+    async with receiver:
+        await receiver.put(receipt("w.1"))
+        assert await receiver.depth() == 0
+        async with other:
+            woken = asyncio.ensure_future(other.changed())
+            stored = await asyncio.gather(*map(receiver.put, [receipt("w.2")] * 2))
+            await asyncio.wait_for(woken, 10)
+            (lease,) = await take(other)
+            await other.finish(lease, ACK)
+            assert (stored, lease.delivery.id) == ([True, False], "w.2")
+        await receiver.put(receipt("w.3"))
+        assert await receiver.depth() == 0
+
+
 async def test_no_lane_is_forgotten_while_one_process_adds_to_it_and_another_removes_its_head(
     url: str, one: PostgresStorage, two: PostgresStorage, delivery: MakeDelivery
 ) -> None:

@@ -9,8 +9,8 @@ import asyncpg
 
 from linqbot.events.delivery import OWN_DELIVERY
 from linqbot.storage.inbox import lease_over
-from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry, after_receipt
-from linqbot.storage.operations import BeginOp, ReceiptOp
+from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry, Receipt, after_receipt
+from linqbot.storage.operations import BeginOp
 from linqbot.storage.postgres.server.address import Connection
 from linqbot.storage.postgres.tables.state import PostgresStateBatch
 from linqbot.storage.postgres.transaction import Transaction
@@ -108,15 +108,15 @@ async def settle(tx: Transaction, entries: Sequence[JournalEntry]) -> None:
         await tx.run(_INSERT + _REPLACE, *_columns(rows))
 
 
-async def receive(tx: Transaction, ops: Iterable[ReceiptOp]) -> None:
-    """Store the states that receipts report, and set each result to the updated entry. Write only what has changed."""
-    for op in ops:
-        found = await find(tx.connection, "key = $1 AND message_id IS NULL", op.key, lock=True)
-        found = found or await find(tx.connection, "message_id = $1", op.message_id, lock=True)
-        if found is None:
-            continue
-        op.result = updated = after_receipt(found, op.message_id, op.status)
-        if updated != found:
+async def receive(tx: Transaction, receipts: Iterable[Receipt]) -> list[JournalEntry | None]:
+    """Store what receipts report. Return the updated entry of each. Write only what has changed."""
+    entries: list[JournalEntry | None] = []
+    for receipt in receipts:
+        found = await find(tx.connection, "key = $1 AND message_id IS NULL", receipt.key, lock=True)
+        found = found or await find(tx.connection, "message_id = $1", receipt.message_id, lock=True)
+        updated = found and after_receipt(found, receipt)
+        entries.append(updated)
+        if updated is not None and updated != found:
             await tx.run(
                 """UPDATE journal SET status = $1, answer = $2, message_id = $3, delivery = $4
                    WHERE turn = $5 AND replay = $6 AND slot = $7""",
@@ -128,6 +128,7 @@ async def receive(tx: Transaction, ops: Iterable[ReceiptOp]) -> None:
                 updated.replay,
                 updated.slot,
             )
+    return entries
 
 
 async def end(tx: Transaction, turns: Iterable[str]) -> None:

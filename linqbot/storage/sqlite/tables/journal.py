@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from linqbot.events.delivery import OWN_DELIVERY
-from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry, after_receipt
-from linqbot.storage.operations import ReceiptOp
+from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry, Receipt, after_receipt
 from linqbot.storage.redaction import is_repeatable, name_of, without_texts
 from linqbot.storage.sqlite.file import padding
 from linqbot.storage.sqlite.statements import among, insert
@@ -75,14 +74,15 @@ def settle(
     insert(db, _INTO, rows, _REPLACE)
 
 
-def receive(db: sqlite3.Connection, ops: list[ReceiptOp]) -> None:
-    """Store the states that receipts report, and set each result to the updated entry. Write only what has changed."""
-    for op in ops:
-        found = _find(db, "key = ? AND message_id IS NULL", op.key) or _find(db, "message_id = ?", op.message_id)
-        if found is None:
-            continue
-        op.result = updated = after_receipt(found, op.message_id, op.status)
-        if updated != found:
+def receive(db: sqlite3.Connection, receipts: Iterable[Receipt]) -> list[JournalEntry | None]:
+    """Store what receipts report. Return the updated entry of each. Write only what has changed."""
+    entries: list[JournalEntry | None] = []
+    for receipt in receipts:
+        found = _find(db, "key = ? AND message_id IS NULL", receipt.key)
+        found = found or _find(db, "message_id = ?", receipt.message_id)
+        updated = found and after_receipt(found, receipt)
+        entries.append(updated)
+        if updated is not None and updated != found:
             db.execute(
                 """UPDATE journal SET status = ?, answer = ?, message_id = ?, delivery = ?
                    WHERE turn = ? AND replay = ? AND slot = ?""",
@@ -96,6 +96,7 @@ def receive(db: sqlite3.Connection, ops: list[ReceiptOp]) -> None:
                     updated.slot,
                 ),
             )
+    return entries
 
 
 def end(db: sqlite3.Connection, turns: set[str], now: float) -> None:

@@ -1,0 +1,38 @@
+"""An app: the receipts of the bot's own messages, which have a turn only if code of the bot may want them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fakes import Linq
+
+from linqbot import Bot
+from linqbot.events import MessageReceipt
+from linqbot.server.app import create_app
+from linqbot.storage.sqlite.memory import MemoryStorage
+
+
+def settled(bot: Bot) -> list[str]:
+    """Return the types of the receipts that have no turn in an app of this bot."""
+    storage = MemoryStorage()
+    create_app(bot, client=Linq().client, storage=storage, secrets=["whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="])
+    return [name.removeprefix("message.") for name in storage.settled]
+
+
+def test_receipts_have_turns_if_code_of_the_bot_may_want_them() -> None:
+    async def note(event: Any, ctx: Any) -> None: ...
+
+    def around(go_on: Any) -> Any:
+        async def handle(event: Any, ctx: Any) -> None:
+            await go_on(event, ctx)
+
+        return handle
+
+    without, reading, every, wrapped = Bot(), Bot(), Bot(), Bot()
+    reading.on_delivery("read")(note)
+    every.on(MessageReceipt)(note)
+    wrapped.use(around)
+    # The turn of a send that has failed logs it.
+    assert settled(without) == ["sent", "delivered", "read"]
+    assert settled(reading) == ["sent", "delivered"]
+    assert settled(every) == settled(wrapped) == []
