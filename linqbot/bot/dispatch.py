@@ -309,6 +309,12 @@ class Dispatcher:
         """The text that the bot says in an outage of a chat; None if it says nothing."""
         return self._bot.on_trouble
 
+    @property
+    def has_notices(self) -> bool:
+        """True if the bot says something when it cannot answer: `Bot(on_trouble=…)`, or an `on_dead_letter` handler."""
+        routers = (router for outer in self._routers for router in outer.routers())
+        return self.on_trouble is not None or any(router.dead_letter_handlers for router in routers)
+
     def may_reach_handler(self, event: Event) -> bool:
         """Return True if the bot's settings let an event through to its handlers; False if `allow` fails."""
         try:

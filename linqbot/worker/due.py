@@ -49,10 +49,10 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Rearm, Timer, Timers
 from linqbot.types.proactive import RecipientOutcome, Scheduled
 from linqbot.worker.failure import OfOtherRelease, readable
+from linqbot.worker.parts import Turn
 
 if TYPE_CHECKING:
     from linqbot.worker.turn import Turns
-    from linqbot.worker.turn_end import Turn
 
 KIND = "send"
 

@@ -1,4 +1,4 @@
-"""Look up what a webhook does not say, in the journal or at Linq.
+"""Look up what a webhook does not say, in the journal or at Linq, and note what a receipt says.
 
 A reply does not say if it replies to the bot, nor which scheduled send it answers. An event that names only its chat, such
 as a reaction, does not say if the chat is a group.
@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
+
+import structlog
 
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroken
 from linqbot.events.event import Event
-from linqbot.events.message import MessageEvent, MessageReceived, ReactionEvent
-from linqbot.storage.journal import Journal, JournalEntry
+from linqbot.events.message import MessageEvent, MessageReceipt, MessageReceived, ReactionEvent
+from linqbot.storage.journal import RECEIPTS, Journal, JournalEntry, Receipt
 from linqbot.worker.due import answered_schedule
+from linqbot.worker.parts import Part, Turn
+
+log = structlog.get_logger("linqbot.worker")
 
 T = TypeVar("T")
 
@@ -155,3 +161,34 @@ async def given(answer: Awaitable[T]) -> T | None:
         raise
     except (LinqApiError, RuleBroken):  # the id may be none of Linq's
         return None
+
+
+class Lookups(Part):
+    """Completes events with what their webhooks do not say."""
+
+    async def begin(self, turn: Turn) -> None:
+        turns, event = self._turns, turn.event
+        is_given = turn.opening.arrival.event is not None
+        if not is_given and event.is_group:
+            event = await with_replies_to_me(event, partial(is_from_us, turns.client, turns.storage))
+        if not is_given and turns.storage.has_made_scheduled_sends:
+            event = await with_answers(event, turns.storage.entry_of)
+        # No code looks at the chat of a question that has timed out, and of a receipt for the journal alone.
+        is_timeout = is_given and event.actor is None
+        if not is_timeout and not (event.type in RECEIPTS and turns.dispatcher.has_no_handler(event.type)):
+            event = await turns.known_chats.complete(event, partial(look_up_chat, turns.client))
+        turn.event = event
+
+
+class Receipts(Part):
+    """Stores the delivery status of a message of ours. It also settles a send whose answer was lost."""
+
+    async def begin(self, turn: Turn) -> None:
+        event = turn.event
+        if not isinstance(event, MessageReceipt):
+            return
+        key = event.idempotency_key if isinstance(event, MessageEvent) else None
+        receipt = Receipt(key, event.message_id, RECEIPTS[event.type])
+        await self._turns.storage.settle_receipt(receipt)
+        if receipt.status == "failed":
+            log.warning("send.failed", message_id=event.message_id, chat_id=event.chat_id, event_id=event.event_id)

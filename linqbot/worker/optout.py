@@ -6,55 +6,75 @@ its own, so that its handler runs as after a timeout.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import structlog
 
 from linqbot.bot.asking.question import OpenQuestion
-from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import Conversation
+from linqbot.bot.routing.opt_out import opts_out
+from linqbot.events.delivery import Delivery
+from linqbot.events.lane import chat_of_lane
+from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.inbox import Finish
-from linqbot.storage.timers import Timer
 from linqbot.worker.asking.opening import cancelled
 from linqbot.worker.due import sends_of
+from linqbot.worker.parts import Part, Turn
+
+if TYPE_CHECKING:
+    from linqbot.worker.turn import Turns
 
 log = structlog.get_logger("linqbot.worker")
 
 
-@dataclass(frozen=True, slots=True)
-class OptOut:
-    """The changes that are stored when a person opts out.
+class OptOuts(Part):
+    """Looks at every message: the bot says no more to a person who opts out."""
 
-    Attributes:
-        cancelled: The ids of the timers of scheduled sends and of open questions.
-        ended: The questions that end, each with the timer that becomes the delivery which ends it.
-        unreadable: The ids of conversations whose question cannot be read.
-    """
-
-    cancelled: list[str]
-    ended: list[tuple[Conversation, Timer]]
-    unreadable: list[str]
-
-    def end(self, _: object, commit: Finish) -> None:
-        """Add it to the commit that ends the turn."""
-        commit.cancelled += self.cancelled
-        commit.conversations += [conversation for conversation, _ in self.ended]
-        commit.timers += [timer for _, timer in self.ended]
-        commit.ended += self.unreadable
+    async def begin(self, turn: Turn) -> None:
+        # The type of the delivery, because the notice of a dead letter stands for a message too.
+        is_message = turn.lease.delivery.type == "message.received"
+        if is_message and opts_out(turn.event) and turn.event.chat_id is not None:
+            turn.journal.muted_chat = turn.event.chat_id
+            if not turn.lease.crashes:
+                turn.ends.append(await _opt_out(turn.event.chat_id, self._turns))
 
 
-async def opt_out(chat_id: str, storage: Storage, now: float) -> OptOut:
-    """Return what is stored when the person of a direct chat opts out.
+class OptOutsAfterCrash(Part):
+    """Ends the questions and the sends also if the delivery is given up without a run, because it crashes the process."""
+
+    async def open(self, turn: Turn) -> None:
+        chat_id = chat_of_lane(turn.lease.delivery.lane)
+        if turn.lease.crashes and chat_id is not None and is_opt_out(turn.lease.delivery):
+            turn.ends.append(await _opt_out(chat_id, self._turns))
+
+
+def is_opt_out(delivery: Delivery) -> bool:
+    """Return True if a delivery is a message by which a person opts out."""
+    try:
+        return delivery.type == "message.received" and opts_out(parse(delivery))
+    except EventNotUnderstood:
+        return False
+
+
+async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Finish], None]:
+    """Return what adds to the commit that ends the turn when the person of a direct chat opts out.
 
     Raises:
         StorageUnavailable: the storage cannot be read.
     """
+    storage, now = turns.storage, turns.clock.now()
     sends = await sends_of(chat_id, storage)
     waiting = [each.id for each in storage.conversations_in(chat_id) if each.status == "waiting"]
     found = [await storage.conversation(each) for each in waiting]  # with the events that began them
     open_questions = [(each[0], OpenQuestion.read(each[0].question)) for each in found if each is not None]
     known = [(conversation, question) for conversation, question in open_questions if question is not None]
     ended = [cancelled(conversation, question, "opted_out", now) for conversation, question in known]
-    unreadable = [conversation.id for conversation, question in open_questions if question is None]
     log.info("chat.opted_out", chat_id=chat_id, cancelled_sends=len(sends), ended_questions=len(ended))
-    return OptOut([*sends, *(question.timer for _, question in known)], ended, unreadable)
+
+    def end(_: object, commit: Finish) -> None:
+        commit.cancelled += [*sends, *(question.timer for _, question in known)]
+        commit.conversations += [conversation for conversation, _ in ended]
+        commit.timers += [timer for _, timer in ended]
+        commit.ended += [conversation.id for conversation, question in open_questions if question is None]
+
+    return end

@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from contextvars import copy_context
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar, copy_context
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any, Final, TypeAlias
@@ -46,9 +46,9 @@ from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.worker.asking.records import is_payment
 from linqbot.worker.asking.turn_session import TurnSession
-from linqbot.worker.calls.own_changes import IncomingCalls
 from linqbot.worker.calls.turn_journal import TurnJournal
 from linqbot.worker.failure import STORAGE_PAUSE_S
+from linqbot.worker.parts import Part, Turn
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -60,6 +60,50 @@ MOST_RESTARTS: Final = 3
 
 LAST_CALL_S: Final = 5.0
 """Seconds to wait for the call that is being made, before the turn is not restarted after all."""
+
+
+_in_step: ContextVar[list[int] | None] = ContextVar("linqbot_incoming_in_step", default=None)
+
+
+class IncomingCalls:
+    """The calls of `ctx.incoming()` of one run, by number. The first run of the turn numbers them from 0.
+
+    A step (`ctx.once`) that calls `incoming` is not made again by the next run, whose handler has the messages from the
+    result of the step. So the step's journal entry has the numbers of its calls, and these are not given to others.
+    """
+
+    def __init__(self) -> None:
+        self._made: set[int] = set()
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._made
+
+    @property
+    def next(self) -> int:
+        """The number of the next call: the smallest one that is free."""
+        return next(number for number in range(len(self._made) + 1) if number not in self._made)
+
+    def make(self, number: int) -> None:
+        """Note a call that has got its messages."""
+        self.recall((number,))
+
+    def recall(self, numbers: Sequence[int]) -> None:
+        """Note the calls of a step on record."""
+        self._made.update(numbers)
+        if (in_step := _in_step.get()) is not None:
+            in_step.extend(numbers)
+
+    @contextmanager
+    def of_step(self) -> Iterator[list[int]]:
+        """Collect the numbers of the calls that a step makes, with those of the steps inside of it."""
+        around = _in_step.get()
+        token = _in_step.set(made := list[int]())
+        try:
+            yield made
+        finally:
+            _in_step.reset(token)
+            if around is not None:
+                around += made
 
 
 class TurnOverlap:
@@ -347,6 +391,26 @@ class TurnOverlap:
             lambda other: self._dispatcher.handler_for(other) == self._handler,
             with_edits=self._mode == "restart",
         )
+
+
+class Overlaps(Part):
+    """Gives a turn the later messages of its chat."""
+
+    async def begin(self, turn: Turn) -> None:
+        if turn.task is None:
+            return
+        opening = turn.opening
+        turn.overlap = TurnOverlap(
+            turn.lease,
+            turn.journal,
+            turn.task,
+            self._turns.storage,
+            self._turns.dispatcher,
+            asking=None if opening.conversation is not None else turn.asking,
+            known=opening.known,
+            root=None if opening.conversation is None else opening.conversation.root,
+        )
+        await turn.overlap.forget_put_back()
 
 
 def _with_body(body: bytes) -> Delivery:

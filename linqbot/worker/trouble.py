@@ -27,7 +27,7 @@ from linqbot.events.lane import chat_of_lane
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome
 from linqbot.storage.timers import OUTAGE, Timer
-from linqbot.worker.turn_end import Turn, origin_of
+from linqbot.worker.parts import Part, Turn, origin_of
 
 if TYPE_CHECKING:
     from linqbot.worker.turn import Turns
@@ -108,12 +108,6 @@ def outage_begun(delivery: Delivery, origin: bytes | None, now: float) -> Timer:
     return Timer(f"{OUTAGE}.{chat_id}", now, f"t:{chat_id}", OUTAGE, to_json(payload), _GRACE_S)
 
 
-def outages_ended_by(lease: Lease) -> list[str]:
-    """Return the id of the timer that the commit of a turn deletes, because a handler of the chat has succeeded."""
-    chat_id = chat_of_lane(lease.delivery.lane)
-    return [] if chat_id is None else [f"{OUTAGE}.{chat_id}"]
-
-
 def is_outage_notice(delivery: Delivery) -> bool:
     """Return True if a delivery is the notice of an outage. Its id decides: a webhook can have any type, but no such id."""
     return delivery.id.startswith(f"i.{OUTAGE}.")
@@ -151,31 +145,34 @@ async def say_outage(turns: Turns, turn: Turn) -> None:
 async def notify_dead_letter(turns: Turns, turn: Turn) -> None:
     """Run the `on_dead_letter` handler of a message that was given up."""
     notice = dead_letter_of(turn.lease.delivery)
-    ctx = await turns.context(turn, await turns.event(turn, notice.delivery))
-    await turns.dispatcher.dispatch_dead_letter(notice.failure, ctx.event, ctx)
+    ctx = await turns.prepare(turn, notice.delivery)
+    await turns.dispatcher.dispatch_dead_letter(notice.failure, turn.event, ctx)
 
 
-def end(turn: Turn, commit: Finish, dispatcher: Dispatcher, now: float) -> None:
-    """Add what the bot says when it gives up a message, or cannot answer it now, to the commit that ends the turn.
+class Notices(Part):
+    """Says that the bot gives up a message, or cannot answer it now.
 
     An `on_dead_letter` handler says it. Without one that takes the event, it is the text of `Bot(on_trouble=…)`.
     """
-    lease, outcome, delivery = turn.lease, commit.outcome, turn.lease.delivery
-    if isinstance(outcome, DeadLetter) and dispatcher.takes_dead_letter(delivery):
-        commit.timers.append(dead_letter_timer(lease, outcome, now))
-    elif dispatcher.on_trouble is None:
-        return
-    elif leaves_waiting(lease, outcome, now):
-        if turn.is_running:
-            has_handler, origin = turn.handler is not None, turn.journal.origin
-        else:
-            has_handler, origin = (
-                _of_unparsed(delivery, dispatcher) if isinstance(outcome, DeadLetter) else (False, None)
-            )
-        if has_handler:
-            commit.timers.append(outage_begun(delivery, origin, now))
-    elif isinstance(outcome, Ack) and turn.handler is not None and not is_dead_letter_notice(delivery):
-        commit.cancelled += outages_ended_by(lease)
+
+    def end(self, turn: Turn, commit: Finish) -> None:
+        lease, outcome, delivery = turn.lease, commit.outcome, turn.lease.delivery
+        dispatcher, now = self._turns.dispatcher, self._turns.clock.now()
+        if isinstance(outcome, DeadLetter) and dispatcher.takes_dead_letter(delivery):
+            commit.timers.append(dead_letter_timer(lease, outcome, now))
+        elif dispatcher.on_trouble is None:
+            return
+        elif leaves_waiting(lease, outcome, now):
+            has_handler, origin = False, None
+            if turn.is_running:
+                has_handler, origin = turn.handler is not None, turn.journal.origin
+            elif isinstance(outcome, DeadLetter):
+                has_handler, origin = _of_unparsed(delivery, dispatcher)
+            if has_handler:
+                commit.timers.append(outage_begun(delivery, origin, now))
+        elif isinstance(outcome, Ack) and turn.handler is not None and not is_dead_letter_notice(delivery):
+            chat_id = chat_of_lane(delivery.lane)
+            commit.cancelled += [] if chat_id is None else [f"{OUTAGE}.{chat_id}"]
 
 
 def _of_unparsed(delivery: Delivery, dispatcher: Dispatcher) -> tuple[bool, bytes | None]:

@@ -148,7 +148,7 @@ class Worker:
                 log.error("turns.stuck", count=len(stuck), at=[place_of_task(task) for task in stuck])
 
     def detach(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:
-        """Count a turn's task as ended although it still runs: see `turn_end.Owner`."""
+        """Count a turn's task as ended although it still runs, and start a task for `instead`."""
         self._running.discard(task)
         self._detached.add(task)
         self._watch(asyncio.get_running_loop().create_task(instead))

@@ -20,8 +20,8 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.worker.calls.rate_limit import SendRateLimit
+from linqbot.worker.parts import origin_of
 from linqbot.worker.turn import Turns
-from linqbot.worker.turn_end import origin_of
 from linqbot.worker.worker import Worker
 
 pytestmark = pytest.mark.anyio

@@ -40,10 +40,9 @@ from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.upkeep import Selection
-from linqbot.worker import trouble
+from linqbot.worker import own_changes, trouble
 from linqbot.worker.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.worker.asking.records import ORDER_PREFIX
-from linqbot.worker.calls import own_changes
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.due import broadcast_send, due_send, unreachable
 from linqbot.worker.failure import TurnFailure

@@ -5,23 +5,24 @@ An answer belongs to the turn of its conversation. Every other delivery begins a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import structlog
 
 from linqbot.bot.asking.question import OpenQuestion
+from linqbot.bot.turn_context import turn_watcher
+from linqbot.events.lane import chat_of_lane
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
-from linqbot.worker.asking.arrivals import NOTHING, Arrival
-from linqbot.worker.asking.records import AskCancellation, cancellation, look
-
-if TYPE_CHECKING:
-    from linqbot.worker.turn_end import Turn
+from linqbot.worker.asking.arrivals import NOTHING, Arrival, arrival, in_chat
+from linqbot.worker.asking.records import ORDER_PREFIX, AskCancellation, cancellation, look
+from linqbot.worker.missed import FOUND_ID
+from linqbot.worker.parts import Part, Turn
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -51,6 +52,35 @@ class Opening:
     def progress_after(self, at: float) -> int:
         """Return the number of journal entries begun after a time, and of their outcomes: each addition raises it."""
         return sum(1 + (entry.status != "attempting") for entry in self.known if entry.first_at > at)
+
+
+class Asks(Part):
+    """Decides what a delivery means for the open questions of its chat."""
+
+    async def open(self, turn: Turn) -> Ack | None:
+        turns, delivery = self._turns, turn.lease.delivery
+        chat_id = chat_of_lane(delivery.lane)
+        asked = () if chat_id is None else turns.storage.conversations_in(chat_id)
+        arrived = NOTHING
+        if asked or delivery.id.startswith(ORDER_PREFIX):
+            others_since = turns.shared_since if turns.may_be_of_other_release(delivery) else math.inf
+            put_back = turn.lease.put_back
+            arrived = await arrival(
+                delivery, asked, turns.dispatcher, turns.storage, put_back=put_back, others_since=others_since
+            )
+        elif chat_id is None and (answer := await in_chat(delivery, turns.storage)) is not None:
+            await turns.storage.put(answer)
+            return Ack()
+        is_found = delivery.id.startswith(FOUND_ID)
+        # No handler gets what was found at Linq, also none with `during_ask=True`: its webhook may still come.
+        turn.opening.arrival = arrived = (arrived.answer or arrived) if is_found else arrived
+        if not arrived.is_void and arrived.counted is None and (not is_found or arrived.outcome is not None):
+            return None
+        turn.ends.append(end_of_arrival)
+        watcher = turn_watcher.get()
+        if arrived.counted is not None and watcher is not None and arrived.question is not None:
+            watcher.met_question(arrived.question.text, arrived.counted.handler, "counted")
+        return Ack()
 
 
 def first_opening(lease: Lease) -> Opening:
@@ -86,23 +116,23 @@ def write_arrival(arrival: Arrival, now: float, commit: Finish) -> None:
             commit.timers.append(look(each, question, {"outcome": "answered", "text": ""}, now))
 
 
-def write_failure(opening: Opening, lease: Lease, commit: Finish) -> None:
-    """Add what is stored with a dead letter: its conversation has failed, and a retry of it can go on."""
+def end_of_arrival(turn: Turn, commit: Finish) -> None:
+    """Add what a delivery that concerns open questions changes, if no handler has seen it, or if it has failed.
+
+    The conversation that it belongs to has failed with it, and a retry of the dead letter can go on.
+    """
+    opening, lease = turn.opening, turn.lease
     conversation, question = opening.conversation, opening.arrival.question
-    if conversation is None or question is None:
+    if not isinstance(commit.outcome, Ack | DeadLetter):
+        return
+    if isinstance(commit.outcome, Ack) or conversation is None or question is None:
         # A vote counts although the handler of the same event has failed.
         write_arrival(opening.arrival, lease.delivery.received_at, commit)
-        return
-    log.error("ask.failed", conversation=conversation.id, chat_id=conversation.chat_id, handler=conversation.handler)
-    commit.conversations.append(failed(conversation, question, by=lease.delivery.id))
-
-
-def end_of_arrival(turn: Turn, commit: Finish) -> None:
-    """Add what a delivery that concerns open questions changes, for the end of a turn without a handler."""
-    if isinstance(commit.outcome, Ack):
-        write_arrival(turn.opening.arrival, turn.lease.delivery.received_at, commit)
-    elif isinstance(commit.outcome, DeadLetter):
-        write_failure(turn.opening, turn.lease, commit)
+    else:
+        log.error(
+            "ask.failed", conversation=conversation.id, chat_id=conversation.chat_id, handler=conversation.handler
+        )
+        commit.conversations.append(failed(conversation, question, by=lease.delivery.id))
 
 
 def failed(conversation: Conversation, question: OpenQuestion, *, by: str) -> Conversation:

@@ -33,7 +33,7 @@ from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
-from linqbot.worker.asking.opening import Opening, cancelled, write_arrival, write_failure
+from linqbot.worker.asking.opening import Opening, cancelled, end_of_arrival, write_arrival
 from linqbot.worker.asking.past import Past, looked_up, root_of
 from linqbot.worker.asking.records import (
     AskRecord,
@@ -66,6 +66,7 @@ from linqbot.worker.asking.steps import (
 )
 from linqbot.worker.asking.waits import begin_wait, end_of_wait, key_of_wait, look_again_after_s, result_of
 from linqbot.worker.calls.turn_journal import TurnJournal
+from linqbot.worker.parts import Turn
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -252,13 +253,13 @@ class AskSession:
             repeated = question.model_copy(update={"messages": messages})
             self._repeated = [replace(self._arrival.conversation, question=repeated.to_json())]
 
-    def end(self, _: object, commit: Finish) -> None:
+    def end(self, turn: Turn, commit: Finish) -> None:
         """Add what the commit that ends the turn stores of its questions and steps."""
         if self._conversation is None and self._journal.muted_chat is not None:
-            return  # The person opts out, which ends all questions of the chat: see `OptOut`.
+            return  # The person opts out, which ends all questions of the chat: see `OptOuts`.
         commit.has_all_entries = False
         if isinstance(commit.outcome, DeadLetter):
-            write_failure(self._opening, self._lease, commit)
+            end_of_arrival(turn, commit)
         # Not if the turn runs again; nor if middleware, or the bot's settings, kept the event from the handler.
         elif isinstance(commit.outcome, Ack) and (self._conversation is None or self._has_begun):
             self._write(commit)

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from pydantic_core import from_json, to_json
@@ -52,7 +52,7 @@ from linqbot.storage.redaction import RECORDED
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.types.message import text_of
-from linqbot.worker.calls import own_changes
+from linqbot.worker import own_changes
 from linqbot.worker.calls.lookup import (
     GONE,
     NOT_MADE,
@@ -66,7 +66,6 @@ from linqbot.worker.calls.lookup import (
     outcome_of,
 )
 from linqbot.worker.calls.outbound_plugins import Outbound
-from linqbot.worker.calls.own_changes import IncomingCalls
 from linqbot.worker.calls.rate_limit import CallNotMade, SendRateLimit, call_with_retries
 from linqbot.worker.calls.slots import (
     NO_ENTRIES,
@@ -81,6 +80,9 @@ from linqbot.worker.calls.slots import (
 )
 from linqbot.worker.calls.stream_journal import StreamJournal
 from linqbot.worker.calls.turn_scheduler import TurnBroadcaster, TurnScheduler, note_timer
+
+if TYPE_CHECKING:
+    from linqbot.worker.overlapping import IncomingCalls
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -150,7 +152,7 @@ class TurnJournal:
     Attributes:
         deferred: The error of the first call that had to be deferred; None if there was none. After it, no further call
             is made in this run.
-        origin: The people and the chat of the turn, as JSON: see `worker/turn_end.py`. Set before the first call.
+        origin: The people and the chat of the turn, as JSON: see `worker/parts.py`. Set before the first call.
         state: The state that the handler changed. Set when the handler has succeeded.
         recipients: The outcome of the person to whom the turn has sent a broadcast.
         cancelled: The ids of timers that the commit that ends the turn deletes, before it stores `timers`.

@@ -1,66 +1,36 @@
-"""A turn from its lease to the commit that ends it: what it has begun with, what interrupted it, and what adds to the commit.
+"""A turn, from its lease to the commit that ends it, and what features add to it: their parts, and their kinds of deliveries.
 
-Nothing here has an effect: `turn.py` stores what `Turn.commit` returns. If the commit cannot be stored, another one is
-built for another outcome. The origin of a turn, its people and its chat, is stored with its calls, so that
-`linqbot forget` finds them.
+Nothing here has an effect: `turn.py` stores what `Turn.commit` returns. If that cannot be stored, a commit is built for
+another outcome. `features.py` lists the parts and the kinds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic_core import to_json
 
-from linqbot.bot.deadline import Deadline
-from linqbot.bot.turn_context import TurnContext
-from linqbot.client.client import Client
 from linqbot.errors import TurnDeferred
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
 from linqbot.storage.inbox import Finish, Lease, Outcome
 from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
-from linqbot.worker.asking.opening import Opening
-from linqbot.worker.asking.turn_session import TurnSession
-from linqbot.worker.calls.turn_journal import TurnJournal
-from linqbot.worker.overlapping import TurnOverlap
 
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of deliveries that linqbot makes itself.
-
-    Attributes:
-        open: Called before anything else; an outcome ends the turn without a handler.
-        run: Handles the delivery; None if a handler of the bot gets its event.
-        end: Adds to the commit that ends the turn, also if the turn could not begin.
-    """
-
-    open: Callable[[Any, Turn], Awaitable[Outcome | None]] | None = None
-    run: Callable[[Any, Turn], Awaitable[None]] | None = None
-    end: Callable[[Delivery, Finish], None] | None = None
-
-
-class Owner(Protocol):
-    """The worker that a turn belongs to."""
-
-    @property
-    def is_stopping(self) -> bool:
-        """True if the worker has cancelled its turns, because it was asked to stop."""
-        ...
-
-    @property
-    def was_cancelled(self) -> bool:
-        """True if the worker was cancelled without being asked to stop, so that the process ends."""
-        ...
-
-    def detach(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:
-        """Count a turn's task as ended although it still runs, and start a task for `instead`."""
-        ...
+if TYPE_CHECKING:
+    from linqbot.bot.deadline import Deadline
+    from linqbot.bot.turn_context import TurnContext
+    from linqbot.client.client import Client
+    from linqbot.worker.asking.opening import Opening
+    from linqbot.worker.asking.turn_session import TurnSession
+    from linqbot.worker.calls.turn_journal import TurnJournal
+    from linqbot.worker.overlapping import TurnOverlap
+    from linqbot.worker.turn import Turns
+    from linqbot.worker.worker import Worker
 
 
 @dataclass(slots=True)
@@ -70,13 +40,16 @@ class Turn:
     Attributes:
         opening: What the turn begins with.
         kind: The kind of the delivery; None if Linq has posted it.
+        marks: What is special about the lease; see `parts.py`.
         owner: The worker; None if the turn is run without one, as in tests.
         began: The time at which the turn began, by `time.perf_counter`.
         ends: Functions that add to the commit that ends the turn, each for its feature, by the outcome in the commit.
+        is_open: True if `opening` is complete.
         is_running: True once the handler may run. Only then the turn has what follows.
         client: Its calls are recorded in `journal`.
         deadline: The time limit of the turn's code.
         asking: Makes the session of the handler's questions and steps.
+        event: The event of the delivery, or another one that stands for it, such as the answer that a timer found.
         handling: The time at which dispatch began, by `time.perf_counter`.
         ctx: The context of the handler; None until the event is parsed.
         given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
@@ -86,15 +59,18 @@ class Turn:
     lease: Lease
     opening: Opening
     kind: Kind | None = None
-    owner: Owner | None = None
+    marks: int = 0
+    owner: Worker | None = None
     began: float = field(default_factory=time.perf_counter)
     ends: list[Callable[[Turn, Finish], None]] = field(default_factory=list)
+    is_open: bool = False
     is_running: bool = False
     journal: TurnJournal = field(init=False)
     client: Client = field(init=False)
     deadline: Deadline = field(init=False)
     task: asyncio.Task[None] | None = None
     asking: TurnSession = field(init=False)
+    event: Event = field(init=False)
     handling: float = 0.0
     ctx: TurnContext | None = None
     given_up: bool = False
@@ -104,6 +80,11 @@ class Turn:
     def handler(self) -> str | None:
         """The name of the handler; None as long as none was found."""
         return self.ctx.handler if self.ctx is not None else None
+
+    @property
+    def is_bare(self) -> bool:
+        """True if no feature and no journal adds to the commit that ends the turn."""
+        return not (self.ends or self.is_running)
 
     @property
     def deferred(self) -> TurnDeferred | None:
@@ -125,8 +106,62 @@ class Turn:
         for end in self.ends:
             end(self, commit)
         if self.is_running:
+            # Last, because it looks at what the others have added.
             self.journal.end(commit)
         return commit
+
+
+# The marks of a lease, by which a part is called or left out. An echo has none.
+RAN: Final = 1
+"""An earlier run of the turn may have left journal entries."""
+CRASHED: Final = 2
+"""The process has crashed while it handled the delivery."""
+ASKED: Final = 4
+"""An open question may concern the delivery."""
+TAKEN: Final = 8
+"""An earlier run has taken messages with `ctx.incoming`, perhaps with another version of the bot."""
+RECEIPT: Final = 16
+"""It is a receipt for a message of ours."""
+ALL: Final = 31
+
+
+class Part:
+    """The share that one feature has in turns. Only the points that a part overrides are called."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    async def open(self, turn: Turn) -> Outcome | None:
+        """Read what the turn begins with. An outcome ends the turn without a handler."""
+
+    async def begin(self, turn: Turn) -> None:
+        """Prepare for the handler, which is about to run for `turn.event`."""
+
+    def end(self, turn: Turn, commit: Finish) -> None:
+        """Add to the commit that ends the turn, by the outcome in the commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of deliveries that linqbot makes itself.
+
+    Attributes:
+        open: Called before anything else; an outcome ends the turn without a handler.
+        run: Handles the delivery; None if a handler of the bot gets its event.
+        end: Adds to the commit that ends the turn, also if the turn could not begin.
+    """
+
+    open: Callable[[Turns, Turn], Awaitable[Outcome | None]] | None = None
+    run: Callable[[Turns, Turn], Awaitable[None]] | None = None
+    end: Callable[[Delivery, Finish], None] | None = None
+
+
+class Points(NamedTuple):
+    """The points of the parts that are called for one set of marks, in order."""
+
+    open: Sequence[Callable[[Turn], Awaitable[Outcome | None]]]
+    begin: Sequence[Callable[[Turn], Awaitable[None]]]
+    end: Sequence[Callable[[Turn, Finish], None]]
 
 
 def origin_of(event: Event) -> bytes | None:

@@ -3,17 +3,12 @@
 Linq does not say who added or removed a person. So the commit that ends a turn stores, for each such call, a timer that
 waits for the event. The event's turn finds the timer by its id and deletes it. If the event never comes, the timer fires
 after an hour, which only removes it. Other changes name their author, so their events need no timer.
-
-`IncomingCalls` counts the calls of `ctx.incoming()` that a run of a handler has made, with those of the steps that it has
-from the record.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable
 from typing import Final
 
 from pydantic_core import to_json
@@ -22,7 +17,9 @@ from linqbot.client.call import Call, id_in_path
 from linqbot.clock import Clock
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES as ALL_EVENT_TYPES
-from linqbot.storage.timers import Timer, Timers
+from linqbot.storage.inbox import Finish
+from linqbot.storage.timers import Timer
+from linqbot.worker.parts import Part, Turn
 
 KIND: Final = "own_change"
 
@@ -63,63 +60,24 @@ def are_awaited(handled: Iterable[type[Event]]) -> bool:
     return any(issubclass(ALL_EVENT_TYPES[name], each) for name in EVENT_TYPES for each in handled)
 
 
-async def expected(event: Event, stored: Timers) -> str | None:
-    """Return the id of the timer that waits for an event; None if the bot has not caused it.
-
-    Raises:
-        StorageUnavailable: the storage cannot be read.
-    """
-    handle = getattr(getattr(event, "participant", None), "handle", None)
-    if event.type not in EVENT_TYPES or not handle or event.chat_id is None:
-        return None
-    timer_id = _id(event.type, event.chat_id, handle)
-    return None if await stored.timer(timer_id) is None else timer_id
-
-
 def _id(event_type: str, chat_id: str, handle: str) -> str:
     # A digest, because ids of timers are logged.
     return hashlib.sha256(f"{event_type}|{chat_id}|{handle.casefold()}".encode()).hexdigest()[:32]
 
 
-_in_step: ContextVar[list[int] | None] = ContextVar("linqbot_incoming_in_step", default=None)
+class OwnChanges(Part):
+    """Recognizes the bot's own changes, if a handler takes such events."""
 
+    async def begin(self, turn: Turn) -> None:
+        event = turn.event
+        handle = getattr(getattr(event, "participant", None), "handle", None)
+        if event.type not in EVENT_TYPES or not handle or event.chat_id is None:
+            return
+        timer_id = _id(event.type, event.chat_id, handle)
+        if await self._turns.storage.timer(timer_id) is not None:
+            turn.journal.cancelled.append(timer_id)
+            turn.event = event.model_copy(update={"by_me": True})
 
-class IncomingCalls:
-    """The calls of `ctx.incoming()` of one run, by number. The first run of the turn numbers them from 0.
-
-    A step (`ctx.once`) that calls `incoming` is not made again by the next run, whose handler has the messages from the
-    result of the step. So the step's journal entry has the numbers of its calls, and these are not given to others.
-    """
-
-    def __init__(self) -> None:
-        self._made: set[int] = set()
-
-    def __contains__(self, number: int) -> bool:
-        return number in self._made
-
-    @property
-    def next(self) -> int:
-        """The number of the next call: the smallest one that is free."""
-        return next(number for number in range(len(self._made) + 1) if number not in self._made)
-
-    def make(self, number: int) -> None:
-        """Note a call that has got its messages."""
-        self.recall((number,))
-
-    def recall(self, numbers: Sequence[int]) -> None:
-        """Note the calls of a step on record."""
-        self._made.update(numbers)
-        if (in_step := _in_step.get()) is not None:
-            in_step.extend(numbers)
-
-    @contextmanager
-    def of_step(self) -> Iterator[list[int]]:
-        """Collect the numbers of the calls that a step makes, with those of the steps inside of it."""
-        around = _in_step.get()
-        token = _in_step.set(made := list[int]())
-        try:
-            yield made
-        finally:
-            _in_step.reset(token)
-            if around is not None:
-                around += made
+    def end(self, turn: Turn, commit: Finish) -> None:
+        if turn.is_running:
+            commit.timers += timers(turn.journal.made, self._turns.clock)

@@ -1,0 +1,122 @@
+"""The features of turns: their parts in the order in which they are called, and the kinds of deliveries that they make.
+
+A feature is named by its module and imported when a turn needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.events.delivery import OWN_DELIVERY, Delivery
+from linqbot.events.lane import chat_of_lane
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Ack, Lease
+from linqbot.storage.journal import RECEIPTS
+from linqbot.worker import due
+from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT
+from linqbot.worker.asking.records import ORDER_PREFIX
+from linqbot.worker.missed import FOUND_ID
+from linqbot.worker.own_changes import are_awaited
+from linqbot.worker.parts import ALL, ASKED, CRASHED, RAN, RECEIPT, TAKEN, Kind, Points, Turn
+
+if TYPE_CHECKING:
+    from linqbot.worker.turn import Turns
+
+
+PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
+    # First to open: its meaning for a question decides if a handler runs at all.
+    ("asking.opening:Asks", lambda _: ASKED),
+    ("optout:OptOutsAfterCrash", lambda _: CRASHED),
+    ("lookups:Receipts", lambda _: RECEIPT),
+    # Before those that look at the event, because it completes the event.
+    ("lookups:Lookups", lambda _: ALL),
+    ("own_changes:OwnChanges", lambda dispatcher: ALL if are_awaited(dispatcher.handled) else 0),
+    ("optout:OptOuts", lambda _: ALL),
+    # Last to begin: messages may interrupt the handler from then on.
+    ("overlapping:Overlaps", lambda dispatcher: ALL if dispatcher.overlaps else TAKEN),
+    ("trouble:Notices", lambda dispatcher: ALL if dispatcher.has_notices else 0),
+)
+"""The parts, each with the marks of which a lease must have one for the part to be called: `ALL` for every lease, 0 for none."""
+
+
+class Features:
+    """The parts that the turns of a bot are made of. A part is imported when a turn first needs it."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._rows = [(place, marks(turns.dispatcher)) for place, marks in PARTS]
+        self._part = cache(lambda place: _named(place)(turns))
+        self._points: dict[int, Points] = {}
+
+    def points(self, marks: int) -> Points:
+        """Return the points that the parts for a lease with these marks override."""
+        if marks not in self._points:
+            parts = [self._part(place) for place, wanted in self._rows if wanted == ALL or wanted & marks]
+            found = [[getattr(each, point) for each in parts if point in vars(type(each))] for point in Points._fields]
+            self._points[marks] = Points(*found)
+        return self._points[marks]
+
+
+def marks_of(lease: Lease, storage: Storage) -> int:
+    """Return what is special about a lease."""
+    delivery, marks = lease.delivery, 0
+    if not lease.is_first_run:
+        marks |= RAN
+    if lease.crashes:
+        marks |= CRASHED
+    if (marks or lease.put_back) and any(delivery.joined.incoming):
+        marks |= TAKEN
+    chat_id = chat_of_lane(delivery.lane)
+    if storage.conversations_in(chat_id) if chat_id is not None else delivery.type in ANSWERS_WITHOUT_CHAT:
+        marks |= ASKED
+    if delivery.type in RECEIPTS:
+        marks |= RECEIPT
+    elif delivery.id.startswith((ORDER_PREFIX, FOUND_ID)):
+        marks |= ASKED
+    return marks
+
+
+def _named(place: str) -> Any:
+    """Return the function or the class of a module of `worker` that is named like `optout:OptOuts`."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"linqbot.worker.{module}"), name)
+
+
+def _late(place: str) -> Callable[[Turns, Turn], Awaitable[None]]:
+    async def run(turns: Turns, turn: Turn) -> None:
+        await _named(place)(turns, turn)
+
+    return run
+
+
+async def _ack(*_: object) -> Ack:
+    return Ack()
+
+
+_HANDLED: Final = Kind()
+
+_KINDS: Final = {
+    # The doctor's probe, and the end of the wait for an event of a change: no handler takes these.
+    "doctor": Kind(open=_ack),
+    "own_change": Kind(open=_ack),
+    "schedule": Kind(open=due.check_schedule_gone, end=due.rearm),
+    "send": Kind(run=due.send_due),
+    "repeat": Kind(run=due.send_due, end=due.rearm),
+    "broadcast": Kind(run=due.send_to_person, end=due.give_up_person),
+    "outage": Kind(run=_late("trouble:say_outage")),
+    "dead_letter": Kind(run=_late("trouble:notify_dead_letter")),
+}
+"""The kinds of deliveries that linqbot makes itself, by the word behind `i.` in their ids.
+
+The id of a delivery decides, and not its type: a webhook can have any type, but no such id.
+"""
+
+
+def kind_of(delivery: Delivery) -> Kind | None:
+    """Return the kind of a delivery; None if Linq has posted it. A handler gets the event of a kind that is not listed."""
+    if not delivery.id.startswith(OWN_DELIVERY):
+        return None
+    return _KINDS.get(delivery.id.split(".", 2)[1], _HANDLED)
