@@ -33,10 +33,9 @@ from linqbot.storage.postgres.news import News
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.link import ServerLink, ServerTime
 from linqbot.storage.postgres.server.migrate import install_of, migrate
-from linqbot.storage.postgres.tables import broadcasts, conversations, erasure, journal, state
+from linqbot.storage.postgres.tables import broadcasts, conversations, erasure, journal
 from linqbot.storage.postgres.transaction import Operations, PostgresReader, Transaction, WorkOp, is_news
 from linqbot.storage.postgres.writer import Memory, PostgresWriter
-from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.tables import timers
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
 from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
@@ -281,22 +280,6 @@ class PostgresStorage(TableMethods):
     async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
         """Return the conversations on record, the oldest question first."""
         return await self._query(lambda db: conversations.oldest_first(db, chat_id, limit))
-
-    # State
-
-    async def load(self, scope: str) -> dict[str, bytes]:
-        """Return all values of a scope, as JSON by name."""
-        return await self._query(lambda db: state.load(db, scope))
-
-    async def state_rows(
-        self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
-    ) -> list[StateRow]:
-        """Return stored values; see `StateStore.state_rows`."""
-        return await self._query(lambda db: state.rows(db, prefix=prefix, name=name, after=after, limit=limit))
-
-    async def write_state(self, writes: Sequence[StateWrite]) -> None:
-        """Write values outside of a turn; see `StateStore.write_state`."""
-        await self._operate(lambda tx: state.write_now(tx, writes), news=False)
 
     # Timers
 

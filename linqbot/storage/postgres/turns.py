@@ -11,9 +11,9 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import FinishOp, SettleOp, TakeOp
 from linqbot.storage.postgres import leases
 from linqbot.storage.postgres.tables import broadcasts, conversations, journal
-from linqbot.storage.postgres.tables.state import PostgresStateBatch
 from linqbot.storage.postgres.transaction import Transaction
 from linqbot.storage.tables import timers
+from linqbot.storage.tables.state import StateBatch
 
 SOON_S: Final = 60.0
 """Seconds within which nearly every delivery leaves the inbox. Then `seen.at` stays the time when it was stored."""
@@ -29,10 +29,8 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
         if ops:
             note_ended(tx, ops, await tx.value(f"SELECT {END}", *arguments(tx, ops)), leaving=leaving)
         return
-    state = PostgresStateBatch(tx)
-    await state.read(
-        write for each in (*(op.state for op in settles), *(op.finish.state for op in ops)) for write in each
-    )
+    state = StateBatch(tx)
+    await state.read([*(op.state for op in settles), *(op.finish.state for op in ops)])
     entries = await _settled(tx, settles, state)
     seqs = await _held(tx, ops)
     ended: dict[int, FinishOp] = {}
@@ -121,7 +119,7 @@ async def finish_and_take(tx: Transaction, ops: Sequence[FinishOp], take: TakeOp
     await leases.refresh(tx, leases.note(tx, take, rows, recent))
 
 
-async def _settled(tx: Transaction, ops: Sequence[SettleOp], state: PostgresStateBatch) -> list[JournalEntry]:
+async def _settled(tx: Transaction, ops: Sequence[SettleOp], state: StateBatch) -> list[JournalEntry]:
     """Return the entries to settle, and add the state that is written with them."""
     entries = []
     for op in ops:

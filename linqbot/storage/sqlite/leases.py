@@ -18,8 +18,8 @@ from linqbot.storage.operations import FinishOp, HoldOp, JoinOp, ProgressOp, Rel
 from linqbot.storage.sqlite.index import Gathering, JoinedRow, Postponed
 from linqbot.storage.sqlite.statements import Transaction, among
 from linqbot.storage.sqlite.tables import conversations, journal
-from linqbot.storage.sqlite.tables.state import SQLiteStateBatch
 from linqbot.storage.tables import timers
+from linqbot.storage.tables.state import StateBatch
 
 
 def take(tx: Transaction, ops: Sequence[TakeOp]) -> None:
@@ -140,7 +140,8 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
 
     Rare outcomes are written one by one, common ones in one statement for all.
     """
-    state = SQLiteStateBatch(tx.db)
+    state = StateBatch(tx)
+    await state.read([*(op.state for op in settles), *(op.finish.state for op in ops)])
     entries = _settled(tx, settles, state)
     ended: list[JournalEntry] = []
     timed: list[Finish] = []
@@ -173,13 +174,13 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
     keep_texts = tx.keep_s > 0
     journal.settle(tx.db, entries, keep_texts=keep_texts)
     journal.settle(tx.db, ended, keep_texts=keep_texts, ended_at=tx.now)
-    state.write()
+    await state.write()
     _write_conversations(tx, [op.finish for op in ops if op.error is None])
     _remove(tx, gone, ending)
     await timers.write(tx, timed)
 
 
-def _settled(tx: Transaction, ops: Iterable[SettleOp], state: SQLiteStateBatch) -> list[JournalEntry]:
+def _settled(tx: Transaction, ops: Iterable[SettleOp], state: StateBatch) -> list[JournalEntry]:
     """Return the entries to settle, and add the state that is written with them."""
     entries = []
     for op in ops:

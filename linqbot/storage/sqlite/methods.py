@@ -14,15 +14,15 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
-from linqbot.storage.dialect import Readable, drive
+from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.methods import TableMethods
 from linqbot.storage.sqlite import queries
-from linqbot.storage.sqlite.index import Index
-from linqbot.storage.sqlite.statements import SQLiteReader, among
-from linqbot.storage.sqlite.tables import broadcasts, conversations, journal, state
-from linqbot.storage.state import StateRow, StateWrite
+from linqbot.storage.sqlite.file import transaction
+from linqbot.storage.sqlite.index import Index, IndexChanges
+from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, among
+from linqbot.storage.sqlite.tables import broadcasts, conversations, journal
 from linqbot.storage.tables import timers
 from linqbot.storage.upkeep import Forgotten, Selection, Tally, Waiting
 from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
@@ -51,6 +51,16 @@ class SQLiteMethods(TableMethods):
     @abstractmethod
     async def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run a query, and return its result."""
+
+    async def _operate(self, work: Callable[[Writable], Coroutine[Any, Any, T]]) -> T:
+        now = self._clock.now()
+
+        def write(db: sqlite3.Connection) -> T:
+            with transaction(db):
+                # Nothing applies the changes: the index is read again.
+                return drive(work(Transaction(db, self._index, IndexChanges(), now, 0.0, 0.0, 0)))
+
+        return await self._upkeep(write)
 
     @abstractmethod
     async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -170,22 +180,6 @@ class SQLiteMethods(TableMethods):
     async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
         """Return the conversations on record, the oldest question first."""
         return await self._query(lambda db: conversations.oldest_first(db, chat_id, limit))
-
-    # State
-
-    async def load(self, scope: str) -> dict[str, bytes]:
-        """Return all values of a scope, as JSON by name."""
-        return await self._query(lambda db: state.load(db, scope))
-
-    async def state_rows(
-        self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
-    ) -> list[StateRow]:
-        """Return stored values; see `StateStore.state_rows`."""
-        return await self._query(lambda db: state.rows(db, prefix=prefix, name=name, after=after, limit=limit))
-
-    async def write_state(self, writes: Sequence[StateWrite]) -> None:
-        """Write values outside of a turn; see `StateStore.write_state`."""
-        await self._upkeep(lambda db: state.write_now(db, writes))
 
     # Timers
 

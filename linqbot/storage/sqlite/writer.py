@@ -59,8 +59,8 @@ from linqbot.storage.sqlite.file import (
 from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts
 from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp
 from linqbot.storage.sqlite.tables import broadcasts, conversations, journal
-from linqbot.storage.sqlite.tables.state import SQLiteStateBatch
 from linqbot.storage.tables import timers
+from linqbot.storage.tables.state import StateBatch
 
 DAY_S = 24 * 3600.0
 _ACTIVITY_EVERY_S = 60.0
@@ -440,7 +440,7 @@ async def _run_of_turns(tx: Transaction, ops: OpsByKind) -> None:
     if ReleaseOp in ops:
         leases.release(tx, ops[ReleaseOp])
     if BeginOp in ops:
-        _begin(tx, ops[BeginOp])
+        await _begin(tx, ops[BeginOp])
     if FinishOp in ops or SettleOp in ops:
         await leases.finish(tx, of(ops, SettleOp), of(ops, FinishOp))
     if HoldOp in ops:
@@ -453,14 +453,15 @@ async def _run_of_turns(tx: Transaction, ops: OpsByKind) -> None:
         (noted.result,) = journal.receive(tx.db, (noted.receipt,))
 
 
-def _begin(tx: Transaction, ops: list[BeginOp]) -> None:
-    state = SQLiteStateBatch(tx.db)
+async def _begin(tx: Transaction, ops: list[BeginOp]) -> None:
+    state = StateBatch(tx)
+    await state.read(op.state for op in ops)
     for op in ops:
         if op.lease is not None and tx.index.lanes.leased_by(op.lease.token) is None:
             op.error = lease_over(op.lease)
         elif op.state and not journal.is_on_record(tx.db, op.entry):
             op.error = state.add(op.state)
-    state.write()
+    await state.write()
     entries = [entry for op in ops for entry in op.entries]
     journal.begin(tx.db, entries)
     if not tx.index.has_own_entries:

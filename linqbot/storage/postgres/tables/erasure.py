@@ -15,8 +15,9 @@ from linqbot.events.lane import lane_of_chat
 from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.postgres.server.address import Connection
 from linqbot.storage.postgres.server.link import ServerLink
-from linqbot.storage.postgres.tables import broadcasts, state
-from linqbot.storage.postgres.transaction import Transaction
+from linqbot.storage.postgres.tables import broadcasts
+from linqbot.storage.postgres.transaction import PostgresReader, Transaction
+from linqbot.storage.tables import state
 from linqbot.storage.upkeep import Forgotten
 
 Erase: TypeAlias = Callable[[Transaction], Awaitable[Forgotten]]
@@ -41,7 +42,8 @@ async def forget(
         operate: Runs the deletion in a transaction of the writer.
     """
     async with link.reading() as connection:
-        person = Person(handle, {*chats, *await state.chats_with(connection, handle.casefold())})
+        stored = await state.chats_with(PostgresReader(connection, 0.0), handle.casefold())
+    person = Person(handle, {*chats, *stored})
     forgotten = await operate(_forgetting_broadcasts(handle))
     for _ in range(_ROUNDS):
         found, scopes = await _search(link, person)

@@ -12,9 +12,9 @@ from linqbot.storage.inbox import lease_over
 from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry, Receipt, after_receipt
 from linqbot.storage.operations import BeginOp
 from linqbot.storage.postgres.server.address import Connection
-from linqbot.storage.postgres.tables.state import PostgresStateBatch
 from linqbot.storage.postgres.transaction import Transaction
 from linqbot.storage.redaction import is_repeatable, without_texts
+from linqbot.storage.tables.state import StateBatch
 
 COLUMNS = (
     "turn, replay, slot, key, safety, call, status, first_at, answer, message_id, chat_id, delivery, digest, origin, "
@@ -54,9 +54,9 @@ async def begin(tx: Transaction, ops: Sequence[BeginOp]) -> None:
     """
     if not ops:
         return
-    state = PostgresStateBatch(tx)
+    state = StateBatch(tx)
     changing = [op for op in ops if op.state]
-    await state.read(write for op in changing for write in op.state)
+    await state.read(op.state for op in changing)
     for op in changing:
         if not await is_on_record(tx, op.entry):
             op.error = state.add(op.state)

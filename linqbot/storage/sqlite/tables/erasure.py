@@ -12,11 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 from linqbot.events.lane import lane_of_chat
+from linqbot.storage.dialect import drive
 from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.file import transaction
-from linqbot.storage.sqlite.statements import among
-from linqbot.storage.sqlite.tables import broadcasts, state
+from linqbot.storage.sqlite.statements import SQLiteReader, among
+from linqbot.storage.sqlite.tables import broadcasts
+from linqbot.storage.tables import state
 from linqbot.storage.upkeep import Forgotten
 
 _ROUNDS = 5
@@ -25,7 +27,7 @@ _ROUNDS = 5
 
 def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: float) -> Forgotten:
     """Erase a person; see `Upkeep.forget`."""
-    person = Person(handle, {*chats, *state.chats_with(db, handle.casefold())})
+    person = Person(handle, {*chats, *drive(state.chats_with(SQLiteReader(db), handle.casefold()))})
     with transaction(db):
         forgotten = Forgotten(recipients=broadcasts.forget(db, handle))
     for _ in range(_ROUNDS):
