@@ -18,8 +18,7 @@ from linqbot.storage.inbox import Ack, Lease
 from linqbot.storage.journal import RECEIPTS
 from linqbot.worker import due
 from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT
-from linqbot.worker.asking.records import ORDER_PREFIX
-from linqbot.worker.missed import FOUND_ID
+from linqbot.worker.asking.records import FOUND_ID, ORDER_PREFIX
 from linqbot.worker.own_changes import are_awaited
 from linqbot.worker.parts import ALL, ASKED, CRASHED, RAN, RECEIPT, TAKEN, Kind, Points, Turn
 

@@ -38,7 +38,7 @@ from linqbot.storage.inbox import Ack, Defer, Finish, Inbox, Lease
 from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
 from linqbot.types.message import Message, UnknownPart
-from linqbot.worker.asking.records import ORDER_TYPE
+from linqbot.worker.asking.records import FOUND_ID, ORDER_TYPE
 from linqbot.worker.failure import STORAGE_PAUSE_S
 from linqbot.worker.lookups import given
 
@@ -419,9 +419,6 @@ def _delivery(chat: Chat, message: Message, now: float, *, is_history: bool) -> 
 def _json_object(handle: Handle | None) -> dict[str, Any] | None:
     return None if handle is None else handle.to_json_object()
 
-
-FOUND_ID: Final = "i.found."
-"""Prefix of the ids of these deliveries."""
 
 _SHARED: Final = "location.sharing.started"
 

@@ -20,8 +20,7 @@ from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.worker.asking.arrivals import NOTHING, Arrival, arrival, in_chat
-from linqbot.worker.asking.records import ORDER_PREFIX, AskCancellation, cancellation, look
-from linqbot.worker.missed import FOUND_ID
+from linqbot.worker.asking.records import FOUND_ID, ORDER_PREFIX, AskCancellation, cancellation, look
 from linqbot.worker.parts import Part, Turn
 
 log = structlog.get_logger("linqbot.worker")

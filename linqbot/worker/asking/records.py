@@ -297,6 +297,8 @@ ORDER_PREFIX: Final = f"i.{KIND}."
 """The beginning of the ids of these deliveries. A webhook can have no such id."""
 ORDER_TYPE: Final = f"linqbot.{KIND}"
 """The type of these deliveries."""
+FOUND_ID: Final = "i.found."
+"""The beginning of the ids of deliveries with what Linq was asked for: a vote, tapback, location or removal that was missed."""
 _ANY_DELAY_S: Final = 10 * 365 * 86_400.0
 
 
