@@ -30,6 +30,8 @@ PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
     # First to open: its meaning for a question decides if a handler runs at all.
     ("asking.opening:Asks", lambda _: ASKED),
     ("optout:OptOutsAfterCrash", lambda _: CRASHED),
+    # First to begin, because it may wait for a minute.
+    ("overlapping:StateTurns", lambda _: RAN),
     ("lookups:Receipts", lambda _: RECEIPT),
     # Before those that look at the event, because it completes the event.
     ("lookups:Lookups", lambda _: ALL),

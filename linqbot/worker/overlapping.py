@@ -45,8 +45,6 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.worker.asking.records import is_payment
-from linqbot.worker.asking.turn_session import TurnSession
-from linqbot.worker.calls.turn_journal import TurnJournal
 from linqbot.worker.failure import STORAGE_PAUSE_S
 from linqbot.worker.parts import Part, Turn
 
@@ -107,45 +105,29 @@ class IncomingCalls:
 
 
 class TurnOverlap:
-    """The later messages of a running turn.
+    """The later messages of a running turn. It does not refer to the turn, so it makes no reference cycle.
 
-    Args:
-        asking: The questions and steps of the turn, after which it is not restarted. None: it continues a conversation,
-            and is never restarted.
-        known: The journal entries of the turn's earlier runs. After steps of theirs it is not restarted.
-        root: The body with which the conversation began that the turn continues; None if it continues none.
     Attributes:
         lease: The lease of the turn. Its delivery changes when messages join it.
         joining: The deliveries for which the turn is interrupted; empty if it is not.
     """
 
-    def __init__(
-        self,
-        lease: Lease,
-        journal: TurnJournal,
-        task: asyncio.Task[None],
-        storage: Storage,
-        dispatcher: Dispatcher,
-        *,
-        asking: TurnSession | None,
-        known: Sequence[JournalEntry] = (),
-        root: bytes | None = None,
-    ) -> None:
-        self._known = known
+    def __init__(self, turn: Turn, task: asyncio.Task[None], storage: Storage, dispatcher: Dispatcher) -> None:
+        opening, self.lease, self._journal = turn.opening, turn.lease, turn.journal
+        # After steps of the turn, also of its earlier runs, it is not restarted; nor if it continues a conversation (None).
+        self._known = opening.known
+        self._asking = turn.asking if opening.conversation is None else None
         # What the earlier parts of the conversation have taken and sent: the handler runs through them again.
-        before = Joined() if root is None else _with_body(root).joined
+        before = Joined() if opening.conversation is None else _with_body(opening.conversation.root).joined
         self._taken_before, self._sent_before = before.incoming, before.sent
-        self.lease = lease
         self.joining: list[Delivery] = []
-        self._joined = lease.delivery.joined
-        self._journal = journal
+        self._joined = turn.lease.delivery.joined
         self._task = task
         self._storage = storage
         self._dispatcher = dispatcher
-        self._asking = asking
         self._handler: str | None = None
         self._mode: OverlapMode = "queue"
-        self._calls = journal.incoming_calls = IncomingCalls()
+        self._calls = turn.journal.incoming_calls = IncomingCalls()
         # What a call of `incoming` wanted to join, as long as it is not known whether the storage has it.
         self._unconfirmed: tuple[Joined, list[Delivery]] | None = None
         self._taking = asyncio.Lock()
@@ -370,12 +352,12 @@ class TurnOverlap:
 
     async def _interrupt(self) -> None:
         """Let the call that is being made end, refuse the next ones, and cancel the handler. If it takes long, let it go on."""
-        self._journal.interrupt()
+        self._journal.is_interrupted = True
         try:
             async with asyncio.timeout(LAST_CALL_S):
                 await self._journal.settle()
         except TimeoutError:
-            self._journal.go_on()
+            self._journal.is_interrupted = False
         else:
             self._task.cancel()
 
@@ -397,20 +379,9 @@ class Overlaps(Part):
     """Gives a turn the later messages of its chat."""
 
     async def begin(self, turn: Turn) -> None:
-        if turn.task is None:
-            return
-        opening = turn.opening
-        turn.overlap = TurnOverlap(
-            turn.lease,
-            turn.journal,
-            turn.task,
-            self._turns.storage,
-            self._turns.dispatcher,
-            asking=None if opening.conversation is not None else turn.asking,
-            known=opening.known,
-            root=None if opening.conversation is None else opening.conversation.root,
-        )
-        await turn.overlap.forget_put_back()
+        if turn.task is not None:
+            turn.overlap = TurnOverlap(turn, turn.task, self._turns.storage, self._turns.dispatcher)
+            await turn.overlap.forget_put_back()
 
 
 def _with_body(body: bytes) -> Delivery:
@@ -634,3 +605,10 @@ class StateQueue:
         self._users[place] -= 1
         if not self._users[place]:
             del self._users[place], self._locks[place]
+
+
+class StateTurns(Part):
+    """Lets a turn that lost a value wait for its place."""
+
+    async def begin(self, turn: Turn) -> None:
+        await self._turns.state_queue.enter(turn.lease.delivery.id, self._turns.clock)

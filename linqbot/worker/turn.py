@@ -402,8 +402,6 @@ class Turns:
 
     async def _handle(self, turn: Turn) -> None:
         """Do what the kind of the delivery asks for, or run the handler of the event."""
-        if turn.marks & RAN:
-            await self.state_queue.enter(turn.lease.delivery.id, self.clock)
         if turn.kind is not None and turn.kind.run is not None:
             await turn.kind.run(self, turn)
             return

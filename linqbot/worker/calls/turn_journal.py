@@ -141,7 +141,7 @@ class TurnJournal:
     """Journals the client's calls for one run of a turn. It must be created in the turn's own task.
 
     Args:
-        turn: The id of the delivery being handled.
+        turn: The id of the turn: the delivery being handled, or the one that began its conversation.
         replay: 0, then one more for each deliberate replay of the turn. A replay uses new idempotency keys.
         known: The journal entries of this turn's earlier runs, which failed or crashed.
         outbound: The outbound middleware of plugins.
@@ -157,6 +157,7 @@ class TurnJournal:
         recipients: The outcome of the person to whom the turn has sent a broadcast.
         cancelled: The ids of timers that the commit that ends the turn deletes, before it stores `timers`.
         steps: The known entries that are no API calls, by slot.
+        is_interrupted: True cancels the tasks that make further calls: the turn is to begin again.
         is_suspended: True after the handler has asked a question. Then every call raises Suspended.
         is_past: True while the handler of a conversation runs through a part that an earlier answer has ended. Calls
             are answered from their entries; a call without one is not made.
@@ -174,7 +175,6 @@ class TurnJournal:
         "_earlier_parts_sent",
         "_earlier_runs_sent",
         "_failed",
-        "_interrupted",
         "_known",
         "_lease",
         "_made",
@@ -184,7 +184,6 @@ class TurnJournal:
         "_outside",
         "_outside_matcher",
         "_rate_limit",
-        "_replay",
         "_scheduler",
         "_settled",
         "_slots",
@@ -193,19 +192,21 @@ class TurnJournal:
         "_stored_changes",
         "_streams",
         "_task",
-        "_turn",
         "_under_way",
         "cancelled",
         "deferred",
         "incoming_calls",
+        "is_interrupted",
         "is_past",
         "is_suspended",
         "muted_chat",
         "off_the_record",
         "origin",
         "recipients",
+        "replay",
         "state",
         "steps",
+        "turn",
     )
 
     def __init__(
@@ -226,8 +227,8 @@ class TurnJournal:
         self._storage = storage
         self._clock = clock
         self._rate_limit = rate_limit
-        self._turn = turn
-        self._replay = replay
+        self.turn = turn
+        self.replay = replay
         self.off_the_record = off_the_record
         self.origin: bytes | None = None
         self.state: Sequence[StateWrite] = ()
@@ -269,7 +270,7 @@ class TurnJournal:
         self._settled: asyncio.Event | None = None
         # The reason why no call is made any more; None while calls are made.
         self._closed: str | None = None
-        self._interrupted = False
+        self.is_interrupted = False
         # The tasks of the handler in which a call has failed, and the error.
         self._failed: list[tuple[asyncio.Task[Any], BaseException]] = []
 
@@ -327,16 +328,6 @@ class TurnJournal:
             commit.timers += self.timers
         if self.cancelled and (is_done or commit.rearmed):
             commit.cancelled += self.cancelled
-
-    @property
-    def turn(self) -> str:
-        """The id of the turn: the delivery being handled, or the one that began its conversation."""
-        return self._turn
-
-    @property
-    def replay(self) -> int:
-        """The replay number of the turn."""
-        return self._replay
 
     @property
     def lane(self) -> str:
@@ -402,13 +393,13 @@ class TurnJournal:
 
     def key_of(self, slot: str) -> str:
         """Return the idempotency key of a slot."""
-        return journal_key(self._storage.install, self._turn, self._replay, slot)
+        return journal_key(self._storage.install, self.turn, self.replay, slot)
 
     def new_entry(self, slot: str, safety: str, call: bytes) -> JournalEntry:
         """Return the entry of a question or a step, which begins now."""
         return JournalEntry(
-            turn=self._turn,
-            replay=self._replay,
+            turn=self.turn,
+            replay=self.replay,
             slot=slot,
             key=self.key_of(slot),
             safety=safety,
@@ -594,7 +585,7 @@ class TurnJournal:
 
     @property
     def _delivery(self) -> str:
-        return self._turn if self._lease is None else self._lease.delivery.id
+        return self.turn if self._lease is None else self._lease.delivery.id
 
     def _matcher_of(self, known: Sequence[JournalEntry]) -> JournalMatcher:
         return JournalMatcher(known, by_content=self._conflict_slot in self.steps)
@@ -612,14 +603,6 @@ class TurnJournal:
     def keep(self, entry: JournalEntry) -> None:
         """Store an entry in the commit that ends the turn."""
         self._outcomes[entry.slot] = entry
-
-    def interrupt(self) -> None:
-        """Cancel the tasks that make further calls, until `go_on`: the turn is to begin again."""
-        self._interrupted = True
-
-    def go_on(self) -> None:
-        """Allow calls again: the turn does not begin again."""
-        self._interrupted = False
 
     def texts_sent(self) -> list[str]:
         """Return the texts of the messages that this run has sent, in order."""
@@ -698,7 +681,7 @@ class TurnJournal:
         Raises:
             CancelledError: it is.
         """
-        if self._interrupted and running_root() is self._slots.root:
+        if self.is_interrupted and running_root() is self._slots.root:
             raise asyncio.CancelledError("A newer message of the person interrupts the turn.")
 
     async def _in_turn(self, call: Call, slot: str, run: Run) -> ApiResponse:
@@ -757,14 +740,14 @@ class TurnJournal:
         """
         known = self._matcher.match(slot, call, is_named=call.label is not None).entry
         if known is None or known.status == "attempting":
-            log.info("send.skipped", turn=self._turn, slot=slot, call=call.name)
+            log.info("send.skipped", turn=self.turn, slot=slot, call=call.name)
             raise CallSkipped(call.name)
         return outcome_of(known, call)
 
     def _error_after_end(self, what: str, why: str) -> BotError:
         """Log a call that comes after the end of its turn, and return its error."""
         at = place_of_caller()
-        log.error("call.too_late", turn=self._turn, call=what, at=at, why=why)
+        log.error("call.too_late", turn=self.turn, call=what, at=at, why=why)
         return _too_late(
             f"{what} was called at {at} when {why}, so it was not made. Await calls, and the tasks that make "
             "them, before the handler returns. Use ctx.send_later for sends at a later time, and the ctx of the newest "
@@ -787,7 +770,7 @@ class TurnJournal:
             return await self._make_first(call, match.slot, run, known)
         stored = Call.from_json(known.call)
         if match.diverged:
-            log.warning("send.diverged", turn=self._turn, slot=match.slot, stored=stored.name, now=call.name)
+            log.warning("send.diverged", turn=self.turn, slot=match.slot, stored=stored.name, now=call.name)
         if known.status == "accepted":
             answer = answer_of(known, call)
             if (sent := self._outbound.plugins.sent) is not None:
@@ -806,7 +789,7 @@ class TurnJournal:
             await self._perform(call, self._slots.numbered("owed:"), run)
         except (LinqApiError, MessageGone) as error:
             # The code that made the call already has an answer, so the error can only be logged.
-            log.error("send.refused", turn=self._turn, call=call.name, error=str(error))
+            log.error("send.refused", turn=self.turn, call=call.name, error=str(error))
 
     async def _look_up(self, call: Call, entry: JournalEntry, run: Run) -> ApiResponse:
         """Return the answer of a call that must not be repeated, by looking for its effect at Linq.
@@ -819,7 +802,7 @@ class TurnJournal:
             await self._close(entry, "accepted", found.to_json(), found)
             return found
         if entry.status != "ambiguous":
-            log.error("send.ambiguous", turn=self._turn, slot=entry.slot, call=call.name)
+            log.error("send.ambiguous", turn=self.turn, slot=entry.slot, call=call.name)
             await self._close(entry, "ambiguous", b"null")
         return ambiguous_answer(call)
 
@@ -830,8 +813,8 @@ class TurnJournal:
             call = call.with_key(key)
         first_at = self._clock.now() if known is None else known.first_at
         entry = JournalEntry(
-            self._turn,
-            self._replay,
+            self.turn,
+            self.replay,
             slot,
             key,
             call.safety,
