@@ -2,7 +2,7 @@
 
 A bot can write to a person first, send later, run a handler in a rhythm (`@bot.every`), or broadcast to many people.
 This module checks the arguments and defines the interfaces of the stores. Next step: `worker/calls/turn_scheduler.py`
-implements these interfaces, and `worker/due.py` acts when a time has come.
+implements these interfaces, and `worker/later.py`, `worker/schedules.py` and `worker/broadcasts.py` act when a time has come.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from linqbot.ops.simulate import Simulation
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
-from linqbot.worker import trouble
+from linqbot.worker import notices
 from linqbot.worker.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.worker.asking.records import ORDER_PREFIX, AskRecord, answer_in, end_without_answer, record_of
 from linqbot.worker.asking.steps import steps_on_record, typed
@@ -109,7 +109,7 @@ class DryRun:
         task = RunningTask()
         try:
             if not await send_again(delivery, client):
-                given_up = trouble.dead_letter_of(delivery) if trouble.is_dead_letter_notice(delivery) else None
+                given_up = notices.dead_letter_of(delivery) if notices.is_dead_letter_notice(delivery) else None
                 source = given_up.delivery if given_up else delivery
                 event = await event_of(source, self._storage, self._known_chats)
                 ctx = self._dispatcher.context(

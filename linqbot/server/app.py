@@ -35,12 +35,12 @@ from linqbot.server.webhook import ENDPOINT, NOT_RUNNING, DirectEndpoint, Webhoo
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import RECEIPTS
 from linqbot.worker.asking.records import log_unresumable
+from linqbot.worker.bursts import Bursts
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.due import start_schedules
 from linqbot.worker.failure import RetryPolicy
-from linqbot.worker.missed import Gaps, Outages, end_downtime
-from linqbot.worker.overlapping import Bursts
+from linqbot.worker.gaps import Gaps, Outages, end_downtime
+from linqbot.worker.schedules import start_schedules
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 

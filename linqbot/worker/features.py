@@ -5,7 +5,7 @@ A feature is named by its module and imported when a turn needs it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -16,11 +16,11 @@ from linqbot.events.lane import chat_of_lane
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Lease
 from linqbot.storage.journal import RECEIPTS
-from linqbot.worker import due
+from linqbot.worker import later, schedules
 from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT
 from linqbot.worker.asking.records import FOUND_ID, ORDER_PREFIX
 from linqbot.worker.own_changes import are_awaited
-from linqbot.worker.parts import ALL, ASKED, CRASHED, RAN, RECEIPT, TAKEN, Kind, Points, Turn
+from linqbot.worker.parts import ALL, ASKED, CRASHED, RAN, RECEIPT, TAKEN, Kind, Points
 
 if TYPE_CHECKING:
     from linqbot.worker.turn import Turns
@@ -31,15 +31,15 @@ PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
     ("asking.opening:Asks", lambda _: ASKED),
     ("optout:OptOutsAfterCrash", lambda _: CRASHED),
     # First to begin, because it may wait for a minute.
-    ("overlapping:StateTurns", lambda _: RAN),
+    ("state:StateTurns", lambda _: RAN),
     ("lookups:Receipts", lambda _: RECEIPT),
     # Before those that look at the event, because it completes the event.
     ("lookups:Lookups", lambda _: ALL),
     ("own_changes:OwnChanges", lambda dispatcher: ALL if are_awaited(dispatcher.handled) else 0),
     ("optout:OptOuts", lambda _: ALL),
     # Last to begin: messages may interrupt the handler from then on.
-    ("overlapping:Overlaps", lambda dispatcher: ALL if dispatcher.overlaps else TAKEN),
-    ("trouble:Notices", lambda dispatcher: ALL if dispatcher.has_notices else 0),
+    ("overlap:Overlaps", lambda dispatcher: ALL if dispatcher.overlaps else TAKEN),
+    ("notices:Notices", lambda dispatcher: ALL if dispatcher.has_notices else 0),
 )
 """The parts, each with the marks of which a lease must have one for the part to be called: `ALL` for every lease, 0 for none."""
 
@@ -86,11 +86,13 @@ def _named(place: str) -> Any:
     return getattr(import_module(f"linqbot.worker.{module}"), name)
 
 
-def _late(place: str) -> Callable[[Turns, Turn], Awaitable[None]]:
-    async def run(turns: Turns, turn: Turn) -> None:
-        await _named(place)(turns, turn)
+def _late(place: str) -> Callable[..., Any]:
+    """Return a function that imports the named one when it is called."""
 
-    return run
+    def call(*given: object) -> Any:
+        return _named(place)(*given)
+
+    return call
 
 
 async def _ack(*_: object) -> Ack:
@@ -103,12 +105,12 @@ _KINDS: Final = {
     # The doctor's probe, and the end of the wait for an event of a change: no handler takes these.
     "doctor": Kind(open=_ack),
     "own_change": Kind(open=_ack),
-    "schedule": Kind(open=due.check_schedule_gone, end=due.rearm),
-    "send": Kind(run=due.send_due),
-    "repeat": Kind(run=due.send_due, end=due.rearm),
-    "broadcast": Kind(run=due.send_to_person, end=due.give_up_person),
-    "outage": Kind(run=_late("trouble:say_outage")),
-    "dead_letter": Kind(run=_late("trouble:notify_dead_letter")),
+    "schedule": Kind(open=schedules.check_schedule_gone, end=schedules.rearm),
+    "send": Kind(run=later.send_due),
+    "repeat": Kind(run=later.send_due, end=schedules.rearm),
+    "broadcast": Kind(run=_late("broadcasts:send_to_person"), end=_late("broadcasts:give_up_person")),
+    "outage": Kind(run=_late("notices:say_outage")),
+    "dead_letter": Kind(run=_late("notices:notify_dead_letter")),
 }
 """The kinds of deliveries that linqbot makes itself, by the word behind `i.` in their ids.
 

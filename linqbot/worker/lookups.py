@@ -18,7 +18,7 @@ from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroke
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEvent, MessageReceipt, MessageReceived, ReactionEvent
 from linqbot.storage.journal import RECEIPTS, Journal, JournalEntry, Receipt
-from linqbot.worker.due import answered_schedule
+from linqbot.worker.later import answered_schedule
 from linqbot.worker.parts import Part, Turn
 
 log = structlog.get_logger("linqbot.worker")

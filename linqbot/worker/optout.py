@@ -18,7 +18,7 @@ from linqbot.events.lane import chat_of_lane
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.inbox import Finish
 from linqbot.worker.asking.opening import cancelled
-from linqbot.worker.due import sends_of
+from linqbot.worker.later import sends_of
 from linqbot.worker.parts import Part, Turn
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from linqbot.worker.asking.opening import Opening
     from linqbot.worker.asking.turn_session import TurnSession
     from linqbot.worker.calls.turn_journal import TurnJournal
-    from linqbot.worker.overlapping import TurnOverlap
+    from linqbot.worker.overlap import TurnOverlap
     from linqbot.worker.turn import Turns
     from linqbot.worker.worker import Worker
 

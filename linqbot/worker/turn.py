@@ -51,7 +51,6 @@ from linqbot.worker.asking.turn_session import TurnSession
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.turn_journal import TurnJournal
-from linqbot.worker.due import SendMissed, unreachable
 from linqbot.worker.failure import (
     OTHER_RELEASE_S,
     STORAGE_PAUSE_S,
@@ -64,10 +63,11 @@ from linqbot.worker.failure import (
     readable,
 )
 from linqbot.worker.features import Features, kind_of, marks_of
+from linqbot.worker.later import SendMissed, unreachable
 from linqbot.worker.lookups import KnownChats
 from linqbot.worker.optout import is_opt_out
-from linqbot.worker.overlapping import StateQueue
 from linqbot.worker.parts import RAN, Turn, origin_of
+from linqbot.worker.state import StateQueue
 
 if TYPE_CHECKING:
     from linqbot.worker.worker import Worker

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -20,11 +20,10 @@ from linqbot.frames import place_of, place_of_task
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Defer, Lease
 from linqbot.worker.asking.arrivals import questions_before, timeout_goes_first
-from linqbot.worker.due import AlarmClock
+from linqbot.worker.bursts import Bursts
 from linqbot.worker.failure import STORAGE_PAUSE_S
-from linqbot.worker.missed import CATCH_UP_TYPE, Gaps, catch_up
+from linqbot.worker.gaps import CATCH_UP_TYPE, Gaps, catch_up
 from linqbot.worker.never_awaited import note_coroutines
-from linqbot.worker.overlapping import Bursts
 from linqbot.worker.turn import Turns
 
 log = structlog.get_logger("linqbot.worker")
@@ -274,6 +273,54 @@ class Worker:
         self._slot_free.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("turn.crashed", error=type(error).__name__, at=place_of(error))
+
+
+class AlarmClock:
+    """Ends a wait when its clock reaches a time. One task may wait at a time.
+
+    The worker nearly always waits for the same time, the end of the oldest lease. So the alarm stays set from one wait to
+    the next, and is moved only to an earlier time. If it goes off too early, the worker looks once in vain and sets it again.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._at = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._limit: asyncio.Timeout | None = None
+
+    def set(self, at: float) -> None:
+        """Set the alarm to a Unix time, if it is not set to an earlier one."""
+        if self._task is not None and self._at <= at:
+            return
+        self.cancel()
+        self._at = at
+        self._task = asyncio.get_running_loop().create_task(self._clock.wait_until(at), name="linqbot alarm")
+        self._task.add_done_callback(self._went_off)
+
+    def cancel(self) -> None:
+        """Turn the alarm off."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def wait_for(self, work: Awaitable[object]) -> None:
+        """Wait until work is done, or until the alarm goes off, which cancels the work."""
+        limit = self._limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                await work
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        finally:
+            self._limit = None
+
+    def _went_off(self, task: asyncio.Task[None]) -> None:
+        if task is not self._task:
+            return
+        self._task = None
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
 
 async def _never() -> None:

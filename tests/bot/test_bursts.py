@@ -16,7 +16,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import BotError, StorageUnavailable
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import Phone, killed_between_calls, talking
-from linqbot.worker.overlapping import Bursts
+from linqbot.worker.bursts import Bursts
 
 pytestmark = pytest.mark.anyio
 

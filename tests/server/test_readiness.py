@@ -33,7 +33,7 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.webhooks import sign
 from linqbot.worker import worker
-from linqbot.worker.missed import CATCH_UP_TYPE
+from linqbot.worker.gaps import CATCH_UP_TYPE
 
 pytestmark = pytest.mark.anyio
 

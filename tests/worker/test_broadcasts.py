@@ -21,7 +21,7 @@ from linqbot.storage.inbox import Ack, DeadLetter, Finish
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 from linqbot.types.message import LinkPart
 from linqbot.types.proactive import Broadcast
-from linqbot.worker.due import broadcast_send, give_up_person
+from linqbot.worker.broadcasts import broadcast_send, give_up_person
 
 pytestmark = pytest.mark.anyio
 

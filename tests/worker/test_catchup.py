@@ -18,7 +18,7 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.inbox import Ack, Finish
 from linqbot.storage.sqlite.memory import MemoryStorage
-from linqbot.worker.missed import CATCH_UP_TYPE, Gaps, catch_up, end_downtime
+from linqbot.worker.gaps import CATCH_UP_TYPE, Gaps, catch_up, end_downtime
 
 pytestmark = pytest.mark.anyio
 

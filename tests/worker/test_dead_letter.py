@@ -29,7 +29,7 @@ from linqbot.events.proactive import BroadcastDone, ScheduleDue
 from linqbot.storage.inbox import DeadLetter, Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import HandlerFailed, talking
-from linqbot.worker import trouble
+from linqbot.worker import notices
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.failure import RetryPolicy
 from linqbot.worker.turn import Turns
@@ -276,9 +276,9 @@ async def test_forgetting_a_person_forgets_the_waiting_apology(harness: Harness)
 
 async def test_a_line_that_keeps_nothing_marks_the_notice() -> None:
     arrived = delivery(text_body("soup", zero_retention=True))
-    timer = trouble.dead_letter_timer(Lease(arrived, 1), DeadLetter("why"), NOW)
+    timer = notices.dead_letter_timer(Lease(arrived, 1), DeadLetter("why"), NOW)
     assert timer.is_off_the_record
-    assert not trouble.dead_letter_timer(
+    assert not notices.dead_letter_timer(
         Lease(delivery(text_body("soup")), 1), DeadLetter("why"), NOW
     ).is_off_the_record
 

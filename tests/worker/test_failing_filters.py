@@ -24,8 +24,8 @@ from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import hookimpl
 from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot.worker.bursts import Bursts
 from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.overlapping import Bursts
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 

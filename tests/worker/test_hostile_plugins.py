@@ -26,8 +26,8 @@ from linqbot.plugins.registry import Plugins
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.due import timer
 from linqbot.worker.failure import RetryPolicy
+from linqbot.worker.later import timer
 from linqbot.worker.turn import Turns
 
 pytestmark = pytest.mark.anyio

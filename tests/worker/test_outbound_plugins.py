@@ -27,7 +27,7 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import Timer
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.due import timer
+from linqbot.worker.later import timer
 from linqbot.worker.turn import Turns
 
 pytestmark = pytest.mark.anyio

@@ -26,7 +26,7 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.due import start_schedules
+from linqbot.worker.schedules import start_schedules
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 

@@ -20,11 +20,10 @@ from linqbot.storage.inbox import Finish, Lease, Retry
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Waiting
+from linqbot.worker.bursts import Bursts
 from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.due import AlarmClock
-from linqbot.worker.overlapping import Bursts
 from linqbot.worker.turn import Turns
-from linqbot.worker.worker import Worker
+from linqbot.worker.worker import AlarmClock, Worker
 
 pytestmark = pytest.mark.anyio
 

@@ -33,8 +33,8 @@ from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Waiting
-from linqbot.worker.due import KIND as SEND
-from linqbot.worker.due import REPEAT, SCHEDULE
+from linqbot.worker.later import KIND as SEND
+from linqbot.worker.schedules import REPEAT, SCHEDULE
 
 log = structlog.get_logger("linqbot.dev")
 

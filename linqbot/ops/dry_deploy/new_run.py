@@ -40,12 +40,13 @@ from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.upkeep import Selection
-from linqbot.worker import own_changes, trouble
+from linqbot.worker import notices, own_changes
 from linqbot.worker.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.worker.asking.records import ORDER_PREFIX
+from linqbot.worker.broadcasts import broadcast_send
 from linqbot.worker.calls.outbound_plugins import Outbound
-from linqbot.worker.due import broadcast_send, due_send, unreachable
 from linqbot.worker.failure import TurnFailure
+from linqbot.worker.later import due_send, unreachable
 from linqbot.worker.lookups import KnownChat, KnownChats, with_answers, with_replies_to_me
 from linqbot.worker.turn import STUCK, is_end_of_ask
 
@@ -217,9 +218,9 @@ class NewRuns:
         client = calls.around(self._client).wrapped(self._outbound.wrap)
         if await _needed_no_handler(delivery, client):
             return
-        if trouble.is_outage_notice(delivery):
+        if notices.is_outage_notice(delivery):
             calls.cut("if the outage was over when its notice was due")
-        given_up = trouble.dead_letter_of(delivery) if trouble.is_dead_letter_notice(delivery) else None
+        given_up = notices.dead_letter_of(delivery) if notices.is_dead_letter_notice(delivery) else None
         event = await event_of(given_up.delivery if given_up else delivery, self._storage, self._known_chats)
         if event.type in own_changes.EVENT_TYPES:
             calls.doubt("it is not on record if the bot itself made this change of the group")

@@ -39,7 +39,7 @@ from linqbot.worker.asking.records import (
 from linqbot.worker.asking.steps import steps_on_record
 from linqbot.worker.calls.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, stream_of, timer_slot
 from linqbot.worker.calls.turn_journal import journal_key
-from linqbot.worker.due import due_send
+from linqbot.worker.later import due_send
 
 _SEND = "chats.messages.send"
 

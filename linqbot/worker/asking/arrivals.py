@@ -7,7 +7,7 @@ conversation.
 Answers and timeouts are taken in the order of their times. An answer counts if it was sent, or was accepted, before the
 timeout. A timeout becomes a delivery of the chat's lane when it is due, so an answer that was accepted before is in
 front of it, even if a busy or stopped worker handles it later. Two cases are left. Messages that were sent before the
-timeout and not accepted, because no process ran: `worker/missed.py` asks Linq for them before the timeout is handled.
+timeout and not accepted, because no process ran: `worker/gaps.py` asks Linq for them before the timeout is handled.
 And messages that were sent after the timeout and accepted before its timer fired, because all turns of the worker were
 taken: here the timeout goes first.
 """

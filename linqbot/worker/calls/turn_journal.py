@@ -82,7 +82,7 @@ from linqbot.worker.calls.stream_journal import StreamJournal
 from linqbot.worker.calls.turn_scheduler import TurnBroadcaster, TurnScheduler, note_timer
 
 if TYPE_CHECKING:
-    from linqbot.worker.overlapping import IncomingCalls
+    from linqbot.worker.overlap import IncomingCalls
 
 log = structlog.get_logger("linqbot.worker")
 

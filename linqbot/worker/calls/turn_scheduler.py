@@ -4,7 +4,7 @@ A list of the sends, and each send that is cancelled, is recorded in the journal
 sees the same list, and cancels no other send. What a step of `ctx.once` schedules is recorded with the step's result. A
 run that has the result from the record does not make the step, and schedules the same again.
 
-Next step: the commit that ends the turn stores them, and `worker/due.py` makes their calls when they are due.
+Next step: the commit that ends the turn stores them, and `worker/later.py` makes their calls when they are due.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from linqbot.storage.timers import Timer, Timers
 from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome, Scheduled
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.slots import NO_ENTRIES, JournalMatcher, Slots
-from linqbot.worker.due import KIND, REPEAT, moved, scheduled_by, sends_of
-from linqbot.worker.due import timer as due_timer
+from linqbot.worker.later import KIND, moved, scheduled_by, sends_of
+from linqbot.worker.later import timer as due_timer
+from linqbot.worker.schedules import REPEAT
 
 if TYPE_CHECKING:
     from linqbot.worker.calls.turn_journal import TurnJournal

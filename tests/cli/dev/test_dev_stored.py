@@ -7,8 +7,8 @@ import pytest
 from linqbot.cli.dev.inside import MOST, everything
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import Timer
-from linqbot.worker.due import KIND as SEND
-from linqbot.worker.due import REPEAT, SCHEDULE
+from linqbot.worker.later import KIND as SEND
+from linqbot.worker.schedules import REPEAT, SCHEDULE
 
 pytestmark = pytest.mark.anyio
 

@@ -24,7 +24,7 @@ from linqbot.ops.served_code import old_code
 from linqbot.storage.inbox import DeadLetter, Finish
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
-from linqbot.worker.due import timer
+from linqbot.worker.later import timer
 
 NOON = 1_793_900_000.0
 WORDS = "meet me at nine"

@@ -21,7 +21,7 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.upkeep import Forgotten, Selection
-from linqbot.worker.due import timer
+from linqbot.worker.later import timer
 
 NOON = 1_800_000_000.0
 HANDLES = {"ann": "+14155550142", "bob": "+14155550187"}
