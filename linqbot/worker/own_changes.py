@@ -8,7 +8,7 @@ after an hour, which only removes it. Other changes name their author, so their 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from pydantic_core import to_json
@@ -51,13 +51,15 @@ def timers(made: Iterable[Call], clock: Clock) -> list[Timer]:
     return found
 
 
-def are_awaited(handled: Iterable[type[Event]]) -> bool:
+def are_awaited(handled: Collection[type[Event]]) -> bool:
     """Return True if the bot takes events of changes of people, so that it must recognize its own.
 
     Args:
         handled: The event classes that the bot needs.
     """
-    return any(issubclass(ALL_EVENT_TYPES[name], each) for name in EVENT_TYPES for each in handled)
+    # Their module has all their other bases. It is imported only if a handler takes an event of it.
+    bases = [each for each in handled if each.__module__ == "linqbot.events.chat"]
+    return Event in handled or any(issubclass(ALL_EVENT_TYPES[name], each) for name in EVENT_TYPES for each in bases)
 
 
 def _id(event_type: str, chat_id: str, handle: str) -> str:

@@ -70,7 +70,7 @@ async def test_a_turn_is_counted_at_every_step(tmp_path: Path) -> None:
         ("linqbot_api_calls_total", "chats.messages.send", "none", "202"),
         ("linqbot_api_call_seconds_count", "chats.messages.send"),
         # Events that the reply caused arrive and are counted too.
-        ("linqbot_turns_total", "message.delivered", "ack"),
+        ("linqbot_deliveries_stored_total", "message.delivered"),
     ]:
         assert found[name, *labels] == 1, (name, labels)
     assert found["linqbot_store_seconds_count",] >= 4
