@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.dialect import Readable, Writable
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import QueuedWrites
 from linqbot.storage.state import StateRow, StateWrite
-from linqbot.storage.tables import state, timers
+from linqbot.storage.tables import conversations, journal, state, timers
 from linqbot.storage.timers import Timer
 
 T = TypeVar("T")
@@ -25,6 +27,38 @@ class TableMethods(QueuedWrites, ABC):
     @abstractmethod
     async def _operate(self, work: Callable[[Writable], Coroutine[Any, Any, T]]) -> T:
         """Run `work` in a transaction outside of a turn, let memory follow it, and return its result."""
+
+    # Journal
+
+    async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
+        """Return the journal entries of a turn, in the order in which they were begun."""
+        return await self._read(lambda db: journal.of_turn(db, turn, replay))
+
+    async def entry_of(self, message_id: str) -> JournalEntry | None:
+        """Return the entry that made a message; see `Journal.entry_of`."""
+        return await self._read(lambda db: journal.of_message(db, message_id))
+
+    async def has_sent(self, message_id: str) -> bool:
+        """Return True if the bot sent this message; see `Journal.has_sent`."""
+        return await self._read(lambda db: journal.has_sent(db, message_id))
+
+    async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
+        """Return the calls and steps of which it is unknown if they were done; see `Upkeep.ambiguous`."""
+        return await self._read(lambda db: journal.ambiguous(db, limit))
+
+    # Conversations
+
+    async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
+        """Return a conversation with its journal entries; see `Conversations.conversation`."""
+        return await self._read(lambda db: conversations.with_entries(db, conversation_id))
+
+    async def waiting_by_handler(self) -> dict[str, int]:
+        """Return the number of open questions by handler; see `Conversations.waiting_by_handler`."""
+        return await self._read(conversations.waiting_by_handler)
+
+    async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
+        """Return the conversations on record, the oldest question first."""
+        return await self._read(lambda db: conversations.oldest_first(db, chat_id, limit))
 
     # State
 

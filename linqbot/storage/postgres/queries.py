@@ -12,11 +12,11 @@ from typing import Final
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import DeadDelivery
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.accept import DELIVERY
 from linqbot.storage.postgres.server.address import Address, Connection, translated
 from linqbot.storage.postgres.server.migrate import check_server, schema_of
-from linqbot.storage.postgres.tables import conversations, journal
+from linqbot.storage.postgres.transaction import PostgresReader
+from linqbot.storage.tables import conversations
 from linqbot.storage.upkeep import Selection, Tally, Waiting
 
 _KEPT_IN = ("done", "dead")
@@ -96,13 +96,6 @@ async def page(connection: Connection, ids: Sequence[str]) -> list[Delivery]:
         sql = f"SELECT {DELIVERY} FROM {table} WHERE id = ANY($1)"  # noqa: S608 - constant text
         found.update({row["id"]: Delivery(*row) for row in await connection.fetch(sql, list(ids))})
     return [found[delivery_id] for delivery_id in ids if delivery_id in found]
-
-
-async def ambiguous(connection: Connection, limit: int) -> list[JournalEntry]:
-    """Return the calls and steps of which it is unknown if they were done, the oldest first."""
-    sql = f"""SELECT {journal.COLUMNS} FROM journal WHERE status = 'ambiguous'
-              ORDER BY first_at, n LIMIT $1"""  # noqa: S608 - constant text
-    return [journal.entry_of(row) for row in await connection.fetch(sql, limit)]
 
 
 async def seen(connection: Connection, keys: Sequence[str]) -> dict[str, bool]:
@@ -196,7 +189,7 @@ async def check_up(url: str) -> PostgresCheckup:
             tally = await tally_of(connection)
             alive = "SELECT count(*) FROM process WHERE NOT pg_try_advisory_xact_lock(lock)"
             serving = await connection.fetchval(alive)
-            questions = await conversations.waiting_by_handler(connection)
+            questions = await conversations.waiting_by_handler(PostgresReader(connection, 0.0))
             lacks = await connection.fetchval(_LACKING, address.schema)
             return PostgresCheckup(address.name, number, schema, tally.waiting, tally.dead, serving, questions, lacks)
         finally:

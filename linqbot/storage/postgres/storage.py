@@ -21,10 +21,9 @@ from linqbot.errors import ConfigError, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.frames import place_of
 from linqbot.storage.broadcasts import NewBroadcast, Order
-from linqbot.storage.conversations import Conversation, ConversationSummary
+from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import DeadDelivery, Lease
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.methods import TableMethods
 from linqbot.storage.operations import Op, ReleaseOp, TakeOp
 from linqbot.storage.postgres import accept, leases, processes, queries
@@ -33,10 +32,10 @@ from linqbot.storage.postgres.news import News
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.link import ServerLink, ServerTime
 from linqbot.storage.postgres.server.migrate import install_of, migrate
-from linqbot.storage.postgres.tables import broadcasts, conversations, erasure, journal
+from linqbot.storage.postgres.tables import broadcasts, erasure
 from linqbot.storage.postgres.transaction import Operations, PostgresReader, Transaction, WorkOp, is_news
 from linqbot.storage.postgres.writer import Memory, PostgresWriter
-from linqbot.storage.tables import timers
+from linqbot.storage.tables import conversations, journal, timers
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
 from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
@@ -238,23 +237,10 @@ class PostgresStorage(TableMethods):
 
     # Journal
 
-    async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
-        """Return the journal entries of a turn, in the order in which they were begun."""
-        return await self._query(lambda db: journal.of_turn(db, turn, replay))
-
     @property
     def has_made_scheduled_sends(self) -> bool:
         """See `Journal.has_made_scheduled_sends`."""
         return self._memory.has_own_entries
-
-    async def entry_of(self, message_id: str) -> JournalEntry | None:
-        """Return the entry that made a message; see `Journal.entry_of`."""
-        return await self._query(lambda db: journal.find(db, "message_id = $1", message_id))
-
-    async def has_sent(self, message_id: str) -> bool:
-        """Return True if the bot sent this message; see `Journal.has_sent`."""
-        sql = "SELECT EXISTS (SELECT FROM journal WHERE message_id = $1)"
-        return bool(await self._read(lambda db: db.value(sql, message_id)))
 
     # Conversations
 
@@ -268,18 +254,6 @@ class PostgresStorage(TableMethods):
     def conversations_of(self, person: str) -> Sequence[ConversationSummary]:
         """Return the conversations in which this person must answer; see `Conversations.conversations_of`."""
         return self._memory.conversations.of_person(person)
-
-    async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
-        """Return a conversation with its journal entries; see `Conversations.conversation`."""
-        return await self._query(lambda db: conversations.with_entries(db, conversation_id))
-
-    async def waiting_by_handler(self) -> dict[str, int]:
-        """Return the number of open questions by handler; see `Conversations.waiting_by_handler`."""
-        return await self._query(conversations.waiting_by_handler)
-
-    async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
-        """Return the conversations on record, the oldest question first."""
-        return await self._query(lambda db: conversations.oldest_first(db, chat_id, limit))
 
     # Timers
 
@@ -380,10 +354,6 @@ class PostgresStorage(TableMethods):
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """Return a delivery with its body; see `Upkeep.delivery`."""
         return await self._query(lambda db: queries.delivery(db, delivery_id))
-
-    async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
-        """Return the calls and steps of which it is unknown if they were done; see `Upkeep.ambiguous`."""
-        return await self._query(lambda db: queries.ambiguous(db, limit))
 
     async def retry(self, ids: Sequence[str]) -> int:
         """Put dead letters back into the inbox; see `Upkeep.retry`."""
@@ -503,9 +473,9 @@ class PostgresStorage(TableMethods):
         async def read(tx: Transaction) -> None:
             # Among the writes of this process, so that what was read never replaces what is written meanwhile.
             if chats is None:
-                tx.changes.all_conversations = await conversations.summaries(tx.connection)
+                tx.changes.all_conversations = await conversations.summaries(tx)
             else:
-                tx.changes.refreshed |= await conversations.in_chats(tx.connection, chats)
+                tx.changes.refreshed |= await conversations.in_chats(tx, chats)
 
         return read
 

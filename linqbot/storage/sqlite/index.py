@@ -98,8 +98,6 @@ class IndexChanges(Changes):
         broadcasts_changed: True if `next_broadcast` holds the new earliest time.
         off_the_record: True if this transaction stored the file's first text off the record.
         purge_at: Time before which no purge needs to run.
-        conversations: Conversations that were stored.
-        ended: Chats and ids of conversations that were deleted, before those were stored.
     """
 
     leases: list[LaneLease] = field(default_factory=list)
@@ -119,8 +117,6 @@ class IndexChanges(Changes):
     next_broadcast: float | None = None
     off_the_record: bool = False
     purge_at: float | None = None
-    conversations: list[ConversationSummary] = field(default_factory=list)
-    ended: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def ending(self) -> set[int]:
@@ -329,6 +325,8 @@ class Index:
             self.next_broadcast = changes.next_broadcast
         if changes.off_the_record:
             self.is_off_the_record = True
+        if changes.own_entries:
+            self.has_own_entries = True
         if changes.purge_at is not None:
             self.purge_at = changes.purge_at
         for chat_id, conversation_id in changes.ended:

@@ -13,16 +13,15 @@ from typing import Any, TypeVar
 from linqbot.clock import Clock, SystemClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, Order
-from linqbot.storage.conversations import Conversation, ConversationSummary
+from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.inbox import DeadDelivery
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.methods import TableMethods
 from linqbot.storage.sqlite import queries
 from linqbot.storage.sqlite.file import transaction
-from linqbot.storage.sqlite.index import Index, IndexChanges
-from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, among
-from linqbot.storage.sqlite.tables import broadcasts, conversations, journal
+from linqbot.storage.sqlite.index import Index
+from linqbot.storage.sqlite.statements import SQLiteReader, among, outside
+from linqbot.storage.sqlite.tables import broadcasts
 from linqbot.storage.tables import timers
 from linqbot.storage.upkeep import Forgotten, Selection, Tally, Waiting
 from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
@@ -57,8 +56,7 @@ class SQLiteMethods(TableMethods):
 
         def write(db: sqlite3.Connection) -> T:
             with transaction(db):
-                # Nothing applies the changes: the index is read again.
-                return drive(work(Transaction(db, self._index, IndexChanges(), now, 0.0, 0.0, 0)))
+                return drive(work(outside(db, now)))
 
         return await self._upkeep(write)
 
@@ -142,22 +140,10 @@ class SQLiteMethods(TableMethods):
 
     # Journal
 
-    async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
-        """Return the journal entries of a turn, in the order in which they were begun."""
-        return await self._query(lambda db: journal.of_turn(db, turn, replay))
-
     @property
     def has_made_scheduled_sends(self) -> bool:
         """See `Journal.has_made_scheduled_sends`."""
         return self._index.has_own_entries
-
-    async def entry_of(self, message_id: str) -> JournalEntry | None:
-        """Return the entry that made a message; see `Journal.entry_of`."""
-        return await self._query(lambda db: journal.of_message(db, message_id))
-
-    async def has_sent(self, message_id: str) -> bool:
-        """Return True if the bot sent this message; see `Journal.has_sent`."""
-        return await self._exists("SELECT 1 FROM journal WHERE message_id = ?", message_id)
 
     # Conversations
 
@@ -168,18 +154,6 @@ class SQLiteMethods(TableMethods):
     def conversations_of(self, person: str) -> Sequence[ConversationSummary]:
         """Return the conversations in which this person must answer; see `Conversations.conversations_of`."""
         return self._index.conversations.of_person(person)
-
-    async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
-        """Return a conversation with its journal entries; see `Conversations.conversation`."""
-        return await self._query(lambda db: conversations.with_entries(db, conversation_id))
-
-    async def waiting_by_handler(self) -> dict[str, int]:
-        """Return the number of open questions by handler; see `Conversations.waiting_by_handler`."""
-        return await self._query(conversations.waiting_by_handler)
-
-    async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
-        """Return the conversations on record, the oldest question first."""
-        return await self._query(lambda db: conversations.oldest_first(db, chat_id, limit))
 
     # Timers
 
@@ -262,10 +236,6 @@ class SQLiteMethods(TableMethods):
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """Return a delivery with its body; see `Upkeep.delivery`."""
         return await self._query(lambda db: queries.delivery(db, delivery_id))
-
-    async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
-        """Return the calls and steps of which it is unknown if they were done; see `Upkeep.ambiguous`."""
-        return await self._query(lambda db: queries.ambiguous(db, limit))
 
     async def retry(self, ids: Sequence[str]) -> int:
         """Put dead letters back into the inbox; see `Upkeep.retry`."""

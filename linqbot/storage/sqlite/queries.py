@@ -8,9 +8,7 @@ from typing import Any
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import DeadDelivery
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.statements import among
-from linqbot.storage.sqlite.tables import journal
 from linqbot.storage.upkeep import Selection, Waiting
 
 DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
@@ -102,12 +100,6 @@ def page(db: sqlite3.Connection, ids: Sequence[str]) -> list[Delivery]:
         rows = among(db, f"SELECT {DELIVERY} FROM {table} WHERE id IN (*)", ids)  # noqa: S608 - constant text
         found.update((row[0], Delivery(*row)) for row in rows)
     return [found[delivery_id] for delivery_id in ids if delivery_id in found]
-
-
-def ambiguous(db: sqlite3.Connection, limit: int) -> list[JournalEntry]:
-    """Return the calls and steps of which it is unknown if they were done, the oldest first."""
-    sql = f"SELECT {journal.COLUMNS} FROM journal WHERE status = 'ambiguous' ORDER BY first_at LIMIT ?"  # noqa: S608 - constant text
-    return [JournalEntry(*row) for row in db.execute(sql, (limit,))]
 
 
 def _where(*conditions: tuple[str, Any]) -> tuple[str, tuple[Any, ...]]:

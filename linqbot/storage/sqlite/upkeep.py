@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.storage.dialect import drive
 from linqbot.storage.sqlite import file, queries
 from linqbot.storage.sqlite.file import connect, transaction, unusable
-from linqbot.storage.sqlite.statements import among
-from linqbot.storage.sqlite.tables import journal
+from linqbot.storage.sqlite.statements import outside
+from linqbot.storage.tables import journal
 from linqbot.storage.upkeep import Progress
 
 T = TypeVar("T")
@@ -67,20 +68,14 @@ def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
         StorageUnavailable: the rows were deleted, but the file could not be written again, so that bytes are left in it.
     """
     with transaction(db):
-        sql = "SELECT id FROM dead WHERE dead_lettered_at < ? ORDER BY dead_lettered_at LIMIT ?"
-        ids = {delivery_id for (delivery_id,) in db.execute(sql, (before, limit))}
-        journal.end(db, ids, now)
-        for delivery_id in ids:
-            journal.forget_texts(db, delivery_id)
-        among(db, "DELETE FROM dead WHERE id IN (*)", ids)
-        if ids:
+        if purged := drive(journal.purge_dead(outside(db, now), before, limit)):
             file.note_unwiped(db)
-    if len(ids) < limit and file.is_unwiped(db) and not file.wipe(db):
+    if purged < limit and file.is_unwiped(db) and not file.wipe(db):
         raise StorageUnavailable(
             "The dead letters were purged, but the file could not be written again, so that their bytes are still in it. "
             "Other programs kept it busy, or its disk has no room for a copy of it. Purge again."
         )
-    return len(ids)
+    return purged
 
 
 def backup(source: Path, target: Path, progress: Progress | None) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import OWN_DELIVERY
+from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import SEEN_KEPT_S, lease_over
 from linqbot.storage.operations import (
@@ -57,8 +58,9 @@ from linqbot.storage.sqlite.file import (
 )
 from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts
 from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp
-from linqbot.storage.sqlite.tables import broadcasts, conversations, journal
-from linqbot.storage.tables import timers
+from linqbot.storage.sqlite.tables import broadcasts
+from linqbot.storage.tables import conversations, journal, timers
+from linqbot.storage.tables.conversations import SUMMARY
 from linqbot.storage.tables.state import StateBatch
 
 DAY_S = 24 * 3600.0
@@ -141,7 +143,7 @@ class Writer:
         await self._run_of_lanes(tx, ops)
         # Only the server purges: a command does not know for how long the server keeps history.
         if tx.now >= tx.index.purge_at and self._serving:
-            self._purge(tx)
+            await self._purge(tx)
         if tx.changes.received_at is not None:
             self._note_activity(tx.changes.received_at, after_s=_ACTIVITY_EVERY_S)
         if tx.changes.timers:
@@ -151,7 +153,7 @@ class Writer:
         """Run the operations that put deliveries into lanes, and last those that take them."""
         for cancel in ops.get(CancelOp, ()):
             cancel.result = await timers.cancel(tx, cancel.timer_id)
-            journal.settle(tx.db, cancel.recorded(), keep_texts=tx.keep_s > 0)
+            await journal.settle(tx, cancel.recorded())
         if ScheduleOp in ops:
             await timers.schedule_all(tx, ops[ScheduleOp])
         if PutOp in ops:
@@ -176,7 +178,7 @@ class Writer:
             else:
                 tx.db.execute("DELETE FROM meta WHERE key = 'check'")
 
-    def _purge(self, tx: Transaction) -> None:
+    async def _purge(self, tx: Transaction) -> None:
         """Delete old rows, a few at a time, in the transaction of other operations."""
         # The ids of what is still in the inbox are as young as its first delivery, or younger.
         seen = """DELETE FROM seen WHERE at < ? AND seq IN (
@@ -185,9 +187,9 @@ class Writer:
         purged = max(
             tx.db.execute(seen, (tx.now - SEEN_KEPT_S - leases.SOON_S, _PURGE_ROWS)).rowcount,
             tx.db.execute(done, (tx.now - tx.keep_s, _PURGE_ROWS)).rowcount,
-            journal.purge(tx.db, tx.now, keep_s=tx.keep_s, limit=_PURGE_ROWS),
+            await journal.purge(tx, _PURGE_ROWS),
         )
-        tx.changes.ended += conversations.purge(tx.db, tx.now)
+        await conversations.purge(tx)
         if purged < _PURGE_ROWS:
             tx.changes.purge_at = tx.now + _PURGE_EVERY_S
 
@@ -217,7 +219,8 @@ class Writer:
                 received_at,
                 noted_at,
                 first_active_at,
-                conversations.summaries(self._db),
+                # One after the other, because there may be very many.
+                map(ConversationSummary._make, self._db.execute(f"SELECT {SUMMARY} FROM conversation ORDER BY n")),  # noqa: S608
                 broadcasts.next_at(self._db, self._clock.now()),
             ),
         )
@@ -281,7 +284,9 @@ class SQLiteWriter(Writer):
                 self._reload()
                 self.has_reloaded = False  # nothing waits for it yet
                 self._index.is_off_the_record = file.is_off_the_record(self._db)
-                self._index.has_own_entries = journal.has_own(self._db)
+                own = "SELECT EXISTS (SELECT 1 FROM journal WHERE turn >= ? AND turn < ?)"
+                (has_own,) = self._db.execute(own, (OWN_DELIVERY, OWN_DELIVERY + "\uffff")).fetchone()
+                self._index.has_own_entries = bool(has_own)
                 if self._index.is_off_the_record:
                     file.overwrite_freed(self._db)
                 self._place.opened()
@@ -447,22 +452,19 @@ async def _run_of_turns(tx: Transaction, ops: OpsByKind) -> None:
     if ProgressOp in ops:
         leases.note_progress(tx, ops[ProgressOp])
     if ReceiptOp in ops:
-        journal.receive(tx.db, ops[ReceiptOp])
+        await journal.receive(tx, ops[ReceiptOp])
 
 
 async def _begin(tx: Transaction, ops: list[BeginOp]) -> None:
     state = StateBatch(tx)
-    await state.read(op.state for op in ops)
+    await state.read([op.state for op in ops])
     for op in ops:
         if op.lease is not None and tx.index.lanes.leased_by(op.lease.token) is None:
             op.error = lease_over(op.lease)
-        elif op.state and not journal.is_on_record(tx.db, op.entry):
+        elif op.state and not await journal.is_on_record(tx, op.entry):
             op.error = state.add(op.state)
     await state.write()
-    entries = [entry for op in ops for entry in op.entries]
-    journal.begin(tx.db, entries)
-    if not tx.index.has_own_entries:
-        tx.index.has_own_entries = any(entry.turn.startswith(OWN_DELIVERY) for entry in entries)
+    await journal.begin(tx, [entry for op in ops for entry in op.entries])
 
 
 def _go_off_the_record(tx: Transaction, ops: OpsByKind) -> None:
