@@ -47,12 +47,14 @@ class Changes:
 
     Attributes:
         timers: True if the earliest timer may be another one.
+        broadcasts: True if the next step of a broadcast may be another one.
         own_entries: True if the journal got entries of deliveries that linqbot created, such as scheduled sends.
         conversations: Conversations that were stored.
         ended: Chats and ids of conversations that were deleted, before those were stored.
     """
 
     timers: bool = False
+    broadcasts: bool = False
     own_entries: bool = False
     conversations: list[ConversationSummary] = field(default_factory=list)
     ended: set[tuple[str, str]] = field(default_factory=set)

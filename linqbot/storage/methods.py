@@ -6,13 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import QueuedWrites
 from linqbot.storage.state import StateRow, StateWrite
-from linqbot.storage.tables import conversations, journal, state, timers
+from linqbot.storage.tables import broadcasts, conversations, journal, state, timers
 from linqbot.storage.timers import Timer
+from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
 T = TypeVar("T")
 
@@ -89,3 +91,27 @@ class TableMethods(QueuedWrites, ABC):
     async def recurring(self, kind: str, *, lane: str | None = None) -> list[Timer]:
         """Return the recurring timers of a kind; see `Timers.recurring`."""
         return await self._read(lambda db: timers.recurring(db, kind, lane))
+
+    # Broadcasts
+
+    async def start_broadcast(self, broadcast: NewBroadcast, people: Sequence[str]) -> bool:
+        """Store a broadcast; see `Broadcasts.start_broadcast`."""
+        return await self._operate(lambda tx: broadcasts.start(tx, broadcast, people))
+
+    async def broadcast(self, name: str) -> Broadcast | None:
+        """Return a broadcast with its counts; None if none of this name is stored."""
+        return await self._read(lambda db: broadcasts.find(db, name))
+
+    async def broadcasts(self, *, limit: int = 100) -> list[Broadcast]:
+        """Return the broadcasts, the newest first."""
+        return await self._read(lambda db: broadcasts.newest(db, limit))
+
+    async def recipients(
+        self, name: str, *, outcome: RecipientOutcome | None = None, after: int = 0, limit: int = 500
+    ) -> list[Recipient]:
+        """Return rows of a broadcast; see `Broadcasts.recipients`."""
+        return await self._read(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
+
+    async def order_broadcast(self, name: str, order: Order) -> bool:
+        """Pause, resume or cancel a broadcast; see `Broadcasts.order_broadcast`."""
+        return await self._operate(lambda tx: broadcasts.order(tx, name, order))

@@ -15,9 +15,8 @@ from linqbot.errors import LaneFull, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import keys_of, lease_over
 from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, HoldOp, JoinOp, Op, OrderOp, PutOp
-from linqbot.storage.postgres.tables import broadcasts
 from linqbot.storage.postgres.transaction import Transaction
-from linqbot.storage.tables import timers
+from linqbot.storage.tables import broadcasts, timers
 
 DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
 """The columns of a `Delivery`, in the order of its fields."""
@@ -200,7 +199,7 @@ async def fire(tx: Transaction, ops: Sequence[FireOp]) -> None:
 async def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp]) -> None:
     """Carry out the steps of broadcasts that are due; see `Broadcasts.advance_broadcasts`."""
     for op in ops:
-        due = await broadcasts.advance(tx, op.now)
+        due = await broadcasts.advance(tx, op)
         op.result = len(due)
         await _accept_due(tx, due)
 

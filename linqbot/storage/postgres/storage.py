@@ -20,7 +20,6 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.frames import place_of
-from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import DeadDelivery, Lease
@@ -32,12 +31,11 @@ from linqbot.storage.postgres.news import News
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.link import ServerLink, ServerTime
 from linqbot.storage.postgres.server.migrate import install_of, migrate
-from linqbot.storage.postgres.tables import broadcasts, erasure
+from linqbot.storage.postgres.tables import erasure
 from linqbot.storage.postgres.transaction import Operations, PostgresReader, Transaction, WorkOp, is_news
 from linqbot.storage.postgres.writer import Memory, PostgresWriter
-from linqbot.storage.tables import conversations, journal, timers
+from linqbot.storage.tables import broadcasts, conversations, journal, timers
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
-from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
 log = structlog.get_logger("linqbot.storage")
 
@@ -278,35 +276,13 @@ class PostgresStorage(TableMethods):
 
     # Broadcasts
 
-    async def start_broadcast(self, broadcast: NewBroadcast, people: Sequence[str]) -> bool:
-        """Store a broadcast; see `Broadcasts.start_broadcast`."""
-        return await self._operate(lambda tx: broadcasts.start(tx, broadcast, people))
-
-    async def broadcast(self, name: str) -> Broadcast | None:
-        """Return a broadcast with its counts; None if none of this name is stored."""
-        return await self._query(lambda db: broadcasts.find(db, name))
-
-    async def broadcasts(self, *, limit: int = 100) -> list[Broadcast]:
-        """Return the broadcasts, the newest first."""
-        return await self._query(lambda db: broadcasts.newest(db, limit))
-
-    async def recipients(
-        self, name: str, *, outcome: RecipientOutcome | None = None, after: int = 0, limit: int = 500
-    ) -> list[Recipient]:
-        """Return rows of a broadcast; see `Broadcasts.recipients`."""
-        return await self._query(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
-
-    async def order_broadcast(self, name: str, order: Order) -> bool:
-        """Pause, resume or cancel a broadcast; see `Broadcasts.order_broadcast`."""
-        return await self._operate(lambda tx: broadcasts.order(tx, name, order))
-
     async def next_broadcast(self) -> float | None:
         """Return when the next step of a broadcast is due. It is read again only after a change."""
         memory, now = self._memory, self._clock.now() + self._memory.ahead_s
         if memory.broadcasts_changed or not self._serving:
             memory.broadcasts_changed = False
             try:
-                memory.next_broadcast = await self._query(lambda db: broadcasts.next_at(db, now))
+                memory.next_broadcast = await self._read(lambda db: broadcasts.next_at(db, now))
             except BaseException:
                 memory.broadcasts_changed = True
                 raise

@@ -32,7 +32,6 @@ class TransactionChanges(Changes):
 
     Attributes:
         work: True if another process may find a delivery to lease.
-        broadcasts: True if the next step of a broadcast may be another one.
         lanes: Lanes into which deliveries were put.
         all_conversations: All conversations, if they were read.
         refreshed: The conversations of chats that were read, by chat.
@@ -52,7 +51,6 @@ class TransactionChanges(Changes):
     """
 
     work: bool = False
-    broadcasts: bool = False
     lanes: set[str] = field(default_factory=set)
     refused: dict[str, int] = field(default_factory=dict)
     all_conversations: list[ConversationSummary] | None = None
@@ -152,6 +150,8 @@ class Transaction(PostgresReader):
         self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool | None = None
     ) -> int:
         """Insert rows in one statement, and return the number of rows that were written; see `Writable.insert`."""
+        if not rows:
+            return 0
         table, _, columns = into.removesuffix(")").partition(" (")
         types = [self.types[table, column] for column in columns.split(", ")]
         arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(types, 1))

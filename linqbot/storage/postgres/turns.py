@@ -10,9 +10,8 @@ from linqbot.storage.indexes import Recent
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import BeginOp, FinishOp, SettleOp, TakeOp
 from linqbot.storage.postgres import leases
-from linqbot.storage.postgres.tables import broadcasts
 from linqbot.storage.postgres.transaction import Transaction
-from linqbot.storage.tables import conversations, journal, timers
+from linqbot.storage.tables import broadcasts, conversations, journal, timers
 from linqbot.storage.tables.state import StateBatch
 
 # DO NOTHING applies to a repeated slot only. A key that another entry has must raise an error. The leases are checked in the

@@ -14,8 +14,7 @@ from linqbot.storage.sqlite import file, queries
 from linqbot.storage.sqlite.index import Reordered
 from linqbot.storage.sqlite.queries import DELIVERY
 from linqbot.storage.sqlite.statements import Transaction, among, insert
-from linqbot.storage.sqlite.tables import broadcasts
-from linqbot.storage.tables import timers
+from linqbot.storage.tables import broadcasts, timers
 
 _RENUMBER = (
     ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
@@ -186,18 +185,17 @@ async def fire(tx: Transaction, ops: Sequence[FireOp]) -> None:
         op.result = len(due)
 
 
-def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp], finishes: Iterable[FinishOp]) -> None:
+async def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp], finishes: Iterable[FinishOp]) -> None:
     """Store what turns say of the people of a broadcast, and carry out the steps of broadcasts that are due."""
     updates = [update for op in finishes if op.error is None for update in op.finish.recipients]
     if not (ops or updates):
         return
-    broadcasts.update(tx.db, updates, tx.now)
+    await broadcasts.update(tx, updates)
     if ops and not tx.index.is_off_the_record and file.is_off_the_record(tx.db):
         # A separate connection has stored a broadcast off the record.
         tx.begin_off_the_record()
     for op in ops:
-        due, op.leaves_text = broadcasts.advance(tx.db, op.now)
+        due = await broadcasts.advance(tx, op)
         _accept(tx, _new(tx, due))
         op.result = len(due)
-    tx.changes.broadcasts_changed = True
-    tx.changes.next_broadcast = broadcasts.next_at(tx.db, tx.now)
+    tx.changes.broadcasts = True

@@ -95,7 +95,6 @@ class IndexChanges(Changes):
         orders: Lanes that were sorted.
         received_at: When the newest webhook of this transaction was accepted.
         noted_at: The `active_at` that was written to the table `meta`.
-        broadcasts_changed: True if `next_broadcast` holds the new earliest time.
         off_the_record: True if this transaction stored the file's first text off the record.
         purge_at: Time before which no purge needs to run.
     """
@@ -113,7 +112,6 @@ class IndexChanges(Changes):
     received_at: float | None = None
     noted_at: float | None = None
     next_timer: float | None = None
-    broadcasts_changed: bool = False
     next_broadcast: float | None = None
     off_the_record: bool = False
     purge_at: float | None = None
@@ -321,7 +319,7 @@ class Index:
             self.first_active_at = self.first_active_at or changes.noted_at
         if changes.timers:
             self.next_timer = changes.next_timer
-        if changes.broadcasts_changed:
+        if changes.broadcasts:
             self.next_broadcast = changes.next_broadcast
         if changes.off_the_record:
             self.is_off_the_record = True

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from linqbot.clock import Clock, SystemClock
 from linqbot.events.delivery import Delivery
-from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.inbox import DeadDelivery
@@ -21,10 +20,8 @@ from linqbot.storage.sqlite import queries
 from linqbot.storage.sqlite.file import transaction
 from linqbot.storage.sqlite.index import Index
 from linqbot.storage.sqlite.statements import SQLiteReader, among, outside
-from linqbot.storage.sqlite.tables import broadcasts
-from linqbot.storage.tables import timers
+from linqbot.storage.tables import broadcasts, timers
 from linqbot.storage.upkeep import Forgotten, Selection, Tally, Waiting
-from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
 T = TypeVar("T")
 
@@ -163,35 +160,12 @@ class SQLiteMethods(TableMethods):
 
     # Broadcasts
 
-    async def start_broadcast(self, broadcast: NewBroadcast, people: Sequence[str]) -> bool:
-        """Store a broadcast; see `Broadcasts.start_broadcast`."""
-        return await self._upkeep(lambda db: broadcasts.start(db, broadcast, people))
-
-    async def broadcast(self, name: str) -> Broadcast | None:
-        """Return a broadcast with its counts; None if none of this name is stored."""
-        return await self._query(lambda db: broadcasts.find(db, name))
-
-    async def broadcasts(self, *, limit: int = 100) -> list[Broadcast]:
-        """Return the broadcasts, the newest first."""
-        return await self._query(lambda db: broadcasts.newest(db, limit))
-
-    async def recipients(
-        self, name: str, *, outcome: RecipientOutcome | None = None, after: int = 0, limit: int = 500
-    ) -> list[Recipient]:
-        """Return rows of a broadcast; see `Broadcasts.recipients`."""
-        return await self._query(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
-
-    async def order_broadcast(self, name: str, order: Order) -> bool:
-        """Pause, resume or cancel a broadcast; see `Broadcasts.order_broadcast`."""
-        now = self._clock.now()
-        return await self._upkeep(lambda db: broadcasts.order(db, name, order, now))
-
     async def next_broadcast(self) -> float | None:
         """Return when the next step of a broadcast is due; see `Broadcasts.next_broadcast`."""
         if self._serving:
             return self._index.next_broadcast
         now = self._clock.now()
-        return await self._query(lambda db: broadcasts.next_at(db, now))
+        return await self._read(lambda db: broadcasts.next_at(db, now))
 
     # Upkeep. The modules that only these methods need are imported late: most bots that serve never call them.
 

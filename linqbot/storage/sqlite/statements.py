@@ -158,6 +158,8 @@ class Transaction(SQLiteReader):
     ) -> int:
         """Insert rows, and return the number of rows that were written; see `Writable.insert`."""
         if off_the_record:
+            if not (self.index.is_off_the_record or self.changes.off_the_record):
+                self.begin_off_the_record()
             into, rows = into.replace(")", ", padding)"), [(*row, file.PADDING) for row in rows]
         if off_the_record is not None:
             on_conflict = on_conflict.replace(" UPDATE SET", " UPDATE SET padding = excluded.padding,")

@@ -58,8 +58,7 @@ from linqbot.storage.sqlite.file import (
 )
 from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts
 from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp
-from linqbot.storage.sqlite.tables import broadcasts
-from linqbot.storage.tables import conversations, journal, timers
+from linqbot.storage.tables import broadcasts, conversations, journal, timers
 from linqbot.storage.tables.conversations import SUMMARY
 from linqbot.storage.tables.state import StateBatch
 
@@ -137,8 +136,8 @@ class Writer:
         # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one
         # at a time. Begin comes before settle and finish, so that an outcome finds its row. Most batches have one or two
         # kinds of operations, and only those are looked at.
-        if PutOp in ops or ScheduleOp in ops:
-            _go_off_the_record(tx, ops)
+        if not tx.index.is_off_the_record and any(op.delivery.is_off_the_record for op in of(ops, PutOp)):
+            tx.begin_off_the_record()
         await _run_of_turns(tx, ops)
         await self._run_of_lanes(tx, ops)
         # Only the server purges: a command does not know for how long the server keeps history.
@@ -148,6 +147,8 @@ class Writer:
             self._note_activity(tx.changes.received_at, after_s=_ACTIVITY_EVERY_S)
         if tx.changes.timers:
             tx.changes.next_timer = await timers.earliest(tx)
+        if tx.changes.broadcasts:
+            tx.changes.next_broadcast = await broadcasts.next_at(tx, tx.now)
 
     async def _run_of_lanes(self, tx: Transaction, ops: OpsByKind) -> None:
         """Run the operations that put deliveries into lanes, and last those that take them."""
@@ -163,7 +164,7 @@ class Writer:
         if FireOp in ops:
             await accept.fire(tx, ops[FireOp])
         if AdvanceOp in ops or FinishOp in ops:
-            accept.advance_broadcasts(tx, of(ops, AdvanceOp), of(ops, FinishOp))
+            await accept.advance_broadcasts(tx, of(ops, AdvanceOp), of(ops, FinishOp))
         if TakeOp in ops:
             leases.take(tx, ops[TakeOp])
         if CheckOp in ops:
@@ -203,6 +204,7 @@ class Writer:
 
     def _load_index(self) -> None:
         """Read the index from the rows."""
+        reader = SQLiteReader(self._db)
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
         (received_at,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
         meta = "SELECT CAST(value AS REAL) FROM meta WHERE key = ?"
@@ -215,13 +217,13 @@ class Writer:
             ),
             IndexFacts(
                 last,
-                drive(timers.earliest(SQLiteReader(self._db))),
+                drive(timers.earliest(reader)),
                 received_at,
                 noted_at,
                 first_active_at,
                 # One after the other, because there may be very many.
                 map(ConversationSummary._make, self._db.execute(f"SELECT {SUMMARY} FROM conversation ORDER BY n")),  # noqa: S608
-                broadcasts.next_at(self._db, self._clock.now()),
+                drive(broadcasts.next_at(reader, self._clock.now())),
             ),
         )
 
@@ -465,13 +467,3 @@ async def _begin(tx: Transaction, ops: list[BeginOp]) -> None:
             op.error = state.add(op.state)
     await state.write()
     await journal.begin(tx, [entry for op in ops for entry in op.entries])
-
-
-def _go_off_the_record(tx: Transaction, ops: OpsByKind) -> None:
-    """Overwrite the pages that are freed from now on, if this is the first text off the record in the file."""
-    if tx.index.is_off_the_record:
-        return
-    if any(op.delivery.is_off_the_record for op in of(ops, PutOp)) or any(
-        op.timer.is_off_the_record for op in of(ops, ScheduleOp)
-    ):
-        tx.begin_off_the_record()

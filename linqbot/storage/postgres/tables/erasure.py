@@ -15,9 +15,8 @@ from linqbot.events.lane import lane_of_chat
 from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.postgres.server.address import Connection
 from linqbot.storage.postgres.server.link import ServerLink
-from linqbot.storage.postgres.tables import broadcasts
 from linqbot.storage.postgres.transaction import PostgresReader, Transaction
-from linqbot.storage.tables import state
+from linqbot.storage.tables import broadcasts, state
 from linqbot.storage.upkeep import Forgotten
 
 Erase: TypeAlias = Callable[[Transaction], Awaitable[Forgotten]]

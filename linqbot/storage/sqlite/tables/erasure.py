@@ -16,9 +16,8 @@ from linqbot.storage.dialect import drive
 from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.file import transaction
-from linqbot.storage.sqlite.statements import SQLiteReader, among
-from linqbot.storage.sqlite.tables import broadcasts
-from linqbot.storage.tables import state
+from linqbot.storage.sqlite.statements import SQLiteReader, among, outside
+from linqbot.storage.tables import broadcasts, state
 from linqbot.storage.upkeep import Forgotten
 
 _ROUNDS = 5
@@ -29,7 +28,7 @@ def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: flo
     """Erase a person; see `Upkeep.forget`."""
     person = Person(handle, {*chats, *drive(state.chats_with(SQLiteReader(db), handle.casefold()))})
     with transaction(db):
-        forgotten = Forgotten(recipients=broadcasts.forget(db, handle))
+        forgotten = Forgotten(recipients=drive(broadcasts.forget(outside(db, now), handle)))
     for _ in range(_ROUNDS):
         found, scopes = _search(db, person)
         if not any(found.erasable.values()) and not scopes:
