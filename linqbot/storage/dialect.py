@@ -28,6 +28,11 @@ class Readable(Protocol):
         """Seconds by which the clock of the database is ahead of the storage's clock."""
         ...
 
+    @property
+    def is_leased(self) -> str:
+        """The condition for a row of the table `delivery` that is leased."""
+        ...
+
     async def fetch(self, sql: str, *values: object) -> Sequence[Any]:
         """Run a statement, and return its rows, each like a tuple."""
         ...

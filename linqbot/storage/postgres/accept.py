@@ -17,10 +17,7 @@ from linqbot.storage.inbox import keys_of, lease_over
 from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, HoldOp, JoinOp, Op, OrderOp, PutOp
 from linqbot.storage.postgres.transaction import Transaction
 from linqbot.storage.tables import broadcasts, timers
-
-DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
-"""The columns of a `Delivery`, in the order of its fields."""
-
+from linqbot.storage.tables.deliveries import DELIVERY
 
 _SHARE: Final = 8
 """A process adds to a lane this part of what fits before it counts the lane again: others add to it too."""

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Self, TypeVar
 
@@ -22,7 +22,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.frames import place_of
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Readable
-from linqbot.storage.inbox import DeadDelivery, Lease
+from linqbot.storage.inbox import Lease
 from linqbot.storage.methods import TableMethods
 from linqbot.storage.operations import Op, ReleaseOp, TakeOp
 from linqbot.storage.postgres import accept, leases, processes, queries
@@ -35,7 +35,7 @@ from linqbot.storage.postgres.tables import erasure
 from linqbot.storage.postgres.transaction import Operations, PostgresReader, Transaction, WorkOp, is_news
 from linqbot.storage.postgres.writer import Memory, PostgresWriter
 from linqbot.storage.tables import broadcasts, conversations, journal, timers
-from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
+from linqbot.storage.upkeep import Forgotten, Progress
 
 log = structlog.get_logger("linqbot.storage")
 
@@ -290,60 +290,9 @@ class PostgresStorage(TableMethods):
 
     # Upkeep
 
-    async def waiting(
-        self,
-        *,
-        delivery_id: str | None = None,
-        lane: str | None = None,
-        type: str | None = None,  # noqa: A002 - as on Delivery
-        limit: int = 100,
-    ) -> list[Waiting]:
-        """Return the deliveries in the inbox; see `Upkeep.waiting`."""
-        now = self._clock.now()
-        return await self._query(
-            lambda db: queries.waiting(db, now, delivery_id=delivery_id, lane=lane, event_type=type, limit=limit)
-        )
-
-    async def tally(self) -> Tally:
-        """Count what waits and what is dead; see `Upkeep.tally`."""
-        return await self._query(queries.tally_of)
-
-    async def dead_letters(
-        self,
-        *,
-        lane: str | None = None,
-        type: str | None = None,  # noqa: A002 - as on Delivery
-        since: float | None = None,
-        until: float | None = None,
-        limit: int = 100,
-    ) -> list[DeadDelivery]:
-        """Return the dead letters, newest first; see `Upkeep.dead_letters`."""
-        return await self._query(
-            lambda db: queries.dead_letters(db, lane=lane, event_type=type, since=since, until=until, limit=limit)
-        )
-
-    async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
-        """Return the dead letter with this id; None if there is none."""
-        found = await self._query(lambda db: queries.dead_letters(db, delivery_id=delivery_id))
-        return found[0] if found else None
-
-    async def delivery(self, delivery_id: str) -> Delivery | None:
-        """Return a delivery with its body; see `Upkeep.delivery`."""
-        return await self._query(lambda db: queries.delivery(db, delivery_id))
-
     async def retry(self, ids: Sequence[str]) -> int:
         """Put dead letters back into the inbox; see `Upkeep.retry`."""
         return await self._operate(lambda tx: accept.put_back(tx, ids, ["dead"], again=False))
-
-    async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
-        """Return the ids that can be replayed; see `Upkeep.replayable`."""
-        return await self._query(lambda db: queries.replayable(db, selection, dead_only=dead_only))
-
-    async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
-        """Yield the deliveries of these ids; see `Upkeep.pages`."""
-        for start in range(0, len(ids), size):
-            piece = ids[start : start + size]
-            yield await self._query(lambda db, piece=piece: queries.page(db, piece))  # type: ignore[misc]
 
     async def replay_live(self, ids: Sequence[str]) -> int:
         """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""

@@ -93,6 +93,11 @@ class PostgresReader:
     connection: Connection
     ahead_s: float
 
+    @property
+    def is_leased(self) -> str:
+        """See `Readable.is_leased`."""
+        return "token IS NOT NULL"
+
     async def fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
         """Run a statement, and return its rows."""
         return await self.connection.fetch(sql, *values)

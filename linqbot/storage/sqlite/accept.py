@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -10,17 +11,19 @@ from linqbot.errors import LaneFull, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import keys_of, lease_over
 from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, OrderOp, PutOp
-from linqbot.storage.sqlite import file, queries
+from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.index import Reordered
-from linqbot.storage.sqlite.queries import DELIVERY
 from linqbot.storage.sqlite.statements import Transaction, among, insert
 from linqbot.storage.tables import broadcasts, timers
+from linqbot.storage.tables.deliveries import DELIVERY
 
 _RENUMBER = (
     ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
     ("UPDATE body SET seq = -? WHERE seq = ?", "UPDATE body SET seq = ? WHERE seq = -?"),
     ("UPDATE seen SET seq = -? WHERE seq = ?", "UPDATE seen SET seq = ? WHERE seq = -?"),
 )
+
+_KEYS = ("id", "message_key")
 
 Numbered: TypeAlias = tuple[tuple[int, Delivery], ...]
 """Deliveries with their sequence numbers, in order."""
@@ -80,9 +83,19 @@ def put(tx: Transaction, ops: Sequence[PutOp], limits: InboxLimits) -> None:
     _accept(tx, tuple(new), prefetch=True)
 
 
+def seen(db: sqlite3.Connection, keys: Collection[str]) -> dict[str, bool]:
+    """Return the known ids and message keys; see `Inbox.seen`."""
+    found: dict[str, bool] = {}
+    for column in _KEYS:
+        sql = f"""SELECT {column}, NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = seen.seq)
+                  FROM seen WHERE {column} IN (*)"""  # noqa: S608 - constant text
+        found |= {key: bool(has_left) for key, has_left in among(db, sql, keys)}
+    return found
+
+
 def _answer_duplicates(tx: Transaction, ops: Sequence[PutOp]) -> None:
     """Set the results of deliveries whose id or message key is known. A copy of one that was refused is refused too."""
-    known = queries.seen(tx.db, [key for op in ops for key in keys_of(op.delivery)])
+    known = seen(tx.db, [key for op in ops for key in keys_of(op.delivery)])
     for op in ops:
         if known.keys().isdisjoint(keys_of(op.delivery)):
             op.error = LaneFull(f"Another copy of {op.delivery.id} was refused at the same time.")

@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any, TypeVar
 
 from linqbot.clock import Clock, SystemClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Readable, Writable, drive
-from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.methods import TableMethods
-from linqbot.storage.sqlite import queries
+from linqbot.storage.sqlite import accept
 from linqbot.storage.sqlite.file import transaction
 from linqbot.storage.sqlite.index import Index
 from linqbot.storage.sqlite.statements import SQLiteReader, among, outside
 from linqbot.storage.tables import broadcasts, timers
-from linqbot.storage.upkeep import Forgotten, Selection, Tally, Waiting
+from linqbot.storage.tables.deliveries import DELIVERY
+from linqbot.storage.upkeep import Forgotten
 
 T = TypeVar("T")
 
@@ -110,7 +109,7 @@ class SQLiteMethods(TableMethods):
         seqs = self._index.lanes.behind(lane, limit)
         known = {seq: row.delivery for seq in seqs if (row := self._index.recent.get(seq))}
         if missing := [seq for seq in seqs if seq not in known]:
-            sql = f"SELECT seq, {queries.DELIVERY} FROM delivery JOIN body USING (seq) WHERE seq IN (*)"  # noqa: S608 - constant text
+            sql = f"SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq) WHERE seq IN (*)"  # noqa: S608 - constant text
             for seq, *columns in await self._query(lambda db: among(db, sql, missing)):
                 known[seq] = Delivery(*columns)
         return [known[seq] for seq in seqs if seq in known]
@@ -121,7 +120,7 @@ class SQLiteMethods(TableMethods):
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         """Return which keys are known; see `Inbox.seen`."""
-        return await self._query(lambda db: queries.seen(db, keys))
+        return await self._query(lambda db: accept.seen(db, keys))
 
     async def has_seen(self, delivery_id: str) -> bool:
         """Return True if a delivery was stored before; see `Inbox.has_seen`."""
@@ -169,63 +168,12 @@ class SQLiteMethods(TableMethods):
 
     # Upkeep. The modules that only these methods need are imported late: most bots that serve never call them.
 
-    async def waiting(
-        self,
-        *,
-        delivery_id: str | None = None,
-        lane: str | None = None,
-        type: str | None = None,  # noqa: A002 - as on Delivery
-        limit: int = 100,
-    ) -> list[Waiting]:
-        """Return the deliveries in the inbox; see `Upkeep.waiting`."""
-        now = self._clock.now()
-        return await self._query(
-            lambda db: queries.waiting(db, now, delivery_id=delivery_id, lane=lane, event_type=type, limit=limit)
-        )
-
-    async def tally(self) -> Tally:
-        """Count what waits and what is dead; see `Upkeep.tally`."""
-        waiting = await self.depth()
-        return Tally(waiting, *await self._query(queries.oldest_and_dead))
-
-    async def dead_letters(
-        self,
-        *,
-        lane: str | None = None,
-        type: str | None = None,  # noqa: A002 - as on Delivery
-        since: float | None = None,
-        until: float | None = None,
-        limit: int = 100,
-    ) -> list[DeadDelivery]:
-        """Return the dead letters, newest first; see `Upkeep.dead_letters`."""
-        return await self._query(
-            lambda db: queries.dead_letters(db, lane=lane, event_type=type, since=since, until=until, limit=limit)
-        )
-
-    async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
-        """Return the dead letter with this id; None if there is none."""
-        found = await self._query(lambda db: queries.dead_letters(db, delivery_id=delivery_id))
-        return found[0] if found else None
-
-    async def delivery(self, delivery_id: str) -> Delivery | None:
-        """Return a delivery with its body; see `Upkeep.delivery`."""
-        return await self._query(lambda db: queries.delivery(db, delivery_id))
-
     async def retry(self, ids: Sequence[str]) -> int:
         """Put dead letters back into the inbox; see `Upkeep.retry`."""
         from linqbot.storage.sqlite import upkeep
 
         now = self._clock.now()
         return await self._upkeep(lambda db: upkeep.retry(db, ids, now))
-
-    async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
-        """Return the ids that can be replayed; see `Upkeep.replayable`."""
-        return await self._query(lambda db: queries.replayable(db, selection, dead_only=dead_only))
-
-    async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
-        """Yield the deliveries of these ids; see `Upkeep.pages`."""
-        for start in range(0, len(ids), size):
-            yield await self._query(partial(queries.page, ids=ids[start : start + size]))
 
     async def replay_live(self, ids: Sequence[str]) -> int:
         """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""

@@ -96,6 +96,11 @@ class SQLiteReader:
         """0: the database has no clock of its own."""
         return 0.0
 
+    @property
+    def is_leased(self) -> str:
+        """See `Readable.is_leased`."""
+        return "leased"
+
     async def fetch(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Run a statement, and return its rows."""
         return self._execute(sql, values).fetchall()

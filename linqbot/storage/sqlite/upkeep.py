@@ -16,7 +16,8 @@ from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage.dialect import drive
-from linqbot.storage.sqlite import file, queries
+from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite.accept import seen
 from linqbot.storage.sqlite.file import connect, transaction, unusable
 from linqbot.storage.sqlite.statements import outside
 from linqbot.storage.tables import journal
@@ -107,7 +108,7 @@ def _put_back(
     db: sqlite3.Connection, ids: Sequence[str], tables: Sequence[str], *, columns: str, values: str, now: float
 ) -> int:
     """Move rows out of `tables` to the tails of their lanes, in this order, and return their number."""
-    has_left = queries.seen(db, ids)
+    has_left = seen(db, ids)
     (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
     moved = 0
     for delivery_id in dict.fromkeys(ids):
