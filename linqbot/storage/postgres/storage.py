@@ -25,13 +25,12 @@ from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Lease
 from linqbot.storage.methods import TableMethods
 from linqbot.storage.operations import Op, ReleaseOp, TakeOp
-from linqbot.storage.postgres import accept, leases, processes, queries
+from linqbot.storage.postgres import accept, erasure, leases, processes, queries
 from linqbot.storage.postgres.accept import InboxRoom
 from linqbot.storage.postgres.news import News
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.link import ServerLink, ServerTime
 from linqbot.storage.postgres.server.migrate import install_of, migrate
-from linqbot.storage.postgres.tables import erasure
 from linqbot.storage.postgres.transaction import Operations, PostgresReader, Transaction, WorkOp, is_news
 from linqbot.storage.postgres.writer import Memory, PostgresWriter
 from linqbot.storage.tables import broadcasts, conversations, journal, timers

@@ -191,7 +191,7 @@ class SQLiteMethods(TableMethods):
 
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
         """Erase a person; see `Upkeep.forget`. This writes a whole file again, which takes as long as copying it."""
-        from linqbot.storage.sqlite.tables import erasure
+        from linqbot.storage.sqlite import upkeep
 
         now = self._clock.now()
-        return await self._upkeep(lambda db: erasure.forget(db, handle, chats, now))
+        return await self._upkeep(lambda db: upkeep.forget(db, handle, chats, now))

@@ -10,18 +10,20 @@ import contextlib
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage.dialect import drive
+from linqbot.storage.erasure import Found, Person
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.accept import seen
 from linqbot.storage.sqlite.file import connect, transaction, unusable
-from linqbot.storage.sqlite.statements import outside
-from linqbot.storage.tables import journal
-from linqbot.storage.upkeep import Progress
+from linqbot.storage.sqlite.statements import SQLiteReader, among, outside
+from linqbot.storage.tables import broadcasts, erasure, journal, state
+from linqbot.storage.upkeep import Forgotten, Progress
 
 T = TypeVar("T")
 
@@ -77,6 +79,37 @@ def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
             "Other programs kept it busy, or its disk has no room for a copy of it. Purge again."
         )
     return purged
+
+
+def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: float) -> Forgotten:
+    """Erase a person; see `Upkeep.forget`."""
+    reader = SQLiteReader(db)
+    person = Person(handle, {*chats, *drive(state.chats_with(reader, handle.casefold()))})
+
+    async def search() -> tuple[Found, bool]:
+        async with reader.snapshot():
+            found = person.find(lambda: erasure.records(db.execute, reader.is_leased))
+            return found, await erasure.has_state(reader, person)
+
+    async def erase(found: Found) -> Forgotten:
+        with transaction(db):
+            waiting, forgotten = await erasure.erase(outside(db, now), person, found)
+            return replace(forgotten, waiting=_forget_waiting(db, waiting, now))
+
+    with transaction(db):
+        recipients = drive(broadcasts.forget(outside(db, now), handle))
+    forgotten = drive(erasure.forget(person, search, erase))
+    return replace(forgotten, recipients=recipients, wiped=file.wipe(db))
+
+
+def _forget_waiting(db: sqlite3.Connection, ids: Collection[str], now: float) -> int:
+    seqs = [seq for (seq,) in among(db, "SELECT seq FROM delivery WHERE id IN (*)", ids)]
+    # Their ids stay known for a day, as after an ack, because Linq may deliver them again. The row that `seq` names is
+    # gone, so they no longer count as waiting.
+    among(db, "UPDATE seen SET at = ? WHERE seq IN (*)", seqs, now)
+    among(db, "DELETE FROM body WHERE seq IN (*)", seqs)
+    among(db, "DELETE FROM delivery WHERE seq IN (*)", seqs)
+    return len(seqs)
 
 
 def backup(source: Path, target: Path, progress: Progress | None) -> None:

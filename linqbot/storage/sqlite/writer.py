@@ -4,7 +4,7 @@
 
 The rows on disk are the truth. The index in memory (`index.py`) mirrors them. The writer collects the changes of a
 transaction in `IndexChanges`, and `after_commit` is the one place where the index follows. The SQL of the inbox is in
-`accept.py` and `leases.py`, that of the other tables in `tables/`.
+`accept.py` and `leases.py`, that of the other tables in `storage/tables/`.
 """
 
 from __future__ import annotations
