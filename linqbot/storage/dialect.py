@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple, Protocol, TypeVar
+
+from linqbot.storage.conversations import ConversationSummary
 
 T = TypeVar("T")
 
@@ -25,12 +28,21 @@ class Readable(Protocol):
         """Seconds by which the clock of the database is ahead of the storage's clock."""
         ...
 
+    @property
+    def is_leased(self) -> str:
+        """The condition for a row of the table `delivery` that is leased."""
+        ...
+
     async def fetch(self, sql: str, *values: object) -> Sequence[Any]:
         """Run a statement, and return its rows, each like a tuple."""
         ...
 
     async def value(self, sql: str, *values: object) -> Any:
         """Run a statement, and return the first value of its first row; None if there is no row."""
+        ...
+
+    def snapshot(self) -> AbstractAsyncContextManager[None]:
+        """Let the queries inside see the same state. No transaction may be open."""
         ...
 
 
@@ -40,13 +52,46 @@ class Changes:
 
     Attributes:
         timers: True if the earliest timer may be another one.
+        broadcasts: True if the next step of a broadcast may be another one.
+        own_entries: True if the journal got entries of deliveries that linqbot created, such as scheduled sends.
+        conversations: Conversations that were stored.
+        ended: Chats and ids of conversations that were deleted, before those were stored.
     """
 
     timers: bool = False
+    broadcasts: bool = False
+    own_entries: bool = False
+    conversations: list[ConversationSummary] = field(default_factory=list)
+    ended: set[tuple[str, str]] = field(default_factory=set)
+
+    def forget_conversations(self, gone: Iterable[tuple[str, str]]) -> None:
+        """Note that conversations were deleted, also if this transaction has stored them before.
+
+        Args:
+            gone: Their chats and ids.
+        """
+        for chat, conversation_id in gone:
+            self.ended.add((chat, conversation_id))
+            self.conversations = [each for each in self.conversations if each.id != conversation_id]
 
 
 class Writable(Readable, Protocol):
     """An open transaction that writes."""
+
+    @property
+    def now(self) -> float:
+        """The time of the database's clock, in Unix seconds."""
+        ...
+
+    @property
+    def keep_s(self) -> float:
+        """Seconds of history; 0 keeps none."""
+        ...
+
+    @property
+    def no_padding(self) -> str:
+        """The SQL after `SET column = value` that also removes what keeps a text off the record apart."""
+        ...
 
     @property
     def changes(self) -> Changes:
@@ -57,15 +102,20 @@ class Writable(Readable, Protocol):
         """Run a statement, and return the number of rows that it changed."""
         ...
 
+    async def run_each(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run a statement with the values of each row in turn."""
+        ...
+
     async def insert(
-        self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool = False
+        self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool | None = None
     ) -> int:
         """Insert rows, in order, and return the number of rows that were written.
 
         Args:
             into: `table (columns)`. A column in which a row has None must have no other default than NULL.
             on_conflict: The SQL that follows the values.
-            off_the_record: True if no text of the rows may be left where they were stored once they are deleted.
+            off_the_record: True if no text of the rows may be left where they were stored once they are deleted; None for
+                a table without such texts.
         """
         ...
 

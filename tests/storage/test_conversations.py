@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,18 @@ async def test_one_person_has_one_conversation_in_a_chat_and_another_in_another(
     assert {each.id for each in await storage.conversations(chat_id="1")} == {"w.2", "w.4"}
     assert [each.id for each in await storage.conversations(chat_id="1", limit=1)] == ["w.2"]
     assert await storage.conversations(chat_id="none") == []
+
+
+async def test_a_conversation_that_ends_in_the_commit_that_stores_it_is_forgotten(
+    storage: Storage, delivery: MakeDelivery
+) -> None:
+    stores = await leased(storage, delivery("c:1", name="w.1"))
+    ends = await leased(storage, delivery("c:2", name="w.2"))
+    await asyncio.gather(
+        storage.finish(stores, Finish(Ack(), conversations=[asked("w.1")])),
+        storage.finish(ends, Finish(Ack(), ended=["w.1"])),
+    )
+    assert (await storage.conversations(), storage.conversations_in("1")) == ([], ())
 
 
 async def test_a_conversation_can_move_to_another_person(storage: Storage, delivery: MakeDelivery) -> None:

@@ -15,13 +15,9 @@ from linqbot.errors import LaneFull, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import keys_of, lease_over
 from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, HoldOp, JoinOp, Op, OrderOp, PutOp, PutReceiptOp
-from linqbot.storage.postgres.tables import broadcasts, journal
 from linqbot.storage.postgres.transaction import Transaction
-from linqbot.storage.tables import timers
-
-DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
-"""The columns of a `Delivery`, in the order of its fields."""
-
+from linqbot.storage.tables import broadcasts, journal, timers
+from linqbot.storage.tables.deliveries import DELIVERY
 
 _SHARE: Final = 8
 """A process adds to a lane this part of what fits before it counts the lane again: others add to it too."""
@@ -228,7 +224,7 @@ async def fire(tx: Transaction, ops: Sequence[FireOp]) -> None:
 async def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp]) -> None:
     """Carry out the steps of broadcasts that are due; see `Broadcasts.advance_broadcasts`."""
     for op in ops:
-        due = await broadcasts.advance(tx, op.now)
+        due = await broadcasts.advance(tx, op)
         op.result = len(due)
         await _accept_due(tx, due)
 

@@ -23,8 +23,8 @@ from linqbot.events.lane import chat_of_lane
 from linqbot.storage.inbox import Lease, lease_over
 from linqbot.storage.indexes import Recent
 from linqbot.storage.operations import HoldOp, JoinOp, ProgressOp, ReleaseOp, TakeOp
-from linqbot.storage.postgres.tables import conversations
 from linqbot.storage.postgres.transaction import Transaction
+from linqbot.storage.tables import conversations
 
 ALL_HEADS: Final = 100_000
 """Heads that are looked at while there are suspects."""
@@ -148,7 +148,7 @@ def note(tx: Transaction, op: TakeOp, rows: Sequence[LeasedRow], recent: Recent)
 async def refresh(tx: Transaction, chats: Sequence[str]) -> None:
     """Read the conversations of leased chats: another process may have written one. Now only this process writes there."""
     if chats:
-        tx.changes.refreshed |= await conversations.in_chats(tx.connection, chats)
+        tx.changes.refreshed |= await conversations.in_chats(tx, chats)
 
 
 async def release(tx: Transaction, ops: Iterable[ReleaseOp]) -> None:

@@ -17,9 +17,9 @@ from linqbot.errors import ConfigError
 from linqbot.storage.postgres import leases
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.migrate import mark_of
-from linqbot.storage.postgres.tables import conversations, journal
 from linqbot.storage.postgres.transaction import Transaction
 from linqbot.storage.postgres.writer import Memory
+from linqbot.storage.tables import conversations
 
 SWEEP_S: Final = 15.0
 """Seconds between two looks for processes that died and for notifications that were lost."""
@@ -94,14 +94,16 @@ async def remember(tx: Transaction, memory: Memory, settled: Collection[str], *,
     Args:
         settled: See `Inbox.settled`.
     """
-    connection = tx.connection
     if serving:
         sql = "INSERT INTO process (id, lock, settled) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
         await tx.run(sql, tx.process, tx.address.lock(f"process\0{tx.process}"), list(settled))
         await give_back_unknown(tx, memory)
     memory.room.left = 0
-    tx.changes.all_conversations = await conversations.summaries(connection)
-    memory.has_own_entries = await journal.has_own(connection)
+    tx.changes.all_conversations = await conversations.summaries(tx)
+    memory.has_own_entries = await tx.value("SELECT EXISTS (SELECT FROM journal WHERE starts_with(turn, 'i.'))")
+    sql = """SELECT relname, attname, format_type(atttypid, NULL) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+             WHERE relnamespace = $1::regnamespace AND attnum > 0 AND NOT attisdropped"""
+    memory.types = {(table, column): kind for table, column, kind in await tx.fetch(sql, tx.address.schema)}
     memory.noted_at = float(await tx.value("SELECT value FROM meta WHERE key = 'active_at'") or 0.0)
     received_at = await tx.value("SELECT max(received_at) FROM delivery WHERE starts_with(id, 'w.')")
     memory.active_at = max(filter(None, (memory.active_at, memory.noted_at, received_at)), default=None)

@@ -11,98 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import DeadDelivery
-from linqbot.storage.journal import JournalEntry
-from linqbot.storage.postgres.accept import DELIVERY
 from linqbot.storage.postgres.server.address import Address, Connection, translated
 from linqbot.storage.postgres.server.migrate import check_server, schema_of
-from linqbot.storage.postgres.tables import conversations, journal
-from linqbot.storage.upkeep import Selection, Tally, Waiting
-
-_KEPT_IN = ("done", "dead")
-
-
-async def waiting(
-    connection: Connection,
-    now: float,
-    *,
-    delivery_id: str | None,
-    lane: str | None,
-    event_type: str | None,
-    limit: int,
-) -> list[Waiting]:
-    """Return the deliveries in the inbox, in order; see `Upkeep.waiting`."""
-    sql = """SELECT id, lane, type, received_at,
-                 CASE WHEN token IS NOT NULL THEN 'leased' WHEN not_before > $1 THEN waits ELSE 'ready' END,
-                 attempts, crashes, nullif(not_before, 0), error, replay
-             FROM delivery
-             WHERE ($2::text IS NULL OR id = $2) AND ($3::text IS NULL OR lane = $3) AND ($4::text IS NULL OR type = $4)
-             ORDER BY seq LIMIT $5"""
-    return [Waiting(*row) for row in await connection.fetch(sql, now, delivery_id, lane, event_type, limit)]
-
-
-async def tally_of(connection: Connection) -> Tally:
-    """Count what waits and what is dead."""
-    sql = """SELECT (SELECT count(*) FROM delivery), (SELECT received_at FROM delivery ORDER BY seq LIMIT 1),
-                 (SELECT count(*) FROM dead)"""
-    return Tally(*(await connection.fetch(sql))[0])
-
-
-async def dead_letters(
-    connection: Connection,
-    *,
-    delivery_id: str | None = None,
-    lane: str | None = None,
-    event_type: str | None = None,
-    since: float | None = None,
-    until: float | None = None,
-    limit: int = 1,
-) -> list[DeadDelivery]:
-    """Return the dead letters, newest first."""
-    sql = f"""SELECT {DELIVERY}, error, handler, attempts, crashes, dead_lettered_at, replay FROM dead
-              WHERE ($1::text IS NULL OR id = $1) AND ($2::text IS NULL OR lane = $2)
-                  AND ($3::text IS NULL OR type = $3) AND ($4::float8 IS NULL OR dead_lettered_at >= $4)
-                  AND ($5::float8 IS NULL OR dead_lettered_at < $5)
-              ORDER BY n DESC LIMIT $6"""  # noqa: S608 - constant text
-    rows = await connection.fetch(sql, delivery_id, lane, event_type, since, until, limit)
-    return [DeadDelivery(Delivery(*row[:7]), *row[7:]) for row in rows]
-
-
-async def delivery(connection: Connection, delivery_id: str) -> Delivery | None:
-    """Return a delivery with its body; see `Upkeep.delivery`."""
-    sql = f"SELECT {DELIVERY} FROM delivery JOIN body USING (seq) WHERE id = $1"  # noqa: S608 - constant text
-    row = await connection.fetchrow(sql, delivery_id)
-    return Delivery(*row) if row else next(iter(await page(connection, [delivery_id])), None)
-
-
-async def replayable(connection: Connection, selection: Selection, *, dead_only: bool) -> list[str]:
-    """Return the ids that can be replayed, in the order of acceptance."""
-    ids = None if selection.ids is None else list(selection.ids)
-    found: set[tuple[float, int, str]] = set()
-    for table in ("dead",) if dead_only else _KEPT_IN:
-        sql = f"""SELECT received_at, n, id FROM {table}
-                  WHERE ($1::float8 IS NULL OR received_at >= $1) AND ($2::float8 IS NULL OR received_at < $2)
-                      AND ($3::text IS NULL OR type = $3) AND ($4::text IS NULL OR lane = $4)
-                      AND ($5::text[] IS NULL OR id = ANY($5))"""  # noqa: S608 - constant text
-        rows = await connection.fetch(sql, selection.since, selection.until, selection.type, selection.lane, ids)
-        found.update((row[0], row[1], row[2]) for row in rows)
-    return list(dict.fromkeys(delivery_id for _, _, delivery_id in sorted(found)))
-
-
-async def page(connection: Connection, ids: Sequence[str]) -> list[Delivery]:
-    """Return the deliveries of these ids that are kept, in this order. A dead letter wins over an acked delivery."""
-    found: dict[str, Delivery] = {}
-    for table in _KEPT_IN:
-        sql = f"SELECT {DELIVERY} FROM {table} WHERE id = ANY($1)"  # noqa: S608 - constant text
-        found.update({row["id"]: Delivery(*row) for row in await connection.fetch(sql, list(ids))})
-    return [found[delivery_id] for delivery_id in ids if delivery_id in found]
-
-
-async def ambiguous(connection: Connection, limit: int) -> list[JournalEntry]:
-    """Return the calls and steps of which it is unknown if they were done, the oldest first."""
-    sql = f"""SELECT {journal.COLUMNS} FROM journal WHERE status = 'ambiguous'
-              ORDER BY first_at, n LIMIT $1"""  # noqa: S608 - constant text
-    return [journal.entry_of(row) for row in await connection.fetch(sql, limit)]
+from linqbot.storage.postgres.transaction import PostgresReader
+from linqbot.storage.tables import conversations
+from linqbot.storage.tables.deliveries import DELIVERY
 
 
 async def seen(connection: Connection, keys: Sequence[str]) -> dict[str, bool]:
@@ -193,11 +106,12 @@ async def check_up(url: str) -> PostgresCheckup:
             if not schema:
                 lacks = await connection.fetchval(_LACKING_TO_CREATE)
                 return PostgresCheckup(address.name, number, None, 0, 0, 0, lacks=lacks)
-            tally = await tally_of(connection)
+            counts = "SELECT (SELECT count(*) FROM delivery), (SELECT count(*) FROM dead)"
+            ((waiting, dead),) = await connection.fetch(counts)
             alive = "SELECT count(*) FROM process WHERE NOT pg_try_advisory_xact_lock(lock)"
             serving = await connection.fetchval(alive)
-            questions = await conversations.waiting_by_handler(connection)
+            questions = await conversations.waiting_by_handler(PostgresReader(connection, 0.0))
             lacks = await connection.fetchval(_LACKING, address.schema)
-            return PostgresCheckup(address.name, number, schema, tally.waiting, tally.dead, serving, questions, lacks)
+            return PostgresCheckup(address.name, number, schema, waiting, dead, serving, questions, lacks)
         finally:
             await connection.close()

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Self, TypeVar
 
@@ -20,25 +20,21 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.frames import place_of
-from linqbot.storage.broadcasts import NewBroadcast, Order
-from linqbot.storage.conversations import Conversation, ConversationSummary
+from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Readable
-from linqbot.storage.inbox import DeadDelivery, Lease
-from linqbot.storage.journal import JournalEntry
+from linqbot.storage.inbox import Lease
 from linqbot.storage.methods import TableMethods
 from linqbot.storage.operations import Op, ReleaseOp, TakeOp
-from linqbot.storage.postgres import accept, leases, processes, queries
+from linqbot.storage.postgres import accept, erasure, leases, processes, queries
 from linqbot.storage.postgres.accept import InboxRoom
 from linqbot.storage.postgres.news import News
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.link import ServerLink, ServerTime
 from linqbot.storage.postgres.server.migrate import install_of, migrate
-from linqbot.storage.postgres.tables import broadcasts, conversations, erasure, journal
 from linqbot.storage.postgres.transaction import Operations, PostgresReader, Transaction, WorkOp, is_news
 from linqbot.storage.postgres.writer import Memory, PostgresWriter
-from linqbot.storage.tables import timers
-from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
-from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
+from linqbot.storage.tables import broadcasts, conversations, journal, timers
+from linqbot.storage.upkeep import Forgotten, Progress
 
 log = structlog.get_logger("linqbot.storage")
 
@@ -238,23 +234,10 @@ class PostgresStorage(TableMethods):
 
     # Journal
 
-    async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
-        """Return the journal entries of a turn, in the order in which they were begun."""
-        return await self._query(lambda db: journal.of_turn(db, turn, replay))
-
     @property
     def has_made_scheduled_sends(self) -> bool:
         """See `Journal.has_made_scheduled_sends`."""
         return self._memory.has_own_entries
-
-    async def entry_of(self, message_id: str) -> JournalEntry | None:
-        """Return the entry that made a message; see `Journal.entry_of`."""
-        return await self._query(lambda db: journal.find(db, "message_id = $1", message_id))
-
-    async def has_sent(self, message_id: str) -> bool:
-        """Return True if the bot sent this message; see `Journal.has_sent`."""
-        sql = "SELECT EXISTS (SELECT FROM journal WHERE message_id = $1)"
-        return bool(await self._read(lambda db: db.value(sql, message_id)))
 
     # Conversations
 
@@ -268,18 +251,6 @@ class PostgresStorage(TableMethods):
     def conversations_of(self, person: str) -> Sequence[ConversationSummary]:
         """Return the conversations in which this person must answer; see `Conversations.conversations_of`."""
         return self._memory.conversations.of_person(person)
-
-    async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
-        """Return a conversation with its journal entries; see `Conversations.conversation`."""
-        return await self._query(lambda db: conversations.with_entries(db, conversation_id))
-
-    async def waiting_by_handler(self) -> dict[str, int]:
-        """Return the number of open questions by handler; see `Conversations.waiting_by_handler`."""
-        return await self._query(conversations.waiting_by_handler)
-
-    async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
-        """Return the conversations on record, the oldest question first."""
-        return await self._query(lambda db: conversations.oldest_first(db, chat_id, limit))
 
     # Timers
 
@@ -304,35 +275,13 @@ class PostgresStorage(TableMethods):
 
     # Broadcasts
 
-    async def start_broadcast(self, broadcast: NewBroadcast, people: Sequence[str]) -> bool:
-        """Store a broadcast; see `Broadcasts.start_broadcast`."""
-        return await self._operate(lambda tx: broadcasts.start(tx, broadcast, people))
-
-    async def broadcast(self, name: str) -> Broadcast | None:
-        """Return a broadcast with its counts; None if none of this name is stored."""
-        return await self._query(lambda db: broadcasts.find(db, name))
-
-    async def broadcasts(self, *, limit: int = 100) -> list[Broadcast]:
-        """Return the broadcasts, the newest first."""
-        return await self._query(lambda db: broadcasts.newest(db, limit))
-
-    async def recipients(
-        self, name: str, *, outcome: RecipientOutcome | None = None, after: int = 0, limit: int = 500
-    ) -> list[Recipient]:
-        """Return rows of a broadcast; see `Broadcasts.recipients`."""
-        return await self._query(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
-
-    async def order_broadcast(self, name: str, order: Order) -> bool:
-        """Pause, resume or cancel a broadcast; see `Broadcasts.order_broadcast`."""
-        return await self._operate(lambda tx: broadcasts.order(tx, name, order))
-
     async def next_broadcast(self) -> float | None:
         """Return when the next step of a broadcast is due. It is read again only after a change."""
         memory, now = self._memory, self._clock.now() + self._memory.ahead_s
         if memory.broadcasts_changed or not self._serving:
             memory.broadcasts_changed = False
             try:
-                memory.next_broadcast = await self._query(lambda db: broadcasts.next_at(db, now))
+                memory.next_broadcast = await self._read(lambda db: broadcasts.next_at(db, now))
             except BaseException:
                 memory.broadcasts_changed = True
                 raise
@@ -340,64 +289,9 @@ class PostgresStorage(TableMethods):
 
     # Upkeep
 
-    async def waiting(
-        self,
-        *,
-        delivery_id: str | None = None,
-        lane: str | None = None,
-        type: str | None = None,  # noqa: A002 - as on Delivery
-        limit: int = 100,
-    ) -> list[Waiting]:
-        """Return the deliveries in the inbox; see `Upkeep.waiting`."""
-        now = self._clock.now()
-        return await self._query(
-            lambda db: queries.waiting(db, now, delivery_id=delivery_id, lane=lane, event_type=type, limit=limit)
-        )
-
-    async def tally(self) -> Tally:
-        """Count what waits and what is dead; see `Upkeep.tally`."""
-        return await self._query(queries.tally_of)
-
-    async def dead_letters(
-        self,
-        *,
-        lane: str | None = None,
-        type: str | None = None,  # noqa: A002 - as on Delivery
-        since: float | None = None,
-        until: float | None = None,
-        limit: int = 100,
-    ) -> list[DeadDelivery]:
-        """Return the dead letters, newest first; see `Upkeep.dead_letters`."""
-        return await self._query(
-            lambda db: queries.dead_letters(db, lane=lane, event_type=type, since=since, until=until, limit=limit)
-        )
-
-    async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
-        """Return the dead letter with this id; None if there is none."""
-        found = await self._query(lambda db: queries.dead_letters(db, delivery_id=delivery_id))
-        return found[0] if found else None
-
-    async def delivery(self, delivery_id: str) -> Delivery | None:
-        """Return a delivery with its body; see `Upkeep.delivery`."""
-        return await self._query(lambda db: queries.delivery(db, delivery_id))
-
-    async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
-        """Return the calls and steps of which it is unknown if they were done; see `Upkeep.ambiguous`."""
-        return await self._query(lambda db: queries.ambiguous(db, limit))
-
     async def retry(self, ids: Sequence[str]) -> int:
         """Put dead letters back into the inbox; see `Upkeep.retry`."""
         return await self._operate(lambda tx: accept.put_back(tx, ids, ["dead"], again=False))
-
-    async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
-        """Return the ids that can be replayed; see `Upkeep.replayable`."""
-        return await self._query(lambda db: queries.replayable(db, selection, dead_only=dead_only))
-
-    async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
-        """Yield the deliveries of these ids; see `Upkeep.pages`."""
-        for start in range(0, len(ids), size):
-            piece = ids[start : start + size]
-            yield await self._query(lambda db, piece=piece: queries.page(db, piece))  # type: ignore[misc]
 
     async def replay_live(self, ids: Sequence[str]) -> int:
         """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""
@@ -503,9 +397,9 @@ class PostgresStorage(TableMethods):
         async def read(tx: Transaction) -> None:
             # Among the writes of this process, so that what was read never replaces what is written meanwhile.
             if chats is None:
-                tx.changes.all_conversations = await conversations.summaries(tx.connection)
+                tx.changes.all_conversations = await conversations.summaries(tx)
             else:
-                tx.changes.refreshed |= await conversations.in_chats(tx.connection, chats)
+                tx.changes.refreshed |= await conversations.in_chats(tx, chats)
 
         return read
 

@@ -8,10 +8,10 @@ transaction runs at a time. Next step: `writer.py` runs the SQL.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -25,9 +25,6 @@ from linqbot.storage.inbox import Lease
 from linqbot.storage.operations import Op, Unwritable
 from linqbot.storage.postgres.server.address import Address, Connection
 
-_MOST_ROWS: Final = 500
-"""Maximum number of rows that one statement inserts. PostgreSQL allows 32,767 values."""
-
 
 @dataclass(slots=True, eq=False)
 class TransactionChanges(Changes):
@@ -35,18 +32,13 @@ class TransactionChanges(Changes):
 
     Attributes:
         work: True if another process may find a delivery to lease.
-        broadcasts: True if the next step of a broadcast may be another one.
         lanes: Lanes into which deliveries were put.
-        chats: Chats whose conversations changed, for other processes.
-        conversations: Conversations that were stored.
-        ended: Chats and ids of conversations that were deleted, before those were stored.
         all_conversations: All conversations, if they were read.
         refreshed: The conversations of chats that were read, by chat.
         leased: Leases that this transaction made, with the end of each on the clock of the database and its limit of suspects.
         ended_leases: Tokens of leases that are over.
         joined: Sequence numbers of deliveries that others joined, each with the joined delivery, the numbers
             of those, and True for a new replay.
-        own_entries: True if the journal has entries of deliveries that linqbot created.
         accepted: Number of deliveries that were stored.
         received_at: When the newest webhook of this transaction was accepted.
         noted_at: The `active_at` that was written to the table `meta`.
@@ -59,18 +51,13 @@ class TransactionChanges(Changes):
     """
 
     work: bool = False
-    broadcasts: bool = False
     lanes: set[str] = field(default_factory=set)
     refused: dict[str, int] = field(default_factory=dict)
-    chats: set[str] = field(default_factory=set)
-    conversations: list[ConversationSummary] = field(default_factory=list)
-    ended: set[tuple[str, str]] = field(default_factory=set)
     all_conversations: list[ConversationSummary] | None = None
     refreshed: dict[str, list[ConversationSummary]] = field(default_factory=dict)
     leased: list[tuple[Lease, float, int]] = field(default_factory=list)
     ended_leases: set[int] = field(default_factory=set)
     joined: list[tuple[int, Delivery, Sequence[int], bool]] = field(default_factory=list)
-    own_entries: bool = False
     accepted: int = 0
     received_at: float | None = None
     noted_at: float | None = None
@@ -80,18 +67,18 @@ class TransactionChanges(Changes):
     room: int | None = None
     has_suspects: bool | None = None
 
-    def forget_conversations(self, gone: Iterable[tuple[str, str]]) -> None:
-        """Note that conversations were deleted, also if this transaction has stored or read them before.
+    @property
+    def chats(self) -> set[str]:
+        """The chats whose conversations changed, for other processes."""
+        return {each.chat_id for each in self.conversations} | {chat for chat, _ in self.ended}
 
-        Args:
-            gone: Their chats and ids.
-        """
-        for chat, conversation_id in gone:
-            self.ended.add((chat, conversation_id))
-            self.conversations = [each for each in self.conversations if each.id != conversation_id]
+    def forget_conversations(self, gone: Iterable[tuple[str, str]]) -> None:
+        """Note that conversations were deleted, also if this transaction has stored or read them before."""
+        found = list(gone)
+        Changes.forget_conversations(self, found)
+        for chat, conversation_id in found:
             if chat in self.refreshed:
                 self.refreshed[chat] = [each for each in self.refreshed[chat] if each.id != conversation_id]
-            self.chats.add(chat)
 
 
 @dataclass(slots=True, eq=False)
@@ -106,6 +93,11 @@ class PostgresReader:
     connection: Connection
     ahead_s: float
 
+    @property
+    def is_leased(self) -> str:
+        """See `Readable.is_leased`."""
+        return "token IS NOT NULL"
+
     async def fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
         """Run a statement, and return its rows."""
         return await self.connection.fetch(sql, *values)
@@ -113,6 +105,12 @@ class PostgresReader:
     async def value(self, sql: str, *values: object) -> Any:
         """Run a statement, and return the first value of its first row; None if there is no row."""
         return await self.connection.fetchval(sql, *values)
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[None]:
+        """Let the queries inside see the same state; see `Readable.snapshot`."""
+        async with self.connection.transaction(isolation="repeatable_read", readonly=True):
+            yield
 
 
 @dataclass(slots=True, eq=False)
@@ -123,12 +121,14 @@ class Transaction(PostgresReader):
         process: The id of this process, the owner of its leases.
         now: The time of the database's clock, in Unix seconds.
         keep_s: Seconds of history; 0 keeps none.
+        types: The types of columns, by their tables and names.
     """
 
     address: Address
     process: str
     now: float
     keep_s: float
+    types: Mapping[tuple[str, str], str]
     changes: TransactionChanges = field(default_factory=TransactionChanges)
 
     @property
@@ -142,20 +142,26 @@ class Transaction(PostgresReader):
         count = status.rpartition(" ")[2]
         return int(count) if count.isdecimal() else 0
 
-    async def insert(
-        self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool = False
-    ) -> int:
-        """Insert rows, and return the number of rows that were written; see `Writable.insert`.
+    @property
+    def no_padding(self) -> str:
+        """Nothing: deleted text needs no more care than any, because VACUUM lets other rows use its space."""
+        return ""
 
-        Deleted text needs no more care than any: VACUUM lets other rows use its space.
-        """
-        width, written = into.count(",") + 1, 0
-        for start in range(0, len(rows), _MOST_ROWS):
-            piece = rows[start : start + _MOST_ROWS]
-            marks = (", ".join(f"${width * row + n}" for n in range(1, width + 1)) for row in range(len(piece)))
-            sql = f"INSERT INTO {into} VALUES ({'), ('.join(marks)}) {on_conflict}"  # noqa: S608 - constant text
-            written += await self.run(sql, *chain.from_iterable(piece))
-        return written
+    async def run_each(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run a statement with the values of each row in turn, in one round trip."""
+        await self.connection.executemany(sql, rows)
+
+    async def insert(
+        self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool | None = None
+    ) -> int:
+        """Insert rows in one statement, and return the number of rows that were written; see `Writable.insert`."""
+        if not rows:
+            return 0
+        table, _, columns = into.removesuffix(")").partition(" (")
+        types = [self.types[table, column] for column in columns.split(", ")]
+        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(types, 1))
+        sql = f"INSERT INTO {into} SELECT * FROM unnest({arrays}) {on_conflict}"  # noqa: S608 - constant text
+        return await self.run(sql, *(list(column) for column in zip(*rows, strict=True)))
 
     async def lock(self, names: Iterable[str]) -> None:
         """Wait for the other transactions that hold one of these locks, and hold them until the end of this one.

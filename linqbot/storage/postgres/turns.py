@@ -8,15 +8,53 @@ from typing import Final
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Retry, lease_over
 from linqbot.storage.indexes import Recent
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.operations import FinishOp, SettleOp, TakeOp
+from linqbot.storage.operations import BeginOp, FinishOp, SettleOp, TakeOp
 from linqbot.storage.postgres import leases
-from linqbot.storage.postgres.tables import broadcasts, conversations, journal
 from linqbot.storage.postgres.transaction import Transaction
-from linqbot.storage.tables import timers
+from linqbot.storage.tables import broadcasts, conversations, journal, timers
 from linqbot.storage.tables.state import StateBatch
+
+# DO NOTHING applies to a repeated slot only. A key that another entry has must raise an error. The leases are checked in the
+# same statement, because each statement costs a round trip.
+_BEGIN = f"""WITH held AS (SELECT token FROM leases_of($18::text[], $17::bigint[])),
+    begun AS (
+        INSERT INTO journal ({journal.COLUMNS}, texts)
+        SELECT {journal.COLUMNS}, texts FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::bytea[],
+            $7::text[], $8::float8[], $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[],
+            $15::boolean[], $16::boolean[], $17::bigint[]) AS u ({journal.COLUMNS}, texts, token)
+        WHERE u.token IS NULL OR u.token IN (SELECT token FROM held)
+        ON CONFLICT (turn, replay, slot) DO NOTHING)
+    SELECT token FROM held"""  # noqa: S608 - constant text
 
 SOON_S: Final = 60.0
 """Seconds within which nearly every delivery leaves the inbox. Then `seen.at` stays the time when it was stored."""
+
+
+async def begin(tx: Transaction, ops: Sequence[BeginOp]) -> None:
+    """Store journal entries before the first attempt of their calls, except those whose lease is over.
+
+    An entry on record stays as it is.
+    """
+    if not ops:
+        return
+    state = StateBatch(tx)
+    changing = [op for op in ops if op.state]
+    await state.read([op.state for op in changing])
+    for op in changing:
+        if not await journal.is_on_record(tx, op.entry):
+            op.error = state.add(op.state)
+    begun = [(op, entry) for op in ops for entry in op.entries]
+    rows = [journal.row(entry, texts=True)[:-1] for _, entry in begun]
+    tokens = [None if op.lease is None else op.lease.token for op, _ in begun]
+    lanes = [None if op.lease is None else op.lease.delivery.lane for op, _ in begun]
+    held = {row["token"] for row in await tx.fetch(_BEGIN, *map(list, zip(*rows, strict=True)), tokens, lanes)}
+    for op in ops:
+        if op.error is None and op.lease is not None and op.lease.token not in held:
+            op.error = lease_over(op.lease)
+            tx.changes.ended_leases.add(op.lease.token)
+            state.drop(op.state)
+    await state.write()
+    journal.note_own(tx, [entry for op, entry in begun if op.error is None])
 
 
 async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[FinishOp], *, leaving: bool) -> None:
@@ -47,9 +85,7 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
             entries += op.finish.entries
     await journal.settle(tx, entries)
     await state.write()
-    for op in ended.values():
-        if op.finish.conversations or op.finish.ended:
-            await conversations.write(tx, op.finish.conversations, op.finish.ended)
+    await conversations.write(tx, [op.finish for op in ended.values()])
     await broadcasts.update(tx, [update for op in ended.values() for update in op.finish.recipients])
     stays = {seq: op for seq, op in ended.items() if isinstance(op.finish.outcome, Retry | Defer)}
     await _postpone(tx, stays)

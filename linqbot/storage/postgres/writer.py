@@ -55,9 +55,8 @@ from linqbot.storage.postgres.server.address import (
     unavailable,
 )
 from linqbot.storage.postgres.server.link import ServerLink, ServerTime
-from linqbot.storage.postgres.tables import conversations, journal
 from linqbot.storage.postgres.transaction import Transaction, TransactionChanges, WorkOp
-from linqbot.storage.tables import timers
+from linqbot.storage.tables import conversations, journal, timers
 
 _TRIES: Final = 5
 _ACTIVITY_EVERY_S: Final = 60.0
@@ -90,6 +89,7 @@ class Memory:
         leaving: True if this process leases nothing more.
         refused: Lanes of which this process has refused a delivery, with the number of times, until the others know it.
         has_suspects: True if there were suspects at the last `take`.
+        types: The types of columns, by their tables and names.
     """
 
     process: str
@@ -112,6 +112,7 @@ class Memory:
     leaving: bool = False
     refused: Counter[str] = field(default_factory=Counter)
     has_suspects: bool = False
+    types: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def ahead_s(self) -> float:
@@ -196,7 +197,7 @@ class PostgresWriter:
         """Return a transaction at the present time."""
         memory = self._memory
         now = self._clock.now() + memory.ahead_s
-        return Transaction(connection, memory.ahead_s, self._address, memory.process, now, self._keep_s)
+        return Transaction(connection, memory.ahead_s, self._address, memory.process, now, self._keep_s, memory.types)
 
     async def write(self, batch: list[Op]) -> None:
         """Run a batch in one transaction. If two transactions were in each other's way, run it again.
@@ -268,7 +269,7 @@ class PostgresWriter:
             expected = TransactionChanges(work=True, lanes={op.delivery.lane for op in puts})
             return await accept.put(tx, puts, self._memory.room, news=self._payload(expected))
         if begins := of(ops, BeginOp):
-            await journal.begin(tx, begins)
+            await turns.begin(tx, begins)
         elif takes := of(ops, TakeOp):
             await turns.finish_and_take(tx, ends, takes[0], self._memory.recent)
         else:
@@ -284,7 +285,7 @@ class PostgresWriter:
         await leases.hold(tx, of(ops, HoldOp))
         await leases.join(tx, of(ops, JoinOp))
         await leases.note_progress(tx, of(ops, ProgressOp))
-        await journal.begin(tx, of(ops, BeginOp))
+        await turns.begin(tx, of(ops, BeginOp))
         settles, finishes = of(ops, SettleOp), of(ops, FinishOp)
         if settles or finishes:
             await turns.finish(tx, settles, finishes, leaving=self._memory.leaving)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -10,18 +11,19 @@ from linqbot.errors import LaneFull, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import keys_of, lease_over
 from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, OrderOp, PutOp, PutReceiptOp
-from linqbot.storage.sqlite import file, queries
+from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.index import Reordered
-from linqbot.storage.sqlite.queries import DELIVERY
 from linqbot.storage.sqlite.statements import Transaction, among, insert
-from linqbot.storage.sqlite.tables import broadcasts, journal
-from linqbot.storage.tables import timers
+from linqbot.storage.tables import broadcasts, journal, timers
+from linqbot.storage.tables.deliveries import DELIVERY
 
 _RENUMBER = (
     ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
     ("UPDATE body SET seq = -? WHERE seq = ?", "UPDATE body SET seq = ? WHERE seq = -?"),
     ("UPDATE seen SET seq = -? WHERE seq = ?", "UPDATE seen SET seq = ? WHERE seq = -?"),
 )
+
+_KEYS = ("id", "message_key")
 
 Numbered: TypeAlias = tuple[tuple[int, Delivery], ...]
 """Deliveries with their sequence numbers, in order."""
@@ -81,19 +83,29 @@ def put(tx: Transaction, ops: Sequence[PutOp], limits: InboxLimits) -> None:
     _accept(tx, tuple(new), prefetch=True)
 
 
-def settle(tx: Transaction, ops: Sequence[PutReceiptOp]) -> None:
+async def settle(tx: Transaction, ops: Sequence[PutReceiptOp]) -> None:
     """Store what new receipts report, and set the result of each operation."""
     numbered = tx.index.number([op.delivery for op in ops])
     fresh = _remember(tx, numbered)
     for op, (seq, _) in zip(ops, numbered, strict=True):
         op.result = seq in fresh
-    journal.receive(tx.db, (op.receipt for op in ops if op.result))
+    await journal.receive(tx, [op.receipt for op in ops if op.result])
     _note_received(tx, [delivery for _, delivery in numbered])
+
+
+def seen(db: sqlite3.Connection, keys: Collection[str]) -> dict[str, bool]:
+    """Return the known ids and message keys; see `Inbox.seen`."""
+    found: dict[str, bool] = {}
+    for column in _KEYS:
+        sql = f"""SELECT {column}, NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = seen.seq)
+                  FROM seen WHERE {column} IN (*)"""  # noqa: S608 - constant text
+        found |= {key: bool(has_left) for key, has_left in among(db, sql, keys)}
+    return found
 
 
 def _answer_duplicates(tx: Transaction, ops: Sequence[PutOp]) -> None:
     """Set the results of deliveries whose id or message key is known. A copy of one that was refused is refused too."""
-    known = queries.seen(tx.db, [key for op in ops for key in keys_of(op.delivery)])
+    known = seen(tx.db, [key for op in ops for key in keys_of(op.delivery)])
     for op in ops:
         if known.keys().isdisjoint(keys_of(op.delivery)):
             op.error = LaneFull(f"Another copy of {op.delivery.id} was refused at the same time.")
@@ -199,18 +211,17 @@ async def fire(tx: Transaction, ops: Sequence[FireOp]) -> None:
         op.result = len(due)
 
 
-def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp], finishes: Iterable[FinishOp]) -> None:
+async def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp], finishes: Iterable[FinishOp]) -> None:
     """Store what turns say of the people of a broadcast, and carry out the steps of broadcasts that are due."""
     updates = [update for op in finishes if op.error is None for update in op.finish.recipients]
     if not (ops or updates):
         return
-    broadcasts.update(tx.db, updates, tx.now)
+    await broadcasts.update(tx, updates)
     if ops and not tx.index.is_off_the_record and file.is_off_the_record(tx.db):
         # A separate connection has stored a broadcast off the record.
         tx.begin_off_the_record()
     for op in ops:
-        due, op.leaves_text = broadcasts.advance(tx.db, op.now)
+        due = await broadcasts.advance(tx, op)
         _accept(tx, _new(tx, due))
         op.result = len(due)
-    tx.changes.broadcasts_changed = True
-    tx.changes.next_broadcast = broadcasts.next_at(tx.db, tx.now)
+    tx.changes.broadcasts = True

@@ -250,14 +250,15 @@ def refuse_unfinished(db: sqlite3.Connection, path: Path) -> None:
 
 
 def register_adapters() -> None:
-    """Let the sqlite3 module store bytes and None as they are, at once.
+    """Let the sqlite3 module store bytes, None and bools at once.
 
     Without an adapter the module searches each such value, and its type, for a method that adapts it, and creates an error
-    for each attribute that is missing: over 2,000 instructions per value. Numbers and texts are never searched. A row
-    should hold `int(flag)` in place of a bool, which is searched too. The two adapters are written in C.
+    for each attribute that is missing: over 2,000 instructions per value. Numbers and texts are never searched. The
+    adapters are written in C.
     """
     sqlite3.register_adapter(bytes, bytes.__bytes__)
     sqlite3.register_adapter(type(None), {None: None}.get)
+    sqlite3.register_adapter(bool, int)
 
 
 def _set_pragmas_in_turn(db: sqlite3.Connection) -> None:

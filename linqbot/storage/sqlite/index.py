@@ -95,11 +95,8 @@ class IndexChanges(Changes):
         orders: Lanes that were sorted.
         received_at: When the newest webhook of this transaction was accepted.
         noted_at: The `active_at` that was written to the table `meta`.
-        broadcasts_changed: True if `next_broadcast` holds the new earliest time.
         off_the_record: True if this transaction stored the file's first text off the record.
         purge_at: Time before which no purge needs to run.
-        conversations: Conversations that were stored.
-        ended: Chats and ids of conversations that were deleted, before those were stored.
     """
 
     leases: list[LaneLease] = field(default_factory=list)
@@ -115,12 +112,9 @@ class IndexChanges(Changes):
     received_at: float | None = None
     noted_at: float | None = None
     next_timer: float | None = None
-    broadcasts_changed: bool = False
     next_broadcast: float | None = None
     off_the_record: bool = False
     purge_at: float | None = None
-    conversations: list[ConversationSummary] = field(default_factory=list)
-    ended: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def ending(self) -> set[int]:
@@ -325,10 +319,12 @@ class Index:
             self.first_active_at = self.first_active_at or changes.noted_at
         if changes.timers:
             self.next_timer = changes.next_timer
-        if changes.broadcasts_changed:
+        if changes.broadcasts:
             self.next_broadcast = changes.next_broadcast
         if changes.off_the_record:
             self.is_off_the_record = True
+        if changes.own_entries:
+            self.has_own_entries = True
         if changes.purge_at is not None:
             self.purge_at = changes.purge_at
         for chat_id, conversation_id in changes.ended:

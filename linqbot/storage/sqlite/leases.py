@@ -17,8 +17,7 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import FinishOp, HoldOp, JoinOp, ProgressOp, ReleaseOp, SettleOp, TakeOp
 from linqbot.storage.sqlite.index import Gathering, JoinedRow, Postponed
 from linqbot.storage.sqlite.statements import Transaction, among
-from linqbot.storage.sqlite.tables import conversations, journal
-from linqbot.storage.tables import timers
+from linqbot.storage.tables import conversations, journal, timers
 from linqbot.storage.tables.state import StateBatch
 
 
@@ -142,7 +141,7 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
     """
     state = StateBatch(tx)
     await state.read([*(op.state for op in settles), *(op.finish.state for op in ops)])
-    entries = _settled(tx, settles, state)
+    entries = await _settled(tx, settles, state)
     ended: list[JournalEntry] = []
     timed: list[Finish] = []
     gone: dict[int, FinishOp] = {}
@@ -171,20 +170,19 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
             if isinstance(outcome, DeadLetter):
                 _dead_letter(tx, seq, outcome)
             gone[seq] = op
-    keep_texts = tx.keep_s > 0
-    journal.settle(tx.db, entries, keep_texts=keep_texts)
-    journal.settle(tx.db, ended, keep_texts=keep_texts, ended_at=tx.now)
+    await journal.settle(tx, entries)
+    await journal.settle(tx, ended, ended=True)
     await state.write()
-    _write_conversations(tx, [op.finish for op in ops if op.error is None])
-    _remove(tx, gone, ending)
+    await conversations.write(tx, [op.finish for op in ops if op.error is None])
+    await _remove(tx, gone, ending)
     await timers.write(tx, timed)
 
 
-def _settled(tx: Transaction, ops: Iterable[SettleOp], state: StateBatch) -> list[JournalEntry]:
+async def _settled(tx: Transaction, ops: Iterable[SettleOp], state: StateBatch) -> list[JournalEntry]:
     """Return the entries to settle, and add the state that is written with them."""
     entries = []
     for op in ops:
-        if op.state and not journal.is_accepted(tx.db, op.entry):
+        if op.state and not await journal.is_accepted(tx, op.entry):
             op.error = state.add(op.state)
         if op.error is None:
             entries.append(op.entry)
@@ -214,7 +212,7 @@ def _dead_letter(tx: Transaction, seq: int, outcome: DeadLetter) -> None:
     )
 
 
-def _remove(tx: Transaction, gone: dict[int, FinishOp], ending: set[int]) -> None:
+async def _remove(tx: Transaction, gone: dict[int, FinishOp], ending: set[int]) -> None:
     """Remove deliveries that were acked or given up.
 
     Args:
@@ -240,17 +238,10 @@ def _remove(tx: Transaction, gone: dict[int, FinishOp], ending: set[int]) -> Non
         if not (op.finish.has_all_entries and seq in ending)
         for turn in (op.lease.delivery.id, *(entry.turn for entry in op.finish.entries))
     }
-    journal.end(tx.db, turns, tx.now)
-    for op in private.values():
-        journal.forget_texts(tx.db, op.lease.delivery.id)
+    await journal.end(tx, turns)
+    if private:
+        await journal.forget_texts(tx, [op.lease.delivery.id for op in private.values()])
     tx.changes.removed = tuple((seq, op.lease.token) for seq, op in gone.items())
-
-
-def _write_conversations(tx: Transaction, finishes: Iterable[Finish]) -> None:
-    for finish in finishes:
-        if finish.conversations or finish.ended:
-            tx.changes.ended += conversations.write(tx.db, finish.conversations, finish.ended, tx.now)
-            tx.changes.conversations += [each.summary for each in finish.conversations]
 
 
 def _ends_its_turn(op: FinishOp) -> bool:

@@ -5,27 +5,22 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any, TypeVar
 
 from linqbot.clock import Clock, SystemClock
 from linqbot.events.delivery import Delivery
-from linqbot.storage.broadcasts import NewBroadcast, Order
-from linqbot.storage.conversations import Conversation, ConversationSummary
+from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Readable, Writable, drive
-from linqbot.storage.inbox import DeadDelivery
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.methods import TableMethods
-from linqbot.storage.sqlite import queries
+from linqbot.storage.sqlite import accept
 from linqbot.storage.sqlite.file import transaction
-from linqbot.storage.sqlite.index import Index, IndexChanges
-from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, among
-from linqbot.storage.sqlite.tables import broadcasts, conversations, journal
-from linqbot.storage.tables import timers
-from linqbot.storage.upkeep import Forgotten, Selection, Tally, Waiting
-from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
+from linqbot.storage.sqlite.index import Index
+from linqbot.storage.sqlite.statements import SQLiteReader, among, outside
+from linqbot.storage.tables import broadcasts, timers
+from linqbot.storage.tables.deliveries import DELIVERY
+from linqbot.storage.upkeep import Forgotten
 
 T = TypeVar("T")
 
@@ -57,8 +52,7 @@ class SQLiteMethods(TableMethods):
 
         def write(db: sqlite3.Connection) -> T:
             with transaction(db):
-                # Nothing applies the changes: the index is read again.
-                return drive(work(Transaction(db, self._index, IndexChanges(), now, 0.0, 0.0, 0)))
+                return drive(work(outside(db, now)))
 
         return await self._upkeep(write)
 
@@ -115,7 +109,7 @@ class SQLiteMethods(TableMethods):
         seqs = self._index.lanes.behind(lane, limit)
         known = {seq: row.delivery for seq in seqs if (row := self._index.recent.get(seq))}
         if missing := [seq for seq in seqs if seq not in known]:
-            sql = f"SELECT seq, {queries.DELIVERY} FROM delivery JOIN body USING (seq) WHERE seq IN (*)"  # noqa: S608 - constant text
+            sql = f"SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq) WHERE seq IN (*)"  # noqa: S608 - constant text
             for seq, *columns in await self._query(lambda db: among(db, sql, missing)):
                 known[seq] = Delivery(*columns)
         return [known[seq] for seq in seqs if seq in known]
@@ -126,7 +120,7 @@ class SQLiteMethods(TableMethods):
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         """Return which keys are known; see `Inbox.seen`."""
-        return await self._query(lambda db: queries.seen(db, keys))
+        return await self._query(lambda db: accept.seen(db, keys))
 
     async def has_seen(self, delivery_id: str) -> bool:
         """Return True if a delivery was stored before; see `Inbox.has_seen`."""
@@ -142,22 +136,10 @@ class SQLiteMethods(TableMethods):
 
     # Journal
 
-    async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
-        """Return the journal entries of a turn, in the order in which they were begun."""
-        return await self._query(lambda db: journal.of_turn(db, turn, replay))
-
     @property
     def has_made_scheduled_sends(self) -> bool:
         """See `Journal.has_made_scheduled_sends`."""
         return self._index.has_own_entries
-
-    async def entry_of(self, message_id: str) -> JournalEntry | None:
-        """Return the entry that made a message; see `Journal.entry_of`."""
-        return await self._query(lambda db: journal.of_message(db, message_id))
-
-    async def has_sent(self, message_id: str) -> bool:
-        """Return True if the bot sent this message; see `Journal.has_sent`."""
-        return await self._exists("SELECT 1 FROM journal WHERE message_id = ?", message_id)
 
     # Conversations
 
@@ -169,18 +151,6 @@ class SQLiteMethods(TableMethods):
         """Return the conversations in which this person must answer; see `Conversations.conversations_of`."""
         return self._index.conversations.of_person(person)
 
-    async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
-        """Return a conversation with its journal entries; see `Conversations.conversation`."""
-        return await self._query(lambda db: conversations.with_entries(db, conversation_id))
-
-    async def waiting_by_handler(self) -> dict[str, int]:
-        """Return the number of open questions by handler; see `Conversations.waiting_by_handler`."""
-        return await self._query(conversations.waiting_by_handler)
-
-    async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
-        """Return the conversations on record, the oldest question first."""
-        return await self._query(lambda db: conversations.oldest_first(db, chat_id, limit))
-
     # Timers
 
     async def next_timer(self) -> float | None:
@@ -189,83 +159,14 @@ class SQLiteMethods(TableMethods):
 
     # Broadcasts
 
-    async def start_broadcast(self, broadcast: NewBroadcast, people: Sequence[str]) -> bool:
-        """Store a broadcast; see `Broadcasts.start_broadcast`."""
-        return await self._upkeep(lambda db: broadcasts.start(db, broadcast, people))
-
-    async def broadcast(self, name: str) -> Broadcast | None:
-        """Return a broadcast with its counts; None if none of this name is stored."""
-        return await self._query(lambda db: broadcasts.find(db, name))
-
-    async def broadcasts(self, *, limit: int = 100) -> list[Broadcast]:
-        """Return the broadcasts, the newest first."""
-        return await self._query(lambda db: broadcasts.newest(db, limit))
-
-    async def recipients(
-        self, name: str, *, outcome: RecipientOutcome | None = None, after: int = 0, limit: int = 500
-    ) -> list[Recipient]:
-        """Return rows of a broadcast; see `Broadcasts.recipients`."""
-        return await self._query(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
-
-    async def order_broadcast(self, name: str, order: Order) -> bool:
-        """Pause, resume or cancel a broadcast; see `Broadcasts.order_broadcast`."""
-        now = self._clock.now()
-        return await self._upkeep(lambda db: broadcasts.order(db, name, order, now))
-
     async def next_broadcast(self) -> float | None:
         """Return when the next step of a broadcast is due; see `Broadcasts.next_broadcast`."""
         if self._serving:
             return self._index.next_broadcast
         now = self._clock.now()
-        return await self._query(lambda db: broadcasts.next_at(db, now))
+        return await self._read(lambda db: broadcasts.next_at(db, now))
 
     # Upkeep. The modules that only these methods need are imported late: most bots that serve never call them.
-
-    async def waiting(
-        self,
-        *,
-        delivery_id: str | None = None,
-        lane: str | None = None,
-        type: str | None = None,  # noqa: A002 - as on Delivery
-        limit: int = 100,
-    ) -> list[Waiting]:
-        """Return the deliveries in the inbox; see `Upkeep.waiting`."""
-        now = self._clock.now()
-        return await self._query(
-            lambda db: queries.waiting(db, now, delivery_id=delivery_id, lane=lane, event_type=type, limit=limit)
-        )
-
-    async def tally(self) -> Tally:
-        """Count what waits and what is dead; see `Upkeep.tally`."""
-        waiting = await self.depth()
-        return Tally(waiting, *await self._query(queries.oldest_and_dead))
-
-    async def dead_letters(
-        self,
-        *,
-        lane: str | None = None,
-        type: str | None = None,  # noqa: A002 - as on Delivery
-        since: float | None = None,
-        until: float | None = None,
-        limit: int = 100,
-    ) -> list[DeadDelivery]:
-        """Return the dead letters, newest first; see `Upkeep.dead_letters`."""
-        return await self._query(
-            lambda db: queries.dead_letters(db, lane=lane, event_type=type, since=since, until=until, limit=limit)
-        )
-
-    async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
-        """Return the dead letter with this id; None if there is none."""
-        found = await self._query(lambda db: queries.dead_letters(db, delivery_id=delivery_id))
-        return found[0] if found else None
-
-    async def delivery(self, delivery_id: str) -> Delivery | None:
-        """Return a delivery with its body; see `Upkeep.delivery`."""
-        return await self._query(lambda db: queries.delivery(db, delivery_id))
-
-    async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
-        """Return the calls and steps of which it is unknown if they were done; see `Upkeep.ambiguous`."""
-        return await self._query(lambda db: queries.ambiguous(db, limit))
 
     async def retry(self, ids: Sequence[str]) -> int:
         """Put dead letters back into the inbox; see `Upkeep.retry`."""
@@ -273,15 +174,6 @@ class SQLiteMethods(TableMethods):
 
         now = self._clock.now()
         return await self._upkeep(lambda db: upkeep.retry(db, ids, now))
-
-    async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
-        """Return the ids that can be replayed; see `Upkeep.replayable`."""
-        return await self._query(lambda db: queries.replayable(db, selection, dead_only=dead_only))
-
-    async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
-        """Yield the deliveries of these ids; see `Upkeep.pages`."""
-        for start in range(0, len(ids), size):
-            yield await self._query(partial(queries.page, ids=ids[start : start + size]))
 
     async def replay_live(self, ids: Sequence[str]) -> int:
         """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""
@@ -299,7 +191,7 @@ class SQLiteMethods(TableMethods):
 
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
         """Erase a person; see `Upkeep.forget`. This writes a whole file again, which takes as long as copying it."""
-        from linqbot.storage.sqlite.tables import erasure
+        from linqbot.storage.sqlite import upkeep
 
         now = self._clock.now()
-        return await self._upkeep(lambda db: erasure.forget(db, handle, chats, now))
+        return await self._upkeep(lambda db: upkeep.forget(db, handle, chats, now))

@@ -7,8 +7,9 @@ The other operations are in `storage/operations.py`.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, compress
@@ -95,6 +96,11 @@ class SQLiteReader:
         """0: the database has no clock of its own."""
         return 0.0
 
+    @property
+    def is_leased(self) -> str:
+        """See `Readable.is_leased`."""
+        return "leased"
+
     async def fetch(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Run a statement, and return its rows."""
         return self._execute(sql, values).fetchall()
@@ -103,6 +109,15 @@ class SQLiteReader:
         """Run a statement, and return the first value of its first row; None if there is no row."""
         row = self._execute(sql, values).fetchone()
         return None if row is None else row[0]
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[None]:
+        """Let the queries inside see the same state; see `Readable.snapshot`."""
+        self.db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.db.execute("ROLLBACK")
 
     def _execute(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         form = sqlite_form(sql)
@@ -133,12 +148,26 @@ class Transaction(SQLiteReader):
         """Run a statement, and return the number of rows that it changed."""
         return self._execute(sql, values).rowcount
 
+    @property
+    def no_padding(self) -> str:
+        """The SQL that removes the padding in front of a text; see `Writable.no_padding`."""
+        return ", padding = NULL"
+
+    async def run_each(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run a statement with the values of each row in turn."""
+        form = sqlite_form(sql)
+        self.db.executemany(form.sql, map(form.values, rows))
+
     async def insert(
-        self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool = False
+        self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool | None = None
     ) -> int:
         """Insert rows, and return the number of rows that were written; see `Writable.insert`."""
         if off_the_record:
+            if not (self.index.is_off_the_record or self.changes.off_the_record):
+                self.begin_off_the_record()
             into, rows = into.replace(")", ", padding)"), [(*row, file.PADDING) for row in rows]
+        if off_the_record is not None:
+            on_conflict = on_conflict.replace(" UPDATE SET", " UPDATE SET padding = excluded.padding,")
         before = self.db.total_changes
         insert(self.db, into, rows, on_conflict)
         return self.db.total_changes - before
@@ -151,6 +180,11 @@ class Transaction(SQLiteReader):
         file.overwrite_freed(self.db)
         file.note_off_the_record(self.db)
         self.changes.off_the_record = True
+
+
+def outside(db: sqlite3.Connection, now: float) -> Transaction:
+    """Return the transaction of a method for operators. Nothing applies its changes: the index is read again."""
+    return Transaction(db, Index(), IndexChanges(), now, 0.0, 0.0, 0)
 
 
 @dataclass(slots=True, eq=False)

@@ -10,16 +10,20 @@ import contextlib
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.storage.sqlite import file, queries
+from linqbot.storage.dialect import drive
+from linqbot.storage.erasure import Found, Person
+from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite.accept import seen
 from linqbot.storage.sqlite.file import connect, transaction, unusable
-from linqbot.storage.sqlite.statements import among
-from linqbot.storage.sqlite.tables import journal
-from linqbot.storage.upkeep import Progress
+from linqbot.storage.sqlite.statements import SQLiteReader, among, outside
+from linqbot.storage.tables import broadcasts, erasure, journal, state
+from linqbot.storage.upkeep import Forgotten, Progress
 
 T = TypeVar("T")
 
@@ -67,20 +71,45 @@ def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
         StorageUnavailable: the rows were deleted, but the file could not be written again, so that bytes are left in it.
     """
     with transaction(db):
-        sql = "SELECT id FROM dead WHERE dead_lettered_at < ? ORDER BY dead_lettered_at LIMIT ?"
-        ids = {delivery_id for (delivery_id,) in db.execute(sql, (before, limit))}
-        journal.end(db, ids, now)
-        for delivery_id in ids:
-            journal.forget_texts(db, delivery_id)
-        among(db, "DELETE FROM dead WHERE id IN (*)", ids)
-        if ids:
+        if purged := drive(journal.purge_dead(outside(db, now), before, limit)):
             file.note_unwiped(db)
-    if len(ids) < limit and file.is_unwiped(db) and not file.wipe(db):
+    if purged < limit and file.is_unwiped(db) and not file.wipe(db):
         raise StorageUnavailable(
             "The dead letters were purged, but the file could not be written again, so that their bytes are still in it. "
             "Other programs kept it busy, or its disk has no room for a copy of it. Purge again."
         )
-    return len(ids)
+    return purged
+
+
+def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: float) -> Forgotten:
+    """Erase a person; see `Upkeep.forget`."""
+    reader = SQLiteReader(db)
+    person = Person(handle, {*chats, *drive(state.chats_with(reader, handle.casefold()))})
+
+    async def search() -> tuple[Found, bool]:
+        async with reader.snapshot():
+            found = person.find(lambda: erasure.records(db.execute, reader.is_leased))
+            return found, await erasure.has_state(reader, person)
+
+    async def erase(found: Found) -> Forgotten:
+        with transaction(db):
+            waiting, forgotten = await erasure.erase(outside(db, now), person, found)
+            return replace(forgotten, waiting=_forget_waiting(db, waiting, now))
+
+    with transaction(db):
+        recipients = drive(broadcasts.forget(outside(db, now), handle))
+    forgotten = drive(erasure.forget(person, search, erase))
+    return replace(forgotten, recipients=recipients, wiped=file.wipe(db))
+
+
+def _forget_waiting(db: sqlite3.Connection, ids: Collection[str], now: float) -> int:
+    seqs = [seq for (seq,) in among(db, "SELECT seq FROM delivery WHERE id IN (*)", ids)]
+    # Their ids stay known for a day, as after an ack, because Linq may deliver them again. The row that `seq` names is
+    # gone, so they no longer count as waiting.
+    among(db, "UPDATE seen SET at = ? WHERE seq IN (*)", seqs, now)
+    among(db, "DELETE FROM body WHERE seq IN (*)", seqs)
+    among(db, "DELETE FROM delivery WHERE seq IN (*)", seqs)
+    return len(seqs)
 
 
 def backup(source: Path, target: Path, progress: Progress | None) -> None:
@@ -112,7 +141,7 @@ def _put_back(
     db: sqlite3.Connection, ids: Sequence[str], tables: Sequence[str], *, columns: str, values: str, now: float
 ) -> int:
     """Move rows out of `tables` to the tails of their lanes, in this order, and return their number."""
-    has_left = queries.seen(db, ids)
+    has_left = seen(db, ids)
     (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
     moved = 0
     for delivery_id in dict.fromkeys(ids):

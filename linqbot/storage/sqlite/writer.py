@@ -4,7 +4,7 @@
 
 The rows on disk are the truth. The index in memory (`index.py`) mirrors them. The writer collects the changes of a
 transaction in `IndexChanges`, and `after_commit` is the one place where the index follows. The SQL of the inbox is in
-`accept.py` and `leases.py`, that of the other tables in `tables/`.
+`accept.py` and `leases.py`, that of the other tables in `storage/tables/`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import OWN_DELIVERY
+from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import SEEN_KEPT_S, lease_over
 from linqbot.storage.operations import (
@@ -58,8 +59,8 @@ from linqbot.storage.sqlite.file import (
 )
 from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts
 from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp
-from linqbot.storage.sqlite.tables import broadcasts, conversations, journal
-from linqbot.storage.tables import timers
+from linqbot.storage.tables import broadcasts, conversations, journal, timers
+from linqbot.storage.tables.conversations import SUMMARY
 from linqbot.storage.tables.state import StateBatch
 
 DAY_S = 24 * 3600.0
@@ -136,35 +137,37 @@ class Writer:
         # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one
         # at a time. Begin comes before settle and finish, so that an outcome finds its row. Most batches have one or two
         # kinds of operations, and only those are looked at.
-        if PutOp in ops or ScheduleOp in ops:
-            _go_off_the_record(tx, ops)
+        if not tx.index.is_off_the_record and any(op.delivery.is_off_the_record for op in of(ops, PutOp)):
+            tx.begin_off_the_record()
         await _run_of_turns(tx, ops)
         await self._run_of_lanes(tx, ops)
         # Only the server purges: a command does not know for how long the server keeps history.
         if tx.now >= tx.index.purge_at and self._serving:
-            self._purge(tx)
+            await self._purge(tx)
         if tx.changes.received_at is not None:
             self._note_activity(tx.changes.received_at, after_s=_ACTIVITY_EVERY_S)
         if tx.changes.timers:
             tx.changes.next_timer = await timers.earliest(tx)
+        if tx.changes.broadcasts:
+            tx.changes.next_broadcast = await broadcasts.next_at(tx, tx.now)
 
     async def _run_of_lanes(self, tx: Transaction, ops: OpsByKind) -> None:
         """Run the operations that put deliveries into lanes, and last those that take them."""
         for cancel in ops.get(CancelOp, ()):
             cancel.result = await timers.cancel(tx, cancel.timer_id)
-            journal.settle(tx.db, cancel.recorded(), keep_texts=tx.keep_s > 0)
+            await journal.settle(tx, cancel.recorded())
         if ScheduleOp in ops:
             await timers.schedule_all(tx, ops[ScheduleOp])
         if PutOp in ops:
             accept.put(tx, ops[PutOp], self._limits)
         if PutReceiptOp in ops:
-            accept.settle(tx, ops[PutReceiptOp])
+            await accept.settle(tx, ops[PutReceiptOp])
         for order in ops.get(OrderOp, ()):
             accept.put_in_order(tx, order)
         if FireOp in ops:
             await accept.fire(tx, ops[FireOp])
         if AdvanceOp in ops or FinishOp in ops:
-            accept.advance_broadcasts(tx, of(ops, AdvanceOp), of(ops, FinishOp))
+            await accept.advance_broadcasts(tx, of(ops, AdvanceOp), of(ops, FinishOp))
         if TakeOp in ops:
             leases.take(tx, ops[TakeOp])
         if CheckOp in ops:
@@ -179,7 +182,7 @@ class Writer:
             else:
                 tx.db.execute("DELETE FROM meta WHERE key = 'check'")
 
-    def _purge(self, tx: Transaction) -> None:
+    async def _purge(self, tx: Transaction) -> None:
         """Delete old rows, a few at a time, in the transaction of other operations."""
         # The ids of what is still in the inbox are as young as its first delivery, or younger.
         seen = """DELETE FROM seen WHERE at < ? AND seq IN (
@@ -188,9 +191,9 @@ class Writer:
         purged = max(
             tx.db.execute(seen, (tx.now - SEEN_KEPT_S - leases.SOON_S, _PURGE_ROWS)).rowcount,
             tx.db.execute(done, (tx.now - tx.keep_s, _PURGE_ROWS)).rowcount,
-            journal.purge(tx.db, tx.now, keep_s=tx.keep_s, limit=_PURGE_ROWS),
+            await journal.purge(tx, _PURGE_ROWS),
         )
-        tx.changes.ended += conversations.purge(tx.db, tx.now)
+        await conversations.purge(tx)
         if purged < _PURGE_ROWS:
             tx.changes.purge_at = tx.now + _PURGE_EVERY_S
 
@@ -204,6 +207,7 @@ class Writer:
 
     def _load_index(self) -> None:
         """Read the index from the rows."""
+        reader = SQLiteReader(self._db)
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
         (received_at,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
         meta = "SELECT CAST(value AS REAL) FROM meta WHERE key = ?"
@@ -216,12 +220,13 @@ class Writer:
             ),
             IndexFacts(
                 last,
-                drive(timers.earliest(SQLiteReader(self._db))),
+                drive(timers.earliest(reader)),
                 received_at,
                 noted_at,
                 first_active_at,
-                conversations.summaries(self._db),
-                broadcasts.next_at(self._db, self._clock.now()),
+                # One after the other, because there may be very many.
+                map(ConversationSummary._make, self._db.execute(f"SELECT {SUMMARY} FROM conversation ORDER BY n")),  # noqa: S608
+                drive(broadcasts.next_at(reader, self._clock.now())),
             ),
         )
 
@@ -284,7 +289,9 @@ class SQLiteWriter(Writer):
                 self._reload()
                 self.has_reloaded = False  # nothing waits for it yet
                 self._index.is_off_the_record = file.is_off_the_record(self._db)
-                self._index.has_own_entries = journal.has_own(self._db)
+                own = "SELECT EXISTS (SELECT 1 FROM journal WHERE turn >= ? AND turn < ?)"
+                (has_own,) = self._db.execute(own, (OWN_DELIVERY, OWN_DELIVERY + "\uffff")).fetchone()
+                self._index.has_own_entries = bool(has_own)
                 if self._index.is_off_the_record:
                     file.overwrite_freed(self._db)
                 self._place.opened()
@@ -450,29 +457,16 @@ async def _run_of_turns(tx: Transaction, ops: OpsByKind) -> None:
     if ProgressOp in ops:
         leases.note_progress(tx, ops[ProgressOp])
     for noted in ops.get(ReceiptOp, ()):
-        (noted.result,) = journal.receive(tx.db, (noted.receipt,))
+        (noted.result,) = await journal.receive(tx, (noted.receipt,))
 
 
 async def _begin(tx: Transaction, ops: list[BeginOp]) -> None:
     state = StateBatch(tx)
-    await state.read(op.state for op in ops)
+    await state.read([op.state for op in ops])
     for op in ops:
         if op.lease is not None and tx.index.lanes.leased_by(op.lease.token) is None:
             op.error = lease_over(op.lease)
-        elif op.state and not journal.is_on_record(tx.db, op.entry):
+        elif op.state and not await journal.is_on_record(tx, op.entry):
             op.error = state.add(op.state)
     await state.write()
-    entries = [entry for op in ops for entry in op.entries]
-    journal.begin(tx.db, entries)
-    if not tx.index.has_own_entries:
-        tx.index.has_own_entries = any(entry.turn.startswith(OWN_DELIVERY) for entry in entries)
-
-
-def _go_off_the_record(tx: Transaction, ops: OpsByKind) -> None:
-    """Overwrite the pages that are freed from now on, if this is the first text off the record in the file."""
-    if tx.index.is_off_the_record:
-        return
-    if any(op.delivery.is_off_the_record for op in of(ops, PutOp)) or any(
-        op.timer.is_off_the_record for op in of(ops, ScheduleOp)
-    ):
-        tx.begin_off_the_record()
+    await journal.begin(tx, [entry for op in ops for entry in op.entries])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from linqbot.errors import StateConflict
 from linqbot.storage.dialect import Readable, Writable
@@ -20,11 +20,11 @@ class StateBatch:
         self._stored: dict[tuple[str, str], bytes] = {}
         self._writes: dict[tuple[str, str], StateWrite] = {}
 
-    async def read(self, turns: Iterable[Sequence[StateWrite]]) -> None:
+    async def read(self, turns: Sequence[Sequence[StateWrite]]) -> None:
         """Read the values that turns will write, and keep other transactions from writing them until the commit."""
-        places = {(write.scope, write.name) for writes in turns for write in writes}
-        if not places:
+        if not any(turns):
             return
+        places = {(write.scope, write.name) for writes in turns for write in writes}
         # A lock of the row would not do: two transactions could both find that there is none.
         await self._tx.lock(f"state\0{scope}\0{name}" for scope, name in places)
         sql = "SELECT scope, name, value FROM state WHERE scope = ANY($1) AND name = ANY($2)"
