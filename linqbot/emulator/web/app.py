@@ -16,6 +16,7 @@ import contextlib
 import gzip
 import posixpath
 import re
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -165,7 +166,7 @@ class _Guarded:
                     headers["content-security-policy"] = self._policy
                 headers["x-content-type-options"] = "nosniff"
                 headers["referrer-policy"] = "no-referrer"
-                headers["cache-control"] = "no-store"
+                headers.setdefault("cache-control", "no-store")
             await send(message)
 
         await self._app(scope, receive, guarded)
@@ -243,6 +244,9 @@ class _File:
 class PageFiles:
     """An ASGI app that serves the files of a folder that a page is made of.
 
+    The index names the other files under a version, a checksum of them all. A browser keeps a file under the current version:
+    the second visit asks only for the index. A file under another version, or under none, is not kept.
+
     Args:
         folder: The folder. Files of other types than scripts, styles, SVG and HTML are not served.
     """
@@ -251,6 +255,7 @@ class PageFiles:
         self._folder = folder
         self._paths: dict[str, Path] = {}
         self._files: dict[str, _File] = {}
+        self._version = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._response(scope)(scope, receive, send)
@@ -259,12 +264,17 @@ class PageFiles:
         if scope["method"] not in {"GET", "HEAD"}:
             return PlainTextResponse("Method Not Allowed", 405)
         name = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/") or INDEX
-        if name == INDEX or name not in self._paths:
+        version, _, rest = name.partition("/")
+        if name == INDEX or self._paths.keys().isdisjoint((name, rest)):
             self._list()
+        if name not in self._paths:
+            name = rest
         if name not in self._paths:
             return PlainTextResponse("Not Found", 404)
         file = self._read(name)
         headers = {"content-type": _TYPES[self._paths[name].suffix], "vary": "accept-encoding"}
+        if version == self._version:
+            headers["cache-control"] = "max-age=31536000, immutable"
         if "gzip" not in Headers(scope=scope).get("accept-encoding", ""):
             return Response(file.plain, headers=headers)
         return Response(file.compressed, headers=headers | {"content-encoding": "gzip"})
@@ -281,10 +291,15 @@ class PageFiles:
         if file is None or file.changed_ns != changed_ns or name == INDEX:
             plain = path.read_bytes()
             if name == INDEX:
-                plain = plain.replace(MODULES, self._preloads(plain))
+                plain = self._versioned(plain)
             imports = _imports(name, plain) if name.endswith(".js") else ()
             file = self._files[name] = _File(changed_ns, plain, gzip.compress(plain, mtime=0), imports)
         return file
+
+    def _versioned(self, index: bytes) -> bytes:
+        files = ((name, self._read(name).plain) for name in sorted(self._paths) if name != INDEX)
+        self._version = f"{zlib.crc32(b''.join(name.encode() + plain for name, plain in files)):08x}"
+        return index.replace(MODULES, self._preloads(index)).replace(b'="./', f'="./{self._version}/'.encode())
 
     def _preloads(self, index: bytes) -> bytes:
         found = [name for name in map(bytes.decode, _SCRIPT.findall(index)) if name in self._paths]

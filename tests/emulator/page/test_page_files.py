@@ -26,7 +26,7 @@ two(async () => (await import("./parts/later.js")).three());
 
 
 def preloads(index: str) -> list[str]:
-    return re.findall(r'<link rel="modulepreload" href="\./([^"]+)">', index)
+    return re.findall(r'<link rel="modulepreload" href="\./[0-9a-f]{8}/([^"]+)">', index)
 
 
 @pytest.fixture
@@ -56,6 +56,23 @@ async def test_a_changed_and_a_new_file_are_served_at_once(page: httpx.AsyncClie
     (tmp_path / "page" / "b.js").write_text("three();")
     assert (await page.get("/parts/a.js")).text == "two two two();"
     assert (await page.get("/b.js")).text == "three();"
+
+
+async def test_a_browser_keeps_files_until_one_of_them_changes(page: httpx.AsyncClient, tmp_path: Path) -> None:
+    async def script() -> str:
+        index = await page.get("/")
+        assert "cache-control" not in index.headers
+        return re.findall(r'src="\.(/[^"]+)">', index.text)[0]
+
+    first = await script()
+    kept = await page.get(first)
+    assert (kept.text, kept.headers["cache-control"]) == (APP, "max-age=31536000, immutable")
+    (tmp_path / "page" / "parts" / "a.js").write_text("two two two();")
+    second = await script()
+    assert second != first
+    for path in (first, "/app.js"):
+        other = await page.get(path)
+        assert (other.text, "cache-control" in other.headers) == (APP, False)
 
 
 async def test_the_index_names_the_modules_that_the_page_starts_with(page: httpx.AsyncClient, tmp_path: Path) -> None:
