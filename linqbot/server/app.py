@@ -31,7 +31,7 @@ from linqbot.server import health
 from linqbot.server.health import Health, Readiness, depth_of
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
-from linqbot.server.webhook import ENDPOINT, NOT_RUNNING, DirectEndpoint, WebhookEndpoint
+from linqbot.server.webhook import ENDPOINTS, NOT_RUNNING, WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import RECEIPTS
 from linqbot.worker.asking.records import log_unresumable
@@ -227,7 +227,7 @@ class _App(Starlette):
             await self._webhook(scope, receive, send)
         else:
             if scope["type"] == "lifespan" and "state" in scope:
-                scope["state"][ENDPOINT] = DirectEndpoint(WEBHOOK_PATHS, self._webhook.take)
+                scope["state"][ENDPOINTS] = dict.fromkeys(WEBHOOK_PATHS, self._webhook)
             await super().__call__(scope, receive, send)
 
 

@@ -1,26 +1,34 @@
 """Connections to clients that may be slow, send without end, or send something other than HTTP.
 
-uvicorn waits forever for a client that never finishes its request, and its parser has no limit on what comes before a
-body. `ClientConnection` adds a timeout and a limit. It never answers 4xx, not even to a request that is not HTTP: Linq
-does not deliver again after a 4xx, but does after a lost connection. `webhook.py` limits the size and time of a body.
+uvicorn's own protocol waits forever for a client that never finishes its headers, has no limit on what comes before a
+body, and answers 400 to what is not HTTP. Linq does not deliver again after a 4xx, but does after a lost connection. So
+`ClientConnection` parses everything first. It answers webhooks itself. Every other request is written to uvicorn's
+protocol as it arrives, which runs the app; so uvicorn sees only correct HTTP. It is the last request of its connection,
+because only the end of the connection shows that uvicorn's response is complete. A client sends again what it has
+pipelined behind it. Next step: `WebhookEndpoint.answer` in `webhook.py`.
+
+These names of uvicorn are used here and are not in its documentation: `HttpToolsProtocol` and the arguments of its
+constructor; `ServerState` with `connections`, `tasks` and `default_headers`; `ProxyHeadersMiddleware`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import socket
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 import httptools
 import structlog
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from linqbot.server.bounded_log import BoundedLog
-from linqbot.server.webhook import ENDPOINT, Answer, DirectEndpoint, come_back_later
-from linqbot.server.without_reload import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle, ServerState, uvicorn
+from linqbot.server.webhook import CLOSE, ENDPOINTS, RETRY_AFTER, Answer, WebhookEndpoint
+from linqbot.server.without_reload import HttpToolsProtocol, ProxyHeadersMiddleware, ServerState, uvicorn
 
 log = structlog.get_logger("linqbot.server")
 
@@ -34,29 +42,39 @@ MAX_HEAD_BYTES: Final = 1 << 16
 """Bytes that may arrive without completing headers or adding to a body: headers, trailers, framing of chunks."""
 
 MAX_PIPELINED: Final = 16
-"""Requests of one connection that may wait behind the one being answered."""
+"""Webhooks of one connection that may be answered at the same time."""
 
 SPARE_CONNECTIONS: Final = 64
 """Connections beyond the maximum that are still answered 503; further ones are closed at once."""
 
+CONNECTION: Final = "linqbot.connection"
+"""The key of the `ClientConnection` in the state of a scope."""
+
 MAPPED_IPV4: Final = "::ffff:"
+
+_STATUS_LINES: Final = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
+_BODY_HEADERS: Final = {b"content-length", b"transfer-encoding"}
 
 
 class Connections(ServerState):
     """State that the connections of one server share.
 
+    Args:
+        trusted_proxies: Addresses of the proxies whose X-Forwarded-* headers are trusted.
     Attributes:
         max_connections: Maximum number of open connections.
         waiting: Connections that wait for the client's first request or for the rest of a request, longest first.
         kept: Connections whose latest request was answered and that wait for the next one, longest first.
+        find_client: Sets the client in a scope to the one that a trusted proxy names; None if no proxy is trusted.
         log: Rate-limited log for events that any client can cause.
     """
 
-    def __init__(self, max_connections: int) -> None:
+    def __init__(self, max_connections: int, trusted_proxies: Sequence[str] = ()) -> None:
         super().__init__()
         self.max_connections = max_connections
         self.waiting: dict[ClientConnection, None] = {}
         self.kept: dict[ClientConnection, None] = {}
+        self.find_client = behind(trusted_proxies, _nothing) if trusted_proxies else None
         self.log = BoundedLog(log)
 
     def next_to_drop(self) -> ClientConnection | None:
@@ -69,14 +87,18 @@ class Connections(ServerState):
         spares_kept = self.waiting and len(self.kept) <= self.max_connections // 2
         return next(iter(self.waiting if spares_kept else self.kept), None)
 
-    def forget(self, connection: ClientConnection) -> None:
-        """Remove a connection that has ended, or whose request is complete and is being answered now."""
-        self.waiting.pop(connection, None)
-        self.kept.pop(connection, None)
 
+class ClientConnection(asyncio.Protocol):
+    """A connection with timeouts for the client and a limit on the bytes that are held for it.
 
-class ClientConnection(HttpToolsProtocol):
-    """uvicorn's connection, with timeouts for the client and a limit on the bytes that are held for it."""
+    The arguments are those that uvicorn gives to any protocol.
+
+    Attributes:
+        client: The client's address and port as people write them in LINQBOT_TRUSTED_PROXIES; None if unknown.
+    """
+
+    transport: asyncio.Transport
+    _endpoint: WebhookEndpoint
 
     def __init__(
         self,
@@ -85,30 +107,40 @@ class ClientConnection(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+        self.client: tuple[str, int] | None = None
+        self._config = config
         self._shared = cast("Connections", server_state)
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._response_timer: asyncio.TimerHandle | None = None
+        self._app_state = app_state
+        self._loop = _loop or asyncio.get_running_loop()
+        self._endpoints: Mapping[str, WebhookEndpoint] = app_state.get(ENDPOINTS, {})
+        self._parser = httptools.HttpRequestParser(self)
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_excess = False
+        # The request that arrives now.
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
         self._idle_bytes = 0
-        self._has_progressed = False
+        self._has_head = False
+        self._is_chunked = False
+        self._is_last = False
+        self._webhook: Scope | None = None
+        self._body = bytearray()
+        self._answers: deque[asyncio.Task[Answer]] = deque()  # of webhooks, in the order of their requests
+        self._uvicorn: HttpToolsProtocol | None = None
 
-        # The emulator closes connections on purpose, for clients that must bear it: see `emulator/api.py`.
-        self._extensions: dict[str, dict[object, object]] = {"linqbot.close_connection": {"close": self.drop}}
-        self._endpoint: DirectEndpoint | None = app_state.get(ENDPOINT)
-        # While a piece of data is parsed: the request for the endpoint whose headers are in it.
-        self._is_parsing = False
-        self._arriving: RequestResponseCycle | None = None
+    # --- called by the event loop and by uvicorn's server ---
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.client = _as_written(self.client, transport)
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.drop)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.client = _client(transport)
         shared = self._shared
-        excess = len(self.connections) - shared.max_connections
+        shared.connections.add(self)  # type: ignore[arg-type]
+        self._set_timer(HEAD_TIMEOUT_S, self.transport.abort)
+        excess = len(shared.connections) - shared.max_connections
         oldest = shared.next_to_drop()
         if excess > 0 and oldest is None:
             # All other connections are being answered. The client gets a 503, unless even that would be too much.
-            self.app = cast("Any", come_back_later)
+            self._is_excess = True
             if excess > SPARE_CONNECTIONS:
                 self.drop()
             return
@@ -116,215 +148,275 @@ class ClientConnection(HttpToolsProtocol):
             oldest.drop()
         shared.waiting[self] = None
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._shared.forget(self)
-        self._stop_head_timer()
-        if self._response_timer is not None:
-            self._response_timer.cancel()
-        super().connection_lost(exc)
-
     def data_received(self, data: bytes) -> None:
-        if len(data) > MAX_HEAD_BYTES:
-            # In pieces, so that the limits on headers and pipelined requests hold however much one read returns.
-            for start in range(0, len(data), MAX_HEAD_BYTES):
-                if not self.transport.is_closing():
-                    self.data_received(data[start : start + MAX_HEAD_BYTES])
-            return
-        self._has_progressed = False
-        self._is_parsing = True
-        self._parse(data)
-        self._is_parsing = False
-        if self._arriving is not None:
-            # Nearly every body arrives together with its headers. For any other, the app counts bytes and time.
-            arrived, self._arriving = self._arriving, None
-            self._start(arrived, self.app)
-        if self._has_progressed:
-            self._idle_bytes = 0
-        else:
-            self._note_no_progress(len(data))
-        if len(self.pipeline) > MAX_PIPELINED:
-            self.drop()
-
-    def _parse(self, data: bytes) -> None:
-        """Feed the parser like uvicorn, but without a 400 response and without a log line for each error."""
-        self._unset_keepalive_if_required()
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # No upgrade is supported here. The parser reads nothing more, not even the body of the request.
-            if any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
-                self.cycle.disconnected = True
+        shared = self._shared
+        if self in shared.kept:
+            del shared.kept[self]
+            shared.waiting[self] = None
+            self._stop_timer()
+        # In pieces, so that the limits hold however much one read returns.
+        for start in range(0, len(data), MAX_HEAD_BYTES):
+            if self.transport.is_closing() or (self._is_last and not self._has_head):
+                return
+            piece = data[start : start + MAX_HEAD_BYTES]
+            self._idle_bytes += len(piece)
+            self._parse(piece)
+            if self._idle_bytes >= MAX_HEAD_BYTES or len(self._answers) > MAX_PIPELINED:
                 self.drop()
-            else:
-                self._answer_and_close()
-        except httptools.HttpParserError:
-            self._shared.log.warning("request.malformed", client=self.client[0] if self.client else None)
-            self._answer_and_close()
+        if self._webhook is not None:
+            self._await_body(self._webhook)
+        elif self._idle_bytes and self._timer is None and not self._has_head:
+            self._set_timer(HEAD_TIMEOUT_S, self.transport.abort)
 
-    def _answer_and_close(self) -> None:
-        """Close after the latest complete request is answered; close at once if there is none."""
-        if self._owes_a_response:
-            self.cycle.keep_alive = False
-            # Since 0.53 uvicorn adds this header itself, unless it is there.
-            self.cycle.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
-        else:
-            self.drop()
-
-    def eof_received(self) -> bool:  # type: ignore[override]
+    def eof_received(self) -> bool:
         """Still answer a client that has closed its side of the connection: it may wait for the response.
 
         Returns:
             True to keep the connection open for the response.
         """
-        if not self._owes_a_response or self.cycle.response_started:
-            return False
-        self.cycle.keep_alive = False
-        if self._response_timer is None:
-            self._response_timer = self.loop.call_later(RESPONSE_TIMEOUT_S, self.drop)
-        return True
-
-    def _note_no_progress(self, size: int) -> None:
-        """Count bytes that completed no headers and were no body. The parser keeps them; see `MAX_HEAD_BYTES`."""
-        self._idle_bytes += size
-        if self._idle_bytes >= MAX_HEAD_BYTES:
-            self.drop()
-        elif self._head_timer is None and self._is_between_requests:
-            # The first bytes of a request have stopped uvicorn's own keep-alive timer.
-            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.drop)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = self._extensions
-
-    def on_headers_complete(self) -> None:
-        self._has_progressed = True
-        self._stop_head_timer()
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        self._has_progressed = True
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self._shared.forget(self)
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
+        self.shutdown()
         if self.transport.is_closing():
-            return
-        latest = self.cycle  # the request answered now, or one pipelined after it
-        if latest.response_complete and latest.more_body:
-            # Answered before the request was complete: reading the rest is useless, and the rest may never end.
-            self.transport.close()
-        elif latest.response_complete:
-            self._shared.kept[self] = None
-        elif latest.more_body:
-            self._shared.waiting[self] = None
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
-        """Start a request whose headers are complete, and that no other request of the connection is in front of."""
-        if self._is_parsing and self._endpoint is not None and cycle.scope["path"] in self._endpoint.paths:
-            self._arriving = cycle
-        else:
-            self._start(cycle, app)
-
-    def _start(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
-        """Hand a request to the endpoint. Start the app for requests that are not for it, and for what it leaves."""
-        if not self._is_for_endpoint(cycle, app) or not self._is_taken(cycle, app):
-            super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
-
-    def _is_for_endpoint(self, cycle: RequestResponseCycle, app: ASGIApp) -> bool:
-        """Return True for a complete request that needs nothing but an answer. The connection stays open after it."""
-        if cycle.more_body or self._endpoint is None or app is not self.config.loaded_app:
             return False
-        scope = cycle.scope
-        if scope["path"] not in self._endpoint.paths or scope["method"] != "POST":
-            return False
-        # Older releases of uvicorn see only in `send` that the client has asked to close the connection.
-        is_last = not cycle.keep_alive or (b"connection", b"close") in scope["headers"]
-        return not (is_last or cycle.waiting_for_100_continue or cycle.disconnected or cycle.flow.write_paused)
-
-    def _is_taken(self, cycle: RequestResponseCycle, app: ASGIApp) -> bool:
-        assert self._endpoint is not None
-        # A context of its own, like that of a task: a plugin may set variables in it.
-        context = contextvars.copy_context()
-        try:
-            taken = context.run(self._endpoint.take, cast("Scope", cycle.scope), bytes(cycle.body))
-        except Exception:  # noqa: BLE001 - the app fails in the same way, and then uvicorn answers and logs it
-            return False
-        if taken is None:
-            return False
-        work, answer = taken
-        work.add_done_callback(partial(self._end, cycle, app, answer), context=context)
+        self._set_timer(RESPONSE_TIMEOUT_S, self.transport.abort)
         return True
 
-    def _end(
-        self,
-        cycle: RequestResponseCycle,
-        app: ASGIApp,
-        answer: Callable[[asyncio.Future[bool]], Answer],
-        work: asyncio.Future[bool],
-    ) -> None:
-        try:
-            status, headers = answer(work)
-        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - as above
-            super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
-            return
-        if not (cycle.disconnected or self.transport.is_closing()):
-            self._answer(cycle, status, headers)
+    def pause_writing(self) -> None:
+        # A client that does not read the answers to its webhooks may send no more of them.
+        (self.transport.pause_reading if self._uvicorn is None else self._uvicorn.pause_writing)()
 
-    def _answer(self, cycle: RequestResponseCycle, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Answer a request in one step, without a body."""
-        shown = [*cycle.default_headers, *headers, (b"content-length", b"0")]
-        if not cycle.keep_alive and (b"connection", b"close") not in shown:
-            shown.append((b"connection", b"close"))
-        cycle.response_started = cycle.response_complete = True
-        cycle.body.clear()  # a connection that waits for its next request keeps the cycle
-        self.transport.write(b"%b%b\r\n" % (STATUS_LINE[status], b"".join([b"%b: %b\r\n" % each for each in shown])))
-        if not cycle.keep_alive:
-            self.transport.close()
-        cycle.on_response()
-        cycle.on_response = _nothing  # it refers to this connection, which refers to the cycle
+    def resume_writing(self) -> None:
+        (self.transport.resume_reading if self._uvicorn is None else self._uvicorn.resume_writing)()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._shared.connections.discard(self)
+        self._forget()
+        self._stop_timer()
+        if self._webhook is not None:
+            self._answer(ConnectionError())
+        if self._uvicorn is not None:
+            self._uvicorn.connection_lost(exc)
+        # These refer to this connection.
+        self._uvicorn = None
+        del self._parser
 
     def shutdown(self) -> None:
-        if self in self._shared.waiting or self in self._shared.kept:
+        """Close the connection once all complete requests are answered; at once if there is none."""
+        self._is_last = True
+        if self._answers and self._webhook is not None:
+            self._answer(ConnectionError())
+        elif not self._answers and (self._uvicorn is None or self._has_head):
             self.drop()
-        else:
-            super().shutdown()
 
     def drop(self) -> None:
         """Close the connection without a response."""
-        self._shared.forget(self)
+        self._forget()
         self.transport.close()
 
-    @property
-    def _is_between_requests(self) -> bool:
-        return self.cycle is None or (self.cycle.response_complete and not self.cycle.more_body)
+    # --- called by the parser ---
 
-    @property
-    def _owes_a_response(self) -> bool:
-        """True if the latest request is complete and not answered yet."""
-        return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
+    def on_url(self, url: bytes) -> None:
+        """Note a part of the URL of a request.
 
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        Raises:
+            EOFError: no further request is read.
+        """
+        if self._is_last:
+            raise EOFError
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """Find who answers a request.
+
+        Raises:
+            EOFError: the request cannot be answered.
+        """
+        self._idle_bytes = 0
+        if self._timer is not None:
+            self._stop_timer()
+        url, self._url = self._url, b""
+        headers, self._headers = self._headers, []
+        # This raises for a URL without a path.
+        path = httptools.parse_url(url).path.decode("ascii")
+        if "%" in path:
+            path = unquote(path)
+        parser = self._parser
+        if parser.should_upgrade() and any(name in _BODY_HEADERS for name, _ in headers):
+            raise EOFError  # The parser would not read the body.
+        endpoint = self._endpoints.get(path)
+        if endpoint is None or not parser.should_keep_alive() or parser.get_http_version() == "1.0":
+            self._is_last = True
+        if self._is_excess:
+            self._is_last = True
+            self._write((503, [RETRY_AFTER, CLOSE], b""))
+            return
+        if endpoint is None:
+            self._hand_over(url, headers)
+        else:
+            self._endpoint = endpoint
+            method = parser.get_method().decode()
+            self._webhook = {"type": "http", "method": method, "headers": headers, "client": self.client}
+        self._has_head = True
+
+    def on_body(self, body: bytes) -> None:
+        self._idle_bytes = 0
+        if self._webhook is not None:
+            self._body += body
+            self._endpoint.held_bytes += len(body)
+        elif self._uvicorn is not None:
+            self._uvicorn.data_received(b"%x\r\n%b\r\n" % (len(body), body) if self._is_chunked else body)
+
+    def on_message_complete(self) -> None:
+        self._has_head = False
+        self._headers.clear()  # of trailers
+        self._shared.waiting.pop(self, None)
+        if self._webhook is not None:
+            self._answer()
+        elif self._uvicorn is not None and self._is_chunked:
+            self._uvicorn.data_received(b"0\r\n\r\n")
+
+    # --- requests ---
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.shutdown()  # No upgrade is supported, and the parser reads nothing more.
+        except httptools.HttpParserError:
+            if not self._is_last:
+                self._shared.log.warning("request.malformed", client=self.client[0] if self.client else None)
+            self.shutdown()
+
+    def _hand_over(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        """Write the headers of a request to uvicorn's protocol. The body follows as it arrives."""
+        if self._answers:
+            raise EOFError  # The connection is closed after these.
+        self._uvicorn = HttpToolsProtocol(self._config, self._shared, {**self._app_state, CONNECTION: self}, self._loop)
+        self._uvicorn.connection_made(self.transport)
+        self._shared.connections.discard(self._uvicorn)  # This connection is there already.
+        self._is_chunked = any(name == b"transfer-encoding" for name, _ in headers)
+        line = b"%b %b HTTP/%b" % (self._parser.get_method(), url, self._parser.get_http_version().encode())
+        kept = [b"%b: %b" % each for each in headers if each[0] != b"connection"]
+        self._uvicorn.data_received(b"\r\n".join([line, *kept, b"connection: close", b"", b""]))
+
+    def _await_body(self, webhook: Scope) -> None:
+        """Limit the size and the time of a body that has not arrived with its headers."""
+        endpoint = self._endpoint
+        if len(self._body) > endpoint.max_body_bytes:
+            self._answer()
+        elif endpoint.held_bytes > endpoint.max_held_bytes:
+            self._answer(MemoryError())
+        elif self._timer is None:
+            self._set_timer(endpoint.body_timeout_s, partial(self._answer, TimeoutError()))
+            if any(name == b"expect" and value.lower() == b"100-continue" for name, value in webhook["headers"]):
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _answer(self, problem: Exception | None = None) -> None:
+        """Begin to answer the webhook that has arrived.
+
+        Args:
+            problem: The reason why its body is incomplete.
+        """
+        assert self._webhook is not None
+        webhook, self._webhook = self._webhook, None
+        body, self._body = bytes(self._body), bytearray()
+        self._endpoint.held_bytes -= len(body)
+        if self._timer is not None:
+            self._stop_timer()
+        answer = self._endpoint.answer
+        if self._shared.find_client is not None:
+            answer = partial(_answer_behind_proxy, self._shared.find_client, answer)
+        task = self._loop.create_task(answer(webhook, problem or body))
+        self._shared.tasks.add(task)  # type: ignore[arg-type]
+        task.add_done_callback(self._write_answers)
+        self._answers.append(task)
+
+    def _write_answers(self, done: asyncio.Task[Answer]) -> None:
+        """Write the answers that are ready, in the order of their requests."""
+        self._shared.tasks.discard(done)
+        answers = self._answers
+        while answers and answers[0].done() and not self.transport.is_closing():
+            try:
+                self._write(answers.popleft().result())
+            except asyncio.CancelledError:
+                self.drop()
+            except BaseException:
+                self.drop()
+                raise  # The event loop logs it.
+        if answers or self.transport.is_closing():
+            return
+        if self._timer is None:
+            self._shared.kept[self] = None
+            self._set_timer(self._config.timeout_keep_alive, self.transport.abort)
+        else:
+            self._shared.waiting[self] = None
+
+    def _write(self, answer: Answer) -> None:
+        status, given, body = answer
+        headers = [*self._shared.default_headers, *given, (b"content-length", b"%d" % len(body))]
+        is_last = CLOSE in given or (self._is_last and not self._answers and self._webhook is None)
+        if is_last and CLOSE not in given:
+            headers.append(CLOSE)
+        content = _STATUS_LINES[status]
+        for name, value in headers:
+            content += b"%b: %b\r\n" % (name, value)
+        self.transport.write(b"%b\r\n%b" % (content, body))
+        if is_last:
+            self.transport.close()
+
+    def _forget(self) -> None:
+        self._shared.waiting.pop(self, None)
+        self._shared.kept.pop(self, None)
+
+    def _set_timer(self, seconds: float, then: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, then)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
-def _as_written(client: tuple[str, int] | None, transport: asyncio.Transport) -> tuple[str, int] | None:
-    """Return the address of a client as people write it in LINQBOT_TRUSTED_PROXIES.
+def _client(transport: asyncio.BaseTransport) -> tuple[str, int] | None:
+    """Return the address and port of a client as people write them in LINQBOT_TRUSTED_PROXIES.
 
     A socket for IPv6 that also takes IPv4 shows the IPv4 address 10.0.0.1 as ::ffff:10.0.0.1. A Unix socket shows none.
     """
-    if client is None:
+    peer = transport.get_extra_info("peername")
+    if not isinstance(peer, tuple):
         connected = transport.get_extra_info("socket")
         is_unix = connected is not None and connected.family == getattr(socket, "AF_UNIX", None)
         return ("unix:", 0) if is_unix else None
-    host, port = client
-    return (host.removeprefix(MAPPED_IPV4), port) if host.startswith(MAPPED_IPV4) and "." in host else client
+    host, port = peer[:2]
+    return (host.removeprefix(MAPPED_IPV4), port) if host.startswith(MAPPED_IPV4) and "." in host else (host, port)
 
 
-def _nothing() -> None:
+def with_client(app: ASGIApp) -> ASGIApp:
+    """Return an app that sets the client in each scope as `ClientConnection` names it."""
+
+    def seen(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http":
+            scope["client"] = scope["state"][CONNECTION].client
+        return app(scope, receive, send)
+
+    return seen
+
+
+def behind(trusted_proxies: Sequence[str], app: ASGIApp) -> ASGIApp:
+    """Return an app that sets client and scheme in each scope as the X-Forwarded-* headers of trusted proxies name them."""
+    return cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", app), list(trusted_proxies)))
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
     pass
+
+
+async def _answer_behind_proxy(
+    find_client: ASGIApp, answer: Callable[..., Awaitable[Answer]], webhook: Scope, body: bytes | Exception
+) -> Answer:
+    await cast("Any", find_client)(webhook, None, None)
+    return await answer(webhook, body)

@@ -30,7 +30,7 @@ from linqbot.errors import LinqbotError, PortTaken
 from linqbot.frames import place_of
 from linqbot.interrupts import is_ctrl_c
 from linqbot.server import systemd
-from linqbot.server.connection import ClientConnection, Connections
+from linqbot.server.connection import ClientConnection, Connections, behind, with_client
 from linqbot.server.without_reload import uvicorn
 
 MAX_CONNECTIONS: Final = 2048
@@ -62,6 +62,7 @@ class Server(uvicorn.Server):
     Args:
         before_exit: Called when the server stops, to end responses that would never end, such as event streams.
         when_ready: Called when the app has started and the server accepts connections.
+        trusted_proxies: See `server`.
         stop_s: Seconds from the first signal until the process is ended, even if code still runs.
         cancel_start: Called when a signal asks the server to stop while the app still starts.
     """
@@ -72,11 +73,12 @@ class Server(uvicorn.Server):
         before_exit: Callable[[], object] | None = None,
         *,
         when_ready: Callable[[], object] | None = None,
+        trusted_proxies: Sequence[str] = (),
         stop_s: float = STOP_SLACK_S,
         cancel_start: Callable[[], object] | None = None,
     ) -> None:
         super().__init__(config)
-        self.server_state: Connections = Connections(most_connections())
+        self.server_state: Connections = Connections(most_connections(), trusted_proxies)
         self._before_exit = before_exit
         self._when_ready = when_ready
         self._stop_s = stop_s
@@ -192,7 +194,7 @@ def server(
         before_exit, when_ready, stop_s, cancel_start: See `Server`.
     """
     config = uvicorn.Config(
-        app,
+        with_client(behind(trusted_proxies, app) if trusted_proxies else app),
         http=ClientConnection,
         loop="none",
         ws="none",
@@ -201,12 +203,18 @@ def server(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(trusted_proxies),
-        forwarded_allow_ips=list(trusted_proxies) or None,
+        proxy_headers=False,  # see `with_client`
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(graceful_s)),
     )
-    return Server(config, before_exit, when_ready=when_ready, stop_s=stop_s, cancel_start=cancel_start)
+    return Server(
+        config,
+        before_exit,
+        when_ready=when_ready,
+        trusted_proxies=trusted_proxies,
+        stop_s=stop_s,
+        cancel_start=cancel_start,
+    )
 
 
 def run(

@@ -12,9 +12,8 @@ import sys
 # `sys.modules` makes the import fail, and is removed at once, so that `linqbot dev` can import watchfiles.
 sys.modules.setdefault("watchfiles", None)  # type: ignore[arg-type]
 import uvicorn as uvicorn  # noqa: E402, PLC0414 - exported
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE as STATUS_LINE  # noqa: E402, PLC0414
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware as ProxyHeadersMiddleware  # noqa: E402, PLC0414
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as HttpToolsProtocol  # noqa: E402, PLC0414
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as RequestResponseCycle  # noqa: E402, PLC0414
 from uvicorn.server import ServerState as ServerState  # noqa: E402, PLC0414
 
 if sys.modules["watchfiles"] is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import socket
 import struct
 import threading
@@ -18,59 +19,90 @@ import pytest
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from linqbot.clock import SystemClock
 from linqbot.server import connection, uvicorn_server
-from linqbot.server.connection import MAX_HEAD_BYTES, ClientConnection, Connections
-from linqbot.server.webhook import ENDPOINT, DirectEndpoint, Taken
+from linqbot.server.connection import MAX_HEAD_BYTES, Connections
+from linqbot.server.secret_file import KnownSecrets
+from linqbot.server.webhook import CLOSE, ENDPOINTS, Answer, WebhookEndpoint
+from linqbot.storage.sqlite.memory import MemoryStorage
 
 GET = b"GET / HTTP/1.1\r\nhost: bot\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: bot\r\n"
-CLOSING = b"GET / HTTP/1.1\r\nhost: bot\r\nconnection: close\r\n\r\n"
+WEBHOOK = b"POST /webhook HTTP/1.1\r\nhost: bot\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
+MAX_BODY_BYTES = 200_000
+
+
+def webhook(body: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
+    """Return a request that the server answers itself."""
+    lines = (b"POST /webhook HTTP/" + version, b"host: bot", b"content-length: %d" % len(body), *headers)
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+class Endpoint(WebhookEndpoint):
+    """Answers with the body in a header, `echo` also with a body.
+
+    `held` is answered when the test releases it, and `fails` and `is cancelled` not at all.
+    """
+
+    def __init__(self) -> None:
+        secrets = KnownSecrets(["whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="])
+        super().__init__(
+            MemoryStorage(),
+            secrets,
+            SystemClock(),
+            max_body_bytes=MAX_BODY_BYTES,
+            body_timeout_s=0.5,
+            max_held_bytes=300_000,
+        )
+        self.seen: list[bytes | str] = []
+        self.scopes: list[Scope] = []
+        self.held: list[asyncio.Future[None]] = []
+
+    async def answer(self, scope: Scope, body: bytes | Exception) -> Answer:
+        self.seen.append(body if isinstance(body, bytes) else type(body).__name__)
+        self.scopes.append(scope)
+        if not isinstance(body, bytes) or len(body) > self.max_body_bytes:
+            return 503, [CLOSE], b""
+        if body == b"held":
+            self.held.append(asyncio.get_running_loop().create_future())
+            await self.held[-1]
+        if body == b"fails":
+            raise RuntimeError(body)
+        if body == b"is cancelled":
+            raise asyncio.CancelledError
+        content = body if body.startswith(b"echo") else b""
+        return 200, [(b"method", scope["method"].encode()), (b"said", body[:20])], content
+
+    def release(self) -> None:
+        """Let all requests be answered that are held."""
+        for each in self.held:
+            each.get_loop().call_soon_threadsafe(each.set_result, None)
+        self.held.clear()
 
 
 class App:
     """Answers with the length of the body; `/early` before the body arrived, `/held` when the test releases it.
 
-    `/endless` begins an answer that ends when its client goes. Requests for `/taken` go to `take`.
+    `/endless` begins an answer that ends when its client goes. Requests for `/webhook` go to `endpoint`.
     """
 
     def __init__(self) -> None:
         self.let_go = threading.Event()
         self.held = 0
         self.left = threading.Event()
-        self.taken: list[bytes] = []
-        self.works: list[asyncio.Future[bool]] = []
-
-    def take(self, scope: Scope, body: bytes) -> Taken | None:
-        """Begin the work that the body names. Its answer is 200 or 503."""
-        loop = asyncio.get_running_loop()
-        self.taken.append(body)
-        if body == b"left to the app":
-            return None
-        if body == b"cannot begin":
-            raise RuntimeError(body)
-        work = loop.create_future()
-        self.works.append(work)
-        if body == b"fails":
-            loop.call_soon(work.set_exception, RuntimeError(body))
-        elif body != b"held":
-            loop.call_soon(work.set_result, body == b"works")
-        return work, lambda done: (200, []) if done.result() else (503, [(b"retry-after", b"5")])
-
-    def end_works(self) -> None:
-        """Let all works succeed that are under way."""
-        for work in self.works:
-            if not work.done():
-                work.get_loop().call_soon_threadsafe(work.set_result, True)
+        self.requests: list[dict[str, Any]] = []
+        self.endpoint = Endpoint()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            scope["state"][ENDPOINT] = DirectEndpoint(("/taken",), self.take)
+            scope["state"][ENDPOINTS] = {"/webhook": self.endpoint}
             await receive()
             await send({"type": "lifespan.startup.complete"})
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
             return
+        self.requests.append(dict(scope))
         body, more = b"", scope["path"] != "/early"
         while more:
             message = await receive()
@@ -118,8 +150,17 @@ class Served:
             client.sendall(piece)
         return client
 
+    def refuses(self) -> bool:
+        """Return True once the server has begun to stop: then it accepts no connection."""
+        try:
+            self.connect().close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
     def stop(self) -> None:
         self.app.let_go.set()
+        self.app.endpoint.release()
         self.server.should_exit = True
         self._thread.join(60)
         assert not self._thread.is_alive()
@@ -165,13 +206,18 @@ def rest(client: socket.socket) -> bytes:
 
 
 def answer(client: socket.socket) -> bytes:
-    """Return one response of `App`, which has a body."""
+    """Return one response: its status line and headers."""
     received = b""
-    while not received.partition(b"\r\n\r\n")[2]:
-        piece = client.recv(65536)
+    while not received.endswith(b"\r\n\r\n"):
+        piece = client.recv(1)
         assert piece, f"closed after {received!r}"
         received += piece
     return received
+
+
+def said(received: bytes) -> list[bytes]:
+    """Return what `Endpoint` has said in its responses."""
+    return re.findall(rb"\r\nsaid: (.*)\r\n", received)
 
 
 def flood(client: socket.socket, piece: bytes) -> bytes:
@@ -184,21 +230,22 @@ def flood(client: socket.socket, piece: bytes) -> bytes:
     return rest(client)
 
 
-@pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize(
-    "begun", [b"", b"\r\n", b"G", b"GET / HT", b"GET / HTTP/1.1\r\nhost", b"GET / HTTP/1.1\r\na: b\r\n"]
-)
-def test_a_client_that_does_not_finish_its_headers_is_closed_without_an_answer(served: Served, begun: bytes) -> None:
-    assert rest(served.connect(begun)) == b""
+BEGUN = (b"", b"\r\n", b"G", b"GET / HT", b"GET / HTTP/1.1\r\nhost", b"GET / HTTP/1.1\r\na: b\r\n", WEBHOOK)
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("begun", [b"\r\n", b"G", b"GET / HTTP/1.1\r\nhost"])
-def test_a_client_that_is_slow_with_a_later_request_is_closed(served: Served, begun: bytes) -> None:
-    client = served.connect(GET)
-    assert answer(client).startswith(OK)
-    client.sendall(begun)
-    assert rest(client) == b""
+def test_a_client_that_does_not_finish_its_headers_is_closed_without_an_answer(served: Served) -> None:
+    clients = {begun: served.connect(begun) for begun in BEGUN}
+    assert {begun: rest(client) for begun, client in clients.items()} == dict.fromkeys(BEGUN, b"")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_client_that_is_slow_with_a_later_request_is_closed(served: Served) -> None:
+    clients = {begun: served.connect(webhook(b"one")) for begun in BEGUN[1:]}
+    for begun, client in clients.items():
+        assert answer(client).startswith(OK)
+        client.sendall(begun)
+    assert {begun: rest(client) for begun, client in clients.items()} == dict.fromkeys(BEGUN[1:], b"")
 
 
 @pytest.mark.usefixtures("impatient")
@@ -213,51 +260,72 @@ def test_a_header_a_moment_does_not_prolong_the_time_for_all_headers(served: Ser
 
 
 @pytest.mark.usefixtures("impatient")
-def test_an_idle_connection_is_kept_for_the_next_request(served: Served) -> None:
-    client = served.connect(GET)
+def test_an_idle_connection_is_kept_for_the_next_request_for_a_while(served: Served) -> None:
+    assert served.server.config.timeout_keep_alive == 65
+    client = served.connect(webhook(b"one"))
     answer(client)
-    until(lambda: served.connections.kept)
-    (kept,) = served.connections.kept
     assert rest(served.connect(b"G")) == b"", "the time for headers ends later here than it would on the idle one"
-    assert kept.timeout_keep_alive_task is not None
-    assert kept.timeout_keep_alive == 65
-    client.sendall(GET)
-    assert answer(client).startswith(OK)
-    client.close()
+    client.sendall(webhook(b"two"))
+    assert said(answer(client)) == [b"two"]
+    served.server.config.timeout_keep_alive = 0
+    client.sendall(webhook(b"three"))
+    assert said(rest(client)) == [b"three"]
 
 
 def test_a_long_head_is_read_and_a_longer_one_is_closed_without_an_answer(served: Served) -> None:
-    cookie = b"cookie: " + b"x" * (MAX_HEAD_BYTES - 2000) + b"\r\n"
-    client = served.connect(b"GET / HTTP/1.1\r\n" + cookie + b"connection: close\r\n\r\n")
-    assert rest(client).startswith(OK)
-    assert rest(served.connect(b"GET / HTTP/1.1\r\n" + 2 * cookie + b"\r\n")) == b""
+    cookie = b"cookie: " + b"x" * (MAX_HEAD_BYTES - 2000)
+    for begun in (b"GET / HTTP/1.1\r\n", b"POST /webhook HTTP/1.1\r\n"):
+        assert rest(served.connect(begun + cookie + b"\r\nconnection: close\r\n\r\n")).startswith(OK)
+        assert rest(served.connect(begun + 2 * (cookie + b"\r\n") + b"\r\n")) == b""
 
 
-@pytest.mark.parametrize(
-    ("begun", "piece"),
-    [
-        (b"GET /", b"x" * 512),
-        (b"GET / HTTP/1.1\r\n", b"name: value\r\n"),
-        (b"GET / HTTP/1.1\r\n", b"n" * 512),
-        (b"GET / HTTP/1.1\r\nname: ", b"v" * 512),
-        (POST + b"transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", b"name: value\r\n"),
-        (POST + b"transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nname: ", b"v" * 512),
-        (POST + b"transfer-encoding: chunked\r\n\r\n1;", b"x" * 512),
-    ],
-    ids=["address", "headers", "name", "value", "trailers", "trailer", "chunk extension"],
-)
-def test_what_never_becomes_a_body_is_bounded(served: Served, begun: bytes, piece: bytes) -> None:
-    client = served.connect(begun)
-    assert b"200" not in flood(client, piece)
+CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
+
+
+def test_what_never_becomes_a_body_is_bounded(served: Served) -> None:
+    rows: dict[str, tuple[bytes, bytes]] = {
+        "address": (b"GET /", b"x" * 512),
+        "headers": (b"GET / HTTP/1.1\r\n", b"name: value\r\n"),
+        "name": (b"GET / HTTP/1.1\r\n", b"n" * 512),
+        "value": (b"GET / HTTP/1.1\r\nname: ", b"v" * 512),
+    }
+    for head in (POST, WEBHOOK):
+        begun = head + CHUNKED + b"1\r\nx\r\n"
+        rows |= {
+            f"trailers {head!r}": (begun + b"0\r\n", b"name: value\r\n"),
+            f"trailer {head!r}": (begun + b"0\r\nname: ", b"v" * 512),
+            f"chunk extension {head!r}": (head + CHUNKED + b"1;", b"x" * 512),
+        }
+    assert [name for name, (begun, piece) in rows.items() if OK in flood(served.connect(begun), piece)] == []
     until(lambda: not served.connections.connections)
 
 
 def test_a_body_may_come_in_the_smallest_of_chunks(served: Served) -> None:
-    client = served.connect(POST + b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n")
-    for _ in range(100):
-        client.sendall(b"1\r\nx\r\n" * 300)
-    client.sendall(b"0\r\n\r\n")
-    assert rest(client).endswith(b"\r\n\r\n30000")
+    for head, end in (
+        (POST, b"\r\n\r\n30000"),
+        (WEBHOOK, b"\r\nsaid: " + b"x" * 20 + b"\r\ncontent-length: 0\r\n\r\n"),
+    ):
+        client = served.connect(head + CHUNKED)
+        for _ in range(100):
+            client.sendall(b"1\r\nx\r\n" * 300)
+        client.sendall(b"0\r\n\r\n")
+        client.shutdown(socket.SHUT_WR)
+        assert rest(client).replace(b"connection: close\r\n", b"").endswith(end)
+    assert served.app.endpoint.seen == [b"x" * 30_000]
+
+
+def test_trailers_are_no_headers_neither_of_their_request_nor_of_the_next(served: Served) -> None:
+    body = CHUNKED + b"1\r\nx\r\n0\r\nx-forwarded-for: 203.0.113.7\r\n\r\n"
+    client = served.connect(WEBHOOK + body + webhook(b"two"))
+    assert said(answer(client) + answer(client)) == [b"x", b"two"]
+    client.sendall(POST + body)
+    assert rest(client).startswith(OK)
+    scopes = (*served.app.endpoint.scopes, *served.app.requests)
+    assert [[name for name, _ in scope["headers"]] for scope in scopes] == [
+        [b"host", b"transfer-encoding"],
+        [b"host", b"content-length"],
+        [b"host", b"transfer-encoding", b"connection"],
+    ]
 
 
 def test_an_answer_before_the_end_of_its_request_closes_the_connection(served: Served) -> None:
@@ -265,181 +333,329 @@ def test_an_answer_before_the_end_of_its_request_closes_the_connection(served: S
     assert rest(client).startswith(OK)
 
 
-def test_a_few_pipelined_requests_are_answered_in_order_and_a_flood_of_them_is_closed(served: Served) -> None:
-    requests = [POST + b"content-length: %d\r\n\r\n" % n + b"x" * n for n in (1, 2, 3)]
-    last = GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
-    answers = rest(served.connect(b"".join([*requests, last]))).split(b"HTTP/1.1 200 OK")[1:]
-    assert [each.partition(b"\r\n\r\n")[2] for each in answers] == [b"1", b"2", b"3", b"0"]
-    held = b"GET /held HTTP/1.1\r\n\r\n"
-    assert flood(served.connect(held), GET * 100) == b""
-
-
 UPGRADE = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMA\r\n"
-MALFORMED = {
-    "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "two lengths": POST + b"content-length: 4\r\ncontent-length: 4\r\n\r\nbody",
-    "two different lengths": POST + b"content-length: 4\r\ncontent-length: 5\r\n\r\nbody",
-    "length and chunks": POST + b"content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-    "negative length": POST + b"content-length: -4\r\n\r\nbody",
-    "NUL in a header": POST + b"webhook-id: a\x00b\r\ncontent-length: 4\r\n\r\nbody",
-    "space in a name": POST + b"webhook id: a\r\ncontent-length: 4\r\n\r\nbody",
-    "unknown version": b"POST / HTTP/7.3\r\nhost: bot\r\n\r\n",
-    "body for another protocol": POST + UPGRADE + b"content-length: 4\r\n\r\nbody",
-    "no path": b"CONNECT bot:80 HTTP/1.1\r\nhost: bot\r\n\r\n",
-    "path that is none": b"POST http://[::1 HTTP/1.1\r\nhost: bot\r\n\r\n",
-    "chunk of no size": POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
-}
 
 
-@pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED.keys())
-def test_a_request_that_is_not_http_is_closed_without_a_response(served: Served, sent: bytes) -> None:
-    assert rest(served.connect(sent)) == b""
-    client = served.connect(GET)
-    assert answer(client).startswith(OK)
-    client.sendall(sent)
-    assert rest(client) == b""
+def malformed(head: bytes) -> dict[str, bytes]:
+    """Return requests that are not HTTP. Those that begin like HTTP begin with `head`, without its last line."""
+    return {
+        "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "two lengths": head + b"content-length: 4\r\ncontent-length: 4\r\n\r\nbody",
+        "two different lengths": head + b"content-length: 4\r\ncontent-length: 5\r\n\r\nbody",
+        "length and chunks": head + b"content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "negative length": head + b"content-length: -4\r\n\r\nbody",
+        "NUL in a header": head + b"webhook-id: a\x00b\r\ncontent-length: 4\r\n\r\nbody",
+        "space in a name": head + b"webhook id: a\r\ncontent-length: 4\r\n\r\nbody",
+        "unknown version": head.replace(b"HTTP/1.1", b"HTTP/7.3") + b"\r\n",
+        "body for another protocol": head + UPGRADE + b"content-length: 4\r\n\r\nbody",
+        "no path": b"CONNECT bot:80 HTTP/1.1\r\nhost: bot\r\n\r\n",
+        "path that is none": b"POST http://[::1 HTTP/1.1\r\nhost: bot\r\n\r\n",
+        "path that is not ASCII": b"POST /\xe9 HTTP/1.1\r\nhost: bot\r\n\r\n",
+        "chunk of no size": head + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+        "chunk that is longer than its size": head + b"transfer-encoding: chunked\r\n\r\n1\r\nxx\r\n0\r\n\r\n",
+    }
 
 
-def test_complete_requests_before_malformed_ones_are_answered(served: Served) -> None:
-    whole = POST + b"content-length: 4\r\n\r\nbody"
-    client = served.connect(whole.replace(b" / ", b" /held ") + whole + MALFORMED["two lengths"])
-    until(lambda: served.app.held == 1)
-    client.sendall(MALFORMED["no HTTP"])
-    served.app.let_go.set()
-    said = rest(client)
-    assert said.count(OK) == 2
-    assert b"HTTP/1.1 4" not in said
-    assert said.partition(OK)[2].partition(OK)[2].count(b"connection: close") == 1
+def test_a_request_that_is_not_http_is_closed_without_a_response(served: Served) -> None:
+    answered = {}
+    for head in (POST, WEBHOOK):
+        for name, sent in malformed(head).items():
+            client = served.connect(webhook(b"one"))
+            assert said(answer(client)) == [b"one"]
+            client.sendall(sent)
+            if (received := rest(served.connect(sent)) + rest(client)) != b"":
+                answered[name, head] = received
+    assert answered == {}
+    # The app or the endpoint saw the headers of one whose body was wrong.
+    assert {request["method"] for request in served.app.requests} == {"POST"}
+
+
+def test_complete_webhooks_before_malformed_ones_are_answered(served: Served) -> None:
+    client = served.connect(webhook(b"held") + webhook(b"two") + malformed(WEBHOOK)["two lengths"])
+    until(lambda: served.app.endpoint.held)
+    client.sendall(malformed(WEBHOOK)["no HTTP"])
+    served.app.endpoint.release()
+    received = rest(client)
+    assert said(received) == [b"held", b"two"]
+    assert received.count(b"HTTP/1.1 ") == 2
+    assert received.partition(OK)[2].partition(OK)[2].count(b"connection: close") == 1
+
+
+def test_garbage_behind_a_request_for_the_app_does_not_reach_it(served: Served) -> None:
+    held = GET.replace(b" / ", b" /held ")
+    for garbage in (malformed(POST)["no HTTP"], held, webhook(b"behind")):
+        served.app.let_go.clear()
+        client = served.connect(held + garbage)
+        until(lambda: served.app.held)
+        client.sendall(garbage)
+        served.app.let_go.set()
+        received = rest(client)
+        assert received.count(OK) == 1
+        assert b"\r\nconnection: close\r\n" in received
+        assert (served.app.held, served.app.endpoint.seen) == (1, [])
+        served.app.held = 0
 
 
 def test_a_flood_of_requests_that_are_not_http_writes_a_few_lines(served: Served) -> None:
     with structlog.testing.capture_logs() as logs:
         for _ in range(50):
-            rest(served.connect(MALFORMED["no HTTP"]))
+            rest(served.connect(malformed(POST)["no HTTP"]))
         served.stop()
     assert [(line["event"], line["client"]) for line in logs] == [("request.malformed", "127.0.0.1")] * len(logs)
     assert len(logs) + logs[-1]["suppressed"] - 1 == 50
     assert len(logs) < 10
 
 
-def test_a_request_for_another_protocol_is_answered_and_closed(served: Served) -> None:
-    said = rest(served.connect(GET.replace(b"\r\n\r\n", b"\r\n" + UPGRADE + b"\r\n") + b"more"))
-    assert said.startswith(OK)
-    assert b"\r\nconnection: close\r\n" in said
-
-
-def to_take(body: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
-    """Return a request for the endpoint that does without ASGI."""
-    lines = (b"POST /taken HTTP/" + version, b"host: bot", b"content-length: %d" % len(body), *headers)
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
-
-
-def test_an_endpoint_answers_without_the_app_and_the_connection_stays(on_any_loop: Served) -> None:
-    with closing(on_any_loop.connect()) as client:
-        for _ in range(2):
-            client.sendall(to_take(b"works"))
-            received = client.recv(65536)
-            assert received.startswith(OK)
-            assert b"\r\ndate: " in received
-            assert received.endswith(b"\r\ncontent-length: 0\r\n\r\n")
-        client.sendall(to_take(b"not stored"))
-        refused = client.recv(65536)
-        assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
-        assert refused.endswith(b"\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n")
-        (one,) = on_any_loop.connections.connections
-        assert not one.cycle.body  # type: ignore[union-attr]
-    assert on_any_loop.app.taken == [b"works", b"works", b"not stored"]
-    until(lambda: on_any_loop.server.server_state.total_requests == 3)
-
-
-def test_pipelined_requests_are_answered_in_order_whoever_answers_them(served: Served) -> None:
-    with closing(served.connect(to_take(b"works") + GET + to_take(b"works") + GET + to_take(b"held")[:-2])) as client:
-        received = b""
-        while received.count(OK) < 4 or not received.endswith(b"\r\n\r\n0"):
-            piece = client.recv(65536)
-            assert piece, f"closed after {received!r}"
-            received += piece
-        # The next request has begun without its whole body, so the app has it.
-        client.sendall(b"ld" + CLOSING)
-        received += rest(client)
-    assert served.app.taken == [b"works", b"works"]
-    assert [each[-1:] for each in received.split(OK)[1:]] == [b"\n", b"0", b"\n", b"0", b"4", b"0"]
-
-
-@pytest.mark.parametrize(
-    "pieces",
-    [
-        [b"GET /taken HTTP/1.1\r\nhost: bot\r\n\r\n"],
-        [to_take(b"works", version=b"1.0")],
-        [to_take(b"works", b"connection: close")],
-        [to_take(b"works")[:-2], b"ks"],
-        [to_take(b"works", b"expect: 100-continue")],
-        [to_take(b"works").replace(b"/taken", b"/taken/x")],
-    ],
-    ids=["GET", "HTTP/1.0", "the last request", "a body that comes later", "100-continue", "another path"],
-)
-def test_an_endpoint_sees_no_request_that_needs_more_than_an_answer(served: Served, pieces: list[bytes]) -> None:
-    with closing(served.connect()) as client:
-        client.sendall(pieces[0])
-        for piece in pieces[1:]:
-            # Not before the server has read the first piece: it would read both as one.
-            until(lambda: any(each.cycle for each in served.connections.waiting))
-            client.sendall(piece)
-        assert OK in answer(client)
-    assert served.app.taken == []
-
-
-@pytest.mark.parametrize("body", [b"left to the app", b"cannot begin", b"fails"])
-def test_the_app_answers_what_an_endpoint_cannot(served: Served, body: bytes) -> None:
-    with closing(served.connect(to_take(body))) as client:
-        assert answer(client).endswith(b"\r\n\r\n%d" % len(body))
-        client.sendall(to_take(b"works"))
-        assert client.recv(65536).endswith(b"\r\ncontent-length: 0\r\n\r\n")
-    assert served.app.taken == [body, b"works"]
-
-
-def test_a_client_that_is_gone_before_its_answer_harms_nobody(served: Served) -> None:
-    with closing(served.connect(to_take(b"held"))) as client:
-        until(lambda: served.app.works)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, instead of closed
-    until(lambda: not served.connections.connections)
-    served.app.end_works()
-    with closing(served.connect(to_take(b"works"))) as client:
-        assert client.recv(65536).startswith(OK)
-
-
-def test_work_whose_connection_was_dropped_ends_in_silence(served: Served, caplog: pytest.LogCaptureFixture) -> None:
-    request_for_another_protocol = MALFORMED["body for another protocol"]
-    with closing(served.connect(to_take(b"held") + request_for_another_protocol)) as client:
-        assert rest(client) == b""
-    served.app.end_works()
-    with closing(served.connect(to_take(b"works"))) as client:
-        assert client.recv(65536).startswith(OK)
+def test_a_request_for_another_protocol_is_answered_and_closed(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    for head in (GET, b"GET /webhook HTTP/1.1\r\n\r\n"):
+        received = rest(served.connect(head.replace(b"\r\n\r\n", b"\r\n" + UPGRADE + b"\r\n") + b"more"))
+        assert received.startswith(OK)
+        assert b"\r\nconnection: close\r\n" in received
     assert caplog.records == []
 
 
-def test_a_client_that_has_closed_its_side_gets_the_answer_of_an_endpoint(served: Served) -> None:
-    with closing(served.connect(to_take(b"held"))) as client:
-        until(lambda: served.app.works)
-        client.shutdown(socket.SHUT_WR)
-        time.sleep(0.05)  # so that the server notices it before the answer
-        served.app.end_works()
-        said = rest(client)
-    assert said.startswith(OK)
-    assert said.endswith(b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+# --- requests for the app ---------------------------------------------------------------------------------------------
 
 
-def test_work_that_is_under_way_is_answered_when_the_server_stops(served: Served) -> None:
-    with closing(served.connect(to_take(b"held"))) as client:
-        until(lambda: served.app.works)
-        (one,) = served.connections.connections
+def test_the_app_gets_one_request_of_a_connection_as_it_was_sent(served: Served) -> None:
+    sent = (
+        b"PUT http://bot/a%20b?c=d&e HTTP/1.1\r\nHost: bot\r\nX-Two: 1\r\nX-Two: 2\r\nConnection: keep-alive, x-two\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nTrailer: x\r\n\r\n"
+    )
+    client = served.connect(*(sent[n : n + 1] for n in range(len(sent) - 20)), sent[-20:] + GET)
+    received = rest(client)
+    assert received.startswith(OK)
+    assert received.endswith(b"\r\ncontent-length: 1\r\nconnection: close\r\n\r\n5")
+    (request,) = served.app.requests
+    shown = {name: request[name] for name in ("method", "path", "raw_path", "query_string", "http_version", "headers")}
+    assert shown == {
+        "method": "PUT",
+        "path": "/a b",
+        "raw_path": b"/a%20b",
+        "query_string": b"c=d&e",
+        "http_version": "1.1",
+        "headers": [
+            (b"host", b"bot"),
+            (b"x-two", b"1"),
+            (b"x-two", b"2"),
+            (b"transfer-encoding", b"chunked"),
+            (b"connection", b"close"),
+        ],
+    }
+
+
+def test_a_request_for_the_app_may_come_after_a_webhook_but_is_closed_unanswered_if_it_comes_before_its_answer(
+    served: Served,
+) -> None:
+    client = served.connect(webhook(b"one"))
+    assert said(answer(client)) == [b"one"]
+    client.sendall(GET)
+    assert rest(client).endswith(b"\r\n\r\n0")
+    client = served.connect(webhook(b"held") + webhook(b"two") + GET + webhook(b"three"))
+    until(lambda: served.app.endpoint.held)
+    served.app.endpoint.release()
+    received = rest(client)
+    assert said(received) == [b"held", b"two"]
+    assert received.count(OK) == 2
+    assert len(served.app.requests) == 1
+
+
+def test_a_client_that_expects_100_continue_gets_it(served: Served) -> None:
+    for head in (POST, WEBHOOK):
+        client = served.connect(head + b"content-length: 4\r\nExpect: 100-Continue\r\n\r\n")
+        assert answer(client) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"body")
+        assert answer(client).startswith(OK)
+        client.close()
+
+
+# --- webhooks ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_webhook_is_answered_without_the_app_and_the_connection_stays(on_any_loop: Served) -> None:
+    with closing(on_any_loop.connect()) as client:
+        for _ in range(2):
+            client.sendall(webhook(b"one"))
+            received = answer(client)
+            assert received.startswith(OK)
+            assert b"\r\ndate: " in received
+            assert received.endswith(b"\r\nmethod: POST\r\nsaid: one\r\ncontent-length: 0\r\n\r\n")
+    assert on_any_loop.app.endpoint.seen == [b"one"] * 2
+    assert on_any_loop.app.requests == []
+
+
+def test_a_webhook_may_be_split_at_any_byte(on_any_loop: Served) -> None:
+    sent = webhook(b"{}", b"webhook-id: 1", b"Webhook-Signature: v1,x")
+    with closing(on_any_loop.connect()) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for end in range(1, len(sent)):
+            client.sendall(sent[:end])
+            until(lambda: not on_any_loop.connections.kept)
+            client.sendall(sent[end:])
+            assert said(answer(client)) == [b"{}"], sent[:end]
+        for end in range(len(sent)):
+            client.sendall(sent[end : end + 1])
+        assert said(answer(client)) == [b"{}"]
+        client.sendall(sent[:-1])
+        until(lambda: on_any_loop.app.endpoint.held_bytes == 1)
+        client.sendall(sent[-1:])
+        assert said(answer(client)) == [b"{}"]
+        until(lambda: on_any_loop.connections.kept)
+        assert not on_any_loop.connections.waiting
+    assert on_any_loop.app.endpoint.seen == [b"{}"] * (len(sent) + 1)
+
+
+def test_each_way_to_write_the_path_is_a_webhook_and_every_method_is_answered(served: Served) -> None:
+    one = webhook(b"one")
+    rows = {
+        "query": (one.replace(b"/webhook", b"/webhook?version=2026-02-03"), b"POST"),
+        "absolute": (one.replace(b"/webhook", b"http://bot/webhook"), b"POST"),
+        "percent": (one.replace(b"/webhook", b"/web%68ook"), b"POST"),
+        "GET": (one.replace(b"POST", b"GET"), b"GET"),
+        "HEAD": (one.replace(b"POST", b"HEAD"), b"HEAD"),
+        "OPTIONS": (one.replace(b"POST", b"OPTIONS"), b"OPTIONS"),
+    }
+    client = served.connect()
+    for name, (sent, method) in rows.items():
+        client.sendall(sent)
+        assert b"\r\nmethod: " + method + b"\r\n" in answer(client), name
+    client.close()
+    assert served.app.requests == []
+    assert rest(served.connect(one.replace(b"/webhook", b"/webhook/x"))).endswith(b"\r\n\r\n3")
+
+
+def test_the_last_webhook_of_a_connection_closes_it(served: Served) -> None:
+    rows = {
+        "HTTP/1.0": webhook(b"one", version=b"1.0"),
+        "kept alive with HTTP/1.0": webhook(b"one", b"connection: keep-alive", version=b"1.0"),
+        "asked to close": webhook(b"one", b"connection: close"),
+    }
+    for name, sent in rows.items():
+        received = rest(served.connect(sent[:-1], sent[-1:]))
+        assert said(received) == [b"one"], name
+        assert b"\r\nconnection: close\r\n" in received, name
+
+
+def test_pipelined_webhooks_begin_and_are_answered_in_order_and_a_flood_of_them_is_closed(served: Served) -> None:
+    bodies = [b"held", *(b"%d" % n for n in range(15))]
+    client = served.connect(b"".join(map(webhook, bodies)))
+    until(lambda: served.app.endpoint.seen == bodies)
+    client.sendall(webhook(b"last", b"connection: close")[:-1])
+    served.app.endpoint.release()
+    received = b""
+    while received.count(OK) < len(bodies):
+        received += client.recv(65536)
+    client.sendall(b"t")
+    assert said(received + rest(client)) == [*bodies, b"last"]
+    assert flood(served.connect(webhook(b"held")), webhook(b"more") * 30) == b""
+
+
+def test_a_client_that_reads_no_answers_can_send_only_so_many_webhooks_and_is_closed_when_idle(served: Served) -> None:
+    endpoint = served.app.endpoint
+    echo = webhook(b"echo" + b"x" * 100_000)
+
+    def flooded() -> tuple[socket.socket, int]:
+        """Send until the server reads no more. Return the connection, and the number of requests."""
+        endpoint.seen.clear()
+        client, sent = served.connect(), 0
+        while len(endpoint.seen) == sent and sent < 500:
+            client.sendall(echo)
+            sent, end = sent + 1, time.monotonic() + 1
+            while len(endpoint.seen) < sent and time.monotonic() < end:
+                time.sleep(0.001)
+        return client, sent
+
+    client, sent = flooded()
+    assert sent < 500
+    client.shutdown(socket.SHUT_WR)
+    assert rest(client).count(OK) == sent
+    served.server.config.timeout_keep_alive = 1
+    client, _ = flooded()
+    until(lambda: not served.connections.connections)
+    client.close()
+
+
+def test_a_body_that_is_too_large_or_too_slow_or_one_of_too_many_is_refused(served: Served) -> None:
+    endpoint = served.app.endpoint
+    large = WEBHOOK + b"content-length: %d\r\n\r\n" % (10 * MAX_BODY_BYTES) + b"x" * (MAX_BODY_BYTES + 1)
+    slow = WEBHOOK + b"content-length: 9\r\n\r\nhalf"
+    for sent, seen in ((large, len(large)), (slow, "TimeoutError")):
+        endpoint.seen.clear()
+        received = rest(served.connect(sent))
+        assert received.startswith(b"HTTP/1.1 503 ")
+        assert received.count(b"connection: close") == 1
+        (one,) = endpoint.seen
+        assert one == seen or MAX_BODY_BYTES < len(one) < len(sent)
+    endpoint.seen.clear()
+    endpoint.body_timeout_s = 30
+    begun = WEBHOOK + b"content-length: 190000\r\n\r\n" + b"x" * 160_000
+    first = served.connect(begun)
+    until(lambda: endpoint.held_bytes == 160_000)
+    assert rest(served.connect(begun)).startswith(b"HTTP/1.1 503 ")
+    first.sendall(b"x" * 30_000)
+    assert answer(first).startswith(OK)
+    assert endpoint.seen == ["MemoryError", b"x" * 190_000]
+    assert endpoint.held_bytes == 0
+    first.sendall(begun)
+    until(lambda: endpoint.held_bytes == 160_000)
+    first.close()
+    until(lambda: endpoint.seen[2:] == ["ConnectionError"])
+    assert endpoint.held_bytes == 0
+
+
+def test_a_webhook_whose_answer_fails_is_closed_without_one(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    for body in (b"is cancelled", b"fails"):
+        assert rest(served.connect(webhook(body) + webhook(b"two"))) == b""
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [RuntimeError]
+    assert rest(served.connect(webhook(b"one", b"connection: close"))).startswith(OK)
+
+
+def test_a_client_that_is_gone_before_its_answer_harms_no_other(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(served.connect(webhook(b"held"))) as client:
+        until(lambda: served.app.endpoint.held)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, instead of closed
+    until(lambda: not served.connections.connections)
+    served.app.endpoint.release()
+    with closing(served.connect(webhook(b"one"))) as client:
+        assert said(answer(client)) == [b"one"]
+    assert caplog.records == []
+
+
+def test_a_client_that_has_closed_its_side_gets_the_answers_to_its_webhooks(on_any_loop: Served) -> None:
+    endpoint = on_any_loop.app.endpoint
+    for begun in (b"", b"\r\n", WEBHOOK, WEBHOOK + b"content-length: 9\r\n\r\nhalf"):
+        with closing(half_closed(on_any_loop.connect(webhook(b"held") + webhook(b"two") + begun))) as client:
+            until(lambda: endpoint.held)
+            time.sleep(0.05)  # so that the server notices it before the answer
+            endpoint.release()
+            received = rest(client)
+        assert said(received) == [b"held", b"two"]
+        assert received.count(b"\r\nconnection: close\r\n") == 1
+
+
+def test_webhooks_that_are_being_answered_are_answered_when_the_server_stops(served: Served) -> None:
+    with closing(served.connect(webhook(b"held") + webhook(b"two"))) as client:
+        until(lambda: served.app.endpoint.held)
         served.server.should_exit = True
-        until(lambda: not one.cycle.keep_alive)  # type: ignore[union-attr]
-        served.app.end_works()
-        said = rest(client)
-    assert said.startswith(OK)
-    assert b"\r\nconnection: close\r\n" in said
+        until(served.refuses)
+        served.app.endpoint.release()
+        received = rest(client)
+    assert said(received) == [b"held", b"two"]
+    assert received.count(b"\r\nconnection: close\r\n") == 1
+
+
+def test_a_request_of_the_app_is_answered_when_the_server_stops(served: Served) -> None:
+    with closing(served.connect(GET.replace(b" / ", b" /held "))) as client:
+        until(lambda: served.app.held)
+        served.server.should_exit = True
+        until(served.refuses)
+        served.app.let_go.set()
+        assert rest(client).endswith(b"\r\n\r\n0")
 
 
 def test_a_start_up_that_fails_ends_the_process_with_an_error() -> None:
@@ -459,30 +675,29 @@ def half_closed(client: socket.socket) -> socket.socket:
 
 
 def test_a_client_that_has_sent_its_request_and_half_closes_is_answered(on_any_loop: Served) -> None:
-    for n in range(1, 50):
-        client = half_closed(on_any_loop.connect(POST + b"content-length: %d\r\n\r\n" % n + b"x" * n))
-        said = rest(client)
-        assert said.startswith(OK)
-        assert said.endswith(b"\r\n\r\n%d" % n)
+    for n in range(1, 25):
+        for head, end in ((POST, b"\r\n\r\n%d" % n), (WEBHOOK, b"\r\n\r\n")):
+            received = rest(half_closed(on_any_loop.connect(head + b"content-length: %d\r\n\r\n" % n + b"x" * n)))
+            assert received.startswith(OK)
+            assert received.endswith(end)
     until(lambda: not on_any_loop.connections.connections)
 
 
-def test_a_half_closed_client_gets_slow_and_several_responses_too(on_any_loop: Served) -> None:
-    requests = [POST + b"content-length: %d\r\n\r\n" % n + b"x" * n for n in (1, 2)]
+def test_a_half_closed_client_gets_a_slow_response_too(on_any_loop: Served) -> None:
     held = POST.replace(b" / ", b" /held ") + b"content-length: 100000\r\n\r\n" + b"x" * 100_000
-    client = half_closed(on_any_loop.connect(held, *requests))
+    client = half_closed(on_any_loop.connect(held))
     until(lambda: on_any_loop.app.held == 1)
     time.sleep(0.05)  # for its FIN to be seen
     on_any_loop.app.let_go.set()
-    answers = rest(client).split(OK)[1:]
-    assert [each.partition(b"\r\n\r\n")[2] for each in answers] == [b"100000", b"1", b"2"]
+    assert rest(client).endswith(b"\r\n\r\n100000")
 
 
 def test_a_client_that_half_closes_before_it_has_sent_its_request_is_closed(on_any_loop: Served) -> None:
-    for begun in (b"", b"POST / HT", POST, POST + b"content-length: 9\r\n\r\nhalf"):
-        on_any_loop.app.left.clear()
+    half = b"content-length: 9\r\n\r\nhalf"
+    for begun in (b"", b"POST / HT", POST, POST + half, WEBHOOK + half):
         assert rest(half_closed(on_any_loop.connect(begun))) == b""
     assert on_any_loop.app.left.wait(60)
+    until(lambda: on_any_loop.app.endpoint.seen == ["ConnectionError"])
 
 
 def test_a_client_that_half_closes_is_not_kept_forever(on_any_loop: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -490,9 +705,6 @@ def test_a_client_that_half_closes_is_not_kept_forever(on_any_loop: Served, monk
     client = half_closed(on_any_loop.connect(b"GET /held HTTP/1.1\r\n\r\n"))
     assert rest(client) == b""
     assert on_any_loop.app.held == 1
-
-
-def test_an_answer_without_end_ends_when_its_client_half_closes(on_any_loop: Served) -> None:
     client = on_any_loop.connect(b"GET /endless HTTP/1.1\r\n\r\n")
     received = b""
     while b"begun" not in received:
@@ -502,35 +714,41 @@ def test_an_answer_without_end_ends_when_its_client_half_closes(on_any_loop: Ser
 
 
 def test_of_too_many_connections_those_without_a_request_are_dropped_first(served: Served) -> None:
-    served.connections.max_connections = 4
-    busy = served.connect(b"GET /held HTTP/1.1\r\n\r\n")
-    until(lambda: served.app.held == 1)
-    slow_body = served.connect(POST + b"content-length: 9\r\n\r\nhalf")
-    until(lambda: any(isinstance(one, ClientConnection) and one.cycle for one in served.connections.waiting))
-    half = served.connect(b"GET /")
-    silent = served.connect()
-    until(lambda: len(served.connections.connections) == 4)
-    newer = []
-    for victim in (slow_body, half, silent):
-        newer.append(served.connect())
-        assert rest(victim) == b""
-    for client in newer:
-        client.sendall(GET)
-        assert answer(client).startswith(OK)
-        client.close()
+    served.connections.max_connections = 5
+    served.app.endpoint.body_timeout_s = 30
+    half = b"content-length: 9\r\n\r\nhalf"
+    busy = [served.connect(sent) for sent in (b"GET /held HTTP/1.1\r\n\r\n", webhook(b"held"))]
+    until(lambda: served.app.held == 1 and served.app.endpoint.held)
+    for slow in (POST + half, WEBHOOK + half, b"GET /", b""):
+        victims = [served.connect(slow) for _ in range(2)]
+        later = served.connect(webhook(b"one"))
+        answer(later)
+        victims.append(later)
+        later.sendall(slow or b"\r\n")
+        until(lambda: len(served.connections.connections) == 5)
+        time.sleep(0.05)  # so that the server has read what they have sent
+        newer = [served.connect() for _ in victims]
+        assert [rest(victim) for victim in victims] == [b""] * 3
+        for client in newer:
+            client.sendall(webhook(b"one"))
+            assert said(answer(client)) == [b"one"]
+            client.close()
+        until(lambda: len(served.connections.connections) == 2)
     served.app.let_go.set()
-    assert answer(busy).startswith(OK)
-    busy.close()
+    served.app.endpoint.release()
+    assert all(answer(client).startswith(OK) for client in busy)
+    for client in busy:
+        client.close()
 
 
 def test_connections_without_a_request_do_not_end_one_that_is_kept(served: Served) -> None:
     served.connections.max_connections = 4
-    kept = served.connect(GET)
+    kept = served.connect(webhook(b"one"))
     answer(kept)
     silent = [served.connect() for _ in range(20)]
     assert [rest(client) for client in silent[:-3]] == [b""] * 17
-    kept.sendall(GET)
-    assert answer(kept).startswith(OK)
+    kept.sendall(webhook(b"two"))
+    assert said(answer(kept)) == [b"two"]
     for client in (kept, *silent[-3:]):
         client.close()
 
@@ -539,38 +757,43 @@ def test_kept_connections_leave_half_of_the_places_to_new_clients(served: Served
     served.connections.max_connections = 4
     kept = []
     for _ in range(4):
-        kept.append(served.connect(GET))
+        kept.append(served.connect(webhook(b"one")))
         answer(kept[-1])
     until(lambda: len(served.connections.kept) == 4)
     new = [served.connect() for _ in range(2)]
     assert [rest(client) for client in kept[:2]] == [b"", b""]
     for client in (*kept[2:], *new):
-        client.sendall(GET)
-        assert answer(client).startswith(OK)
+        client.sendall(webhook(b"two"))
+        assert said(answer(client)) == [b"two"]
         client.close()
 
 
 def test_when_all_of_too_many_are_being_answered_a_new_one_is_asked_to_come_back(served: Served) -> None:
     served.connections.max_connections = 2
-    busy = [served.connect(b"GET /held HTTP/1.1\r\n\r\n") for _ in range(2)]
-    until(lambda: served.app.held == 2)
-    refused = rest(served.connect(POST + b"content-length: 4\r\n\r\nbody"))
-    assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
-    assert b"\r\nretry-after: 5\r\n" in refused
-    assert b"\r\nconnection: close\r\n" in refused
+    busy = [served.connect(sent) for sent in (b"GET /held HTTP/1.1\r\n\r\n", webhook(b"held"))]
+    until(lambda: served.app.held == 1 and served.app.endpoint.held)
+    for head in (POST, WEBHOOK):
+        refused = rest(served.connect(head + b"content-length: 4\r\n\r\nbody" + GET))
+        assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert refused.count(b"\r\nretry-after: 5\r\n") == refused.count(b"\r\nconnection: close\r\n") == 1
+        assert refused.count(b"HTTP/1.1 ") == 1
     served.app.let_go.set()
+    served.app.endpoint.release()
     assert all(answer(client).startswith(OK) for client in busy)
-    client = served.connect(GET)
+    client = served.connect(webhook(b"one"))
     assert answer(client).startswith(OK)
     for each in (*busy, client):
         each.close()
 
 
 def test_a_server_that_stops_does_not_wait_for_slow_clients(served: Served) -> None:
-    clients = [served.connect(begun) for begun in (b"", b"GET", POST + b"content-length: 9\r\n\r\nhalf")]
-    until(lambda: len(served.connections.waiting) == 3)
+    half = b"content-length: 9\r\n\r\nhalf"
+    served.app.endpoint.body_timeout_s = 30
+    clients = [served.connect(begun) for begun in (b"", b"GET", POST + half, WEBHOOK + half, webhook(b"one"))]
+    until(lambda: len(served.connections.waiting) == 4 and served.connections.kept)
+    answer(clients[-1])
     served.stop()
-    assert [rest(client) for client in clients] == [b"", b"", b""]
+    assert [rest(client) for client in clients] == [b""] * 5
 
 
 def test_connections_use_at_most_half_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -591,57 +814,48 @@ def test_every_kind_of_socket_has_an_address(tmp_path: Path) -> None:
         assert uvicorn_server.address(bound) == f"unix:{tmp_path / 'bot.sock'}"
 
 
-async def tell_client(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with the address of the client."""
-    if scope["type"] == "http":
-        said = str(scope["client"][0]).encode()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(said))]})
-        await send({"type": "http.response.body", "body": said})
-        return
-    for done in ("startup", "shutdown"):
-        await receive()
-        await send({"type": f"lifespan.{done}.complete"})
-
-
-def told_client(bound: socket.socket, client: socket.socket, to: Any, trusted: list[str], loop: Any) -> bytes:
-    """Serve `bound`, and return the client that the app sees, for a client that claims to be 203.0.113.7."""
-    server = uvicorn_server.server(tell_client, trusted_proxies=trusted)
+def seen_clients(bound: socket.socket, client: socket.socket, to: Any, trusted: list[str], loop: Any) -> list[str]:
+    """Serve `bound` for a client that claims to be 203.0.113.7. Return the clients that the endpoint and the app see."""
+    app = App()
+    server = uvicorn_server.server(app, trusted_proxies=trusted)
     server.config.loop = loop
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
+    claim = b"x-forwarded-for: 203.0.113.7"
     try:
         until(lambda: server.started)
         with client:
             client.settimeout(60)
             client.connect(to)
-            client.sendall(CLOSING.replace(b"\r\n\r\n", b"\r\nx-forwarded-for: 203.0.113.7\r\n\r\n"))
-            return rest(client).rpartition(b"\r\n\r\n")[2]
+            client.sendall(webhook(b"one", claim))
+            answer(client)
+            client.sendall(GET.replace(b"\r\n\r\n", b"\r\n" + claim + b"\r\n\r\n"))
+            rest(client)
     finally:
         server.should_exit = True
         thread.join(60)
+    return [scope["client"][0] for scope in (*app.endpoint.scopes, *app.requests)]
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 @pytest.mark.parametrize(
-    ("trusted", "told"), [([], b"127.0.0.1"), (["127.0.0.1"], b"203.0.113.7"), (["::1"], b"127.0.0.1")]
+    ("trusted", "seen"), [([], "127.0.0.1"), (["127.0.0.1"], "203.0.113.7"), (["::1"], "127.0.0.1")]
 )
 def test_an_ipv4_client_of_a_socket_for_all_addresses_has_its_ipv4_address(
-    loop: str, trusted: list[str], told: bytes
+    loop: str, trusted: list[str], seen: str
 ) -> None:
     with uvicorn_server.listen("::", 0) as bound:
         to = ("127.0.0.1", bound.getsockname()[1])
-        assert told_client(bound, socket.socket(), to, trusted, loop) == told
+        assert seen_clients(bound, socket.socket(), to, trusted, loop) == [seen] * 2
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-@pytest.mark.parametrize(("trusted", "told"), [([], b"unix:"), (["unix:"], b"203.0.113.7"), (["::1"], b"unix:")])
-def test_a_proxy_behind_a_unix_socket_can_be_trusted(
-    loop: str, trusted: list[str], told: bytes, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("trusted", "seen"), [([], "unix:"), (["unix:"], "203.0.113.7"), (["::1"], "unix:")])
+def test_a_proxy_behind_a_unix_socket_can_be_trusted(loop: str, trusted: list[str], seen: str, tmp_path: Path) -> None:
     path = str(tmp_path / "bot.sock")
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(path)
-        assert told_client(bound, socket.socket(socket.AF_UNIX), path, trusted, loop) == told
+        assert seen_clients(bound, socket.socket(socket.AF_UNIX), path, trusted, loop) == [seen] * 2
 
 
 @pytest.mark.anyio

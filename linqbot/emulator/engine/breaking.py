@@ -13,8 +13,8 @@ from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, EndpointResponse
 from linqbot.emulator.model.faults import Fault, Lost
 
-CLOSE_CONNECTION = "linqbot.close_connection"
-"""ASGI extension: its function `close` closes the connection of the request. See `server/connection.py`."""
+CONNECTION = "linqbot.connection"
+"""The key of the server's connection in the state of a request; its `drop` closes it. See `server/connection.py`."""
 
 _CODES = {400: 1005, 401: 2004, 403: 2005, 404: 2001, 409: 1006, 429: 1007}
 
@@ -57,16 +57,16 @@ async def _hang_up(send: Send) -> None:
 async def _close_without_a_byte(scope: Scope, receive: Receive) -> None:
     """Close the connection before anything is answered.
 
-    ASGI has no message for this, so the server of `linqbot emulator` and `linqbot dev` offers a function in the scope. An
+    ASGI has no message for this, so the server of `linqbot emulator` and `linqbot dev` offers its connection. An
     in-process client gets the error that a closed socket would cause.
     """
-    extension = scope.get("extensions", {}).get(CLOSE_CONNECTION)
-    if extension is None:
+    connection = scope.get("state", {}).get(CONNECTION)
+    if connection is None:
         raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
     # Read first: the system resets a connection that is closed with bytes unread, and a client notices the difference.
     while (await receive()).get("more_body"):
         pass
-    extension["close"]()
+    connection.drop()
     # A server answers 500 for an app that returns without an answer while the connection is open.
     while (await receive())["type"] != "http.disconnect":
         pass

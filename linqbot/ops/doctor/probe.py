@@ -33,8 +33,7 @@ from urllib.parse import urlsplit
 import certifi
 import httpx
 from starlette.applications import Starlette
-from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from linqbot.clock import SystemClock
 from linqbot.errors import StorageBusy
@@ -43,7 +42,8 @@ from linqbot.ops.subscriptions import is_loopback
 from linqbot.server import uvicorn_server
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import KnownSecrets
-from linqbot.server.webhook import RETRY_AFTER, WebhookEndpoint
+from linqbot.server.webhook import ENDPOINTS, RETRY_AFTER, Answer, WebhookEndpoint
+from linqbot.storage.inbox import Inbox
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.webhooks import TOLERANCE_S, random_secret, sign, sign_probe
 
@@ -305,31 +305,19 @@ class _ProbesOnly(MemoryStorage):
         return await super().put(delivery)
 
 
-class _NeverUnauthorized:
-    """Wraps the webhook, and answers 503 in place of 401 to deliveries that are not the doctor's own."""
+class _ProbedEndpoint(WebhookEndpoint):
+    """Notes the doctor's own deliveries, and answers 503 in place of 401 to all others."""
 
-    def __init__(self, webhook: WebhookEndpoint, arrivals: Arrivals) -> None:
-        self._webhook = webhook
-        self._arrivals = arrivals
+    def __init__(self, secrets: Sequence[str], inbox: Inbox) -> None:
+        super().__init__(inbox, KnownSecrets(secrets), SystemClock())
+        self.is_open = True
+        self.arrivals = Arrivals()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = bytearray()
-
-        async def record() -> Message:
-            message = await receive()
-            body.extend(message.get("body", b""))
-            return message
-
-        async def send_retryable(message: Message) -> None:
-            if message.get("status") == 401 and PROBE_TYPE.encode() not in body:
-                headers = [(b"content-length", b"0"), RETRY_AFTER]
-                message = {**message, "status": 503, "headers": headers}
-            await send(message)
-
-        try:
-            await self._webhook(scope, record, send_retryable)
-        finally:
-            self._arrivals.note(bytes(body))
+    async def answer(self, scope: Scope, body: bytes | Exception) -> Answer:
+        content = body if isinstance(body, bytes) else b""
+        self.arrivals.note(content)
+        answer = await super().answer(scope, body)
+        return (503, [RETRY_AFTER], b"") if answer[0] == 401 and PROBE_TYPE.encode() not in content else answer
 
 
 @asynccontextmanager
@@ -340,17 +328,18 @@ async def probe_server(bound: socket.socket, secrets: Sequence[str]) -> AsyncIte
         secrets: Signing secrets that the test events may be signed with.
     """
     async with _ProbesOnly() as inbox:
-        webhook = WebhookEndpoint(inbox, KnownSecrets(secrets), SystemClock())
-        webhook.is_open = True
-        arrivals = Arrivals()
-        server = uvicorn_server.server(
-            Starlette(routes=[Route(WEBHOOK_PATH, _NeverUnauthorized(webhook, arrivals))]), graceful_s=1
-        )
+        endpoint = _ProbedEndpoint(secrets, inbox)
+
+        @asynccontextmanager
+        async def lifespan(_: Starlette) -> AsyncIterator[dict[str, object]]:
+            yield {ENDPOINTS: {WEBHOOK_PATH: endpoint}}
+
+        server = uvicorn_server.server(Starlette(lifespan=lifespan), graceful_s=1)
         # From here on the kernel queues connections, until the server is ready to accept them.
         bound.listen()
         serving = asyncio.create_task(server.serve(sockets=[bound]))
         try:
-            yield arrivals
+            yield endpoint.arrivals
         finally:
             server.should_exit = True
             await serving
