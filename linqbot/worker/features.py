@@ -33,11 +33,10 @@ PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
     # First to begin, because it may wait for a minute.
     ("state:StateTurns", lambda _: RAN),
     ("lookups:Receipts", lambda _: RECEIPT),
-    # Before those that look at the event, because it completes the event.
+    # Before those that look at the event, because it completes the event. The others may be in any order.
     ("lookups:Lookups", lambda _: ALL),
     ("own_changes:OwnChanges", lambda dispatcher: ALL if are_awaited(dispatcher.handled) else 0),
     ("optout:OptOuts", lambda _: ALL),
-    # Last to begin: messages may interrupt the handler from then on.
     ("overlap:Overlaps", lambda dispatcher: ALL if dispatcher.overlaps else TAKEN),
     ("notices:Notices", lambda dispatcher: ALL if dispatcher.has_notices else 0),
 )

@@ -132,25 +132,22 @@ class Turns:
         began = time.perf_counter()
         try:
             end = await self._run(self._new_turn(lease, owner, began))
-        except StorageError as error:
-            # The turn could not begin.
-            end = await self.give_back(lease, self._judged(lease, error))
-        except Exception as error:  # noqa: BLE001 - a mistake in linqbot, not in a handler
-            end = await self._end_crashed(lease, error)
+        except Exception as error:  # noqa: BLE001 - a mistake in linqbot, not in a handler; or the turn could not begin
+            end = await self.give_back(lease, self._crashed(lease, error))
         finally:
             self.state_queue.leave(lease.delivery.id, runs_again=isinstance(end, Retry | Defer))
             if end is not None and plugins.finished is not None:
                 self._finished(lease, end, began)
 
-    async def _end_crashed(self, lease: Lease, error: Exception) -> Stored:
-        """End a turn in which linqbot itself has failed. Else the chat would wait for it as long as the process runs."""
+    def _crashed(self, lease: Lease, error: Exception) -> Outcome:
+        """Return the outcome of a turn in which linqbot itself has failed. Else the chat would wait as long as the process runs."""
         at = place_of(error)
-        log.error("turn.crashed", delivery=lease.delivery.id, error=type(error).__name__, at=at)
-        if isinstance(error, OSError | MemoryError):
+        if not isinstance(error, StorageError):
+            log.error("turn.crashed", delivery=lease.delivery.id, error=type(error).__name__, at=at)
+        if isinstance(error, StorageError | OSError | MemoryError):
             # The machine has run out of something, such as open files. The next run may find more.
-            return await self.give_back(lease, self._judged(lease, error))
-        dead = DeadLetter(f"linqbot itself failed with {type(error).__name__} at {at}. Please report this.")
-        return await self.give_back(lease, dead)
+            return self._judged(lease, error)
+        return DeadLetter(f"linqbot itself failed with {type(error).__name__} at {at}. Please report this.")
 
     async def end_broken_off(self, lease: Lease, error: GeneratorExit) -> None:
         """End a turn that could not store its end itself, because its coroutines were closed; see `worker.py`."""

@@ -395,6 +395,8 @@ async def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
     Raises:
         StorageUnavailable: a conversation cannot be read.
     """
+    if delivery.type not in ANSWERS_WITHOUT_CHAT:
+        return None
     try:
         event = parse(delivery)
     except EventNotUnderstood:
