@@ -62,7 +62,7 @@ async def test_a_browser_keeps_files_until_one_of_them_changes(page: httpx.Async
     async def script() -> str:
         index = await page.get("/")
         assert "cache-control" not in index.headers
-        return re.findall(r'src="\.(/[^"]+)">', index.text)[0]
+        return str(re.findall(r'src="\.(/[^"]+)">', index.text)[0])
 
     first = await script()
     kept = await page.get(first)
