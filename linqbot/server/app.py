@@ -11,7 +11,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import structlog
 from starlette.applications import Starlette
@@ -35,7 +35,6 @@ from linqbot.server.webhook import ENDPOINTS, NOT_RUNNING, WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import RECEIPTS
 from linqbot.worker.asking.records import log_unresumable
-from linqbot.worker.bursts import Bursts
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.failure import RetryPolicy
@@ -43,6 +42,9 @@ from linqbot.worker.gaps import Gaps, Outages, end_downtime
 from linqbot.worker.schedules import start_schedules
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from linqbot.worker.bursts import Bursts
 
 Role: TypeAlias = Literal["all", "receive", "work"]
 """The part of the work that one process of a bot does. The processes of one bot share a storage."""
@@ -142,7 +144,7 @@ def create_app(
         serving_since=clock.now(),
     )
     gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
-    bursts = Bursts(dispatcher, storage, clock) if dispatcher.gathers else None
+    bursts = _bursts(dispatcher, storage, clock) if dispatcher.gathers else None
     # During an outage, the other processes cannot tell which lanes they refuse, so any chat may miss messages.
     on_outage = gaps.note if storage.is_shared else lambda: None
     worker = Worker(turns, storage, clock, concurrency=concurrency, gaps=gaps, bursts=bursts, on_outage=on_outage)
@@ -229,6 +231,12 @@ class _App(Starlette):
             if scope["type"] == "lifespan" and "state" in scope:
                 scope["state"][ENDPOINTS] = dict.fromkeys(WEBHOOK_PATHS, self._webhook)
             await super().__call__(scope, receive, send)
+
+
+def _bursts(dispatcher: Dispatcher, storage: Storage, clock: Clock) -> Bursts:
+    from linqbot.worker.bursts import Bursts  # few bots gather
+
+    return Bursts(dispatcher, storage, clock)
 
 
 def running(app: Starlette) -> AbstractAsyncContextManager[object]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -20,11 +20,13 @@ from linqbot.frames import place_of, place_of_task
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Defer, Lease
 from linqbot.worker.asking.arrivals import questions_before, timeout_goes_first
-from linqbot.worker.bursts import Bursts
 from linqbot.worker.failure import STORAGE_PAUSE_S
 from linqbot.worker.gaps import CATCH_UP_TYPE, Gaps, catch_up
 from linqbot.worker.never_awaited import note_coroutines
 from linqbot.worker.turn import Turns
+
+if TYPE_CHECKING:
+    from linqbot.worker.bursts import Bursts
 
 log = structlog.get_logger("linqbot.worker")
 

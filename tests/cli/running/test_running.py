@@ -221,6 +221,10 @@ RARE = {
     "linqbot.text.pieces",
     "linqbot.types.payment",
     "linqbot.worker.asking.session",
+    "linqbot.worker.broadcasts",
+    "linqbot.worker.bursts",
+    "linqbot.worker.notices",
+    "linqbot.worker.overlap",
 }
 """Modules that a bot imports when it first needs them. Each would cost every bot memory and time at the start."""
 
