@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from linqbot.clock import Clock
+from linqbot.clock import Clock, SystemClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation
@@ -27,7 +28,20 @@ T = TypeVar("T")
 class TableMethods(QueuedWrites, ABC):
     """The methods that read rows, or that write them outside of a turn."""
 
-    _clock: Clock
+    def __init__(self, clock: Clock | None) -> None:
+        self._clock = clock or SystemClock()
+        self._changed = asyncio.Event()
+        self._install = ""
+
+    @property
+    def install(self) -> str:
+        """128 random bits, created once with the content, as 32 hex digits."""
+        return self._install
+
+    async def changed(self) -> None:
+        """Wait until a `take` may find something new; see `Inbox.changed`."""
+        await self._changed.wait()
+        self._changed.clear()
 
     @abstractmethod
     async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:

@@ -80,12 +80,10 @@ class PostgresStorage(TableMethods):
         keep_days: float = 0,
     ) -> None:
         self._address = Address.parse(url)
-        self._clock = clock or SystemClock()
+        super().__init__(clock)
         self._movable_clock = not isinstance(self._clock, SystemClock)
         self._serving = serving
         self._keep_s = keep_days * DAY_S
-        self._changed = asyncio.Event()
-        self._install = ""
         self._memory = Memory("", InboxRoom(max_backlog, max_lane_backlog), ServerTime(self._clock.now))
         self._link = ServerLink(
             self._address,
@@ -139,11 +137,6 @@ class PostgresStorage(TableMethods):
         await asyncio.shield(self._close())
 
     @property
-    def install(self) -> str:
-        """128 random bits, created once with the schema, as 32 hex digits."""
-        return self._install
-
-    @property
     def is_shared(self) -> bool:
         """True: several processes may serve one schema."""
         return True
@@ -191,11 +184,6 @@ class PostgresStorage(TableMethods):
         self._memory.leaving = True
         # For the turns that ended since the last `take`.
         self._operations.post(WorkOp(_wake_others, news=False))
-
-    async def changed(self) -> None:
-        """Wait until a `take` may find something new; see `Inbox.changed`."""
-        await self._changed.wait()
-        self._changed.clear()
 
     async def next_due(self) -> float | None:
         """Return when a wait or a lease ends; see `Inbox.next_due`."""

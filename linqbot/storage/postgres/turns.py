@@ -7,7 +7,6 @@ from typing import Final
 
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Retry, lease_over
 from linqbot.storage.indexes import Recent
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import BeginOp, FinishOp, SettleOp, TakeOp
 from linqbot.storage.postgres import leases
 from linqbot.storage.postgres.transaction import Transaction
@@ -69,7 +68,7 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
         return
     state = StateBatch(tx)
     await state.read([*(op.state for op in settles), *(op.finish.state for op in ops)])
-    entries = await _settled(tx, settles, state)
+    entries = await state.settled(settles)
     seqs = await _held(tx, ops)
     ended: dict[int, FinishOp] = {}
     for op in ops:
@@ -153,18 +152,6 @@ async def finish_and_take(tx: Transaction, ops: Sequence[FinishOp], take: TakeOp
         note_ended(tx, ops, found[0]["lost"], leaving=False)
         rows = [row[:-1] for row in found if row["seq"] is not None]
     await leases.refresh(tx, leases.note(tx, take, rows, recent))
-
-
-async def _settled(tx: Transaction, ops: Sequence[SettleOp], state: StateBatch) -> list[JournalEntry]:
-    """Return the entries to settle, and add the state that is written with them."""
-    entries = []
-    for op in ops:
-        # No other transaction can accept the entry meanwhile: it would write the same state, which is locked.
-        if op.state and not await journal.is_accepted(tx, op.entry):
-            op.error = state.add(op.state)
-        if op.error is None:
-            entries.append(op.entry)
-    return entries
 
 
 async def _held(tx: Transaction, ops: Sequence[FinishOp]) -> dict[int, int]:

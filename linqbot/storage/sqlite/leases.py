@@ -141,7 +141,7 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
     """
     state = StateBatch(tx)
     await state.read([*(op.state for op in settles), *(op.finish.state for op in ops)])
-    entries = await _settled(tx, settles, state)
+    entries = await state.settled(settles)
     ended: list[JournalEntry] = []
     timed: list[Finish] = []
     gone: dict[int, FinishOp] = {}
@@ -176,17 +176,6 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
     await conversations.write(tx, [op.finish for op in ops if op.error is None])
     await _remove(tx, gone, ending)
     await timers.write(tx, timed)
-
-
-async def _settled(tx: Transaction, ops: Iterable[SettleOp], state: StateBatch) -> list[JournalEntry]:
-    """Return the entries to settle, and add the state that is written with them."""
-    entries = []
-    for op in ops:
-        if op.state and not await journal.is_accepted(tx, op.entry):
-            op.error = state.add(op.state)
-        if op.error is None:
-            entries.append(op.entry)
-    return entries
 
 
 def _postpone(tx: Transaction, seq: int, lease: Lease, outcome: Retry | Defer) -> None:

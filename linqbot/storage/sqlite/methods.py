@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from linqbot.clock import Clock, SystemClock
+from linqbot.clock import Clock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Readable, Writable, drive
@@ -34,11 +34,9 @@ class SQLiteMethods(TableMethods):
     """
 
     def __init__(self, clock: Clock | None, *, serving: bool) -> None:
-        self._clock = clock or SystemClock()
+        super().__init__(clock)
         self._serving = serving
         self._index = Index()
-        self._changed = asyncio.Event()
-        self._install = ""
 
     async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
         return await self._query(lambda db: drive(query(SQLiteReader(db))))
@@ -60,14 +58,6 @@ class SQLiteMethods(TableMethods):
     async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a method for operators, which writes in transactions of its own, and make the index notice."""
 
-    async def _exists(self, sql: str, key: str) -> bool:
-        return await self._query(lambda db: db.execute(sql, (key,)).fetchone()) is not None
-
-    @property
-    def install(self) -> str:
-        """128 random bits, created once with the content, as 32 hex digits."""
-        return self._install
-
     @property
     def is_shared(self) -> bool:
         """False: one process serves the content."""
@@ -86,11 +76,6 @@ class SQLiteMethods(TableMethods):
 
     def end_leasing(self) -> None:
         """Do nothing: no other process leases from this storage; see `Inbox.end_leasing`."""
-
-    async def changed(self) -> None:
-        """Wait until a `take` may find something new; see `Inbox.changed`."""
-        await self._changed.wait()
-        self._changed.clear()
 
     async def next_due(self) -> float | None:
         """Return when a wait or a lease ends; see `Inbox.next_due`."""
@@ -124,7 +109,8 @@ class SQLiteMethods(TableMethods):
 
     async def has_seen(self, delivery_id: str) -> bool:
         """Return True if a delivery was stored before; see `Inbox.has_seen`."""
-        return await self._exists("SELECT 1 FROM seen WHERE id = ?", delivery_id)
+        sql = "SELECT 1 FROM seen WHERE id = ?"
+        return await self._query(lambda db: db.execute(sql, (delivery_id,)).fetchone()) is not None
 
     async def first_activity(self) -> float | None:
         """Return when the first webhook ever was accepted; see `Inbox.first_activity`."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from linqbot.errors import StateConflict
 from linqbot.storage.dialect import Readable, Writable
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.operations import SettleOp
 from linqbot.storage.state import StateRow, StateWrite, conflict
+from linqbot.storage.tables import journal
 
 _REPLACE = """ON CONFLICT (scope, name)
     DO UPDATE SET value = excluded.value, person = coalesce(excluded.person, state.person)"""
@@ -38,6 +41,17 @@ class StateBatch:
         if error is None:
             self._writes.update({(write.scope, write.name): write for write in writes})
         return error
+
+    async def settled(self, ops: Iterable[SettleOp]) -> list[JournalEntry]:
+        """Add the writes of these operations. Return the journal entries of those without a conflict."""
+        entries = []
+        for op in ops:
+            # No other transaction can accept the entry meanwhile: it would write the same state, which is locked.
+            if op.state and not await journal.is_accepted(self._tx, op.entry):
+                op.error = self.add(op.state)
+            if op.error is None:
+                entries.append(op.entry)
+        return entries
 
     def drop(self, writes: Sequence[StateWrite]) -> None:
         """Take back writes that were added, because their lease is over."""
