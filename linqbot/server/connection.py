@@ -36,7 +36,7 @@ HEAD_TIMEOUT_S: Final = 10.0
 """Seconds from the start of a connection, or from the first byte of a later request, to the end of the headers."""
 
 RESPONSE_TIMEOUT_S: Final = 30.0
-"""Seconds that a client that has closed its side of the connection may wait for its response."""
+"""Seconds that a client that has closed its side of the connection may wait for its response, or any may take to read its last."""
 
 MAX_HEAD_BYTES: Final = 1 << 16
 """Bytes that may arrive without completing headers or adding to a body: headers, trailers, framing of chunks."""
@@ -210,7 +210,7 @@ class ClientConnection(asyncio.Protocol):
     def drop(self) -> None:
         """Close the connection without a response."""
         self._forget()
-        self.transport.close()
+        self._close()
 
     # --- called by the parser ---
 
@@ -364,7 +364,12 @@ class ClientConnection(asyncio.Protocol):
             content += b"%b: %b\r\n" % (name, value)
         self.transport.write(b"%b\r\n%b" % (content, body))
         if is_last:
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Close the connection as soon as the client has read what is written, and at the latest after a while."""
+        self._set_timer(RESPONSE_TIMEOUT_S, self.transport.abort)
+        self.transport.close()
 
     def _forget(self) -> None:
         self._shared.waiting.pop(self, None)

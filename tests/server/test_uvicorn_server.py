@@ -558,7 +558,9 @@ def test_pipelined_webhooks_begin_and_are_answered_in_order_and_a_flood_of_them_
     assert flood(served.connect(webhook(b"held")), webhook(b"more") * 30) == b""
 
 
-def test_a_client_that_reads_no_answers_can_send_only_so_many_webhooks_and_is_closed_when_idle(served: Served) -> None:
+def test_a_client_that_reads_no_answers_can_send_only_so_many_webhooks_and_is_closed_when_idle(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
     endpoint = served.app.endpoint
     endpoint.body_timeout_s = 30
     echo = webhook(b"echo" + b"x" * 100_000)
@@ -578,10 +580,15 @@ def test_a_client_that_reads_no_answers_can_send_only_so_many_webhooks_and_is_cl
     assert sent < 500
     client.shutdown(socket.SHUT_WR)
     assert rest(client).count(OK) == sent
+    # Idle between two webhooks, in the middle of a body, and after the last one.
     served.server.config.timeout_keep_alive = 1
-    client, _ = flooded()
+    endpoint.body_timeout_s = 0.5
+    monkeypatch.setattr(connection, "RESPONSE_TIMEOUT_S", 0.5)
+    idle = [flooded()[0], served.connect(echo + WEBHOOK), served.connect(echo.replace(b"1.1", b"1.0"))]
+    idle.append(served.connect(echo + WEBHOOK + b"content-length: 9\r\n\r\nhalf"))
     until(lambda: not served.connections.connections)
-    client.close()
+    for client in idle:
+        client.close()
 
 
 def test_a_body_that_is_too_large_or_too_slow_or_one_of_too_many_is_refused(served: Served) -> None:
