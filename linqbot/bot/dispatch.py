@@ -121,9 +121,9 @@ class Dispatcher:
         self._without_handler: set[str] = set()
         self._loops = LoopBreaker()
         self._background = BackgroundTasks()
-        if self.gathers and not self._middleware:
+        if self.gathers:
             # They say that a person still writes, and no author need handle them.
-            self._without_handler |= {name for name in _TYPING if not self._routes_for(EVENT_TYPES[name])}
+            self._without_handler |= {name for name in _TYPING if not self.wants(name)}
 
     def context(
         self,

@@ -140,12 +140,15 @@ class Turns:
                 self._finished(lease, end, began)
 
     def _crashed(self, lease: Lease, error: Exception) -> Outcome:
-        """Return the outcome of a turn in which linqbot itself has failed. Else the chat would wait as long as the process runs."""
+        """Return the outcome of a turn that could not begin, or in which linqbot itself has failed.
+
+        Without an outcome, the chat would wait as long as the process runs.
+        """
         at = place_of(error)
         if not isinstance(error, StorageError):
             log.error("turn.crashed", delivery=lease.delivery.id, error=type(error).__name__, at=at)
         if isinstance(error, StorageError | OSError | MemoryError):
-            # The machine has run out of something, such as open files. The next run may find more.
+            # The storage is away, or the machine has run out of something, such as open files. The next run may find more.
             return self._judged(lease, error)
         return DeadLetter(f"linqbot itself failed with {type(error).__name__} at {at}. Please report this.")
 

@@ -58,7 +58,7 @@ class Report:
         counts: The number of turns of each kind.
         groups: The turns that are not the same; the most important kind first, in it the largest group.
         answers: The number of deliveries that went to an open question, and so belong to the turn that asked.
-        untaken: The number of those that are the same because no handler takes them, now as then, such as receipts.
+        untaken: The number of those that are the same because no handler takes them, now as then, such as typing indicators.
         notes: The number of turns that count as the same with a remark, by the remark.
         has_start_handlers: True if the new bot has `@bot.on_start` functions, which do not run here.
         has_stuck_code: True if code of a bot ignored its time limit, and may still run.
