@@ -48,7 +48,7 @@ from peers.events import AT_ONCE, Event
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from postgres_server import start
 
-from linqbot.storage.inbox import Defer, Finish, Retry
+from linqbot.storage.inbox import Commit, Defer, Retry
 from linqbot.storage.postgres.storage import PostgresStorage
 
 ENGINES: Final = {
@@ -193,7 +193,7 @@ async def _lease_ms(storage: PostgresStorage) -> float:
         leases = await storage.take(AT_ONCE, lease_s=60)
         taken.append((time.perf_counter() - began) * 1000)
         assert len(leases) == AT_ONCE
-        ended = Finish(Defer(0.0, "measured"))
+        ended = Commit(Defer(0.0, "measured"))
         await asyncio.gather(*(storage.finish(lease, ended) for lease in leases))
     return statistics.median(taken)
 
@@ -233,7 +233,7 @@ async def stuck(bench: Bench) -> None:
             async with PostgresStorage(url) as storage:
                 await _fill(url, count, 1)
                 for lease in await storage.take(1, lease_s=60):
-                    await storage.finish(lease, Finish(Retry(time.time() + 3600, "stuck")))
+                    await storage.finish(lease, Commit(Retry(time.time() + 3600, "stuck")))
             await queue.accept(url, events(bench.events, CHATS), IN_ONE_COMMIT)
             async with working("linqbot, storage", url, 1):
                 bench.note(row, "1/s", bench.events / await handled(url, queue.LEFT, min(count, 1)))

@@ -49,7 +49,7 @@ from linqbot.clock import SystemClock
 from linqbot.events.delivery import Delivery
 from linqbot.events.parse import parse
 from linqbot.plugins.registry import Plugins
-from linqbot.storage.inbox import Ack, Finish, Lease
+from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -189,7 +189,7 @@ async def _finish(count: int, stack: AsyncExitStack) -> Timed:
     async def work() -> None:
         await _all(
             [
-                storage.finish(lease, Finish(Ack(), [_entry(lease.delivery.id, is_done=True)], has_all_entries=True))
+                storage.finish(lease, Commit(Ack(), [_entry(lease.delivery.id, is_done=True)], has_all_entries=True))
                 for lease in leases
             ]
         )

@@ -13,7 +13,7 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.client.client import Client
 from linqbot.events.delivery import Delivery
 from linqbot.server.app import create_app, running
-from linqbot.storage.inbox import Ack, Finish, Lease
+from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.postgres.storage import PostgresStorage
 
 LEFT = "SELECT count(*) FROM (SELECT FROM linqbot.head LIMIT 2) AS chats"
@@ -73,7 +73,7 @@ class _Leases:
         return await self._storage.take(limit, lease_s=60)
 
     async def ack(self, lease: Lease) -> None:
-        await self._storage.finish(lease, Finish(Ack()))
+        await self._storage.finish(lease, Commit(Ack()))
 
     async def wait(self) -> None:
         await self._storage.changed()

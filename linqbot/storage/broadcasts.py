@@ -1,7 +1,7 @@
 """Broadcasts: one message to many people, a row for each person. Paced for each line, so that no line sends a burst.
 
 A person's row is `pending` until `advance_broadcasts` makes it a delivery, in the commit that sets the row to
-`under_way`. The commit that ends the turn of that delivery stores the outcome (`Finish.recipients`). So a crash loses
+`under_way`. The commit that ends the turn of that delivery stores the outcome (`Commit.recipients`). So a crash loses
 no person and repeats none: the deliveries under way are in the inbox, and all others are still `pending`.
 
 The broadcasts of one line go out one after the other. `steps` decides what is due; the backends carry it out.

@@ -92,7 +92,7 @@ class Conversation:
 
 
 class Conversations(Protocol):
-    """The conversations on record. `Finish.conversations` and `Finish.ended` write them, in the commit of a turn."""
+    """The conversations on record. `Commit.conversations` and `Commit.ended` write them, in the commit of a turn."""
 
     def conversations_in(self, chat_id: str) -> Sequence[ConversationSummary]:
         """Return the conversations of a chat, from memory. Only for the process that serves."""

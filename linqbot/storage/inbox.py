@@ -108,7 +108,7 @@ def keys_of(delivery: Delivery) -> tuple[str, ...]:
 
 
 @dataclass(slots=True)  # not frozen: see `JournalEntry`
-class Finish:
+class Commit:
     """Everything that a turn writes when it ends, in one commit. What belongs to the end of a turn adds to its lists.
 
     Attributes:
@@ -250,7 +250,7 @@ class Inbox(Protocol):
         """
         ...
 
-    async def finish(self, lease: Lease, finish: Finish) -> None:
+    async def finish(self, lease: Lease, commit: Commit) -> None:
         """End a turn in one commit: outcome, journal entries, state and timers.
 
         Raises:

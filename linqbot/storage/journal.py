@@ -41,7 +41,7 @@ soon as it is settled, unless the backend keeps history; see `redaction.py`.
 _RISES: tuple[DeliveryStatus | None, ...] = (None, "sent", "failed", "delivered", "read")
 
 
-# Not frozen, like `Call`, `Delivery`, `Finish`, `Lease` and the other data that every turn creates: a frozen instance takes
+# Not frozen, like `Call`, `Delivery`, `Commit`, `Lease` and the other data that every turn creates: a frozen instance takes
 # five times as long to create. No code changes one, except that a turn drops what its delivery has decoded.
 @dataclass(slots=True)
 class JournalEntry:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from linqbot.errors import StateConflict
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Finish, Lease
+from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.journal import JournalEntry, Receipt, with_result
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
@@ -65,7 +65,7 @@ class ReleaseOp(Op):
 @dataclass(slots=True, eq=False)
 class FinishOp(Op):
     lease: Lease
-    finish: Finish
+    commit: Commit
 
 
 @dataclass(slots=True, eq=False)
@@ -198,9 +198,9 @@ class QueuedWrites:
             return self._submit(PutReceiptOp(delivery, receipt))
         return self._submit(PutOp(delivery))
 
-    async def finish(self, lease: Lease, finish: Finish) -> None:
+    async def finish(self, lease: Lease, commit: Commit) -> None:
         """End a turn in one commit; see `Inbox.finish`."""
-        await self._submit(FinishOp(lease, finish))
+        await self._submit(FinishOp(lease, commit))
 
     async def _taken(self, future: asyncio.Future[Any]) -> list[Lease]:
         """Wait for the leases of a `TakeOp`. If this is cancelled, the leases are given back."""

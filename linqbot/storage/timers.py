@@ -91,7 +91,7 @@ class Timers(Protocol):
     """The timers on record. They do not wait in the inbox, where they would block their lane."""
 
     async def schedule(self, timer: Timer) -> bool:
-        """Store a timer durably. A turn uses `Finish.timers` instead, which is part of its one commit.
+        """Store a timer durably. A turn uses `Commit.timers` instead, which is part of its one commit.
 
         Returns:
             False if its id is on record: the timer waits, or it fired in the last 24 hours.
@@ -125,7 +125,7 @@ class Timers(Protocol):
     async def fire(self, now: float, *, limit: int = 500) -> int:
         """Move due timers into their lanes, in one commit, and return their number.
 
-        A recurring timer is parked: `Finish.rearmed` gives its next due time.
+        A recurring timer is parked: `Commit.rearmed` gives its next due time.
         """
         ...
 

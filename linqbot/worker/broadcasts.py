@@ -28,7 +28,7 @@ from linqbot.errors import (
 from linqbot.events.delivery import Delivery
 from linqbot.events.parse import EventNotUnderstood
 from linqbot.storage.broadcasts import SEND_ID, RecipientUpdate
-from linqbot.storage.inbox import DeadLetter, Finish
+from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.types.proactive import RecipientOutcome
 from linqbot.worker.failure import readable
 from linqbot.worker.parts import Turn
@@ -131,7 +131,7 @@ async def send_to_person(_: Turns, turn: Turn) -> None:
         turn.journal.recipients = (await to_person.send(turn.client),)
 
 
-def give_up_person(delivery: Delivery, commit: Finish) -> None:
+def give_up_person(delivery: Delivery, commit: Commit) -> None:
     """Add the outcome of a person whose delivery became a dead letter: it must not keep the broadcast from ending."""
     if isinstance(outcome := commit.outcome, DeadLetter):
         name, _, n = delivery.id.removeprefix(SEND_ID).rpartition(".")

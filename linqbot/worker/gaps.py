@@ -34,7 +34,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane, lane_of_chat
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.inbox import Ack, Defer, Finish, Inbox, Lease
+from linqbot.storage.inbox import Ack, Commit, Defer, Inbox, Lease
 from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
 from linqbot.types.message import Message, UnknownPart
@@ -132,14 +132,14 @@ async def catch_up(lease: Lease, gaps: Gaps, storage: Storage, clock: Clock) -> 
         count = await _store_missed(gaps, storage, clock, since)
     except LinqApiError as error:
         log.error("history.failed", error=str(error), again_in_s=RETRY_S)
-        await storage.finish(lease, Finish(Defer(clock.now() + RETRY_S, str(error))))
+        await storage.finish(lease, Commit(Defer(clock.now() + RETRY_S, str(error))))
     except asyncio.CancelledError:
-        await storage.finish(lease, Finish(Defer(clock.now(), "stopped")))
+        await storage.finish(lease, Commit(Defer(clock.now(), "stopped")))
         raise
     else:
         log.info("history.fetched", messages=count, since=round(since))
         # Off the record, so that it is not kept and replayed.
-        await storage.finish(lease, Finish(Ack(), off_the_record=True))
+        await storage.finish(lease, Commit(Ack(), off_the_record=True))
 
 
 async def _store_missed(gaps: Gaps, storage: Storage, clock: Clock, since: float) -> int:

@@ -25,7 +25,7 @@ from linqbot.errors import LinqApiError, LinqUnavailable, MessageGone, RateLimit
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.lane import chat_of_lane
 from linqbot.events.parse import EventNotUnderstood, parse
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Outcome
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Outcome
 from linqbot.storage.timers import OUTAGE, Timer
 from linqbot.worker.parts import Part, Turn, origin_of
 
@@ -155,7 +155,7 @@ class Notices(Part):
     An `on_dead_letter` handler says it. Without one that takes the event, it is the text of `Bot(on_trouble=…)`.
     """
 
-    def end(self, turn: Turn, commit: Finish) -> None:
+    def end(self, turn: Turn, commit: Commit) -> None:
         lease, outcome, delivery = turn.lease, commit.outcome, turn.lease.delivery
         dispatcher, now = self._turns.dispatcher, self._turns.clock.now()
         if isinstance(outcome, DeadLetter) and dispatcher.takes_dead_letter(delivery):

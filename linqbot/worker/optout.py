@@ -16,7 +16,7 @@ from linqbot.bot.routing.opt_out import opts_out
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane
 from linqbot.events.parse import EventNotUnderstood, parse
-from linqbot.storage.inbox import Finish
+from linqbot.storage.inbox import Commit
 from linqbot.worker.asking.opening import cancelled
 from linqbot.worker.later import sends_of
 from linqbot.worker.parts import Part, Turn
@@ -56,7 +56,7 @@ def is_opt_out(delivery: Delivery) -> bool:
         return False
 
 
-async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Finish], None]:
+async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Commit], None]:
     """Return what adds to the commit that ends the turn when the person of a direct chat opts out.
 
     Raises:
@@ -71,7 +71,7 @@ async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Finish], Non
     ended = [cancelled(conversation, question, "opted_out", now) for conversation, question in known]
     log.info("chat.opted_out", chat_id=chat_id, cancelled_sends=len(sends), ended_questions=len(ended))
 
-    def end(_: object, commit: Finish) -> None:
+    def end(_: object, commit: Commit) -> None:
         commit.cancelled += [*sends, *(question.timer for _, question in known)]
         commit.conversations += [conversation for conversation, _ in ended]
         commit.timers += [timer for _, timer in ended]

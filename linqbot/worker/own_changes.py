@@ -17,7 +17,7 @@ from linqbot.client.call import Call, id_in_path
 from linqbot.clock import Clock
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES as ALL_EVENT_TYPES
-from linqbot.storage.inbox import Finish
+from linqbot.storage.inbox import Commit
 from linqbot.storage.timers import Timer
 from linqbot.worker.parts import Part, Turn
 
@@ -80,6 +80,6 @@ class OwnChanges(Part):
             turn.journal.cancelled.append(timer_id)
             turn.event = event.model_copy(update={"by_me": True})
 
-    def end(self, turn: Turn, commit: Finish) -> None:
+    def end(self, turn: Turn, commit: Commit) -> None:
         if turn.is_running:
             commit.timers += timers(turn.journal.made, self._turns.clock)

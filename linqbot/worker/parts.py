@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from linqbot.errors import TurnDeferred
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
-from linqbot.storage.inbox import Finish, Lease, Outcome
+from linqbot.storage.inbox import Commit, Lease, Outcome
 from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
 
@@ -62,7 +62,7 @@ class Turn:
     marks: int = 0
     owner: Worker | None = None
     began: float = field(default_factory=time.perf_counter)
-    ends: list[Callable[[Turn, Finish], None]] = field(default_factory=list)
+    ends: list[Callable[[Turn, Commit], None]] = field(default_factory=list)
     is_open: bool = False
     is_running: bool = False
     journal: TurnJournal = field(init=False)
@@ -98,9 +98,9 @@ class Turn:
         """True if the turn ended because a newer message of the person interrupted it."""
         return self.overlap is not None and bool(self.overlap.joining) and self.journal.deferred is None
 
-    def commit(self, outcome: Outcome) -> Finish:
+    def commit(self, outcome: Outcome) -> Commit:
         """Return what the commit that ends the turn with this outcome stores."""
-        commit = Finish(outcome, off_the_record=self.opening.off_the_record, has_all_entries=self.lease.is_first_run)
+        commit = Commit(outcome, off_the_record=self.opening.off_the_record, has_all_entries=self.lease.is_first_run)
         if self.kind is not None and self.kind.end is not None:
             self.kind.end(self.lease.delivery, commit)
         for end in self.ends:
@@ -137,7 +137,7 @@ class Part:
     async def begin(self, turn: Turn) -> None:
         """Prepare for the handler, which is about to run for `turn.event`."""
 
-    def end(self, turn: Turn, commit: Finish) -> None:
+    def end(self, turn: Turn, commit: Commit) -> None:
         """Add to the commit that ends the turn, by the outcome in the commit."""
 
 
@@ -153,7 +153,7 @@ class Kind:
 
     open: Callable[[Turns, Turn], Awaitable[Outcome | None]] | None = None
     run: Callable[[Turns, Turn], Awaitable[None]] | None = None
-    end: Callable[[Delivery, Finish], None] | None = None
+    end: Callable[[Delivery, Commit], None] | None = None
 
 
 class Points(NamedTuple):
@@ -161,7 +161,7 @@ class Points(NamedTuple):
 
     open: Sequence[Callable[[Turn], Awaitable[Outcome | None]]]
     begin: Sequence[Callable[[Turn], Awaitable[None]]]
-    end: Sequence[Callable[[Turn, Finish], None]]
+    end: Sequence[Callable[[Turn, Commit], None]]
 
 
 def origin_of(event: Event) -> bytes | None:

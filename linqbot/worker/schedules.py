@@ -18,7 +18,7 @@ from linqbot.clock import Clock
 from linqbot.events.delivery import Delivery
 from linqbot.events.proactive import SCHEDULE_TYPE
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, DeadLetter, Finish
+from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.timers import Rearm, Timer
 from linqbot.worker.failure import OfOtherRelease
 from linqbot.worker.parts import Turn
@@ -116,7 +116,7 @@ def _timer_and_tick(delivery: Delivery) -> tuple[str, str]:
     return timer_id, tick
 
 
-def rearm(delivery: Delivery, commit: Finish) -> None:
+def rearm(delivery: Delivery, commit: Commit) -> None:
     """Add the next due time of the recurring timer that a delivery came from. A dead letter must not stop it either."""
     if not isinstance(commit.outcome, Ack | DeadLetter):
         return

@@ -18,7 +18,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
-from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.state import StateWrite
 from linqbot.testing import HandlerFailed, talking
@@ -350,7 +350,7 @@ async def test_the_state_of_a_direct_chat_is_erased_with_the_person(storage: Mem
     arrived = Delivery("w.1", "c:other", "message.received", b"{}", 0.0)
     await storage.put(arrived)
     (lease,) = await storage.take(1, lease_s=1)
-    await storage.finish(lease, Finish(Ack()))
+    await storage.finish(lease, Commit(Ack()))
     forgotten = await storage.forget("+14155550142")
     assert (forgotten.state, forgotten.chats) == (1, ("direct",))
     assert [row.scope for row in await storage.state_rows()] == ["chat:group"]

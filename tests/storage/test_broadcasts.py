@@ -15,7 +15,7 @@ from linqbot.errors import LeaseLost
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import AT_ONCE, NewBroadcast, RecipientUpdate
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease
 from linqbot.types.proactive import Broadcast, RecipientOutcome
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,7 @@ async def end(storage: Storage, lease: Lease, outcome: RecipientOutcome = "sent"
     """End the turn of a delivery of a broadcast with the outcome of its person."""
     body = json.loads(lease.delivery.body)
     update = RecipientUpdate(body["broadcast"], body["n"], outcome, reason)
-    await storage.finish(lease, Finish(Ack(), recipients=[update]))
+    await storage.finish(lease, Commit(Ack(), recipients=[update]))
 
 
 async def send_all(storage: Storage, clock: MovableClock, outcomes: Sequence[RecipientOutcome]) -> None:
@@ -117,7 +117,7 @@ async def test_outcomes_are_counted_and_the_last_one_ends_the_broadcast(storage:
     await send_all(storage, clock, ["sent", "opted_out"])
     await storage.advance_broadcasts(clock.now())
     lease = await under_way(storage)
-    await storage.finish(lease, Finish(DeadLetter("no"), recipients=[RecipientUpdate("july", 4, "failed", "no")]))
+    await storage.finish(lease, Commit(DeadLetter("no"), recipients=[RecipientUpdate("july", 4, "failed", "no")]))
     counts = {"people": 4, "sent": 1, "opted_out": 1, "refused": 1, "failed": 1}
     assert facts(await storage.broadcast("july")) == {"status": "running"} | counts
     assert await storage.next_broadcast() == 0.0
@@ -133,7 +133,7 @@ async def test_outcomes_are_counted_and_the_last_one_ends_the_broadcast(storage:
         "cancelled": 0,
         **counts,
     }
-    await storage.finish(ended, Finish(Ack()))
+    await storage.finish(ended, Commit(Ack()))
     assert (await storage.next_broadcast(), await storage.advance_broadcasts(clock.now())) == (None, 0)
     refused, failed = [
         one for outcome in ("refused", "failed") for one in await storage.recipients("july", outcome=outcome)
@@ -146,9 +146,9 @@ async def test_the_retry_of_a_person_who_failed_corrects_the_outcome(storage: St
     await storage.start_broadcast(new(), PEOPLE[:1])
     await storage.advance_broadcasts(clock.now())
     lease = await under_way(storage)
-    await storage.finish(lease, Finish(DeadLetter("no"), recipients=[RecipientUpdate("july", 1, "failed", "no")]))
+    await storage.finish(lease, Commit(DeadLetter("no"), recipients=[RecipientUpdate("july", 1, "failed", "no")]))
     await storage.advance_broadcasts(clock.now())
-    await storage.finish(await under_way(storage), Finish(Ack()))
+    await storage.finish(await under_way(storage), Commit(Ack()))
     assert await storage.retry(["i.broadcast.july.1"]) == 1
     await end(storage, await under_way(storage))
     assert facts(await storage.broadcast("july")) == {"status": "done", "people": 1, "sent": 1}
@@ -203,7 +203,7 @@ async def test_few_people_of_a_line_are_under_way_at_once(storage: Storage, cloc
         clock.advance(3)
     assert (await storage.next_broadcast(), await storage.advance_broadcasts(clock.now())) == (None, 0)
     lease, *_ = await storage.take(10, lease_s=60)
-    await storage.finish(lease, Finish(Defer(NOON + 60, "Linq is away")))
+    await storage.finish(lease, Commit(Defer(NOON + 60, "Linq is away")))
     assert await storage.next_broadcast() is None
     clock.advance(60)
     await end(storage, (await storage.take(10, lease_s=60))[0])
@@ -224,7 +224,7 @@ async def test_a_paused_broadcast_waits_and_lets_others_of_its_line_pass(storage
     assert lease.delivery.id == "i.broadcast.august.1"
     await end(storage, lease)
     await storage.advance_broadcasts(clock.now())
-    await storage.finish(await under_way(storage), Finish(Ack()))
+    await storage.finish(await under_way(storage), Commit(Ack()))
     clock.advance(3)
     assert await storage.next_broadcast() is None
     while await is_woken(storage):
@@ -317,7 +317,7 @@ async def test_the_report_waits_for_the_turn_that_began_the_broadcast(
         await storage.start_broadcast(new(name, lane=turn.delivery.lane), [])
         assert await storage.advance_broadcasts(clock.now()) == 1
     assert await storage.take(10, lease_s=60) == []
-    await storage.finish(turn, Finish(Ack()))
+    await storage.finish(turn, Commit(Ack()))
     report = await under_way(storage)
     assert (report.delivery.id, report.delivery.lane) == ("i.broadcast_done.july", f"c:{chat}")
 

@@ -13,7 +13,7 @@ from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ENDED_KEPT_S, Conversation
-from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
@@ -43,7 +43,7 @@ def listed(conversation: Conversation) -> Conversation:
 async def test_a_conversation_is_stored_with_the_end_of_the_turn(storage: Storage, delivery: MakeDelivery) -> None:
     lease = await leased(storage, delivery(name="w.root"))
     assert storage.conversations_in("1") == ()
-    await storage.finish(lease, Finish(Ack(), conversations=[asked()]))
+    await storage.finish(lease, Commit(Ack(), conversations=[asked()]))
     assert storage.conversations_in("1") == (asked().summary,)
     assert storage.conversations_in("2") == ()
     assert await storage.conversations() == [listed(asked())]
@@ -53,7 +53,7 @@ async def test_a_conversation_is_read_together_with_its_journal(
     storage: Storage, delivery: MakeDelivery, entry: MakeEntry
 ) -> None:
     lease = await leased(storage, delivery(name="w.root"))
-    await storage.finish(lease, Finish(Ack(), [entry("w.root"), entry("w.other")], conversations=[asked()]))
+    await storage.finish(lease, Commit(Ack(), [entry("w.root"), entry("w.other")], conversations=[asked()]))
     assert await storage.conversation("w.root") == (asked(), [entry("w.root")])
     assert await storage.conversation("w.other") is None
 
@@ -64,7 +64,7 @@ async def test_one_person_has_one_conversation_in_a_chat_and_another_in_another(
     first, second = asked("w.1"), asked("w.2")
     elsewhere, other = asked("w.3", chat="2"), asked("w.4", person="*")
     for each in (first, second, elsewhere, other):
-        await storage.finish(await leased(storage, delivery(name=each.id)), Finish(Ack(), conversations=[each]))
+        await storage.finish(await leased(storage, delivery(name=each.id)), Commit(Ack(), conversations=[each]))
     assert set(storage.conversations_in("1")) == {second.summary, other.summary}
     assert await storage.conversation("w.1") is None
     assert len(await storage.conversations()) == 3
@@ -79,29 +79,29 @@ async def test_a_conversation_that_ends_in_the_commit_that_stores_it_is_forgotte
     stores = await leased(storage, delivery("c:1", name="w.1"))
     ends = await leased(storage, delivery("c:2", name="w.2"))
     await asyncio.gather(
-        storage.finish(stores, Finish(Ack(), conversations=[asked("w.1")])),
-        storage.finish(ends, Finish(Ack(), ended=["w.1"])),
+        storage.finish(stores, Commit(Ack(), conversations=[asked("w.1")])),
+        storage.finish(ends, Commit(Ack(), ended=["w.1"])),
     )
     assert (await storage.conversations(), storage.conversations_in("1")) == ([], ())
 
 
 async def test_a_conversation_can_move_to_another_person(storage: Storage, delivery: MakeDelivery) -> None:
-    await storage.finish(await leased(storage, delivery()), Finish(Ack(), conversations=[asked()]))
-    await storage.finish(await leased(storage, delivery()), Finish(Ack(), conversations=[asked(person="+2")]))
+    await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked()]))
+    await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked(person="+2")]))
     assert [each.person for each in storage.conversations_in("1")] == ["+2"]
     assert [each.person for each in await storage.conversations()] == ["+2"]
 
 
 async def test_an_ended_conversation_is_gone(storage: Storage, delivery: MakeDelivery) -> None:
-    await storage.finish(await leased(storage, delivery()), Finish(Ack(), conversations=[asked()]))
-    await storage.finish(await leased(storage, delivery()), Finish(Ack(), ended=["w.root", "w.unknown"]))
+    await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked()]))
+    await storage.finish(await leased(storage, delivery()), Commit(Ack(), ended=["w.root", "w.unknown"]))
     assert storage.conversations_in("1") == ()
     assert await storage.conversation("w.root") is None
 
 
 async def test_conversations_survive_a_restart(closed_storage: Storage, delivery: MakeDelivery) -> None:
     async with closed_storage as storage:
-        await storage.finish(await leased(storage, delivery()), Finish(Ack(), conversations=[asked()]))
+        await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked()]))
     async with closed_storage as storage:
         assert storage.conversations_in("1") == (asked().summary,)
         assert await storage.conversation("w.root") == (asked(), [])
@@ -113,15 +113,15 @@ async def test_the_journal_of_a_conversation_is_kept_with_its_answers_until_it_e
     question = replace(entry("w.root", "ask:1"), safety="ask")
     answered = replace(question, status="accepted", answer=b'{"text":"Ada"}')
     await storage.finish(
-        await leased(storage, delivery(name="w.root")), Finish(Ack(), [question], conversations=[asked()])
+        await leased(storage, delivery(name="w.root")), Commit(Ack(), [question], conversations=[asked()])
     )
     clock.advance(2 * ENTRIES_KEPT_S)
-    await storage.finish(await leased(storage, delivery()), Finish(Ack(), [answered], conversations=[asked()]))
+    await storage.finish(await leased(storage, delivery()), Commit(Ack(), [answered], conversations=[asked()]))
     clock.advance(2 * ENTRIES_KEPT_S)
     await storage.put(delivery("c:2"))
     assert await storage.conversation("w.root") == (asked(), [answered])
     clock.advance(62)
-    await storage.finish((await storage.take(1, lease_s=60))[0], Finish(Ack(), ended=["w.root"]))
+    await storage.finish((await storage.take(1, lease_s=60))[0], Commit(Ack(), ended=["w.root"]))
     clock.advance(62)
     await storage.put(delivery())
     (left,) = await storage.entries("w.root")
@@ -135,9 +135,9 @@ async def test_an_event_that_does_not_reach_the_handler_leaves_the_journal_of_th
     storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:
     sent = entry("w.root", status="accepted", answer=b'{"message":{"id":"msg"}}', message_id="msg")
-    await storage.finish(await leased(storage, delivery(name="w.root")), Finish(Ack(), [sent], conversations=[asked()]))
+    await storage.finish(await leased(storage, delivery(name="w.root")), Commit(Ack(), [sent], conversations=[asked()]))
     by_middleware = entry("w.root", "1", status="accepted", answer=b"{}", message_id="note")
-    await storage.finish(await leased(storage, delivery()), Finish(Ack(), [by_middleware]))
+    await storage.finish(await leased(storage, delivery()), Commit(Ack(), [by_middleware]))
     clock.advance(2 * ENTRIES_KEPT_S)
     await storage.put(delivery("c:2"))
     assert await storage.conversation("w.root") == (asked(), [sent, by_middleware])
@@ -147,7 +147,7 @@ async def test_a_timed_out_conversation_is_kept_for_a_day(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     late = replace(asked(root=b""), status="timed_out")
-    await storage.finish(await leased(storage, delivery()), Finish(Ack(), conversations=[late]))
+    await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[late]))
     clock.advance(60 + ENDED_KEPT_S - 1)
     await storage.put(delivery("c:2"))
     assert storage.conversations_in("1") == (late.summary,)
@@ -164,7 +164,7 @@ async def test_nothing_is_stored_about_a_conversation_when_the_lease_is_lost(
     clock.advance(60)
     await storage.take(1, lease_s=60)
     with pytest.raises(Exception, match="lease"):
-        await storage.finish(lease, Finish(Ack(), conversations=[asked()]))
+        await storage.finish(lease, Commit(Ack(), conversations=[asked()]))
     assert storage.conversations_in("1") == ()
     assert await storage.conversations() == []
 
@@ -172,10 +172,10 @@ async def test_nothing_is_stored_about_a_conversation_when_the_lease_is_lost(
 async def test_a_conversation_fails_with_the_dead_letter_of_its_answer(
     storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:
-    await storage.finish(await leased(storage, delivery()), Finish(Ack(), conversations=[asked()]))
+    await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked()]))
     failed = replace(asked(), status="failed")
     await storage.finish(
-        await leased(storage, delivery()), Finish(DeadLetter("Boom"), [entry("w.root")], conversations=[failed])
+        await leased(storage, delivery()), Commit(DeadLetter("Boom"), [entry("w.root")], conversations=[failed])
     )
     clock.advance(2 * ENTRIES_KEPT_S)
     await storage.put(delivery())
@@ -188,7 +188,7 @@ async def test_a_forgotten_person_leaves_no_conversation(
     root = b'{"sender":{"handle":"+14155550142"},"chat":{"id":"1","is_group":true}}'
     await storage.finish(
         await leased(storage, delivery()),
-        Finish(Ack(), [replace(entry("w.root"), safety="ask")], conversations=[asked(root=root)]),
+        Commit(Ack(), [replace(entry("w.root"), safety="ask")], conversations=[asked(root=root)]),
     )
     forgotten = await storage.forget("+14155550142")
     assert (forgotten.conversations, forgotten.entries) == (1, 1)
@@ -201,7 +201,7 @@ async def test_a_conversation_that_another_process_ends_is_gone_here_too(
     tmp_path: Path, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     async with SQLiteStorage(tmp_path / "bot.db", clock=clock) as served:
-        await served.finish(await leased(served, delivery()), Finish(Ack(), conversations=[asked(root=b'"+2"')]))
+        await served.finish(await leased(served, delivery()), Commit(Ack(), conversations=[asked(root=b'"+2"')]))
         async with SQLiteStorage(tmp_path / "bot.db", clock=clock, serving=False) as command:
             assert await command.conversations() == [listed(asked())]
             await command.forget("+2")
@@ -214,8 +214,8 @@ async def test_a_failed_conversation_stays_next_to_a_newer_one_with_the_same_per
 ) -> None:
     failed = replace(asked("w.old"), status="failed")
     for name, conversation in (("w.1", failed), ("w.2", asked("w.new")), ("w.3", asked("w.newer")), ("w.4", failed)):
-        await storage.finish(await leased(storage, delivery(name=name)), Finish(Ack(), conversations=[conversation]))
+        await storage.finish(await leased(storage, delivery(name=name)), Commit(Ack(), conversations=[conversation]))
     assert {each.id for each in storage.conversations_in("1")} == {"w.old", "w.newer"}
     assert await storage.conversation("w.old") == (failed, [])
-    await storage.finish(await leased(storage, delivery(name="w.5")), Finish(Ack(), ended=["w.old"]))
+    await storage.finish(await leased(storage, delivery(name="w.5")), Commit(Ack(), ended=["w.old"]))
     assert [each.id for each in await storage.conversations()] == ["w.newer"]

@@ -23,7 +23,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.contents import TABLES
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.open import open_storage
 from linqbot.storage.sqlite import file
@@ -70,14 +70,14 @@ async def fill(storage: Storage, delivery: MakeDelivery, entry: MakeEntry) -> No
     asked = Conversation("w.1", 0, "1", "+1", "bot:form", "waiting", now, now + 60, b'{"text":"?"}', root=b"{}")
     first = await lease(delivery("c:1", name="w.1", message_key="m.1"))
     sent = [entry("w.1", "0", status="accepted", answer=b'{"a":1}', message_id="out-1"), entry("w.1", "1")]
-    await storage.finish(first, Finish(Ack(), sent, state, conversations=[asked]))
+    await storage.finish(first, Commit(Ack(), sent, state, conversations=[asked]))
     again = await lease(delivery("c:2", name="w.2"))
-    await storage.finish(again, Finish(Retry(now + 3600, "no\0answer")))
+    await storage.finish(again, Commit(Retry(now + 3600, "no\0answer")))
     await storage.put(delivery("c:2", name="w.2b", message_key="m.2b"))
     later = await lease(delivery("c:5", name="w.5"))
-    await storage.finish(later, Finish(Defer(now - 5, "Linq is away")))
+    await storage.finish(later, Commit(Defer(now - 5, "Linq is away")))
     dead = await lease(delivery("c:4", name="w.4", body=PRIVATE))
-    await storage.finish(dead, Finish(DeadLetter("no\0way", "bot:x")))
+    await storage.finish(dead, Commit(DeadLetter("no\0way", "bot:x")))
     await storage.schedule(Timer("t-1", now + 60, "c:1", "send", b'{"text":"later"}', 30.0))
     await storage.schedule(Timer("t-2", now + 60, "c:1", "send", PRIVATE, 30.0))
     await storage.start_broadcast(NewBroadcast("july", "+1", 20, b"[]", now), ["+2", "ann@example.com"])

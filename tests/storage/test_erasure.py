@@ -13,7 +13,7 @@ from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.erasure import Person
-from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
@@ -54,9 +54,9 @@ async def take_one(storage: Storage) -> Lease:
     return lease
 
 
-async def handle(storage: Storage, delivery: Delivery, finish: Finish | None = None) -> None:
+async def handle(storage: Storage, delivery: Delivery, commit: Commit | None = None) -> None:
     await storage.put(delivery)
-    await storage.finish(await take_one(storage), finish or Finish(Ack()))
+    await storage.finish(await take_one(storage), commit or Commit(Ack()))
 
 
 async def everything(storage: Storage) -> set[str]:
@@ -68,9 +68,9 @@ async def test_a_person_is_forgotten_everywhere_and_other_people_are_not(
 ) -> None:
     for name, person, chat in (("a", ANN, "ann-chat"), ("b", BOB, "bob-chat")):
         state = [StateWrite(f"chat:{chat}", "x", b"1"), StateWrite(f"person:{person}", "x", b"1")]
-        await handle(storage, said(f"{name}-done", person, chat), Finish(Ack(), state=state))
-        await handle(storage, said(f"{name}-dead", person, chat), Finish(DeadLetter("Boom")))
-        await handle(storage, said(f"{name}-wait", person, chat), Finish(Retry(NOON + 99, "Boom")))
+        await handle(storage, said(f"{name}-done", person, chat), Commit(Ack(), state=state))
+        await handle(storage, said(f"{name}-dead", person, chat), Commit(DeadLetter("Boom")))
+        await handle(storage, said(f"{name}-wait", person, chat), Commit(Retry(NOON + 99, "Boom")))
         await storage.put(said(f"{name}-behind", person, chat))
         await storage.schedule(Timer(f"{name}-lane", NOON, f"c:{chat}", "send", b"{}", 1))
         await storage.schedule(Timer(f"{name}-body", NOON, "c:x", "send", json.dumps({"to": [person]}).encode(), 1))
@@ -100,7 +100,7 @@ async def test_a_lane_goes_on_without_its_erased_deliveries(storage: Storage) ->
     for name in ("w.1", "w.3"):
         lease = await take_one(storage)
         assert lease.delivery.id == name
-        await storage.finish(lease, Finish(Ack()))
+        await storage.finish(lease, Commit(Ack()))
     assert (await storage.take(1, lease_s=60), await storage.depth()) == ([], 0)
 
 
@@ -111,7 +111,7 @@ async def test_deliveries_being_handled_are_left_and_reported(storage: Storage, 
     await storage.begin(entry("w.1", call=json.dumps({"to": ANN}).encode()))
     assert await storage.forget(ANN) == Forgotten(waiting=1, left=("w.1",), chats=("chat",))
     assert len(await storage.entries("w.1")) == 1
-    await storage.finish(lease, Finish(Ack()))
+    await storage.finish(lease, Commit(Ack()))
     assert await storage.forget(ANN) == Forgotten(done=1, entries=1, chats=("chat",))
 
 
@@ -123,7 +123,7 @@ async def test_a_forgotten_delivery_is_still_a_known_duplicate(storage: Storage)
 
 async def test_groups_stay_and_the_messages_of_the_person_in_them_are_erased(storage: Storage) -> None:
     await handle(
-        storage, said("a", ANN, "group", is_group=True), Finish(Ack(), state=[StateWrite("chat:group", "x", b"1")])
+        storage, said("a", ANN, "group", is_group=True), Commit(Ack(), state=[StateWrite("chat:group", "x", b"1")])
     )
     await handle(storage, said("b", BOB, "group", is_group=True))
     await storage.forget(ANN)
@@ -135,7 +135,7 @@ async def test_a_message_that_is_the_number_of_another_person_makes_its_chat_no_
     storage: Storage, entry: MakeEntry
 ) -> None:
     state = [StateWrite("chat:bob-chat", "x", b"1"), StateWrite(f"person:{BOB}", "x", b"1")]
-    await handle(storage, said("asked", BOB, "bob-chat"), Finish(Ack(), state=state))
+    await handle(storage, said("asked", BOB, "bob-chat"), Commit(Ack(), state=state))
     await handle(storage, said("whose", BOB, "bob-chat", text=ANN))
     made = {"chat": {"id": "bob-chat", "is_group": False}, "message": {"parts": [{"type": "text", "value": ANN}]}}
     await storage.settle(entry("w.whose", status="accepted", answer=json.dumps(made).encode()))
@@ -168,7 +168,7 @@ async def test_receipts_of_answers_to_the_person_in_a_group_are_erased_and_other
 ) -> None:
     for name, person in (("a", ANN), ("b", BOB)):
         sent = entry(f"w.{name}", status="accepted", answer=b"{}", message_id=f"sent-{name}")
-        await handle(storage, said(name, person, "group", is_group=True), Finish(Ack(), entries=[sent]))
+        await handle(storage, said(name, person, "group", is_group=True), Commit(Ack(), entries=[sent]))
     for name in ("a", "b"):
         receipt = json.dumps({"data": {"id": f"sent-{name}", "parts": [{"value": "you said hi"}]}}).encode()
         await storage.put(Delivery(f"w.receipt-{name}", "r:group", "message.delivered", receipt, NOON))
@@ -183,14 +183,14 @@ async def test_entries_of_a_running_turn_of_another_person_stay_until_it_ends(
     lease = await take_one(storage)
     await storage.begin(entry("w.b", call=json.dumps({"body": {"to": [ANN]}}).encode()))
     assert await storage.forget(ANN) == Forgotten(left=("w.b",))
-    await storage.finish(lease, Finish(Ack()))
+    await storage.finish(lease, Commit(Ack()))
     assert await storage.forget(ANN) == Forgotten(entries=1)
     assert await everything(storage) == {"w.b"}
 
 
 async def test_chats_passed_by_the_caller_are_erased_too(storage: Storage) -> None:
     await handle(
-        storage, Delivery("w.1", "c:chat", "", b"", NOON), Finish(Ack(), state=[StateWrite("chat:chat", "x", b"1")])
+        storage, Delivery("w.1", "c:chat", "", b"", NOON), Commit(Ack(), state=[StateWrite("chat:chat", "x", b"1")])
     )
     assert await storage.forget(ANN, chats=["chat"]) == Forgotten(done=1, state=1, chats=("chat",))
 

@@ -12,7 +12,7 @@ from storage.conftest import NOON, MakeDelivery
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Retry
 from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +35,7 @@ async def test_a_held_lane_waits_until_its_time_and_the_next_lease_is_a_first_ru
     clock.advance(2.2)
     again = await leased(storage)
     assert again.is_first_run
-    await storage.finish(again, Finish(Ack()))
+    await storage.finish(again, Commit(Ack()))
     assert await storage.depth() == 0
 
 
@@ -56,7 +56,7 @@ async def test_a_delivery_that_an_operator_handles_again_ends_the_wait(
 ) -> None:
     dead, first = delivery(), delivery()
     await storage.put(dead)
-    await storage.finish(await leased(storage), Finish(DeadLetter("It failed.")))
+    await storage.finish(await leased(storage), Commit(DeadLetter("It failed.")))
     await storage.put(first)
     await storage.hold(await leased(storage), NOON + 60, known=0)
     assert await storage.retry([dead.id]) == 1
@@ -135,11 +135,11 @@ async def test_joined_deliveries_are_one_from_then_on_and_their_copies_are_dupli
     assert not await storage.put(delivery(name="w.copy", message_key="m.1"))
     assert await storage.seen([second.id]) == {second.id: True}
     assert await storage.depth() == 2
-    await storage.finish(replace(lease, delivery=joined), Finish(Retry(NOON + 1, "failed")))
+    await storage.finish(replace(lease, delivery=joined), Commit(Retry(NOON + 1, "failed")))
     clock.advance(2)
     again = await leased(storage)
     assert (again.delivery.id, json.loads(again.delivery.body), again.attempts) == (first.id, {"all": 2}, 1)
-    await storage.finish(again, Finish(DeadLetter("given up")))
+    await storage.finish(again, Commit(DeadLetter("given up")))
     (dead,) = await storage.dead_letters()
     assert json.loads(dead.delivery.body) == {"all": 2}
     assert (await leased(storage)).delivery.id == third.id
@@ -155,7 +155,7 @@ async def test_what_was_joined_stays_joined_when_the_storage_is_opened_again(
         lease = await leased(storage)
         joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
         await storage.join(lease, joined, [second.id])
-        await storage.finish(replace(lease, delivery=joined), Finish(Retry(NOON, "failed")))
+        await storage.finish(replace(lease, delivery=joined), Commit(Retry(NOON, "failed")))
     async with closed_storage as storage:
         again = await leased(storage)
         assert json.loads(again.delivery.body) == {"all": 2}
@@ -194,6 +194,6 @@ async def test_a_turn_that_begins_again_with_more_has_the_next_replay_number(
     lease = await leased(storage)
     joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
     await storage.join(lease, joined, [second.id], again=True)
-    await storage.finish(replace(lease, delivery=joined), Finish(Retry(NOON + 1, "failed")))
+    await storage.finish(replace(lease, delivery=joined), Commit(Retry(NOON + 1, "failed")))
     clock.advance(2)
     assert (await leased(storage)).replay == lease.replay + 1

@@ -11,12 +11,12 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Defer, Lease, Retry
 
 pytestmark = pytest.mark.anyio
 
 MakeDelivery = Callable[..., Delivery]
-ACK = Finish(Ack())
+ACK = Commit(Ack())
 
 
 async def take(storage: Storage, limit: int = 10, lease_s: float = 60.0) -> list[Lease]:
@@ -147,7 +147,7 @@ async def test_a_retry_blocks_its_own_lane_until_its_time_and_no_other(
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     await storage.put(delivery("c:1", name="w.2"))
-    await storage.finish(await take_one(storage), Finish(Retry(at=clock.now() + 30, error="Boom")))
+    await storage.finish(await take_one(storage), Commit(Retry(at=clock.now() + 30, error="Boom")))
     assert await take(storage) == []
     assert await storage.next_due() == clock.now() + 30
     await storage.put(delivery("c:2", name="w.3"))
@@ -162,7 +162,7 @@ async def test_a_deferral_counts_no_attempt_but_the_next_run_is_not_the_first(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await storage.put(delivery())
-    await storage.finish(await take_one(storage), Finish(Defer(at=clock.now() + 5, reason="Linq is away")))
+    await storage.finish(await take_one(storage), Commit(Defer(at=clock.now() + 5, reason="Linq is away")))
     assert await take(storage) == []
     clock.advance(5)
     lease = await take_one(storage)
@@ -174,7 +174,7 @@ async def test_a_time_already_past_is_due_at_once(
     storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     await storage.put(delivery())
-    await storage.finish(await take_one(storage), Finish(Retry(at=clock.now() - 1, error="Boom")))
+    await storage.finish(await take_one(storage), Commit(Retry(at=clock.now() - 1, error="Boom")))
     assert (await take_one(storage)).attempts == 1
 
 
@@ -183,9 +183,9 @@ async def test_a_poison_message_is_dead_lettered_and_its_lane_goes_on(
 ) -> None:
     await storage.put(delivery(name="w.bad", message_key="m.bad", body=b"poison"))
     await storage.put(delivery(name="w.good"))
-    await storage.finish(await take_one(storage), Finish(Retry(at=clock.now(), error="Boom")))
+    await storage.finish(await take_one(storage), Commit(Retry(at=clock.now(), error="Boom")))
     await storage.finish(
-        await take_one(storage), Finish(DeadLetter(error="Traceback", handler="bot:echo", failed=True))
+        await take_one(storage), Commit(DeadLetter(error="Traceback", handler="bot:echo", failed=True))
     )
     assert (await take_one(storage)).delivery.id == "w.good"
     (letter,) = await storage.dead_letters()
@@ -200,7 +200,7 @@ async def test_a_poison_message_is_dead_lettered_and_its_lane_goes_on(
 async def test_dead_letters_come_newest_first_and_limited(storage: Storage, delivery: MakeDelivery) -> None:
     for n in range(3):
         await storage.put(delivery(name=f"w.{n}"))
-        await storage.finish(await take_one(storage), Finish(DeadLetter(error="Boom")))
+        await storage.finish(await take_one(storage), Commit(DeadLetter(error="Boom")))
     assert [letter.delivery.id for letter in await storage.dead_letters(limit=2)] == ["w.2", "w.1"]
 
 
@@ -318,7 +318,7 @@ async def test_a_lease_may_be_longer_than_any_process_lives(
     await storage.put(delivery("c:2"))
     (second,) = await take(storage, lease_s=lease_s)
     for lease in (first, second):
-        await storage.finish(lease, Finish(Ack()))
+        await storage.finish(lease, Commit(Ack()))
     assert await storage.depth() == 0
 
 
@@ -327,7 +327,7 @@ async def test_the_earliest_of_several_waits_is_due_first(
 ) -> None:
     for n, seconds in enumerate((40, 20, 30)):
         await storage.put(delivery(f"c:{n}"))
-        await storage.finish(await take_one(storage), Finish(Retry(at=clock.now() + seconds, error="Boom")))
+        await storage.finish(await take_one(storage), Commit(Retry(at=clock.now() + seconds, error="Boom")))
     assert await storage.next_due() == clock.now() + 20
     clock.advance(20)
     assert len(await take(storage)) == 1
@@ -430,7 +430,7 @@ async def test_a_lease_that_is_not_finished_when_the_storage_closes_counts_as_a_
         await storage.put(delivery("c:1", name="w.2"))
         await storage.put(delivery("c:2", name="w.3"))
         old, waits = await take(storage)
-        await storage.finish(waits, Finish(Retry(at=clock.now() + 10, error="Boom")))
+        await storage.finish(waits, Commit(Retry(at=clock.now() + 10, error="Boom")))
     async with closed_storage as storage:
         assert await storage.depth() == 3
         assert await storage.next_due() == clock.now() + 10
@@ -486,7 +486,7 @@ async def test_the_carrier_of_a_delivery_survives_a_restart(closed_storage: Stor
     async with closed_storage as storage:
         leases = await take(storage)
         assert [lease.delivery.carrier for lease in leases] == ['{"trace":"é"}', None]
-        await storage.finish(leases[0], Finish(Retry(0.0, "?")))
+        await storage.finish(leases[0], Commit(Retry(0.0, "?")))
     async with closed_storage as storage:
         assert [lease.delivery.carrier for lease in await take(storage)] == ['{"trace":"é"}', None]
 
@@ -504,5 +504,5 @@ async def test_a_stored_delivery_is_known_before_and_after_its_ack(storage: Stor
     await storage.put(delivery(name="w.1"))
     assert await storage.has_seen("w.1")
     (lease,) = await storage.take(1, lease_s=60)
-    await storage.finish(lease, Finish(Ack()))
+    await storage.finish(lease, Commit(Ack()))
     assert await storage.has_seen("w.1")

@@ -29,7 +29,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Outcome, Retry
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Defer, Lease, Outcome, Retry
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -252,7 +252,7 @@ class InboxMachine(RuleBasedStateMachine):
             "dead_letter": DeadLetter(error="Boom"),
         }
         assert head.lease
-        self.run(self.storage.finish(head.lease, Finish(outcomes[kind])))
+        self.run(self.storage.finish(head.lease, Commit(outcomes[kind])))
         self.lost.append(head.lease)
         head.lease = None
         if kind in {"ack", "dead_letter"}:
@@ -303,7 +303,7 @@ class InboxMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 10))
     def finish_too_late(self, which: int) -> None:
         with pytest.raises(LeaseLost):
-            self.run(self.storage.finish(self.lost[which % len(self.lost)], Finish(Ack())))
+            self.run(self.storage.finish(self.lost[which % len(self.lost)], Commit(Ack())))
 
     @precondition(lambda self: self.model.dead)
     @rule(which=st.integers(0, 10), again=st.booleans())

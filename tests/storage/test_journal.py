@@ -15,7 +15,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
 from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, EntryStatus, JournalEntry, Receipt
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
@@ -78,7 +78,7 @@ async def test_state_is_written_with_the_entry_that_is_begun_and_once(
     assert [type(each) for each in begun] == [type(None), StateConflict]
     assert await storage.load("bot") == {"Diary": b"3"}
     assert await storage.entries("w.2") == [entry("w.2", "conflict")]
-    await storage.finish(other, Finish(Ack()))
+    await storage.finish(other, Commit(Ack()))
     with pytest.raises(LeaseLost):
         await storage.begin(entry("w.2"), other, state=write(b"5", b"3"))
     assert await storage.load("bot") == {"Diary": b"3"}
@@ -116,7 +116,7 @@ async def test_an_end_that_cannot_be_stored_leaves_the_turn_and_the_others_as_th
     write = StateWrite("bot", "Diary", b"1")
     later = Timer("t.1", clock.now() + 60, "c:1", "send", b"{}", 60.0)
     same_key = entry("w.1", key="lb.same", status="accepted")
-    failing = Finish(Retry(clock.now(), "Boom"), entries=[same_key], state=(write,), timers=[later])
+    failing = Commit(Retry(clock.now(), "Boom"), entries=[same_key], state=(write,), timers=[later])
     outcomes = await asyncio.gather(
         storage.finish(lease, failing),
         storage.put(delivery("c:2", name="w.2")),
@@ -131,7 +131,7 @@ async def test_an_end_that_cannot_be_stored_leaves_the_turn_and_the_others_as_th
     assert (await storage.load("bot"), await storage.timer("t.1"), await storage.entries("w.1")) == ({}, None, [])
     waiting = {one.id: (one.state, one.attempts) for one in await storage.waiting()}
     assert waiting == {"w.1": ("leased", 0), "w.2": ("leased", 0)}
-    await storage.finish(lease, Finish(Ack(), state=(write,), timers=[later]))
+    await storage.finish(lease, Commit(Ack(), state=(write,), timers=[later]))
     assert (await storage.load("bot"), await storage.timer("t.1")) == ({"Diary": b"1"}, later)
 
 
@@ -190,7 +190,7 @@ async def test_finish_replaces_entries_and_keeps_their_order(
     first = entry("w.1", "0", status="accepted", answer=b'{"id":1}', message_id="msg", call=b"{}")
     second = entry("w.1", "1", status="refused", answer=b'{"code":2024}')
     never_begun = entry("w.1", "2", status="dropped")
-    await storage.finish(lease, Finish(DeadLetter("broken"), entries=[second, never_begun, first]))
+    await storage.finish(lease, Commit(DeadLetter("broken"), entries=[second, never_begun, first]))
     assert await storage.entries("w.1") == [first, second, never_begun]
 
 
@@ -201,7 +201,7 @@ async def test_entries_of_a_lost_lease_are_not_written(
     clock.advance(60)
     await storage.take(1, lease_s=60)
     with pytest.raises(LeaseLost):
-        await storage.finish(old, Finish(Ack(), entries=[entry("w.1", status="accepted")]))
+        await storage.finish(old, Commit(Ack(), entries=[entry("w.1", status="accepted")]))
     assert await storage.entries("w.1") == []
 
 
@@ -216,7 +216,7 @@ async def test_no_call_begins_for_a_lease_that_another_turn_has(
     begun = (storage.begin(entry("w.1", "2"), old), storage.begin(entry("w.1", "3"), new))
     outcomes = await asyncio.gather(*begun, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [LeaseLost, type(None)]
-    await storage.finish(new, Finish(Ack()))
+    await storage.finish(new, Commit(Ack()))
     with pytest.raises(LeaseLost):
         await storage.begin(entry("w.1", "4"), new)
     assert [each.slot for each in await storage.entries("w.1")] == ["0", "1", "3"]
@@ -229,7 +229,7 @@ async def test_entries_are_kept_for_a_week_after_their_turn_and_then_deleted(
     await storage.begin(entry("w.1"))
     await storage.begin(entry("w.1", "once"))
     clock.advance(2 * ENTRIES_KEPT_S)
-    await storage.finish(lease, Finish(Ack(), entries=[entry("w.1", status="accepted")]))
+    await storage.finish(lease, Commit(Ack(), entries=[entry("w.1", status="accepted")]))
     clock.advance(ENTRIES_KEPT_S - 1)
     await storage.put(delivery())
     assert len(await storage.entries("w.1")) == 2
@@ -243,12 +243,12 @@ async def test_entries_of_a_turn_that_goes_on_are_kept_for_a_week_after_its_last
     storage: Storage, delivery: MakeDelivery, entry: MakeEntry, clock: MovableClock
 ) -> None:
     lease = await turn(storage, delivery("c:1", name="w.root"))
-    await storage.finish(lease, Finish(Ack(), entries=[entry("w.root", "question")]))
+    await storage.finish(lease, Commit(Ack(), entries=[entry("w.root", "question")]))
     other = await turn(storage, delivery("c:2", name="w.other"))
-    await storage.finish(other, Finish(Ack(), entries=[entry("w.other")]))
+    await storage.finish(other, Commit(Ack(), entries=[entry("w.other")]))
     clock.advance(ENTRIES_KEPT_S - 1)
     lease = await turn(storage, delivery("c:1", name="w.answer"))
-    await storage.finish(lease, Finish(Ack(), entries=[entry("w.root", "thanks")]))
+    await storage.finish(lease, Commit(Ack(), entries=[entry("w.root", "thanks")]))
     clock.advance(ENTRIES_KEPT_S - 1)
     await storage.put(delivery())
     await storage.put(delivery())
@@ -262,7 +262,7 @@ async def test_entries_of_deferred_and_dead_lettered_turns_are_never_deleted(
     for name, outcome in (("w.1", Defer(at=clock.now(), reason="away")), ("w.2", DeadLetter(error="Boom"))):
         await storage.begin(entry(name))
         lease = await turn(storage, delivery(name, name=name))
-        await storage.finish(lease, Finish(outcome, entries=[entry(name, status="accepted")]))
+        await storage.finish(lease, Commit(outcome, entries=[entry(name, status="accepted")]))
     clock.advance(10 * ENTRIES_KEPT_S)
     await storage.put(delivery())
     await storage.put(delivery())
@@ -295,7 +295,7 @@ async def test_a_message_that_the_bot_sent_is_recognised(
     lease = await turn(storage, delivery(name="w.1"))
     await storage.begin(entry("w.1"))
     assert not await storage.has_sent("msg")
-    await storage.finish(lease, Finish(Ack(), [entry("w.1", status="accepted", message_id="msg")]))
+    await storage.finish(lease, Commit(Ack(), [entry("w.1", status="accepted", message_id="msg")]))
     assert await storage.has_sent("msg")
     assert not await storage.has_sent("another")
 
@@ -391,7 +391,7 @@ async def test_a_receipt_that_came_before_the_answer_is_not_undone_by_it(
     await storage.begin(entry("w.1"))
     await storage.settle_receipt(Receipt("lb.w.1.0.0", "msg", "delivered"))
     accepted = entry("w.1", status="accepted", answer=b'{"id":"msg"}')
-    await storage.finish(lease, Finish(DeadLetter("broken"), entries=[accepted]))
+    await storage.finish(lease, Commit(DeadLetter("broken"), entries=[accepted]))
     assert await storage.entries("w.1") == [dataclasses.replace(accepted, message_id="msg", delivery="delivered")]
 
 
@@ -437,7 +437,7 @@ async def test_after_the_ack_neither_texts_nor_answers_are_kept(
     lease = await turn(storage, delivery(name="w.1"))
     await storage.begin(entry("w.1", call=CALL))
     accepted = entry("w.1", call=CALL, status="accepted", answer=ANSWER, message_id="msg")
-    await storage.finish(lease, Finish(Ack(), [accepted], has_all_entries=has_all_entries))
+    await storage.finish(lease, Commit(Ack(), [accepted], has_all_entries=has_all_entries))
     (kept,) = await storage.entries("w.1")
     assert (kept.status, kept.message_id, kept.answer) == ("accepted", "msg", None)
     assert b"marker" not in kept.call
@@ -452,7 +452,7 @@ async def test_an_entry_that_the_finish_does_not_name_ends_with_its_turn_too(
 ) -> None:
     lease = await turn(storage, delivery(name="w.1"))
     await storage.settle(entry("w.1", "0", status="accepted", answer=b"{}", message_id="msg"))
-    await storage.finish(lease, Finish(Ack(), [entry("w.1", "1", status="accepted", answer=b"{}")]))
+    await storage.finish(lease, Commit(Ack(), [entry("w.1", "1", status="accepted", answer=b"{}")]))
     assert [kept.answer for kept in await storage.entries("w.1")] == [None, None]
     clock.advance(ENTRIES_KEPT_S + 61)
     await storage.put(delivery("c:2"))
@@ -465,12 +465,12 @@ async def test_texts_of_a_call_that_may_be_repeated_are_kept_until_the_turn_is_o
 ) -> None:
     lease = await turn(storage, delivery(name="w.1"))
     doubtful = entry("w.1", call=CALL, status=status)
-    await storage.finish(lease, Finish(Defer(clock.now(), "away"), entries=[doubtful]))
+    await storage.finish(lease, Commit(Defer(clock.now(), "away"), entries=[doubtful]))
     clock.advance(10 * ENTRIES_KEPT_S)
     await storage.put(delivery("c:2"))
     assert await storage.entries("w.1") == [doubtful]
     (lease,) = await storage.take(1, lease_s=60)
-    await storage.finish(lease, Finish(Ack()))
+    await storage.finish(lease, Commit(Ack()))
     clock.advance(61)
     await storage.put(delivery("c:3"))
     (kept,) = await storage.entries("w.1")
@@ -484,7 +484,7 @@ async def test_with_history_texts_are_kept_for_its_days_and_entries_as_long_as_w
     async with make_storage(keep_days=3) as storage:
         lease = await turn(storage, delivery(name="w.1"))
         accepted = entry("w.1", call=CALL, status="accepted", answer=ANSWER, message_id="msg")
-        await storage.finish(lease, Finish(Ack(), entries=[accepted]))
+        await storage.finish(lease, Commit(Ack(), entries=[accepted]))
         clock.advance(3 * 86_400 - 1)
         await storage.put(delivery("c:2"))
         assert await storage.entries("w.1") == [accepted]
@@ -503,7 +503,7 @@ async def test_with_history_no_text_off_the_record_is_kept(
         early = entry("w.1", slot="0", key="k0", call=CALL, status="accepted", answer=ANSWER, message_id="m0")
         await storage.settle(early)
         late = entry("w.1", slot="1", key="k1", call=CALL, status="accepted", answer=ANSWER, message_id="m1")
-        await storage.finish(lease, Finish(Ack(), entries=[late], off_the_record=True))
+        await storage.finish(lease, Commit(Ack(), entries=[late], off_the_record=True))
         assert await storage.delivery("w.1") is None
         kept = await storage.entries("w.1")
         assert [each.message_id for each in kept] == ["m0", "m1"]

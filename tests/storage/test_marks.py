@@ -11,7 +11,7 @@ from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery, Joined
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
 from linqbot.worker.features import marks_of
 from linqbot.worker.parts import ASKED, CRASHED, RAN, RECEIPT, TAKEN
 
@@ -40,14 +40,14 @@ async def test_every_special_delivery_has_its_marks(
     async def note(what: str, lease: Lease, marks: int, *, end: bool = True) -> None:
         found[what] = marks_of(lease, closed_storage), marks
         if end:
-            await closed_storage.finish(lease, Finish(Ack()))
+            await closed_storage.finish(lease, Commit(Ack()))
 
     async with closed_storage as storage:
         first = await put(storage, delivery("c:1"))
         await note("a message", first, 0, end=False)
-        await storage.finish(first, Finish(Retry(clock.now(), "ValueError")))
+        await storage.finish(first, Commit(Retry(clock.now(), "ValueError")))
         await note("a failed one", await leased(storage), RAN)
-        await storage.finish(await put(storage, delivery("c:1")), Finish(Defer(clock.now(), "away")))
+        await storage.finish(await put(storage, delivery("c:1")), Commit(Defer(clock.now(), "away")))
         await note("a deferred one", await leased(storage), RAN)
         for kind in ("message.sent", "message.delivered", "message.read", "message.failed"):
             await note(kind, await put(storage, replace(delivery("r:1"), type=kind)), RECEIPT)
@@ -62,17 +62,17 @@ async def test_every_special_delivery_has_its_marks(
             asked = Conversation(
                 "w.0", 0, "2", "+1", "bot:form", "waiting", NOON, NOON + 60, b'{"text":"?"}', root=b"{}"
             )
-            await storage.finish(lease, Finish(Ack(), conversations=[replace(asked, status=status)]))
+            await storage.finish(lease, Commit(Ack(), conversations=[replace(asked, status=status)]))
             await note(
                 f"a message of a chat with a question that is {status}", await put(storage, delivery("c:2")), ASKED
             )
             await note(f"one of a chat without, and one that is {status}", await put(storage, delivery("c:3")), 0)
         lease = await put(storage, delivery("c:3", name="w.taken"))
         await storage.join(lease, lease.delivery.with_joined(TOOK), [])
-        await storage.finish(lease, Finish(Retry(clock.now(), "ValueError")))
+        await storage.finish(lease, Commit(Retry(clock.now(), "ValueError")))
         again = await leased(storage)
         await note("a failed one that took messages", again, RAN | TAKEN, end=False)
-        await storage.finish(again, Finish(DeadLetter("ValueError")))
+        await storage.finish(again, Commit(DeadLetter("ValueError")))
         await storage.retry(["w.taken"])
         await note("a dead letter that an operator puts back", await leased(storage), RAN | TAKEN)
         await put(storage, delivery("c:4"))

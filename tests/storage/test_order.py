@@ -11,7 +11,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Finish, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, Lease, Retry
 
 from .conftest import NOON, MakeEntry
 
@@ -34,7 +34,7 @@ async def handle_all(storage: Storage) -> list[str]:
     while leases := await take(storage):
         for lease in leases:
             names.append(lease.delivery.id.removeprefix("w."))
-            await storage.finish(lease, Finish(Ack()))
+            await storage.finish(lease, Commit(Ack()))
     return names
 
 
@@ -44,7 +44,7 @@ async def test_missed_messages_come_before_the_message_that_revealed_them(storag
     assert await storage.put_in_order("c:1", [sent("a", 1), sent("b", 2)], lease) == 2
     again = (await take(storage))[0]
     assert (again.delivery.id, again.is_first_run) == ("w.a", True)
-    await storage.finish(again, Finish(Ack()))
+    await storage.finish(again, Commit(Ack()))
     assert await handle_all(storage) == ["b", "c"]
 
 
@@ -55,7 +55,7 @@ async def test_the_message_that_revealed_them_counts_no_run(storage: Storage) ->
     (again,) = await take(storage)
     assert (again.delivery.id, again.is_first_run) == ("w.c", True)
     with pytest.raises(LeaseLost):
-        await storage.finish(lease, Finish(Ack()))
+        await storage.finish(lease, Commit(Ack()))
 
 
 async def test_deliveries_that_wait_already_are_sorted_too(storage: Storage) -> None:
@@ -76,7 +76,7 @@ async def test_messages_sent_at_the_same_time_keep_the_order_of_their_arrival(st
 async def test_a_delivery_that_is_retried_keeps_its_place(storage: Storage, clock: MovableClock) -> None:
     await storage.put(sent("d", 4))
     (lease,) = await take(storage)
-    await storage.finish(lease, Finish(Retry(clock.now() + 10, "?")))
+    await storage.finish(lease, Commit(Retry(clock.now() + 10, "?")))
     await storage.put(sent("c", 3))
     await storage.put_in_order("c:1", [sent("a", 1)])
     clock.advance(10)
@@ -111,7 +111,7 @@ async def test_a_running_turn_is_not_disturbed(storage: Storage) -> None:
     await storage.put(sent("c", 3))
     assert await storage.put_in_order("c:1", [sent("a", 1)]) == 1
     assert await take(storage) == []
-    await storage.finish(running, Finish(Ack()))
+    await storage.finish(running, Commit(Ack()))
     assert await handle_all(storage) == ["a", "c"]
 
 
@@ -148,7 +148,7 @@ async def test_an_order_under_a_lease_that_is_over_stores_nothing(storage: Stora
     with pytest.raises(LeaseLost):
         await storage.put_in_order("c:1", [sent("a", 1)], old)
     assert await storage.depth() == 1
-    await storage.finish(lease, Finish(Ack()))
+    await storage.finish(lease, Commit(Ack()))
 
 
 async def test_a_turn_whose_lease_is_over_stores_no_messages_behind_it(storage: Storage, clock: MovableClock) -> None:
@@ -159,7 +159,7 @@ async def test_a_turn_whose_lease_is_over_stores_no_messages_behind_it(storage: 
     with pytest.raises(LeaseLost):
         await storage.put_in_order("c:1", [sent("a", 1)], old, keep=True)
     assert await storage.put_in_order("c:1", [sent("b", 2)], lease, keep=True) == 1
-    await storage.finish(lease, Finish(Ack()))
+    await storage.finish(lease, Commit(Ack()))
     assert await handle_all(storage) == ["b"]
 
 

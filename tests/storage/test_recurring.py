@@ -11,7 +11,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Retry
 from linqbot.storage.timers import OUTAGE, Rearm, Timer
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +36,7 @@ async def test_a_recurring_timer_that_fired_waits_for_its_next_time(storage: Sto
     assert (await storage.scheduled(), await storage.next_timer(), await storage.fire(NOON * 2)) == ([], None, 0)
     (parked,) = await storage.recurring("schedule")
     assert (parked.is_parked, parked.tick) == (True, NOON)
-    await storage.finish(lease, Finish(Ack(), rearmed=[Rearm("daily", NOON, NOON + 60)]))
+    await storage.finish(lease, Commit(Ack(), rearmed=[Rearm("daily", NOON, NOON + 60)]))
     assert await storage.scheduled() == await storage.recurring("schedule") == [timer(due=NOON + 60)]
     assert await storage.next_timer() == NOON + 60
     clock.advance(60)
@@ -50,17 +50,17 @@ async def test_a_cancelled_timer_is_not_rearmed_by_the_turn_that_runs(
     await storage.schedule(timer())
     lease = await fired(storage, clock)
     assert await storage.cancel("daily") is True
-    await storage.finish(lease, Finish(outcome, rearmed=[Rearm("daily", NOON, NOON + 60)]))
+    await storage.finish(lease, Commit(outcome, rearmed=[Rearm("daily", NOON, NOON + 60)]))
     assert (await storage.recurring("schedule"), await storage.next_timer()) == ([], None)
 
 
 async def test_a_turn_that_is_retried_late_does_not_change_the_next_time(storage: Storage, clock: MovableClock) -> None:
     await storage.schedule(timer())
     lease = await fired(storage, clock)
-    await storage.finish(lease, Finish(DeadLetter("Boom"), rearmed=[Rearm("daily", NOON, NOON + 600)]))
+    await storage.finish(lease, Commit(DeadLetter("Boom"), rearmed=[Rearm("daily", NOON, NOON + 600)]))
     await storage.retry([lease.delivery.id])
     (again,) = await storage.take(1, lease_s=60)
-    await storage.finish(again, Finish(Ack(), rearmed=[Rearm("daily", NOON, NOON + 60)]))
+    await storage.finish(again, Commit(Ack(), rearmed=[Rearm("daily", NOON, NOON + 60)]))
     assert await storage.next_timer() == NOON + 600
 
 
@@ -70,8 +70,8 @@ async def test_a_lost_lease_rearms_nothing(storage: Storage, clock: MovableClock
     clock.advance(61)
     (held,) = await storage.take(1, lease_s=60)
     with pytest.raises(LeaseLost):
-        await storage.finish(lost, Finish(Ack(), rearmed=[Rearm("daily", NOON, NOON + 60)]))
-    await storage.finish(held, Finish(Retry(NOON + 90, "Boom")))
+        await storage.finish(lost, Commit(Ack(), rearmed=[Rearm("daily", NOON, NOON + 60)]))
+    await storage.finish(held, Commit(Retry(NOON + 90, "Boom")))
     assert await storage.next_timer() is None
 
 
@@ -111,13 +111,13 @@ async def test_the_timer_of_an_outage_fires_once_and_stays_until_the_outage_ends
     begun = Timer("outage.1", NOON, "t:1", OUTAGE, b"{}", 0.0)
     assert await storage.schedule(begun) is True
     lease = await fired(storage, clock)
-    await storage.finish(lease, Finish(Ack(), timers=[begun]))
+    await storage.finish(lease, Commit(Ack(), timers=[begun]))
     clock.advance(60)
     assert (await storage.schedule(replace(begun, due=clock.now())), await storage.fire(clock.now())) == (False, 0)
     assert await storage.timer("outage.1") is not None
     await storage.put(Delivery("w.1", "c:1", "message.received", b"{}", clock.now()))
     (answered,) = await storage.take(1, lease_s=60)
-    await storage.finish(answered, Finish(Ack(), cancelled=["outage.1", "outage.2"]))
+    await storage.finish(answered, Commit(Ack(), cancelled=["outage.1", "outage.2"]))
     assert await storage.timer("outage.1") is None
     assert await storage.schedule(replace(begun, due=clock.now())) is True
     assert await storage.fire(clock.now()) == 1

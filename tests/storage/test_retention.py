@@ -17,7 +17,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.contents import TABLES, Contents
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.postgres.storage import PostgresStorage
@@ -93,7 +93,7 @@ async def used(place: Place) -> AsyncIterator[Storage]:
             ended = await lease(storage, said(name, is_private=is_private))
             entry = sent(name, is_private=is_private)
             await storage.begin(entry, ended)
-            await storage.finish(ended, Finish(Ack(), [entry], off_the_record=is_private))
+            await storage.finish(ended, Commit(Ack(), [entry], off_the_record=is_private))
         yield storage
 
 
@@ -103,7 +103,7 @@ async def test_texts_off_the_record_leave_all_tables_with_the_ack(place: Place) 
         entry = sent("w.private", is_private=True)
         await storage.begin(entry, ended)
         assert await place.with_words() == {"delivery", "journal"}
-        await storage.finish(ended, Finish(Ack(), [entry], off_the_record=True))
+        await storage.finish(ended, Commit(Ack(), [entry], off_the_record=True))
         assert await place.with_words() == set()
 
 
@@ -115,7 +115,7 @@ async def test_history_is_deleted_with_the_first_write_after_its_days(
     await used.put(said("w.later", is_private=False))
     assert await place.with_words() == {"delivery", "done", "journal"}
     (later,) = await used.take(1, lease_s=60)
-    await used.finish(later, Finish(DeadLetter("no handler")))
+    await used.finish(later, Commit(DeadLetter("no handler")))
     assert await used.purge(before=clock.now() + 1) == 1
     clock.advance(0.2 * DAY_S)
     await used.check()
@@ -129,11 +129,11 @@ async def test_a_text_that_waits_leaves_with_what_ends_the_wait(place: Place, cl
         await storage.start_broadcast(NewBroadcast("july", "+1", 20, payload, NOON), ["+2"])
         asked = Conversation("w.1", 0, "1", "+1", "bot:form", "waiting", NOON, NOON + 60, payload, root=payload)
         first = await lease(storage, said("w.1", is_private=False))
-        await storage.finish(first, Finish(Ack(), conversations=[asked]))
+        await storage.finish(first, Commit(Ack(), conversations=[asked]))
         assert await place.with_words() == {"timer", "broadcast", "conversation"}
         await storage.cancel("t-1")
         await storage.order_broadcast("july", "cancel")
         await storage.advance_broadcasts(clock.now())
         answer = await lease(storage, said("w.2", is_private=False))
-        await storage.finish(answer, Finish(Ack(), ended=["w.1"]))
+        await storage.finish(answer, Commit(Ack(), ended=["w.1"]))
         assert await place.with_words() == set()

@@ -11,7 +11,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Finish, Retry
+from linqbot.storage.inbox import Ack, Commit, Retry
 from linqbot.storage.state import StateWrite
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +22,7 @@ MakeDelivery = Callable[..., Delivery]
 async def write(storage: Storage, delivery: Delivery, *writes: StateWrite) -> None:
     await storage.put(delivery)
     (lease,) = await storage.take(1, lease_s=60)
-    await storage.finish(lease, Finish(Ack(), state=writes))
+    await storage.finish(lease, Commit(Ack(), state=writes))
 
 
 async def test_state_is_written_when_the_turn_ends(storage: Storage, delivery: MakeDelivery) -> None:
@@ -54,7 +54,7 @@ async def test_state_of_a_failed_turn_is_written_if_its_finish_contains_it(
     await storage.put(delivery())
     (lease,) = await storage.take(1, lease_s=60)
     retry = Retry(at=clock.now(), error="Boom")
-    await storage.finish(lease, Finish(retry, state=[StateWrite("bot", "tries", b"1")]))
+    await storage.finish(lease, Commit(retry, state=[StateWrite("bot", "tries", b"1")]))
     assert await storage.load("bot") == {"tries": b"1"}
 
 
@@ -66,7 +66,7 @@ async def test_state_of_a_lost_lease_is_not_written(
     clock.advance(60)
     await storage.take(1, lease_s=60)
     with pytest.raises(LeaseLost):
-        await storage.finish(lease, Finish(Ack(), state=[StateWrite("bot", "a", b"1")]))
+        await storage.finish(lease, Commit(Ack(), state=[StateWrite("bot", "a", b"1")]))
     assert await storage.load("bot") == {}
 
 
@@ -90,13 +90,13 @@ async def test_a_write_whose_expected_value_is_not_stored_is_refused_with_the_wh
     for expected in (None, b"0"):
         writes = [StateWrite("chat:1", "b", b"1"), checked(b"2", expected)]
         with pytest.raises(StateConflict) as raised:
-            await storage.finish(lease, Finish(Ack(), state=writes))
+            await storage.finish(lease, Commit(Ack(), state=writes))
         assert (raised.value.scope, raised.value.name) == ("bot", "a")
     assert await storage.load("bot") == {"a": b"1"}
     assert await storage.load("chat:1") == {}
     assert await storage.depth() == 1
     # The lease is still held.
-    await storage.finish(lease, Finish(Ack(), state=[checked(b"2", b"1")]))
+    await storage.finish(lease, Commit(Ack(), state=[checked(b"2", b"1")]))
     assert await storage.load("bot") == {"a": b"2"}
     assert await storage.depth() == 0
 
@@ -107,15 +107,15 @@ async def test_of_two_turns_that_end_in_one_commit_the_second_sees_what_the_firs
     for lane in ("c:1", "c:2", "c:3"):
         await storage.put(delivery(lane))
     leases = await storage.take(3, lease_s=60)
-    finishes = [Finish(Ack(), state=[checked(b"%d" % n, None)]) for n in range(3)]
+    finishes = [Commit(Ack(), state=[checked(b"%d" % n, None)]) for n in range(3)]
     ends = await asyncio.gather(
         *(storage.finish(lease, finish) for lease, finish in zip(leases, finishes, strict=True)), return_exceptions=True
     )
     assert [type(end) for end in ends] == [type(None), StateConflict, StateConflict]
     assert await storage.load("bot") == {"a": b"0"}
     assert await storage.depth() == 2
-    await storage.finish(leases[1], Finish(Ack(), state=[checked(None, b"0")]))
-    await storage.finish(leases[2], Finish(Ack(), state=[checked(b"5", None)]))
+    await storage.finish(leases[1], Commit(Ack(), state=[checked(None, b"0")]))
+    await storage.finish(leases[2], Commit(Ack(), state=[checked(b"5", None)]))
     assert await storage.load("bot") == {"a": b"5"}
 
 

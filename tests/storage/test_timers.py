@@ -12,7 +12,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Finish, Lease, Retry
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Lease, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 
@@ -59,7 +59,7 @@ async def test_a_due_timer_waits_behind_the_deliveries_of_its_lane(
     clock.advance(30)
     await storage.fire(clock.now())
     assert await storage.take(10, lease_s=60) == []
-    await storage.finish(lease, Finish(Ack()))
+    await storage.finish(lease, Commit(Ack()))
     (due,) = await storage.take(10, lease_s=60)
     assert due.delivery.id == "i.send.t"
 
@@ -98,7 +98,7 @@ async def test_a_timer_that_fired_is_not_scheduled_again_for_a_day(
     await storage.fire(clock.now())
     (lease,) = await storage.take(1, lease_s=60)
     assert await storage.schedule(timer("t")) is False
-    await storage.finish(lease, Finish(Ack()))
+    await storage.finish(lease, Commit(Ack()))
     clock.advance(SEEN_KEPT_S - 1)
     assert await storage.schedule(timer("t")) is False
     clock.advance(62)
@@ -133,7 +133,7 @@ async def test_a_turn_schedules_and_cancels_timers_when_it_ends(storage: Storage
     for name in ("old", "moved"):
         await storage.schedule(timer(name))
     lease = await turn(storage, delivery())
-    finish = Finish(Ack(), timers=[timer("new", 5), timer("moved", 90)], cancelled=["old", "moved", "never"])
+    finish = Commit(Ack(), timers=[timer("new", 5), timer("moved", 90)], cancelled=["old", "moved", "never"])
     await storage.finish(lease, finish)
     assert [(one.id, one.due) for one in await storage.scheduled()] == [("new", NOON + 5), ("moved", NOON + 90)]
     assert await storage.next_timer() == NOON + 5
@@ -145,7 +145,7 @@ async def test_a_turn_that_runs_again_schedules_once(
 ) -> None:
     for name in ("w.1", "w.2"):
         lease = await turn(storage, delivery(name, name=name))
-        await storage.finish(lease, Finish(outcome, timers=[timer("t", 60)]))
+        await storage.finish(lease, Commit(outcome, timers=[timer("t", 60)]))
     assert await storage.scheduled() == [timer("t", 60)]
 
 
@@ -157,7 +157,7 @@ async def test_timers_of_a_lost_lease_are_not_stored(
     clock.advance(60)
     await storage.take(1, lease_s=60)
     with pytest.raises(LeaseLost):
-        await storage.finish(lost, Finish(Ack(), timers=[timer("t")], cancelled=["kept"]))
+        await storage.finish(lost, Commit(Ack(), timers=[timer("t")], cancelled=["kept"]))
     assert [one.id for one in await storage.scheduled()] == ["kept"]
 
 

@@ -10,7 +10,7 @@ import pytest
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Defer, Lease, Retry
 from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry
 from linqbot.storage.upkeep import Selection, Tally, Waiting
 
@@ -22,7 +22,7 @@ MakeDelivery = Callable[..., Delivery]
 MakeEntry = Callable[..., JournalEntry]
 NOON = 1_800_000_000.0
 DAY_S = 86_400.0
-ACK = Finish(Ack())
+ACK = Commit(Ack())
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def take_one(storage: Storage) -> Lease:
 async def dead_letter(storage: Storage, *deliveries: Delivery) -> None:
     for each in deliveries:
         await storage.put(each)
-        await storage.finish(await take_one(storage), Finish(DeadLetter("Boom", "bot:echo", failed=True)))
+        await storage.finish(await take_one(storage), Commit(DeadLetter("Boom", "bot:echo", failed=True)))
 
 
 async def handle(storage: Storage, *deliveries: Delivery) -> None:
@@ -62,8 +62,8 @@ async def test_waiting_deliveries_are_listed_in_order_with_their_state(
     for lane in ("c:1", "c:2", "c:3"):
         await storage.put(delivery(lane, name=f"w.{lane}"))
     retried, deferred, _ = await storage.take(3, lease_s=60)
-    await storage.finish(retried, Finish(Retry(clock.now() + 30, "Boom")))
-    await storage.finish(deferred, Finish(Defer(clock.now() + 40, "Linq is away")))
+    await storage.finish(retried, Commit(Retry(clock.now() + 30, "Boom")))
+    await storage.finish(deferred, Commit(Defer(clock.now() + 40, "Linq is away")))
     await storage.put(delivery("c:1", name="w.behind"))
     message = "message.received"
     assert await storage.waiting() == [
@@ -152,10 +152,10 @@ async def test_a_retried_dead_letter_goes_to_the_tail_of_its_lane_with_no_attemp
 
 async def test_a_retry_makes_the_storage_forget_no_other_delivery(storage: Storage, delivery: MakeDelivery) -> None:
     await storage.put(delivery("c:1", name="w.1"))
-    await storage.finish(await take_one(storage), Finish(DeadLetter("broken")))
+    await storage.finish(await take_one(storage), Commit(DeadLetter("broken")))
     for n in range(2, 5):
         await storage.put(delivery("c:1", name=f"w.{n}", message_key=f"m.{n}"))
-        await storage.finish(await take_one(storage), Finish(Ack()))
+        await storage.finish(await take_one(storage), Commit(Ack()))
     assert await storage.retry(["w.1"]) == 1
     assert await storage.seen(["w.1", "w.2", "m.2", "w.3", "w.4", "m.4", "w.5"]) == {
         "w.1": False,
@@ -223,7 +223,7 @@ async def test_retries_survive_a_restart(closed_storage: Storage, delivery: Make
     async with closed_storage as storage:
         lease = await take_one(storage)
         assert (lease.delivery.id, lease.is_first_run) == ("w.1", False)
-        await storage.finish(lease, Finish(DeadLetter("Boom")))
+        await storage.finish(lease, Commit(DeadLetter("Boom")))
         assert [letter.delivery.id for letter in await storage.dead_letters()] == ["w.1"]
 
 
@@ -336,10 +336,10 @@ async def test_a_replayed_dead_letter_keeps_its_replay_number_when_it_is_dead_le
     assert await storage.replay_live(["w.1", "w.1", "w.unknown"]) == 1
     lease = await take_one(storage)
     assert (lease.replay, lease.attempts) == (1, 0)
-    await storage.finish(lease, Finish(Retry(clock.now(), "Boom")))
+    await storage.finish(lease, Commit(Retry(clock.now(), "Boom")))
     lease = await take_one(storage)
     assert (lease.replay, lease.attempts) == (1, 1)
-    await storage.finish(lease, Finish(DeadLetter("Boom")))
+    await storage.finish(lease, Commit(DeadLetter("Boom")))
     (letter,) = await storage.dead_letters()
     assert letter.replay == 1
     await storage.retry(["w.1"])

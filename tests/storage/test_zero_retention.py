@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
-from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.file import BUSY_PAUSE_S, TRUNCATE_AFTER_S
@@ -66,8 +66,8 @@ def accepted(entry: JournalEntry) -> JournalEntry:
     return replace(entry, status="accepted", answer=entry.call, message_id=f"m-{entry.turn}")
 
 
-def ack(*entries: JournalEntry) -> Finish:
-    return Finish(Ack(), entries=list(entries), off_the_record=True)
+def ack(*entries: JournalEntry) -> Commit:
+    return Commit(Ack(), entries=list(entries), off_the_record=True)
 
 
 async def take_one(storage: SQLiteStorage) -> Lease:
@@ -137,7 +137,7 @@ async def test_the_text_of_a_broadcast_is_on_no_disk_a_minute_after_its_end(
             await storage.finish(lease, replace(ack(accepted(entry)), recipients=[RecipientUpdate("july", n, "sent")]))
             clock.advance(0.01)
         assert await storage.advance_broadcasts(clock.now()) == 1
-        await storage.finish(await take_one(storage), Finish(Ack()))
+        await storage.finish(await take_one(storage), Commit(Ack()))
         clock.advance(TRUNCATE_AFTER_S)
         await emptied(path)
         assert MARKER not in on_disk(path)
@@ -150,8 +150,8 @@ async def test_a_dead_letter_that_was_retried_and_handled_is_on_no_disk_a_minute
         for n, size in enumerate(SIZES):
             await storage.put(said(f"{n}", size))
             lease = await take_one(storage)
-            await storage.finish(lease, Finish(Retry(NOON, "Boom")))
-            await storage.finish(await take_one(storage), Finish(DeadLetter(f"Boom {text(5000)}"), off_the_record=True))
+            await storage.finish(lease, Commit(Retry(NOON, "Boom")))
+            await storage.finish(await take_one(storage), Commit(DeadLetter(f"Boom {text(5000)}"), off_the_record=True))
         async with SQLiteStorage(path, clock=clock, serving=False) as command:
             assert await command.retry([f"w.{n}" for n in range(len(SIZES))]) == len(SIZES)
         for _ in SIZES:
@@ -174,7 +174,7 @@ async def test_the_wal_is_emptied_once_a_minute_and_not_for_other_lines(
     monkeypatch.setattr(file, "truncate", noted)
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(said("public", zero_retention=False))
-        await storage.finish(await take_one(storage), Finish(Ack()))
+        await storage.finish(await take_one(storage), Commit(Ack()))
         clock.advance(10 * TRUNCATE_AFTER_S)
         await a_few_turns_of_the_loop()
         assert threads == []
@@ -249,7 +249,7 @@ async def _take_turns(path: Path, steps: list[Step]) -> None:
 
         async def end(at: int) -> None:
             lease, entry, zero_retention = open_turns.pop(at % len(open_turns))
-            await storage.finish(lease, Finish(Ack(), entries=[accepted(entry)], off_the_record=zero_retention))
+            await storage.finish(lease, Commit(Ack(), entries=[accepted(entry)], off_the_record=zero_retention))
 
         for n, (at, size, zero_retention) in enumerate(steps):
             await storage.put(said(f"{n}", size, lane=f"c:{n}", zero_retention=zero_retention))
@@ -277,7 +277,7 @@ async def test_rows_that_sqlite_moves_between_pages_leave_no_copy(path: Path, cl
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(said("first", lane="c:first"))
         await storage.finish(await take_one(storage), ack())
-        open_turns: list[tuple[Lease, Finish]] = []
+        open_turns: list[tuple[Lease, Commit]] = []
         count = 0
         for _ in range(40):
             new: dict[str, tuple[Delivery, JournalEntry]] = {}
@@ -293,7 +293,7 @@ async def test_rows_that_sqlite_moves_between_pages_leave_no_copy(path: Path, cl
             await asyncio.gather(*(storage.begin(entry) for _, entry in new.values()))
             by_id = {lease.delivery.id: lease for lease in leases}
             for name, (one, entry) in new.items():
-                finish = Finish(Ack(), entries=[accepted(entry)], off_the_record=one.is_off_the_record)
+                finish = Commit(Ack(), entries=[accepted(entry)], off_the_record=one.is_off_the_record)
                 open_turns.append((by_id[name], finish))
             over = []
             while len(open_turns) > chance.randint(0, most_open):

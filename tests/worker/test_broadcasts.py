@@ -17,7 +17,7 @@ from linqbot.events.parse import EventNotUnderstood
 from linqbot.events.proactive import BroadcastDone
 from linqbot.hookspecs import hookimpl
 from linqbot.storage.broadcasts import AT_ONCE, RecipientUpdate
-from linqbot.storage.inbox import Ack, DeadLetter, Finish
+from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 from linqbot.types.message import LinkPart
 from linqbot.types.proactive import Broadcast
@@ -386,7 +386,7 @@ async def test_a_send_that_cannot_be_read_fails_for_its_person_only() -> None:
         (DeadLetter(late), late),
         (Ack(), None),
     ):
-        commit = Finish(outcome)
+        commit = Commit(outcome)
         give_up_person(broken, commit)
         assert list(commit.recipients) == ([] if why is None else [RecipientUpdate("july", 7, "failed", why)])
 

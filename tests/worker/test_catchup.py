@@ -16,7 +16,7 @@ from linqbot.emulator.web.app import create_app
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
-from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.worker.gaps import CATCH_UP_TYPE, Gaps, catch_up, end_downtime
 
@@ -47,7 +47,7 @@ class Harness:
                 assert isinstance(event, MessageReceived)
                 assert (event.line, event.actor is not None) == (LINE, True)
                 texts.append((event.text, event.reconciled_at is not None))
-                await self.storage.finish(lease, Finish(Ack()))
+                await self.storage.finish(lease, Commit(Ack()))
         return texts
 
     async def start(self, client: Client | None = None) -> int:
@@ -85,7 +85,7 @@ async def heard(harness: Harness, message_id: str, text: str, *, was_fetched: bo
     else:
         assert await harness.storage.put(made)
     (lease,) = await harness.storage.take(1, lease_s=60)
-    await harness.storage.finish(lease, Finish(Ack()))
+    await harness.storage.finish(lease, Commit(Ack()))
 
 
 async def test_old_missed_messages_are_history_and_arrive_once(harness: Harness) -> None:

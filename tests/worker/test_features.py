@@ -11,7 +11,7 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.bot.routing.handlers import Failure
 from linqbot.events import ParticipantAdded
 from linqbot.events.event import Event
-from linqbot.storage.inbox import Finish, Outcome
+from linqbot.storage.inbox import Commit, Outcome
 from linqbot.testing import talking
 from linqbot.worker.features import PARTS
 from linqbot.worker.parts import ALL, Turn
@@ -60,7 +60,7 @@ async def handle(message: MessageReceived, ctx: Context) -> None:
             await ctx.reply(text)
 
 
-def shape(commit: Finish) -> list[Any]:
+def shape(commit: Commit) -> list[Any]:
     """Return what a commit stores, without ids and times."""
     entries = sorted((entry.slot, entry.safety, entry.status) for entry in commit.entries)
     timers = sorted(timer.kind for timer in commit.timers)
@@ -74,7 +74,7 @@ async def commits_of_a_day() -> list[list[Any]]:
     made: list[list[Any]] = []
     build = Turn.commit
 
-    def noted(turn: Turn, outcome: Outcome) -> Finish:
+    def noted(turn: Turn, outcome: Outcome) -> Commit:
         commit = build(turn, outcome)
         made.append(shape(commit))
         return commit

@@ -17,7 +17,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
-from linqbot.storage.inbox import Ack, Finish, Lease
+from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.turn import Turns
@@ -53,10 +53,10 @@ class SlowEnd(MemoryStorage):
         self.ending = asyncio.Event()
         self.go_on = asyncio.Event()
 
-    async def finish(self, lease: Lease, finish: Finish) -> None:
+    async def finish(self, lease: Lease, commit: Commit) -> None:
         self.ending.set()
         await self.go_on.wait()
-        await super().finish(lease, finish)
+        await super().finish(lease, commit)
 
 
 class LosingPutBack(MemoryStorage):
@@ -86,7 +86,7 @@ class TakenOver(MemoryStorage):
     ) -> int:
         self.clock.advance(24 * 3600)
         (other,) = await self.take(1, lease_s=60)
-        await self.finish(other, Finish(Ack()))
+        await self.finish(other, Commit(Ack()))
         return await super().put_in_order(lane, missed, lease, keep=keep)
 
 

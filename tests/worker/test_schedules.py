@@ -21,7 +21,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.events.proactive import ScheduleDue
 from linqbot.parse.recurrences import recurrence
-from linqbot.storage.inbox import Finish, Lease
+from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
@@ -43,11 +43,11 @@ class Storage(SQLiteStorage):
     dies_at_finish = False
     died: asyncio.Event
 
-    async def finish(self, lease: Lease, finish: Finish) -> None:
+    async def finish(self, lease: Lease, commit: Commit) -> None:
         if self.dies_at_finish:
             self.died.set()
             await asyncio.Event().wait()
-        await super().finish(lease, finish)
+        await super().finish(lease, commit)
 
 
 def bot_with(spec: str, handler: Handle, name: str = "report") -> Bot:

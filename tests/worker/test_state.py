@@ -25,7 +25,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import StateConflict
 from linqbot.events.message import MessageReceived
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Finish, Lease
+from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
@@ -224,10 +224,10 @@ class Run:
         made = SQLiteStorage(self.path, clock=self.clock) if self.kind == "sqlite" else MemoryStorage(clock=self.clock)
         store = made.finish
 
-        async def crashing(lease: Lease, finish: Finish) -> None:
+        async def crashing(lease: Lease, commit: Commit) -> None:
             if self.crash_at == "before finish":
                 await crash()
-            await store(lease, finish)
+            await store(lease, commit)
             if self.crash_at == "after finish":
                 await crash()
 

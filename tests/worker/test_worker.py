@@ -16,7 +16,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.message import MessageReceived
-from linqbot.storage.inbox import Finish, Lease, Retry
+from linqbot.storage.inbox import Commit, Lease, Retry
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Waiting
@@ -293,11 +293,11 @@ class OutOfFiles(MemoryStorage):
 
     is_out = True
 
-    async def finish(self, lease: Lease, finish: Finish) -> None:
+    async def finish(self, lease: Lease, commit: Commit) -> None:
         if self.is_out:
             self.is_out = False
             raise OSError(errno.EMFILE, "Too many open files")
-        await super().finish(lease, finish)
+        await super().finish(lease, commit)
 
 
 async def test_a_turn_for_which_the_machine_has_nothing_left_runs_again() -> None:
@@ -329,10 +329,10 @@ async def test_an_outcome_that_no_commit_can_hold_frees_its_chat_soon(monkeypatc
     async with working(bot) as (storage, clock, _):
         store = storage.finish
 
-        async def broken(lease: Lease, finish: Finish) -> None:
-            if not isinstance(finish.outcome, Retry):
+        async def broken(lease: Lease, commit: Commit) -> None:
+            if not isinstance(commit.outcome, Retry):
                 raise StorageError("The storage failed in an unforeseen way.")
-            await store(lease, finish)
+            await store(lease, commit)
 
         monkeypatch.setattr(storage, "finish", broken)
         await storage.put(delivery(text_body("hi")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Retry, lease_over
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Retry, lease_over
 from linqbot.storage.indexes import Recent
 from linqbot.storage.operations import BeginOp, FinishOp, SettleOp, TakeOp
 from linqbot.storage.postgres import leases
@@ -67,7 +67,7 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
             note_ended(tx, ops, await tx.value(f"SELECT {END}", *arguments(tx, ops)), leaving=leaving)
         return
     state = StateBatch(tx)
-    await state.read([*(op.state for op in settles), *(op.finish.state for op in ops)])
+    await state.read([*(op.state for op in settles), *(op.commit.state for op in ops)])
     entries = await state.settled(settles)
     seqs = await _held(tx, ops)
     ended: dict[int, FinishOp] = {}
@@ -76,20 +76,20 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
         if seq is None:
             op.error = lease_over(op.lease)
             tx.changes.ended_leases.add(op.lease.token)
-        elif (conflict := state.add(op.finish.state)) is not None:
+        elif (conflict := state.add(op.commit.state)) is not None:
             op.error = conflict
             seqs[op.lease.token] = seq
         else:
             ended[seq] = op
-            entries += op.finish.entries
+            entries += op.commit.entries
     await journal.settle(tx, entries)
     await state.write()
-    await conversations.write(tx, [op.finish for op in ended.values()])
-    await broadcasts.update(tx, [update for op in ended.values() for update in op.finish.recipients])
-    stays = {seq: op for seq, op in ended.items() if isinstance(op.finish.outcome, Retry | Defer)}
+    await conversations.write(tx, [op.commit for op in ended.values()])
+    await broadcasts.update(tx, [update for op in ended.values() for update in op.commit.recipients])
+    stays = {seq: op for seq, op in ended.items() if isinstance(op.commit.outcome, Retry | Defer)}
     await _postpone(tx, stays)
     await _remove(tx, {seq: op for seq, op in ended.items() if seq not in stays})
-    await timers.write(tx, [op.finish for op in ended.values()])
+    await timers.write(tx, [op.commit for op in ended.values()])
     tx.changes.ended_leases |= {op.lease.token for op in ended.values()}
     # The lanes go on, but not in this process.
     tx.changes.work |= leaving and bool(ended)
@@ -101,13 +101,13 @@ END: Final = "end_turns($1, $2, $3, $4, $5)"
 
 def is_plain(settles: Sequence[SettleOp], ops: Iterable[FinishOp], keep_s: float) -> bool:
     """Return True if the turns end with `END` alone: each is acked and writes nothing."""
-    return not settles and not keep_s and all(_only_acks(op.finish) for op in ops)
+    return not settles and not keep_s and all(_only_acks(op.commit) for op in ops)
 
 
 def arguments(tx: Transaction, ops: Collection[FinishOp]) -> tuple[object, ...]:
     """Return the arguments of `END`."""
     held = [op.lease for op in ops]
-    turns = [op.lease.delivery.id if _may_have_entries(op.finish) else None for op in ops]
+    turns = [op.lease.delivery.id if _may_have_entries(op.commit) else None for op in ops]
     return [each.delivery.lane for each in held], [each.token for each in held], turns, tx.now, SOON_S
 
 
@@ -127,15 +127,15 @@ def note_ended(tx: Transaction, ops: Collection[FinishOp], over: Collection[int]
     tx.changes.work |= leaving and len(over) < len(ops)
 
 
-def _only_acks(finish: Finish) -> bool:
-    writes = finish.entries or finish.state or finish.timers or finish.cancelled or finish.rearmed or finish.recipients
-    return isinstance(finish.outcome, Ack) and not (
-        writes or finish.conversations or finish.ended or finish.off_the_record
+def _only_acks(commit: Commit) -> bool:
+    writes = commit.entries or commit.state or commit.timers or commit.cancelled or commit.rearmed or commit.recipients
+    return isinstance(commit.outcome, Ack) and not (
+        writes or commit.conversations or commit.ended or commit.off_the_record
     )
 
 
-def _may_have_entries(finish: Finish) -> bool:
-    return isinstance(finish.outcome, Ack) and (bool(finish.entries) or not finish.has_all_entries)
+def _may_have_entries(commit: Commit) -> bool:
+    return isinstance(commit.outcome, Ack) and (bool(commit.entries) or not commit.has_all_entries)
 
 
 async def finish_and_take(tx: Transaction, ops: Sequence[FinishOp], take: TakeOp, recent: Recent) -> None:
@@ -168,7 +168,7 @@ async def _postpone(tx: Transaction, ops: Mapping[int, FinishOp]) -> None:
         return
     seqs, failed, whys, times = [], [], [], []
     for seq, op in ops.items():
-        outcome = op.finish.outcome
+        outcome = op.commit.outcome
         assert isinstance(outcome, Retry | Defer)
         seqs.append(seq)
         failed.append(isinstance(outcome, Retry))
@@ -192,15 +192,15 @@ async def _postpone(tx: Transaction, ops: Mapping[int, FinishOp]) -> None:
 async def _remove(tx: Transaction, gone: Mapping[int, FinishOp]) -> None:
     if not gone:
         return
-    acked = {seq: op for seq, op in gone.items() if isinstance(op.finish.outcome, Ack)}
-    private = {seq: op for seq, op in acked.items() if op.finish.off_the_record}
+    acked = {seq: op for seq, op in gone.items() if isinstance(op.commit.outcome, Ack)}
+    private = {seq: op for seq, op in acked.items() if op.commit.off_the_record}
     for seq, op in gone.items():
-        if isinstance(op.finish.outcome, DeadLetter):
-            await _dead_letter(tx, seq, op.finish.outcome)
+        if isinstance(op.commit.outcome, DeadLetter):
+            await _dead_letter(tx, seq, op.commit.outcome)
     if tx.keep_s and (kept := [seq for seq in acked if seq not in private]):
         await _keep(tx, kept)
     await tx.value(f"SELECT {END}", *arguments(tx, gone.values()))
-    turns = {entry.turn for op in acked.values() for entry in op.finish.entries if entry.turn != op.lease.delivery.id}
+    turns = {entry.turn for op in acked.values() for entry in op.commit.entries if entry.turn != op.lease.delivery.id}
     await journal.end(tx, turns)
     if private:
         await journal.forget_texts(tx, [op.lease.delivery.id for op in private.values()])

@@ -213,7 +213,7 @@ async def fire(tx: Transaction, ops: Sequence[FireOp]) -> None:
 
 async def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp], finishes: Iterable[FinishOp]) -> None:
     """Store what turns say of the people of a broadcast, and carry out the steps of broadcasts that are due."""
-    updates = [update for op in finishes if op.error is None for update in op.finish.recipients]
+    updates = [update for op in finishes if op.error is None for update in op.commit.recipients]
     if not (ops or updates):
         return
     await broadcasts.update(tx, updates)

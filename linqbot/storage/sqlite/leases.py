@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Lease, Retry, lease_over
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry, lease_over
 from linqbot.storage.indexes import LaneLease, Row
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import FinishOp, HoldOp, JoinOp, ProgressOp, ReleaseOp, SettleOp, TakeOp
@@ -140,10 +140,10 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
     Rare outcomes are written one by one, common ones in one statement for all.
     """
     state = StateBatch(tx)
-    await state.read([*(op.state for op in settles), *(op.finish.state for op in ops)])
+    await state.read([*(op.state for op in settles), *(op.commit.state for op in ops)])
     entries = await state.settled(settles)
     ended: list[JournalEntry] = []
-    timed: list[Finish] = []
+    timed: list[Commit] = []
     gone: dict[int, FinishOp] = {}
     finished: set[int] = set()
     ending: set[int] = set()
@@ -152,7 +152,7 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
         if seq is None or seq in finished:
             op.error = lease_over(op.lease)
             continue
-        end, outcome = op.finish, op.finish.outcome
+        end, outcome = op.commit, op.commit.outcome
         if (conflict := state.add(end.state)) is not None:
             op.error = conflict
             continue
@@ -173,7 +173,7 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
     await journal.settle(tx, entries)
     await journal.settle(tx, ended, ended=True)
     await state.write()
-    await conversations.write(tx, [op.finish for op in ops if op.error is None])
+    await conversations.write(tx, [op.commit for op in ops if op.error is None])
     await _remove(tx, gone, ending)
     await timers.write(tx, timed)
 
@@ -209,8 +209,8 @@ async def _remove(tx: Transaction, gone: dict[int, FinishOp], ending: set[int]) 
     """
     if not gone:
         return
-    acked = {seq: op for seq, op in gone.items() if isinstance(op.finish.outcome, Ack)}
-    private = {seq: op for seq, op in acked.items() if op.finish.off_the_record}
+    acked = {seq: op for seq, op in gone.items() if isinstance(op.commit.outcome, Ack)}
+    private = {seq: op for seq, op in acked.items() if op.commit.off_the_record}
     if tx.keep_s:
         keep = """INSERT OR REPLACE INTO done
                       (id, lane, type, message_key, carrier, received_at, replay, acked_at, body)
@@ -224,8 +224,8 @@ async def _remove(tx: Transaction, gone: dict[int, FinishOp], ending: set[int]) 
     turns = {
         turn
         for seq, op in acked.items()
-        if not (op.finish.has_all_entries and seq in ending)
-        for turn in (op.lease.delivery.id, *(entry.turn for entry in op.finish.entries))
+        if not (op.commit.has_all_entries and seq in ending)
+        for turn in (op.lease.delivery.id, *(entry.turn for entry in op.commit.entries))
     }
     await journal.end(tx, turns)
     if private:
@@ -235,7 +235,7 @@ async def _remove(tx: Transaction, gone: dict[int, FinishOp], ending: set[int]) 
 
 def _ends_its_turn(op: FinishOp) -> bool:
     """Return True if no later run needs the entries of the turn. A conversation is a turn of several deliveries."""
-    finish, turn = op.finish, op.lease.delivery.id
-    if not isinstance(finish.outcome, Ack) or finish.conversations:
+    commit, turn = op.commit, op.lease.delivery.id
+    if not isinstance(commit.outcome, Ack) or commit.conversations:
         return False
-    return all(entry.turn == turn for entry in finish.entries)
+    return all(entry.turn == turn for entry in commit.entries)

@@ -201,7 +201,7 @@ def leaves_text(op: Op) -> bool:
     """Return True if the operation may have deleted text off the record, which is then left in the WAL."""
     match op:
         case FinishOp():
-            return op.finish.off_the_record
+            return op.commit.off_the_record
         case CancelOp():
             return bool(op.result)
         case AdvanceOp():

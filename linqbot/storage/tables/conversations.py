@@ -7,7 +7,7 @@ from typing import Any
 
 from linqbot.storage.conversations import ENDED_KEPT_S, FAILED_KEPT_S, Conversation, ConversationSummary
 from linqbot.storage.dialect import Readable, Writable, where
-from linqbot.storage.inbox import Finish
+from linqbot.storage.inbox import Commit
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.tables import journal
 
@@ -16,18 +16,18 @@ SUMMARY = "id, chat_id, person, status, until"
 _FACTS = "id, replay, chat_id, person, handler, status, asked_at, until, question, off_the_record"
 
 
-async def write(tx: Writable, finishes: Iterable[Finish]) -> None:
+async def write(tx: Writable, commits: Iterable[Commit]) -> None:
     """Store what the ends of turns say of conversations: of each, first those that are deleted, then those to store."""
-    for finish in finishes:
-        deleted = set(finish.ended)
-        for new in finish.conversations:
+    for commit in commits:
+        deleted = set(commit.ended)
+        for new in commit.conversations:
             if not new.summary.keeps_its_place:
                 sql = (
                     "SELECT id FROM conversation WHERE chat_id = $1 AND person = $2 AND id <> $3 AND status <> 'failed'"
                 )
                 deleted |= {old for (old,) in await tx.fetch(sql, new.chat_id, new.person, new.id)}
         await _delete(tx, deleted)
-        for new in finish.conversations:
+        for new in commit.conversations:
             await tx.run("DELETE FROM conversation WHERE id = $1", new.id)
             await tx.insert(f"conversation ({_FACTS}, root)", [_row(new)], off_the_record=new.off_the_record)
             tx.changes.conversations.append(new.summary)

@@ -12,7 +12,7 @@ from typing import Any
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.dialect import Readable, Writable, where
-from linqbot.storage.inbox import Finish
+from linqbot.storage.inbox import Commit
 from linqbot.storage.operations import ScheduleOp
 from linqbot.storage.timers import PARKED_S, Timer
 
@@ -49,14 +49,14 @@ async def cancel(tx: Writable, timer_id: str) -> bool:
     return gone
 
 
-async def write(tx: Writable, finishes: Iterable[Finish]) -> None:
+async def write(tx: Writable, commits: Iterable[Commit]) -> None:
     """Store what the ends of turns say of timers: those that are cancelled, new, and due again."""
-    for finish in finishes:
-        for timer_id in finish.cancelled:
+    for commit in commits:
+        for timer_id in commit.cancelled:
             await cancel(tx, timer_id)
-        for timer in finish.timers:
+        for timer in commit.timers:
             await schedule(tx, timer)
-        for again in finish.rearmed:
+        for again in commit.rearmed:
             # Only one that is parked, and still stored.
             sql = "UPDATE timer SET due = $1 WHERE id = $2 AND due = $3"
             await tx.run(sql, again.due, again.timer_id, again.tick + PARKED_S)

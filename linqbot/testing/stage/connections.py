@@ -19,7 +19,7 @@ from linqbot.errors import StateConflict
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import is_lane_of_receipts
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Finish, Lease
+from linqbot.storage.inbox import Commit, Lease
 from linqbot.testing.stage.bot_run import Activity, BotRun, WatchedClock, Who, outside_of_the_bot, turn
 
 LATENCY_S: Final = 0.05
@@ -51,7 +51,7 @@ class WatchedStorage:
         activity: Activity,
         run: BotRun,
         *,
-        ended: Callable[[Lease, Finish], None],
+        ended: Callable[[Lease, Commit], None],
         is_taken: Callable[[str], bool],
     ) -> None:
         self._inner = inner
@@ -120,11 +120,11 @@ class WatchedStorage:
         finally:
             self._nothing_to_take = False
 
-    async def finish(self, lease: Lease, finish: Finish) -> None:
+    async def finish(self, lease: Lease, commit: Commit) -> None:
         """Finish a lease, and report the end of its turn."""
         try:
-            await self._write("finish", self._inner.finish, lease, finish)
-            self._report_ended(lease, finish)
+            await self._write("finish", self._inner.finish, lease, commit)
+            self._report_ended(lease, commit)
         except StateConflict:
             # The turn has not ended: the worker finishes it again, so that it runs again.
             self._activity.begin(lease.token)

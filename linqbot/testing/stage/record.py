@@ -18,7 +18,7 @@ from linqbot.bot.routing.router import Next
 from linqbot.clock import Clock
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
-from linqbot.storage.inbox import DeadLetter, Defer, Finish, Lease, Retry
+from linqbot.storage.inbox import Commit, DeadLetter, Defer, Lease, Retry
 from linqbot.storage.journal import RECEIPTS
 from linqbot.testing.stage import bot_run
 from linqbot.testing.stage.connections import ApiCall
@@ -151,9 +151,9 @@ class Record:
 
         return replace(route, handler=watched)
 
-    def ended(self, lease: Lease, finish: Finish) -> None:
+    def ended(self, lease: Lease, commit: Commit) -> None:
         """Note the end of a turn, and its failure if it failed."""
-        this, outcome, now = self._turns.pop(lease.token, None), finish.outcome, self._clock.now()
+        this, outcome, now = self._turns.pop(lease.token, None), commit.outcome, self._clock.now()
         who = (this.ctx.handler if this else None) or "no handler"
         what = f"{lease.delivery.type}: "
         if isinstance(outcome, Retry | DeadLetter):
@@ -174,7 +174,7 @@ class Record:
         self.history.append(what)
         if this is not None and not isinstance(outcome, DeadLetter):
             self.history.extend(never_awaited.report(each, who, this.ctx.handler_at) for each in this.never_awaited)
-        self.history.extend(f"a message waits to be sent in {timer.due - now:.1f} s" for timer in finish.timers)
+        self.history.extend(f"a message waits to be sent in {timer.due - now:.1f} s" for timer in commit.timers)
 
 
 def _failure(error: Exception, who: str, ctx: Context) -> str:

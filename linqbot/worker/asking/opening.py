@@ -16,7 +16,7 @@ from linqbot.bot.turn_context import turn_watcher
 from linqbot.events.lane import chat_of_lane
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.worker.asking.arrivals import NOTHING, Arrival, arrival, in_chat
@@ -100,7 +100,7 @@ async def open_turn(lease: Lease, arrival: Arrival, storage: Storage) -> Opening
     return Opening(delivery.id, lease.replay, known, arrival, off_the_record=delivery.is_off_the_record)
 
 
-def write_arrival(arrival: Arrival, now: float, commit: Finish) -> None:
+def write_arrival(arrival: Arrival, now: float, commit: Commit) -> None:
     """Add what a delivery changes besides its handling: the questions that it ends, and the ballots that it changes.
 
     A vote that is complete now ends with a timer that is due at once.
@@ -115,7 +115,7 @@ def write_arrival(arrival: Arrival, now: float, commit: Finish) -> None:
             commit.timers.append(look(each, question, {"outcome": "answered", "text": ""}, now))
 
 
-def end_of_arrival(turn: Turn, commit: Finish) -> None:
+def end_of_arrival(turn: Turn, commit: Commit) -> None:
     """Add what a delivery that concerns open questions changes, if no handler has seen it, or if it has failed.
 
     The conversation that it belongs to has failed with it, and a retry of the dead letter can go on.

@@ -30,7 +30,7 @@ from linqbot.errors import Suspended
 from linqbot.events.event import Event
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation, ConversationSummary
-from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.worker.asking.opening import Opening, cancelled, end_of_arrival, write_arrival
@@ -253,7 +253,7 @@ class AskSession:
             repeated = question.model_copy(update={"messages": messages})
             self._repeated = [replace(self._arrival.conversation, question=repeated.to_json())]
 
-    def end(self, turn: Turn, commit: Finish) -> None:
+    def end(self, turn: Turn, commit: Commit) -> None:
         """Add what the commit that ends the turn stores of its questions and steps."""
         if self._conversation is None and self._journal.muted_chat is not None:
             return  # The person opts out, which ends all questions of the chat: see `OptOuts`.
@@ -264,7 +264,7 @@ class AskSession:
         elif isinstance(commit.outcome, Ack) and (self._conversation is None or self._has_begun):
             self._write(commit)
 
-    def _write(self, commit: Finish) -> None:
+    def _write(self, commit: Commit) -> None:
         question, by = self._arrival.question, self._lease.delivery
         changed = (record for record in self._past.records if self._is_changed(record))
         commit.entries += [record.written_to(self._entry_of(record), by) for record in changed]

@@ -46,7 +46,7 @@ from linqbot.frames import place_of_caller
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import RecipientUpdate
-from linqbot.storage.inbox import Ack, Finish, Lease
+from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.redaction import RECORDED
 from linqbot.storage.state import StateWrite
@@ -314,7 +314,7 @@ class TurnJournal:
             outcomes += [replace(entry, answer=None) for entry in self._streams.values() if entry.slot in self.steps]
         return [_with_digest(entry) for entry in outcomes] if with_digests else outcomes
 
-    def end(self, commit: Finish) -> None:
+    def end(self, commit: Commit) -> None:
         """Add what the turn has done to the commit that ends it. What its questions add must be there already."""
         is_done = isinstance(commit.outcome, Ack)
         # A conversation goes on with later deliveries, so its entries need digests even after an ack.

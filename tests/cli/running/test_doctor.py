@@ -38,7 +38,7 @@ from linqbot.ops.doctor.context import DoctorContext, Finding, examine
 from linqbot.ops.doctor.probe import public_authorities
 from linqbot.settings import from_env
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
@@ -445,7 +445,7 @@ async def asked_by(*handlers: str) -> None:
             await storage.put(delivery(text_body(chat=f"chat-{n}")))
             (lease,) = await storage.take(1, lease_s=60)
             question = Conversation(lease.delivery.id, 0, f"chat-{n}", PERSON, handler, "waiting", NOW, NOW + 60, b"{}")
-            await storage.finish(lease, Finish(Ack(), conversations=[question]))
+            await storage.finish(lease, Commit(Ack(), conversations=[question]))
 
 
 def test_open_questions_of_handlers_that_are_gone_are_found(practice: Practice) -> None:

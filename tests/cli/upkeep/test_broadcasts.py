@@ -15,7 +15,7 @@ from linqbot.cli.main import main
 from linqbot.clock import MovableClock
 from linqbot.ops import broadcasts
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
-from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.types.proactive import Broadcast, RecipientOutcome
@@ -42,7 +42,7 @@ async def send(storage: Storage, clock: MovableClock, outcome: RecipientOutcome,
     (lease,) = await storage.take(1, lease_s=60)
     body = json.loads(lease.delivery.body)
     update = RecipientUpdate(body["broadcast"], body["n"], outcome, reason)
-    await storage.finish(lease, Finish(Ack(), recipients=[update]))
+    await storage.finish(lease, Commit(Ack(), recipients=[update]))
     clock.advance(3)
 
 

@@ -15,7 +15,7 @@ from fakes import CHAT, NOW, PERSON, delivery, text_body
 
 from linqbot.cli.main import main
 from linqbot.settings import Settings
-from linqbot.storage.inbox import Ack, DeadLetter, Finish
+from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
@@ -39,7 +39,7 @@ def stored(chat: str = CHAT) -> None:
             for outcome in (DeadLetter("Boom"), Ack()):
                 await storage.put(delivery(text_body(WORDS, chat=chat)))
                 (lease,) = await storage.take(1, lease_s=60)
-                await storage.finish(lease, Finish(outcome, state=[StateWrite(f"chat:{chat}", "said", WORDS.encode())]))
+                await storage.finish(lease, Commit(outcome, state=[StateWrite(f"chat:{chat}", "said", WORDS.encode())]))
 
     asyncio.run(work())
 
@@ -104,7 +104,7 @@ def test_if_a_handler_takes_too_long_the_command_to_run_again_names_the_chats_fo
             (lease,) = await server.take(1, lease_s=60)
             first = await asyncio.to_thread(forget, PERSON, "--yes", "--wait", "0.1", "--no-ask-linq")
             effect = JournalEntry(lease.delivery.id, 0, "0", "k", "keyed", b"{}", "accepted", NOW, chat_id=CHAT)
-            await server.finish(lease, Finish(Ack(), [effect]))
+            await server.finish(lease, Commit(Ack(), [effect]))
             printed = first.output.partition("linqbot forget ")[2].splitlines()[0].split()
             return first, await asyncio.to_thread(forget, *printed, "--yes", "--json")
 
@@ -129,7 +129,7 @@ def test_the_end_of_a_turn_is_awaited_and_what_it_stored_is_erased_too(folder: P
             async with asyncio.timeout(30):
                 while await server.depth() == 2:
                     await asyncio.sleep(0.01)
-            await server.finish(lease, Finish(Ack(), timers=[Timer("t", NOW, "c:group", "send", payload, 60.0)]))
+            await server.finish(lease, Commit(Ack(), timers=[Timer("t", NOW, "c:group", "send", payload, 60.0)]))
             result = await command
             assert await server.scheduled() == []
             return result

@@ -20,7 +20,7 @@ from linqbot.cli.output import iso_time
 from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, DeadLetter, Defer, Finish, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Retry
 from linqbot.storage.journal import JournalEntry, Receipt
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
@@ -107,7 +107,7 @@ def stored(*deliveries: tuple[Delivery, Outcome | None], **how: Any) -> None:
                 await storage.put(each)
                 if outcome is not None:
                     leases = await storage.take(100, lease_s=60)
-                    await storage.finish(leases[-1], Finish(outcome))
+                    await storage.finish(leases[-1], Commit(outcome))
 
     asyncio.run(work())
 
@@ -326,7 +326,7 @@ def test_a_dry_run_lists_a_due_send_too() -> None:
             await storage.schedule(Timer("t", NOON, f"c:{CHAT}", "send", payload, 60.0))
             await storage.fire(NOON)
             (lease,) = await storage.take(1, lease_s=60)
-            await storage.finish(lease, Finish(Ack()))
+            await storage.finish(lease, Commit(Ack()))
 
     asyncio.run(fire())
     (row,) = data("replay", "bot.py", "--id", "i.send.t")
@@ -358,7 +358,7 @@ def test_a_command_works_next_to_a_running_server() -> None:
         async with serving(keep_days=9) as server:
             await server.put(dead)
             (lease,) = await server.take(1, lease_s=60)
-            await server.finish(lease, Finish(DeadLetter("Boom")))
+            await server.finish(lease, Commit(DeadLetter("Boom")))
             await server.changed()
             assert await asyncio.to_thread(data, "retry", dead.id) == {"retried": 1}
             await asyncio.wait_for(server.changed(), 5)

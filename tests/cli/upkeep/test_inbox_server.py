@@ -21,7 +21,7 @@ from fakes import delivery, text_body
 from linqbot.cli.main import main
 from linqbot.client.call import prepare
 from linqbot.ops.served_code import old_code
-from linqbot.storage.inbox import DeadLetter, Finish
+from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 from linqbot.worker.later import timer
@@ -98,7 +98,7 @@ def test_retry_warns_if_the_running_server_has_older_code(practice: Practice, co
             for _ in range(count):
                 await storage.put(delivery(text_body("hello")))
                 (lease,) = await storage.take(1, lease_s=60)
-                await storage.finish(lease, Finish(DeadLetter("Boom")))
+                await storage.finish(lease, Commit(DeadLetter("Boom")))
 
     words = practice.folder / "words.py"
     words.write_text('EFFECT = "lasers"\n')

@@ -19,7 +19,7 @@ from plugin_packages import install_plugin
 from linqbot.cli import plugin_commands
 from linqbot.cli.main import main
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import DeadLetter, Finish
+from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import samples
 
@@ -325,7 +325,7 @@ def kept(folder: Path) -> str:
         async with SQLiteStorage(folder / "linqbot.db") as storage:
             await storage.put(Delivery.from_webhook(text_body("kept"), webhook_id="", received_at=1_793_900_000.0))
             (lease,) = await storage.take(1, lease_s=60)
-            await storage.finish(lease, Finish(DeadLetter("broken")))
+            await storage.finish(lease, Commit(DeadLetter("broken")))
             return lease.delivery.id
 
     return asyncio.run(work())

@@ -11,7 +11,7 @@ from postgres_server import empty_storage_url
 from linqbot.clock import MovableClock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.queries import following
 from linqbot.storage.postgres.server.address import Address, Connection
@@ -19,7 +19,7 @@ from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
-ACK = Finish(Ack())
+ACK = Commit(Ack())
 MakeDelivery = Callable[..., Delivery]
 MakeEntry = Callable[..., JournalEntry]
 

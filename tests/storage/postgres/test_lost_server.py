@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from linqbot.errors import LeaseLost, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.server.address import Address, Connection, is_away
 from linqbot.storage.postgres.storage import PostgresStorage
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 MakeDelivery = Callable[..., Delivery]
 T = TypeVar("T")
-ACK = Finish(Ack())
+ACK = Commit(Ack())
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from postgres_server import empty_storage_url, server_url
 from structlog.testing import capture_logs
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.news import News
 from linqbot.storage.postgres.server.address import Address
@@ -122,4 +122,4 @@ async def test_a_notification_that_cannot_be_read_stops_neither_the_start_nor_a_
                 await asyncio.sleep(0.01)
         await storage.put(delivery(name="w.1"))
         (lease,) = await storage.take(1, lease_s=60)
-        await storage.finish(lease, Finish(Ack()))
+        await storage.finish(lease, Commit(Ack()))

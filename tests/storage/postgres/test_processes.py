@@ -22,7 +22,7 @@ from linqbot.errors import LeaseLost, StateConflict, StorageError, StorageUnavai
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.inbox import Ack, Defer, Finish, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, Defer, Lease, Retry
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.postgres.server.address import Address
@@ -34,7 +34,7 @@ from linqbot.storage.timers import Timer
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 NOON = 1_800_000_000.0
-ACK = Finish(Ack())
+ACK = Commit(Ack())
 MakeDelivery = Callable[..., Delivery]
 
 
@@ -185,7 +185,7 @@ async def test_what_another_process_joined_stays_joined_in_the_process_that_acce
     (lease,) = await take(two)
     joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
     await two.join(lease, joined, [second.id])
-    await two.finish(replace(lease, delivery=joined), Finish(Retry(NOON, "failed")))
+    await two.finish(replace(lease, delivery=joined), Commit(Retry(NOON, "failed")))
     (again,) = await take(one)
     assert (again.delivery.id, again.delivery.body) == (first.id, joined.body)
 
@@ -260,7 +260,7 @@ async def test_a_process_that_lost_its_lease_writes_nothing(
     (new,) = await take(two)
     assert new.crashes == 1
     with pytest.raises(LeaseLost):
-        await one.finish(old, Finish(Ack(), state=[StateWrite("bot", "a", b"1")]))
+        await one.finish(old, Commit(Ack(), state=[StateWrite("bot", "a", b"1")]))
     assert await one.load("bot") == {}
     await two.finish(new, ACK)
 
@@ -273,8 +273,8 @@ async def test_two_processes_cannot_both_write_the_first_value_of_a_state(
     (first,), (second,) = await take(one, 1), await take(two, 1)
     write = [StateWrite("bot", "a", b"1", expected=None)]
     ends = await asyncio.gather(
-        one.finish(first, Finish(Ack(), state=write)),
-        two.finish(second, Finish(Ack(), state=write)),
+        one.finish(first, Commit(Ack(), state=write)),
+        two.finish(second, Commit(Ack(), state=write)),
         return_exceptions=True,
     )
     assert sorted(str(type(end)) for end in ends) == sorted([str(type(None)), str(StateConflict)])
@@ -286,11 +286,11 @@ async def test_a_conversation_is_known_to_the_process_that_leases_the_next_deliv
     await one.put(delivery("c:1", name="w.root"))
     (lease,) = await take(one)
     asked = Conversation("w.root", 0, "1", "+1", "bot:form", "waiting", NOON, NOON + 60, b"{}")
-    await one.finish(lease, Finish(Ack(), conversations=[asked]))
+    await one.finish(lease, Commit(Ack(), conversations=[asked]))
     await one.put(delivery("c:1", name="w.answer"))
     (answer,) = await take(two)
     assert two.conversations_in("1") == (asked.summary,)
-    await two.finish(answer, Finish(Ack(), ended=["w.root"]))
+    await two.finish(answer, Commit(Ack(), ended=["w.root"]))
     await two.put(delivery("c:1", name="w.more"))
     (more,) = await take(one)
     assert one.conversations_in("1") == ()
@@ -303,7 +303,7 @@ async def test_a_conversation_of_another_process_is_found_by_its_person(
     await one.put(delivery("c:1", name="w.root"))
     (lease,) = await take(one)
     asked = Conversation("w.root", 0, "1", "+1", "bot:form", "waiting", NOON, NOON + 60, b"{}")
-    await one.finish(lease, Finish(Ack(), conversations=[asked]))
+    await one.finish(lease, Commit(Ack(), conversations=[asked]))
     async with asyncio.timeout(10):
         while not two.conversations_of("+1"):
             await asyncio.sleep(0.01)
@@ -459,7 +459,7 @@ async def test_a_delivery_in_flight_at_two_crashes_runs_alone_in_its_process(
     (alone,) = await take(one)
     assert (alone.delivery.id, alone.crashes) == ("w.0", 0)
     assert await take(one) == []
-    await one.finish(alone, Finish(Retry(clock.now() + 100, "Boom")))
+    await one.finish(alone, Commit(Retry(clock.now() + 100, "Boom")))
     (second,) = await take(one)
     assert second.delivery.id == "w.1"
     await one.finish(second, ACK)
@@ -500,9 +500,9 @@ async def test_a_process_that_stops_wakes_the_others_for_the_lanes_that_it_leave
     await asyncio.wait_for(two.changed(), 10)
     (lease,) = await take(two)
     assert lease.delivery.id == "w.1"
-    await two.finish(lease, Finish(Retry(clock.now(), "Boom")))
+    await two.finish(lease, Commit(Retry(clock.now(), "Boom")))
     (lease,) = await take(one)
-    await one.finish(lease, Finish(Defer(clock.now(), "stopped")))
+    await one.finish(lease, Commit(Defer(clock.now(), "stopped")))
     await asyncio.wait_for(two.changed(), 10)
 
 

@@ -15,7 +15,7 @@ from postgres_server import as_role, empty_storage_url, execute, server_url
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, DeadLetter, Finish, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.server import migrate
 from linqbot.storage.postgres.storage import PostgresStorage
@@ -72,7 +72,7 @@ async def test_a_schema_that_a_release_adds_is_applied_while_processes_of_the_re
             for storage, name in ((old, "w.1"), (new, "w.2"), (old, "w.3")):
                 (lease,) = await storage.take(10, lease_s=60)
                 assert lease.delivery.id == name
-                await storage.finish(lease, Finish(Ack()))
+                await storage.finish(lease, Commit(Ack()))
     monkeypatch.undo()
     with pytest.raises(StorageError, match="written by a newer linqbot"):
         async with PostgresStorage(url):
@@ -157,7 +157,7 @@ async def test_the_documented_grants_for_a_second_bot_give_it_no_queue_of_the_fi
         async with PostgresStorage(as_role(shared, "second") + "&schema=second") as storage:
             await storage.put(Delivery("w.1", "c:1", "message.received", b"{}", 1.0))
             (lease,) = await storage.take(1, lease_s=60)
-            await storage.finish(lease, Finish(Ack()))
+            await storage.finish(lease, Commit(Ack()))
             connection = await asyncpg.connect(shared)
             readable = "SELECT has_table_privilege('second', 'pgmq.q_linqbot', 'SELECT, INSERT, UPDATE, DELETE')"
             assert await connection.fetchval(readable) is False
@@ -225,9 +225,9 @@ async def test_a_reason_with_characters_that_postgresql_cannot_hold_is_stored_wi
     async with PostgresStorage(url, clock=clock) as storage:
         await storage.put(delivery())
         (lease,) = await storage.take(1, lease_s=60)
-        await storage.finish(lease, Finish(Retry(clock.now(), "a\0b")))
+        await storage.finish(lease, Commit(Retry(clock.now(), "a\0b")))
         (lease,) = await storage.take(1, lease_s=60)
-        await storage.finish(lease, Finish(DeadLetter("a\0\ud800b", "bot:\0")))
+        await storage.finish(lease, Commit(DeadLetter("a\0\ud800b", "bot:\0")))
         (letter,) = await storage.dead_letters()
         assert (letter.error, letter.handler) == ("a\ufffd?b", "bot:\ufffd")
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from linqbot.errors import ConfigError
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Finish, Retry
+from linqbot.storage.inbox import Ack, Commit, Retry
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.server.address import Address
 from linqbot.storage.postgres.server.link import ServerTime, steady
@@ -79,9 +79,9 @@ async def test_a_retry_is_due_at_the_same_moment_whenever_the_clock_was_set(
         for lane in ("c:1", "c:2"):
             await opened.put(delivery(lane))
         first, second = await opened.take(2, lease_s=600)
-        await opened.finish(first, Finish(Retry(time.time() + 300.0, "later")))
+        await opened.finish(first, Commit(Retry(time.time() + 300.0, "later")))
         wall.set_by_s = step_s
-        await opened.finish(second, Finish(Retry(time.time() + 300.0, "later")))
+        await opened.finish(second, Commit(Retry(time.time() + 300.0, "later")))
         due = await opened.next_due()
         assert due is not None
         assert due - time.time() == pytest.approx(300.0, abs=60.0)
@@ -114,7 +114,7 @@ async def test_what_another_process_stored_is_known_although_the_clock_of_this_m
     async with PostgresStorage(url) as one, PostgresStorage(url) as two:
         await one.put(delivery(name="w.1"))
         (lease,) = await one.take(1, lease_s=600)
-        await one.finish(lease, Finish(Ack()))
+        await one.finish(lease, Commit(Ack()))
         wall.set_by_s = 2 * 86_400.0
         for n in range(3):
             await two.put(delivery(name=f"w.later-{n}"))

@@ -13,7 +13,7 @@ import pytest
 
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Finish, Retry
+from linqbot.storage.inbox import Ack, Commit, Retry
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +23,7 @@ MakeDelivery = Callable[..., Delivery]
 CHILD = """
 import asyncio, itertools, os, sys
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 def tell(*words):
@@ -38,7 +38,7 @@ async def acking(storage):
     while True:
         for lease in await storage.take(3, lease_s=900):
             tell("finishing", lease.delivery.id)
-            await storage.finish(lease, Finish(Ack()))
+            await storage.finish(lease, Commit(Ack()))
             tell("acked", lease.delivery.id)
         await storage.changed()
 
@@ -84,7 +84,7 @@ async def test_everything_acknowledged_survives_a_kill(tmp_path: Path, lines: in
                 assert lease.delivery.body == b"body %d" % int(number)
                 found[lease.delivery.id] = lease.delivery
                 crashes += lease.crashes
-                await storage.finish(lease, Finish(Ack()))
+                await storage.finish(lease, Commit(Ack()))
         assert reported["put"] - reported["finishing"] <= found.keys()
         assert reported["acked"].isdisjoint(found)
         assert crashes <= 3
@@ -138,7 +138,7 @@ async def test_a_crash_with_many_in_flight_counts_for_none_but_after_a_second_on
     async with SQLiteStorage(path, clock=clock) as storage:
         (first,) = await storage.take(10, lease_s=900)
         assert (first.delivery.id, first.crashes) == ("w.1", 0)
-        await storage.finish(first, Finish(Ack()))
+        await storage.finish(first, Commit(Ack()))
         (second,) = await storage.take(10, lease_s=900)
         path = crashed(path)
     async with SQLiteStorage(path, clock=clock) as storage:
@@ -159,7 +159,7 @@ async def test_a_run_that_ends_clears_the_suspicion(
     async with SQLiteStorage(path, clock=clock) as storage:
         for _ in range(2):
             (alone,) = await storage.take(10, lease_s=900)
-            await storage.finish(alone, Finish(Retry(clock.now(), "Boom")))
+            await storage.finish(alone, Commit(Retry(clock.now(), "Boom")))
         assert len(await storage.take(2, lease_s=900)) == 2
         path = crashed(path)
     async with SQLiteStorage(path, clock=clock) as storage:
@@ -175,4 +175,4 @@ async def test_a_command_that_runs_next_to_the_server_counts_no_crash(
         (lease,) = await server.take(1, lease_s=900)
         async with SQLiteStorage(path, clock=clock, serving=False) as command:
             assert await command.depth() == 1
-        await server.finish(lease, Finish(Ack()))
+        await server.finish(lease, Commit(Ack()))

@@ -24,7 +24,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import NewerSchema
-from linqbot.storage.inbox import Ack, Finish
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.server import migrate
 from linqbot.storage.sqlite import file
@@ -130,7 +130,7 @@ async def test_a_command_stores_a_delivery_and_wakes_the_server(
         for name in ("w.1", "w.2"):
             (lease,) = await server.take(10, lease_s=60)
             assert lease.delivery.id == name
-            await server.finish(lease, Finish(Ack()))
+            await server.finish(lease, Commit(Ack()))
         assert await server.entries("w.2") == [entry("w.2")]
 
 
@@ -195,11 +195,11 @@ async def test_leases_stay_in_force_while_a_command_writes(path: Path, delivery:
         await server.put(delivery("c:1", name="w.3"))
         await command.put(delivery("c:1", name="w.4"))
         assert await server.take(10, lease_s=60) == []
-        await server.finish(lease, Finish(Ack()))
+        await server.finish(lease, Commit(Ack()))
         for name in ("w.2", "w.3", "w.4"):
             (lease,) = await server.take(10, lease_s=60)
             assert lease.delivery.id == name
-            await server.finish(lease, Finish(Ack()))
+            await server.finish(lease, Commit(Ack()))
         assert await command.depth() == 0
 
 
@@ -346,7 +346,7 @@ async def test_a_body_is_deleted_from_the_file_after_the_ack(
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(delivery(body=b"x" * 3000))
         (lease,) = await storage.take(1, lease_s=60)
-        await storage.finish(lease, Finish(Ack()))
+        await storage.finish(lease, Commit(Ack()))
     db = sqlite3.connect(path)
     assert db.execute("SELECT count(*) FROM body").fetchone() == (0,)
     assert db.execute("SELECT count(*) FROM delivery").fetchone() == (0,)

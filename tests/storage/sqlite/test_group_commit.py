@@ -15,7 +15,7 @@ from storage.conftest import NOON
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, DeadLetter, Finish, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 from linqbot.storage.indexes import Lanes
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import Op
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 
 MakeDelivery = Callable[..., Delivery]
 MakeEntry = Callable[..., JournalEntry]
-ACK = Finish(Ack())
+ACK = Commit(Ack())
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ async def test_turns_in_flight_together_share_their_commits(
         (lease,) = await storage.take(1, lease_s=60)
         await storage.begin(entry(lease.delivery.id))
         accepted = entry(lease.delivery.id, status="accepted")
-        await storage.finish(lease, Finish(Ack(), entries=[accepted], state=[StateWrite("bot", str(n), b"1")]))
+        await storage.finish(lease, Commit(Ack(), entries=[accepted], state=[StateWrite("bot", str(n), b"1")]))
 
     with commits(db) as made:
         await asyncio.gather(*(turn(n) for n in range(100)))
@@ -161,7 +161,7 @@ async def test_a_full_disk_refuses_all_and_leaves_nothing_half_written(
     free_disk(db)
     # The disk has space again: nothing of the failed operations is known, and everything stored before still is.
     assert await storage.put(delivery("c:3", name="w.3", body=big)) is True
-    await storage.finish(lease, Finish(Retry(at=clock.now(), error="Boom")))
+    await storage.finish(lease, Commit(Retry(at=clock.now(), error="Boom")))
     leases = await storage.take(10, lease_s=60)
     assert [(one.delivery.id, one.delivery_count) for one in leases] == [("w.1", 1), ("w.2", 0), ("w.3", 0)]
 
@@ -224,7 +224,7 @@ async def test_a_take_that_finds_no_free_lane_needs_no_transaction(
         assert await storage.take(9, lease_s=60) == []
     assert made == []
     await storage.put(delivery("c:2", name="w.2"))
-    await storage.finish(lease, Finish(Retry(0.0, "Boom")))
+    await storage.finish(lease, Commit(Retry(0.0, "Boom")))
     assert [one.delivery.id for one in await storage.take(10, lease_s=60)] == ["w.1", "w.2"]
 
 
@@ -237,7 +237,7 @@ async def test_a_lease_that_ran_out_is_ended_in_the_transaction_of_a_take(
     (lease,) = await storage.take(1, lease_s=60)
     clock.advance(61)
     _, taken, put = await asyncio.gather(
-        storage.finish(lease, Finish(outcome)),
+        storage.finish(lease, Commit(outcome)),
         storage.take(10, lease_s=60),
         storage.put(delivery("c:2", name="w.3")),
     )
@@ -250,7 +250,7 @@ async def retried_elsewhere(storage: SQLiteStorage, db: sqlite3.Connection, give
     """Make a delivery a dead letter, and put it back through another connection, which wakes nothing."""
     await storage.put(given_up)
     (lease,) = await storage.take(10, lease_s=60)
-    await storage.finish(lease, Finish(DeadLetter("Boom")))
+    await storage.finish(lease, Commit(DeadLetter("Boom")))
     await storage.changed()
     (_, _, path) = db.execute("PRAGMA database_list").fetchone()
     await asyncio.to_thread(
@@ -333,7 +333,7 @@ async def test_a_cancelled_finish_is_written_or_not_but_never_half(
 ) -> None:
     await storage.put(delivery())
     (lease,) = await storage.take(1, lease_s=60)
-    finishing = asyncio.ensure_future(storage.finish(lease, Finish(Ack(), state=[StateWrite("bot", "a", b"1")])))
+    finishing = asyncio.ensure_future(storage.finish(lease, Commit(Ack(), state=[StateWrite("bot", "a", b"1")])))
     await asyncio.sleep(0)
     finishing.cancel()
     await asyncio.wait([finishing])

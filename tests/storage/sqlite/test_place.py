@@ -17,7 +17,7 @@ from sqlite_connections import fill_disk, free_disk, recorded
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Finish, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, Lease, Retry
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite import storage as sqlite_storage
 from linqbot.storage.sqlite.file import TRUNCATE_AFTER_S
@@ -26,7 +26,7 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 MakeDelivery = Callable[..., Delivery]
-ACK = Finish(Ack())
+ACK = Commit(Ack())
 
 
 @pytest.fixture
@@ -205,11 +205,11 @@ async def test_operations_refused_while_the_file_was_away_succeed_when_it_is_bac
         await storage.put(delivery("c:3", name="w.3"))
     for _ in range(2):
         with pytest.raises(StorageUnavailable):
-            await storage.finish(lease, Finish(Retry(0.0, "Boom")))
+            await storage.finish(lease, Commit(Retry(0.0, "Boom")))
         with pytest.raises(StorageUnavailable):
             await storage.take(10, lease_s=60)
     move_back(path)
-    await storage.finish(lease, Finish(Retry(0.0, "Boom")))
+    await storage.finish(lease, Commit(Retry(0.0, "Boom")))
     # The delivery was stored before the loss was noticed, so the file holds it. Linq delivers it again after the 503.
     assert await storage.put(delivery("c:3", name="w.3")) is False
     assert await storage.put(delivery("c:4", name="w.4")) is True
@@ -236,26 +236,26 @@ async def test_nothing_is_written_to_the_lost_file_after_the_loss_was_noticed(
     await storage.finish(lease, ACK)
 
 
-async def finish_in_lost_file(storage: SQLiteStorage, path: Path, lease: Lease, finish: Finish) -> None:
+async def finish_in_lost_file(storage: SQLiteStorage, path: Path, lease: Lease, commit: Commit) -> None:
     """End a turn while the file is away, and again when it is back."""
     move(path)
     with pytest.raises(StorageUnavailable):
-        await storage.finish(lease, finish)
+        await storage.finish(lease, commit)
     move_back(path)
     with pytest.raises(LeaseLost):
-        await storage.finish(lease, finish)
+        await storage.finish(lease, commit)
 
 
-@pytest.mark.parametrize("finish", [ACK, Finish(Retry(0.0, "Boom"))], ids=["ack", "retry"])
+@pytest.mark.parametrize("commit", [ACK, Commit(Retry(0.0, "Boom"))], ids=["ack", "retry"])
 async def test_the_end_of_a_turn_that_reached_the_lost_file_counts_once(
-    storage: SQLiteStorage, path: Path, delivery: MakeDelivery, finish: Finish
+    storage: SQLiteStorage, path: Path, delivery: MakeDelivery, commit: Commit
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     await storage.put(delivery("c:1", name="w.2"))
     (lease,) = await storage.take(1, lease_s=60)
-    await finish_in_lost_file(storage, path, lease, finish)
+    await finish_in_lost_file(storage, path, lease, commit)
     (after,) = await storage.take(10, lease_s=60)
-    assert (after.delivery.id, after.attempts) == (("w.2", 0) if finish is ACK else ("w.1", 1))
+    assert (after.delivery.id, after.attempts) == (("w.2", 0) if commit is ACK else ("w.1", 1))
 
 
 async def test_a_worker_that_sleeps_is_woken_for_a_delivery_that_reached_the_lost_file(
@@ -349,7 +349,7 @@ async def test_a_lane_is_free_even_if_its_lease_could_not_be_given_back_on_disk(
         for name in ("w.1", "w.2"):
             await storage.put(delivery(f"c:{name}", name=name))  # prefetched
         (first,) = await storage.take(1, lease_s=60)
-        await storage.finish(first, Finish(Retry(0.0, "Boom")))
+        await storage.finish(first, Commit(Retry(0.0, "Boom")))
         command = sqlite3.connect(path, isolation_level=None)
         command.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageUnavailable):
@@ -381,7 +381,7 @@ async def test_the_wal_of_a_file_that_was_replaced_by_its_copy_is_not_emptied(
 ) -> None:
     await storage.put(delivery(body=b'{"data":{"zero_retention":true}}'))
     (lease,) = await storage.take(1, lease_s=60)
-    await storage.finish(lease, Finish(Ack(), off_the_record=True))
+    await storage.finish(lease, Commit(Ack(), off_the_record=True))
     before = wal(path)
     copy_in_place(path)
     clock.advance(TRUNCATE_AFTER_S)  # now the WAL is to be emptied, and the loss is noticed

@@ -20,7 +20,7 @@ from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.erasure import Found, Person, StoredRecord
-from linqbot.storage.inbox import Ack, DeadLetter, Finish
+from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -48,13 +48,13 @@ async def dead_letter(storage: SQLiteStorage, *deliveries: Delivery) -> None:
     for each in deliveries:
         await storage.put(each)
         (lease,) = await storage.take(1, lease_s=60)
-        await storage.finish(lease, Finish(DeadLetter("Boom")))
+        await storage.finish(lease, Commit(DeadLetter("Boom")))
 
 
-async def handle(storage: SQLiteStorage, delivery: Delivery, finish: Finish | None = None) -> None:
+async def handle(storage: SQLiteStorage, delivery: Delivery, commit: Commit | None = None) -> None:
     await storage.put(delivery)
     (lease,) = await storage.take(1, lease_s=60)
-    await storage.finish(lease, finish or Finish(Ack()))
+    await storage.finish(lease, commit or Commit(Ack()))
 
 
 def from_ann(n: int, size: int = 100) -> Delivery:
@@ -89,11 +89,11 @@ async def test_a_delivery_that_a_command_puts_back_wakes_the_server_and_keeps_it
         await asyncio.wait_for(server.changed(), 5)
         assert (await server.depth(), await command.depth()) == (3, 3)
         assert await server.take(10, lease_s=60) == []
-        await server.finish(running, Finish(Ack()))
+        await server.finish(running, Commit(Ack()))
         for name, run in (("w.dead", 0), ("w.done", 1)):
             (lease,) = await server.take(10, lease_s=60)
             assert (lease.delivery.id, lease.replay) == (name, run)
-            await server.finish(lease, Finish(Ack()))
+            await server.finish(lease, Commit(Ack()))
 
 
 async def test_a_timer_that_a_command_stores_is_known_when_the_server_wakes(path: Path) -> None:
@@ -115,7 +115,7 @@ async def test_a_command_sees_leased_deliveries_and_erases_all_others(path: Path
         assert [each.state for each in await command.waiting()] == ["leased", "ready", "ready"]
         forgotten = await command.forget(ANN)
         assert (forgotten.waiting, forgotten.left, forgotten.wiped) == (2, ("w.ann-0",), True)
-        await server.finish(lease, Finish(Ack()))
+        await server.finish(lease, Commit(Ack()))
         assert await server.take(1, lease_s=60) == []
         assert await server.put(from_ann(9)) is True
 
@@ -135,7 +135,7 @@ async def test_old_history_is_deleted_after_history_was_switched_off(
 ) -> None:
     async with SQLiteStorage(path, clock=clock, keep_days=9) as storage:
         sent = entry("w.1", status="accepted", answer=b'{"text":"said"}')
-        await handle(storage, delivery(name="w.1"), Finish(Ack(), entries=[sent]))
+        await handle(storage, delivery(name="w.1"), Commit(Ack(), entries=[sent]))
     clock.advance(1)
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.put(delivery("c:2"))
@@ -221,7 +221,7 @@ async def test_forgotten_bytes_are_in_no_file_even_while_the_server_runs(
             await dead_letter(server, from_ann(n, size=5000))
         state = [StateWrite("chat:chat", "said", MARKER), StateWrite(f"person:{ANN}", "said", MARKER)]
         sent = entry("w.ann-50", call=b'{"to":"' + ANN.encode() + b'","text":"' + MARKER + b'"}')
-        await handle(server, from_ann(50), Finish(Ack(), entries=[sent], state=state))
+        await handle(server, from_ann(50), Commit(Ack(), entries=[sent], state=state))
         await server.schedule(Timer("t", NOON, "c:chat", "send", MARKER, 60))
         await server.put(from_ann(60, size=20_000))
         await server.put(delivery("c:bob", name="w.bob", body=b"others stay"))
@@ -291,7 +291,7 @@ async def test_records_stored_between_the_search_and_the_deletion_are_erased_too
         def then_the_turn_ends(person: Person, records: Callable[[], Iterable[StoredRecord]]) -> Found:
             found = find(person, records)
             if not searches:
-                ended = storage.finish(lease, Finish(Ack(), timers=[timer]))
+                ended = storage.finish(lease, Commit(Ack(), timers=[timer]))
                 asyncio.run_coroutine_threadsafe(ended, loop).result(30)
             searches.append(found)
             return found
@@ -334,7 +334,7 @@ async def test_purged_bytes_are_in_no_file_even_while_the_server_runs(
             await server.begin(entry(one.id, call=b'{"text":"' + MARKER * 50 + b'"}'))
             await server.put(one)
             (lease,) = await server.take(1, lease_s=60)
-            await server.finish(lease, Finish(DeadLetter(f"ValueError: {MARKER.decode()}")))
+            await server.finish(lease, Commit(DeadLetter(f"ValueError: {MARKER.decode()}")))
         await server.put(delivery("c:bob", name="w.bob", body=b"others stay"))
         assert MARKER in bytes_of(path)
         async with SQLiteStorage(path, serving=False) as command:

@@ -15,7 +15,7 @@ from linqbot.client.call import Call, prepare
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, DeadLetter, Finish, Lease, Outcome, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Outcome, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -113,14 +113,14 @@ async def take(storage: Storage, delivery: Delivery) -> Lease:
     assert await storage.take(0, lease_s=60) == []
     for name, lease in leases.items():
         if name != delivery.id:
-            await storage.finish(lease, Finish(Retry(NOON, "Not now")))
+            await storage.finish(lease, Commit(Retry(NOON, "Not now")))
     return leases[delivery.id]
 
 
-async def end(storage: Storage, delivery: Delivery, outcome: str, finish: Finish) -> None:
+async def end(storage: Storage, delivery: Delivery, outcome: str, commit: Commit) -> None:
     await storage.put(delivery)
     if outcome in OUTCOMES:
-        await storage.finish(await take(storage, delivery), replace(finish, outcome=OUTCOMES[outcome]))
+        await storage.finish(await take(storage, delivery), replace(commit, outcome=OUTCOMES[outcome]))
 
 
 async def play(storage: Storage, number: int, turn: Turn) -> None:
@@ -150,11 +150,11 @@ async def play(storage: Storage, number: int, turn: Turn) -> None:
         due = NOON + turn.due_in_s
         timers.append(timer(f"t-{name}", chat_of(turn), [answer(turn)], due, 60, origin=origin(turn)))
     scope = f"person:{HANDLES[turn.who]}"
-    finish = Finish(Ack(), entries, timers=timers, state=[StateWrite(scope, "said", words(turn).encode())])
-    await end(storage, delivery, turn.end, finish)
+    commit = Commit(Ack(), entries, timers=timers, state=[StateWrite(scope, "said", words(turn).encode())])
+    await end(storage, delivery, turn.end, commit)
     await storage.fire(NOON)
     if turn.receipt is not None and entries:
-        await end(storage, replace(receipt(name, turn), lane=f"r:{name}"), turn.receipt, Finish(Ack()))
+        await end(storage, replace(receipt(name, turn), lane=f"r:{name}"), turn.receipt, Commit(Ack()))
 
 
 async def on_record(storage: Storage, who: str, turns: list[Turn]) -> set[str]:

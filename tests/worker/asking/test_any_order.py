@@ -22,7 +22,7 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.errors import AskCancelled, AskTimeout
 from linqbot.events.message import MessageReceived
-from linqbot.storage.inbox import Finish, Lease
+from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 QUESTIONS = ("name", "town", "colour")
@@ -182,7 +182,7 @@ def test_each_question_is_asked_once_each_answer_is_used_once_and_no_message_is_
             person = Person(talk)
             finish = SQLiteStorage.finish
 
-            async def may_crash(self: SQLiteStorage, lease: Lease, end: Finish) -> None:
+            async def may_crash(self: SQLiteStorage, lease: Lease, end: Commit) -> None:
                 await person.place()
                 await finish(self, lease, end)
                 await person.place()

@@ -13,7 +13,7 @@ from simulated_crash import crash
 from linqbot.bot.context import Context
 from linqbot.client.call import Call
 from linqbot.events.message import MessageReceived
-from linqbot.storage.inbox import Finish, Lease
+from linqbot.storage.inbox import Commit, Lease
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +55,7 @@ async def crashing_storage(talk: Talk, crashes: Crashes, monkeypatch: pytest.Mon
     """Let the process crash before and after each commit that ends a turn, and before and after each call."""
     finish = type(talk.storage).finish
 
-    async def crashing(self: Any, lease: Lease, end: Finish) -> None:
+    async def crashing(self: Any, lease: Lease, end: Commit) -> None:
         await crashes.place()
         await finish(self, lease, end)
         await crashes.place()

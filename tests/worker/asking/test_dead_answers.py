@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from linqbot.bot.context import Context
 from linqbot.errors import AskTimeout, StorageError
 from linqbot.events.message import MessageReceived
-from linqbot.storage.inbox import Ack, Finish, Lease
+from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.state import StateWrite
 
 pytestmark = pytest.mark.anyio
@@ -198,12 +198,12 @@ def failing_end(talk: Talk, monkeypatch: pytest.MonkeyPatch, how: str) -> Callab
     """Let no turn end successfully: because its state is always changed by others, or because its end cannot be stored."""
     finish = type(talk.storage).finish
 
-    async def fails(self: Any, lease: Lease, end: Finish) -> None:
+    async def fails(self: Any, lease: Lease, end: Commit) -> None:
         if isinstance(end.outcome, Ack):
             if how == "unwritable":
                 raise StorageError("The storage cannot hold this.")
             state = [StateWrite(each.scope, each.name, each.value, b"other", each.person) for each in end.state]
-            end = Finish(end.outcome, end.entries, state=state)
+            end = Commit(end.outcome, end.entries, state=state)
         await finish(self, lease, end)
 
     monkeypatch.setattr(type(talk.storage), "finish", fails)
