@@ -10,17 +10,10 @@ from typing import TYPE_CHECKING
 from linqbot.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from linqbot.bot.asking.question import AskedBefore
-    from linqbot.bot.asking.results import Declined, Expired, Location, Paid, VoteResult
     from linqbot.bot.bot import Bot
-    from linqbot.bot.content.drafts import app_card, contact_card, location_request, media, poll, sticker, voice_memo
-    from linqbot.bot.content.preview import Form, Preview, PreviewMessage
-    from linqbot.bot.content.sending import Capabilities
+    from linqbot.bot.chat_context import ChatContext
     from linqbot.bot.context import Context
-    from linqbot.bot.conversation.chat_context import ChatContext
-    from linqbot.bot.conversation.history import History, HistoryEntry
-    from linqbot.bot.conversation.state import State, Tally
-    from linqbot.bot.routing.filters import (
+    from linqbot.bot.filters import (
         contains,
         exact,
         from_handle,
@@ -33,10 +26,12 @@ if TYPE_CHECKING:
         replies_to_bot,
         to_line,
     )
-    from linqbot.bot.routing.handlers import Failure
-    from linqbot.bot.routing.router import Router
-    from linqbot.bot.sent import Sent
+    from linqbot.bot.router import Router
     from linqbot.client.client import Client
+    from linqbot.content.drafts import app_card, contact_card, location_request, media, poll, sticker, voice_memo
+    from linqbot.content.preview import Form, Preview, PreviewMessage
+    from linqbot.content.sending import Capabilities
+    from linqbot.content.sent import Sent
     from linqbot.errors import (
         Ambiguous,
         AmbiguousCall,
@@ -79,6 +74,11 @@ if TYPE_CHECKING:
         TextPart,
     )
     from linqbot.types.proactive import Broadcast, Recipient, Scheduled
+    from linqbot.worker.asking.question import AskedBefore
+    from linqbot.worker.asking.results import Declined, Expired, Location, Paid, VoteResult
+    from linqbot.worker.failure import Failure
+    from linqbot.worker.history import History, HistoryEntry
+    from linqbot.worker.state import State, Tally
 
 __all__ = [
     "Ambiguous",
@@ -171,15 +171,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AskedBefore": "linqbot.bot.asking.question",
-    **dict.fromkeys(("Declined", "Expired", "Location", "Paid", "VoteResult"), "linqbot.bot.asking.results"),
+    "AskedBefore": "linqbot.worker.asking.question",
+    **dict.fromkeys(("Declined", "Expired", "Location", "Paid", "VoteResult"), "linqbot.worker.asking.results"),
     "Bot": "linqbot.bot.bot",
-    "Capabilities": "linqbot.bot.content.sending",
-    **dict.fromkeys(("Form", "Preview", "PreviewMessage"), "linqbot.bot.content.preview"),
+    "Capabilities": "linqbot.content.sending",
+    **dict.fromkeys(("Form", "Preview", "PreviewMessage"), "linqbot.content.preview"),
     "Context": "linqbot.bot.context",
     **dict.fromkeys(
         ("app_card", "contact_card", "location_request", "media", "poll", "sticker", "voice_memo"),
-        "linqbot.bot.content.drafts",
+        "linqbot.content.drafts",
     ),
     **dict.fromkeys(
         (
@@ -195,15 +195,15 @@ _HOMES = {
             "replies_to_bot",
             "to_line",
         ),
-        "linqbot.bot.routing.filters",
+        "linqbot.bot.filters",
     ),
-    "ChatContext": "linqbot.bot.conversation.chat_context",
-    "Failure": "linqbot.bot.routing.handlers",
-    **dict.fromkeys(("History", "HistoryEntry"), "linqbot.bot.conversation.history"),
-    "Router": "linqbot.bot.routing.router",
+    "ChatContext": "linqbot.bot.chat_context",
+    "Failure": "linqbot.worker.failure",
+    **dict.fromkeys(("History", "HistoryEntry"), "linqbot.worker.history"),
+    "Router": "linqbot.bot.router",
     "Scheduled": "linqbot.types.proactive",
-    "Sent": "linqbot.bot.sent",
-    **dict.fromkeys(("State", "Tally"), "linqbot.bot.conversation.state"),
+    "Sent": "linqbot.content.sent",
+    **dict.fromkeys(("State", "Tally"), "linqbot.worker.state"),
     "Client": "linqbot.client.client",
     **dict.fromkeys(
         (
@@ -265,8 +265,8 @@ def _elsewhere() -> dict[str, str]:
     events = import_module("linqbot.events")
     return {
         **{name: events.__name__ for name in events.__all__ if name not in _HOMES},
-        **dict.fromkeys(("Filter", "Predicate"), "linqbot.bot.routing.filters"),
-        **dict.fromkeys(("Middleware", "Next"), "linqbot.bot.routing.router"),
+        **dict.fromkeys(("Filter", "Predicate"), "linqbot.bot.filters"),
+        **dict.fromkeys(("Middleware", "Next"), "linqbot.bot.router"),
         "SQLiteStorage": "linqbot.storage.sqlite.storage",
         "MemoryStorage": "linqbot.storage.sqlite.memory",
         "create_app": "linqbot.server.app",

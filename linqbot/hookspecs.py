@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from linqbot.bot.bot import Bot
     from linqbot.bot.context import Context
-    from linqbot.bot.routing.router import Middleware, Router
+    from linqbot.bot.router import Middleware, Router
     from linqbot.client.call import ApiResponse, Call, Run
     from linqbot.client.client import Client
     from linqbot.clock import Clock

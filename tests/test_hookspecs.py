@@ -14,7 +14,7 @@ from starlette.routing import Route
 from linqbot import hookspecs
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.routing.router import Router
+from linqbot.bot.router import Router
 from linqbot.client.call import Run
 from linqbot.errors import LinqApiError
 from linqbot.events.message import MessageReceived

@@ -24,9 +24,8 @@ import pytest
 import linqbot
 from linqbot import parse as parsers
 from linqbot import rules
-from linqbot.bot.content.message_split import bubbles
+from linqbot.bot.filters import contains, exact, mentions_bot, replies_to_bot
 from linqbot.bot.loops import Quotable, gist_of_message
-from linqbot.bot.routing.filters import contains, exact, mentions_bot, replies_to_bot
 from linqbot.cli.commands.inbox import without_messages
 from linqbot.client.call import ApiResponse, Call, prepare
 from linqbot.client.http.addresses import Origin, UnsafeURL, bare_name, disposed_name, target
@@ -34,6 +33,7 @@ from linqbot.client.http.connection import Connection
 from linqbot.client.http.http11 import MalformedResponse, Request, RequestHeaders, unpacked
 from linqbot.client.outcome import LONGEST_READ, error_for, is_page, not_linqs
 from linqbot.client.resources.resource import read
+from linqbot.content.message_split import bubbles
 from linqbot.errors import InvalidSignature, LinqApiError
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.message import MessageReceived
@@ -176,7 +176,7 @@ USES: dict[str, str] = {
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z": "fullmatch",
 }
 """Every pattern of the package, and the method it is used with."""
-OF_BOTS = {"bot/routing/filters.py", "cli/commands/rehearse.py"}
+OF_BOTS = {"bot/filters.py", "cli/commands/rehearse.py"}
 """Modules that compile the patterns of bots and of their authors."""
 OF_SHORT_TEXTS = "parse"
 """The folder whose patterns see short texts only: `linqbot.parse` refuses longer ones first."""

@@ -12,14 +12,14 @@ from fakes import Linq, delivery, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.state import TurnState
-from linqbot.bot.routing.router import Router
+from linqbot.bot.router import Router
 from linqbot.bot.turn_context import TurnContext
 from linqbot.events.event import OF_CONTEXT
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.types.data import Data
+from linqbot.worker.state import TurnState
 
 
 def message() -> MessageReceived:

@@ -1,7 +1,7 @@
 """A Bot: its handlers and its settings. A Bot holds no secret and opens no socket.
 
 `server.app.create_app(bot, …)` serves a bot: there it gets its client and its storage. The handlers are registered with
-the methods of `bot/routing/router.py`, and `bot/dispatch.py` runs them.
+the methods of `bot/router.py`, and `bot/dispatch.py` runs them.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import inspect
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal, TypeAlias
 
-from linqbot.bot.options import check_handle, check_max_age_s, check_text
-from linqbot.bot.routing.router import Router
+from linqbot.bot.router import Router
 from linqbot.errors import BotError
 from linqbot.events.event import Event
+from linqbot.options import check_handle, check_max_age_s, check_text
 
 Groups: TypeAlias = Literal["addressed", "all", "never"]
 DAY_S = 86_400.0

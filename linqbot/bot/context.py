@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import structlog
 
-from linqbot.bot.asking.answers import Seen, Times
-from linqbot.bot.asking.question import CANCEL_WORDS, DAY_S, AskedBefore, Asker, Question, Resumption, SideTurn, texts
-from linqbot.bot.content.forms import fitted_to_messages, has_drafts, without_effect
-from linqbot.bot.content.message_split import Content, Sendable, bubbles, check_content
-from linqbot.bot.content.preview import Preview, Said, preview, watcher
-from linqbot.bot.content.sending import (
+from linqbot.bot.chat_context import ChatContext
+from linqbot.client.client import Client
+from linqbot.clock import Clock, SystemClock
+from linqbot.content.forms import fitted_to_messages, has_drafts, without_effect
+from linqbot.content.message_split import Content, Sendable, bubbles, check_content
+from linqbot.content.preview import Preview, Said, preview, watcher
+from linqbot.content.sending import (
     Capabilities,
     CapabilitiesAsked,
     CardShared,
@@ -40,33 +41,16 @@ from linqbot.bot.content.sending import (
     update_card,
     with_standing_refusal,
 )
-from linqbot.bot.content.uploads import Uploads
-from linqbot.bot.conversation.chat_context import ChatContext
-from linqbot.bot.conversation.history import History, HistoryReader, TurnRecord
-from linqbot.bot.conversation.state import EarlierRun, State, Tally, TurnState
-from linqbot.bot.deadline import DEADLINE_S, Deadline
-from linqbot.bot.options import Overlap, check_text
-from linqbot.bot.proactive import (
-    GRACE_S,
-    BotContext,
-    call_of,
-    check_grace,
-    check_not_missed,
-    due_at,
-    due_before,
-    rhythm_of,
-    zone,
-)
-from linqbot.bot.sent import Sent
-from linqbot.bot.typing import HINT_S, BackgroundTasks, TypingIndicator
-from linqbot.client.client import Client
-from linqbot.clock import Clock, SystemClock
+from linqbot.content.sent import Sent
+from linqbot.content.typing import HINT_S, BackgroundTasks, TypingIndicator
+from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, LinqApiError, LinqbotError, Refused
 from linqbot.events.delivery import BROADCAST_DONE_TYPE
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.proactive import SCHEDULE_TYPE
 from linqbot.nearest import no_attribute
+from linqbot.options import STEER_ONLY, Overlap, check_text
 from linqbot.storage.state import StateStore
 from linqbot.types.content import Card, Fetched, Saved
 from linqbot.types.message import (
@@ -78,16 +62,39 @@ from linqbot.types.message import (
     ReplyTo,
 )
 from linqbot.types.proactive import Scheduled
+from linqbot.worker.asking.answers import Seen, Times
+from linqbot.worker.asking.question import (
+    CANCEL_WORDS,
+    DAY_S,
+    AskedBefore,
+    Asker,
+    Question,
+    Resumption,
+    SideTurn,
+    texts,
+)
+from linqbot.worker.deadline import DEADLINE_S, Deadline
+from linqbot.worker.history import History, HistoryReader, TurnRecord
+from linqbot.worker.proactive import (
+    GRACE_S,
+    BotContext,
+    call_of,
+    check_grace,
+    check_not_missed,
+    due_at,
+    due_before,
+    rhythm_of,
+    zone,
+)
+from linqbot.worker.state import EarlierRun, State, Tally, TurnState
 
 if TYPE_CHECKING:
-    from linqbot.bot.asking.results import Location, PaymentResult, VoteResult
-    from linqbot.bot.content.received import ReceivedMedia
-    from linqbot.bot.streaming import PaceName, StreamSource
+    from linqbot.content.received import ReceivedMedia
+    from linqbot.content.streaming import PaceName, StreamSource
     from linqbot.parse.recurrences import Recurrence
+    from linqbot.worker.asking.results import Location, PaymentResult, VoteResult
 
 T = TypeVar("T")
-
-STEER_ONLY = 'ctx.incoming() works in a handler that is registered with @bot.on_message(overlap="steer").'
 
 _WITHOUT_CHAT = {SCHEDULE_TYPE: "A schedule", BROADCAST_DONE_TYPE: "A broadcast"}
 
@@ -503,7 +510,7 @@ class Context:
                 chat, or the context was made outside of a worker.
         """
         # Imported late: few bots stream, and what cuts a stream into messages is large.
-        from linqbot.bot.streaming import Stream, StreamChat, pace_of
+        from linqbot.content.streaming import Stream, StreamChat, pace_of
 
         record = self._record_or_error.stream(key)
         client = self.client.named(record.label)
@@ -847,7 +854,7 @@ class Context:
         Example:
             `if await ctx.pay(1250, "2 soups", timeout_s=3600): …`
         """
-        from linqbot.bot.asking.waits import PaymentWait
+        from linqbot.worker.asking.wait import PaymentWait
 
         wait = PaymentWait(amount, description, currency)
         return self._wait_for(
@@ -885,7 +892,7 @@ class Context:
         Example:
             `where = await ctx.location("Where shall we deliver?", timeout_s=600)`
         """
-        from linqbot.bot.asking.waits import LocationWait
+        from linqbot.worker.asking.wait import LocationWait
 
         return self._wait_for(
             Question(
@@ -929,7 +936,7 @@ class Context:
         Example:
             `lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)`
         """
-        from linqbot.bot.asking.waits import VoteWait
+        from linqbot.worker.asking.wait import VoteWait
 
         if len(choices) < 2 or isinstance(choices, str):
             raise BotError(f"ctx.vote({choices!r}): give a list of 2 choices or more first, then the question.")
@@ -1146,7 +1153,7 @@ class Context:
         return await self._received_media().save(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
 
     def _received_media(self) -> ReceivedMedia:
-        from linqbot.bot.content.received import ReceivedMedia  # imported late: many bots read no files
+        from linqbot.content.received import ReceivedMedia  # imported late: many bots read no files
 
         return ReceivedMedia(self.client, self.event)
 

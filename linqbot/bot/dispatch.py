@@ -2,57 +2,60 @@
 
 A Dispatcher is a Bot prepared for running: handlers are sorted by event class, and middleware is composed once. It
 decides nothing about retries: the errors of handlers go on to the worker. Next step: the handler, called by
-`bot/routing/handlers.py`.
+`bot/handlers.py`.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import anyio
 import structlog
 
-from linqbot.bot.asking.question import AskedBefore, Asker, Resumption, SideTurn
+from linqbot.bot import from_plugins, handlers
 from linqbot.bot.bot import Bot
-from linqbot.bot.content.message_split import files_of
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.history import TurnRecord
-from linqbot.bot.deadline import DEADLINE_S, Deadline
-from linqbot.bot.loops import Loop, LoopBreaker
-from linqbot.bot.options import Overlap
-from linqbot.bot.proactive import check_names
-from linqbot.bot.routing import from_plugins, handlers
-from linqbot.bot.routing.filters import Fit, covers, name_of
-from linqbot.bot.routing.handlers import (
+from linqbot.bot.filters import Fit, covers, name_of
+from linqbot.bot.handlers import (
     DeadLetterRoute,
     ErrorHandler,
-    Failure,
     Route,
     call_in_thread,
     check_wrapped,
     handler_name,
     send_returned,
 )
-from linqbot.bot.routing.opt_out import opts_out
-from linqbot.bot.routing.router import Middleware, Next, Router
-from linqbot.bot.turn_context import TurnContext, turn_watcher
-from linqbot.bot.typing import BackgroundTasks, TypingIndicator
+from linqbot.bot.loops import Loop, LoopBreaker
+from linqbot.bot.never_awaited import error_of
+from linqbot.bot.router import Middleware, Next, Router
+from linqbot.bot.turn_context import TurnContext
+from linqbot.branch import UnawaitedCoroutine
 from linqbot.client.client import Client
 from linqbot.clock import Clock
-from linqbot.errors import AskCancelled, AskEnded, BotError, NoVerdict
+from linqbot.content.message_split import files_of
+from linqbot.content.typing import BackgroundTasks, TypingIndicator
+from linqbot.errors import AskCancelled, AskEnded, BotError, NeverAwaited, NoVerdict
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.events.proactive import BroadcastDone, ScheduleDue
 from linqbot.interrupts import is_ctrl_c
+from linqbot.options import Overlap
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.state import StateStore
 from linqbot.types.content import running_turn
+from linqbot.worker.asking.question import AskedBefore, Asker, Resumption, SideTurn
+from linqbot.worker.deadline import DEADLINE_S, Deadline
+from linqbot.worker.failure import ChoiceFailed, Failure
+from linqbot.worker.history import TurnRecord
+from linqbot.worker.parts import opts_out
+from linqbot.worker.proactive import check_names
+from linqbot.worker.watcher import turn_watcher
 
 log = structlog.get_logger("linqbot.bot")
 
@@ -60,10 +63,6 @@ log = structlog.get_logger("linqbot.bot")
 _TYPING: Final = ("chat.typing_indicator.started", "chat.typing_indicator.stopped")
 
 T = TypeVar("T")
-
-
-class ChoiceFailed(Exception):
-    """The bot's `allow` or a filter has raised an error, the cause, before the turn of the event ran a handler."""
 
 
 class Dispatcher:
@@ -77,7 +76,6 @@ class Dispatcher:
             the bot's handlers, or before them if the plugin asks for it.
     Attributes:
         overlaps: True if a message may reach a handler that runs already.
-        after_middleware: The `__qualname__`s of the functions that middleware gets to await.
     Raises:
         BotError: a handler can never run, because an earlier one takes all its events; or two schedules have the same
             name.
@@ -98,7 +96,8 @@ class Dispatcher:
         self.deadline_s = deadline_s
         self._threads = anyio.CapacityLimiter(threads)
         self._plugins = plugins = plugins or Plugins()
-        self.after_middleware: set[str] = set()
+        # The `__qualname__`s of the functions that middleware gets to await.
+        self._after_middleware: set[str] = set()
         self._compiled = [(route, self._wrapped(route, around)) for route, around in bot.walk()]
         _refuse_unreachable(self._compiled)
         self._routers: list[Router] = [bot]
@@ -254,6 +253,12 @@ class Dispatcher:
     def wants(self, event_type: str) -> bool:
         """Return True if events of this type may reach code of the bot."""
         return bool(self._middleware or self._routes_for(EVENT_TYPES[event_type]))
+
+    def never_awaited(
+        self, coroutines: Iterable[UnawaitedCoroutine], ctx: Context | None, delivery_id: str
+    ) -> NeverAwaited | None:
+        """Log the coroutines that a turn never awaited, and return the error of the turn; see `never_awaited.error_of`."""
+        return error_of(coroutines, ctx, self._after_middleware, delivery_id)
 
     def _note_sent(self, chat_id: str, text: str, files: str) -> None:
         self._loops.note_reply(chat_id, text, self._clock.now(), files=files)
@@ -635,7 +640,7 @@ class Dispatcher:
 
     def _around(self, inner: Next, middleware: Sequence[Middleware]) -> Next:
         for wrap in reversed(middleware):
-            self.after_middleware.add(getattr(inner, "__qualname__", ""))
+            self._after_middleware.add(getattr(inner, "__qualname__", ""))
             outer = wrap(inner)
             check_wrapped(outer, wrap)
             inner = outer

@@ -1,25 +1,17 @@
-"""The context as dispatch and the worker see it, with what they report to it about the run of the handler.
-
-`TurnWatcher` reports what no log of a turn shows: messages that no handler of their own takes, such as answers and
-votes, and errors that the bot handles. Only `linqbot dev` watches, in the terminal and on the emulator's page. Plugins
-do not get these reports, because they quote people.
-"""
+"""The context as dispatch and the worker see it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from contextvars import ContextVar
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any
 
-from linqbot.bot.asking.answers import Seen
-from linqbot.bot.content.message_split import Content
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.state import EarlierRun
-from linqbot.bot.sent import Sent
-from linqbot.events.delivery import Delivery
+from linqbot.content.message_split import Content
+from linqbot.content.sent import Sent
 from linqbot.storage.inbox import Lease
 from linqbot.storage.state import StateWrite
+from linqbot.worker.asking.answers import Seen
+from linqbot.worker.state import EarlierRun
 
 
 class TurnContext(Context):
@@ -149,48 +141,3 @@ class TurnContext(Context):
             self._state.discard()
         if self._record is not None:
             self._record.scheduler.discard()
-
-
-AnswerResult: TypeAlias = Literal["answered", "invalid", "given_up", "cancelled", "timed_out", "kept_open", "counted"]
-"""What an event made of an open question.
-
-- `answered`: the handler goes on with the answer.
-- `invalid`: the person is asked for another answer.
-- `given_up`: it was the last invalid answer, so the question has ended.
-- `cancelled`: the question has ended without an answer, such as by a word.
-- `timed_out`: no answer came in time.
-- `kept_open`: a handler with `during_ask=True` took the event.
-- `counted`: the vote was counted, and others may still vote.
-"""
-
-
-class TurnWatcher(Protocol):
-    """Notices what happens in one turn."""
-
-    def took(self, deliveries: Sequence[Delivery]) -> None:
-        """Note messages that the running handler took with `ctx.incoming`. They get no turn of their own."""
-        ...
-
-    def met_question(self, text: str, handler: str, result: AnswerResult) -> None:
-        """Note that the event of the turn concerns an open question.
-
-        Args:
-            handler: Name of the handler that asked.
-        """
-        ...
-
-    def handled_error(self, error: Exception, handler: str) -> None:
-        """Note that an `on_error` handler, given by its name, has handled an error of the turn."""
-        ...
-
-    def waits(self, reason: str, seconds: float) -> None:
-        """Note that a call of the turn waits, and why: for Linq's rate limit, or before a retry."""
-        ...
-
-    def asked(self, text: str) -> None:
-        """Note that the handler asked a question and waits for its answer."""
-        ...
-
-
-turn_watcher: ContextVar[TurnWatcher | None] = ContextVar("linqbot_turn_watcher", default=None)
-"""Set when a turn begins; None if nothing watches."""

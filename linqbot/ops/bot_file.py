@@ -26,13 +26,13 @@ import structlog
 from linqbot import tracebacks
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.proactive import check_name
-from linqbot.bot.routing.opt_out import own_opt_outs
-from linqbot.bot.routing.router import Router, written_calls
+from linqbot.bot.opt_out import own_opt_outs
+from linqbot.bot.router import Router, written_calls
 from linqbot.errors import BotError, LinqbotError, NoBot
 from linqbot.frames import authors_frame, authors_place_of_thread
 from linqbot.nearest import suggestion
 from linqbot.rules.message import OFFER_OTHERS
+from linqbot.worker.proactive import check_name
 
 log = structlog.get_logger("linqbot.ops")
 

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
-from linqbot.bot.conversation.history import SentInTurn
-from linqbot.bot.conversation.state import TurnState
-from linqbot.bot.proactive import Rhythm
-from linqbot.bot.streaming import StreamRecord, Unrecorded
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
+from linqbot.content.streaming import StreamRecord, Unrecorded
 from linqbot.errors import LinqApiError
 from linqbot.storage.broadcasts import NewBroadcast, counted
 from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome, Scheduled
+from linqbot.worker.history import SentInTurn
+from linqbot.worker.proactive import Rhythm
+from linqbot.worker.state import TurnState
 
 UPLOAD: Final = "attachments.create"
 """The call that makes room for a file. Its safety class is that of a read, because repeating it is harmless."""

@@ -11,12 +11,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
-from linqbot.bot.asking.answers import value_of
-from linqbot.bot.asking.question import OpenQuestion, Question
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.state import Recording
-from linqbot.bot.dispatch import ChoiceFailed, Dispatcher
+from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.errors import AskEnded, Suspended
@@ -30,11 +27,15 @@ from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.worker import notices
+from linqbot.worker.asking.answers import value_of
 from linqbot.worker.asking.arrivals import NOTHING, Arrival, meaning_of
+from linqbot.worker.asking.question import OpenQuestion, Question
 from linqbot.worker.asking.records import ORDER_PREFIX, AskRecord, answer_in, end_without_answer, record_of
 from linqbot.worker.asking.steps import steps_on_record, typed
 from linqbot.worker.calls.outbound_plugins import Outbound
+from linqbot.worker.failure import ChoiceFailed
 from linqbot.worker.lookups import KnownChats
+from linqbot.worker.state import Recording
 
 _SEE_CONVERSATION: Final = "To see that conversation, replay the delivery with which it began: {}"
 _ANSWER: Final = f"It answered a question, so the handler that asked took it. {_SEE_CONVERSATION}"

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from linqbot.bot.routing import from_plugins
-from linqbot.bot.routing.opt_out import own_opt_outs
-from linqbot.bot.routing.router import Router
+from linqbot.bot import from_plugins
+from linqbot.bot.opt_out import own_opt_outs
+from linqbot.bot.router import Router
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
 from linqbot.events.chat import TypingStarted, TypingStopped

@@ -18,9 +18,10 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
 from starlette.types import Lifespan, Receive, Scope, Send
 
+from linqbot.bot import router
 from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.routing import router
+from linqbot.bot.never_awaited import note_coroutines
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, ConfigError
@@ -185,6 +186,7 @@ def create_app(
                 await gaps.begin()
                 await start_schedules(storage, clock, dispatcher.schedules)
                 await log_unresumable(storage, dispatcher)
+                note_coroutines()
                 worker.start()
             if receives:
                 refusals.open()

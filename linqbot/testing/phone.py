@@ -13,7 +13,6 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 from pydantic import BaseModel
 
 from linqbot.bot.bot import Bot
-from linqbot.bot.conversation.state import PERSON, checked_name, read
 from linqbot.client.client import Client
 from linqbot.emulator.acts.chat_acts import (
     AddOptions,
@@ -52,6 +51,7 @@ from linqbot.testing.stage.connections import ApiCall
 from linqbot.testing.stage.stage import Stage
 from linqbot.types.chat import Chat
 from linqbot.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, EffectName, utf16_length
+from linqbot.worker.state import PERSON, checked_name, read
 
 M = TypeVar("M", bound=BaseModel)
 

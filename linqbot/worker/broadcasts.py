@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.proactive import send_to
-from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.client import Client
+from linqbot.content.sent import OPTED_OUT
 from linqbot.errors import (
     LinqApiError,
     LinqUnavailable,
@@ -32,6 +31,7 @@ from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.types.proactive import RecipientOutcome
 from linqbot.worker.failure import readable
 from linqbot.worker.parts import Turn
+from linqbot.worker.proactive import send_to
 
 if TYPE_CHECKING:
     from linqbot.worker.turn import Turns

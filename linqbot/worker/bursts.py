@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import takewhile
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import Clock
 from linqbot.errors import LeaseLost, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery, Joined
@@ -25,6 +24,10 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 from linqbot.worker.asking.records import is_payment
 from linqbot.worker.failure import STORAGE_PAUSE_S
+
+if TYPE_CHECKING:
+    from linqbot.bot.dispatch import Dispatcher
+
 
 log = structlog.get_logger("linqbot.worker")
 

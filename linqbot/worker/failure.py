@@ -57,6 +57,26 @@ _WRONG_CALL: Final = re.compile(
 _NO_TEXT: Final = re.compile(r"[\ud800-\udfff\x00]")
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The reason why an event was given up: the first argument of an `on_dead_letter` handler.
+
+    Attributes:
+        reason: The reason as `linqbot inbox show` prints it, such as a traceback. It may quote a person's text, so do not
+            log or send it.
+        handler: The name of the handler that failed, as `module:name`; None if no handler was at fault.
+        attempts: The number of failed runs.
+    """
+
+    reason: str
+    handler: str | None
+    attempts: int
+
+
+class ChoiceFailed(Exception):
+    """The bot's `allow` or a filter has raised an error, the cause, before the turn of the event ran a handler."""
+
+
 OTHER_RELEASE_S: Final = 60.0
 """Seconds after its arrival for which a delivery is left to processes with another release of the bot."""
 

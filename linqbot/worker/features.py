@@ -10,7 +10,6 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.events.delivery import OWN_DELIVERY, Delivery
 from linqbot.events.lane import chat_of_lane
 from linqbot.storage.backend import Storage
@@ -23,6 +22,7 @@ from linqbot.worker.own_changes import are_awaited
 from linqbot.worker.parts import ALL, ASKED, CRASHED, RAN, RECEIPT, TAKEN, Kind, Points
 
 if TYPE_CHECKING:
+    from linqbot.bot.dispatch import Dispatcher
     from linqbot.worker.turn import Turns
 
 
@@ -31,7 +31,7 @@ PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
     ("asking.opening:Asks", lambda _: ASKED),
     ("optout:OptOutsAfterCrash", lambda _: CRASHED),
     # First to begin, because it may wait for a minute.
-    ("state:StateTurns", lambda _: RAN),
+    ("conflicts:StateTurns", lambda _: RAN),
     ("lookups:Receipts", lambda _: RECEIPT),
     # Before those that look at the event, because it completes the event. The others may be in any order.
     ("lookups:Lookups", lambda _: ALL),

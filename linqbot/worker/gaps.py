@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.asking.question import Ballot, OpenQuestion
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, StorageUnavailable
@@ -38,6 +37,7 @@ from linqbot.storage.inbox import Ack, Commit, Defer, Inbox, Lease
 from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
 from linqbot.types.message import Message, UnknownPart
+from linqbot.worker.asking.question import Ballot, OpenQuestion
 from linqbot.worker.asking.records import FOUND_ID, ORDER_TYPE
 from linqbot.worker.failure import STORAGE_PAUSE_S
 from linqbot.worker.lookups import given

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.proactive import Rhythm
-from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.call import Call
+from linqbot.content.sent import OPTED_OUT
 from linqbot.errors import (
     LinqApiError,
     LinqbotError,
@@ -25,6 +24,7 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer, Timers
 from linqbot.types.proactive import Scheduled
 from linqbot.worker.parts import Turn
+from linqbot.worker.proactive import Rhythm
 from linqbot.worker.schedules import REPEAT, REPEAT_ID, every_of, last_due
 
 if TYPE_CHECKING:

@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.content.message_split import bubbles
-from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.routing.handlers import Failure
+from linqbot.content.message_split import bubbles
 from linqbot.errors import LinqApiError, LinqUnavailable, MessageGone, RateLimited, Refused
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.lane import chat_of_lane
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Outcome
 from linqbot.storage.timers import OUTAGE, Timer
+from linqbot.worker.failure import Failure
 from linqbot.worker.parts import Part, Turn, origin_of
 
 if TYPE_CHECKING:
+    from linqbot.bot.dispatch import Dispatcher
     from linqbot.worker.turn import Turns
 
 KIND: Final = "dead_letter"

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from linqbot.bot.asking.question import OpenQuestion
-from linqbot.bot.routing.opt_out import opts_out
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.storage.inbox import Commit
 from linqbot.worker.asking.opening import cancelled
+from linqbot.worker.asking.question import OpenQuestion
 from linqbot.worker.later import sends_of
-from linqbot.worker.parts import Part, Turn
+from linqbot.worker.parts import Part, Turn, opts_out
 
 if TYPE_CHECKING:
     from linqbot.worker.turn import Turns

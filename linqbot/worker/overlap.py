@@ -4,7 +4,7 @@
 again with all messages, as edits have changed them, and with new idempotency keys. The messages are always joined to
 the delivery of the turn in one commit first, so no crash drops one, and a second run of the turn sees the same. A
 message that cannot join waits in the lane as usual. If a second run of a steered handler does not ask for all that the
-first has taken, the rest goes back into the lane before the turn ends. `bot/options.py` says what authors see.
+first has taken, the rest goes back into the lane before the turn ends. `options.py` says what authors see.
 """
 
 from __future__ import annotations
@@ -14,25 +14,27 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.branch import leave_turn
-from linqbot.bot.context import STEER_ONLY
-from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.options import OverlapMode
-from linqbot.bot.turn_context import turn_watcher
+from linqbot.branch import leave_turn
 from linqbot.errors import BotError, StorageError
 from linqbot.events.delivery import OWN_DELIVERY, Delivery, Joined
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
+from linqbot.options import STEER_ONLY, OverlapMode
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.worker.bursts import further_messages, message_of
 from linqbot.worker.parts import Part, Turn
+from linqbot.worker.watcher import turn_watcher
+
+if TYPE_CHECKING:
+    from linqbot.bot.dispatch import Dispatcher
+
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -122,7 +124,7 @@ class TurnOverlap:
         self._unprotected.set()
         self._watching: asyncio.Task[None] | None = None
 
-    # For the handler; see `bot/options.py`
+    # For the handler; see `options.py`
 
     @property
     def already_sent(self) -> Sequence[str]:

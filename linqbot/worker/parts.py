@@ -17,17 +17,19 @@ from pydantic_core import to_json
 from linqbot.errors import TurnDeferred
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.rules.message import is_opt_out
 from linqbot.storage.inbox import Commit, Lease, Outcome
 from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
 
 if TYPE_CHECKING:
-    from linqbot.bot.deadline import Deadline
     from linqbot.bot.turn_context import TurnContext
     from linqbot.client.client import Client
     from linqbot.worker.asking.opening import Opening
     from linqbot.worker.asking.turn_session import TurnSession
     from linqbot.worker.calls.turn_journal import TurnJournal
+    from linqbot.worker.deadline import Deadline
     from linqbot.worker.overlap import TurnOverlap
     from linqbot.worker.turn import Turns
     from linqbot.worker.worker import Worker
@@ -162,6 +164,11 @@ class Points(NamedTuple):
     open: Sequence[Callable[[Turn], Awaitable[Outcome | None]]]
     begin: Sequence[Callable[[Turn], Awaitable[None]]]
     end: Sequence[Callable[[Turn, Commit], None]]
+
+
+def opts_out(event: Event) -> bool:
+    """Return True if an event is a message by which a person opts out."""
+    return isinstance(event, MessageReceived) and not event.is_group and is_opt_out(event.text) and not event.is_own
 
 
 def origin_of(event: Event) -> bytes | None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.proactive import Schedule
 from linqbot.clock import Clock
 from linqbot.events.delivery import Delivery
 from linqbot.events.proactive import SCHEDULE_TYPE
@@ -22,6 +21,7 @@ from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.timers import Rearm, Timer
 from linqbot.worker.failure import OfOtherRelease
 from linqbot.worker.parts import Turn
+from linqbot.worker.proactive import Schedule
 
 if TYPE_CHECKING:
     from linqbot.worker.turn import Turns

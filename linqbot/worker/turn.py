@@ -18,9 +18,6 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import structlog
 
-from linqbot.bot.deadline import Deadline
-from linqbot.bot.dispatch import ChoiceFailed, Dispatcher
-from linqbot.bot.turn_context import TurnContext
 from linqbot.client.alarms import Alarms
 from linqbot.client.client import Client
 from linqbot.clock import Clock
@@ -44,16 +41,18 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Lease, Outcome, Retry
 from linqbot.storage.journal import RECEIPTS, JournalEntry
 from linqbot.storage.timers import Timer
-from linqbot.worker import never_awaited
 from linqbot.worker.asking.arrivals import ANSWERS_WITHOUT_CHAT, NOTHING
 from linqbot.worker.asking.opening import Opening, end_of_arrival, first_opening, open_turn
 from linqbot.worker.asking.turn_session import TurnSession
 from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.rate_limit import SendRateLimit
 from linqbot.worker.calls.turn_journal import TurnJournal
+from linqbot.worker.conflicts import StateQueue
+from linqbot.worker.deadline import Deadline
 from linqbot.worker.failure import (
     OTHER_RELEASE_S,
     STORAGE_PAUSE_S,
+    ChoiceFailed,
     OfOtherRelease,
     RetryPolicy,
     TurnFailure,
@@ -67,9 +66,10 @@ from linqbot.worker.later import SendMissed, unreachable
 from linqbot.worker.lookups import KnownChats
 from linqbot.worker.optout import is_opt_out
 from linqbot.worker.parts import RAN, Turn, origin_of
-from linqbot.worker.state import StateQueue
 
 if TYPE_CHECKING:
+    from linqbot.bot.dispatch import Dispatcher
+    from linqbot.bot.turn_context import TurnContext
     from linqbot.worker.worker import Worker
 
 log = structlog.get_logger("linqbot.worker")
@@ -375,8 +375,7 @@ class Turns:
         # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
         error = turn.deferred or error or turn.journal.unobserved_failure()
         if (coroutines := turn.journal.never_awaited()) and error is None:
-            after = self.dispatcher.after_middleware
-            error = never_awaited.error_of(coroutines, turn.ctx, after, turn.lease.delivery.id)
+            error = self.dispatcher.never_awaited(coroutines, turn.ctx, turn.lease.delivery.id)
         if error is None:
             return self._handled(turn)
         if (conflict := conflict_of(error)) is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from linqbot.bot.branch import follow_tasks
+from linqbot.branch import follow_tasks
 from linqbot.clock import Clock
 from linqbot.errors import LeaseLost, StorageError
 from linqbot.frames import place_of, place_of_task
@@ -22,7 +22,6 @@ from linqbot.storage.inbox import Defer, Lease
 from linqbot.worker.asking.arrivals import questions_before, timeout_goes_first
 from linqbot.worker.failure import STORAGE_PAUSE_S
 from linqbot.worker.gaps import CATCH_UP_TYPE, Gaps, catch_up
-from linqbot.worker.never_awaited import note_coroutines
 from linqbot.worker.turn import Turns
 
 if TYPE_CHECKING:
@@ -115,7 +114,6 @@ class Worker:
         """Start leasing deliveries, in the running event loop."""
         loop = asyncio.get_running_loop()
         follow_tasks(loop)
-        note_coroutines()
         self._loop_task = loop.create_task(self._run(), name="linqbot worker")
         self._bystander = loop.create_task(_never(), name="linqbot bystander")
 

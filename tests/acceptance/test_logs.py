@@ -98,7 +98,7 @@ BOT = f"""
 import asyncio
 import threading
 from linqbot import Bot, Context, MessageReceived
-from linqbot.bot.routing.filters import contains
+from linqbot.bot.filters import contains
 
 bot = Bot(groups="all", max_age_s=None, loop_breaker=False)
 tasks = []

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from fakes import CHAT, NOW, Linq, delivery, envelope, message, settled
 
-from linqbot.bot import typing as dots
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
+from linqbot.content import typing as dots
 from linqbot.errors import BotError, LinqApiError, RuleBroken
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived

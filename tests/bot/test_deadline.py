@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from timed_loop import TimedLoop
 
-from linqbot.bot.deadline import GRACE_S, Deadline
+from linqbot.worker.deadline import GRACE_S, Deadline
 
 
 class Code:

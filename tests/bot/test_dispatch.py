@@ -13,8 +13,8 @@ from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, mes
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.routing.filters import exact, in_direct, regex, replies_to_bot
-from linqbot.bot.routing.router import Next, Router
+from linqbot.bot.filters import exact, in_direct, regex, replies_to_bot
+from linqbot.bot.router import Next, Router
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError
 from linqbot.events.event import Event

@@ -10,7 +10,7 @@ import pytest
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.routing.filters import in_group
+from linqbot.bot.filters import in_group
 from linqbot.clock import SystemClock
 from linqbot.errors import BotError
 from linqbot.events.chat import (

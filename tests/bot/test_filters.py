@@ -11,7 +11,7 @@ from fakes import LINE, PERSON, message
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.routing.filters import (
+from linqbot.bot.filters import (
     Filter,
     contains,
     exact,

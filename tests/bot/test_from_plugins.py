@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.routing.router import Next, Router
+from linqbot.bot.router import Next, Router
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, LinqUnavailable, NoVerdict
 from linqbot.events.message import MessageReceived

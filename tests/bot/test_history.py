@@ -9,12 +9,12 @@ import pytest
 from fakes import CHAT, PERSON, Linq, delivery, envelope, message
 
 from linqbot import Bot, Context, History, MessageReceived, ReactionAdded
-from linqbot.bot.conversation.history import HistoryReader, SentInTurn, ids_in
 from linqbot.client.call import ApiResponse
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.parse import parse
 from linqbot.testing import talking
+from linqbot.worker.history import HistoryReader, SentInTurn, ids_in
 
 pytestmark = pytest.mark.anyio
 

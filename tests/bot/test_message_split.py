@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linqbot import rules
-from linqbot.bot.content.message_split import MAX_SMS_UNITS, MAX_TEXT_UNITS, Content, bubbles
+from linqbot.content.message_split import MAX_SMS_UNITS, MAX_TEXT_UNITS, Content, bubbles
 from linqbot.errors import BotError
 from linqbot.text.markdown import markdown
 from linqbot.text.styled import link

@@ -10,8 +10,8 @@ from postgres_server import empty_storage_url
 from pydantic import BaseModel
 
 from linqbot import Bot, Context, MessageEdited, MessageReceived, media, poll
-from linqbot.bot.options import OverlapMode
 from linqbot.errors import AskTimeout, BotError
+from linqbot.options import OverlapMode
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio

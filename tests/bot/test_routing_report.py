@@ -11,8 +11,8 @@ from fakes import NOW, PERSON, Linq, delivery, envelope, message, settled
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.routing.filters import contains, in_direct, in_group
-from linqbot.bot.routing.router import Next
+from linqbot.bot.filters import contains, in_direct, in_group
+from linqbot.bot.router import Next
 from linqbot.clock import MovableClock
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived

@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field, computed_field
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.state import MAX_BYTES, TurnState
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, StateUnreadable
 from linqbot.events.delivery import Delivery
@@ -22,6 +21,7 @@ from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.state import StateWrite
 from linqbot.testing import HandlerFailed, talking
+from linqbot.worker.state import MAX_BYTES, TurnState
 
 pytestmark = pytest.mark.anyio
 

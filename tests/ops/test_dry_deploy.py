@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.routing.filters import contains
+from linqbot.bot.filters import contains
 from linqbot.client.call import ApiResponse
 from linqbot.errors import LinqApiError
 from linqbot.events.delivery import Joined

@@ -12,8 +12,7 @@ from fakes import CHAT, LINE, PERSON, handle, poll_vote, tapback, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.routing.filters import in_direct, in_group, to_line
-from linqbot.bot.routing.handlers import Failure
+from linqbot.bot.filters import in_direct, in_group, to_line
 from linqbot.client.call import ApiResponse
 from linqbot.errors import Refused
 from linqbot.events.message import MessageReceived, ReactionAdded
@@ -24,6 +23,7 @@ from linqbot.ops.dry_run import DryRun
 from linqbot.ops.simulate import Simulation
 from linqbot.plugins.loading import load
 from linqbot.storage.upkeep import Selection
+from linqbot.worker.failure import Failure
 
 pytestmark = pytest.mark.anyio
 

@@ -16,7 +16,7 @@ from fakes import delivery, envelope, text_body
 
 import linqbot
 from linqbot import Bot, Client, Context, MessageReceived
-from linqbot.bot.sent import Sent
+from linqbot.content.sent import Sent
 from linqbot.server.app import create_app, running
 from linqbot.storage.sqlite.storage import SQLiteStorage
 

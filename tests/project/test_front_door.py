@@ -73,7 +73,7 @@ def test_every_event_class_is_offered_by_the_package_of_events() -> None:
             "MesageRead",
             "linqbot has no MesageRead. Did you mean MessageRead? Write: from linqbot.events import MessageRead",
         ),
-        ("linqbot", "Next", "linqbot has no Next. Write: from linqbot.bot.routing.router import Next"),
+        ("linqbot", "Next", "linqbot has no Next. Write: from linqbot.bot.router import Next"),
         ("linqbot.events", "MessageRecieved", "linqbot.events has no MessageRecieved. Did you mean MessageReceived?"),
         ("linqbot.testing", "phone_for", "linqbot.testing has no phone_for. Did you mean PhoneFor?"),
         ("linqbot.events", "Zebra", "linqbot.events has no Zebra. It has: ApiTokenActivated, ApiTokenCreated"),

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.routing.router import Next
+from linqbot.bot.router import Next
 from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
 from linqbot.hookspecs import Running, hookimpl
 from linqbot.server import health

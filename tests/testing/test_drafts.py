@@ -28,8 +28,8 @@ from linqbot import (
     sticker,
     voice_memo,
 )
-from linqbot.bot.content.drafts import MediaDraft, PollDraft
 from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.content.drafts import MediaDraft, PollDraft
 from linqbot.errors import Refused
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 from linqbot.testing.phone import Service

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.routing.router import Next
+from linqbot.bot.router import Next
 from linqbot.events.message import MessageReceived
 from linqbot.testing import HandlerFailed, NothingCame, talking
 

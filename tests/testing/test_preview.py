@@ -17,7 +17,7 @@ from linqbot import (
     sticker,
     voice_memo,
 )
-from linqbot.bot.content.preview import preview
+from linqbot.content.preview import preview
 from linqbot.testing import talking
 from linqbot.types.message import LinkPart, TextDecoration, TextPart
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from linqbot import Bot, BotError, Context, MessageReceived, ReplyTo, Sent, poll
-from linqbot.bot.sent import UnreadMessage
 from linqbot.client.call import ApiResponse
+from linqbot.content.sent import UnreadMessage
 from linqbot.testing import Phone, killed_between_calls, talking
 from linqbot.types.message import MessageContent, TextPart
 

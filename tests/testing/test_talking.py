@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from linqbot import Bot, BotError, Context, Event, MessageReceived, hookimpl, in_group
-from linqbot.bot.routing.router import Next
+from linqbot.bot.router import Next
 from linqbot.errors import ConfigError
 from linqbot.events.message import MessageFailed
 from linqbot.testing import HandlerFailed, NothingCame, talking

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from linqbot import Bot, BotError, Context, MessageReceived, in_group
-from linqbot.bot.routing.router import Next
+from linqbot.bot.router import Next
 from linqbot.events.event import Event
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 

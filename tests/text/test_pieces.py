@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linqbot.bot.content.message_split import MAX_SMS_UNITS, bubbles
+from linqbot.content.message_split import MAX_SMS_UNITS, bubbles
 from linqbot.text.graphemes import is_border
 from linqbot.text.markdown import markdown
 from linqbot.text.pieces import Cutter, Piece

@@ -44,7 +44,7 @@ from linqbot import (
     sticker,
     voice_memo,
 )
-from linqbot.bot.content.message_split import Sendable
+from linqbot.content.message_split import Sendable
 from linqbot.events import (
     GroupChange,
     LocationSharingStarted,

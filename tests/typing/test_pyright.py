@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from linqbot import Context
-from linqbot.bot.conversation.chat_context import ChatContext
-from linqbot.bot.proactive import BotContext
+from linqbot.bot.chat_context import ChatContext
+from linqbot.worker.proactive import BotContext
 
 HERE = Path(__file__).parent
 OF_THE_PARTS = {"fetch_media", "recorded", "save_media", "show_card", "show_typing_when_slow"}

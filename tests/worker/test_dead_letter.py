@@ -18,8 +18,7 @@ from simulated_crash import Crashable, crash
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.routing.handlers import Failure
-from linqbot.bot.routing.router import Router
+from linqbot.bot.router import Router
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError
@@ -31,7 +30,7 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import HandlerFailed, talking
 from linqbot.worker import notices
 from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.failure import RetryPolicy
+from linqbot.worker.failure import Failure, RetryPolicy
 from linqbot.worker.turn import Turns
 
 pytestmark = pytest.mark.anyio

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.bot.routing.handlers import Failure
 from linqbot.events import ParticipantAdded
 from linqbot.events.event import Event
 from linqbot.storage.inbox import Commit, Outcome
 from linqbot.testing import talking
+from linqbot.worker.failure import Failure
 from linqbot.worker.features import PARTS
 from linqbot.worker.parts import ALL, Turn
 

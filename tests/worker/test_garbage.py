@@ -14,7 +14,7 @@ from reference_cycles import counting_cycles
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.routing.router import Next
+from linqbot.bot.router import Next
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import MovableClock
 from linqbot.events.event import Event

@@ -13,7 +13,7 @@ from fakes import CHAT, NOW, Linq, delivery, settled, text_body
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.routing.router import Next
+from linqbot.bot.router import Next
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, ConfigError, LinqApiError

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linqbot.bot.bot import Bot
-from linqbot.bot.branch import follow_tasks
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
+from linqbot.branch import follow_tasks
 from linqbot.client.call import Call, prepare
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError

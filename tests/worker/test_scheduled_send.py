@@ -17,7 +17,6 @@ from fakes import CHAT, NOW, Linq, delivery, text_body
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.proactive import due_at
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError, RuleBroken, TurnDeferred
 from linqbot.events.message import MessageReceived
@@ -25,6 +24,7 @@ from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import talking
 from linqbot.worker.calls.rate_limit import SendRateLimit
+from linqbot.worker.proactive import due_at
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 

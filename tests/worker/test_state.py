@@ -31,8 +31,8 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.worker import failure
 from linqbot.worker.calls.rate_limit import SendRateLimit
+from linqbot.worker.conflicts import StateQueue
 from linqbot.worker.failure import RetryPolicy
-from linqbot.worker.state import StateQueue
 from linqbot.worker.turn import Turns
 from linqbot.worker.worker import Worker
 
@@ -190,7 +190,7 @@ async def test_turns_that_lost_a_value_run_one_after_the_other_and_the_queue_lea
 
 
 async def test_a_turn_does_not_wait_forever_for_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("linqbot.worker.state.WAIT_S", 0.0)
+    monkeypatch.setattr("linqbot.worker.conflicts.WAIT_S", 0.0)
     queue = StateQueue()
     for name in ("w.1", "w.2"):
         queue.note(name, StateConflict("bot", "Total"))

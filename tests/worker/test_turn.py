@@ -19,11 +19,11 @@ from fakes import CHAT, LINE, NOW, Linq, delivery, envelope, handle, settled, te
 from simulated_crash import Crashable, crash
 
 from linqbot.bot.bot import Bot
-from linqbot.bot.content.sending import with_standing_refusal
 from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import ApiResponse, Call
 from linqbot.clock import MovableClock
+from linqbot.content.sending import with_standing_refusal
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived

@@ -19,7 +19,7 @@ from pydantic_core import to_json
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.routing.router import Next
+from linqbot.bot.router import Next
 from linqbot.cli import logs, plugin_commands
 from linqbot.cli.completions import advice_on
 from linqbot.cli.main import COMMANDS

@@ -19,8 +19,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from linqbot.bot.asking.question import OpenQuestion
-from linqbot.bot.conversation.state import BOT, CHAT, PERSON
 from linqbot.cli.dev.processes import guarded, no_authorities
 from linqbot.cli.output import iso_time
 from linqbot.clock import MovableClock
@@ -33,8 +31,10 @@ from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Waiting
+from linqbot.worker.asking.question import OpenQuestion
 from linqbot.worker.later import KIND as SEND
 from linqbot.worker.schedules import REPEAT, SCHEDULE
+from linqbot.worker.state import BOT, CHAT, PERSON
 
 log = structlog.get_logger("linqbot.dev")
 

@@ -31,15 +31,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from linqbot.bot.content.preview import watcher
-from linqbot.bot.routing.handlers import NO_HANDLER, OWN_ECHO
-from linqbot.bot.sent import OPTED_OUT
-from linqbot.bot.turn_context import AnswerResult, turn_watcher
+from linqbot.bot.handlers import NO_HANDLER, OWN_ECHO
 from linqbot.cli.dev.processes import no_authorities
 from linqbot.cli.dev.turn_report import SENDS, HandledError, MetQuestion, ObservedTurn, error_report, wall_time
 from linqbot.cli.output import printable, printable_lines
 from linqbot.client.call import ApiResponse, Call
 from linqbot.clock import Clock, SystemClock
+from linqbot.content.preview import watcher
+from linqbot.content.sent import OPTED_OUT
 from linqbot.errors import LinqApiError
 from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.event import Event
@@ -51,6 +50,7 @@ from linqbot.ops.subscriptions import events_among, handled_by
 from linqbot.storage.journal import RECEIPTS
 from linqbot.tracebacks import authors_frames
 from linqbot.worker.asking.arrivals import ANSWERS
+from linqbot.worker.watcher import AnswerResult, turn_watcher
 
 BY_MIDDLEWARE: Final = "middleware ended the event before a handler was chosen"
 LOST: Final = "its outcome could not be stored, so it is handled again"

@@ -14,13 +14,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from linqbot.bot.content.drafts import poll
-from linqbot.bot.content.message_split import Sendable
-from linqbot.bot.content.preview import Form, Preview, PreviewMessage, Said, preview
-from linqbot.bot.routing.handlers import IN_GROUP, LOOP, NO_HANDLER, NOT_ADDRESSED, NOT_ALLOWED
-from linqbot.bot.routing.handlers import OPTED_OUT as STOPPED
-from linqbot.bot.turn_context import AnswerResult
+from linqbot.bot.handlers import IN_GROUP, LOOP, NO_HANDLER, NOT_ADDRESSED, NOT_ALLOWED
+from linqbot.bot.handlers import OPTED_OUT as STOPPED
 from linqbot.client.call import ApiResponse, Call
+from linqbot.content.drafts import poll
+from linqbot.content.message_split import Sendable
+from linqbot.content.preview import Form, Preview, PreviewMessage, Said, preview
 from linqbot.errors import LinqbotError, NeverAwaited
 from linqbot.events.delivery import Delivery, event_id_of
 from linqbot.events.event import Event
@@ -31,6 +30,7 @@ from linqbot.hookspecs import End, Tried
 from linqbot.tracebacks import folded
 from linqbot.types.message import MessageContent
 from linqbot.worker.failure import readable
+from linqbot.worker.watcher import AnswerResult
 
 BLOCKED: Final = (
     "While this line ran, the bot answered no other chat. Await slow calls (asyncio.sleep, "

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from linqbot.bot.asking.question import OpenQuestion
 from linqbot.bot.context import Context
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import lane_of_chat
@@ -22,6 +21,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, ENDED_KEPT_S, Conversation
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection
+from linqbot.worker.asking.question import OpenQuestion
 from linqbot.worker.asking.records import ORDER_PREFIX, AskRecord, is_wait, prompts_of, record_of, send_again
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from linqbot.bot.conversation.history import content_of
 from linqbot.client.call import Call
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane, chat_of_receipts, lane_of_chat
@@ -20,6 +19,7 @@ from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection
+from linqbot.worker.history import content_of
 
 MOST_CHATS: Final = 50
 """Chats whose messages are held in memory."""

@@ -17,12 +17,9 @@ from functools import partial
 from typing import Final
 
 from linqbot.bot.bot import Bot
-from linqbot.bot.branch import follow_tasks
 from linqbot.bot.context import Context
-from linqbot.bot.deadline import Deadline
-from linqbot.bot.dispatch import ChoiceFailed, Dispatcher
-from linqbot.bot.options import OverlapMode
-from linqbot.bot.routing.opt_out import opts_out
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.branch import follow_tasks
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.errors import LinqApiError, MessageGone, StorageError, StorageUnavailable
@@ -36,6 +33,7 @@ from linqbot.ops.dry_deploy.chosen_turns import ConversationsThen, KeptOpen
 from linqbot.ops.dry_deploy.kept_chat import KeptChats
 from linqbot.ops.dry_deploy.recorded_calls import RecordedAnswers, RecordedCalls
 from linqbot.ops.dry_deploy.recorded_turn import ComparedCall, RecordedTurn
+from linqbot.options import OverlapMode
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.state import StateRow, StateWrite
@@ -45,9 +43,11 @@ from linqbot.worker.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.worker.asking.records import ORDER_PREFIX
 from linqbot.worker.broadcasts import broadcast_send
 from linqbot.worker.calls.outbound_plugins import Outbound
-from linqbot.worker.failure import TurnFailure
+from linqbot.worker.deadline import Deadline
+from linqbot.worker.failure import ChoiceFailed, TurnFailure
 from linqbot.worker.later import due_send, unreachable
 from linqbot.worker.lookups import KnownChat, KnownChats, with_answers, with_replies_to_me
+from linqbot.worker.parts import opts_out
 from linqbot.worker.turn import STUCK, is_end_of_ask
 
 

@@ -16,17 +16,12 @@ from typing import Any, Final, NoReturn, Self
 
 from pydantic_core import from_json
 
-from linqbot.bot.asking.answers import IN_ANOTHER_FORM, Seen, value_of
-from linqbot.bot.asking.question import Question
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.history import SentInTurn
-from linqbot.bot.conversation.state import Recording, TurnState
-from linqbot.bot.proactive import Rhythm
-from linqbot.bot.streaming import Unrecorded
 from linqbot.bot.turn_context import TurnContext
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
+from linqbot.content.streaming import Unrecorded
 from linqbot.errors import BotError, LinqApiError, Suspended
 from linqbot.events.event import Event
 from linqbot.ops.call_recorder import UPLOAD, made_up_response
@@ -36,6 +31,8 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast, counted
 from linqbot.storage.journal import JournalEntry
 from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome, Scheduled
+from linqbot.worker.asking.answers import IN_ANOTHER_FORM, Seen, value_of
+from linqbot.worker.asking.question import Question
 from linqbot.worker.asking.records import (
     PROMPT,
     AskRecord,
@@ -55,6 +52,9 @@ from linqbot.worker.calls.lookup import outcome_of
 from linqbot.worker.calls.slots import OUTSIDE_FIRST, JournalMatcher, Slots, labelled, step_around, step_digest
 from linqbot.worker.calls.turn_journal import journal_key, refuse_if_muted
 from linqbot.worker.calls.turn_scheduler import listed
+from linqbot.worker.history import SentInTurn
+from linqbot.worker.proactive import Rhythm
+from linqbot.worker.state import Recording, TurnState
 
 
 class RecordedCalls:

@@ -15,7 +15,6 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.conversation.history import content_of
 from linqbot.client.call import Call
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane
@@ -39,6 +38,7 @@ from linqbot.worker.asking.records import (
 from linqbot.worker.asking.steps import steps_on_record
 from linqbot.worker.calls.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, stream_of, timer_slot
 from linqbot.worker.calls.turn_journal import journal_key
+from linqbot.worker.history import content_of
 from linqbot.worker.later import due_send
 
 _SEND = "chats.messages.send"

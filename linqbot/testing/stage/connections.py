@@ -12,7 +12,6 @@ from pydantic_core import from_json
 from starlette.types import ASGIApp
 
 from linqbot.api import ENDPOINTS
-from linqbot.bot.conversation.state import BOT
 from linqbot.emulator.api import EndpointRouter
 from linqbot.emulator.model.answers import ApiError
 from linqbot.errors import StateConflict
@@ -21,6 +20,7 @@ from linqbot.events.lane import is_lane_of_receipts
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Commit, Lease
 from linqbot.testing.stage.bot_run import Activity, BotRun, WatchedClock, Who, outside_of_the_bot, turn
+from linqbot.worker.state import BOT
 
 LATENCY_S: Final = 0.05
 """Emulated seconds that a call takes in a turn that has read a value of the whole bot. Without it, turns of several chats

@@ -11,10 +11,11 @@ from functools import wraps
 from typing import Any, NoReturn
 
 from linqbot import tracebacks
-from linqbot.bot.branch import UnawaitedCoroutine, running_root
+from linqbot.bot import never_awaited
 from linqbot.bot.context import Context
-from linqbot.bot.routing.handlers import NOT_ADDRESSED, DeadLetterRoute, ErrorHandler, Failure
-from linqbot.bot.routing.router import Next
+from linqbot.bot.handlers import NOT_ADDRESSED, DeadLetterRoute, ErrorHandler
+from linqbot.bot.router import Next
+from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.clock import Clock
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
@@ -22,8 +23,7 @@ from linqbot.storage.inbox import Commit, DeadLetter, Defer, Lease, Retry
 from linqbot.storage.journal import RECEIPTS
 from linqbot.testing.stage import bot_run
 from linqbot.testing.stage.connections import ApiCall
-from linqbot.worker import never_awaited
-from linqbot.worker.failure import TurnFailure
+from linqbot.worker.failure import Failure, TurnFailure
 
 LAST_LINES = 25
 

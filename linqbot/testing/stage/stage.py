@@ -26,8 +26,8 @@ from starlette.applications import Starlette
 from structlog.typing import EventDict
 
 from linqbot.bot.bot import Bot
-from linqbot.bot.routing.handlers import DeadLetterRoute, ErrorHandler
-from linqbot.bot.routing.router import LifecycleHandler, Middleware, Router
+from linqbot.bot.handlers import DeadLetterRoute, ErrorHandler
+from linqbot.bot.router import LifecycleHandler, Middleware, Router
 from linqbot.client.client import Client
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app as create_emulator_app

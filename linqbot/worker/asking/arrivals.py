@@ -17,22 +17,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from linqbot.bot.asking.answers import Verdict, judge, says_yes_or_no, voted_option
-from linqbot.bot.asking.question import (
-    AskedBefore,
-    Ballot,
-    OpenQuestion,
-    asked_before,
-    choice_of,
-    counted,
-    with_members,
-)
-from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.routing.opt_out import opts_out
 from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event
@@ -43,6 +31,16 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import JournalEntry
+from linqbot.worker.asking.answers import Verdict, judge, says_yes_or_no, voted_option
+from linqbot.worker.asking.question import (
+    AskedBefore,
+    Ballot,
+    OpenQuestion,
+    asked_before,
+    choice_of,
+    counted,
+    with_members,
+)
 from linqbot.worker.asking.records import (
     LOCATION,
     ORDER_PREFIX,
@@ -54,6 +52,11 @@ from linqbot.worker.asking.records import (
     order_of,
 )
 from linqbot.worker.failure import OfOtherRelease
+from linqbot.worker.parts import opts_out
+
+if TYPE_CHECKING:
+    from linqbot.bot.dispatch import Dispatcher
+
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -332,7 +335,7 @@ async def _of_wait(
 ) -> Arrival:
     """Return the meaning of an event for what the chat waits for besides answers in words, the newest first."""
     # Imported here with the events of payments and locations, without which most bots start.
-    from linqbot.bot.asking.waits import judge_wait
+    from linqbot.worker.asking.wait import judge_wait
 
     waits = [each for each in conversations if is_wait(each.person)]
     if event.type in _OF_MEMBERS:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from linqbot.bot.asking.question import OpenQuestion
-from linqbot.bot.turn_context import turn_watcher
 from linqbot.events.lane import chat_of_lane
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
@@ -20,8 +18,10 @@ from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.worker.asking.arrivals import NOTHING, Arrival, arrival, in_chat
+from linqbot.worker.asking.question import OpenQuestion
 from linqbot.worker.asking.records import FOUND_ID, ORDER_PREFIX, AskCancellation, cancellation, look
 from linqbot.worker.parts import Part, Turn
+from linqbot.worker.watcher import turn_watcher
 
 log = structlog.get_logger("linqbot.worker")
 

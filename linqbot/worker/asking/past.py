@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from linqbot.bot.asking.answers import Seen, joined
-from linqbot.bot.asking.question import AskedBefore, LookedUp, OpenQuestion, Question
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event
 from linqbot.events.lane import lane_of_chat
@@ -18,7 +16,9 @@ from linqbot.events.message import MessageReceived, ReactionEvent
 from linqbot.events.parse import parse
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import JournalEntry
+from linqbot.worker.asking.answers import Seen, joined
 from linqbot.worker.asking.opening import Opening
+from linqbot.worker.asking.question import AskedBefore, LookedUp, OpenQuestion, Question
 from linqbot.worker.asking.records import AskRecord, by_part, part_name, prompts_of, record_of
 from linqbot.worker.lookups import KnownChat, with_chat
 

@@ -15,18 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
 
 import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.asking.answers import Answer, Seen
-from linqbot.bot.asking.question import OpenQuestion, Question, as_prompt, cancel_words, text_to_show
-from linqbot.bot.content.drafts import numbered_list
-from linqbot.bot.content.sending import with_standing_refusal
-from linqbot.bot.context import Context
-from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.sent import Sent
+from linqbot.content.drafts import numbered_list
+from linqbot.content.sending import with_standing_refusal
+from linqbot.content.sent import Sent
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event
@@ -38,7 +34,14 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.redaction import RECORDED
 from linqbot.storage.timers import Timer
 from linqbot.types.message import TextPart
+from linqbot.worker.asking.answers import Answer, Seen
+from linqbot.worker.asking.question import OpenQuestion, Question, as_prompt, cancel_words, text_to_show
 from linqbot.worker.calls.slots import OUTSIDE
+
+if TYPE_CHECKING:
+    from linqbot.bot.context import Context
+    from linqbot.bot.dispatch import Dispatcher
+
 
 PROMPT: Final = "?"
 """The first letter of the label of a call that asks a question; the number of the question follows."""

@@ -9,22 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 
-from linqbot.bot.asking.answers import IN_ANOTHER_FORM, Seen, value_of
-from linqbot.bot.asking.question import (
-    MOST_ASKS,
-    OpenQuestion,
-    Question,
-    code_digest,
-)
-from linqbot.bot.asking.waits import Wait
-from linqbot.bot.context import Context
-from linqbot.bot.conversation.state import Recording
-from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.turn_context import AnswerResult, TurnContext, turn_watcher
 from linqbot.clock import Clock
 from linqbot.errors import Suspended
 from linqbot.events.event import Event
@@ -33,8 +21,10 @@ from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
+from linqbot.worker.asking.answers import IN_ANOTHER_FORM, Seen, value_of
 from linqbot.worker.asking.opening import Opening, cancelled, end_of_arrival, write_arrival
 from linqbot.worker.asking.past import Past, looked_up, root_of
+from linqbot.worker.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest
 from linqbot.worker.asking.records import (
     AskRecord,
     AskRefused,
@@ -64,9 +54,18 @@ from linqbot.worker.asking.steps import (
     person_to_ask,
     second_question,
 )
+from linqbot.worker.asking.wait import Wait
 from linqbot.worker.asking.waits import begin_wait, end_of_wait, key_of_wait, look_again_after_s, result_of
 from linqbot.worker.calls.turn_journal import TurnJournal
 from linqbot.worker.parts import Turn
+from linqbot.worker.state import Recording
+from linqbot.worker.watcher import AnswerResult, turn_watcher
+
+if TYPE_CHECKING:
+    from linqbot.bot.context import Context
+    from linqbot.bot.dispatch import Dispatcher
+    from linqbot.bot.turn_context import TurnContext
+
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -202,15 +201,15 @@ class AskSession:
             AskCancelled: the question has ended without an answer.
             BotError: no question can be asked here.
         """
-        assert isinstance(ctx, TurnContext)
-        self._check(question.verb, ctx)
+        turn_ctx = cast("TurnContext", ctx)  # dispatch makes the contexts of all handlers
+        self._check(question.verb, turn_ctx)
         self._number += 1
-        record = self._past.match(question, self._number, self._code(ctx))
+        record = self._past.match(question, self._number, self._code(turn_ctx))
         if record is not None and record.outcome is not None:
             record.is_used = True
-            await self._enter(record, ctx)
-            return await self._answer(record, question, ctx)
-        await self._ask(question, ctx)
+            await self._enter(record, turn_ctx)
+            return await self._answer(record, question, turn_ctx)
+        await self._ask(question, turn_ctx)
         raise Suspended("The handler waits for an answer.")
 
     def end_questions(self, chat_id: str) -> None:

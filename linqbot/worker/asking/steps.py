@@ -12,15 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from linqbot.bot.asking.question import Question
-from linqbot.bot.context import Context
-from linqbot.bot.conversation.state import Recording, misfits
 from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
 from linqbot.events.event import Event
 from linqbot.events.lane import lane_of_chat
@@ -29,9 +26,15 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import StateWrite
+from linqbot.worker.asking.question import Question
 from linqbot.worker.calls.slots import is_outside_of_answer
 from linqbot.worker.calls.turn_journal import TurnJournal
 from linqbot.worker.calls.turn_scheduler import changes_of_step
+from linqbot.worker.state import Recording, misfits
+
+if TYPE_CHECKING:
+    from linqbot.bot.context import Context
+
 
 log = structlog.get_logger("linqbot.worker")
 

@@ -10,22 +10,18 @@ open, and a timer looks again, a few times a minute at most.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from linqbot.bot.asking.question import Ballot, OpenQuestion, Question, cancel_words, text_to_show, vote_result
-from linqbot.bot.asking.results import Declined, Expired, Location, Paid, PaymentResult
-from linqbot.bot.asking.waits import LocationWait, PaymentWait, VoteWait, Wait
-from linqbot.bot.content.sending import NO_LOCATION, stopped_by
-from linqbot.bot.context import Context
-from linqbot.bot.sent import OPTED_OUT, Sent
-from linqbot.bot.turn_context import TurnContext
 from linqbot.client.client import Client
+from linqbot.content.sending import NO_LOCATION, stopped_by
+from linqbot.content.sent import OPTED_OUT, Sent
 from linqbot.errors import AskTimeout, LinqApiError, LinqUnavailable, RateLimited, Refused
 from linqbot.events.event import Event
 from linqbot.events.lane import CHAT_OF_PAYMENT
 from linqbot.types.chat_features import LocationFeature
 from linqbot.types.message import Experience, MessageContent
 from linqbot.types.payment import PaymentRequest
+from linqbot.worker.asking.question import Ballot, OpenQuestion, Question, cancel_words, text_to_show, vote_result
 from linqbot.worker.asking.records import (
     LOCATION,
     PAYMENT,
@@ -36,6 +32,12 @@ from linqbot.worker.asking.records import (
     refusal_of,
     send_choices,
 )
+from linqbot.worker.asking.results import Declined, Expired, Location, Paid, PaymentResult
+from linqbot.worker.asking.wait import LocationWait, PaymentWait, VoteWait, Wait
+
+if TYPE_CHECKING:
+    from linqbot.bot.context import Context
+    from linqbot.bot.turn_context import TurnContext
 
 
 def key_of_wait(wait: Wait, root: Event, turn: str) -> str:

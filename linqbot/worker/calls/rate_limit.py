@@ -13,11 +13,11 @@ from array import array
 from collections import OrderedDict
 from typing import Final
 
-from linqbot.bot.turn_context import turn_watcher
 from linqbot.client.call import ApiResponse, Call, Run, id_in_path
 from linqbot.client.outcome import is_deleted_before
 from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, TurnDeferred
+from linqbot.worker.watcher import turn_watcher
 
 MESSAGES: Final = 30
 """Messages allowed in each window."""

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from linqbot.bot.branch import begin_turn, current_branch, in_branch
+from linqbot.branch import begin_turn, current_branch, in_branch
 from linqbot.client.call import Call
 from linqbot.errors import BotError
 from linqbot.storage.journal import JournalEntry

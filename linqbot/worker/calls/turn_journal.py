@@ -23,13 +23,11 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.branch import UnawaitedCoroutine, running_root
-from linqbot.bot.content.sending import is_refusal
-from linqbot.bot.conversation.history import SentInTurn, content_of, ids_in
-from linqbot.bot.conversation.state import BOT, ChangedValue, StoredChange, TurnState
-from linqbot.bot.sent import OPTED_OUT
+from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import Clock
+from linqbot.content.sending import is_refusal
+from linqbot.content.sent import OPTED_OUT
 from linqbot.errors import (
     BotError,
     CallSkipped,
@@ -80,6 +78,8 @@ from linqbot.worker.calls.slots import (
 )
 from linqbot.worker.calls.stream_journal import StreamJournal
 from linqbot.worker.calls.turn_scheduler import TurnBroadcaster, TurnScheduler, note_timer
+from linqbot.worker.history import SentInTurn, content_of, ids_in
+from linqbot.worker.state import BOT, ChangedValue, StoredChange, TurnState
 
 if TYPE_CHECKING:
     from linqbot.worker.overlap import IncomingCalls

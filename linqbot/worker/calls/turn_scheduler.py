@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
-from linqbot.bot.proactive import Rhythm
 from linqbot.client.call import Call
 from linqbot.errors import BotError, CallSkipped
 from linqbot.events.lane import lane_of_chat
@@ -31,6 +30,7 @@ from linqbot.worker.calls.outbound_plugins import Outbound
 from linqbot.worker.calls.slots import NO_ENTRIES, JournalMatcher, Slots
 from linqbot.worker.later import KIND, moved, scheduled_by, sends_of
 from linqbot.worker.later import timer as due_timer
+from linqbot.worker.proactive import Rhythm
 from linqbot.worker.schedules import REPEAT
 
 if TYPE_CHECKING:

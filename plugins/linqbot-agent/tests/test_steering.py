@@ -14,7 +14,7 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls
 from scripted_agents import Script, calls, kinds, says, tool
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.bot.options import OverlapMode
+from linqbot.options import OverlapMode
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio

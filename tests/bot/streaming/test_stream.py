@@ -11,11 +11,11 @@ import pytest
 import structlog
 from fakes import CHAT, NOW, Linq, settled
 
-from linqbot.bot.content.message_split import MAX_TEXT_UNITS
-from linqbot.bot.sent import Sent
-from linqbot.bot.streaming import PaceName, Stream, StreamChat, StreamSource, Unrecorded, pace_of
-from linqbot.bot.typing import BackgroundTasks, TypingIndicator
 from linqbot.clock import MovableClock
+from linqbot.content.message_split import MAX_TEXT_UNITS
+from linqbot.content.sent import Sent
+from linqbot.content.streaming import PaceName, Stream, StreamChat, StreamSource, Unrecorded, pace_of
+from linqbot.content.typing import BackgroundTasks, TypingIndicator
 from linqbot.errors import BotError, StreamStalled
 from linqbot.text.markdown import markdown
 from linqbot.types.message import LinkPart, MessageContent, ReplyTo, TextPart, utf16_length

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from linqbot import Bot, Context, MessageReceived, contains, markdown, poll
-from linqbot.bot.routing.router import Next
+from linqbot.bot.router import Next
 from linqbot.cli.dev.reporting import TurnLines, TurnReports, is_shown, line, quoted
 from linqbot.cli.dev.turn_report import ObservedTurn
 from linqbot.emulator.acts.chat_acts import SetOptOut

@@ -12,10 +12,9 @@ from fakes import CHAT, LINE, NOW, PERSON, envelope, poll_vote, tapback, text_bo
 from pydantic import BaseModel
 from simulated_crash import crash
 
-from linqbot.bot.asking.question import CANCEL_WORDS
 from linqbot.bot.context import Context
-from linqbot.bot.routing.filters import regex
-from linqbot.bot.routing.router import Next
+from linqbot.bot.filters import regex
+from linqbot.bot.router import Next
 from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError, StorageUnavailable
 from linqbot.events.account import ContactCardReceived
@@ -23,6 +22,7 @@ from linqbot.events.chat import LocationSharingStarted, TypingStarted
 from linqbot.events.message import MessageReceived, ReactionAdded
 from linqbot.rules.message import is_opt_out
 from linqbot.types.message import MediaPart
+from linqbot.worker.asking.question import CANCEL_WORDS
 from linqbot.worker.failure import RetryPolicy
 
 pytestmark = pytest.mark.anyio

@@ -10,11 +10,11 @@ from asking_talk import Talk
 from fakes import CHAT, LINE, PERSON, envelope, text_body
 from simulated_crash import crash
 
-from linqbot.bot.asking.results import Location
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
 from linqbot.events.message import MessageReceived
+from linqbot.worker.asking.results import Location
 from linqbot.worker.asking.waits import look_again_after_s
 
 pytestmark = pytest.mark.anyio

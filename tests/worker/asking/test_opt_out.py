@@ -12,14 +12,14 @@ from structlog.testing import capture_logs
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.routing.opt_out import opts_out
-from linqbot.bot.routing.router import Next
-from linqbot.bot.sent import Sent
+from linqbot.bot.router import Next
+from linqbot.content.sent import Sent
 from linqbot.errors import AskCancelled, LinqApiError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.testing import talking
 from linqbot.worker.failure import RetryPolicy
+from linqbot.worker.parts import opts_out
 
 pytestmark = pytest.mark.anyio
 

@@ -10,13 +10,13 @@ from asking_talk import Talk
 from fakes import CHAT, LINE, envelope, payment_request, text_body
 from simulated_crash import crash
 
-from linqbot.bot.asking.results import Declined, Expired, Paid
-from linqbot.bot.asking.waits import PaymentWait
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, BotError, LinqApiError, RateLimited, RuleBroken
 from linqbot.events.message import MessageReceived
 from linqbot.events.payment import PaymentSucceeded
+from linqbot.worker.asking.results import Declined, Expired, Paid
+from linqbot.worker.asking.wait import PaymentWait
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from linqbot.bot.asking.results import Paid
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.events.account import ContactCardReceived
@@ -14,6 +13,7 @@ from linqbot.events.chat import LocationSharingStarted
 from linqbot.events.message import MessageReceived
 from linqbot.ops.subscriptions import handled
 from linqbot.testing import Phone, talking
+from linqbot.worker.asking.results import Paid
 
 pytestmark = pytest.mark.anyio
 

@@ -12,12 +12,12 @@ from pydantic import BaseModel
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.state import Tally
 from linqbot.errors import BotError
 from linqbot.events.message import MessageReceived
 from linqbot.events.proactive import ScheduleDue
 from linqbot.storage.state import StateWrite
 from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.worker.state import Tally
 
 pytestmark = pytest.mark.anyio
 

@@ -8,11 +8,11 @@ import pytest
 from asking_talk import Talk
 from fakes import NOW
 
-from linqbot.bot.asking.answers import MOST_TIMES
 from linqbot.bot.context import Context
-from linqbot.bot.routing.router import Next
+from linqbot.bot.router import Next
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
+from linqbot.worker.asking.answers import MOST_TIMES
 
 pytestmark = pytest.mark.anyio
 

@@ -13,12 +13,12 @@ from fakes import CHAT, PERSON
 from pydantic import BaseModel
 
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.state import Tally, TurnState
-from linqbot.bot.routing.router import Next
+from linqbot.bot.router import Next
 from linqbot.errors import AskTimeout
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.storage.state import StateWrite
+from linqbot.worker.state import Tally, TurnState
 
 pytestmark = pytest.mark.anyio
 

@@ -10,13 +10,13 @@ from asking_talk import Talk
 from fakes import CHAT, LINE, PERSON, envelope, handle, poll_vote, text_body
 from simulated_crash import crash
 
-from linqbot.bot.asking.results import VoteResult
-from linqbot.bot.asking.waits import VoteWait
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, BotError, LinqApiError
 from linqbot.events.chat import ParticipantRemoved
 from linqbot.events.message import MessageReceived
+from linqbot.worker.asking.results import VoteResult
+from linqbot.worker.asking.wait import VoteWait
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from simulated_crash import crash
 from structlog.testing import capture_logs
 
 from linqbot.bot.context import Context
-from linqbot.bot.routing.router import Next, Router
+from linqbot.bot.router import Next, Router
 from linqbot.client.call import Call
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived

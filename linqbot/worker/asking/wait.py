@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from linqbot.bot.asking.answers import Verdict, says_cancel_word
-from linqbot.bot.asking.question import OpenQuestion
 from linqbot.errors import BotError
 from linqbot.events.chat import LocationSharingStarted
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.payment import PaymentAuthorized, PaymentEvent
+from linqbot.worker.asking.answers import Verdict, says_cancel_word
+from linqbot.worker.asking.question import OpenQuestion
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,22 +15,15 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
-from linqbot.bot.content.drafts import (
-    Act,
-    ContactCardDraft,
-    LocationRequestDraft,
-    PollDraft,
-    VoiceMemoDraft,
-    numbered_list,
-)
-from linqbot.bot.content.forms import Degraded, card_text, fitted, grouped, places_of_messages, spoken, without_effect
-from linqbot.bot.content.message_split import Content, bubbles, files_of
-from linqbot.bot.content.uploads import Uploads
-from linqbot.bot.sent import OPTED_OUT, Sent, UnreadMessage
-from linqbot.bot.typing import TypingIndicator
 from linqbot.client.client import Client
 from linqbot.client.resources.chats import send_unread
 from linqbot.clock import Clock
+from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft, numbered_list
+from linqbot.content.forms import Degraded, card_text, fitted, grouped, places_of_messages, spoken, without_effect
+from linqbot.content.message_split import Content, bubbles, files_of
+from linqbot.content.sent import OPTED_OUT, Sent, UnreadMessage
+from linqbot.content.typing import TypingIndicator
+from linqbot.content.uploads import Uploads
 from linqbot.errors import CallSkipped, LinqApiError, MessageGone, RateLimited, Refused
 from linqbot.types.content import Card
 from linqbot.types.data import Data

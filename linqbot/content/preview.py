@@ -12,17 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from linqbot.bot.content.drafts import (
-    Act,
-    ContactCardDraft,
-    LocationRequestDraft,
-    MediaDraft,
-    PollDraft,
-    VoiceMemoDraft,
-)
-from linqbot.bot.content.forms import Degraded, fitted, grouped, places_of_messages, without_effect
-from linqbot.bot.content.message_split import Sendable, bubbles
-from linqbot.bot.sent import Sent
+from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, MediaDraft, PollDraft, VoiceMemoDraft
+from linqbot.content.forms import Degraded, fitted, grouped, places_of_messages, without_effect
+from linqbot.content.message_split import Sendable, bubbles
+from linqbot.content.sent import Sent
 from linqbot.types.message import (
     AppClipPart,
     AppPart,

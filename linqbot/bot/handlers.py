@@ -19,18 +19,19 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from linqbot.bot.content.message_split import Sendable
 from linqbot.bot.context import Context
-from linqbot.bot.options import OverlapMode
-from linqbot.bot.proactive import Schedule
-from linqbot.bot.routing.filters import AWAITING_FILTER, Filter, Fit, is_maker, name_of, takes
-from linqbot.bot.sent import Sent
+from linqbot.bot.filters import AWAITING_FILTER, Filter, Fit, is_maker, name_of, takes
+from linqbot.content.message_split import Sendable
+from linqbot.content.sent import Sent
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.frames import place_of_function, place_of_thread
 from linqbot.hookspecs import Tried
 from linqbot.nearest import nearest_name, suggestion
+from linqbot.options import OverlapMode
+from linqbot.worker.failure import Failure
+from linqbot.worker.proactive import Schedule
 
 log = structlog.get_logger("linqbot.bot")
 
@@ -43,22 +44,6 @@ Handler: TypeAlias = Callable[[E, Context], Returned]
 When: TypeAlias = Callable[[E, Context], Awaitable[bool]]
 """A predicate that may wait, such as for a classifier: an `async def` of (event, ctx)."""
 ErrorHandler: TypeAlias = Callable[[Any, Any, Context], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """The reason why an event was given up: the first argument of an `on_dead_letter` handler.
-
-    Attributes:
-        reason: The reason as `linqbot inbox show` prints it, such as a traceback. It may quote a person's text, so do not
-            log or send it.
-        handler: The name of the handler that failed, as `module:name`; None if no handler was at fault.
-        attempts: The number of failed runs.
-    """
-
-    reason: str
-    handler: str | None
-    attempts: int
 
 
 DeadLetterHandler: TypeAlias = Callable[[Failure, E, Context], Awaitable[None]]

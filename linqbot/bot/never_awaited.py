@@ -18,15 +18,15 @@ from typing import Any, Final, TextIO
 
 import structlog
 
-from linqbot.bot.branch import UnawaitedCoroutine, running_root
+from linqbot.bot.chat_context import ChatContext
 from linqbot.bot.context import Context
-from linqbot.bot.conversation.chat_context import ChatContext
-from linqbot.bot.conversation.state import State
-from linqbot.bot.proactive import BotContext
-from linqbot.bot.sent import Sent
+from linqbot.branch import UnawaitedCoroutine, running_root
+from linqbot.content.sent import Sent
 from linqbot.errors import NeverAwaited
 from linqbot.frames import is_authors
 from linqbot.plugins.guard import WRAPPED
+from linqbot.worker.proactive import BotContext
+from linqbot.worker.state import State
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -67,7 +67,7 @@ def error_of(
 
     Args:
         ctx: The context of the handler; None if the turn had none.
-        after_middleware: See `Dispatcher`.
+        after_middleware: The `__qualname__`s of the functions that middleware gets to await.
     """
     handler, at = (ctx.handler, ctx.handler_at) if ctx is not None else (None, None)
     error: NeverAwaited | None = None

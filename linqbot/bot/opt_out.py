@@ -12,19 +12,13 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Final
 
-from linqbot.bot.routing.filters import TextFilter, in_group
-from linqbot.bot.routing.router import Router, written_calls
-from linqbot.events.event import Event
+from linqbot.bot.filters import TextFilter, in_group
+from linqbot.bot.router import Router, written_calls
 from linqbot.events.message import MessageReceived
-from linqbot.rules.message import OPT_OUT_WORDS, is_opt_out
+from linqbot.rules.message import OPT_OUT_WORDS
 from linqbot.text.sentences import is_one_of
 
 _ASKING: Final = frozenset({"ask", "pay", "location", "vote"})
-
-
-def opts_out(event: Event) -> bool:
-    """Return True if an event is a message by which a person opts out."""
-    return isinstance(event, MessageReceived) and not event.is_group and is_opt_out(event.text) and not event.is_own
 
 
 def own_opt_outs(bot: Router) -> list[str]:

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from linqbot.bot.content.drafts import MediaDraft, is_received
 from linqbot.client.call import Source, source_of
 from linqbot.client.client import Client
 from linqbot.client.http.addresses import bare_name
+from linqbot.content.drafts import MediaDraft, is_received
 from linqbot.errors import LinqUnavailable, RateLimited, TurnDeferred
 from linqbot.rules.requests import CONTENT_TYPES, MAX_UPLOAD_BYTES
 from linqbot.types.attachment import Upload
 from linqbot.types.message import MediaPart, MessageContent
 
 if TYPE_CHECKING:
-    from linqbot.bot.content.received import ReceivedMedia
+    from linqbot.content.received import ReceivedMedia
 
 T = TypeVar("T")
 

@@ -18,25 +18,25 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic_core import to_json
 
-from linqbot.bot.content.message_split import Content, bubbles, check_content, files_of
-from linqbot.bot.content.sending import stopped_by
-from linqbot.bot.content.uploads import Uploads
-from linqbot.bot.options import check_number, check_text, check_timezone
-from linqbot.bot.sent import Sent
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.clock import Clock
+from linqbot.content.message_split import Content, bubbles, check_content, files_of
+from linqbot.content.sending import stopped_by
+from linqbot.content.sent import Sent
+from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, LinqApiError, MessageGone, Refused, RuleBroken
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
+from linqbot.options import check_number, check_text, check_timezone
 from linqbot.rules.message import first_message
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.types.message import MessageContent, SentMessage, text_of
 from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome, Scheduled
 
 if TYPE_CHECKING:
-    from linqbot.bot.asking.question import Asker
     from linqbot.parse.recurrences import Recurrence
+    from linqbot.worker.asking.question import Asker
 
 
 Audience: TypeAlias = Iterable[str] | AsyncIterable[str]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
-from linqbot.bot.content.drafts import (
+from linqbot.content.drafts import (
     ACTS,
     Act,
     LocationRequestDraft,
@@ -16,7 +16,7 @@ from linqbot.bot.content.drafts import (
     is_received,
     numbered_list,
 )
-from linqbot.bot.content.message_split import Content
+from linqbot.content.message_split import Content
 from linqbot.types.message import AppClipPart, AppPart, MessageContent
 
 Degraded: TypeAlias = Literal[

@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, overload
 
-from linqbot.bot.conversation.state import TurnState
-from linqbot.bot.proactive import Broadcaster, Scheduler
 from linqbot.client.call import ApiResponse, Call, id_in_path
 from linqbot.client.client import Client
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.types.message import LinkPart, MediaPart, Message, MessageContent, Part, Reaction, ReplyTo, TextPart
+from linqbot.worker.proactive import Broadcaster, Scheduler
+from linqbot.worker.state import TurnState
 
 if TYPE_CHECKING:
-    from linqbot.bot.streaming import StreamRecord
+    from linqbot.content.streaming import StreamRecord
 
 ME: Final = "me"
 """The speaker of the bot's own messages."""

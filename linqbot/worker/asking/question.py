@@ -22,25 +22,25 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import ValidationError, to_json
 
-from linqbot.bot.content.drafts import numbered_list
-from linqbot.bot.content.forms import fitted_to_messages
-from linqbot.bot.content.message_split import Content, bubbles
-from linqbot.bot.conversation.state import Recording
-from linqbot.bot.options import check_number, check_text
+from linqbot.content.drafts import numbered_list
+from linqbot.content.forms import fitted_to_messages
+from linqbot.content.message_split import Content, bubbles
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
+from linqbot.options import check_number, check_text
 from linqbot.rules.values import E164, EMAIL
 from linqbot.text.styled import StyledText
 from linqbot.types.data import Data
 from linqbot.types.message import MediaPart, MessageContent, ReactionType, text_of
 from linqbot.types.proactive import Scheduled
+from linqbot.worker.state import Recording
 
 if TYPE_CHECKING:
-    from linqbot.bot.asking.results import VoteResult
-    from linqbot.bot.asking.waits import Wait
     from linqbot.bot.context import Context
     from linqbot.bot.turn_context import TurnContext
+    from linqbot.worker.asking.results import VoteResult
+    from linqbot.worker.asking.wait import Wait
 
 
 def adapter_of(kind: Any) -> TypeAdapter[Any] | None:
@@ -106,7 +106,7 @@ def vote_result(result: Any) -> VoteResult:
     for handle, choice in result["votes"]:
         votes[handle] = (*votes.get(handle, ()), choice)
         counts[choice] += 1
-    from linqbot.bot.asking.results import VoteResult
+    from linqbot.worker.asking.results import VoteResult
 
     return VoteResult(votes, counts, result["is_complete"])
 

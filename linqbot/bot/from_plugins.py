@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from linqbot.bot.context import Context
-from linqbot.bot.routing.router import Middleware, Next, Router
+from linqbot.bot.router import Middleware, Next, Router
 from linqbot.errors import BotError, LinqbotError
 from linqbot.events.event import Event
 from linqbot.interrupts import is_ctrl_c

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
-from linqbot.bot.content.drafts import ACTS, Act, MediaDraft
+from linqbot.content.drafts import ACTS, Act, MediaDraft
 from linqbot.errors import BotError
 from linqbot.rules.message import MAX_LINK_CHARACTERS, MAX_PARTS, MAX_URL_MEDIA, URL_IN_TEXT, has_address
 from linqbot.rules.values import WEB

@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from linqbot.bot.routing.filters import Filter, Predicate
-from linqbot.bot.routing.handlers import Handler, Returned, When, is_handler
+from linqbot.bot.filters import Filter, Predicate
+from linqbot.bot.handlers import Handler, Returned, When, is_handler
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES

@@ -171,6 +171,8 @@ def _e164_hint(given: Any) -> str:
 
 OverlapMode: TypeAlias = Literal["queue", "restart", "steer"]
 
+STEER_ONLY: Final = 'ctx.incoming() works in a handler that is registered with @bot.on_message(overlap="steer").'
+
 
 class Overlap(Protocol):
     """The later messages of one turn."""

@@ -20,11 +20,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_a
 import structlog
 
 from linqbot.bot.context import Context
-from linqbot.bot.options import OverlapMode, check_attempts, check_deadline_s, check_gather_s, check_timezone
-from linqbot.bot.proactive import Schedule, check_name
-from linqbot.bot.routing.event_decorators import EventDecorators
-from linqbot.bot.routing.filters import Filter, Predicate, check_filters, exact
-from linqbot.bot.routing.handlers import (
+from linqbot.bot.event_decorators import EventDecorators
+from linqbot.bot.filters import Filter, Predicate, check_filters, exact
+from linqbot.bot.handlers import (
     DeadLetterHandler,
     DeadLetterRoute,
     ErrorHandler,
@@ -51,7 +49,9 @@ from linqbot.frames import place_of, place_of_function
 from linqbot.hookspecs import Running
 from linqbot.interrupts import RunningTask
 from linqbot.nearest import no_attribute, suggestion
+from linqbot.options import OverlapMode, check_attempts, check_deadline_s, check_gather_s, check_timezone
 from linqbot.types.message import ReactionType
+from linqbot.worker.proactive import Schedule, check_name
 
 E = TypeVar("E", bound=Event)
 Next: TypeAlias = Callable[[Any, Context], Awaitable[None]]
@@ -109,7 +109,7 @@ class Router(EventDecorators):
         Args:
             event: The event class. A base class includes its subclasses, so `Event` means every event.
             filters: Functions that take the event and return a true value if the handler fits: see
-                `bot/routing/filters.py`.
+                `bot/filters.py`.
             late: True also handles late messages: those older than the bot's `max_age_s`, and those fetched from Linq
                 after a long downtime.
             attempts: Number of runs after which an event whose runs all failed becomes a dead letter. None means the

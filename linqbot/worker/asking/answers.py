@@ -16,14 +16,14 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from linqbot.bot.asking.question import OpenQuestion, Question, adapter_of, choice_of, choice_of_words
-from linqbot.bot.conversation.state import digest_of
 from linqbot.clock import Clock
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived, PollReactionAdded, ReactionAdded
 from linqbot.parse.yes_or_no import yes_no
 from linqbot.text.sentences import is_one_of
 from linqbot.types.message import MediaPart
+from linqbot.worker.asking.question import OpenQuestion, Question, adapter_of, choice_of, choice_of_words
+from linqbot.worker.state import digest_of
 
 IN_ANOTHER_FORM: Final = "Please answer in another form."
 """Shown about an invalid answer of which nothing more is known."""

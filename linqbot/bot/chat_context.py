@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, overload
 
-from linqbot.bot.content.drafts import media
-from linqbot.bot.content.uploads import Uploads
-from linqbot.bot.sent import OPTED_OUT
 from linqbot.client.call import File
 from linqbot.client.client import Client
+from linqbot.content.drafts import media
+from linqbot.content.sent import OPTED_OUT
+from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, CallSkipped, LinqApiError, Refused
 from linqbot.nearest import no_attribute, suggestion
 from linqbot.types.chat import Chat

@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
-from linqbot.bot.options import check_handle, check_line
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEdited, MessageEvent, MessageReceived
+from linqbot.options import check_handle, check_line
 from linqbot.text.sentences import is_one_of
 
 Fit: TypeAlias = "bool | re.Match[str] | None"

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Literal, Protocol, Self, TypeAlias
 
-from linqbot.bot.content.message_split import bubbles
-from linqbot.bot.sent import Sent
-from linqbot.bot.typing import TypingIndicator
 from linqbot.clock import Clock
+from linqbot.content.message_split import bubbles
+from linqbot.content.sent import Sent
+from linqbot.content.typing import TypingIndicator
 from linqbot.errors import BotError, StreamStalled
 from linqbot.text.pieces import PARAGRAPH, SLICE, Cutter, Piece
 from linqbot.text.styled import joined
