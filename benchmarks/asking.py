@@ -34,11 +34,11 @@ from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
 from linqbot.events.message import MessageReceived
 from linqbot.server.app import create_app, running
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.turn import Turns
 
 TARGETS: Final = {
     "memory": "< 5 MiB",

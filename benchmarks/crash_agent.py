@@ -36,7 +36,7 @@ from typing import Any, Final
 import crash
 import httpx
 
-from linqbot.worker.failure import RetryPolicy
+from linqbot.engine.failure import RetryPolicy
 
 BOT: Final = """
 import os

@@ -46,6 +46,8 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
 from linqbot.events.delivery import Delivery
 from linqbot.events.parse import parse
 from linqbot.plugins.registry import Plugins
@@ -54,8 +56,6 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.webhooks import Secret, verify
-from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.turn import Turns
 
 IN_FLIGHT: Final = 64
 COUNT: Final = 4000

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from linqbot.content.preview import Form, Preview, PreviewMessage
     from linqbot.content.sending import Capabilities
     from linqbot.content.sent import Sent
+    from linqbot.engine.failure import Failure
     from linqbot.errors import (
         Ambiguous,
         AmbiguousCall,
@@ -51,6 +52,10 @@ if TYPE_CHECKING:
     from linqbot.events.event import Event, UnknownEvent
     from linqbot.events.message import MessageEdited, MessageReceived, ReactionAdded
     from linqbot.events.proactive import BroadcastDone, ScheduleDue
+    from linqbot.features.asking.question import AskedBefore
+    from linqbot.features.asking.results import Declined, Expired, Location, Paid, VoteResult
+    from linqbot.features.history import History, HistoryEntry
+    from linqbot.features.state import State, Tally
     from linqbot.hookspecs import Running, hookimpl
     from linqbot.text.markdown import markdown
     from linqbot.text.styled import StyledText, link
@@ -74,11 +79,6 @@ if TYPE_CHECKING:
         TextPart,
     )
     from linqbot.types.proactive import Broadcast, Recipient, Scheduled
-    from linqbot.worker.asking.question import AskedBefore
-    from linqbot.worker.asking.results import Declined, Expired, Location, Paid, VoteResult
-    from linqbot.worker.failure import Failure
-    from linqbot.worker.history import History, HistoryEntry
-    from linqbot.worker.state import State, Tally
 
 __all__ = [
     "Ambiguous",
@@ -171,8 +171,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AskedBefore": "linqbot.worker.asking.question",
-    **dict.fromkeys(("Declined", "Expired", "Location", "Paid", "VoteResult"), "linqbot.worker.asking.results"),
+    "AskedBefore": "linqbot.features.asking.question",
+    **dict.fromkeys(("Declined", "Expired", "Location", "Paid", "VoteResult"), "linqbot.features.asking.results"),
     "Bot": "linqbot.bot.bot",
     "Capabilities": "linqbot.content.sending",
     **dict.fromkeys(("Form", "Preview", "PreviewMessage"), "linqbot.content.preview"),
@@ -198,12 +198,12 @@ _HOMES = {
         "linqbot.bot.filters",
     ),
     "ChatContext": "linqbot.bot.chat_context",
-    "Failure": "linqbot.worker.failure",
-    **dict.fromkeys(("History", "HistoryEntry"), "linqbot.worker.history"),
+    "Failure": "linqbot.engine.failure",
+    **dict.fromkeys(("History", "HistoryEntry"), "linqbot.features.history"),
     "Router": "linqbot.bot.router",
     "Scheduled": "linqbot.types.proactive",
     "Sent": "linqbot.content.sent",
-    **dict.fromkeys(("State", "Tally"), "linqbot.worker.state"),
+    **dict.fromkeys(("State", "Tally"), "linqbot.features.state"),
     "Client": "linqbot.client.client",
     **dict.fromkeys(
         (

@@ -3,7 +3,7 @@
 The options of a bot and of its handlers are checked when they are created, so that a mistake shows before a person
 writes. `Overlap` names the ways to treat messages of the same person that come while a handler runs: `queue` handles
 them afterwards, each in a turn of its own; `restart` cancels the handler and runs it again with all messages; `steer`
-gives them to the running handler, which asks for them with `ctx.incoming()`. `worker/overlap.py` implements the
+gives them to the running handler, which asks for them with `ctx.incoming()`. `features/overlap.py` implements the
 last two.
 """
 

@@ -120,7 +120,7 @@ def _reset_logs() -> Iterator[None]:
 
 if "EVERY_PART" in os.environ:
     # Each turn runs every part that its bot uses, and not only those for the marks of its lease. Nothing may change.
-    from linqbot.worker import turn
-    from linqbot.worker.parts import ALL
+    from linqbot.engine.parts import ALL
+    from linqbot.features import catalog
 
-    mock.patch.object(turn, "marks_of", return_value=ALL).start()
+    mock.patch.object(catalog, "marks_of", return_value=ALL).start()

@@ -25,7 +25,6 @@ import linqbot
 from linqbot import parse as parsers
 from linqbot import rules
 from linqbot.bot.filters import contains, exact, mentions_bot, replies_to_bot
-from linqbot.bot.loops import Quotable, gist_of_message
 from linqbot.cli.commands.inbox import without_messages
 from linqbot.client.call import ApiResponse, Call, prepare
 from linqbot.client.http.addresses import Origin, UnsafeURL, bare_name, disposed_name, target
@@ -38,6 +37,7 @@ from linqbot.errors import InvalidSignature, LinqApiError
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.features.loops import Quotable, gist_of_message
 from linqbot.parse.numbers import LONGEST_TEXT
 from linqbot.storage.erasure import Person, StoredRecord
 from linqbot.text.markdown import markdown

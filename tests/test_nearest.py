@@ -17,9 +17,9 @@ from linqbot.bot.turn_context import TurnContext
 from linqbot.events.event import OF_CONTEXT
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
+from linqbot.features.state import TurnState
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.types.data import Data
-from linqbot.worker.state import TurnState
 
 
 def message() -> MessageReceived:

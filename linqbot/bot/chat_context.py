@@ -1,7 +1,7 @@
 """`ctx.chat`: the acts of a handler on the event's chat itself, such as renaming a group or adding a person.
 
 The calls are journalled like those of `ctx.reply`. Linq only queues most changes, and an event about each follows. The
-events of the bot's own changes reach no handler: `worker/own_changes.py` recognises them.
+events of the bot's own changes reach no handler: `features/own_changes.py` recognises them.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ client, so every call that changes something at Linq, through the Context or thr
 journal before its first attempt.
 
 The methods are what an author may call, with their documentation; the work is done in the modules that they name, such as
-`content/sending.py`. Next step: `client/resources/chats.py` sends the reply, and `worker/turn.py` ends the turn.
+`content/sending.py`. Next step: `client/resources/chats.py` sends the reply, and `engine/turn.py` ends the turn.
 """
 
 from __future__ import annotations
@@ -44,11 +44,36 @@ from linqbot.content.sending import (
 from linqbot.content.sent import Sent
 from linqbot.content.typing import HINT_S, BackgroundTasks, TypingIndicator
 from linqbot.content.uploads import Uploads
+from linqbot.engine.deadline import DEADLINE_S, Deadline
 from linqbot.errors import BotError, LinqApiError, LinqbotError, Refused
 from linqbot.events.delivery import BROADCAST_DONE_TYPE
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.proactive import SCHEDULE_TYPE
+from linqbot.features.asking.answers import Seen, Times
+from linqbot.features.asking.question import (
+    CANCEL_WORDS,
+    DAY_S,
+    AskedBefore,
+    Asker,
+    Question,
+    Resumption,
+    SideTurn,
+    texts,
+)
+from linqbot.features.history import History, HistoryReader, TurnRecord
+from linqbot.features.proactive import (
+    GRACE_S,
+    BotContext,
+    call_of,
+    check_grace,
+    check_not_missed,
+    due_at,
+    due_before,
+    rhythm_of,
+    zone,
+)
+from linqbot.features.state import EarlierRun, State, Tally, TurnState
 from linqbot.nearest import no_attribute
 from linqbot.options import STEER_ONLY, Overlap, check_text
 from linqbot.storage.state import StateStore
@@ -62,37 +87,12 @@ from linqbot.types.message import (
     ReplyTo,
 )
 from linqbot.types.proactive import Scheduled
-from linqbot.worker.asking.answers import Seen, Times
-from linqbot.worker.asking.question import (
-    CANCEL_WORDS,
-    DAY_S,
-    AskedBefore,
-    Asker,
-    Question,
-    Resumption,
-    SideTurn,
-    texts,
-)
-from linqbot.worker.deadline import DEADLINE_S, Deadline
-from linqbot.worker.history import History, HistoryReader, TurnRecord
-from linqbot.worker.proactive import (
-    GRACE_S,
-    BotContext,
-    call_of,
-    check_grace,
-    check_not_missed,
-    due_at,
-    due_before,
-    rhythm_of,
-    zone,
-)
-from linqbot.worker.state import EarlierRun, State, Tally, TurnState
 
 if TYPE_CHECKING:
     from linqbot.content.received import ReceivedMedia
     from linqbot.content.streaming import PaceName, StreamSource
+    from linqbot.features.asking.results import Location, PaymentResult, VoteResult
     from linqbot.parse.recurrences import Recurrence
-    from linqbot.worker.asking.results import Location, PaymentResult, VoteResult
 
 T = TypeVar("T")
 
@@ -854,7 +854,7 @@ class Context:
         Example:
             `if await ctx.pay(1250, "2 soups", timeout_s=3600): …`
         """
-        from linqbot.worker.asking.wait import PaymentWait
+        from linqbot.features.asking.wait_kinds import PaymentWait
 
         wait = PaymentWait(amount, description, currency)
         return self._wait_for(
@@ -892,7 +892,7 @@ class Context:
         Example:
             `where = await ctx.location("Where shall we deliver?", timeout_s=600)`
         """
-        from linqbot.worker.asking.wait import LocationWait
+        from linqbot.features.asking.wait_kinds import LocationWait
 
         return self._wait_for(
             Question(
@@ -936,7 +936,7 @@ class Context:
         Example:
             `lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)`
         """
-        from linqbot.worker.asking.wait import VoteWait
+        from linqbot.features.asking.wait_kinds import VoteWait
 
         if len(choices) < 2 or isinstance(choices, str):
             raise BotError(f"ctx.vote({choices!r}): give a list of 2 choices or more first, then the question.")

@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 import structlog
@@ -29,7 +29,6 @@ from linqbot.bot.handlers import (
     handler_name,
     send_returned,
 )
-from linqbot.bot.loops import Loop, LoopBreaker
 from linqbot.bot.never_awaited import error_of
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.bot.turn_context import TurnContext
@@ -38,24 +37,30 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.content.message_split import files_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
+from linqbot.engine.deadline import DEADLINE_S, Deadline
+from linqbot.engine.failure import ChoiceFailed, Failure
+from linqbot.engine.parts import opts_out
+from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import AskCancelled, AskEnded, BotError, NeverAwaited, NoVerdict
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.events.proactive import BroadcastDone, ScheduleDue
+from linqbot.features.asking.question import AskedBefore, Asker, Resumption, SideTurn
+from linqbot.features.catalog import Features
+from linqbot.features.history import TurnRecord
+from linqbot.features.loops import Loop, LoopBreaker
+from linqbot.features.proactive import check_names
 from linqbot.interrupts import is_ctrl_c
 from linqbot.options import Overlap
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.state import StateStore
 from linqbot.types.content import running_turn
-from linqbot.worker.asking.question import AskedBefore, Asker, Resumption, SideTurn
-from linqbot.worker.deadline import DEADLINE_S, Deadline
-from linqbot.worker.failure import ChoiceFailed, Failure
-from linqbot.worker.history import TurnRecord
-from linqbot.worker.parts import opts_out
-from linqbot.worker.proactive import check_names
-from linqbot.worker.watcher import turn_watcher
+
+if TYPE_CHECKING:
+    from linqbot.engine.turn import Turns
+
 
 log = structlog.get_logger("linqbot.bot")
 
@@ -111,7 +116,7 @@ class Dispatcher:
             for route, around in bot.walk()
             if issubclass(MessageReceived, route.event)
         }
-        self.overlaps = any(route.overlap != "queue" for route, _ in self._compiled)
+        self.overlaps: bool = any(route.overlap != "queue" for route, _ in self._compiled)
         self._side_routes = [route for route, _ in self._compiled if route.during_ask]
         self._middleware = [*from_plugins.inbound(plugins), *bot.added_middleware]
         self._entry = self._around(self._route, self._middleware)
@@ -253,6 +258,10 @@ class Dispatcher:
     def wants(self, event_type: str) -> bool:
         """Return True if events of this type may reach code of the bot."""
         return bool(self._middleware or self._routes_for(EVENT_TYPES[event_type]))
+
+    def features(self, turns: Turns) -> Features:
+        """Return what the turns of this bot are made of."""
+        return Features(turns)
 
     def never_awaited(
         self, coroutines: Iterable[UnawaitedCoroutine], ctx: Context | None, delivery_id: str

@@ -23,15 +23,15 @@ from linqbot.bot.context import Context
 from linqbot.bot.filters import AWAITING_FILTER, Filter, Fit, is_maker, name_of, takes
 from linqbot.content.message_split import Sendable
 from linqbot.content.sent import Sent
+from linqbot.engine.failure import Failure
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES
+from linqbot.features.proactive import Schedule
 from linqbot.frames import place_of_function, place_of_thread
 from linqbot.hookspecs import Tried
 from linqbot.nearest import nearest_name, suggestion
 from linqbot.options import OverlapMode
-from linqbot.worker.failure import Failure
-from linqbot.worker.proactive import Schedule
 
 log = structlog.get_logger("linqbot.bot")
 

@@ -1,7 +1,7 @@
 """Forgotten `await`s: reports a coroutine that a handler made and never awaited, with the author's line.
 
 Python warns about such a coroutine when it is deleted, through `warnings.showwarning`. The hook here notes the warning
-at the turn whose code is running; `worker/turn.py` reads the notes when the handler has ended. A turn that awaits all its
+at the turn whose code is running; `engine/turn.py` reads the notes when the handler has ended. A turn that awaits all its
 calls never comes here, so the report costs it nothing. Outside of turns, warnings are shown as before.
 """
 
@@ -23,10 +23,10 @@ from linqbot.bot.context import Context
 from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.content.sent import Sent
 from linqbot.errors import NeverAwaited
+from linqbot.features.proactive import BotContext
+from linqbot.features.state import State
 from linqbot.frames import is_authors
 from linqbot.plugins.guard import WRAPPED
-from linqbot.worker.proactive import BotContext
-from linqbot.worker.state import State
 
 log = structlog.get_logger("linqbot.worker")
 

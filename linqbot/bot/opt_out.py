@@ -1,6 +1,6 @@
 """Messages by which a person opts out: STOP and its synonyms, alone in a direct chat (R69).
 
-They reach no message handler. `worker/optout.py` ends what the bot still wanted to say in the chat. A bot whose own
+They reach no message handler. `features/optout.py` ends what the bot still wanted to say in the chat. A bot whose own
 words are such words is warned when it is loaded: `own_opt_outs`.
 """
 

@@ -8,10 +8,10 @@ from typing import Any
 from linqbot.bot.context import Context
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
+from linqbot.features.asking.answers import Seen
+from linqbot.features.state import EarlierRun
 from linqbot.storage.inbox import Lease
 from linqbot.storage.state import StateWrite
-from linqbot.worker.asking.answers import Seen
-from linqbot.worker.state import EarlierRun
 
 
 class TurnContext(Context):

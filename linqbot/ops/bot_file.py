@@ -29,10 +29,10 @@ from linqbot.bot.context import Context
 from linqbot.bot.opt_out import own_opt_outs
 from linqbot.bot.router import Router, written_calls
 from linqbot.errors import BotError, LinqbotError, NoBot
+from linqbot.features.proactive import check_name
 from linqbot.frames import authors_frame, authors_place_of_thread
 from linqbot.nearest import suggestion
 from linqbot.rules.message import OFFER_OTHERS
-from linqbot.worker.proactive import check_name
 
 log = structlog.get_logger("linqbot.ops")
 

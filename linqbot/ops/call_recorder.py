@@ -9,12 +9,12 @@ from typing import Any, Final, Self
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.content.streaming import StreamRecord, Unrecorded
+from linqbot.engine.call_lookup import SentInTurn
 from linqbot.errors import LinqApiError
+from linqbot.features.proactive import Rhythm
+from linqbot.features.state import TurnState
 from linqbot.storage.broadcasts import NewBroadcast, counted
 from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome, Scheduled
-from linqbot.worker.history import SentInTurn
-from linqbot.worker.proactive import Rhythm
-from linqbot.worker.state import TurnState
 
 UPLOAD: Final = "attachments.create"
 """The call that makes room for a file. Its safety class is that of a read, because repeating it is harmless."""

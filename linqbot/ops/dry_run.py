@@ -16,8 +16,18 @@ from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
+from linqbot.engine.failure import ChoiceFailed
+from linqbot.engine.outbound_plugins import Outbound
 from linqbot.errors import AskEnded, Suspended
 from linqbot.events.delivery import Delivery
+from linqbot.features import notices
+from linqbot.features.asking.answers import value_of
+from linqbot.features.asking.arrivals import NOTHING, Arrival, meaning_of
+from linqbot.features.asking.question import OpenQuestion, Question
+from linqbot.features.asking.records import ORDER_PREFIX, AskRecord, answer_in, end_without_answer, record_of
+from linqbot.features.asking.steps import steps_on_record, typed
+from linqbot.features.lookups import KnownChats
+from linqbot.features.state import Recording
 from linqbot.interrupts import RunningTask
 from linqbot.ops.call_recorder import CallRecorder
 from linqbot.ops.dry_deploy.chosen_turns import ChosenTurns, ConversationsThen, KeptOpen
@@ -26,16 +36,6 @@ from linqbot.ops.simulate import Simulation
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
-from linqbot.worker import notices
-from linqbot.worker.asking.answers import value_of
-from linqbot.worker.asking.arrivals import NOTHING, Arrival, meaning_of
-from linqbot.worker.asking.question import OpenQuestion, Question
-from linqbot.worker.asking.records import ORDER_PREFIX, AskRecord, answer_in, end_without_answer, record_of
-from linqbot.worker.asking.steps import steps_on_record, typed
-from linqbot.worker.calls.outbound_plugins import Outbound
-from linqbot.worker.failure import ChoiceFailed
-from linqbot.worker.lookups import KnownChats
-from linqbot.worker.state import Recording
 
 _SEE_CONVERSATION: Final = "To see that conversation, replay the delivery with which it began: {}"
 _ANSWER: Final = f"It answered a question, so the handler that asked took it. {_SEE_CONVERSATION}"

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.features.state import CHAT, PERSON
 from linqbot.nearest import nearest_name
 from linqbot.storage.contents import TABLES, Contents, CopyMark, CopyTarget, Digest, Hashing, SchemaState
 from linqbot.storage.open import open_storage, scheme
 from linqbot.storage.sqlite import contents as sqlite
 from linqbot.storage.sqlite.checkup import path_of
-from linqbot.storage.state import StateRow, StateStore, StateWrite
-from linqbot.worker.state import BOT, CHAT, PERSON
+from linqbot.storage.state import BOT, StateRow, StateStore, StateWrite
 
 Progress: TypeAlias = Callable[[int, int], None]
 """A callback with the number of rows that were dealt with, and the number of all."""

@@ -24,6 +24,7 @@ from linqbot.errors import ConfigError
 from linqbot.events.chat import TypingStarted, TypingStopped
 from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.parse import EVENT_TYPES
+from linqbot.features.asking.arrivals import ANSWERS
 from linqbot.ops.bot_file import load_bot
 from linqbot.plugins.registry import Plugin
 from linqbot.server.app import WEBHOOK_PATH
@@ -31,7 +32,6 @@ from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings
 from linqbot.storage.journal import RECEIPTS
 from linqbot.types.line import WebhookSubscription
-from linqbot.worker.asking.arrivals import ANSWERS
 
 PAYLOAD_VERSION: Final = "2026-02-03"
 PENDING: Final = ("environment.deleted",)

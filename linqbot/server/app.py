@@ -8,10 +8,11 @@ ASGI runs no lifespan for a mounted app, so the other app must run it with `asyn
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import structlog
 from starlette.applications import Starlette
@@ -24,7 +25,16 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.never_awaited import note_coroutines
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
+from linqbot.engine.failure import RetryPolicy
+from linqbot.engine.outbound_plugins import Outbound
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
+from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, ConfigError
+from linqbot.features.asking.arrivals import after_timeouts
+from linqbot.features.asking.records import log_unresumable
+from linqbot.features.gaps import Gaps, Outages, end_downtime
+from linqbot.features.schedules import start_schedules
 from linqbot.hookspecs import Running
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
@@ -34,18 +44,8 @@ from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
 from linqbot.server.webhook import ENDPOINTS, NOT_RUNNING, WebhookEndpoint
 from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import RECEIPTS
-from linqbot.worker.asking.records import log_unresumable
-from linqbot.worker.calls.outbound_plugins import Outbound
-from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.failure import RetryPolicy
-from linqbot.worker.gaps import Gaps, Outages, end_downtime
-from linqbot.worker.schedules import start_schedules
-from linqbot.worker.turn import Turns
-from linqbot.worker.worker import Worker
-
-if TYPE_CHECKING:
-    from linqbot.worker.bursts import Bursts
 
 Role: TypeAlias = Literal["all", "receive", "work"]
 """The part of the work that one process of a bot does. The processes of one bot share a storage."""
@@ -145,10 +145,16 @@ def create_app(
         serving_since=clock.now(),
     )
     gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s)
-    bursts = _bursts(dispatcher, storage, clock) if dispatcher.gathers else None
     # During an outage, the other processes cannot tell which lanes they refuse, so any chat may miss messages.
     on_outage = gaps.note if storage.is_shared else lambda: None
-    worker = Worker(turns, storage, clock, concurrency=concurrency, gaps=gaps, bursts=bursts, on_outage=on_outage)
+    worker = Worker(
+        turns,
+        storage,
+        clock,
+        concurrency=concurrency,
+        admit=_admission(gaps, dispatcher, storage, clock),
+        on_outage=on_outage,
+    )
     refusals = RefusalRecord(refusals_file, SystemClock())
 
     def on_refused(lane: str) -> None:
@@ -235,10 +241,17 @@ class _App(Starlette):
             await super().__call__(scope, receive, send)
 
 
-def _bursts(dispatcher: Dispatcher, storage: Storage, clock: Clock) -> Bursts:
-    from linqbot.worker.bursts import Bursts  # few bots gather
+def _admission(
+    gaps: Gaps, dispatcher: Dispatcher, storage: Storage, clock: Clock
+) -> list[Callable[[Lease], Awaitable[Lease | None]]]:
+    """Return what looks at each lease before its turn, in order: missed messages, timeouts that come first, bursts."""
+    admit: list[Callable[[Lease], Awaitable[Lease | None]]] = [gaps.admit]
+    admit.append(partial(after_timeouts, storage=storage, clock=clock))
+    if dispatcher.gathers:
+        from linqbot.features.bursts import Bursts  # few bots gather
 
-    return Bursts(dispatcher, storage, clock)
+        admit.append(Bursts(dispatcher, storage, clock).admit)
+    return admit
 
 
 def running(app: Starlette) -> AbstractAsyncContextManager[object]:

@@ -19,13 +19,13 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import Receive, Scope, Send
 
+from linqbot.engine.worker import Worker
 from linqbot.errors import StorageError
 from linqbot.hookspecs import Running
 from linqbot.interrupts import RunningTask
 from linqbot.plugins.registry import Plugin, Plugins, WrongUse
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
-from linqbot.worker.worker import Worker
 
 CHECK_EVERY_S: Final = 1.0
 """Shortest time, in seconds, between two test writes, even if `/readyz` is requested more often."""

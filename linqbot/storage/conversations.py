@@ -58,7 +58,7 @@ class Conversation:
             is a dead letter; `timed_out` if no answer came in time and the handler has ended.
         asked_at: Unix seconds at which the question was asked.
         until: Unix seconds at which the question times out.
-        question: The question as JSON; see `worker/asking/question.py`.
+        question: The question as JSON; see `features/asking/question.py`.
         off_the_record: True if the line of the chat keeps nothing (zero retention).
         root: The body of the delivery that began the conversation; empty in lists of conversations.
     """

@@ -2,7 +2,7 @@
 
 A backend is one object that is the inbox and everything else that a turn writes (`backend.py`), because one commit ends a
 turn. The methods for operators are in `upkeep.py`. The next step: a worker leases deliveries with `Inbox.take`
-(`worker/worker.py`).
+(`engine/worker.py`).
 """
 
 from __future__ import annotations

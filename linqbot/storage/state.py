@@ -9,6 +9,9 @@ from typing import Final, NamedTuple, Protocol
 
 from linqbot.errors import StateConflict
 
+BOT: Final = "bot"
+"""The scope of the values that the whole bot shares."""
+
 
 class AnyValue(Enum):
     """The type of `ANY`."""
@@ -37,6 +40,30 @@ class StateWrite:
     value: bytes | None
     expected: bytes | AnyValue | None = ANY
     person: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedValue:
+    """A changed value, to be stored with a call.
+
+    Attributes:
+        now: The JSON of the value.
+        before: The JSON that a later run of the turn is shown up to this call; None if nothing was stored.
+    """
+
+    write: StateWrite
+    now: bytes
+    before: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChange:
+    """A value that an earlier run of the turn has stored with a call; see `ChangedValue`."""
+
+    scope: str
+    name: str
+    before: bytes | None
+    after: bytes | None
 
 
 def conflict(writes: Iterable[StateWrite], stored: Callable[[str, str], bytes | None]) -> StateConflict | None:

@@ -9,7 +9,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.journal import JournalEntry
 
 OUTAGE: Final = "outage"
-"""The kind of a timer that stays stored as long as an outage of a chat lasts; see `worker/notices.py`."""
+"""The kind of a timer that stays stored as long as an outage of a chat lasts; see `features/notices.py`."""
 
 RECURRING: Final = frozenset({"schedule", "repeat", OUTAGE})
 """The kinds of timers that stay stored when they fire. Those of an outage are due once, the others again later."""

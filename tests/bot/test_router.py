@@ -13,11 +13,11 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.filters import contains, exact, in_group, regex
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.clock import SystemClock
+from linqbot.engine.failure import Failure
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived, ReactionAdded
 from linqbot.hookspecs import Running
-from linqbot.worker.failure import Failure
 
 
 def test_a_decorated_handler_is_still_the_same_function() -> None:

@@ -14,6 +14,7 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.filters import in_direct, in_group, to_line
 from linqbot.client.call import ApiResponse
+from linqbot.engine.failure import Failure
 from linqbot.errors import Refused
 from linqbot.events.message import MessageReceived, ReactionAdded
 from linqbot.events.poll import PollVoteAdded
@@ -23,7 +24,6 @@ from linqbot.ops.dry_run import DryRun
 from linqbot.ops.simulate import Simulation
 from linqbot.plugins.loading import load
 from linqbot.storage.upkeep import Selection
-from linqbot.worker.failure import Failure
 
 pytestmark = pytest.mark.anyio
 

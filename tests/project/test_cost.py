@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 PACKAGE = Path(linqbot.__file__).parent
 # A commit serves several turns, and the worker's loop passes as often as it is woken: both vary.
-VARYING = ("storage/", "worker/worker.py", "clock.py")
+VARYING = ("storage/", "engine/worker.py", "clock.py")
 MOST = 245
 """The limit of the calls in one turn: there were 232 with Python 3.11."""
 MOST_OF_RECEIPTS = 40

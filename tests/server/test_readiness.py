@@ -20,9 +20,11 @@ from sqlite_connections import fill_disk, free_disk, recorded
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.clock import MovableClock
+from linqbot.engine import worker
 from linqbot.errors import LaneFull, LinqbotError, StorageBusy, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.events.message import MessageReceived
+from linqbot.features.gaps import CATCH_UP_TYPE
 from linqbot.server import health
 from linqbot.server.app import create_app, running
 from linqbot.server.health import CHECK_EVERY_S, Readiness
@@ -32,8 +34,6 @@ from linqbot.storage.sqlite import storage
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.webhooks import sign
-from linqbot.worker import worker
-from linqbot.worker.gaps import CATCH_UP_TYPE
 
 pytestmark = pytest.mark.anyio
 

@@ -14,13 +14,13 @@ from simulated_crash import Crashable
 from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
+from linqbot.engine.failure import RetryPolicy
+from linqbot.engine.outbound_plugins import Outbound
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
 from linqbot.events.delivery import Delivery
 from linqbot.plugins.loading import load
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.worker.calls.outbound_plugins import Outbound
-from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.failure import RetryPolicy
-from linqbot.worker.turn import Turns
 
 
 class Talk:

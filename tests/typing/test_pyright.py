@@ -12,7 +12,7 @@ import pytest
 
 from linqbot import Context
 from linqbot.bot.chat_context import ChatContext
-from linqbot.worker.proactive import BotContext
+from linqbot.features.proactive import BotContext
 
 HERE = Path(__file__).parent
 OF_THE_PARTS = {"fetch_media", "recorded", "save_media", "show_card", "show_typing_when_slow"}

@@ -18,7 +18,7 @@ from linqbot.errors import StorageError
 from linqbot.storage.conversations import Conversation
 
 if TYPE_CHECKING:
-    from linqbot.worker.asking.records import QuestionEnd
+    from linqbot.features.asking.records import QuestionEnd
 
 _MOST = 10_000
 _CANCELLED: QuestionEnd = {"outcome": "cancelled", "reason": "operator"}
@@ -75,7 +75,7 @@ def cancel(*, conversation: str | None, chat: str | None, storage: str | None, a
 
 
 def _row(conversation: Conversation) -> dict[str, Any]:
-    from linqbot.worker.asking.question import OpenQuestion
+    from linqbot.features.asking.question import OpenQuestion
 
     question = OpenQuestion.read(conversation.question)
     return {
@@ -94,8 +94,8 @@ def _row(conversation: Conversation) -> dict[str, Any]:
 
 async def _cancel_in(url: str | None, chat: str) -> list[str]:
     """End the questions of a chat that a text would answer, and return the ids of their conversations."""
-    from linqbot.worker.asking.question import OpenQuestion
-    from linqbot.worker.asking.records import order
+    from linqbot.features.asking.question import OpenQuestion
+    from linqbot.features.asking.records import order
 
     ended, now = [], time.time()
     async with open_configured_storage(url) as inbox:
@@ -109,8 +109,8 @@ async def _cancel_in(url: str | None, chat: str) -> list[str]:
 
 async def _order(url: str | None, conversation_id: str, kind: Literal["answer", "cancel"], text: str) -> None:
     # Imported here: the worker takes a while to import, and `asks list` does not need it.
-    from linqbot.worker.asking.question import OpenQuestion
-    from linqbot.worker.asking.records import order
+    from linqbot.features.asking.question import OpenQuestion
+    from linqbot.features.asking.records import order
 
     outcome: QuestionEnd = {"outcome": "answered", "text": text} if kind == "answer" else _CANCELLED
     async with open_configured_storage(url) as inbox:

@@ -24,17 +24,18 @@ from linqbot.cli.output import iso_time
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.lane import chat_of_lane, lane_of_chat
+from linqbot.features.asking.question import OpenQuestion
+from linqbot.features.later import KIND as SEND
+from linqbot.features.schedules import REPEAT, SCHEDULE
+from linqbot.features.state import CHAT, PERSON
 from linqbot.hookspecs import Running, hookimpl
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
+from linqbot.storage.state import BOT
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Waiting
-from linqbot.worker.asking.question import OpenQuestion
-from linqbot.worker.later import KIND as SEND
-from linqbot.worker.schedules import REPEAT, SCHEDULE
-from linqbot.worker.state import BOT, CHAT, PERSON
 
 log = structlog.get_logger("linqbot.dev")
 

@@ -39,18 +39,18 @@ from linqbot.client.call import ApiResponse, Call
 from linqbot.clock import Clock, SystemClock
 from linqbot.content.preview import watcher
 from linqbot.content.sent import OPTED_OUT
+from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import LinqApiError
 from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
 from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
+from linqbot.features.asking.arrivals import ANSWERS
 from linqbot.frames import authors_place_of_task, is_authors
 from linqbot.hookspecs import End, Running, Tried, hookimpl
 from linqbot.ops.subscriptions import events_among, handled_by
 from linqbot.storage.journal import RECEIPTS
 from linqbot.tracebacks import authors_frames
-from linqbot.worker.asking.arrivals import ANSWERS
-from linqbot.worker.watcher import AnswerResult, turn_watcher
 
 BY_MIDDLEWARE: Final = "middleware ended the event before a handler was chosen"
 LOST: Final = "its outcome could not be stored, so it is handled again"

@@ -20,6 +20,8 @@ from linqbot.client.call import ApiResponse, Call
 from linqbot.content.drafts import poll
 from linqbot.content.message_split import Sendable
 from linqbot.content.preview import Form, Preview, PreviewMessage, Said, preview
+from linqbot.engine.failure import readable
+from linqbot.engine.watcher import AnswerResult
 from linqbot.errors import LinqbotError, NeverAwaited
 from linqbot.events.delivery import Delivery, event_id_of
 from linqbot.events.event import Event
@@ -29,8 +31,6 @@ from linqbot.frames import authors_frame
 from linqbot.hookspecs import End, Tried
 from linqbot.tracebacks import folded
 from linqbot.types.message import MessageContent
-from linqbot.worker.failure import readable
-from linqbot.worker.watcher import AnswerResult
 
 BLOCKED: Final = (
     "While this line ran, the bot answered no other chat. Await slow calls (asyncio.sleep, "

@@ -16,13 +16,13 @@ from linqbot.bot.context import Context
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import lane_of_chat
 from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.features.asking.question import OpenQuestion
+from linqbot.features.asking.records import ORDER_PREFIX, AskRecord, is_wait, prompts_of, record_of, send_again
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn, turn_on_record
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, ENDED_KEPT_S, Conversation
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection
-from linqbot.worker.asking.question import OpenQuestion
-from linqbot.worker.asking.records import ORDER_PREFIX, AskRecord, is_wait, prompts_of, record_of, send_again
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from linqbot.client.call import Call
+from linqbot.engine.call_lookup import content_of
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane, chat_of_receipts, lane_of_chat
 from linqbot.events.message import MessageReceived
@@ -19,7 +20,6 @@ from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection
-from linqbot.worker.history import content_of
 
 MOST_CHATS: Final = 50
 """Chats whose messages are held in memory."""

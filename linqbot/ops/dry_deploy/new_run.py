@@ -22,12 +22,23 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.branch import follow_tasks
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
+from linqbot.engine.deadline import Deadline
+from linqbot.engine.failure import ChoiceFailed, TurnFailure, unreachable
+from linqbot.engine.outbound_plugins import Outbound
+from linqbot.engine.parts import opts_out
+from linqbot.engine.turn import STUCK, is_end_of_ask
 from linqbot.errors import LinqApiError, MessageGone, StorageError, StorageUnavailable
 from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.event import Event
 from linqbot.events.lane import lane_of_chat
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.features import notices, own_changes
+from linqbot.features.asking.arrivals import NOTHING, Arrival, meaning_of
+from linqbot.features.asking.records import ORDER_PREFIX
+from linqbot.features.broadcasts import broadcast_send
+from linqbot.features.later import due_send
+from linqbot.features.lookups import KnownChat, KnownChats, with_answers, with_replies_to_me
 from linqbot.interrupts import is_ctrl_c
 from linqbot.ops.dry_deploy.chosen_turns import ConversationsThen, KeptOpen
 from linqbot.ops.dry_deploy.kept_chat import KeptChats
@@ -38,17 +49,6 @@ from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.upkeep import Selection
-from linqbot.worker import notices, own_changes
-from linqbot.worker.asking.arrivals import NOTHING, Arrival, meaning_of
-from linqbot.worker.asking.records import ORDER_PREFIX
-from linqbot.worker.broadcasts import broadcast_send
-from linqbot.worker.calls.outbound_plugins import Outbound
-from linqbot.worker.deadline import Deadline
-from linqbot.worker.failure import ChoiceFailed, TurnFailure
-from linqbot.worker.later import due_send, unreachable
-from linqbot.worker.lookups import KnownChat, KnownChats, with_answers, with_replies_to_me
-from linqbot.worker.parts import opts_out
-from linqbot.worker.turn import STUCK, is_end_of_ask
 
 
 @dataclass(frozen=True, slots=True)

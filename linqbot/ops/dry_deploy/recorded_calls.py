@@ -22,18 +22,14 @@ from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.content.streaming import Unrecorded
+from linqbot.engine.call_lookup import SentInTurn, outcome_of
+from linqbot.engine.slots import OUTSIDE_FIRST, JournalMatcher, Slots, labelled, step_around, step_digest
+from linqbot.engine.turn_journal import journal_key, refuse_if_muted
 from linqbot.errors import BotError, LinqApiError, Suspended
 from linqbot.events.event import Event
-from linqbot.ops.call_recorder import UPLOAD, made_up_response
-from linqbot.ops.dry_deploy.kept_chat import KeptChats
-from linqbot.ops.dry_deploy.recorded_turn import ComparedCall, RecordedTurn, joined_streams, of_call, of_entry
-from linqbot.storage.backend import Storage
-from linqbot.storage.broadcasts import NewBroadcast, counted
-from linqbot.storage.journal import JournalEntry
-from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome, Scheduled
-from linqbot.worker.asking.answers import IN_ANOTHER_FORM, Seen, value_of
-from linqbot.worker.asking.question import Question
-from linqbot.worker.asking.records import (
+from linqbot.features.asking.answers import IN_ANOTHER_FORM, Seen, value_of
+from linqbot.features.asking.question import Question
+from linqbot.features.asking.records import (
     PROMPT,
     AskRecord,
     AskRefused,
@@ -46,15 +42,18 @@ from linqbot.worker.asking.records import (
     refusal_of,
     send_choices,
 )
-from linqbot.worker.asking.steps import check_place, may_replace, person_to_ask, second_question, typed
-from linqbot.worker.asking.waits import begin_wait, closing_label, result_of
-from linqbot.worker.calls.lookup import outcome_of
-from linqbot.worker.calls.slots import OUTSIDE_FIRST, JournalMatcher, Slots, labelled, step_around, step_digest
-from linqbot.worker.calls.turn_journal import journal_key, refuse_if_muted
-from linqbot.worker.calls.turn_scheduler import listed
-from linqbot.worker.history import SentInTurn
-from linqbot.worker.proactive import Rhythm
-from linqbot.worker.state import Recording, TurnState
+from linqbot.features.asking.steps import check_place, may_replace, person_to_ask, second_question, typed
+from linqbot.features.asking.waits import begin_wait, closing_label, result_of
+from linqbot.features.proactive import Rhythm
+from linqbot.features.state import Recording, TurnState
+from linqbot.features.turn_scheduler import listed
+from linqbot.ops.call_recorder import UPLOAD, made_up_response
+from linqbot.ops.dry_deploy.kept_chat import KeptChats
+from linqbot.ops.dry_deploy.recorded_turn import ComparedCall, RecordedTurn, joined_streams, of_call, of_entry
+from linqbot.storage.backend import Storage
+from linqbot.storage.broadcasts import NewBroadcast, counted
+from linqbot.storage.journal import JournalEntry
+from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome, Scheduled
 
 
 class RecordedCalls:

@@ -16,17 +16,14 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import Call
+from linqbot.engine.call_lookup import content_of
+from linqbot.engine.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, stream_of, timer_slot
+from linqbot.engine.turn_journal import journal_key
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
-from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import Conversation
-from linqbot.storage.inbox import DeadDelivery
-from linqbot.storage.journal import JournalEntry
-from linqbot.storage.redaction import RECORDED
-from linqbot.types.message import Part, TextPart
-from linqbot.worker.asking.records import (
+from linqbot.features.asking.records import (
     ORDER_PREFIX,
     AskRecord,
     QuestionEnd,
@@ -35,11 +32,14 @@ from linqbot.worker.asking.records import (
     part_name,
     record_of,
 )
-from linqbot.worker.asking.steps import steps_on_record
-from linqbot.worker.calls.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, stream_of, timer_slot
-from linqbot.worker.calls.turn_journal import journal_key
-from linqbot.worker.history import content_of
-from linqbot.worker.later import due_send
+from linqbot.features.asking.steps import steps_on_record
+from linqbot.features.later import due_send
+from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.inbox import DeadDelivery
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.redaction import RECORDED
+from linqbot.types.message import Part, TextPart
 
 _SEND = "chats.messages.send"
 

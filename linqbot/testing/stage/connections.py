@@ -19,8 +19,8 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.lane import is_lane_of_receipts
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Commit, Lease
+from linqbot.storage.state import BOT
 from linqbot.testing.stage.bot_run import Activity, BotRun, WatchedClock, Who, outside_of_the_bot, turn
-from linqbot.worker.state import BOT
 
 LATENCY_S: Final = 0.05
 """Emulated seconds that a call takes in a turn that has read a value of the whole bot. Without it, turns of several chats

@@ -19,9 +19,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.call import prepare
 from linqbot.emulator.model.faults import Fault
+from linqbot.engine.failure import RetryPolicy
 from linqbot.errors import LinqApiError
 from linqbot.events.delivery import Delivery
-from linqbot.worker.failure import RetryPolicy
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from cli.running.test_webhooks import RECEIPTS, Account
 from cli.running.test_webhooks import emulator as emulator
 from ports import free_port
 
-from linqbot.worker.asking.arrivals import ANSWERS
+from linqbot.features.asking.arrivals import ANSWERS
 
 REACTS = '\n@bot.on_edit("love")\nasync def loved(edit, ctx): ...\n'
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from linqbot.cli.dev.inside import MOST, everything
+from linqbot.features.later import KIND as SEND
+from linqbot.features.schedules import REPEAT, SCHEDULE
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import Timer
-from linqbot.worker.later import KIND as SEND
-from linqbot.worker.schedules import REPEAT, SCHEDULE
 
 pytestmark = pytest.mark.anyio
 

@@ -20,7 +20,7 @@ import pytest
 from emulator_control import ANN, replies, text
 from ports import free_port
 
-from linqbot.worker.asking.arrivals import ANSWERS
+from linqbot.features.asking.arrivals import ANSWERS
 
 pty = pytest.importorskip("pty", reason="This system has no pseudo terminals.")
 pytestmark = [pytest.mark.process, pytest.mark.slow]

@@ -220,11 +220,11 @@ RARE = {
     "linqbot.testing",
     "linqbot.text.pieces",
     "linqbot.types.payment",
-    "linqbot.worker.asking.session",
-    "linqbot.worker.broadcasts",
-    "linqbot.worker.bursts",
-    "linqbot.worker.notices",
-    "linqbot.worker.overlap",
+    "linqbot.features.asking.session",
+    "linqbot.features.broadcasts",
+    "linqbot.features.bursts",
+    "linqbot.features.notices",
+    "linqbot.features.overlap",
 }
 """Modules that a bot imports when it first needs them. Each would cost every bot memory and time at the start."""
 

@@ -25,9 +25,9 @@ from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.message import MessageEdited
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.events.poll import PollSent
+from linqbot.features.asking.arrivals import ANSWERS
 from linqbot.ops.subscriptions import PENDING, address, generation, handled, next_generation, pinned, target
 from linqbot.server.secret_file import SecretFile
-from linqbot.worker.asking.arrivals import ANSWERS
 
 KEY = f"token-{secrets.token_hex(8)}"
 LINES = ("+12025550100", "+12025550101")

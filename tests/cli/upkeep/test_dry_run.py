@@ -13,10 +13,10 @@ from fakes import Linq, delivery, text_body
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.cli.main import main
 from linqbot.clock import SystemClock
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
 from linqbot.ops.bot_file import load_bot
 from linqbot.storage.open import open_storage
-from linqbot.worker.calls.rate_limit import SendRateLimit
-from linqbot.worker.turn import Turns
 
 BOT = """
 from linqbot import Bot, Context, Failure, MessageReceived

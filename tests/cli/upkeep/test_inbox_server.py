@@ -20,11 +20,11 @@ from fakes import delivery, text_body
 
 from linqbot.cli.main import main
 from linqbot.client.call import prepare
+from linqbot.features.later import timer
 from linqbot.ops.served_code import old_code
 from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
-from linqbot.worker.later import timer
 
 NOON = 1_793_900_000.0
 WORDS = "meet me at nine"

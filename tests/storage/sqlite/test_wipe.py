@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from linqbot.client.call import Call, prepare
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
+from linqbot.features.later import timer
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Outcome, Retry
 from linqbot.storage.journal import JournalEntry
@@ -21,7 +22,6 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.upkeep import Forgotten, Selection
-from linqbot.worker.later import timer
 
 NOON = 1_800_000_000.0
 HANDLES = {"ann": "+14155550142", "bob": "+14155550187"}

@@ -1,0 +1,270 @@
+"""What calls send, what their answers say, and the effect of a call that was cut off before its answer.
+
+A call that must not be repeated is looked up before anything else. Only calls that leave a trace at Linq can be
+found: a voice memo and a changed card are messages, and poll options are in their poll. Otherwise the outcome is
+ambiguous, and `turn_journal.py` reports that. A change of a group's people is simply repeated, and looked up only if
+Linq refuses the repetition, because the first attempt has made the change.
+
+The answers that calls got in earlier runs come from their journal entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from linqbot.client.call import ApiResponse, Call, Run, id_in_path, prepare
+from linqbot.errors import AmbiguousCall, LinqApiError, MessageGone, RateLimited
+from linqbot.storage.journal import JournalEntry
+from linqbot.types.message import MessageContent, Part
+
+LOOK_BACK: Final = timedelta(seconds=5)
+"""The longest time by which Linq's clock may be behind ours."""
+NEWEST: Final = "20"
+"""Messages of the chat to search, the newest."""
+
+HasSent = Callable[[str], Awaitable[bool]]
+
+AMBIGUOUS_ANSWERS: Final[dict[str, Any]] = {
+    "chats.send_voicememo": {"voice_memo": {"id": "", "status": "ambiguous"}},
+    "chats.share_contact_card": None,
+    "chats.location.request": {"success": False, "message": "ambiguous"},
+    "messages.add_reaction": {"status": "ambiguous"},
+}
+"""Answers for calls whose effect cannot be found, by call name. They say `ambiguous`, and let the handler go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentInTurn:
+    """The sends of a turn, as its journal knows them.
+
+    Attributes:
+        made: The calls that this run has made so far, in order, with their answers. A call that the journal answered,
+            because an earlier run made it, counts as made.
+        ids: The ids of all messages of the turn, those of earlier runs and of all parts of its conversation included.
+        earlier: The ids of the messages of earlier parts, their questions included.
+        is_past: True in a part of a conversation that an earlier run has ended.
+        unsettled: Calls of an earlier run that may have been made, without a known answer.
+    """
+
+    made: Sequence[tuple[Call, ApiResponse]] = ()
+    ids: frozenset[str] = frozenset()
+    earlier: frozenset[str] = frozenset()
+    is_past: bool = False
+    unsettled: Sequence[Call] = ()
+
+
+def message_of_call(call: Call) -> dict[str, Any] | None:
+    """Return the message that a call sends; None if it sends no message."""
+    message = (call.body or {}).get("message")
+    return message if isinstance(message, dict) else None
+
+
+def content_of(call: Call) -> tuple[Part, ...] | None:
+    """Return the parts that a call sends; None if it sends no message."""
+    body = message_of_call(call)
+    return None if body is None else MessageContent.model_validate({"parts": body.get("parts") or ()}).parts
+
+
+def ids_in(answer: ApiResponse) -> tuple[str | None, str | None]:
+    """Return the ids of the message and of the chat in the answer to a send, which has one of two shapes."""
+    data = answer.data
+    if not isinstance(data, dict):
+        return None, None
+    chat = data.get("chat")
+    inner = chat if isinstance(chat, dict) else data
+    message = inner.get("message")
+    message_id = message.get("id") if isinstance(message, dict) else None
+    chat_id = data.get("chat_id") or (chat.get("id") if isinstance(chat, dict) else None)
+    # An answer that has what it needs may have anything else, and the journal can only store text.
+    return (
+        message_id if isinstance(message_id, str) and message_id else None,
+        chat_id if isinstance(chat_id, str) and chat_id else None,
+    )
+
+
+async def find(call: Call, entry: JournalEntry, run: Run, has_sent: HasSent) -> ApiResponse | None:
+    """Look for the effect of a call that was cut off.
+
+    Args:
+        has_sent: Returns True if a journal entry already has a message of this id.
+    Returns:
+        The answer that the call would have had; None if no effect was found. A card that is not found is changed again.
+    Raises:
+        LinqApiError: Linq did not answer the question.
+    """
+    match call.name:
+        case "chats.send_voicememo":
+            message = await _newest(id_in_path(call), entry, run, has_sent, _is_audio)
+            if message is None:
+                return None
+            return ApiResponse(202, {"voice_memo": {"id": message["id"], "status": message["delivery_status"]}})
+        case "messages.update_app_card":
+            return await _updated_card(call, entry, run, has_sent)
+        case "messages.poll.add_options":
+            poll = await run(prepare("messages.poll.retrieve", path={"message_id": id_in_path(call)}))
+            # Linq may write null for an empty list, and the client lets it through.
+            options = (poll.data.get("poll") or {}).get("options") or ()
+            there = {option["text"] for option in options}
+            wanted = {option["text"] for option in (call.body or {})["options"]}
+            return poll if wanted <= there else None
+        case _:
+            return None
+
+
+_CHANGES: Final = frozenset({"chats.participants.add", "chats.participants.remove", "chats.leave_chat"})
+
+
+async def change_made(call: Call, entry: JournalEntry, error: LinqApiError, run: Run) -> ApiResponse | None:
+    """Return the answer of a refused change of a group's people, if an attempt whose answer was lost has made it.
+
+    Linq refuses to add a person who is in the group, or to remove one who is not, also if that is our own doing.
+
+    Raises:
+        LinqApiError: Linq did not answer the question.
+    """
+    if call.name not in _CHANGES or error.status not in (404, 409):
+        return None
+    chat = (await run(prepare("chats.retrieve", path={"chat_id": id_in_path(call)}))).data
+    wanted = str((call.body or {}).get("handle", "")).casefold()
+    since = datetime.fromtimestamp(entry.first_at, UTC) - LOOK_BACK
+    for member in chat.get("handles") or ():
+        if member.get("is_me") if call.name == "chats.leave_chat" else str(member.get("handle")).casefold() == wanted:
+            is_in = member.get("status") in (None, "active")
+            changed_at = member.get("joined_at" if is_in else "left_at")
+            is_as_wanted = is_in == (call.name == "chats.participants.add")
+            if is_as_wanted and changed_at and datetime.fromisoformat(changed_at) >= since:
+                return ApiResponse(202, {"status": "accepted"})
+    return None
+
+
+async def lacks_target(call: Call, run: Run) -> bool:
+    """Return True if the message that a call replies to does not exist: then Linq's 404 is about that message.
+
+    Raises:
+        LinqApiError: Linq did not answer the question.
+    """
+    target = ((call.body or {}).get("message") or {}).get("reply_to")
+    if target is None:
+        return False
+    try:
+        await run(prepare("messages.retrieve", path={"message_id": target["message_id"]}))
+    except LinqApiError as error:
+        if error.status != 404:
+            raise
+        return True
+    return False
+
+
+async def _updated_card(call: Call, entry: JournalEntry, run: Run, has_sent: HasSent) -> ApiResponse:
+    """Return the card that replaces another one: a new message with the new layout.
+
+    If there is none, the call is made again. A card that is changed twice looks the same.
+    """
+    before = await run(prepare("messages.retrieve", path={"message_id": id_in_path(call)}))
+    chat_id, wanted = before.data["chat_id"], (call.body or {})["layout"]
+
+    def shows_it(message: dict[str, Any]) -> bool:
+        layouts = [
+            part.get("layout") or {} for part in message.get("parts") or () if part.get("type") == "imessage_app"
+        ]
+        return any(all(layout.get(name) == value for name, value in wanted.items()) for layout in layouts)
+
+    message = await _newest(chat_id, entry, run, has_sent, shows_it)
+    return await run(call) if message is None else ApiResponse(202, {"chat_id": chat_id, "message": message})
+
+
+async def _newest(
+    chat_id: str, entry: JournalEntry, run: Run, has_sent: HasSent, fits: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any] | None:
+    """Return the newest message of ours in the chat that fits, is not older than the call, and is of no other entry."""
+    listed = await run(prepare("chats.messages.list", path={"chat_id": chat_id}, query=(("limit", NEWEST),)))
+    since = datetime.fromtimestamp(entry.first_at, UTC) - LOOK_BACK
+    for message in listed.data["messages"] or ():
+        is_new = message["is_from_me"] and datetime.fromisoformat(message["created_at"]) >= since
+        if is_new and fits(message) and not await has_sent(message["id"]):
+            return dict(message)
+    return None
+
+
+def _is_audio(message: dict[str, Any]) -> bool:
+    parts = message.get("parts") or ()
+    return any(part.get("type") == "media" and str(part.get("mime_type")).startswith("audio/") for part in parts)
+
+
+GONE = b'"gone"'
+"""Stored as the answer of a send whose message was deleted before its answer arrived."""
+NOT_MADE = b'{"not_made":true}'
+"""Stored as the answer of a call that must not be repeated and that Linq has certainly not made, such as one answered 429.
+Its entry is `refused`, but no refusal: the next run makes the call."""
+
+
+def outcome_of(entry: JournalEntry, call: Call) -> ApiResponse:
+    """Return the answer that a call got, however it ended.
+
+    Raises:
+        LinqApiError: Linq refused it.
+        AmbiguousCall: it is not known if it was made, and the handler cannot go on without knowing.
+        MessageGone: its message was deleted before the answer arrived.
+    """
+    if entry.status == "refused":
+        raise error_of(entry, call)
+    if entry.status == "ambiguous":
+        return ambiguous_answer(call)
+    return answer_of(entry, call)
+
+
+def ambiguous_answer(call: Call) -> ApiResponse:
+    """Return the answer for a call of which it is not known if it was made.
+
+    Raises:
+        AmbiguousCall: there is no answer with which the handler can go on. The operator must decide.
+    """
+    if call.name not in AMBIGUOUS_ANSWERS:
+        raise AmbiguousCall(call.name)
+    return ApiResponse(202, AMBIGUOUS_ANSWERS[call.name])
+
+
+def answer_of(entry: JournalEntry, call: Call) -> ApiResponse:
+    """Return the answer that an accepted call got.
+
+    Raises:
+        MessageGone: its message was deleted before the answer arrived.
+    """
+    if entry.answer == GONE:
+        raise MessageGone(call.name)
+    if entry.answer is None and entry.message_id is not None:
+        return ApiResponse(202, _answer_from_receipt(entry, call))
+    return ApiResponse(202, from_json(entry.answer) if entry.answer else None)
+
+
+def _answer_from_receipt(entry: JournalEntry, call: Call) -> dict[str, object]:
+    """Build the answer of a send whose answer was lost, from the message id that its receipt gave."""
+    message = {"id": entry.message_id, "delivery_status": entry.delivery}
+    if call.name == "chats.create":
+        return {"chat": {"id": entry.chat_id or "", "message": message}}
+    if call.name == "chats.messages.send":
+        return {"chat_id": id_in_path(call), "message": message}
+    return {"chat_id": entry.chat_id or "", "message": message}
+
+
+def error_json(error: LinqApiError) -> bytes:
+    """Return what the journal keeps of an error with which Linq refused a call."""
+    return to_json({"status": error.status, "code": error.code, "trace_id": error.trace_id})
+
+
+def error_of(entry: JournalEntry, call: Call) -> LinqApiError:
+    """Return the error with which Linq refused a call."""
+    known = from_json(entry.answer) if entry.answer else {}
+    kind = RateLimited if known.get("status") == 429 else LinqApiError
+    return kind(
+        "Linq refused it in an earlier run.",
+        status=known.get("status"),
+        code=known.get("code"),
+        trace_id=known.get("trace_id") or None,
+        call=call.name,
+    )

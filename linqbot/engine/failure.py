@@ -1,0 +1,371 @@
+"""Failed turns: decide whether to retry a turn, to defer it, or to make its delivery a dead letter.
+
+Any error of the bot's own code is retried with an increasing back-off, a few times: an exception, a `SystemExit` from
+argparse, a stray cancellation. An error that the same code must raise again for the same event is not retried: see
+`is_final`. An outage of Linq is not the bot's error. It only defers the turn, without counting an attempt. Next step:
+`engine/turn.py` stores the outcome.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import traceback
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import structlog
+
+from linqbot.content.sent import OPTED_OUT
+from linqbot.errors import (
+    Ambiguous,
+    AmbiguousCall,
+    LinqApiError,
+    LinqbotError,
+    LinqUnavailable,
+    MessageGone,
+    NeverAwaited,
+    NoVerdict,
+    RateLimited,
+    Refused,
+    RuleBroken,
+    StateConflict,
+    StateUnreadable,
+    StorageUnavailable,
+    TurnDeferred,
+)
+from linqbot.events.parse import EventNotUnderstood
+from linqbot.frames import place_of
+from linqbot.storage.inbox import DeadLetter, Defer, Lease, Retry
+
+log = structlog.get_logger("linqbot.worker")
+
+STORAGE_PAUSE_S: Final = 1.0
+"""Seconds to wait before the storage is used again after it failed."""
+
+MAX_CONFLICTS: Final = 50
+"""Number of runs after which a turn whose state was changed meanwhile counts as failed, and so waits before its next run."""
+
+LONGEST_TEXT: Final = 20_000
+"""Maximum characters of a traceback in a dead letter. The middle of a longer one is left out."""
+
+_PACKAGE: Final = "linqbot."
+_WRONG_CALL: Final = re.compile(
+    r"(?:Context|ChatContext|BotContext|State)\.\w+\(\) "
+    r"(?:got an unexpected keyword argument|got multiple values for|missing \d+ required|takes )"
+)
+"""Python's message for a call of linqbot whose arguments do not fit."""
+_NO_TEXT: Final = re.compile(r"[\ud800-\udfff\x00]")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The reason why an event was given up: the first argument of an `on_dead_letter` handler.
+
+    Attributes:
+        reason: The reason as `linqbot inbox show` prints it, such as a traceback. It may quote a person's text, so do not
+            log or send it.
+        handler: The name of the handler that failed, as `module:name`; None if no handler was at fault.
+        attempts: The number of failed runs.
+    """
+
+    reason: str
+    handler: str | None
+    attempts: int
+
+
+class ChoiceFailed(Exception):
+    """The bot's `allow` or a filter has raised an error, the cause, before the turn of the event ran a handler."""
+
+
+class SendMissed(LinqbotError):
+    """A scheduled send was not made, and is kept as a dead letter.
+
+    Why: The send is later than its `grace_s` allows, because no process ran when it was due, or because the handler
+        scheduled it only after an outage or in a late retry; or another release stored it in a form that this one
+        cannot read.
+    To do: If the message is still wanted, send it by hand: `linqbot send`. To allow future sends after a longer
+        downtime, schedule them with a longer `grace_s`.
+    """
+
+    lqb = "LQB3009"
+
+
+_OTHER_CONFLICTS: Final = (2015, 2018, 2023)
+"""The codes of the conflicts (409) of a send that leave the chat as it is: no line that can send, an app card without
+iMessage, and a mention in a direct chat."""
+
+OTHER_RELEASE_S: Final = 60.0
+"""Seconds after its arrival for which a delivery is left to processes with another release of the bot."""
+
+
+class OfOtherRelease(TurnDeferred):
+    """Defers a turn that needs a handler that this process does not have, and that was there since this process began.
+
+    So another process, with another release of the bot, shares the storage, as during a rolling update.
+
+    Args:
+        name: The name of the handler, or of the schedule.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} is in another release of the bot, and waits for a process that serves it.", after_s=1.0
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """The limits and pauses for failed turns.
+
+    Attributes:
+        attempts: Number of failed runs after which a delivery becomes a dead letter.
+        first_s: Seconds before the first retry. The pause doubles with each failure. Up to a quarter of it is randomly
+            taken off.
+        most_s: Maximum of that pause, in seconds.
+        crashes: Number of crashes of the process during a turn after which its delivery becomes a dead letter. A crash
+            counts only if the run has added nothing to the journal since the one before, and a run that has added
+            something ends the count: a machine that dies again and again for another reason may hit a long turn many times.
+        crashes_in_all: Number of crashes after which it does so in any case.
+        deadline_s: Seconds that a handler may run. Then it is cancelled and counts as failed.
+        defer_s: Seconds for which a turn is deferred if Linq is unavailable and names no time.
+        longest_defer_s: Maximum seconds for which a turn is deferred at once, even if Linq asks for more.
+        defer_for_s: Seconds after its arrival at which a delivery is no longer deferred, but becomes a dead letter. What
+            an operator has put back is deferred without an end.
+    """
+
+    attempts: int = 5
+    first_s: float = 1.0
+    most_s: float = 300.0
+    crashes: int = 5
+    crashes_in_all: int = 25
+    deadline_s: float = 900.0
+    defer_s: float = 30.0
+    longest_defer_s: float = 3600.0
+    defer_for_s: float = 86_400.0
+
+    def pause_s(self, failures: int) -> float:
+        """Return the seconds to wait before the next run.
+
+        Args:
+            failures: The number of failed runs so far, at least 1.
+        """
+        # The exponent is limited, because a handler may have any number of attempts, and floats end at 2 to the 1024.
+        pause = min(self.first_s * 2.0 ** min(failures - 1, 100), self.most_s)
+        return pause * random.uniform(0.75, 1.0)  # noqa: S311 - the chance spreads load; it protects no secret
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFailure:
+    """An error that ended a turn, with facts about the handler that ran.
+
+    Attributes:
+        error: The error.
+        handler: The name of the handler; None if no handler was chosen yet.
+        attempts: The handler's own maximum number of runs; None means that of the RetryPolicy.
+        at: For a handler that ignored its time limit: `file:line` of the author's code that it was running.
+        handler_at: `file:line` of the handler's definition, used if the traceback has no code of the author.
+        is_final: True if a retry would fail in the same way, although another error of this class may heal.
+    """
+
+    error: BaseException
+    handler: str | None = None
+    attempts: int | None = None
+    at: str | None = None
+    handler_at: str | None = None
+    is_final: bool = False
+
+    @property
+    def place(self) -> str:
+        """`file:line` of the author's code at which the turn failed."""
+        if isinstance(self.error, NeverAwaited):
+            return self.error.at or self.handler_at or "?"
+        return self.at or place_of(self.error, self.handler_at)
+
+
+def decide(
+    lease: Lease, failure: TurnFailure, retry_policy: RetryPolicy, *, now: float, log_tracebacks: bool = False
+) -> Retry | Defer | DeadLetter:
+    """Decide the outcome of a failed turn, and log it.
+
+    Args:
+        now: The current time, in Unix seconds.
+        log_tracebacks: True logs the traceback of an error in a handler. It may quote texts of people.
+    """
+    cause = _cause(failure.error)
+    cause = conflict_of(cause) or cause
+    if isinstance(cause, StateConflict) and lease.delivery_count < MAX_CONFLICTS:
+        # Not counted, and at once: the turn that was faster has ended, so each conflict is progress of another turn.
+        log.info("turn.state_conflict", delivery=lease.delivery.id, runs=lease.delivery_count + 1)
+        return Defer(now, str(cause))
+    if (wait := _wait_for(cause)) is not None:
+        return _defer(lease, *wait, retry_policy, now)
+    if isinstance(cause, Refused):
+        why = readable(str(cause))
+        log.info("turn.refused", delivery=lease.delivery.id, plugin=cause.plugin, reason=why)
+        return DeadLetter(f"A call was refused by {cause.plugin or 'outbound middleware'}: {why}", failure.handler)
+    if failure.is_final or isinstance(cause, Ambiguous | AmbiguousCall | EventNotUnderstood):
+        # No retry can help: the operator decides, or a later release understands the event.
+        return DeadLetter(readable(str(cause)), failure.handler)
+    return _retry(lease, failure, retry_policy, now, log_tracebacks=log_tracebacks)
+
+
+def conflict_of(error: BaseException | None) -> StateConflict | None:
+    """Return the conflict because of which a call was not made and its turn runs again; None for any other error."""
+    found = error.__cause__ if isinstance(error, TurnDeferred) else error
+    return found if isinstance(found, StateConflict) else None
+
+
+def outdated(lease: Lease) -> DeadLetter:
+    """Return the end of a message that became older than `max_age_s` before its handler succeeded, and log it."""
+    log.error("turn.dead_lettered", delivery=lease.delivery.id, why="older than max_age_s", see="linqbot inbox dead")
+    return DeadLetter(
+        "Before its handler succeeded, it became older than Bot(max_age_s=…) allows. If it is still to be handled: "
+        f"linqbot inbox retry {lease.delivery.id}"
+    )
+
+
+def unreachable(error: BaseException | None) -> Literal["opted_out", "left"] | None:
+    """Return why the chat of a send takes no messages of the bot: the person opted out, or its line has left the group.
+
+    Returns:
+        None if the send was refused for another reason.
+    """
+    if not isinstance(error, LinqApiError):
+        return None
+    if error.code == OPTED_OUT:
+        return "opted_out"
+    # R61: Linq documents the status for a chat that was left, and no code.
+    return "left" if error.status == 409 and error.code not in _OTHER_CONFLICTS else None
+
+
+def is_final(error: BaseException) -> bool:
+    """Return True if the same code must raise this error again for the same event, so that a retry is useless."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_final(each) for each in error.exceptions)
+    return error.is_final if isinstance(error, LinqbotError) else _is_slip(error)
+
+
+def _is_slip(error: BaseException) -> bool:
+    """Return True for a misspelt name, and for an attribute or an argument that linqbot does not have.
+
+    Other errors of these classes may heal, such as one of a value that a server has left out.
+    """
+    match error:
+        case UnboundLocalError():
+            return False  # the branch that sets the variable may run next time
+        case NameError():
+            return True
+        case ImportError():
+            return f"{error.name}.".startswith(_PACKAGE)
+        case AttributeError():
+            # linqbot gives the errors of its own `__getattr__` an empty name; see `nearest.py`.
+            return error.name == "" or type(error.obj).__module__.startswith(_PACKAGE)
+        case TypeError():
+            return _WRONG_CALL.match(str(error)) is not None
+        case _:
+            return False
+
+
+def readable(text: str) -> str:
+    """Return a text that every storage can keep: of limited length, without lone surrogates and NUL characters."""
+    if len(text) > LONGEST_TEXT:
+        half = LONGEST_TEXT // 2
+        text = f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
+    return _NO_TEXT.sub("\ufffd", text)
+
+
+def _wait_for(cause: BaseException) -> tuple[str, float | None] | None:
+    """Return the reason and the seconds (None if unknown) for which to defer a turn; None if its own code failed."""
+    match cause:
+        case TurnDeferred():
+            return str(cause), cause.after_s
+        case LinqUnavailable() | RateLimited():
+            return str(cause), cause.retry_after_s
+        case LinqApiError(status=401):
+            # A wrong API key is corrected by the operator. Until then no person's message may be lost.
+            return f"{str(cause).removesuffix('.')}. Check LINQ_API_V3_API_KEY.", None
+        case StorageUnavailable():
+            return str(cause), STORAGE_PAUSE_S
+        case NoVerdict():
+            return str(cause), None
+        case _:
+            return None
+
+
+def _defer(
+    lease: Lease, reason: str, after_s: float | None, retry_policy: RetryPolicy, now: float
+) -> Defer | DeadLetter:
+    # What an operator has put back may be older than that from the start.
+    if now - lease.delivery.received_at > retry_policy.defer_for_s and not lease.put_back:
+        return DeadLetter(
+            f"It was deferred for {retry_policy.defer_for_s / 3600:.0f} hours without success: {readable(reason)}"
+        )
+    log.warning("turn.deferred", delivery=lease.delivery.id, reason=reason)
+    pause_s = retry_policy.defer_s if after_s is None else min(max(after_s, 0.0), retry_policy.longest_defer_s)
+    return Defer(now + pause_s, readable(reason))
+
+
+def _retry(
+    lease: Lease, failure: TurnFailure, retry_policy: RetryPolicy, now: float, *, log_tracebacks: bool
+) -> Retry | DeadLetter:
+    failures, error = lease.attempts + 1, failure.error
+    kind = _name_of(error)
+    facts = {
+        "delivery": lease.delivery.id,
+        "handler": failure.handler,
+        "attempt": failures,
+        "error": kind,
+        "at": failure.place,
+        **_numbers(error),
+        # A traceback may quote the texts that the handler got, so it is only shown in the author's own terminal.
+        "exc_info": error if log_tracebacks and error.__traceback__ is not None else None,
+    }
+    final = is_final(error)
+    if final or failures >= (failure.attempts or retry_policy.attempts):
+        why = {"why": _why(error)} if final else {}
+        log.error("turn.dead_lettered", **facts, **why, see="linqbot inbox dead")
+        return DeadLetter(_traceback(failure), failure.handler, failed=True, kind=kind)
+    pause_s = retry_policy.pause_s(failures)
+    log.warning("turn.failed", **facts, again_in_s=round(pause_s, 1))
+    return Retry(now + pause_s, f"{kind} at {failure.place}")
+
+
+def _why(error: BaseException) -> str:
+    # The message of another error may quote a person's text.
+    return str(error) if isinstance(error, NeverAwaited | StateUnreadable) else "A retry would fail in the same way."
+
+
+def _traceback(failure: TurnFailure) -> str:
+    if isinstance(failure.error, NeverAwaited):
+        return readable(str(failure.error))
+    try:
+        text = "".join(traceback.format_exception(failure.error))
+    except Exception:  # noqa: BLE001 - formatting runs code of the error's class, such as __str__, which may fail
+        text = f"{_name_of(failure.error)} at {failure.place}\n"
+    return readable(f"{text}It was running {failure.at}.\n" if failure.at else text)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the error that ended a handler. In an exception group, an error that defers the turn takes precedence."""
+    if isinstance(error, BaseExceptionGroup):
+        found: BaseException | None = error.subgroup(
+            (TurnDeferred, LinqUnavailable, MessageGone, NoVerdict, RateLimited, StorageUnavailable)
+        )
+        while isinstance(found, BaseExceptionGroup):
+            found = found.exceptions[0]
+        return found or error
+    return error
+
+
+def _name_of(error: BaseException) -> str:
+    """Return the name of the error's class, short and in ASCII: a class made at run time may have a text as its name."""
+    name = type(error).__name__
+    return name if len(name) <= 64 and name.isascii() and name.isidentifier() else ascii(name)[:64]
+
+
+def _numbers(error: BaseException) -> dict[str, object]:
+    """Return the facts of an error that may be logged: numbers, and names that Linq defines, but no message."""
+    if isinstance(error, LinqApiError):
+        return {"call": error.call, "status": error.status, "code": error.code, "trace_id": error.trace_id}
+    return {"rule": error.rule} if isinstance(error, RuleBroken) else {}

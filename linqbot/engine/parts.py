@@ -1,0 +1,248 @@
+"""A turn, from its lease to the commit that ends it, and what features add to it: their parts, and their kinds of deliveries.
+
+Nothing here has an effect: `turn.py` stores what `Turn.commit` returns. If that cannot be stored, a commit is built for
+another outcome. `features.py` lists the parts and the kinds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from pydantic_core import to_json
+
+from linqbot.errors import TurnDeferred
+from linqbot.events.delivery import Delivery
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.rules.message import is_opt_out
+from linqbot.storage.inbox import Commit, Lease, Outcome
+from linqbot.types.chat import Chat
+from linqbot.types.handle import Handle
+
+if TYPE_CHECKING:
+    from linqbot.bot.turn_context import TurnContext
+    from linqbot.client.client import Client
+    from linqbot.engine.deadline import Deadline
+    from linqbot.engine.turn import Turns
+    from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.engine.worker import Worker
+    from linqbot.features.asking.arrivals import Arrival
+    from linqbot.features.asking.turn_session import TurnSession
+    from linqbot.features.overlap import TurnOverlap
+    from linqbot.storage.conversations import Conversation
+    from linqbot.storage.journal import JournalEntry
+
+
+@dataclass(slots=True)
+class Opening:
+    """The beginning of a turn.
+
+    Attributes:
+        turn, replay: The id of the turn and its replay number.
+        known: The journal entries of the turn's earlier runs.
+        off_the_record: True if no text of the turn may be kept.
+        arrival: The meaning of the delivery for the open questions of its chat; None if it concerns none.
+        conversation: The conversation that the turn continues; None if it continues none.
+        live_from: The part that the handler did not leave in a first run, so that it never came to the open question:
+            what it does there counts now. None as long as that has not happened.
+        event: The event that stands for the delivery, such as the answer that a timer found. None: the delivery is parsed.
+    """
+
+    turn: str
+    replay: int
+    known: Sequence[JournalEntry] = ()
+    off_the_record: bool = False
+    arrival: Arrival | None = None
+    conversation: Conversation | None = None
+    live_from: int | None = None
+    event: Event | None = None
+
+    def progress_after(self, at: float) -> int:
+        """Return the number of journal entries begun after a time, and of their outcomes: each addition raises it."""
+        return sum(1 + (entry.status != "attempting") for entry in self.known if entry.first_at > at)
+
+
+@dataclass(slots=True)
+class Turn:
+    """A turn.
+
+    Attributes:
+        opening: What the turn begins with.
+        kind: The kind of the delivery; None if Linq has posted it.
+        marks: What is special about the lease; see `parts.py`.
+        owner: The worker; None if the turn is run without one, as in tests.
+        began: The time at which the turn began, by `time.perf_counter`.
+        ends: Functions that add to the commit that ends the turn, each for its feature, by the outcome in the commit.
+        is_open: True if the turn goes on from an earlier run of it, with an `opening` that is complete.
+        is_running: True once the handler may run. Only then the turn has what follows.
+        client: Its calls are recorded in `journal`.
+        deadline: The time limit of the turn's code.
+        asking: Makes the session of the handler's questions and steps.
+        event: The event of the delivery, or another one that stands for it, such as the answer that a timer found.
+        handling: The time at which dispatch began, by `time.perf_counter`.
+        ctx: The context of the handler; None until the event is parsed.
+        given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
+        overlap: The later messages of the chat, if a handler of the bot takes them while it runs.
+    """
+
+    lease: Lease
+    opening: Opening
+    kind: Kind | None = None
+    marks: int = 0
+    owner: Worker | None = None
+    began: float = field(default_factory=time.perf_counter)
+    ends: list[Callable[[Turn, Commit], None]] = field(default_factory=list)
+    is_open: bool = False
+    is_running: bool = False
+    journal: TurnJournal = field(init=False)
+    client: Client = field(init=False)
+    deadline: Deadline = field(init=False)
+    task: asyncio.Task[None] | None = None
+    event: Event = field(init=False)
+    asking: TurnSession | None = None
+    handling: float = 0.0
+    ctx: TurnContext | None = None
+    given_up: bool = False
+    overlap: TurnOverlap | None = None
+
+    @property
+    def handler(self) -> str | None:
+        """The name of the handler; None as long as none was found."""
+        return self.ctx.handler if self.ctx is not None else None
+
+    @property
+    def is_bare(self) -> bool:
+        """True if no feature and no journal adds to the commit that ends the turn."""
+        return not (self.ends or self.is_running)
+
+    @property
+    def deferred(self) -> TurnDeferred | None:
+        """The error that defers the turn, even if its handler swallowed it; usually None."""
+        if self.overlap is not None and self.overlap.may_miss_messages:
+            return TurnDeferred("The storage did not answer when the handler took messages.", after_s=0.0)
+        return self.journal.deferred
+
+    @property
+    def is_to_begin_again(self) -> bool:
+        """True if the turn ended because a newer message of the person interrupted it."""
+        return self.overlap is not None and bool(self.overlap.joining) and self.journal.deferred is None
+
+    def commit(self, outcome: Outcome) -> Commit:
+        """Return what the commit that ends the turn with this outcome stores."""
+        commit = Commit(outcome, off_the_record=self.opening.off_the_record, has_all_entries=self.lease.is_first_run)
+        if self.kind is not None and self.kind.end is not None:
+            self.kind.end(self.lease.delivery, commit)
+        for end in self.ends:
+            end(self, commit)
+        if self.is_running:
+            # Last, because it looks at what the others have added.
+            self.journal.end(commit)
+        return commit
+
+
+ANSWERS_WITHOUT_CHAT: Final = frozenset({"contact_card.received", "location.sharing.started"})
+"""The types of events that can answer a question, and that may not say in which chat they happened."""
+
+# The marks of a lease, by which a part is called or left out. An echo has none.
+RAN: Final = 1
+"""An earlier run of the turn may have left journal entries."""
+CRASHED: Final = 2
+"""The process has crashed while it handled the delivery."""
+ASKED: Final = 4
+"""An open question may concern the delivery."""
+TAKEN: Final = 8
+"""An earlier run has taken messages with `ctx.incoming`, perhaps with another version of the bot."""
+RECEIPT: Final = 16
+"""It is a receipt for a message of ours."""
+ALL: Final = 31
+
+
+Again: TypeAlias = Callable[[Turn], Awaitable[Turn]]
+"""The end of a run after which its turn begins again: returns the turn that goes on."""
+
+
+class Part:
+    """The share that one feature has in turns. Only the points that a part overrides are called."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    async def open(self, turn: Turn) -> Outcome | None:
+        """Read what the turn begins with. An outcome ends the turn without a handler."""
+
+    async def begin(self, turn: Turn) -> None:
+        """Prepare for the handler, which is about to run for `turn.event`."""
+
+    def again(self, turn: Turn) -> Again | None:
+        """Return how the turn begins again, if it must, now that its handler has succeeded."""
+
+    def end(self, turn: Turn, commit: Commit) -> None:
+        """Add to the commit that ends the turn, by the outcome in the commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of deliveries that linqbot makes itself.
+
+    Attributes:
+        open: Called before anything else; an outcome ends the turn without a handler.
+        run: Handles the delivery; None if a handler of the bot gets its event.
+        end: Adds to the commit that ends the turn, also if the turn could not begin.
+    """
+
+    open: Callable[[Turns, Turn], Awaitable[Outcome | None]] | None = None
+    run: Callable[[Turns, Turn], Awaitable[None]] | None = None
+    end: Callable[[Delivery, Commit], None] | None = None
+
+
+class Points(NamedTuple):
+    """The points of the parts that are called for one set of marks, in order."""
+
+    open: Sequence[Callable[[Turn], Awaitable[Outcome | None]]]
+    begin: Sequence[Callable[[Turn], Awaitable[None]]]
+    again: Sequence[Callable[[Turn], Again | None]]
+    end: Sequence[Callable[[Turn, Commit], None]]
+
+
+def opts_out(event: Event) -> bool:
+    """Return True if an event is a message by which a person opts out."""
+    return isinstance(event, MessageReceived) and not event.is_group and is_opt_out(event.text) and not event.is_own
+
+
+def is_opt_out_message(delivery: Delivery) -> bool:
+    """Return True if a delivery is a message by which a person opts out."""
+    try:
+        return delivery.type == "message.received" and opts_out(parse(delivery))
+    except EventNotUnderstood:
+        return False
+
+
+def origin_of(event: Event) -> bytes | None:
+    """Return the people and the chat of an event as JSON; None if the event names no person.
+
+    The people are the one who caused the event, the one it happened to, and in a direct chat the one the chat is with;
+    never a line of ours. `is_group` is included, because only in a direct chat does everything belong to the person.
+    """
+    handles = _handles(event)
+    handles.discard(event.line)
+    if not handles:
+        return None
+    return to_json({"handles": sorted(handles), "chat_id": event.chat_id, "is_group": event.is_group})
+
+
+def _handles(event: Event) -> set[str | None]:
+    fields = vars(event)
+    actor, chat, participant = fields["actor"], fields.get("chat"), fields.get("participant")
+    handles: set[str | None] = {actor} if actor and not event.is_own else set()
+    people = [] if participant is None else [participant]
+    if event.is_group is False and isinstance(chat, Chat):
+        people += chat.handles
+    for person in people:
+        if isinstance(person, Handle) and person.handle and not person.is_me:
+            handles.add(person.handle)
+    return handles

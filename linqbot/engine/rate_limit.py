@@ -1,0 +1,165 @@
+"""The waits of a turn's calls: Linq's rate limit, and retries while Linq is unavailable.
+
+Linq's rate limit of 30 messages a minute from a line to a person is kept before Linq has to refuse a message. The
+counts are in memory. After a restart they are empty, and Linq's 429 answers take over for the pairs concerned.
+
+A wait that would be too long defers the whole turn instead: see `failure.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from collections import OrderedDict
+from typing import Final
+
+from linqbot.client.call import ApiResponse, Call, Run, id_in_path
+from linqbot.client.outcome import is_deleted_before
+from linqbot.clock import Clock
+from linqbot.engine.watcher import turn_watcher
+from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, TurnDeferred
+
+MESSAGES: Final = 30
+"""Messages allowed in each window."""
+WINDOW_S: Final = 60.0
+"""Seconds of the window: 30 messages in 60 s per pair of line and recipient. Source: https://docs.linqapp.com/guides/platform/rate-limits"""
+PAIRS: Final = 2048
+"""Pairs remembered, least recently used first out. A pair near its limit gets a message about every 2 s, so it is
+evicted only if over 1,000 other pairs send each second. Then Linq's 429 answer holds the pair."""
+
+_SENDS = frozenset(
+    {"chats.messages.send", "chats.create", "messages.create", "chats.send_voicememo", "chats.polls.create"}
+)
+
+
+class SendRateLimit:
+    """The send times of each pair of line and recipient, by the name that `pair_of` gives the pair.
+
+    A pair of None stands for a call that sends nothing, and is never limited.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        # Arrays, because an empty deque takes as much memory as 70 times in an array.
+        self._sent: OrderedDict[str, array[float]] = OrderedDict()
+        # The time at which each hold began, and its end.
+        self._held: dict[str, tuple[float, float]] = {}
+
+    def wait_s(self, pair: str | None) -> float:
+        """Return the seconds to wait before a call of the pair may be made; 0 if it may be made now."""
+        if pair is None:
+            return 0.0
+        sent = self._sent.get(pair)
+        is_full = sent is not None and len(sent) == MESSAGES
+        if not is_full and pair not in self._held:
+            return 0.0
+        now = self._clock.now()
+        free_at = sent[0] + WINDOW_S if sent is not None and is_full else 0.0
+        held_at, held_until = self._held.get(pair, (0.0, 0.0))
+        # A time to come is one from before the clock was set back. It must not silence the chat until it has come again.
+        if free_at > now + WINDOW_S:
+            del self._sent[pair]
+            free_at = 0.0
+        if held_until <= now or held_at > now:
+            self._held.pop(pair, None)
+            held_until = 0.0
+        return max(held_until - now, free_at - now, 0.0)
+
+    def sent(self, pair: str | None) -> None:
+        """Note that Linq has accepted a call of the pair."""
+        if pair is None:
+            return
+        times = self._sent.get(pair)
+        if times is None:
+            times = self._sent[pair] = array("d")
+            if len(self._sent) > PAIRS:
+                self._sent.popitem(last=False)
+        else:
+            self._sent.move_to_end(pair)
+            if len(times) == MESSAGES:
+                del times[0]
+        times.append(self._clock.now())
+
+    def hold(self, pair: str | None, seconds: float) -> None:
+        """Hold all sends of the pair for some seconds, after a 429 answer. Other pairs are not affected."""
+        if pair is not None:
+            now = self._clock.now()
+            self._held[pair] = now, now + seconds
+
+
+def pair_of(call: Call) -> str | None:
+    """Return a name for the line and recipient of a call: its chat id, or its handles. None if the call sends nothing."""
+    name = call.name
+    if name not in _SENDS:
+        return None
+    if call.noun.startswith("chats") and name != "chats.create":
+        return id_in_path(call)
+    body = call.body or {}
+    return "|".join([str(body.get("from", "")), *sorted(str(handle) for handle in body.get("to", ()))])
+
+
+SEND_FOR_S: Final = 20.0
+"""Seconds for which a call is retried. A longer wait defers the turn, so that the worker can run other chats' turns."""
+
+NOT_AWAITED: Final = frozenset({"chats.share_contact_card"})
+"""Calls whose 429 is raised at once. Linq shares a contact card once per chat in five minutes (R65), so a 429 says that the
+person has it, and the rest of an answer must not wait until Linq would share it again."""
+
+BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0)
+"""Seconds to wait before each retry, unless Linq asks for more; the last value repeats."""
+
+
+class CallNotMade(TurnDeferred):
+    """Defers the turn at a call of which it is certain that Linq has not made it, so a later run may make it."""
+
+
+async def call_with_retries(
+    call: Call, run: Run, rate_limit: SendRateLimit, clock: Clock, *, may_be_made: bool = False
+) -> ApiResponse:
+    """Make a call within the rate limit, and retry it while Linq is unavailable.
+
+    Args:
+        may_be_made: True if an earlier run has begun the call, and its answer is not known.
+    Raises:
+        CallNotMade: the waits would exceed `SEND_FOR_S`, and Linq has certainly not made the call.
+        TurnDeferred: the waits would exceed `SEND_FOR_S`; or Linq may have made the call, and it must not be repeated.
+        LinqApiError: Linq refused the call.
+        RateLimited: Linq answered a call of `NOT_AWAITED` with 429.
+    """
+    until = clock.now() + SEND_FOR_S
+    pair = pair_of(call)
+    for attempt in itertools.count():
+        if (wait_s := rate_limit.wait_s(pair)) > 0:
+            why = f"Linq allows {MESSAGES} messages a minute from a line to a person"
+            await _wait(wait_s, until, clock, why, may_be_made=may_be_made)
+        backoff_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
+        try:
+            answer = await run(call)
+        except RateLimited as error:
+            if call.name in NOT_AWAITED:
+                raise
+            retry_after_s = error.retry_after_s or backoff_s
+            rate_limit.hold(pair, retry_after_s)
+            await _wait(retry_after_s, until, clock, str(error), may_be_made=may_be_made)
+        except LinqUnavailable as error:
+            if call.safety == "once" and not error.is_unsent:
+                raise TurnDeferred(str(error), after_s=error.retry_after_s) from error
+            may_be_made = may_be_made or not error.is_unsent
+            await _wait(max(backoff_s, error.retry_after_s or 0.0), until, clock, str(error), may_be_made=may_be_made)
+        except LinqApiError as error:
+            if may_be_made and is_deleted_before(call, error):
+                return ApiResponse(204)
+            raise
+        else:
+            rate_limit.sent(pair)
+            return answer
+    raise AssertionError
+
+
+async def _wait(wait_s: float, until: float, clock: Clock, reason: str, *, may_be_made: bool) -> None:
+    now = clock.now()
+    if now + wait_s > until:
+        raise (TurnDeferred if may_be_made else CallNotMade)(reason, after_s=wait_s)
+    if (watcher := turn_watcher.get()) is not None:
+        watcher.waits(reason, wait_s)
+    await clock.wait_until(now + wait_s)

@@ -1,0 +1,536 @@
+"""One turn: a delivery is parsed, its handler runs, and one commit stores the outcome.
+
+Every error of a handler ends here, and becomes an outcome (`failure.py`). If the worker was asked to stop, the delivery is
+released without counting an attempt. If the process ends without being asked to, the delivery stays leased, and the next
+start counts a crash. This is the last step of the path of an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+import structlog
+
+from linqbot.client.alarms import Alarms
+from linqbot.client.client import Client
+from linqbot.clock import Clock
+from linqbot.engine.conflicts import StateQueue
+from linqbot.engine.deadline import Deadline
+from linqbot.engine.failure import (
+    OTHER_RELEASE_S,
+    STORAGE_PAUSE_S,
+    ChoiceFailed,
+    OfOtherRelease,
+    RetryPolicy,
+    SendMissed,
+    TurnFailure,
+    conflict_of,
+    decide,
+    outdated,
+    readable,
+    unreachable,
+)
+from linqbot.engine.outbound_plugins import Outbound
+from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, RAN, Again, Opening, Turn, is_opt_out_message, origin_of
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn_journal import TurnJournal
+from linqbot.errors import (
+    AskEnded,
+    LeaseLost,
+    LinqApiError,
+    StateConflict,
+    StorageBusy,
+    StorageError,
+    StorageUnavailable,
+    Suspended,
+)
+from linqbot.events.delivery import Delivery
+from linqbot.events.parse import parse
+from linqbot.frames import place_of, place_of_task
+from linqbot.hookspecs import End
+from linqbot.interrupts import is_closing, is_ctrl_c
+from linqbot.plugins.registry import Plugins
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Lease, Outcome, Retry
+from linqbot.storage.journal import RECEIPTS, JournalEntry
+from linqbot.storage.timers import Timer
+
+if TYPE_CHECKING:
+    from linqbot.bot.dispatch import Dispatcher
+    from linqbot.bot.turn_context import TurnContext
+    from linqbot.engine.worker import Worker
+    from linqbot.features.catalog import Features
+
+log = structlog.get_logger("linqbot.worker")
+
+NEEDED: Final = frozenset(RECEIPTS) | ANSWERS_WITHOUT_CHAT
+"""The event types that are looked at even if no handler takes them."""
+ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]] = {
+    Ack: "ack",
+    Retry: "retry",
+    Defer: "defer",
+    DeadLetter: "dead_letter",
+}
+"""The names of outcomes for the hooks of plugins."""
+STUCK: Final = "It exceeded its time limit, was cancelled, and still runs."
+"""The error of a handler that ignores its cancellation."""
+Stored: TypeAlias = Outcome | Literal["lost"]
+"""The outcome that was stored; `lost` if none could be stored."""
+
+
+@dataclass(slots=True)
+class Turns:
+    """Runs turns, with everything that turns share.
+
+    Attributes:
+        log_tracebacks: True logs the tracebacks of failed handlers. They may quote texts of people.
+        log_turns: True logs a line for each turn that is acked. Turns that fail are always logged.
+        shared_since: The Unix time at which this process began to share the storage with others; infinite if it is alone.
+        serving_since: The Unix time at which this process began to serve.
+    """
+
+    dispatcher: Dispatcher
+    client: Client
+    storage: Storage
+    clock: Clock
+    rate_limit: SendRateLimit
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    log_tracebacks: bool = False
+    outbound: Outbound = field(default_factory=lambda: Outbound(Plugins()))
+    log_turns: bool = False
+    state_queue: StateQueue = field(default_factory=StateQueue)
+    alarms: Alarms = field(default_factory=Alarms)
+    shared_since: float = math.inf
+    serving_since: float = 0.0
+    features: Features = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.features = self.dispatcher.features(self)
+
+    async def run(self, lease: Lease, owner: Worker | None = None) -> None:
+        """Handle a leased delivery and finish it, however long the storage is away."""
+        plugins = self.outbound.plugins
+        if plugins.taken is not None:
+            waited_s = self.clock.now() - lease.delivery.received_at
+            counts = {"attempts": lease.attempts, "crashes": lease.crashes, "replay": lease.replay}
+            plugins.notify_taken(lease.delivery, waited_s=waited_s, **counts)
+        end: Stored | None = "lost"
+        began = time.perf_counter()
+        try:
+            end = await self._run(self._new_turn(lease, owner, began))
+        except Exception as error:  # noqa: BLE001 - a mistake in linqbot, not in a handler; or the turn could not begin
+            end = await self.give_back(lease, self._crashed(lease, error))
+        finally:
+            self.state_queue.leave(lease.delivery.id, runs_again=isinstance(end, Retry | Defer))
+            if end is not None and plugins.finished is not None:
+                self._finished(lease, end, began)
+
+    def _crashed(self, lease: Lease, error: Exception) -> Outcome:
+        """Return the outcome of a turn that could not begin, or in which linqbot itself has failed.
+
+        Without an outcome, the chat would wait as long as the process runs.
+        """
+        at = place_of(error)
+        if not isinstance(error, StorageError):
+            log.error("turn.crashed", delivery=lease.delivery.id, error=type(error).__name__, at=at)
+        if isinstance(error, StorageError | OSError | MemoryError):
+            # The storage is away, or the machine has run out of something, such as open files. The next run may find more.
+            return self._judged(lease, error)
+        return DeadLetter(f"linqbot itself failed with {type(error).__name__} at {at}. Please report this.")
+
+    async def end_broken_off(self, lease: Lease, error: GeneratorExit) -> None:
+        """End a turn that could not store its end itself, because its coroutines were closed; see `worker.py`."""
+        await self._finish(self._new_turn(lease, None, time.perf_counter()), self._judged(lease, error))
+
+    async def give_back(self, lease: Lease, outcome: Outcome) -> Stored:
+        """End a lease with the outcome alone, however long the storage fails. Else its chat would wait for its end."""
+        return await self._finish(self._bare(lease), outcome)
+
+    def _finished(self, lease: Lease, end: Stored, began: float) -> None:
+        if (finished := self.outbound.plugins.finished) is None:
+            return
+        name: End = "lost" if end == "lost" else ENDS[type(end)]
+        again_in_s = max(0.0, end.at - self.clock.now()) if isinstance(end, Retry | Defer) else None
+        reason = end.reason if isinstance(end, Defer) else end.error if isinstance(end, Retry | DeadLetter) else None
+        took_s = time.perf_counter() - began
+        finished(delivery=lease.delivery, outcome=name, took_s=took_s, again_in_s=again_in_s, reason=reason)
+
+    def _log_acked(self, turn: Turn) -> None:
+        """Log a turn that was acked, with ids only. Receipts without a handler are the journal's, and are not logged."""
+        delivery = turn.lease.delivery
+        if (handler := turn.handler) is None and delivery.type in RECEIPTS:
+            return
+        ms = round((time.perf_counter() - turn.began) * 1000, 1)
+        log.info(
+            "turn.acked",
+            delivery=delivery.id,
+            type=delivery.type,
+            handler=handler,
+            attempt=turn.lease.attempts + 1,
+            ms=ms,
+        )
+
+    def _needs_no_turn(self, delivery: Delivery) -> bool:
+        """Return True if no handler takes events of this type, and neither the journal nor a question needs it."""
+        return (
+            delivery.type not in NEEDED
+            and self.dispatcher.has_no_handler(delivery.type)
+            and not is_opt_out_message(delivery)
+        )
+
+    async def _run(self, turn: Turn) -> Stored | None:
+        """Return the stored outcome, for `finished`; None if the turn was given up and another task ends it."""
+        try:
+            outcome = None if turn.is_open else await self._open(turn)
+        except (StorageUnavailable, StorageBusy, OfOtherRelease) as error:
+            # The turn must not begin without its journal, or it would repeat calls, and not without its handler. It is
+            # deferred for a short time.
+            outcome = self._judged(turn.lease, error)
+        except ChoiceFailed as failed:
+            outcome = self._failed(turn, failed.__cause__ or failed)
+        if outcome is None:
+            return await self._run_handler(turn)
+        return await self._finish(turn, outcome)
+
+    async def _open(self, turn: Turn) -> Outcome | None:
+        """Find out what a turn begins with. Return its outcome if it needs no handler; None if it does."""
+        lease, kind, points = turn.lease, turn.kind, self.features.points(turn.marks)
+        if kind is not None and kind.open is not None and (outcome := await kind.open(self, turn)) is not None:
+            return outcome
+        for open_ in points.open:
+            if (outcome := await open_(turn)) is not None:
+                return outcome
+        if turn.opening.arrival is None:
+            if self._needs_no_turn(lease.delivery):
+                return Ack()
+            if turn.marks & RAN:
+                turn.opening.known = await self.storage.entries(lease.delivery.id, lease.replay)
+        if lease.crashes and await self._is_poison(lease, turn.opening):
+            return DeadLetter(f"The process died {lease.crashes} times while handling it, or its turn never ended.")
+        return None
+
+    async def _is_poison(self, lease: Lease, opening: Opening) -> bool:
+        """Return True if a delivery has crashed the process too often without its turn going on, or too often in all."""
+        # The entries before an answer arrived are those of the earlier parts of its conversation.
+        progress = opening.progress_after(lease.delivery.received_at)
+        crashes = lease.crashes - await self.storage.note_progress(lease, progress)
+        return crashes >= self.retry_policy.crashes or lease.crashes >= self.retry_policy.crashes_in_all
+
+    def may_be_of_other_release(self, delivery: Delivery) -> bool:
+        """Return True if a process with another release of the bot may serve too, as during a rolling update.
+
+        Only for a while after the arrival: if the other release was withdrawn, no process has its handlers.
+        """
+        return self.shared_since < math.inf and self.clock.now() < delivery.received_at + OTHER_RELEASE_S
+
+    async def _run_handler(self, turn: Turn) -> Stored | None:
+        """Run the handler and store the end of the turn; see `_run`."""
+        self._begin(turn)
+        try:
+            outcome = await self._outcome(turn, await self._raised(turn))
+        finally:
+            turn.deadline.close()
+            if turn.ctx is not None:
+                turn.ctx.discard_plugins()
+        if turn.given_up:
+            return None
+        if outcome == "lost":
+            return outcome
+        again: Turn | None = None
+        try:
+            if callable(outcome):
+                again = await outcome(turn)
+            elif isinstance(outcome, Ack) and turn.overlap is not None:
+                await turn.overlap.put_back_untaken()
+        except StorageError as error:
+            # Nothing is lost: the turn runs again with its journal, and newer messages wait in the lane.
+            outcome = self._judged(turn.lease, error)
+        if again is not None:
+            return await self._run(again)
+        assert not callable(outcome)
+        if turn.overlap is not None:
+            turn.lease = turn.overlap.lease
+        end = await self._finish(turn, outcome)
+        if self.log_turns and isinstance(end, Ack):
+            self._log_acked(turn)
+        return end
+
+    def _bare(self, lease: Lease) -> Turn:
+        """Return a turn whose end stores nothing of any feature."""
+        delivery = lease.delivery
+        opening = Opening(delivery.id, lease.replay, off_the_record=delivery.is_off_the_record)
+        return Turn(lease, opening, self.features.kind_of(delivery))
+
+    def _new_turn(self, lease: Lease, owner: Worker | None, began: float) -> Turn:
+        turn = self._bare(lease)
+        turn.marks, turn.owner, turn.began = self.features.marks_of(lease), owner, began
+        turn.ends += self.features.points(turn.marks).end
+        return turn
+
+    def again(self, turn: Turn, opening: Opening) -> Turn:
+        """Return the turn in which the handler runs with another opening."""
+        again = self._new_turn(turn.lease, turn.owner, turn.began)
+        again.opening, again.is_open = opening, True
+        return again
+
+    def _begin(self, turn: Turn) -> None:
+        """Let a turn run in the current task: give it what its handler needs."""
+        lease, opening = turn.lease, turn.opening
+        turn.task = asyncio.current_task()
+        turn.is_running = True
+        journal = turn.journal = TurnJournal(
+            self.storage,
+            self.clock,
+            self.rate_limit,
+            turn=opening.turn,
+            replay=opening.replay,
+            known=opening.known,
+            outbound=self.outbound,
+            off_the_record=opening.off_the_record,
+            task=turn.task,
+            lease=lease,
+            features=self.features,
+        )
+        turn.client = self.client.wrapped(journal.wrap)
+        turn.deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
+
+    async def _restart(self, turn: Turn) -> Turn:
+        """Store what an interrupted turn has done, and join the newer messages to it. Return the turn that begins again."""
+        assert turn.overlap is not None
+        done = turn.commit(Defer(self.clock.now(), "restarted"))
+        await self.settle(done.entries, done.timers)
+        lease = await turn.overlap.restarted(turn.journal.texts_sent())
+        return self._new_turn(lease, turn.owner, turn.began)
+
+    async def settle(self, entries: Sequence[JournalEntry], timers: Sequence[Timer] = ()) -> None:
+        """Store what a run has done whose turn begins again."""
+        settled = (self.storage.settle(entry) for entry in entries)
+        await asyncio.gather(*settled, *(self.storage.schedule(timer) for timer in timers))
+
+    async def _raised(self, turn: Turn) -> BaseException | None:
+        """Run the code of the turn, and return the error that it raised.
+
+        The error's traceback holds the frames of this function and of its caller. So neither keeps the error in a variable:
+        only the garbage collector would free both, and with them all that the failed handler had in memory.
+        """
+        try:
+            try:
+                await self._handle(turn)
+            except (Suspended, AskEnded, BaseExceptionGroup) as ended:
+                if not is_end_of_ask(ended):
+                    raise
+            if not turn.journal.is_settled:
+                with turn.deadline:
+                    await turn.journal.settle()
+            self._note_state(turn)
+        except BaseException as raised:
+            if is_ctrl_c(raised) or (isinstance(raised, GeneratorExit) and is_closing(turn.task)):
+                raise
+            return raised
+        return None
+
+    async def _outcome(self, turn: Turn, error: BaseException | None) -> Outcome | Again | Literal["lost"]:
+        """Turn the result of the turn's code into an outcome, or the error that it raised."""
+        if turn.given_up or (turn.owner is not None and turn.owner.is_stopping and error is not None):
+            return Defer(self.clock.now(), "stopped")
+        if turn.owner is not None and turn.owner.was_cancelled and error is not None:
+            # The process ends, perhaps because of this turn: an end on record would hide the crash.
+            return "lost"
+        if turn.task is not None and turn.task.cancelling():
+            await _forget_cancellations(turn.task)
+        turn.journal.close()
+        if error is not None:
+            # The tasks of a failed handler may still make calls, whose outcome must be journalled.
+            turn.deadline.give_extra_time()
+            with contextlib.suppress(TimeoutError), turn.deadline:
+                await turn.journal.settle()
+            if turn.is_to_begin_again:
+                return self._restart
+        # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
+        error = turn.deferred or error or turn.journal.unobserved_failure()
+        if (coroutines := turn.journal.never_awaited()) and error is None:
+            error = self.dispatcher.never_awaited(coroutines, turn.ctx, turn.lease.delivery.id)
+        if error is None:
+            return self._handled(turn)
+        if (conflict := conflict_of(error)) is not None:
+            self._note_conflict(turn, conflict)
+        if turn.ctx is None and (why := unreachable(error)) is not None:
+            # A person who opts out means it. A group that was left may be a mistake, or another conflict that Linq added.
+            (log.warning if why == "left" else log.info)(f"send.{why}", delivery=turn.lease.delivery.id)
+            return Ack()
+        return self._failed(turn, error)
+
+    def _note_conflict(self, turn: Turn, conflict: StateConflict) -> None:
+        """Note that a turn runs again because another turn has changed a value first."""
+        turn.journal.note_conflict()
+        self.state_queue.note(turn.lease.delivery.id, conflict)
+
+    def _note_state(self, turn: Turn) -> None:
+        """Note the state that a successful handler changed, for the commit that ends the turn."""
+        writes = turn.ctx.close_state() if turn.ctx is not None else ()
+        if writes and turn.journal.off_the_record:
+            log.info("state.not_stored", delivery=turn.lease.delivery.id, why="Its line has zero retention.")
+        else:
+            turn.journal.state = writes
+
+    async def _handle(self, turn: Turn) -> None:
+        """Do what the kind of the delivery asks for, or run the handler of the event."""
+        if turn.kind is not None and turn.kind.run is not None:
+            await turn.kind.run(self, turn)
+            return
+        ctx = await self.prepare(turn, turn.lease.delivery)
+        try:
+            await self.dispatcher.dispatch(turn.event, ctx)
+        finally:
+            if turn.overlap is not None:
+                turn.overlap.end()
+
+    async def prepare(self, turn: Turn, delivery: Delivery) -> TurnContext:
+        """Parse a delivery, and return the context of the handler that is about to run."""
+        opening = turn.opening
+        if opening.event is not None:
+            turn.event = opening.event
+        else:
+            turn.event = parse(delivery)
+            # Nearly nothing reads it from now on, and a turn that waits for Linq holds less memory.
+            delivery.decoded = None
+        if turn.marks & RAN:
+            await self.state_queue.enter(delivery.id, self.clock)  # it may wait for a minute
+        for begin in self.features.points(turn.marks).begin:
+            await begin(turn)
+        assert turn.asking is not None, "a part of every turn has set it"
+        arrived, session = opening.arrival, turn.asking.session
+        resumption = session if opening.conversation is not None else None
+        turn.journal.origin = origin_of(turn.event if resumption is None else resumption.root)
+        turn.ctx = self.dispatcher.context(
+            turn.event,
+            turn.client,
+            turn.journal,
+            turn.deadline,
+            self.storage,
+            asking=turn.asking,
+            resumption=resumption,
+            side=session if arrived is not None and arrived.is_side else None,
+            after_ask=None if arrived is None else arrived.after_ask,
+            overlap=turn.overlap,
+        )
+        turn.ctx.note_lease(turn.lease)
+        turn.handling = time.perf_counter()
+        return turn.ctx
+
+    def _handled(self, turn: Turn) -> Outcome | Again:
+        for again in self.features.points(turn.marks).again:
+            if (goes_on := again(turn)) is not None:
+                return goes_on
+        if turn.ctx is not None and turn.ctx.is_outdated:
+            return outdated(turn.lease)
+        if (handled := self.outbound.plugins.handled) is not None and turn.ctx is not None:
+            took_s = time.perf_counter() - turn.handling
+            handled(delivery=turn.lease.delivery, event=turn.ctx.event, handler=turn.handler, took_s=took_s)
+        return Ack()
+
+    def _judged(self, lease: Lease, error: BaseException) -> Retry | Defer | DeadLetter:
+        """Decide the outcome of a turn that ended with an error outside of the bot's code."""
+        return decide(lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
+
+    def _failed(self, turn: Turn, error: BaseException, *, at: str | None = None) -> Retry | Defer | DeadLetter:
+        """Decide the outcome of a turn in which the bot's code has failed, and notify the plugins."""
+        ctx = turn.ctx
+        failure = TurnFailure(
+            error,
+            turn.handler,
+            ctx.attempts if ctx else None,
+            at or (ctx.stuck_at if ctx else None),
+            ctx.handler_at if ctx else None,
+            # Linq would refuse the same scheduled send again, so a retry is useless.
+            is_final=ctx is None and isinstance(error, LinqApiError | SendMissed),
+        )
+        now = self.clock.now()
+        outcome = decide(turn.lease, failure, self.retry_policy, now=now, log_tracebacks=self.log_tracebacks)
+        if (failed := self.outbound.plugins.failed) is not None:
+            failed(
+                delivery=turn.lease.delivery,
+                event=ctx.event if ctx else None,
+                handler=failure.handler,
+                error=failure.error,
+                outcome=ENDS[type(outcome)],
+                took_s=time.perf_counter() - turn.began,
+            )
+        return outcome
+
+    def _give_up(self, turn: Turn) -> None:
+        """End a turn whose code ignores its cancellation: refuse its further calls, and decide the outcome without it."""
+        assert turn.task is not None
+        at = place_of_task(turn.task)
+        turn.given_up = True
+        turn.journal.close("its turn had been ended, because it exceeded its time limit")
+        log.error("handler.stuck", delivery=turn.lease.delivery.id, handler=turn.handler, at=at)
+        error = TimeoutError(STUCK)
+        outcome = self._failed(turn, error, at=at)
+        if turn.owner is not None:
+            turn.owner.detach(turn.task, self._end_given_up(turn, outcome))
+
+    async def _end_given_up(self, turn: Turn, outcome: Outcome) -> None:
+        end: Stored = "lost"
+        try:
+            end = await self._finish(turn, outcome)
+        finally:
+            self._finished(turn.lease, end, turn.began)
+
+    async def _finish(self, turn: Turn, outcome: Outcome) -> Stored:
+        """Store the end of a turn, however long the storage is away, and return the outcome that was stored."""
+        commit, delivery_id = turn.commit(outcome), turn.lease.delivery.id
+        is_logged = has_failed = False
+        while True:
+            try:
+                await self.storage.finish(turn.lease, commit)
+            except LeaseLost:
+                # Another turn has the lane. The journal has the calls of this turn, so the other does not repeat them.
+                log.warning("turn.lease_lost", delivery=delivery_id)
+                return "lost"
+            except StateConflict as error:
+                self._note_conflict(turn, error)
+                commit = turn.commit(self._judged(turn.lease, turn.journal.failure_of(error)))
+            except StorageError as error:
+                if isinstance(error, StorageUnavailable) or turn.is_bare:
+                    # Keep the lane until the outcome is on disk. Going on without it could send twice after a crash.
+                    if not is_logged:
+                        log.error("turn.unfinished", delivery=delivery_id, error=str(error))
+                    is_logged = True
+                    await self.clock.wait_until(self.clock.now() + STORAGE_PAUSE_S)
+                    continue
+                # The same write would fail again and block the lane. So store a dead letter without the calls, or else the
+                # outcome alone.
+                log.error("turn.unwritable", delivery=delivery_id, error=str(error))
+                if has_failed:
+                    turn = self._bare(turn.lease)
+                    commit = turn.commit(self._judged(turn.lease, error))
+                else:
+                    commit = turn.commit(DeadLetter(f"Its outcome could not be stored: {readable(str(error))}"))
+                    commit.entries = []
+                has_failed = True
+            else:
+                return commit.outcome
+
+
+def is_end_of_ask(error: BaseException) -> bool:
+    """Return True if a question ended the handler: it was asked just now, or it was over without an answer."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split((Suspended, AskEnded))[1] is None
+    return isinstance(error, Suspended | AskEnded)
+
+
+async def _forget_cancellations(task: asyncio.Task[None]) -> None:
+    """Clear cancellations that the handler requested for its own task, so that they do not interrupt the turn's end."""
+    while task.cancelling():
+        task.uncancel()
+    # A cancellation that was requested but not raised yet is raised at the next await.
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)

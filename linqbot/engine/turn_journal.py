@@ -1,0 +1,927 @@
+"""The journal of one turn: the key and content of each call are stored before its first attempt, its outcome after it.
+
+The journal wraps the client's calls, and the outbound middleware of plugins wraps the journal. Each call gets its slot
+number before the middleware runs, so a veto never shifts the numbers of later calls.
+
+When a handler runs again after a crash or a failure, each call is matched with its entry from the earlier run. An
+accepted call is answered from its entry and not made. A call whose answer may have been lost is repeated under the same
+idempotency key. A call that must not be repeated is looked up at Linq, or reported as ambiguous. Next step:
+`engine/turn.py` stores the outcomes in the commit that ends the turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from pydantic_core import from_json, to_json
+
+from linqbot.branch import UnawaitedCoroutine, running_root
+from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.clock import Clock
+from linqbot.content.sending import is_refusal
+from linqbot.content.sent import OPTED_OUT
+from linqbot.engine.call_lookup import (
+    GONE,
+    NOT_MADE,
+    SentInTurn,
+    ambiguous_answer,
+    answer_of,
+    change_made,
+    content_of,
+    error_json,
+    error_of,
+    find,
+    ids_in,
+    lacks_target,
+    outcome_of,
+)
+from linqbot.engine.outbound_plugins import Outbound
+from linqbot.engine.rate_limit import CallNotMade, SendRateLimit, call_with_retries
+from linqbot.engine.slots import (
+    NO_ENTRIES,
+    OUTSIDE_FIRST,
+    JournalMatcher,
+    Slots,
+    digest,
+    labelled,
+    outside_of,
+    step_around,
+    step_digest,
+)
+from linqbot.engine.stream_journal import StreamJournal
+from linqbot.errors import (
+    BotError,
+    CallSkipped,
+    LinqApiError,
+    LinqUnavailable,
+    MessageGone,
+    NoVerdict,
+    StateChanged,
+    StateConflict,
+    Suspended,
+    TurnDeferred,
+)
+from linqbot.frames import place_of_caller
+from linqbot.plugins.registry import Plugins
+from linqbot.storage.backend import Storage
+from linqbot.storage.broadcasts import RecipientUpdate
+from linqbot.storage.inbox import Ack, Commit, Lease
+from linqbot.storage.journal import EntryStatus, JournalEntry
+from linqbot.storage.redaction import RECORDED
+from linqbot.storage.state import BOT, ChangedValue, StateWrite, StoredChange
+from linqbot.storage.timers import Timer
+from linqbot.types.message import text_of
+
+if TYPE_CHECKING:
+    from linqbot.features.catalog import Features
+    from linqbot.features.overlap import IncomingCalls
+    from linqbot.features.state import TurnState
+    from linqbot.features.turn_scheduler import TurnBroadcaster, TurnScheduler
+
+log = structlog.get_logger("linqbot.worker")
+
+_MESSAGES: Final = "/v3/messages/"
+
+_STATE_SLOT: Final = "state:"
+"""The beginning of the slots of entries that record changes of state."""
+
+_CONFLICT: Final = to_json({"noun": "ctx", "verb": "conflict"})
+
+
+def journal_key(install: str, turn: str, replay: int, slot: str) -> str:
+    """Return the idempotency key of a journal entry: the same in every run of the turn.
+
+    The key includes `install`, the id of the installation, because event ids are the same for all subscriptions and
+    Linq's keys are per account. Without it, two bots of one account would use the same keys, and only the first bot's
+    sends would go out.
+
+    Raises:
+        BotError: the slot has a `key=` of the author with half of a character (a lone surrogate) in it.
+    """
+    try:
+        named = f"{install}|{turn}|{replay}|0|{slot}".encode()
+    except UnicodeEncodeError as error:
+        raise BotError(
+            f"key={error.object[error.start :]!r}: half of a character cannot be stored. Give another key."
+        ) from error
+    return "lb" + hashlib.sha256(named).hexdigest()[:30]
+
+
+@dataclass(slots=True)
+class _Slot:
+    """The slot of a call while its outbound middleware runs, and the slots of the calls which that middleware makes.
+
+    Attributes:
+        name: The slot of the first call. The next calls append `+1`, `+2`, ….
+        used: The number of slots given out.
+        is_open: False once the middleware has ended.
+    """
+
+    journal: TurnJournal
+    name: str
+    used: int = 0
+    is_open: bool = True
+
+    def next(self) -> str:
+        name = f"{self.name}+{self.used}" if self.used else self.name
+        self.used += 1
+        return name
+
+
+_within: ContextVar[_Slot | None] = ContextVar("linqbot_within_call", default=None)
+
+
+class TurnJournal:
+    """Journals the client's calls for one run of a turn. It must be created in the turn's own task.
+
+    Args:
+        turn: The id of the turn: the delivery being handled, or the one that began its conversation.
+        replay: 0, then one more for each deliberate replay of the turn. A replay uses new idempotency keys.
+        known: The journal entries of this turn's earlier runs, which failed or crashed.
+        outbound: The outbound middleware of plugins.
+        off_the_record: True keeps no content of the turn's calls after they are made.
+        task: The turn's own task.
+        lease: The lease of the turn. When it is over, no further call is begun.
+        features: Makes what carries out scheduled sends and broadcasts.
+
+    Attributes:
+        deferred: The error of the first call that had to be deferred; None if there was none. After it, no further call
+            is made in this run.
+        origin: The people and the chat of the turn, as JSON: see `engine/parts.py`. Set before the first call.
+        state: The state that the handler changed. Set when the handler has succeeded.
+        recipients: The outcome of the person to whom the turn has sent a broadcast.
+        cancelled: The ids of timers that the commit that ends the turn deletes, before it stores `timers`.
+        steps: The known entries that are no API calls, by slot.
+        is_interrupted: True cancels the tasks that make further calls: the turn is to begin again.
+        is_suspended: True after the handler has asked a question. Then every call raises Suspended.
+        is_past: True while the handler of a conversation runs through a part that an earlier answer has ended. Calls
+            are answered from their entries; a call without one is not made.
+        incoming_calls: The calls of `ctx.incoming()`; None if no handler of the bot takes messages that come while it runs.
+        muted_chat: The id of the chat if its person has opted out. Then no call that concerns the chat or a message is
+            made, as if Linq had refused it, except with `override_optout` (R71).
+    """
+
+    # Slots: a class keeps up to 30 attributes of its instances cheaply, and each turn makes an instance with more.
+    __slots__ = (
+        "_begun",
+        "_call_lock",
+        "_clock",
+        "_closed",
+        "_earlier_parts_sent",
+        "_earlier_runs_sent",
+        "_failed",
+        "_features",
+        "_known",
+        "_lease",
+        "_made",
+        "_matcher",
+        "_outbound",
+        "_outcomes",
+        "_outside",
+        "_outside_matcher",
+        "_rate_limit",
+        "_scheduler",
+        "_settled",
+        "_slots",
+        "_state",
+        "_storage",
+        "_stored_changes",
+        "_streams",
+        "_task",
+        "_under_way",
+        "cancelled",
+        "deferred",
+        "incoming_calls",
+        "is_interrupted",
+        "is_past",
+        "is_suspended",
+        "muted_chat",
+        "off_the_record",
+        "origin",
+        "recipients",
+        "replay",
+        "state",
+        "steps",
+        "turn",
+    )
+
+    def __init__(
+        self,
+        storage: Storage,
+        clock: Clock,
+        rate_limit: SendRateLimit,
+        *,
+        turn: str,
+        replay: int = 0,
+        known: Sequence[JournalEntry] = (),
+        outbound: Outbound | None = None,
+        off_the_record: bool = False,
+        task: asyncio.Task[None] | None = None,
+        lease: Lease | None = None,
+        features: Features,
+    ) -> None:
+        self._features = features
+        self.deferred: TurnDeferred | None = None
+        self._storage = storage
+        self._clock = clock
+        self._rate_limit = rate_limit
+        self.turn = turn
+        self.replay = replay
+        self.off_the_record = off_the_record
+        self.origin: bytes | None = None
+        self.state: Sequence[StateWrite] = ()
+        self.recipients: Sequence[RecipientUpdate] = ()
+        self._outbound = Outbound(Plugins()) if outbound is None else outbound
+        # The entries that calls may be matched with now: those of earlier runs, and in a conversation those of one part.
+        self._known = known
+        # The accepted calls of this run, in order, those included that were answered from their entries.
+        self._made: list[tuple[Call, ApiResponse]] = []
+        self.steps: dict[str, JournalEntry] = {}
+        if known:
+            self.steps = {entry.slot: entry for entry in known if entry.safety in RECORDED}
+            self._known = [entry for entry in known if entry.safety not in RECORDED]
+        self._earlier_runs_sent = self._known
+        self._earlier_parts_sent: frozenset[str] = frozenset()
+        self.is_suspended = False
+        self.is_past = False
+        self.incoming_calls: IncomingCalls | None = None
+        self.muted_chat: str | None = None
+        self._slots = Slots()
+        self._outside = outside_of(turn if lease is None else lease.delivery.id, turn)
+        self._outside_matcher: JournalMatcher | None = None
+        self._task = task
+        self._lease = lease
+        self._matcher = self._matcher_of(self._known) if known else NO_ENTRIES
+        self._scheduler: TurnScheduler | None = None
+        self._state: TurnState | None = None
+        # The changes of state that earlier runs for this delivery have stored with calls, by the slots of the calls.
+        self._stored_changes = self._changes_on_record() if self.steps else {}
+        self.cancelled: list[str] = []
+        # Held by the call that is made or matched: the calls of a turn are made one after the other.
+        self._call_lock = asyncio.Lock()
+        # The number of entries that this run has stored, and the entries whose outcome is not stored yet, by slot.
+        self._begun = 0
+        self._outcomes: dict[str, JournalEntry] = {}
+        self._streams: dict[str, JournalEntry] = {}
+        # The number of calls that have begun and not ended; `_settled` is set when it is 0 again.
+        self._under_way = 0
+        self._settled: asyncio.Event | None = None
+        # The reason why no call is made any more; None while calls are made.
+        self._closed: str | None = None
+        self.is_interrupted = False
+        # The tasks of the handler in which a call has failed, and the error.
+        self._failed: list[tuple[asyncio.Task[Any], BaseException]] = []
+
+    def stream(self, key: str | None) -> StreamJournal:
+        """Return the journal of the next stream of `ctx.stream`.
+
+        Args:
+            key: Identifies the stream within the turn; None numbers it.
+        Raises:
+            BotError: the turn has ended, or `key` was used before in this run.
+        """
+        self.refuse_after_end("stream")
+        label = self._slots.label_of_stream(key)
+        slot = f"{self._slots.part}stream:{label}"
+        entry = self.steps.get(slot) or self.new_entry(slot, "step", to_json({"noun": "ctx", "verb": "stream"}))
+        known = {entry.slot: entry for entry in self._known}
+        slots = partial(labelled, self._slots.part, label)
+        return StreamJournal(
+            label, entry, known, slots, keep=self._keep_stream, store=self._store_stream, is_past=self.is_past
+        )
+
+    def _keep_stream(self, entry: JournalEntry) -> None:
+        self._streams[entry.slot] = entry
+
+    async def _store_stream(self, entry: JournalEntry) -> None:
+        self.steps[entry.slot] = entry
+        await self.store(entry)
+
+    def outcomes(self, *, with_digests: bool) -> list[JournalEntry]:
+        """Return the entries whose outcome is not stored yet. The commit that ends the turn stores them.
+
+        Args:
+            with_digests: True adds a digest of each call. It is needed if the turn will run again: then a call must be
+                recognized although its text may have been deleted.
+        """
+        outcomes = list(self._outcomes.values())
+        if with_digests:
+            outcomes += self._streams.values()
+        elif self._streams:
+            # The turn is over, so nothing needs the texts that are stored.
+            outcomes += [replace(entry, answer=None) for entry in self._streams.values() if entry.slot in self.steps]
+        return [_with_digest(entry) for entry in outcomes] if with_digests else outcomes
+
+    def end(self, commit: Commit) -> None:
+        """Add what the turn has done to the commit that ends it. What its questions add must be there already."""
+        is_done = isinstance(commit.outcome, Ack)
+        # A conversation goes on with later deliveries, so its entries need digests even after an ack.
+        commit.entries += self.outcomes(with_digests=not is_done or bool(commit.conversations))
+        commit.off_the_record = self.off_the_record
+        # `outcomes` returns every entry that this run has stored.
+        commit.has_all_entries &= self._begun == len(self._outcomes)
+        if is_done:
+            # The scheduled sends of a failed run are not stored: its next run schedules them again.
+            commit.state, commit.recipients = self.state, self.recipients
+            commit.timers += self.timers
+        if self.cancelled and (is_done or commit.rearmed):
+            commit.cancelled += self.cancelled
+
+    @property
+    def lane(self) -> str:
+        """The lane of the turn; empty if it has no lease."""
+        return "" if self._lease is None else self._lease.delivery.lane
+
+    @property
+    def is_in_own_task(self) -> bool:
+        """True if the running task is the turn's own, and not one that the handler has started."""
+        return asyncio.current_task() is self._task
+
+    def enter(
+        self, part: str, known: Sequence[JournalEntry], *, is_past: bool, earlier: Iterable[JournalEntry] = ()
+    ) -> None:
+        """Go on with the next part of a conversation. Each part numbers its calls from 0.
+
+        Args:
+            part: The prefix of the slots of the part.
+            known: The entries of calls that the part may make.
+            is_past: See the attribute.
+            earlier: The entries of the calls since the last part was entered, those of the question included.
+        """
+        self._earlier_parts_sent |= {entry.message_id for entry in earlier if entry.message_id}
+        self._slots.part = part
+        self._known = list(known)
+        self._matcher = self._matcher_of(known)
+        self.is_past = is_past
+
+    def enter_handler(self) -> None:
+        """Go on with what the handler does. In a conversation, `enter` follows."""
+        self._slots.part = ""
+
+    def leave_handler(self) -> None:
+        """Go on with what is done outside of the handler. In a conversation it belongs to the answer, not to a part."""
+        self._slots.part = self._outside
+        self.is_past = False
+        if self._outside != OUTSIDE_FIRST:
+            if self._outside_matcher is None:
+                known = [entry for entry in self._earlier_runs_sent if entry.slot.startswith(self._outside)]
+                self._outside_matcher = self._matcher_of(known)
+            self._matcher = self._outside_matcher
+
+    def slot_of_step(self, name: str) -> str:
+        """Return the slot of a step of `ctx.once`."""
+        return self._slots.of_step(name)
+
+    def in_step(self, name: str) -> AbstractContextManager[None]:
+        """Number the calls of the block within a step of `ctx.once`; see `Slots`."""
+        return self._slots.in_step(name)
+
+    def made_in_step(self, name: str) -> list[Call]:
+        """Return the accepted calls that this run has made in a step."""
+        step = step_digest(name)
+        outcomes = self._outcomes.values()
+        made = [each for each in outcomes if step_around(each.slot) == step and each.status == "accepted"]
+        return [Call.from_json(each.call) for each in made]
+
+    def unmatched(self) -> list[JournalEntry]:
+        """Return the known entries of this part that no call of this run has matched."""
+        return self._matcher.unmatched()
+
+    def key_of(self, slot: str) -> str:
+        """Return the idempotency key of a slot."""
+        return journal_key(self._storage.install, self.turn, self.replay, slot)
+
+    def new_entry(self, slot: str, safety: str, call: bytes) -> JournalEntry:
+        """Return the entry of a question or a step, which begins now."""
+        return JournalEntry(
+            turn=self.turn,
+            replay=self.replay,
+            slot=slot,
+            key=self.key_of(slot),
+            safety=safety,
+            call=call,
+            status="attempting",
+            first_at=self._clock.now(),
+            origin=self.origin,
+            off_the_record=self.off_the_record,
+        )
+
+    def refuse_after_end(self, what: str) -> None:
+        """Refuse something that the handler does after it has asked a question, or after the end of its turn.
+
+        Raises:
+            Suspended: the handler has asked a question.
+            BotError: the turn has ended.
+        """
+        if self.is_suspended:
+            raise Suspended("The handler waits for an answer.")
+        if self._closed is not None:
+            raise self._error_after_end(what, self._closed)
+
+    @property
+    def scheduler(self) -> TurnScheduler:
+        """The scheduled sends of the turn."""
+        if self._scheduler is None:
+            self._scheduler = self._features.scheduler(self, self._slots, self._storage)
+        return self._scheduler
+
+    @property
+    def broadcaster(self) -> TurnBroadcaster:
+        """The broadcasts of the turn."""
+        return self._features.broadcaster(self, self._storage, self._outbound)
+
+    @property
+    def timers(self) -> Sequence[Timer]:
+        """The timers of the turn's scheduled sends. The commit that ends the turn stores them."""
+        return () if self._scheduler is None else self._scheduler.timers
+
+    def sent_in_turn(self) -> SentInTurn:
+        """Return the calls that this run has made so far, and what is known of those of earlier runs."""
+        ids = {entry.message_id for entry in (*self._earlier_runs_sent, *self._outcomes.values()) if entry.message_id}
+        unsettled = [Call.from_json(e.call) for e in self._known if e.status == "attempting" and e.message_id is None]
+        return SentInTurn(tuple(self._made), frozenset(ids), self._earlier_parts_sent, self.is_past, unsettled)
+
+    @property
+    def made(self) -> list[Call]:
+        """The accepted calls of this run, those included that an earlier run has made."""
+        return [call for call, _ in self._made]
+
+    @property
+    def is_closed(self) -> bool:
+        """True if no call of the turn is made any more."""
+        return self._closed is not None
+
+    @property
+    def is_settled(self) -> bool:
+        """True if no task of the handler can be making a call."""
+        return not (self._under_way or self._slots.root.has_children)
+
+    async def settle(self) -> None:
+        """Wait for the calls that the handler's tasks are still making, including those of tasks started just now."""
+        if self._slots.root.has_children and self._closed is None:
+            # A task that the handler started last has not run yet, so let it begin its call.
+            for _ in range(2):
+                await asyncio.sleep(0)
+        while self._under_way:
+            self._settled = asyncio.Event()
+            await self._settled.wait()
+
+    def begin(self, entry: JournalEntry) -> Awaitable[None]:
+        """Store an entry, and the state that was changed, before the first attempt of what the entry records.
+
+        Raises:
+            LeaseLost: another worker handles the turn.
+            StateChanged: another turn has changed a value that this one has stored with an earlier call.
+            TurnDeferred: another turn has changed a value since this one has read it. Nothing was stored.
+        """
+        self._begun += 1
+        if self._state is None:
+            return self._storage.begin(entry, self._lease)
+        return self._begin_with_state(entry.slot, entry, self._state)
+
+    async def store_state(self, slot: str) -> None:
+        """Store the state that was changed before a call or a step whose entry an earlier run has stored; see `begin`."""
+        if self._state is not None:
+            await self._begin_with_state(slot, None, self._state)
+
+    async def _begin_with_state(self, slot: str, entry: JournalEntry | None, state: TurnState) -> None:
+        async with state.storing:
+            try:
+                changes = self._to_store(state.changes())
+                if not changes:
+                    if entry is not None:
+                        await self._storage.begin(entry, self._lease)
+                    return
+                recorded = self._recorded(slot, changes)
+                writes = [change.write for change in changes]
+                instead = self._conflict()
+                if entry is None:
+                    await self._storage.begin(recorded, self._lease, state=writes, instead=instead)
+                else:
+                    await self._storage.begin(entry, self._lease, state=writes, changes=recorded, instead=instead)
+            except (StateChanged, StateConflict) as error:
+                failure = error if isinstance(error, StateChanged) else state.failure_of(error)
+                if isinstance(failure, StateChanged):
+                    await state.show_now(error.scope, error.name)
+                    raise failure from None
+                deferred = TurnDeferred(str(error), after_s=0.0)
+                deferred.__cause__ = error
+                self.note_failure(deferred)
+                raise deferred from error
+            self._begun += 1
+            self.steps[recorded.slot] = recorded
+            state.note_stored(changes)
+
+    def _to_store(self, changes: list[ChangedValue]) -> list[ChangedValue]:
+        """Return the changes that may be stored: none on a line that keeps nothing.
+
+        Raises:
+            BotError: there the bot's shared value was changed, and the next call may tell a person so.
+        """
+        if not self.off_the_record:
+            return changes
+        for change in changes:
+            if change.write.scope == BOT:
+                raise BotError(
+                    f"The state {change.write.name} of the bot was changed, and this line has zero retention, so the change "
+                    "is not stored. Keep shared values for people of other lines only."
+                )
+        return []
+
+    def _recorded(self, slot: str, changes: Sequence[ChangedValue]) -> JournalEntry:
+        """Return the entry that records changes of state, which are stored with the call of a slot."""
+        values = [
+            [change.write.scope, change.write.name, *map(_text, (change.before, change.write.value))]
+            for change in changes
+        ]
+        call = {"noun": "ctx", "verb": "state", "delivery": self._delivery, "slot": slot, "values": values}
+        count = sum(each.slot.startswith(_STATE_SLOT) for each in self.steps.values())
+        return replace(self.new_entry(f"{_STATE_SLOT}{count}:{slot}", "step", to_json(call)), status="accepted")
+
+    def _changes_on_record(self) -> dict[str, list[StoredChange]]:
+        found: dict[str, list[StoredChange]] = {}
+        for entry in self.steps.values():
+            if entry.slot.startswith(_STATE_SLOT) and (said := from_json(entry.call)).get("delivery") == self._delivery:
+                for scope, name, before, after in said["values"]:
+                    change = StoredChange(scope, name, _bytes(before), _bytes(after))
+                    found.setdefault(said["slot"], []).append(change)
+        return found
+
+    def use_state(self, state: TurnState) -> None:
+        """Store what is changed of this state with the next call of the turn."""
+        self._state = state
+        if self._stored_changes:
+            state.expect([change for stored in self._stored_changes.values() for change in stored])
+
+    def come_to(self, slot: str) -> None:
+        """Show the state as it is after a call or a step that an earlier run has made."""
+        stored = self._stored_changes.pop(slot, None)
+        if stored is not None and self._state is not None:
+            self._state.come_to(stored)
+
+    @property
+    def has_stored_state(self) -> bool:
+        """True if the turn has stored a change of state with a call, so that it must not begin again with other input."""
+        return any(slot.startswith(_STATE_SLOT) for slot in self.steps)
+
+    def note_conflict(self) -> None:
+        """Note that the turn runs again because its state was changed: its calls are then matched by content alone."""
+        self.keep(self._conflict())
+
+    def _conflict(self) -> JournalEntry:
+        return replace(self.new_entry(self._conflict_slot, "step", _CONFLICT), status="accepted")
+
+    def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
+        """Return the error of the turn whose end has lost a value; see `TurnState.failure_of`."""
+        return conflict if self._state is None else self._state.failure_of(conflict)
+
+    @property
+    def _conflict_slot(self) -> str:
+        return f"conflict:{self._delivery}"
+
+    @property
+    def _delivery(self) -> str:
+        return self.turn if self._lease is None else self._lease.delivery.id
+
+    def _matcher_of(self, known: Sequence[JournalEntry]) -> JournalMatcher:
+        return JournalMatcher(known, by_content=self._conflict_slot in self.steps)
+
+    async def store(self, entry: JournalEntry) -> None:
+        """Store an entry with its outcome now."""
+        self._begun += 1
+        await self._storage.settle(entry)
+
+    async def cancel_timer(self, timer_id: str, entry: JournalEntry) -> bool:
+        """Delete a timer and store its entry, in one commit. Return True if the timer was still waiting."""
+        self._begun += 1
+        return await self._storage.cancel(timer_id, entry)
+
+    def keep(self, entry: JournalEntry) -> None:
+        """Store an entry in the commit that ends the turn."""
+        self._outcomes[entry.slot] = entry
+
+    def texts_sent(self) -> list[str]:
+        """Return the texts of the messages that this run has sent, in order."""
+        texts = (text_of(content_of(call) or ()) for call, _ in self._made)
+        return [text for text in texts if text]
+
+    def close(self, why: str = "its turn had ended") -> None:
+        """Refuse all later calls of the turn.
+
+        Args:
+            why: The reason for the error message, as a clause.
+        """
+        self._closed = self._closed or why
+
+    def unobserved_failure(self) -> BaseException | None:
+        """Return the error of a call that made its task fail, if no code has retrieved that task's error."""
+        for task, error in self._failed:
+            # asyncio sets `_log_traceback` until the error is retrieved, in order to log errors that never are.
+            if task.done() and not task.cancelled() and getattr(task, "_log_traceback", False):
+                found = task.exception()
+                if found is error:
+                    return error
+        return None
+
+    def never_awaited(self) -> tuple[UnawaitedCoroutine, ...]:
+        """Return the coroutines that the turn never awaited. From now on, Python warns about them as usual."""
+        found, self._slots.root.never_awaited = self._slots.root.never_awaited, None
+        return found or ()
+
+    def wrap(self, run: Run) -> Run:
+        """Return `run`, which sends, wrapped in the journal and in the outbound middleware of plugins."""
+        unjournalled = self._outbound.wrap(run)
+
+        async def journalled(call: Call) -> ApiResponse:
+            self.cancel_if_interrupted()
+            if call.safety == "hint":
+                return await self._give_hint(call, unjournalled)
+            if self.is_suspended:
+                raise Suspended("The handler waits for an answer.")
+            if call.safety == "read":
+                try:
+                    return await _defer_without_verdict(unjournalled(call))
+                except (Exception, TurnDeferred) as error:
+                    self.note_failure(error)
+                    raise
+            within = _within.get()
+            if within is not None and within.journal is self and within.is_open:
+                # Outbound middleware makes a call while it decides about another call, which holds the lock.
+                return await self._ask_plugins(call, within, run)
+            if self._closed is not None:
+                raise self._error_after_end(call.name, self._closed)
+            # Number the call before anything is awaited, so that gathered sends keep the order of the code.
+            slot = self._slots.of_call(call)
+            self._under_way += 1
+            try:
+                return await self._in_turn(call, slot, run)
+            except (Exception, TurnDeferred) as error:
+                self.note_failure(error)
+                raise
+            finally:
+                self._under_way -= 1
+                if not self._under_way and self._settled is not None:
+                    self._settled.set()
+
+        return journalled
+
+    async def _give_hint(self, call: Call, run: Run) -> ApiResponse:
+        # A conversation's past has no effects, and neither has what follows a question.
+        if (self.is_past or self.is_suspended) and running_root() is self._slots.root:
+            return ApiResponse(204)
+        return await run(call)
+
+    def cancel_if_interrupted(self) -> None:
+        """Cancel the running task of the turn, if the turn is to begin again.
+
+        Raises:
+            CancelledError: it is.
+        """
+        if self.is_interrupted and running_root() is self._slots.root:
+            raise asyncio.CancelledError("A newer message of the person interrupts the turn.")
+
+    async def _in_turn(self, call: Call, slot: str, run: Run) -> ApiResponse:
+        """Make a call after the earlier calls of the turn have ended."""
+        await self._call_lock.acquire()  # not `async with`: it would add two coroutines to each call
+        try:
+            if self._closed is not None:
+                raise _too_late(f"{call.name} was not made: {self._closed}.")
+            if self.deferred is not None:
+                raise TurnDeferred(str(self.deferred), after_s=self.deferred.after_s)
+            if self.is_past:
+                return self._from_the_past(call, slot)
+            if self.muted_chat is not None:
+                await refuse_if_muted(call, self.muted_chat, self._storage.entry_of)
+            if self._outbound.is_empty:
+                return await self._perform(call, slot, run)
+            within = _Slot(self, slot)
+            token = _within.set(within)
+            try:
+                return await self._ask_plugins(call, within, run)
+            finally:
+                within.is_open = False
+                _within.reset(token)
+        finally:
+            self._call_lock.release()
+
+    async def _ask_plugins(self, call: Call, within: _Slot, run: Run) -> ApiResponse:
+        async def perform(call: Call) -> ApiResponse:
+            return await self._perform(call, within.next(), run)
+
+        return await _defer_without_verdict(self._outbound.wrap(perform)(call))
+
+    def note_failure(self, error: Exception | TurnDeferred) -> None:
+        """Note a call or an upload that was deferred or failed, so that code that swallows its error does not lose the call."""
+        task = self._other_task()
+        if not isinstance(error, TurnDeferred):
+            if task is not None:
+                self._failed.append((task, error))
+            return
+        self.deferred = self.deferred or error
+        if task is not None:
+            # The turn handles the deferral. Retrieve the error, so that asyncio does not log it as never retrieved.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _other_task(self) -> asyncio.Task[Any] | None:
+        """Return the running task if it is not the turn's own."""
+        task = asyncio.current_task()
+        return None if task is self._task else task
+
+    def _from_the_past(self, call: Call, slot: str) -> ApiResponse:
+        """Answer a call of a conversation's past as it was answered then.
+
+        Raises:
+            CallSkipped: the call was not made then.
+            LinqApiError, AmbiguousCall, MessageGone: it ended so then; see `outcome_of`.
+        """
+        known = self._matcher.match(slot, call, is_named=call.label is not None).entry
+        if known is None or known.status == "attempting":
+            log.info("send.skipped", turn=self.turn, slot=slot, call=call.name)
+            raise CallSkipped(call.name)
+        return outcome_of(known, call)
+
+    def _error_after_end(self, what: str, why: str) -> BotError:
+        """Log a call that comes after the end of its turn, and return its error."""
+        at = place_of_caller()
+        log.error("call.too_late", turn=self.turn, call=what, at=at, why=why)
+        return _too_late(
+            f"{what} was called at {at} when {why}, so it was not made. Await calls, and the tasks that make "
+            "them, before the handler returns. Use ctx.send_later for sends at a later time, and the ctx of the newest "
+            "event instead of a stored one."
+        )
+
+    async def _perform(self, call: Call, slot: str, run: Run) -> ApiResponse:
+        match = self._matcher.match(slot, call, is_named=call.label is not None)
+        if match.displaced is not None:
+            await self._make_displaced(match.displaced, run)
+        known = match.entry
+        if known is not None:
+            self.come_to(known.slot)
+        if known is not None and known.status == "refused" and call.refusal_stands:
+            refusal = error_of(known, call)
+            if is_refusal(refusal):
+                raise refusal
+        if known is None or known.status == "refused":
+            # Linq sent nothing under the key of a refused call, so a corrected call may use the key.
+            return await self._make_first(call, match.slot, run, known)
+        stored = Call.from_json(known.call)
+        if match.diverged:
+            log.warning("send.diverged", turn=self.turn, slot=match.slot, stored=stored.name, now=call.name)
+        if known.status == "accepted":
+            answer = answer_of(known, call)
+            if (sent := self._outbound.plugins.sent) is not None:
+                sent(call=call, answer=answer, error=None, took_s=0.0, from_journal=True)
+            self._made.append((call, answer))
+            return answer
+        if stored.safety == "once":
+            return await self._look_up(stored, known, run)
+        # The journal does not keep this field: it is the code that makes the call now which has a replacement for it.
+        stored = replace(stored, refusal_stands=call.refusal_stands)
+        return await self._attempt(stored, known, run, repeated=True)
+
+    async def _make_displaced(self, call: Call, run: Run) -> None:
+        """Make a call that was answered from another call's entry and was therefore not made: see `Match.displaced`."""
+        try:
+            await self._perform(call, self._slots.numbered("owed:"), run)
+        except (LinqApiError, MessageGone) as error:
+            # The code that made the call already has an answer, so the error can only be logged.
+            log.error("send.refused", turn=self.turn, call=call.name, error=str(error))
+
+    async def _look_up(self, call: Call, entry: JournalEntry, run: Run) -> ApiResponse:
+        """Return the answer of a call that must not be repeated, by looking for its effect at Linq.
+
+        Raises:
+            AmbiguousCall: nothing was found, and there is no answer with which the handler can go on.
+        """
+        found = None if entry.status == "ambiguous" else await find(call, entry, run, self._storage.has_sent)
+        if found is not None:
+            await self._close(entry, "accepted", found.to_json(), found)
+            return found
+        if entry.status != "ambiguous":
+            log.error("send.ambiguous", turn=self.turn, slot=entry.slot, call=call.name)
+            await self._close(entry, "ambiguous", b"null")
+        return ambiguous_answer(call)
+
+    async def _make_first(self, call: Call, slot: str, run: Run, known: JournalEntry | None) -> ApiResponse:
+        key = self.key_of(slot)
+        if call.key is None:
+            # An author's own key stays: the same call in another turn is to do the same thing only once.
+            call = call.with_key(key)
+        first_at = self._clock.now() if known is None else known.first_at
+        entry = JournalEntry(
+            self.turn,
+            self.replay,
+            slot,
+            key,
+            call.safety,
+            call.to_json(),
+            "attempting",
+            first_at,
+            origin=self.origin,
+            off_the_record=self.off_the_record,
+        )
+        if known is None:
+            await self.begin(entry)
+        else:
+            await self.store_state(slot)
+            await self._storage.settle(entry)
+        return await self._attempt(call, entry, run, repeated=False)
+
+    async def _attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
+        try:
+            answer = await call_with_retries(call, run, self._rate_limit, self._clock, may_be_made=repeated)
+        except CallNotMade:
+            if entry.safety == "once":
+                # Otherwise the next run would look for a call that was never made, and report it as ambiguous.
+                await self._close(entry, "refused", NOT_MADE)
+            raise
+        except LinqApiError as error:
+            if isinstance(error, LinqUnavailable) or error.status is None:
+                raise
+            is_gone = repeated and error.status == 404 and entry.safety == "keyed"
+            if is_gone and not (call.refusal_stands and await lacks_target(call, run)):
+                # Linq answers 404 to a repeated key if its message was deleted (rules.md, idempotency): it was sent.
+                await self._close(entry, "accepted", GONE)
+                raise MessageGone(call.name) from error
+            if (done := await change_made(call, entry, error, run)) is None:
+                await self._close(entry, "refused", error_json(error), at_once=call.refusal_stands)
+                raise
+            answer = done
+        await self._close(entry, "accepted", answer.to_json(), answer)
+        self._made.append((call, answer))
+        return answer
+
+    async def _close(
+        self,
+        entry: JournalEntry,
+        status: EntryStatus,
+        data: bytes,
+        answer: ApiResponse | None = None,
+        *,
+        at_once: bool = False,
+    ) -> None:
+        message_id, chat_id = ids_in(answer) if answer is not None else (None, None)
+        closed = entry.with_outcome(status, data, message_id=message_id, chat_id=chat_id)
+        if entry.safety == "once" or at_once:
+            # Such a call must not be repeated, so its outcome must be on disk before the handler continues.
+            await self._storage.settle(_with_digest(closed))
+        else:
+            self._outcomes[entry.slot] = closed
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
+def _bytes(value: str | None) -> bytes | None:
+    return None if value is None else value.encode()
+
+
+async def refuse_if_muted(
+    call: Call, muted_chat: str, entry_of: Callable[[str], Awaitable[JournalEntry | None]]
+) -> None:
+    """Refuse a call, as Linq would, that may show something to a person who has opted out.
+
+    Args:
+        muted_chat: See `TurnJournal`.
+        entry_of: Return the journal entry that made the message with this id. A message that is not on record may be one
+            of the person's own.
+    Raises:
+        LinqApiError: the call may do so, and does not override that the person opted out.
+    """
+    if (call.body or {}).get("override_optout"):
+        return
+    is_muted = call.path.startswith(f"/v3/chats/{muted_chat}")
+    if call.path.startswith(_MESSAGES):
+        entry = await entry_of(call.path.removeprefix(_MESSAGES).partition("/")[0])
+        is_muted = entry is None or entry.chat_id in (None, muted_chat)
+    if is_muted:
+        raise LinqApiError("The person has opted out of messages.", status=403, code=OPTED_OUT, call=call.name)
+
+
+def _too_late(message: str) -> BotError:
+    error = BotError(message)
+    # Whether a handler uses the context of an ended turn depends on what ran before, so a retry may succeed.
+    error.is_final = False
+    return error
+
+
+async def _defer_without_verdict(answer: Awaitable[ApiResponse]) -> ApiResponse:
+    try:
+        return await answer
+    except NoVerdict as error:
+        raise TurnDeferred(str(error)) from error
+
+
+def _with_digest(entry: JournalEntry) -> JournalEntry:
+    if entry.digest or entry.safety in RECORDED:
+        return entry
+    return replace(entry, digest=digest(Call.from_json(entry.call)))

@@ -1,0 +1,314 @@
+"""The worker: it leases deliveries and runs their turns concurrently, one at a time per lane.
+
+The worker never polls. If no delivery can be leased, it sleeps until a delivery is stored, a turn is finished, or the
+earliest retry, timer or person of a broadcast is due. Next step: `engine/turn.py` runs the turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+from linqbot.branch import follow_tasks
+from linqbot.clock import Clock
+from linqbot.engine.failure import STORAGE_PAUSE_S
+from linqbot.engine.turn import Turns
+from linqbot.errors import LeaseLost, StorageError
+from linqbot.frames import place_of, place_of_task
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Defer, Lease
+
+log = structlog.get_logger("linqbot.worker")
+
+LEASE_SLACK_S = 120.0
+"""Seconds for which a lane is leased in addition to the longest time limit of a handler: enough for an error handler,
+for calls that are still being made, and for storing the outcome."""
+
+OTHER_FIRES_S = 1.0
+"""Seconds that another process gets to fire the timers that it holds, before this worker looks again. Usually it takes
+milliseconds, and wakes this worker."""
+
+CANCEL_S = 3.0
+"""Seconds that cancelled turns may take to end while the worker stops."""
+
+
+class Worker:
+    """Runs turns until stopped.
+
+    Args:
+        concurrency: Maximum number of turns that run at once.
+        admit: Called in order with each lease before its turn. Each returns the lease to handle, or None if it has ended the
+            lease, because something else goes first or is still to come.
+        on_outage: Called when the storage has failed.
+
+    Attributes:
+        failing: The reason why the storage gives no work now, as a sentence; None while it does.
+    """
+
+    def __init__(
+        self,
+        turns: Turns,
+        storage: Storage,
+        clock: Clock,
+        *,
+        concurrency: int = 200,
+        admit: Sequence[Callable[[Lease], Awaitable[Lease | None]]] = (),
+        on_outage: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._turns = turns
+        self._storage = storage
+        self._clock = clock
+        self._concurrency = concurrency
+        self._admit = admit
+        self._on_outage = on_outage
+        self._lease_s = turns.dispatcher.longest_s + LEASE_SLACK_S
+        self._running: set[asyncio.Task[None]] = set()
+        # Turns whose code ignores its cancellation. Their outcome is already decided.
+        self._detached: set[asyncio.Task[None]] = set()
+        self._slot_free = asyncio.Event()
+        self._alarm = AlarmClock(clock)
+        # The time before which timers that are due and that another process holds are not looked at again.
+        self._timers_at = 0.0
+        self.failing: str | None = None
+        self._stopping = False
+        self._cancelled = False
+        self._loop_task: asyncio.Task[None] | None = None
+        # Only code that cancels every task of the loop cancels this one. The worker's own task is also cancelled by its timeouts.
+        self._bystander: asyncio.Task[None] | None = None
+        self._was_cancelled = False
+
+    @property
+    def is_running(self) -> bool:
+        """True between `start` and `stop`."""
+        return self._loop_task is not None and not self._loop_task.done() and not self._stopping
+
+    @property
+    def is_stopping(self) -> bool:
+        """True if `stop` has cancelled the turns that still run."""
+        return self._cancelled
+
+    @property
+    def was_cancelled(self) -> bool:
+        """True if the worker was cancelled, and not asked to stop before: code of the bot has cancelled every task."""
+        return self._was_cancelled or (
+            self._bystander is not None and self._bystander.cancelling() > 0 and not self._stopping
+        )
+
+    @property
+    def busy(self) -> int:
+        """The number of running turns."""
+        return len(self._running)
+
+    def start(self) -> None:
+        """Start leasing deliveries, in the running event loop."""
+        loop = asyncio.get_running_loop()
+        follow_tasks(loop)
+        self._loop_task = loop.create_task(self._run(), name="linqbot worker")
+        self._bystander = loop.create_task(_never(), name="linqbot bystander")
+
+    async def stop(self, deadline_s: float) -> None:
+        """Stop leasing, and wait for the running turns.
+
+        Args:
+            deadline_s: Seconds to wait. Turns that still run then are cancelled, and their deliveries are released.
+                If `was_cancelled`, they stay leased, so that the next start counts a crash.
+        """
+        self._was_cancelled = self.was_cancelled
+        self._stopping = True
+        if self._bystander is not None:
+            self._bystander.cancel()
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loop_task
+        self._alarm.cancel()
+        self._storage.end_leasing()
+        late: set[asyncio.Task[None]] = set()
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=deadline_s)
+        self._cancelled = True
+        for task in late | self._detached:
+            task.cancel()
+        if late:
+            log.warning("turns.released", count=len(late), deadline_s=deadline_s)
+            _, stuck = await asyncio.wait(late, timeout=CANCEL_S)
+            if stuck:
+                log.error("turns.stuck", count=len(stuck), at=[place_of_task(task) for task in stuck])
+
+    def detach(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:
+        """Count a turn's task as ended although it still runs, and start a task for `instead`."""
+        self._running.discard(task)
+        self._detached.add(task)
+        self._watch(asyncio.get_running_loop().create_task(instead))
+
+    async def _run(self) -> None:
+        logged: str | None = None
+        while True:
+            free = self._concurrency - len(self._running)
+            if free <= 0:
+                self._slot_free.clear()
+                await self._slot_free.wait()
+                continue
+            try:
+                await self._fire_timers()
+                await self._advance_broadcasts()
+                leases = await self._storage.take(free, lease_s=self._lease_s)
+                self.failing = None
+                if not leases:
+                    await self._wait_for_work()
+            except StorageError as error:
+                self.failing = str(error)
+                if logged != self.failing:
+                    logged = self.failing
+                    log.error("storage.failed", error=logged)
+                self._on_outage()
+                await asyncio.sleep(STORAGE_PAUSE_S)
+                continue
+            except Exception as error:  # noqa: BLE001 - if the worker ended, no chat would get an answer
+                log.error("worker.failed", error=type(error).__name__, at=place_of(error))
+                await asyncio.sleep(STORAGE_PAUSE_S)
+                continue
+            logged = None
+            for lease in leases:
+                self._begin(lease)
+
+    async def _fire_timers(self) -> None:
+        """Move the timers that are due into their lanes, where they are handled in order with the deliveries."""
+        while (due := await self._storage.next_timer()) is not None and due <= self._clock.now():
+            if not await self._storage.fire(self._clock.now()):
+                self._timers_at = self._clock.now() + OTHER_FIRES_S  # another process fires them
+                break
+
+    async def _advance_broadcasts(self) -> None:
+        """Make the next people of broadcasts deliveries, as far as the pace of their lines allows."""
+        due = await self._storage.next_broadcast()
+        if due is not None and due <= self._clock.now():
+            await self._storage.advance_broadcasts(self._clock.now())
+
+    async def _wait_for_work(self) -> None:
+        """Wait until a delivery may be leased: one is stored, a turn is finished, or something is due.
+
+        That is a retry, a timer, or the next person of a broadcast.
+        """
+        storage = self._storage
+        timer = await storage.next_timer()
+        if timer is not None and timer <= self._clock.now():
+            timer = max(timer, self._timers_at)
+        times = (await storage.next_due(), timer, await storage.next_broadcast())
+        due = min((time for time in times if time is not None), default=None)
+        if due is None:
+            await storage.changed()
+            return
+        self._alarm.set(due)
+        await self._alarm.wait_for(storage.changed())
+
+    def _begin(self, lease: Lease) -> None:
+        self._watch(asyncio.get_running_loop().create_task(self._turn(lease)))
+
+    async def _turn(self, lease: Lease) -> None:
+        try:
+            ready = await self._prepared(lease)
+        except LeaseLost:
+            log.warning("turn.lease_lost", delivery=lease.delivery.id)
+        except Exception as error:  # noqa: BLE001 - a mistake in linqbot, or the storage has failed
+            at = place_of(error)
+            log.error("turn.crashed", delivery=lease.delivery.id, error=type(error).__name__, at=at)
+            # No attempt is counted, because no handler has run. The next run of the turn is prepared with less.
+            pause_s = self._turns.retry_policy.pause_s(lease.delivery_count + 1)
+            outcome = Defer(self._clock.now() + pause_s, f"It could not begin: {type(error).__name__} at {at}")
+            await self._turns.give_back(lease, outcome)
+        else:
+            if ready is not None:
+                try:
+                    await self._turns.run(ready, self)
+                except GeneratorExit as error:
+                    self._end_broken_off(ready, error)
+                    raise
+
+    def _end_broken_off(self, lease: Lease, error: GeneratorExit) -> None:
+        """End a turn whose handler awaited a task that raised GeneratorExit. Else its chat would wait until the lease ends.
+
+        Where such a task is awaited, Python closes all coroutines that wait, this one too. So none of them can store the end.
+        """
+        try:
+            is_closed_from_outside = asyncio.current_task() not in self._running
+        except RuntimeError:  # no event loop runs any more
+            return
+        if not is_closed_from_outside:
+            self._watch(asyncio.get_running_loop().create_task(self._turns.end_broken_off(lease, error)))
+
+    async def _prepared(self, lease: Lease) -> Lease | None:
+        """Return the lease to handle; None if it has ended."""
+        ready: Lease | None = lease
+        for admit in self._admit:
+            if ready is not None:
+                ready = await admit(ready)
+        return ready
+
+    def _watch(self, task: asyncio.Task[None]) -> None:
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._detached.discard(task)
+        self._slot_free.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("turn.crashed", error=type(error).__name__, at=place_of(error))
+
+
+class AlarmClock:
+    """Ends a wait when its clock reaches a time. One task may wait at a time.
+
+    The worker nearly always waits for the same time, the end of the oldest lease. So the alarm stays set from one wait to
+    the next, and is moved only to an earlier time. If it goes off too early, the worker looks once in vain and sets it again.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._at = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._limit: asyncio.Timeout | None = None
+
+    def set(self, at: float) -> None:
+        """Set the alarm to a Unix time, if it is not set to an earlier one."""
+        if self._task is not None and self._at <= at:
+            return
+        self.cancel()
+        self._at = at
+        self._task = asyncio.get_running_loop().create_task(self._clock.wait_until(at), name="linqbot alarm")
+        self._task.add_done_callback(self._went_off)
+
+    def cancel(self) -> None:
+        """Turn the alarm off."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def wait_for(self, work: Awaitable[object]) -> None:
+        """Wait until work is done, or until the alarm goes off, which cancels the work."""
+        limit = self._limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                await work
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        finally:
+            self._limit = None
+
+    def _went_off(self, task: asyncio.Task[None]) -> None:
+        if task is not self._task:
+            return
+        self._task = None
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+
+async def _never() -> None:
+    """Wait until cancelled."""
+    await asyncio.Event().wait()

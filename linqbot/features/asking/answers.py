@@ -1,0 +1,278 @@
+"""Answers: decide if an event answers an open question, and convert it to the value that `ctx.ask` returns.
+
+A conversion that fails raises ValueError with a sentence that is shown to the person. `Seen` has the state and the
+times that a part of a conversation has read, so that the same part reads the same values when it runs again.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from linqbot.clock import Clock
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived, PollReactionAdded, ReactionAdded
+from linqbot.features.asking.question import OpenQuestion, Question, adapter_of, choice_of, choice_of_words
+from linqbot.features.state import digest_of
+from linqbot.parse.yes_or_no import yes_no
+from linqbot.text.sentences import is_one_of
+from linqbot.types.message import MediaPart
+
+IN_ANOTHER_FORM: Final = "Please answer in another form."
+"""Shown about an invalid answer of which nothing more is known."""
+_VOTE: Final = "poll.vote.added"
+_LOOKS_LIKE: Final = {"👍": "like", "👎": "dislike", "\u2764": "love"}
+"""The types of the tapbacks that look like an emoji. The person does not see the difference."""
+_MODIFIERS: Final = "\ufe0f🏻🏼🏽🏾🏿"
+_NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d*)?")
+_SENTENCES: Final = {
+    "int_parsing": "Please answer with a whole number.",
+    "int_from_float": "Please answer with a whole number.",
+    "float_parsing": "Please answer with a number.",
+    "decimal_parsing": "Please answer with a number.",
+    "bool_parsing": "Please answer with yes or no.",
+    "date_from_datetime_parsing": "Please answer with a date, such as 2026-11-20.",
+    "date_parsing": "Please answer with a date, such as 2026-11-20.",
+    "datetime_from_date_parsing": "Please answer with a date and a time, such as 2026-11-20 18:30.",
+    "datetime_parsing": "Please answer with a date and a time, such as 2026-11-20 18:30.",
+    "time_parsing": "Please answer with a time, such as 18:30.",
+    "url_parsing": "Please answer with a web address, such as https://example.com.",
+    "uuid_parsing": "Please answer with an id of 32 hexadecimal digits.",
+    "greater_than": "Please answer with more than {gt}.",
+    "greater_than_equal": "Please answer with {ge} or more.",
+    "less_than": "Please answer with less than {lt}.",
+    "less_than_equal": "Please answer with {le} or less.",
+    "string_too_short": "Please answer with at least {min_length} characters.",
+    "string_too_long": "Please answer with at most {max_length} characters.",
+    "literal_error": "Please answer with {expected}.",
+    "enum": "Please answer with {expected}.",
+}
+"""What a person is shown about an invalid answer, by the type of pydantic's error."""
+
+
+class Verdict(Enum):
+    """The meaning of an event for an open question."""
+
+    ANSWER = "answer"
+    CANCEL_WORD = "cancel word"
+    SIDE_QUESTION = "side question"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer to a question.
+
+    Attributes:
+        event: The event; None if the operator answered.
+        text: The text of a message, without a mention of the bot; the text of the option that a vote chose; or the text
+            of the operator.
+        choice: The choice that the person meant, of those that were shown; the text, if it is none of them. None if no
+            choices were shown.
+    """
+
+    event: Event | None
+    text: str
+    choice: str | None = None
+
+
+def judge(question: OpenQuestion, event: Event) -> Verdict | None:
+    """Return the meaning of an event of the asked person; None if it has nothing to do with the question."""
+    if isinstance(event, MessageReceived):
+        if says_cancel_word(question, event):
+            return Verdict.CANCEL_WORD
+        return Verdict.SIDE_QUESTION if question.side_questions and not says_yes_or_no(event) else Verdict.ANSWER
+    if event.type == _VOTE:
+        is_answer = event.message_id == question.poll  # also for an option that the person has added: no valid answer
+    elif isinstance(event, ReactionAdded | PollReactionAdded):
+        is_answer = event.message_id in question.messages and _tapback(event) in question.reactions
+    else:
+        is_answer = event.type in question.events
+    return Verdict.ANSWER if is_answer else None
+
+
+def says_cancel_word(question: OpenQuestion, message: MessageReceived) -> bool:
+    """Return True if a message is a word that ends the question, such as `never mind` or `Never mind!`."""
+    return is_one_of(message.text_to_me, question.cancel)
+
+
+def says_yes_or_no(event: Event) -> bool:
+    """Return True if an event is a message that says yes or no and nothing else."""
+    if not isinstance(event, MessageReceived):
+        return False
+    try:
+        yes_no(event.text_to_me)
+    except ValueError:
+        return False
+    return True
+
+
+def voted_option(event: Event) -> str | None:
+    """Return the id of the option that a vote in a poll chose; None for other events."""
+    if event.type != _VOTE:
+        return None
+    from linqbot.events.poll import PollVoteAdded  # most bots start without the events of polls
+
+    return event.option_id if isinstance(event, PollVoteAdded) else None
+
+
+def value_of(question: Question, answer: Answer) -> Any:
+    """Convert an answer to the value that `ctx.ask` returns.
+
+    Raises:
+        ValueError: the answer is invalid; the message is shown to the person.
+    """
+    if question.yes is not None:
+        return _yes_or_no(question.yes, answer)
+    kind, event = question.kind, answer.event
+    if question.choices and (choice := _choice(question, answer)) is not None:
+        return choice
+    if kind is MediaPart:
+        if not isinstance(event, MessageReceived) or not event.media:
+            raise ValueError("Please answer with a photo or a file.")
+        return event.media[0]
+    if isinstance(kind, type) and issubclass(kind, Event):
+        if not isinstance(event, kind):
+            raise ValueError(f"Please answer with {_named(kind)}.")  # noqa: TRY004 - the person reads it
+        return event
+    text = answer.text.strip()
+    if not text and isinstance(event, MessageReceived):
+        text = "\n".join(link.value for link in event.links)  # an address alone comes as a link
+    if not text:
+        raise ValueError("Please answer with text.")
+    return text if kind is str else _converted(kind, text)
+
+
+def _yes_or_no(yes: str, answer: Answer) -> bool:
+    if isinstance(answer.event, ReactionAdded | PollReactionAdded):
+        return _tapback(answer.event) == yes
+    return yes_no(answer.text)
+
+
+def _tapback(event: ReactionAdded | PollReactionAdded) -> str:
+    """Return the type of a reaction; for an emoji that looks like a tapback, in any skin color, the tapback's type."""
+    emoji = (event.custom_emoji or "").rstrip(_MODIFIERS)
+    return _LOOKS_LIKE.get(emoji, event.reaction_type) if event.reaction_type == "custom" else event.reaction_type
+
+
+def _choice(question: Question, answer: Answer) -> str | None:
+    """Return the choice that an answer means; None if it means none, and `kind` may read it."""
+    # A number counts in the list that the person saw. Today's code may give another list.
+    choices, shown = question.choices, answer.choice
+    choice = choice_of(answer.text, choices) if shown is None else choice_of_words(shown, choices)
+    if choice is None and question.kind is str:
+        raise ValueError(f"Please answer with one of these: {', '.join(choices)}.")
+    return choice
+
+
+def _converted(kind: Any, text: str) -> Any:
+    adapter = adapter_of(kind)
+    if adapter is None:
+        return kind(text)
+    try:
+        value = adapter.validate_strings(text)
+    except ValidationError as error:
+        if kind is bool:
+            return yes_no(text)  # pydantic takes "yes", but not "Yes!" or "nope"
+        raise ValueError(_sentence(error)) from None
+    if isinstance(value, datetime) and _NUMBER.fullmatch(text):
+        raise ValueError(_SENTENCES["datetime_parsing"])  # pydantic takes 1830 for seconds since 1970
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(_SENTENCES["float_parsing"])
+    return value
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    context = first.get("ctx", {})
+    if first["type"] == "value_error" and isinstance(context.get("error"), ValueError) and str(context["error"]):
+        return str(context["error"])
+    sentence = _SENTENCES.get(first["type"])
+    return sentence.format_map(context) if sentence else IN_ANOTHER_FORM
+
+
+def _named(kind: type[Event]) -> str:
+    return {
+        "MessageReceived": "a message",
+        "LocationSharingStarted": "your location: share it here",
+        "ContactCardReceived": "your contact card: share it with this number",
+    }.get(kind.__name__, "something else")
+
+
+MOST_TIMES: Final = 100
+"""Maximum number of times that are kept of a part. They are stored with its question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The state and the times that a part of a conversation has read.
+
+    Attributes:
+        state: The state that it has read; see `TurnState.seen`.
+        times: The times that it has read, in order, and then the time at which it asked its question, in Unix seconds.
+        left: Digests of the state that it has changed; see `TurnState.left`.
+    """
+
+    state: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    times: Sequence[float] = ()
+    left: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def joined(parts: Sequence[Seen]) -> Seen:
+    """Return what parts that followed each other saw at first and left at last.
+
+    State that something else changed between two of them is left out of what they left.
+    """
+    state: dict[str, dict[str, str | None]] = {}
+    left: dict[str, dict[str, str]] = {}
+    is_broken: set[tuple[str, str]] = set()
+    for part in parts:
+        for scope, values in part.state.items():
+            for name, value in values.items():
+                state.setdefault(scope, {}).setdefault(name, value)
+                if left.get(scope, {}).get(name, digest_of(value)) != digest_of(value):
+                    is_broken.add((scope, name))
+        for scope, digests in part.left.items():
+            left.setdefault(scope, {}).update(digests)
+    for scope, name in is_broken:
+        del left[scope][name]
+    return Seen(state, (), left)
+
+
+class Times:
+    """The times that a handler reads with `ctx.now()`: the present, or in a part that is over what its first run has read."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._past: Sequence[float] = ()
+        self._read: list[float] = []
+
+    def now(self) -> float:
+        """Return the present time, in Unix seconds; in a part that is over, the time that was read here then."""
+        at = self._past[min(len(self._read), len(self._past) - 1)] if self._past else self._clock.now()
+        if len(self._read) < MOST_TIMES:
+            self._read.append(at)
+        return at
+
+    def enter(self, past: Sequence[float]) -> None:
+        """Begin with a part.
+
+        Args:
+            past: What it has read, if it is over; else nothing.
+        """
+        self._past = past
+        self._read = []
+
+    def go_live(self) -> None:
+        """Go on with the present, in the middle of a part."""
+        self._past = ()
+
+    def seen(self) -> Sequence[float]:
+        """Return what the part has read, and the present time."""
+        return (*self._read, self._clock.now())

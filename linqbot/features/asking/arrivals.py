@@ -1,0 +1,561 @@
+"""Arrivals: the meaning of a delivery for the open questions of its chat.
+
+Only a delivery of a chat in which a conversation is on record comes here. The summaries in memory say which
+conversations it may concern, nearly always one; only these are read. Next step: `session.py` runs the handler of the
+conversation.
+
+Answers and timeouts are taken in the order of their times. An answer counts if it was sent, or was accepted, before the
+timeout. A timeout becomes a delivery of the chat's lane when it is due, so an answer that was accepted before is in
+front of it, even if a busy or stopped worker handles it later. Two cases are left. Messages that were sent before the
+timeout and not accepted, because no process ran: `features/gaps.py` asks Linq for them before the timeout is handled.
+And messages that were sent after the timeout and accepted before its timer fired, because all turns of the worker were
+taken: here the timeout goes first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+import structlog
+
+from linqbot.clock import Clock
+from linqbot.engine.failure import OfOtherRelease
+from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, opts_out
+from linqbot.errors import StorageUnavailable
+from linqbot.events.delivery import Delivery, decode
+from linqbot.events.event import Event
+from linqbot.events.lane import chat_of_lane
+from linqbot.events.message import MessageReceived, PollReactionAdded, ReactionAdded
+from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.features.asking.answers import Verdict, judge, says_yes_or_no, voted_option
+from linqbot.features.asking.question import (
+    AskedBefore,
+    Ballot,
+    OpenQuestion,
+    asked_before,
+    choice_of,
+    counted,
+    with_members,
+)
+from linqbot.features.asking.records import (
+    LOCATION,
+    ORDER_PREFIX,
+    QuestionEnd,
+    event_of,
+    is_payment,
+    is_wait,
+    order,
+    order_of,
+)
+from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
+from linqbot.storage.inbox import Lease
+from linqbot.storage.journal import JournalEntry
+
+if TYPE_CHECKING:
+    from linqbot.bot.dispatch import Dispatcher
+
+
+log = structlog.get_logger("linqbot.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The meaning of a delivery for the questions of its chat.
+
+    Attributes:
+        conversation: The conversation that the delivery concerns; None if it concerns none.
+        known: The journal entries of this conversation.
+        question: The question of this conversation.
+        outcome: The end of the question; None if the question stays open.
+        event: The event that ends it.
+        is_side: True if the event is no answer, and a handler takes it while the question stays open.
+        answer: The meaning of a side event if the `when` of each such handler says no.
+        after_ask: The question that had timed out.
+        ended: Conversations that end with this turn, because they are abandoned or have timed out.
+        counted: The conversation whose ballot this event changes. It stays open.
+        recounted: Conversations whose vote waits for other people, because a person came or left. The event is handled as
+            usual.
+        is_void: True if the delivery means nothing, such as the timeout of a question that was answered.
+    """
+
+    conversation: Conversation | None = None
+    known: Sequence[JournalEntry] = ()
+    question: OpenQuestion | None = None
+    outcome: QuestionEnd | None = None
+    event: Event | None = None
+    is_side: bool = False
+    answer: Arrival | None = None
+    after_ask: AskedBefore | None = None
+    ended: tuple[str, ...] = ()
+    counted: Conversation | None = None
+    recounted: tuple[Conversation, ...] = ()
+    is_void: bool = False
+
+
+ANSWERS: Final = (
+    "reaction.added",
+    "poll.reaction.added",
+    "poll.vote.added",
+    "poll.vote.removed",
+    "poll.updated",
+    "participant.added",
+    "participant.removed",
+    "location.sharing.started",
+    "contact_card.received",
+    "payment.succeeded",
+    "payment.declined",
+    "payment.canceled",
+    "payment.expired",
+)
+"""The types of events, besides messages, by which `ctx.ask`, `ctx.pay`, `ctx.location` and `ctx.vote` go on. A bot needs
+them although no handler takes them."""
+
+_OF_MEMBERS: Final = frozenset({"participant.added", "participant.removed"})
+
+NOTHING = Arrival()
+VOID = Arrival(is_void=True)
+
+
+class QuestionUnreadable(Exception):
+    """The stored question of a conversation cannot be read; another release may have stored it."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        super().__init__(conversation.id)
+        self.conversation = conversation
+
+
+class ConversationReader(Protocol):
+    """Reads conversations: the storage, or in a dry deploy the record of those that were open then."""
+
+    async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
+        """Return a conversation and its journal entries; None if it is not on record."""
+        ...
+
+    async def entry_of(self, message_id: str) -> JournalEntry | None:
+        """Return the journal entry that made the message with this id; None if none is on record."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A conversation as it is stored, with its question and its journal entries."""
+
+    conversation: Conversation
+    question: OpenQuestion
+    known: Sequence[JournalEntry]
+
+    def ended_by(self, outcome: QuestionEnd, event: Event) -> Arrival:
+        """Return the arrival of an event that ends the question."""
+        return Arrival(self.conversation, self.known, self.question, outcome, event)
+
+    def stored_with(self, ballot: Ballot) -> Conversation:
+        """Return the conversation with another ballot in its question."""
+        question = self.question.model_copy(update={"ballot": ballot})
+        return replace(self.conversation, question=question.to_json())
+
+
+async def arrival(
+    delivery: Delivery,
+    conversations: Sequence[ConversationSummary],
+    dispatcher: Dispatcher,
+    storage: Storage,
+    *,
+    put_back: bool = False,
+    others_since: float = math.inf,
+) -> Arrival:
+    """Return the meaning of a delivery for the conversations of its chat.
+
+    Those that it concerns and whose handler is gone, or whose question cannot be read, are abandoned.
+
+    Args:
+        put_back: True if an operator has put the delivery back into the inbox. Then it answers only the question that it
+            had answered when it failed.
+        others_since: The Unix time since which a question whose handler this process does not have is not abandoned,
+            because it was asked by another process with another release of the bot.
+    Raises:
+        OfOtherRelease: the delivery concerns such a question.
+        ChoiceFailed: the bot's `allow` or a filter raised an error.
+        StorageUnavailable: a conversation cannot be read.
+    """
+    unreadable: list[str] = []
+    while True:
+        left = [each for each in conversations if each.id not in unreadable]
+        try:
+            found = await _of_readable(
+                delivery, left, dispatcher, storage, put_back=put_back, others_since=others_since
+            )
+        except QuestionUnreadable as error:
+            # Else each message of the chat would become a dead letter, and so would the timeout of the question.
+            _log_abandoned(
+                error.conversation, "Its record cannot be read: another release of linqbot may have stored it."
+            )
+            unreadable.append(error.conversation.id)
+        else:
+            return replace(found, ended=(*found.ended, *unreadable)) if unreadable else found
+
+
+async def _of_readable(
+    delivery: Delivery,
+    conversations: Sequence[ConversationSummary],
+    dispatcher: Dispatcher,
+    storage: Storage,
+    *,
+    put_back: bool,
+    others_since: float,
+) -> Arrival:
+    """Return the meaning of a delivery for conversations; see `arrival`.
+
+    Raises:
+        OfOtherRelease: see `arrival`.
+        QuestionUnreadable: the question of one of them cannot be read.
+    """
+    if delivery.id.startswith(ORDER_PREFIX):
+        return await _of_order(delivery, conversations, dispatcher, storage, others_since)
+    found = await meaning_of(delivery, conversations, dispatcher, storage, put_back=put_back)
+    concerned = found.conversation or found.counted
+    if concerned is not None and dispatcher.handler_named(concerned.handler) is None:
+        return _abandoned(concerned, others_since)
+    return found
+
+
+async def meaning_of(
+    delivery: Delivery,
+    conversations: Sequence[ConversationSummary],
+    dispatcher: Dispatcher,
+    reader: ConversationReader,
+    *,
+    put_back: bool = False,
+) -> Arrival:
+    """Return the meaning of an event from Linq for conversations, whether or not the bot has their handlers.
+
+    The worker and a dry deploy both decide with this function.
+
+    Args:
+        conversations: The conversations of the event's chat.
+        reader: Reads those that the event may concern.
+        put_back: See `arrival`.
+    Raises:
+        ChoiceFailed: the bot's `allow` or a filter raised an error.
+        QuestionUnreadable: the question of a conversation cannot be read.
+        StorageUnavailable: a conversation cannot be read.
+    """
+    try:
+        event = parse(delivery)
+    except EventNotUnderstood:
+        return NOTHING
+    if (event.is_own and event.echoes) or opts_out(event):
+        return NOTHING  # A message by which a person opts out ends all questions of the chat: `features/optout.py`.
+    person = (event.actor or "").casefold()
+    # A question to this person comes before a question to anyone.
+    asked = sorted(
+        (each for each in conversations if person and each.person in (person, ANYONE)),
+        key=lambda each: each.person == ANYONE,
+    )
+    late: Arrival | None = None
+    for summary in asked:
+        if summary.status == "timed_out":
+            # It is late for this question only if it answers no other one.
+            if late is None and isinstance(event, MessageReceived) and not put_back:
+                timed_out = await _read(summary, reader)
+                late = None if timed_out is None else _late(timed_out)
+            continue
+        found = await _read_open(summary, delivery, reader, put_back=put_back)
+        if found is None or await _replies_to_another(event, found, reader):
+            continue
+        if (verdict := judge(found.question, event)) is not None:
+            answer = found.ended_by(_outcome(verdict, found.question, event, delivery), event)
+            if _is_side(verdict, event, dispatcher):
+                return Arrival(found.conversation, question=found.question, is_side=True, answer=answer)
+            return answer
+    decided = await _of_another(event, delivery, conversations, reader, put_back=put_back)
+    meaning = decided or await _of_wait(event, delivery, conversations, dispatcher, reader, put_back=put_back)
+    return late if late is not None and meaning is NOTHING else meaning
+
+
+async def _replies_to_another(event: Event, asked: _Asked, reader: ConversationReader) -> bool:
+    """Return True if an event replies to a message of the bot that the conversation of the question has not sent."""
+    if not isinstance(event, MessageReceived) or event.reply_to is None:
+        return False
+    replied_to = event.reply_to.message_id
+    if replied_to in asked.question.messages or replied_to == asked.question.poll:
+        return False
+    entry = await reader.entry_of(replied_to)
+    return entry is not None and entry.turn != asked.conversation.id
+
+
+def _is_side(verdict: Verdict, event: Event, dispatcher: Dispatcher) -> bool:
+    """Return True if an event of the asked person leaves the question open."""
+    return verdict is Verdict.SIDE_QUESTION or (verdict is Verdict.ANSWER and dispatcher.has_side_handler(event))
+
+
+async def _of_another(
+    event: Event,
+    delivery: Delivery,
+    conversations: Sequence[ConversationSummary],
+    reader: ConversationReader,
+    *,
+    put_back: bool = False,
+) -> Arrival | None:
+    """Return the meaning of a yes or no for the questions that others are asked, and that this person may answer too.
+
+    Returns:
+        None if it answers none of them, or if it is not clear which one.
+    """
+    person = (event.actor or "").casefold()
+    if not (says_yes_or_no(event) or isinstance(event, ReactionAdded | PollReactionAdded)):
+        return None
+    others = [each for each in conversations if each.person not in (person, ANYONE) and not is_wait(each.person)]
+    read = [await _read_open(each, delivery, reader, put_back=put_back) for each in others]
+    open_to = [
+        each for each in read if each is not None and person in each.question.also and judge(each.question, event)
+    ]
+    if isinstance(event, MessageReceived) and len(open_to) > 1:
+        replied_to = event.reply_to.message_id if event.reply_to else None
+        open_to = [each for each in open_to if replied_to in each.question.messages]
+    if len(open_to) != 1:
+        return None
+    (found,) = open_to
+    return found.ended_by(_outcome(Verdict.ANSWER, found.question, event, delivery), event)
+
+
+async def _of_wait(
+    event: Event,
+    delivery: Delivery,
+    conversations: Sequence[ConversationSummary],
+    dispatcher: Dispatcher,
+    reader: ConversationReader,
+    *,
+    put_back: bool = False,
+) -> Arrival:
+    """Return the meaning of an event for what the chat waits for besides answers in words, the newest first."""
+    # Imported here with the events of payments and locations, without which most bots start.
+    from linqbot.features.asking.wait_kinds import judge_wait
+
+    waits = [each for each in conversations if is_wait(each.person)]
+    if event.type in _OF_MEMBERS:
+        if _removes_us(event):
+            # Payments stay: their requests are closed at Linq when they end.
+            left = (each for each in conversations if each.status == "waiting" and not is_payment(each.person))
+            return Arrival(ended=tuple(each.id for each in left))
+        recounted = await _with_members(event, waits, reader)
+        return Arrival(recounted=recounted) if recounted else NOTHING
+    for summary in reversed(waits):
+        found = await _read_open(summary, delivery, reader, put_back=put_back)
+        if found is None:
+            continue
+        if (verdict := judge_wait(found.question, event)) is not None:
+            return found.ended_by(_outcome(verdict, found.question, event, delivery), event)
+        if found.question.ballot is not None and (ballot := counted(found.question.ballot, event)) is not None:
+            return _of_vote(found, ballot, event, delivery, dispatcher)
+    return NOTHING
+
+
+def _removes_us(event: Event) -> bool:
+    """Return True if the event says that the bot's line has left the group or was removed."""
+    from linqbot.events.chat import ParticipantRemoved
+
+    if not isinstance(event, ParticipantRemoved):
+        return False
+    return event.participant.is_me or event.participant.handle.casefold() == (event.line or "").casefold() != ""
+
+
+async def _with_members(
+    event: Event, waits: Sequence[ConversationSummary], reader: ConversationReader
+) -> tuple[Conversation, ...]:
+    """Return the conversations whose vote waits for other people now."""
+    changed = []
+    for summary in waits:
+        found = await _read(summary, reader) if summary.status == "waiting" else None
+        if found is not None and found.question.ballot is not None:
+            ballot = with_members(found.question.ballot, event)
+            if ballot is not None:
+                changed.append(found.stored_with(ballot))
+    return tuple(changed)
+
+
+def _of_vote(found: _Asked, ballot: Ballot, event: Event, delivery: Delivery, dispatcher: Dispatcher) -> Arrival:
+    """Return the meaning of an event that changes a vote: it ends the vote, or the ballot is stored."""
+    if not dispatcher.allows(event):
+        return NOTHING
+    if not ballot.is_complete:
+        return Arrival(question=found.question, counted=found.stored_with(ballot))
+    outcome = _outcome(Verdict.ANSWER, found.question, event, delivery)
+    voted = replace(found, question=found.question.model_copy(update={"ballot": ballot}))
+    return voted.ended_by({**outcome, "result": ballot.result()}, event)
+
+
+async def in_chat(delivery: Delivery, storage: Storage) -> Delivery | None:
+    """Return an answer that came outside of every chat, such as a contact card, as a delivery of its question's chat.
+
+    Returns:
+        None if no open question takes the event.
+    Raises:
+        StorageUnavailable: a conversation cannot be read.
+    """
+    if delivery.type not in ANSWERS_WITHOUT_CHAT:
+        return None
+    try:
+        event = parse(delivery)
+    except EventNotUnderstood:
+        return None
+    person = (event.actor or "").casefold()
+    for summary in (*storage.conversations_of(person), *storage.conversations_of(f"{person} {LOCATION}")):
+        try:
+            found = await _read(summary, storage) if summary.status == "waiting" else None
+        except QuestionUnreadable:
+            continue  # a delivery of its chat abandons it
+        if found is not None and delivery.type in found.question.events:
+            body = decode(delivery.body) if delivery.decoded is None else delivery.decoded
+            outcome: QuestionEnd = {"outcome": "answered", "text": "", "type": delivery.type, "body": body}
+            return order(found.conversation, found.question.n, outcome, name=delivery.id, now=delivery.received_at)
+    return None
+
+
+def _outcome(verdict: Verdict, question: OpenQuestion, event: Event, delivery: Delivery) -> QuestionEnd:
+    match verdict:
+        case Verdict.CANCEL_WORD:
+            return {"outcome": "cancelled", "reason": "word"}
+        case _:
+            body = decode(delivery.body) if delivery.decoded is None else delivery.decoded
+            answered: QuestionEnd = {"outcome": "answered", "text": _text_of(event, question)}
+            return {**_with_choice(answered, question), "type": delivery.type, "body": body}
+
+
+def _with_choice(outcome: QuestionEnd, question: OpenQuestion) -> QuestionEnd:
+    """Add the choice that an answer in words means, if the question showed choices."""
+    if not question.choices or outcome["outcome"] != "answered":
+        return outcome
+    text = outcome.get("text", "")
+    return {**outcome, "choice": choice_of(text, question.choices) or text}
+
+
+async def _of_order(
+    delivery: Delivery,
+    conversations: Sequence[ConversationSummary],
+    dispatcher: Dispatcher,
+    storage: Storage,
+    others_since: float,
+) -> Arrival:
+    ordered = order_of(delivery)
+    for summary in conversations:
+        if ordered is None or summary.id != ordered.conversation or summary.status == "timed_out":
+            continue
+        found = await _read(summary, storage)
+        if found is None or found.question.n != ordered.n:
+            continue
+        conversation, question = found.conversation, found.question
+        is_open = conversation.status == "waiting" or question.failed_by == delivery.id
+        if not is_open and ordered.outcome.get("reason") != "operator":
+            continue
+        if dispatcher.handler_named(conversation.handler) is None:
+            return replace(_abandoned(conversation, others_since), is_void=True)
+        if "body" in ordered.outcome:
+            event = event_of(ordered.outcome, conversation.chat_id)
+        else:
+            chat_id = conversation.chat_id
+            event = Event.model_validate({"event_id": delivery.id, "event_type": delivery.type, "chat_id": chat_id})
+        return found.ended_by(_with_choice(ordered.outcome, question), event)
+    return VOID
+
+
+async def _read(summary: ConversationSummary, reader: ConversationReader) -> _Asked | None:
+    """Read a conversation; None if `linqbot forget` has erased it a moment ago.
+
+    Raises:
+        QuestionUnreadable: its question cannot be read.
+    """
+    found = await reader.conversation(summary.id)
+    if found is None:
+        return None
+    conversation, known = found
+    if (question := OpenQuestion.read(conversation.question)) is None:
+        raise QuestionUnreadable(conversation)
+    return _Asked(conversation, question, known)
+
+
+async def _read_open(
+    summary: ConversationSummary, delivery: Delivery, reader: ConversationReader, *, put_back: bool
+) -> _Asked | None:
+    """Read a conversation, if this delivery may answer its question; None otherwise.
+
+    Args:
+        put_back: False: the conversation must wait for an answer. True: it must have failed with this delivery. See
+            `arrival`.
+    """
+    # A dead letter comes back by an operator only, so the many other messages need not read what has failed.
+    if summary.status != ("failed" if put_back else "waiting"):
+        return None
+    found = await _read(summary, reader)
+    return found if found is None or not put_back or found.question.failed_by == delivery.id else None
+
+
+def _late(late: _Asked) -> Arrival:
+    after_ask = asked_before(late.question, late.conversation.handler, late.conversation.asked_at)
+    return Arrival(after_ask=after_ask, ended=(late.conversation.id,))
+
+
+def _abandoned(conversation: Conversation, others_since: float) -> Arrival:
+    """Return the arrival of a delivery that concerns a conversation without a handler.
+
+    Raises:
+        OfOtherRelease: another process has the handler.
+    """
+    if conversation.asked_at > others_since:
+        raise OfOtherRelease(conversation.handler)
+    _log_abandoned(conversation, "The bot has no handler of this name any more, so the question cannot go on.")
+    return Arrival(ended=(conversation.id,))
+
+
+def _log_abandoned(conversation: Conversation, why: str) -> None:
+    log.error(
+        "ask.abandoned",
+        conversation=conversation.id,
+        chat_id=conversation.chat_id,
+        handler=conversation.handler,
+        why=f"{why} The message is handled as if no question were open.",
+    )
+
+
+def _text_of(event: Event, question: OpenQuestion) -> str:
+    if isinstance(event, MessageReceived):
+        return event.text_to_me
+    return question.options.get(voted_option(event) or "", "")
+
+
+async def after_timeouts(lease: Lease, storage: Storage, clock: Clock) -> Lease | None:
+    """Fire the timeout of a question to which a leased delivery comes too late, and put the timeout in front of it.
+
+    Returns:
+        The lease to handle, because its delivery is in time, or because the storage did not answer. None if the lease was
+        released, so that the lane is leased again in the right order.
+    Raises:
+        LeaseLost: the lease is over.
+    """
+    delivery = lease.delivery
+    chat_id = chat_of_lane(delivery.lane)
+    # Only a first run: the storage moves no delivery of which a run may have left something.
+    if chat_id is None or not lease.is_first_run or delivery.id.startswith(ORDER_PREFIX):
+        return lease
+    came_at = min(delivery.received_at, delivery.sent_at)
+    asked = storage.conversations_in(chat_id)
+    overdue = [each.id for each in asked if each.status == "waiting" and each.until < came_at]
+    if not overdue:
+        return lease
+    try:
+        found = [await storage.conversation(each) for each in overdue]
+        questions = [OpenQuestion.read(each[0].question) for each in found if each is not None]
+        # The delivery itself abandons a question that cannot be read: `_abandoned`.
+        timers = [each.timer for each in questions if each is not None]
+        await storage.fire(clock.now())
+        has_left = await storage.seen([f"{ORDER_PREFIX}{timer}" for timer in timers])
+        if all(has_left.values()):
+            return lease
+        await storage.put_in_order(delivery.lane, (), lease)
+    except StorageUnavailable as error:
+        log.warning("order.unknown", delivery=delivery.id, error=type(error).__name__)
+        return lease
+    return None

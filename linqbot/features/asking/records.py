@@ -1,0 +1,509 @@
+"""The questions of a conversation: their records in the journal, their prompts, and the deliveries that end them.
+
+A record is a journal entry with the safety class `ask`. The calls between two questions are a part of the conversation,
+whose name is in front of the slots of its calls. A prompt shows a question to the person: choices are a poll on
+iMessage, and a numbered list where there are no polls.
+
+linqbot itself ends a question by a delivery. Timers become such deliveries: the timeout of a question, an opt-out, a
+newer question, and a check whether the result of a wait is known. Others are stored at once: an order of the operator
+or of a handler, and an answer that came outside of the chat. All of them wait in the lane of the chat, so they never
+overtake an answer. At the start of the server, `log_unresumable` logs the open questions whose handler is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
+
+import structlog
+from pydantic_core import from_json, to_json
+
+from linqbot.content.drafts import numbered_list
+from linqbot.content.sending import with_standing_refusal
+from linqbot.content.sent import Sent
+from linqbot.engine.slots import OUTSIDE
+from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
+from linqbot.events.delivery import Delivery, decode
+from linqbot.events.event import Event
+from linqbot.events.lane import lane_of_chat
+from linqbot.events.parse import parse
+from linqbot.features.asking.answers import Answer, Seen
+from linqbot.features.asking.question import OpenQuestion, Question, as_prompt, cancel_words, text_to_show
+from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.redaction import RECORDED
+from linqbot.storage.timers import Timer
+from linqbot.types.message import TextPart
+
+if TYPE_CHECKING:
+    from linqbot.bot.context import Context
+    from linqbot.bot.dispatch import Dispatcher
+
+
+PROMPT: Final = "?"
+"""The first letter of the label of a call that asks a question; the number of the question follows."""
+
+# The `person` of a conversation is a handle. If the conversation waits for something else than words, a space and one of
+# these follow: see `key_of_wait`.
+PAYMENT: Final = "pay:"
+"""For a payment. The id of the conversation is behind it, because a person may have several payments open."""
+VOTE: Final = "vote:"
+"""For a vote, with the id of the conversation as for a payment."""
+LOCATION: Final = "location"
+"""For a location. A person has one such conversation in a chat."""
+
+
+def is_wait(person: str) -> bool:
+    """Return True if the `person` of a conversation names what it waits for besides an answer: see `key_of_wait`."""
+    return " " in person
+
+
+def is_payment(person: str) -> bool:
+    """Return True if the `person` of a conversation says that it waits for a payment: no message answers that."""
+    return person.partition(" ")[2].startswith(PAYMENT)
+
+
+AskRefusal: TypeAlias = Literal["opted_out", "refused", "unsupported"]
+"""The reason why a question could not be asked."""
+AskCancellation: TypeAlias = Literal["word", "invalid", "operator", "opted_out", "replaced"]
+"""The reason why an open question was cancelled."""
+
+_WHY_CANCELLED: Final[dict[AskCancellation | AskRefusal, str]] = {
+    "word": "The person ended the question.",
+    "invalid": "The person gave no valid answer.",
+    "operator": "The operator ended the question.",
+    "opted_out": "The person has opted out of messages.",
+    "replaced": "The person began something else, in which they are asked another question.",
+    "refused": "A plugin refused to send the question.",
+    "unsupported": "This chat does not support it: locations are shared in direct iMessage chats only.",
+}
+
+
+class AskRefused(Exception):
+    """A wait could not begin: its messages were not sent. `AskSession` raises AskCancelled instead.
+
+    Attributes:
+        reason: The `reason` of AskCancelled.
+    """
+
+    def __init__(self, reason: AskRefusal) -> None:
+        super().__init__(reason)
+        self.reason: AskRefusal = reason
+
+
+class QuestionEnd(TypedDict, total=False):
+    """The end of a question, as it is stored.
+
+    Attributes:
+        by, at: The id of the delivery that ended it, and the time at which that was received, in Unix seconds. On record
+            only.
+        outcome: `answered`, `timed_out` or `cancelled`.
+        text: The text of the answer: of a message, of the chosen option, or of the operator.
+        choice: See `Answer`. Missing if no choices were shown.
+        reason: The reason of `cancelled`; see `AskCancelled`.
+        type, body: The event that answered: its type and its body. Missing if the operator answered.
+        result: The result of a wait such as `ctx.pay`, as JSON data, once it is known.
+    """
+
+    by: str
+    at: float
+    outcome: Literal["answered", "timed_out", "cancelled"]
+    text: str
+    choice: str
+    reason: AskCancellation
+    type: str
+    body: Any
+    result: Any
+
+
+def answer_in(outcome: QuestionEnd, event: Event | None) -> Answer:
+    """Return the answer that ended a question.
+
+    Args:
+        event: The event that answered; None if the operator did.
+    """
+    return Answer(event, outcome.get("text", ""), outcome.get("choice"))
+
+
+def end_without_answer(outcome: QuestionEnd) -> AskTimeout | AskCancelled:
+    """Return the error that `ctx.ask` raises for a question that timed out or was cancelled."""
+    if outcome["outcome"] == "timed_out":
+        return AskTimeout("No answer came in time.")
+    return cancelled_for(outcome["reason"])
+
+
+def cancelled_for(reason: AskCancellation | AskRefusal) -> AskCancelled:
+    """Return the error of a question that was cancelled, or could not be asked."""
+    return AskCancelled(_WHY_CANCELLED[reason], reason=reason)
+
+
+class Opened(TypedDict):
+    """A conversation at the time at which its question was asked. A dry deploy decides with it what a message meant.
+
+    Attributes:
+        since: The time at which the delivery was received whose turn asked the question, in Unix seconds. Each later
+            delivery of the chat meets the open question.
+        chat_id, person, handler, until: See `Conversation`.
+        question: The `OpenQuestion` as JSON data.
+    """
+
+    since: float
+    chat_id: str
+    person: str
+    handler: str
+    until: float
+    question: dict[str, Any]
+
+
+@dataclass(slots=True)
+class AskRecord:
+    """A question of a conversation, and how it ended.
+
+    Attributes:
+        n: The number of the record in the conversation.
+        number: The number of the question within the run that asked it.
+        key: The `key=` of the question.
+        digest: A digest of its words.
+        code: A digest of the code that asked it.
+        part: The number of the part that the question ended.
+        seen: What this part has seen.
+        splits: The number of the part into which new code has put the question; None if it ended a part.
+        opened: The conversation as it was then; None until the question is sent.
+        verb: The method that asked, such as `ctx.vote`; None if it was recorded by a release that did not store it.
+        outcome: How it ended; None while it waits.
+        is_void: True if today's code has refused the answer, so that the question was asked again.
+        is_used: True once the question was met in this run.
+    """
+
+    n: int
+    number: int
+    key: str | None
+    digest: str
+    code: str
+    part: int = 0
+    seen: Seen = field(default_factory=Seen)
+    splits: int | None = None
+    opened: Opened | None = None
+    verb: str | None = None
+    outcome: QuestionEnd | None = None
+    is_void: bool = False
+    is_used: bool = False
+
+    @property
+    def slot(self) -> str:
+        """The slot of the journal entry."""
+        return f"ask:{self.n}"
+
+    @property
+    def call(self) -> bytes:
+        """The `call` of the journal entry."""
+        said = {"n": self.n, "number": self.number, "key": self.key, "digest": self.digest, "code": self.code}
+        parts = {"part": self.part, "seen": self.seen.state, "times": self.seen.times, "left": self.seen.left}
+        asked = {"splits": self.splits, "opened": self.opened, "asked_with": self.verb}
+        return to_json({"noun": "ctx", "verb": "ask", **said, **parts, **asked})
+
+    def may_answer(self, question: Question) -> bool:
+        """Return True if the record may be that of a question, whose key or words then decide.
+
+        An answer in words is no vote, no payment and no location, although the new code has kept the `key=`.
+        """
+        return not self.is_used and self.verb in (None, question.verb)
+
+    def written_to(self, entry: JournalEntry, ended_by: Delivery) -> JournalEntry:
+        """Return the journal entry with the end of the question.
+
+        Args:
+            ended_by: The delivery whose turn stores it.
+        """
+        if self.is_void:
+            return replace(entry, status="refused", answer=None)
+        if self.outcome is None:
+            return entry
+        ended: QuestionEnd = {**self.outcome, "by": ended_by.id, "at": ended_by.received_at}
+        return replace(entry, status="accepted", answer=to_json(ended))
+
+    def event(self, chat_id: str) -> Event | None:
+        """Return the event that answered the question; None if the operator did, or if it was not answered."""
+        if self.outcome is None or "body" not in self.outcome:
+            return None
+        return event_of(self.outcome, chat_id)
+
+
+def event_of(outcome: QuestionEnd, chat_id: str) -> Event:
+    """Return the event that answered a question. An event without a chat gets that of the question."""
+    event = parse(Delivery("i.answer", lane_of_chat(chat_id), outcome["type"], b"", 0.0, decoded=outcome["body"]))
+    return event if event.chat_id is not None else event.model_copy(update={"chat_id": chat_id})
+
+
+def record_of(entry: JournalEntry) -> AskRecord:
+    """Read a record from its journal entry."""
+    said = from_json(entry.call)
+    return AskRecord(
+        said["n"],
+        said["number"],
+        said["key"],
+        said["digest"],
+        said["code"],
+        said["part"],
+        Seen(said["seen"], said.get("times", ()), said.get("left", {})),
+        said["splits"],
+        said.get("opened"),
+        said.get("asked_with"),
+        from_json(entry.answer) if entry.answer else None,
+        is_void=entry.status == "refused",
+    )
+
+
+def part_name(n: int) -> str:
+    """Return the name of the part that follows the question `n`; 0 is the part before all questions."""
+    return f"@{n}:" if n else ""
+
+
+def refusal_label(n: int, tries: int) -> str:
+    """Return the label of the call that says why an answer to the question `n` was not taken."""
+    return f"{PROMPT}{n}.{tries}"
+
+
+def explains_refusal(entry: JournalEntry) -> bool:
+    """Return True if a call says why an answer was not taken: its slot ends like `k:?2.1`.
+
+    No refused answer is kept, so a dry deploy cannot make such a call again.
+    """
+    named, _, number = entry.slot.rpartition(f":{PROMPT}")
+    question, dot, tries = number.partition(".")
+    return bool(dot) and named.rpartition(":")[2] == "k" and question.isdecimal() and tries.isdecimal()
+
+
+def prompts_of(n: int, entries: Iterable[JournalEntry]) -> list[JournalEntry]:
+    """Return the entries of the calls that asked the question `n`."""
+    label = f"k:{PROMPT}{n}"
+    parts = [(entry, *entry.slot.partition(label)[1:]) for entry in entries]
+    return [entry for entry, found, rest in parts if found and not rest[:1].isdigit()]
+
+
+def by_part(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:
+    """Return the entries of calls by the name of their part, without the calls that ask questions."""
+    found: dict[str, list[JournalEntry]] = {}
+    for entry in entries:
+        if entry.safety in RECORDED or f"k:{PROMPT}" in entry.slot or entry.slot.startswith(OUTSIDE):
+            continue
+        part = entry.slot.partition(":")[0] + ":" if entry.slot.startswith("@") else ""
+        found.setdefault(part, []).append(entry)
+    return found
+
+
+KIND: Final = "ask"
+ORDER_PREFIX: Final = f"i.{KIND}."
+"""The beginning of the ids of these deliveries. A webhook can have no such id."""
+ORDER_TYPE: Final = f"linqbot.{KIND}"
+"""The type of these deliveries."""
+FOUND_ID: Final = "i.found."
+"""The beginning of the ids of deliveries with what Linq was asked for: a vote, tapback, location or removal that was missed."""
+_ANY_DELAY_S: Final = 10 * 365 * 86_400.0
+
+
+def _handle_of(conversation: Conversation) -> str:
+    """Return the handle of the person of a conversation, without the name of what it waits for."""
+    return conversation.person.partition(" ")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order to end a question.
+
+    Attributes:
+        conversation: The id of the conversation.
+        n: The number of the question; the order is void if the conversation has gone on.
+        outcome: How the question ends.
+    """
+
+    conversation: str
+    n: int
+    outcome: QuestionEnd
+
+
+def order_of(delivery: Delivery) -> Order | None:
+    """Return the order that a delivery of our own stands for; None if it cannot be read."""
+    body = decode(delivery.body)
+    if not isinstance(body, dict):
+        return None
+    conversation, n, outcome = body.get("conversation"), body.get("n"), body.get("outcome")
+    if not (isinstance(conversation, str) and isinstance(n, int) and isinstance(outcome, dict)):
+        return None
+    return Order(conversation, n, outcome)  # type: ignore[arg-type]
+
+
+def timeout(conversation: Conversation, n: int, *, again: bool = False) -> Timer:
+    """Return the timer that ends a question when no answer comes.
+
+    Args:
+        again: True for a question that is open again. The timer that it had may have fired, so it gets another one.
+    """
+    timer_id = f"{conversation.id}.{conversation.replay}.{n}"
+    if again:
+        timer_id = f"{timer_id}.{conversation.until:.0f}"
+    body = _body(conversation, n, {"outcome": "timed_out"}, conversation.until)
+    return Timer(timer_id, conversation.until, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
+
+
+def look(conversation: Conversation, question: OpenQuestion, outcome: QuestionEnd, due: float) -> Timer:
+    """Return the timer that checks whether the result of a wait is known.
+
+    Args:
+        outcome: The end of the wait, without its result.
+        due: Unix seconds.
+    """
+    timer_id = f"{conversation.id}.{conversation.replay}.{question.n}.look{question.looks}"
+    body = _body(conversation, question.n, outcome, due)
+    return Timer(timer_id, due, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
+
+
+def cancellation(conversation: Conversation, n: int, reason: AskCancellation, now: float) -> Timer:
+    """Return the timer, due at once, that ends a question without an answer."""
+    timer_id = f"{conversation.id}.{conversation.replay}.{n}.{reason}"
+    body = _body(conversation, n, {"outcome": "cancelled", "reason": reason}, now)
+    return Timer(timer_id, now, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
+
+
+def order(conversation: Conversation, n: int, outcome: QuestionEnd, *, name: str, now: float) -> Delivery:
+    """Return the delivery that ends a question in the lane of its chat.
+
+    Args:
+        name: Tells orders about one question apart; equal orders have equal names.
+    """
+    delivery_id = f"{ORDER_PREFIX}{conversation.id}.{conversation.replay}.{n}.{name}"
+    body = _body(conversation, n, outcome, now)
+    return Delivery(delivery_id, lane_of_chat(conversation.chat_id), ORDER_TYPE, body, now)
+
+
+def _body(conversation: Conversation, n: int, outcome: QuestionEnd, at: float) -> bytes:
+    body: dict[str, Any] = {"conversation": conversation.id, "n": n, "outcome": outcome}
+    # In Linq's own form, so that the lane can be sorted by the time at which each delivery was sent: `Delivery.sent_at`.
+    body["created_at"] = datetime.fromtimestamp(at, UTC).isoformat()
+    # The handle, so that `linqbot forget` finds the delivery.
+    body |= {"chat_id": conversation.chat_id, "handles": [_handle_of(conversation)]}
+    if conversation.off_the_record:
+        body["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
+    return to_json(body)
+
+
+log = structlog.get_logger("linqbot.worker")
+
+
+async def send_question(question: Question, n: int, ctx: Context) -> OpenQuestion:
+    """Send the messages of a question, and its poll. Return its stored form.
+
+    Args:
+        n: The number of the question in its conversation.
+    Raises:
+        AskCancelled: the person has opted out, or a plugin refused it.
+    """
+    texts, poll, options = await send_choices(question, ctx.event, f"{PROMPT}{n}", ctx)
+    ids = tuple(message for sent in texts for message in _ids(sent))
+    messages = question.messages(numbered=bool(question.choices) and poll is None, service=ctx.event.service)
+    return OpenQuestion(
+        n=n,
+        key=question.key,
+        text=text_to_show(messages),
+        messages=ids,
+        choices=question.choices,
+        poll=poll,
+        options=options,
+        reactions=() if question.yes is None else (question.yes, "dislike"),
+        events=question.events,
+        cancel=cancel_words(question.cancel, question.choices),
+        repeat=question.repeat,
+        also=tuple(handle.casefold() for handle in question.also),
+        side_questions=question.side_questions,
+        prompt=as_prompt(messages),
+        next=n + 1,
+    )
+
+
+async def send_again(question: OpenQuestion, ctx: Context) -> list[str]:
+    """Send the messages of an open question again, and return their ids."""
+    sent = [await ctx.client.chats.messages.send(ctx.chat_id, message=message) for message in question.prompt]
+    return [each.message.id for each in sent]
+
+
+async def send_choices(
+    question: Question, root: Event, label: str, ctx: Context
+) -> tuple[list[Sent], str | None, dict[str, str]]:
+    """Send a question with its choices.
+
+    Args:
+        root: The event whose service decides.
+        label: The name of the calls in the journal.
+    Returns:
+        What was sent as text; the id of the message with the poll, and its choices by option. Without a poll None, and
+        an empty dict.
+    Raises:
+        LinqApiError: Linq refused a message, or did not answer.
+    """
+    has_poll = question.fits_poll and root.service in (None, "iMessage")
+    messages = question.messages(numbered=bool(question.choices) and not has_poll, service=root.service)
+    texts = [await ctx.reply(*messages, key=label)] if messages else []
+    if not has_poll or any(sent.status in ("opted_out", "refused") for sent in texts):
+        return texts, None, {}
+    made = await _poll(question, label, ctx)
+    if made is None:
+        texts.append(await ctx.reply(TextPart(value=numbered_list(question.choices)), key=f"{label}l"))
+        return texts, None, {}
+    return texts, *made
+
+
+async def _poll(question: Question, label: str, ctx: Context) -> tuple[str, dict[str, str]] | None:
+    """Send the choices as a poll. Return the id of its message and the choices by option; None if Linq refused it."""
+    options = [{"text": choice} for choice in question.choices]
+    client = with_standing_refusal(ctx.client.named(f"{label}p"))
+    try:
+        made = await client.chats.polls.create(ctx.chat_id, poll={"options": options})
+    except LinqApiError as error:
+        if error.status is None or error.status == 401 or not 400 <= error.status < 500:
+            raise  # a wrong API key refuses no poll: the turn waits for the operator, and then sends it
+        log.info("ask.no_poll", status=error.status, code=error.code, chat_id=ctx.chat_id)
+        return None
+    ids = (option.option_id for option in made.poll.options)
+    return made.message_id, dict(zip(ids, question.choices, strict=False))
+
+
+def refusal_of(sent: Sent) -> Literal["opted_out", "refused"] | None:
+    """Return why a message was not sent; None if it was."""
+    if sent.status == "opted_out":
+        return "opted_out"
+    return "refused" if sent.status == "refused" else None
+
+
+def _ids(sent: Sent) -> tuple[str, ...]:
+    if (refused := refusal_of(sent)) is not None:
+        raise cancelled_for(refused)
+    return tuple(message.id for message in sent.messages)
+
+
+async def unresumable(storage: Storage, dispatcher: Dispatcher) -> dict[str, int]:
+    """Return the number of questions that wait for an answer and whose handler the bot does not have, by handler.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    counts = await storage.waiting_by_handler()
+    return {handler: count for handler, count in counts.items() if dispatcher.handler_named(handler) is None}
+
+
+async def log_unresumable(storage: Storage, dispatcher: Dispatcher) -> None:
+    """Log the open questions that the bot cannot continue, by handler. Called when the bot starts.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    for handler, count in (await unresumable(storage, dispatcher)).items():
+        log.error(
+            "ask.no_handler",
+            handler=handler,
+            questions=count,
+            to_do="Serve a bot that has a handler of this name, or end the questions: linqbot asks list, "
+            "linqbot asks cancel. Otherwise the next message of each person is handled as if no question were open.",
+        )

@@ -1,0 +1,575 @@
+"""A conversation within one run of its handler: past questions return their answers, the next one suspends the handler.
+
+The handler runs from its start. The calls before an answered question form a part that is over: they are answered from
+the journal, and a call that is not on record is not made. From the newest answer on, the handler is live. Next step:
+`engine/turn.py` ends the turn with one commit, to which `AskSession.end` adds the questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import structlog
+
+from linqbot.clock import Clock
+from linqbot.engine.parts import Opening, Turn
+from linqbot.engine.turn_journal import TurnJournal
+from linqbot.engine.watcher import AnswerResult, turn_watcher
+from linqbot.errors import Suspended
+from linqbot.events.event import Event
+from linqbot.features.asking.answers import IN_ANOTHER_FORM, Seen, value_of
+from linqbot.features.asking.arrivals import NOTHING
+from linqbot.features.asking.opening import cancelled, end_of_arrival, write_arrival
+from linqbot.features.asking.past import Past, looked_up, root_of
+from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest
+from linqbot.features.asking.records import (
+    AskRecord,
+    AskRefused,
+    Opened,
+    QuestionEnd,
+    answer_in,
+    cancelled_for,
+    end_without_answer,
+    is_wait,
+    look,
+    order,
+    part_name,
+    refusal_label,
+    send_again,
+    send_question,
+    timeout,
+)
+from linqbot.features.asking.steps import (
+    Steps,
+    check_length,
+    check_place,
+    in_another_task,
+    in_step,
+    may_replace,
+    of_ambiguous_handler,
+    one_too_many,
+    person_to_ask,
+    second_question,
+)
+from linqbot.features.asking.wait_kinds import Wait
+from linqbot.features.asking.waits import begin_wait, end_of_wait, key_of_wait, look_again_after_s, result_of
+from linqbot.features.state import Recording
+from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import Conversation, ConversationSummary
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.timers import Timer
+
+if TYPE_CHECKING:
+    from linqbot.bot.context import Context
+    from linqbot.bot.dispatch import Dispatcher
+    from linqbot.bot.turn_context import TurnContext
+
+
+log = structlog.get_logger("linqbot.worker")
+
+_MOST_IN_CHAT: Final = 10_000
+"""Maximum number of questions of one chat that are ended at once: many more than a group has people."""
+
+
+class AskSession:
+    """The questions and steps of one run of a handler. It implements `Asker`, `Resumption` and `SideTurn`.
+
+    Attributes:
+        handler, root: See `Resumption`. Set only if the turn continues a conversation.
+    """
+
+    handler: str
+    root: Event
+
+    def __init__(  # noqa: PLR0917 - only the worker makes sessions
+        self,
+        journal: TurnJournal,
+        storage: Storage,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        lease: Lease,
+        opening: Opening,
+    ) -> None:
+        self._journal = journal
+        self._storage = storage
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._lease = lease
+        self._opening = opening
+        self._arrival = opening.arrival or NOTHING
+        self._steps: Steps | None = None
+        # The conversation that the turn continues; None if the handler begins with this turn.
+        self._conversation = conversation = opening.conversation
+        self._past = Past(opening)
+        # The number of the part that the handler runs through.
+        self._part = 0
+        # The number of questions that this run has come to, and the number of the conversation's next new question.
+        self._number = 0
+        self._next = 1
+        # True once the handler has passed the question that the event of this turn answers or ends.
+        self._is_live = conversation is None
+        # True once the handler of the conversation runs. Middleware may keep the event from it.
+        self._has_begun = False
+        # The question at which the handler was suspended in this run, its conversation, and its timeout.
+        self._asked: tuple[AskRecord, Conversation, Timer] | None = None
+        # The timer that looks for the result of a wait, if there is one.
+        self._looks: list[Timer] = []
+        # The conversation whose question was sent again after a side answer, if there is one.
+        self._repeated: list[Conversation] = []
+        # The conversation whose question the one asked in this run replaces, the timer that ends it, and the id of its timeout.
+        self._other: tuple[Conversation, Timer, str] | None = None
+        # The ids of the conversations that the handler ends.
+        self._ended: list[str] = []
+        if conversation is None:
+            return
+        question = self._arrival.question
+        assert question is not None
+        self.handler = conversation.handler
+        self.root = root_of(conversation, question)
+        self._next = question.next
+        if (self._arrival.outcome or {}).get("reason") == "opted_out":
+            journal.muted_chat = conversation.chat_id
+
+    @property
+    def is_past(self) -> bool:
+        """True while the handler runs through a part that an earlier run has ended."""
+        return self._journal.is_past
+
+    @property
+    def is_dry(self) -> bool:
+        """Always False."""
+        return False
+
+    @property
+    def is_suspended(self) -> bool:
+        """True if the handler has asked a question in this run."""
+        return self._asked is not None
+
+    async def begin(self, ctx: TurnContext) -> None:
+        """Note that the handler runs; see `Resumption.begin`."""
+        self._has_begun = True
+        ctx.event = self.root
+        ctx.after_ask = self._arrival.question.after_ask if self._arrival.question else None
+        is_past = self._opening.live_from != 0
+        await ctx.enter_part(self._past.seen_in(0) if is_past else None, in_place_of=self._replaced(0))
+        self._journal.enter("", self._past.calls_of(0), is_past=is_past)
+
+    @property
+    def missed_in(self) -> int | None:
+        """The part in which the handler has ended without coming to the open question; None if it came to it."""
+        if self._conversation is None or not self._has_begun or self._opening.live_from is not None:
+            return None
+        return None if self._is_live or self._asked is not None else self._part
+
+    @property
+    def is_restartable(self) -> bool:
+        """True if the turn may begin again with other input: nothing was asked, and no step holds its input."""
+        return not self._number and (self._steps is None or not self._steps.holds_input)
+
+    async def once(
+        self,
+        name: str,
+        call: Callable[[str], Awaitable[Any] | Any],
+        *,
+        kind: Any,
+        retry: bool,
+        restartable: bool = False,
+        recording: Recording | None = None,
+    ) -> Any:
+        """Return the recorded result of a step, or make it; see `Asker.once`."""
+        return await self._steps_of_run().once(
+            name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
+        )
+
+    def recall(self, name: str, *, kind: Any) -> Any:
+        """Return the recorded result of a step; None if there is none. See `Asker.recall`."""
+        return self._steps_of_run().recall(name, kind=kind)
+
+    def _steps_of_run(self) -> Steps:
+        if self._steps is None:
+            self._steps = Steps(self._journal, self._storage, self._clock, len(self._opening.known))
+        return self._steps
+
+    async def ask(self, question: Question, ctx: Context) -> Any:
+        """Return the recorded answer, or ask and end the handler; see `Asker.ask`.
+
+        Raises:
+            Suspended: the question was asked.
+            AskTimeout: no answer came in time.
+            AskCancelled: the question has ended without an answer.
+            BotError: no question can be asked here.
+        """
+        turn_ctx = cast("TurnContext", ctx)  # dispatch makes the contexts of all handlers
+        self._check(question.verb, turn_ctx)
+        self._number += 1
+        record = self._past.match(question, self._number, self._code(turn_ctx))
+        if record is not None and record.outcome is not None:
+            record.is_used = True
+            await self._enter(record, turn_ctx)
+            return await self._answer(record, question, turn_ctx)
+        await self._ask(question, turn_ctx)
+        raise Suspended("The handler waits for an answer.")
+
+    def end_questions(self, chat_id: str) -> None:
+        """End the open questions of a chat, other than that of this handler; see `Asker.end_questions`."""
+        if self.is_past:
+            return
+        own = None if self._conversation is None else self._conversation.id
+        others = (each for each in self._storage.conversations_in(chat_id) if each.id != own)
+        self._ended = [each.id for each in others if each.status == "waiting" and not is_wait(each.person)]
+
+    async def cancel_questions(self, chat_id: str) -> None:
+        """Cancel the open questions of any chat; see `Asker.cancel_questions`."""
+        self._journal.refuse_after_end("bot.end_questions")
+        if self.is_past:
+            return
+        # Read from the storage: the summaries of another chat may be old if several processes share it.
+        for each in await self._storage.conversations(chat_id=chat_id, limit=_MOST_IN_CHAT):
+            question = OpenQuestion.read(each.question)
+            if each.status == "waiting" and question is not None and question.takes_words:
+                outcome: QuestionEnd = {"outcome": "cancelled", "reason": "operator"}
+                # The same name in every run of the turn, so that it is one order.
+                ended = order(each, question.n, outcome, name=f"ended.{self._journal.turn}", now=self._clock.now())
+                await self._storage.put(ended)
+
+    @property
+    def takes_any_handler(self) -> bool:
+        """True if any handler may take the event; see `SideTurn.takes_any_handler`."""
+        return self._arrival.question is not None and self._arrival.question.side_questions
+
+    async def ask_again(self, ctx: Context) -> None:
+        """Send the open question again, after another handler has answered; see `SideTurn.ask_again`."""
+        question = self._arrival.question
+        self._note("kept_open")
+        if question is None or not question.repeat:
+            return
+        sent = await send_again(question, ctx)
+        if self._arrival.conversation is not None:
+            # A tapback on the repeated question is an answer as well.
+            messages = (*question.messages, *sent)
+            repeated = question.model_copy(update={"messages": messages})
+            self._repeated = [replace(self._arrival.conversation, question=repeated.to_json())]
+
+    def end(self, turn: Turn, commit: Commit) -> None:
+        """Add what the commit that ends the turn stores of its questions and steps."""
+        if self._conversation is None and self._journal.muted_chat is not None:
+            return  # The person opts out, which ends all questions of the chat: see `OptOuts`.
+        commit.has_all_entries = False
+        if isinstance(commit.outcome, DeadLetter):
+            end_of_arrival(turn, commit)
+        # Not if the turn runs again; nor if middleware, or the bot's settings, kept the event from the handler.
+        elif isinstance(commit.outcome, Ack) and (self._conversation is None or self._has_begun):
+            self._write(commit)
+
+    def _write(self, commit: Commit) -> None:
+        question, by = self._arrival.question, self._lease.delivery
+        changed = (record for record in self._past.records if self._is_changed(record))
+        commit.entries += [record.written_to(self._entry_of(record), by) for record in changed]
+        over = {question.timer} if self._has_begun and question is not None else set()
+        commit.ended += self._ended
+        write_arrival(self._arrival, by.received_at, commit)
+        if self._asked is not None:
+            _, conversation, timer = self._asked
+            if self._other is not None:
+                # First: it then keeps its place, until its own delivery ends it.
+                ended, its_end, its_timer = self._other
+                commit.conversations.append(ended)
+                commit.timers.append(its_end)
+                commit.cancelled.append(its_timer)
+            commit.conversations.append(conversation)
+            commit.timers += [timer, *self._looks]
+            over.discard(timer.id)
+        elif self._conversation is None:
+            commit.conversations += self._repeated
+        elif self._keeps_timeout(question):
+            commit.conversations.append(self._timed_out())
+        else:
+            commit.ended.append(self._conversation.id)
+        commit.cancelled += over
+
+    def _keeps_timeout(self, question: OpenQuestion | None) -> bool:
+        """Return True if the question has timed out, so that a late message can be recognized; see `Context.after_ask`."""
+        if question is None or self._conversation is None or not question.takes_words:
+            return False
+        is_timed_out = self._past.live is not None and self._past.live.outcome == {"outcome": "timed_out"}
+        return is_timed_out and self._newer(self._conversation.person, self._conversation.chat_id) is None
+
+    def _timed_out(self) -> Conversation:
+        assert self._conversation is not None
+        assert self._arrival.question is not None
+        hidden: dict[str, Any] = {"prompt": (), "messages": (), "choices": (), "options": {}, "after_ask": None}
+        if self._conversation.off_the_record:
+            hidden["text"] = ""
+        question = self._arrival.question.model_copy(update=hidden)
+        return replace(self._conversation, status="timed_out", question=question.to_json(), root=b"")
+
+    def _check(self, verb: str, ctx: Context) -> None:
+        """Refuse a question that cannot be asked here.
+
+        Raises:
+            BotError: see `steps.py`.
+        """
+        self._journal.refuse_after_end(verb.removeprefix("ctx."))
+        if not self._journal.is_in_own_task:
+            raise in_another_task(verb)
+        check_place(verb, ctx, None if self._conversation is not None else self._lease.delivery.lane)
+        if self._steps is not None and self._steps.under_way:
+            raise in_step(verb, self._steps.under_way[-1])
+        if ctx.handler is not None and self._dispatcher.is_name_of_several(ctx.handler):
+            raise of_ambiguous_handler(verb, ctx.handler)
+        if self._number >= MOST_ASKS:
+            raise one_too_many(ctx.handler, MOST_ASKS)
+
+    # A question that was asked before
+
+    async def _enter(self, record: AskRecord, ctx: TurnContext) -> None:
+        """Go on with the part that follows a question."""
+        known = list(self._past.calls_of(record.n))
+        if record.splits is not None and record.splits == self._part:
+            # New code has put the question into this part. The rest of the part's calls may follow now.
+            known += self._journal.unmatched()
+        earlier = self._past.calls_since(self._part, record)
+        self._is_live = self._is_live or record is self._past.live
+        self._part = record.n
+        is_past = not self._is_live and record.n != self._opening.live_from
+        self._journal.enter(part_name(record.n), known, is_past=is_past, earlier=earlier)
+        seen = self._past.seen_in(record.n) if is_past else None
+        await ctx.enter_part(seen, in_place_of=self._replaced(record.n))
+
+    def _replaced(self, part: int) -> Seen | None:
+        """Return what the runs saw and left whose place this run takes, because it does not come to the open question."""
+        return self._past.replaced_from(part) if part == self._opening.live_from else None
+
+    async def _answer(self, record: AskRecord, question: Question, ctx: TurnContext) -> Any:
+        outcome = record.outcome
+        assert outcome is not None
+        if question.wait is not None:
+            return await self._result(record, question.wait, ctx)
+        is_live = record is self._past.live
+        if outcome["outcome"] != "answered":
+            self._note(outcome["outcome"], when=is_live)
+            raise end_without_answer(outcome)
+        event = self._arrival.event if is_live and "body" in outcome else record.event(ctx.chat_id)
+        if event is not None:
+            ctx.event = event
+        try:
+            value = value_of(question, answer_in(outcome, event))
+        except ValueError as error:
+            if not is_live:
+                # Today's code refuses an answer that was valid when it was given.
+                log.warning("ask.again", conversation=self._journal.turn, handler=ctx.handler, key=question.key)
+                record.is_void = True
+                await self._ask(question, ctx)
+            else:
+                await self._refuse(record, question, str(error), ctx)
+        else:
+            self._note("answered", when=is_live)
+            return value
+        raise Suspended("The handler waits for an answer.")
+
+    async def _result(self, record: AskRecord, wait: Wait, ctx: TurnContext) -> Any:
+        """Return the result of a wait. In the live part it is found out first, and stored when the turn ends."""
+        assert record.outcome is not None
+        if record is self._past.live:
+            assert self._arrival.question is not None
+            end = await end_of_wait(wait, self._arrival.question, record.outcome, ctx)
+            if end is None:
+                self._look_again(record, self._arrival.question, ctx)
+                raise Suspended("The handler goes on waiting.")
+            record.outcome = end
+            self._note("cancelled" if end["outcome"] == "cancelled" else "answered")
+        if record.outcome["outcome"] == "cancelled":
+            raise cancelled_for(record.outcome["reason"])
+        if (event := record.event(ctx.chat_id)) is not None:
+            ctx.event = event
+        return result_of(wait, record.outcome)
+
+    def _look_again(self, record: AskRecord, waiting: OpenQuestion, ctx: TurnContext) -> None:
+        """Keep the wait open, and check again later."""
+        assert self._conversation is not None
+        assert record.outcome is not None
+        question = waiting.model_copy(update={"looks": waiting.looks + 1})
+        due = self._clock.now() + look_again_after_s(waiting.looks)
+        self._looks = [look(self._conversation, question, record.outcome, due)]
+        self._keep_open(record, self._conversation, question, ctx)
+
+    async def _refuse(self, record: AskRecord, question: Question, why: str, ctx: TurnContext) -> None:
+        """Show the person why the answer is invalid, and wait for another one."""
+        conversation, waiting = self._conversation, self._arrival.question
+        assert conversation is not None
+        assert waiting is not None
+        if conversation.status == "failed":
+            await self._replace_or_refuse(conversation.person, ctx)
+        tries = waiting.tries + 1
+        if tries >= question.tries:
+            record.outcome = {"outcome": "cancelled", "reason": "invalid"}
+            self._note("given_up")
+            raise cancelled_for("invalid")
+        sent = await ctx.reply(why or IN_ANOTHER_FORM, key=refusal_label(record.n, tries))
+        if sent.status == "opted_out":
+            record.outcome = {"outcome": "cancelled", "reason": "opted_out"}
+            self._note("cancelled")
+            raise cancelled_for("opted_out")
+        self._note("invalid")
+        if conversation.status == "failed":
+            conversation = replace(conversation, until=self._clock.now() + question.timeout_s)
+        messages = (*waiting.messages, *(message.id for message in sent.messages))
+        refused = waiting.model_copy(update={"tries": tries, "messages": messages})
+        self._keep_open(record, conversation, refused, ctx)
+
+    def _keep_open(
+        self, record: AskRecord, conversation: Conversation, question: OpenQuestion, ctx: TurnContext
+    ) -> None:
+        """Suspend the handler at a question that stays open. It keeps its timer, unless its conversation has failed."""
+        record.outcome = None
+        is_failed = conversation.status == "failed"
+        timer = timeout(conversation, record.n, again=is_failed)
+        if not is_failed:
+            timer = replace(timer, id=question.timer)
+        question = question.model_copy(update={"failed_by": None, "timer": timer.id})
+        self._suspend(record, replace(conversation, status="waiting", question=question.to_json()), timer, ctx)
+
+    def _note(self, result: AnswerResult, *, when: bool = True) -> None:
+        """Notify the watcher of the turn of what the event made of the open question."""
+        asked, conversation, watcher = self._arrival.question, self._arrival.conversation, turn_watcher.get()
+        if when and watcher is not None and asked is not None and conversation is not None:
+            watcher.met_question(asked.text, conversation.handler, result)
+
+    # A new question
+
+    async def _ask(self, question: Question, ctx: TurnContext) -> None:
+        """Send a question, and end the run."""
+        check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
+        if question.wait is None:
+            person = person_to_ask(question, self._root(ctx))
+            await self._replace_or_refuse(person, ctx)
+        else:
+            person = key_of_wait(question.wait, self._root(ctx), self._journal.turn)
+        record = AskRecord(
+            self._next, self._number, question.key, question.digest, self._code(ctx), self._part, verb=question.verb
+        )
+        if not self._is_live:
+            await ctx.go_live()
+        record.seen = ctx.seen_in_part()
+        if self._past.has_unused_answer:
+            record.splits = self._part
+        # The question has effects, even in the middle of a part that is over. Its calls are named.
+        self._journal.is_past = False
+        self._is_live = True
+        opened = await self._open(question, record.n, ctx)
+        if (watcher := turn_watcher.get()) is not None:
+            watcher.asked(opened.text)
+        self._next = record.n + 1
+        self._wait_for_answer(record, self._new_conversation(question, opened, person, ctx), opened, ctx)
+        record.seen = replace(record.seen, left=ctx.left_in_part())
+
+    def _new_conversation(
+        self, question: Question, opened: OpenQuestion, person: str, ctx: TurnContext
+    ) -> Conversation:
+        """Return the conversation that waits for the answer to a new question."""
+        now = self._clock.now()
+        root = self._lease.delivery.body if self._conversation is None else self._conversation.root
+        return Conversation(
+            id=self._journal.turn,
+            replay=self._journal.replay,
+            chat_id=ctx.chat_id,
+            person=person,
+            handler=ctx.handler or "",
+            status="waiting",
+            asked_at=now,
+            until=now + question.timeout_s,
+            question=opened.to_json(),
+            off_the_record=self._journal.off_the_record,
+            root=root if ctx.overlap is None else ctx.overlap.with_taken(root),
+        )
+
+    def _wait_for_answer(
+        self, record: AskRecord, conversation: Conversation, opened: OpenQuestion, ctx: TurnContext
+    ) -> None:
+        """Suspend the handler at a new question, with the timer of its timeout."""
+        timer = timeout(conversation, record.n)
+        opened = opened.model_copy(update={"timer": timer.id})
+        if opened.is_known:
+            answered: QuestionEnd = {"outcome": "answered", "text": ""}
+            self._looks = [look(conversation, opened, answered, conversation.asked_at)]
+        if not conversation.off_the_record:
+            record.opened = Opened(
+                since=self._lease.delivery.received_at,
+                chat_id=conversation.chat_id,
+                person=conversation.person,
+                handler=conversation.handler,
+                until=conversation.until,
+                question=opened.model_dump(mode="json", exclude_defaults=True),
+            )
+        self._past.records.append(record)
+        self._suspend(record, replace(conversation, question=opened.to_json()), timer, ctx)
+
+    async def _open(self, question: Question, n: int, ctx: TurnContext) -> OpenQuestion:
+        """Send what opens a question or a wait, and return its stored form.
+
+        Raises:
+            AskCancelled: the person has opted out, or a plugin refused it.
+        """
+        root = self._root(ctx)
+        if question.wait is None:
+            opened = await send_question(question, n, ctx)
+        else:
+            try:
+                opened = await begin_wait(question.wait, question, n, root, ctx)
+            except AskRefused as error:
+                raise cancelled_for(error.reason) from None
+        return opened.model_copy(update=looked_up(root, ctx.after_ask))
+
+    def _root(self, ctx: Context) -> Event:
+        return ctx.event if self._conversation is None else self.root
+
+    def _suspend(self, record: AskRecord, conversation: Conversation, timer: Timer, ctx: TurnContext) -> None:
+        ctx.suspend()
+        self._asked = record, conversation, timer
+        self._journal.is_suspended = True
+
+    async def _replace_or_refuse(self, person: str, ctx: Context) -> None:
+        """End the question that is open for this person, with the commit that stores the new one, or refuse the new one.
+
+        An operator who puts an old message back replaces nothing, and neither does a handler whose own question ended so.
+
+        Raises:
+            BotError: the new one cannot take its place.
+        """
+        other = self._newer(person, ctx.chat_id)
+        found = None if other is None else await self._storage.conversation(other.id)
+        if found is None:
+            return
+        old, question = found[0], OpenQuestion.read(found[0].question)
+        is_old = self._lease.put_back or (self._conversation is not None and self._conversation.status == "failed")
+        if question is None or is_old or not may_replace(self._root(ctx), person):
+            raise second_question(ctx.handler, old)
+        ended, timer = cancelled(old, question, "replaced", self._clock.now())
+        self._other = ended, timer, question.timer
+
+    def _newer(self, person: str, chat_id: str) -> ConversationSummary | None:
+        """Return another conversation of the person in the chat that waits for an answer; None if there is none."""
+        # Not those that end with this turn, such as one whose handler is gone after a deploy.
+        ending = {*self._arrival.ended, *self._ended}
+        others = (each for each in self._storage.conversations_in(chat_id) if each.id not in ending)
+        return next(
+            (
+                each
+                for each in others
+                if each.person == person and each.status == "waiting" and each.id != self._journal.turn
+            ),
+            None,
+        )
+
+    def _code(self, ctx: Context) -> str:
+        return code_digest(self._dispatcher.handler_named(ctx.handler or ""))
+
+    def _is_changed(self, record: AskRecord) -> bool:
+        return record is self._past.live or record.is_void or (self._asked is not None and record is self._asked[0])
+
+    def _entry_of(self, record: AskRecord) -> JournalEntry:
+        known = self._past.entry_of(record)
+        return self._journal.new_entry(record.slot, "ask", record.call) if known is None else known

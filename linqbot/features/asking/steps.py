@@ -1,0 +1,368 @@
+"""Steps: calls of `ctx.once`, whose results are stored in the journal, so that no run of a turn repeats them.
+
+The functions from `check_place` on refuse questions that cannot be asked: no handler could wait for the answer, or no
+person could give it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from linqbot.clock import Clock
+from linqbot.engine.slots import is_outside_of_answer
+from linqbot.engine.turn_journal import TurnJournal
+from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
+from linqbot.events.event import Event
+from linqbot.events.lane import lane_of_chat
+from linqbot.events.message import MessageReceived
+from linqbot.features import own_changes
+from linqbot.features.asking.question import Question
+from linqbot.features.state import Recording, misfits
+from linqbot.features.turn_scheduler import changes_of_step, note_timer
+from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import ANYONE, Conversation
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.state import StateWrite
+
+if TYPE_CHECKING:
+    from linqbot.bot.context import Context
+
+
+log = structlog.get_logger("linqbot.worker")
+
+
+MOST_ENTRIES: Final = 5000
+"""Maximum number of journal entries of a conversation: its questions, steps and calls. They are read with each answer,
+which takes about 15 ms for each thousand."""
+
+LARGEST_RESULT_BYTES: Final = 256 << 10
+"""Maximum size of a step's result as JSON. All results of a conversation are read with each answer."""
+
+
+def check_length(entries: int, what: str) -> None:
+    """Check that a conversation may have one more journal entry.
+
+    Args:
+        what: The handler or the step that makes the entry, for the error message.
+    Raises:
+        ConversationTooLong: it has as many as it may have.
+    """
+    if entries >= MOST_ENTRIES:
+        raise ConversationTooLong(
+            f"The conversation has {entries} journal entries (questions, steps and calls), and {what} would make another "
+            f"one. {MOST_ENTRIES} is the most. Let the handler end, keep what it has learned in ctx.state, and go on with "
+            "the person's next message."
+        )
+
+
+class Steps:
+    """The steps of one run of a turn.
+
+    Args:
+        known: The number of journal entries that the turn has already.
+    Attributes:
+        under_way: The names of the steps that are being made, those inside of another one last.
+        holds_input: True if the run has come to a step that must not be made again with other input.
+    """
+
+    def __init__(self, journal: TurnJournal, storage: Storage, clock: Clock, known: int) -> None:
+        self._journal = journal
+        self._storage = storage
+        self._clock = clock
+        self._entries = known
+        self._used: set[str] = set()
+        self.under_way: list[str] = []
+        self.holds_input = False
+
+    def recall(self, name: str, *, kind: Any) -> Any:
+        """Return the recorded result of a step; None if there is none. See `Context.recall`."""
+        entry = self._journal.steps.get(self._journal.slot_of_step(name))
+        if entry is None or entry.status != "accepted":
+            return None
+        return self._recorded(name, entry, kind)
+
+    async def once(
+        self,
+        name: str,
+        call: Callable[[str], Any],
+        *,
+        kind: Any,
+        retry: bool,
+        restartable: bool = False,
+        recording: Recording | None = None,
+    ) -> Any:
+        """Return the recorded result of a step, or make the step and record it; see `Context.once`.
+
+        Raises:
+            Ambiguous: an earlier run was cut off during the step.
+            BotError: the name was used before in this run; the result is no JSON, although the step was made; or the
+                result does not fit `kind`.
+            ConversationTooLong: the turn has too many entries; or the result is too large to be recorded, although the
+                step was made.
+            StorageUnavailable: the step could not be recorded.
+        """
+        self._journal.refuse_after_end("once")
+        slot = self._journal.slot_of_step(name)
+        if slot in self._used:
+            raise BotError(f"ctx.once({name!r}) was called twice in one run. Give each step a name of its own.")
+        self._used.add(slot)
+        self._hold_input(restartable=restartable)
+        entry = self._journal.steps.get(slot)
+        if entry is not None:
+            self._journal.come_to(slot)
+        if entry is not None and entry.status == "accepted":
+            return self._recorded(name, entry, kind)
+        entry = await self._begun(name, slot, entry, retry=retry, restartable=restartable)
+        self.under_way.append(name)
+        try:
+            with self._noting_incoming() as took, changes_of_step() as scheduled, self._journal.in_step(name):
+                result = call(entry.key)
+                if inspect.isawaitable(result):
+                    result = await result
+                # A run that has the step from the record must await the events of its group changes too.
+                for timer in own_changes.timers(self._journal.made_in_step(name), self._clock):
+                    note_timer(timer)
+        except (Exception, TurnDeferred) as error:
+            # The call has ended, so the next run makes it again. Its error may hold texts of people.
+            self._journal.keep(replace(entry, status="refused", answer=to_json({"error": type(error).__name__})))
+            if isinstance(error, TurnDeferred):
+                self._journal.note_failure(error)
+            raise
+        finally:
+            self.under_way.remove(name)
+        # From here on the step was made. Without a result the entry stays as it is, so the next run knows that.
+        data = _data(name, result)
+        if took or scheduled:
+            entry = replace(entry, call=_call_of(name, restartable=restartable, took=took, scheduled=scheduled))
+        accepted = replace(entry, status="accepted", answer=data)
+        if recording is None:
+            await self._storage.settle(accepted)
+        else:
+            # Shielded: what was made counts, even if a newer message interrupts the handler just now.
+            await asyncio.shield(recording(typed(name, data, kind), partial(self._settle_with, accepted)))
+        return typed(name, data, kind)
+
+    async def _begun(
+        self, name: str, slot: str, entry: JournalEntry | None, *, retry: bool, restartable: bool
+    ) -> JournalEntry:
+        """Store that a step begins, and return its entry.
+
+        Args:
+            entry: The entry on record; None if there is none.
+        """
+        if entry is None:
+            check_length(self._entries, f"the step {name!r}")
+            self._entries += 1
+            entry = self._journal.new_entry(slot, "step", _call_of(name, restartable=restartable))
+            await self._journal.begin(entry)
+        elif entry.status != "refused" and not retry:
+            if entry.status == "attempting":
+                log.error("step.ambiguous", turn=entry.turn, step=name, key=entry.key)
+                await self._storage.settle(replace(entry, status="ambiguous"))
+            raise Ambiguous(name)
+        else:
+            entry = replace(entry, status="attempting", answer=None)
+            await self._journal.store_state(slot)
+            await self._storage.settle(entry)
+        return entry
+
+    def _recorded(self, name: str, entry: JournalEntry, kind: Any) -> Any:
+        """Return the result of a step on record, and do again what belongs to it and is not stored before the turn ends.
+
+        The handler has the messages that the step took with `ctx.incoming()`, and the step's scheduled sends. In a part of a
+        conversation that is over, these sends were stored when the part ended.
+        """
+        said = from_json(entry.call)
+        if self._journal.incoming_calls is not None:
+            self._journal.incoming_calls.recall(said.get("incoming", ()))
+        if (scheduled := said.get("scheduled")) and not self._journal.is_past:
+            self._journal.scheduler.recall(scheduled)
+        return typed(name, entry.answer or b"null", kind)
+
+    def _noting_incoming(self) -> AbstractContextManager[Sequence[int]]:
+        """Collect the numbers of the calls of `ctx.incoming()` that a step makes."""
+        calls = self._journal.incoming_calls
+        return nullcontext(()) if calls is None else calls.of_step()
+
+    async def _settle_with(self, accepted: JournalEntry, write: StateWrite) -> None:
+        """Store the result of a step together with a write of state, unless the line of the turn keeps nothing."""
+        await self._storage.settle(accepted, () if self._journal.off_the_record else (write,))
+
+    def _hold_input(self, *, restartable: bool) -> None:
+        """Keep the turn from being restarted from here on. If it is being restarted already, the step must not begin."""
+        if not restartable:
+            self._journal.cancel_if_interrupted()
+            self.holds_input = True
+
+
+def steps_on_record(entries: Iterable[JournalEntry]) -> dict[str, JournalEntry]:
+    """Return the steps of `ctx.once` that have a result, by name. What middleware did for the answers is not among them."""
+    found = {}
+    for entry in entries:
+        if entry.safety == "step" and entry.status == "accepted" and not is_outside_of_answer(entry.slot):
+            said = from_json(entry.call)
+            if said.get("verb") == "once":
+                found[said["name"]] = entry
+    return found
+
+
+def _call_of(name: str, *, restartable: bool, took: Sequence[int] = (), scheduled: Sequence[Any] = ()) -> bytes:
+    """Return the `call` of a step's entry.
+
+    Args:
+        took: The numbers of the calls of `ctx.incoming()` that the step has made.
+        scheduled: The sends that the step has scheduled; see `changes_of_step`.
+    """
+    what: dict[str, Any] = {"noun": "ctx", "verb": "once", "name": name}
+    if restartable:
+        what["restartable"] = True
+    if took:
+        what["incoming"] = took
+    if scheduled:
+        what["scheduled"] = scheduled
+    return to_json(what)
+
+
+def _data(name: str, result: object) -> bytes:
+    """Return the result of a step as JSON.
+
+    Raises:
+        BotError: it has no JSON form.
+        ConversationTooLong: it is too large to be recorded.
+    """
+    try:
+        data = to_json(result)
+    except PydanticSerializationError:
+        raise BotError(
+            f"The step {name!r} was made, but its result of type {type(result).__name__} cannot be recorded as "
+            "JSON. Return what the handler needs of it from ctx.once, such as an id."
+        ) from None
+    if len(data) > LARGEST_RESULT_BYTES:
+        raise ConversationTooLong(
+            f"The step {name!r} was made, but its result has {len(data)} bytes as JSON and cannot be recorded. "
+            f"{LARGEST_RESULT_BYTES} bytes are the most. Keep files and other large results elsewhere, and return "
+            "their path or id from ctx.once."
+        )
+    return data
+
+
+def typed(name: str, data: bytes, kind: Any) -> Any:
+    """Return the result of a step from its stored JSON; see `kind` of `Context.once`.
+
+    Raises:
+        BotError: the type cannot be built from the result.
+    """
+    if kind is None:
+        return from_json(data)
+    try:
+        return TypeAdapter(kind).validate_json(data)
+    except ValidationError as error:
+        # Without the error as its cause: that quotes the result, which may be about a person.
+        wanted = kind.__qualname__ if isinstance(kind, type) else kind
+        raise BotError(
+            f"The result of the step {name!r} does not fit kind={wanted}: {misfits(kind, error)}. "
+            "A step that was made is not made again. Let the type read this result too, or give the step another name."
+        ) from None
+
+
+def check_place(verb: str, ctx: Context, lane: str | None) -> None:
+    """Refuse a question where no handler can wait for its answer.
+
+    Args:
+        verb: The method that asks, such as `ctx.ask`.
+        lane: The lane of the delivery; None if the handler goes on after a question.
+    Raises:
+        BotError: no handler runs, another question is open, or the event is not in the lane of a chat.
+    """
+    if not ctx.is_handling or ctx.handler is None:
+        raise BotError(f"{verb}() was called outside of a handler. Middleware, `when=` and error handlers cannot ask.")
+    if ctx.side is not None:
+        raise BotError(
+            f"Handler {ctx.handler} was called while another question is open (during_ask=True, or side_questions=True). So "
+            "it cannot ask: one question is open for a person at a time."
+        )
+    if ctx.event.chat_id is None:
+        raise BotError(f"{ctx.event.type} belongs to no chat, so there is no person to ask.")
+    if lane is not None and lane != lane_of_chat(ctx.event.chat_id):
+        raise BotError(
+            f"A handler of {ctx.event.type} runs next to the chat's other handlers, so it cannot ask. Ask in a handler of "
+            "messages or reactions."
+        )
+
+
+def person_to_ask(question: Question, root: Event) -> str:
+    """Return the `person` of a conversation that asks a question.
+
+    Args:
+        root: The event with which the handler began.
+    Raises:
+        BotError: the event names no person.
+    """
+    if question.who == "anyone":
+        return ANYONE
+    if question.who != "asker":
+        return question.who.casefold()
+    if not root.actor:
+        raise BotError(f"{root.type} names no person who could be asked. Say who must answer: ctx.ask(…, who=…).")
+    return root.actor.casefold()
+
+
+def may_replace(root: Event, person: str) -> bool:
+    """Return True if a question to a person takes the place of an open one: with a message, they began something else.
+
+    Args:
+        root: The event with which the asking handler began.
+    """
+    return isinstance(root, MessageReceived) and (root.actor or "").casefold() == person
+
+
+def second_question(handler: str | None, other: Conversation) -> BotError:
+    """Return the error of a handler that asks a person who has not answered another question of the chat yet."""
+    return BotError(
+        f"Handler {handler} asks a person whom {other.handler} has already asked in this chat. One question is open for a "
+        f"person at a time. To end the other one first: ctx.end_questions() in the handler, or linqbot asks cancel {other.id}"
+    )
+
+
+def in_another_task(verb: str) -> BotError:
+    """Return the error of a question in a task that the handler has started."""
+    return BotError(
+        f"{verb}() was called in a task that the handler started, such as by asyncio.gather, a TaskGroup or "
+        f"asyncio.wait_for. One question waits at a time: await {verb}(…) in the handler itself, one after the "
+        "other, and limit its time with timeout_s=."
+    )
+
+
+def in_step(verb: str, step: str) -> BotError:
+    """Return the error of a question in a step of `ctx.once`."""
+    return BotError(
+        f"{verb}() was called in the step {step!r}. A question ends the handler, which would cut "
+        "the step off. Ask before ctx.once, and use the answer in it."
+    )
+
+
+def of_ambiguous_handler(verb: str, handler: str) -> BotError:
+    """Return the error of a question in a handler whose name others have too."""
+    return BotError(
+        f"Several handlers are called {handler}, and the answer goes to a handler by its name. So {verb}() could "
+        "continue the wrong one. Give each function a name of its own before you register it, such as: "
+        'order.__qualname__ = f"order_{dish}"'
+    )
+
+
+def one_too_many(handler: str | None, limit: int) -> ConversationTooLong:
+    """Return the error of a question in a conversation that has as many as it can have."""
+    return ConversationTooLong(
+        f"The conversation has {limit} questions, which is the most. Let handler {handler} end, keep what "
+        "it has learned in ctx.state, and go on with the person's next message."
+    )

@@ -1,0 +1,135 @@
+"""The features of turns: their parts in the order in which they are called, and the kinds of deliveries that they make.
+
+A feature is named by its module and imported when a turn needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from linqbot.engine.parts import ALL, ANSWERS_WITHOUT_CHAT, ASKED, CRASHED, RAN, RECEIPT, TAKEN, Kind, Points
+from linqbot.events.delivery import OWN_DELIVERY, Delivery
+from linqbot.events.lane import chat_of_lane
+from linqbot.features import later, schedules
+from linqbot.features.asking.records import FOUND_ID, ORDER_PREFIX
+from linqbot.features.own_changes import are_awaited
+from linqbot.features.turn_scheduler import TurnBroadcaster, TurnScheduler
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Ack, Lease
+from linqbot.storage.journal import RECEIPTS
+
+if TYPE_CHECKING:
+    from linqbot.bot.dispatch import Dispatcher
+    from linqbot.engine.turn import Turns
+
+
+PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
+    # First to begin, so that the session ends the turn also if another part fails.
+    ("asking.turn_session:Sessions", lambda _: ALL),
+    # First to open: its meaning for a question decides if a handler runs at all.
+    ("asking.opening:Asks", lambda _: ASKED),
+    ("optout:OptOutsAfterCrash", lambda _: CRASHED),
+    ("lookups:Receipts", lambda _: RECEIPT),
+    # Before those that look at the event, because it completes the event. The others may be in any order.
+    ("lookups:Lookups", lambda _: ALL),
+    ("own_changes:OwnChanges", lambda dispatcher: ALL if are_awaited(dispatcher.handled) else 0),
+    ("optout:OptOuts", lambda _: ALL),
+    ("overlap:Overlaps", lambda dispatcher: ALL if dispatcher.overlaps else TAKEN),
+    ("notices:Notices", lambda dispatcher: ALL if dispatcher.has_notices else 0),
+)
+"""The parts, each with the marks of which a lease must have one for the part to be called: `ALL` for every lease, 0 for none."""
+
+
+def marks_of(lease: Lease, storage: Storage) -> int:
+    """Return what is special about a lease."""
+    delivery, marks = lease.delivery, 0
+    if not lease.is_first_run:
+        marks |= RAN
+    if lease.crashes:
+        marks |= CRASHED
+    if (marks or lease.put_back) and any(delivery.joined.incoming):
+        marks |= TAKEN
+    chat_id = chat_of_lane(delivery.lane)
+    if storage.conversations_in(chat_id) if chat_id is not None else delivery.type in ANSWERS_WITHOUT_CHAT:
+        marks |= ASKED
+    if delivery.type in RECEIPTS:
+        marks |= RECEIPT
+    elif delivery.id.startswith((ORDER_PREFIX, FOUND_ID)):
+        marks |= ASKED
+    return marks
+
+
+def _named(place: str) -> Any:
+    """Return the function or the class of a module of `features` that is named like `optout:OptOuts`."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"linqbot.features.{module}"), name)
+
+
+def _late(place: str) -> Callable[..., Any]:
+    """Return a function that imports the named one when it is called."""
+
+    def call(*given: object) -> Any:
+        return _named(place)(*given)
+
+    return call
+
+
+async def _ack(*_: object) -> Ack:
+    return Ack()
+
+
+_HANDLED: Final = Kind()
+
+_KINDS: Final = {
+    # The doctor's probe, and the end of the wait for an event of a change: no handler takes these.
+    "doctor": Kind(open=_ack),
+    "own_change": Kind(open=_ack),
+    "schedule": Kind(open=schedules.check_schedule_gone, end=schedules.rearm),
+    "send": Kind(run=later.send_due),
+    "repeat": Kind(run=later.send_due, end=schedules.rearm),
+    "broadcast": Kind(run=_late("broadcasts:send_to_person"), end=_late("broadcasts:give_up_person")),
+    "outage": Kind(run=_late("notices:say_outage")),
+    "dead_letter": Kind(run=_late("notices:notify_dead_letter")),
+}
+"""The kinds of deliveries that linqbot makes itself, by the word behind `i.` in their ids.
+
+The id of a delivery decides, and not its type: a webhook can have any type, but no such id.
+"""
+
+
+def kind_of(delivery: Delivery) -> Kind | None:
+    """Return the kind of a delivery; None if Linq has posted it. A handler gets the event of a kind that is not listed."""
+    if not delivery.id.startswith(OWN_DELIVERY):
+        return None
+    return _KINDS.get(delivery.id.split(".", 2)[1], _HANDLED)
+
+
+class Features:
+    """What the turns of a bot are made of. A part is imported when a turn first needs it.
+
+    Attributes:
+        marks_of: Returns what is special about a lease.
+        kind_of: Returns the kind of a delivery; see the function of this name.
+        scheduler, broadcaster: Make what carries out the scheduled sends and the broadcasts of one turn.
+    """
+
+    kind_of = staticmethod(kind_of)
+    scheduler = TurnScheduler
+    broadcaster = TurnBroadcaster
+
+    def __init__(self, turns: Turns) -> None:
+        self.marks_of = partial(marks_of, storage=turns.storage)
+        self._rows = [(place, marks(turns.dispatcher)) for place, marks in PARTS]
+        self._part = cache(lambda place: _named(place)(turns))
+        self._points: dict[int, Points] = {}
+
+    def points(self, marks: int) -> Points:
+        """Return the points that the parts for a lease with these marks override."""
+        if marks not in self._points:
+            parts = [self._part(place) for place, wanted in self._rows if wanted == ALL or wanted & marks]
+            found = [[getattr(each, point) for each in parts if point in vars(type(each))] for point in Points._fields]
+            self._points[marks] = Points(*found)
+        return self._points[marks]

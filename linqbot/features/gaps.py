@@ -1,0 +1,537 @@
+"""Messages and answers whose webhooks did not arrive: asked for at Linq, and stored as deliveries in the order sent.
+
+Linq retries a delivery for half an hour, independently of the others, and then gives up. After a long downtime, the
+process that receives again stores an order, a delivery that linqbot creates. A worker leases the order and fetches the
+messages of all chats, so one process does this, and another one goes on if that process dies.
+
+After a shorter gap, Linq's retries bring everything, but in another order. So the first message of each chat, or the
+timeout of a question, waits while Linq is asked for the chat's messages since the gap began (`Gaps`). The missing ones
+are stored, and `Inbox.put_in_order` sorts the lane by the times at which its messages were sent. Linq's own retries
+arrive later, and are recognised as duplicates. Without a gap, nothing is asked and nothing waits.
+
+For open questions, votes, tapbacks, shared locations and removals are looked up as well, a request or two for each
+question. Such an answer reaches questions only (`engine/turn.py`): handlers get the webhook, if it still comes.
+Payments need no search: `ctx.pay` asks Linq when its time is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import structlog
+from pydantic_core import from_json, to_json
+
+from linqbot.client.client import Client
+from linqbot.clock import Clock
+from linqbot.engine.failure import STORAGE_PAUSE_S
+from linqbot.errors import LinqApiError, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.events.lane import chat_of_lane, lane_of_chat
+from linqbot.features.asking.question import Ballot, OpenQuestion
+from linqbot.features.asking.records import FOUND_ID, ORDER_TYPE
+from linqbot.features.lookups import given
+from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.inbox import Ack, Commit, Defer, Inbox, Lease
+from linqbot.types.chat import Chat
+from linqbot.types.handle import Handle
+from linqbot.types.message import Message, UnknownPart
+
+if TYPE_CHECKING:
+    from linqbot.types.chat_features import PollEnvelope
+
+
+log = structlog.get_logger("linqbot.worker")
+
+CATCH_UP_TYPE: Final = "linqbot.catch_up"
+"""The type of the delivery that orders a worker to fetch missed messages."""
+
+_LANE: Final = "catch_up"
+
+SHORT_GAP_S: Final = 20 * 60.0
+"""Seconds without a webhook in which no message can be lost, because Linq is still retrying."""
+
+_BEFORE_REFUSAL_S: Final = 60.0
+"""Seconds by which a message may be older than the first attempt to deliver it."""
+
+RETRY_S: Final = 60.0
+"""Seconds before the messages are fetched again after a failure."""
+
+_MOST_QUESTIONS: Final = 100_000
+"""Most open questions whose missed answers are searched for."""
+
+
+async def end_downtime(storage: Storage, clock: Clock, since: float | None = None) -> None:
+    """Announce to all processes that deliveries may have been refused since a time, or since the newest webhook.
+
+    If that was long ago, order the missed messages to be fetched. Call it before a webhook is accepted: then an order is
+    stored before the time of the newest webhook changes.
+
+    Args:
+        since: Unix seconds; None means the newest webhook.
+    Raises:
+        StorageUnavailable: the storage cannot be read or written.
+    """
+    since, now = await storage.last_activity() if since is None else since, clock.now()
+    if since is None:
+        return
+    if now - since >= SHORT_GAP_S:
+        body = {"since": since, "created_at": datetime.fromtimestamp(now, UTC).isoformat()}
+        order = Delivery(f"i.catch_up.{since}.{now}", _LANE, CATCH_UP_TYPE, to_json(body), now)
+        await storage.put_in_order(_LANE, [order])
+    await storage.announce_gap(since)
+
+
+class Outages:
+    """Times in which this process ran and could store nothing. A long one ends as a downtime does.
+
+    After a short one, Linq still retries, and each refused chat is known.
+    """
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._tasks = set[asyncio.Task[None]]()
+
+    def end(self, since: float) -> None:
+        """End the time that began with a delivery that was not stored, at this Unix time."""
+        task = asyncio.get_running_loop().create_task(self._end(since - _BEFORE_REFUSAL_S))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def stop(self) -> None:
+        """Cancel what still waits for the storage."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _end(self, since: float) -> None:
+        while self._clock.now() - since >= SHORT_GAP_S:
+            try:
+                await end_downtime(self._storage, self._clock, since)
+            except StorageUnavailable:
+                await self._clock.wait_until(self._clock.now() + STORAGE_PAUSE_S)
+            else:
+                return
+
+
+async def catch_up(lease: Lease, gaps: Gaps, storage: Storage, clock: Clock) -> None:
+    """Carry out an order: store the messages that were missed. If Linq does not list them, defer the order.
+
+    Raises:
+        LeaseLost: the lease is over.
+        StorageUnavailable: the storage cannot be read or written; the lease is still held.
+        CancelledError: the worker stops. The order is deferred.
+    """
+    since = float(from_json(lease.delivery.body)["since"])
+    try:
+        count = await _store_missed(gaps, storage, clock, since)
+    except LinqApiError as error:
+        log.error("history.failed", error=str(error), again_in_s=RETRY_S)
+        await storage.finish(lease, Commit(Defer(clock.now() + RETRY_S, str(error))))
+    except asyncio.CancelledError:
+        await storage.finish(lease, Commit(Defer(clock.now(), "stopped")))
+        raise
+    else:
+        log.info("history.fetched", messages=count, since=round(since))
+        # Off the record, so that it is not kept and replayed.
+        await storage.finish(lease, Commit(Ack(), off_the_record=True))
+
+
+async def _store_missed(gaps: Gaps, storage: Storage, clock: Clock, since: float) -> int:
+    count, finder = 0, gaps.finder
+    asked: dict[str, list[Conversation]] = {}
+    for each in await storage.conversations(limit=_MOST_QUESTIONS):
+        if each.status == "waiting":
+            asked.setdefault(each.chat_id, []).append(each)
+    async for chat in finder.client.chats.list_chats(limit=PAGE_SIZE):
+        questions = asked.pop(chat.id, ())
+        if questions or chat.updated_at is None or chat.updated_at.timestamp() >= since:
+            count += await _complete(chat, questions, gaps, storage, clock, since)
+    for chat_id, questions in asked.items():
+        if (unlisted := await given(finder.client.chats.retrieve(chat_id))) is not None:
+            count += await _complete(unlisted, questions, gaps, storage, clock, since)
+    return count
+
+
+async def _complete(  # noqa: PLR0917 - a step of `_store_missed`
+    chat: Chat, questions: Sequence[Conversation], gaps: Gaps, storage: Storage, clock: Clock, since: float
+) -> int:
+    """Store what was missed in one chat, and return the number of deliveries."""
+    finder, lane = gaps.finder, lane_of_chat(chat.id)
+    missed = await finder.missed(chat, await finder.listed(chat, since), clock.now())
+    answers = await missed_answers(finder.client, chat, questions, since, clock.now())
+    count = await storage.put_in_order(lane, [*missed, *answers])
+    if not questions:
+        # The timeout of a question may be leased already, so that it was not sorted. Its own turn asks again.
+        gaps.note_completed(lane)
+    return count
+
+
+class Gaps:
+    """The chats that may miss messages, and the means to complete them.
+
+    Args:
+        wait_s: The longest time, in seconds, for which a chat's first message waits. 0 turns completing off.
+        answer_for_s: See `Finder`.
+    """
+
+    def __init__(
+        self, client: Client, storage: Storage, clock: Clock, *, wait_s: float = 10.0, answer_for_s: float = 3600.0
+    ) -> None:
+        self.finder = Finder(client, storage, answer_for_s)
+        self._client = client
+        self._storage = storage
+        self._clock = clock
+        self._wait_s = wait_s
+        # The time of the bot's first webhook, once it is known. Messages sent before it are not fetched.
+        self._first_at = 0.0
+        # Messages sent since this time may be missing; None while none can be.
+        self._since: float | None = None
+        self._ends_at = 0.0
+        # The last time at which any chat, or one chat, may have missed a message.
+        self._all_at = 0.0
+        self._lane_at: dict[str, float] = {}
+        self._completed_at: dict[str, float] = {}
+
+    async def admit(self, lease: Lease) -> Lease | None:
+        """Return the lease to handle; None if it was an order to catch up, or if missed messages now go before it."""
+        if lease.delivery.type == CATCH_UP_TYPE:
+            await catch_up(lease, self, self._storage, self._clock)
+            return None
+        return None if self.may_miss(lease.delivery) and await self.complete(lease) else lease
+
+    async def begin(self) -> None:
+        """Note at start-up that no process may have run since the newest webhook, so messages may be missing.
+
+        Messages that an earlier process missed may still be missing too, because Linq retries for half an hour.
+
+        Raises:
+            StorageUnavailable: the storage cannot be read.
+        """
+        first_at, last_at = await self._storage.first_activity(), await self._storage.last_activity()
+        if first_at is not None and last_at is not None:
+            self._first_at = first_at
+            self.note(since=last_at)
+
+    def note(self, lane: str | None = None, since: float | None = None) -> None:
+        """Note that deliveries of a lane may have been refused until now.
+
+        Args:
+            lane: None means any lane.
+            since: The Unix time of the first of them; None means now.
+        """
+        at = self._note(self._clock.now() if since is None else since)
+        if lane is None:
+            self._all_at = at
+        else:
+            self._lane_at[lane] = at
+
+    def note_completed(self, lane: str) -> None:
+        """Note that this lane has all messages that were sent until now."""
+        self._completed_at[lane] = self._clock.now()
+
+    def may_miss(self, delivery: Delivery) -> bool:
+        """Return True if messages that were sent before this one may be missing.
+
+        The same is asked for the timeout of a question: an answer that was sent before it counts.
+        """
+        if self._since is None or delivery.type not in ("message.received", ORDER_TYPE) or self._wait_s <= 0:
+            return False
+        if chat_of_lane(delivery.lane) is None:
+            return False  # Linq has sent a message without its chat, so no chat can be asked for others.
+        if self._clock.now() > self._ends_at:
+            self._since = None
+            self._lane_at.clear()
+            self._completed_at.clear()
+            return False
+        missed_at = max(self._all_at, self._lane_at.get(delivery.lane, 0.0))
+        return missed_at > self._completed_at.get(delivery.lane, 0.0)
+
+    async def complete(self, lease: Lease) -> bool:
+        """Store the messages that are missing before a leased message, and put its lane in order.
+
+        Returns:
+            True if the lease was released, so that the lane is leased again in the right order. False if Linq did not
+            answer in time; then the leased message is handled without the missing ones.
+        Raises:
+            LeaseLost: the lease is over.
+            CancelledError: the worker stops. The lease was released.
+        """
+        lane = lease.delivery.lane
+        try:
+            while (missed := await self._stored_before(lease)) is None:
+                await self._clock.wait_until(self._clock.now() + STORAGE_PAUSE_S)
+        except (TimeoutError, LinqApiError) as error:
+            log.warning("order.unknown", delivery=lease.delivery.id, error=type(error).__name__)
+            return False
+        except asyncio.CancelledError:
+            # Not deferred: a deferred delivery keeps its place, before missed messages that are found later.
+            await self._storage.put_in_order(lane, (), lease)
+            raise
+        if missed:
+            log.info("order.completed", delivery=lease.delivery.id, messages=missed)
+        return True
+
+    async def _stored_before(self, lease: Lease) -> int | None:
+        """Store the messages that are missing, and return their number; None if the storage failed."""
+        lane = lease.delivery.lane
+        chat_id = chat_of_lane(lane)
+        assert chat_id is not None  # see `may_miss`
+        since = self._since or 0.0
+        # Noted before the attempt, so that the chat waits only once, even if the attempt fails.
+        self.note_completed(lane)
+        try:
+            if not self._first_at:
+                # This process was started before the first webhook.
+                self._first_at = await self._storage.first_activity() or 0.0
+            since = max(since, self._first_at)
+            waiting = [each.id for each in self._storage.conversations_in(chat_id) if each.status == "waiting"]
+            found = [await self._storage.conversation(each) for each in waiting]
+            questions = [each[0] for each in found if each is not None]
+            async with asyncio.timeout(self._wait_s):
+                chat = await self._client.chats.retrieve(chat_id)
+                listed = await self.finder.listed(chat, since)
+                answers = await missed_answers(self._client, chat, questions, since, self._clock.now())
+            missed = [*await self.finder.missed(chat, listed, self._clock.now()), *answers]
+            await self._storage.put_in_order(lane, missed, lease)
+        except StorageUnavailable as error:
+            log.warning("order.waits", delivery=lease.delivery.id, error=str(error))
+            return None
+        return len(missed)
+
+    def _note(self, since: float) -> float:
+        now = self._clock.now()
+        since = max(min(since, now - LINQ_RETRIES_S), self._first_at)
+        self._since = since if self._since is None else min(self._since, since)
+        self._ends_at = now + LINQ_RETRIES_S
+        return now
+
+
+PAGE_SIZE: Final = 100
+"""Items that Linq is asked for per page of a list."""
+
+LINQ_RETRIES_S: Final = 31 * 60.0
+"""Seconds after a message was sent, by which Linq has certainly given up delivering it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """A search for missed messages.
+
+    Attributes:
+        answer_for_s: The age in seconds up to which a missed message is handled like any other, although Linq has given
+            up delivering it. An older one is history, and so is one after which a later message of the chat was
+            handled. Only handlers with `late=True` get history.
+    """
+
+    client: Client
+    inbox: Inbox
+    answer_for_s: float
+
+    async def listed(self, chat: Chat, since: float) -> list[Message]:
+        """Return the chat's inbound messages that were sent since a time (Unix seconds).
+
+        Raises:
+            LinqApiError: Linq did not list the messages.
+        """
+        return [
+            message
+            async for message in _newest(self.client, chat.id, since)
+            if not message.is_from_me and sent_at(message) >= since
+        ]
+
+    async def missed(self, chat: Chat, messages: list[Message], now: float) -> list[Delivery]:
+        """Return those of the listed messages that are missing as deliveries, the oldest first.
+
+        Args:
+            now: The current time, in Unix seconds.
+
+        Raises:
+            StorageUnavailable: the storage cannot be read, so the messages already received are not known.
+        """
+        has_left = await self.inbox.seen([_key(message) for message in messages])
+        handled_at = max((sent_at(message) for message in messages if has_left.get(_key(message))), default=0.0)
+        missed = sorted((message for message in messages if _key(message) not in has_left), key=sent_at)
+        return [
+            _delivery(chat, message, now, is_history=self._is_history(message, handled_at, now)) for message in missed
+        ]
+
+    def _is_history(self, message: Message, handled_at: float, now: float) -> bool:
+        age_s = now - sent_at(message)
+        if age_s <= LINQ_RETRIES_S:
+            return False  # Linq may still deliver it itself, and that delivery would not be history
+        return age_s > self.answer_for_s or sent_at(message) < handled_at
+
+
+def sent_at(message: Message) -> float:
+    """Return the time at which a message was sent, in Unix seconds; 0 if Linq does not give one."""
+    at = message.sent_at or message.created_at
+    return at.timestamp() if at is not None else 0.0
+
+
+async def _newest(client: Client, chat_id: str, since: float) -> AsyncIterator[Message]:
+    """Yield a chat's messages, back to `since` if the pages go from new to old.
+
+    Linq does not document the order of the list. So reading stops early only if a page is seen to go from new to old.
+    """
+    async for page in client.chats.messages.list(chat_id, limit=PAGE_SIZE).pages():
+        for message in page.items:
+            yield message
+        times = [sent_at(message) for message in page.items]
+        if times and times[0] >= times[-1] and times[-1] < since:
+            return
+
+
+def _key(message: Message) -> str:
+    return f"m.{message.id}"
+
+
+def _delivery(chat: Chat, message: Message, now: float, *, is_history: bool) -> Delivery:
+    """Build the `message.received` delivery that Linq would have made for a message."""
+    owner = next((handle for handle in chat.handles if handle.is_me), None)
+    at = datetime.fromtimestamp(now, UTC).isoformat()
+    data: dict[str, Any] = message.to_json_object() | {
+        "chat": {"id": chat.id, "is_group": chat.is_group, "owner_handle": _json_object(owner)},
+        "direction": "inbound",
+        "sender_handle": _json_object(message.from_handle),
+    }
+    if is_history:
+        data["reconciled_at"] = at
+    body = {
+        "api_version": "v3",
+        "webhook_version": "2026-02-03",
+        "event_type": "message.received",
+        "event_id": f"reconciled.{message.id}",
+        "created_at": at,
+        "data": data,
+    }
+    delivery = Delivery.from_webhook(to_json(body), webhook_id="", received_at=now)
+    # The id has a form that no webhook can have. The message key still matches the copy that Linq delivers itself.
+    return Delivery(
+        id=f"i.reconciled.{message.id}",
+        lane=delivery.lane,
+        type=delivery.type,
+        body=delivery.body,
+        received_at=now,
+        message_key=delivery.message_key,
+        decoded=delivery.decoded,
+    )
+
+
+def _json_object(handle: Handle | None) -> dict[str, Any] | None:
+    return None if handle is None else handle.to_json_object()
+
+
+_SHARED: Final = "location.sharing.started"
+
+
+class _Fact(NamedTuple):
+    """An event as Linq would have reported it: its time, its type, and its data without the chat."""
+
+    at: datetime
+    type: str
+    data: dict[str, Any]
+
+
+async def missed_answers(
+    client: Client, chat: Chat, questions: Sequence[Conversation], since: float, now: float
+) -> list[Delivery]:
+    """Return what the open questions of a chat wait for and Linq knows, as deliveries.
+
+    A tapback, a location and a vote that was taken back have no time at Linq. They get the earliest possible one, so that
+    they count before the question's timeout.
+
+    Args:
+        since: The Unix time since which webhooks may be missing.
+        now: The current time, in Unix seconds.
+    Raises:
+        LinqUnavailable, RateLimited: Linq does not answer now.
+    """
+    found = []
+    for conversation in questions:
+        if (question := OpenQuestion.read(conversation.question)) is not None:
+            earliest = datetime.fromtimestamp(max(since, conversation.asked_at), UTC)
+            facts = await _facts(question, chat, client, earliest)
+            found += [_answer_delivery(fact, conversation, chat, now) for fact in facts]
+    return found
+
+
+async def _facts(question: OpenQuestion, chat: Chat, client: Client, earliest: datetime) -> list[_Fact]:
+    facts = [*_of_members(question, chat, earliest)]
+    if question.poll is not None and (envelope := await given(client.messages.poll.retrieve(question.poll))):
+        facts += _of_poll(question, envelope, _line(chat), earliest)
+    for message_id in question.messages if question.reactions else ():
+        if (message := await given(client.messages.retrieve(message_id))) is not None:
+            facts += _of_reactions(message, earliest)
+    if _SHARED in question.events and (located := await given(client.chats.location.retrieve(chat.id))):
+        handles = [feature.properties.handle for feature in located.data.features]
+        facts += [_Fact(earliest, _SHARED, {"shared_by": handle, "shared_with": _line(chat)}) for handle in handles]
+    return facts
+
+
+def _of_members(question: OpenQuestion, chat: Chat, earliest: datetime) -> Iterator[_Fact]:
+    """Yield the removal of the bot from a group, and the people who came or left since a vote of all began."""
+    ballot = question.ballot if question.ballot is not None and question.ballot.until is None else None
+    for handle in chat.handles if chat.is_group else ():
+        has_left = handle.status in ("left", "removed")
+        is_awaited = ballot is not None and handle.handle.casefold() in ballot.members
+        if has_left if handle.is_me else (ballot is not None and has_left == is_awaited):
+            at = handle.left_at if has_left else handle.joined_at
+            kind = "participant.removed" if has_left else "participant.added"
+            yield _Fact(at or earliest, kind, {"participant": handle.to_json_object()})
+
+
+def _of_poll(question: OpenQuestion, made: PollEnvelope, line: str | None, earliest: datetime) -> Iterator[_Fact]:
+    """Yield the options that people added to a poll, and the votes that they gave and took back."""
+    base = {"message_id": made.message_id, "direction": "inbound"}
+    ballot = question.ballot or Ballot(choices=question.choices, options=tuple(question.options.items()))
+    known = dict(ballot.options)
+    votes = {
+        (voter.handle.casefold(), option.option_id): voter.voted_at or earliest
+        for option in made.poll.options
+        for voter in option.voters
+        if voter.handle != line
+    }
+    added = [option.to_json_object() for option in made.poll.options if option.option_id not in known]
+    if added:
+        # Before the votes for them.
+        yield _Fact(min([earliest, *votes.values()]), "poll.updated", base | {"added_options": added})
+    counted = {(person, option) for person, choice in ballot.votes for option, text in known.items() if text == choice}
+    for person, option in sorted(counted - votes.keys()):
+        yield _Fact(earliest, "poll.vote.removed", base | {"sender_handle": {"handle": person}, "option_id": option})
+    for (person, option), at in votes.items():
+        # A vote for an added option was answered as invalid before, if it answers a question.
+        if (person, option) not in counted and (question.ballot is not None or option in known):
+            yield _Fact(at, "poll.vote.added", base | {"sender_handle": {"handle": person}, "option_id": option})
+
+
+def _of_reactions(message: Message, earliest: datetime) -> Iterator[_Fact]:
+    """Yield the tapbacks of people on a message."""
+    for index, part in enumerate(message.parts):
+        for each in () if isinstance(part, UnknownPart) else part.reactions or ():
+            if each.handle is not None and not each.is_me:
+                reaction = {"reaction_id": each.id, "reaction_type": each.type, "custom_emoji": each.custom_emoji}
+                by = {"is_from_me": False, "from_handle": each.handle.to_json_object()}
+                place = {"message_id": message.id, "part_index": index}
+                yield _Fact(earliest, "reaction.added", {**place, **reaction, **by})
+
+
+def _line(chat: Chat) -> str | None:
+    return next((handle.handle for handle in chat.handles if handle.is_me), None)
+
+
+def _answer_delivery(fact: _Fact, conversation: Conversation, chat: Chat, now: float) -> Delivery:
+    """Build the delivery that Linq would have made for an event."""
+    owner = {"owner_handle": {"handle": _line(chat), "is_me": True}}
+    place = {"chat_id": chat.id, "chat": {"id": chat.id, "is_group": chat.is_group, **owner}}
+    hidden = {"zero_retention": True} if conversation.off_the_record else {}
+    body = {"event_type": fact.type, "created_at": fact.at.isoformat(), "data": {**place, **fact.data, **hidden}}
+    # A digest, because the body has handles, and ids are logged. The same fact has the same id.
+    name = hashlib.blake2b(to_json([conversation.id, body]), digest_size=16).hexdigest()
+    body["event_id"] = f"found.{name}"
+    return Delivery(f"{FOUND_ID}{name}", lane_of_chat(chat.id), fact.type, to_json(body), now)

@@ -1,0 +1,329 @@
+"""`ctx.history`: the last messages of the event's chat, of both sides, up to the current message.
+
+The messages come from Linq's list, and those of the running turn from its journal. A turn that runs again finds more
+messages in the list than its first run did. They are left out, so that each run sees the same conversation. The same
+holds for the parts of a handler that has asked: until the handler comes to an answer, its history ends before it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Protocol, overload
+
+from linqbot.client.call import Call, id_in_path
+from linqbot.client.client import Client
+from linqbot.engine.call_lookup import SentInTurn, content_of, ids_in, message_of_call
+from linqbot.errors import BotError
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.features.proactive import Broadcaster, Scheduler
+from linqbot.features.state import TurnState
+from linqbot.types.message import LinkPart, MediaPart, Message, Part, Reaction, ReplyTo, TextPart
+
+if TYPE_CHECKING:
+    from linqbot.content.streaming import StreamRecord
+
+ME: Final = "me"
+"""The speaker of the bot's own messages."""
+THEM: Final = "them"
+
+PAGE_SIZE: Final = 100
+MAX_MESSAGES: Final = 1000
+"""The greatest `limit`; and messages after which reading ends, whatever the order of Linq's list is."""
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A message of a chat. Its repr shows ids only, because it may be logged.
+
+    Attributes:
+        id: The message's id; None if it is not known yet.
+        speaker: `me` for the bot, else the handle of the sender.
+        text: The texts and links, one on a line. Empty for the bot's own messages of earlier turns on zero-retention
+            lines.
+        media: The files. Their URLs are short-lived.
+        reply_to: The message that it replies to.
+        tapbacks: The tapbacks on it, as they are now.
+        edited: True if it was edited since. Its text is then the present one.
+        at: The time at which it was sent; None for a message that this turn has just sent.
+    """
+
+    id: str | None
+    speaker: str = field(repr=False)
+    text: str = field(repr=False)
+    media: tuple[MediaPart, ...] = field(default=(), repr=False)
+    reply_to: ReplyTo | None = None
+    tapbacks: tuple[Reaction, ...] = field(default=(), repr=False)
+    edited: bool = False
+    at: datetime | None = None
+
+
+class History(Sequence[HistoryEntry]):
+    """The last messages of a chat, oldest first. It can be used like a tuple of `HistoryEntry`."""
+
+    __slots__ = ("_entries", "is_group")
+
+    def __init__(self, entries: Iterable[HistoryEntry], *, is_group: bool) -> None:
+        self._entries = tuple(entries)
+        self.is_group = is_group
+
+    def as_text(self) -> str:
+        """Return the conversation as text for a prompt: a line for each message, such as `me: Hello!`.
+
+        In a direct chat the other side is `them`; in groups people are labelled with their handles. A file is shown as
+        its name in brackets.
+        """
+        return "\n".join(f"{self._label(entry)}: {_shown(entry)}" for entry in self._entries)
+
+    def _label(self, entry: HistoryEntry) -> str:
+        return entry.speaker if self.is_group or entry.speaker == ME else THEM
+
+    @overload
+    def __getitem__(self, index: int) -> HistoryEntry: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> History: ...
+
+    def __getitem__(self, index: int | slice) -> HistoryEntry | History:
+        if isinstance(index, slice):
+            return History(self._entries[index], is_group=self.is_group)
+        return self._entries[index]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[HistoryEntry]:
+        return iter(self._entries)
+
+    def __repr__(self) -> str:
+        return f"History({len(self._entries)} messages)"
+
+
+class TurnRecord(Protocol):
+    """The part of a turn's journal that a context uses: scheduled sends, broadcasts, streams, and what was sent so far."""
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The scheduled sends."""
+        ...
+
+    def use_state(self, state: TurnState) -> None:
+        """Store what is changed of this state with the next call of the turn."""
+        ...
+
+    @property
+    def broadcaster(self) -> Broadcaster:
+        """The broadcasts."""
+        ...
+
+    def enter_handler(self) -> None:
+        """Note that the handler runs. Its calls and steps are those of the turn, from run to run."""
+        ...
+
+    def leave_handler(self) -> None:
+        """Note that code outside of the handler runs, such as middleware. What it does belongs to the event."""
+        ...
+
+    def sent_in_turn(self) -> SentInTurn:
+        """Return the sends of the turn."""
+        ...
+
+    def stream(self, key: str | None) -> StreamRecord:
+        """Return the record of the next stream of the turn."""
+        ...
+
+
+class HistoryReader:
+    """Reads the history of one turn. Linq is asked once, unless a later call wants more messages.
+
+    Args:
+        sent: Returns the sends of the turn so far.
+    """
+
+    def __init__(self, chat_id: str, client: Client, sent: Callable[[], SentInTurn]) -> None:
+        self._chat_id = chat_id
+        self._client = client
+        self._sent = sent
+        self._listed: list[Message] = []
+        self._limit = 0
+
+    async def read(self, event: Event, limit: int) -> History:
+        """Return the last messages, at most `limit`; see `Context.history`.
+
+        Args:
+            event: The current event: after a question, the answer.
+        Raises:
+            BotError: `limit` is out of range.
+        """
+        if not isinstance(limit, int) or not 1 <= limit <= MAX_MESSAGES:
+            raise BotError(f"history(limit={limit!r}) must be a number from 1 to {MAX_MESSAGES}.")
+        if limit > self._limit:
+            # A later part of a conversation needs no more of the list than an earlier one, whose event is older.
+            self._listed, self._limit = await self._list(event, limit), limit
+        sent = self._sent()
+        up_to = {message.id for message in _up_to(event, self._listed)}
+        entries = [*self._up_to_current(event, up_to, sent), *self._since(up_to, sent)]
+        return History(entries[-limit:], is_group=bool(event.is_group))
+
+    async def _list(self, event: Event, limit: int) -> list[Message]:
+        """Return Linq's list, the newest first, as far as it is needed for `limit` messages up to the current one."""
+        messages: list[Message] = []
+        size = min(limit, PAGE_SIZE)
+        async for page in self._client.chats.messages.list(self._chat_id, limit=size).pages():
+            messages += page.items
+            # Linq does not document the order: reading stops early only if the list goes from new to old.
+            if _is_newest_first(messages) and len(_up_to(event, messages)) >= limit:
+                break
+            if len(messages) >= MAX_MESSAGES:
+                break
+        # Messages of the same time stay in the order of the list.
+        return sorted(messages if _is_newest_first(messages) else reversed(messages), key=_time, reverse=True)
+
+    def _up_to_current(self, event: Event, up_to: AbstractSet[str], sent: SentInTurn) -> list[HistoryEntry]:
+        """Return the messages up to the current one, which is the last of its burst, if it has one.
+
+        The bot's own messages of earlier turns are all before the current one. The bot may have sent them after the current
+        message arrived. But it had not read that message yet.
+
+        Args:
+            up_to: The ids of the messages that Linq lists up to the current one.
+        """
+        current = event.message_id if isinstance(event, MessageReceived) else None
+        received = _received(event)
+        unsettled = {_said(content_of(call)) for call in sent.unsettled if content_of(call) is not None}
+
+        def is_before(message: Message) -> bool:
+            if message.id in sent.ids:
+                return message.id in up_to and message.id in sent.earlier
+            if message.id in up_to:
+                return True
+            # What was sent after a past part had ended was not there when it ran.
+            return message.is_from_me is True and not sent.is_past and _said(message.parts) not in unsettled
+
+        kept = [
+            message
+            for message in reversed(self._listed)
+            if message.id != current
+            and is_before(message)
+            and not (message.is_from_me and message.delivery_status == "failed")
+        ]
+        listed = {message.id: message for message in self._listed}
+        before = [
+            _received_entry(received.pop(message.id), message) if message.id in received else _listed_entry(message)
+            for message in kept
+        ]
+        return [*before, *(_received_entry(message, listed.get(message.id)) for message in received.values())]
+
+    def _since(self, up_to: AbstractSet[str], sent: SentInTurn) -> list[HistoryEntry]:
+        """Return what the turn has sent since the current message.
+
+        An earlier part of the conversation may have: the operator's answer to a question, for example, is no message.
+        """
+        by_id = {message.id: message for message in self._listed}
+        made = {ids_in(answer)[0] for _, answer in sent.made}
+        entries = [
+            _listed_entry(message)
+            for message in reversed(self._listed)
+            if message.id in sent.earlier and message.id not in up_to and message.id not in made
+        ]
+        for call, answer in sent.made:
+            parts = content_of(call)
+            message_id, chat_id = ids_in(answer)
+            if call.name == "chats.messages.send":
+                chat_id = id_in_path(call)  # the answer may lack it
+            if parts is None or chat_id != self._chat_id or (message_id in sent.earlier & up_to):
+                continue
+            if (listed := by_id.get(message_id or "")) is not None and listed.parts:
+                # What was really sent: a plugin, or an earlier run, may have sent another text than this call has.
+                entries.append(_listed_entry(listed))
+            else:
+                entries.append(HistoryEntry(message_id, ME, _said(parts), _media(parts), _reply_to(call)))
+        return entries
+
+
+def _up_to(event: Event, newest_first: Sequence[Message]) -> list[Message]:
+    """Return the messages up to the event's message; for an event of another kind, up to its time."""
+    if isinstance(event, MessageReceived):
+        ids = [message.id for message in newest_first]
+        if event.id in ids:
+            return list(newest_first[ids.index(event.id) :])
+        end = event.sent_at or event.created_at
+    else:
+        end = event.created_at
+    return [message for message in newest_first if end is None or _time(message) <= end]
+
+
+def _is_newest_first(messages: Sequence[Message]) -> bool:
+    return not messages or _time(messages[0]) >= _time(messages[-1])
+
+
+def _time(message: Message) -> datetime:
+    """Return the time at which the author wrote a message: Linq's `sent_at` of the bot's own is when Linq passed it on."""
+    if message.is_from_me:
+        return message.created_at or message.sent_at or _LONG_AGO
+    return message.sent_at or message.created_at or _LONG_AGO
+
+
+def _received(event: Event) -> dict[str, MessageReceived]:
+    """Return the messages of the event by their ids, the current one last; none for events of other kinds."""
+    if not isinstance(event, MessageReceived):
+        return {}
+    return {message.id: message for message in event.burst or (event,)}
+
+
+def _received_entry(message: MessageReceived, listed: Message | None) -> HistoryEntry:
+    """Return a message of the event as it was received, without later edits.
+
+    Args:
+        listed: The message in Linq's list; None if it is not listed.
+    """
+    return HistoryEntry(
+        id=message.id,
+        speaker=message.sender.handle,
+        text=_said(message.parts),
+        media=message.media,
+        reply_to=message.reply_to,
+        tapbacks=_tapbacks(listed.parts) if listed else (),
+        at=message.sent_at or message.created_at,
+    )
+
+
+def _listed_entry(message: Message) -> HistoryEntry:
+    sender = message.from_handle.handle if message.from_handle else message.from_
+    return HistoryEntry(
+        id=message.id,
+        speaker=ME if message.is_from_me else sender or "",
+        text=_said(message.parts),
+        media=_media(message.parts),
+        reply_to=message.reply_to,
+        tapbacks=_tapbacks(message.parts),
+        edited=None not in (message.updated_at, message.created_at) and message.updated_at != message.created_at,
+        at=message.sent_at or message.created_at,
+    )
+
+
+def _said(parts: Iterable[Part] | None) -> str:
+    return "\n".join(part.value for part in parts or () if isinstance(part, TextPart | LinkPart))
+
+
+def _media(parts: Iterable[Part]) -> tuple[MediaPart, ...]:
+    return tuple(part for part in parts if isinstance(part, MediaPart))
+
+
+def _tapbacks(parts: Iterable[Part]) -> tuple[Reaction, ...]:
+    return tuple(itertools.chain.from_iterable(getattr(part, "reactions", None) or () for part in parts))
+
+
+def _shown(entry: HistoryEntry) -> str:
+    files = [f"[{file.filename or file.mime_type or 'file'}]" for file in entry.media]
+    return " ".join([*([entry.text] if entry.text else []), *files]) or "[no text]"
+
+
+def _reply_to(call: Call) -> ReplyTo | None:
+    found = (message_of_call(call) or {}).get("reply_to")
+    return ReplyTo.model_validate(found) if found else None

@@ -1,0 +1,201 @@
+"""Look up what a webhook does not say, in the journal or at Linq, and note what a receipt says.
+
+A reply does not say if it replies to the bot, nor which scheduled send it answers. An event that names only its chat, such
+as a reaction, does not say if the chat is a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import structlog
+
+from linqbot.client.client import Client
+from linqbot.engine.parts import Part, Turn
+from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroken
+from linqbot.events.event import Event
+from linqbot.events.message import MessageEvent, MessageReceipt, MessageReceived, ReactionEvent
+from linqbot.features.later import answered_schedule
+from linqbot.storage.journal import RECEIPTS, Journal, JournalEntry, Receipt
+
+if TYPE_CHECKING:
+    from linqbot.engine.turn import Turns
+
+log = structlog.get_logger("linqbot.worker")
+
+T = TypeVar("T")
+
+CHATS: Final = 2_500
+"""The number of chats that `KnownChats` keeps in memory."""
+
+
+async def with_replies_to_me(event: Event, is_ours: Callable[[str], Awaitable[bool]]) -> Event:
+    """Return the event, with `replies_to_me` set if it is a reply in a group, or a burst with one.
+
+    Only a group needs to know this, so `is_ours` is called for no other event: it may cost a call to Linq.
+
+    Args:
+        is_ours: Return True if the bot sent the message with this id.
+    """
+    if not (isinstance(event, MessageReceived) and event.is_group and event.reply_to is not None):
+        return event
+    if not event.burst:
+        return event.model_copy(update={"replies_to_me": await is_ours(event.reply_to.message_id)})
+    burst = [await with_replies_to_me(each, is_ours) for each in event.burst]
+    to_me = any(isinstance(each, MessageReceived) and each.replies_to_me for each in burst)
+    return event.model_copy(update={"burst": tuple(burst), "replies_to_me": to_me})
+
+
+async def with_answers(event: Event, entry_of: Callable[[str], Awaitable[JournalEntry | None]]) -> Event:
+    """Return the event, with `answers` set if it answers a scheduled send; of a burst, the first one that is answered.
+
+    Other events cost no lookup.
+
+    Args:
+        entry_of: Return the journal entry that made the message with this id.
+    """
+    if isinstance(event, MessageReceived) and event.burst:
+        burst = [await with_answers(each, entry_of) for each in event.burst]
+        found = (each.answers for each in burst if isinstance(each, MessageReceived) and each.answers is not None)
+        return event.model_copy(update={"burst": tuple(burst), "answers": next(found, None)})
+    if isinstance(event, MessageReceived):
+        message_id = event.reply_to.message_id if event.reply_to is not None else None
+    else:
+        message_id = event.message_id if isinstance(event, ReactionEvent) and not event.is_own else None
+    if message_id is None:
+        return event
+    send = answered_schedule(await entry_of(message_id))
+    return event if send is None else event.model_copy(update={"answers": send})
+
+
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
+class KnownChat:
+    """A chat as far as it is known.
+
+    Attributes:
+        is_group: None if it is not known.
+        line: Your number in the chat, E.164; None if it is not known.
+    """
+
+    is_group: bool | None = None
+    line: str | None = None
+
+
+class KnownChats:
+    """The chats that are known to be groups or direct, and their lines, in memory: the newest `CHATS` chats.
+
+    Messages say both. Reactions, typing, failures and changes of a group name only the chat.
+    """
+
+    def __init__(self) -> None:
+        self._chats: dict[str, KnownChat] = {}
+
+    async def complete(self, event: Event, look_up: Callable[[str], Awaitable[KnownChat]]) -> Event:
+        """Return the event, with `is_group` and `line` filled in if it does not say them. What it says is remembered.
+
+        A message is returned as it is, and so are the bot's own actions, which no handler sees.
+
+        Args:
+            look_up: Return what is known of the chat with this id. It is called once for a chat of which no message came.
+        """
+        if (chat_id := event.chat_id) is None:
+            return event
+        known = self._chats.get(chat_id)
+        is_group, line = event.is_group, event.line
+        if is_group is not None and line is not None:
+            if known is None or known.line is None:
+                self._keep(chat_id, KnownChat(is_group, line))
+            return event
+        if isinstance(event, MessageEvent) or (event.is_own and event.echoes):
+            return event
+        if known is None:
+            known = await look_up(chat_id)
+            self._keep(chat_id, known)
+        return with_chat(event, known)
+
+    def _keep(self, chat_id: str, known: KnownChat) -> None:
+        if len(self._chats) >= CHATS and chat_id not in self._chats:
+            del self._chats[next(iter(self._chats))]
+        self._chats[chat_id] = known
+
+
+def with_chat(event: Event, known: KnownChat) -> Event:
+    """Return the event, with what is known of its chat for the fields that it does not say."""
+    is_group = known.is_group if event.is_group is None else event.is_group
+    return event.model_copy(update={"is_group": is_group, "line": event.line or known.line})
+
+
+async def look_up_chat(client: Client, chat_id: str) -> KnownChat:
+    """Ask Linq about a chat. Nothing is known of a chat that Linq does not give.
+
+    Raises:
+        LinqUnavailable, RateLimited: Linq does not answer now.
+    """
+    chat = await given(client.chats.retrieve(chat_id))
+    if chat is None:
+        return KnownChat()
+    return KnownChat(chat.is_group, next((handle.handle for handle in chat.handles if handle.is_me), None))
+
+
+async def is_from_us(client: Client, journal: Journal, message_id: str) -> bool:
+    """Return True if we sent a message: the journal knows the recent ones, and Linq the others.
+
+    Raises:
+        LinqUnavailable, RateLimited: Linq does not answer now.
+    """
+    if await journal.has_sent(message_id):
+        return True
+    message = await given(client.messages.retrieve(message_id))
+    return message is not None and message.is_from_me
+
+
+async def given(answer: Awaitable[T]) -> T | None:
+    """Return what Linq answers to a read; None if Linq does not give it.
+
+    Raises:
+        LinqUnavailable, RateLimited: Linq does not answer now.
+    """
+    try:
+        return await answer
+    except (LinqUnavailable, RateLimited):
+        raise
+    except (LinqApiError, RuleBroken):  # the id may be none of Linq's
+        return None
+
+
+class Lookups(Part):
+    """Completes events with what their webhooks do not say."""
+
+    def __init__(self, turns: Turns) -> None:
+        super().__init__(turns)
+        self._known_chats = KnownChats()
+
+    async def begin(self, turn: Turn) -> None:
+        turns, event = self._turns, turn.event
+        is_given = turn.opening.event is not None
+        if not is_given and event.is_group:
+            event = await with_replies_to_me(event, partial(is_from_us, turns.client, turns.storage))
+        if not is_given and turns.storage.has_made_scheduled_sends:
+            event = await with_answers(event, turns.storage.entry_of)
+        # No code looks at the chat of a question that has timed out, and of a receipt for the journal alone.
+        is_timeout = is_given and event.actor is None
+        if not is_timeout and not (event.type in RECEIPTS and turns.dispatcher.has_no_handler(event.type)):
+            event = await self._known_chats.complete(event, partial(look_up_chat, turns.client))
+        turn.event = event
+
+
+class Receipts(Part):
+    """Stores the delivery status of a message of ours. It also settles a send whose answer was lost."""
+
+    async def begin(self, turn: Turn) -> None:
+        event = turn.event
+        if not isinstance(event, MessageReceipt):
+            return
+        key = event.idempotency_key if isinstance(event, MessageEvent) else None
+        receipt = Receipt(key, event.message_id, RECEIPTS[event.type])
+        await self._turns.storage.settle_receipt(receipt)
+        if receipt.status == "failed":
+            log.warning("send.failed", message_id=event.message_id, chat_id=event.chat_id, event_id=event.event_id)

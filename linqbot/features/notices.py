@@ -1,0 +1,184 @@
+"""Notices of trouble: a dead letter for the bot's `on_dead_letter` handlers, and an outage for the people of a chat.
+
+The commit of the failed turn stores a timer that is due at once, so a notice survives a crash. The timer becomes a
+delivery of the same lane. `engine/turn.py` runs the handler of a dead letter in the turn of that delivery, with a
+journal as in any other turn.
+
+An outage begins when the turn of a person's message is deferred or becomes a dead letter, and ends when a handler of
+the chat succeeds. The bot says the text of `Bot(on_trouble=…)` once in this time: the timer of the outage stays parked
+until the commit of a turn that succeeds deletes it, and while it is stored, a further failed turn stores nothing. Next
+step: `say_outage` sends the text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from pydantic_core import from_json, to_json
+
+from linqbot.content.message_split import bubbles
+from linqbot.engine.failure import Failure
+from linqbot.engine.parts import Part, Turn, origin_of
+from linqbot.errors import LinqApiError, LinqUnavailable, MessageGone, RateLimited, Refused
+from linqbot.events.delivery import Delivery, decode
+from linqbot.events.lane import chat_of_lane
+from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Outcome
+from linqbot.storage.timers import OUTAGE, Timer
+
+if TYPE_CHECKING:
+    from linqbot.bot.dispatch import Dispatcher
+    from linqbot.engine.turn import Turns
+
+KIND: Final = "dead_letter"
+
+_DEAD_LETTER_NOTICE_ID: Final = f"i.{KIND}."
+
+_GRACE_S: Final = 365 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice: a delivery that became a dead letter, and why."""
+
+    delivery: Delivery
+    failure: Failure
+
+
+def is_dead_letter_notice(delivery: Delivery) -> bool:
+    """Return True if a delivery is a notice. Its id decides: a webhook can have any type, but no such id."""
+    return delivery.id.startswith(_DEAD_LETTER_NOTICE_ID)
+
+
+def dead_letter_timer(lease: Lease, outcome: DeadLetter, now: float) -> Timer:
+    """Build the timer of a notice. Its id is the same if a retried delivery is given up again, so it is sent once."""
+    delivery = lease.delivery
+    attempts = lease.attempts + outcome.failed
+    payload = {
+        # As JSON and not as text, because `linqbot forget` looks for handles among the values.
+        "body": decode(delivery.body),
+        "delivery": {"id": delivery.id, "type": delivery.type, "received_at": delivery.received_at},
+        "failure": {"reason": outcome.error, "handler": outcome.handler, "attempts": attempts},
+    }
+    if delivery.is_off_the_record:
+        payload["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
+    return Timer(f"{delivery.id}.{lease.replay}", now, delivery.lane, KIND, to_json(payload), _GRACE_S)
+
+
+def dead_letter_of(delivery: Delivery) -> Notice:
+    """Return the notice that a delivery stands for."""
+    payload = from_json(delivery.body)
+    given_up, failure = payload["delivery"], payload["failure"]
+    return Notice(
+        Delivery(given_up["id"], delivery.lane, given_up["type"], to_json(payload["body"]), given_up["received_at"]),
+        Failure(failure["reason"], failure["handler"], failure["attempts"]),
+    )
+
+
+log = structlog.get_logger("linqbot.worker")
+
+PATIENCE_S: Final = 5.0
+"""A turn that is deferred to at most this many seconds after the message came in leaves the person waiting for a moment only."""
+
+
+def leaves_waiting(lease: Lease, outcome: Outcome, now: float) -> bool:
+    """Return True if a turn ended so that the person who wrote waits for an answer, or gets none."""
+    delivery = lease.delivery
+    if delivery.type != "message.received" or chat_of_lane(delivery.lane) is None:
+        return False
+    if isinstance(outcome, Defer):
+        # A turn that was stopped, or whose state another turn has changed, is deferred until now: it goes on at once.
+        return outcome.at > now and outcome.at - delivery.received_at > PATIENCE_S
+    return isinstance(outcome, DeadLetter)
+
+
+def outage_begun(delivery: Delivery, origin: bytes | None, now: float) -> Timer:
+    """Return the timer of an outage, for the commit that ends the failed turn.
+
+    Args:
+        origin: The people and the chat of the turn, so that `linqbot forget` finds the timer.
+    """
+    chat_id = chat_of_lane(delivery.lane)
+    payload: dict[str, object] = {"chat_id": chat_id, "origin": None if origin is None else from_json(origin)}
+    if delivery.is_off_the_record:
+        payload["data"] = {"zero_retention": True}  # in Linq's own form: see `Delivery.is_off_the_record`
+    # In a lane of its own, because the deferred delivery blocks the lane of the chat.
+    return Timer(f"{OUTAGE}.{chat_id}", now, f"t:{chat_id}", OUTAGE, to_json(payload), _GRACE_S)
+
+
+def is_outage_notice(delivery: Delivery) -> bool:
+    """Return True if a delivery is the notice of an outage. Its id decides: a webhook can have any type, but no such id."""
+    return delivery.id.startswith(f"i.{OUTAGE}.")
+
+
+async def say_outage(turns: Turns, turn: Turn) -> None:
+    """Send the text of `Bot(on_trouble=…)` to the chat of an outage, unless the outage is over.
+
+    If Linq refuses it, a line is logged.
+
+    Raises:
+        LinqUnavailable: Linq is away; the notice waits, and is not sent if the outage ends before.
+        StorageUnavailable: the storage cannot be read.
+    """
+    notice, text = turn.lease.delivery, turns.dispatcher.on_trouble
+    payload = from_json(notice.body)
+    chat_id = payload["chat_id"]
+    turn.journal.origin = None if payload["origin"] is None else to_json(payload["origin"])
+    if text is None or await turns.storage.timer(f"{OUTAGE}.{chat_id}") is None:
+        return
+    try:
+        with turn.deadline:
+            for message in bubbles((text,)):
+                await turn.client.chats.messages.send(chat_id, message=message)
+    except MessageGone:
+        pass
+    except Refused as error:
+        log.info("trouble.not_said", delivery=notice.id, plugin=error.plugin, reason=str(error))
+    except LinqApiError as error:
+        if isinstance(error, LinqUnavailable | RateLimited) or error.status in (None, 401):
+            raise
+        log.warning("trouble.not_said", delivery=notice.id, status=error.status, code=error.code)
+
+
+async def notify_dead_letter(turns: Turns, turn: Turn) -> None:
+    """Run the `on_dead_letter` handler of a message that was given up."""
+    notice = dead_letter_of(turn.lease.delivery)
+    ctx = await turns.prepare(turn, notice.delivery)
+    await turns.dispatcher.dispatch_dead_letter(notice.failure, turn.event, ctx)
+
+
+class Notices(Part):
+    """Says that the bot gives up a message, or cannot answer it now.
+
+    An `on_dead_letter` handler says it. Without one that takes the event, it is the text of `Bot(on_trouble=…)`.
+    """
+
+    def end(self, turn: Turn, commit: Commit) -> None:
+        lease, outcome, delivery = turn.lease, commit.outcome, turn.lease.delivery
+        dispatcher, now = self._turns.dispatcher, self._turns.clock.now()
+        if isinstance(outcome, DeadLetter) and dispatcher.takes_dead_letter(delivery):
+            commit.timers.append(dead_letter_timer(lease, outcome, now))
+        elif dispatcher.on_trouble is None:
+            return
+        elif leaves_waiting(lease, outcome, now):
+            has_handler, origin = False, None
+            if turn.is_running:
+                has_handler, origin = turn.handler is not None, turn.journal.origin
+            elif isinstance(outcome, DeadLetter):
+                has_handler, origin = _of_unparsed(delivery, dispatcher)
+            if has_handler:
+                commit.timers.append(outage_begun(delivery, origin, now))
+        elif isinstance(outcome, Ack) and turn.handler is not None and not is_dead_letter_notice(delivery):
+            chat_id = chat_of_lane(delivery.lane)
+            commit.cancelled += [] if chat_id is None else [f"{OUTAGE}.{chat_id}"]
+
+
+def _of_unparsed(delivery: Delivery, dispatcher: Dispatcher) -> tuple[bool, bytes | None]:
+    """Return if a handler may take a message that has crashed the process, and the origin of its turn."""
+    try:
+        event = parse(delivery)
+    except EventNotUnderstood:
+        return False, None
+    return dispatcher.may_reach_handler(event), origin_of(event)

@@ -1,0 +1,69 @@
+"""The end of a turn in which the person of a direct chat opts out: the bot says no more of what it still wanted to say.
+
+The commit cancels the scheduled sends of the chat, whatever the outcome, and each open question ends by a delivery of
+its own, so that its handler runs as after a timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from linqbot.engine.parts import Part, Turn, is_opt_out_message, opts_out
+from linqbot.events.lane import chat_of_lane
+from linqbot.features.asking.opening import cancelled
+from linqbot.features.asking.question import OpenQuestion
+from linqbot.features.later import sends_of
+from linqbot.storage.inbox import Commit
+
+if TYPE_CHECKING:
+    from linqbot.engine.turn import Turns
+
+log = structlog.get_logger("linqbot.worker")
+
+
+class OptOuts(Part):
+    """Looks at every message: the bot says no more to a person who opts out."""
+
+    async def begin(self, turn: Turn) -> None:
+        # The type of the delivery, because the notice of a dead letter stands for a message too.
+        is_message = turn.lease.delivery.type == "message.received"
+        if is_message and opts_out(turn.event) and turn.event.chat_id is not None:
+            turn.journal.muted_chat = turn.event.chat_id
+            if not turn.lease.crashes:
+                turn.ends.append(await _opt_out(turn.event.chat_id, self._turns))
+
+
+class OptOutsAfterCrash(Part):
+    """Ends the questions and the sends also if the delivery is given up without a run, because it crashes the process."""
+
+    async def open(self, turn: Turn) -> None:
+        chat_id = chat_of_lane(turn.lease.delivery.lane)
+        if turn.lease.crashes and chat_id is not None and is_opt_out_message(turn.lease.delivery):
+            turn.ends.append(await _opt_out(chat_id, self._turns))
+
+
+async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Commit], None]:
+    """Return what adds to the commit that ends the turn when the person of a direct chat opts out.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    storage, now = turns.storage, turns.clock.now()
+    sends = await sends_of(chat_id, storage)
+    waiting = [each.id for each in storage.conversations_in(chat_id) if each.status == "waiting"]
+    found = [await storage.conversation(each) for each in waiting]  # with the events that began them
+    open_questions = [(each[0], OpenQuestion.read(each[0].question)) for each in found if each is not None]
+    known = [(conversation, question) for conversation, question in open_questions if question is not None]
+    ended = [cancelled(conversation, question, "opted_out", now) for conversation, question in known]
+    log.info("chat.opted_out", chat_id=chat_id, cancelled_sends=len(sends), ended_questions=len(ended))
+
+    def end(_: object, commit: Commit) -> None:
+        commit.cancelled += [*sends, *(question.timer for _, question in known)]
+        commit.conversations += [conversation for conversation, _ in ended]
+        commit.timers += [timer for _, timer in ended]
+        commit.ended += [conversation.id for conversation, question in open_questions if question is None]
+
+    return end

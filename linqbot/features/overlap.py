@@ -1,0 +1,385 @@
+"""Messages that come while an earlier one is handled: they join its turn, if the bot asks for that.
+
+`steer`: the handler takes the messages with `ctx.incoming()`. `restart`: the handler is cancelled, and its turn begins
+again with all messages, as edits have changed them, and with new idempotency keys. The messages are always joined to
+the delivery of the turn in one commit first, so no crash drops one, and a second run of the turn sees the same. A
+message that cannot join waits in the lane as usual. If a second run of a steered handler does not ask for all that the
+first has taken, the rest goes back into the lane before the turn ends. `options.py` says what authors see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar, copy_context
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from pydantic_core import from_json, to_json
+
+from linqbot.branch import leave_turn
+from linqbot.engine.parts import Part, Turn
+from linqbot.engine.watcher import turn_watcher
+from linqbot.errors import BotError, StorageError
+from linqbot.events.delivery import OWN_DELIVERY, Delivery, Joined
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import parse
+from linqbot.features.bursts import further_messages, message_of
+from linqbot.options import STEER_ONLY, OverlapMode
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Lease
+from linqbot.storage.journal import JournalEntry
+
+if TYPE_CHECKING:
+    from linqbot.bot.dispatch import Dispatcher
+
+
+log = structlog.get_logger("linqbot.worker")
+
+MOST_MESSAGES: Final = 20
+"""Most messages that are taken at once."""
+
+MOST_RESTARTS: Final = 3
+"""Restarts of a turn, after which later messages wait: otherwise a person who keeps writing would get no answer."""
+
+LAST_CALL_S: Final = 5.0
+"""Seconds to wait for the call that is being made, before the turn is not restarted after all."""
+
+
+_in_step: ContextVar[list[int] | None] = ContextVar("linqbot_incoming_in_step", default=None)
+
+
+class IncomingCalls:
+    """The calls of `ctx.incoming()` of one run, by number. The first run of the turn numbers them from 0.
+
+    A step (`ctx.once`) that calls `incoming` is not made again by the next run, whose handler has the messages from the
+    result of the step. So the step's journal entry has the numbers of its calls, and these are not given to others.
+    """
+
+    def __init__(self) -> None:
+        self._made: set[int] = set()
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._made
+
+    @property
+    def next(self) -> int:
+        """The number of the next call: the smallest one that is free."""
+        return next(number for number in range(len(self._made) + 1) if number not in self._made)
+
+    def make(self, number: int) -> None:
+        """Note a call that has got its messages."""
+        self.recall((number,))
+
+    def recall(self, numbers: Sequence[int]) -> None:
+        """Note the calls of a step on record."""
+        self._made.update(numbers)
+        if (in_step := _in_step.get()) is not None:
+            in_step.extend(numbers)
+
+    @contextmanager
+    def of_step(self) -> Iterator[list[int]]:
+        """Collect the numbers of the calls that a step makes, with those of the steps inside of it."""
+        around = _in_step.get()
+        token = _in_step.set(made := list[int]())
+        try:
+            yield made
+        finally:
+            _in_step.reset(token)
+            if around is not None:
+                around += made
+
+
+class TurnOverlap:
+    """The later messages of a running turn. It does not refer to the turn, so it makes no reference cycle.
+
+    Attributes:
+        lease: The lease of the turn. Its delivery changes when messages join it.
+        joining: The deliveries for which the turn is interrupted; empty if it is not.
+    """
+
+    def __init__(self, turn: Turn, task: asyncio.Task[None], storage: Storage, dispatcher: Dispatcher) -> None:
+        opening, self.lease, self._journal = turn.opening, turn.lease, turn.journal
+        # After steps of the turn, also of its earlier runs, it is not restarted; nor if it continues a conversation (None).
+        self._known = opening.known
+        self._asking = turn.asking if opening.conversation is None else None
+        # What the earlier parts of the conversation have taken and sent: the handler runs through them again.
+        before = Joined() if opening.conversation is None else _with_body(opening.conversation.root).joined
+        self._taken_before, self._sent_before = before.incoming, before.sent
+        self.joining: list[Delivery] = []
+        self._joined = turn.lease.delivery.joined
+        self._task = task
+        self._storage = storage
+        self._dispatcher = dispatcher
+        self._handler: str | None = None
+        self._mode: OverlapMode = "queue"
+        self._calls = turn.journal.incoming_calls = IncomingCalls()
+        # What a call of `incoming` wanted to join, as long as it is not known whether the storage has it.
+        self._unconfirmed: tuple[Joined, list[Delivery]] | None = None
+        self._taking = asyncio.Lock()
+        self._protected = 0
+        self._unprotected = asyncio.Event()
+        self._unprotected.set()
+        self._watching: asyncio.Task[None] | None = None
+
+    # For the handler; see `options.py`
+
+    @property
+    def already_sent(self) -> Sequence[str]:
+        return (*self._sent_before, *self._joined.sent)
+
+    @property
+    def takes_incoming(self) -> bool:
+        return self._mode == "steer"
+
+    def begin(self, handler: str, mode: OverlapMode) -> None:
+        self._handler, self._mode = handler, mode
+        if mode == "restart" and self._joined.restarts < MOST_RESTARTS:
+            context = copy_context()
+            context.run(leave_turn)
+            self._watching = asyncio.get_running_loop().create_task(self._watch(), context=context)
+
+    async def incoming(self) -> Sequence[MessageReceived]:
+        """Take the messages that have come since the last call.
+
+        Raises:
+            BotError: the handler is not registered for it, or the turn has ended.
+            LeaseLost: another worker handles the turn.
+            StorageUnavailable: the storage did not answer. The next call returns the messages; without one, the turn runs
+                again.
+        """
+        if self._mode != "steer":
+            raise BotError(STEER_ONLY)
+        self._journal.refuse_after_end("incoming")
+        async with self._taking:
+            number = self._calls.next
+            if number >= len(self._taken):
+                await self._take(number)
+            self._calls.make(number)
+        # The delivery of the turn need not be a message: a tapback may have answered a question of the handler.
+        taken = replace(self.lease.delivery, type="message.received")
+        messages = (parse(replace(taken, decoded=each)) for each in self._taken[number])
+        return [each for each in messages if isinstance(each, MessageReceived)]
+
+    def with_taken(self, body: bytes) -> bytes:
+        if not any(self._taken):
+            return body
+        root = _with_body(body)
+        # Not those that only an earlier, failed run has taken: `put_back_untaken` gives these turns of their own.
+        untaken = self._untaken
+        incoming = tuple(() if number in untaken else bodies for number, bodies in enumerate(self._taken))
+        return root.with_joined(replace(root.joined, incoming=incoming)).body
+
+    @property
+    def _taken(self) -> tuple[tuple[Any, ...], ...]:
+        """The bodies of the messages that each call of `incoming` takes, as far as they are known."""
+        return (*self._taken_before, *self._joined.incoming)
+
+    @property
+    def _untaken(self) -> list[int]:
+        """The numbers of calls of `incoming` that an earlier, failed run of this turn has made, and this run has not."""
+        return [number for number in range(len(self._taken_before), len(self._taken)) if number not in self._calls]
+
+    async def _take(self, number: int) -> None:
+        """Join the messages that wait, perhaps none, as those of this call of `incoming`.
+
+        The storage may have joined them although this has failed or was cancelled. Then the next call joins the same ones.
+        """
+        if self._unconfirmed is None:
+            # In a part of the conversation that is over, the handler took no more then, and must not take more now.
+            found = [] if self._journal.is_past else await self._waiting()
+            # Calls that took nothing were not stored, if no later one took something.
+            empty = [()] * (number - len(self._taken))
+            incoming = *self._joined.incoming, *empty, tuple(each.content for each in found)
+            joined = replace(self._joined, incoming=incoming)
+            if not found:
+                self._joined = joined
+                return
+            self._unconfirmed = joined, found
+        joined, found = self._unconfirmed
+        delivery = self.lease.delivery.with_joined(joined)
+        await self._storage.join(self.lease, delivery, [each.id for each in found])
+        self.lease = replace(self.lease, delivery=delivery)
+        self._joined, self._unconfirmed = joined, None
+        if (watcher := turn_watcher.get()) is not None:
+            watcher.took(found)
+
+    @asynccontextmanager
+    async def uninterrupted(self) -> AsyncIterator[None]:
+        self._protected += 1
+        self._unprotected.clear()
+        try:
+            yield
+        finally:
+            self._protected -= 1
+            if not self._protected:
+                self._unprotected.set()
+                if self._watching is not None:
+                    # The handler may be interrupted here, before it does more with what is outdated.
+                    await asyncio.sleep(0)
+
+    # For the turn
+
+    @property
+    def may_miss_messages(self) -> bool:
+        """True if messages may have joined the turn that its handler has not seen, so that an ack would lose them."""
+        return self._unconfirmed is not None
+
+    async def forget_put_back(self) -> None:
+        """Take no messages that an earlier run has put back into the lane before the process died: they have their own turns.
+
+        Raises:
+            StorageUnavailable: the storage did not answer.
+        """
+        if not any(self._joined.incoming):
+            return
+        first = len(self._taken_before)
+        gone = await self._storage.seen([self._untaken_id(call) for call in range(first, len(self._taken))])
+        incoming = (
+            () if self._untaken_id(call) in gone else bodies for call, bodies in enumerate(self._joined.incoming, first)
+        )
+        self._joined = replace(self._joined, incoming=tuple(incoming))
+
+    async def put_back_untaken(self) -> None:
+        """Put messages back into the lane that an earlier, failed run has taken, and this run, which succeeded, has not.
+
+        This run made fewer calls of `incoming`, so its handler has not seen them. As deliveries of their own, they are handled
+        after this turn, in the order in which they were sent.
+
+        Raises:
+            LeaseLost: another worker handles the turn, and decides what its own run has not taken.
+            StorageUnavailable: the storage did not answer. The turn must not be acked.
+        """
+        head = self.lease.delivery
+        untaken = [
+            Delivery(self._untaken_id(call, n), head.lane, head.type, to_json(body), head.received_at, decoded=body)
+            for call in self._untaken
+            for n, body in enumerate(self._taken[call])
+        ]
+        if not untaken:
+            return
+        log.warning(
+            "overlap.not_taken",
+            delivery=head.id,
+            handler=self._handler,
+            messages=len(untaken),
+            why="An earlier run, which failed, took them with ctx.incoming(). This run made fewer calls of it.",
+        )
+        await self._storage.put_in_order(head.lane, untaken, self.lease, keep=True)
+
+    def _untaken_id(self, call: int, message: int = 0) -> str:
+        """Return the id of the delivery of a message that is put back: the same in every run of the turn."""
+        return f"{OWN_DELIVERY}untaken.{self.lease.delivery.id}.{call}.{message}"
+
+    def end(self) -> None:
+        """Stop watching: the handler has ended."""
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+
+    async def restarted(self, sent: Sequence[str]) -> Lease:
+        """Join the messages for which the turn was interrupted, and return the lease with which it begins again.
+
+        Args:
+            sent: The texts that this run has sent.
+        Raises:
+            LeaseLost: another worker handles the turn.
+            StorageUnavailable: nothing was joined; the messages wait in the lane.
+        """
+        joined = replace(
+            self._joined,
+            burst=(*self._joined.burst, *(each.content for each in self.joining)),
+            sent=(*self._joined.sent, *sent),
+            restarts=self._joined.restarts + 1,
+        )
+        delivery = self.lease.delivery.with_joined(joined)
+        await self._storage.join(self.lease, delivery, [each.id for each in self.joining], again=True)
+        lease = self.lease
+        log.info("turn.restarted", delivery=delivery.id, messages=len(joined.burst) + 1, sent=len(joined.sent))
+        return replace(lease, delivery=delivery, replay=lease.replay + 1, delivery_count=lease.delivery_count + 1)
+
+    async def _watch(self) -> None:
+        with self._storage.watch(self.lease.delivery.lane) as grew:
+            while True:
+                grew.clear()
+                try:
+                    found = await self._waiting()
+                except StorageError as error:
+                    log.warning("overlap.unknown", delivery=self.lease.delivery.id, error=type(error).__name__)
+                    found = []
+                if found:
+                    found = self._that_fit_together(found)
+                    await self._unprotected.wait()
+                    if found and self._is_restartable:
+                        self.joining = found
+                        await self._interrupt()
+                    return
+                await grew.wait()
+
+    def _that_fit_together(self, found: Sequence[Delivery]) -> list[Delivery]:
+        """Return the first of these deliveries that, joined to the turn, still reach its handler.
+
+        Filters see the joined text. `@bot.on_message("yes")` fits each of two messages, but not both in one.
+        """
+        fit = list(found)
+        while fit:
+            burst = (*self._joined.burst, *(each.content for each in fit))
+            message = message_of(self.lease.delivery.with_joined(replace(self._joined, burst=burst)))
+            if message is not None and self._dispatcher.first_fit(message) == self._handler:
+                break
+            fit.pop()
+        return fit
+
+    @property
+    def _is_restartable(self) -> bool:
+        if self._asking is None or self._journal.has_stored_state or any(_holds_input(entry) for entry in self._known):
+            return False
+        return self._asking.session is None or self._asking.session.is_restartable
+
+    async def _interrupt(self) -> None:
+        """Let the call that is being made end, refuse the next ones, and cancel the handler. If it takes long, let it go on."""
+        self._journal.is_interrupted = True
+        try:
+            async with asyncio.timeout(LAST_CALL_S):
+                await self._journal.settle()
+        except TimeoutError:
+            self._journal.is_interrupted = False
+        else:
+            self._task.cancel()
+
+    async def _waiting(self) -> list[Delivery]:
+        """Return the deliveries behind the head that this handler would take too, up to the first other one."""
+        behind = await self._storage.following(self.lease.delivery.lane, MOST_MESSAGES)
+        message = message_of(self.lease.delivery) if behind else None
+        if message is None:
+            return []
+        return further_messages(
+            message,
+            behind,
+            lambda other: self._dispatcher.handler_for(other) == self._handler,
+            with_edits=self._mode == "restart",
+        )
+
+
+class Overlaps(Part):
+    """Gives a turn the later messages of its chat."""
+
+    async def begin(self, turn: Turn) -> None:
+        if turn.task is not None:
+            turn.overlap = TurnOverlap(turn, turn.task, self._turns.storage, self._turns.dispatcher)
+            await turn.overlap.forget_put_back()
+
+
+def _with_body(body: bytes) -> Delivery:
+    """Return a delivery of which only the body is known."""
+    return Delivery("", "", "message.received", body, 0.0)
+
+
+def _holds_input(entry: JournalEntry) -> bool:
+    """Return True if an entry is a step that must not be made again with other input."""
+    if entry.safety != "step":
+        return False
+    what = from_json(entry.call)
+    return what.get("verb") == "once" and not what.get("restartable")

@@ -1,0 +1,165 @@
+"""Recurring timers, of `@bot.every` and of sends that recur: stored once, and rearmed by the turn of each due time.
+
+When such a timer fires, it is parked and becomes a delivery, and the commit that ends the turn of that delivery rearms
+it. So a schedule never overlaps itself, and due times that pass meanwhile become one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import structlog
+from pydantic_core import from_json, to_json
+
+from linqbot.clock import Clock
+from linqbot.engine.failure import OfOtherRelease
+from linqbot.engine.parts import Turn
+from linqbot.events.delivery import Delivery
+from linqbot.events.proactive import SCHEDULE_TYPE
+from linqbot.features.proactive import Schedule
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Ack, Commit, DeadLetter
+from linqbot.storage.timers import Rearm, Timer
+
+if TYPE_CHECKING:
+    from linqbot.engine.turn import Turns
+
+
+log = structlog.get_logger("linqbot.worker")
+
+REPEAT_ID = "i.repeat."
+"""Prefix of the ids of deliveries that a recurring send became."""
+SCHEDULE = "schedule"
+REPEAT = "repeat"
+
+
+async def start_schedules(storage: Storage, clock: Clock, schedules: Iterable[Schedule]) -> None:
+    """Bring the stored timers in line with the schedules of the bot, before the worker starts.
+
+    A timer whose schedule is gone is deleted, and one whose rhythm has changed is replaced. A timer that is overdue
+    stays, and fires at once. A parked timer whose delivery is lost is replaced too, and one that waits for a later due
+    time than the next, because the clock was ahead when it was set.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read or written.
+    """
+    wanted = {schedule.name: schedule for schedule in schedules}
+    stored = {timer.id: timer for timer in await storage.recurring(SCHEDULE)}
+    for name, timer in stored.items():
+        schedule = wanted.get(name)
+        if (
+            schedule is None
+            or timer.payload != _payload(schedule)
+            or _waits_too_long(timer, clock.now())
+            or await _is_orphan(storage, timer)
+        ):
+            await storage.cancel(name)
+            log.info("schedule.removed" if schedule is None else "schedule.changed", schedule=name)
+        else:
+            del wanted[name]
+    for schedule in wanted.values():
+        await _store(storage, clock, schedule)
+    for timer in await storage.recurring(REPEAT):
+        if await _is_orphan(storage, timer) and (due := _next_due(timer.payload, clock.now())) is not None:
+            await storage.cancel(timer.id)
+            await storage.schedule(Timer(timer.id, due, timer.lane, timer.kind, timer.payload, timer.grace_s))
+
+
+async def _store(storage: Storage, clock: Clock, schedule: Schedule) -> None:
+    payload, after, step_s = _payload(schedule), clock.now(), 1.0
+    # More than one try only if the clock was set back: then the next due times may have had their deliveries already.
+    while (due := _next_due(payload, after)) is not None:
+        if await storage.schedule(Timer(schedule.name, due, f"s:{schedule.name}", SCHEDULE, payload, 0.0)):
+            log.debug("schedule.waits", schedule=schedule.name, due=datetime.fromtimestamp(due, UTC).isoformat())
+            return
+        # In growing steps, because there may be a due time for each second of a day.
+        after, step_s = max(due, after + step_s), 2 * step_s
+
+
+def _waits_too_long(timer: Timer, now: float) -> bool:
+    """Return True if a timer waits for a later due time than the next one."""
+    due = _next_due(timer.payload, now)
+    return due is not None and not timer.is_parked and timer.due > due
+
+
+async def _is_orphan(storage: Storage, timer: Timer) -> bool:
+    """Return True if a parked timer has no delivery in the inbox, so that no turn will rearm it."""
+    if not timer.is_parked:
+        return False
+    delivery_id = timer.fired(0.0).id
+    return (await storage.seen([delivery_id])).get(delivery_id, True)
+
+
+async def check_schedule_gone(turns: Turns, turn: Turn) -> None:
+    """Check that a due schedule that this process does not have is gone, and not in another release of the bot.
+
+    When this process began, it deleted the timers of all schedules that it does not have: see `start_schedules`. So
+    another process has stored such a timer since.
+
+    Raises:
+        OfOtherRelease: another process has the schedule.
+        StorageUnavailable: the storage cannot be read.
+    """
+    if not turns.may_be_of_other_release(turn.lease.delivery):
+        return
+    name, _ = _timer_and_tick(turn.lease.delivery)
+    is_here = any(schedule.name == name for schedule in turns.dispatcher.schedules)
+    if not is_here and await turns.storage.timer(name) is not None:
+        raise OfOtherRelease(name)
+
+
+def _timer_and_tick(delivery: Delivery) -> tuple[str, str]:
+    """Return the id of the recurring timer that a delivery came from, and the time at which the timer fired."""
+    timer_id, _, tick = delivery.id.split(".", 2)[2].rpartition(".")
+    return timer_id, tick
+
+
+def rearm(delivery: Delivery, commit: Commit) -> None:
+    """Add the next due time of the recurring timer that a delivery came from. A dead letter must not stop it either."""
+    if not isinstance(commit.outcome, Ack | DeadLetter):
+        return
+    timer_id, tick = _timer_and_tick(delivery)
+    # From the time at which the timer fired, which every run of the turn knows: earlier due times are merged into it.
+    due = _next_due(delivery.body, max(delivery.received_at, float(tick)))
+    if due is None:
+        log.error("schedule.ended", delivery=delivery.id, why="Its rhythm has no further time, or cannot be read.")
+    else:
+        commit.rearmed = (Rearm(timer_id, float(tick), due),)
+
+
+def every_of(spec: str, timezone: str) -> dict[str, str]:
+    """Return a rhythm in the form in which payloads hold it."""
+    return {"spec": spec, "timezone": timezone}
+
+
+def last_due(every: dict[str, str], first: float, until: float) -> float:
+    """Return the last due time of a rhythm from `first` up to `until`, all in Unix seconds.
+
+    Raises:
+        ValueError, KeyError: the rhythm cannot be read.
+    """
+    from linqbot.parse.recurrences import last_until, recurrence
+
+    rhythm = recurrence(every["spec"], timezone=every["timezone"])
+    last, _ = last_until(rhythm, datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(until, UTC), most=0)
+    return last.timestamp()
+
+
+def _payload(schedule: Schedule) -> bytes:
+    data = {"name": schedule.name, "every": every_of(schedule.spec, schedule.timezone)}
+    return to_json({"event_type": SCHEDULE_TYPE, "data": data})
+
+
+def _next_due(payload: bytes, after: float) -> float | None:
+    """Return the first due time after a time, both in Unix seconds; None if the rhythm has none or cannot be read."""
+    from linqbot.parse.recurrences import recurrence
+
+    try:
+        stored = from_json(payload)
+        every = stored.get("every") or stored["data"]["every"]
+        rhythm = recurrence(every["spec"], timezone=every["timezone"])
+        return rhythm.next_after(datetime.fromtimestamp(after, UTC)).timestamp()
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return None

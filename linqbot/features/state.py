@@ -1,0 +1,729 @@
+"""`ctx.state`: typed values that a bot keeps about a person, about a chat, or about everything.
+
+A handler asks for a value by a pydantic model and changes its fields. `TurnState` notes what the turn has read and
+changed. The worker stores the changed values in the commit that acks the turn (`engine/turn.py`), each only if the
+stored value is still the one that the turn has read. Otherwise the turn runs again with the new value.
+
+A change that is made before a call is stored in the commit that stores the call's key, so that a person never reads of
+a state that is not stored. A later run of the turn sees the values that the first run saw up to that call. In the same
+way a part of a conversation that is over sees what it saw then, and changes made while a question was open are dropped.
+Errors name models and fields but no values, because a value may be about a person.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core.core_schema import ErrorType
+
+from linqbot.errors import BotError, StateChanged, StateConflict, StateUnreadable
+from linqbot.events.event import Event
+from linqbot.nearest import no_attribute
+from linqbot.options import check_text
+from linqbot.storage.state import BOT, ChangedValue, StateStore, StateWrite, StoredChange
+from linqbot.types.chat import Chat
+from linqbot.types.handle import Handle
+
+M = TypeVar("M", bound=BaseModel)
+
+PERSON: Final = "person:"
+CHAT: Final = "chat:"
+_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Tally(Generic[M]):
+    """A number about the person of an event that a step of `ctx.once` changes, such as what the step has cost.
+
+    It is stored in the commit that records the step's result: once for each result, whatever becomes of the turn. Other
+    state is stored only if the turn succeeds. Example: `await ctx.once("price", ask, kind=int, tally=Tally(Spent, add))`
+
+    Args:
+        model: A pydantic model whose fields all have defaults.
+        add: Gets the value, which it changes, and the result of the step as `once` returns it. It is called again if
+            another turn has changed the value meanwhile.
+        name: The name under which the value is stored; None is the model's qualified name.
+    """
+
+    model: type[M]
+    add: Callable[[M, Any], object]
+    name: str | None = None
+
+
+class State(ABC):
+    """The values that a handler may read and change. Each is one object per turn, so all code of a turn shares it.
+
+    A model is a pydantic model whose fields all have defaults. A value is stored under the model's qualified name, such
+    as `Guest`, or under `name`. Only values that were changed are stored, and only if the turn succeeds.
+
+    Args:
+        event: The event of the turn.
+        store: The store to read from. `ctx.state` is made with that of the bot.
+    """
+
+    def __init__(self, event: Event, store: StateStore) -> None:
+        self._event = event
+        self._store = store
+
+    async def person(self, model: type[M], *, name: str | None = None) -> M:
+        """Return the value about the person who caused the event: in a group, the sender.
+
+        Args:
+            model: A pydantic model whose fields all have defaults.
+            name: The name under which the value is stored; None is the model's qualified name.
+        Raises:
+            BotError: the event names no person, a field of the model has no default, or the turn has ended.
+            StateUnreadable: the model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read; the turn runs again later.
+        """
+        return await self._get(person_scope(self._event), model, name)
+
+    async def chat(self, model: type[M], *, name: str | None = None) -> M:
+        """Return the value about the event's chat.
+
+        Args:
+            model: A pydantic model whose fields all have defaults.
+            name: The name under which the value is stored; None is the model's qualified name.
+        Raises:
+            BotError: the event belongs to no chat, a field of the model has no default, or the turn has ended.
+            StateUnreadable: the model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read; the turn runs again later.
+        """
+        if self._event.chat_id is None:
+            raise BotError(f"{self._event.type} belongs to no chat, so it has no state of a chat. Use ctx.state.bot.")
+        return await self._get(CHAT + self._event.chat_id, model, name)
+
+    async def bot(self, model: type[M], *, name: str | None = None) -> M:
+        """Return a value that all chats share.
+
+        Turns that change it at the same time run again, one after the other. Read it shortly before you change it.
+
+        Args:
+            model: A pydantic model whose fields all have defaults.
+            name: The name under which the value is stored; None is the model's qualified name.
+        Raises:
+            BotError: a field of the model has no default, or the turn has ended.
+            StateUnreadable: the model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read; the turn runs again later.
+        """
+        return await self._get(BOT, model, name)
+
+    async def people(
+        self, model: type[M], *, name: str | None = None, where: Callable[[M], bool] | None = None
+    ) -> AsyncIterator[str]:
+        """Yield the handles of the people about whom a value is stored, in the order of the handles.
+
+        Changes of this turn are not stored yet, so they are not seen.
+
+        Example: `async for handle in ctx.state.people(Guest, where=lambda guest: guest.visits > 3):`
+
+        Args:
+            model: As for `person`.
+            name: As for `person`.
+            where: Gets the value of each person, and returns True for the people to yield; None yields all.
+        Raises:
+            BotError: a field of the model has no default.
+            StateUnreadable: the model cannot read what is stored about one of them.
+            StorageUnavailable: the storage cannot be read.
+        """
+        name = checked_name(model, name)
+        after = ("", "")
+        while rows := await self._store.state_rows(prefix=PERSON, name=name, after=after, limit=_PAGE):
+            for row in rows:
+                if where is None or where(read(model, name, row.value)):
+                    yield row.scope.removeprefix(PERSON)
+            after = rows[-1].scope, rows[-1].name
+
+    @abstractmethod
+    async def _get(self, scope: str, model: type[M], name: str | None) -> M: ...
+
+
+def person_of(event: Event) -> str | None:
+    """Return the handle of the person who caused an event, or else of the other side of a direct chat; None if unknown."""
+    if event.actor and not event.is_own:
+        return event.actor
+    chat = getattr(event, "chat", None)
+    if event.is_group is False and isinstance(chat, Chat):
+        others: Iterable[Handle] = (handle for handle in chat.handles if not handle.is_me and handle.handle)
+        return next((other.handle for other in others), None)
+    return None
+
+
+def person_scope(event: Event) -> str:
+    """Return the scope of the values about the person of an event.
+
+    Raises:
+        BotError: the event names no person.
+    """
+    handle = person_of(event)
+    if handle is None:
+        raise BotError(
+            f"{event.type} names no person, so it has no state of a person. Use ctx.state.chat or ctx.state.bot."
+        )
+    # Addresses of one person may be written in several cases.
+    return PERSON + handle.casefold()
+
+
+MAX_BYTES: Final = 1 << 18
+"""The largest value that is stored, in bytes of JSON."""
+
+# The errors whose messages pydantic writes without the input. The others come from the author's own validators.
+_WITHOUT_INPUT: Final = frozenset(get_args(ErrorType)) - {"value_error", "assertion_error", "union_tag_invalid"}
+
+
+def checked_name(model: type[BaseModel], name: str | None) -> str:
+    """Return the name under which values of a model are stored.
+
+    Raises:
+        BotError: this is no pydantic model whose fields all have defaults, or the name is empty.
+    """
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        kind = model.__name__ if isinstance(model, type) else f"an object of the class {type(model).__name__}"
+        raise BotError(
+            f"ctx.state takes a pydantic model, not {kind}. Write: class Guest(pydantic.BaseModel): visits: int = 0"
+        )
+    default = _default_name(model)
+    if name is None:
+        return default
+    if not isinstance(name, str) or not name.strip():
+        raise BotError(f"name={name!r} cannot be the name of a state. Give a text, or leave name= out.")
+    check_text("ctx.state(name=…)", name)
+    return name
+
+
+@lru_cache(maxsize=1024)
+def _default_name(model: type[BaseModel]) -> str:
+    without = [name for name, field in model.model_fields.items() if field.is_required()]
+    if without:
+        raise BotError(
+            f"{model.__qualname__}.{without[0]} has no default, so there is no value for a person or a chat that is "
+            f"new. Give every field of {model.__qualname__} a default."
+        )
+    return model.__qualname__
+
+
+def read(model: type[M], name: str, stored: bytes) -> M:
+    """Return the value of a model from stored JSON. Fields that the JSON lacks get their defaults.
+
+    Raises:
+        StateUnreadable: the JSON does not fit the model.
+    """
+    try:
+        return model.model_validate_json(stored)
+    except ValidationError as error:
+        # Without the error as its cause: that quotes the stored value, which may be about a person.
+        raise StateUnreadable(
+            f"The stored state {name} does not fit {full_name(model)}: {misfits(model, error)}. It was kept as it is."
+        ) from None
+
+
+def dump(name: str, value: BaseModel) -> bytes:
+    """Return a value as JSON, without computed fields.
+
+    Raises:
+        BotError: a field holds an object that has no JSON form.
+    """
+    try:
+        return value.model_dump_json(by_alias=True, round_trip=True, warnings=False).encode()
+    except (PydanticSerializationError, UnicodeError) as error:
+        raise BotError(
+            f"The state {name} cannot be stored as JSON: {_unstorable(value)} of {full_name(type(value))} holds an object "
+            f"that has no JSON form ({type(error).__name__}). Store texts, numbers, dates, lists, dicts and models."
+        ) from None
+
+
+def _unstorable(value: BaseModel) -> str:
+    """Return the name of the first field that has no JSON form; `a field` if only a serializer of the author's knows it."""
+    for field, held in value:
+        try:
+            to_json(held)
+        except (PydanticSerializationError, UnicodeError):
+            return f"the field {field}"
+    return "a field"
+
+
+def checked(name: str, value: BaseModel, now: bytes, stored: bytes | None) -> bytes:
+    """Return the JSON to store for a changed value. Stored fields that the model does not have are kept.
+
+    They belong to a newer release of the bot, or to another model of the same name.
+
+    Raises:
+        BotError: the model could not read the JSON again, or it is larger than `MAX_BYTES`.
+    """
+    model = type(value)
+    try:
+        model.model_validate_json(now)
+    except ValidationError as error:
+        raise BotError(
+            f"The state {name} cannot be stored, because {full_name(model)} could not read it again: {misfits(model, error)}."
+        ) from None
+    if stored is not None and model.model_config.get("extra") != "allow":
+        now = _with_unknown_fields(model, now, stored)
+    if len(now) > MAX_BYTES:
+        raise BotError(
+            f"The state {name} has {len(now) // 1024} KiB. At most {MAX_BYTES // 1024} KiB are stored: keep less, such "
+            "as the last entries of a list, or use a database of your own."
+        )
+    return now
+
+
+def _with_unknown_fields(model: type[BaseModel], now: bytes, stored: bytes) -> bytes:
+    before, after = from_json(stored), from_json(now)
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return now
+    known = after.keys() | _names(model)
+    unknown = {field: value for field, value in before.items() if field not in known}
+    return to_json(after | unknown) if unknown else now
+
+
+@lru_cache(maxsize=1024)
+def _names(model: type[BaseModel]) -> frozenset[str]:
+    """Return every name under which the JSON of a model may hold its fields."""
+    aliases = [
+        alias
+        for field in model.model_fields.values()
+        for alias in (field.alias, field.serialization_alias, field.validation_alias)
+        if isinstance(alias, str)
+    ]
+    return frozenset([*model.model_fields, *aliases])
+
+
+def full_name(model: type[BaseModel]) -> str:
+    return f"{model.__module__}.{model.__qualname__}"
+
+
+def misfits(kind: Any, error: ValidationError) -> str:
+    """Return the fields that do not fit a type, each with the reason, but nothing of their values.
+
+    Keys inside a field are left out, because a dict may have handles as its keys.
+
+    Args:
+        kind: A pydantic model, or any type that pydantic can build.
+    """
+    is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
+    found = {}
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        field = each["loc"][0] if each["loc"] else "the whole value"
+        if each["loc"] and not is_model:
+            field = "a part of the value"
+        elif each["loc"] and field not in _names(kind):
+            field = "a field that the model does not have"
+        found[field] = each["msg"] if each["type"] in _WITHOUT_INPUT else "its validator refuses it"
+    return "; ".join(f"{field}: {reason}" for field, reason in list(found.items())[:5])
+
+
+_FIELDS: Final = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+"""All that a pydantic model holds."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A value that this turn has read.
+
+    Attributes:
+        stored: The JSON that is stored as far as this turn knows; None if nothing is.
+        before: The JSON of the value when it was last read or stored: it differs from `stored` if the model gained a field.
+        seen: The JSON with which this part of the conversation has begun; None if nothing was stored.
+        is_written: True if this part has stored a change of the value with a call.
+    """
+
+    value: BaseModel
+    stored: bytes | None
+    before: bytes
+    seen: bytes | None
+    is_written: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """The state in an earlier run of a part of a conversation. A run in its place begins where that run began.
+
+    Attributes:
+        seen: What `TurnState.seen` returned then.
+        left: What `TurnState.left` returned then.
+    """
+
+    seen: Mapping[str, Mapping[str, str | None]]
+    left: Mapping[str, Mapping[str, str]]
+
+
+Commit: TypeAlias = Callable[[StateWrite], Awaitable[None]]
+"""Stores the result of a step and a value in one commit."""
+Recording: TypeAlias = Callable[[Any, Commit], Awaitable[None]]
+"""Records the result of a step together with a value."""
+
+
+class TurnState(State):
+    """The state of a turn, with what dispatch and the worker tell it about the run of the handler. It implements `State`."""
+
+    if not TYPE_CHECKING:  # a type checker would accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            return no_attribute(self, name, of=State)
+
+    def __init__(self, event: Event, store: StateStore) -> None:
+        super().__init__(event, store)
+        self._scopes: dict[str, dict[str, bytes]] = {}
+        self._held: dict[tuple[str, str], _Held] = {}
+        # The changes that earlier runs have stored with calls to which this run has not come yet, in their order.
+        self._to_come: list[StoredChange] = []
+        self._loading = asyncio.Lock()
+        self._is_closed = False
+        self._seen: Mapping[str, Mapping[str, str | None]] | None = None
+        self._at_question: dict[tuple[str, str], bytes] | None = None
+        self._in_place_of: EarlierRun | None = None
+        # The values that middleware had changed when the handler began, until its live part is entered.
+        self._changed_before: dict[tuple[str, str], _Held] = {}
+
+    def recording(self, tally: Tally[M]) -> Recording:
+        """Return a function that records the result of a step together with a value about the person.
+
+        It gets the result, and a function that stores both.
+
+        Raises:
+            BotError: the event names no person, or a field of the model has no default.
+        """
+        return partial(self._record, tally, person_scope(self._event), checked_name(tally.model, tally.name))
+
+    async def _record(
+        self,
+        tally: Tally[M],
+        scope: str,
+        name: str,
+        result: object,
+        commit: Commit,
+    ) -> None:
+        # One after the other: a handler may make several steps side by side.
+        async with self._loading:
+            value, stored = await self._tallied(tally, scope, name, result, commit)
+            if scope in self._scopes:
+                self._scopes[scope][name] = stored
+            held = self._held.get((scope, name))
+            # A value that the handler has changed as well keeps what it was read from, so its turn runs again.
+            if held is not None and dump(name, held.value) == held.before:
+                _copy(value, held.value)
+                if held.seen == held.stored:
+                    held.seen = stored
+                held.stored, held.before = stored, dump(name, value)
+                if self._at_question is not None:
+                    self._at_question.pop((scope, name), None)
+
+    async def _tallied(
+        self,
+        tally: Tally[M],
+        scope: str,
+        name: str,
+        result: object,
+        commit: Commit,
+    ) -> tuple[M, bytes]:
+        """Store the value with the result, and return it and its JSON."""
+        while True:
+            stored = (await self._store.load(scope)).get(name)
+            value = tally.model() if stored is None else read(tally.model, name, stored)
+            tally.add(value, result)
+            new = checked(name, value, dump(name, value), stored)
+            try:
+                await commit(StateWrite(scope, name, new, expected=stored))
+            except StateConflict:
+                continue
+            return value, new
+
+    def close(self) -> list[StateWrite]:
+        """Return the writes of the values that were changed, and refuse further reads. Called when the turn ends.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds what the model does not allow.
+            StateChanged: see `changes`.
+        """
+        self._is_closed = True
+        return [change.write for change in self.changes()]
+
+    @property
+    def storing(self) -> asyncio.Lock:
+        """Held while changes are stored with a call, so that no other call stores them too."""
+        return self._loading
+
+    def changes(self) -> list[ChangedValue]:
+        """Return the values that were changed and are not stored yet; nothing in a part of a conversation that is over.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds what the model does not allow.
+            StateChanged: this run has not come to the call with which an earlier run has stored the value, and another turn
+                has changed it since.
+        """
+        if self._seen is not None:
+            return []
+        found = []
+        for (scope, name), held in self._held.items():
+            if (write := self._write(scope, name, held)) is not None:
+                to_come = [each for each in self._to_come if (each.scope, each.name) == (scope, name)]
+                if to_come and to_come[-1].after != held.stored:
+                    raise StateChanged(scope, name)
+                found.append(ChangedValue(write, dump(name, held.value), to_come[0].before if to_come else held.stored))
+        return found
+
+    def note_stored(self, changes: Iterable[ChangedValue]) -> None:
+        """Note that changes were stored with a call."""
+        for change in changes:
+            place = change.write.scope, change.write.name
+            held = self._held[place]
+            held.stored, held.before, held.is_written = change.write.value, change.now, True
+            self._to_come = [each for each in self._to_come if (each.scope, each.name) != place]
+
+    def expect(self, to_come: Sequence[StoredChange]) -> None:
+        """Begin with what earlier runs of the turn have stored with calls. Nothing was read before."""
+        self._to_come = list(to_come)
+
+    def come_to(self, stored: Sequence[StoredChange]) -> None:
+        """Show the values that an earlier run has stored with a call, to which this run has come now.
+
+        What other turns have changed since is not shown: what the handler has read before, it does not look at again.
+
+        Raises:
+            StateUnreadable: a model cannot read what is stored.
+        """
+        for change in stored:
+            if change not in self._to_come:
+                continue
+            self._to_come.remove(change)
+            held = self._held.get((change.scope, change.name))
+            if held is not None:
+                _show(change.name, held, change.after)
+                held.stored, held.is_written = change.after, True
+
+    def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
+        """Return the error of a turn that has lost a value: StateChanged if it has stored the value with a call before."""
+        held = self._held.get((conflict.scope, conflict.name))
+        is_written = held is not None and held.is_written
+        return StateChanged(conflict.scope, conflict.name) if is_written else conflict
+
+    async def show_now(self, scope: str, name: str) -> None:
+        """Show a value as it is stored now, because another turn has changed it.
+
+        Raises:
+            StateUnreadable: the model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read.
+        """
+        held = self._held[scope, name]
+        held.stored = (await self._store.load(scope)).get(name)
+        _show(name, held, held.stored)
+        self._to_come = [each for each in self._to_come if (each.scope, each.name) != (scope, name)]
+
+    def check(self) -> None:
+        """Check that the changed values can be stored. Called when the handler has returned.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds what the model does not allow.
+        """
+        for place, held in self._held.items():
+            self._write(*place, held)
+
+    def seen(self) -> dict[str, dict[str, str | None]]:
+        """Return the JSON of each value that the handler has seen, by scope and name; None where nothing was stored."""
+        found: dict[str, dict[str, str | None]] = {}
+        for (scope, name), held in self._held.items():
+            found.setdefault(scope, {})[name] = None if held.seen is None else held.seen.decode()
+        return found
+
+    def enter_handler(self) -> None:
+        """Note what middleware has changed. The handler sees it, and a conversation's past must not take it back.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds an object that has no JSON form.
+        """
+        for place, held in self._held.items():
+            now = dump(place[1], held.value)
+            if now == held.before:
+                held.seen = held.stored
+            else:
+                held.seen = now
+                self._changed_before[place] = replace(held)
+
+    def left(self) -> dict[str, dict[str, str]]:
+        """Return a digest of each value that the handler has changed, as it is to be stored, by scope and name."""
+        found: dict[str, dict[str, str]] = {}
+        for (scope, name), held in self._held.items():
+            write = self._write(scope, name, held)
+            if write is not None or held.is_written:
+                found.setdefault(scope, {})[name] = digest_of(held.stored if write is None else write.value)
+        return found
+
+    def begin(
+        self, seen: Mapping[str, Mapping[str, str | None]] | None, *, in_place_of: EarlierRun | None = None
+    ) -> None:
+        """Begin with a part of a conversation; see `enter`. Nothing was read before."""
+        self._seen = seen
+        self._in_place_of = in_place_of
+
+    async def enter(
+        self, seen: Mapping[str, Mapping[str, str | None]] | None, *, in_place_of: EarlierRun | None = None
+    ) -> None:
+        """Go on with the next part of a conversation. The values that were read before show what this part sees.
+
+        Args:
+            seen: For a part that an earlier run has ended: what `seen` returned then. Its changes are stored already,
+                so nothing is written. None for the part that runs now: it sees what is stored now, and what middleware
+                has changed.
+            in_place_of: For a part that runs now although it had ended: its earlier run. A value that this run has
+                changed, and that is still as this run has left it, is shown as it was before, so that a change counts once.
+        Raises:
+            StateUnreadable: a model cannot read what is stored.
+            StorageUnavailable: the storage cannot be read.
+        """
+        self._seen = seen
+        self._in_place_of = in_place_of
+        self._scopes.clear()
+        for (scope, name), held in self._held.items():
+            changed = self._changed_before.pop((scope, name), None) if seen is None else None
+            if changed is None:
+                stored = await self._stored(scope, name)
+                _show(name, held, stored)
+                held.stored, held.seen, held.is_written = stored, stored, False
+                self._take_back(scope, name, held)
+            else:
+                _show(name, held, changed.seen)
+                held.stored, held.before, held.seen = changed.stored, changed.before, changed.seen
+                held.is_written = changed.is_written
+
+    def suspend(self) -> None:
+        """Note the values, because a question ends the handler now. What the handler changes from now on does not count.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds what the model does not allow.
+        """
+        self.check()
+        self._at_question = {place: dump(place[1], held.value) for place, held in self._held.items()}
+
+    def leave_handler(self) -> None:
+        """Undo what the handler has changed after its question, such as in a `finally`. Called when it has ended."""
+        if self._at_question is None:
+            return
+        for place, held in self._held.items():
+            name = place[1]
+            at_question = self._at_question.get(place, held.before)
+            if not _is_now(name, held, at_question):
+                _copy(read(type(held.value), name, at_question), held.value)
+
+    def _take_back(self, scope: str, name: str, held: _Held) -> None:
+        """Show a value as it was before an earlier run of this turn, or of this part, has changed it.
+
+        If another turn has changed the value since the earlier run of the part, it is shown as it is.
+        """
+        if self._seen is not None:
+            return
+        for change in self._to_come:
+            if (change.scope, change.name) == (scope, name):
+                _show(name, held, change.before)
+                held.seen = change.before
+                return
+        earlier = self._in_place_of
+        if earlier is None or earlier.left.get(scope, {}).get(name) != digest_of(held.stored):
+            return
+        seen = earlier.seen.get(scope, {}).get(name)
+        model = type(held.value)
+        _copy(model() if seen is None else read(model, name, seen.encode()), held.value)
+        held.seen = dump(name, held.value)
+
+    async def _stored(self, scope: str, name: str) -> bytes | None:
+        of_scope = {} if self._seen is None else self._seen.get(scope, {})
+        if name in of_scope:
+            stored = of_scope[name]
+            return None if stored is None else stored.encode()
+        if (values := self._scopes.get(scope)) is None:
+            values = self._scopes[scope] = await self._store.load(scope)
+        return values.get(name)
+
+    def discard(self) -> None:
+        """Forget the values that were read, with their changes. Called before an error handler runs.
+
+        Changes before a question stay: the question is open, and the handler does not come to them again.
+        """
+        if self._at_question is not None:
+            return
+        self._scopes.clear()
+        self._held.clear()
+        self._changed_before.clear()
+
+    async def _get(self, scope: str, model: type[M], name: str | None) -> M:
+        name = checked_name(model, name)
+        # Tasks of one handler that ask at the same time get the same object.
+        async with self._loading:
+            if self._is_closed:
+                raise BotError(
+                    f"The state {name} was asked for after its turn had ended, so no change of it would be stored. "
+                    "Await it, and the tasks that use it, before the handler returns."
+                )
+            held = self._held.get((scope, name))
+            if held is None:
+                stored = await self._stored(scope, name)
+                value = model() if stored is None else read(model, name, stored)
+                held = self._held[scope, name] = _Held(value, stored, dump(name, value), stored)
+                self._take_back(scope, name, held)
+        if type(held.value) is not model:
+            raise BotError(
+                f"Two models are stored under the name {name}: {full_name(type(held.value))} and {full_name(model)}. "
+                "Give one of them a name of its own: name=…"
+            )
+        return held.value
+
+    def _write(self, scope: str, name: str, held: _Held) -> StateWrite | None:
+        now = dump(name, held.value)
+        if now == held.before:
+            return None
+        value = checked(name, held.value, now, held.stored)
+        return StateWrite(scope, name, value, expected=held.stored, person=self._person_in(scope))
+
+    def _person_in(self, scope: str) -> str | None:
+        """Return the handle to store with the value of a direct chat, so that the value is erased with the person."""
+        return person_of(self._event) if scope.startswith(CHAT) and self._event.is_group is False else None
+
+
+def _show(name: str, held: _Held, stored: bytes | None) -> None:
+    """Show other JSON in a value. The handler keeps its object, which gets the other fields."""
+    model = type(held.value)
+    value = model() if stored is None else read(model, name, stored)
+    _copy(value, held.value)
+    held.before = dump(name, value)
+
+
+def digest_of(value: str | bytes | None) -> str:
+    """Return a digest of a stored value, as JSON; of None, an empty text."""
+    if value is None:
+        return ""
+    return hashlib.sha256(value.encode() if isinstance(value, str) else value).hexdigest()[:16]
+
+
+def _is_now(name: str, held: _Held, value: bytes) -> bool:
+    """Return True if a value is still the one with this JSON."""
+    try:
+        return dump(name, held.value) == value
+    except BotError:
+        return False
+
+
+def _copy(value: BaseModel, into: BaseModel) -> None:
+    """Copy all that a value holds. A field with the same content keeps its object.
+
+    The handler may hold that object: in `guest.names.append(await ctx.ask("Name?"))`, Python takes the list first.
+    """
+    held = dict(vars(into))
+    for field in _FIELDS:
+        object.__setattr__(into, field, getattr(value, field))
+    vars(into).update(
+        {name: held[name] for name, new in vars(value).items() if name in held and _is_same(held[name], new)}
+    )
+
+
+def _is_same(one: object, other: object) -> bool:
+    try:
+        return type(one) is type(other) and to_json(one) == to_json(other)
+    except (PydanticSerializationError, ValueError):
+        return False

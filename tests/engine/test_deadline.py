@@ -1,0 +1,77 @@
+"""The time limit of the author's code: when it is cancelled, and when it is given up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from timed_loop import TimedLoop
+
+from linqbot.engine.deadline import GRACE_S, Deadline
+
+
+class Code:
+    """A task that swallows its cancellations, and counts them."""
+
+    def __init__(self) -> None:
+        self.cancellations = 0
+
+    def cancel(self) -> None:
+        self.cancellations += 1
+
+    def cancelling(self) -> int:
+        return self.cancellations
+
+    def uncancel(self) -> int:
+        self.cancellations -= 1
+        return self.cancellations
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Any:
+    loop = TimedLoop()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    return loop
+
+
+@pytest.fixture
+def code(monkeypatch: pytest.MonkeyPatch) -> Code:
+    code = Code()
+    monkeypatch.setattr(asyncio, "current_task", lambda _=None: code)
+    return code
+
+
+def test_code_that_ignores_its_cancellation_is_given_up(loop: Any, code: Code) -> None:
+    given_up: list[float] = []
+    with Deadline(5.0, lambda: given_up.append(loop.now)):
+        loop.advance(5.0)
+        assert code.cancellations == 1
+        loop.advance(5.0 + GRACE_S)
+    assert given_up == [5.0 + GRACE_S]
+
+
+@pytest.mark.parametrize("limit_s", [1.0, 100.0])
+def test_code_that_was_cancelled_gets_no_more_time_from_a_limit_that_comes_later(
+    loop: Any, code: Code, limit_s: float
+) -> None:
+    given_up: list[float] = []
+    deadline = Deadline(5.0, lambda: given_up.append(loop.now))
+    with deadline:
+        loop.advance(5.0)
+        deadline.restart(limit_s)
+        loop.advance(7.0)
+        loop.advance(5.0 + GRACE_S)
+        assert code.cancellations == 1
+    assert given_up == [5.0 + GRACE_S]
+
+
+def test_a_limit_that_comes_before_the_end_replaces_the_first(loop: Any, code: Code) -> None:
+    deadline = Deadline(5.0, lambda: None)
+    with deadline:
+        loop.advance(4.0)
+        deadline.restart(20.0)
+        loop.advance(5.0)
+        assert code.cancellations == 0
+        loop.advance(24.0)
+        assert code.cancellations == 1

@@ -1,0 +1,235 @@
+"""Filters and `allow` that fail where the worker asks them before the turn runs a handler.
+
+That is while it gathers a burst, while it looks at the open questions of a chat, and while a handler takes later messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from asking_talk import Talk
+from fakes import CHAT, NOW, PERSON, Linq, delivery, handle, poll_vote, text_body
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.client.call import ApiResponse
+from linqbot.clock import MovableClock
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
+from linqbot.engine.worker import Worker
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.features.bursts import Bursts
+from linqbot.hookspecs import hookimpl
+from linqbot.storage.sqlite.memory import MemoryStorage
+
+pytestmark = pytest.mark.anyio
+
+OTHER_CHAT = "4d99d589-8d03-5753-96bd-addff71de8c3"
+
+
+@pytest.fixture
+async def talk(tmp_path: Path) -> AsyncIterator[Talk]:
+    async with contextlib.AsyncExitStack() as stack:
+        opened = Talk(tmp_path, stack)
+        await opened.open()
+        yield opened
+
+
+def leave() -> None:
+    sys.exit("no such thing")
+
+
+def cancel() -> None:
+    raise asyncio.CancelledError
+
+
+def fail() -> None:
+    raise ValueError("private")
+
+
+FAULTS = [leave, cancel, fail]
+
+
+def unless_bad(fault: Callable[[], None]) -> Callable[[MessageReceived], bool]:
+    def fits(message: MessageReceived) -> bool:
+        if message.text == "bad":
+            fault()
+        return True
+
+    return fits
+
+
+class Harness:
+    """A worker over a bot that gathers bursts, and one handler that answers with the text."""
+
+    def __init__(self, bot: Bot) -> None:
+        self.clock = MovableClock(NOW, frozen=True)
+        self.storage = MemoryStorage(clock=self.clock)
+        self.linq = Linq()
+        dispatcher = Dispatcher(bot, self.clock)
+        turns = Turns(dispatcher, self.linq.client, self.storage, self.clock, SendRateLimit(self.clock))
+        admit = [Bursts(dispatcher, self.storage, self.clock).admit] if dispatcher.gathers else []
+        self.worker = Worker(turns, self.storage, self.clock, admit=admit)
+
+    async def until_failed(self) -> None:
+        async with asyncio.timeout(10):
+            while not any(each.attempts for each in await self.storage.waiting()):
+                await asyncio.sleep(0)
+
+    async def until_said(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.linq.said()) < count:
+                await asyncio.sleep(0)
+
+
+async def say(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(message.text)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_filter_that_fails_while_a_burst_is_gathered_counts_as_an_attempt_of_its_message(
+    fault: Callable[[], None],
+) -> None:
+    bot = Bot(read=False, typing=False, gather_s=2)
+    bot.on_message(unless_bad(fault))(say)
+    harness = Harness(bot)
+    await harness.storage.put(delivery(text_body("bad")))
+    await harness.storage.put(delivery(text_body("good", chat=OTHER_CHAT, sender="+15550001111")))
+    harness.clock.advance(3)
+    harness.worker.start()
+    await harness.until_failed()
+    await harness.until_said(1)
+    await harness.worker.stop(5)
+    assert harness.linq.said() == ["good"]
+    (bad,) = await harness.storage.waiting()
+    assert (bad.lane, bad.state) == (f"c:{CHAT}", "retrying")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("where", ["filter", "allow"])
+async def test_a_later_message_that_no_filter_can_judge_does_not_join_the_running_turn(
+    where: str, fault: Callable[[], None]
+) -> None:
+    fits = unless_bad(fault)
+
+    def allow(event: Event) -> bool:
+        return not isinstance(event, MessageReceived) or fits(event)
+
+    bot = Bot(read=False, typing=False, allow=allow if where == "allow" else None)
+    began, stored = asyncio.Event(), asyncio.Event()
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        began.set()
+        await stored.wait()
+        async for later in ctx.incoming():
+            await ctx.reply(f"later: {later.text}")
+        await ctx.reply(message.text)
+
+    filters = [fits] if where == "filter" else []
+    bot.on_message(*filters, overlap="steer")(answer)
+    harness = Harness(bot)
+    await harness.storage.put(delivery(text_body("good")))
+    harness.worker.start()
+    await began.wait()
+    await harness.storage.put(delivery(text_body("bad")))
+    stored.set()
+    await harness.until_failed()
+    await harness.worker.stop(5)
+    assert harness.linq.said() == ["good"]
+    assert [each.attempts for each in await harness.storage.waiting()] == [1]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_message_that_no_filter_can_judge_does_not_restart_the_running_turn(fault: Callable[[], None]) -> None:
+    bot = Bot(read=False, typing=False)
+    began, stored = asyncio.Event(), asyncio.Event()
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        began.set()
+        await stored.wait()
+        await ctx.reply(message.text)
+
+    bot.on_message(unless_bad(fault), overlap="restart")(answer)
+    harness = Harness(bot)
+    await harness.storage.put(delivery(text_body("good")))
+    harness.worker.start()
+    await began.wait()
+    await harness.storage.put(delivery(text_body("bad")))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    stored.set()
+    await harness.until_failed()
+    await harness.worker.stop(5)
+    assert harness.linq.said() == ["good"]
+
+
+class Failures:
+    """Notes the failures that plugins are notified of."""
+
+    name = "failures"
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+
+    @hookimpl
+    def failed(self, error: BaseException, outcome: str) -> None:
+        self.seen.append((type(error).__name__, outcome))
+
+
+async def asking(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(f"answered: {await ctx.ask('Your name?')}")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_filter_that_fails_while_a_question_is_open_is_retried_and_leaves_the_question_open(
+    fault: Callable[[], None], talk: Talk
+) -> None:
+    plugin = Failures()
+    bot = talk.deploy(plugins=[plugin])
+    bot.on_message(unless_bad(fault), lambda message: message.text == "help", during_ask=True)(say)
+    bot.on_message(asking)
+    await talk.say("hello")
+    await talk.say("bad")
+    assert [each.attempts for each in await talk.storage.waiting()] == [1]
+    for _ in range(4):
+        await talk.pass_time(60)
+    (dead,) = await talk.storage.dead_letters()
+    assert "test_failing_filters.py" in dead.error
+    assert [outcome for _, outcome in plugin.seen] == ["retry"] * 4 + ["dead_letter"]
+    await talk.say("Ann")
+    assert talk.said == ["Your name?", "answered: Ann"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_vote_that_allow_cannot_judge_is_retried_and_not_counted(fault: Callable[[], None], talk: Talk) -> None:
+    is_broken = False
+
+    def allow(event: Event) -> bool:
+        if is_broken:
+            fault()
+        return True
+
+    async def vote(message: MessageReceived, ctx: Context) -> None:
+        result = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)
+        await ctx.send(f"{dict(result.counts)}")
+
+    talk.deploy(vote, allow=allow, groups="all")
+    chat = {"id": CHAT, "handles": [handle(PERSON)]}
+    talk.linq.will_answer("chats.retrieve", ApiResponse(200, chat))
+    poll = {"message_id": "poll", "poll": {"options": [{"option_id": "t"}, {"option_id": "p"}]}}
+    talk.linq.will_answer("chats.polls.create", ApiResponse(201, poll))
+    await talk.say("lunch", is_group=True)
+    is_broken = True
+    await talk.put(poll_vote("t"))
+    await talk.run()
+    assert [each.attempts for each in await talk.storage.waiting()] == [1]
+    is_broken = False
+    await talk.pass_time(60)
+    assert talk.said[-1] == "{'Thai': 1, 'Pizza': 0}"

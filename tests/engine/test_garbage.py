@@ -1,0 +1,136 @@
+"""A turn that has ended leaves no reference cycles, because collecting them would delay every chat."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from fakes import NOW, Linq, delivery, settled, text_body
+from reference_cycles import counting_cycles
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.router import Next
+from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.clock import MovableClock
+from linqbot.engine.outbound_plugins import Outbound
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
+from linqbot.engine.worker import Worker
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.hookspecs import hookimpl
+from linqbot.plugins.loading import load
+from linqbot.storage.sqlite.memory import MemoryStorage
+
+pytestmark = pytest.mark.anyio
+
+TURNS = 20
+
+
+class Around:
+    """A plugin with middleware around everything, and a value that holds the context."""
+
+    name = "around"
+
+    @hookimpl
+    def register_middleware(self) -> list[Callable[[Next], Next]]:
+        def wrap(handle: Next) -> Next:
+            async def handled(event: Event, ctx: Context) -> None:
+                await handle(event, ctx)
+
+            return handled
+
+        return [wrap]
+
+    @hookimpl
+    def register_outbound(self) -> list[Callable[[Run], Run]]:
+        def wrap(run: Run) -> Run:
+            async def called(call: Call) -> ApiResponse:
+                return await run(call)
+
+            return called
+
+        return [wrap]
+
+    @hookimpl
+    def register_context(self) -> dict[str, Callable[[Event, Context], Any]]:
+        return {self.name: lambda _, ctx: [ctx]}
+
+
+class Photo:
+    """An object that a handler has in memory."""
+
+
+def worker_of(
+    bot: Bot, linq: Linq, storage: MemoryStorage, clock: MovableClock, plugins: Sequence[object] = ()
+) -> Worker:
+    loaded = load(plugins)
+    turns = Turns(
+        Dispatcher(bot, clock, plugins=loaded),
+        linq.client,
+        storage,
+        clock,
+        SendRateLimit(clock),
+        outbound=Outbound(loaded),
+    )
+    return Worker(turns, storage, clock, concurrency=4)
+
+
+@pytest.mark.parametrize("plugins", [[], [Around()]], ids=["no plugin", "a plugin"])
+async def test_turns_leave_nothing_to_the_garbage_collector(plugins: list[object]) -> None:
+    clock, linq = MovableClock(NOW, frozen=True), Linq()
+    storage = MemoryStorage(clock=clock)
+    bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
+
+    @bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        assert list(ctx.plugins.values()) == [[ctx]] * len(plugins)
+        await ctx.reply(message.text)
+
+    worker = worker_of(bot, linq, storage, clock, plugins)
+    worker.start()
+
+    async def text(number: int) -> None:
+        await storage.put(delivery(text_body(f"message {number}")))
+        while worker.busy or await storage.waiting():
+            await settled(1)
+
+    await text(0)
+    with counting_cycles() as cycles:
+        for number in range(1, TURNS + 1):
+            await text(number)
+    await worker.stop(1)
+
+    assert len(linq.calls) == TURNS + 1
+    assert cycles == {}
+
+
+async def test_what_a_failed_handler_had_in_memory_is_free_after_its_turn() -> None:
+    clock, linq = MovableClock(NOW, frozen=True), Linq()
+    storage = MemoryStorage(clock=clock)
+    bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
+    photos: list[weakref.ref[Photo]] = []
+
+    @bot.on_message(attempts=2)
+    async def look(message: MessageReceived, ctx: Context) -> None:
+        photo = Photo()
+        photos.append(weakref.ref(photo))
+        raise ValueError(message.text)
+
+    worker = worker_of(bot, linq, storage, clock)
+    worker.start()
+    gc.disable()
+    try:
+        await storage.put(delivery(text_body("soup")))
+        await settled()
+        while worker.busy:
+            await settled(1)
+        assert [photo() for photo in photos] == [None]
+    finally:
+        gc.enable()
+    await worker.stop(1)

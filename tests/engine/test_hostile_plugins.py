@@ -1,0 +1,349 @@
+"""Middleware that exits, cancels, hangs or raises unexpected errors, in a turn and in a due scheduled send."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from fakes import CHAT, NOW, Linq, delivery, settled, text_body
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.router import Next
+from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.clock import MovableClock
+from linqbot.engine.failure import RetryPolicy
+from linqbot.engine.outbound_plugins import Outbound
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
+from linqbot.errors import BotError, ConfigError, LinqApiError
+from linqbot.events.delivery import Delivery
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.features.later import timer
+from linqbot.hookspecs import hookimpl
+from linqbot.plugins.loading import load
+from linqbot.plugins.registry import Plugins
+from linqbot.storage.sqlite.memory import MemoryStorage
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def signals_as_in_a_server() -> Iterator[None]:
+    """Handle SIGINT, so that a KeyboardInterrupt can only come from code that raises it."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+class Own(BaseException):
+    pass
+
+
+async def cancel_something() -> None:
+    task = asyncio.create_task(asyncio.sleep(1))
+    task.cancel()
+    await task
+
+
+async def exit_in_a_task() -> None:
+    async def leave() -> None:
+        await settled(1)
+        raise Own
+
+    await asyncio.create_task(leave())
+
+
+def raising(error: BaseException) -> Callable[[], Awaitable[None]]:
+    async def fail() -> None:
+        raise error
+
+    return fail
+
+
+FAULTS: dict[str, Callable[[], Awaitable[None]]] = {
+    "an exception": raising(ValueError("x")),
+    "exit": raising(SystemExit(2)),
+    "interrupt": raising(KeyboardInterrupt()),
+    "generator exit": raising(GeneratorExit()),
+    "cancelled": raising(asyncio.CancelledError()),
+    "something cancelled": cancel_something,
+    "a task that fails": exit_in_a_task,
+    "base exception": raising(Own()),
+    "an error of linqbot's": raising(ConfigError("no such setting")),
+    "an answer of Linq's": raising(LinqApiError("no", status=404, code=2002)),
+    "Linq's opt-out": raising(LinqApiError("no", status=403, code=2024)),
+}
+
+
+def policy(fault: Callable[[], Awaitable[None]], *, required: bool, where: str) -> Any:
+    class Gate:
+        @hookimpl
+        def register_outbound(self) -> Any:
+            def wrap(run: Run) -> Run:
+                async def ask(call: Call) -> ApiResponse:
+                    if where == "outbound":
+                        await fault()
+                    return await run(call)
+
+                return ask
+
+            return [wrap]
+
+        @hookimpl
+        def register_middleware(self) -> Any:
+            def wrap(handle: Next) -> Next:
+                async def inbound(event: Event, ctx: Context) -> None:
+                    if where == "inbound":
+                        await fault()
+                    await handle(event, ctx)
+
+                return inbound
+
+            return [wrap]
+
+    made: Any = Gate()
+    made.name, made.required = "policy", required
+    return made
+
+
+class Harness:
+    def __init__(self, *given: Any, deadline_s: float = 900.0) -> None:
+        self.clock = MovableClock(NOW, frozen=True)
+        self.storage = MemoryStorage(clock=self.clock)
+        self.linq = Linq()
+        self.plugins: Plugins = load(given)
+        bot = Bot(read=False, typing=False)
+
+        @bot.on_message
+        async def answer(message: MessageReceived, ctx: Context) -> None:
+            await ctx.reply("answer")
+
+        outbound = Outbound(self.plugins)
+        dispatcher = Dispatcher(bot, self.clock, plugins=self.plugins, deadline_s=deadline_s)
+        self.turns = Turns(
+            dispatcher,
+            self.linq.client,
+            self.storage,
+            self.clock,
+            SendRateLimit(self.clock),
+            RetryPolicy(deadline_s=deadline_s),
+            outbound=outbound,
+        )
+
+    async def run(self) -> None:
+        (lease,) = await self.storage.take(1, lease_s=1000)
+        async with asyncio.timeout(20):
+            await self.turns.run(lease)
+
+    async def text(self) -> None:
+        await self.storage.put(delivery(text_body()))
+        await self.run()
+
+    async def due(self, text: str = "later") -> None:
+        await self.storage.schedule(timer("t1", CHAT, [a_call(text)], NOW, 3600.0))
+        await self.storage.fire(NOW)
+        await self.run()
+
+    async def state(self) -> tuple[list[str], list[str], int]:
+        """Return the states of waiting deliveries, the reasons of dead letters, and the number of runs counted as failed."""
+        waiting = await self.storage.waiting()
+        dead = await self.storage.dead_letters()
+        return [each.state for each in waiting], [each.error for each in dead], sum(each.attempts for each in waiting)
+
+
+def a_call(text: str) -> Call:
+    body = {"message": {"parts": [{"type": "text", "value": text}]}}
+    return Call("chats.messages", "send", "POST", f"/v3/chats/{CHAT}/messages", "keyed", body, key_in=("message",))
+
+
+async def test_outbound_middleware_that_is_not_required_is_disabled_and_the_call_made(
+    subtests: pytest.Subtests,
+) -> None:
+    dues: list[bool] = [False, True]
+    for due in dues:
+        for kind in FAULTS:
+            with subtests.test(due=due, kind=kind):
+                harness = Harness(policy(FAULTS[kind], required=False, where="outbound"))
+                await (harness.due("answer") if due else harness.text())
+                assert harness.linq.said() == ["answer"]
+                assert await harness.state() == ([], [], 0)
+                assert harness.plugins.report()["policy"].startswith("disabled: outbound middleware raised")
+
+
+async def test_required_middleware_that_fails_blocks_the_send_and_counts_no_attempt(subtests: pytest.Subtests) -> None:
+    dues: list[bool] = [False, True]
+    for due in dues:
+        for kind in FAULTS:
+            with subtests.test(due=due, kind=kind):
+                harness = Harness(policy(FAULTS[kind], required=True, where="outbound"))
+                await (harness.due("answer") if due else harness.text())
+                for _ in range(6):
+                    harness.clock.advance(60)
+                    await harness.run()
+                assert harness.linq.said() == []
+                waiting, dead, attempts = await harness.state()
+                assert (len(waiting), dead, attempts) == (1, [], 0)
+                assert harness.plugins.report()["policy"].startswith("failing: outbound middleware raised")
+
+
+async def test_errors_of_inbound_middleware_are_contained_too(subtests: pytest.Subtests) -> None:
+    requireds: list[bool] = [False, True]
+    for required in requireds:
+        for kind in [kind for kind in FAULTS if "Linq" not in kind and "linqbot" not in kind]:
+            with subtests.test(required=required, kind=kind):
+                harness = Harness(policy(FAULTS[kind], required=required, where="inbound"))
+                await harness.text()
+                waiting, dead, attempts = await harness.state()
+                assert (dead, attempts) == ([], 0)
+                assert (harness.linq.said(), waiting) == (([], ["deferred"]) if required else (["answer"], []))
+
+
+async def hang() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("where", ["inbound", "outbound"])
+async def test_middleware_that_hangs_ends_at_the_deadline_of_its_turn(where: str) -> None:
+    harness = Harness(policy(hang, required=False, where=where), deadline_s=0.02)
+    await harness.text()
+    assert await harness.state() == (["retrying"], [], 1)
+
+
+async def test_a_due_send_that_hangs_ends_at_the_same_deadline() -> None:
+    harness = Harness(policy(hang, required=False, where="outbound"), deadline_s=0.02)
+    await harness.due()
+    assert await harness.state() == (["retrying"], [], 1)
+
+
+async def test_a_wrong_api_key_loses_no_due_send() -> None:
+    harness = Harness()
+    harness.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
+    await harness.due()
+    assert await harness.state() == (["deferred"], [], 0)
+    harness.clock.advance(60)
+    await harness.run()
+    assert harness.linq.said() == ["later", "later"]
+
+
+async def test_a_due_send_to_a_person_who_opted_out_ends_without_an_error() -> None:
+    harness = Harness()
+    harness.linq.will_answer("chats.messages.send", LinqApiError("no", status=403, code=2024))
+    await harness.due()
+    assert await harness.state() == ([], [], 0)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"{}", b"null", b"[]", b"not JSON", b'{"calls": [{}], "due": 1, "grace_s": 1}', b'{"calls": 1}']
+)
+async def test_a_timer_that_cannot_be_read_is_a_dead_letter_at_once(payload: bytes) -> None:
+    harness = Harness()
+    await harness.storage.put(Delivery("i.send.x", f"c:{CHAT}", "linqbot.send", payload, NOW))
+    await harness.run()
+    waiting, (error,), _ = await harness.state()
+    assert waiting == []
+    assert error.startswith("The stored send cannot be read")
+
+
+async def test_middleware_that_makes_a_call_does_not_deadlock() -> None:
+    kept: list[Context] = []
+
+    class Discloses:
+        name = "discloses"
+
+        @hookimpl
+        def register_middleware(self) -> Any:
+            def wrap(handle: Next) -> Next:
+                async def keep(event: Event, ctx: Context) -> None:
+                    kept.append(ctx)
+                    await handle(event, ctx)
+
+                return keep
+
+            return [wrap]
+
+        @hookimpl
+        def register_outbound(self) -> Any:
+            def wrap(run: Run) -> Run:
+                async def ask(call: Call) -> ApiResponse:
+                    message = {"parts": [{"type": "text", "value": "I am a bot."}]}
+                    await kept[-1].client.chats.messages.send(CHAT, message=message)
+                    return await run(call)
+
+                return ask
+
+            return [wrap]
+
+    harness = Harness(Discloses)
+    await harness.text()
+    assert harness.linq.said() == ["I am a bot.", "answer"]
+    assert await harness.state() == ([], [], 0)
+    assert len({call.key for call in harness.linq.calls}) == 2
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"after_s": float("nan")},
+        {"after_s": float("inf")},
+        {"after_s": 1e18},
+        {"after_s": -1},
+        {"after_s": 1, "grace_s": float("nan")},
+    ],
+)
+async def test_an_invalid_time_schedules_nothing(how: dict[str, Any]) -> None:
+    harness = Harness()
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        with pytest.raises(BotError, match="seconds"):
+            await ctx.send_later("x", **how)
+        assert await ctx.scheduled() == []
+        await ctx.reply("not understood")
+
+    turns = Turns(
+        Dispatcher(bot, harness.clock),
+        harness.linq.client,
+        harness.storage,
+        harness.clock,
+        SendRateLimit(harness.clock),
+    )
+    await harness.storage.put(delivery(text_body()))
+    (lease,) = await harness.storage.take(1, lease_s=1000)
+    await turns.run(lease)
+    assert harness.linq.said() == ["not understood"]
+    assert await harness.storage.next_timer() is None
+
+
+async def test_keys_of_scheduled_sends_never_collide_with_numbers_and_are_used_once() -> None:
+    harness = Harness()
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        ids = {
+            (await ctx.send_later("first", after_s=1)).id,
+            (await ctx.send_later("second", after_s=2, key="0")).id,
+            (await ctx.send_later("third", after_s=3, key="t0")).id,
+        }
+        assert len(ids) == 3
+        with pytest.raises(BotError, match="called twice"):
+            await ctx.send_later("again", after_s=4, key="0")
+
+    turns = Turns(
+        Dispatcher(bot, harness.clock),
+        harness.linq.client,
+        harness.storage,
+        harness.clock,
+        SendRateLimit(harness.clock),
+    )
+    await harness.storage.put(delivery(text_body()))
+    (lease,) = await harness.storage.take(1, lease_s=1000)
+    await turns.run(lease)
+    assert len(await harness.storage.scheduled()) == 3

@@ -1,0 +1,529 @@
+"""Outbound middleware in whole turns: it changes and refuses calls, and fails closed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import structlog
+from fakes import CHAT, NOW, Linq, delivery, settled, text_body
+from simulated_crash import Crashable, crash
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.clock import MovableClock
+from linqbot.engine.outbound_plugins import Outbound
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
+from linqbot.errors import ConfigError, LinqApiError, NoVerdict, Refused
+from linqbot.events.message import MessageReceived
+from linqbot.features.later import timer
+from linqbot.hookspecs import hookimpl
+from linqbot.plugins.loading import load
+from linqbot.plugins.registry import Plugins
+from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot.storage.timers import Timer
+
+pytestmark = pytest.mark.anyio
+
+Handle = Callable[[MessageReceived, Context], Awaitable[None]]
+Ask = Callable[[Call, Run], Awaitable[Any]]
+
+
+def plugin(ask: Ask, *, name: str = "policy", required: bool = False) -> Any:
+    """A plugin whose outbound middleware is `ask(call, run)`."""
+
+    class Policy:
+        @hookimpl
+        def register_outbound(self) -> Any:
+            def wrap(run: Run) -> Run:
+                async def asked(call: Call) -> ApiResponse:
+                    answer: ApiResponse = await ask(call, run)
+                    return answer
+
+                return asked
+
+            return [wrap]
+
+    policy: Any = Policy()
+    policy.name, policy.required = name, required
+    return policy
+
+
+class Harness:
+    """A worker's turns, with plugins, over a storage in memory."""
+
+    def __init__(self) -> None:
+        self.clock = MovableClock(NOW, frozen=True)
+        self.storage = MemoryStorage(clock=self.clock)
+        self.linq = Linq()
+        self.plugins = Plugins()
+        self.crashable = Crashable()
+
+    async def run(self, handle: Handle, *given: Any, text: str | None = "hello") -> None:
+        """Run one turn, for a new message or, with `text=None`, for the waiting delivery."""
+        self.plugins = load(given)
+        outbound = Outbound(self.plugins)
+        bot = Bot(read=False, typing=False)
+        bot.on_message(handle)
+        if text is not None:
+            await self.storage.put(delivery(text_body(text)))
+        (lease,) = await self.storage.take(1, lease_s=1000)
+        client = self.linq.client.wrapped(outbound.observed)
+        dispatcher = Dispatcher(bot, self.clock, plugins=self.plugins)
+        turns = Turns(dispatcher, client, self.storage, self.clock, SendRateLimit(self.clock), outbound=outbound)
+        await self.crashable.run(turns.run(lease))
+
+    async def restart(self) -> None:
+        """Let the lease run out, as after a crash of the process."""
+        self.linq.before = None
+        self.clock.advance(2000)
+
+    def status(self) -> str:
+        return self.plugins.report()["policy"]
+
+
+@pytest.fixture
+async def harness() -> AsyncIterator[Harness]:
+    made = Harness()
+    async with made.storage:
+        yield made
+        await made.crashable.clear()
+
+
+def says(call: Call) -> str:
+    return str(call.body["message"]["parts"][0]["value"]) if call.body and "message" in call.body else ""
+
+
+async def refuse_no(call: Call, run: Run) -> ApiResponse:
+    if "no" in says(call):
+        raise Refused("it says no")
+    return await run(call)
+
+
+async def fail(call: Call, run: Run) -> ApiResponse:
+    raise ValueError(says(call))
+
+
+async def pass_on(call: Call, run: Run) -> ApiResponse:
+    return await run(call)
+
+
+# Vetoes
+
+
+async def test_a_refused_reply_raises_nothing_and_the_handler_goes_on(harness: Harness) -> None:
+    statuses: list[str] = []
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        for text in ("no", "yes"):
+            sent = await ctx.reply(text)
+            statuses.append(sent.status)
+
+    with structlog.testing.capture_logs() as logs:
+        await harness.run(answer, plugin(refuse_no))
+    assert (statuses, harness.linq.said()) == (["refused", "accepted"], ["yes"])
+    assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
+    (line,) = [line for line in logs if line["event"] == "send.refused"]
+    assert (line["plugin"], line["reason"]) == ("policy", "it says no")
+    assert harness.status() == "active"
+
+
+async def test_a_refused_tapback_is_left_out(harness: Harness) -> None:
+    async def refuse(call: Call, run: Run) -> ApiResponse:
+        raise Refused("nothing now")
+
+    async def love(message: MessageReceived, ctx: Context) -> None:
+        await ctx.react("love")
+
+    await harness.run(love, plugin(refuse))
+    assert (harness.linq.names(), await harness.storage.dead_letters()) == ([], [])
+
+
+async def test_a_refused_call_of_the_client_raises_and_unhandled_makes_a_dead_letter(harness: Harness) -> None:
+    async def call(message: MessageReceived, ctx: Context) -> None:
+        await ctx.client.chats.messages.send(CHAT, message={"parts": [{"type": "text", "value": "no"}]})
+
+    await harness.run(call, plugin(refuse_no))
+    (dead,) = await harness.storage.dead_letters()
+    assert dead.error == "A call was refused by policy: it says no"
+    assert harness.linq.names() == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "stored"),
+    [
+        ("half an emoji: \ud83d, and \x00", "half an emoji: \ufffd, and \ufffd"),
+        ("x" * 5_000_000, "characters left out"),
+    ],
+    ids=["no text", "five megabytes"],
+)
+async def test_a_veto_whose_reason_no_storage_keeps_makes_a_dead_letter_that_tells_it(
+    harness: Harness, reason: str, stored: str
+) -> None:
+    async def call(message: MessageReceived, ctx: Context) -> None:
+        raise Refused(reason)
+
+    await harness.run(call, plugin(pass_on))
+    (dead,) = await harness.storage.dead_letters()
+    assert dead.error.startswith("A call was refused by outbound middleware: ")
+    assert stored in dead.error
+    assert len(dead.error) < 30_000
+
+
+async def test_a_veto_does_not_shift_the_slots_of_later_calls(harness: Harness) -> None:
+    async def two(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("no one")
+        await ctx.reply("two")
+
+    async def crash_at_two(call: Call) -> None:
+        if says(call) == "two":
+            await crash()
+
+    harness.linq.before = crash_at_two
+    await harness.run(two, plugin(pass_on))
+    assert harness.linq.said() == ["no one"]
+    await harness.restart()
+    await harness.run(two, plugin(refuse_no), text=None)
+    # If the refused call got no slot, `two` would match its entry and never be sent.
+    assert harness.linq.said() == ["no one", "two"]
+
+
+async def test_gathered_sends_keep_their_order_through_slow_verdicts(harness: Harness) -> None:
+    events = {"one": asyncio.Event(), "two": asyncio.Event()}
+
+    async def wait(call: Call, run: Run) -> ApiResponse:
+        if says(call) == "one":
+            await settled()
+        return await run(call)
+
+    async def both(message: MessageReceived, ctx: Context) -> None:
+        await asyncio.gather(ctx.send("one"), ctx.send("two"))
+
+    await harness.run(both, plugin(wait))
+    assert (harness.linq.said(), len(events)) == (["one", "two"], 2)
+
+
+# Changes
+
+
+async def test_middleware_may_change_a_call(harness: Harness) -> None:
+    async def louder(call: Call, run: Run) -> ApiResponse:
+        body: Any = call.body
+        parts = [{**part, "value": part["value"].upper()} for part in body["message"]["parts"]]
+        return await run(replace(call, body={**body, "message": {**body["message"], "parts": parts}}))
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("silent")
+
+    await harness.run(answer, plugin(louder))
+    assert harness.linq.said() == ["SILENT"]
+
+
+async def test_what_middleware_adds_is_not_sent_twice_after_a_crash(harness: Harness) -> None:
+    async def twice(call: Call, run: Run) -> ApiResponse:
+        await run(call)
+        return await run(replace(call, body={"message": {"parts": [{"type": "text", "value": "stop: write STOP"}]}}))
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hi")
+        await crash()
+
+    await harness.run(answer, plugin(twice))
+    keys = [call.key for call in harness.linq.calls]
+    await harness.restart()
+    await harness.run(answer, plugin(twice), text=None)
+    repeated = [call.key for call in harness.linq.calls]
+    assert len(set(keys)) == 2
+    # Neither outcome was written before the crash, so both are repeated under their keys, which Linq knows.
+    assert repeated == keys * 2
+
+
+# Failures
+
+
+async def answer_and_hide(message: MessageReceived, ctx: Context) -> None:
+    """Reply, and swallow every error."""
+    with contextlib.suppress(Exception):
+        await ctx.reply("first")
+    with contextlib.suppress(Exception):
+        await ctx.reply("second")
+
+
+async def test_if_a_required_plugin_fails_nothing_is_sent_and_the_turn_is_deferred(harness: Harness) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await harness.run(answer_and_hide, plugin(fail, required=True))
+    assert harness.linq.calls == []
+    (waiting,) = await harness.storage.waiting()
+    assert (waiting.state, waiting.attempts) == ("deferred", 0)
+    assert "policy failed: outbound middleware raised ValueError at test_outbound_plugins.py:" in str(waiting.error)
+    assert harness.status().startswith("failing: outbound middleware raised ValueError")
+    assert "first" not in str(logs)
+    harness.clock.advance(40)
+    await harness.run(answer_and_hide, plugin(pass_on, required=True), text=None)
+    assert harness.linq.said() == ["first", "second"]
+
+
+async def test_a_required_plugin_that_failed_is_asked_again_for_the_next_call(harness: Harness) -> None:
+    errors = [ValueError("once")]
+
+    async def once(call: Call, run: Run) -> ApiResponse:
+        if errors:
+            raise errors.pop()
+        return await run(call)
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("said")
+
+    policy = plugin(once, required=True)
+    await harness.run(ask, policy)
+    plugins = harness.plugins
+    assert plugins.report()["policy"].startswith("failing")
+    await Outbound(plugins).wrap(harness.linq.run)(_a_call())
+    assert plugins.report()["policy"] == "active"
+
+
+async def test_if_another_plugin_fails_the_call_is_made_and_the_plugin_disabled(harness: Harness) -> None:
+    await harness.run(answer_and_hide, plugin(fail))
+    assert harness.linq.said() == ["first", "second"]
+    assert harness.status().startswith("disabled: outbound middleware raised ValueError")
+
+
+@pytest.mark.parametrize("required", [True, False])
+async def test_middleware_that_fails_after_the_call_does_not_undo_or_repeat_it(
+    harness: Harness, required: bool
+) -> None:
+    async def fail_late(call: Call, run: Run) -> ApiResponse:
+        await run(call)
+        raise ValueError("too late")
+
+    await harness.run(answer_and_hide, plugin(fail_late, required=required))
+    assert harness.linq.said() == ["first", "second"]
+    assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
+
+
+async def test_middleware_that_returns_nothing_is_disabled(harness: Harness) -> None:
+    async def forget(call: Call, run: Run) -> None:
+        await run(call)
+
+    await harness.run(answer_and_hide, plugin(forget))
+    assert harness.linq.said() == ["first", "second"]
+    assert "outbound middleware: it returned nothing, and must return the ApiResponse of run(call)" in harness.status()
+
+
+async def test_linqs_errors_pass_through_and_the_plugin_is_not_blamed(harness: Harness) -> None:
+    harness.linq.will_answer("chats.messages.send", LinqApiError("no", status=403, code=2001))
+    raised: list[Exception] = []
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.reply("refused by Linq")
+        except LinqApiError as error:
+            raised.append(error)
+
+    await harness.run(ask, plugin(pass_on))
+    assert [type(error) for error in raised] == [LinqApiError]
+    assert harness.status() == "active"
+
+
+async def test_if_a_required_plugin_fails_a_hint_is_left_out_and_the_turn_goes_on(harness: Harness) -> None:
+    async def read(message: MessageReceived, ctx: Context) -> None:
+        await ctx.mark_read()
+
+    await harness.run(read, plugin(fail, required=True))
+    assert (harness.linq.calls, await harness.storage.depth()) == ([], 0)
+
+
+async def test_if_a_required_plugin_fails_a_read_defers_the_turn(harness: Harness) -> None:
+    async def look(message: MessageReceived, ctx: Context) -> None:
+        with contextlib.suppress(Exception):
+            await ctx.client.messages.retrieve("35179424-9c87-5f09-a3f3-60d07a9171ab")
+
+    await harness.run(look, plugin(fail, required=True))
+    assert [each.state for each in await harness.storage.waiting()] == ["deferred"]
+
+
+# Due sends
+
+
+def _a_call(text: str = "later") -> Call:
+    return Call(
+        "chats.messages",
+        "send",
+        "POST",
+        f"/v3/chats/{CHAT}/messages",
+        "keyed",
+        {"message": {"parts": [{"type": "text", "value": text}]}},
+        key_in=("message",),
+    )
+
+
+def _due(text: str) -> Timer:
+    return timer("t1", CHAT, [_a_call(text)], NOW, 3600.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "ask", "ended"),
+    [("yes", refuse_no, "sent"), ("no", refuse_no, "dead"), ("yes", fail, "deferred")],
+)
+async def test_outbound_middleware_runs_when_a_scheduled_send_is_due(
+    harness: Harness, text: str, ask: Ask, ended: str
+) -> None:
+    await harness.storage.schedule(_due(text))
+    await harness.storage.fire(NOW)
+    await harness.run(pass_by, plugin(ask, required=True), text=None)
+    waiting = [each.state for each in await harness.storage.waiting()]
+    dead = [letter.error for letter in await harness.storage.dead_letters()]
+    assert harness.linq.said() == (["yes"] if ended == "sent" else [])
+    assert waiting == (["deferred"] if ended == "deferred" else [])
+    assert dead == (["A call was refused by policy: it says no"] if ended == "dead" else [])
+
+
+async def pass_by(message: MessageReceived, ctx: Context) -> None: ...
+
+
+# Outside of turns
+
+
+async def test_a_plugins_own_calls_pass_the_middleware_of_other_plugins_only() -> None:
+    linq = Linq()
+    asked: list[str] = []
+    outside: list[Run] = []
+
+    def asking(name: str) -> Ask:
+        async def ask(call: Call, run: Run) -> ApiResponse:
+            asked.append(f"{name}: {says(call)}")
+            if name == "inner" and says(call) == "theirs":
+                await outside[0](_a_call("own"))
+            return await run(call)
+
+        return ask
+
+    plugins = load([plugin(asking("outer"), name="a"), plugin(asking("inner"), name="b")])
+    outside.append(Outbound(plugins).wrap(linq.run))
+    await outside[0](_a_call("theirs"))
+    assert asked == ["outer: theirs", "inner: theirs", "outer: own"]
+    assert linq.said() == ["own", "theirs"]
+
+
+async def test_concurrent_calls_do_not_get_each_others_answers() -> None:
+    linq = Linq()
+    first_is_in = asyncio.Event()
+
+    async def fail_late(call: Call, run: Run) -> ApiResponse:
+        answer = await run(call)
+        if says(call) == "second":
+            raise ValueError("late")
+        first_is_in.set()
+        await settled(1)
+        return answer
+
+    run = Outbound(load([plugin(fail_late)])).wrap(linq.run)
+    first, second = await asyncio.gather(run(_a_call("first")), run(_a_call("second")))
+    assert (first.data["message"]["id"], second.data["message"]["id"]) == ("sent-1", "sent-2")
+
+
+async def test_outside_of_a_turn_the_failure_of_a_required_plugin_is_raised() -> None:
+    linq = Linq()
+    run = Outbound(load([plugin(fail, required=True)])).wrap(linq.run)
+    with pytest.raises(NoVerdict, match="The required plugin policy failed"):
+        await run(_a_call())
+    assert linq.calls == []
+
+
+async def test_a_call_answered_by_the_journal_is_marked_for_observers(harness: Harness) -> None:
+    observed: list[tuple[str, bool]] = []
+
+    class Listens:
+        name = "listens"
+
+        @hookimpl
+        def sent(self, call: Call, from_journal: bool) -> None:
+            observed.append((call.name, from_journal))
+
+    errors = [ValueError("once")]
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hi")
+        if errors:
+            raise errors.pop()
+
+    await harness.run(answer, Listens)
+    harness.clock.advance(10)
+    await harness.run(answer, Listens, text=None)
+    assert observed == [("chats.messages.send", False), ("chats.messages.send", True)]
+
+
+# Mistakes in the use of linqbot
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'linqbot.plugins.wrapped' was never awaited")
+async def test_middleware_that_forgets_to_await_the_call_is_disabled_with_what_to_write(harness: Harness) -> None:
+    async def forget(call: Call, run: Run) -> None:
+        run(call)  # forgotten
+
+    await harness.run(answer_and_hide, plugin(forget))
+    assert harness.linq.said() == ["first", "second"]
+    assert "it never awaited what comes after it. Write: await run(call)" in harness.status()
+
+
+async def test_middleware_that_passes_wrong_arguments_is_disabled_and_the_call_is_made(harness: Harness) -> None:
+    async def confuse(call: Call, run: Any) -> Any:
+        return await run(call, 3)
+
+    await harness.run(answer_and_hide, plugin(confuse))
+    assert harness.linq.said() == ["first", "second"]
+    assert "it passed 2 arguments. Write: await run(call)" in harness.status()
+
+
+def around(run: Run) -> None:
+    """Middleware that forgets to return a function."""
+
+
+async def around_async(run: Run) -> Run:
+    return run
+
+
+@pytest.mark.parametrize(
+    ("wrap", "why"),
+    [
+        (around, "TypeError: around returned nothing, and must return a function"),
+        (around_async, "TypeError: around_async is async, and must be a plain def"),
+        (lambda: None, "takes 0 positional arguments but 1 was given"),
+    ],
+)
+def test_a_factory_that_cannot_wrap_a_call_fails_at_the_start(wrap: Any, why: str) -> None:
+    class Policy:
+        name = "policy"
+
+        @hookimpl
+        def register_outbound(self) -> Any:
+            return [wrap]
+
+    plugins = load([Policy])
+    Outbound(plugins)
+    assert why in plugins.report()["policy"]
+
+
+async def check_later(name: str, people: list[str]) -> None:
+    raise AssertionError("it is never awaited")
+
+
+@pytest.mark.parametrize("check", [check_later, lambda name, people: check_later(name, people)])  # noqa: PLW0108
+@pytest.mark.filterwarnings("ignore:coroutine 'check_later' was never awaited")
+def test_a_required_check_of_broadcasts_that_would_not_be_awaited_lets_no_broadcast_begin(check: Any) -> None:
+    class Night:
+        required = True
+
+        @hookimpl
+        def register_broadcast_checks(self) -> Any:
+            return [check]
+
+    with pytest.raises((ConfigError, NoVerdict), match=r"must be a plain def|Write it as a plain def"):
+        Outbound(load([Night])).check_broadcast("july", ["+14155550142"])

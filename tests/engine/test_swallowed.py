@@ -1,0 +1,252 @@
+"""A call that was not made affects its turn even if the handler swallows the error. No call is made after its turn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from fakes import CHAT, NOW, Linq, delivery, text_body
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.client.call import Call
+from linqbot.clock import MovableClock
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
+from linqbot.engine.worker import Worker
+from linqbot.errors import BotError, LinqApiError, LinqUnavailable, RateLimited
+from linqbot.events.message import MessageReceived
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+pytestmark = pytest.mark.anyio
+
+AWAY = [RateLimited("slow down", status=429, retry_after_s=120), LinqUnavailable("away", status=503)]
+REFUSED = LinqApiError("no", status=403, code=2005)
+
+
+class Harness:
+    """A running bot with one handler."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = MovableClock(NOW, frozen=True)
+        self.linq = Linq()
+        self.path = folder / "bot.db"
+        self.storage = SQLiteStorage(self.path, clock=self.clock)
+        self.handler: Any = None
+        self.bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
+        self.bot.on_message(self._handle)
+        turns = Turns(
+            Dispatcher(self.bot, self.clock), self.linq.client, self.storage, self.clock, SendRateLimit(self.clock)
+        )
+        self.worker = Worker(turns, self.storage, self.clock)
+
+    async def _handle(self, message: MessageReceived, ctx: Context) -> Any:
+        return await self.handler(ctx)
+
+    async def text(self, text: str = "hello") -> None:
+        await self.storage.put(delivery(text_body(text)))
+        await self.wait_until_idle()
+
+    async def wait_until_idle(self) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                await asyncio.sleep(0.001)
+                states = {each.state for each in await self.storage.waiting()}
+                if not self.worker.busy and states <= {"deferred", "retrying"}:
+                    return
+
+    def rows(self, sql: str) -> list[Any]:
+        """Return what is in the file."""
+        with closing(sqlite3.connect(self.path)) as db:
+            return db.execute(sql).fetchall()
+
+    async def later(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        await self.wait_until_idle()
+
+
+@pytest.fixture
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    made = Harness(tmp_path)
+    async with made.storage:
+        made.worker.start()
+        yield made
+        await made.worker.stop(0)
+
+
+async def gather_and_look_away(ctx: Context) -> None:
+    await asyncio.gather(ctx.reply("a"), ctx.reply("b"), return_exceptions=True)
+
+
+async def start_and_forget(ctx: Context) -> None:
+    asyncio.create_task(ctx.reply("a"))  # noqa: RUF006
+    asyncio.create_task(ctx.reply("b"))  # noqa: RUF006
+
+
+async def wait_and_not_ask(ctx: Context) -> None:
+    await asyncio.wait([asyncio.create_task(ctx.reply("a")), asyncio.create_task(ctx.reply("b"))])
+
+
+async def return_in_finally(ctx: Context) -> None:
+    for text in ("a", "b"):
+        with contextlib.suppress(BaseException):
+            await ctx.reply(text)
+
+
+async def raise_something_else(ctx: Context) -> None:
+    try:
+        await ctx.reply("a")
+        await ctx.reply("b")
+    except BaseException:  # noqa: BLE001
+        raise ValueError from None
+
+
+async def call_the_client(ctx: Context) -> None:
+    content = [{"parts": [{"type": "text", "value": text}]} for text in ("a", "b")]
+    sends = [ctx.client.chats.messages.send(CHAT, message=each) for each in content]
+    await asyncio.gather(*sends, return_exceptions=True)
+
+
+@pytest.mark.parametrize("error", AWAY, ids=["429", "503"])
+@pytest.mark.parametrize(
+    "handler",
+    [
+        gather_and_look_away,
+        start_and_forget,
+        wait_and_not_ask,
+        return_in_finally,
+        raise_something_else,
+        call_the_client,
+    ],
+    ids=lambda handler: handler.__name__.replace("_", " "),
+)
+async def test_a_deferred_call_defers_the_turn_even_if_the_handler_swallows_it(
+    harness: Harness, handler: Callable[..., Any], error: Exception
+) -> None:
+    async def away(_: Call) -> None:
+        harness.clock.advance(30)
+        raise error
+
+    harness.handler, harness.linq.before = handler, away
+    await harness.text()
+    (waiting,) = await harness.storage.waiting()
+    assert (waiting.state, waiting.attempts) == ("deferred", 0)
+    harness.linq.before = None
+    await harness.later(200)
+    assert harness.linq.said() == ["a", "b"]
+    assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
+
+
+async def test_after_a_deferred_call_no_further_call_is_made_so_the_order_stays(harness: Harness) -> None:
+    refused = [RateLimited("slow down", status=429, retry_after_s=120)]
+
+    async def first_only(_: Call) -> None:
+        if refused:
+            raise refused.pop()
+
+    harness.handler, harness.linq.before = return_in_finally, first_only
+    await harness.text()
+    assert harness.linq.said() == []
+    await harness.later(200)
+    assert harness.linq.said() == ["a", "b"]
+
+
+@pytest.mark.parametrize("handler", [start_and_forget, wait_and_not_ask], ids=["forgotten", "waited for"])
+async def test_a_refused_call_whose_task_is_never_awaited_fails_the_handler(
+    harness: Harness, handler: Callable[..., Any]
+) -> None:
+    harness.linq.will_answer("chats.messages.send", REFUSED)
+    harness.handler = handler
+    await harness.text()
+    (waiting,) = await harness.storage.waiting()
+    assert (waiting.state, waiting.attempts) == ("retrying", 1)
+    await harness.later(10)
+    assert sorted(harness.linq.said()) == ["a", "a", "b"]  # the first call was refused, and is made again
+    assert await harness.storage.depth() == 0
+
+
+async def test_a_refused_call_whose_error_was_retrieved_is_no_failure(harness: Harness) -> None:
+    harness.linq.will_answer("chats.messages.send", REFUSED)
+    harness.handler = gather_and_look_away
+    await harness.text()
+    assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
+
+
+async def test_calls_under_way_when_the_handler_returns_are_part_of_its_turn(harness: Harness) -> None:
+    async def two(ctx: Context) -> None:
+        await ctx.reply("a")
+        await ctx.reply("b")
+
+    async def leave(ctx: Context) -> None:
+        asyncio.create_task(two(ctx))  # noqa: RUF006
+
+    harness.handler = leave
+    await harness.text()
+    assert harness.linq.said() == ["a", "b"]
+    (turn,) = {entry.turn for entry in await harness.storage.entries((await seen(harness))[0])}
+    assert turn.startswith("w.")
+
+
+async def seen(harness: Harness) -> list[str]:
+    return [turn for (turn,) in harness.rows("SELECT DISTINCT turn FROM journal")]
+
+
+async def test_a_call_after_the_end_of_its_turn_is_refused_and_logged_with_its_line(harness: Harness) -> None:
+    errors: list[BotError] = []
+    end = asyncio.Event()
+
+    async def late(ctx: Context) -> None:
+        await end.wait()
+        with pytest.raises(BotError, match=r"was called at test_swallowed\.py:\d+ when its turn had ended") as caught:
+            await ctx.reply("too late")
+        errors.append(caught.value)
+        with pytest.raises(BotError, match="send_later"):
+            await ctx.send_later("too late", after_s=1)
+        # Reads have no order and are not journalled.
+        await ctx.client.messages.retrieve("35179424-9c87-5f09-a3f3-60d07a9171ab")
+
+    tasks: list[asyncio.Task[None]] = []
+
+    async def leave(ctx: Context) -> None:
+        tasks.append(asyncio.create_task(late(ctx)))
+
+    harness.handler = leave
+    with structlog.testing.capture_logs() as logs:
+        await harness.text()
+        end.set()
+        await tasks[0]
+    assert harness.linq.said() == []
+    assert len(errors) == 1
+    refusals = [entry for entry in logs if entry["event"] == "call.too_late"]
+    assert [entry["call"] for entry in refusals] == ["chats.messages.send", "send_later"]
+    assert all(entry["at"].startswith("test_swallowed.py:") for entry in refusals)
+
+
+async def test_a_stored_context_makes_no_calls_in_a_later_turn(harness: Harness) -> None:
+    kept: list[Context] = []
+
+    async def keep(ctx: Context) -> None:
+        kept.append(ctx)
+        await kept[0].reply("from the first context")
+
+    harness.handler = keep
+    await harness.text("one")
+    await harness.text("two")
+    assert harness.linq.said() == ["from the first context"]
+    (waiting,) = await harness.storage.waiting()
+    assert waiting.error is not None
+    assert waiting.error.startswith("BotError at test_swallowed.py:")
+
+
+async def test_a_task_that_outlives_its_turn_keeps_no_text_of_it(harness: Harness) -> None:
+    harness.handler = start_and_forget
+    await harness.text()
+    assert harness.rows("SELECT texts, ended_at IS NOT NULL FROM journal") == [(0, 1), (0, 1)]

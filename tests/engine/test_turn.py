@@ -1,0 +1,968 @@
+"""Turns over real files: the outcome of each failure, and no send is made twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import importlib
+import inspect
+import re
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from fakes import CHAT, LINE, NOW, Linq, delivery, envelope, handle, settled, text_body
+from simulated_crash import Crashable, crash
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.client.call import ApiResponse, Call
+from linqbot.clock import MovableClock
+from linqbot.content.sending import with_standing_refusal
+from linqbot.engine.failure import RetryPolicy
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
+from linqbot.engine.turn_journal import journal_key
+from linqbot.engine.worker import Worker
+from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.events.message import MessageReceived
+from linqbot.storage.inbox import Lease
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.testing import HandlerFailed, talking
+
+pytestmark = pytest.mark.anyio
+Handle = Callable[[MessageReceived, Context], Awaitable[None]]
+
+
+class Harness:
+    """A bot with one handler, its storage, and a frozen clock."""
+
+    def __init__(self, folder: Path, stack: contextlib.AsyncExitStack) -> None:
+        self.clock = MovableClock(NOW, frozen=True)
+        self.linq = Linq()
+        self.storage = SQLiteStorage(folder / "bot.db", clock=self.clock)
+        self._path = folder / "bot.db"
+        self._stack = stack
+        self._crashable = Crashable()
+
+    async def open(self) -> None:
+        await self._stack.enter_async_context(self.storage)
+
+    async def restart(self) -> None:
+        """Open a copy of the files: they are what a killed process would leave now."""
+        self.linq.before = None
+        folder = self._path.parent / "after"
+        folder.mkdir()
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{self._path}{suffix}", folder / f"{self._path.name}{suffix}")
+        self._path = folder / self._path.name
+        self.storage = SQLiteStorage(self._path, clock=self.clock)
+        await self.open()
+        await self._crashable.clear()
+
+    def turns(self, handle: Handle, **retry_policy: Any) -> Turns:
+        bot = Bot(read=False, typing=False, groups="all")
+        bot.on_message(handle)
+        return Turns(
+            Dispatcher(bot, self.clock, deadline_s=retry_policy.get("deadline_s", 900)),
+            self.linq.client,
+            self.storage,
+            self.clock,
+            SendRateLimit(self.clock),
+            RetryPolicy(**retry_policy),
+        )
+
+    async def lease(self) -> Lease:
+        (lease,) = await self.storage.take(1, lease_s=1000)
+        return lease
+
+    async def run(self, handle: Handle, **retry_policy: Any) -> None:
+        await self.turns(handle, **retry_policy).run(await self.lease())
+
+    async def run_and_crash(self, handle: Handle) -> None:
+        """Run a turn in which the process crashes, then restart."""
+        assert await self._crashable.run(self.run(handle))
+        await self.restart()
+
+
+@pytest.fixture
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with contextlib.AsyncExitStack() as stack:
+        opened = Harness(tmp_path, stack)
+        await opened.open()
+        yield opened
+
+
+async def put(harness: Harness, text: str = "hello", **changes: Any) -> Delivery:
+    arrived = delivery(text_body(text, **changes))
+    await harness.storage.put(arrived)
+    return arrived
+
+
+async def three(message: MessageReceived, ctx: Context) -> None:
+    for text in ("one", "two", "three"):
+        await ctx.reply(text)
+
+
+def keys(harness: Harness) -> list[str]:
+    return [call.key or "" for call in harness.linq.calls if call.safety == "keyed"]
+
+
+async def test_a_turn_that_succeeds_leaves_nothing_behind(harness: Harness) -> None:
+    await put(harness)
+    await harness.run(three)
+    assert harness.linq.said() == ["one", "two", "three"]
+    assert await harness.storage.depth() == 0
+
+
+async def test_a_delivery_without_a_handler_is_acked_without_being_parsed(harness: Harness) -> None:
+    turns = harness.turns(three)
+    for data in ({"message_id": "m", "reaction_type": "love", "is_from_me": False}, {}):
+        await harness.storage.put(delivery(envelope("reaction.added", data)))
+        await turns.run(await harness.lease())
+    assert await harness.storage.depth() == 0
+    assert await harness.storage.dead_letters() == []
+
+
+async def test_a_mistake_in_linqbot_itself_costs_a_delivery_and_not_its_chat(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*_: Any, **__: Any) -> None:
+        raise TypeError("no number")
+
+    async def fails(message: MessageReceived, ctx: Context) -> None:
+        raise ValueError
+
+    await put(harness, "one")
+    await put(harness, "two")
+    with monkeypatch.context() as patched:
+        patched.setattr("linqbot.engine.turn.decide", mistaken)
+        await harness.run(fails)
+    (dead,) = await harness.storage.dead_letters()
+    assert dead.error.startswith("linqbot itself failed with TypeError at ")
+    await harness.run(three)
+    assert harness.linq.said() == ["one", "two", "three"]
+
+
+async def test_each_send_has_its_own_key_which_is_the_same_in_every_run(harness: Harness) -> None:
+    arrived = await put(harness)
+    await harness.run(three)
+    assert keys(harness) == [journal_key(harness.storage.install, arrived.id, 0, str(n)) for n in range(3)]
+    assert len(set(keys(harness))) == 3
+
+
+async def test_sends_under_one_key_and_a_key_that_looks_like_their_number_have_keys_of_their_own(
+    harness: Harness,
+) -> None:
+    async def named(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("one", key="a")
+        await ctx.reply("two", key="a")
+        await ctx.reply("three", key="a.1")
+        await ctx.reply("four", key="a+1")
+
+    await put(harness)
+    await harness.run(named)
+    assert harness.linq.said() == ["one", "two", "three", "four"]
+    assert len(set(keys(harness))) == 4
+
+
+async def test_keys_differ_between_installations_and_fit_linqs_pattern() -> None:
+    assert journal_key("a", "w.1", 0, "0") != journal_key("b", "w.1", 0, "0")
+    assert len(journal_key("a", "w.1", 0, "0")) == 32
+    assert journal_key("a", "w.1", 0, "0").isalnum()
+    # Every release must make the same key. With another key, an upgrade would repeat earlier sends.
+    assert journal_key("a", "w.1", 0, "0") == "lb7e3a081963105932f37e908a833e58"
+
+
+async def test_a_send_is_journalled_before_its_first_attempt(harness: Harness) -> None:
+    arrived = await put(harness)
+    found: list[str] = []
+
+    async def look(_: Call) -> None:
+        found.extend(entry.status for entry in await harness.storage.entries(arrived.id))
+
+    harness.linq.before = look
+    await harness.run(three)
+    # Outcomes are stored when the turn ends, so during the turn every entry says `attempting`.
+    assert found == ["attempting"] * (1 + 2 + 3)
+
+
+async def test_after_a_failure_a_sent_message_is_not_sent_again(harness: Harness) -> None:
+    await put(harness)
+    fails = [True]
+
+    async def half(message: MessageReceived, ctx: Context) -> None:
+        first = await ctx.reply("one")
+        if fails:
+            fails.pop()
+            raise ValueError("after the first")
+        assert first.id == "sent-1"
+        await ctx.reply("two")
+
+    turns = harness.turns(half)
+    await turns.run(await harness.lease())
+    harness.clock.advance(1)
+    await turns.run(await harness.lease())
+    assert harness.linq.said() == ["one", "two"]
+
+
+@pytest.mark.parametrize("crashes_at", [1, 2, 3])
+@pytest.mark.parametrize("answered", [True, False], ids=["after the answer", "before it"])
+async def test_after_a_crash_a_send_is_repeated_only_under_its_own_key(
+    harness: Harness, crashes_at: int, answered: bool
+) -> None:
+    await put(harness)
+    lives = 2
+
+    async def crash_before_the_answer(_: Call) -> None:
+        if len(harness.linq.calls) + 1 == crashes_at:
+            await crash()
+
+    async def crashing(message: MessageReceived, ctx: Context) -> None:
+        nonlocal lives
+        lives -= 1
+        for n, text in enumerate(("one", "two", "three"), 1):
+            await ctx.reply(text)
+            if lives and answered and n == crashes_at:
+                await crash()
+
+    if not answered:
+        harness.linq.before = crash_before_the_answer
+    await harness.run_and_crash(crashing)
+    await harness.run(crashing)
+    # Linq drops a call with a key that it has seen, so every message was sent once.
+    by_key = dict(zip(keys(harness), harness.linq.said(), strict=True))
+    assert list(by_key.values()) == ["one", "two", "three"]
+
+
+async def test_the_stored_call_is_repeated_even_if_the_handler_words_it_differently_now(harness: Harness) -> None:
+    await put(harness)
+    words = iter(["first thought", "second thought"])
+
+    async def crash_once(_: Call) -> None:
+        harness.linq.before = None
+        await crash()
+
+    async def fickle(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(next(words))
+
+    harness.linq.before = crash_once
+    await harness.run_and_crash(fickle)
+    await harness.run(fickle)
+    assert harness.linq.said() == ["first thought"]
+
+
+async def test_a_deletion_that_was_made_before_its_answer_was_lost_is_no_error(harness: Harness) -> None:
+    await put(harness)
+
+    async def crash_once(_: Call) -> None:
+        harness.linq.before = None
+        await crash()
+
+    async def tidy(message: MessageReceived, ctx: Context) -> None:
+        await ctx.client.messages.delete(CHAT)
+        await ctx.reply("Deleted.")
+
+    harness.linq.before = crash_once
+    await harness.run_and_crash(tidy)
+    harness.linq.will_answer("messages.delete", LinqApiError("gone", status=404, code=2002))
+    await harness.run(tidy)
+    assert harness.linq.said() == ["Deleted."]
+    assert await harness.storage.dead_letters() == []
+
+
+async def test_a_raw_client_call_is_as_safe_as_reply(harness: Harness) -> None:
+    await put(harness)
+    fails = [True]
+
+    async def raw(message: MessageReceived, ctx: Context) -> None:
+        content = {"parts": [{"type": "text", "value": "raw"}]}
+        await ctx.client.chats.messages.send(message.chat.id, message=content)
+        if fails:
+            fails.pop()
+            raise ValueError
+
+    turns = harness.turns(raw)
+    await turns.run(await harness.lease())
+    harness.clock.advance(1)
+    await turns.run(await harness.lease())
+    assert harness.linq.said() == ["raw"]
+
+
+async def test_gathered_sends_go_out_in_the_order_they_were_written(harness: Harness) -> None:
+    await put(harness)
+
+    async def gathered(message: MessageReceived, ctx: Context) -> None:
+        await asyncio.gather(*(ctx.send(str(n)) for n in range(10)))
+
+    await harness.run(gathered)
+    assert harness.linq.said() == [str(n) for n in range(10)]
+
+
+OURS = {"is_from_me": True, "delivery_status": "sent", "chat_id": CHAT}
+AUDIO = {"parts": [{"type": "media", "mime_type": "audio/mp4"}]}
+
+
+@pytest.mark.parametrize(
+    ("newest", "status"),
+    [
+        ([{"id": "memo", "created_at": "2026-11-05T17:33:20Z", **OURS, **AUDIO}], "sent"),
+        ([{"id": "old", "created_at": "2026-11-05T17:33:14Z", **OURS, **AUDIO}], "ambiguous"),
+        ([{"id": "text", "created_at": "2026-11-05T17:33:20Z", **OURS, "parts": [{"type": "text"}]}], "ambiguous"),
+        ([{"id": "theirs", "created_at": "2026-11-05T17:33:20Z", **OURS, **AUDIO, "is_from_me": False}], "ambiguous"),
+        ([], "ambiguous"),
+    ],
+)
+async def test_a_call_that_may_not_be_repeated_is_looked_up(
+    harness: Harness, newest: list[dict[str, Any]], status: str
+) -> None:
+    arrived = await put(harness)
+    statuses: list[str | None] = []
+
+    async def memo(message: MessageReceived, ctx: Context) -> None:
+        sent = await ctx.client.chats.send_voicememo(CHAT, voice_memo_url="https://x.test/a.m4a")
+        statuses.append(sent.voice_memo.status)
+        await ctx.reply("and so on")
+
+    async def crash_there(_: Call) -> None:
+        await crash()
+
+    harness.linq.before = crash_there
+    await harness.run_and_crash(memo)
+    harness.linq.will_answer("chats.messages.list", ApiResponse(200, {"messages": newest, "next_cursor": None}))
+    await harness.run(memo)
+    assert statuses == [status]
+    assert harness.linq.names() == ["chats.messages.send"]
+    on_record = await harness.storage.entries(arrived.id)
+    assert [entry.status for entry in on_record] == ["accepted" if status == "sent" else "ambiguous", "accepted"]
+
+
+def unsent() -> LinqUnavailable:
+    error = LinqUnavailable("connection refused")
+    error.is_unsent = True
+    return error
+
+
+@pytest.mark.parametrize("error", [RateLimited("slow down", status=429, retry_after_s=90), unsent()])
+@pytest.mark.parametrize("is_replaceable", [False, True])
+async def test_a_call_that_linq_has_certainly_not_made_is_made_when_linq_is_back(
+    harness: Harness, error: Exception, *, is_replaceable: bool
+) -> None:
+    arrived = await put(harness)
+
+    async def memo(message: MessageReceived, ctx: Context) -> None:
+        client = with_standing_refusal(ctx.client) if is_replaceable else ctx.client
+        await client.chats.send_voicememo(CHAT, voice_memo_url="https://x.test/a.m4a")
+
+    async def away(_: Call) -> None:
+        harness.clock.advance(30)  # longer than a call is retried within its turn
+        raise error
+
+    harness.linq.before = away
+    for _ in range(2):
+        await harness.run(memo)
+        due = await harness.storage.next_due()
+        assert due is not None
+        harness.clock.advance(due - harness.clock.now())
+    harness.linq.before = None
+    await harness.run(memo)
+    assert harness.linq.names() == ["chats.send_voicememo"]
+    assert [entry.status for entry in await harness.storage.entries(arrived.id)] == ["accepted"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_send_with_a_plainer_form_is_made_when_what_linq_refused_has_healed(
+    harness: Harness, status: int
+) -> None:
+    await put(harness)
+
+    async def celebrate(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hooray", effect="confetti")
+
+    async def refuse(_: Call) -> None:
+        raise LinqApiError("no", status=status, code=2004)
+
+    harness.linq.before = refuse
+    await harness.run(celebrate)
+    harness.linq.before = None
+    harness.clock.advance(60)
+    await harness.run(celebrate)
+    assert harness.linq.said() == ["hooray"]
+
+
+async def test_a_crash_in_the_second_attempt_of_a_call_that_was_not_made_at_first_makes_it_ambiguous(
+    harness: Harness,
+) -> None:
+    await put(harness)
+    statuses: list[str | None] = []
+
+    async def memo(message: MessageReceived, ctx: Context) -> None:
+        sent = await ctx.client.chats.send_voicememo(CHAT, voice_memo_url="https://x.test/a.m4a")
+        statuses.append(sent.voice_memo.status)
+
+    async def away(_: Call) -> None:
+        raise RateLimited("slow down", status=429, retry_after_s=90)
+
+    async def crash_there(_: Call) -> None:
+        await crash()
+
+    harness.linq.before = away
+    await harness.run(memo)
+    harness.clock.advance(90)
+    harness.linq.before = crash_there
+    await harness.run_and_crash(memo)
+    harness.linq.will_answer("chats.messages.list", ApiResponse(200, {"messages": [], "next_cursor": None}))
+    await harness.run(memo)
+    assert statuses == ["ambiguous"]
+
+
+async def failing(message: MessageReceived, ctx: Context) -> None:
+    raise ValueError("my text is secret")
+
+
+async def test_a_failing_handler_is_retried_with_back_off_and_then_dead_lettered(harness: Harness) -> None:
+    await put(harness)
+    turns = harness.turns(failing, attempts=3, first_s=4)
+    pauses = []
+    for _ in range(2):
+        await turns.run(await harness.lease())
+        due = await harness.storage.next_due()
+        assert due is not None
+        pauses.append(due - harness.clock.now())
+        harness.clock.advance(due - harness.clock.now())
+    assert 3 <= pauses[0] <= 4
+    assert 6 <= pauses[1] <= 8
+    await turns.run(await harness.lease())
+    (dead,) = await harness.storage.dead_letters()
+    assert dead.attempts == 3
+    assert "ValueError" in dead.error
+    assert dead.handler is not None
+    assert dead.handler.endswith("failing")
+
+
+def test_the_pause_before_a_retry_stays_at_its_maximum_however_often_a_handler_has_failed() -> None:
+    policy = RetryPolicy()
+    assert all(225 <= policy.pause_s(failures) <= 300 for failures in (10, 1024, 1025, 100_000))
+
+
+def refused_by_linq(status: int) -> LinqApiError:
+    return LinqApiError("no", status=status, code=1005, call="chats.messages.send")
+
+
+async def misspell_an_effect(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("hi", effect="confeti")  # type: ignore[arg-type]
+
+
+async def send_what_cannot_be_sent(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("handle", "refusal", "reason"),
+    [
+        (misspell_an_effect, None, "Did you mean confetti?"),
+        (send_what_cannot_be_sent, None, "An object of type int cannot be sent."),
+        (three, refused_by_linq(400), "was answered 400/1005: no"),
+        (three, refused_by_linq(422), "was answered 422/1005: no"),
+    ],
+)
+async def test_an_error_that_a_retry_must_raise_again_makes_a_dead_letter_at_once(
+    harness: Harness, handle: Handle, refusal: LinqApiError | None, reason: str
+) -> None:
+    await put(harness)
+    if refusal is not None:
+        harness.linq.will_answer("chats.messages.send", refusal)
+    with structlog.testing.capture_logs() as logs:
+        await harness.run(handle)
+    (dead,) = await harness.storage.dead_letters()
+    assert dead.attempts == 1
+    assert reason in dead.error
+    (line,) = [entry for entry in logs if entry["event"] == "turn.dead_lettered"]
+    assert line["why"] == "A retry would fail in the same way."
+
+
+def misspelt_name(message: MessageReceived, ctx: Context) -> object:
+    return mesage.text  # type: ignore[name-defined] # noqa: F821
+
+
+def misspelt_import(message: MessageReceived, ctx: Context) -> object:
+    from linqbot import markdwn
+
+    return markdwn
+
+
+def unset(message: MessageReceived, ctx: Context) -> object:
+    if message.text == "never":
+        found = 1
+    return found
+
+
+def missing_package(message: MessageReceived, ctx: Context) -> object:
+    return importlib.import_module("there_is_no_such_module")
+
+
+async def wrong_argument(message: MessageReceived, ctx: Context) -> object:
+    return await ctx.reply("hi", efect="confetti")  # type: ignore[call-arg]
+
+
+async def without_argument(message: MessageReceived, ctx: Context) -> object:
+    return await ctx.state.person()  # type: ignore[call-arg]
+
+
+async def failure_of(slip: Callable[[Any, Any], object]) -> str:
+    """Return what a test of an author says about a handler that makes a slip."""
+    bot = Bot()
+
+    @bot.on_message
+    async def handle(message: MessageReceived, ctx: Context) -> None:
+        if inspect.isawaitable(result := slip(message, ctx)):
+            await result
+
+    with pytest.raises(HandlerFailed) as failed:
+        await hear_hi(bot)
+    return str(failed.value)
+
+
+async def hear_hi(bot: Bot) -> None:
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        await phone.quiet()
+
+
+async def test_a_slip_of_the_author_is_given_up_at_once_and_an_error_of_data_is_retried() -> None:
+    rows: list[tuple[Callable[[Any, Any], object], bool]] = [
+        (lambda _, ctx: ctx.repl, True),
+        (lambda message, _: message.txt, True),
+        (lambda message, _: message.parts[0].vlue, True),
+        (lambda _, ctx: ctx.state.persn, True),
+        (lambda _, ctx: ctx.bot.snd, True),
+        (lambda _, ctx: ctx.client.chts, True),
+        (misspelt_name, True),
+        (misspelt_import, True),
+        (wrong_argument, True),
+        (without_argument, True),
+        (unset, False),
+        (missing_package, False),
+        (lambda _, ctx: ctx.match, True),
+        (lambda message, _: re.match("order", message.text).group, False),  # type: ignore[union-attr]
+        (lambda message, _: message.text.foo, False),
+        (lambda _, __: len(5), False),  # type: ignore[arg-type]
+    ]
+    wrong = []
+    for number, (slip, given_up) in enumerate(rows):
+        said = await failure_of(slip)
+        if ("It was given up." in said) != given_up:
+            wrong.append((number, said))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("status", [403, 404, 409])
+async def test_a_refusal_of_linq_that_may_heal_is_retried(harness: Harness, status: int) -> None:
+    await put(harness)
+    harness.linq.will_answer("chats.messages.send", refused_by_linq(status))
+    turns = harness.turns(three)
+    await turns.run(await harness.lease())
+    harness.clock.advance(2)
+    await turns.run(await harness.lease())
+    assert harness.linq.said()[-3:] == ["one", "two", "three"]
+    assert await harness.storage.dead_letters() == []
+
+
+async def test_a_group_of_errors_is_retried_unless_no_retry_can_help_any_of_them(harness: Harness) -> None:
+    async def several(message: MessageReceived, ctx: Context) -> None:
+        raise ExceptionGroup(
+            "several", [refused_by_linq(400), ValueError("may heal")] if retried else [refused_by_linq(400)]
+        )
+
+    retried = True
+    await put(harness)
+    turns = harness.turns(several)
+    await turns.run(await harness.lease())
+    assert await harness.storage.dead_letters() == []
+    retried = False
+    harness.clock.advance(2)
+    await turns.run(await harness.lease())
+    assert [dead.attempts for dead in await harness.storage.dead_letters()] == [2]
+
+
+async def test_the_log_of_a_failure_has_the_place_and_not_the_message(harness: Harness) -> None:
+    await put(harness, "a private text")
+    with structlog.testing.capture_logs() as logs:
+        await harness.run(failing)
+    (failed,) = [entry for entry in logs if entry["event"] == "turn.failed"]
+    assert failed["at"].startswith("test_turn.py:")
+    assert "secret" not in str(logs)
+    assert "private" not in str(logs)
+
+
+@pytest.mark.parametrize("error", [LinqUnavailable("away"), RateLimited("slow down", status=429, retry_after_s=90)])
+async def test_an_outage_of_linq_defers_the_turn_and_counts_no_attempt(harness: Harness, error: Exception) -> None:
+    await put(harness)
+
+    async def away(_: Call) -> None:
+        harness.clock.advance(30)  # longer than a call is retried within its turn
+        raise error
+
+    harness.linq.before = away
+    turns = harness.turns(three, attempts=1)
+    for _ in range(4):
+        await turns.run(await harness.lease())
+        due = await harness.storage.next_due()
+        assert due is not None
+        harness.clock.advance(due - harness.clock.now())
+    harness.linq.before = None
+    await turns.run(await harness.lease())
+    assert harness.linq.said() == ["one", "two", "three"]
+    assert await harness.storage.dead_letters() == []
+
+
+async def test_a_wrong_api_key_loses_no_message(harness: Harness) -> None:
+    await put(harness)
+    harness.linq.will_answer("chats.messages.send", *[LinqApiError("no", status=401, code=2004)] * 8)
+    turns = harness.turns(three, attempts=1)
+    for _ in range(8):
+        with structlog.testing.capture_logs() as logs:
+            await turns.run(await harness.lease())
+        assert "401/2004: no. Check LINQ_API_V3_API_KEY." in str(logs)
+        harness.clock.advance(60)
+    await turns.run(await harness.lease())
+    assert harness.linq.said()[-3:] == ["one", "two", "three"]
+    assert await harness.storage.dead_letters() == []
+
+
+async def test_the_log_of_a_refusal_has_linqs_numbers(harness: Harness) -> None:
+    await put(harness)
+    harness.linq.will_answer(
+        "chats.messages.send", LinqApiError("no", status=403, code=2026, call="chats.messages.send")
+    )
+    with structlog.testing.capture_logs() as logs:
+        await harness.run(three)
+    (failed,) = [entry for entry in logs if entry["event"] == "turn.failed"]
+    assert (failed["call"], failed["status"], failed["code"]) == ("chats.messages.send", 403, 2026)
+
+
+async def test_a_short_outage_of_linq_is_waited_for_within_the_turn(harness: Harness) -> None:
+    await put(harness)
+    harness.linq.will_answer("chats.messages.send", LinqUnavailable("away"), LinqUnavailable("away"))
+    running = asyncio.ensure_future(harness.run(three))
+    while not running.done():
+        await settled(1)
+        harness.clock.advance(0.25)
+    await running
+    assert harness.linq.said() == ["one", "one", "one", "two", "three"]
+    assert len(set(keys(harness))) == 3
+
+
+async def memo(message: MessageReceived, ctx: Context) -> None:
+    await ctx.client.chats.send_voicememo(CHAT, voice_memo_url="https://x.test/a.m4a")
+
+
+@pytest.mark.parametrize("handler", [three, memo])
+async def test_an_outage_for_which_linq_names_a_time_is_not_asked_about_before(harness: Harness, handler: Any) -> None:
+    await put(harness)
+    calls: list[str] = []
+
+    async def away(call: Call) -> None:
+        calls.append(call.name)
+        raise LinqUnavailable("maintenance", status=503, retry_after_s=300)
+
+    harness.linq.before = away
+    async with asyncio.timeout(30):  # a wait within the turn would not end, because the clock stands still
+        await harness.run(handler)
+    assert len(calls) == 1
+    assert await harness.storage.next_due() == harness.clock.now() + 300
+
+
+async def test_a_turn_deferred_for_a_day_is_dead_lettered(harness: Harness) -> None:
+    await put(harness)
+
+    async def away(_: Call) -> None:
+        harness.clock.advance(60)
+        raise LinqUnavailable("away")
+
+    harness.linq.before = away
+    turns = harness.turns(three, defer_for_s=100)
+    await turns.run(await harness.lease())
+    harness.clock.advance(60)
+    await turns.run(await harness.lease())
+    (dead,) = await harness.storage.dead_letters()
+    assert "It was deferred for" in dead.error
+
+
+async def test_a_handler_cannot_swallow_the_deferral_of_its_turn(harness: Harness) -> None:
+    await put(harness)
+
+    async def stubborn(message: MessageReceived, ctx: Context) -> None:
+        async with asyncio.TaskGroup() as group:
+            for text in ("one", "two"):
+                group.create_task(careless(ctx, text))
+
+    async def careless(ctx: Context, text: str) -> None:
+        try:
+            await ctx.reply(text)
+        except Exception:  # noqa: BLE001
+            raise AssertionError("deferring is no Exception") from None
+
+    async def away(_: Call) -> None:
+        harness.clock.advance(30)
+        raise LinqUnavailable("away")
+
+    harness.linq.before = away
+    await harness.run(stubborn)
+    assert await harness.storage.next_due() is not None
+    assert await harness.storage.dead_letters() == []
+
+
+async def test_a_refused_send_raises_and_may_be_corrected(harness: Harness) -> None:
+    await put(harness)
+    harness.linq.will_answer("chats.messages.send", LinqApiError("blocked", status=403, code=2026))
+    caught: list[int | None] = []
+
+    async def tries(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.reply("first")
+        except LinqApiError as error:
+            caught.append(error.code)
+        await ctx.reply("second")
+
+    await harness.run(tries)
+    assert caught == [2026]
+    assert harness.linq.said() == ["first", "second"]
+
+
+async def test_a_repeated_key_whose_message_is_gone_counts_as_sent(harness: Harness) -> None:
+    await put(harness)
+
+    async def crash_once(_: Call) -> None:
+        harness.linq.before = None
+        await crash()
+
+    harness.linq.before = crash_once
+    await harness.run_and_crash(three)
+    harness.linq.will_answer("chats.messages.send", LinqApiError("gone", status=404, code=2002))
+    await harness.run(three)
+    assert await harness.storage.depth() == 0
+    assert await harness.storage.dead_letters() == []
+
+
+async def test_an_event_that_kills_the_process_five_times_is_dead_lettered(harness: Harness) -> None:
+    await put(harness)
+
+    async def deadly(message: MessageReceived, ctx: Context) -> None:
+        await crash()
+
+    for _ in range(5):
+        await harness.run_and_crash(deadly)
+    await harness.run(deadly)
+    (dead,) = await harness.storage.dead_letters()
+    assert "died 5 times" in dead.error
+
+
+async def test_a_handler_past_its_deadline_has_failed(harness: Harness) -> None:
+    await put(harness)
+
+    async def endless(message: MessageReceived, ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    await harness.run(endless, deadline_s=0.01, attempts=1)
+    (dead,) = await harness.storage.dead_letters()
+    assert "TimeoutError" in dead.error
+
+
+async def test_a_handler_may_have_its_own_attempts_and_time_limit(harness: Harness) -> None:
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message("once", attempts=1)
+    async def once(message: MessageReceived, ctx: Context) -> None:
+        raise ValueError
+
+    @bot.on_message(deadline_s=0.01, attempts=1)
+    async def hurried(message: MessageReceived, ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    dispatcher = Dispatcher(bot, harness.clock, deadline_s=5000)
+    assert dispatcher.longest_s == 5000
+    turns = Turns(dispatcher, harness.linq.client, harness.storage, harness.clock, SendRateLimit(harness.clock))
+    for text in ("once", "anything"):
+        await put(harness, text)
+        await turns.run(await harness.lease())
+    errors = [dead.error.rstrip().rpartition("\n")[2] for dead in await harness.storage.dead_letters()]
+    assert errors == ["TimeoutError: It did not end within 0.01 s.", "ValueError"]
+
+
+async def test_sends_above_the_rate_limit_wait_without_occupying_a_slot(harness: Harness) -> None:
+    await put(harness)
+
+    async def chatty(message: MessageReceived, ctx: Context) -> None:
+        for n in range(70):
+            await ctx.send(str(n))
+
+    turns = harness.turns(chatty)
+    deferred = 0
+    while await harness.storage.depth():
+        await turns.run(await harness.lease())
+        if (due := await harness.storage.next_due()) is not None:
+            deferred += 1
+            harness.clock.advance(due - harness.clock.now())
+    assert harness.linq.said() == [str(n) for n in range(70)]
+    assert deferred == 2
+
+
+async def test_a_turn_that_the_worker_stops_is_released_at_once(harness: Harness) -> None:
+    await put(harness)
+    started = asyncio.Event()
+
+    async def endless(message: MessageReceived, ctx: Context) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    worker = Worker(harness.turns(endless), harness.storage, harness.clock)
+    worker.start()
+    await started.wait()
+    await worker.stop(0)
+    again = await harness.lease()
+    assert (again.attempts, again.crashes) == (0, 0)
+
+
+async def test_the_end_of_a_turn_waits_until_the_storage_works_again(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(harness)
+    finish, refusals = harness.storage.finish, [StorageUnavailable("full"), StorageUnavailable("full")]
+
+    async def full(*args: Any) -> None:
+        if refusals:
+            raise refusals.pop()
+        await finish(*args)
+
+    monkeypatch.setattr(harness.storage, "finish", full)
+    running = asyncio.ensure_future(harness.run(three))
+    while not running.done():
+        await settled(1)
+        harness.clock.advance(0.5)
+    await running
+    assert await harness.storage.depth() == 0
+    assert harness.linq.said() == ["one", "two", "three"]
+
+
+async def test_a_reply_to_the_bot_in_a_group_is_recognized(harness: Harness) -> None:
+    seen: list[bool] = []
+
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message.replies_to_me)
+        await ctx.reply("mine")
+
+    await put(harness, is_group=True)
+    await harness.run(note)
+    await put(harness, is_group=True, reply_to={"message_id": "sent-1", "part_index": 0})
+    await harness.run(note)
+    await put(harness, is_group=True, reply_to={"message_id": "10000000-0000-4000-8000-00000000ffff"})
+    await harness.run(note)
+    await put(harness, is_group=True, reply_to={"message_id": "no id of Linq's"})
+    await harness.run(note)
+    assert seen == [False, True, False, False]
+    # The journal knew the first message, so Linq was asked only for the second; the last one has no id to ask for.
+    assert [call.name for call in harness.linq.calls].count("messages.retrieve") == 1
+
+
+async def test_receipts_are_stored_and_settle_a_send_whose_answer_was_lost(harness: Harness) -> None:
+    arrived = await put(harness)
+
+    async def crash_there(_: Call) -> None:
+        await crash()
+
+    harness.linq.before = crash_there
+    await harness.run_and_crash(three)
+    (lost,) = await harness.storage.entries(arrived.id)
+    assert lost.status == "attempting"
+    outbound = {
+        "id": "made",
+        "chat": {"id": CHAT, "is_group": False, "owner_handle": handle(LINE, is_me=True)},
+        "direction": "outbound",
+        "sender_handle": handle(LINE, is_me=True),
+        "parts": [],
+        "idempotency_key": lost.key,
+    }
+    for event_type in ("message.delivered", "message.sent"):
+        await harness.storage.put(delivery(envelope(event_type, outbound)))
+    # The chat's own lane still waits for its turn. Receipts have a separate lane.
+    first, receipt = await harness.storage.take(2, lease_s=1000)
+    turns = harness.turns(three)
+    await turns.run(receipt)
+    await turns.run(await harness.lease())
+    (settled,) = await harness.storage.entries(arrived.id)
+    assert (settled.status, settled.message_id, settled.delivery) == ("accepted", "made", "delivered")
+    await turns.run(first)
+    assert harness.linq.said() == ["two", "three"]
+
+
+async def test_a_turn_whose_journal_cannot_be_read_waits_for_the_storage(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(harness)
+    await harness.run(failing)
+    harness.clock.advance(10)
+
+    async def unreadable(*_: Any) -> list[Any]:
+        raise StorageUnavailable("locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(harness.storage, "entries", unreadable)
+        await harness.run(three)
+    (waiting,) = await harness.storage.waiting()
+    assert (waiting.state, waiting.attempts) == ("deferred", 1)
+    harness.clock.advance(10)
+    await harness.run(three)
+    assert harness.linq.said() == ["one", "two", "three"]
+
+
+async def test_each_acked_turn_is_logged_with_ids_only(harness: Harness) -> None:
+    failures = iter([ValueError("secret text"), None])
+
+    async def handle(message: MessageReceived, ctx: Context) -> None:
+        if (error := next(failures)) is not None:
+            raise error
+
+    arrived = await put(harness, "secret text")
+    turns = dataclasses.replace(harness.turns(handle), log_turns=True)
+    with structlog.testing.capture_logs() as logs:
+        await turns.run(await harness.lease())
+        harness.clock.advance(10)
+        await turns.run(await harness.lease())
+    assert [entry["event"] for entry in logs] == ["turn.failed", "turn.acked"]
+    acked = logs[1]
+    assert acked.pop("ms") >= 0
+    handler = f"{__name__}:{handle.__qualname__}"
+    assert acked == {
+        "event": "turn.acked",
+        "log_level": "info",
+        "delivery": arrived.id,
+        "type": "message.received",
+        "handler": handler,
+        "attempt": 2,
+    }
+    assert "secret text" not in str(logs)
+
+
+async def test_turns_that_run_no_handler_of_a_receipt_are_not_logged(harness: Harness) -> None:
+    receipt = envelope("message.delivered", {"message_id": "m", "chat_id": CHAT})
+    turns = dataclasses.replace(harness.turns(three), log_turns=True)
+    for body in (receipt, receipt.replace(b"00000000-0000", b"00000001-0000")):
+        await harness.storage.put(delivery(body))
+        with structlog.testing.capture_logs() as logs:
+            await turns.run(await harness.lease())
+        assert [entry for entry in logs if entry["log_level"] == "info"] == []
+    assert await harness.storage.depth() == 0
+
+
+async def test_acked_turns_are_not_logged_unless_asked_for(harness: Harness) -> None:
+    await put(harness)
+    with structlog.testing.capture_logs() as logs:
+        await harness.run(three)
+    assert logs == []

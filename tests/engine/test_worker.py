@@ -1,0 +1,426 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+from collections import defaultdict
+from collections.abc import AsyncIterator
+
+import pytest
+from fakes import NOW, Linq, delivery, settled, text_body
+from structlog.testing import capture_logs
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.clock import MovableClock
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
+from linqbot.engine.worker import AlarmClock, Worker
+from linqbot.errors import StorageError, StorageUnavailable
+from linqbot.events.message import MessageReceived
+from linqbot.features.bursts import Bursts
+from linqbot.storage.inbox import Commit, Lease, Retry
+from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot.storage.timers import Timer
+from linqbot.storage.upkeep import Waiting
+
+pytestmark = pytest.mark.anyio
+
+
+@contextlib.asynccontextmanager
+async def working(
+    bot: Bot, *, concurrency: int = 200, kind: type[MemoryStorage] = MemoryStorage
+) -> AsyncIterator[tuple[MemoryStorage, MovableClock, Worker]]:
+    clock = MovableClock(NOW, frozen=True)
+    async with kind(clock=clock) as storage:
+        turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, SendRateLimit(clock))
+        worker = Worker(turns, storage, clock, concurrency=concurrency)
+        worker.start()
+        try:
+            yield storage, clock, worker
+        finally:
+            await worker.stop(0)
+
+
+async def until(storage: MemoryStorage, depth: int = 0) -> None:
+    async with asyncio.timeout(10):
+        while await storage.depth() > depth:
+            await settled(1)
+
+
+async def test_each_chat_stays_in_order_while_chats_run_concurrently() -> None:
+    bot = Bot(read=False, typing=False)
+    seen: defaultdict[str, list[str]] = defaultdict(list)
+    at_once = most = 0
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await settled(3)
+        seen[message.chat.id].append(message.text)
+        at_once -= 1
+
+    async with working(bot, concurrency=4) as (storage, _, _):
+        for n in range(20):
+            for chat in "abcdefgh":
+                await storage.put(delivery(text_body(str(n), chat=chat)))
+        await until(storage)
+    assert dict(seen) == {chat: [str(n) for n in range(20)] for chat in "abcdefgh"}
+    assert most == 4
+
+
+async def test_a_chat_waiting_for_its_retry_holds_no_other_chat() -> None:
+    bot = Bot(read=False, typing=False)
+    seen: list[str] = []
+
+    @bot.on_message("bad")
+    async def bad(message: MessageReceived, ctx: Context) -> None:
+        seen.append("bad")
+        raise ValueError
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message.text)
+
+    async with working(bot) as (storage, clock, _):
+        await storage.put(delivery(text_body("bad", chat="a")))
+        await storage.put(delivery(text_body("behind", chat="a")))
+        await storage.put(delivery(text_body("elsewhere", chat="b")))
+        await until(storage, depth=2)
+        assert seen == ["bad", "elsewhere"]
+        for _ in range(8):
+            clock.advance(300)
+            await settled(50)
+        await until(storage)
+        assert seen == ["bad", "elsewhere", "bad", "bad", "bad", "bad", "behind"]
+        assert len(await storage.dead_letters()) == 1
+
+
+async def test_a_handler_that_fails_while_the_worker_wakes_up_is_retried_like_any_other() -> None:
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message
+    async def fail(message: MessageReceived, ctx: Context) -> None:
+        await wakes.wait()
+        await settled(int(message.text))
+        raise ValueError
+
+    wrong = {}
+    for passes in range(20):
+        wakes = asyncio.Event()
+        async with working(bot) as (storage, clock, _):
+            await storage.put(delivery(text_body(str(passes))))
+            await storage.schedule(Timer("t", NOW + 60, "t", "test", b"{}", 60))
+            await settled(50)
+            wakes.set()
+            clock.advance(60)
+            await settled(100)
+            attempts = [each.attempts for each in await storage.waiting() if each.type == "message.received"]
+            if attempts != [1]:
+                wrong[passes] = attempts
+    assert wrong == {}
+
+
+async def test_an_idle_worker_does_not_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with working(Bot()) as (storage, _, _):
+        takes = 0
+        take = storage.take
+
+        async def counted(limit: int, *, lease_s: float) -> object:
+            nonlocal takes
+            takes += 1
+            return await take(limit, lease_s=lease_s)
+
+        await settled(1)
+        monkeypatch.setattr(storage, "take", counted)
+        await settled(200)
+        assert takes == 0
+        await storage.put(delivery(text_body()))
+        await until(storage)
+        await settled(200)
+        assert takes <= 3
+
+
+class HeldTimer(MemoryStorage):
+    """A storage with a due timer that another process holds, as PostgreSQL skips it."""
+
+    fired = 0
+
+    async def next_timer(self) -> float | None:
+        return NOW
+
+    async def fire(self, now: float, *, limit: int = 500) -> int:
+        self.fired += 1
+        return 0
+
+
+async def test_a_worker_waits_between_looks_at_a_due_timer_that_another_process_holds() -> None:
+    clock = MovableClock(NOW, frozen=True)
+    async with HeldTimer(clock=clock) as storage:
+        turns = Turns(Dispatcher(Bot(), clock), Linq().client, storage, clock, SendRateLimit(clock))
+        worker = Worker(turns, storage, clock)
+        worker.start()
+        for looks in (1, 2, 3):
+            await settled(50)
+            assert storage.fired == looks
+            clock.advance(1)
+        await worker.stop(0)
+
+
+async def test_a_stop_waits_for_a_running_turn() -> None:
+    bot = Bot(read=False, typing=False)
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    @bot.on_message
+    async def slow(message: MessageReceived, ctx: Context) -> None:
+        started.set()
+        await settled(10)
+        ended.set()
+
+    async with working(bot) as (storage, _, worker):
+        await storage.put(delivery(text_body()))
+        await started.wait()
+        await storage.put(delivery(text_body(chat="later")))
+        await worker.stop(5)
+        assert ended.is_set()
+        assert not worker.is_running
+        assert await storage.depth() == 1
+
+
+async def test_a_stop_releases_turns_that_do_not_end_in_time() -> None:
+    bot = Bot(read=False, typing=False)
+    started = asyncio.Event()
+
+    @bot.on_message
+    async def endless(message: MessageReceived, ctx: Context) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    async with working(bot) as (storage, _, worker):
+        await storage.put(delivery(text_body()))
+        await started.wait()
+        await worker.stop(0)
+        assert await storage.depth() == 1
+        (lease,) = await storage.take(1, lease_s=30)
+        assert (lease.attempts, lease.crashes) == (0, 0)
+
+
+async def test_a_storage_that_is_away_is_logged_once_for_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message
+    async def take(message: MessageReceived, ctx: Context) -> None:
+        pass
+
+    tries = 0
+
+    async def away(*_: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise StorageUnavailable("The database is away.")
+
+    async with working(bot) as (storage, clock, _):
+        with capture_logs() as logs:
+            back = storage.finish
+            monkeypatch.setattr(storage, "finish", away)
+            await storage.put(delivery(text_body("hi")))
+            for _ in range(5):
+                await settled(3)
+                clock.advance(10)
+            assert tries > 2
+            monkeypatch.setattr(storage, "finish", back)
+            clock.advance(10)
+            await until(storage)
+    assert [line["event"] for line in logs].count("turn.unfinished") == 1
+
+
+async def postponed(storage: MemoryStorage) -> Waiting:
+    """Wait until the only delivery is to be handled later, and return it."""
+    async with asyncio.timeout(10):
+        while True:
+            found = await storage.waiting()
+            if found and found[0].not_before is not None:
+                return found[0]
+            await asyncio.sleep(0)
+
+
+class BrokenBursts(Bursts):
+    """Bursts that fail with an error for each first run."""
+
+    def __init__(self, storage: MemoryStorage, clock: MovableClock, error: Exception) -> None:
+        super().__init__(Dispatcher(Bot(), clock), storage, clock)
+        self.error = error
+
+    async def admit(self, lease: Lease) -> Lease | None:
+        if lease.is_first_run:
+            raise self.error
+        return lease
+
+
+@pytest.mark.parametrize("error", [KeyError("a mistake"), StorageError("The storage failed in an unforeseen way.")])
+async def test_a_turn_that_cannot_begin_is_deferred_for_a_moment_and_counts_no_attempt(error: Exception) -> None:
+    bot = Bot(read=False, typing=False)
+    handled: list[str] = []
+
+    @bot.on_message
+    async def take(message: MessageReceived, ctx: Context) -> None:
+        handled.append(message.text)
+
+    clock = MovableClock(NOW, frozen=True)
+    async with MemoryStorage(clock=clock) as storage:
+        turns = Turns(Dispatcher(bot, clock), Linq().client, storage, clock, SendRateLimit(clock))
+        worker = Worker(turns, storage, clock, admit=[BrokenBursts(storage, clock, error).admit])
+        worker.start()
+        with capture_logs() as logs:
+            await storage.put(delivery(text_body("hi")))
+            waiting = await postponed(storage)
+        assert waiting.attempts == 0
+        assert handled == []
+        assert waiting.not_before is not None
+        assert NOW < waiting.not_before <= NOW + 1
+        assert [line["event"] for line in logs if line["log_level"] == "error"] == ["turn.crashed"]
+        clock.advance(1)
+        await until(storage)
+        await worker.stop(0)
+    assert handled == ["hi"]
+
+
+class OutOfFiles(MemoryStorage):
+    """A storage on a machine that has no open file left when the first turn ends."""
+
+    is_out = True
+
+    async def finish(self, lease: Lease, commit: Commit) -> None:
+        if self.is_out:
+            self.is_out = False
+            raise OSError(errno.EMFILE, "Too many open files")
+        await super().finish(lease, commit)
+
+
+async def test_a_turn_for_which_the_machine_has_nothing_left_runs_again() -> None:
+    bot = Bot(read=False, typing=False)
+    handled: list[str] = []
+
+    @bot.on_message
+    async def take(message: MessageReceived, ctx: Context) -> None:
+        handled.append(message.text)
+
+    async with working(bot, kind=OutOfFiles) as (storage, clock, _):
+        await storage.put(delivery(text_body("hi")))
+        waiting = await postponed(storage)
+        assert (waiting.attempts, handled) == (1, ["hi"])
+        clock.advance(1)
+        await until(storage)
+    assert handled == ["hi", "hi"]
+
+
+async def test_an_outcome_that_no_commit_can_hold_frees_its_chat_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    bot = Bot(read=False, typing=False)
+    runs = 0
+
+    @bot.on_message
+    async def take(message: MessageReceived, ctx: Context) -> None:
+        nonlocal runs
+        runs += 1
+
+    async with working(bot) as (storage, clock, _):
+        store = storage.finish
+
+        async def broken(lease: Lease, commit: Commit) -> None:
+            if not isinstance(commit.outcome, Retry):
+                raise StorageError("The storage failed in an unforeseen way.")
+            await store(lease, commit)
+
+        monkeypatch.setattr(storage, "finish", broken)
+        await storage.put(delivery(text_body("hi")))
+        waiting = await postponed(storage)
+        assert (runs, waiting.attempts) == (1, 1)
+        monkeypatch.setattr(storage, "finish", store)
+        clock.advance(1)
+        await until(storage)
+    assert runs == 2
+
+
+async def test_the_alarm_ends_a_wait_and_keeps_the_earlier_of_two_times() -> None:
+    clock = MovableClock(NOW, frozen=True)
+    alarm = AlarmClock(clock)
+    alarm.set(NOW + 10)
+    alarm.set(NOW + 20)
+    waiting = asyncio.ensure_future(alarm.wait_for(asyncio.Event().wait()))
+    await settled(3)
+    clock.advance(9)
+    await settled(3)
+    assert not waiting.done()
+    clock.advance(1)
+    async with asyncio.timeout(10):
+        await waiting
+    alarm.set(NOW + 30)
+    alarm.set(NOW + 20)
+    waiting = asyncio.ensure_future(alarm.wait_for(asyncio.Event().wait()))
+    await settled(3)
+    clock.advance(10)
+    async with asyncio.timeout(10):
+        await waiting
+    alarm.set(NOW + 30)
+    await alarm.wait_for(asyncio.sleep(0))
+    alarm.cancel()
+
+
+async def test_an_alarm_that_goes_off_while_nothing_waits_ends_no_later_wait() -> None:
+    clock = MovableClock(NOW, frozen=True)
+    alarm = AlarmClock(clock)
+    alarm.set(NOW + 10)
+    await settled(3)
+    clock.advance(10)
+    await settled(3)
+    alarm.set(NOW + 20)
+    waiting = asyncio.ensure_future(alarm.wait_for(asyncio.Event().wait()))
+    await settled(3)
+    assert not waiting.done()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    alarm.cancel()
+
+
+async def test_a_timeout_of_the_work_itself_is_not_taken_for_the_alarm() -> None:
+    async def timed_out() -> None:
+        raise TimeoutError("of its own")
+
+    alarm = AlarmClock(MovableClock(NOW, frozen=True))
+    with pytest.raises(TimeoutError, match="of its own"):
+        await alarm.wait_for(timed_out())
+
+
+async def test_a_handler_that_awaits_a_task_which_raises_generator_exit_does_not_hold_its_chat() -> None:
+    bot = Bot(read=False, typing=False)
+    seen: list[str] = []
+
+    async def leave() -> None:
+        raise GeneratorExit
+
+    @bot.on_message("leave", attempts=2)
+    async def broken_off(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("leaving")
+        await asyncio.create_task(leave())
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message.text)
+
+    async with working(bot) as (storage, clock, _):
+        await storage.put(delivery(text_body("leave")))
+        await storage.put(delivery(text_body("next")))
+        async with asyncio.timeout(10):
+            for _ in range(5):
+                while not any(each.state == "retrying" for each in await storage.waiting()) and not seen:
+                    await settled(1)
+                clock.advance(400)
+                await settled(20)
+        await until(storage)
+        (dead,) = await storage.dead_letters()
+    assert seen == ["next"]
+    assert dead.error.splitlines()[-1] == "GeneratorExit"

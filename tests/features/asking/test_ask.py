@@ -1,0 +1,1025 @@
+"""Questions: a handler that asks ends, and goes on with the answer in another process."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from asking_talk import Talk
+from fakes import CHAT, LINE, NOW, PERSON, envelope, poll_vote, tapback, text_body
+from pydantic import BaseModel
+from simulated_crash import crash
+
+from linqbot.bot.context import Context
+from linqbot.bot.filters import regex
+from linqbot.bot.router import Next
+from linqbot.client.call import ApiResponse
+from linqbot.engine.failure import RetryPolicy
+from linqbot.errors import AskCancelled, AskTimeout, LinqApiError, StorageUnavailable
+from linqbot.events.account import ContactCardReceived
+from linqbot.events.chat import LocationSharingStarted, TypingStarted
+from linqbot.events.message import MessageReceived, ReactionAdded
+from linqbot.features.asking.question import CANCEL_WORDS
+from linqbot.rules.message import is_opt_out
+from linqbot.types.message import MediaPart
+
+pytestmark = pytest.mark.anyio
+
+GROUP = "3c99d589-8d03-5753-96bd-addff71de8c3"
+
+
+async def greet(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("Welcome!")
+    name = await ctx.ask("Your name?")
+    await ctx.reply(f"Hello {name}, you said {message.text}.")
+
+
+async def test_a_handler_asks_and_goes_on_with_the_answer(talk: Talk) -> None:
+    talk.deploy(greet)
+    await talk.say("hi")
+    assert talk.said == ["Welcome!", "Your name?"]
+    assert await talk.storage.depth() == 0
+    await talk.say("Ada")
+    assert talk.said == ["Welcome!", "Your name?", "Hello Ada, you said hi."]
+    assert talk.open_questions() == []
+    assert await talk.storage.scheduled() == []
+
+
+async def test_a_question_survives_a_restart(talk: Talk) -> None:
+    talk.deploy(greet)
+    await talk.say("hi")
+    await talk.restart()
+    await talk.say("Ada")
+    assert talk.said == ["Welcome!", "Your name?", "Hello Ada, you said hi."]
+    await talk.say("again")
+    assert talk.said[3:] == ["Welcome!", "Your name?"]
+
+
+# Ends
+
+
+async def test_a_timeout_ends_the_handler_without_an_error(talk: Talk) -> None:
+    talk.deploy(greet)
+    await talk.say("hi")
+    await talk.pass_time(86_399)
+    assert talk.open_questions() == ["waiting"]
+    await talk.pass_time(1)
+    assert talk.said == ["Welcome!", "Your name?"]
+    assert talk.open_questions() == ["timed_out"]
+    assert await talk.storage.dead_letters() == []
+
+
+async def test_a_timeout_reaches_the_handler_of_a_bot_that_allows_one_person_by_a_function(talk: Talk) -> None:
+    talk.deploy(greet, allow=lambda event: event.actor == PERSON)
+    await talk.say("hi")
+    await talk.pass_time(86_400)
+    assert talk.open_questions() == ["timed_out"]
+
+
+async def test_a_handler_may_catch_a_timeout_and_ask_something_else(talk: Talk) -> None:
+    async def patient(message: MessageReceived, ctx: Context) -> None:
+        try:
+            name = await ctx.ask("Your name?", timeout_s=60)
+        except AskTimeout:
+            name = await ctx.ask("Still there? Your name?")
+        await ctx.reply(f"Hello {name}.")
+
+    talk.deploy(patient)
+    await talk.say("hi")
+    await talk.pass_time(61)
+    assert talk.said == ["Your name?", "Still there? Your name?"]
+    await talk.say("Ada")
+    assert talk.said[2:] == ["Hello Ada."]
+    assert talk.open_questions() == []
+
+
+async def test_a_timeout_that_comes_after_the_answer_is_nothing(talk: Talk) -> None:
+    async def two(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("One?", timeout_s=60)
+        await ctx.ask("Two?", timeout_s=600)
+        await ctx.reply("Done.")
+
+    talk.deploy(two)
+    await talk.say("hi")
+    await talk.put(text_body("first"))
+    talk.clock.advance(61)
+    await talk.run()
+    assert talk.said == ["One?", "Two?"]
+    await talk.say("second")
+    assert talk.said == ["One?", "Two?", "Done."]
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+async def test_an_answer_that_was_accepted_before_the_timeout_wins_whenever_it_is_handled(
+    talk: Talk, crashes: bool
+) -> None:
+    talk.deploy(greet)
+    await talk.say("hi")
+    await talk.put(text_body("Ada"))
+    if crashes:
+        await talk.restart()
+    talk.clock.advance(90_000)
+    await talk.run()
+    assert talk.said == ["Welcome!", "Your name?", "Hello Ada, you said hi."]
+    assert talk.open_questions() == []
+
+
+async def test_a_late_answer_is_an_ordinary_message_that_names_the_question(talk: Talk) -> None:
+    seen = []
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        seen.append(ctx.after_ask)
+        await ctx.ask("Your name?", timeout_s=60, key="name")
+
+    talk.deploy(ask)
+    await talk.say("hi")
+    await talk.pass_time(61)
+    await talk.say("Ada")
+    await talk.say("and now an answer")
+    await talk.say("and another message")
+    # "hi" and its timeout, "Ada" and the answer to its own question, and the last message.
+    assert [each is not None for each in seen] == [False, False, True, True, False]
+    late = seen[2]
+    assert late is not None
+    assert (late.question, late.key, late.asked_at.timestamp()) == ("Your name?", "name", NOW)
+    assert late.handler.endswith("ask")
+    assert seen[3] == late
+
+
+@pytest.mark.parametrize("word", ["forget it", "Never mind", " FORGET IT "])
+async def test_a_cancel_word_ends_the_question(talk: Talk, word: str) -> None:
+    talk.deploy(greet)
+    await talk.say("hi")
+    await talk.say(word)
+    assert talk.said == ["Welcome!", "Your name?"]
+    assert talk.open_questions() == []
+
+
+def test_no_word_that_ends_a_question_is_an_opt_out_in_capitals() -> None:
+    assert [word for word in CANCEL_WORDS if is_opt_out(word.upper())] == []
+
+
+async def test_a_handler_may_catch_a_cancelled_question(talk: Talk) -> None:
+    async def polite(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("Your name?", cancel=("stop it",))
+        except AskCancelled as error:
+            await ctx.reply(f"Fine: {error.reason}")
+
+    talk.deploy(polite)
+    await talk.say("hi")
+    await talk.say("Stop it …")
+    assert talk.said == ["Your name?", "Fine: word"]
+
+
+@pytest.mark.parametrize("word", ["STOP", "CANCEL", "opt out"])
+async def test_an_opt_out_word_ends_the_question_in_silence(talk: Talk, word: str) -> None:
+    async def polite(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("Your name?")
+        except AskCancelled as error:
+            sent = await ctx.reply(f"Fine: {error.reason}")
+            assert sent.status == "opted_out"
+
+    talk.deploy(polite)
+    await talk.say("hi")
+    await talk.say(word)
+    assert talk.said == ["Your name?"]
+    assert talk.open_questions() == []
+    assert await talk.storage.dead_letters() == []
+
+
+async def test_a_person_who_has_opted_out_is_not_asked(talk: Talk) -> None:
+    reasons = []
+
+    async def polite(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("Your name?")
+        except AskCancelled as error:
+            reasons.append(error.reason)
+
+    talk.deploy(polite)
+    talk.linq.will_answer("chats.messages.send", LinqApiError("opted out", status=403, code=2024))
+    await talk.say("hi")
+    assert reasons == ["opted_out"]
+    assert talk.open_questions() == []
+
+
+# Answers that do not fit
+
+
+async def test_an_invalid_answer_is_refused_with_a_sentence_and_may_be_given_again(talk: Talk) -> None:
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        people = await ctx.ask("How many?", kind=int)
+        await ctx.reply(f"A table for {people + 0}.")
+
+    talk.deploy(count)
+    await talk.say("hi")
+    await talk.say("many")
+    await talk.restart()
+    await talk.say("3")
+    assert talk.said == ["How many?", "Please answer with a whole number.", "A table for 3."]
+
+
+async def test_after_the_last_try_the_question_is_cancelled(talk: Talk) -> None:
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("How many?", kind=int, tries=2)
+        except AskCancelled as error:
+            await ctx.reply(error.reason)
+        await ctx.ask("And why?")
+        await ctx.reply("Thanks.")
+
+    talk.deploy(count)
+    for text in ("hi", "many", "very many", "because"):
+        await talk.say(text)
+    assert talk.said == ["How many?", "Please answer with a whole number.", "invalid", "And why?", "Thanks."]
+
+
+async def test_a_functions_own_words_are_shown(talk: Talk) -> None:
+    def even(text: str) -> int:
+        if int(text) % 2:
+            raise ValueError("Only even numbers, please.")
+        return int(text)
+
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"{await ctx.ask('An even number?', kind=even) / 2}")
+
+    talk.deploy(count)
+    for text in ("hi", "3", "4"):
+        await talk.say(text)
+    assert talk.said == ["An even number?", "Only even numbers, please.", "2.0"]
+
+
+# Choices, and yes or no
+
+
+async def test_choices_are_a_poll_on_imessage(talk: Talk) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"{await ctx.ask('Which day?', choices=['Friday', 'Saturday'])} it is.")
+
+    poll = {"message_id": "poll", "poll": {"options": [{"option_id": "f"}, {"option_id": "s"}]}}
+    for answer in ("saturday", "2", "vote"):
+        talk.deploy(book)
+        talk.linq.will_answer("chats.polls.create", ApiResponse(201, poll))
+        await talk.say("hi")
+        assert talk.said[-1] == "Which day?"
+        if answer == "vote":
+            await talk.put(poll_vote("s", poll="another"))
+            await talk.run()
+            assert talk.said[-1] == "Which day?"
+            await talk.put(poll_vote("added"))
+            await talk.run()
+            assert talk.said[-1] == "Please answer with one of these: Friday, Saturday."
+            await talk.put(poll_vote("s"))
+            await talk.run()
+        else:
+            await talk.say(answer)
+        assert talk.said[-1] == "Saturday it is."
+    created = [call.body for call in talk.linq.calls if call.name == "chats.polls.create"]
+    assert [option["text"] for option in (created[0] or {})["poll"]["options"]] == ["Friday", "Saturday"]
+
+
+async def test_choices_are_a_numbered_list_elsewhere_and_where_linq_refuses_a_poll(talk: Talk) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(await ctx.ask("How many?", choices=["4", "2", "many"]))
+
+    talk.deploy(book)
+    await talk.say("hi", service="SMS")
+    assert talk.said == ["How many?\n1. 4\n2. 2\n3. many"]
+    await talk.say("2", service="SMS")
+    assert talk.said[1:] == ["2"]  # a choice's own text comes before its number
+    await talk.say("hi", service="SMS")
+    await talk.say("1", service="SMS")
+    assert talk.said[-1] == "4"
+    talk.linq.will_answer("chats.polls.create", LinqApiError("no poll", status=400, code=1005))
+    await talk.say("hi")
+    assert talk.said[-2:] == ["How many?", "1. 4\n2. 2\n3. many"]
+    await talk.say("all")
+    assert talk.said[-1] == "Please answer with one of these: 4, 2, many."
+    await talk.say("3.")
+    assert talk.said[-1] == "many"
+
+
+async def test_a_number_that_no_list_has_is_no_choice_however_long_it_is(talk: Talk) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(await ctx.ask("Which day?", choices=["Friday", "Saturday"], tries=9))
+
+    talk.deploy(book)
+    await talk.say("hi", service="SMS")
+    for text in ("0", "3", "9" * 5000, "02"):
+        await talk.say(text, service="SMS")
+    assert talk.said[1:] == ["Please answer with one of these: Friday, Saturday."] * 3 + ["Saturday"]
+
+
+async def test_choices_are_a_poll_also_if_the_api_key_was_wrong_at_first(talk: Talk) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(await ctx.ask("Which day?", choices=["Friday", "Saturday"]))
+
+    talk.deploy(book)
+    poll = {"message_id": "poll", "poll": {"options": [{"option_id": "f"}, {"option_id": "s"}]}}
+    wrong_key = LinqApiError("no", status=401, code=2004)
+    talk.linq.will_answer("chats.polls.create", wrong_key, ApiResponse(201, poll))
+    await talk.say("hi")
+    await talk.pass_time(60)
+    assert talk.said == ["Which day?"]
+    assert talk.linq.names() == ["chats.messages.send", "chats.polls.create", "chats.polls.create"]
+    await talk.put(poll_vote("s"))
+    await talk.run()
+    assert talk.said == ["Which day?", "Saturday"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"), [("yes", True), ("Nope!", False), ("👍", True), ("like", True), ("dislike", False)]
+)
+async def test_yes_or_no_by_words_or_tapback(talk: Talk, answer: str, value: bool) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(str(await ctx.ask("Book it?", yes="like")))
+
+    talk.deploy(book)
+    await talk.say("hi")
+    if answer in ("like", "dislike"):
+        await talk.put(tapback("laugh", "sent-1"))
+        await talk.put(tapback(answer, "another message"))
+        await talk.put(tapback(answer, "sent-1", sender="+15550001111"))
+        await talk.run()
+        assert talk.said == ["Book it?"]
+        await talk.put(tapback(answer, "sent-1"))
+        await talk.run()
+    else:
+        await talk.say(answer)
+    assert talk.said == ["Book it?", str(value)]
+
+
+@pytest.mark.parametrize(("emoji", "said"), [("👍", ["True"]), ("👎🏽", ["False"]), ("🎉", [])])
+async def test_an_emoji_that_looks_like_a_tapback_answers_like_one(talk: Talk, emoji: str, said: list[str]) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(str(await ctx.ask("Book it?", yes="like")))
+
+    talk.deploy(book)
+    await talk.say("hi")
+    await talk.put(tapback("custom", "sent-1", emoji=emoji))
+    await talk.run()
+    assert talk.said == ["Book it?", *said]
+
+
+async def test_a_photo_answers_a_question_for_a_file(talk: Talk) -> None:
+    async def look(message: MessageReceived, ctx: Context) -> None:
+        photo = await ctx.ask("A photo, please.", kind=MediaPart)
+        await ctx.reply(photo.filename or "?")
+
+    talk.deploy(look)
+    await talk.say("hi")
+    await talk.say("no")
+    media = {"type": "media", "filename": "cat.jpg", "mime_type": "image/jpeg", "url": "https://x.test/1"}
+    await talk.put(text_body(parts=[media]))
+    await talk.run()
+    assert talk.said == ["A photo, please.", "Please answer with a photo or a file.", "cat.jpg"]
+
+
+@pytest.mark.parametrize("chat", [CHAT, None])
+async def test_a_shared_location_answers(talk: Talk, chat: str | None) -> None:
+    async def find(message: MessageReceived, ctx: Context) -> None:
+        shared = await ctx.ask("Where are you?", kind=LocationSharingStarted)
+        await ctx.reply(f"Thanks {shared.shared_by}.")
+
+    talk.deploy(find)
+    await talk.say("hi")
+    body = {"chat_id": chat, "shared_by": PERSON, "shared_with": LINE, "began_at": "2026-11-05T17:33:20.000Z"}
+    await talk.put(envelope("location.sharing.started", body))
+    await talk.run()
+    assert talk.said == ["Where are you?", f"Thanks {PERSON}."]
+
+
+async def test_a_contact_card_answers_although_it_names_no_chat(talk: Talk) -> None:
+    async def meet(message: MessageReceived, ctx: Context) -> None:
+        card = await ctx.ask("Your card?", kind=ContactCardReceived)
+        await ctx.reply(f"Thanks {card.first_name}.")
+        await ctx.ask("And now?")
+        await ctx.reply(f"Bye {card.first_name}.")
+
+    talk.deploy(meet)
+    await talk.say("hi")
+    card = {"sender_handle": PERSON, "owner_handle": LINE, "first_name": "Ada"}
+    await talk.put(envelope("contact_card.received", card))
+    await talk.run()
+    await talk.say("bye")
+    assert talk.said == ["Your card?", "Thanks Ada.", "And now?", "Bye Ada."]
+    await talk.put(envelope("contact_card.received", card))
+    await talk.run()
+    assert await talk.storage.dead_letters() == []
+
+
+# People
+
+
+async def test_others_in_a_group_go_to_the_router_and_the_asked_person_needs_no_mention(talk: Talk) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        name = await ctx.ask("Your name?")
+        await ctx.reply(f"Hello {name}")
+
+    talk.deploy(book, groups="addressed")
+    mention = {"mentions": [{"handle": LINE, "is_me": True, "range": [0, 4]}]}
+    await talk.say("@bot hi", is_group=True, part=mention)
+    assert talk.said == ["Your name?"]
+    await talk.say("unasked", is_group=True, sender="+15550001111")
+    assert talk.said == ["Your name?"]
+    await talk.say("Ada", is_group=True)
+    assert talk.said == ["Your name?", "Hello Ada"]
+
+
+async def test_a_chat_and_a_group_are_independent(talk: Talk) -> None:
+    talk.deploy(greet, groups="all")
+    await talk.say("direct")
+    await talk.say("group", is_group=True, chat=GROUP)
+    await talk.say("Grace", is_group=True, chat=GROUP)
+    await talk.say("Ada")
+    assert talk.said[-2:] == ["Hello Grace, you said group.", "Hello Ada, you said direct."]
+
+
+async def test_a_question_to_another_person_and_to_anyone(talk: Talk) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        one = await ctx.ask("Boss?", who="+15550001111")
+        other = await ctx.ask("Anyone?", who="anyone")
+        await ctx.reply(f"{one} {other}")
+
+    talk.deploy(ask, groups="all")
+    group = {"is_group": True}
+    await talk.say("hi", **group)
+    assert talk.open_questions() == ["waiting"]
+    await talk.say("yes", sender="+15550001111", **group)
+    await talk.say("me", sender="+15550002222", **group)
+    assert talk.said == ["Boss?", "Anyone?", "yes me"]
+
+
+# Side questions
+
+
+async def test_a_side_handler_answers_while_the_question_stays_open(talk: Talk) -> None:
+    bot = talk.deploy()
+
+    @bot.on_message("help", during_ask=True)
+    async def helping(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("This is help.")
+
+    bot.on_message(greet)
+    await talk.say("help")
+    await talk.say("hi")
+    await talk.say("Help")
+    await talk.restart()
+    await talk.say("Ada")
+    assert talk.said == [
+        "This is help.",
+        "Welcome!",
+        "Your name?",
+        "This is help.",
+        "Your name?",
+        "Hello Ada, you said hi.",
+    ]
+
+
+async def test_a_question_need_not_be_repeated(talk: Talk) -> None:
+    bot = talk.deploy()
+
+    @bot.on_message("help", during_ask=True)
+    async def helping(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("This is help.")
+
+    @bot.on_message
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(await ctx.ask("Your name?", repeat=False))
+
+    for text in ("hi", "help", "Ada"):
+        await talk.say(text)
+    assert talk.said == ["Your name?", "This is help.", "Ada"]
+
+
+# Effects
+
+
+async def test_after_a_question_nothing_is_sent_any_more(talk: Talk) -> None:
+    async def careful(message: MessageReceived, ctx: Context) -> None:
+        try:
+            name = await ctx.ask("Your name?")
+            await ctx.reply(f"Hello {name}")
+        finally:
+            await ctx.reply("Bye.")
+
+    talk.deploy(careful)
+    await talk.say("hi")
+    assert talk.said == ["Your name?"]
+    await talk.say("Ada")
+    assert talk.said == ["Your name?", "Hello Ada", "Bye."]
+
+
+async def test_a_swallowed_suspension_and_a_task_group_still_suspend(talk: Talk) -> None:
+    async def swallowing(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("One?")
+        except BaseException as error:
+            if type(error).__name__ != "Suspended":
+                raise
+            return
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(ctx.send("In a task."))
+            await ctx.ask("Two?")
+        await ctx.reply("Done.")
+
+    talk.deploy(swallowing)
+    for text in ("hi", "1", "2"):
+        await talk.say(text)
+    assert talk.said[0] == "One?"
+    assert sorted(talk.said[1:3]) == ["In a task.", "Two?"]
+    assert talk.said[3:] == ["Done."]
+    assert await talk.storage.dead_letters() == []
+
+
+async def test_past_sends_return_their_messages_and_other_calls_their_answers(talk: Talk) -> None:
+    ids = []
+
+    async def look(message: MessageReceived, ctx: Context) -> None:
+        ids.append((await ctx.reply("One")).id)
+        await ctx.react("love")
+        await ctx.send_later("Later", after_s=60)
+        await ctx.ask("Two?")
+        ids.append((await ctx.reply("Three")).id)
+
+    talk.deploy(look)
+    await talk.say("hi")
+    await talk.say("2")
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 2
+    assert talk.linq.names().count("messages.add_reaction") == 1
+    assert len(await talk.storage.scheduled()) == 1
+
+
+async def test_a_refused_call_is_refused_again_in_the_past(talk: Talk) -> None:
+    paths = []
+
+    async def look(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.reply("One")
+        except LinqApiError as error:
+            paths.append(error.code)
+        await ctx.ask("Two?")
+
+    talk.deploy(look)
+    talk.linq.will_answer("chats.messages.send", LinqApiError("no", status=400, code=1234))
+    await talk.say("hi")
+    await talk.say("2")
+    assert paths == [1234, 1234]
+
+
+async def test_the_context_is_that_of_each_part(talk: Talk) -> None:
+    seen = []
+
+    async def look(message: MessageReceived, ctx: Context) -> None:
+        first = ctx.event.message_id
+        await ctx.ask("One?")
+        seen.append((message.message_id == first, ctx.event.message_id != first, ctx.resuming, ctx.match["word"]))
+
+    bot = talk.deploy()
+    bot.on_message(regex(r"say (?P<word>\w+)"))(look)
+    await talk.say("say hello")
+    await talk.say("1")
+    assert seen == [(True, True, True, "hello")]
+
+
+async def test_middleware_wraps_each_part_with_its_event(talk: Talk) -> None:
+    seen = []
+    bot = talk.deploy(greet)
+
+    @bot.use
+    def watch(step: Next) -> Next:
+        async def handle(event: Any, ctx: Context) -> None:
+            seen.append((event.type, getattr(event, "text", None), ctx.resuming))
+            await step(event, ctx)
+
+        return handle
+
+    await talk.say("hi")
+    await talk.say("Ada")
+    assert seen == [("message.received", "hi", False), ("message.received", "Ada", True)]
+
+
+async def test_an_event_that_middleware_keeps_leaves_the_question_open(talk: Talk) -> None:
+    bot = talk.deploy(greet)
+
+    @bot.use
+    def block(step: Next) -> Next:
+        async def handle(event: Any, ctx: Context) -> None:
+            if event.text != "blocked":
+                await step(event, ctx)
+
+        return handle
+
+    for text in ("hi", "blocked", "Ada"):
+        await talk.say(text)
+    assert talk.said[-1] == "Hello Ada, you said hi."
+
+
+async def test_a_handler_that_never_stops_asking_is_stopped(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linqbot.features.asking.session.MOST_ASKS", 5)
+
+    async def endless(message: MessageReceived, ctx: Context) -> None:
+        for number in range(200):
+            await ctx.ask(f"{number}?")
+
+    talk.deploy(endless, loop_breaker=False)
+    for number in range(6):
+        await talk.say(f"{number}")
+    (letter,) = await talk.storage.dead_letters()
+    assert "ConversationTooLong: The conversation has 5 questions, which is the most." in letter.error
+    assert talk.open_questions() == ["failed"]
+
+
+@pytest.mark.slow
+async def test_a_conversation_may_have_thousands_of_entries_but_not_any_number(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [2000]
+
+    async def agent(message: MessageReceived, ctx: Context) -> None:
+        for number in range(wanted[0]):
+            await ctx.once(f"step {number}", lambda key: key)
+        await ctx.ask("More?")
+        await ctx.ask("Still more?")
+        await ctx.reply("Done.")
+
+    talk.deploy(agent)
+    await talk.say("hi")
+    assert talk.said == ["More?"]
+    monkeypatch.setattr("linqbot.features.asking.steps.MOST_ENTRIES", 2002)
+    await talk.say("yes")
+    assert "ConversationTooLong" in (await talk.storage.dead_letters())[0].error
+    monkeypatch.setattr("linqbot.features.asking.steps.MOST_ENTRIES", 2003)
+    await talk.storage.retry([letter.delivery.id for letter in await talk.storage.dead_letters()])
+    await talk.run()
+    assert talk.said == ["More?", "Still more?"]
+    wanted[0] = 2005
+    await talk.say("yes")
+    assert "the step 'step 2000' would make another one" in (await talk.storage.dead_letters())[0].error
+
+
+async def test_a_result_that_is_too_large_to_be_recorded_says_what_to_do(talk: Talk) -> None:
+    sizes, made = [300_000], list[str]()
+
+    def work(key: str) -> str:
+        made.append(key)
+        return "x" * sizes[0]
+
+    async def agent(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"{len(await ctx.once('picture', work, kind=str, retry=message.text == 'again'))}")
+
+    talk.deploy(agent)
+    await talk.say("once")
+    await talk.say("again")
+    letters = await talk.storage.dead_letters()
+    assert "The step 'picture' was made, but its result has 300002 bytes" in letters[0].error
+    assert "return their path or id from ctx.once" in letters[0].error
+    sizes[0] = 200_000
+    await talk.storage.retry([letter.delivery.id for letter in letters])
+    await talk.run()
+    assert talk.said == ["200000"]
+    (letter,) = await talk.storage.dead_letters()
+    assert "The step picture was cut off in an earlier run" in letter.error
+    assert len(made) == 3
+
+
+async def test_a_result_that_is_no_json_says_what_to_do_and_is_not_made_again(talk: Talk) -> None:
+    made = []
+
+    def work(key: str) -> object:
+        made.append(key)
+        return object()
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.once("order", work)
+
+    talk.deploy(order)
+    await talk.say("once")
+    (letter,) = await talk.storage.dead_letters()
+    assert "The step 'order' was made, but its result of type object" in letter.error
+    await talk.storage.retry([letter.delivery.id])
+    await talk.run()
+    assert "cut off" in (await talk.storage.dead_letters())[0].error
+    assert len(made) == 1
+
+
+# Failures
+
+
+async def test_a_handler_that_fails_after_an_answer_ends_the_conversation(talk: Talk) -> None:
+    talk.attempts = 2
+    broken = [True]
+
+    async def fails(message: MessageReceived, ctx: Context) -> None:
+        if message.text == "other":
+            await ctx.reply("Routed.")
+            return
+        name = await ctx.ask("Your name?")
+        await ctx.reply("Before.")
+        if broken:
+            raise ValueError(name)
+        await ctx.reply(f"Hello {name}")
+
+    talk.deploy(fails)
+    await talk.say("hi")
+    await talk.say("Ada")
+    assert talk.open_questions() == ["waiting"]
+    await talk.pass_time(2)
+    (letter,) = await talk.storage.dead_letters()
+    assert talk.open_questions() == ["failed"]
+    await talk.say("other")
+    assert talk.said == ["Your name?", "Before.", "Routed."]
+    broken.clear()
+    await talk.storage.retry([letter.delivery.id])
+    await talk.run()
+    assert talk.said == ["Your name?", "Before.", "Routed.", "Hello Ada"]
+    assert talk.open_questions() == []
+
+
+async def test_an_answer_waits_for_a_storage_that_cannot_be_read(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unreadable(conversation_id: str) -> Any:
+        raise StorageUnavailable("locked")
+
+    talk.deploy(greet)
+    await talk.say("hi")
+    with monkeypatch.context() as patch:
+        patch.setattr(talk.storage, "conversation", unreadable)
+        await talk.say("Ada")
+    (waiting,) = await talk.storage.waiting()
+    assert (waiting.state, waiting.attempts) == ("deferred", 0)
+    await talk.pass_time(10)
+    assert talk.said == ["Welcome!", "Your name?", "Hello Ada, you said hi."]
+
+
+async def test_only_what_a_message_may_concern_is_read(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk.attempts = 1
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        if await ctx.ask("Your name?") == "boom":
+            raise ValueError
+
+    talk.deploy(ask)
+    await talk.say("hi")
+    await talk.say("boom")
+    await talk.say("hi")
+    assert talk.open_questions() == ["failed", "waiting"]
+    reads: list[str] = []
+    read = talk.storage.conversation
+
+    async def counted(conversation_id: str) -> Any:
+        reads.append(conversation_id)
+        return await read(conversation_id)
+
+    monkeypatch.setattr(talk.storage, "conversation", counted)
+    await talk.say("from another person", sender="+14155550999")
+    await talk.say("in another chat", chat=GROUP)
+    assert reads == []
+    await talk.say("Ada")
+    assert len(reads) == 1
+
+
+async def test_an_answer_that_kills_the_process_ends_the_conversation(talk: Talk) -> None:
+    async def dies(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Your name?")
+        await crash()
+
+    talk.deploy(dies)
+    await talk.say("hi")
+    await talk.put(text_body("Ada"))
+    for _ in range(RetryPolicy().crashes):
+        assert await talk.crashable.run(talk.run())
+        await talk.restart()
+    await talk.run()
+    assert talk.open_questions() == ["failed"]
+    assert len(await talk.storage.dead_letters()) == 1
+
+
+# Mistakes
+
+
+async def error_of(talk: Talk, *texts: str) -> str:
+    talk.attempts = 1
+    for text in texts:
+        await talk.say(text)
+    return (await talk.storage.dead_letters())[0].error
+
+
+async def test_a_plain_def_cannot_ask(talk: Talk) -> None:
+    def plain(message: MessageReceived, ctx: Context) -> None:
+        ctx.ask("Your name?").close()
+
+    talk.deploy(plain)
+    assert "plain def" in await error_of(talk, "hi")
+
+
+async def test_a_task_cannot_ask_and_so_not_twice_at_once(talk: Talk) -> None:
+    async def twice(message: MessageReceived, ctx: Context) -> None:
+        await asyncio.gather(ctx.ask("One?"), ctx.ask("Two?"))
+
+    talk.deploy(twice)
+    assert "one after the other" in await error_of(talk, "hi")
+    assert talk.said == []
+
+
+async def test_a_step_cannot_ask(talk: Talk) -> None:
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.once("order", lambda key: ctx.ask("What?"))
+
+    talk.deploy(order)
+    assert "called in the step 'order'" in await error_of(talk, "hi")
+    assert talk.said == []
+
+
+async def test_a_step_cannot_ask_after_a_step_inside_of_it(talk: Talk) -> None:
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        async def make(key: str) -> None:
+            await ctx.once("price", len)
+            await ctx.ask("What?")
+
+        await ctx.once("order", make)
+
+    talk.deploy(order)
+    assert "called in the step 'order'" in await error_of(talk, "hi")
+    assert talk.said == []
+
+
+def selling(dish: str) -> Any:
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"{dish}: {await ctx.ask('How many?')}")
+
+    return order
+
+
+async def test_a_handler_whose_name_another_one_has_cannot_ask(talk: Talk) -> None:
+    bot = talk.deploy()
+    bot.on_message("soup")(selling("soup"))
+    bot.on_message("cake")(selling("cake"))
+    problem = await error_of(talk, "cake")
+    assert "Several handlers are called" in problem
+    assert "selling.<locals>.order" in problem
+    assert talk.said == []
+
+
+async def test_handlers_of_a_factory_ask_if_each_has_a_name(talk: Talk) -> None:
+    bot = talk.deploy()
+    for dish in ("soup", "cake"):
+        order = selling(dish)
+        order.__qualname__ = f"order_{dish}"
+        bot.on_message(dish)(order)
+        bot.on_message(f"{dish}!")(order)
+    await talk.say("cake")
+    await talk.say("2")
+    assert talk.said == ["How many?", "cake: 2"]
+
+
+async def test_a_side_handler_cannot_ask(talk: Talk) -> None:
+    bot = talk.deploy()
+
+    @bot.on_message("help", during_ask=True)
+    async def helping(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("With what?")
+
+    bot.on_message(greet)
+    assert "during_ask" in await error_of(talk, "hi", "help")
+    assert talk.open_questions() == ["waiting"]
+
+
+async def test_a_person_is_not_asked_two_questions_at_a_time(talk: Talk) -> None:
+    bot = talk.deploy(greet)
+
+    @bot.on_reaction
+    async def ask(event: ReactionAdded, ctx: Context) -> None:
+        await ctx.ask("Why?")
+
+    talk.attempts = 1
+    await talk.say("hi")
+    await talk.put(tapback("love", "sent-1"))
+    await talk.run()
+    assert "has already asked" in (await talk.storage.dead_letters())[0].error
+    assert talk.said == ["Welcome!", "Your name?"]
+
+
+async def test_a_handler_that_ends_the_open_question_first_may_ask(talk: Talk) -> None:
+    bot = talk.deploy(greet)
+
+    @bot.on_reaction
+    async def ask(event: ReactionAdded, ctx: Context) -> None:
+        ctx.end_questions()
+        await ctx.send(f"Because: {await ctx.ask('Why?')}")
+
+    await talk.say("hi")
+    await talk.put(tapback("love", "sent-1"))
+    await talk.run()
+    await talk.say("It is nice")
+    assert talk.said == ["Welcome!", "Your name?", "Why?", "Because: It is nice"]
+    assert talk.open_questions() == []
+
+
+async def test_an_event_without_a_chat_or_beside_the_chat_cannot_ask(talk: Talk) -> None:
+    bot = talk.deploy()
+
+    @bot.on(TypingStarted)
+    async def ask(event: TypingStarted, ctx: Context) -> None:
+        await ctx.ask("Well?")
+
+    talk.attempts = 1
+    await talk.put(envelope("chat.typing_indicator.started", {"chat_id": CHAT, "chat": {"id": CHAT}}))
+    await talk.run()
+    assert "runs next to the chat's other handlers" in (await talk.storage.dead_letters())[0].error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"kind": int, "yes": "like"}, "yes= without kind="),
+        ({"kind": MediaPart, "choices": ["1"]}, "read from text only"),
+        ({"choices": ["a", "A "]}, "two choices are equal"),
+        ({"choices": [" "]}, "each choice is a text"),
+        ({"yes": "thumb"}, "no such reaction"),
+        ({"timeout_s": 0}, "more than 0"),
+        (
+            {"timeout_s": "600"},
+            "ctx.ask(timeout_s=…) takes a number of seconds, such as 60, but got a value of type str",
+        ),
+        ({"timeout_s": timedelta(hours=1)}, "Write timedelta(…).total_seconds()"),
+        ({"tries": 0}, "number of answers"),
+        ({"tries": "2"}, "ctx.ask(tries=…) takes a number of answers"),
+        ({"choices": [1, 2]}, "each choice is a text"),
+        ({"choices": []}, "nothing to choose from"),
+        ({"choices": "Friday"}, "give a list of texts"),
+        ({"cancel": "stop"}, "give a list of texts"),
+        ({"who": "Bob"}, "or a handle"),
+        ({"kind": 5}, "no text can be read as this"),
+        ({"also": ["+14155550142"]}, "with yes= only"),
+        ({"side_questions": True}, "with yes= only"),
+        ({"yes": "like", "also": "+14155550142"}, "give a list of texts"),
+        ({"yes": "like", "also": ["Bob"]}, "'Bob' is no handle"),
+    ],
+)
+async def test_arguments_that_do_not_fit_are_refused(talk: Talk, arguments: dict[str, Any], problem: str) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Well?", **arguments)
+
+    talk.deploy(ask)
+    assert problem in await error_of(talk, "hi")
+    assert talk.said == []
+
+
+# State
+
+
+class Guest(BaseModel):
+    visits: int = 0
+    names: list[str] = []
+
+
+async def test_state_is_changed_once_in_each_part(talk: Talk) -> None:
+    seen = []
+
+    async def visit(message: MessageReceived, ctx: Context) -> None:
+        guest = await ctx.state.person(Guest)
+        seen.append(guest.visits)
+        guest.visits += 1
+        for question in ("First name?", "Last name?"):
+            name = await ctx.ask(question)
+            guest.names.append(name)
+        await ctx.reply(f"{guest.visits} {' '.join(guest.names)}")
+
+    talk.deploy(visit)
+    await talk.say("hi")
+    await talk.say("Ada")
+    stored = await talk.storage.load(f"person:{PERSON}")
+    assert [*stored.values()] == [b'{"visits":1,"names":["Ada"]}']
+    await talk.restart()
+    await talk.say("Lovelace")
+    assert talk.said[-1] == "1 Ada Lovelace"
+    assert seen == [0, 0, 0]
+    for text in ("hi", "Grace", "Hopper"):
+        await talk.say(text)
+    assert talk.said[-1] == "2 Ada Lovelace Grace Hopper"
+    assert seen[3:] == [1, 1, 1]
+
+
+async def test_a_list_that_is_taken_before_a_question_gets_the_answer(talk: Talk) -> None:
+    async def form(message: MessageReceived, ctx: Context) -> None:
+        guest = await ctx.state.person(Guest)
+        guest.names.append(await ctx.ask("First name?"))
+        names = guest.names
+        names.append(await ctx.ask("Last name?"))
+        await ctx.reply(f"{guest.visits} {' '.join(guest.names)}")
+
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        (await ctx.state.person(Guest)).visits += 1
+
+    bot = talk.deploy()
+    bot.on_message("side", during_ask=True)(count)
+    bot.on_message(form)
+    for text in ("hi", "Ada", "side", "Lovelace"):
+        await talk.say(text)
+    assert talk.said[-1] == "1 Ada Lovelace"
+    assert await talk.storage.load(f"person:{PERSON}") == {"Guest": b'{"visits":1,"names":["Ada","Lovelace"]}'}

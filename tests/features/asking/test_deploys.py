@@ -1,0 +1,394 @@
+"""Deploys: the code of a handler changes while its question is open, or the operator ends the question."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import sqlite3
+from collections.abc import Callable
+from typing import Any, Literal
+
+import pytest
+from asking_talk import Talk
+from click.testing import CliRunner
+from fakes import NOW, text_body
+from structlog.testing import capture_logs
+
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.cli.main import main
+from linqbot.errors import AskCancelled
+from linqbot.events.message import MessageReceived
+from linqbot.features.asking.records import log_unresumable, unresumable
+
+pytestmark = pytest.mark.anyio
+
+_versions = itertools.count()
+
+
+def form(code: str) -> Any:
+    """Return a handler with the name `form` and this code, which differs from that of every other one."""
+    body = "\n".join(f"    {line}" for line in code.strip().splitlines())
+    scope: dict[str, Any] = {"AskCancelled": AskCancelled}
+    exec(f"async def form(message, ctx):\n{body}\n    _ = {next(_versions)}", scope)
+    handler = scope["form"]
+    handler.__module__ = "bot"
+    return handler
+
+
+async def test_an_answer_is_found_by_its_key_whatever_the_words_and_the_place(talk: Talk) -> None:
+    talk.deploy(
+        form("a = await ctx.ask('Name?', key='name')\nb = await ctx.ask('Town?', key='town')\nawait ctx.reply(a + b)")
+    )
+    await talk.say("hi")
+    await talk.say("Ada")
+    talk.deploy(
+        form("b = await ctx.ask('City?', key='town')\na = await ctx.ask('Who?', key='name')\nawait ctx.reply(a + b)")
+    )
+    await talk.say("Paris")
+    assert talk.said == ["Name?", "Town?", "AdaParis"]
+
+
+FOOD = ["Thai", "Pizza", *(f"Soup {n}" for n in range(12))]
+"""More choices than a poll can have, so they are a numbered list."""
+
+
+async def test_an_answer_in_words_is_no_vote_under_the_same_key(talk: Talk) -> None:
+    talk.deploy(form("a = await ctx.ask('Lunch?', key='lunch')\nb = await ctx.ask('When?')\nawait ctx.reply(a + b)"))
+    await talk.say("hi")
+    await talk.say("Thai")
+    vote = f"a = await ctx.vote({FOOD}, 'Lunch?', key='lunch', until=1)"
+    talk.deploy(form(f"{vote}\nb = await ctx.ask('When?')\nawait ctx.reply(f'{{a.winner}} {{b}}')"))
+    await talk.say("noon")
+    await talk.say("Pizza")
+    assert talk.said[-1] == "Pizza noon"
+    assert await talk.storage.dead_letters() == []
+
+
+@pytest.mark.parametrize("is_answered", [True, False], ids=["answered", "timed out"])
+async def test_a_vote_is_no_answer_in_words_under_the_same_key(talk: Talk, *, is_answered: bool) -> None:
+    talk.deploy(form(f"await ctx.vote({FOOD}, 'Lunch?', key='lunch', until=1)"))
+    await talk.say("hi")
+    talk.deploy(form("a = await ctx.ask('What do you eat?', key='lunch')\nawait ctx.reply(a)"))
+    await (talk.say("Pizza") if is_answered else talk.pass_time(86_400))
+    assert talk.said[-1] == "What do you eat?"
+    await talk.restart()
+    await talk.say("Soup")
+    assert talk.said[-1] == "Soup"
+    assert await talk.storage.dead_letters() == []
+    assert talk.open_questions() == []
+
+
+async def test_words_that_change_from_run_to_run_are_the_same_question_in_unchanged_code(talk: Talk) -> None:
+    runs = itertools.count()
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        first = await ctx.ask(f"Run {next(runs)}: name?")
+        second = await ctx.ask(f"Run {next(runs)}: town?")
+        await ctx.reply(f"{first} {second}")
+
+    talk.deploy(ask)
+    for text in ("hi", "Ada", "Paris"):
+        await talk.say(text)
+    assert talk.said == ["Run 0: name?", "Run 2: town?", "Ada Paris"]
+
+
+async def test_an_answer_that_todays_code_refuses_is_asked_again(talk: Talk) -> None:
+    talk.deploy(form("a = await ctx.ask('Age?')\nb = await ctx.ask('Town?')\nawait ctx.reply(f'{a} {b}')"))
+    await talk.say("hi")
+    await talk.say("old")
+    talk.deploy(form("a = await ctx.ask('Age?', kind=int)\nb = await ctx.ask('Town?')\nawait ctx.reply(f'{a} {b}')"))
+    await talk.say("Paris")
+    assert talk.said == ["Age?", "Town?", "Age?"]
+    await talk.restart()
+    await talk.say("42")
+    assert talk.said == ["Age?", "Town?", "Age?", "42 Paris"]
+
+
+@pytest.mark.parametrize("answers", [("1", "Ada"), ("1.", "Ada"), ("9:00", "Ada")])
+async def test_a_number_counts_in_the_list_that_the_person_saw(talk: Talk, answers: tuple[str, str]) -> None:
+    free = ["9:00", "10:00", "11:00"]
+
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        time = await ctx.ask("Which time?", choices=free)
+        name = await ctx.ask("Your name?")
+        await ctx.reply(f"{time} for {name}.")
+
+    talk.deploy(book)
+    await talk.say("hi", service="SMS")
+    await talk.say(answers[0], service="SMS")
+    free.insert(0, "8:00")
+    await talk.say(answers[1], service="SMS")
+    assert talk.said[1:] == ["Your name?", "9:00 for Ada."]
+
+
+async def test_a_choice_that_is_gone_is_refused_before_the_answer_and_asked_again_after_it(talk: Talk) -> None:
+    free = ["9:00", "10:00", "11:00"]
+
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        time = await ctx.ask("Which time?", choices=list(free))
+        name = await ctx.ask("Your name?")
+        await ctx.reply(f"{time} for {name}.")
+
+    talk.deploy(book)
+    await talk.say("hi", service="SMS")
+    free.remove("9:00")
+    await talk.say("1", service="SMS")
+    assert talk.said[1:] == ["Please answer with one of these: 10:00, 11:00."]
+    await talk.say("2", service="SMS")
+    free.remove("10:00")
+    await talk.say("Ada", service="SMS")
+    assert talk.said[2:] == ["Your name?", "Which time?\n1. 11:00"]
+    await talk.say("1", service="SMS")
+    assert talk.said[4:] == ["11:00 for Ada."]
+
+
+async def test_a_choice_that_is_a_number_is_no_place_in_another_list(talk: Talk) -> None:
+    sizes = ["2", "4"]
+
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        people = await ctx.ask("For how many?", choices=list(sizes))
+        await ctx.reply(f"A table for {people}.")
+
+    talk.deploy(book)
+    await talk.say("hi", service="SMS")
+    sizes[:] = ["10", "12", "14", "16"]
+    await talk.say("4", service="SMS")
+    assert talk.said[1:] == ["Please answer with one of these: 10, 12, 14, 16."]
+
+
+async def test_a_send_that_is_new_in_the_past_is_skipped(talk: Talk) -> None:
+    statuses: list[str] = []
+
+    async def first(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("One")
+        await ctx.ask("Two?")
+
+    async def second(message: MessageReceived, ctx: Context) -> None:
+        statuses.append((await ctx.reply("One")).status)
+        statuses.append((await ctx.reply("New")).status)
+        statuses.append((await ctx.bot.send("New", to="+14155550177", line=message.line)).status)
+        await ctx.react("love")
+        await ctx.ask("Two?")
+        statuses.append((await ctx.reply("New")).status)
+
+    second.__qualname__ = first.__qualname__
+    talk.deploy(first)
+    await talk.say("hi")
+    talk.deploy(second)
+    await talk.say("2")
+    assert talk.said == ["One", "Two?", "New"]
+    assert statuses == ["accepted", "skipped", "skipped", "accepted"]
+    assert "messages.add_reaction" not in talk.linq.names()
+
+
+async def test_a_handler_that_is_gone_is_abandoned_and_the_message_is_an_ordinary_one(talk: Talk) -> None:
+    async def other(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Echo {message.text}")
+
+    talk.deploy(form("await ctx.ask('Name?')"))
+    await talk.say("hi")
+    bot = talk.deploy(other)
+    dispatcher = Dispatcher(bot, talk.clock)
+    assert await unresumable(talk.storage, dispatcher) == {"bot:form": 1}
+    with capture_logs() as logs:
+        await log_unresumable(talk.storage, dispatcher)
+        await talk.say("Ada")
+    assert [(each["event"], each.get("handler"), each["log_level"]) for each in logs] == [
+        ("ask.no_handler", "bot:form", "error"),
+        ("ask.abandoned", "bot:form", "error"),
+    ]
+    assert talk.said == ["Name?", "Echo Ada"]
+    assert talk.open_questions() == []
+    await talk.pass_time(86_400)
+    assert await talk.storage.dead_letters() == []
+
+
+def store_question(talk: Talk, question: str) -> None:
+    """Replace the question of each conversation, as another release may have stored it."""
+    with contextlib.closing(sqlite3.connect(talk.path)) as database, database:
+        database.execute("UPDATE conversation SET question = ?", (question.encode(),))
+
+
+async def test_a_handler_with_another_name_may_ask_whom_the_handler_that_is_gone_has_asked(talk: Talk) -> None:
+    async def renamed(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Hello {await ctx.ask('Your name?')}")
+
+    talk.deploy(form("await ctx.ask('Name?')"))
+    await talk.say("hi")
+    talk.deploy(renamed)
+    await talk.say("Ada")
+    await talk.say("Ada, as I said")
+    assert talk.said == ["Name?", "Your name?", "Hello Ada, as I said"]
+    await talk.pass_time(86_400)
+    assert await talk.storage.dead_letters() == []
+    assert talk.open_questions() == []
+
+
+# A rolling update: processes of two releases share a storage
+
+
+async def ask_in_new_release(talk: Talk) -> tuple[Any, Any]:
+    """Let a new release ask a question after a process of the old one has begun. Return handlers of both."""
+
+    async def other(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Echo {message.text}")
+
+    new = form("await ctx.reply('Hello ' + await ctx.ask('Name?', timeout_s=600))")
+    talk.shared_since = talk.clock.now()
+    talk.clock.advance(5)
+    talk.deploy(new)
+    await talk.say("hi")
+    return new, other
+
+
+async def test_an_answer_to_a_question_of_the_new_release_is_left_to_a_process_that_serves_it(talk: Talk) -> None:
+    new, old = await ask_in_new_release(talk)
+    talk.deploy(old)
+    await talk.say("Ada")
+    assert talk.said == ["Name?"]
+    talk.deploy(new)
+    await talk.pass_time(1)
+    assert talk.said == ["Name?", "Hello Ada"]
+    assert talk.open_questions() == []
+
+
+async def test_the_timeout_of_a_question_of_the_new_release_is_left_to_it_too(talk: Talk) -> None:
+    new, old = await ask_in_new_release(talk)
+    talk.deploy(old)
+    await talk.pass_time(600)
+    assert talk.open_questions() == ["waiting"]
+    talk.deploy(new)
+    await talk.pass_time(1)
+    assert talk.open_questions() == ["timed_out"]
+
+
+async def test_a_question_of_a_release_that_was_withdrawn_is_abandoned_after_a_minute(talk: Talk) -> None:
+    _, old = await ask_in_new_release(talk)
+    talk.deploy(old)
+    await talk.say("Ada")
+    await talk.pass_time(50)
+    assert talk.said == ["Name?"]
+    await talk.pass_time(10)
+    assert talk.said == ["Name?", "Echo Ada"]
+    assert talk.open_questions() == []
+
+
+async def test_a_question_that_was_asked_before_the_process_began_is_abandoned_at_once(talk: Talk) -> None:
+    _, old = await ask_in_new_release(talk)
+    talk.clock.advance(1)
+    talk.shared_since = talk.clock.now()
+    talk.deploy(old)
+    await talk.say("Ada")
+    assert talk.said == ["Name?", "Echo Ada"]
+
+
+@pytest.mark.parametrize("stored", ["{}", "null", "no JSON"])
+async def test_a_question_that_cannot_be_read_is_abandoned_and_the_message_is_an_ordinary_one(
+    talk: Talk, stored: str
+) -> None:
+    handler = form("await ctx.reply('Hello ' + await ctx.ask('Name?'))")
+    talk.deploy(handler)
+    await talk.say("hi")
+    store_question(talk, stored)
+    with capture_logs() as logs:
+        await talk.say("Ada")
+    assert [each["event"] for each in logs if each["log_level"] == "error"] == ["ask.abandoned"]
+    await talk.say("Ada, as I said")
+    assert talk.said == ["Name?", "Name?", "Hello Ada, as I said"]
+    await talk.pass_time(86_400)
+    assert await talk.storage.dead_letters() == []
+    assert talk.open_questions() == []
+
+
+async def test_the_timeout_of_a_question_that_cannot_be_read_ends_it(talk: Talk) -> None:
+    talk.deploy(form("await ctx.ask('Name?', timeout_s=60)"))
+    await talk.say("hi")
+    store_question(talk, "{}")
+    await talk.pass_time(120)
+    assert await talk.storage.dead_letters() == []
+    assert talk.open_questions() == []
+
+
+async def test_a_person_whose_question_cannot_be_read_may_opt_out(talk: Talk) -> None:
+    talk.deploy(form("await ctx.send_later('Still there?', after_s=600)\nawait ctx.ask('Name?')"))
+    await talk.say("hi")
+    store_question(talk, "{}")
+    await talk.say("STOP")
+    await talk.pass_time(86_400)
+    assert talk.said == ["Name?"]
+    assert await talk.storage.dead_letters() == []
+    assert talk.open_questions() == []
+
+
+# The operator
+
+
+async def cli(*arguments: str) -> Any:
+    result = await asyncio.to_thread(CliRunner().invoke, main, [*arguments, "--json"], catch_exceptions=False)
+    return json.loads(result.output)
+
+
+@pytest.fixture
+def served(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Talk]:
+    monkeypatch.setenv("LINQBOT_STORAGE", f"sqlite:///{talk.path}")
+    return lambda: talk
+
+
+async def test_the_operator_sees_questions_and_answers_one(served: Callable[[], Talk]) -> None:
+    talk = served()
+    talk.deploy(form("a = await ctx.ask('How many?', kind=int)\nawait ctx.reply(f'Got {a + 1}.')"))
+    await talk.say("hi")
+    await talk.say("many")
+    (row,) = await cli("asks", "list")
+    assert row["question"] == "How many?"
+    assert (row["handler"], row["status"], row["invalid_answers"]) == ("bot:form", "waiting", 1)
+    assert row["until"] > row["asked_at"]
+    assert await cli("asks", "list", "--handler", "bot:other") == []
+    assert await cli("asks", "answer", row["id"], "3") == {"answered": row["id"]}
+    await talk.run()
+    assert talk.said[-1] == "Got 4."
+    assert await cli("asks", "list") == []
+
+
+async def test_the_operator_sees_that_a_question_cannot_be_read(served: Callable[[], Talk]) -> None:
+    talk = served()
+    talk.deploy(form("await ctx.ask('How many?')"))
+    await talk.say("hi")
+    store_question(talk, "{}")
+    (row,) = await cli("asks", "list")
+    assert (row["waits_for"], row["question"]) == ("unreadable", None)
+    refused = await asyncio.to_thread(CliRunner().invoke, main, ["asks", "cancel", row["id"]])
+    assert refused.exit_code == 1
+    assert "cannot be read" in refused.output
+
+
+@pytest.mark.parametrize("how", ["handled", "unhandled"])
+async def test_the_operator_ends_a_question(served: Callable[[], Talk], how: Literal["handled", "unhandled"]) -> None:
+    talk = served()
+    if how == "handled":
+        code = "try:\n    await ctx.ask('Name?')\nexcept AskCancelled as error:\n    await ctx.reply(error.reason)"
+    else:
+        code = "await ctx.ask('Name?')"
+    talk.deploy(form(code))
+    await talk.say("hi")
+    (row,) = await cli("asks", "list")
+    await cli("asks", "cancel", row["id"])
+    await talk.run()
+    assert talk.said == (["Name?", "operator"] if how == "handled" else ["Name?"])
+    assert talk.open_questions() == []
+    assert await talk.storage.scheduled() == []
+
+
+async def test_an_answer_of_the_operator_that_comes_after_the_persons_is_nothing(served: Callable[[], Talk]) -> None:
+    talk = served()
+    talk.deploy(form("a = await ctx.ask('One?')\nb = await ctx.ask('Two?')\nawait ctx.reply(a + b)"))
+    await talk.say("hi")
+    (row,) = await cli("asks", "list")
+    await talk.put(text_body("person"))
+    await cli("asks", "answer", row["id"], "operator")
+    await talk.run()
+    assert talk.said == ["One?", "Two?"]
+    assert talk.clock.now() == NOW

@@ -1,0 +1,333 @@
+"""Opting out: STOP ends what the bot still wanted to say, and reaches no message handler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asking_talk import Talk
+from fakes import CHAT, LINE, PERSON, handle, message, text_body
+from simulated_crash import crash
+from structlog.testing import capture_logs
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.router import Next
+from linqbot.content.sent import Sent
+from linqbot.engine.failure import RetryPolicy
+from linqbot.engine.parts import opts_out
+from linqbot.errors import AskCancelled, LinqApiError
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.testing import talking
+
+pytestmark = pytest.mark.anyio
+
+OTHER_CHAT = "3c99d589-8d03-5753-96bd-addff71de8c3"
+
+
+@pytest.mark.parametrize("word", ["STOP", " UNSUBSCRIBE\n", "CANCEL", "END", "QUIT", "OPTOUT", "opt out", "Opt-Out"])
+def test_the_words_are_those_of_linq(word: str) -> None:
+    assert opts_out(message(word))
+    assert not opts_out(message(word, is_group=True))
+
+
+@pytest.mark.parametrize("text", ["stop", "Stop", "cancel", "end", "STOP it", "STOP.", "", "START"])
+def test_other_words_and_other_letters_do_not_opt_out(text: str) -> None:
+    assert not opts_out(message(text))
+
+
+def test_words_of_our_own_line_do_not_opt_out() -> None:
+    assert not opts_out(message("STOP", direction="outbound", sender_handle=handle(LINE, is_me=True)))
+
+
+async def test_an_opt_out_word_reaches_no_message_handler(talk: Talk) -> None:
+    seen: list[str] = []
+    bot = talk.deploy(groups="all")
+
+    @bot.on_message("stop")
+    async def stop(message: MessageReceived, ctx: Context) -> None:
+        seen.append("stop")
+
+    @bot.on_message(during_ask=True)
+    async def any_message(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message.text)
+
+    @bot.on(Event)
+    async def any_event(event: Event, ctx: Context) -> None:
+        seen.append(event.type)
+
+    await talk.say("STOP")
+    assert seen == []
+    await talk.say("STOP", is_group=True, chat=OTHER_CHAT)
+    await talk.say("stop")
+    assert seen == ["stop", "stop"]
+
+
+async def test_the_bots_own_handler_may_record_it(talk: Talk) -> None:
+    seen: list[str] = []
+    bot = talk.deploy()
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Hello.")
+
+    @bot.on_opt_out
+    async def record(message: MessageReceived, ctx: Context) -> None:
+        sent = await ctx.reply("You will hear nothing more.")
+        content = {"parts": [{"type": "text", "value": "One person less."}]}
+        await ctx.client.chats.messages.send(OTHER_CHAT, message=content)
+        seen.append(f"{message.text} {sent.status}")
+
+    @bot.on_opt_out
+    async def never(message: MessageReceived, ctx: Context) -> None:
+        seen.append("never")
+
+    await talk.say("STOP")
+    assert seen == ["STOP opted_out"]
+    assert talk.said == ["One person less."]
+    await talk.say("hi")
+    assert talk.said == ["One person less.", "Hello."]
+
+
+async def test_a_reaction_an_edit_and_a_deletion_are_left_out() -> None:
+    made: list[object] = []
+    bot = Bot()
+
+    @bot.on_message
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        sent = await ctx.reply("Hello.")
+        try:
+            await ctx.ask("Your name?")
+        except AskCancelled:
+            made.append(await sent.edit("Goodbye."))
+            await sent.delete()
+            made.append("ended")
+
+    @bot.on_opt_out
+    async def record(message: MessageReceived, ctx: Context) -> None:
+        await ctx.react("like")
+        await ctx.chat.set_background("mango")
+        made.append("recorded")
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        assert await phone.replies() == ["Hello.", "Your name?"]
+        await phone.text("STOP")
+        await phone.quiet()
+        assert await phone.dead_letters() == []
+    assert sorted(map(str, made)) == ["False", "ended", "recorded"]
+
+
+async def test_messages_of_another_chat_can_be_changed() -> None:
+    bot = Bot()
+    counts: list[Sent] = []
+
+    @bot.on_message
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        counts.append(await ctx.reply("Two people listen."))
+
+    @bot.on_opt_out
+    async def recount(message: MessageReceived, ctx: Context) -> None:
+        here, there = counts
+        await ctx.client.messages.update(there.messages[0].id, text="One person listens.")
+        with pytest.raises(LinqApiError, match="opted out"):
+            await ctx.client.messages.update(here.messages[0].id, text="One person listens.")
+
+    async with talking(bot) as phone:
+        admin = phone.person("+14155550143")
+        await phone.text("hi")
+        assert await phone.replies() == ["Two people listen."]
+        await admin.text("hi")
+        assert await admin.replies() == ["Two people listen."]
+        await phone.text("STOP")
+        await phone.quiet()
+        assert admin.messages[-1] == "One person listens."
+        assert phone.messages[1] == "Two people listen."
+
+
+async def test_a_confirmation_may_override_the_opt_out(talk: Talk) -> None:
+    bot = talk.deploy()
+
+    @bot.on_opt_out
+    async def confirm(message: MessageReceived, ctx: Context) -> None:
+        content = {"parts": [{"type": "text", "value": "You are unsubscribed."}]}
+        await ctx.client.chats.messages.send(CHAT, message=content, override_optout=True)
+
+    await talk.say("STOP")
+    assert talk.said == ["You are unsubscribed."]
+
+
+async def test_open_questions_of_the_chat_end_without_a_word(talk: Talk) -> None:
+    ends: list[str] = []
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("Your name?", who="anyone" if message.text == "all" else "asker")
+        except AskCancelled as error:
+            sent = await ctx.reply("A pity.")
+            ends.append(f"{message.text}: {error.reason}, {sent.status}")
+            await ctx.ask("Why?")
+
+    talk.deploy(ask)
+    await talk.say("all", sender="+15550001111")
+    await talk.say("one", sender="+15550001111", chat=OTHER_CHAT)
+    talk.linq.calls.clear()
+    await talk.say("STOP")
+    assert ends == ["all: opted_out, opted_out"]
+    assert talk.said == []
+    assert talk.open_questions() == []
+    assert talk.open_questions(OTHER_CHAT) == ["waiting"]
+    assert [timer.lane for timer in await talk.storage.scheduled()] == [f"c:{OTHER_CHAT}"]
+    assert await talk.storage.dead_letters() == []
+
+
+async def test_the_message_after_stop_is_no_answer(talk: Talk) -> None:
+    heard: list[str] = []
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        heard.append(message.text)
+        await ctx.ask("Your name?")
+        heard.append("answered")
+
+    talk.deploy(ask)
+    await talk.say("hi")
+    await talk.put(text_body("STOP"))
+    await talk.put(text_body("back again"))
+    await talk.run()
+    assert heard == ["hi", "back again", "hi"]
+    assert talk.open_questions() == ["waiting"]
+
+
+async def test_scheduled_sends_of_the_chat_are_cancelled_and_those_of_others_stay(talk: Talk) -> None:
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Once.", after_s=60)
+        await ctx.send_later("Daily.", every="day 09:00", timezone="UTC")
+
+    talk.deploy(remind)
+    await talk.say("hi")
+    await talk.say("hi", chat=OTHER_CHAT, sender="+15550001111")
+    assert len(await talk.storage.scheduled()) == 4
+    with capture_logs() as logs:
+        await talk.say("STOP")
+    assert {timer.lane for timer in await talk.storage.scheduled()} == {f"c:{OTHER_CHAT}"}
+    assert [each for each in logs if each["event"] == "chat.opted_out"] == [
+        {"event": "chat.opted_out", "log_level": "info", "chat_id": CHAT, "cancelled_sends": 2, "ended_questions": 0}
+    ]
+    assert PERSON not in str(logs)
+    await talk.pass_time(7 * 86_400)
+    assert [call.path for call in talk.linq.calls if CHAT in call.path] == []
+
+
+async def test_what_is_scheduled_because_a_person_opts_out_is_not_sent_although_they_come_back(talk: Talk) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        if message.text == "hi":
+            reminder = await ctx.send_later("Your name, please.", after_s=600)
+            try:
+                await ctx.ask("Your name?")
+            except AskCancelled:
+                await ctx.send_later("A pity.", after_s=60)
+                await ctx.reschedule(reminder, after_s=60)
+
+    bot = talk.deploy(ask)
+
+    @bot.on_opt_out
+    async def bye(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Do you miss us?", after_s=3600)
+        await ctx.send_later("Daily.", every="day 09:00", timezone="UTC")
+
+    await talk.say("hi")
+    await talk.say("STOP")
+    assert await talk.storage.scheduled() == []
+    await talk.say("back again")
+    await talk.pass_time(7 * 86_400)
+    assert talk.said == ["Your name?"]
+
+
+async def test_a_recurring_send_that_is_due_when_the_person_opts_out_does_not_recur(talk: Talk) -> None:
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Hourly.", every="hour", timezone="UTC")
+
+    talk.deploy(remind)
+    await talk.say("hi")
+    await talk.put(text_body("STOP"))
+    talk.clock.advance(3600)
+    await talk.storage.fire(talk.clock.now())
+    await talk.run()
+    assert await talk.storage.scheduled() == []
+    talk.linq.calls.clear()
+    await talk.pass_time(86_400)
+    assert talk.linq.calls == []
+
+
+async def test_it_holds_although_the_bots_handler_fails_or_kills_the_process(talk: Talk) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Later.", after_s=86_000)
+        await ctx.ask("Your name?")
+
+    async def fails(message: MessageReceived, ctx: Context) -> None:
+        raise ValueError
+
+    async def dies(message: MessageReceived, ctx: Context) -> None:
+        await crash()
+
+    talk.deploy(ask).on_opt_out(fails)
+    talk.attempts = 2
+    await talk.say("hi")
+    await talk.say("STOP")
+    assert await talk.storage.scheduled() == []
+    await talk.pass_time(2)
+    assert talk.open_questions() == []
+    assert len(await talk.storage.dead_letters()) == 1
+
+    talk.deploy(ask).on_opt_out(dies)
+    await talk.pass_time(1000)
+    await talk.say("hi")
+    await talk.put(text_body("STOP"))
+    for _ in range(RetryPolicy().crashes):
+        assert await talk.crashable.run(talk.run())
+        await talk.restart()
+    await talk.run()
+    assert talk.open_questions() == []
+    assert await talk.storage.scheduled() == []
+
+
+async def test_it_holds_whatever_the_middleware_and_the_settings_keep_from_handlers(talk: Talk) -> None:
+    seen: list[str] = []
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Your name?")
+
+    bot = talk.deploy(ask)
+    await talk.say("hi")
+    bot = talk.deploy(ask, allow=lambda event: False)
+
+    @bot.on_opt_out
+    async def record(message: MessageReceived, ctx: Context) -> None:
+        seen.append("recorded")
+
+    @bot.use
+    def block(step: Next) -> Next:
+        async def handle(event: Any, ctx: Context) -> None:
+            seen.append(event.type)
+            await step(event, ctx)
+
+        return handle
+
+    await talk.say("STOP")
+    assert seen[0] == "message.received"
+    assert "recorded" not in seen
+    assert "waiting" not in talk.open_questions()
+
+
+async def test_a_bot_without_message_handlers_cancels_too(talk: Talk) -> None:
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Once.", after_s=60)
+
+    talk.deploy(remind)
+    await talk.say("hi")
+    talk.deploy()
+    await talk.put(text_body("no handler takes this"))
+    await talk.put(text_body("STOP"))
+    await talk.run()
+    assert await talk.storage.scheduled() == []

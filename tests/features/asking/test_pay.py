@@ -1,0 +1,445 @@
+"""Payments: a handler that requests one ends, and goes on when it was paid, declined or not paid in time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from asking_talk import Talk
+from fakes import CHAT, LINE, envelope, payment_request, text_body
+from simulated_crash import crash
+
+from linqbot.bot.context import Context
+from linqbot.client.call import ApiResponse
+from linqbot.errors import AskCancelled, BotError, LinqApiError, RateLimited, RuleBroken
+from linqbot.events.message import MessageReceived
+from linqbot.events.payment import PaymentSucceeded
+from linqbot.features.asking.results import Declined, Expired, Paid
+from linqbot.features.asking.wait_kinds import PaymentWait
+
+pytestmark = pytest.mark.anyio
+
+
+async def soup(message: MessageReceived, ctx: Context) -> None:
+    if message.text != "soup":
+        await ctx.reply(f"Routed: {message.text}")
+        return
+    await ctx.send("Good choice.")
+    try:
+        paid = await ctx.pay(1250, "2 soups", timeout_s=3600)
+    except AskCancelled as error:
+        await ctx.send(f"Cancelled: {error.reason}")
+        return
+    match paid:
+        case Paid(amount=amount, currency=currency):
+            await ctx.send(f"Thanks for {amount} {currency}.")
+        case Declined():
+            await ctx.send("Your bank said no.")
+        case Expired():
+            await ctx.send("Too late.")
+
+
+def cards(talk: Talk) -> list[dict[str, Any]]:
+    """Return the experiences sent, each once for each idempotency key."""
+    seen: dict[str, dict[str, Any]] = {}
+    for call in talk.linq.calls:
+        if call.name == "chats.messages.send" and call.body and call.body["message"].get("experience"):
+            seen.setdefault(call.key or "", call.body["message"]["experience"])
+    return list(seen.values())
+
+
+def said(talk: Talk) -> list[str]:
+    """Return the texts sent, each once for each idempotency key. A card has none."""
+    seen: dict[str, str] = {}
+    for call in talk.linq.calls:
+        if call.name == "chats.messages.send" and call.body:
+            parts = call.body["message"].get("parts") or ()
+            seen.setdefault(call.key or "", "\n".join(part["value"] for part in parts))
+    return [text for text in seen.values() if text]
+
+
+def requests(talk: Talk) -> list[str]:
+    """Return the ids of the payment requests that were made, each once."""
+    made = (call for call in talk.linq.calls if call.name == "payment_requests.create")
+    return list(dict.fromkeys(f"pr_{call.key}" for call in made))
+
+
+def payment(kind: str, request_id: str, *, chat: str = CHAT, **changes: Any) -> bytes:
+    data = payment_request(request_id, {"metadata": {"linqbot_chat": chat}} | changes, status=kind)
+    return envelope(f"payment.{kind}", data)
+
+
+async def end(talk: Talk, kind: str, request_id: str | None = None) -> None:
+    await talk.put(payment(kind, request_id or requests(talk)[-1]))
+    await talk.run()
+
+
+async def test_a_payment_resumes_the_handler(talk: Talk) -> None:
+    talk.deploy(soup)
+    await talk.say("soup")
+    (request,) = requests(talk)
+    (card,) = cards(talk)
+    assert card == {
+        "name": "agentpay",
+        "action": "request_payment",
+        "params": {"checkout_url": f"https://zero.linqapp.com/pay/{request}", "title": "2 soups", "note": "$12.50"},
+    }
+    (made,) = (call.body for call in talk.linq.calls if call.name == "payment_requests.create")
+    assert made == {
+        "amount": 1250,
+        "currency": "usd",
+        "description": "2 soups",
+        "metadata": {"linqbot_chat": CHAT},
+    }
+    await talk.restart()
+    await end(talk, "authorized")
+    assert said(talk) == ["Good choice."]
+    await end(talk, "succeeded")
+    assert said(talk) == ["Good choice.", "Thanks for 1250 usd."]
+    assert talk.open_questions() == []
+    assert await talk.storage.scheduled() == []
+    assert "payment_requests.cancel" not in talk.linq.names()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "is_closed"),
+    [
+        ("declined", "Your bank said no.", True),
+        ("expired", "Too late.", False),
+        ("canceled", "Cancelled: operator", False),
+    ],
+)
+async def test_a_request_that_was_not_paid_is_closed(talk: Talk, kind: str, text: str, is_closed: bool) -> None:
+    talk.deploy(soup)
+    await talk.say("soup")
+    await end(talk, kind)
+    assert said(talk) == ["Good choice.", text]
+    assert talk.linq.names().count("payment_requests.cancel") == is_closed
+    # What Linq reports about the closed request afterwards means nothing.
+    await end(talk, "canceled")
+    assert said(talk) == ["Good choice.", text]
+    assert talk.open_questions() == []
+
+
+async def test_after_the_timeout_the_request_is_closed(talk: Talk) -> None:
+    talk.deploy(soup)
+    await talk.say("soup")
+    await talk.pass_time(3600)
+    assert said(talk) == ["Good choice.", "Too late."]
+    assert talk.linq.names()[-2:] == ["payment_requests.cancel", "chats.messages.send"]
+    assert talk.open_questions() == []
+
+
+@pytest.mark.parametrize("way", ["timeout", "declined", "cancel"])
+async def test_a_request_that_was_paid_just_before_it_was_closed_counts_as_paid(talk: Talk, way: str) -> None:
+    talk.deploy(soup)
+    await talk.say("soup")
+    (request,) = requests(talk)
+    talk.linq.will_answer("payment_requests.cancel", LinqApiError("paid", status=409, code=1005))
+    answer = payment_request(request, {}, status="succeeded")
+    talk.linq.will_answer("payment_requests.retrieve", ApiResponse(200, answer))
+    if way == "timeout":
+        await talk.pass_time(3601)
+    elif way == "declined":
+        await end(talk, "declined")
+    else:
+        await talk.say("never mind")
+    assert said(talk)[1:] == ["Thanks for 1250 usd."]
+    # The event that follows means nothing any more.
+    await end(talk, "succeeded", request)
+    assert said(talk)[1:] == ["Thanks for 1250 usd."]
+
+
+@pytest.mark.parametrize("word", ["Forget it", "Never mind!"])
+async def test_other_messages_are_handled_as_usual_and_a_cancel_word_closes_the_request(talk: Talk, word: str) -> None:
+    talk.deploy(soup)
+    await talk.say("soup")
+    await talk.say("what is in it?")
+    assert talk.open_questions() == ["waiting"]
+    await talk.say(word)
+    assert said(talk) == ["Good choice.", "Routed: what is in it?", "Cancelled: word"]
+    assert talk.linq.names().count("payment_requests.cancel") == 1
+
+
+async def test_stop_closes_the_request_and_nothing_is_said(talk: Talk) -> None:
+    talk.deploy(soup)
+    await talk.say("soup")
+    await talk.say("STOP")
+    assert said(talk) == ["Good choice."]
+    assert talk.linq.names().count("payment_requests.cancel") == 1
+    assert talk.open_questions() == []
+
+
+async def test_several_payments_and_a_question_may_be_open_at_once(talk: Talk) -> None:
+    async def shop(message: MessageReceived, ctx: Context) -> None:
+        if message.text == "name":
+            await ctx.send(f"Hello {await ctx.ask('Your name?')}.")
+            return
+        await ctx.send(f"{message.text}: {bool(await ctx.pay(500, message.text))}")
+
+    talk.deploy(shop)
+    for text in ("tea", "cake", "name"):
+        await talk.say(text)
+    assert talk.open_questions() == ["waiting"] * 3
+    tea, cake = requests(talk)
+    await end(talk, "succeeded", cake)
+    await talk.say("Ada")
+    await end(talk, "declined", tea)
+    assert said(talk) == ["Your name?", "cake: True", "Hello Ada.", "tea: False"]
+
+
+async def test_a_payment_comes_back_in_later_parts_of_the_handler(talk: Talk) -> None:
+    seen = []
+
+    async def shop(message: MessageReceived, ctx: Context) -> None:
+        paid = await ctx.pay(500, "Tea")
+        seen.append((paid, ctx.event.type))
+        street = await ctx.ask("Street?")
+        await ctx.send(street)
+
+    talk.deploy(shop)
+    await talk.say("tea")
+    await end(talk, "succeeded")
+    await talk.restart()
+    await talk.say("Main St")
+    assert said(talk) == ["Street?", "Main St"]
+    assert seen == [(Paid(requests(talk)[0], 1250, "usd"), "payment.succeeded")] * 2
+
+
+@pytest.mark.parametrize("changes", [{"service": "SMS"}, {"service": "RCS"}, {"is_group": True}])
+async def test_where_there_is_no_card_the_request_is_a_link(talk: Talk, changes: dict[str, Any]) -> None:
+    talk.deploy(soup, groups="all")
+    await talk.say("soup", **changes)
+    (request,) = requests(talk)
+    link = f"https://zero.linqapp.com/pay/{request}"
+    # On iMessage an address at the end becomes a preview card of its own.
+    assert said(talk)[1:] == (["2 soups: $12.50", link] if "is_group" in changes else [f"2 soups: $12.50\n{link}"])
+    assert cards(talk) == []
+
+
+async def test_a_card_that_linq_refuses_becomes_a_link(talk: Talk) -> None:
+    async def tea(message: MessageReceived, ctx: Context) -> None:
+        await ctx.pay(500, "Tea")
+
+    talk.deploy(tea)
+    talk.linq.will_answer("chats.messages.send", LinqApiError("not on iMessage", status=409, code=2018))
+    await talk.say("tea")
+    assert said(talk) == ["Tea: $5.00", f"https://zero.linqapp.com/pay/{requests(talk)[0]}"]
+
+
+async def test_the_request_is_a_card_also_if_the_api_key_was_wrong_at_first(talk: Talk) -> None:
+    async def tea(message: MessageReceived, ctx: Context) -> None:
+        await ctx.pay(500, "Tea")
+
+    talk.deploy(tea)
+    request = payment_request("pr_1", {})
+    talk.linq.will_answer("payment_requests.create", ApiResponse(201, request))
+    talk.linq.will_answer("payment_requests.retrieve", ApiResponse(200, request))
+    talk.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
+    await talk.say("tea")
+    assert talk.open_questions() == []
+    await talk.pass_time(60)
+    assert talk.open_questions() == ["waiting"]
+    sends = [call for call in talk.linq.calls if call.name == "chats.messages.send"]
+    assert ["experience" in (call.body or {})["message"] for call in sends] == [True, True]
+
+
+async def test_a_person_who_has_opted_out_is_not_asked_and_the_request_is_closed(talk: Talk) -> None:
+    reasons = []
+
+    async def tea(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.pay(500, "Tea")
+        except AskCancelled as error:
+            reasons.append(error.reason)
+
+    talk.deploy(tea)
+    talk.linq.will_answer("chats.messages.send", LinqApiError("opted out", status=403, code=2024))
+    await talk.say("tea")
+    assert reasons == ["opted_out"]
+    assert talk.linq.names()[-1] == "payment_requests.cancel"
+    assert talk.open_questions() == []
+
+
+async def test_without_a_payment_provider_the_error_reaches_the_handler(talk: Talk) -> None:
+    async def tea(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.pay(500, "Tea")
+        except LinqApiError as error:
+            await ctx.send(f"No: {error.status}")
+
+    talk.deploy(tea)
+    talk.linq.will_answer("payment_requests.create", LinqApiError("not connected", status=403, code=2005))
+    await talk.say("tea")
+    assert said(talk) == ["No: 403"]
+    assert talk.open_questions() == []
+
+
+async def test_a_send_that_is_made_later_still_has_the_address(talk: Talk) -> None:
+    async def tea(message: MessageReceived, ctx: Context) -> None:
+        await ctx.pay(500, "Tea")
+
+    talk.deploy(tea)
+    request = payment_request("pr_1", {})
+    talk.linq.will_answer("payment_requests.create", ApiResponse(201, request))
+    talk.linq.will_answer("payment_requests.retrieve", ApiResponse(200, request))
+    talk.linq.will_answer("chats.messages.send", RateLimited("too many", status=429, retry_after_s=60))
+    await talk.say("tea")
+    assert talk.open_questions() == []
+    await talk.pass_time(61)
+    assert talk.open_questions() == ["waiting"]
+    assert "payment_requests.retrieve" in [call.name for call in talk.linq.calls]
+    assert [card["params"]["checkout_url"] for card in cards(talk)][-1] == request["checkout_url"]
+
+
+async def test_a_payment_without_a_handler_that_waits_goes_to_the_handlers_of_payments(talk: Talk) -> None:
+    seen = []
+    bot = talk.deploy(soup)
+
+    @bot.on(PaymentSucceeded)
+    async def paid(event: PaymentSucceeded, ctx: Context) -> None:
+        seen.append((event.id, event.chat_id))
+
+    await talk.say("soup")
+    await end(talk, "succeeded", "pr_other")
+    await talk.put(envelope("payment.succeeded", payment_request("pr_foreign", {})))
+    await talk.run()
+    assert seen == [("pr_other", CHAT), ("pr_foreign", None)]
+    assert talk.open_questions() == ["waiting"]
+
+
+# Crashes
+
+
+class Places:
+    """Crashes the process once, at the n-th place where it can crash."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+        self.has_crashed = False
+
+    async def place(self, _: object = None) -> None:
+        if self.has_crashed:
+            return
+        if self.left == 0:
+            self.has_crashed = True
+            await crash()
+        self.left -= 1
+
+
+async def deliver(talk: Talk, body: bytes, places: Places) -> None:
+    talk.linq.before = places.place
+    await talk.put(body)
+    while await talk.crashable.run(talk.run()):
+        await talk.restart()
+    talk.linq.before = None
+
+
+def crashing_finish(talk: Talk, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = type(talk.storage).finish
+
+    async def crashing(self: Any, *arguments: Any) -> None:
+        await places.place()
+        await finish(self, *arguments)
+        await places.place()
+
+    monkeypatch.setattr(type(talk.storage), "finish", crashing)
+
+
+@pytest.mark.parametrize("at", range(10))
+@pytest.mark.parametrize(("kind", "text"), [("succeeded", "Thanks for 1250 usd."), ("declined", "Your bank said no.")])
+async def test_a_crash_anywhere_requests_once_and_answers_once(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, at: int, kind: str, text: str
+) -> None:
+    places = Places(at)
+    crashing_finish(talk, places, monkeypatch)
+    talk.deploy(soup)
+    await deliver(talk, text_body("soup"), places)
+    (request,) = requests(talk)
+    await deliver(talk, payment(kind, request), places)
+    assert requests(talk) == [request]
+    assert len(cards(talk)) == 1
+    assert said(talk) == ["Good choice.", text]
+    assert talk.open_questions() == []
+    assert await talk.storage.dead_letters() == []
+    # 3 calls and 2 places at the end; then 1 call, for a declined payment 2, and 2 places.
+    assert places.has_crashed == (at < 8 + (kind == "declined"))
+
+
+async def test_a_payment_that_arrives_before_the_request_is_on_record_is_not_lost(talk: Talk) -> None:
+    """The person pays while the process is down, so the turn that asked is not finished yet."""
+    talk.deploy(soup)
+
+    with pytest.MonkeyPatch.context() as patch:
+        crashing_finish(talk, Places(0), patch)
+        await talk.put(text_body("soup"))
+        assert await talk.crashable.run(talk.run())
+    (request,) = requests(talk)
+    await talk.restart()
+    await talk.put(payment("succeeded", request))
+    await talk.run()
+    assert said(talk) == ["Good choice.", "Thanks for 1250 usd."]
+
+
+# Mistakes
+
+
+async def error_of(talk: Talk, text: str) -> str:
+    talk.attempts = 1
+    await talk.say(text)
+    return (await talk.storage.dead_letters())[0].error
+
+
+async def test_a_plain_def_cannot_request_a_payment(talk: Talk) -> None:
+    def plain(message: MessageReceived, ctx: Context) -> None:
+        ctx.pay(500, "Tea").close()
+
+    talk.deploy(plain)
+    assert "await ctx.pay(…)" in await error_of(talk, "hi")
+
+
+async def test_a_task_cannot_request_a_payment_and_so_not_twice_at_once(talk: Talk) -> None:
+    async def twice(message: MessageReceived, ctx: Context) -> None:
+        await asyncio.gather(ctx.pay(500, "Tea"), ctx.pay(600, "Cake"))
+
+    talk.deploy(twice)
+    assert "ctx.pay() was called in a task" in await error_of(talk, "hi")
+    assert requests(talk) == []
+
+
+async def test_an_event_without_a_chat_cannot_request_a_payment(talk: Talk) -> None:
+    bot = talk.deploy()
+
+    @bot.on(PaymentSucceeded)
+    async def again(event: PaymentSucceeded, ctx: Context) -> None:
+        await ctx.pay(500, "Tea")
+
+    talk.attempts = 1
+    await talk.put(envelope("payment.succeeded", payment_request("pr_foreign", {}), line=LINE))
+    await talk.run()
+    assert "belongs to no chat" in (await talk.storage.dead_letters())[0].error
+
+
+async def test_an_amount_below_linqs_minimum_is_refused(talk: Talk) -> None:
+    rules = []
+
+    async def cheap(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.pay(10, "Tea")
+        except RuleBroken as error:
+            rules.append(error.rule)
+
+    talk.deploy(cheap)
+    await talk.say("tea")
+    assert rules == ["R96"]
+    assert talk.open_questions() == []
+
+
+@pytest.mark.parametrize(
+    ("amount", "description", "problem"),
+    [(12.5, "Tea", "in cents"), (True, "Tea", "in cents"), (500, " ", "description")],
+)
+async def test_arguments_that_cannot_be_right_are_refused(amount: Any, description: str, problem: str) -> None:
+    with pytest.raises(BotError, match=problem):
+        PaymentWait(amount, description)

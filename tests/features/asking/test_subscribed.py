@@ -1,0 +1,79 @@
+"""A bot is delivered the events that answer its questions, although no handler takes their types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.events.account import ContactCardReceived
+from linqbot.events.chat import LocationSharingStarted
+from linqbot.events.message import MessageReceived
+from linqbot.features.asking.results import Paid
+from linqbot.ops.subscriptions import handled
+from linqbot.testing import Phone, talking
+
+pytestmark = pytest.mark.anyio
+
+
+async def asks(message: MessageReceived, ctx: Context) -> None:
+    day = await ctx.ask("Which day?", choices=["Friday", "Saturday"])
+    sure = await ctx.ask("Sure?", yes="like")
+    card = await ctx.ask("Your card?", kind=ContactCardReceived)
+    shared = await ctx.ask("Where?", kind=LocationSharingStarted)
+    where = await ctx.location()
+    paid = await ctx.pay(1250, "2 soups")
+    facts = (day, sure, card.type, shared.type, round(where.latitude), isinstance(paid, Paid))
+    await ctx.reply(" ".join(map(str, facts)))
+
+
+async def votes(message: MessageReceived, ctx: Context) -> None:
+    result = await ctx.vote(["Thai", "Pizza"], "Lunch?")
+    await ctx.reply(f"{result.winner} {result.counts}")
+
+
+async def subscribed(phone: Phone, bot: Bot) -> None:
+    """Let Linq deliver only what `linqbot webhooks sync` subscribes the bot to."""
+    subscriptions = phone.client.webhook_subscriptions
+    (one,) = [each async for each in subscriptions.list()]
+    await subscriptions.update(one.id, subscribed_events=handled(bot).needed)
+
+
+def bot_with(handler: Any) -> Bot:
+    bot = Bot(groups="all")
+    bot.on_message("go")(handler)
+    return bot
+
+
+async def test_each_kind_of_answer_reaches_a_handler_of_messages() -> None:
+    async with talking(bot := bot_with(asks)) as phone:
+        await subscribed(phone, bot)
+        await phone.text("go")
+        await phone.vote((await phone.replies())[-1], "Saturday")
+        await phone.react(await phone.next_reply(), "like")
+        assert await phone.next_reply() == "Your card?"
+        await phone.share_card("Ada")
+        assert await phone.next_reply() == "Where?"
+        await phone.share_location(48.85, 2.35)
+        await phone.advance(1)
+        await phone.quiet()
+        await phone.pay()
+        assert (await phone.replies())[-1] == "Saturday True contact_card.received location.sharing.started 49 True"
+
+
+async def test_a_vote_counts_changed_votes_and_people_who_leave() -> None:
+    async with talking(bot := bot_with(votes)) as ann:
+        await subscribed(ann, bot)
+        bob, cat = ann.person("+14155550143"), ann.person("+14155550144")
+        group = ann.group(bob, cat)
+        await group.text("go")
+        poll = (await group.replies())[-1]
+        await group.vote(poll, "Thai")
+        await group.vote(poll, "Thai", remove=True)
+        await group.vote(poll, "Pizza")
+        await group.by(bob).vote(poll, "Pizza")
+        assert await group.replies() == []
+        await group.by(cat).leave()
+        assert await group.next_reply() == "Pizza {'Thai': 0, 'Pizza': 2}"

@@ -1,0 +1,165 @@
+"""Values that count what steps have cost: once for each recorded result, whatever becomes of the turn."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import pytest
+from asking_talk import Talk
+from pydantic import BaseModel
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.errors import BotError
+from linqbot.events.message import MessageReceived
+from linqbot.events.proactive import ScheduleDue
+from linqbot.features.state import Tally
+from linqbot.storage.state import StateWrite
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+
+class Spent(BaseModel):
+    cents: int = 0
+    is_noted: bool = False
+
+
+def add(spent: Spent, cents: int) -> None:
+    spent.cents += cents
+
+
+SPENT = Tally(Spent, add)
+
+
+async def spent(talk: Talk) -> Spent:
+    stored = (await talk.storage.load("person:+14155550142")).get("Spent")
+    return Spent() if stored is None else Spent.model_validate_json(stored)
+
+
+async def test_a_step_of_a_turn_that_is_given_up_counts_once(talk: Talk) -> None:
+    talk.attempts = 3
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.once("price", lambda _: 5, tally=SPENT)
+        (await ctx.state.person(Spent)).is_noted = True
+        raise ValueError
+
+    talk.deploy(order)
+    await talk.say("hi")
+    for _ in range(3):
+        await talk.pass_time(100)
+    assert len(await talk.storage.dead_letters()) == 1
+    assert await spent(talk) == Spent(cents=5, is_noted=False)
+
+
+@pytest.mark.slow
+async def test_a_step_counts_once_wherever_the_bot_is_killed() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.once("price", lambda _: 5, retry=True, tally=SPENT)
+        if await ctx.ask("More?", yes="like"):
+            await ctx.once("more", lambda _: 2, retry=True, tally=SPENT)
+        await ctx.reply("Done.")
+
+    async def scenario(phone: Phone) -> None:
+        await phone.text("hi")
+        await phone.next_reply()
+        await phone.text("yes")
+        assert await phone.replies() == ["Done."]
+
+    async for phone in killed_between_calls(bot, scenario):
+        assert (await phone.state(Spent)).cents == 7, phone.killed
+
+
+async def test_the_handler_sees_what_was_counted_and_may_change_the_value_itself(talk: Talk) -> None:
+    seen = list[int]()
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        value = await ctx.state.person(Spent)
+        seen.append(value.cents)
+        await asyncio.gather(*(ctx.once(f"price {n}", lambda _: 5, tally=SPENT) for n in range(3)))
+        seen.append(value.cents)
+        value.is_noted = True
+
+    talk.deploy(order)
+    await talk.say("hi")
+    assert seen == [0, 15]
+    assert await spent(talk) == Spent(cents=15, is_noted=True)
+
+
+async def test_a_value_that_is_changed_meanwhile_is_read_again_and_nothing_is_lost(talk: Talk) -> None:
+    calls = list[int]()
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        value = await ctx.state.person(Spent)
+        await ctx.once("price", partial(price, value), tally=Tally(Spent, count))
+        value.is_noted = True
+
+    async def price(value: Spent, _: str) -> int:
+        value.is_noted = True
+        await talk.storage.write_state([StateWrite("person:+14155550142", "Spent", b'{"cents":100}')])
+        return 5
+
+    def count(value: Spent, cents: int) -> None:
+        calls.append(value.cents)
+        add(value, cents)
+
+    talk.deploy(order)
+    await talk.say("hi")
+    await talk.pass_time(2)
+    assert calls == [100]  # not again in the second run
+    assert await spent(talk) == Spent(cents=105, is_noted=True)
+
+
+async def test_two_steps_at_the_same_time_in_two_chats_both_count() -> None:
+    bot, both = Bot(groups="all"), asyncio.Barrier(2)
+
+    @bot.on_message
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        async def price(_: str) -> int:
+            await both.wait()
+            return 5
+
+        await ctx.once("price", price, tally=SPENT)
+
+    async with talking(bot) as phone:
+        group = phone.group("+14155550143")
+        await phone.text("hi")
+        await group.text("hi")
+        await phone.quiet()
+        assert (await phone.state(Spent)).cents == 10
+
+
+async def test_a_line_with_zero_retention_stores_the_result_only(talk: Talk) -> None:
+    seen = list[int]()
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        value = await ctx.state.person(Spent)
+        await ctx.once("price", lambda _: 5, tally=SPENT)
+        seen.append(value.cents)
+
+    talk.deploy(order)
+    await talk.say("hi", zero_retention=True)
+    assert seen == [5]
+    assert await spent(talk) == Spent()
+
+
+async def test_without_a_person_the_step_is_not_made() -> None:
+    made, errors, bot = list[Any](), list[str](), Bot()
+
+    @bot.every("12:00")
+    async def noon(event: ScheduleDue, ctx: Context) -> None:
+        try:
+            await ctx.once("price", made.append, tally=SPENT)
+        except BotError as error:
+            errors.append(str(error))
+
+    async with talking(bot) as phone:
+        await phone.advance(24 * 3600)
+    assert made == []
+    assert "names no person" in errors[0]

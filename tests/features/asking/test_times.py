@@ -1,0 +1,96 @@
+"""The time that a handler reads: before an answered question it is the time of then, whenever the handler runs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from asking_talk import Talk
+from fakes import NOW
+
+from linqbot.bot.context import Context
+from linqbot.bot.router import Next
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.features.asking.answers import MOST_TIMES
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_before_an_answered_question_it_is_the_time_of_then(talk: Talk) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        day = ctx.now() + timedelta(days=1)
+        who = await ctx.ask("Who comes?")
+        asked = ctx.now()
+        sure = await ctx.ask(f"{who}, on {day:%d.%m.}?")
+        await ctx.reply(f"{sure}: {day:%d.%m.}, asked {asked:%d.%m.}, answered {ctx.now():%d.%m.}")
+
+    start = datetime.fromtimestamp(NOW, UTC)
+    then, a_day_later, at_last = (f"{start + timedelta(days=days):%d.%m.}" for days in (1, 0.9, 1.8))
+    talk.deploy(book)
+    await talk.say("table")
+    await talk.pass_time(0.9 * 86_400)
+    await talk.say("Ada")
+    assert talk.said[-1] == f"Ada, on {then}?"
+    await talk.restart()
+    await talk.pass_time(0.9 * 86_400)
+    await talk.say("Yes")
+    assert talk.said[-1] == f"Yes: {then}, asked {a_day_later}, answered {at_last}"
+
+
+async def test_each_reading_of_the_time_is_repeated_in_order(talk: Talk) -> None:
+    read: list[list[datetime]] = []
+
+    async def wait(message: MessageReceived, ctx: Context) -> None:
+        times = [ctx.now()]
+        talk.clock.advance(5)
+        times += [ctx.now() for _ in range(2 * MOST_TIMES)]
+        read.append(times)
+        await ctx.ask("Ready?")
+
+    talk.deploy(wait)
+    await talk.say("hi")
+    await talk.pass_time(3600)
+    await talk.say("yes")
+    first, again = read
+    assert first == again
+    assert first[1] - first[0] == timedelta(seconds=5)
+
+
+async def test_new_code_that_reads_the_time_gets_that_of_the_question(talk: Talk) -> None:
+    read: list[datetime] = []
+
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        if read:
+            read.append(ctx.now())
+        await ctx.ask("When?")
+
+    talk.deploy(book)
+    await talk.say("hi")
+    asked = datetime.fromtimestamp(talk.clock.now(), UTC)
+    read.append(asked)
+    await talk.pass_time(3600)
+    await talk.say("now")
+    assert read == [asked, asked]
+
+
+async def test_middleware_reads_the_present_time_for_an_answer(talk: Talk) -> None:
+    read: list[datetime] = []
+
+    async def greet(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Your name?")
+
+    bot = talk.deploy(greet)
+
+    @bot.use
+    def timed(step: Next) -> Next:
+        async def handle(event: Event, ctx: Context) -> None:
+            read.append(ctx.now())
+            await step(event, ctx)
+
+        return handle
+
+    await talk.say("hi")
+    await talk.pass_time(3600)
+    await talk.say("Ada")
+    assert read[1] - read[0] >= timedelta(hours=1)

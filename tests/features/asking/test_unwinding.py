@@ -1,0 +1,263 @@
+"""The end of a handler that has asked: what its `finally` and `async with` do has not happened while the question is open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from asking_talk import Talk
+from fakes import CHAT, PERSON
+from pydantic import BaseModel
+
+from linqbot.bot.context import Context
+from linqbot.bot.router import Next
+from linqbot.errors import AskTimeout
+from linqbot.events.event import Event
+from linqbot.events.message import MessageReceived
+from linqbot.features.state import Tally, TurnState
+from linqbot.storage.state import StateWrite
+
+pytestmark = pytest.mark.anyio
+
+
+class Form(BaseModel):
+    is_open: bool = False
+    ends: int = 0
+    words: list[str] = []
+
+
+class Menu(BaseModel):
+    soups: int = 0
+
+
+async def stored(talk: Talk, model: type[BaseModel] = Form, scope: str = f"person:{PERSON}") -> Any:
+    """Return the stored value; None if there is none."""
+    value = (await talk.storage.load(scope)).get(model.__qualname__)
+    return None if value is None else model.model_validate_json(value)
+
+
+async def two_questions(message: MessageReceived, ctx: Context) -> None:
+    form = await ctx.state.person(Form)
+    form.is_open = True
+    form.words.append("begun")
+    try:
+        for question in ("A?", "B?"):
+            number = await ctx.ask(question, kind=int)
+            form.words.append(str(number))
+        await ctx.reply(f"Done: {form.is_open}")
+    finally:
+        form.is_open = False
+        form.ends += 1
+        form.words.append("ended")
+
+
+async def test_a_finally_changes_state_once_when_the_handler_ends(talk: Talk) -> None:
+    talk.deploy(two_questions)
+    await talk.say("hi")
+    assert await stored(talk) == Form(is_open=True, words=["begun"])
+    await talk.restart()
+    await talk.say("1")
+    assert await stored(talk) == Form(is_open=True, words=["begun", "1"])
+    await talk.say("no number")
+    assert await stored(talk) == Form(is_open=True, words=["begun", "1"])
+    await talk.restart()
+    await talk.say("2")
+    assert talk.said == ["A?", "B?", "Please answer with a whole number.", "Done: True"]
+    assert await stored(talk) == Form(ends=1, words=["begun", "1", "2", "ended"])
+
+
+async def test_each_scope_shows_the_values_at_the_question(talk: Talk) -> None:
+    @contextlib.asynccontextmanager
+    async def lock(ctx: Context) -> AsyncIterator[Form]:
+        form = await ctx.state.chat(Form)
+        form.is_open = True
+        yield form
+        raise AssertionError("not reached with a question")
+
+    @contextlib.asynccontextmanager
+    async def counted(ctx: Context) -> AsyncIterator[None]:
+        menu = await ctx.state.bot(Menu)
+        try:
+            yield
+        except BaseException:
+            menu.soups += 1
+            (await ctx.state.chat(Form)).is_open = False
+            (await ctx.state.person(Form)).ends += 1  # read here for the first time
+            raise
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        async with counted(ctx), lock(ctx):
+            await ctx.ask("Name?")
+
+    talk.deploy(ask)
+    await talk.say("hi")
+    assert await stored(talk, scope=f"chat:{CHAT}") == Form(is_open=True)
+    assert await stored(talk, Menu, "bot") is None
+    assert await stored(talk) is None
+
+
+async def test_after_a_swallowed_suspension_nothing_counts(talk: Talk) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        form = await ctx.state.person(Form)
+        with contextlib.suppress(BaseException):
+            await ctx.ask("Name?")
+        form.ends += 1
+        form.words = object()  # type: ignore[assignment]
+
+    talk.deploy(ask)
+    await talk.say("hi")
+    assert await talk.storage.dead_letters() == []
+    assert talk.open_questions() == ["waiting"]
+    assert await stored(talk) is None
+
+
+async def test_a_finally_counts_after_a_question_that_has_ended(talk: Talk) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        form = await ctx.state.person(Form)
+        form.is_open = True
+        try:
+            await ctx.ask("Name?", timeout_s=60)
+        except AskTimeout:
+            form.words.append("late")
+            raise
+        finally:
+            form.is_open = False
+            form.ends += 1
+
+    talk.deploy(ask)
+    await talk.say("hi")
+    assert await stored(talk) == Form(is_open=True)
+    await talk.pass_time(61)
+    assert await stored(talk) == Form(ends=1, words=["late"])
+
+
+async def test_what_a_task_does_when_the_question_cancels_it_does_not_count(talk: Talk) -> None:
+    async def work(form: Form) -> None:
+        form.words.append("working")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            form.ends += 1
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        form = await ctx.state.person(Form)
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(work(form))
+            while not form.words:
+                await asyncio.sleep(0)
+            if await ctx.ask("Name?"):
+                task.cancel()
+
+    talk.deploy(ask)
+    await talk.say("hi")
+    assert await stored(talk) == Form(words=["working"])
+    await talk.say("Ada")
+    assert await stored(talk) == Form(words=["working"], ends=1)
+
+
+async def test_no_step_and_no_scheduled_send_of_a_finally_is_made_before_the_end(talk: Talk) -> None:
+    made: list[str] = []
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("Name?")
+        finally:
+            try:
+                await ctx.once("close", made.append)
+            finally:
+                await ctx.send_later("Bye.", after_s=10)
+
+    talk.deploy(ask)
+    await talk.say("hi")
+    await talk.pass_time(20)
+    assert (made, talk.said) == ([], ["Name?"])
+    await talk.say("Ada")
+    await talk.pass_time(20)
+    assert (len(made), talk.said) == (1, ["Name?", "Bye."])
+
+
+async def test_middleware_is_no_part_of_the_conversation_and_counts_each_message(talk: Talk) -> None:
+    bot = talk.deploy(two_questions)
+
+    @bot.use
+    def counting(inner: Next) -> Next:
+        async def count(event: Event, ctx: Context) -> None:
+            try:
+                await inner(event, ctx)
+            finally:
+                (await ctx.state.bot(Menu)).soups += 1
+
+        return count
+
+    for text in ("hi", "1", "2"):
+        await talk.say(text)
+    assert await stored(talk, Menu, "bot") == Menu(soups=3)
+    assert await stored(talk) == Form(ends=1, words=["begun", "1", "2", "ended"])
+
+
+async def test_an_error_after_a_question_takes_nothing_back_that_was_done_before_it(talk: Talk) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        form = await ctx.state.person(Form)
+        form.is_open = True
+        await ctx.send_later("A reminder.", after_s=10)
+        try:
+            await ctx.ask("Name?")
+        finally:
+            form.ends += 1
+            raise ValueError
+
+    bot = talk.deploy(ask)
+
+    @bot.on_error(ValueError)
+    async def sorry(error: ValueError, event: Event, ctx: Context) -> None:
+        await ctx.reply("Sorry.")
+
+    await talk.say("hi")
+    assert talk.open_questions() == ["waiting"]
+    assert await stored(talk) == Form(is_open=True)
+    await talk.pass_time(20)
+    assert talk.said == ["Name?", "A reminder."]
+
+
+async def test_a_value_that_cannot_be_stored_fails_at_the_question(talk: Talk) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        form = await ctx.state.person(Form)
+        form.words = object()  # type: ignore[assignment]
+        try:
+            await ctx.ask("Name?")
+        finally:
+            form.words = []
+
+    talk.deploy(ask)
+    await talk.say("hi")
+    (dead,) = await talk.storage.dead_letters()
+    assert "Form" in (dead.error or "")
+    assert talk.open_questions() == []
+
+
+async def test_a_tally_that_is_recorded_while_the_handler_ends_stays(talk: Talk) -> None:
+    def add(menu: Menu, soups: int) -> None:
+        menu.soups += soups
+
+    async def commit(write: StateWrite) -> None:
+        await talk.storage.write_state([write])
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        menu = await ctx.state.person(Menu)
+        (await ctx.state.person(Form)).is_open = True
+        assert isinstance(ctx.state, TurnState)
+        record = ctx.state.recording(Tally(Menu, add))
+        try:
+            await ctx.ask("Name?")
+        finally:
+            await record(2, commit)
+            assert menu.soups == 2
+
+    talk.deploy(ask)
+    await talk.say("hi")
+    assert await talk.storage.dead_letters() == []
+    assert await stored(talk, Menu) == Menu(soups=2)
+    assert await stored(talk) == Form(is_open=True)

@@ -1,0 +1,305 @@
+"""Votes: a handler that lets a group vote ends, and goes on when all have voted or the time is over."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from asking_talk import Talk
+from fakes import CHAT, LINE, PERSON, envelope, handle, poll_vote, text_body
+from simulated_crash import crash
+
+from linqbot.bot.context import Context
+from linqbot.client.call import ApiResponse
+from linqbot.errors import AskCancelled, BotError, LinqApiError
+from linqbot.events.chat import ParticipantRemoved
+from linqbot.events.message import MessageReceived
+from linqbot.features.asking.results import VoteResult
+from linqbot.features.asking.wait_kinds import VoteWait
+
+pytestmark = pytest.mark.anyio
+
+BOB, EVE = "+15550001111", "Eve@example.com"
+
+
+async def lunch(message: MessageReceived, ctx: Context) -> None:
+    if message.text != "lunch":
+        await ctx.send(f"Routed: {message.text}")
+        return
+    try:
+        result = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)
+    except AskCancelled as error:
+        await ctx.send(f"Cancelled: {error.reason}")
+        return
+    how = "all voted" if result.is_complete else "time is over"
+    await ctx.send(f"{how}: {', '.join(result.winners) or 'nothing'} {dict(result.counts)}")
+
+
+def prepare(talk: Talk, *people: str, times: int = 1) -> None:
+    """Let Linq say who is in the chat, and answer a poll."""
+    left = handle("+15559999999") | {"status": "left"}
+    handles = [handle(LINE, is_me=True), *(handle(person) for person in people), left]
+    talk.linq.will_answer("chats.retrieve", *[ApiResponse(200, {"id": CHAT, "handles": handles})] * times)
+    poll = {"message_id": "poll", "poll": {"options": [{"option_id": "t"}, {"option_id": "p"}]}}
+    talk.linq.will_answer("chats.polls.create", *[ApiResponse(201, poll)] * times)
+
+
+async def votes(talk: Talk, *changes: bytes) -> None:
+    for body in changes:
+        await talk.put(body)
+        await talk.run()
+
+
+async def begin(talk: Talk, *people: str, **changes: Any) -> None:
+    talk.deploy(lunch, groups="all")
+    prepare(talk, *people)
+    await talk.say("lunch", is_group=True, **changes)
+
+
+async def test_when_all_have_voted_the_handler_goes_on(talk: Talk) -> None:
+    await begin(talk, PERSON, BOB, EVE)
+    assert talk.said == ["Lunch?"]
+    await votes(talk, poll_vote("t", BOB), poll_vote("p", PERSON))
+    await talk.restart()
+    assert talk.open_questions() == ["waiting"]
+    await votes(talk, poll_vote("t", EVE.lower()))
+    assert talk.said == ["Lunch?", "all voted: Thai {'Thai': 2, 'Pizza': 1}"]
+    assert talk.open_questions() == []
+    assert await talk.storage.scheduled() == []
+    await votes(talk, poll_vote("p", EVE))
+    assert len(talk.said) == 2
+
+
+async def test_a_vote_does_not_run_the_handler(talk: Talk) -> None:
+    runs = []
+
+    async def counting(message: MessageReceived, ctx: Context) -> None:
+        runs.append(message.text)
+        await ctx.vote(["Thai", "Pizza"], until=2)
+
+    talk.deploy(counting, groups="all")
+    prepare(talk)
+    await talk.say("lunch", is_group=True)
+    await votes(talk, poll_vote("t", BOB), poll_vote("p", BOB, kind="removed"))
+    assert runs == ["lunch"]
+    await votes(talk, poll_vote("t", EVE))
+    assert runs == ["lunch", "lunch"]
+
+
+async def test_votes_can_be_taken_back_and_given_for_several_choices(talk: Talk) -> None:
+    await begin(talk, PERSON, BOB)
+    await votes(
+        talk, poll_vote("t", BOB), poll_vote("t", BOB, kind="removed"), poll_vote("p", PERSON), poll_vote("t", PERSON)
+    )
+    assert talk.open_questions() == ["waiting"]
+    await votes(talk, poll_vote("p", BOB))
+    assert talk.said[1:] == ["all voted: Pizza {'Thai': 1, 'Pizza': 2}"]
+
+
+async def test_options_that_people_add_count(talk: Talk) -> None:
+    await begin(talk, PERSON, BOB)
+    added = {"option_id": "s", "text": "Sushi", "creator_handle": handle(BOB)}
+    update = {"message_id": "poll", "chat": {"id": CHAT}, "direction": "inbound", "added_options": [added]}
+    await votes(talk, envelope("poll.updated", update), poll_vote("s", BOB), poll_vote("s", PERSON))
+    assert talk.said[1:] == ["all voted: Sushi {'Thai': 0, 'Pizza': 0, 'Sushi': 2}"]
+
+
+async def test_the_vote_ends_with_the_time(talk: Talk) -> None:
+    await begin(talk, PERSON, BOB)
+    await votes(talk, poll_vote("t", BOB), poll_vote("unknown", PERSON), poll_vote("t", PERSON, poll="another"))
+    await talk.pass_time(3600)
+    assert talk.said[1:] == ["time is over: Thai {'Thai': 1, 'Pizza': 0}"]
+    assert talk.open_questions() == []
+
+
+async def test_a_vote_in_which_no_person_votes(talk: Talk) -> None:
+    await begin(talk, PERSON, BOB)
+    await talk.pass_time(3601)
+    assert talk.said[1:] == ["time is over: nothing {'Thai': 0, 'Pizza': 0}"]
+
+
+async def test_a_number_of_people_is_enough_and_the_result_stays(talk: Talk) -> None:
+    seen: list[VoteResult] = []
+
+    async def plan(message: MessageReceived, ctx: Context) -> None:
+        seen.append(await ctx.vote(["Thai", "Pizza"], until=2))
+        await ctx.send(await ctx.ask("At what time?"))
+
+    talk.deploy(plan, groups="all")
+    prepare(talk)
+    await talk.say("plan", is_group=True)
+    assert talk.said == []
+    await votes(talk, poll_vote("t", BOB), poll_vote("p", EVE))
+    await talk.say("Noon", is_group=True)
+    assert talk.said == ["At what time?", "Noon"]
+    assert seen == [VoteResult({BOB: ("Thai",), EVE.lower(): ("Pizza",)}, {"Thai": 1, "Pizza": 1}, True)] * 2
+    assert (seen[0].winners, seen[0].winner) == (("Thai", "Pizza"), None)
+
+
+async def test_without_polls_people_vote_by_text(talk: Talk) -> None:
+    await begin(talk, PERSON, BOB, EVE, service="SMS")
+    assert talk.said == ["Lunch?\n1. Thai\n2. Pizza"]
+    sms = {"is_group": True, "service": "SMS"}
+    await talk.say("1", **sms)
+    await talk.say("what about sushi?", sender=BOB, **sms)
+    await talk.say("pizza", sender=BOB, **sms)
+    await talk.say("2.", **sms)
+    await talk.say("Thai", sender=EVE, **sms)
+    assert talk.said[1:] == ["Routed: what about sushi?", "all voted: Pizza {'Thai': 1, 'Pizza': 2}"]
+
+
+async def test_a_poll_that_linq_refuses_is_a_list(talk: Talk) -> None:
+    talk.linq.will_answer("chats.polls.create", LinqApiError("no poll", status=400, code=1005))
+    await begin(talk, PERSON)
+    assert talk.said == ["Lunch?", "1. Thai\n2. Pizza"]
+    await talk.say("2", is_group=True)
+    assert talk.said[2:] == ["all voted: Pizza {'Thai': 0, 'Pizza': 1}"]
+
+
+async def test_next_to_a_poll_texts_are_no_votes(talk: Talk) -> None:
+    await begin(talk, PERSON, BOB)
+    await talk.say("Pizza", is_group=True)
+    await talk.say("never mind", is_group=True, sender=BOB)
+    assert talk.said == ["Lunch?", "Routed: Pizza", "Routed: never mind"]
+    await talk.say("Never mind", is_group=True)
+    assert talk.said[-1] == "Cancelled: word"
+    assert talk.open_questions() == []
+
+
+async def test_people_whom_the_bot_does_not_allow_do_not_vote(talk: Talk) -> None:
+    talk.deploy(lunch, groups="all", allow=[PERSON, BOB])
+    prepare(talk, PERSON, BOB)
+    await talk.say("lunch", is_group=True)
+    await votes(talk, poll_vote("p", EVE), poll_vote("t", BOB), poll_vote("t", PERSON))
+    assert talk.said[1:] == ["all voted: Thai {'Thai': 2, 'Pizza': 0}"]
+
+
+async def test_several_votes_may_be_open_at_once(talk: Talk) -> None:
+    await begin(talk, PERSON)
+    prepare(talk, PERSON)
+    await talk.say("lunch", is_group=True)
+    assert talk.open_questions() == ["waiting", "waiting"]
+
+
+def member(kind: str, person: str) -> bytes:
+    data = {"chat_id": CHAT, "participant": handle(person), "handle": person}
+    return envelope(f"participant.{kind}", data)
+
+
+async def test_a_person_who_leaves_is_not_waited_for_and_one_who_comes_is(talk: Talk) -> None:
+    bot = talk.deploy(lunch, groups="all")
+    seen = []
+
+    @bot.on(ParticipantRemoved)
+    async def left(event: ParticipantRemoved, ctx: Context) -> None:
+        seen.append(event.participant.handle)
+
+    prepare(talk, PERSON, BOB)
+    await talk.say("lunch", is_group=True)
+    await votes(talk, poll_vote("t", PERSON), member("added", EVE), poll_vote("t", BOB))
+    assert talk.open_questions() == ["waiting"]
+    await votes(talk, member("removed", EVE))
+    await talk.run()
+    assert talk.said[1:] == ["all voted: Thai {'Thai': 2, 'Pizza': 0}"]
+    assert seen == [EVE]
+    assert talk.open_questions() == []
+    assert await talk.storage.scheduled() == []
+
+
+async def test_a_person_who_leaves_is_not_waited_for_although_the_handler_of_that_fails(talk: Talk) -> None:
+    bot = talk.deploy(lunch, groups="all")
+    talk.attempts = 1
+
+    @bot.on(ParticipantRemoved)
+    async def left(event: ParticipantRemoved, ctx: Context) -> None:
+        raise RuntimeError
+
+    prepare(talk, PERSON, BOB)
+    await talk.say("lunch", is_group=True)
+    await votes(talk, poll_vote("t", PERSON), member("removed", BOB))
+    await talk.run()
+    assert talk.said[1:] == ["all voted: Thai {'Thai': 1, 'Pizza': 0}"]
+    assert len(await talk.storage.dead_letters()) == 1
+
+
+# Crashes
+
+
+@pytest.mark.parametrize("at", range(12))
+async def test_a_crash_anywhere_makes_one_poll_and_counts_each_vote_once(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    left, finish = [at], type(talk.storage).finish
+
+    async def place(_: object = None) -> None:
+        left[0] -= 1
+        if left[0] == -1:
+            await crash()
+
+    async def crashing(self: Any, *arguments: Any) -> None:
+        await place()
+        await finish(self, *arguments)
+        await place()
+
+    monkeypatch.setattr(type(talk.storage), "finish", crashing)
+    talk.deploy(lunch, groups="all")
+    prepare(talk, PERSON, BOB, times=3)
+    for body in (text_body("lunch", is_group=True), poll_vote("t", BOB), poll_vote("t", BOB), poll_vote("p", PERSON)):
+        await talk.put(body)
+        talk.linq.before = place
+        while await talk.crashable.run(talk.run()):
+            await talk.restart()
+            talk.linq.before = place
+    assert left[0] < 0
+    polls = [call.key for call in talk.linq.calls if call.name == "chats.polls.create"]
+    assert len(set(polls)) == 1
+    assert talk.said == ["Lunch?", "all voted: Thai, Pizza {'Thai': 1, 'Pizza': 1}"]
+    assert talk.open_questions() == []
+    assert await talk.storage.dead_letters() == []
+
+
+# Mistakes
+
+
+async def test_a_plain_def_and_a_task_cannot_let_people_vote(talk: Talk) -> None:
+    async def twice(message: MessageReceived, ctx: Context) -> None:
+        await asyncio.gather(ctx.vote(["a", "b"]), ctx.vote(["c", "d"]))
+
+    def plain(message: MessageReceived, ctx: Context) -> None:
+        ctx.vote(["a", "b"]).close()
+
+    talk.attempts = 1
+    problems = []
+    for handler in (twice, plain):
+        talk.deploy(handler)
+        await talk.say("hi")
+    problems = sorted(letter.error for letter in await talk.storage.dead_letters())
+    assert any("ctx.vote() was called in a task" in problem for problem in problems)
+    assert any("await ctx.vote(…)" in problem for problem in problems)
+    assert talk.said == []
+
+
+@pytest.mark.parametrize(
+    ("choices", "problem"),
+    [(["Thai"], "2 choices"), ("Thai", "2 choices"), (["a", "A "], r"ctx\.vote.*two choices are equal")],
+)
+async def test_choices_that_cannot_be_right_are_refused(talk: Talk, choices: Any, problem: str) -> None:
+    errors = []
+
+    async def bad(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.vote(choices)
+        except BotError as error:
+            errors.append(error)
+
+    talk.deploy(bad)
+    await talk.say("hi")
+    with pytest.raises(BotError, match=problem):
+        raise errors[0]
+
+
+@pytest.mark.parametrize("until", [0, "most", 1.5])
+async def test_an_until_that_cannot_be_right_is_refused(until: Any) -> None:
+    with pytest.raises(BotError, match=r"ctx\.vote"):
+        VoteWait(until)

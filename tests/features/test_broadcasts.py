@@ -1,0 +1,459 @@
+"""A broadcast reaches each person once, at the pace of its line, and reports an outcome for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.errors import BotError, Refused, RuleBroken
+from linqbot.events.delivery import Delivery
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import EventNotUnderstood
+from linqbot.events.proactive import BroadcastDone
+from linqbot.features.broadcasts import broadcast_send, give_up_person
+from linqbot.hookspecs import hookimpl
+from linqbot.storage.broadcasts import AT_ONCE, RecipientUpdate
+from linqbot.storage.inbox import Ack, Commit, DeadLetter
+from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
+from linqbot.types.message import LinkPart
+from linqbot.types.proactive import Broadcast
+
+pytestmark = pytest.mark.anyio
+
+PEOPLE = [f"+1415555{n:04}" for n in range(200, 206)]
+TEXT = "The menu of July is out."
+Act = Callable[[Context], Awaitable[Any]]
+
+
+class Sending:
+    """A bot that does `act` when it is written to, and what its handlers saw."""
+
+    def __init__(self, act: Act, **settings: Any) -> None:
+        self.bot = Bot(**settings)
+        self.results: list[Any] = []
+        self.done: list[BroadcastDone] = []
+
+        @self.bot.on_message("go")
+        async def go(message: MessageReceived, ctx: Context) -> None:
+            self.results.append(await act(ctx))
+
+        @self.bot.on_broadcast_done
+        async def ended(broadcast: BroadcastDone, ctx: Context) -> None:
+            self.done.append(broadcast)
+
+
+def july(people: Any = tuple(PEOPLE), **changes: Any) -> Act:
+    async def act(ctx: Context) -> Broadcast:
+        return await ctx.bot.broadcast(people, TEXT, **{"name": "july", **changes})
+
+    return act
+
+
+def got(phone: Phone, people: list[str] = PEOPLE) -> list[int]:
+    """Return the number of messages that each of these people got."""
+    return [sum(bubble == TEXT for bubble in phone.person(handle).messages) for handle in people]
+
+
+async def test_it_returns_at_once_and_then_reaches_one_person_after_the_other() -> None:
+    sending = Sending(july())
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.quiet()
+        (broadcast,) = sending.results
+        assert (broadcast.name, broadcast.people, broadcast.pending, broadcast.sent) == ("july", 6, 6, 0)
+        assert got(phone) == [1, 0, 0, 0, 0, 0]
+        await phone.advance(1)  # the delivery of the first message took up to a second
+        assert got(phone) == [1, 0, 0, 0, 0, 0]
+        await phone.advance(6)
+        assert got(phone) == [1, 1, 1, 0, 0, 0]
+        assert sending.done == []
+        await phone.advance(60)
+        assert got(phone) == [1] * 6
+        (done,) = sending.done
+        assert (done.name, done.people, done.sent, done.line, done.was_cancelled) == ("july", 6, 6, phone.line, False)
+
+
+async def test_the_same_name_is_the_same_broadcast() -> None:
+    sending = Sending(july())
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.advance(60)
+        await phone.text("go")
+        await phone.advance(60)
+        assert got(phone) == [1] * 6
+        assert [one.sent for one in sending.results] == [0, 6]
+        assert len(sending.done) == 1
+
+
+async def test_a_handler_that_fails_after_it_has_begun_the_broadcast_does_not_begin_it_again() -> None:
+    failures = iter([RuntimeError("Boom")])
+
+    async def act(ctx: Context) -> None:
+        await july()(ctx)
+        for error in failures:
+            raise error
+
+    sending = Sending(act)
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        with pytest.raises(HandlerFailed, match="Boom"):
+            await phone.advance(60)
+        await phone.advance(60)
+        assert got(phone) == [1] * 6
+
+
+@pytest.mark.slow
+async def test_wherever_the_bot_is_killed_each_person_gets_it_once_and_one_report_comes() -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("go")
+        await phone.advance(60)
+
+    bot, runs = Bot(), 0
+
+    @bot.on_message("go")
+    async def go(message: MessageReceived, ctx: Context) -> None:
+        await july(PEOPLE[:2])(ctx)
+
+    @bot.on_broadcast_done
+    async def done(broadcast: BroadcastDone, ctx: Context) -> None:
+        await ctx.bot.send(f"{broadcast.sent} of {broadcast.people}", to=PEOPLE[5])
+
+    async for phone in killed_between_calls(bot, scenario):
+        runs += 1
+        assert got(phone, PEOPLE[:2]) == [1, 1]
+        assert [str(bubble) for bubble in phone.person(PEOPLE[5]).messages] == ["2 of 2"]
+    assert runs > 20
+
+
+@pytest.mark.slow
+async def test_the_report_comes_after_the_reply_of_the_handler_that_began_it() -> None:
+    """A broadcast to no people ends before its handler does."""
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message
+    async def go(message: MessageReceived, ctx: Context) -> str:
+        made = await ctx.bot.broadcast([], TEXT, name="july")
+        while made.status != "done":
+            await asyncio.sleep(0)
+            made = await ctx.bot.find_broadcast("july") or made
+        return f"Sending to {made.people}."
+
+    @bot.on_broadcast_done
+    async def done(broadcast: BroadcastDone, ctx: Context) -> None:
+        await ctx.bot.send(f"{broadcast.sent} sent.", to="+14155550142")
+
+    async def scenario(phone: Phone) -> None:
+        await phone.text("go")
+        await phone.advance(60)
+
+    wrong = []
+    async for phone in killed_between_calls(bot, scenario):
+        said = [str(each) for each in phone.messages if each.from_bot]
+        if said != ["Sending to 0.", "0 sent."]:
+            wrong.append((phone.killed, said))
+    assert wrong == []
+
+
+async def test_a_handle_that_occurs_twice_counts_once() -> None:
+    sending = Sending(july(["Ann@example.com", PEOPLE[0], "ann@EXAMPLE.com ", PEOPLE[0]]))
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.advance(60)
+        assert got(phone, ["ann@example.com", PEOPLE[0]]) == [1, 1]
+        assert sending.done[0].people == 2
+
+
+async def test_people_who_opted_out_or_are_refused_are_outcomes_and_stop_nothing() -> None:
+    async def act(ctx: Context) -> Any:
+        await ctx.client.blocked_handles.block(handle=PEOPLE[1])
+        return await july([*PEOPLE, "not a handle"])(ctx)
+
+    sending = Sending(act)
+    found: list[tuple[str, str | None]] = []
+
+    @sending.bot.on_message("report")
+    async def report(message: MessageReceived, ctx: Context) -> None:
+        found.extend([(one.handle, one.reason) async for one in ctx.bot.recipients("july", "refused")])
+        assert [one.handle async for one in ctx.bot.recipients("july", "opted_out")] == [PEOPLE[0]]
+        assert len([one async for one in ctx.bot.recipients("july")]) == 7
+
+    async with talking(sending.bot) as phone:
+        await phone.person(PEOPLE[0]).opt_out()
+        await phone.text("go")
+        await phone.advance(60)
+        assert got(phone) == [0, 0, 1, 1, 1, 1]
+        (done,) = sending.done
+        assert (done.people, done.sent, done.opted_out, done.refused, done.failed) == (7, 4, 1, 2, 0)
+        await phone.text("report")
+        await phone.quiet()
+    assert [handle for handle, _ in found] == [PEOPLE[1], "not a handle"]
+    assert "2026" in (found[0][1] or "")
+    assert "R8" in (found[1][1] or "")
+
+
+async def test_a_plugin_that_vetoes_a_send_is_the_reason_of_the_refusal() -> None:
+    class Veto:
+        name = "veto"
+
+        @hookimpl
+        def register_outbound(self) -> Any:
+            return [self.around]
+
+        def around(self, run: Any) -> Any:
+            async def vetoed(call: Any) -> Any:
+                if (call.body or {}).get("to") == [PEOPLE[2]]:
+                    raise Refused("not this one")
+                return await run(call)
+
+            return vetoed
+
+    sending = Sending(july(), plugins=[Veto()])
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.advance(60)
+        assert got(phone) == [1, 1, 0, 1, 1, 1]
+        assert sending.done[0].refused == 1
+
+
+async def test_a_429_answer_delays_the_rest_and_nobody_gets_it_twice() -> None:
+    sending = Sending(july())
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.quiet()
+        phone.fail_next("chats.create", status=429, code=1007, retry_after_s=45)
+        phone.drop_next("chats.create", lost="answer")
+        await phone.advance(120)
+        assert got(phone) == [1] * 6
+        assert sending.done[0].sent == 6
+
+
+@pytest.mark.slow
+async def test_a_time_in_which_nothing_can_be_sent_is_no_outcome_and_no_burst_follows_it() -> None:
+    people = [f"+1415556{n:04}" for n in range(100)]
+    sending = Sending(july(people, per_minute=60))
+    async with talking(sending.bot) as phone:
+        # A wrong API key: without waits inside the turns, so the test's clock goes no further than it says.
+        phone.fail_next("chats.create", status=401, code=2004, times=100_000)
+        await phone.text("go")
+        await phone.advance(1800)
+        assert sum(got(phone, people)) == 0
+        phone.emulator.clear_faults()
+        await phone.advance(40)
+        assert AT_ONCE <= sum(got(phone, people)) <= 40 + AT_ONCE
+        await phone.advance(120)
+        assert got(phone, people) == [1] * 100
+        assert sending.done[0].sent == 100
+
+
+async def test_a_line_that_cannot_send_holds_the_broadcast_instead_of_using_up_its_people() -> None:
+    sending = Sending(july())
+    async with talking(sending.bot) as phone:
+        phone.fail_next("chats.create", status=403, code=2027, times=30)
+        await phone.text("go")
+        await phone.advance(600)
+        assert got(phone) == [1] * 6
+        assert sending.done[0].sent == 6
+
+
+async def test_a_person_whose_send_fails_for_a_day_is_a_dead_letter_and_the_others_go_on() -> None:
+    sending = Sending(july(PEOPLE[:2], per_minute=0.001))  # the second in 16 hours
+    async with talking(sending.bot) as phone:
+        phone.fail_next("chats.create", status=429, retry_after_s=3600, times=100_000)
+        await phone.text("go")
+        with pytest.raises(HandlerFailed, match="deferred for 24 hours"):
+            await phone.advance(90_000)
+        phone.emulator.clear_faults()
+        await phone.advance(3600)
+        (done,) = sending.done
+        assert (done.failed, done.sent) == (1, 1)
+
+
+async def test_several_messages_go_to_each_person_in_order() -> None:
+    async def act(ctx: Context) -> Any:
+        return await ctx.bot.broadcast(PEOPLE[:2], "one", "two", LinkPart(value="https://x.test"), name="july")
+
+    sending = Sending(act)
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.advance(10)
+        first = phone.person(PEOPLE[0])
+        assert [str(bubble) for bubble in first.messages] == ["one", "two", "https://x.test"]
+
+
+async def test_a_handler_of_one_name_takes_the_end_of_no_other_broadcast() -> None:
+    sending = Sending(july(PEOPLE[:1]))
+    bot, ended = Bot(), list[str]()
+
+    @bot.on_broadcast_done("august")
+    async def august(broadcast: BroadcastDone, ctx: Context) -> None:
+        ended.append("wrong")
+
+    @bot.on_broadcast_done("july", "june")
+    async def summer(broadcast: BroadcastDone, ctx: Context) -> None:
+        ended.append(broadcast.name)
+        with pytest.raises(BotError, match="A broadcast belongs to no chat"):
+            await ctx.reply("done")
+        await ctx.bot.send(f"{broadcast.sent} people", to=PEOPLE[5])
+
+    bot.include(sending.bot)
+    async with talking(bot) as phone:
+        await phone.text("go")
+        await phone.quiet()
+        assert ended == ["july"]
+        assert [str(bubble) for bubble in phone.person(PEOPLE[5]).messages] == ["1 people"]
+
+
+@pytest.mark.parametrize(
+    ("act", "text"),
+    [
+        (july(PEOPLE[0]), "takes the handles of people"),
+        (july(7), "takes the handles of people"),
+        (july([""]), "an empty text"),
+        (july([7]), "an object of type int"),
+        (july(name="a name"), "'a name' cannot be the name"),
+        (july(name=""), "cannot be the name"),
+        (july(per_minute=0), "per_minute=0"),
+        (july(line="+12025550"), "The line= of ctx.bot.broadcast.* is none of the 2 lines of this account"),
+        (july(per_minute=float("nan")), "per_minute=nan"),
+        (lambda ctx: ctx.bot.broadcast(PEOPLE, name="july"), "needs content"),
+        (lambda ctx: ctx.bot.broadcast(PEOPLE, 7, name="july"), "cannot be sent"),
+    ],
+)
+async def test_a_wrong_call_says_what_is_wrong_and_stores_nothing(act: Act, text: str) -> None:
+    async def attempt(ctx: Context) -> None:
+        with pytest.raises(BotError, match=text):
+            await act(ctx)
+        assert await ctx.bot.find_broadcast("july") is None
+
+    sending = Sending(attempt)
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.quiet()
+        assert sending.results == [None]
+
+
+async def test_a_broadcast_may_come_from_another_line_of_the_account() -> None:
+    sending = Sending(july(PEOPLE[:1], line="+12025550101"))
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.quiet()
+        assert [(done.line, done.sent) for done in sending.done] == [("+12025550101", 1)]
+
+
+async def test_content_that_breaks_a_rule_is_an_error_of_the_call() -> None:
+    async def attempt(ctx: Context) -> None:
+        with pytest.raises(RuleBroken):
+            await ctx.bot.broadcast(PEOPLE, LinkPart(value="no address"), name="july")
+
+    sending = Sending(attempt)
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.quiet()
+        assert sending.results == [None]
+
+
+async def test_a_handler_that_asks_goes_on_with_the_broadcast_that_it_has_begun() -> None:
+    async def act(ctx: Context) -> Any:
+        begun = await july()(ctx)
+        answer = await ctx.ask("Shall I tell you when it is done?")
+        return begun.name, answer
+
+    sending = Sending(act)
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.next_reply()
+        await phone.advance(60)
+        await phone.text("yes")
+        await phone.quiet()
+        assert sending.results == [("july", "yes")]
+        assert got(phone) == [1] * 6
+
+
+async def test_a_send_that_cannot_be_read_fails_for_its_person_only() -> None:
+    broken = Delivery("i.broadcast.july.7", "b:july.7", "linqbot.broadcast", b'{"broadcast":"july"}', 0.0)
+    with pytest.raises(EventNotUnderstood):
+        broadcast_send(broken)
+    assert broadcast_send(Delivery("w.1", "c:1", "linqbot.broadcast", b"{}", 0.0)) is None
+    reason = "Traceback (most recent call last):\n  in go\nRuntimeError: Boom\nDear Ada, your code is 1234\n"
+    late = "It was deferred for 24 hours without success: 503"
+    for outcome, why in (
+        (DeadLetter(reason, failed=True, kind="RuntimeError"), "RuntimeError"),
+        (DeadLetter(late), late),
+        (Ack(), None),
+    ):
+        commit = Commit(outcome)
+        give_up_person(broken, commit)
+        assert list(commit.recipients) == ([] if why is None else [RecipientUpdate("july", 7, "failed", why)])
+
+
+async def test_the_names_of_handlers_of_ended_broadcasts_are_checked() -> None:
+    with pytest.raises(BotError, match="cannot be the name of a broadcast"):
+        Bot().on_broadcast_done("the end")
+
+
+async def test_strangers_excluded_by_the_bot_do_not_keep_its_report_from_it() -> None:
+    sending = Sending(july(PEOPLE[:1]))
+    sending.bot.allow = lambda event: event.actor == "+14155550142"
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.quiet()
+        assert len(sending.done) == 1
+
+
+class Checking:
+    """A plugin whose check of broadcasts raises an error."""
+
+    name = "checking"
+
+    def __init__(self, error: Exception | None, *, required: bool = False) -> None:
+        self.required = required
+        self.error = error
+        self.checked: list[tuple[str, int]] = []
+
+    @hookimpl
+    def register_broadcast_checks(self) -> Any:
+        return [self.check]
+
+    def check(self, name: str, people: Sequence[str]) -> None:
+        self.checked.append((name, len(people)))
+        if self.error is not None:
+            raise self.error
+
+
+async def test_a_plugin_vetoes_a_broadcast_before_it_is_stored() -> None:
+    found: list[Any] = []
+
+    async def act(ctx: Context) -> None:
+        with pytest.raises(Refused, match="not in July"):
+            await july()(ctx)
+        found.append(await ctx.bot.find_broadcast("july"))
+
+    plugin = Checking(Refused("not in July"))
+    sending = Sending(act, plugins=[plugin])
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.advance(60)
+        assert got(phone) == [0] * 6
+        assert found == [None]
+        await phone.text("go")
+        await phone.quiet()
+    # A veto does not disable the plugin.
+    assert plugin.checked == [("july", 6)] * 2
+
+
+@pytest.mark.parametrize("required", [False, True])
+async def test_a_check_that_fails_is_skipped_unless_its_plugin_is_required(required: bool) -> None:
+    plugin = Checking(ValueError("a bug"), required=required)
+    sending = Sending(july(), plugins=[plugin])
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.advance(120)
+        assert got(phone) == ([0] * 6 if required else [1] * 6)
+        plugin.error = None
+        await phone.advance(4000)
+        assert got(phone) == [1] * 6

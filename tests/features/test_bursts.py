@@ -1,0 +1,325 @@
+"""Messages that a person writes one after the other, joined into one: `Bot(gather_s=…)`."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Any
+
+import pytest
+from fakes import NOW, delivery, settled, text_body
+from structlog.testing import capture_logs
+
+from linqbot import Bot, Context, MessageReceived, Router
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.clock import MovableClock
+from linqbot.errors import BotError, StorageUnavailable
+from linqbot.features.bursts import Bursts
+from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+)
+
+
+def collector(**settings: object) -> tuple[Bot, list[MessageReceived]]:
+    """Return a bot that answers with the texts that it got, and the messages that reached it."""
+    bot, seen = Bot(**settings), []  # type: ignore[arg-type]
+
+    @bot.on_message("stop", gather=False)
+    async def stop(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message)
+        await ctx.reply("stopped")
+
+    @bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message)
+        await ctx.reply(f"{message.text.replace(chr(10), ' | ')} ({len(message.media)} photos)")
+
+    return bot, seen
+
+
+async def test_text_photos_and_a_link_are_one_message_with_all_parts_in_order() -> None:
+    bot, seen = collector(gather_s=2)
+    async with talking(bot) as phone:
+        await phone.text("look")
+        for _ in range(3):
+            await phone.media(PIXEL, "photo.png")
+        await phone.text("nice?")
+        assert await phone.next_reply() == "look | nice? (3 photos)"
+    (message,) = seen
+    assert [each.text for each in message.burst] == ["look", "", "", "", "nice?"]
+    assert message.id == message.burst[-1].id
+    assert message.event_id == message.burst[0].event_id
+    assert len({each.id for each in message.burst}) == 5
+
+
+async def test_the_window_begins_again_with_each_message_and_ends_two_seconds_after_the_last() -> None:
+    bot, seen = collector(gather_s=2)
+    async with talking(bot) as phone:
+        for word in ("a", "b", "c"):
+            await phone.text(word)
+            await phone.advance(1.5)
+        assert not seen
+        assert await phone.next_reply() == "a | b | c (0 photos)"
+        await phone.advance(3)
+        await phone.text("later")
+        assert await phone.next_reply() == "later (0 photos)"
+    assert seen[1].burst == ()
+
+
+async def test_a_message_for_a_handler_that_does_not_gather_closes_the_burst_and_is_handled_at_once() -> None:
+    bot, seen = collector(gather_s=30)
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await phone.text("stop")
+        assert await phone.next_reply() == "one (0 photos)"
+        assert await phone.next_reply() == "stopped"
+        await phone.text("stop")
+        assert await phone.next_reply() == "stopped"
+    assert len(seen) == 3
+
+
+async def test_a_tapback_between_two_messages_closes_the_burst_so_that_the_order_holds() -> None:
+    bot, _ = collector(gather_s=2)
+    order: list[str] = []
+
+    @bot.on_reaction
+    async def tapped(event: object, ctx: Context) -> None:
+        order.append("tapback")
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        reply = await phone.next_reply()
+        await phone.text("one")
+        await phone.react(reply, "like")
+        await phone.text("two")
+        assert await phone.next_reply() == "one (0 photos)"
+        assert await phone.next_reply() == "two (0 photos)"
+    assert order == ["tapback"]
+
+
+async def test_messages_of_different_people_in_a_group_are_not_joined() -> None:
+    bot, seen = collector(gather_s=2, groups="all")
+    async with talking(bot) as phone:
+        other = phone.person("+14155550199")
+        group = phone.group(other)
+        await group.text("a")
+        await group.by(other).text("b")
+        await group.by(other).text("c")
+        assert await group.next_reply() == "a (0 photos)"
+        assert await group.next_reply() == "b | c (0 photos)"
+    assert [message.sender.handle for message in seen] == [phone.handle, other.handle]
+
+
+async def test_an_answer_to_a_question_does_not_wait_for_more() -> None:
+    bot = Bot(gather_s=30)
+
+    @bot.on_message
+    async def form(message: MessageReceived, ctx: Context) -> None:
+        name = await ctx.ask("Your name?")
+        await ctx.reply(f"Hi {name}")
+
+    async with talking(bot) as phone:
+        await phone.text("hello")
+        assert await phone.next_reply() == "Your name?"
+        await phone.text("Ada")
+        await phone.advance(2)
+        assert await phone.next_reply() == "Hi Ada"
+
+
+async def test_a_burst_waits_while_the_person_types_and_no_longer_when_they_stop() -> None:
+    bot, seen = collector(gather_s=2)
+    async with talking(bot) as phone:
+        await phone.text("so")
+        await phone.typing()
+        await phone.advance(7)
+        assert not seen
+        await phone.text("here")
+        await phone.advance(1)
+        assert not seen
+        await phone.advance(4)
+        assert await phone.next_reply() == "so | here (0 photos)"
+
+
+async def test_a_burst_has_at_most_twenty_messages() -> None:
+    bot, seen = collector(gather_s=2)
+    async with talking(bot) as phone:
+        for number in range(23):
+            await phone.text(str(number))
+        await phone.quiet()
+    assert [len(message.burst) for message in seen] == [20, 3]
+
+
+async def test_only_the_handlers_of_a_router_gather_if_only_the_router_says_it() -> None:
+    bot, orders = Bot(), Router(gather_s=2)
+
+    @orders.on_message(lambda message: message.text.startswith("order"))
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"ordered {len(message.burst)}")
+
+    bot.include(orders)
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"chat {message.text}")
+
+    async with talking(bot) as phone:
+        await phone.text("order tea")
+        await phone.text("order cake")
+        assert await phone.next_reply() == "ordered 2"
+        await phone.text("one")
+        await phone.text("two")
+        assert [await phone.next_reply(), await phone.next_reply()] == ["chat one", "chat two"]
+
+
+async def test_a_mention_counts_wherever_it_is_in_the_burst() -> None:
+    bot, seen = collector(gather_s=2)
+    async with talking(bot) as phone:
+        group = phone.group("+14155550199")
+        await group.media(PIXEL, "menu.png")
+        await group.text("what is this?", mention=True)
+        assert await group.next_reply() == "@bot what is this? (1 photos)"
+    assert len(seen[0].burst) == 2
+
+
+async def test_a_kill_at_any_point_neither_drops_nor_repeats_a_part_of_a_burst() -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("a")
+        await phone.text("b")
+        await phone.text("c")
+
+    heard: set[str] = set()
+    bot, _ = collector(gather_s=2)
+    async for phone in killed_between_calls(bot, scenario):
+        words = [
+            word for reply in await phone.replies() for word in str(reply).removesuffix(" (0 photos)").split(" | ")
+        ]
+        assert words == ["a", "b", "c"]
+        heard.add(" ".join(words))
+    assert heard == {"a b c"}
+
+
+async def test_every_delivery_three_times_is_still_one_burst() -> None:
+    bot, seen = collector(gather_s=2)
+    async with talking(bot, copies=3) as phone:
+        await phone.text("a")
+        await phone.text("b")
+        assert await phone.next_reply() == "a | b (0 photos)"
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("seconds", [-1, 61, float("nan")])
+def test_a_window_that_makes_no_sense_is_refused(seconds: float) -> None:
+    with pytest.raises(BotError, match="people who write in bursts need about 2"):
+        Bot(gather_s=seconds)
+
+
+async def test_fifty_people_write_bursts_at_once_and_each_burst_is_one_turn_and_delays_no_other_chat() -> None:
+    bot, seen = collector(gather_s=2)
+    async with talking(bot) as phone:
+        people = [phone.person(f"+1415555{number:04}") for number in range(50)]
+        began = phone.now
+        for word in ("a", "b", "c"):
+            for person in people:
+                await person.text(word)
+        await phone.text("stop")
+        assert await phone.next_reply() == "stopped"
+        assert phone.now == began  # all fifty still wait
+        await phone.advance(2)
+        for person in people:
+            assert await person.replies() == ["a | b | c (0 photos)"]
+        assert phone.now < began + 4  # the fifty wait at the same time
+    assert len(seen) == 51
+
+
+async def test_a_burst_in_a_group_is_for_the_bot_if_one_of_its_replies_is() -> None:
+    bot, seen = collector(gather_s=2)
+    async with talking(bot) as ann:
+        bob = ann.person("+14155550143")
+        group = ann.group(bob, "cat@example.com")
+        pizza = await group.by(bob).text("who wants pizza")
+        await group.text("@bot hi", mention=True)
+        heard = await group.next_reply()
+        await group.advance(60)
+        await group.reply(pizza, "me")
+        await group.reply(heard, "order it")
+        await group.replies()
+    assert [each.replies_to_me for each in seen[-1].burst] == [False, True]
+    assert seen[-1].replies_to_me
+
+
+async def test_a_burst_answers_the_scheduled_send_that_one_of_its_messages_answers() -> None:
+    bot, seen = Bot(gather_s=2), list[MessageReceived]()
+
+    @bot.on_message("remind", gather=False)
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Pill?", after_s=60, tag="pill")
+        await ctx.reply("ok")
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message)
+
+    async with talking(bot) as phone:
+        await phone.text("remind")
+        ok = await phone.next_reply()
+        await phone.advance(61)
+        pill = await phone.next_reply()
+        await phone.reply(ok, "cool")
+        await phone.reply(pill, "taken")
+        await phone.quiet()
+    (burst,) = seen
+    assert burst.answers is not None
+    assert burst.answers.tag == "pill"
+    assert [each.answers and each.answers.tag for each in burst.burst] == [None, "pill"]
+
+
+async def test_messages_are_joined_while_a_payment_is_awaited() -> None:
+    shop, seen = Bot(gather_s=2), list[MessageReceived]()
+
+    @shop.on_message("buy")
+    async def buy(message: MessageReceived, ctx: Context) -> None:
+        await ctx.pay(1250, "soup")
+
+    @shop.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        seen.append(message)
+
+    async with talking(shop) as phone:
+        await phone.text("buy")
+        await phone.replies()
+        await phone.text("hey")
+        await phone.text("what is this?")
+        await phone.quiet()
+    assert [len(each.burst) for each in seen] == [2]
+
+
+async def test_a_burst_is_stored_again_until_it_is_certain_that_it_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = MovableClock(NOW, frozen=True)
+    async with MemoryStorage(clock=clock) as storage:
+        for text in ("look", "nice?"):
+            await storage.put(delivery(text_body(text)))
+        clock.advance(10)
+        (lease,) = await storage.take(1, lease_s=60)
+        join, failures = storage.join, [StorageUnavailable("The answer was lost.")]
+
+        async def join_whose_answer_is_lost(*arguments: Any) -> None:
+            await join(*arguments)
+            if failures:
+                raise failures.pop()
+
+        monkeypatch.setattr(storage, "join", join_whose_answer_is_lost)
+        gathering = asyncio.ensure_future(Bursts(Dispatcher(Bot(gather_s=2), clock), storage, clock).admit(lease))
+        with capture_logs() as logs:
+            while not gathering.done():
+                await settled(3)
+                clock.advance(1)
+        gathered = gathering.result()
+        assert gathered is not None
+        assert len(gathered.delivery.joined.burst) == 1
+        assert [line["event"] for line in logs] == ["burst.unfinished"]
+        assert await storage.depth() == 1

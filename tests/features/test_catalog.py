@@ -1,0 +1,120 @@
+"""The parts of turns: a part that a lease leaves out would add nothing, and the order of most parts does not matter."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from linqbot import Bot, Context, MessageReceived
+from linqbot.engine.failure import Failure
+from linqbot.engine.parts import ALL, Turn
+from linqbot.events import ParticipantAdded
+from linqbot.events.event import Event
+from linqbot.features.catalog import PARTS
+from linqbot.storage.inbox import Commit, Outcome
+from linqbot.testing import talking
+
+pytestmark = pytest.mark.anyio
+
+FRIEND = "+14155550199"
+
+
+def bot_with_everything() -> Bot:
+    bot = Bot(read=False, typing=False, groups="all", on_trouble="One moment, please.")
+    bot.on_message("give up", attempts=1)(handle)
+    bot.on_message("steer", overlap="steer")(handle)
+    bot.on_message(handle)
+
+    @bot.on(ParticipantAdded)
+    async def greet(event: ParticipantAdded, ctx: Context) -> None:
+        await ctx.send("Welcome!")
+
+    @bot.on_dead_letter
+    async def sorry(failure: Failure, event: Event, ctx: Context) -> None:
+        await ctx.send("Sorry.")
+
+    return bot
+
+
+async def handle(message: MessageReceived, ctx: Context) -> None:
+    match message.text:
+        case "ask":
+            await ctx.reply(f"Then {await ctx.ask('Which?')}.")
+        case "later":
+            await ctx.send_later("It is later.", after_s=60)
+        case "bring":
+            await ctx.chat.add(FRIEND)
+        case "steer":
+            await ctx.reply(f"{len([each async for each in ctx.incoming()])} more")
+        case "retry":
+            first_run: list[str] = []
+            await ctx.once("note", first_run.append)
+            await ctx.reply("retry")
+            if first_run:
+                raise ValueError
+        case "give up":
+            raise ValueError
+        case text:
+            await ctx.reply(text)
+
+
+def shape(commit: Commit) -> list[Any]:
+    """Return what a commit stores, without ids and times."""
+    entries = sorted((entry.slot, entry.safety, entry.status) for entry in commit.entries)
+    timers = sorted(timer.kind for timer in commit.timers)
+    conversations = sorted(each.status for each in commit.conversations)
+    counts = [len(each) for each in (commit.state, commit.cancelled, commit.ended, commit.recipients, commit.rearmed)]
+    return [type(commit.outcome).__name__, entries, timers, conversations, *counts]
+
+
+async def commits_of_a_day() -> list[list[Any]]:
+    """Return what the commits store of a scenario in which each part has something to do."""
+    made: list[list[Any]] = []
+    build = Turn.commit
+
+    def noted(turn: Turn, outcome: Outcome) -> Commit:
+        commit = build(turn, outcome)
+        made.append(shape(commit))
+        return commit
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Turn, "commit", noted)
+        async with talking(bot_with_everything()) as phone:
+            group = phone.group("+14155550102")
+            for text in ("hello", "ask", "blue", "later", "retry", "give up", "steer"):
+                await phone.text(text)
+                await phone.errors()
+                await phone.advance(90)
+            for text in ("hello", "bring"):
+                await group.text(text)
+                await group.advance(1)
+            await phone.text("later")
+            await phone.text("ask")
+            await phone.opt_out()
+            await phone.advance(600)
+    return made
+
+
+async def test_a_turn_with_every_part_commits_the_same_as_one_with_the_parts_that_its_lease_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = await commits_of_a_day()
+    assert {"Ack", "Retry", "DeadLetter"} <= {each[0] for each in made}
+    assert {kind for each in made for kind in each[2]} >= {"ask", "send", "own_change", "dead_letter"}
+    monkeypatch.setattr("linqbot.features.catalog.marks_of", lambda *_, **__: ALL)
+    assert await commits_of_a_day() == made
+
+
+async def test_parts_that_commute_may_be_called_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = await commits_of_a_day()
+    names = ("asking.opening:Asks", "asking.turn_session:Sessions", "lookups:Lookups")
+    first = [row for row in PARTS if row[0] in names]
+    free = [row for row in PARTS if row[0] not in names]
+    different = []
+    for order in list(permutations(free))[::101]:
+        monkeypatch.setattr("linqbot.features.catalog.PARTS", (*first, *order))
+        if await commits_of_a_day() != made:
+            different.append([place for place, _ in order])
+    assert not different

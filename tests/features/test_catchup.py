@@ -1,0 +1,198 @@
+"""Messages missed during a downtime are fetched from the emulator, once and in order, and answered if not too late."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import httpx
+import pytest
+
+from linqbot.client.client import Client
+from linqbot.clock import MovableClock
+from linqbot.emulator.acts.conversation import Write
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.web.app import create_app
+from linqbot.events.delivery import Delivery
+from linqbot.events.message import MessageReceived
+from linqbot.events.parse import parse
+from linqbot.features.gaps import CATCH_UP_TYPE, Gaps, catch_up, end_downtime
+from linqbot.storage.inbox import Ack, Commit
+from linqbot.storage.sqlite.memory import MemoryStorage
+
+pytestmark = pytest.mark.anyio
+
+LINE, ANN, BOB = "+12025550100", "+14155550142", "+14155550143"
+HOUR = 3600.0
+
+
+@dataclass
+class Harness:
+    clock: MovableClock
+    emulator: Emulator
+    client: Client
+    storage: MemoryStorage
+
+    def text(self, text: str, *, from_: str = ANN) -> str:
+        said = self.emulator.do(Write(from_=from_, to=LINE, parts=[{"type": "text", "value": text}]))
+        assert said["message_id"] is not None
+        return said["message_id"]
+
+    async def handled(self) -> list[tuple[str, bool]]:
+        """Handle the inbox. Return the text of each message, and True if it is history."""
+        texts = []
+        while leases := await self.storage.take(10, lease_s=60):
+            for lease in leases:
+                event = parse(lease.delivery)
+                assert isinstance(event, MessageReceived)
+                assert (event.line, event.actor is not None) == (LINE, True)
+                texts.append((event.text, event.reconciled_at is not None))
+                await self.storage.finish(lease, Commit(Ack()))
+        return texts
+
+    async def start(self, client: Client | None = None) -> int:
+        """End a downtime, and carry out the orders that are due. Return their number."""
+        await end_downtime(self.storage, self.clock)
+        return await self.catch_up(client)
+
+    async def catch_up(self, client: Client | None = None) -> int:
+        """Carry out the orders to fetch messages that are due. Return their number."""
+        gaps = Gaps(client or self.client, self.storage, self.clock)
+        leases = await self.storage.take(10, lease_s=60)
+        for lease in leases:
+            assert lease.delivery.type == CATCH_UP_TYPE
+            await catch_up(lease, gaps, self.storage, self.clock)
+        return len(leases)
+
+
+@pytest.fixture
+async def harness() -> AsyncIterator[Harness]:
+    clock = MovableClock(1_800_000_000, frozen=True)
+    async with Emulator(clock=clock) as emulator, MemoryStorage(clock=clock) as storage:
+        transport = httpx.ASGITransport(app=create_app(emulator))
+        async with Client("token", base_url=emulator.public_url, transport=transport, clock=clock) as client:
+            yield Harness(clock, emulator, client, storage)
+
+
+async def heard(harness: Harness, message_id: str, text: str, *, was_fetched: bool = False) -> None:
+    """Receive the webhook of a message; or fetch the message, which is no activity of Linq."""
+    body = b'{"event_type":"message.received","event_id":"e-%s","data":{"id":"%s"}}'
+    encoded = body % (message_id.encode(), message_id.encode())
+    made = Delivery.from_webhook(encoded, webhook_id="", received_at=harness.clock.now())
+    if was_fetched:
+        fetched = replace(made, id=f"i.reconciled.{message_id}")
+        assert await harness.storage.put_in_order(fetched.lane, [fetched]) == 1
+    else:
+        assert await harness.storage.put(made)
+    (lease,) = await harness.storage.take(1, lease_s=60)
+    await harness.storage.finish(lease, Commit(Ack()))
+
+
+async def test_old_missed_messages_are_history_and_arrive_once(harness: Harness) -> None:
+    await heard(harness, harness.text("before"), "before")
+    harness.clock.advance(60)
+    for n in range(150):
+        harness.text(f"missed {n:03}", from_=ANN if n % 2 else BOB)
+    harness.clock.advance(2 * HOUR)
+    await harness.start()
+    assert sorted(await harness.handled()) == [(f"missed {n:03}", True) for n in range(150)]
+    harness.clock.advance(HOUR)
+    assert await harness.handled() == []
+
+
+async def test_missed_messages_younger_than_an_hour_are_answered_in_order(harness: Harness) -> None:
+    await heard(harness, harness.text("before"), "before")
+    harness.clock.advance(HOUR)
+    harness.text("old")
+    harness.clock.advance(40 * 60)
+    for text in ("a", "b", "c"):
+        harness.clock.advance(1)
+        harness.text(text)
+    harness.clock.advance(30 * 60)
+    await harness.start()
+    # Linq has given up on the first message, and retries the others, which are duplicates.
+    assert await harness.handled() == [("old", True), ("a", False), ("b", False), ("c", False)]
+
+
+async def test_a_missed_message_is_history_if_a_later_one_was_handled(harness: Harness) -> None:
+    await heard(harness, harness.text("before"), "before")
+    harness.clock.advance(60)
+    harness.text("missed")
+    harness.clock.advance(60)
+    later = harness.text("later")
+    harness.clock.advance(35 * 60)
+    # The newest webhook stays an old one, because the storage counts only webhooks as activity.
+    await heard(harness, later, "later", was_fetched=True)
+    await harness.start()
+    assert await harness.handled() == [("missed", True)]
+
+
+async def test_linqs_own_delivery_of_a_fetched_message_is_a_duplicate(harness: Harness) -> None:
+    await heard(harness, harness.text("before"), "before")
+    harness.clock.advance(HOUR)
+    message_id = harness.text("missed")
+    harness.clock.advance(60)
+    await harness.start()
+    assert await harness.handled() == [("missed", False)]
+    body = b'{"event_type":"message.received","event_id":"again","data":{"id":"%s"}}' % message_id.encode()
+    copy = Delivery.from_webhook(body, webhook_id="", received_at=harness.clock.now())
+    assert await harness.storage.put(copy) is False
+
+
+async def test_our_own_messages_are_not_fetched_as_history(harness: Harness) -> None:
+    await heard(harness, harness.text("before"), "before")
+    harness.clock.advance(60)
+    (chat,) = harness.emulator.state.chats
+    await harness.client.chats.messages.send(chat, message={"parts": [{"type": "text", "value": "mine"}]})
+    harness.clock.advance(2 * HOUR)
+    await harness.start()
+    assert await harness.handled() == []
+
+
+async def test_after_a_short_downtime_or_at_the_first_start_linq_is_not_asked(harness: Harness) -> None:
+    harness.text("unseen")
+    assert await harness.start() == 0
+    await heard(harness, harness.text("seen"), "seen")
+    harness.clock.advance(19 * 60)
+    assert await harness.start() == 0
+    assert list(harness.emulator.calls) == []
+
+
+async def test_an_outage_of_linq_fails_nothing_and_the_fetch_is_retried(harness: Harness) -> None:
+    await heard(harness, harness.text("before"), "before")
+    harness.clock.advance(HOUR)
+    harness.text("missed")
+    harness.clock.advance(60)
+    answers = [httpx.Response(503), httpx.Response(401, json={"error": {"status": 401, "code": 2004}})]
+    emulated = httpx.ASGITransport(app=create_app(harness.emulator))
+
+    async def away(request: httpx.Request) -> httpx.Response:
+        return answers.pop() if answers else await emulated.handle_async_request(request)
+
+    transport = httpx.MockTransport(away)
+    url = harness.emulator.public_url
+    async with Client("token", base_url=url, transport=transport, clock=harness.clock, max_retries=0) as client:
+        await harness.start(client)
+        for _ in range(2):
+            assert await harness.handled() == []
+            harness.clock.advance(60)
+            assert await harness.catch_up(client) == 1
+    assert await harness.handled() == [("missed", False)]
+
+
+async def test_messages_are_fetched_although_the_bot_stops_again_before_that(harness: Harness) -> None:
+    await heard(harness, harness.text("before"), "before")
+    harness.clock.advance(60)
+    missed = harness.text("missed")
+    harness.clock.advance(42 * 60)
+    await end_downtime(harness.storage, harness.clock)
+    # The newest webhook is no longer an old one when the bot starts again.
+    body = b'{"event_type":"message.received","event_id":"new","data":{"id":"new"}}'
+    await harness.storage.put(Delivery.from_webhook(body, webhook_id="", received_at=harness.clock.now()))
+    await end_downtime(harness.storage, harness.clock)
+    orders = [lease for lease in await harness.storage.take(10, lease_s=60) if lease.delivery.type == CATCH_UP_TYPE]
+    gaps = Gaps(harness.client, harness.storage, harness.clock)
+    for order in orders:
+        await catch_up(order, gaps, harness.storage, harness.clock)
+    assert len(orders) == 1
+    assert missed in {each.id.rpartition(".")[2] for each in await harness.storage.waiting()}

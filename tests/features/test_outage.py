@@ -1,0 +1,227 @@
+"""`Bot(on_trouble=…)`: a person who waits hears of it once per outage of their chat, whatever crashes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fakes import NOW, PERSON, Linq, delivery, text_body
+
+from linqbot import Bot, BotError, Context, Failure, LinqUnavailable, MessageReceived
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.clock import MovableClock
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
+from linqbot.events import TypingEvent
+from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot.testing import Phone, killed_between_calls, talking
+
+pytestmark = pytest.mark.anyio
+
+MOMENT = "One moment, please."
+SECRET = "the password of the database is swordfish"
+
+
+class Kitchen:
+    """Gives the bot of these tests its answers. While it is closed, the bot cannot answer."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+
+    def close(self, error: BaseException) -> None:
+        self.error = error
+
+    def open(self) -> None:
+        self.error = None
+
+
+def troubled(kitchen: Kitchen, **settings: Any) -> Bot:
+    bot = Bot(loop_breaker=False, **{"on_trouble": MOMENT, **settings})
+
+    @bot.on_message("hello")
+    async def greet(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Hello!")
+
+    @bot.on_message(attempts=2)
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        if kitchen.error is not None:
+            raise kitchen.error
+        await ctx.reply(f"{message.text}!")
+
+    return bot
+
+
+def away() -> LinqUnavailable:
+    return LinqUnavailable(SECRET, call="chats.retrieve")
+
+
+async def test_a_person_who_waits_hears_of_it_once_and_gets_the_answer_later() -> None:
+    kitchen = Kitchen()
+    async with talking(troubled(kitchen)) as phone:
+        kitchen.close(away())
+        await phone.text("soup")
+        assert await phone.next_reply() == MOMENT
+        await phone.advance(120)  # deferred three more times
+        assert await phone.replies() == []
+        kitchen.open()
+        await phone.advance(60)
+        assert await phone.replies() == ["soup!"]
+
+
+async def test_the_next_outage_begins_after_a_handler_has_succeeded() -> None:
+    kitchen = Kitchen()
+    async with talking(troubled(kitchen)) as phone:
+        for _ in range(2):
+            kitchen.close(away())
+            await phone.text("soup")
+            assert await phone.replies() == [MOMENT]
+            kitchen.open()
+            await phone.advance(60)
+            assert await phone.replies() == ["soup!"]
+
+
+async def test_messages_that_are_given_up_in_one_outage_are_mentioned_once_and_no_error_is_shown() -> None:
+    kitchen = Kitchen()
+    async with talking(troubled(kitchen)) as phone:
+        kitchen.close(OSError(SECRET))
+        for dish in ("soup", "trout"):
+            await phone.text(dish)
+            await phone.errors()
+            assert MOMENT not in await phone.replies()  # it will try again
+            await fail(phone)
+            assert (await phone.replies() == [MOMENT]) == (dish == "soup")
+        await phone.text("hello")
+        assert await phone.replies() == ["Hello!"]
+        await phone.text("tart")
+        await phone.errors()
+        await fail(phone)
+        assert await phone.replies() == [MOMENT]
+        assert not any(SECRET in str(message) for message in phone.messages)
+
+
+async def fail(phone: Phone) -> None:
+    try:
+        await phone.advance(60)
+    except AssertionError:
+        return
+
+
+async def test_a_restart_in_an_outage_repeats_nothing() -> None:
+    kitchen = Kitchen()
+    async with talking(troubled(kitchen)) as phone:
+        kitchen.close(away())
+        await phone.text("soup")
+        assert await phone.replies() == [MOMENT]
+        await phone.restart(down_s=300)
+        await phone.text("trout")
+        await phone.advance(60)
+        assert await phone.replies() == []
+        kitchen.open()
+        await phone.advance(60)
+        assert await phone.replies() == ["soup!", "trout!"]
+
+
+async def test_each_chat_has_its_own_outage_and_others_hear_nothing() -> None:
+    kitchen = Kitchen()
+    async with talking(troubled(kitchen)) as phone:
+        bob = phone.person("+14155550143")
+        await bob.text("hello")
+        kitchen.close(away())
+        await phone.text("soup")
+        assert await phone.replies() == [MOMENT]
+        assert await bob.replies() == ["Hello!"]
+        await bob.text("soup")
+        assert await bob.replies() == [MOMENT]
+        kitchen.open()
+        await phone.advance(60)
+
+
+async def test_while_linq_is_away_it_waits_and_is_not_said_after_the_answer() -> None:
+    bot = troubled(Kitchen())
+    async with talking(bot) as phone:
+        phone.fail_next("chats.messages.send", status=503, times=24)
+        await phone.text("soup")
+        await phone.advance(600)
+        said = await phone.replies()
+        assert said[-1] == "soup!"
+        assert said[:-1] in ([], [MOMENT])
+
+
+async def test_a_handler_of_dead_letters_speaks_instead() -> None:
+    kitchen = Kitchen()
+    bot = troubled(kitchen)
+
+    @bot.on_dead_letter
+    async def apologise(failure: Failure, message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Sorry.")
+
+    async with talking(bot) as phone:
+        kitchen.close(OSError(SECRET))
+        await phone.text("soup")
+        await phone.errors()
+        await fail(phone)
+        assert await phone.replies() == ["Sorry."]
+
+
+async def test_only_people_who_would_get_an_answer_hear_of_trouble() -> None:
+    kitchen = Kitchen()
+    bot = troubled(kitchen, allow=[PERSON])
+
+    @bot.on_typing
+    async def typing(event: TypingEvent, ctx: Context) -> None:
+        if kitchen.error is not None:
+            raise kitchen.error
+
+    async with talking(bot) as phone:
+        await phone.text("hello")
+        stranger, group = phone.person("+14155550143"), phone.group("+14155550143")
+        kitchen.close(away())
+        await stranger.text("soup")
+        await group.text("soup")
+        await phone.typing()
+        assert [await each.replies() for each in (phone, stranger, group)] == [["Hello!"], [], []]
+        await group.text("soup", mention=True)
+        assert await group.replies() == [MOMENT]
+        kitchen.open()
+        await phone.advance(60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gives_up", [False, True])
+async def test_a_crash_at_any_point_says_it_once_and_loses_no_answer(gives_up: bool) -> None:
+    kitchen = Kitchen()
+
+    async def scenario(phone: Phone) -> None:
+        kitchen.close(OSError(SECRET) if gives_up else away())
+        await phone.text("soup")
+        await phone.errors()
+        await fail(phone)
+        kitchen.open()
+        await phone.text("trout")
+        await phone.advance(60)
+
+    async for phone in killed_between_calls(troubled(kitchen), scenario, copies=3):
+        answers = ["trout!"] if gives_up else ["soup!", "trout!"]
+        assert [message for message in phone.messages if message.from_bot] == [MOMENT, *answers]
+
+
+@pytest.mark.parametrize("sender", [PERSON, "+14155550143"])
+async def test_a_message_that_crashes_the_process_is_mentioned_if_the_bot_would_answer_the_person(sender: str) -> None:
+    linq, clock = Linq(), MovableClock(NOW, frozen=True)
+    async with MemoryStorage(clock=clock) as storage:
+        dispatcher = Dispatcher(troubled(Kitchen(), allow=[PERSON]), clock)
+        turns = Turns(dispatcher, linq.client, storage, clock, SendRateLimit(clock))
+        await storage.put(delivery(text_body("soup", sender=sender)))
+        (lease,) = await storage.take(1, lease_s=1000)
+        await turns.run(replace(lease, crashes=5))
+        await storage.fire(clock.now())
+        for notice in await storage.take(1, lease_s=1000):
+            await turns.run(notice)
+        assert linq.said() == ([MOMENT] if sender == PERSON else [])
+
+
+@pytest.mark.parametrize("wrong", ["", "  ", 5, ["One moment"]])
+def test_a_setting_that_is_no_text_is_refused(wrong: Any) -> None:
+    with pytest.raises(BotError, match=r"Bot\(on_trouble=…\) takes a text such as"):
+        Bot(on_trouble=wrong)

@@ -1,0 +1,323 @@
+"""State under concurrency: no update is lost, whatever turns conflict, fail or crash, and nothing is sent twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from fakes import NOW, Linq, delivery, settled, text_body
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from simulated_crash import Crashable, crash
+from structlog.testing import capture_logs
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.clock import MovableClock
+from linqbot.engine import failure
+from linqbot.engine.conflicts import StateQueue
+from linqbot.engine.failure import RetryPolicy
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
+from linqbot.engine.worker import Worker
+from linqbot.errors import StateConflict
+from linqbot.events.message import MessageReceived
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Commit, Lease
+from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.state import StateWrite
+
+pytestmark = pytest.mark.anyio
+Handle: TypeAlias = Callable[[MessageReceived, Context], Awaitable[None]]
+
+
+class Total(BaseModel):
+    count: int = 0
+    texts: list[str] = []
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
+    clock = MovableClock(NOW, frozen=True)
+    made: Storage = (
+        SQLiteStorage(tmp_path / "bot.db", clock=clock) if request.param == "sqlite" else MemoryStorage(clock=clock)
+    )
+    async with made:
+        yield made
+
+
+def turns(storage: Storage, linq: Linq, handle: Handle, clock: MovableClock | None = None) -> Turns:
+    clock = clock or MovableClock(NOW, frozen=True)
+    bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
+    bot.on_message(handle)
+    return Turns(Dispatcher(bot, clock), linq.client, storage, clock, SendRateLimit(clock), RetryPolicy())
+
+
+def chat_id(n: int) -> str:
+    return f"00000000-0000-4000-9000-{n:012}"
+
+
+async def total(storage: Storage) -> Total:
+    stored = (await storage.load("bot")).get("Total")
+    return Total() if stored is None else Total.model_validate_json(stored)
+
+
+async def take(storage: Storage) -> Lease:
+    (lease,) = await storage.take(1, lease_s=1000)
+    return lease
+
+
+async def test_a_conflict_runs_the_turn_again_at_once_and_sends_nothing_twice(storage: Storage) -> None:
+    linq, runs = Linq(), 0
+
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        nonlocal runs
+        runs += 1
+        value = await ctx.state.bot(Total)
+        if runs == 1:
+            await storage.write_state([StateWrite("bot", "Total", b'{"count":10}')])
+        value.count += 1
+        await ctx.reply("counted")
+
+    await storage.put(delivery(text_body()))
+    running = turns(storage, linq, count)
+    await running.run(await take(storage))
+    (waiting,) = await storage.waiting()
+    assert (waiting.state, waiting.attempts, waiting.crashes) == ("ready", 0, 0)
+    assert (await total(storage)).count == 10
+    await running.run(await take(storage))
+    assert (await total(storage)).count == 11
+    assert linq.said() == ["counted"]
+    assert await storage.depth() == 0
+
+
+async def test_state_that_cannot_be_read_makes_a_dead_letter_at_once_and_is_kept(storage: Storage) -> None:
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        (await ctx.state.bot(Total)).count += 1
+
+    await storage.write_state([StateWrite("bot", "Total", b'{"count":"many"}')])
+    await storage.put(delivery(text_body()))
+    running = turns(storage, Linq(), count)
+    with capture_logs() as logs:
+        await running.run(await take(storage))
+    (letter,) = await storage.dead_letters()
+    (logged,) = (each for each in logs if each["event"] == "turn.dead_lettered")
+    for said in (letter.error, logged["why"]):
+        assert "does not fit" in said
+        assert "count: Input should be a valid integer" in said
+    assert "many" not in logged["why"]
+    assert await storage.load("bot") == {"Total": b'{"count":"many"}'}
+    # The operator corrects the value and puts the dead letter back.
+    await storage.write_state([StateWrite("bot", "Total", b'{"count":4}')])
+    await storage.retry([letter.delivery.id])
+    await running.run(await take(storage))
+    assert (await total(storage)).count == 5
+
+
+async def test_a_turn_that_conflicts_each_time_counts_as_failed_in_the_end(storage: Storage) -> None:
+    clock = MovableClock(NOW, frozen=True)
+    values = iter(range(1000))
+
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        value = await ctx.state.bot(Total)
+        await storage.write_state([StateWrite("bot", "Total", b'{"count":%d}' % next(values))])
+        value.count += 1
+
+    await storage.put(delivery(text_body()))
+    running = turns(storage, Linq(), count, clock)
+    for _ in range(failure.MAX_CONFLICTS):
+        await running.run(await take(storage))
+    (waiting,) = await storage.waiting()
+    assert (waiting.state, waiting.attempts) == ("ready", 0)
+    await running.run(await take(storage))
+    (waiting,) = await storage.waiting()
+    assert (waiting.state, waiting.attempts) == ("retrying", 1)
+
+
+async def test_chats_that_change_one_value_at_the_same_time_all_count(storage: Storage) -> None:
+    linq, chats = Linq(), 30
+
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        value = await ctx.state.bot(Total)
+        await settled(3)
+        value.count += 1
+        await ctx.reply(message.text)
+
+    running = turns(storage, linq, count)
+    worker = Worker(running, storage, running.clock)
+    worker.start()
+    for n in range(chats):
+        await storage.put(delivery(text_body(str(n), chat=chat_id(n))))
+    async with asyncio.timeout(30):
+        while await storage.depth():
+            await asyncio.sleep(0.001)
+    await worker.stop(1)
+    assert (await total(storage)).count == chats
+    assert sorted(map(int, linq.said())) == list(range(chats))
+    assert await storage.dead_letters() == []
+
+
+async def test_turns_that_lost_a_value_run_one_after_the_other_and_the_queue_leaves_nothing_behind() -> None:
+    queue, running, order = StateQueue(), 0, []
+
+    async def turn(name: str) -> None:
+        nonlocal running
+        await queue.enter(name, MovableClock(NOW, frozen=True))
+        assert running == 0
+        running += 1
+        await settled(2)
+        running -= 1
+        order.append(name)
+        queue.leave(name, runs_again=False)
+
+    names = [f"w.{n}" for n in range(5)]
+    for name in names:
+        queue.note(name, StateConflict("bot", "Total"))
+    await asyncio.gather(*map(turn, names))
+    assert order == names
+    await queue.enter("w.never", MovableClock(NOW, frozen=True))
+    queue.leave("w.never", runs_again=False)
+    assert queue.is_empty
+
+
+async def test_a_turn_does_not_wait_forever_for_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linqbot.engine.conflicts.WAIT_S", 0.0)
+    queue = StateQueue()
+    for name in ("w.1", "w.2"):
+        queue.note(name, StateConflict("bot", "Total"))
+        await queue.enter(name, MovableClock(NOW, frozen=True))
+    queue.leave("w.2", runs_again=False)
+    queue.leave("w.1", runs_again=False)
+    assert queue.is_empty
+
+
+# --- Any order of conflicts, failures and crashes ---------------------------------------------------------------------
+
+CRASHES = ["none", "none", "in the handler", "before finish", "after finish"]
+
+
+class Run:
+    """A bot whose process may crash: every message adds one, and says its text once."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.clock = MovableClock(NOW, frozen=True)
+        self.linq = Linq()
+        self.folder = folder
+        self.path = folder / "bot.db"
+        self.kind = kind
+        self.storage = self.make()
+        self.crash_at = "none"
+        self.fails = False
+        self.restarts = 0
+        self._crashable = Crashable()
+
+    def make(self) -> Any:
+        made = SQLiteStorage(self.path, clock=self.clock) if self.kind == "sqlite" else MemoryStorage(clock=self.clock)
+        store = made.finish
+
+        async def crashing(lease: Lease, commit: Commit) -> None:
+            if self.crash_at == "before finish":
+                await crash()
+            await store(lease, commit)
+            if self.crash_at == "after finish":
+                await crash()
+
+        made.finish = crashing  # type: ignore[method-assign]
+        return made
+
+    async def handle(self, message: MessageReceived, ctx: Context) -> None:
+        value = await ctx.state.bot(Total)
+        person = await ctx.state.person(Total)
+        await settled(int(message.text) % 3)
+        value.count += 1
+        value.texts = [*value.texts, message.text]
+        person.count += 1
+        await ctx.reply(message.text)
+        if self.crash_at == "in the handler":
+            await crash()
+        if self.fails:
+            self.fails = False
+            raise ZeroDivisionError
+
+    async def step(self, limit: int, crash_at: str, *, fails: bool) -> None:
+        """Run what can be leased, at the same time. A crash of one turn stops all."""
+        self.crash_at, self.fails = crash_at, fails
+        running = turns(self.storage, self.linq, self.handle, self.clock)
+        leases = await self.storage.take(limit, lease_s=1000)
+
+        async def every() -> None:
+            await asyncio.gather(*(running.run(lease) for lease in leases))
+
+        if await self._crashable.run(every()):
+            await self.restart()
+        # Retries are due, and so are the suspects of a crash.
+        self.clock.advance(400)
+
+    async def restart(self) -> None:
+        self.crash_at = "none"
+        self.restarts += 1
+        await self._crashable.clear() if self.kind == "memory" else None
+        if self.kind == "memory":
+            await self.storage.__aexit__(None, None, None)
+            return
+        folder = self.folder / f"after-{self.restarts}"
+        folder.mkdir()
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{self.path}{suffix}", folder / f"bot.db{suffix}")
+        old, self.path = self.storage, folder / "bot.db"
+        self.storage = self.make()
+        await self.storage.__aenter__()
+        await self._crashable.clear()
+        with contextlib.suppress(Exception):
+            await old.__aexit__(None, None, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "memory"])
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@given(
+    chats=st.lists(st.integers(0, 3), min_size=1, max_size=6),
+    steps=st.lists(st.tuples(st.integers(1, 4), st.sampled_from(CRASHES), st.booleans()), max_size=5),
+)
+def test_no_update_is_lost_or_doubled(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, chats: list[int], steps: list[tuple[int, str, bool]]
+) -> None:
+    async def check(folder: Path) -> None:
+        run = Run(kind, folder)
+        await run.storage.__aenter__()
+        for n, chat in enumerate(chats):
+            body = text_body(str(n), chat=chat_id(chat), sender=f"+1415555010{chat % 2}")
+            await run.storage.put(delivery(body))
+        crashes = failures = 0
+        for limit, crash_at, fails in steps:
+            # A third crash or a fifth failure of one turn makes it a dead letter, as it should. In memory, the crash of a
+            # handler is its cancellation, which counts as a failure too.
+            crashes, failures = crashes + (crash_at != "none"), failures + fails
+            is_bearable = failures + crashes <= 4
+            await run.step(limit, crash_at if crashes <= 2 and is_bearable else "none", fails=fails and is_bearable)
+        for _ in range(60):
+            if not await run.storage.depth():
+                break
+            await run.step(4, "none", fails=False)
+        assert await run.storage.depth() == 0
+        assert await run.storage.dead_letters() == []
+        value = await total(run.storage)
+        texts = [str(n) for n in range(len(chats))]
+        assert (value.count, sorted(value.texts)) == (len(chats), sorted(texts))
+        people = [await run.storage.load(f"person:+1415555010{n}") for n in range(2)]
+        assert sum(Total.model_validate_json(each["Total"]).count for each in people if each) == len(chats)
+        said = {call.key: call.body for call in run.linq.calls if call.key}
+        assert len(said) == len(chats)
+        await run.storage.__aexit__(None, None, None)
+
+    with tempfile.TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as folder:
+        asyncio.run(check(Path(folder)))
