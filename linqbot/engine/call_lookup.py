@@ -1,4 +1,4 @@
-"""What calls send, what their answers say, and the effect of a call that was cut off before its answer.
+"""Content and answers of calls, and the effect of a call that was cut off before its answer.
 
 A call that must not be repeated is looked up before anything else. Only calls that leave a trace at Linq can be
 found: a voice memo and a changed card are messages, and poll options are in their poll. Otherwise the outcome is

@@ -108,7 +108,7 @@ def kind_of(delivery: Delivery) -> Kind | None:
 
 
 class Features:
-    """What the turns of a bot are made of. A part is imported when a turn first needs it.
+    """The parts and kinds of the turns of a bot. A part is imported when a turn first needs it.
 
     Attributes:
         marks_of: Returns what is special about a lease.

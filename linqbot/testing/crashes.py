@@ -51,7 +51,7 @@ async def killed_between_calls(
     service: Service = "iMessage",
     start: datetime | None = None,
     version: str = "2026-02-03",
-    handler_timeout_s: float = 5.0,
+    handler_timeout_s: float = 30.0,
     storage: str = "memory://",
     copies: int = 1,
 ) -> AsyncIterator[Phone]:

@@ -25,7 +25,7 @@ async def talking(
     service: Service = "iMessage",
     start: datetime | None = None,
     version: str = "2026-02-03",
-    handler_timeout_s: float = 5.0,
+    handler_timeout_s: float = 30.0,
     storage: str = "memory://",
     copies: int = 1,
 ) -> AsyncIterator[Phone]:
@@ -90,7 +90,7 @@ class PhoneFor(Protocol):
         service: Service = "iMessage",
         start: datetime | None = None,
         version: str = "2026-02-03",
-        handler_timeout_s: float = 5.0,
+        handler_timeout_s: float = 30.0,
         storage: str = "memory://",
         copies: int = 1,
     ) -> AbstractAsyncContextManager[Phone]:
