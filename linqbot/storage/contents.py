@@ -1,20 +1,21 @@
 """The whole content of a storage, table by table and in order: what `linqbot storage` counts, compares and copies.
 
 The rows are the same for every backend. Numbers that a backend gives to its rows are left out; their order is kept. So two
-storages hold the same if and only if their digests are equal. `ops/stored_contents.py` calls the backends.
+storages hold the same if and only if their digests are equal. `tables/contents.py` has the SQL.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, Self, TypeAlias
+from typing import Final, TypeAlias
 
 from pydantic_core import from_json, to_json
 
-from linqbot.errors import StorageError
+from linqbot.errors import ConfigError, StorageError
+from linqbot.storage.dialect import Readable
 
 Value: TypeAlias = str | bytes | float | int | None
 Row: TypeAlias = tuple[Value, ...]
@@ -130,46 +131,22 @@ class CopyMark:
         )
 
 
-class Contents(Protocol):
-    """The content of an open storage as it is at one moment. Use as `async with`."""
-
-    @property
-    def name(self) -> str:
-        """The place of the storage, for messages; without a password."""
-        ...
-
-    async def counts(self) -> dict[str, int]:
-        """Return the number of rows of each table."""
-        ...
-
-    def pages(self, table: str, *, skip: int = 0) -> AsyncIterator[list[Row]]:
-        """Yield the rows of a table in order, `PAGE` at a time, without the first `skip`."""
-        ...
-
-    async def problems(self) -> list[str]:
-        """Return the contradictions between the rows of this storage, a sentence each; an intact storage has none."""
-        ...
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(self, *exc: object) -> None: ...
+async def mark_of(db: Readable) -> CopyMark | None:
+    """Return the mark of an unfinished copy; None if the storage is complete."""
+    text = await db.value("SELECT value FROM meta WHERE key = $1", COPYING)
+    return CopyMark.from_json(text) if text else None
 
 
-class CopyTarget(Contents, Protocol):
-    """A storage that is being written as a copy. No other process can open it until `complete`."""
+async def refuse_unfinished(db: Readable, name: str) -> None:
+    """Check that a storage is complete.
 
-    @property
-    def mark(self) -> CopyMark | None:
-        """The mark of the copy; None if the storage was empty when it was opened."""
-        ...
-
-    async def add(self, table: str, rows: Sequence[Row], mark: CopyMark) -> None:
-        """Store rows behind those of earlier calls, in one commit with the new mark."""
-        ...
-
-    async def complete(self) -> None:
-        """Remove the mark: from now on the storage can be served."""
-        ...
+    Args:
+        name: Its place, for the message.
+    Raises:
+        ConfigError: it holds an unfinished copy of another storage.
+    """
+    if (mark := await mark_of(db)) is not None:
+        raise ConfigError(f"{name} {mark.refusal}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,19 +176,6 @@ class SchemaState:
                 f"{self.name} has schema {self.have}, and this linqbot works with schema {self.newest}. Run linqbot storage "
                 "migrate first."
             )
-
-
-def refuse_if_used(name: str, counts: Mapping[str, int], mark: CopyMark | None) -> None:
-    """Check that a storage is empty, except for an unfinished copy.
-
-    Raises:
-        StorageError: it holds rows.
-    """
-    rows = sum(count for table, count in counts.items() if table != "meta")
-    if rows and mark is None:
-        raise StorageError(
-            f"{name} holds {rows} rows already. A copy overwrites nothing: name another storage, or empty this one."
-        )
 
 
 def _encoded(value: Value) -> bytes:

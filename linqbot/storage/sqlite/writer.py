@@ -17,6 +17,7 @@ from pathlib import Path
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import OWN_DELIVERY
+from linqbot.storage.contents import refuse_unfinished
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import SEEN_KEPT_S, lease_over
@@ -53,7 +54,6 @@ from linqbot.storage.sqlite.file import (
     is_up_to_date,
     migrate,
     primary_code,
-    refuse_unfinished,
     sync_wal,
     unusable,
 )
@@ -283,7 +283,7 @@ class SQLiteWriter(Writer):
                 # A command that only reads must not wait for the transactions of the server, which a slow disk makes long.
                 if serving or not is_up_to_date(self._db):
                     migrate(self._db, self._path)
-                refuse_unfinished(self._db, self._path)
+                drive(refuse_unfinished(SQLiteReader(self._db), str(self._path)))
                 if serving:
                     leases.count_crash(self._db)
                 self._reload()
