@@ -15,12 +15,11 @@ from typing import Any, TypeAlias
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.nearest import nearest_name
-from linqbot.storage.contents import TABLES, CopyMark, Digest, Hashing, SchemaState
 from linqbot.storage.open import open_storage, scheme
 from linqbot.storage.sqlite.checkup import path_of
 from linqbot.storage.sqlite.contents import SQLiteContents
 from linqbot.storage.state import StateRow, StateStore, StateWrite
-from linqbot.storage.tables.contents import Contents, Role
+from linqbot.storage.tables.contents import TABLES, Contents, CopyMark, Digest, Role, SchemaState
 from linqbot.worker.state import BOT, CHAT, PERSON
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -81,7 +80,7 @@ async def check(url: str, progress: Progress = lambda _, __: None) -> CheckRepor
         problems = tuple(await contents.problems())
         try:
             total = sum((await contents.counts()).values())
-            digest = await _digest(contents, lambda done: progress(done, total))
+            digest = await contents.digest(lambda done: progress(done, total))
         except StorageUnavailable:
             if not problems:
                 raise
@@ -97,7 +96,10 @@ async def migrate(url: str) -> SchemaState:
         StorageError: a newer linqbot has written the schema.
         StorageUnavailable: nothing was changed.
     """
-    return await _contents(url).migrate()
+    contents = _contents(url, "migrate")
+    before = await contents.schema()
+    async with contents:
+        return before
 
 
 async def copy(source_url: str, target_url: str, progress: Progress = lambda _, __: None) -> Copied:
@@ -121,11 +123,11 @@ async def copy(source_url: str, target_url: str, progress: Progress = lambda _, 
             )
     async with _contents(source_url, "source") as source, _contents(target_url, "target") as target:
         count = sum((await source.counts()).values())
-        digest = await _digest(source, lambda done: progress(done, count * _PASSES))
+        digest = await source.digest(lambda done: progress(done, count * _PASSES))
         mark = _mark_of(source, target, digest)
         resumed_at = sum(mark.rows.values())
         await _copy_rows(source, target, mark, lambda done: progress(count + done, count * _PASSES))
-        written = await _digest(target, lambda done: progress(2 * count + done, count * _PASSES))
+        written = await target.digest(lambda done: progress(2 * count + done, count * _PASSES))
         if differing := [table for table in TABLES if written.hashes[table] != digest.hashes[table]]:
             raise StorageError(
                 f"{target.name} differs from {source.name} in {', '.join(differing)} after the copy. Do not serve it: delete it "
@@ -161,18 +163,6 @@ async def _copy_rows(source: Contents, target: Contents, mark: CopyMark, progres
                 await target.add(table, rows, mark)
                 done += len(rows)
                 progress(done)
-
-
-async def _digest(contents: Contents, progress: Callable[[int], None]) -> Digest:
-    hashing = Hashing()
-    done = 0
-    for table in TABLES:
-        async with aclosing(contents.pages(table)) as pages:
-            async for rows in pages:
-                hashing.add(table, rows)
-                done += len(rows)
-                progress(done)
-    return hashing.digest()
 
 
 def _contents(url: str, role: Role = "check") -> Contents:

@@ -6,22 +6,19 @@ A source and a target hold the storage's lock alone, which every process that op
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Self, TypeVar
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, Final
 
 import asyncpg
 
 from linqbot.errors import StorageError
-from linqbot.storage.contents import PAGE, TABLES, Row, SchemaState
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.queries import check_up
 from linqbot.storage.postgres.server.address import Address, translated
 from linqbot.storage.postgres.server.migrate import migrate, newest_schema
 from linqbot.storage.postgres.transaction import Transaction
-from linqbot.storage.tables.contents import Contents, Role
-
-T = TypeVar("T")
+from linqbot.storage.tables.contents import PAGE, TABLES, Contents, Role, Row, SchemaState
 
 _CONTRADICTIONS: Final = {
     "waiting deliveries are not in the queue of pgmq, so they are never handled": """SELECT count(*) FROM delivery
@@ -44,6 +41,7 @@ class PostgresContents(Contents):
     _tx: Transaction
     _seen = """SELECT seen.id, delivery.id, seen.at FROM seen LEFT JOIN delivery ON delivery.id = seen.delivery_id
         ORDER BY seen.id COLLATE "C" """
+    _leased = ("token", "owner")
 
     def __init__(self, url: str, role: Role = "check") -> None:
         self._url = url
@@ -56,28 +54,6 @@ class PostgresContents(Contents):
         found = await check_up(self._url)
         return SchemaState(self.name, found.schema or 0, newest_schema(), found.serving)
 
-    async def migrate(self) -> SchemaState:
-        """Bring the schema up to date; see `Contents.migrate`."""
-        before = await self.schema()
-        with translated(self.name):
-            await self._connect()
-            try:
-                await migrate(self._tx.connection, self._address, create=True, movable_clock=False)
-            finally:
-                await self._tx.connection.close()
-        return before
-
-    async def __aenter__(self) -> Self:
-        """Connect; see `Contents`."""
-        with translated(self.name):
-            await self._connect()
-            try:
-                await self._begin()
-            except BaseException:
-                self._tx.connection.terminate()
-                raise
-        return self
-
     async def __aexit__(self, *exc: object) -> None:
         try:
             await self._tx.connection.close(timeout=5.0)
@@ -87,28 +63,33 @@ class PostgresContents(Contents):
     async def complete(self) -> None:
         """Remove the mark; see `Contents.complete`."""
         # The planner knows nothing yet of the tables that were just filled.
-        await self._run(self._tx.run(f"ANALYZE {', '.join(TABLES)}, body, pgmq.q_{self._tx.queue}"))
+        with translated(self.name):
+            await self._tx.run(f"ANALYZE {', '.join(TABLES)}, body, pgmq.q_{self._tx.queue}")
         await super().complete()
 
-    async def _connect(self) -> None:
+    def _translated(self) -> AbstractContextManager[None]:
+        return translated(self.name)
+
+    async def _open(self) -> None:
         connection = await self._address.connect(answer_s=_ANSWER_S)
         self._tx = Transaction(connection, 0.0, self._address, processes.COPIED, 0.0, 0.0, {})
-
-    async def _begin(self) -> None:
-        tx = self._tx
-        if self._role == "target":
-            await migrate(tx.connection, self._address, create=True, movable_clock=False)
-        if self._role != "check":
-            await self._lock()
-        if self._role == "target":
-            await self._begin_target()
-            tx.types = await processes.types_of(tx)
-            tx.ahead_s = await processes.ahead(tx.connection)
-            return
-        # The transaction is idle while a copy writes and compares the rows, which may take longer than this limit.
-        await tx.run("SET idle_in_transaction_session_timeout = 0")
-        # One transaction that is never committed: the whole content is of one moment.
-        await tx.connection.transaction(isolation="repeatable_read", readonly=True).start()
+        try:
+            if self._role in {"migrate", "target"}:
+                await migrate(connection, self._address, create=True, movable_clock=False)
+            if self._role in {"source", "target"}:
+                await self._lock()
+            if self._role in {"check", "source"}:
+                # The transaction is idle while a copy writes and compares the rows, which may take longer than this limit.
+                await self._tx.run("SET idle_in_transaction_session_timeout = 0")
+                # One transaction that is never committed: the whole content is of one moment.
+                await connection.transaction(isolation="repeatable_read", readonly=True).start()
+            if self._role == "target":
+                await self._begin_target()
+                self._tx.types = await processes.types_of(self._tx)
+                self._tx.ahead_s = await processes.ahead(connection)
+        except BaseException:
+            connection.terminate()
+            raise
 
     async def _lock(self) -> None:
         other = await self._address.connect()
@@ -122,10 +103,6 @@ class PostgresContents(Contents):
                 "be missing from the copy. The database notices a process that was killed within a minute."
             )
 
-    async def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        with translated(self.name):
-            return await work
-
     def _transaction(self) -> AbstractAsyncContextManager[Any]:
         return self._tx.connection.transaction()
 
@@ -137,20 +114,22 @@ class PostgresContents(Contents):
                 while rows := await cursor.fetch(PAGE):
                     yield [tuple(row) for row in rows]
 
-    async def _number(self, lanes: Sequence[str]) -> Sequence[int]:
-        headers = [json.dumps({"x-pgmq-group": lane}) for lane in lanes]
-        sql = "SELECT n FROM pgmq.send_batch($1::text, $2::jsonb[], $3::jsonb[]) AS n"
+    async def _number(self, rows: Sequence[dict[str, Any]]) -> None:
+        headers = [json.dumps({"x-pgmq-group": row["lane"]}) for row in rows]
+        sql = "SELECT n FROM pgmq.send_batch($1::text, $2::jsonb[], $3::jsonb[]) AS n ORDER BY n"
+        sent = await self._tx.fetch(sql, self._tx.queue, ["{}"] * len(rows), headers)
         # The numbers are given in the order of the array.
-        return sorted(n for (n,) in await self._tx.fetch(sql, self._tx.queue, ["{}"] * len(lanes), headers))
-
-    async def _restore(self, leased: Sequence[int], waiting: Mapping[int, float]) -> None:
-        if leased:
+        for row, (seq,) in zip(rows, sent, strict=True):
+            row |= {"seq": seq, "token": None, "owner": None}
+        for row in rows:
+            if row["leased"]:
+                row["token"] = await self._tx.value("SELECT nextval('lease_token')")
+                row["owner"] = processes.COPIED
+        if any(row["leased"] for row in rows):
             lock = self._address.lock(f"process\0{processes.COPIED}")
-            sql = "INSERT INTO process (id, lock) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING"
-            await self._tx.run(sql, processes.COPIED, lock)
-            sql = "UPDATE delivery SET token = nextval('lease_token'), owner = $1 WHERE seq = ANY($2)"
-            await self._tx.run(sql, processes.COPIED, leased)
-        await self._tx.set_visible_at([*waiting], [*waiting.values()])
+            await self._tx.insert("process (id, lock)", [(processes.COPIED, lock)], "ON CONFLICT (id) DO NOTHING")
+        waiting = [row for row in rows if row["waits"]]
+        await self._tx.set_visible_at([row["seq"] for row in waiting], [row["not_before"] for row in waiting])
 
     async def _add_seen(self, rows: Sequence[Mapping[str, Any]]) -> None:
         # An id that no delivery has stands for a delivery that has left the inbox.

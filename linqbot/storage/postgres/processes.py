@@ -14,12 +14,11 @@ from collections.abc import Collection
 from typing import Final
 
 from linqbot.errors import ConfigError
-from linqbot.storage.contents import refuse_unfinished
 from linqbot.storage.postgres import leases
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.transaction import PostgresReader, Transaction
 from linqbot.storage.postgres.writer import Memory
-from linqbot.storage.tables import conversations
+from linqbot.storage.tables import conversations, meta
 
 SWEEP_S: Final = 15.0
 """Seconds between two looks for processes that died and for notifications that were lost."""
@@ -69,7 +68,7 @@ async def enter(connection: Connection, address: Address) -> None:
     """
     if not await connection.fetchval("SELECT pg_try_advisory_lock_shared($1)", address.lock(_STORAGE)):
         raise ConfigError(f"{address.name} is being copied. Wait until linqbot storage copy has ended.")
-    await refuse_unfinished(PostgresReader(connection, 0.0), address.name)
+    await meta.refuse_unfinished(PostgresReader(connection, 0.0), address.name)
 
 
 async def enter_alone(connection: Connection, address: Address) -> bool:

@@ -2,101 +2,60 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any
 
-from linqbot.storage.contents import PAGE, Row, SchemaState, Value
-from linqbot.storage.dialect import drive
 from linqbot.storage.sqlite.checkup import check_up
 from linqbot.storage.sqlite.file import connect, migrate, newest_schema, prepare, primary_code, transaction, unusable
 from linqbot.storage.sqlite.serving_lock import ServingLock
 from linqbot.storage.sqlite.statements import Transaction, outside
-from linqbot.storage.tables.contents import Contents, Role
-
-T = TypeVar("T")
+from linqbot.storage.tables.contents import PAGE, Contents, Role, Row, SchemaState, Value
 
 _MESSAGE_KEY = "m."
 """The prefix of message keys, which no id of a delivery has."""
 
 
 class SQLiteContents(Contents):
-    """The content of a file. To check it, no other process has to stop."""
+    """The content of a file. It is read and written on the event loop, because only commands do so."""
 
     _tx: Transaction
     _seen = """SELECT known.key, delivery.id, known.at
         FROM (SELECT id AS key, seq, at FROM seen UNION ALL SELECT message_key, seq, at FROM seen) AS known
             LEFT JOIN delivery USING (seq)
         WHERE known.key IS NOT NULL ORDER BY known.key"""
+    _leased = ("leased",)
 
     def __init__(self, path: Path, role: Role = "check") -> None:
         super().__init__(str(path), role)
+        self._path = path
         # PostgreSQL has an index that prevents it.
         self._contradictions = {
             "waiting deliveries have a number twice": "SELECT count(*) - count(DISTINCT id) FROM delivery"
         }
-        self._path = path
-        self._lock = ServingLock(path)
         # The numbers of the deliveries, by id, read when they are all stored. The file has no index of these ids.
         self._seqs: dict[str, int] = {}
 
+    async def __aexit__(self, *exc: object) -> None:
+        self._opened.close()
+
     async def schema(self) -> SchemaState:
         """Return the state of the schema; see `Contents.schema`."""
-        found = await asyncio.to_thread(check_up, self._path)
+        found = check_up(self._path)
         return SchemaState(self.name, found.schema or 0, newest_schema(), int(found.serving is not None))
-
-    async def migrate(self) -> SchemaState:
-        """Bring the schema up to date; see `Contents.migrate`."""
-        before = await self.schema()
-        await asyncio.to_thread(self._migrate)
-        return before
-
-    async def __aenter__(self) -> Self:
-        """Open the file; see `Contents`."""
-        await asyncio.to_thread(self._open)
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await asyncio.to_thread(self._opened.close)
 
     async def problems(self) -> list[str]:
         """Return what is damaged in the file, or which rows contradict each other."""
-        damage = await self._run(self._damage())
-        return [f"The file is damaged: {' '.join(line.split())}." for line in damage] or await super().problems()
-
-    def _migrate(self) -> None:
-        prepare(self._path)
-        with contextlib.ExitStack() as opened:
-            self._connect(opened)
-            migrate(self._tx.db, self._path)
-
-    def _connect(self, opened: contextlib.ExitStack, *, alone: bool = True) -> None:
-        if alone:
-            self._lock.acquire()
-            opened.callback(self._lock.release)
-        db = opened.enter_context(contextlib.closing(connect(self._path)))
-        self._tx = outside(db, 0.0)
-
-    def _open(self) -> None:
-        if self._role == "target":
-            prepare(self._path)
-        with contextlib.ExitStack() as opened:
-            self._connect(opened, alone=self._role != "check")
-            with self._translated():
-                self._begin(self._tx.db)
-            self._opened = opened.pop_all()
-
-    def _begin(self, db: sqlite3.Connection) -> None:
-        if self._role == "target":
-            migrate(db, self._path)
-            drive(self._begin_target())
-            return
-        # The first read takes the snapshot. IMMEDIATE also makes commands such as `linqbot forget` wait, and then fail.
-        db.execute("BEGIN IMMEDIATE" if self._role == "source" else "BEGIN")
-        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+        with self._translated():
+            try:
+                lines = [str(line) for (line,) in await self._tx.fetch("PRAGMA integrity_check(5)") if line != "ok"]
+            except sqlite3.DatabaseError as error:
+                if primary_code(error) != sqlite3.SQLITE_CORRUPT:
+                    raise
+                lines = [str(error)]
+        return [f"The file is damaged: {' '.join(line.split())}." for line in lines] or await super().problems()
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -105,9 +64,26 @@ class SQLiteContents(Contents):
         except sqlite3.Error as error:
             raise unusable(self._path, error, f"The storage file {self._path} cannot be used: {error}.") from error
 
-    async def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        with self._translated():
-            return await asyncio.to_thread(drive, work)
+    async def _open(self) -> None:
+        is_written = self._role in {"migrate", "target"}
+        if is_written:
+            prepare(self._path)
+        with contextlib.ExitStack() as opened:
+            if self._role != "check":
+                lock = ServingLock(self._path)
+                lock.acquire()
+                opened.callback(lock.release)
+            db = opened.enter_context(contextlib.closing(connect(self._path)))
+            self._tx = outside(db, 0.0)
+            if is_written:
+                migrate(db, self._path)
+            else:
+                # The first read takes the snapshot. IMMEDIATE also makes commands such as `linqbot forget` wait, and then fail.
+                db.execute("BEGIN" if self._role == "check" else "BEGIN IMMEDIATE")
+                db.execute("SELECT 1 FROM sqlite_master").fetchone()
+            if self._role == "target":
+                await self._begin_target()
+            self._opened = opened.pop_all()
 
     @contextlib.asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
@@ -115,26 +91,14 @@ class SQLiteContents(Contents):
             yield
 
     async def _pages(self, sql: str, skip: int) -> AsyncGenerator[list[Row], None]:
-        with self._translated():
-            cursor = await asyncio.to_thread(self._tx.db.execute, f"{sql} LIMIT -1 OFFSET ?", (skip,))
-            with contextlib.closing(cursor):
-                while rows := await asyncio.to_thread(cursor.fetchmany, PAGE):
-                    yield [tuple(map(_comparable, row)) for row in rows]
+        with self._translated(), contextlib.closing(self._tx.db.execute(f"{sql} LIMIT -1 OFFSET ?", (skip,))) as cursor:
+            while rows := cursor.fetchmany(PAGE):
+                yield [tuple(map(_comparable, row)) for row in rows]
 
-    async def _damage(self) -> list[str]:
-        try:
-            return [line for (line,) in await self._tx.fetch("PRAGMA integrity_check(5)") if line != "ok"]
-        except sqlite3.DatabaseError as error:
-            if primary_code(error) != sqlite3.SQLITE_CORRUPT:
-                raise
-            return [str(error)]
-
-    async def _number(self, lanes: Sequence[str]) -> Sequence[int]:
+    async def _number(self, rows: Sequence[dict[str, Any]]) -> None:
         last = await self._tx.value("SELECT coalesce(max(seq), 0) FROM delivery")
-        return range(last + 1, last + 1 + len(lanes))
-
-    async def _restore(self, leased: Sequence[int], waiting: Mapping[int, float]) -> None:
-        await self._tx.run("UPDATE delivery SET leased = 1 WHERE seq = ANY($1)", leased)
+        for seq, row in enumerate(rows, last + 1):
+            row["seq"] = seq
 
     async def _add_seen(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if not self._seqs:

@@ -17,7 +17,6 @@ from pathlib import Path
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import OWN_DELIVERY
-from linqbot.storage.contents import refuse_unfinished
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import SEEN_KEPT_S, lease_over
@@ -59,7 +58,7 @@ from linqbot.storage.sqlite.file import (
 )
 from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts
 from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp
-from linqbot.storage.tables import broadcasts, conversations, journal, timers
+from linqbot.storage.tables import broadcasts, conversations, journal, meta, timers
 from linqbot.storage.tables.conversations import SUMMARY
 from linqbot.storage.tables.state import StateBatch
 
@@ -283,7 +282,7 @@ class SQLiteWriter(Writer):
                 # A command that only reads must not wait for the transactions of the server, which a slow disk makes long.
                 if serving or not is_up_to_date(self._db):
                     migrate(self._db, self._path)
-                drive(refuse_unfinished(SQLiteReader(self._db), str(self._path)))
+                drive(meta.refuse_unfinished(SQLiteReader(self._db), str(self._path)))
                 if serving:
                     leases.count_crash(self._db)
                 self._reload()

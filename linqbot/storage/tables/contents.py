@@ -1,27 +1,68 @@
-"""The SQL that reads the whole content of a storage, checks it, and writes a copy; see `storage/contents.py`.
+"""The whole content of a storage, table by table and in order: what `linqbot storage` counts, checks, compares and copies.
 
-A backend adds what opens and closes it, a cursor, and what is its own about lanes and known ids.
+The rows are the same for every backend. Numbers that a backend gives to its rows are left out; their order is kept. So two
+storages hold the same if and only if their digests are equal. A backend adds what opens and closes its content, a cursor,
+and what is its own about lanes and known ids.
 """
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias
+
+from pydantic_core import from_json, to_json
 
 from linqbot.errors import StorageError
 from linqbot.events.delivery import Delivery
-from linqbot.storage.contents import COPYING, TABLES, CopyMark, Row, SchemaState, mark_of
 from linqbot.storage.dialect import Writable
+from linqbot.storage.tables import meta
 from linqbot.storage.timers import Timer
 
-T = TypeVar("T")
+Role: TypeAlias = Literal["check", "migrate", "source", "target"]
+"""The purpose for which a storage is opened: to be read as it is now, to get the newest schema, or to be one side of a copy."""
 
-Role: TypeAlias = Literal["check", "source", "target"]
-"""The purpose for which a storage is opened. No other process can open a source or a target meanwhile."""
+Value: TypeAlias = str | bytes | float | int | None
+Row: TypeAlias = tuple[Value, ...]
+
+TABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    table: tuple(columns.split())
+    for table, columns in {
+        "meta": "key value",
+        "delivery": """id lane type message_key carrier received_at replay put_back delivery_count attempts crashes
+            crashed_with_others max_concurrent_suspects progress crashes_before_progress leased waits not_before error
+            body""",
+        "seen": "id delivery_id at",
+        "dead": """id lane type message_key carrier received_at error handler replay delivery_count attempts crashes
+            dead_lettered_at body""",
+        "done": "id lane type message_key carrier received_at replay acked_at body",
+        "journal": """turn replay slot key safety call status first_at answer message_id chat_id delivery digest origin
+            off_the_record texts ended_at""",
+        "state": "scope name value person",
+        "timer": "id due lane kind payload grace_s",
+        "conversation": """id replay chat_id person handler status asked_at until question off_the_record root""",
+        "broadcast": "name line status per_minute created_at next_at ended_at off_the_record lane content",
+        "recipient": "broadcast n handle outcome reason at",
+    }.items()
+}
+"""The columns of each table, as every backend gives and takes them. A later table may name rows of an earlier one.
+
+The order of the rows: `meta` by key, `seen` by id, `state` by scope and name, each compared by byte; `recipient` by broadcast
+and n; `delivery` in the order of the inbox; all others in the order in which they were stored.
+
+`meta` has only the rows `active_at`, `first_active_at` and `install`. `delivery.leased` is 1 if a process died during the turn.
+`seen.delivery_id` is None if the delivery has left the inbox. `recipient.broadcast` is the name of the broadcast.
+"""
+
+PAGE: Final = 200
+"""Rows that are read or written at once."""
+
 
 _SELECTS: Final = {
     # These keys have the same order in every language.
@@ -42,8 +83,87 @@ _CONTRADICTIONS: Final = {
 _BOOLEANS: Final = frozenset({"put_back", "off_the_record", "texts"})
 
 
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The content of a storage in a few bytes.
+
+    Attributes:
+        rows: Number of rows, by table.
+        hashes: SHA-256 of the rows, by table, in hex.
+    """
+
+    rows: Mapping[str, int]
+    hashes: Mapping[str, str]
+
+    @property
+    def total(self) -> int:
+        """The number of all rows."""
+        return sum(self.rows.values())
+
+    @property
+    def whole(self) -> str:
+        """SHA-256 of all tables, in hex."""
+        return hashlib.sha256(" ".join(self.hashes[table] for table in TABLES).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class CopyMark:
+    """The record of an unfinished copy, in the storage that is written. It changes in the commit that stores rows.
+
+    Attributes:
+        source: The name of the storage that is copied.
+        digest: The `Digest.whole` of that storage.
+        rows: Number of rows that were stored, by table.
+    """
+
+    source: str
+    digest: str
+    rows: Mapping[str, int]
+
+    def to_json(self) -> str:
+        """Return the mark as JSON."""
+        return to_json({"source": self.source, "digest": self.digest, "rows": dict(self.rows)}).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> CopyMark:
+        """Return the mark that `to_json` wrote."""
+        return cls(**from_json(text))
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """The number of the schema of a storage, and the newest number that this release knows.
+
+    Attributes:
+        have: 0 if the storage does not exist or is empty.
+        serving: Number of processes that serve the storage now.
+    """
+
+    name: str
+    have: int
+    newest: int
+    serving: int
+
+    def require_current(self) -> None:
+        """Check that the schema is the newest.
+
+        Raises:
+            StorageError: it is older, or there is no storage.
+        """
+        if not self.have:
+            raise StorageError(f"There is no storage {self.name}. Check the URL.")
+        if self.have != self.newest:
+            raise StorageError(
+                f"{self.name} has schema {self.have}, and this linqbot works with schema {self.newest}. Run linqbot storage "
+                "migrate first."
+            )
+
+
 class Contents(ABC):
-    """The content of a storage as it is at one moment; a target is empty at first, and grows. Use as `async with`.
+    """The content of a storage: as it is at one moment, or, of a target, as far as it is written. Use as `async with`.
+
+    To open it to be migrated, or as a target, creates it if it is missing, and brings its schema up to date. No other process
+    can use a source or a target meanwhile, nor a file that is migrated.
 
     Args:
         name: The place of the storage, for messages; without a password.
@@ -53,12 +173,29 @@ class Contents(ABC):
 
     _tx: Writable
     _seen: ClassVar[str]
+    _leased: ClassVar[tuple[str, ...]]
     _contradictions: Mapping[str, str]
 
     def __init__(self, name: str, role: Role) -> None:
         self.name = name
         self.mark: CopyMark | None = None
         self._role = role
+
+    async def __aenter__(self) -> Self:
+        """Open the storage.
+
+        Raises:
+            ConfigError: another process serves the file; it is one of another program; or the rights do not suffice.
+            StorageError: another process uses the database; a target holds other rows; or a newer linqbot has written the
+                schema.
+            StorageUnavailable: the storage cannot be read or written.
+        """
+        with self._translated():
+            await self._open()
+        return self
+
+    @abstractmethod
+    async def __aexit__(self, *exc: object) -> None: ...
 
     @abstractmethod
     async def schema(self) -> SchemaState:
@@ -68,53 +205,71 @@ class Contents(ABC):
             ConfigError, StorageError, StorageUnavailable: see `check_up` of the backend.
         """
 
-    @abstractmethod
-    async def migrate(self) -> SchemaState:
-        """Bring the schema up to date, and return the state that it had. A missing storage is created.
-
-        Raises:
-            ConfigError: a process serves the file, the file belongs to another program, or the rights do not suffice.
-            NewerSchema: a newer linqbot has written the schema.
-            StorageUnavailable: nothing was changed.
-        """
-
-    @abstractmethod
-    async def __aenter__(self) -> Self:
-        """Open the storage. A target is created if it is missing.
-
-        Raises:
-            ConfigError, StorageError: another process uses the source or the target; or the target holds rows.
-            StorageUnavailable: the storage cannot be read or written.
-        """
-
-    @abstractmethod
-    async def __aexit__(self, *exc: object) -> None: ...
-
     async def counts(self) -> dict[str, int]:
         """Return the number of rows of each table."""
-        return await self._run(self._counts())
+        unordered = {table: self._select(table).rpartition(" ORDER BY ")[0] for table in TABLES}
+        with self._translated():
+            return {
+                table: await self._tx.value(f"SELECT count(*) FROM ({sql}) AS found")  # noqa: S608 - constant text
+                for table, sql in unordered.items()
+            }
 
     def pages(self, table: str, *, skip: int = 0) -> AsyncGenerator[list[Row], None]:
         """Yield the rows of a table in order, `PAGE` at a time, without the first `skip`."""
         return self._pages(self._select(table), skip)
 
+    async def digest(self, progress: Callable[[int], None]) -> Digest:
+        """Read all rows, and return their digest.
+
+        Args:
+            progress: Called with the number of rows that were read.
+        """
+        rows, hashes = dict.fromkeys(TABLES, 0), {}
+        for table in TABLES:
+            hashed = hashlib.sha256()
+            async with aclosing(self.pages(table)) as pages:
+                async for page in pages:
+                    for row in page:
+                        for value in row:
+                            hashed.update(_encoded(value))
+                    rows[table] += len(page)
+                    progress(sum(rows.values()))
+            hashes[table] = hashed.hexdigest()
+        return Digest(rows, hashes)
+
     async def problems(self) -> list[str]:
         """Return the contradictions between the rows of this storage, a sentence each; an intact storage has none."""
-        return await self._run(self._problems())
+        found = []
+        with self._translated():
+            for what, sql in {**_CONTRADICTIONS, **self._contradictions}.items():
+                if count := await self._tx.value(sql):
+                    found.append(f"{count} {what}.")
+            if (refusal := await meta.refusal(self._tx)) is not None:
+                found.append(f"The storage {refusal}")
+        return found
 
     async def add(self, table: str, rows: Sequence[Row], mark: CopyMark) -> None:
         """Store rows in a target, behind those of earlier calls, in one commit with the new mark."""
-        await self._run(self._add(table, [dict(zip(TABLES[table], row, strict=True)) for row in rows], mark))
+        named = [dict(zip(TABLES[table], row, strict=True)) for row in rows]
+        with self._translated():
+            async with self._transaction():
+                await self._add(table, named)
+                await meta.write(self._tx, meta.COPYING, mark.to_json())
         self.mark = mark
 
     async def complete(self) -> None:
         """Remove the mark: from now on the target can be served."""
-        await self._run(self._tx.run("DELETE FROM meta WHERE key = $1", COPYING))
+        with self._translated():
+            await self._tx.run("DELETE FROM meta WHERE key = $1", meta.COPYING)
         self.mark = None
 
     @abstractmethod
-    async def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run SQL over `_tx`, and return the result."""
+    def _translated(self) -> AbstractContextManager[None]:
+        """Raise errors of the backend as StorageUnavailable."""
+
+    @abstractmethod
+    async def _open(self) -> None:
+        """Open the storage, as its role says; a target with `_begin_target`."""
 
     @abstractmethod
     def _transaction(self) -> AbstractAsyncContextManager[Any]:
@@ -125,12 +280,8 @@ class Contents(ABC):
         """Yield the rows of a query, `PAGE` at a time, without the first `skip`."""
 
     @abstractmethod
-    async def _number(self, lanes: Sequence[str]) -> Sequence[int]:
-        """Return the numbers of further deliveries, in order, for the tails of these lanes."""
-
-    @abstractmethod
-    async def _restore(self, leased: Sequence[int], waiting: Mapping[int, float]) -> None:
-        """Mark deliveries as leased by a process that died, and let others wait until these times."""
+    async def _number(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Give further deliveries their `seq`, in order, and the columns of `_leased` if they are leased."""
 
     @abstractmethod
     async def _add_seen(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -142,8 +293,9 @@ class Contents(ABC):
         Raises:
             StorageError: the storage holds rows that are not those of an unfinished copy.
         """
-        self.mark = await mark_of(self._tx)
-        rows = sum(count for table, count in (await self._counts()).items() if table != "meta")
+        text = await meta.read(self._tx, meta.COPYING)
+        self.mark = CopyMark.from_json(text) if text else None
+        rows = sum(count for table, count in (await self.counts()).items() if table != "meta")
         if rows and self.mark is None:
             raise StorageError(
                 f"{self.name} holds {rows} rows already. A copy overwrites nothing: name another storage, or empty this one."
@@ -154,50 +306,31 @@ class Contents(ABC):
         sql = self._seen if table == "seen" else _SELECTS.get(table, f"SELECT {{}} FROM {table} ORDER BY n")  # noqa: S608
         return sql.format(", ".join(columns))
 
-    async def _counts(self) -> dict[str, int]:
-        unordered = {table: self._select(table).rpartition(" ORDER BY ")[0] for table in TABLES}
-        return {
-            table: await self._tx.value(f"SELECT count(*) FROM ({sql}) AS found")  # noqa: S608 - constant text
-            for table, sql in unordered.items()
-        }
-
-    async def _problems(self) -> list[str]:
-        counts = {what: await self._tx.value(sql) for what, sql in {**_CONTRADICTIONS, **self._contradictions}.items()}
-        found = [f"{count} {what}." for what, count in counts.items() if count]
-        if (mark := await mark_of(self._tx)) is not None:
-            found.append(f"The storage {mark.refusal}")
-        return found
-
-    async def _add(self, table: str, rows: list[dict[str, Any]], mark: CopyMark) -> None:
-        async with self._transaction():
-            if table == "delivery":
-                await self._add_deliveries(rows)
-            elif table == "seen":
+    async def _add(self, table: str, rows: Sequence[dict[str, Any]]) -> None:
+        match table:
+            case "meta":
+                for row in rows:
+                    await meta.write(self._tx, row["key"], row["value"])
+            case "delivery":
+                await self._number(rows)
+                columns = [name for name in TABLES["delivery"] if name not in {"leased", "body"}]
+                await self._insert("delivery", ["seq", *columns, *self._leased], rows)
+                await self._insert("body", ["seq", "body"], rows)
+            case "seen":
                 await self._add_seen(rows)
-            else:
-                if table == "recipient":
-                    numbers = dict(await self._tx.fetch("SELECT name, n FROM broadcast"))
-                    rows = [{**row, "broadcast": numbers[row["broadcast"]]} for row in rows]
+            case "recipient":
+                numbers = dict(await self._tx.fetch("SELECT name, n FROM broadcast"))
+                await self._insert(
+                    table, TABLES[table], [row | {"broadcast": numbers[row["broadcast"]]} for row in rows]
+                )
+            case _:
                 await self._insert(table, TABLES[table], rows)
-            await self._insert("meta", TABLES["meta"], [{"key": COPYING, "value": mark.to_json()}])
-
-    async def _add_deliveries(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        seqs = await self._number([row["lane"] for row in rows])
-        numbered = [{**row, "seq": seq} for seq, row in zip(seqs, rows, strict=True)]
-        columns = [name for name in TABLES["delivery"] if name not in {"leased", "body"}]
-        await self._insert("delivery", ["seq", *columns], numbered)
-        await self._insert("body", ["seq", "body"], numbered)
-        await self._restore(
-            [row["seq"] for row in numbered if row["leased"]],
-            {row["seq"]: row["not_before"] for row in numbered if row["waits"]},
-        )
 
     async def _insert(self, table: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-        # A new storage has an install id of its own already.
-        on_conflict = "ON CONFLICT (key) DO UPDATE SET value = excluded.value" if table == "meta" else ""
+        into = f"{table} ({', '.join(columns)})"
         for off_the_record, group in groupby(rows, partial(_is_off_the_record, table)):
             values = [tuple(bool(row[name]) if name in _BOOLEANS else row[name] for name in columns) for row in group]
-            await self._tx.insert(f"{table} ({', '.join(columns)})", values, on_conflict, off_the_record=off_the_record)
+            await self._tx.insert(into, values, off_the_record=off_the_record)
 
 
 def _is_off_the_record(table: str, row: Mapping[str, Any]) -> bool | None:
@@ -216,3 +349,19 @@ def _is_off_the_record(table: str, row: Mapping[str, Any]) -> bool | None:
             return bool(row["off_the_record"] and row["content"])
         case _:
             return None
+
+
+def _encoded(value: Value) -> bytes:
+    """Return a value so that no two different rows have the same bytes. True and 1 are equal, as in SQLite."""
+    match value:
+        case None:
+            return b"n"
+        case str():
+            text = value.encode("utf-8", "surrogatepass")
+            return b"s%d:%s" % (len(text), text)
+        case bytes():
+            return b"b%d:%s" % (len(value), value)
+        case float():
+            return b"f" + struct.pack(">d", value)
+        case _:
+            return b"i%d;" % value
