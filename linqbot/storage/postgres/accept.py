@@ -16,7 +16,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import keys_of, lease_over
 from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, HoldOp, JoinOp, Op, OrderOp, PutOp, PutReceiptOp
 from linqbot.storage.postgres.transaction import Transaction
-from linqbot.storage.tables import broadcasts, journal, timers
+from linqbot.storage.tables import broadcasts, deliveries, journal, timers
 from linqbot.storage.tables.deliveries import DELIVERY
 
 _SHARE: Final = 8
@@ -239,33 +239,12 @@ async def _accept_due(tx: Transaction, due: Sequence[Delivery]) -> None:
 
 
 async def put_back(tx: Transaction, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
-    """Move kept deliveries to the tails of their lanes, in this order, and return their number.
-
-    Args:
-        places: The tables from which they come; the first that holds an id is used.
-        again: True for a new replay: its number rises, and no run of it has been made.
-    """
-    wanted = list(dict.fromkeys(ids))
-    found: dict[str, tuple[Delivery, int, int]] = {}
-    for table in reversed(places):
-        count = "delivery_count" if table == "dead" else "0"
-        sql = f"SELECT {DELIVERY}, replay, {count} FROM {table} WHERE id = ANY($1) FOR UPDATE"  # noqa: S608 - constant text
-        for *columns, replay, delivery_count in await tx.fetch(sql, wanted):
-            delivery = Delivery(*columns)
-            found[delivery.id] = (delivery, replay + again, 0 if again else delivery_count)
-    await lock_lanes(tx, [delivery for delivery, _, _ in found.values()])
-    waits = {row["id"] for row in await tx.fetch("SELECT id FROM delivery WHERE id = ANY($1)", list(found))}
-    moved = [found[one] for one in wanted if one in found and one not in waits]
-    gone = [delivery.id for delivery, _, _ in moved]
-    for table in places:
-        await tx.run(f"DELETE FROM {table} WHERE id = ANY($1)", gone)  # noqa: S608 - constant text
-    await _end_waits(tx, {delivery.lane for delivery, _, _ in moved})
-    await _accept(
-        tx,
-        [delivery for delivery, _, _ in moved],
-        replays=[replay for _, replay, _ in moved],
-        counts=[count for _, _, count in moved],
-    )
+    """Move kept deliveries to the tails of their lanes, and return their number; see `deliveries.take_kept`."""
+    moved = await deliveries.take_kept(tx, ids, places, again=again)
+    new = [delivery for delivery, _, _ in moved]
+    await lock_lanes(tx, new)
+    await _end_waits(tx, {delivery.lane for delivery in new})
+    await _accept(tx, new, replays=[replay for _, replay, _ in moved], counts=[count for _, _, count in moved])
     return len(moved)
 
 

@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import structlog
 
@@ -277,13 +277,8 @@ class PostgresStorage(TableMethods):
 
     # Upkeep
 
-    async def retry(self, ids: Sequence[str]) -> int:
-        """Put dead letters back into the inbox; see `Upkeep.retry`."""
-        return await self._operate(lambda tx: accept.put_back(tx, ids, ["dead"], again=False))
-
-    async def replay_live(self, ids: Sequence[str]) -> int:
-        """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""
-        return await self._operate(lambda tx: accept.put_back(tx, ids, ["dead", "done"], again=True))
+    async def _put_back(self, tx: Any, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
+        return await accept.put_back(tx, ids, places, again=again)
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
         """Delete old dead letters; see `Upkeep.purge`. The space of their rows is freed by the last call."""

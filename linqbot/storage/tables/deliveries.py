@@ -1,11 +1,11 @@
-"""Queries for operators about deliveries: those that wait, those that are dead, and those that are kept for replays."""
+"""The SQL of operators about deliveries: those that wait, those that are dead, and those that are kept for replays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.dialect import Readable, where
+from linqbot.storage.dialect import Readable, Writable, where
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.upkeep import Selection, Waiting
 
@@ -88,3 +88,29 @@ async def page(db: Readable, ids: Sequence[str]) -> list[Delivery]:
         rows = await db.fetch(f"SELECT {DELIVERY} FROM {table} WHERE id = ANY($1)", ids)  # noqa: S608 - constant text
         found.update((row[0], Delivery(*row)) for row in rows)
     return [found[one] for one in ids if one in found]
+
+
+async def take_kept(
+    tx: Writable, ids: Sequence[str], places: Sequence[str], *, again: bool
+) -> list[tuple[Delivery, int, int]]:
+    """Remove kept deliveries, in this order, unless they wait in the inbox.
+
+    Args:
+        places: The tables from which they are removed; the first that holds an id is used.
+        again: True for a new replay: its number rises, and no run of it has been made.
+    Returns:
+        Each with its `replay` and its `delivery_count` from now on.
+    """
+    wanted = list(dict.fromkeys(ids))
+    found: dict[str, tuple[Delivery, int, int]] = {}
+    for table in reversed(places):
+        count = "delivery_count" if table == "dead" else "0"
+        sql = f"SELECT {DELIVERY}, replay, {count} FROM {table} WHERE id = ANY($1) FOR UPDATE"  # noqa: S608 - constant text
+        for *columns, replay, delivery_count in await tx.fetch(sql, wanted):
+            delivery = Delivery(*columns)
+            found[delivery.id] = delivery, replay + again, 0 if again else delivery_count
+    waits = {one for (one,) in await tx.fetch("SELECT id FROM delivery WHERE id = ANY($1)", list(found))}
+    taken = [one for one in wanted if one in found and one not in waits]
+    for table in places:
+        await tx.run(f"DELETE FROM {table} WHERE id = ANY($1)", taken)  # noqa: S608 - constant text
+    return [found[one] for one in taken]
