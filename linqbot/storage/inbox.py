@@ -98,6 +98,10 @@ class DeadLetter:
 
 Outcome: TypeAlias = Ack | Retry | Defer | DeadLetter
 
+SOON_S = 60.0
+"""Seconds within which nearly every delivery leaves the inbox. Then `seen.at` stays the time when it was stored, so the
+ack need not change these rows."""
+
 SEEN_KEPT_S = 24 * 3600.0
 """Seconds for which the id and message_key of a delivery are remembered after its ack or dead letter."""
 

@@ -33,7 +33,7 @@ from linqbot.storage.postgres.server.link import ServerLink, ServerTime
 from linqbot.storage.postgres.server.migrate import install_of, migrate
 from linqbot.storage.postgres.transaction import Operations, PostgresReader, Transaction, WorkOp, is_news
 from linqbot.storage.postgres.writer import Memory, PostgresWriter
-from linqbot.storage.tables import broadcasts, conversations, journal, timers
+from linqbot.storage.tables import broadcasts, conversations, journal, meta, timers
 from linqbot.storage.upkeep import Forgotten, Progress
 
 log = structlog.get_logger("linqbot.storage")
@@ -396,7 +396,7 @@ class PostgresStorage(TableMethods):
     async def _leave(self, tx: Transaction) -> None:
         await processes.leave(tx)
         if self._memory.active_at is not None:
-            await self._writer.note_activity(tx, self._memory.active_at, after_s=0.0)
+            await meta.note_activity(tx, self._memory.active_at, self._memory.noted_at, after_s=0.0)
 
     async def _sweep(self, missing: set[str]) -> None:
         """Look now and then for processes that died, and for news that were lost with a connection.

@@ -260,7 +260,7 @@ class Contents(ABC):
     async def complete(self) -> None:
         """Remove the mark: from now on the target can be served."""
         with self._translated():
-            await self._tx.run("DELETE FROM meta WHERE key = $1", meta.COPYING)
+            await meta.remove(self._tx, meta.COPYING)
         self.mark = None
 
     @abstractmethod

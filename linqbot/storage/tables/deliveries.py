@@ -6,13 +6,16 @@ from collections.abc import Sequence
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.dialect import Readable, Writable, where
-from linqbot.storage.inbox import DeadDelivery
+from linqbot.storage.inbox import SEEN_KEPT_S, SOON_S, DeadDelivery
+from linqbot.storage.tables import conversations, journal
 from linqbot.storage.upkeep import Selection, Waiting
 
 DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
 """The columns of a `Delivery`, in the order of its fields."""
 
 _KEPT_IN = ("done", "dead")
+_PURGE_EVERY_S = 60.0
+_PURGE_ROWS = 200
 
 
 async def waiting(
@@ -114,3 +117,19 @@ async def take_kept(
     for table in places:
         await tx.run(f"DELETE FROM {table} WHERE id = ANY($1)", taken)  # noqa: S608 - constant text
     return [found[one] for one in taken]
+
+
+async def purge(tx: Writable, known: str) -> None:
+    """Delete old rows, a few at a time, in the transaction of other operations.
+
+    Args:
+        known: The SQL that deletes the ids of deliveries that left the inbox before a time, at most a number of them.
+    """
+    old = "SELECT n FROM done WHERE acked_at < $1 ORDER BY acked_at LIMIT $2 FOR UPDATE SKIP LOCKED"
+    if done := [n for (n,) in await tx.fetch(old, tx.now - tx.keep_s, _PURGE_ROWS)]:
+        await tx.run("DELETE FROM done WHERE n = ANY($1)", done)
+    seen = await tx.run(known, tx.now - SEEN_KEPT_S - SOON_S, _PURGE_ROWS)
+    entries = await journal.purge(tx, _PURGE_ROWS)
+    await conversations.purge(tx)
+    if max(len(done), seen, entries) < _PURGE_ROWS:
+        tx.changes.purge_at = tx.now + _PURGE_EVERY_S

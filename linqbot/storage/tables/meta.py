@@ -24,6 +24,26 @@ async def write(tx: Writable, key: str, value: str) -> None:
     await tx.run(sql, key, value)
 
 
+async def remove(tx: Writable, key: str) -> None:
+    """Remove a fact."""
+    await tx.run("DELETE FROM meta WHERE key = $1", key)
+
+
+async def note_activity(tx: Writable, at: float, noted_at: float, *, after_s: float) -> None:
+    """Store when a webhook was last accepted, if that is at least `after_s` later than the time that is known to be stored.
+
+    Seldom, because each time costs a page of a file, and processes would wait for each other to write this row.
+    """
+    if at <= noted_at or at < noted_at + after_s:
+        return
+    # Another process may have stored a later time.
+    sql = """INSERT INTO meta (key, value) VALUES ('active_at', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value
+             WHERE CAST(excluded.value AS double precision) > CAST(meta.value AS double precision)"""
+    await tx.run(sql, repr(at))
+    await tx.run("INSERT INTO meta (key, value) VALUES ('first_active_at', $1) ON CONFLICT (key) DO NOTHING", repr(at))
+    tx.changes.noted_at = at
+
+
 async def refusal(db: Readable) -> str | None:
     """Return the reason why the storage cannot be used, as sentences; None if it holds no unfinished copy."""
     mark = await read(db, COPYING)
