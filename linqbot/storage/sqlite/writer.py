@@ -19,7 +19,7 @@ from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import OWN_DELIVERY
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import drive
-from linqbot.storage.inbox import lease_over
+from linqbot.storage.inbox import InboxLimits, lease_over
 from linqbot.storage.operations import (
     AdvanceOp,
     BeginOp,
@@ -79,7 +79,7 @@ class Writer:
 
     _db: sqlite3.Connection
 
-    def __init__(self, path: Path, *, index: Index, clock: Clock, limits: accept.InboxLimits, keep_days: float) -> None:
+    def __init__(self, path: Path, *, index: Index, clock: Clock, limits: InboxLimits, keep_days: float) -> None:
         self._path = path
         self._clock = clock
         self._keep_s = keep_days * DAY_S
@@ -163,7 +163,7 @@ class Writer:
         if PutReceiptOp in ops:
             await accept.settle(tx, ops[PutReceiptOp])
         for order in ops.get(OrderOp, ()):
-            accept.put_in_order(tx, order)
+            await accept.put_in_order(tx, order)
         if FireOp in ops:
             await accept.fire(tx, ops[FireOp])
         if AdvanceOp in ops or FinishOp in ops:
@@ -175,7 +175,7 @@ class Writer:
 
     async def _check(self, tx: Transaction, ops: list[CheckOp]) -> None:
         for op in ops:
-            if op.size and tx.index.lanes.depth >= self._limits.inbox:
+            if op.size and tx.index.lanes.depth >= self._limits.limit:
                 op.error = self._limits.full()
             elif op.size:
                 await meta.write(tx, "check", "0" * op.size)
@@ -222,7 +222,7 @@ class SQLiteWriter(Writer):
         index: Index,
         place: Place,
         clock: Clock,
-        limits: accept.InboxLimits,
+        limits: InboxLimits,
         keep_days: float,
     ) -> None:
         super().__init__(path, index=index, clock=clock, limits=limits, keep_days=keep_days)

@@ -93,6 +93,19 @@ async def page(db: Readable, ids: Sequence[str]) -> list[Delivery]:
     return [found[one] for one in ids if one in found]
 
 
+async def in_order(tx: Writable, seqs: Sequence[int]) -> dict[int, int]:
+    """Return new numbers by the old ones, so that deliveries of a lane are in the order in which they were sent.
+
+    Leased deliveries, those that wait for a time, and those whose turns have journal entries keep their numbers.
+    """
+    sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
+              WHERE NOT ({tx.is_leased}) AND coalesce(waits, 'gathering') = 'gathering'
+                  AND NOT EXISTS (SELECT 1 FROM journal WHERE turn = delivery.id) AND seq = ANY($1)"""  # noqa: S608
+    rows = sorted((seq, Delivery(*row).sent_at) for seq, *row in await tx.fetch(sql, seqs))
+    sent = sorted(rows, key=lambda row: (row[1], row[0]))
+    return {old: new for (old, _), (new, _) in zip(sent, rows, strict=True) if old != new}
+
+
 async def take_kept(
     tx: Writable, ids: Sequence[str], places: Sequence[str], *, again: bool
 ) -> list[tuple[Delivery, int, int]]:
