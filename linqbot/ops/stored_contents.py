@@ -1,11 +1,10 @@
 """The contents of a storage for operators: check, migrate and copy a whole storage, find and edit values of `ctx.state`.
 
-An edited value is checked before it is written. The backends read and write the rows (`storage/contents.py`).
+An edited value is checked before it is written. The backends read and write the rows (`storage/tables/contents.py`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import time
@@ -17,11 +16,11 @@ from typing import Any, TypeAlias
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.features.state import CHAT, PERSON
 from linqbot.nearest import nearest_name
-from linqbot.storage.contents import TABLES, Contents, CopyMark, CopyTarget, Digest, Hashing, SchemaState
 from linqbot.storage.open import open_storage, scheme
-from linqbot.storage.sqlite import contents as sqlite
 from linqbot.storage.sqlite.checkup import path_of
+from linqbot.storage.sqlite.contents import SQLiteContents
 from linqbot.storage.state import BOT, StateRow, StateStore, StateWrite
+from linqbot.storage.tables.contents import TABLES, Contents, CopyMark, Digest, Role, SchemaState
 
 Progress: TypeAlias = Callable[[int, int], None]
 """A callback with the number of rows that were dealt with, and the number of all."""
@@ -68,7 +67,7 @@ async def check(url: str, progress: Progress = lambda _, __: None) -> CheckRepor
         StorageError: there is no storage, or a newer linqbot has written its schema.
         StorageUnavailable: it cannot be read.
     """
-    schema = await _schema(url)
+    schema = await _contents(url).schema()
     if not schema.have:
         raise StorageError(f"There is no storage {schema.name}. Check LINQBOT_STORAGE, or --storage.")
     if schema.have != schema.newest:
@@ -77,11 +76,11 @@ async def check(url: str, progress: Progress = lambda _, __: None) -> CheckRepor
             "brings it up to date, as the next start of linqbot serve does."
         )
         return CheckReport(schema, None, (old,))
-    async with _contents(url, alone=False) as contents:
+    async with _contents(url) as contents:
         problems = tuple(await contents.problems())
         try:
             total = sum((await contents.counts()).values())
-            digest = await _digest(contents, lambda done: progress(done, total))
+            digest = await contents.digest(lambda done: progress(done, total))
         except StorageUnavailable:
             if not problems:
                 raise
@@ -97,12 +96,10 @@ async def migrate(url: str) -> SchemaState:
         StorageError: a newer linqbot has written the schema.
         StorageUnavailable: nothing was changed.
     """
-    if (path := path_of(url)) is not None:
-        return await asyncio.to_thread(sqlite.migrate_file, path)
-    _require_postgres(url)
-    from linqbot.storage.postgres import contents as postgres
-
-    return await postgres.migrate_schema(url)
+    contents = _contents(url, "migrate")
+    before = await contents.schema()
+    async with contents:
+        return before
 
 
 async def copy(source_url: str, target_url: str, progress: Progress = lambda _, __: None) -> Copied:
@@ -114,7 +111,7 @@ async def copy(source_url: str, target_url: str, progress: Progress = lambda _, 
         StorageUnavailable: one of the storages cannot be read or written. The copy can be continued.
     """
     started = time.monotonic()
-    states = await _schema(source_url), await _schema(target_url)
+    states = [await _contents(url).schema() for url in (source_url, target_url)]
     states[0].require_current()
     if states[0].name == states[1].name:
         raise ConfigError(f"Both URLs name the same storage, {states[0].name}. Name another one to copy to.")
@@ -124,13 +121,13 @@ async def copy(source_url: str, target_url: str, progress: Progress = lambda _, 
                 f"A process serves {state.name}. Stop the process first: what it stores during a copy would be missing from "
                 "the copy."
             )
-    async with _contents(source_url, alone=True) as source, _target(target_url) as target:
+    async with _contents(source_url, "source") as source, _contents(target_url, "target") as target:
         count = sum((await source.counts()).values())
-        digest = await _digest(source, lambda done: progress(done, count * _PASSES))
+        digest = await source.digest(lambda done: progress(done, count * _PASSES))
         mark = _mark_of(source, target, digest)
         resumed_at = sum(mark.rows.values())
         await _copy_rows(source, target, mark, lambda done: progress(count + done, count * _PASSES))
-        written = await _digest(target, lambda done: progress(2 * count + done, count * _PASSES))
+        written = await target.digest(lambda done: progress(2 * count + done, count * _PASSES))
         if differing := [table for table in TABLES if written.hashes[table] != digest.hashes[table]]:
             raise StorageError(
                 f"{target.name} differs from {source.name} in {', '.join(differing)} after the copy. Do not serve it: delete it "
@@ -140,7 +137,7 @@ async def copy(source_url: str, target_url: str, progress: Progress = lambda _, 
         return Copied(source.name, target.name, digest, resumed_at, time.monotonic() - started)
 
 
-def _mark_of(source: Contents, target: CopyTarget, digest: Digest) -> CopyMark:
+def _mark_of(source: Contents, target: Contents, digest: Digest) -> CopyMark:
     """Return the mark from which a copy goes on, or that of a new copy.
 
     Raises:
@@ -156,11 +153,11 @@ def _mark_of(source: Contents, target: CopyTarget, digest: Digest) -> CopyMark:
     return target.mark
 
 
-async def _copy_rows(source: Contents, target: CopyTarget, mark: CopyMark, progress: Callable[[int], None]) -> None:
+async def _copy_rows(source: Contents, target: Contents, mark: CopyMark, progress: Callable[[int], None]) -> None:
     """Copy the rows that the mark does not count yet, and move the mark with them."""
     done = sum(mark.rows.values())
     for table in TABLES:
-        async with aclosing(source.pages(table, skip=mark.rows[table])) as pages:  # type: ignore[type-var]
+        async with aclosing(source.pages(table, skip=mark.rows[table])) as pages:
             async for rows in pages:
                 mark = replace(mark, rows={**mark.rows, table: mark.rows[table] + len(rows)})
                 await target.add(table, rows, mark)
@@ -168,54 +165,22 @@ async def _copy_rows(source: Contents, target: CopyTarget, mark: CopyMark, progr
                 progress(done)
 
 
-async def _digest(contents: Contents, progress: Callable[[int], None]) -> Digest:
-    hashing = Hashing()
-    done = 0
-    for table in TABLES:
-        async with aclosing(contents.pages(table)) as pages:  # type: ignore[type-var]
-            async for rows in pages:
-                hashing.add(table, rows)
-                done += len(rows)
-                progress(done)
-    return hashing.digest()
-
-
-async def _schema(url: str) -> SchemaState:
-    if (path := path_of(url)) is not None:
-        return await asyncio.to_thread(sqlite.schema_of, path)
-    _require_postgres(url)
-    from linqbot.storage.postgres import contents as postgres
-
-    return await postgres.schema_of(url)
-
-
-def _contents(url: str, *, alone: bool) -> Contents:
-    if (path := path_of(url)) is not None:
-        return sqlite.SQLiteContents(path, alone=alone)
-    from linqbot.storage.postgres import contents as postgres
-
-    return postgres.PostgresContents(url, alone=alone)
-
-
-def _target(url: str) -> CopyTarget:
-    if (path := path_of(url)) is not None:
-        return sqlite.SQLiteCopy(path)
-    from linqbot.storage.postgres import contents as postgres
-
-    return postgres.PostgresCopy(url)
-
-
-def _require_postgres(url: str) -> None:
-    """Check that a URL that names no file is one of PostgreSQL.
+def _contents(url: str, role: Role = "check") -> Contents:
+    """Return the content of a storage, which is not opened yet.
 
     Raises:
-        ConfigError: it is not, or asyncpg is not installed.
+        ConfigError: the URL is not one of a file or of PostgreSQL, or asyncpg is not installed.
     """
+    if (path := path_of(url)) is not None:
+        return SQLiteContents(path, role)
     open_storage(url, serving=False)
     if scheme(url) != "postgresql":
         raise ConfigError(
             f"A storage of {scheme(url)}:// cannot be checked or copied. Name one of sqlite:///PATH or postgresql://HOST/DATABASE"
         )
+    from linqbot.storage.postgres.contents import PostgresContents
+
+    return PostgresContents(url, role)
 
 
 def scope_of(who: str) -> str:

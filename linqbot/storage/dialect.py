@@ -56,6 +56,9 @@ class Changes:
         own_entries: True if the journal got entries of deliveries that linqbot created, such as scheduled sends.
         conversations: Conversations that were stored.
         ended: Chats and ids of conversations that were deleted, before those were stored.
+        received_at: When the newest webhook of this transaction was accepted.
+        noted_at: The `active_at` that was written to the table `meta`.
+        purge_at: Time before which no purge needs to run.
     """
 
     timers: bool = False
@@ -63,6 +66,9 @@ class Changes:
     own_entries: bool = False
     conversations: list[ConversationSummary] = field(default_factory=list)
     ended: set[tuple[str, str]] = field(default_factory=set)
+    received_at: float | None = None
+    noted_at: float | None = None
+    purge_at: float | None = None
 
     def forget_conversations(self, gone: Iterable[tuple[str, str]]) -> None:
         """Note that conversations were deleted, also if this transaction has stored them before.

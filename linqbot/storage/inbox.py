@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from linqbot.errors import LeaseLost
+from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.events.delivery import Delivery
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.conversations import Conversation
@@ -98,8 +98,33 @@ class DeadLetter:
 
 Outcome: TypeAlias = Ack | Retry | Defer | DeadLetter
 
+SOON_S = 60.0
+"""Seconds within which nearly every delivery leaves the inbox. Then `seen.at` stays the time when it was stored, so the
+ack need not change these rows."""
+
 SEEN_KEPT_S = 24 * 3600.0
 """Seconds for which the id and message_key of a delivery are remembered after its ack or dead letter."""
+
+
+@dataclass
+class InboxLimits:
+    """The limits of the inbox.
+
+    Attributes:
+        limit: Maximum number of deliveries in the inbox.
+        lane_limit: Maximum number of deliveries in one lane.
+    """
+
+    limit: int
+    lane_limit: int
+
+    def full(self) -> StorageBusy:
+        """Return the error for a delivery that does not fit."""
+        return StorageBusy(f"The backlog is full: {self.limit} deliveries wait.")
+
+    def lane_full(self, delivery: Delivery) -> LaneFull:
+        """Return the error for a delivery whose lane is full."""
+        return LaneFull(f"The lane of {delivery.id} is full: {self.lane_limit} deliveries wait.")
 
 
 def keys_of(delivery: Delivery) -> tuple[str, ...]:

@@ -189,6 +189,18 @@ class TableMethods(QueuedWrites, ABC):
         """Return the ids that can be replayed; see `Upkeep.replayable`."""
         return await self._read(lambda db: deliveries.replayable(db, selection, dead_only=dead_only))
 
+    async def retry(self, ids: Sequence[str]) -> int:
+        """Put dead letters back into the inbox; see `Upkeep.retry`."""
+        return await self._operate(lambda tx: self._put_back(tx, ids, ["dead"], again=False))
+
+    async def replay_live(self, ids: Sequence[str]) -> int:
+        """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""
+        return await self._operate(lambda tx: self._put_back(tx, ids, ["dead", "done"], again=True))
+
+    @abstractmethod
+    async def _put_back(self, tx: Any, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
+        """Move kept deliveries to the tails of their lanes, and return their number; see `deliveries.take_kept`."""
+
     async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
         """Yield the deliveries of these ids; see `Upkeep.pages`."""
         for start in range(0, len(ids), size):

@@ -8,8 +8,9 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import aclosing, closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import asyncpg
@@ -21,13 +22,15 @@ from linqbot.events.delivery import Delivery
 from linqbot.ops.stored_contents import check, copy, migrate
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
-from linqbot.storage.contents import TABLES
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.open import open_storage
+from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite.contents import SQLiteContents
 from linqbot.storage.state import StateWrite
+from linqbot.storage.tables.contents import TABLES, Row
 from linqbot.storage.timers import Timer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
@@ -88,6 +91,67 @@ async def fill(storage: Storage, delivery: MakeDelivery, entry: MakeEntry) -> No
 
 def schema_of(url: str) -> str:
     return url.rpartition("=")[2]
+
+
+def fill_every_column(path: Path) -> None:
+    """Give each column of each table a value in some row, and each table that has text a row off the record."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executescript(
+            """
+            UPDATE delivery SET replay = 1, put_back = 1, attempts = 2, crashes = 3, crashed_with_others = 4,
+                max_concurrent_suspects = 5, progress = 6, crashes_before_progress = 7 WHERE id = 'w.2';
+            UPDATE dead SET message_key = 'm.4', carrier = '{}', replay = 1, attempts = 2, crashes = 3;
+            INSERT INTO dead (id, lane, type, received_at, error, replay, delivery_count, attempts, crashes, dead_lettered_at, body)
+                SELECT 'w.4b', lane, type, 2.5, 'why', 0, 0, 0, 0, 3.5, CAST('{}' AS BLOB) FROM dead;
+            UPDATE done SET carrier = '{}', replay = 2;
+            UPDATE journal SET replay = 1, chat_id = '1', delivery = 'read', digest = 'd', origin = CAST('{}' AS BLOB),
+                off_the_record = 1, texts = 1, ended_at = 1.5 WHERE slot = '1';
+            UPDATE conversation SET replay = 1, off_the_record = 1;
+            UPDATE broadcast SET next_at = 1.5, ended_at = 2.5, off_the_record = 1, lane = 'c:1';
+            UPDATE recipient SET reason = 'why', at = 1.5 WHERE n = 2;
+            UPDATE seen SET at = n FROM (SELECT seq AS s, row_number() OVER () AS n FROM seen) WHERE seq = s;
+            """
+        )
+
+
+async def rows_of(url: str) -> dict[str, list[Row]]:
+    contents = (
+        PostgresContents(url) if url.startswith("postgres") else SQLiteContents(Path(url.removeprefix("sqlite:///")))
+    )
+    found: dict[str, list[Row]] = {table: [] for table in TABLES}
+    async with contents:
+        for table, rows in found.items():
+            async with aclosing(contents.pages(table)) as pages:
+                async for page in pages:
+                    rows.extend(page)
+    return found
+
+
+async def test_a_copy_of_a_copy_is_equal_row_by_row_on_every_backend(full: str, tmp_path: Path) -> None:
+    fill_every_column(tmp_path / "full.db")
+    first = await rows_of(full)
+    empty = [
+        f"{table}.{name}"
+        for table, names in TABLES.items()
+        for n, name in enumerate(names)
+        if not any(row[n] for row in first[table])
+    ]
+    assert not empty, "these columns show nothing"
+    files = [f"sqlite:///{tmp_path}/copy-{n}.db" for n in range(4)]
+    way = [full, files[0], files[1], empty_schema("one"), empty_schema("two"), files[2], files[3]]
+    for source, target in pairwise(way):
+        await copy(source, target)
+        found = await rows_of(target)
+        for table in TABLES:
+            assert found[table] == first[table], (table, source, target)
+    dumps = []
+    for url in files:
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as db:
+            dumps.append(list(db.iterdump()))
+            for table in ("body", "dead", "timer", "journal", "conversation", "broadcast"):
+                (padded,) = db.execute(f"SELECT count(*) FROM {table} WHERE length(padding) = 4096").fetchone()
+                assert padded, table
+    assert dumps[1:] == dumps[:1] * 3
 
 
 async def test_a_full_inbox_is_the_same_by_digest_in_postgresql_and_back_in_a_file(full: str, tmp_path: Path) -> None:

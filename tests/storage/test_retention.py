@@ -15,7 +15,6 @@ from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
-from linqbot.storage.contents import TABLES, Contents
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.journal import JournalEntry
@@ -23,6 +22,7 @@ from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.contents import SQLiteContents
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.tables.contents import TABLES, Contents
 from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio
@@ -47,9 +47,7 @@ class Place:
 
     async def with_words(self) -> set[str]:
         """Return the tables of which a row holds the words."""
-        contents: Contents = (
-            PostgresContents(self._url, alone=False) if self._url else SQLiteContents(self._path, alone=False)
-        )
+        contents: Contents = PostgresContents(self._url) if self._url else SQLiteContents(self._path)
         found: set[str] = set()
         async with contents:
             for table in TABLES:

@@ -11,13 +11,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, TypeAlias
 
-from linqbot.errors import LaneFull, StorageBusy
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import keys_of, lease_over
+from linqbot.storage.inbox import InboxLimits, keys_of, lease_over
 from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, HoldOp, JoinOp, Op, OrderOp, PutOp, PutReceiptOp
 from linqbot.storage.postgres.transaction import Transaction
-from linqbot.storage.tables import broadcasts, journal, timers
-from linqbot.storage.tables.deliveries import DELIVERY
+from linqbot.storage.tables import broadcasts, deliveries, journal, timers
 
 _SHARE: Final = 8
 """A process adds to a lane this part of what fits before it counts the lane again: others add to it too."""
@@ -31,19 +29,14 @@ _INBOX_FULL: Final = -2
 _LANE_FULL: Final = -1
 
 
-class InboxRoom:
+class InboxRoom(InboxLimits):
     """The number of deliveries that fit into the inbox, and into each lane. They are counted only when the last count is used up.
 
     Other processes also add deliveries, so several processes together may exceed the limits by what each had left.
-
-    Args:
-        limit: Maximum number of deliveries in the inbox.
-        lane_limit: Maximum number of deliveries in one lane.
     """
 
     def __init__(self, limit: int, lane_limit: int) -> None:
-        self.limit = limit
-        self.lane_limit = lane_limit
+        super().__init__(limit, lane_limit)
         self.left = 0
         self._lanes: dict[str, tuple[int, float]] = {}
 
@@ -53,14 +46,6 @@ class InboxRoom:
             count = int(await tx.value("SELECT count(*) FROM delivery"))
             self.left = tx.changes.room = max(self.limit - count, 0)
         return self.left
-
-    def full(self) -> StorageBusy:
-        """Return the error for a delivery that does not fit."""
-        return StorageBusy(f"The backlog is full: {self.limit} deliveries wait.")
-
-    def lane_full(self, delivery: Delivery) -> LaneFull:
-        """Return the error for a delivery whose lane is full."""
-        return LaneFull(f"The lane of {delivery.id} is full: {self.lane_limit} deliveries wait.")
 
     def use(self, deliveries: Iterable[Delivery], now: float) -> list[str]:
         """Take the room that deliveries need in their lanes. Return the lanes that must be counted first."""
@@ -239,33 +224,12 @@ async def _accept_due(tx: Transaction, due: Sequence[Delivery]) -> None:
 
 
 async def put_back(tx: Transaction, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
-    """Move kept deliveries to the tails of their lanes, in this order, and return their number.
-
-    Args:
-        places: The tables from which they come; the first that holds an id is used.
-        again: True for a new replay: its number rises, and no run of it has been made.
-    """
-    wanted = list(dict.fromkeys(ids))
-    found: dict[str, tuple[Delivery, int, int]] = {}
-    for table in reversed(places):
-        count = "delivery_count" if table == "dead" else "0"
-        sql = f"SELECT {DELIVERY}, replay, {count} FROM {table} WHERE id = ANY($1) FOR UPDATE"  # noqa: S608 - constant text
-        for *columns, replay, delivery_count in await tx.fetch(sql, wanted):
-            delivery = Delivery(*columns)
-            found[delivery.id] = (delivery, replay + again, 0 if again else delivery_count)
-    await lock_lanes(tx, [delivery for delivery, _, _ in found.values()])
-    waits = {row["id"] for row in await tx.fetch("SELECT id FROM delivery WHERE id = ANY($1)", list(found))}
-    moved = [found[one] for one in wanted if one in found and one not in waits]
-    gone = [delivery.id for delivery, _, _ in moved]
-    for table in places:
-        await tx.run(f"DELETE FROM {table} WHERE id = ANY($1)", gone)  # noqa: S608 - constant text
-    await _end_waits(tx, {delivery.lane for delivery, _, _ in moved})
-    await _accept(
-        tx,
-        [delivery for delivery, _, _ in moved],
-        replays=[replay for _, replay, _ in moved],
-        counts=[count for _, _, count in moved],
-    )
+    """Move kept deliveries to the tails of their lanes, and return their number; see `deliveries.take_kept`."""
+    moved = await deliveries.take_kept(tx, ids, places, again=again)
+    new = [delivery for delivery, _, _ in moved]
+    await lock_lanes(tx, new)
+    await _end_waits(tx, {delivery.lane for delivery in new})
+    await _accept(tx, new, replays=[replay for _, replay, _ in moved], counts=[count for _, _, count in moved])
     return len(moved)
 
 
@@ -385,20 +349,14 @@ async def _end_waits(tx: Transaction, lanes: Collection[str]) -> None:
 
 async def _sort(tx: Transaction, lane: str) -> None:
     """Give the deliveries of a lane that may move their numbers in the order in which they were sent."""
-    waiting = await tx.fetch("SELECT seq FROM delivery WHERE lane = $1", lane)
+    seqs = [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE lane = $1", lane)]
     # Another process may be leasing the head just now. Its commit, if any, comes before the next statement.
     locks = f"SELECT msg_id FROM pgmq.q_{tx.queue} WHERE msg_id = ANY($1) ORDER BY msg_id FOR UPDATE"  # noqa: S608 - checked name
-    await tx.fetch(locks, [row["seq"] for row in waiting])
-    sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
-              WHERE lane = $1 AND token IS NULL AND coalesce(waits, 'gathering') = 'gathering'
-                  AND NOT EXISTS (SELECT FROM journal WHERE turn = delivery.id)"""  # noqa: S608 - constant text
-    found = await tx.fetch(sql, lane)
-    rows = sorted((row[0], Delivery(*row[1:]).sent_at) for row in found)
-    in_order = sorted(rows, key=lambda row: (row[1], row[0]))
-    moved = [(old, new) for (old, _), (new, _) in zip(in_order, rows, strict=True) if old != new]
-    if not moved:
+    await tx.fetch(locks, seqs)
+    numbers = await deliveries.in_order(tx, seqs)
+    if not numbers:
         return
-    old, new = [pair[0] for pair in moved], [pair[1] for pair in moved]
+    old, new = list(numbers), list(numbers.values())
     for table in ("delivery", "body"):
         # In two steps: a number is free only after the row that had it got another one.
         aside = (

@@ -16,10 +16,9 @@ from typing import Final
 from linqbot.errors import ConfigError
 from linqbot.storage.postgres import leases
 from linqbot.storage.postgres.server.address import Address, Connection
-from linqbot.storage.postgres.server.migrate import mark_of
-from linqbot.storage.postgres.transaction import Transaction
+from linqbot.storage.postgres.transaction import PostgresReader, Transaction
 from linqbot.storage.postgres.writer import Memory
-from linqbot.storage.tables import conversations
+from linqbot.storage.tables import conversations, meta
 
 SWEEP_S: Final = 15.0
 """Seconds between two looks for processes that died and for notifications that were lost."""
@@ -69,8 +68,7 @@ async def enter(connection: Connection, address: Address) -> None:
     """
     if not await connection.fetchval("SELECT pg_try_advisory_lock_shared($1)", address.lock(_STORAGE)):
         raise ConfigError(f"{address.name} is being copied. Wait until linqbot storage copy has ended.")
-    if (mark := await mark_of(connection)) is not None:
-        raise ConfigError(f"{address.name} {mark.refusal}")
+    await meta.refuse_unfinished(PostgresReader(connection, 0.0), address.name)
 
 
 async def enter_alone(connection: Connection, address: Address) -> bool:
@@ -101,13 +99,18 @@ async def remember(tx: Transaction, memory: Memory, settled: Collection[str], *,
     memory.room.left = 0
     tx.changes.all_conversations = await conversations.summaries(tx)
     memory.has_own_entries = await tx.value("SELECT EXISTS (SELECT FROM journal WHERE starts_with(turn, 'i.'))")
-    sql = """SELECT relname, attname, format_type(atttypid, NULL) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-             WHERE relnamespace = $1::regnamespace AND attnum > 0 AND NOT attisdropped"""
-    memory.types = {(table, column): kind for table, column, kind in await tx.fetch(sql, tx.address.schema)}
+    memory.types = await types_of(tx)
     memory.noted_at = float(await tx.value("SELECT value FROM meta WHERE key = 'active_at'") or 0.0)
     received_at = await tx.value("SELECT max(received_at) FROM delivery WHERE starts_with(id, 'w.')")
     memory.active_at = max(filter(None, (memory.active_at, memory.noted_at, received_at)), default=None)
     memory.timers_changed = memory.broadcasts_changed = True
+
+
+async def types_of(tx: Transaction) -> dict[tuple[str, str], str]:
+    """Return the types of columns, by their tables and names."""
+    sql = """SELECT relname, attname, format_type(atttypid, NULL) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+             WHERE relnamespace = $1::regnamespace AND attnum > 0 AND NOT attisdropped"""
+    return {(table, column): kind for table, column, kind in await tx.fetch(sql, tx.address.schema)}
 
 
 async def give_back_unknown(tx: Transaction, memory: Memory) -> None:

@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import structlog
 
@@ -33,7 +33,7 @@ from linqbot.storage.postgres.server.link import ServerLink, ServerTime
 from linqbot.storage.postgres.server.migrate import install_of, migrate
 from linqbot.storage.postgres.transaction import Operations, PostgresReader, Transaction, WorkOp, is_news
 from linqbot.storage.postgres.writer import Memory, PostgresWriter
-from linqbot.storage.tables import broadcasts, conversations, journal, timers
+from linqbot.storage.tables import broadcasts, conversations, journal, meta, timers
 from linqbot.storage.upkeep import Forgotten, Progress
 
 log = structlog.get_logger("linqbot.storage")
@@ -277,13 +277,8 @@ class PostgresStorage(TableMethods):
 
     # Upkeep
 
-    async def retry(self, ids: Sequence[str]) -> int:
-        """Put dead letters back into the inbox; see `Upkeep.retry`."""
-        return await self._operate(lambda tx: accept.put_back(tx, ids, ["dead"], again=False))
-
-    async def replay_live(self, ids: Sequence[str]) -> int:
-        """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""
-        return await self._operate(lambda tx: accept.put_back(tx, ids, ["dead", "done"], again=True))
+    async def _put_back(self, tx: Any, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
+        return await accept.put_back(tx, ids, places, again=again)
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
         """Delete old dead letters; see `Upkeep.purge`. The space of their rows is freed by the last call."""
@@ -401,7 +396,7 @@ class PostgresStorage(TableMethods):
     async def _leave(self, tx: Transaction) -> None:
         await processes.leave(tx)
         if self._memory.active_at is not None:
-            await self._writer.note_activity(tx, self._memory.active_at, after_s=0.0)
+            await meta.note_activity(tx, self._memory.active_at, self._memory.noted_at, after_s=0.0)
 
     async def _sweep(self, missing: set[str]) -> None:
         """Look now and then for processes that died, and for news that were lost with a connection.

@@ -40,10 +40,7 @@ class TransactionChanges(Changes):
         joined: Sequence numbers of deliveries that others joined, each with the joined delivery, the numbers
             of those, and True for a new replay.
         accepted: Number of deliveries that were stored.
-        received_at: When the newest webhook of this transaction was accepted.
-        noted_at: The `active_at` that was written to the table `meta`.
         taken_at: The time, on the clock of the database, of the last `take`.
-        purge_at: Time before which no purge needs to run.
         refused: Lanes of which this process has refused a delivery, as the others are notified, with the number of times.
         gap: The time since which deliveries of any lane may have been refused, for other processes.
         room: Deliveries that fit into the inbox, if they were counted.
@@ -59,10 +56,7 @@ class TransactionChanges(Changes):
     ended_leases: set[int] = field(default_factory=set)
     joined: list[tuple[int, Delivery, Sequence[int], bool]] = field(default_factory=list)
     accepted: int = 0
-    received_at: float | None = None
-    noted_at: float | None = None
     taken_at: float | None = None
-    purge_at: float | None = None
     gap: float | None = None
     room: int | None = None
     has_suspects: bool | None = None

@@ -15,7 +15,6 @@ from linqbot.clock import Clock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
-from linqbot.storage.inbox import SEEN_KEPT_S
 from linqbot.storage.indexes import LaneWatch, OpenConversations, Recent, Row
 from linqbot.storage.operations import (
     AdvanceOp,
@@ -56,12 +55,13 @@ from linqbot.storage.postgres.server.address import (
 )
 from linqbot.storage.postgres.server.link import ServerLink, ServerTime
 from linqbot.storage.postgres.transaction import Transaction, TransactionChanges, WorkOp
-from linqbot.storage.tables import conversations, journal, timers
+from linqbot.storage.tables import deliveries, journal, meta, timers
 
 _TRIES: Final = 5
 _ACTIVITY_EVERY_S: Final = 60.0
-_PURGE_EVERY_S: Final = 60.0
-_PURGE_ROWS: Final = 200
+_OLD_IDS: Final = """DELETE FROM seen WHERE id = ANY(ARRAY(
+    SELECT id FROM seen WHERE at < $1 AND NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
+    ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))"""
 
 
 @dataclass(slots=True, eq=False)
@@ -306,9 +306,11 @@ class PostgresWriter:
         for taking in of(ops, TakeOp):
             await leases.take(tx, taking, self._held(tx), self._memory.recent)
         await self._check(tx, of(ops, CheckOp))
-        await self._purge(tx)
+        if self._serving and tx.now >= self._memory.purge_at:
+            await deliveries.purge(tx, _OLD_IDS)
         if tx.changes.received_at is not None:
-            await self.note_activity(tx, tx.changes.received_at, after_s=_ACTIVITY_EVERY_S)
+            noted_at = self._memory.noted_at
+            await meta.note_activity(tx, tx.changes.received_at, noted_at, after_s=_ACTIVITY_EVERY_S)
         if (payload := self._payload(tx.changes)) is not None:
             await tx.value("SELECT pg_notify($1, $2)", self._address.channel, payload)
         return stored
@@ -321,44 +323,11 @@ class PostgresWriter:
     async def _check(self, tx: Transaction, ops: list[CheckOp]) -> None:
         for op in ops:
             if not op.size:
-                await tx.run("DELETE FROM meta WHERE key = $1", f"check {tx.process}")
+                await meta.remove(tx, f"check {tx.process}")
             elif not await self._memory.room.ensure(tx, 1):
                 op.error = self._memory.room.full()
             else:
-                sql = "INSERT INTO meta VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-                await tx.run(sql, f"check {tx.process}", "0" * op.size)
-
-    async def _purge(self, tx: Transaction) -> None:
-        """Delete old rows, a few at a time, in the transaction of other operations."""
-        if tx.now < self._memory.purge_at or not self._serving:
-            return
-        seen = """DELETE FROM seen WHERE id = ANY(ARRAY(
-            SELECT id FROM seen WHERE at < $1 AND NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
-            ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))"""
-        done = """DELETE FROM done WHERE n = ANY(ARRAY(
-            SELECT n FROM done WHERE acked_at < $1 ORDER BY acked_at LIMIT $2 FOR UPDATE SKIP LOCKED))"""
-        purged = max(
-            await tx.run(seen, tx.now - SEEN_KEPT_S - turns.SOON_S, _PURGE_ROWS),
-            await tx.run(done, tx.now - tx.keep_s, _PURGE_ROWS),
-            await journal.purge(tx, _PURGE_ROWS),
-        )
-        await conversations.purge(tx)
-        if purged < _PURGE_ROWS:
-            tx.changes.purge_at = tx.now + _PURGE_EVERY_S
-
-    async def note_activity(self, tx: Transaction, at: float, *, after_s: float) -> None:
-        """Write when a webhook was last accepted, if that is at least `after_s` later than the time on record."""
-        if at <= self._memory.noted_at or at < self._memory.noted_at + after_s:
-            return
-        # Seldom, because the processes would wait for each other to write this row.
-        await tx.run(
-            """INSERT INTO meta AS old VALUES ('active_at', $1) ON CONFLICT (key)
-               DO UPDATE SET value = CASE WHEN excluded.value::float8 > old.value::float8 THEN excluded.value
-                                          ELSE old.value END""",
-            repr(at),
-        )
-        await tx.run("INSERT INTO meta VALUES ('first_active_at', $1) ON CONFLICT (key) DO NOTHING", repr(at))
-        tx.changes.noted_at = at
+                await meta.write(tx, f"check {tx.process}", "0" * op.size)
 
     def _payload(self, changes: TransactionChanges) -> str | None:
         """Return what other processes must know of these changes; None if it is nothing."""

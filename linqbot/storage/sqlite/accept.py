@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
-from linqbot.errors import LaneFull, StorageBusy
+from linqbot.errors import LaneFull
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import keys_of, lease_over
+from linqbot.storage.inbox import InboxLimits, keys_of, lease_over
 from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, OrderOp, PutOp, PutReceiptOp
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.index import Reordered
 from linqbot.storage.sqlite.statements import Transaction, among, insert
-from linqbot.storage.tables import broadcasts, journal, timers
-from linqbot.storage.tables.deliveries import DELIVERY
+from linqbot.storage.tables import broadcasts, deliveries, journal, timers
 
 _RENUMBER = (
     ("UPDATE delivery SET seq = -? WHERE seq = ?", "UPDATE delivery SET seq = ? WHERE seq = -?"),
@@ -29,27 +27,6 @@ Numbered: TypeAlias = tuple[tuple[int, Delivery], ...]
 """Deliveries with their sequence numbers, in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class InboxLimits:
-    """The limits of the inbox.
-
-    Attributes:
-        inbox: Maximum number of deliveries in the inbox.
-        lane: Maximum number of deliveries in one lane.
-    """
-
-    inbox: int
-    lane: int
-
-    def full(self) -> StorageBusy:
-        """Return the error for a delivery that does not fit."""
-        return StorageBusy(f"The backlog is full: {self.inbox} deliveries wait.")
-
-    def lane_full(self, delivery: Delivery) -> LaneFull:
-        """Return the error for a delivery whose lane is full."""
-        return LaneFull(f"The lane of {delivery.id} is full: {self.lane} deliveries wait.")
-
-
 def put(tx: Transaction, ops: Sequence[PutOp], limits: InboxLimits) -> None:
     """Store new deliveries, and set the result or the error of each operation; see `Inbox.put`."""
     if not ops:
@@ -57,7 +34,7 @@ def put(tx: Transaction, ops: Sequence[PutOp], limits: InboxLimits) -> None:
     numbered = tx.index.number([op.delivery for op in ops])
     fresh = _remember(tx, numbered)
     lanes = tx.index.lanes
-    room = limits.inbox - lanes.depth
+    room = limits.limit - lanes.depth
     depths: dict[str, int] = {}
     new: list[tuple[int, Delivery]] = []
     duplicates: list[PutOp] = []
@@ -70,7 +47,7 @@ def put(tx: Transaction, ops: Sequence[PutOp], limits: InboxLimits) -> None:
         elif len(new) >= room:
             op.error = limits.full()
             refused.append(seq)
-        elif depth >= limits.lane:
+        elif depth >= limits.lane_limit:
             op.error = limits.lane_full(delivery)
             refused.append(seq)
         else:
@@ -163,7 +140,7 @@ def _note_received(tx: Transaction, webhooks: Sequence[Delivery]) -> None:
     tx.changes.received_at = max([*(d.received_at for d in webhooks), tx.changes.received_at or 0.0]) or None
 
 
-def put_in_order(tx: Transaction, op: OrderOp) -> None:
+async def put_in_order(tx: Transaction, op: OrderOp) -> None:
     """Store missed deliveries of a lane, and sort the lane; see `Inbox.put_in_order`."""
     given_back: tuple[int, int] | None = None
     if op.lease is not None:
@@ -180,26 +157,12 @@ def put_in_order(tx: Transaction, op: OrderOp) -> None:
     # The index does not know yet which deliveries this batch stores in the lane.
     fresh = tx.db.execute("SELECT seq FROM delivery WHERE seq >= ? AND lane = ?", (tx.first_seq, op.lane))
     seqs = [*tx.index.lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
-    numbers = _numbers_in_order(tx, seqs)
+    numbers = await deliveries.in_order(tx, seqs)
     for aside, back in _RENUMBER:
         # In two steps: a number is free only after the row that had it got another one.
         tx.db.executemany(aside, [(new, old) for old, new in numbers.items()])
         tx.db.executemany(back, [(new, new) for new in numbers.values()])
     tx.changes.orders += (Reordered(op.lane, given_back, numbers),)
-
-
-def _numbers_in_order(tx: Transaction, seqs: Sequence[int]) -> dict[int, int]:
-    """Return new sequence numbers by the old ones, in the order in which the deliveries were sent.
-
-    Leased deliveries, those that wait for a time, and those whose turns have journal entries are left out.
-    """
-    sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
-              WHERE NOT leased AND coalesce(waits, 'gathering') = 'gathering'
-                  AND NOT EXISTS (SELECT 1 FROM journal WHERE turn = id)
-                  AND seq IN (*)"""  # noqa: S608 - constant text
-    rows = sorted((seq, Delivery(*row).sent_at) for seq, *row in among(tx.db, sql, seqs))
-    in_order = sorted(rows, key=lambda row: (row[1], row[0]))
-    return {old: new for (old, _), (new, _) in zip(in_order, rows, strict=True) if old != new}
 
 
 async def fire(tx: Transaction, ops: Sequence[FireOp]) -> None:

@@ -37,7 +37,6 @@ import structlog
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, StorageError, StorageMisplaced, StorageUnavailable
 from linqbot.storage.backend import NewerSchema
-from linqbot.storage.contents import COPYING, CopyMark
 
 APPLICATION_ID = 0x6C696E71
 """`linq` in ASCII, in the header of the file. `file linqbot.db` shows it, and files of other programs are refused."""
@@ -231,22 +230,6 @@ def install_of(db: sqlite3.Connection, path: Path) -> str:
     if row is None:
         raise _damaged(path, "its table meta has lost its rows")
     return str(row[0])
-
-
-def mark_of(db: sqlite3.Connection) -> CopyMark | None:
-    """Return the mark of an unfinished copy; None if the file is complete."""
-    row = db.execute("SELECT value FROM meta WHERE key = ?", (COPYING,)).fetchone()
-    return CopyMark.from_json(row[0]) if row else None
-
-
-def refuse_unfinished(db: sqlite3.Connection, path: Path) -> None:
-    """Check that the file is complete.
-
-    Raises:
-        ConfigError: it holds an unfinished copy of another storage.
-    """
-    if (mark := mark_of(db)) is not None:
-        raise ConfigError(f"{path} {mark.refusal}")
 
 
 def register_adapters() -> None:

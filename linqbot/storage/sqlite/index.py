@@ -93,10 +93,7 @@ class IndexChanges(Changes):
         prefetched: The sequence numbers among `accepted` that are stored as leased.
         capacity: The number of deliveries that the last `take` would have leased in addition.
         orders: Lanes that were sorted.
-        received_at: When the newest webhook of this transaction was accepted.
-        noted_at: The `active_at` that was written to the table `meta`.
         off_the_record: True if this transaction stored the file's first text off the record.
-        purge_at: Time before which no purge needs to run.
     """
 
     leases: list[LaneLease] = field(default_factory=list)
@@ -109,12 +106,9 @@ class IndexChanges(Changes):
     prefetched: AbstractSet[int] = frozenset()
     capacity: int | None = None
     orders: tuple[Reordered, ...] = ()
-    received_at: float | None = None
-    noted_at: float | None = None
     next_timer: float | None = None
     next_broadcast: float | None = None
     off_the_record: bool = False
-    purge_at: float | None = None
 
     @property
     def ending(self) -> set[int]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry, lease_over
+from linqbot.storage.inbox import SOON_S, Ack, Commit, DeadLetter, Defer, Lease, Retry, lease_over
 from linqbot.storage.indexes import LaneLease, Row
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import FinishOp, HoldOp, JoinOp, ProgressOp, ReleaseOp, SettleOp, TakeOp
@@ -127,11 +126,6 @@ def count_crash(db: sqlite3.Connection) -> None:
            WHERE leased""",
         (count == 1, count > 1, max(1, count // 4)),
     )
-
-
-SOON_S: Final = 60.0
-"""Seconds within which nearly every delivery leaves the inbox. Then `seen.at` stays the time when it was stored, so the
-ack need not change these rows."""
 
 
 async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[FinishOp]) -> None:

@@ -18,10 +18,9 @@ from typing import Any, Self, TypeVar
 
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, StorageError
-from linqbot.storage.inbox import Lease
+from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.operations import Op, TakeOp, Unwritable, is_news
 from linqbot.storage.sqlite import leases
-from linqbot.storage.sqlite.accept import InboxLimits
 from linqbot.storage.sqlite.file import migrate, register_adapters
 from linqbot.storage.sqlite.index import IndexChanges
 from linqbot.storage.sqlite.methods import SQLiteMethods

@@ -154,19 +154,10 @@ class SQLiteMethods(TableMethods):
 
     # Upkeep. The modules that only these methods need are imported late: most bots that serve never call them.
 
-    async def retry(self, ids: Sequence[str]) -> int:
-        """Put dead letters back into the inbox; see `Upkeep.retry`."""
+    async def _put_back(self, tx: Any, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
         from linqbot.storage.sqlite import upkeep
 
-        now = self._clock.now()
-        return await self._upkeep(lambda db: upkeep.retry(db, ids, now))
-
-    async def replay_live(self, ids: Sequence[str]) -> int:
-        """Put replayable deliveries into the inbox again; see `Upkeep.replay_live`."""
-        from linqbot.storage.sqlite import upkeep
-
-        now = self._clock.now()
-        return await self._upkeep(lambda db: upkeep.replay_live(db, ids, now))
+        return await upkeep.put_back(tx, ids, places, again=again)
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
         """Delete old dead letters; see `Upkeep.purge`."""

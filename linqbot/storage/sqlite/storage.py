@@ -17,9 +17,8 @@ from typing import Self, TypeVar
 
 from linqbot.clock import Clock
 from linqbot.errors import StorageError, StorageUnavailable
-from linqbot.storage.inbox import Lease
+from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.operations import Op, ReleaseOp, TakeOp
-from linqbot.storage.sqlite.accept import InboxLimits
 from linqbot.storage.sqlite.file import Place, WalTruncation, cannot_be_opened, connect, prepare, unusable
 from linqbot.storage.sqlite.group_commit import GroupCommit
 from linqbot.storage.sqlite.methods import SQLiteMethods

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.storage.dialect import drive
+from linqbot.storage.dialect import Writable, drive
 from linqbot.storage.erasure import Found, Person
 from linqbot.storage.sqlite import file
-from linqbot.storage.sqlite.accept import seen
 from linqbot.storage.sqlite.file import connect, transaction, unusable
 from linqbot.storage.sqlite.statements import SQLiteReader, among, outside
-from linqbot.storage.tables import broadcasts, erasure, journal, state
+from linqbot.storage.tables import broadcasts, deliveries, erasure, journal, state
 from linqbot.storage.upkeep import Forgotten, Progress
 
 T = TypeVar("T")
@@ -49,17 +48,21 @@ def on_own_connection(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
         db.close()
 
 
-def retry(db: sqlite3.Connection, ids: Sequence[str], now: float) -> int:
-    """Put dead letters back; see `Upkeep.retry`."""
-    counters = "replay, delivery_count"
-    with transaction(db):
-        return _put_back(db, ids, ("dead",), columns=counters, values=counters, now=now)
-
-
-def replay_live(db: sqlite3.Connection, ids: Sequence[str], now: float) -> int:
-    """Put dead letters and acked deliveries back, with the next replay number; see `Upkeep.replay_live`."""
-    with transaction(db):
-        return _put_back(db, ids, ("dead", "done"), columns="replay", values="replay + 1", now=now)
+async def put_back(tx: Writable, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
+    """Move kept deliveries to the tails of their lanes, and return their number; see `deliveries.take_kept`."""
+    moved = await deliveries.take_kept(tx, ids, places, again=again)
+    last = await tx.value("SELECT coalesce(max(seq), 0) FROM seen")
+    columns = "seq, id, lane, type, message_key, carrier, received_at, put_back, replay, delivery_count"
+    for seq, (d, replay, count) in enumerate(moved, last + 1):
+        await tx.run("DELETE FROM seen WHERE id = $1 OR message_key = $2", d.id, d.message_key)
+        await tx.insert("seen (seq, id, message_key, at)", [(seq, d.id, d.message_key, tx.now)])
+        row = seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, 1, replay, count
+        await tx.insert(f"delivery ({columns})", [row])
+        await tx.insert("body (seq, body)", [(seq, d.body)], off_the_record=d.is_off_the_record)
+    # Lanes that wait for more deliveries have got some.
+    sql = "UPDATE delivery SET not_before = 0 WHERE waits = 'gathering' AND NOT leased AND lane = ANY($1)"
+    await tx.run(sql, [d.lane for d, _, _ in moved])
+    return len(moved)
 
 
 def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
@@ -135,52 +138,6 @@ def backup(source: Path, target: Path, progress: Progress | None) -> None:
         _sync_folder(target.parent)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _put_back(
-    db: sqlite3.Connection, ids: Sequence[str], tables: Sequence[str], *, columns: str, values: str, now: float
-) -> int:
-    """Move rows out of `tables` to the tails of their lanes, in this order, and return their number."""
-    has_left = seen(db, ids)
-    (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
-    moved = 0
-    for delivery_id in dict.fromkeys(ids):
-        table = _table_of(db, delivery_id, tables) if has_left.get(delivery_id, True) else None
-        if table is None:
-            continue
-        # SQLite gives `seq` the next number, because the column is the rowid of the table.
-        seq = db.execute(
-            f"""INSERT OR REPLACE INTO seen (id, message_key, at)
-                SELECT id, message_key, ? FROM {table} WHERE id = ?""",  # noqa: S608 - constant text
-            (now, delivery_id),
-        ).lastrowid
-        db.execute(
-            f"""INSERT INTO delivery (seq, id, lane, type, message_key, carrier, received_at, put_back, {columns})
-                SELECT ?, id, lane, type, message_key, carrier, received_at, 1, {values} FROM {table} WHERE id = ?""",  # noqa: S608
-            (seq, delivery_id),
-        )
-        padding = "padding" if table == "dead" else "NULL"  # the table done holds no text off the record
-        db.execute(
-            f"INSERT INTO body (seq, padding, body) SELECT ?, {padding}, body FROM {table} WHERE id = ?",  # noqa: S608
-            (seq, delivery_id),
-        )
-        for kept in tables:
-            db.execute(f"DELETE FROM {kept} WHERE id = ?", (delivery_id,))  # noqa: S608 - constant text
-        moved += 1
-    # Lanes that wait for more deliveries have got some.
-    db.execute(
-        """UPDATE delivery SET not_before = 0
-           WHERE waits = 'gathering' AND NOT leased AND lane IN (SELECT lane FROM delivery WHERE seq > ?)""",
-        (last,),
-    )
-    return moved
-
-
-def _table_of(db: sqlite3.Connection, delivery_id: str, tables: Sequence[str]) -> str | None:
-    for table in tables:
-        if db.execute(f"SELECT 1 FROM {table} WHERE id = ?", (delivery_id,)).fetchone():  # noqa: S608 - constant text
-            return table
-    return None
 
 
 def _copy(db: sqlite3.Connection, source: Path, target: Path, progress: Progress | None) -> None:

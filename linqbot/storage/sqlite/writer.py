@@ -19,7 +19,7 @@ from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import OWN_DELIVERY
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import drive
-from linqbot.storage.inbox import SEEN_KEPT_S, lease_over
+from linqbot.storage.inbox import InboxLimits, lease_over
 from linqbot.storage.operations import (
     AdvanceOp,
     BeginOp,
@@ -53,21 +53,21 @@ from linqbot.storage.sqlite.file import (
     is_up_to_date,
     migrate,
     primary_code,
-    refuse_unfinished,
     sync_wal,
     unusable,
 )
 from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts
 from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp
-from linqbot.storage.tables import broadcasts, conversations, journal, timers
+from linqbot.storage.tables import broadcasts, deliveries, journal, meta, timers
 from linqbot.storage.tables.conversations import SUMMARY
 from linqbot.storage.tables.state import StateBatch
 
 DAY_S = 24 * 3600.0
 _ACTIVITY_EVERY_S = 60.0
-_PURGE_EVERY_S = 60.0
-_PURGE_ROWS = 200
 _TRUNCATE_TIMEOUT_MS = 100
+# The ids of what is still in the inbox are as young as its first delivery, or younger.
+_OLD_IDS = """DELETE FROM seen WHERE at < $1 AND seq IN (
+    SELECT seq FROM seen WHERE seq < ifnull((SELECT min(seq) FROM delivery), 1 << 62) ORDER BY seq LIMIT $2)"""
 
 
 class Writer:
@@ -79,7 +79,7 @@ class Writer:
 
     _db: sqlite3.Connection
 
-    def __init__(self, path: Path, *, index: Index, clock: Clock, limits: accept.InboxLimits, keep_days: float) -> None:
+    def __init__(self, path: Path, *, index: Index, clock: Clock, limits: InboxLimits, keep_days: float) -> None:
         self._path = path
         self._clock = clock
         self._keep_s = keep_days * DAY_S
@@ -143,9 +143,9 @@ class Writer:
         await self._run_of_lanes(tx, ops)
         # Only the server purges: a command does not know for how long the server keeps history.
         if tx.now >= tx.index.purge_at and self._serving:
-            await self._purge(tx)
+            await deliveries.purge(tx, _OLD_IDS)
         if tx.changes.received_at is not None:
-            self._note_activity(tx.changes.received_at, after_s=_ACTIVITY_EVERY_S)
+            await meta.note_activity(tx, tx.changes.received_at, self._index.noted_at, after_s=_ACTIVITY_EVERY_S)
         if tx.changes.timers:
             tx.changes.next_timer = await timers.earliest(tx)
         if tx.changes.broadcasts:
@@ -163,7 +163,7 @@ class Writer:
         if PutReceiptOp in ops:
             await accept.settle(tx, ops[PutReceiptOp])
         for order in ops.get(OrderOp, ()):
-            accept.put_in_order(tx, order)
+            await accept.put_in_order(tx, order)
         if FireOp in ops:
             await accept.fire(tx, ops[FireOp])
         if AdvanceOp in ops or FinishOp in ops:
@@ -171,48 +171,25 @@ class Writer:
         if TakeOp in ops:
             leases.take(tx, ops[TakeOp])
         if CheckOp in ops:
-            self._check(tx, ops[CheckOp])
+            await self._check(tx, ops[CheckOp])
 
-    def _check(self, tx: Transaction, ops: list[CheckOp]) -> None:
+    async def _check(self, tx: Transaction, ops: list[CheckOp]) -> None:
         for op in ops:
-            if op.size and tx.index.lanes.depth >= self._limits.inbox:
+            if op.size and tx.index.lanes.depth >= self._limits.limit:
                 op.error = self._limits.full()
             elif op.size:
-                tx.db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('check', ?)", ("0" * op.size,))
+                await meta.write(tx, "check", "0" * op.size)
             else:
-                tx.db.execute("DELETE FROM meta WHERE key = 'check'")
-
-    async def _purge(self, tx: Transaction) -> None:
-        """Delete old rows, a few at a time, in the transaction of other operations."""
-        # The ids of what is still in the inbox are as young as its first delivery, or younger.
-        seen = """DELETE FROM seen WHERE at < ? AND seq IN (
-            SELECT seq FROM seen WHERE seq < ifnull((SELECT min(seq) FROM delivery), 1 << 62) ORDER BY seq LIMIT ?)"""
-        done = "DELETE FROM done WHERE n IN (SELECT n FROM done WHERE acked_at < ? ORDER BY acked_at LIMIT ?)"
-        purged = max(
-            tx.db.execute(seen, (tx.now - SEEN_KEPT_S - leases.SOON_S, _PURGE_ROWS)).rowcount,
-            tx.db.execute(done, (tx.now - tx.keep_s, _PURGE_ROWS)).rowcount,
-            await journal.purge(tx, _PURGE_ROWS),
-        )
-        await conversations.purge(tx)
-        if purged < _PURGE_ROWS:
-            tx.changes.purge_at = tx.now + _PURGE_EVERY_S
-
-    def _note_activity(self, at: float, *, after_s: float) -> None:
-        """Write when a webhook was last accepted, if that is at least `after_s` later than the time on disk."""
-        if at <= self._index.noted_at or at < self._index.noted_at + after_s:
-            return
-        self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('active_at', ?)", (repr(at),))
-        self._db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('first_active_at', ?)", (repr(at),))
-        self._changes.noted_at = at
+                await meta.remove(tx, "check")
 
     def _load_index(self) -> None:
         """Read the index from the rows."""
         reader = SQLiteReader(self._db)
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
         (received_at,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
-        meta = "SELECT CAST(value AS REAL) FROM meta WHERE key = ?"
-        (noted_at,) = self._db.execute(meta, ("active_at",)).fetchone() or (0.0,)
-        (first_active_at,) = self._db.execute(meta, ("first_active_at",)).fetchone() or (None,)
+        fact = "SELECT CAST(value AS REAL) FROM meta WHERE key = ?"
+        (noted_at,) = self._db.execute(fact, ("active_at",)).fetchone() or (0.0,)
+        (first_active_at,) = self._db.execute(fact, ("first_active_at",)).fetchone() or (None,)
         self._index.reload(
             self._db.execute(
                 """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
@@ -245,7 +222,7 @@ class SQLiteWriter(Writer):
         index: Index,
         place: Place,
         clock: Clock,
-        limits: accept.InboxLimits,
+        limits: InboxLimits,
         keep_days: float,
     ) -> None:
         super().__init__(path, index=index, clock=clock, limits=limits, keep_days=keep_days)
@@ -283,7 +260,7 @@ class SQLiteWriter(Writer):
                 # A command that only reads must not wait for the transactions of the server, which a slow disk makes long.
                 if serving or not is_up_to_date(self._db):
                     migrate(self._db, self._path)
-                refuse_unfinished(self._db, self._path)
+                drive(meta.refuse_unfinished(SQLiteReader(self._db), str(self._path)))
                 if serving:
                     leases.count_crash(self._db)
                 self._reload()
@@ -315,7 +292,8 @@ class SQLiteWriter(Writer):
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             leases.give_back(self._db, unbegun)
             if self._serving and self._index.active_at is not None:
-                self._note_activity(self._index.active_at, after_s=0.0)
+                at, noted_at = self._index.active_at, self._index.noted_at
+                drive(meta.note_activity(self._transaction(), at, noted_at, after_s=0.0))
         except (sqlite3.Error, StorageUnavailable):
             # The file cannot be written: the next start counts these leases as crashes, which is the safe side.
             pass

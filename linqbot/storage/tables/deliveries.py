@@ -1,18 +1,21 @@
-"""Queries for operators about deliveries: those that wait, those that are dead, and those that are kept for replays."""
+"""The SQL of operators about deliveries: those that wait, those that are dead, and those that are kept for replays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.dialect import Readable, where
-from linqbot.storage.inbox import DeadDelivery
+from linqbot.storage.dialect import Readable, Writable, where
+from linqbot.storage.inbox import SEEN_KEPT_S, SOON_S, DeadDelivery
+from linqbot.storage.tables import conversations, journal
 from linqbot.storage.upkeep import Selection, Waiting
 
 DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
 """The columns of a `Delivery`, in the order of its fields."""
 
 _KEPT_IN = ("done", "dead")
+_PURGE_EVERY_S = 60.0
+_PURGE_ROWS = 200
 
 
 async def waiting(
@@ -88,3 +91,58 @@ async def page(db: Readable, ids: Sequence[str]) -> list[Delivery]:
         rows = await db.fetch(f"SELECT {DELIVERY} FROM {table} WHERE id = ANY($1)", ids)  # noqa: S608 - constant text
         found.update((row[0], Delivery(*row)) for row in rows)
     return [found[one] for one in ids if one in found]
+
+
+async def in_order(tx: Writable, seqs: Sequence[int]) -> dict[int, int]:
+    """Return new numbers by the old ones, so that deliveries of a lane are in the order in which they were sent.
+
+    Leased deliveries, those that wait for a time, and those whose turns have journal entries keep their numbers.
+    """
+    sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
+              WHERE NOT ({tx.is_leased}) AND coalesce(waits, 'gathering') = 'gathering'
+                  AND NOT EXISTS (SELECT 1 FROM journal WHERE turn = delivery.id) AND seq = ANY($1)"""  # noqa: S608
+    rows = sorted((seq, Delivery(*row).sent_at) for seq, *row in await tx.fetch(sql, seqs))
+    sent = sorted(rows, key=lambda row: (row[1], row[0]))
+    return {old: new for (old, _), (new, _) in zip(sent, rows, strict=True) if old != new}
+
+
+async def take_kept(
+    tx: Writable, ids: Sequence[str], places: Sequence[str], *, again: bool
+) -> list[tuple[Delivery, int, int]]:
+    """Remove kept deliveries, in this order, unless they wait in the inbox.
+
+    Args:
+        places: The tables from which they are removed; the first that holds an id is used.
+        again: True for a new replay: its number rises, and no run of it has been made.
+    Returns:
+        Each with its `replay` and its `delivery_count` from now on.
+    """
+    wanted = list(dict.fromkeys(ids))
+    found: dict[str, tuple[Delivery, int, int]] = {}
+    for table in reversed(places):
+        count = "delivery_count" if table == "dead" else "0"
+        sql = f"SELECT {DELIVERY}, replay, {count} FROM {table} WHERE id = ANY($1) FOR UPDATE"  # noqa: S608 - constant text
+        for *columns, replay, delivery_count in await tx.fetch(sql, wanted):
+            delivery = Delivery(*columns)
+            found[delivery.id] = delivery, replay + again, 0 if again else delivery_count
+    waits = {one for (one,) in await tx.fetch("SELECT id FROM delivery WHERE id = ANY($1)", list(found))}
+    taken = [one for one in wanted if one in found and one not in waits]
+    for table in places:
+        await tx.run(f"DELETE FROM {table} WHERE id = ANY($1)", taken)  # noqa: S608 - constant text
+    return [found[one] for one in taken]
+
+
+async def purge(tx: Writable, known: str) -> None:
+    """Delete old rows, a few at a time, in the transaction of other operations.
+
+    Args:
+        known: The SQL that deletes the ids of deliveries that left the inbox before a time, at most a number of them.
+    """
+    old = "SELECT n FROM done WHERE acked_at < $1 ORDER BY acked_at LIMIT $2 FOR UPDATE SKIP LOCKED"
+    if done := [n for (n,) in await tx.fetch(old, tx.now - tx.keep_s, _PURGE_ROWS)]:
+        await tx.run("DELETE FROM done WHERE n = ANY($1)", done)
+    seen = await tx.run(known, tx.now - SEEN_KEPT_S - SOON_S, _PURGE_ROWS)
+    entries = await journal.purge(tx, _PURGE_ROWS)
+    await conversations.purge(tx)
+    if max(len(done), seen, entries) < _PURGE_ROWS:
+        tx.changes.purge_at = tx.now + _PURGE_EVERY_S

@@ -117,7 +117,7 @@ async def test_no_lane_is_forgotten_while_one_process_adds_to_it_and_another_rem
     # The lanes are empty again and again, so that a head is removed while the next one arrives.
     await asyncio.wait_for(asyncio.gather(*map(add, wanted), remove()), 60)
     assert handled == wanted
-    async with PostgresContents(url, alone=False) as contents:
+    async with PostgresContents(url) as contents:
         assert await contents.problems() == []
 
 

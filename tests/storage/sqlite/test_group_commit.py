@@ -15,12 +15,15 @@ from storage.conftest import NOON
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
+from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 from linqbot.storage.indexes import Lanes
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.operations import Op
 from linqbot.storage.sqlite import upkeep
+from linqbot.storage.sqlite.file import transaction
 from linqbot.storage.sqlite.group_commit import GroupCommit
+from linqbot.storage.sqlite.statements import outside
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.state import StateWrite
@@ -253,9 +256,12 @@ async def retried_elsewhere(storage: SQLiteStorage, db: sqlite3.Connection, give
     await storage.finish(lease, Commit(DeadLetter("Boom")))
     await storage.changed()
     (_, _, path) = db.execute("PRAGMA database_list").fetchone()
-    await asyncio.to_thread(
-        upkeep.on_own_connection, Path(path), lambda other: upkeep.retry(other, [given_up.id], NOON)
-    )
+
+    def retry(other: sqlite3.Connection) -> None:
+        with transaction(other):
+            drive(upkeep.put_back(outside(other, NOON), [given_up.id], ["dead"], again=False))
+
+    await asyncio.to_thread(upkeep.on_own_connection, Path(path), retry)
 
 
 async def test_what_another_process_has_written_is_noticed_without_a_wake_up(

@@ -131,11 +131,12 @@ class Address:
         digest = hashlib.blake2b(f"{self.schema}\0{name}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return int.from_bytes(digest, "big", signed=True)
 
-    async def connect(self, *, movable_clock: bool = False) -> Connection:
+    async def connect(self, *, movable_clock: bool = False, answer_s: float = ANSWER_S) -> Connection:
         """Return a new connection whose names belong to the schema.
 
         Args:
             movable_clock: True if `clock_timestamp()` shall be the function of the schema `<schema>_clock`.
+            answer_s: See `ANSWER_S`.
         Raises:
             ConfigError: the URL has an option that asyncpg does not know, or the password file cannot be read.
             Exception: as asyncpg raises it; see `unavailable`.
@@ -147,7 +148,7 @@ class Address:
                 self.dsn,
                 password=password,
                 timeout=CONNECT_S,
-                command_timeout=ANSWER_S,
+                command_timeout=answer_s,
                 server_settings={"application_name": f"linqbot {self.schema}"},
             )
         except (asyncpg.exceptions.ClientConfigurationError, ValueError) as error:

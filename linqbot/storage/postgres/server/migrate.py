@@ -14,7 +14,6 @@ import asyncpg
 
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage.backend import NewerSchema
-from linqbot.storage.contents import COPYING, CopyMark
 from linqbot.storage.postgres.server.address import Address, Connection, reason_of
 
 OLDEST: Final = 14
@@ -112,12 +111,6 @@ async def schema_of(connection: Connection, address: Address) -> int:
 def newest_schema() -> int:
     """Return the number of the newest schema that this release knows."""
     return max(schemas())
-
-
-async def mark_of(connection: Connection) -> CopyMark | None:
-    """Return the mark of an unfinished copy; None if the storage is complete."""
-    text = await connection.fetchval("SELECT value FROM meta WHERE key = $1", COPYING)
-    return CopyMark.from_json(text) if text else None
 
 
 async def install_of(connection: Connection) -> str:
