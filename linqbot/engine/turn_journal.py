@@ -21,7 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.client.call import ApiResponse, Call, Run
@@ -76,7 +76,7 @@ from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.redaction import RECORDED
-from linqbot.storage.state import BOT, ChangedValue, StateWrite, StoredChange
+from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.types.message import text_of
 
@@ -90,7 +90,7 @@ log = structlog.get_logger("linqbot.worker")
 
 _MESSAGES: Final = "/v3/messages/"
 
-_STATE_SLOT: Final = "state:"
+STATE_SLOT: Final = "state:"
 """The beginning of the slots of entries that record changes of state."""
 
 _CONFLICT: Final = to_json({"noun": "ctx", "verb": "conflict"})
@@ -193,7 +193,6 @@ class TurnJournal:
         "_slots",
         "_state",
         "_storage",
-        "_stored_changes",
         "_streams",
         "_task",
         "_under_way",
@@ -261,9 +260,8 @@ class TurnJournal:
         self._lease = lease
         self._matcher = self._matcher_of(self._known) if known else NO_ENTRIES
         self._scheduler: TurnScheduler | None = None
-        self._state: TurnState | None = None
-        # The changes of state that earlier runs for this delivery have stored with calls, by the slots of the calls.
-        self._stored_changes = self._changes_on_record() if self.steps else {}
+        # Set once the handler uses state, or if an earlier run has stored some with a call.
+        self._state = features.state_journal(self) if self.has_stored_state else None
         self.cancelled: list[str] = []
         # Held by the call that is made or matched: the calls of a turn are made one after the other.
         self._call_lock = asyncio.Lock()
@@ -483,100 +481,44 @@ class TurnJournal:
             TurnDeferred: another turn has changed a value since this one has read it. Nothing was stored.
         """
         self._begun += 1
-        if self._state is None:
-            return self._storage.begin(entry, self._lease)
-        return self._begin_with_state(entry.slot, entry, self._state)
+        return self.put(entry) if self._state is None else self._state.store(self, entry.slot, entry)
+
+    def put(self, entry: JournalEntry, **state: Any) -> Awaitable[None]:
+        """Store an entry that begins, with changes of state; see `Journal.begin`."""
+        return self._storage.begin(entry, self._lease, **state)
 
     async def store_state(self, slot: str) -> None:
         """Store the state that was changed before a call or a step whose entry an earlier run has stored; see `begin`."""
         if self._state is not None:
-            await self._begin_with_state(slot, None, self._state)
+            await self._state.store(self, slot, None)
 
-    async def _begin_with_state(self, slot: str, entry: JournalEntry | None, state: TurnState) -> None:
-        async with state.storing:
-            try:
-                changes = self._to_store(state.changes())
-                if not changes:
-                    if entry is not None:
-                        await self._storage.begin(entry, self._lease)
-                    return
-                recorded = self._recorded(slot, changes)
-                writes = [change.write for change in changes]
-                instead = self._conflict()
-                if entry is None:
-                    await self._storage.begin(recorded, self._lease, state=writes, instead=instead)
-                else:
-                    await self._storage.begin(entry, self._lease, state=writes, changes=recorded, instead=instead)
-            except (StateChanged, StateConflict) as error:
-                failure = error if isinstance(error, StateChanged) else state.failure_of(error)
-                if isinstance(failure, StateChanged):
-                    await state.show_now(error.scope, error.name)
-                    raise failure from None
-                deferred = TurnDeferred(str(error), after_s=0.0)
-                deferred.__cause__ = error
-                self.note_failure(deferred)
-                raise deferred from error
-            self._begun += 1
-            self.steps[recorded.slot] = recorded
-            state.note_stored(changes)
-
-    def _to_store(self, changes: list[ChangedValue]) -> list[ChangedValue]:
-        """Return the changes that may be stored: none on a line that keeps nothing.
-
-        Raises:
-            BotError: there the bot's shared value was changed, and the next call may tell a person so.
-        """
-        if not self.off_the_record:
-            return changes
-        for change in changes:
-            if change.write.scope == BOT:
-                raise BotError(
-                    f"The state {change.write.name} of the bot was changed, and this line has zero retention, so the change "
-                    "is not stored. Keep shared values for people of other lines only."
-                )
-        return []
-
-    def _recorded(self, slot: str, changes: Sequence[ChangedValue]) -> JournalEntry:
-        """Return the entry that records changes of state, which are stored with the call of a slot."""
-        values = [
-            [change.write.scope, change.write.name, *map(_text, (change.before, change.write.value))]
-            for change in changes
-        ]
-        call = {"noun": "ctx", "verb": "state", "delivery": self._delivery, "slot": slot, "values": values}
-        count = sum(each.slot.startswith(_STATE_SLOT) for each in self.steps.values())
-        return replace(self.new_entry(f"{_STATE_SLOT}{count}:{slot}", "step", to_json(call)), status="accepted")
-
-    def _changes_on_record(self) -> dict[str, list[StoredChange]]:
-        found: dict[str, list[StoredChange]] = {}
-        for entry in self.steps.values():
-            if entry.slot.startswith(_STATE_SLOT) and (said := from_json(entry.call)).get("delivery") == self._delivery:
-                for scope, name, before, after in said["values"]:
-                    change = StoredChange(scope, name, _bytes(before), _bytes(after))
-                    found.setdefault(said["slot"], []).append(change)
-        return found
+    def note_step(self, entry: JournalEntry) -> None:
+        """Note an entry of this run that is no API call, and that is stored."""
+        self._begun += 1
+        self.steps[entry.slot] = entry
 
     def use_state(self, state: TurnState) -> None:
         """Store what is changed of this state with the next call of the turn."""
-        self._state = state
-        if self._stored_changes:
-            state.expect([change for stored in self._stored_changes.values() for change in stored])
+        if self._state is None:
+            self._state = self._features.state_journal(self)
+        self._state.use(state)
 
     def come_to(self, slot: str) -> None:
         """Show the state as it is after a call or a step that an earlier run has made."""
-        stored = self._stored_changes.pop(slot, None)
-        if stored is not None and self._state is not None:
-            self._state.come_to(stored)
+        if self._state is not None:
+            self._state.come_to(slot)
 
     @property
     def has_stored_state(self) -> bool:
         """True if the turn has stored a change of state with a call, so that it must not begin again with other input."""
-        return any(slot.startswith(_STATE_SLOT) for slot in self.steps)
+        return any(slot.startswith(STATE_SLOT) for slot in self.steps)
 
     def note_conflict(self) -> None:
         """Note that the turn runs again because its state was changed: its calls are then matched by content alone."""
-        self.keep(self._conflict())
+        self.keep(self.conflict())
 
-    def _conflict(self) -> JournalEntry:
+    def conflict(self) -> JournalEntry:
+        """Return the entry that says that the turn runs again because its state was changed."""
         return replace(self.new_entry(self._conflict_slot, "step", _CONFLICT), status="accepted")
 
     def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
@@ -585,10 +527,11 @@ class TurnJournal:
 
     @property
     def _conflict_slot(self) -> str:
-        return f"conflict:{self._delivery}"
+        return f"conflict:{self.delivery_id}"
 
     @property
-    def _delivery(self) -> str:
+    def delivery_id(self) -> str:
+        """The id of the delivery that is handled."""
         return self.turn if self._lease is None else self._lease.delivery.id
 
     def _matcher_of(self, known: Sequence[JournalEntry]) -> JournalMatcher:
@@ -875,14 +818,6 @@ class TurnJournal:
             await self._storage.settle(_with_digest(closed))
         else:
             self._outcomes[entry.slot] = closed
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode()
-
-
-def _bytes(value: str | None) -> bytes | None:
-    return None if value is None else value.encode()
 
 
 async def refuse_if_muted(

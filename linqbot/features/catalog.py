@@ -16,6 +16,7 @@ from linqbot.events.lane import chat_of_lane
 from linqbot.features import later, schedules
 from linqbot.features.asking.records import FOUND_ID, ORDER_PREFIX
 from linqbot.features.own_changes import are_awaited
+from linqbot.features.state_journal import StateJournal
 from linqbot.features.turn_scheduler import TurnBroadcaster, TurnScheduler
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Lease
@@ -113,12 +114,14 @@ class Features:
     Attributes:
         marks_of: Returns what is special about a lease.
         kind_of: Returns the kind of a delivery; see the function of this name.
-        scheduler, broadcaster: Make what carries out the scheduled sends and the broadcasts of one turn.
+        scheduler, broadcaster, state_journal: Make what carries out the scheduled sends and the broadcasts of one turn, and
+            what stores its state with its calls.
     """
 
     kind_of = staticmethod(kind_of)
     scheduler = TurnScheduler
     broadcaster = TurnBroadcaster
+    state_journal = StateJournal
 
     def __init__(self, turns: Turns) -> None:
         self.marks_of = partial(marks_of, storage=turns.storage)

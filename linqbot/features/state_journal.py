@@ -1,0 +1,129 @@
+"""State that is stored with the calls of a turn, so that no call tells a person of a change that is lost.
+
+Each change goes into the commit that stores the next call or step, with an entry in the journal. A later run of the turn
+is shown a value as it was before until it comes to that call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pydantic_core import from_json, to_json
+
+from linqbot.engine.turn_journal import STATE_SLOT
+from linqbot.errors import BotError, StateChanged, StateConflict, TurnDeferred
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.state import BOT, ChangedValue, StoredChange
+
+if TYPE_CHECKING:
+    from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.features.state import TurnState
+
+
+class StateJournal:
+    """The changes of state that the runs of a turn for one delivery have stored with calls.
+
+    It gets the journal with each call and does not refer to it, so it makes no reference cycle.
+    """
+
+    def __init__(self, journal: TurnJournal) -> None:
+        self._state: TurnState | None = None
+        # What earlier runs have stored, by the slots of the calls.
+        self._stored: dict[str, list[StoredChange]] = {}
+        for entry in journal.steps.values():
+            if (
+                entry.slot.startswith(STATE_SLOT)
+                and (said := from_json(entry.call)).get("delivery") == journal.delivery_id
+            ):
+                changes = [StoredChange(scope, name, *map(_bytes, values)) for scope, name, *values in said["values"]]
+                self._stored.setdefault(said["slot"], []).extend(changes)
+
+    def use(self, state: TurnState) -> None:
+        """Store what is changed of this state with the next call of the turn."""
+        self._state = state
+        if self._stored:
+            state.expect([change for stored in self._stored.values() for change in stored])
+
+    def come_to(self, slot: str) -> None:
+        """Show the state as it is after a call or a step that an earlier run has made."""
+        stored = self._stored.pop(slot, None)
+        if stored is not None and self._state is not None:
+            self._state.come_to(stored)
+
+    def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
+        """Return the error of the turn whose end has lost a value; see `TurnState.failure_of`."""
+        return conflict if self._state is None else self._state.failure_of(conflict)
+
+    async def store(self, journal: TurnJournal, slot: str, entry: JournalEntry | None) -> None:
+        """Store the state that was changed, with the entry of a slot that begins.
+
+        Args:
+            entry: None if an earlier run has stored it.
+        Raises:
+            StateChanged, TurnDeferred: see `TurnJournal.begin`.
+        """
+        if (state := self._state) is None:
+            if entry is not None:
+                await journal.put(entry)
+            return
+        async with state.storing:
+            try:
+                changes = _to_store(state.changes(), off_the_record=journal.off_the_record)
+                if not changes:
+                    if entry is not None:
+                        await journal.put(entry)
+                    return
+                recorded = _recorded(journal, slot, changes)
+                writes = [change.write for change in changes]
+                if entry is None:
+                    await journal.put(recorded, state=writes, instead=journal.conflict())
+                else:
+                    await journal.put(entry, state=writes, changes=recorded, instead=journal.conflict())
+            except (StateChanged, StateConflict) as error:
+                failure = error if isinstance(error, StateChanged) else state.failure_of(error)
+                if isinstance(failure, StateChanged):
+                    await state.show_now(error.scope, error.name)
+                    raise failure from None
+                deferred = TurnDeferred(str(error), after_s=0.0)
+                deferred.__cause__ = error
+                journal.note_failure(deferred)
+                raise deferred from error
+            journal.note_step(recorded)
+            state.note_stored(changes)
+
+
+def _to_store(changes: list[ChangedValue], *, off_the_record: bool) -> list[ChangedValue]:
+    """Return the changes that may be stored: none on a line that keeps nothing.
+
+    Raises:
+        BotError: there the bot's shared value was changed, and the next call may tell a person so.
+    """
+    if not off_the_record:
+        return changes
+    for change in changes:
+        if change.write.scope == BOT:
+            raise BotError(
+                f"The state {change.write.name} of the bot was changed, and this line has zero retention, so the change "
+                "is not stored. Keep shared values for people of other lines only."
+            )
+    return []
+
+
+def _recorded(journal: TurnJournal, slot: str, changes: Sequence[ChangedValue]) -> JournalEntry:
+    """Return the entry that records changes of state, which are stored with the call of a slot."""
+    values = [
+        [change.write.scope, change.write.name, *map(_text, (change.before, change.write.value))] for change in changes
+    ]
+    call = {"noun": "ctx", "verb": "state", "delivery": journal.delivery_id, "slot": slot, "values": values}
+    count = sum(each.startswith(STATE_SLOT) for each in journal.steps)
+    return replace(journal.new_entry(f"{STATE_SLOT}{count}:{slot}", "step", to_json(call)), status="accepted")
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
+def _bytes(value: str | None) -> bytes | None:
+    return None if value is None else value.encode()
