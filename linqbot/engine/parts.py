@@ -1,7 +1,7 @@
 """A turn, from its lease to the commit that ends it, and what features add to it: their parts, and their kinds of deliveries.
 
 Nothing here has an effect: `turn.py` stores what `Turn.commit` returns. If that cannot be stored, a commit is built for
-another outcome. `features.py` lists the parts and the kinds.
+another outcome. `features/catalog.py` lists the parts and the kinds.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Turn:
     Attributes:
         opening: What the turn begins with.
         kind: The kind of the delivery; None if Linq has posted it.
-        marks: What is special about the lease; see `parts.py`.
+        marks: What is special about the lease; see the marks below.
         owner: The worker; None if the turn is run without one, as in tests.
         began: The time at which the turn began, by `time.perf_counter`.
         ends: Functions that add to the commit that ends the turn, each for its feature, by the outcome in the commit.
@@ -127,11 +127,6 @@ class Turn:
             return TurnDeferred("The storage did not answer when the handler took messages.", after_s=0.0)
         return self.journal.deferred
 
-    @property
-    def is_to_begin_again(self) -> bool:
-        """True if the turn ended because a newer message of the person interrupted it."""
-        return self.overlap is not None and bool(self.overlap.joining) and self.journal.deferred is None
-
     def commit(self, outcome: Outcome) -> Commit:
         """Return what the commit that ends the turn with this outcome stores."""
         commit = Commit(outcome, off_the_record=self.opening.off_the_record, has_all_entries=self.lease.is_first_run)
@@ -178,8 +173,15 @@ class Part:
     async def begin(self, turn: Turn) -> None:
         """Prepare for the handler, which is about to run for `turn.event`."""
 
-    def again(self, turn: Turn) -> Again | None:
-        """Return how the turn begins again, if it must, now that its handler has succeeded."""
+    def again(self, turn: Turn, error: BaseException | None) -> Again | None:
+        """Return how the turn begins again, if it must, now that its handler has ended.
+
+        Args:
+            error: The error with which it ended; None if it has succeeded.
+        """
+
+    async def close(self, turn: Turn, outcome: Outcome) -> None:
+        """Do what must be stored before the commit that ends the turn. An error of the storage changes the outcome."""
 
     def end(self, turn: Turn, commit: Commit) -> None:
         """Add to the commit that ends the turn, by the outcome in the commit."""
@@ -205,7 +207,8 @@ class Points(NamedTuple):
 
     open: Sequence[Callable[[Turn], Awaitable[Outcome | None]]]
     begin: Sequence[Callable[[Turn], Awaitable[None]]]
-    again: Sequence[Callable[[Turn], Again | None]]
+    again: Sequence[Callable[[Turn, BaseException | None], Again | None]]
+    close: Sequence[Callable[[Turn, Outcome], Awaitable[None]]]
     end: Sequence[Callable[[Turn, Commit], None]]
 
 

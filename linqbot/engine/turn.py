@@ -124,7 +124,7 @@ class Turns:
         end: Stored | None = "lost"
         began = time.perf_counter()
         try:
-            end = await self._run(self._new_turn(lease, owner, began))
+            end = await self._run(self.new_turn(lease, owner, began))
         except Exception as error:  # noqa: BLE001 - a mistake in linqbot, not in a handler; or the turn could not begin
             end = await self.give_back(lease, self._crashed(lease, error))
         finally:
@@ -147,7 +147,7 @@ class Turns:
 
     async def end_broken_off(self, lease: Lease, error: GeneratorExit) -> None:
         """End a turn that could not store its end itself, because its coroutines were closed; see `worker.py`."""
-        await self._finish(self._new_turn(lease, None, time.perf_counter()), self._judged(lease, error))
+        await self._finish(self.new_turn(lease, None, time.perf_counter()), self._judged(lease, error))
 
     async def give_back(self, lease: Lease, outcome: Outcome) -> Stored:
         """End a lease with the outcome alone, however long the storage fails. Else its chat would wait for its end."""
@@ -243,20 +243,21 @@ class Turns:
             return None
         if outcome == "lost":
             return outcome
-        again: Turn | None = None
+        points, again = self.features.points(turn.marks), None
         try:
             if callable(outcome):
                 again = await outcome(turn)
-            elif isinstance(outcome, Ack) and turn.overlap is not None:
-                await turn.overlap.put_back_untaken()
         except StorageError as error:
             # Nothing is lost: the turn runs again with its journal, and newer messages wait in the lane.
             outcome = self._judged(turn.lease, error)
         if again is not None:
             return await self._run(again)
         assert not callable(outcome)
-        if turn.overlap is not None:
-            turn.lease = turn.overlap.lease
+        try:
+            for close in points.close:
+                await close(turn, outcome)
+        except StorageError as error:
+            outcome = self._judged(turn.lease, error)
         end = await self._finish(turn, outcome)
         if self.log_turns and isinstance(end, Ack):
             self._log_acked(turn)
@@ -268,7 +269,8 @@ class Turns:
         opening = Opening(delivery.id, lease.replay, off_the_record=delivery.is_off_the_record)
         return Turn(lease, opening, self.features.kind_of(delivery))
 
-    def _new_turn(self, lease: Lease, owner: Worker | None, began: float) -> Turn:
+    def new_turn(self, lease: Lease, owner: Worker | None, began: float) -> Turn:
+        """Return a turn of a lease, which has not begun."""
         turn = self._bare(lease)
         turn.marks, turn.owner, turn.began = self.features.marks_of(lease), owner, began
         turn.ends += self.features.points(turn.marks).end
@@ -276,7 +278,7 @@ class Turns:
 
     def again(self, turn: Turn, opening: Opening) -> Turn:
         """Return the turn in which the handler runs with another opening."""
-        again = self._new_turn(turn.lease, turn.owner, turn.began)
+        again = self.new_turn(turn.lease, turn.owner, turn.began)
         again.opening, again.is_open = opening, True
         return again
 
@@ -300,14 +302,6 @@ class Turns:
         )
         turn.client = self.client.wrapped(journal.wrap)
         turn.deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
-
-    async def _restart(self, turn: Turn) -> Turn:
-        """Store what an interrupted turn has done, and join the newer messages to it. Return the turn that begins again."""
-        assert turn.overlap is not None
-        done = turn.commit(Defer(self.clock.now(), "restarted"))
-        await self.settle(done.entries, done.timers)
-        lease = await turn.overlap.restarted(turn.journal.texts_sent())
-        return self._new_turn(lease, turn.owner, turn.began)
 
     async def settle(self, entries: Sequence[JournalEntry], timers: Sequence[Timer] = ()) -> None:
         """Store what a run has done whose turn begins again."""
@@ -351,8 +345,8 @@ class Turns:
             turn.deadline.give_extra_time()
             with contextlib.suppress(TimeoutError), turn.deadline:
                 await turn.journal.settle()
-            if turn.is_to_begin_again:
-                return self._restart
+            if (goes_on := self._goes_on(turn, error)) is not None:
+                return goes_on
         # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
         error = turn.deferred or error or turn.journal.unobserved_failure()
         if (coroutines := turn.journal.never_awaited()) and error is None:
@@ -366,6 +360,13 @@ class Turns:
             (log.warning if why == "left" else log.info)(f"send.{why}", delivery=turn.lease.delivery.id)
             return Ack()
         return self._failed(turn, error)
+
+    def _goes_on(self, turn: Turn, error: BaseException | None) -> Again | None:
+        """Return how the turn begins again; None if no feature says that it must."""
+        for again in self.features.points(turn.marks).again:
+            if (goes_on := again(turn, error)) is not None:
+                return goes_on
+        return None
 
     def _note_conflict(self, turn: Turn, conflict: StateConflict) -> None:
         """Note that a turn runs again because another turn has changed a value first."""
@@ -426,9 +427,8 @@ class Turns:
         return turn.ctx
 
     def _handled(self, turn: Turn) -> Outcome | Again:
-        for again in self.features.points(turn.marks).again:
-            if (goes_on := again(turn)) is not None:
-                return goes_on
+        if (goes_on := self._goes_on(turn, None)) is not None:
+            return goes_on
         if turn.ctx is not None and turn.ctx.is_outdated:
             return outdated(turn.lease)
         if (handled := self.outbound.plugins.handled) is not None and turn.ctx is not None:

@@ -20,7 +20,7 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from linqbot.branch import leave_turn
-from linqbot.engine.parts import Part, Turn
+from linqbot.engine.parts import Again, Part, Turn
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StorageError
 from linqbot.events.delivery import OWN_DELIVERY, Delivery, Joined
@@ -29,7 +29,7 @@ from linqbot.events.parse import parse
 from linqbot.features.bursts import further_messages, message_of
 from linqbot.options import STEER_ONLY, OverlapMode
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Lease
+from linqbot.storage.inbox import Ack, Defer, Lease, Outcome
 from linqbot.storage.journal import JournalEntry
 
 if TYPE_CHECKING:
@@ -370,6 +370,26 @@ class Overlaps(Part):
         if turn.task is not None:
             turn.overlap = TurnOverlap(turn, turn.task, self._turns.storage, self._turns.dispatcher)
             await turn.overlap.forget_put_back()
+
+    def again(self, turn: Turn, error: BaseException | None) -> Again | None:
+        is_interrupted = turn.overlap is not None and turn.overlap.joining and turn.journal.deferred is None
+        return self._restart if error is not None and is_interrupted else None
+
+    async def close(self, turn: Turn, outcome: Outcome) -> None:
+        if turn.overlap is not None:
+            try:
+                if isinstance(outcome, Ack):
+                    await turn.overlap.put_back_untaken()
+            finally:
+                turn.lease = turn.overlap.lease
+
+    async def _restart(self, turn: Turn) -> Turn:
+        """Store what an interrupted turn has done, and join the newer messages to it. Return the turn that begins again."""
+        assert turn.overlap is not None
+        done = turn.commit(Defer(self._turns.clock.now(), "restarted"))
+        await self._turns.settle(done.entries, done.timers)
+        lease = await turn.overlap.restarted(turn.journal.texts_sent())
+        return self._turns.new_turn(lease, turn.owner, turn.began)
 
 
 def _with_body(body: bytes) -> Delivery:

@@ -55,7 +55,9 @@ class Asks(Part):
             watcher.met_question(arrived.question.text, arrived.counted.handler, "counted")
         return Ack()
 
-    def again(self, turn: Turn) -> Again | None:
+    def again(self, turn: Turn, error: BaseException | None) -> Again | None:
+        if error is not None:
+            return None
         session = None if turn.asking is None else turn.asking.session
         if session is not None and session.missed_in is not None:
             return partial(self._go_live, live_from=session.missed_in)
