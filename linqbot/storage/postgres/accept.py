@@ -173,21 +173,8 @@ def add_arrivals(
         _note_accepted(tx, stored)
         tx.changes.received_at = received_at(stored, tx.changes.received_at)
 
-    values = statement.values(
-        [d.id for d in new],
-        [d.lane for d in new],
-        [d.type for d in new],
-        [d.message_key for d in new],
-        [d.carrier for d in new],
-        [d.received_at for d in new],
-        [d.body for d in new],
-        tx.now,
-        left,
-        unknown,
-        room.lane_limit if room else _UNLIMITED,
-        tx.address.channel,
-        news,
-    )
+    limit = room.lane_limit if room else _UNLIMITED
+    values = statement.values(*_columns(new), tx.now, left, unknown, limit, tx.address.channel, news)
     statement.step("accepted", f"accept_deliveries({values}) AS done", "(done).seqs, (done).counts", note)
 
 
@@ -234,21 +221,15 @@ async def put_back(tx: Transaction, ids: Sequence[str], places: Sequence[str], *
         """WITH d AS (
                INSERT INTO delivery (seq, id, lane, type, message_key, carrier, received_at, replay, delivery_count, put_back)
                SELECT *, true FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                                          $7::float8[], $8::integer[], $9::integer[])),
-           b AS (INSERT INTO body (seq, body) SELECT * FROM unnest($1::bigint[], $10::bytea[]))
+                                          $7::float8[], $9::integer[], $10::integer[])),
+           b AS (INSERT INTO body (seq, body) SELECT * FROM unnest($1::bigint[], $8::bytea[]))
            INSERT INTO seen (id, delivery_id, at)
            SELECT id, delivery_id, $13 FROM unnest($11::text[], $12::text[]) AS u (id, delivery_id)
            ON CONFLICT (id) DO UPDATE SET delivery_id = excluded.delivery_id, at = excluded.at""",
         seqs,
-        [d.id for d in new],
-        [d.lane for d in new],
-        [d.type for d in new],
-        [d.message_key for d in new],
-        [d.carrier for d in new],
-        [d.received_at for d in new],
+        *_columns(new),
         replays,
         counts,
-        [d.body for d in new],
         list(known),
         list(known.values()),
         tx.now,
@@ -270,6 +251,12 @@ def lock(statement: Statement, ops: OpsByKind) -> None:
     if orders or holds or joins or (kept and shortened):
         heads = list(kept | shortened) if shortened else []
         statement.step("locked", f"lock_lanes({statement.values(list(kept))}), lock_heads({statement.values(heads)})")
+
+
+def _columns(new: Iterable[Delivery]) -> list[list[Any]]:
+    """Return the values of id, lane, type, message_key, carrier, received_at and body."""
+    rows = [(d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, d.body) for d in new]
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _note_accepted(tx: Transaction, new: Sequence[Delivery]) -> None:

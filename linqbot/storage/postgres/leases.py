@@ -179,10 +179,7 @@ async def hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
             op.error = lease_over(op.lease)
             continue
         ((seq, count),) = row
-        if count > 1 + op.known:
-            await tx.set_visible([seq])
-        else:
-            await tx.set_visible_at([seq], [op.until])
+        await tx.set_visible_at([seq], [0.0 if count > 1 + op.known else op.until])
         tx.changes.work = True
 
 

@@ -233,7 +233,7 @@ class Statement:
         self._values += values
         return ", ".join(f"${n}" for n in range(first, first + len(values)))
 
-    def step(self, name: str, select: str, columns: str = "", note: Note | None = None) -> None:
+    def step(self, name: str, select: str, columns: str = "true", note: Note | None = None) -> None:
         """Add a step.
 
         Args:
@@ -243,8 +243,7 @@ class Statement:
         """
         self._parts.append(f"{name} AS MATERIALIZED (SELECT {select} FROM {self._steps[-1]})")  # noqa: S608 - constant texts
         self._steps.append(name)
-        if columns:
-            self._columns.insert(0, columns)
+        self._columns.insert(0, columns)
         if note is not None:
             self._notes.append(note)
 
@@ -256,9 +255,8 @@ class Statement:
         """Run the statement, if it has a step."""
         if len(self._steps) == 1:
             return
-        columns = ", ".join(self._columns) or "true"
         tables = "start" + "".join(f" LEFT JOIN {name} ON true" for name in self._steps[1:])
-        sql = f"WITH {', '.join(self._parts)} SELECT {columns} FROM {tables}"  # noqa: S608 - constant texts
+        sql = f"WITH {', '.join(self._parts)} SELECT {', '.join(self._columns)} FROM {tables}"  # noqa: S608 - constant texts
         rows = await self.tx.fetch(sql, *self._values)
         for note in self._notes:
             await note(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from linqbot.errors import LeaseLost
 from linqbot.storage.inbox import SOON_S, Ack, DeadLetter, Defer, Retry, lease_over
@@ -12,16 +12,12 @@ from linqbot.storage.postgres.transaction import Statement, Transaction
 from linqbot.storage.tables import broadcasts, conversations, journal, timers
 from linqbot.storage.tables.state import StateBatch
 
-_TYPES: Final = (
-    *("text", "integer", "text", "text", "text", "bytea", "text", "float8", "bytea"),
-    *("text", "text", "text", "text", "bytea", "boolean", "boolean", "bigint"),
-)
-
 
 def _entries(statement: Statement, rows: Sequence[tuple[Any, ...]]) -> str:
     """Return the SQL of a table `u` of rows of the journal, each with the token of its lease."""
-    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in _TYPES]
-    typed = zip(statement.values(*columns).split(", "), _TYPES, strict=True)
+    kinds = [statement.tx.types["journal", name] for name in (*journal.COLUMNS.split(", "), "texts")] + ["bigint"]
+    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in kinds]
+    typed = zip(statement.values(*columns).split(", "), kinds, strict=True)
     arrays = ", ".join(f"{parameter}::{kind}[]" for parameter, kind in typed)
     return f"unnest({arrays}) AS u ({journal.COLUMNS}, texts, token)"
 
