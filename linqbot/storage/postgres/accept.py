@@ -8,13 +8,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeAlias
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import InboxLimits, keys_of, lease_over
-from linqbot.storage.operations import AdvanceOp, FinishOp, FireOp, HoldOp, JoinOp, Op, OrderOp, PutOp, PutReceiptOp
-from linqbot.storage.postgres.transaction import Transaction
+from linqbot.storage.operations import (
+    AdvanceOp,
+    FinishOp,
+    FireOp,
+    HoldOp,
+    JoinOp,
+    OpsByKind,
+    OrderOp,
+    PutOp,
+    PutReceiptOp,
+    of,
+)
+from linqbot.storage.postgres import leases
+from linqbot.storage.postgres.transaction import Statement, Transaction
 from linqbot.storage.tables import broadcasts, deliveries, journal, timers
 
 _SHARE: Final = 8
@@ -24,7 +36,7 @@ _COUNT_KEPT_S: Final = 60.0
 _MOST_LANES: Final = 10_000
 """Lanes of which a process remembers how many deliveries fit."""
 
-_ACCEPT: Final = "SELECT seqs, counts FROM accept_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+_UNLIMITED: Final = 2**31 - 1
 _INBOX_FULL: Final = -2
 _LANE_FULL: Final = -1
 
@@ -90,19 +102,17 @@ def rounds(ops: Iterable[PutOp]) -> list[list[Arrival]]:
     return found
 
 
-async def put(tx: Transaction, ops: Sequence[PutOp], room: InboxRoom, news: str | None) -> list[tuple[int, Delivery]]:
-    """Store new deliveries, and set the result or the error of each operation. Return them with their numbers.
+async def put(tx: Transaction, ops: Sequence[PutOp], room: InboxRoom | None = None) -> None:
+    """Store new deliveries, and set the result or the error of each operation.
 
     Args:
-        news: The notification to send if a delivery is stored; None if it is sent later in the transaction.
+        room: None if backlog limits do not apply: Linq would not deliver them again if they were refused.
     """
-    stored: list[tuple[int, Delivery]] = []
     for arrivals in rounds(ops):
-        left = await room.ensure(tx, len(ops)) - len(stored)
-        stored += await _put(tx, arrivals, room, left, news)
-    new = [delivery for _, delivery in stored]
-    _note_accepted(tx, new)
-    return stored
+        left = await room.ensure(tx, len(ops)) - len(tx.changes.stored) if room else _UNLIMITED
+        statement = Statement(tx)
+        add_arrivals(statement, arrivals, room, left)
+        await statement.run()
 
 
 async def settle(tx: Transaction, ops: Sequence[PutReceiptOp]) -> list[PutReceiptOp]:
@@ -133,41 +143,39 @@ async def settle(tx: Transaction, ops: Sequence[PutReceiptOp]) -> list[PutReceip
     return others
 
 
-async def _put(
-    tx: Transaction, arrivals: Sequence[Arrival], room: InboxRoom, left: int, news: str | None
-) -> list[tuple[int, Delivery]]:
-    new = [first.delivery for first, *_ in arrivals]
-    unknown = room.use(new, tx.now)
-    ((seqs, counts),) = await tx.fetch(
-        _ACCEPT,
-        [d.id for d in new],
-        [d.lane for d in new],
-        [d.type for d in new],
-        [d.message_key for d in new],
-        [d.carrier for d in new],
-        [d.received_at for d in new],
-        [d.body for d in new],
-        tx.now,
-        left,
-        unknown,
-        room.lane_limit,
-        tx.address.channel,
-        news,
-    )
-    room.note(unknown, counts, tx.now)
-    stored: list[tuple[int, Delivery]] = []
-    for seq, (first, *copies) in zip(seqs, arrivals, strict=True):
-        delivery = first.delivery
-        if seq in (_INBOX_FULL, _LANE_FULL):
-            for op in (first, *copies):
-                op.error = room.full() if seq == _INBOX_FULL else room.lane_full(delivery)
-            continue
-        for op in copies:
-            op.result = False
-        first.result = seq > 0
-        if first.result:
-            stored.append((seq, delivery))
-    return stored
+def add_arrivals(
+    statement: Statement, arrivals: Sequence[Arrival], room: InboxRoom | None, left: int, news: str | None = None
+) -> None:
+    """Store the deliveries of one round, and set the result or the error of each operation.
+
+    Args:
+        room: See `put`.
+        left: How many fit into the inbox.
+        news: The notification to send if a delivery is stored; None if it is sent later in the transaction.
+    """
+    tx, new = statement.tx, [first.delivery for first, *_ in arrivals]
+    unknown = room.use(new, tx.now) if room else []
+
+    async def note(found: Sequence[Any]) -> None:
+        if room:
+            room.note(unknown, found[0]["counts"], tx.now)
+        for seq, (first, *copies) in zip(found[0]["seqs"], arrivals, strict=True):
+            if room and seq in (_INBOX_FULL, _LANE_FULL):
+                for op in (first, *copies):
+                    op.error = room.full() if seq == _INBOX_FULL else room.lane_full(first.delivery)
+                continue
+            for op in copies:
+                op.result = False
+            first.result = seq > 0
+            if first.result:
+                tx.changes.stored.append((seq, first.delivery))
+        stored = [first.delivery for first, *_ in arrivals if first.result]
+        _note_accepted(tx, stored)
+        tx.changes.received_at = received_at(stored, tx.changes.received_at)
+
+    limit = room.lane_limit if room else _UNLIMITED
+    values = statement.values(*_columns(new), tx.now, left, unknown, limit, tx.address.channel, news)
+    statement.step("accepted", f"accept_deliveries({values}) AS done", "(done).seqs, (done).counts", note)
 
 
 async def put_in_order(tx: Transaction, op: OrderOp) -> None:
@@ -178,173 +186,89 @@ async def put_in_order(tx: Transaction, op: OrderOp) -> None:
             op.error = lease_over(op.lease)
             return
         if not op.keep:
-            await tx.run(
-                """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1
-                   WHERE seq = $1""",
-                head,
-            )
-            await tx.set_visible([head])
-            tx.changes.ended_leases.add(op.lease.token)
-    known = await _known(tx, op.missed)
-    new: list[Delivery] = []
-    for delivery in op.missed:
-        if known.isdisjoint(keys_of(delivery)):
-            known.update(keys_of(delivery))
-            new.append(delivery)
-    await _end_waits(tx, {op.lane} if new else ())
-    await _accept(tx, new)
-    op.result = len(new)
+            await leases.give_back(tx, [head], [op.lease.token])
+    missed = [PutOp(delivery) for delivery in op.missed]
+    await put(tx, missed)
+    op.result = sum(each.result for each in missed)
     tx.changes.work = True
     await _sort(tx, op.lane)
 
 
-async def fire(tx: Transaction, ops: Sequence[FireOp]) -> None:
-    """Move due timers into their lanes; see `Timers.fire`."""
+async def put_due(tx: Transaction, ops: Sequence[FireOp | AdvanceOp]) -> None:
+    """Move due timers, and the next people of broadcasts, into their lanes."""
     for op in ops:
-        due = await timers.take_due(tx, op.now, op.limit)
+        due = await (timers.take_due(tx, op.now, op.limit) if isinstance(op, FireOp) else broadcasts.advance(tx, op))
         op.result = len(due)
-        await _accept_due(tx, due)
-
-
-async def advance_broadcasts(tx: Transaction, ops: Sequence[AdvanceOp]) -> None:
-    """Carry out the steps of broadcasts that are due; see `Broadcasts.advance_broadcasts`."""
-    for op in ops:
-        due = await broadcasts.advance(tx, op)
-        op.result = len(due)
-        await _accept_due(tx, due)
-
-
-async def _accept_due(tx: Transaction, due: Sequence[Delivery]) -> None:
-    """Store deliveries that linqbot created because they are due, except those that are known."""
-    await lock_lanes(tx, due)
-    known = await _known(tx, due)
-    # Backlog limits do not apply: Linq would not deliver them again if they were refused.
-    await _end_waits(tx, {delivery.lane for delivery in due})
-    await _accept(tx, [delivery for delivery in due if delivery.id not in known])
+        await put(tx, [PutOp(delivery) for delivery in due])
 
 
 async def put_back(tx: Transaction, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
     """Move kept deliveries to the tails of their lanes, and return their number; see `deliveries.take_kept`."""
     moved = await deliveries.take_kept(tx, ids, places, again=again)
-    new = [delivery for delivery, _, _ in moved]
-    await lock_lanes(tx, new)
-    await _end_waits(tx, {delivery.lane for delivery in new})
-    await _accept(tx, new, replays=[replay for _, replay, _ in moved], counts=[count for _, _, count in moved])
-    return len(moved)
-
-
-async def lock(tx: Transaction, batch: Iterable[Op]) -> None:
-    """Lock the lanes that a batch adds to, counts or takes from: all at once, and in the same order in every process.
-
-    Otherwise two processes would often wait for each other: one adds to a lane whose head the other one ends, and ends the
-    head of a lane to which the other one adds. A batch that only adds or only ends does it with its first statement.
-    """
-    kept, shortened = set[str](), set[str]()
-    is_more = False
-    for op in batch:
-        match op:
-            case PutReceiptOp():
-                pass
-            case PutOp():
-                kept.add(op.delivery.lane)
-            case FinishOp():
-                shortened.add(op.lease.delivery.lane)
-            case OrderOp():
-                kept.add(op.lane)
-                is_more = True
-            case HoldOp():
-                kept.add(op.lease.delivery.lane)
-                is_more = True
-            case JoinOp():
-                shortened.add(op.lease.delivery.lane)
-                is_more = True
-            case _:
-                pass
-    if is_more or (kept and shortened):
-        await tx.fetch("SELECT lock_lanes($1), lock_heads($2)", list(kept), list(kept | shortened) if shortened else [])
-
-
-async def lock_lanes(tx: Transaction, deliveries: Collection[Delivery]) -> None:
-    """Keep other transactions from adding to these lanes until the commit of this one."""
-    if deliveries:
-        await tx.fetch("SELECT lock_lanes($1)", [delivery.lane for delivery in deliveries])
-
-
-async def _known(tx: Transaction, deliveries: Sequence[Delivery]) -> set[str]:
-    """Return the ids and message keys of these deliveries that are known."""
-    if not deliveries:
-        return set()
-    sql = "SELECT id FROM seen WHERE id = ANY($1)"
-    return {row["id"] for row in await tx.fetch(sql, [key for each in deliveries for key in keys_of(each)])}
-
-
-async def _accept(
-    tx: Transaction, new: Sequence[Delivery], *, replays: Sequence[int] = (), counts: Sequence[int] = ()
-) -> None:
-    """Store deliveries at the tails of their lanes.
-
-    Args:
-        replays, counts: `replay` and `delivery_count` of each that an operator puts back; empty for new deliveries.
-    """
-    if not new:
-        return
-    headers = [json.dumps({"x-pgmq-group": delivery.lane}) for delivery in new]
-    sent = await tx.fetch(
-        "SELECT n FROM pgmq.send_batch($1::text, $2::jsonb[], $3::jsonb[]) AS n", tx.queue, ["{}"] * len(new), headers
-    )
+    if not moved:
+        return 0
+    new, replays, counts = map(list, zip(*moved, strict=True))
+    await tx.fetch("SELECT lock_lanes($1)", [d.lane for d in new])
+    # A lane that waits for more deliveries gets one.
+    sql = "SELECT min(seq) FROM delivery WHERE lane = ANY($1) AND waits = 'gathering' AND token IS NULL GROUP BY lane"
+    await tx.set_visible([row[0] for row in await tx.fetch(sql, [d.lane for d in new])])
+    headers = [json.dumps({"x-pgmq-group": d.lane}) for d in new]
+    sql = "SELECT n FROM pgmq.send_batch($1::text, $2::jsonb[], $3::jsonb[]) AS n"
     # The numbers are given in the order of the array.
-    seqs = sorted(row["n"] for row in sent)
-    known = {key: delivery.id for delivery in new for key in keys_of(delivery)}
+    seqs = sorted(row["n"] for row in await tx.fetch(sql, tx.queue, ["{}"] * len(new), headers))
+    known = {key: d.id for d in new for key in keys_of(d)}
     await tx.run(
         """WITH d AS (
                INSERT INTO delivery (seq, id, lane, type, message_key, carrier, received_at, replay, delivery_count, put_back)
-               SELECT *, $14 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                                         $7::float8[], $8::integer[], $9::integer[])),
-           b AS (INSERT INTO body (seq, body) SELECT * FROM unnest($1::bigint[], $10::bytea[]))
+               SELECT *, true FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                                          $7::float8[], $9::integer[], $10::integer[])),
+           b AS (INSERT INTO body (seq, body) SELECT * FROM unnest($1::bigint[], $8::bytea[]))
            INSERT INTO seen (id, delivery_id, at)
            SELECT id, delivery_id, $13 FROM unnest($11::text[], $12::text[]) AS u (id, delivery_id)
            ON CONFLICT (id) DO UPDATE SET delivery_id = excluded.delivery_id, at = excluded.at""",
         seqs,
-        [d.id for d in new],
-        [d.lane for d in new],
-        [d.type for d in new],
-        [d.message_key for d in new],
-        [d.carrier for d in new],
-        [d.received_at for d in new],
-        list(replays) or [0] * len(new),
-        list(counts) or [0] * len(new),
-        [d.body for d in new],
+        *_columns(new),
+        replays,
+        counts,
         list(known),
         list(known.values()),
         tx.now,
-        bool(replays),
     )
-    _note_accepted(tx, new, is_new=not replays)
+    _note_accepted(tx, new)
+    return len(moved)
 
 
-def _note_accepted(tx: Transaction, new: Sequence[Delivery], *, is_new: bool = True) -> None:
-    if not new:
-        return
-    tx.changes.work = True
+def lock(statement: Statement, ops: OpsByKind) -> None:
+    """Lock the lanes that a batch adds to, counts or takes from: all at once, and in the same order in every process.
+
+    Otherwise two processes would often wait for each other: one adds to a lane whose head the other one ends, and ends the
+    head of a lane to which the other one adds. A batch that only adds or only ends does it with its first step.
+    """
+    puts, orders, holds = of(ops, PutOp), of(ops, OrderOp), of(ops, HoldOp)
+    ends, joins = of(ops, FinishOp), of(ops, JoinOp)
+    kept = {op.delivery.lane for op in puts} | {op.lane for op in orders} | {op.lease.delivery.lane for op in holds}
+    shortened = {op.lease.delivery.lane for op in ends} | {op.lease.delivery.lane for op in joins}
+    if orders or holds or joins or (kept and shortened):
+        heads = list(kept | shortened) if shortened else []
+        statement.step("locked", f"lock_lanes({statement.values(list(kept))}), lock_heads({statement.values(heads)})")
+
+
+def _columns(new: Iterable[Delivery]) -> list[list[Any]]:
+    """Return the values of id, lane, type, message_key, carrier, received_at and body."""
+    rows = [(d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, d.body) for d in new]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _note_accepted(tx: Transaction, new: Sequence[Delivery]) -> None:
+    tx.changes.work |= bool(new)
     tx.changes.lanes.update(delivery.lane for delivery in new)
     tx.changes.accepted += len(new)
-    if is_new:
-        tx.changes.received_at = received_at(new, tx.changes.received_at)
 
 
 def received_at(deliveries: Iterable[Delivery], before: float | None = None) -> float | None:
     """Return when the newest webhook among deliveries was accepted, or `before` if that is later."""
     webhooks = [d.received_at for d in deliveries if not d.is_own]
     return max([*webhooks, before or 0.0]) or None
-
-
-async def _end_waits(tx: Transaction, lanes: Collection[str]) -> None:
-    """Let the lanes that wait for more deliveries be leased: they get some."""
-    if lanes:
-        sql = (
-            "SELECT min(seq) FROM delivery WHERE lane = ANY($1) AND waits = 'gathering' AND token IS NULL GROUP BY lane"
-        )
-        await tx.set_visible([row[0] for row in await tx.fetch(sql, list(lanes))])
 
 
 async def _sort(tx: Transaction, lane: str) -> None:

@@ -13,25 +13,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
-
-import asyncpg
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, Final
 
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane
 from linqbot.storage.inbox import Lease, lease_over
 from linqbot.storage.indexes import Recent
 from linqbot.storage.operations import HoldOp, JoinOp, ProgressOp, ReleaseOp, TakeOp
-from linqbot.storage.postgres.transaction import Transaction
+from linqbot.storage.postgres.transaction import Statement, Taken, Transaction
 from linqbot.storage.tables import conversations
 
 ALL_HEADS: Final = 100_000
 """Heads that are looked at while there are suspects."""
-
-
-LeasedRow: TypeAlias = asyncpg.Record | tuple[Any, ...]
-"""A row of the type `leased` of the schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,33 +37,16 @@ class Held:
     suspects: int
 
 
-@dataclass(slots=True)
-class HeldLeases:
-    """The leases that this process holds, by token, with their ends on the clock of the database."""
-
-    by_token: dict[int, Held] = field(default_factory=dict)
-
-    def running(self, now: float) -> list[int]:
-        """Return the limits of the leases that have not run out."""
-        return [held.suspects for held in self.by_token.values() if held.until > now]
-
-    def is_draining(self, now: float) -> bool:
-        """Return True while a suspect that must run alone is leased."""
-        return any(held.suspects == 1 and held.until > now for held in self.by_token.values())
-
-
-def allowed(heads: Iterable[tuple[int, int]], running: Iterable[int], limit: int, *, draining: bool) -> list[int]:
+def allowed(heads: Sequence[tuple[int, int]], running: Iterable[int], limit: int) -> list[int]:
     """Return the heads that may be leased while there are suspects, the suspects first.
 
     Args:
         heads: Sequence number and limit of suspects of each free head, in order.
         running: The limits of what this process has leased.
-        draining: True while a suspect that must run alone is leased.
     """
     chosen: list[int] = []
     in_force = list(running)
-    free = list(heads)
-    suspects = [head for head in free if head[1]]
+    suspects = [head for head in heads if head[1]]
     while suspects and len(chosen) < limit:
         seq, own = suspects[0]
         limits = [each for each in in_force if each]
@@ -77,10 +55,10 @@ def allowed(heads: Iterable[tuple[int, int]], running: Iterable[int], limit: int
         suspects.pop(0)
         chosen.append(seq)
         in_force.append(own)
-        draining |= own == 1
-    if draining or (suspects and suspects[0][1] == 1):
+    # A suspect that must run alone waits until nothing else runs.
+    if 1 in in_force or (suspects and suspects[0][1] == 1):
         return chosen
-    return [*chosen, *[seq for seq, own in free if not own][: limit - len(chosen)]]
+    return [*chosen, *[seq for seq, own in heads if not own][: limit - len(chosen)]]
 
 
 _LONGEST_S: Final = 2**31 - 1
@@ -94,37 +72,47 @@ def _seconds(op: TakeOp) -> int:
     return min(math.ceil(op.lease_s), _LONGEST_S)
 
 
-def arguments(tx: Transaction, op: TakeOp, *, may_choose: bool) -> tuple[object, ...]:
-    """Return the six arguments of the function `lease`.
+def take(statement: Statement, op: TakeOp, recent: Recent, held: Mapping[int, Held] | None = None) -> None:
+    """Lease the oldest heads, and set the result of the operation; see `Inbox.take`.
 
     Args:
-        may_choose: True if another statement follows in the transaction, so that this process can choose among suspects.
+        held: The leases of this process, to choose among suspects in further statements of the transaction; None if no
+            statement follows.
     """
-    return _seconds(op), op.limit, tx.process, may_choose, ALL_HEADS, tx.address.lock("suspects")
+    tx = statement.tx
+
+    async def note(rows: Sequence[Any]) -> None:
+        await _note(tx, op, rows, recent, held)
+
+    values = statement.values(
+        _seconds(op), op.limit, tx.process, held is not None, ALL_HEADS, tx.address.lock("suspects")
+    )
+    # As this statement finds the queue at its start. Its own leases are added later. Other processes know when theirs end.
+    now = statement.values(tx.now)
+    due = f"SELECT extract(epoch FROM min(vt))::float8 FROM pgmq.q_{tx.queue} WHERE vt > to_timestamp({now})"  # noqa: S608
+    statement.step("taken", f"lease({values}) AS one", f"(one).*, ({due}) AS due", note)
 
 
-async def take(tx: Transaction, op: TakeOp, held: Mapping[int, Held], recent: Recent) -> None:
-    """Lease the oldest heads, and set the result of the operation; see `Inbox.take`."""
-    rows = await tx.fetch("SELECT * FROM lease($1, $2, $3, $4, $5, $6)", *arguments(tx, op, may_choose=True))
-    tx.changes.has_suspects = bool(rows) and rows[0]["token"] is None
-    if tx.changes.has_suspects:
-        chosen = await _among_suspects(tx, sorted(row["seq"] for row in rows), op.limit, held)
-        rows = await tx.fetch("SELECT * FROM lease_deliveries($1, $2)", chosen, tx.process) if chosen else []
-    await refresh(tx, note(tx, op, rows, recent))
-
-
-def note(tx: Transaction, op: TakeOp, rows: Sequence[LeasedRow], recent: Recent) -> list[str]:
-    """Set the result of the operation to the leases of these rows. Return those of their chats that have conversations."""
+async def _note(
+    tx: Transaction, op: TakeOp, rows: Sequence[Any], recent: Recent, held: Mapping[int, Held] | None
+) -> None:
+    """Set the result of the operation to the leases of these rows. Read the conversations of their chats."""
+    due = rows[0]["due"]
+    if held is not None:
+        suspects = sorted(row["seq"] for row in rows if row["seq"] is not None and row["token"] is None)
+        tx.changes.has_suspects = bool(suspects)
+        if suspects:
+            chosen = await _among_suspects(tx, suspects, op.limit, held)
+            rows = await tx.fetch("SELECT * FROM lease_deliveries($1, $2)", chosen, tx.process) if chosen else []
     op.result = []
-    tx.changes.taken_at = now = tx.now
-    if rows and rows[0][0] == _SUSPECTS:
-        tx.changes.has_suspects = True
-        return []
-    until = now + _seconds(op)
+    until = tx.now + _seconds(op)
     asking: list[str] = []
-    for row in sorted(rows, key=_first):
+    for row in sorted((row for row in rows if row[0] is not None), key=itemgetter(0)):
+        if row[0] == _SUSPECTS:
+            tx.changes.has_suspects = True
+            return
         seq, token, name, lane, kind, body, received_at, message_key, carrier, attempts, crashes, count, *others = row
-        replay, put_back, suspects, asks = others
+        replay, put_back, suspects, asks, *_ = others
         stored = recent.get(seq)
         # The number may belong to another delivery by now: put_in_order changes numbers. And others may have joined this one,
         # in another process, or in a commit whose answer was lost.
@@ -137,18 +125,17 @@ def note(tx: Transaction, op: TakeOp, rows: Sequence[LeasedRow], recent: Recent)
         tx.changes.leased.append((lease, until, suspects))
         if (chat_id := chat_of_lane(lane)) is None:
             continue
+        # Another process may have written or ended a conversation of the chat. Now only this process writes there.
         if asks:
             asking.append(chat_id)
         else:
-            # Another process may have ended its conversations.
             tx.changes.refreshed[chat_id] = []
-    return asking
-
-
-async def refresh(tx: Transaction, chats: Sequence[str]) -> None:
-    """Read the conversations of leased chats: another process may have written one. Now only this process writes there."""
-    if chats:
-        tx.changes.refreshed |= await conversations.in_chats(tx, chats)
+    if asking:
+        tx.changes.refreshed |= await conversations.in_chats(tx, asking)
+    if op.result:
+        due = until if due is None else min(due, until)
+    is_all = 0 < len(op.result) < op.limit and not tx.changes.has_suspects
+    tx.changes.taken = Taken(tx.now, due, tx.changes.news, is_all)
 
 
 async def release(tx: Transaction, ops: Iterable[ReleaseOp]) -> None:
@@ -192,10 +179,7 @@ async def hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
             op.error = lease_over(op.lease)
             continue
         ((seq, count),) = row
-        if count > 1 + op.known:
-            await tx.set_visible([seq])
-        else:
-            await tx.set_visible_at([seq], [op.until])
+        await tx.set_visible_at([seq], [0.0 if count > 1 + op.known else op.until])
         tx.changes.work = True
 
 
@@ -211,23 +195,32 @@ async def join(tx: Transaction, ops: Iterable[JoinOp]) -> None:
             await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
         sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq, id, message_key"
         rows = await tx.fetch(sql, op.lease.delivery.lane, list(op.ids), head)
-        gone = [row["seq"] for row in rows]
-        keys = [key for row in rows for key in (row["id"], row["message_key"]) if key]
-        await tx.run("UPDATE seen SET at = $1 WHERE id = ANY($2)", tx.now, keys)
-        await tx.run("DELETE FROM body WHERE seq = ANY($1)", gone)
-        await tx.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", tx.queue, gone)
-        tx.changes.joined.append((head, op.joined, gone, op.again))
+        tx.changes.joined.append((head, op.joined, await end_deleted(tx, rows), op.again))
+
+
+async def end_deleted(tx: Transaction, rows: Sequence[Any]) -> list[int]:
+    """Delete what belongs to deleted deliveries, of which these are numbers, ids and message keys. Return the numbers.
+
+    Their ids stay known for a day, as after an ack, because Linq may deliver them again.
+    """
+    gone = [seq for seq, _, _ in rows]
+    await tx.run(
+        "UPDATE seen SET at = $1 WHERE id = ANY($2)", tx.now, [key for _, *keys in rows for key in keys if key]
+    )
+    await tx.run("DELETE FROM body WHERE seq = ANY($1)", gone)
+    await tx.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", tx.queue, gone)
+    return gone
 
 
 async def note_progress(tx: Transaction, ops: Iterable[ProgressOp]) -> None:
     """Note how far turns have come that have crashed; see `Inbox.note_progress`."""
+    sql = """UPDATE delivery SET progress = $3, crashes_before_progress =
+                 CASE WHEN progress = $3 THEN crashes_before_progress ELSE crashes END
+             WHERE seq = (SELECT seq FROM head WHERE lane = $1) AND token = $2 RETURNING crashes_before_progress"""
     for op in ops:
-        if (seq := await tx.leased(op.lease)) is None:
+        op.result = await tx.value(sql, op.lease.delivery.lane, op.lease.token, op.progress)
+        if op.result is None:
             op.error = lease_over(op.lease)
-            continue
-        sql = "UPDATE delivery SET progress = $2, crashes_before_progress = crashes WHERE seq = $1 AND progress <> $2"
-        await tx.run(sql, seq, op.progress)
-        op.result = await tx.value("SELECT crashes_before_progress FROM delivery WHERE seq = $1", seq)
 
 
 async def count_crash(tx: Transaction, processes: Collection[str]) -> None:
@@ -253,16 +246,8 @@ async def count_crash(tx: Transaction, processes: Collection[str]) -> None:
 
 async def _among_suspects(tx: Transaction, seqs: list[int], limit: int, held: Mapping[int, Held]) -> list[int]:
     """Return those of the leased heads that may run; the others become visible again."""
-    rows = await tx.fetch("SELECT seq, max_concurrent_suspects FROM delivery WHERE seq = ANY($1)", seqs)
-    limits = {row["seq"]: row["max_concurrent_suspects"] for row in rows}
-    leases = HeldLeases(dict(held))
-    running = leases.running(tx.now)
-    heads = [(seq, limits.get(seq, 0)) for seq in seqs]
-    chosen = allowed(heads, running, limit, draining=leases.is_draining(tx.now))
+    sql = "SELECT seq, max_concurrent_suspects FROM delivery WHERE seq = ANY($1) ORDER BY seq"
+    running = [lease.suspects for lease in held.values() if lease.until > tx.now]
+    chosen = allowed([(seq, limit_of) for seq, limit_of in await tx.fetch(sql, seqs)], running, limit)
     await tx.set_visible([seq for seq in seqs if seq not in set(chosen)])
     return chosen
-
-
-def _first(row: LeasedRow) -> int:
-    seq: int = row[0]
-    return seq

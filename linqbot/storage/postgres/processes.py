@@ -103,7 +103,7 @@ async def remember(tx: Transaction, memory: Memory, settled: Collection[str], *,
     memory.noted_at = float(await tx.value("SELECT value FROM meta WHERE key = 'active_at'") or 0.0)
     received_at = await tx.value("SELECT max(received_at) FROM delivery WHERE starts_with(id, 'w.')")
     memory.active_at = max(filter(None, (memory.active_at, memory.noted_at, received_at)), default=None)
-    memory.timers_changed = memory.broadcasts_changed = True
+    memory.timers.has_changed = memory.broadcasts.has_changed = True
 
 
 async def types_of(tx: Transaction) -> dict[tuple[str, str], str]:

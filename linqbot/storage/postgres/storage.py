@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Final, Self, TypeVar
 
 import structlog
@@ -31,8 +32,8 @@ from linqbot.storage.postgres.news import News
 from linqbot.storage.postgres.server.address import Address, Connection
 from linqbot.storage.postgres.server.link import ServerLink, ServerTime
 from linqbot.storage.postgres.server.migrate import install_of, migrate
-from linqbot.storage.postgres.transaction import Operations, PostgresReader, Transaction, WorkOp, is_news
-from linqbot.storage.postgres.writer import Memory, PostgresWriter
+from linqbot.storage.postgres.transaction import Operations, PostgresReader, Taken, Transaction, WorkOp, is_news
+from linqbot.storage.postgres.writer import Earliest, Memory, PostgresWriter
 from linqbot.storage.tables import broadcasts, conversations, journal, meta, timers
 from linqbot.storage.upkeep import Forgotten, Progress
 
@@ -159,6 +160,12 @@ class PostgresStorage(TableMethods):
                 "take() was called on a storage that was opened with serving=False. Only a serving process can lease "
                 "deliveries: open the storage with serving=True."
             )
+        memory = self._memory
+        if (last := memory.taken).is_all and last.news == memory.news and self._operations.is_idle:
+            # The last `take` has just leased all. This answer is given once, because a notification may be on its way.
+            memory.taken = replace(last, is_all=False)
+            if last.due is None or last.due > self._clock.now() + memory.ahead_s:
+                return []
         return await self._taken(self._operations.submit(TakeOp(limit, lease_s)))
 
     def note_refused(self, lane: str) -> None:
@@ -187,8 +194,10 @@ class PostgresStorage(TableMethods):
 
     async def next_due(self) -> float | None:
         """Return when a wait or a lease ends; see `Inbox.next_due`."""
-        after = self._memory.taken_at
-        return self._here(await self._query(lambda db: queries.next_due(db, self._address.schema, after)))
+        taken = self._memory.taken
+        if taken.news == self._memory.news:
+            return self._here(taken.due)
+        return self._here(await self._query(lambda db: queries.next_due(db, self._address.schema, taken.at)))
 
     async def depth(self) -> int:
         """Return the number of deliveries that are stored and not finished."""
@@ -244,36 +253,21 @@ class PostgresStorage(TableMethods):
 
     async def next_timer(self) -> float | None:
         """Return when the earliest timer is due; see `Timers.next_timer`. It is read again only after a change."""
-        memory = self._memory
-        if memory.timers_changed or not self._serving:
-            memory.timers_changed = False
-            try:
-                memory.next_timer = await self._read(timers.earliest)
-            except BaseException:
-                memory.timers_changed = True
-                raise
-        return self._here(memory.next_timer)
+        return await self._next(self._memory.timers, timers.earliest)
 
     async def fire(self, now: float, *, limit: int = 500) -> int:
         """Move due timers into their lanes; see `Timers.fire`. Without any, another process is firing them."""
         moved = await super().fire(now, limit=limit)
         # Read the next time again. Only this process does: to tell the others would wake them to do the same.
-        self._memory.timers_changed |= not moved
+        self._memory.timers.has_changed |= not moved
         return moved
 
     # Broadcasts
 
     async def next_broadcast(self) -> float | None:
         """Return when the next step of a broadcast is due. It is read again only after a change."""
-        memory, now = self._memory, self._clock.now() + self._memory.ahead_s
-        if memory.broadcasts_changed or not self._serving:
-            memory.broadcasts_changed = False
-            try:
-                memory.next_broadcast = await self._read(lambda db: broadcasts.next_at(db, now))
-            except BaseException:
-                memory.broadcasts_changed = True
-                raise
-        return self._here(memory.next_broadcast)
+        now = self._clock.now() + self._memory.ahead_s
+        return await self._next(self._memory.broadcasts, lambda db: broadcasts.next_at(db, now))
 
     # Upkeep
 
@@ -339,15 +333,15 @@ class PostgresStorage(TableMethods):
             if (reason := processes.clock_fault(memory.ahead_s)) is not None:
                 raise ConfigError(f"{self._address.name} cannot be served: {reason}.")
             await processes.join(listener, self._address, memory.process)
-        memory.taken_at = self._clock.now() + memory.ahead_s
+        memory.taken = Taken(self._clock.now() + memory.ahead_s)
         async with writer.transaction():
             tx = self._writer.begin(writer)
             await processes.remember(tx, memory, self.settled, serving=self._serving)
-        memory.apply(tx.changes, ())
+        memory.apply(tx.changes)
 
     def _look_again(self) -> None:
         """Look at everything again: the connections were lost or made again, and with them what other processes notified."""
-        self._changed.set()
+        self._note_news()
         if self._link.trouble is None:
             self._memory.watched.note(None)
             self._gap_found(None, None)
@@ -358,7 +352,7 @@ class PostgresStorage(TableMethods):
         if news is None:
             # A newer linqbot may have sent it. The conversations of a chat are read again when its lane is leased.
             log.warning("storage.unreadable_notification", storage=self._address.name, characters=len(payload))
-            self._memory.timers_changed = self._memory.broadcasts_changed = True
+            self._memory.timers.has_changed = self._memory.broadcasts.has_changed = True
             self._look_again()
             return
         if news.by == self._memory.sender:
@@ -372,9 +366,9 @@ class PostgresStorage(TableMethods):
         if news.chats is None or news.chats:
             self._operations.post(WorkOp(self._reading_chats(news.chats), news=False))
         if news.times:
-            self._memory.timers_changed = self._memory.broadcasts_changed = True
+            self._memory.timers.has_changed = self._memory.broadcasts.has_changed = True
         if news.times or news.work:
-            self._changed.set()
+            self._note_news()
 
     def _reading_chats(self, chats: Sequence[str] | None) -> Callable[[Transaction], Awaitable[None]]:
         async def read(tx: Transaction) -> None:
@@ -422,8 +416,8 @@ class PostgresStorage(TableMethods):
                 continue
             except Exception as error:  # noqa: BLE001 - if the sweep ended, no dead process would be noticed any more
                 log.error("storage.sweep_failed", error=type(error).__name__, at=place_of(error))
-            self._memory.timers_changed = self._memory.broadcasts_changed = True
-            self._changed.set()
+            self._memory.timers.has_changed = self._memory.broadcasts.has_changed = True
+            self._note_news()
 
     async def _wait_for_sweep(self) -> None:
         """Wait until the next sweep. If the clock of this machine is set meanwhile, let the worker calculate its waits again."""
@@ -436,7 +430,7 @@ class PostgresStorage(TableMethods):
             with contextlib.suppress(StorageError):  # without the server, at the next look
                 await self._read_server_time()
                 log.warning("storage.clock_set", by_s=round(by_s, 1))
-                self._changed.set()
+                self._note_news()
 
     async def _read_server_time(self) -> None:
         if not self._movable_clock:
@@ -447,6 +441,16 @@ class PostgresStorage(TableMethods):
         if at is None or self._movable_clock:
             return at
         return at - self._memory.ahead_s + _LATE_S
+
+    async def _next(self, earliest: Earliest, query: Callable[[Readable], Awaitable[float | None]]) -> float | None:
+        if earliest.has_changed or not self._serving:
+            earliest.has_changed = False
+            try:
+                earliest.at = await self._read(query)
+            except BaseException:
+                earliest.has_changed = True
+                raise
+        return self._here(earliest.at)
 
     async def _read(self, query: Callable[[Readable], Awaitable[T]]) -> T:
         return await self._query(lambda connection: query(PostgresReader(connection, self._memory.ahead_s)))
@@ -475,7 +479,12 @@ class PostgresStorage(TableMethods):
                 for lease in op.leases:
                     self._memory.held.pop(lease.token, None)
         if any(op.error is None and is_news(op) for op in batch):
-            self._changed.set()
+            self._note_news()
+
+    def _note_news(self) -> None:
+        """Let the worker look: a `take` may find something new."""
+        self._memory.news += 1
+        self._changed.set()
 
 
 async def _nothing(_: Transaction) -> None:

@@ -26,6 +26,22 @@ from linqbot.storage.operations import Op, Unwritable
 from linqbot.storage.postgres.server.address import Address, Connection
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A `take`, with times on the clock of the database.
+
+    Attributes:
+        due: When the earliest lease or wait ends that ends after `at`; None if there is none.
+        news: The value of `Memory.news` before it.
+        is_all: True if it has leased something, and nothing is left that it could have leased.
+    """
+
+    at: float = 0.0
+    due: float | None = None
+    news: int = -1
+    is_all: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class TransactionChanges(Changes):
     """The changes of one transaction, applied to the memory of this process after COMMIT and sent to the others with it.
@@ -37,10 +53,12 @@ class TransactionChanges(Changes):
         refreshed: The conversations of chats that were read, by chat.
         leased: Leases that this transaction made, with the end of each on the clock of the database and its limit of suspects.
         ended_leases: Tokens of leases that are over.
+        stored: Deliveries that `put` stored, with their numbers.
         joined: Sequence numbers of deliveries that others joined, each with the joined delivery, the numbers
             of those, and True for a new replay.
         accepted: Number of deliveries that were stored.
-        taken_at: The time, on the clock of the database, of the last `take`.
+        news: The value of `Memory.news` when the transaction began.
+        taken: The last `take`.
         refused: Lanes of which this process has refused a delivery, as the others are notified, with the number of times.
         gap: The time since which deliveries of any lane may have been refused, for other processes.
         room: Deliveries that fit into the inbox, if they were counted.
@@ -54,9 +72,11 @@ class TransactionChanges(Changes):
     refreshed: dict[str, list[ConversationSummary]] = field(default_factory=dict)
     leased: list[tuple[Lease, float, int]] = field(default_factory=list)
     ended_leases: set[int] = field(default_factory=set)
+    stored: list[tuple[int, Delivery]] = field(default_factory=list)
     joined: list[tuple[int, Delivery, Sequence[int], bool]] = field(default_factory=list)
     accepted: int = 0
-    taken_at: float | None = None
+    news: int = 0
+    taken: Taken | None = None
     gap: float | None = None
     room: int | None = None
     has_suspects: bool | None = None
@@ -190,6 +210,58 @@ class Transaction(PostgresReader):
             await self.fetch(sql, self.queue, list(seqs))
 
 
+Note: TypeAlias = Callable[[list[asyncpg.Record]], Awaitable[None]]
+
+
+class Statement:
+    """One statement in several steps, because each statement costs a round trip. Each step is done after the one before it.
+
+    It is a WITH. The steps are tables of one row; only the last one may have more rows, or none.
+    """
+
+    def __init__(self, tx: Transaction) -> None:
+        self.tx = tx
+        self._parts = ["start AS MATERIALIZED (SELECT true)"]
+        self._steps = ["start"]
+        self._columns: list[str] = []
+        self._values: list[object] = []
+        self._notes: list[Note] = []
+
+    def values(self, *values: object) -> str:
+        """Add values, and return their parameters, separated by commas."""
+        first = len(self._values) + 1
+        self._values += values
+        return ", ".join(f"${n}" for n in range(first, first + len(values)))
+
+    def step(self, name: str, select: str, columns: str = "true", note: Note | None = None) -> None:
+        """Add a step.
+
+        Args:
+            select: The columns of its table.
+            columns: The columns of the result that come from it, before those of the steps before it.
+            note: Called with the rows of the result.
+        """
+        self._parts.append(f"{name} AS MATERIALIZED (SELECT {select} FROM {self._steps[-1]})")  # noqa: S608 - constant texts
+        self._steps.append(name)
+        self._columns.insert(0, columns)
+        if note is not None:
+            self._notes.append(note)
+
+    def write(self, name: str, sql: str) -> None:
+        """Add an INSERT that reads the last step. It is done at the end, so it must not change a row of a step."""
+        self._parts.append(f"{name} AS ({sql})")
+
+    async def run(self) -> None:
+        """Run the statement, if it has a step."""
+        if len(self._steps) == 1:
+            return
+        tables = "start" + "".join(f" LEFT JOIN {name} ON true" for name in self._steps[1:])
+        sql = f"WITH {', '.join(self._parts)} SELECT {', '.join(self._columns)} FROM {tables}"  # noqa: S608 - constant texts
+        rows = await self.tx.fetch(sql, *self._values)
+        for note in self._notes:
+            await note(rows)
+
+
 MAX_BATCH: Final = 128
 """Maximum number of operations in one transaction."""
 
@@ -227,6 +299,11 @@ class Operations:
         self._waiting: deque[Op] = deque()
         self._task: asyncio.Task[None] | None = None
         self._is_open = False
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no operation is queued."""
+        return not self._waiting
 
     def open(self) -> None:
         """Accept operations."""

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Retry, lease_over
-from linqbot.storage.indexes import Recent
-from linqbot.storage.operations import BeginOp, FinishOp, SettleOp, TakeOp
-from linqbot.storage.postgres import leases
-from linqbot.storage.postgres.transaction import Transaction
+from linqbot.errors import LeaseLost
+from linqbot.storage.inbox import SOON_S, Ack, DeadLetter, Defer, Retry, lease_over
+from linqbot.storage.operations import BeginOp, FinishOp, SettleOp
+from linqbot.storage.postgres.transaction import Statement, Transaction
 from linqbot.storage.tables import broadcasts, conversations, journal, timers
 from linqbot.storage.tables.state import StateBatch
 
-# DO NOTHING applies to a repeated slot only. A key that another entry has must raise an error. The leases are checked in the
-# same statement, because each statement costs a round trip.
-_BEGIN = f"""WITH held AS (SELECT token FROM leases_of($18::text[], $17::bigint[])),
-    begun AS (
-        INSERT INTO journal ({journal.COLUMNS}, texts)
-        SELECT {journal.COLUMNS}, texts FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::bytea[],
-            $7::text[], $8::float8[], $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[],
-            $15::boolean[], $16::boolean[], $17::bigint[]) AS u ({journal.COLUMNS}, texts, token)
-        WHERE u.token IS NULL OR u.token IN (SELECT token FROM held)
-        ON CONFLICT (turn, replay, slot) DO NOTHING)
-    SELECT token FROM held"""  # noqa: S608 - constant text
 
-SOON_S: Final = 60.0
-"""Seconds within which nearly every delivery leaves the inbox. Then `seen.at` stays the time when it was stored."""
+def _entries(statement: Statement, rows: Sequence[tuple[Any, ...]]) -> str:
+    """Return the SQL of a table `u` of rows of the journal, each with the token of its lease."""
+    kinds = [statement.tx.types["journal", name] for name in (*journal.COLUMNS.split(", "), "texts")] + ["bigint"]
+    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in kinds]
+    typed = zip(statement.values(*columns).split(", "), kinds, strict=True)
+    arrays = ", ".join(f"{parameter}::{kind}[]" for parameter, kind in typed)
+    return f"unnest({arrays}) AS u ({journal.COLUMNS}, texts, token)"
 
 
 async def begin(tx: Transaction, ops: Sequence[BeginOp]) -> None:
@@ -42,18 +35,38 @@ async def begin(tx: Transaction, ops: Sequence[BeginOp]) -> None:
     for op in changing:
         if not await journal.is_on_record(tx, op.entry):
             op.error = state.add(op.state)
-    begun = [(op, entry) for op in ops for entry in op.entries]
-    rows = [journal.row(entry, texts=True)[:-1] for _, entry in begun]
-    tokens = [None if op.lease is None else op.lease.token for op, _ in begun]
-    lanes = [None if op.lease is None else op.lease.delivery.lane for op, _ in begun]
-    held = {row["token"] for row in await tx.fetch(_BEGIN, *map(list, zip(*rows, strict=True)), tokens, lanes)}
-    for op in ops:
-        if op.error is None and op.lease is not None and op.lease.token not in held:
-            op.error = lease_over(op.lease)
-            tx.changes.ended_leases.add(op.lease.token)
+    statement = Statement(tx)
+    add_begins(statement, ops)
+    await statement.run()
+    for op in changing:
+        if isinstance(op.error, LeaseLost):
             state.drop(op.state)
     await state.write()
-    journal.note_own(tx, [entry for op, entry in begun if op.error is None])
+
+
+def add_begins(statement: Statement, ops: Sequence[BeginOp]) -> None:
+    """Store the entries of operations, and set the error of each whose lease is over. The state is left out."""
+    tx, begun = statement.tx, [(op, entry) for op in ops for entry in op.entries]
+
+    async def note(found: Sequence[Any]) -> None:
+        for op in ops:
+            if op.error is None and op.lease is not None and op.lease.token not in found[0]["held"]:
+                op.error = lease_over(op.lease)
+                tx.changes.ended_leases.add(op.lease.token)
+        journal.note_own(tx, [entry for op, entry in begun if op.error is None])
+
+    held = [op.lease for op in ops if op.lease is not None]
+    values = statement.values([lease.delivery.lane for lease in held], [lease.token for lease in held])
+    statement.step("begun", f"ARRAY(SELECT token FROM leases_of({values})) AS held", "held", note)  # noqa: S608
+    rows = [(*journal.row(entry, texts=True)[:-1], None if op.lease is None else op.lease.token) for op, entry in begun]
+    # DO NOTHING applies to a repeated slot only. A key that another entry has must raise an error.
+    statement.write(
+        "new_entries",
+        f"""INSERT INTO journal ({journal.COLUMNS}, texts)
+            SELECT {journal.COLUMNS}, texts FROM begun, {_entries(statement, rows)}
+            WHERE u.token IS NULL OR u.token = ANY (begun.held)
+            ON CONFLICT (turn, replay, slot) DO NOTHING""",  # noqa: S608 - constant texts
+    )
 
 
 async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[FinishOp], *, leaving: bool) -> None:
@@ -62,10 +75,6 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
     Args:
         leaving: True if this process leases nothing more.
     """
-    if is_plain(settles, ops, tx.keep_s):
-        if ops:
-            note_ended(tx, ops, await tx.value(f"SELECT {END}", *arguments(tx, ops)), leaving=leaving)
-        return
     state = StateBatch(tx)
     await state.read([*(op.state for op in settles), *(op.commit.state for op in ops)])
     entries = await state.settled(settles)
@@ -81,7 +90,7 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
             seqs[op.lease.token] = seq
         else:
             ended[seq] = op
-            entries += op.commit.entries
+            entries += [] if _ends_its_turn(op) else op.commit.entries
     await journal.settle(tx, entries)
     await state.write()
     await conversations.write(tx, [op.commit for op in ended.values()])
@@ -95,63 +104,53 @@ async def finish(tx: Transaction, settles: Sequence[SettleOp], ops: Sequence[Fin
     tx.changes.work |= leaving and bool(ended)
 
 
-END: Final = "end_turns($1, $2, $3, $4, $5)"
-"""The function that removes deliveries whose turns have ended; see `arguments`."""
+def is_plain(ops: Collection[FinishOp], keep_s: float) -> bool:
+    """Return True if `add_ends` alone ends these turns: each is acked and writes only journal entries."""
+    if keep_s or len({op.lease.token for op in ops}) < len(ops):
+        return False
+    ends = [op.commit for op in ops]
+    writes = any(e.state or e.timers or e.cancelled or e.rearmed or e.recipients or e.ended for e in ends)
+    return not writes and not any(e.off_the_record for e in ends) and all(map(_ends_its_turn, ops))
 
 
-def is_plain(settles: Sequence[SettleOp], ops: Iterable[FinishOp], keep_s: float) -> bool:
-    """Return True if the turns end with `END` alone: each is acked and writes nothing."""
-    return not settles and not keep_s and all(_only_acks(op.commit) for op in ops)
+def _ends_its_turn(op: FinishOp) -> bool:
+    """Return True if `add_ends` also stores the outcomes of the turn: no later run needs them, and each row changes once."""
+    end, turn = op.commit, op.lease.delivery.id
+    if not isinstance(end.outcome, Ack) or end.conversations:
+        return False
+    slots = {entry.slot for entry in end.entries if entry.turn == turn}
+    return len(slots) == len(end.entries) and (end.has_all_entries or not slots)
 
 
-def arguments(tx: Transaction, ops: Collection[FinishOp]) -> tuple[object, ...]:
-    """Return the arguments of `END`."""
-    held = [op.lease for op in ops]
-    turns = [op.lease.delivery.id if _may_have_entries(op.commit) else None for op in ops]
-    return [each.delivery.lane for each in held], [each.token for each in held], turns, tx.now, SOON_S
+def add_ends(statement: Statement, ops: Collection[FinishOp]) -> None:
+    """Remove deliveries whose turns have ended, and set the error of each operation whose lease is over.
 
-
-def note_ended(tx: Transaction, ops: Collection[FinishOp], over: Collection[int], *, leaving: bool) -> None:
-    """Set the error of each operation whose lease is over.
-
-    Args:
-        over: The tokens that `END` returned.
-        leaving: True if this process leases nothing more.
+    Of turns that `_ends_its_turn` names, the outcomes of journal entries are stored.
     """
+    tx, searched, rows = statement.tx, list[str | None](), list[tuple[Any, ...]]()
     for op in ops:
-        # Only the first of two operations on one lease ends it.
-        if op.lease.token in over or op.lease.token in tx.changes.ended_leases:
-            op.error = lease_over(op.lease)
-        tx.changes.ended_leases.add(op.lease.token)
-    # The lanes go on, but not in this process.
-    tx.changes.work |= leaving and len(over) < len(ops)
+        ends = _ends_its_turn(op)
+        search = isinstance(op.commit.outcome, Ack) and not (ends and op.commit.has_all_entries)
+        searched.append(op.lease.delivery.id if search else None)
+        if ends:
+            rows += [(*row[:-1], op.lease.token) for row in journal.outcomes(tx, op.commit.entries, ended=True)]
+            journal.note_own(tx, op.commit.entries)
 
+    async def note(found: Sequence[Any]) -> None:
+        for op in ops:
+            if op.lease.token in found[0]["over"]:
+                op.error = lease_over(op.lease)
+            tx.changes.ended_leases.add(op.lease.token)
 
-def _only_acks(commit: Commit) -> bool:
-    writes = commit.entries or commit.state or commit.timers or commit.cancelled or commit.rearmed or commit.recipients
-    return isinstance(commit.outcome, Ack) and not (
-        writes or commit.conversations or commit.ended or commit.off_the_record
+    lanes, tokens = [op.lease.delivery.lane for op in ops], [op.lease.token for op in ops]
+    values = statement.values(lanes, tokens, searched, tx.now, SOON_S)
+    statement.step("ended", f"end_turns({values}) AS over", "over", note)
+    statement.write(
+        "outcomes",
+        f"""INSERT INTO journal ({journal.COLUMNS}, texts, ended_at)
+            SELECT {journal.COLUMNS}, texts, {statement.values(tx.now)}::float8 FROM ended, {_entries(statement, rows)}
+            WHERE u.token <> ALL (ended.over) {journal.REPLACE}""",  # noqa: S608 - constant texts
     )
-
-
-def _may_have_entries(commit: Commit) -> bool:
-    return isinstance(commit.outcome, Ack) and (bool(commit.entries) or not commit.has_all_entries)
-
-
-async def finish_and_take(tx: Transaction, ops: Sequence[FinishOp], take: TakeOp, recent: Recent) -> None:
-    """End turns that write nothing, and lease the next deliveries, in one statement."""
-    if not ops:
-        sql = "SELECT * FROM lease($1, $2, $3, $4, $5, $6)"
-        rows: Sequence[leases.LeasedRow] = await tx.fetch(sql, *leases.arguments(tx, take, may_choose=False))
-    else:
-        # LATERAL: the turns end first, so that the next deliveries of their lanes are heads.
-        sql = f"""SELECT l.*, e.lost FROM {END} AS e (lost) LEFT JOIN LATERAL lease(
-                      $6, CASE WHEN e.lost IS NOT NULL THEN $7::integer END, $8, $9, $10, $11) AS l ON true"""  # noqa: S608
-        values = *arguments(tx, ops), *leases.arguments(tx, take, may_choose=False)
-        found = await tx.fetch(sql, *values)
-        note_ended(tx, ops, found[0]["lost"], leaving=False)
-        rows = [row[:-1] for row in found if row["seq"] is not None]
-    await leases.refresh(tx, leases.note(tx, take, rows, recent))
 
 
 async def _held(tx: Transaction, ops: Sequence[FinishOp]) -> dict[int, int]:
@@ -199,7 +198,9 @@ async def _remove(tx: Transaction, gone: Mapping[int, FinishOp]) -> None:
             await _dead_letter(tx, seq, op.commit.outcome)
     if tx.keep_s and (kept := [seq for seq in acked if seq not in private]):
         await _keep(tx, kept)
-    await tx.value(f"SELECT {END}", *arguments(tx, gone.values()))
+    statement = Statement(tx)
+    add_ends(statement, gone.values())
+    await statement.run()
     turns = {entry.turn for op in acked.values() for entry in op.commit.entries if entry.turn != op.lease.delivery.id}
     await journal.end(tx, turns)
     if private:

@@ -13,7 +13,6 @@ from typing import Final
 
 from linqbot.clock import Clock
 from linqbot.errors import StorageError, StorageUnavailable
-from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.indexes import LaneWatch, OpenConversations, Recent, Row
 from linqbot.storage.operations import (
@@ -54,7 +53,7 @@ from linqbot.storage.postgres.server.address import (
     unavailable,
 )
 from linqbot.storage.postgres.server.link import ServerLink, ServerTime
-from linqbot.storage.postgres.transaction import Transaction, TransactionChanges, WorkOp
+from linqbot.storage.postgres.transaction import Statement, Taken, Transaction, TransactionChanges, WorkOp
 from linqbot.storage.tables import deliveries, journal, meta, timers
 
 _TRIES: Final = 5
@@ -62,6 +61,14 @@ _ACTIVITY_EVERY_S: Final = 60.0
 _OLD_IDS: Final = """DELETE FROM seen WHERE id = ANY(ARRAY(
     SELECT id FROM seen WHERE at < $1 AND NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
     ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))"""
+
+
+@dataclass(slots=True)
+class Earliest:
+    """The earliest time in a table, as it was read last. It must be read again if it `has_changed`."""
+
+    has_changed: bool = True
+    at: float | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -80,11 +87,10 @@ class Memory:
         active_at: See `Inbox.last_activity`.
         noted_at: The `active_at` in the table `meta`.
         has_own_entries: See `Journal.has_made_scheduled_sends`.
-        taken_at: The time of the last `take`, on the clock of the database.
-        next_timer: When the earliest timer is due, as it was read last.
-        timers_changed: True if it must be read again.
-        next_broadcast: When the next step of a broadcast is due, as it was read last.
-        broadcasts_changed: True if it must be read again.
+        news: Number of times that a `take` became able to find something new.
+        taken: The last `take`.
+        timers: When the earliest timer is due.
+        broadcasts: When the next step of a broadcast is due.
         purge_at: Time before which no purge needs to run.
         leaving: True if this process leases nothing more.
         refused: Lanes of which this process has refused a delivery, with the number of times, until the others know it.
@@ -103,11 +109,10 @@ class Memory:
     active_at: float | None = None
     noted_at: float = 0.0
     has_own_entries: bool = False
-    taken_at: float = 0.0
-    timers_changed: bool = True
-    next_timer: float | None = None
-    broadcasts_changed: bool = True
-    next_broadcast: float | None = None
+    news: int = 0
+    taken: Taken = field(default_factory=Taken)
+    timers: Earliest = field(default_factory=Earliest)
+    broadcasts: Earliest = field(default_factory=Earliest)
     purge_at: float = 0.0
     leaving: bool = False
     refused: Counter[str] = field(default_factory=Counter)
@@ -119,9 +124,9 @@ class Memory:
         """Seconds by which the clock of the database is ahead of the storage's clock."""
         return self.server_time.ahead_s
 
-    def apply(self, changes: TransactionChanges, stored: Iterable[tuple[int, Delivery]]) -> None:
+    def apply(self, changes: TransactionChanges) -> None:
         """Follow a transaction that is committed."""
-        for seq, delivery in stored:
+        for seq, delivery in changes.stored:
             self.recent.add(seq, Row(delivery))
         self.watched.note(changes.lanes)
         for seq, joined, others, again in changes.joined:
@@ -138,9 +143,9 @@ class Memory:
         if changes.noted_at is not None:
             self.noted_at = changes.noted_at
         self.has_own_entries |= changes.own_entries
-        self.taken_at = changes.taken_at or self.taken_at
-        self.timers_changed |= changes.timers
-        self.broadcasts_changed |= changes.broadcasts
+        self.taken = changes.taken or self.taken
+        self.timers.has_changed |= changes.timers
+        self.broadcasts.has_changed |= changes.broadcasts
         self.purge_at = self.purge_at if changes.purge_at is None else changes.purge_at
         for lane, times in changes.refused.items():
             # A delivery that was refused while the transaction ran is not among those that the others know.
@@ -197,7 +202,9 @@ class PostgresWriter:
         """Return a transaction at the present time."""
         memory = self._memory
         now = self._clock.now() + memory.ahead_s
-        return Transaction(connection, memory.ahead_s, self._address, memory.process, now, self._keep_s, memory.types)
+        changes = TransactionChanges(news=memory.news)
+        ahead_s, process, types = memory.ahead_s, memory.process, memory.types
+        return Transaction(connection, ahead_s, self._address, process, now, self._keep_s, types, changes)
 
     async def write(self, batch: list[Op]) -> None:
         """Run a batch in one transaction. If two transactions were in each other's way, run it again.
@@ -235,52 +242,58 @@ class PostgresWriter:
         is_one = self._is_one_statement(tx, batch, ops)
         if is_one and not self._movable_clock:
             # It is a transaction by itself: no BEGIN, no COMMIT.
-            stored = await self._run_one(tx, ops)
+            await self._run_one(tx, ops)
         else:
             async with connection.transaction():
                 if self._movable_clock:
                     await tx.value("SELECT set_config('linqbot.now', $1, true)", repr(tx.now))
-                stored = await (self._run_one(tx, ops) if is_one else self._run(tx, batch, ops))
-        self._memory.apply(tx.changes, stored)
+                await (self._run_one(tx, ops) if is_one else self._run(tx, ops))
+        self._memory.apply(tx.changes)
         # To choose among suspects takes a second statement in the transaction of the first.
         return [*of(ops, TakeOp)] if is_one and tx.changes.has_suspects else []
 
     def _is_one_statement(self, tx: Transaction, batch: list[Op], ops: OpsByKind) -> bool:
-        """Return True for most batches of a busy process: deliveries, journal entries, or a `take` and ends of turns that write nothing."""
+        """Return True for most batches of a busy process: deliveries, journal entries, ends of turns, and a `take`."""
         memory = self._memory
-        if memory.refused or (self._serving and tx.now >= memory.purge_at):
+        begins, ends, puts, takes = of(ops, BeginOp), of(ops, FinishOp), of(ops, PutOp), of(ops, TakeOp)
+        if len(begins) + len(ends) + len(puts) + len(takes) < len(batch) or len(takes) > 1:
             return False
-        puts, ends, takes = of(ops, PutOp), of(ops, FinishOp), of(ops, TakeOp)
-        if len(puts) == len(batch):
-            at = accept.received_at(op.delivery for op in puts)
-            is_noted = at is None or at < memory.noted_at + _ACTIVITY_EVERY_S
-            return is_noted and memory.room.left >= len(puts) and len(accept.rounds(puts)) == 1
-        if len(begins := of(ops, BeginOp)) == len(batch):
-            return not any(op.state for op in begins) and (
-                memory.has_own_entries or not any(journal.is_own(op.entry) for op in begins)
-            )
-        if len(ends) + len(takes) < len(batch) or len(takes) > 1 or memory.has_suspects or memory.leaving:
+        if memory.refused or memory.leaving or memory.has_suspects or (self._serving and tx.now >= memory.purge_at):
             return False
-        return turns.is_plain((), ends, self._keep_s)
+        at = accept.received_at(op.delivery for op in puts)
+        is_noted = at is None or at < memory.noted_at + _ACTIVITY_EVERY_S
+        if not is_noted or memory.room.left < len(puts) or len(accept.rounds(puts)) > 1:
+            return False
+        begun = [op.entry for op in begins]
+        entries = [*begun, *(entry for op in ends for entry in op.commit.entries)]
+        if any(op.state for op in begins) or not (memory.has_own_entries or not any(map(journal.is_own, entries))):
+            return False
+        # One statement cannot change a row twice: a turn may end although the journal entry that it began is still queued.
+        is_apart = {entry.turn for entry in begun}.isdisjoint(op.lease.delivery.id for op in ends)
+        return is_apart and turns.is_plain(ends, self._keep_s)
 
-    async def _run_one(self, tx: Transaction, ops: OpsByKind) -> list[tuple[int, Delivery]]:
-        ends = of(ops, FinishOp)
-        if puts := of(ops, PutOp):
-            expected = TransactionChanges(work=True, lanes={op.delivery.lane for op in puts})
-            return await accept.put(tx, puts, self._memory.room, news=self._payload(expected))
+    async def _run_one(self, tx: Transaction, ops: OpsByKind) -> None:
+        memory, statement = self._memory, Statement(tx)
+        accept.lock(statement, ops)
         if begins := of(ops, BeginOp):
-            await turns.begin(tx, begins)
-        elif takes := of(ops, TakeOp):
-            await turns.finish_and_take(tx, ends, takes[0], self._memory.recent)
-        else:
-            await turns.finish(tx, (), ends, leaving=False)
-        return []
+            turns.add_begins(statement, begins)
+        if ends := of(ops, FinishOp):
+            turns.add_ends(statement, ends)
+        for arrivals in accept.rounds(of(ops, PutOp)):
+            lanes = {first.delivery.lane for first, *_ in arrivals}
+            news = self._payload(TransactionChanges(work=True, lanes=lanes))
+            accept.add_arrivals(statement, arrivals, memory.room, memory.room.left, news)
+        for taking in of(ops, TakeOp):
+            leases.take(statement, taking, memory.recent)
+        await statement.run()
 
-    async def _run(self, tx: Transaction, batch: list[Op], ops: OpsByKind) -> list[tuple[int, Delivery]]:
+    async def _run(self, tx: Transaction, ops: OpsByKind) -> None:
         # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a
         # time. Begin comes before settle and finish, so that an outcome finds its row. Nearly every batch locks its lanes
         # first, then state. Two that wait for each other nevertheless are a deadlock: the server ends one, which is repeated.
-        await accept.lock(tx, batch)
+        locks = Statement(tx)
+        accept.lock(locks, ops)
+        await locks.run()
         await leases.release(tx, of(ops, ReleaseOp))
         await leases.hold(tx, of(ops, HoldOp))
         await leases.join(tx, of(ops, JoinOp))
@@ -298,13 +311,14 @@ class PostgresWriter:
         for work in of(ops, WorkOp):
             await _work(tx, work)
         wanted = await accept.settle(tx, of(ops, PutReceiptOp))
-        stored = await accept.put(tx, [*of(ops, PutOp), *wanted], self._memory.room, news=None)
+        await accept.put(tx, [*of(ops, PutOp), *wanted], self._memory.room)
         for order in of(ops, OrderOp):
             await accept.put_in_order(tx, order)
-        await accept.fire(tx, of(ops, FireOp))
-        await accept.advance_broadcasts(tx, of(ops, AdvanceOp))
+        await accept.put_due(tx, [*of(ops, FireOp), *of(ops, AdvanceOp)])
         for taking in of(ops, TakeOp):
-            await leases.take(tx, taking, self._held(tx), self._memory.recent)
+            statement = Statement(tx)
+            leases.take(statement, taking, self._memory.recent, self._held(tx))
+            await statement.run()
         await self._check(tx, of(ops, CheckOp))
         if self._serving and tx.now >= self._memory.purge_at:
             await deliveries.purge(tx, _OLD_IDS)
@@ -313,7 +327,6 @@ class PostgresWriter:
             await meta.note_activity(tx, tx.changes.received_at, noted_at, after_s=_ACTIVITY_EVERY_S)
         if (payload := self._payload(tx.changes)) is not None:
             await tx.value("SELECT pg_notify($1, $2)", self._address.channel, payload)
-        return stored
 
     def _held(self, tx: Transaction) -> dict[int, Held]:
         """Return the leases of this process as they are within the transaction."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from linqbot.events.delivery import OWN_DELIVERY
@@ -18,7 +18,7 @@ COLUMNS = (
 
 _INTO = f"journal ({COLUMNS}, texts, ended_at)"
 # The SQL form of `journal.after_outcome`: the state that a receipt reported stays, whatever outcome comes after it.
-_REPLACE = """ON CONFLICT (turn, replay, slot) DO UPDATE SET
+REPLACE = """ON CONFLICT (turn, replay, slot) DO UPDATE SET
     call = excluded.call, status = excluded.status, answer = excluded.answer, chat_id = excluded.chat_id,
     digest = excluded.digest, texts = excluded.texts, ended_at = coalesce(excluded.ended_at, journal.ended_at),
     message_id = CASE WHEN journal.delivery IS NULL THEN excluded.message_id
@@ -42,20 +42,24 @@ async def settle(tx: Writable, entries: Sequence[JournalEntry], *, ended: bool =
         ended: True if the turns of all entries are acked with this transaction.
     """
     note_own(tx, entries)
-    keep_texts, ended_at = tx.keep_s > 0, tx.now if ended else None
     rounds: list[dict[tuple[str, int, str], tuple[Any, ...]]] = []
-    for entry in entries:
+    for each in outcomes(tx, entries, ended=ended):
         # One statement cannot change a row twice.
-        place = (entry.turn, entry.replay, entry.slot)
         for free in rounds:
-            if place not in free:
+            if each[:3] not in free:
                 break
         else:
             rounds.append(free := {})
-        texts = (keep_texts and not entry.off_the_record) or is_repeatable(entry)
-        free[place] = row(entry, texts=texts, ended_at=ended_at)
-    for each in rounds:
-        await _insert(tx, each.values(), _REPLACE)
+        free[each[:3]] = each
+    for free in rounds:
+        await _insert(tx, free.values(), REPLACE)
+
+
+def outcomes(tx: Writable, entries: Iterable[JournalEntry], *, ended: bool) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows that store outcomes of journal entries; see `settle`."""
+    for entry in entries:
+        texts = (tx.keep_s > 0 and not entry.off_the_record) or is_repeatable(entry)
+        yield row(entry, texts=texts, ended_at=tx.now if ended else None)
 
 
 async def is_on_record(db: Readable, entry: JournalEntry) -> bool:

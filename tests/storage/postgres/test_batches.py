@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from uuid import uuid4
 
+import fakes
+import httpx
 import pytest
 from postgres_server import empty_storage_url
 
+from linqbot import Bot, Client, Context, MessageReceived
 from linqbot.clock import MovableClock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Ack, Commit
+from linqbot.server.app import create_app, running
+from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.postgres.queries import following
 from linqbot.storage.postgres.server.address import Address, Connection
@@ -55,6 +60,64 @@ async def storage(clock: MovableClock) -> AsyncIterator[PostgresStorage]:
     url = empty_storage_url("batches")
     async with PostgresStorage(url, clock=clock, max_lane_backlog=40, max_backlog=60) as storage:
         yield storage
+
+
+class Followed(PostgresStorage):
+    """A storage that notes when the worker waits, with nothing left to do."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.at_rest = asyncio.Event()
+        self.expected = 0
+
+    async def finish(self, lease: Lease, commit: Commit) -> None:
+        await super().finish(lease, commit)
+        self.expected -= 1
+
+    async def changed(self) -> None:
+        if not self.expected:
+            self.at_rest.set()
+        await super().changed()
+
+
+async def test_an_echo_takes_few_round_trips_and_twenty_that_arrive_together_take_no_more(
+    statements: list[str],
+) -> None:
+    bot = Bot(read=False, typing=False, max_age_s=None)
+    replied: list[str] = []
+
+    @bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        replied.append((await ctx.reply(message.text)).status)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        message = {"id": str(uuid4()), "delivery_status": "pending", "parts": []}
+        return httpx.Response(202, json={"chat_id": request.url.path.split("/")[3], "message": message})
+
+    storage = Followed(empty_storage_url("batches"))
+    client = Client("key", transport=httpx.MockTransport(answer))
+    app = create_app(bot, client=client, storage=storage, secrets=["whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="])
+    found: dict[int, list[list[str]]] = {1: [], 20: []}
+    async with running(app):
+        for count, rounds in found.items():
+            for _ in range(3):
+                bodies = [fakes.text_body("hello", chat=str(uuid4())) for _ in range(count)]
+                await asyncio.wait_for(storage.at_rest.wait(), 60)
+                storage.expected += count
+                storage.at_rest.clear()
+                statements.clear()
+                await asyncio.gather(*(storage.put(fakes.delivery(body)) for body in bodies))
+                await asyncio.wait_for(storage.at_rest.wait(), 60)
+                rounds.append(list(statements))
+    assert replied == ["accepted"] * 63
+    # Accept, lease, begin, end, and look if there is more. The first echo also counts the inbox, and turns of one batch may end
+    # in several batches.
+    for count, most in ((1, 5), (20, 7)):
+        fewest = min(found[count], key=len)
+        assert len(fewest) <= most, (
+            f"{count} echoes took {len(fewest)} round trips, and {most} are allowed: {fewest}. A statement is a round trip, and so "
+            "are BEGIN and COMMIT: let one statement do what belongs together."
+        )
 
 
 async def test_a_batch_of_deliveries_is_one_statement(
