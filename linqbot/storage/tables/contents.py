@@ -173,8 +173,11 @@ class Contents(ABC):
 
     _tx: Writable
     _seen: ClassVar[str]
+    """The SQL that reads the rows of `seen`."""
     _leased: ClassVar[tuple[str, ...]]
+    """The columns of `delivery` that say that it is leased."""
     _contradictions: Mapping[str, str]
+    """The SQL that counts what contradicts each other in this backend alone, by the words for it."""
 
     def __init__(self, name: str, role: Role) -> None:
         self.name = name
@@ -281,7 +284,7 @@ class Contents(ABC):
 
     @abstractmethod
     async def _number(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Give further deliveries their `seq`, in order, and the columns of `_leased` if they are leased."""
+        """Give further deliveries their `seq`, in order, and the columns of `_leased`."""
 
     @abstractmethod
     async def _add_seen(self, rows: Sequence[Mapping[str, Any]]) -> None:
