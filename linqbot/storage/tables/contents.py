@@ -1,8 +1,8 @@
 """The whole content of a storage, table by table and in order: what `linqbot storage` counts, checks, compares and copies.
 
 The rows are the same for every backend. Numbers that a backend gives to its rows are left out; their order is kept. So two
-storages hold the same if and only if their digests are equal. A backend adds what opens and closes its content, a cursor,
-and what is its own about lanes and known ids.
+storages hold the same if and only if their digests are equal. A backend adds what opens and closes its content, and
+what is its own about lanes and known ids.
 """
 
 from __future__ import annotations
@@ -217,9 +217,14 @@ class Contents(ABC):
                 for table, sql in unordered.items()
             }
 
-    def pages(self, table: str, *, skip: int = 0) -> AsyncGenerator[list[Row], None]:
-        """Yield the rows of a table in order, `PAGE` at a time, without the first `skip`."""
-        return self._pages(self._select(table), skip)
+    async def pages(self, table: str, *, skip: int = 0) -> AsyncGenerator[list[Row], None]:
+        """Yield the rows of a table in order, at most `PAGE` at a time, without the first `skip`."""
+        with self._translated():
+            async with aclosing(self._tx.pages(self._select(table), PAGE)) as pages:
+                async for rows in pages:
+                    left, skip = rows[skip:], max(skip - len(rows), 0)
+                    if left:
+                        yield [tuple(map(_comparable, row)) for row in left]
 
     async def digest(self, progress: Callable[[int], None]) -> Digest:
         """Read all rows, and return their digest.
@@ -277,10 +282,6 @@ class Contents(ABC):
     @abstractmethod
     def _transaction(self) -> AbstractAsyncContextManager[Any]:
         """Commit what is written over `_tx` inside, or nothing of it."""
-
-    @abstractmethod
-    def _pages(self, sql: str, skip: int) -> AsyncGenerator[list[Row], None]:
-        """Yield the rows of a query, `PAGE` at a time, without the first `skip`."""
 
     @abstractmethod
     async def _number(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -352,6 +353,11 @@ def _is_off_the_record(table: str, row: Mapping[str, Any]) -> bool | None:
             return bool(row["off_the_record"] and row["content"])
         case _:
             return None
+
+
+def _comparable(value: Value) -> Value:
+    """Return a value as PostgreSQL can hold it: without U+0000, which only texts of errors may have."""
+    return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value
 
 
 def _encoded(value: Value) -> bytes:
