@@ -120,15 +120,6 @@ class CopyMark:
     digest: str
     rows: Mapping[str, int]
 
-    def to_json(self) -> str:
-        """Return the mark as JSON."""
-        return to_json({"source": self.source, "digest": self.digest, "rows": dict(self.rows)}).decode()
-
-    @classmethod
-    def from_json(cls, text: str) -> CopyMark:
-        """Return the mark that `to_json` wrote."""
-        return cls(**from_json(text))
-
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
@@ -262,7 +253,7 @@ class Contents(ABC):
         with self._translated():
             async with self._transaction():
                 await self._add(table, named)
-                await meta.write(self._tx, meta.COPYING, mark.to_json())
+                await meta.write(self._tx, meta.COPYING, to_json(mark).decode())
         self.mark = mark
 
     async def complete(self) -> None:
@@ -298,7 +289,7 @@ class Contents(ABC):
             StorageError: the storage holds rows that are not those of an unfinished copy.
         """
         text = await meta.read(self._tx, meta.COPYING)
-        self.mark = CopyMark.from_json(text) if text else None
+        self.mark = CopyMark(**from_json(text)) if text else None
         rows = sum(count for table, count in (await self.counts()).items() if table != "meta")
         if rows and self.mark is None:
             raise StorageError(
