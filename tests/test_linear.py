@@ -13,7 +13,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -39,6 +39,7 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.features.loops import Quotable, gist_of_message
 from linqbot.parse.numbers import LONGEST_TEXT
+from linqbot.storage.dialect import drive
 from linqbot.storage.erasure import Person, StoredRecord
 from linqbot.text.markdown import markdown
 from linqbot.text.pieces import SLICE, Cutter
@@ -515,7 +516,12 @@ def filtered(text: str) -> object:
 def forgotten(text: str) -> object:
     body = received(parts=[{"type": "text", "value": text}], sender={"handle": "+15551234567"})
     person = Person("+15551234567", [])
-    return person.find(lambda: [StoredRecord("done", str(n), "c", (body,)) for n in range(3)])
+
+    async def records() -> AsyncIterator[StoredRecord]:
+        for n in range(3):
+            yield StoredRecord("done", str(n), "c", (body,))
+
+    return drive(person.find(records))
 
 
 READERS: dict[str, Callable[[str], object]] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cache
@@ -39,6 +39,10 @@ class Readable(Protocol):
 
     async def value(self, sql: str, *values: object) -> Any:
         """Run a statement, and return the first value of its first row; None if there is no row."""
+        ...
+
+    def pages(self, sql: str, size: int) -> AsyncGenerator[Sequence[Any], None]:
+        """Run a statement, and yield its rows, `size` at a time."""
         ...
 
     def snapshot(self) -> AbstractAsyncContextManager[None]:

@@ -8,7 +8,7 @@ these chats, of turns about the person, and of messages that answer the person c
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -106,7 +106,7 @@ class Person:
         """The lanes of the chats with the person."""
         return {lane_of_chat(chat) for chat in self.chats}
 
-    def find(self, records: Callable[[], Iterable[StoredRecord]]) -> Found:
+    async def find(self, records: Callable[[], AsyncIterator[StoredRecord]]) -> Found:
         """Find the records that concern the person.
 
         Args:
@@ -114,16 +114,17 @@ class Person:
                 record that is found may link to others.
         """
         found = Found()
-        for record in records():
+        async for record in records():
             if record.leased:
                 found.leased.add(record.key)
             if self.is_named_in(*record.documents):
                 self._add(record, found)
         known = -1
         while known != (known := len(self.chats) + len(self._turns) + len(self._messages)):
-            for record in records() if known else ():
-                if record.key not in found.keys[record.place] and self._is_linked_to(record):
-                    self._add(record, found)
+            if known:
+                async for record in records():
+                    if record.key not in found.keys[record.place] and self._is_linked_to(record):
+                        self._add(record, found)
         return found
 
     def is_named_in(self, *documents: bytes | None) -> bool:

@@ -6,7 +6,7 @@ A source and a target hold the storage's lock alone, which every process that op
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from linqbot.storage.postgres.queries import check_up
 from linqbot.storage.postgres.server.address import Address, translated
 from linqbot.storage.postgres.server.migrate import migrate, newest_schema
 from linqbot.storage.postgres.transaction import Transaction
-from linqbot.storage.tables.contents import PAGE, TABLES, Contents, Role, Row, SchemaState
+from linqbot.storage.tables.contents import TABLES, Contents, Role, SchemaState
 
 _CONTRADICTIONS: Final = {
     "waiting deliveries are not in the queue of pgmq, so they are never handled": """SELECT count(*) FROM delivery
@@ -105,14 +105,6 @@ class PostgresContents(Contents):
 
     def _transaction(self) -> AbstractAsyncContextManager[Any]:
         return self._tx.connection.transaction()
-
-    async def _pages(self, sql: str, skip: int) -> AsyncGenerator[list[Row], None]:
-        # Nested in the snapshot, if there is one: a cursor needs a transaction.
-        with translated(self.name):
-            async with self._transaction():
-                cursor = await self._tx.connection.cursor(f"{sql} OFFSET $1", skip)
-                while rows := await cursor.fetch(PAGE):
-                    yield [tuple(row) for row in rows]
 
     async def _number(self, rows: Sequence[dict[str, Any]]) -> None:
         headers = [json.dumps({"x-pgmq-group": row["lane"]}) for row in rows]

@@ -26,7 +26,7 @@ from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Lease
 from linqbot.storage.methods import TableMethods
 from linqbot.storage.operations import Op, ReleaseOp, TakeOp
-from linqbot.storage.postgres import accept, erasure, leases, processes, queries
+from linqbot.storage.postgres import accept, leases, processes, queries
 from linqbot.storage.postgres.accept import InboxRoom
 from linqbot.storage.postgres.news import News
 from linqbot.storage.postgres.server.address import Address, Connection
@@ -34,7 +34,7 @@ from linqbot.storage.postgres.server.link import ServerLink, ServerTime
 from linqbot.storage.postgres.server.migrate import install_of, migrate
 from linqbot.storage.postgres.transaction import Operations, PostgresReader, Taken, Transaction, WorkOp, is_news
 from linqbot.storage.postgres.writer import Earliest, Memory, PostgresWriter
-from linqbot.storage.tables import broadcasts, conversations, journal, meta, timers
+from linqbot.storage.tables import broadcasts, conversations, erasure, journal, meta, timers
 from linqbot.storage.upkeep import Forgotten, Progress
 
 log = structlog.get_logger("linqbot.storage")
@@ -283,8 +283,8 @@ class PostgresStorage(TableMethods):
 
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
         """Erase a person; see `Upkeep.forget`. PostgreSQL may use the space of the rows again when it returns."""
-        forgotten = await erasure.forget(self._link, self._operate, handle, chats)
-        await self._vacuum(erasure.TABLES)
+        forgotten = await erasure.forget(handle, chats, self._read, self._operate, _forget_waiting)
+        await self._vacuum("delivery, body, seen, done, dead, timer, conversation, journal, state, recipient")
         return forgotten
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
@@ -494,3 +494,17 @@ async def _nothing(_: Transaction) -> None:
 async def _wake_others(tx: Transaction) -> None:
     """Let the other processes look for deliveries."""
     tx.changes.work = True
+
+
+async def _forget_waiting(tx: Transaction, ids: Collection[str]) -> int:
+    if not ids:
+        return 0
+    gone = await tx.fetch("DELETE FROM delivery WHERE id = ANY($1) RETURNING seq, id, message_key", list(ids))
+    seqs = [row["seq"] for row in gone]
+    await tx.run("DELETE FROM body WHERE seq = ANY($1)", seqs)
+    await tx.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", tx.queue, seqs)
+    # Their ids stay known for a day, as after an ack, because Linq may deliver them again.
+    keys = [key for row in gone for key in (row["id"], row["message_key"]) if key]
+    await tx.run("UPDATE seen SET at = $1 WHERE id = ANY($2)", tx.now, keys)
+    tx.changes.work = True
+    return len(gone)

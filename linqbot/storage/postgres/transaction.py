@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -119,6 +119,13 @@ class PostgresReader:
     async def value(self, sql: str, *values: object) -> Any:
         """Run a statement, and return the first value of its first row; None if there is no row."""
         return await self.connection.fetchval(sql, *values)
+
+    async def pages(self, sql: str, size: int) -> AsyncGenerator[list[asyncpg.Record], None]:
+        """Run a statement, and yield its rows, `size` at a time."""
+        async with self.connection.transaction():  # a cursor needs one; nested in a snapshot, if there is one
+            cursor = await self.connection.cursor(sql)
+            while rows := await cursor.fetch(size):
+                yield rows
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[None]:

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from linqbot.errors import StorageMisplaced, StorageUnavailable
-from linqbot.storage.backend import NewerSchema
-from linqbot.storage.sqlite.file import APPLICATION_ID, BUSY_TIMEOUT_MS, newest_schema, unusable
+from linqbot.storage.sqlite.file import BUSY_TIMEOUT_MS, schema_of, unusable
 from linqbot.storage.sqlite.serving_lock import ServingLock
 
 
@@ -88,18 +87,12 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 
 def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | None) -> SQLiteCheckup:
-    (schema,) = db.execute("PRAGMA user_version").fetchone()
-    (owner,) = db.execute("PRAGMA application_id").fetchone()
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables and owner != APPLICATION_ID:
-        raise StorageMisplaced(f"{path} is a database of another program. Choose another path for the storage.")
-    if schema > newest_schema():
-        raise NewerSchema(f"{path} has schema {schema}; this linqbot knows schemas up to {newest_schema()}.")
+    schema = schema_of(db, path)
     # Take the lock of a write and give it back at once: this fails if the file is read-only.
     db.execute("BEGIN IMMEDIATE")
     db.execute("ROLLBACK")
     (journal,) = db.execute("PRAGMA journal_mode").fetchone()
-    if not tables:
+    if not schema:
         return SQLiteCheckup(schema, journal, 0, 0, free_bytes, serving)
     (waiting,) = db.execute("SELECT count(*) FROM delivery").fetchone()
     (dead,) = db.execute("SELECT count(*) FROM dead").fetchone()

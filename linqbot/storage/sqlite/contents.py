@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from linqbot.storage.sqlite.checkup import check_up
 from linqbot.storage.sqlite.file import connect, migrate, newest_schema, prepare, primary_code, transaction, unusable
 from linqbot.storage.sqlite.serving_lock import ServingLock
 from linqbot.storage.sqlite.statements import Transaction, outside
-from linqbot.storage.tables.contents import PAGE, Contents, Role, Row, SchemaState, Value
+from linqbot.storage.tables.contents import Contents, Role, SchemaState
 
 _MESSAGE_KEY = "m."
 """The prefix of message keys, which no id of a delivery has."""
@@ -90,11 +90,6 @@ class SQLiteContents(Contents):
         with transaction(self._tx.db):
             yield
 
-    async def _pages(self, sql: str, skip: int) -> AsyncGenerator[list[Row], None]:
-        with self._translated(), contextlib.closing(self._tx.db.execute(f"{sql} LIMIT -1 OFFSET ?", (skip,))) as cursor:
-            while rows := cursor.fetchmany(PAGE):
-                yield [tuple(map(_comparable, row)) for row in rows]
-
     async def _number(self, rows: Sequence[dict[str, Any]]) -> None:
         last = await self._tx.value("SELECT coalesce(max(seq), 0) FROM delivery")
         for seq, row in enumerate(rows, last + 1):
@@ -112,8 +107,3 @@ class SQLiteContents(Contents):
             sql = f"""INSERT INTO seen (seq, {column}, at) VALUES ($1, $2, $3)
                       ON CONFLICT (seq) DO UPDATE SET {column} = excluded.{column}, at = max(at, excluded.at)"""  # noqa: S608
             await self._tx.run(sql, free if seq is None else seq, key, row["at"])
-
-
-def _comparable(value: Value) -> Value:
-    """Return a value as PostgreSQL can hold it: without U+0000, which only texts of errors may have."""
-    return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value

@@ -215,6 +215,26 @@ def sync_wal(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
 
+def schema_of(db: sqlite3.Connection, path: Path) -> int:
+    """Return the number of the newest schema that was applied; 0 if the file is empty.
+
+    Raises:
+        ConfigError: the file belongs to another program.
+        NewerSchema: this release does not know the schema.
+    """
+    (have,) = db.execute("PRAGMA user_version").fetchone()
+    (owner,) = db.execute("PRAGMA application_id").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and owner != APPLICATION_ID:
+        raise StorageMisplaced(f"{path} is a database of another program. Choose another path for the storage.")
+    if have > newest_schema():
+        raise NewerSchema(
+            f"{path} has schema {have}, written by a newer linqbot; this one knows schemas up to {newest_schema()}. "
+            "Upgrade linqbot, or use another storage file."
+        )
+    return int(have)
+
+
 def newest_schema() -> int:
     """Return the number of the newest schema that this release knows."""
     return max(schemas())
@@ -278,18 +298,8 @@ def _set_pragmas(db: sqlite3.Connection) -> None:
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    (have,) = db.execute("PRAGMA user_version").fetchone()
-    (owner,) = db.execute("PRAGMA application_id").fetchone()
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables and owner != APPLICATION_ID:
-        raise StorageMisplaced(f"{path} is a database of another program. Choose another path for the storage.")
+    have = schema_of(db, path)
     every = schemas()
-    newest = max(every)
-    if have > newest:
-        raise NewerSchema(
-            f"{path} has schema {have}, written by a newer linqbot; this one knows schemas up to {newest}. "
-            "Upgrade linqbot, or use another storage file."
-        )
     for number in sorted(number for number in every if number > have):
         for statement in _statements(every[number]):
             db.execute(statement)

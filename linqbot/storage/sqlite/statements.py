@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, compress
@@ -109,6 +109,12 @@ class SQLiteReader:
         """Run a statement, and return the first value of its first row; None if there is no row."""
         row = self._execute(sql, values).fetchone()
         return None if row is None else row[0]
+
+    async def pages(self, sql: str, size: int) -> AsyncGenerator[list[tuple[Any, ...]], None]:
+        """Run a statement, and yield its rows, `size` at a time."""
+        with contextlib.closing(self._execute(sql, ())) as cursor:
+            while rows := cursor.fetchmany(size):
+                yield rows
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[None]:

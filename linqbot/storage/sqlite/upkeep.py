@@ -10,18 +10,17 @@ import contextlib
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.storage.dialect import Writable, drive
-from linqbot.storage.erasure import Found, Person
+from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.file import connect, transaction, unusable
-from linqbot.storage.sqlite.statements import SQLiteReader, among, outside
-from linqbot.storage.tables import broadcasts, deliveries, erasure, journal, state
+from linqbot.storage.sqlite.statements import SQLiteReader, outside
+from linqbot.storage.tables import deliveries, erasure, journal
 from linqbot.storage.upkeep import Forgotten, Progress
 
 T = TypeVar("T")
@@ -86,33 +85,25 @@ def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
 
 def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: float) -> Forgotten:
     """Erase a person; see `Upkeep.forget`."""
-    reader = SQLiteReader(db)
-    person = Person(handle, {*chats, *drive(state.chats_with(reader, handle.casefold()))})
 
-    async def search() -> tuple[Found, bool]:
-        async with reader.snapshot():
-            found = person.find(lambda: erasure.records(db.execute, reader.is_leased))
-            return found, await erasure.has_state(reader, person)
+    async def read(query: Callable[[Readable], Awaitable[T]]) -> T:
+        return await query(SQLiteReader(db))
 
-    async def erase(found: Found) -> Forgotten:
+    async def operate(work: Callable[[Writable], Awaitable[T]]) -> T:
         with transaction(db):
-            waiting, forgotten = await erasure.erase(outside(db, now), person, found)
-            return replace(forgotten, waiting=_forget_waiting(db, waiting, now))
+            return await work(outside(db, now))
 
-    with transaction(db):
-        recipients = drive(broadcasts.forget(outside(db, now), handle))
-    forgotten = drive(erasure.forget(person, search, erase))
-    return replace(forgotten, recipients=recipients, wiped=file.wipe(db))
+    forgotten = drive(erasure.forget(handle, chats, read, operate, _forget_waiting))
+    return replace(forgotten, wiped=file.wipe(db))
 
 
-def _forget_waiting(db: sqlite3.Connection, ids: Collection[str], now: float) -> int:
-    seqs = [seq for (seq,) in among(db, "SELECT seq FROM delivery WHERE id IN (*)", ids)]
+async def _forget_waiting(tx: Writable, ids: Collection[str]) -> int:
+    seqs = [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE id = ANY($1)", list(ids))]
     # Their ids stay known for a day, as after an ack, because Linq may deliver them again. The row that `seq` names is
     # gone, so they no longer count as waiting.
-    among(db, "UPDATE seen SET at = ? WHERE seq IN (*)", seqs, now)
-    among(db, "DELETE FROM body WHERE seq IN (*)", seqs)
-    among(db, "DELETE FROM delivery WHERE seq IN (*)", seqs)
-    return len(seqs)
+    await tx.run("UPDATE seen SET at = $1 WHERE seq = ANY($2)", tx.now, seqs)
+    await tx.run("DELETE FROM body WHERE seq = ANY($1)", seqs)
+    return await tx.run("DELETE FROM delivery WHERE seq = ANY($1)", seqs)
 
 
 def backup(source: Path, target: Path, progress: Progress | None) -> None:

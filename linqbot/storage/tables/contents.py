@@ -1,8 +1,8 @@
 """The whole content of a storage, table by table and in order: what `linqbot storage` counts, checks, compares and copies.
 
 The rows are the same for every backend. Numbers that a backend gives to its rows are left out; their order is kept. So two
-storages hold the same if and only if their digests are equal. A backend adds what opens and closes its content, a cursor,
-and what is its own about lanes and known ids.
+storages hold the same if and only if their digests are equal. A backend adds what opens and closes its content, and
+what is its own about lanes and known ids.
 """
 
 from __future__ import annotations
@@ -120,15 +120,6 @@ class CopyMark:
     digest: str
     rows: Mapping[str, int]
 
-    def to_json(self) -> str:
-        """Return the mark as JSON."""
-        return to_json({"source": self.source, "digest": self.digest, "rows": dict(self.rows)}).decode()
-
-    @classmethod
-    def from_json(cls, text: str) -> CopyMark:
-        """Return the mark that `to_json` wrote."""
-        return cls(**from_json(text))
-
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
@@ -173,8 +164,11 @@ class Contents(ABC):
 
     _tx: Writable
     _seen: ClassVar[str]
+    """The SQL that reads the rows of `seen`."""
     _leased: ClassVar[tuple[str, ...]]
+    """The columns of `delivery` that say that it is leased."""
     _contradictions: Mapping[str, str]
+    """The SQL that counts what contradicts each other in this backend alone, by the words for it."""
 
     def __init__(self, name: str, role: Role) -> None:
         self.name = name
@@ -214,9 +208,14 @@ class Contents(ABC):
                 for table, sql in unordered.items()
             }
 
-    def pages(self, table: str, *, skip: int = 0) -> AsyncGenerator[list[Row], None]:
-        """Yield the rows of a table in order, `PAGE` at a time, without the first `skip`."""
-        return self._pages(self._select(table), skip)
+    async def pages(self, table: str, *, skip: int = 0) -> AsyncGenerator[list[Row], None]:
+        """Yield the rows of a table in order, at most `PAGE` at a time, without the first `skip`."""
+        with self._translated():
+            async with aclosing(self._tx.pages(self._select(table), PAGE)) as pages:
+                async for rows in pages:
+                    left, skip = rows[skip:], max(skip - len(rows), 0)
+                    if left:
+                        yield [tuple(map(_comparable, row)) for row in left]
 
     async def digest(self, progress: Callable[[int], None]) -> Digest:
         """Read all rows, and return their digest.
@@ -254,7 +253,7 @@ class Contents(ABC):
         with self._translated():
             async with self._transaction():
                 await self._add(table, named)
-                await meta.write(self._tx, meta.COPYING, mark.to_json())
+                await meta.write(self._tx, meta.COPYING, to_json(mark).decode())
         self.mark = mark
 
     async def complete(self) -> None:
@@ -276,12 +275,8 @@ class Contents(ABC):
         """Commit what is written over `_tx` inside, or nothing of it."""
 
     @abstractmethod
-    def _pages(self, sql: str, skip: int) -> AsyncGenerator[list[Row], None]:
-        """Yield the rows of a query, `PAGE` at a time, without the first `skip`."""
-
-    @abstractmethod
     async def _number(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Give further deliveries their `seq`, in order, and the columns of `_leased` if they are leased."""
+        """Give further deliveries their `seq`, in order, and the columns of `_leased`."""
 
     @abstractmethod
     async def _add_seen(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -294,7 +289,7 @@ class Contents(ABC):
             StorageError: the storage holds rows that are not those of an unfinished copy.
         """
         text = await meta.read(self._tx, meta.COPYING)
-        self.mark = CopyMark.from_json(text) if text else None
+        self.mark = CopyMark(**from_json(text)) if text else None
         rows = sum(count for table, count in (await self.counts()).items() if table != "meta")
         if rows and self.mark is None:
             raise StorageError(
@@ -349,6 +344,11 @@ def _is_off_the_record(table: str, row: Mapping[str, Any]) -> bool | None:
             return bool(row["off_the_record"] and row["content"])
         case _:
             return None
+
+
+def _comparable(value: Value) -> Value:
+    """Return a value as PostgreSQL can hold it: without U+0000, which only texts of errors may have."""
+    return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value
 
 
 def _encoded(value: Value) -> bytes:

@@ -6,73 +6,89 @@ turn stores between the two.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from linqbot.events.lane import lane_of_chat
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.erasure import Found, Person, Place, StoredRecord
+from linqbot.storage.tables import broadcasts, state
 from linqbot.storage.upkeep import Forgotten
 
 _ROUNDS = 5
 """Maximum number of searches. If the last one still finds something, records are added faster than they are erased."""
 
+_PAGE = 500
+
 _KEPT_IN: Final[tuple[Place, ...]] = ("done", "dead")
 
 
 async def forget(
-    person: Person,
-    search: Callable[[], Awaitable[tuple[Found, bool]]],
-    erase: Callable[[Found], Awaitable[Forgotten]],
+    handle: str,
+    chats: Collection[str],
+    read: Callable[[Callable[[Readable], Any]], Awaitable[Any]],
+    operate: Callable[[Callable[[Any], Any]], Awaitable[Any]],
+    forget_waiting: Callable[[Any, Collection[str]], Awaitable[int]],
 ) -> Forgotten:
-    """Search for the records that concern a person and erase them, until none is left; see `Upkeep.forget`.
+    """Erase what concerns a person, until a search finds nothing more; see `Upkeep.forget`.
 
     Args:
-        search: Returns the records, and True if there is state of the person, from one snapshot.
-        erase: Erases what was found, in one transaction, with `erase` of this module.
+        read: Runs a query.
+        operate: Runs `work` in a transaction.
+        forget_waiting: Erases the deliveries with these ids from the inbox, in a transaction, and returns their number.
     """
-    forgotten = Forgotten()
+    person = Person(handle, {*chats, *await read(lambda db: state.chats_with(db, handle.casefold()))})
+    forgotten = Forgotten(recipients=await operate(lambda tx: broadcasts.forget(tx, handle)))
     for _ in range(_ROUNDS):
-        found, has_state = await search()
+        found, has_state = await read(lambda db: _search(db, person))
         if not any(found.erasable.values()) and not has_state:
             break
-        forgotten += await erase(found)
+        forgotten += await operate(partial(_erase, person, found, forget_waiting))
     else:
-        found, _ = await search()
+        found, _ = await read(lambda db: _search(db, person))
     left = found.left.union(*found.erasable.values())
     return replace(forgotten, left=tuple(sorted(left)), chats=tuple(sorted(person.chats)))
 
 
-def records(rows: Callable[[str], Iterable[Any]], is_leased: str) -> Iterator[StoredRecord]:
-    """Yield all records.
+async def _search(db: Readable, person: Person) -> tuple[Found, bool]:
+    """Return the records that concern a person, and True if there is state of the person, from one snapshot."""
+    sql = "SELECT 1 FROM state WHERE lower(scope) = ANY($1) LIMIT 1"
+    async with db.snapshot():
+        found = await person.find(lambda: _records(db))
+        return found, await db.value(sql, list(person.scopes)) is not None
 
-    Args:
-        rows: Yields the rows of a query.
-        is_leased: See `Readable.is_leased`.
-    """
-    for key, lane, body, leased in rows(f"SELECT id, lane, body, {is_leased} FROM delivery JOIN body USING (seq)"):  # noqa: S608
+
+async def _records(db: Readable) -> AsyncIterator[StoredRecord]:
+    """Yield all records."""
+    async for key, lane, body, leased in _rows(
+        db,
+        f"SELECT id, lane, body, {db.is_leased} FROM delivery JOIN body USING (seq)",  # noqa: S608 - constant text
+    ):
         yield StoredRecord("delivery", key, lane, (body,), leased=bool(leased))
     for table in _KEPT_IN:
-        for key, lane, body in rows(f"SELECT id, lane, body FROM {table}"):  # noqa: S608 - constant text
+        async for key, lane, body in _rows(db, f"SELECT id, lane, body FROM {table}"):  # noqa: S608 - constant text
             yield StoredRecord(table, key, lane, (body,))
-    for key, lane, payload in rows("SELECT id, lane, payload FROM timer"):
+    async for key, lane, payload in _rows(db, "SELECT id, lane, payload FROM timer"):
         yield StoredRecord("timer", key, lane, (payload,))
-    for key, chat, root, question in rows("SELECT id, chat_id, root, question FROM conversation"):
+    async for key, chat, root, question in _rows(db, "SELECT id, chat_id, root, question FROM conversation"):
         yield StoredRecord("conversation", key, lane_of_chat(chat), (root, question), key)
     sql = "SELECT key, chat_id, turn, message_id, call, answer, origin FROM journal"
-    for key, chat, turn, message_id, *documents in rows(sql):
+    async for key, chat, turn, message_id, *documents in _rows(db, sql):
         yield StoredRecord("entry", key, lane_of_chat(chat) if chat else "", tuple(documents), turn, message_id)
 
 
-async def has_state(db: Readable, person: Person) -> bool:
-    """Return True if there is state of the person."""
-    sql = "SELECT 1 FROM state WHERE lower(scope) = ANY($1) LIMIT 1"
-    return await db.value(sql, list(person.scopes)) is not None
+async def _rows(db: Readable, sql: str) -> AsyncIterator[Any]:
+    async for page in db.pages(sql, _PAGE):
+        for row in page:
+            yield row
 
 
-async def erase(tx: Writable, person: Person, found: Found) -> tuple[Collection[str], Forgotten]:
-    """Erase what was found, except deliveries in the inbox. Return the ids of these, and the numbers of the others."""
+async def _erase(
+    person: Person, found: Found, forget_waiting: Callable[[Any, Collection[str]], Awaitable[int]], tx: Writable
+) -> Forgotten:
+    """Erase what was found, and return its numbers."""
     # Since the search, other deliveries may have been leased. Those that are not cannot be until the commit.
     await tx.fetch(
         "SELECT seq FROM delivery WHERE id = ANY($1) ORDER BY seq FOR UPDATE", sorted(found.keys["delivery"])
@@ -85,7 +101,8 @@ async def erase(tx: Writable, person: Person, found: Found) -> tuple[Collection[
     tx.changes.forget_conversations((chat_id, one) for one, chat_id in asked)
     tx.changes.timers |= bool(keys["timer"])
     entries = "DELETE FROM journal WHERE turn = ANY($2) AND key = ANY($1)"
-    return keys["delivery"], Forgotten(
+    return Forgotten(
+        waiting=await forget_waiting(tx, keys["delivery"]),
         done=await tx.run("DELETE FROM done WHERE id = ANY($1)", list(keys["done"])),
         dead=await tx.run("DELETE FROM dead WHERE id = ANY($1)", list(keys["dead"])),
         entries=await tx.run(entries, list(keys["entry"]), list(turns)),

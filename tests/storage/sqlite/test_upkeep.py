@@ -9,7 +9,7 @@ import os
 import sqlite3
 import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -288,8 +288,8 @@ async def test_records_stored_between_the_search_and_the_deletion_are_erased_too
         (lease,) = await storage.take(1, lease_s=60)
         timer = Timer("t", NOON, "c:group", "send", json.dumps({"to": ANN, "text": MARKER.decode()}).encode(), 60)
 
-        def then_the_turn_ends(person: Person, records: Callable[[], Iterable[StoredRecord]]) -> Found:
-            found = find(person, records)
+        async def then_the_turn_ends(person: Person, records: Callable[[], AsyncIterator[StoredRecord]]) -> Found:
+            found = await find(person, records)
             if not searches:
                 ended = storage.finish(lease, Commit(Ack(), timers=[timer]))
                 asyncio.run_coroutine_threadsafe(ended, loop).result(30)
@@ -316,9 +316,9 @@ async def test_forget_reports_what_is_left_when_records_are_added_faster_than_er
         async def put_one_more() -> None:
             await storage.put(from_ann(next(numbers)))
 
-        def after_one_more_message(person: Person, records: Callable[[], Iterable[StoredRecord]]) -> Found:
+        async def after_one_more_message(person: Person, records: Callable[[], AsyncIterator[StoredRecord]]) -> Found:
             asyncio.run_coroutine_threadsafe(put_one_more(), loop).result(30)
-            return find(person, records)
+            return await find(person, records)
 
         monkeypatch.setattr(Person, "find", after_one_more_message)
         forgotten = await storage.forget(ANN)
