@@ -500,11 +500,6 @@ async def _forget_waiting(tx: Transaction, ids: Collection[str]) -> int:
     if not ids:
         return 0
     gone = await tx.fetch("DELETE FROM delivery WHERE id = ANY($1) RETURNING seq, id, message_key", list(ids))
-    seqs = [row["seq"] for row in gone]
-    await tx.run("DELETE FROM body WHERE seq = ANY($1)", seqs)
-    await tx.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", tx.queue, seqs)
-    # Their ids stay known for a day, as after an ack, because Linq may deliver them again.
-    keys = [key for row in gone for key in (row["id"], row["message_key"]) if key]
-    await tx.run("UPDATE seen SET at = $1 WHERE id = ANY($2)", tx.now, keys)
+    await leases.end_deleted(tx, gone)
     tx.changes.work = True
     return len(gone)
