@@ -160,17 +160,45 @@ async def test_journal_entries_that_begin_together_are_one_statement(
     assert len(await busy.entries("w.19")) == 1
 
 
-async def test_turns_that_end_and_the_next_claim_are_one_statement(
-    busy: PostgresStorage, statements: list[str], delivery: MakeDelivery
+async def test_deliveries_entries_ends_of_turns_and_the_next_take_are_one_statement(
+    busy: PostgresStorage, statements: list[str], delivery: MakeDelivery, entry: MakeEntry
 ) -> None:
     await asyncio.gather(*(busy.put(delivery(f"c:{n % 5}", name=f"w.{n}")) for n in range(10)))
     leases = await busy.take(10, lease_s=60)
     assert [lease.delivery.id for lease in leases] == [f"w.{n}" for n in range(5)]
+    *ending, going_on = leases
+    await asyncio.gather(*(busy.begin(entry(lease.delivery.id), lease) for lease in ending))
     statements.clear()
-    *_, following = await asyncio.gather(*(busy.finish(lease, ACK) for lease in leases), busy.take(10, lease_s=60))
+    *_, following = await asyncio.gather(
+        busy.begin(entry("w.4"), going_on),
+        busy.put(delivery("c:new", name="w.10")),
+        *(
+            busy.finish(
+                lease, Commit(Ack(), entries=[entry(lease.delivery.id, status="accepted")], has_all_entries=True)
+            )
+            for lease in ending
+        ),
+        busy.take(10, lease_s=60),
+    )
     assert len(statements) == 1
-    assert following is not None
-    assert [lease.delivery.id for lease in following] == [f"w.{n}" for n in range(5, 10)]
+    assert isinstance(following, list)
+    assert [lease.delivery.id for lease in following] == ["w.5", "w.6", "w.7", "w.8", "w.10"]
+    assert [[found.status for found in await busy.entries(f"w.{n}")] for n in (0, 3, 4)] == [
+        ["accepted"],
+        ["accepted"],
+        ["attempting"],
+    ]
+
+
+async def test_a_turn_ends_in_the_batch_that_begins_its_last_entry(
+    busy: PostgresStorage, delivery: MakeDelivery, entry: MakeEntry
+) -> None:
+    await busy.put(delivery(name="w.1"))
+    (lease,) = await busy.take(1, lease_s=60)
+    ended = Commit(Ack(), entries=[entry("w.1", status="accepted")], has_all_entries=True)
+    await asyncio.gather(busy.begin(entry("w.1"), lease), busy.finish(lease, ended))
+    assert [found.status for found in await busy.entries("w.1")] == ["accepted"]
+    assert await busy.depth() == 0
 
 
 async def test_a_turn_that_ended_before_is_told_apart_from_those_that_end_with_it(
