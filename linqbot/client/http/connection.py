@@ -61,7 +61,6 @@ class Connection(asyncio.Protocol):
         "_poll",
         "_received",
         "_response",
-        "_size",
         "_status",
         "_until_end",
         "_uses",
@@ -106,7 +105,7 @@ class Connection(asyncio.Protocol):
         self._response = response
         self.is_clean = self._is_read = self._until_end = False
         self._is_bodiless = request.method in _BODILESS
-        self._received = self._size = self._status = 0
+        self._received = self._status = 0
         # A list of chunks would need 43 bytes of memory for two bytes of content, the shortest chunk.
         self._content = bytearray()
         self._fields: dict[bytes, bytes | bytearray] = {}
@@ -184,11 +183,12 @@ class Connection(asyncio.Protocol):
             self._fail(MalformedResponse(f"the response is not HTTP: {error}"), error)
         if self._is_read:
             return
-        if self._size > MAX_CONTENT_BYTES:
+        size = len(self._content)
+        if size > MAX_CONTENT_BYTES:
             self._fail(MalformedResponse(f"the response is larger than {MAX_CONTENT_BYTES} bytes"))
         # Bytes that are not content: header fields, interim responses, trailers, and chunk framing, at worst six bytes
         # per byte of content.
-        elif self._received - self._size > MAX_HEAD_BYTES + 8 * self._size:
+        elif self._received - size > MAX_HEAD_BYTES + 8 * size:
             self._fail(MalformedResponse(f"the response's head is larger than {MAX_HEAD_BYTES} bytes"))
 
     def eof_received(self) -> None:
@@ -255,7 +255,6 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         if not self._is_read:
-            self._size += len(data)
             self._content += data
 
     def on_message_complete(self) -> None:
