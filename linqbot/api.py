@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 Safety: TypeAlias = Literal["keyed", "natural", "once", "hint", "read"]
@@ -46,27 +45,23 @@ class Endpoint:
     accept: str = ""
     needs: str | None = ""
 
-    @cached_property
-    def noun(self) -> str:
-        """Return the resource, such as `chats.messages`."""
-        return self.name.rpartition(".")[0]
-
-    @cached_property
-    def verb(self) -> str:
-        """Return the method, such as `send`."""
-        return self.name.rpartition(".")[2]
-
     def lacks(self, data: Any) -> str:
         """Return the thing that the decoded body of a 2xx response lacks; empty if nothing is missing."""
         if self.needs is None:
             return ""
         if not isinstance(data, dict):
             return "a JSON object"
-        if self.needs:
-            return "" if _is_at(self.needs, data) else self.needs
-        # Any object, but not one that names a message as Linq never does.
-        message_id = _at("message.id", data)
-        return "" if message_id is ... or isinstance(message_id, str) else "message.id"
+        place = self.needs or "message.id"
+        found: Any = data
+        for name in place.removesuffix("[]").split("."):
+            found = found.get(name, ...) if isinstance(found, dict) else ...
+        if not self.needs:  # any object, but not one that names a message as Linq never does
+            fits = found is ... or isinstance(found, str)
+        elif place.endswith("[]"):  # some JSON encoders, such as Go's, write null for an empty list
+            fits = found is None or isinstance(found, list)
+        else:
+            fits = isinstance(found, str) and found != ""
+        return "" if fits else place
 
 
 _MESSAGE: tuple[KeyPlace, ...] = ("message",)
@@ -171,16 +166,3 @@ _TABLE = (
 )
 
 ENDPOINTS: Mapping[str, Endpoint] = {endpoint.name: endpoint for endpoint in _TABLE}
-
-
-def _at(place: str, data: Any) -> Any:
-    """Return what is at a place of a body; an ellipsis if there is nothing."""
-    for name in place.removesuffix("[]").split("."):
-        data = data.get(name, ...) if isinstance(data, dict) else ...
-    return data
-
-
-def _is_at(place: str, data: Any) -> bool:
-    data = _at(place, data)
-    # Some JSON encoders, such as Go's, write null for an empty list.
-    return data is None or isinstance(data, list) if place.endswith("[]") else isinstance(data, str) and data != ""

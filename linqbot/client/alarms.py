@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
@@ -16,15 +17,13 @@ EARLY_S: Final = 0.002
 """Seconds by which a timer may fire too early: event loops round to milliseconds."""
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Alarm:
     """A call at a time, unless it is cancelled before."""
 
-    __slots__ = ("_open", "at", "call")
-
-    def __init__(self, open_alarms: dict[Alarm, None], at: float, call: Callable[[], object]) -> None:
-        self._open = open_alarms
-        self.at = at
-        self.call = call
+    _open: dict[Alarm, None]
+    at: float
+    call: Callable[[], object]
 
     def cancel(self) -> None:
         """Do not call. This does nothing if the call was made or cancelled.

@@ -29,7 +29,7 @@ class Call:
     """One request to Linq's API. Its repr shows neither message text nor handles, so a call may be logged.
 
     Attributes:
-        noun, verb: The resource and the method in the client: `chats.messages` and `send`.
+        name: The resource and the method in the client, such as `chats.messages.send`.
         method: The HTTP method, such as `POST`.
         path: The path from the version on, with ids filled in: `/v3/chats/…/messages`.
         safety: `read`, `natural`, `keyed`, `hint` or `once`: what may be done after a lost response; see `Safety`.
@@ -42,8 +42,7 @@ class Call:
             turn makes the call again, because Linq might accept it. Not sent.
     """
 
-    noun: str
-    verb: str
+    name: str
     method: str
     path: str = field(repr=False)
     safety: Safety
@@ -53,16 +52,6 @@ class Call:
     key_in: tuple[KeyPlace, ...] = ()
     label: str | None = field(default=None, repr=False, compare=False)
     refusal_stands: bool = field(default=False, repr=False, compare=False)
-
-    @property
-    def name(self) -> str:
-        """Return `noun.verb`, as in `client.chats.messages.send`."""
-        return f"{self.noun}.{self.verb}"
-
-    @property
-    def content(self) -> bytes | None:
-        """Return the body as it is sent, encoded as JSON; None if the call has no body."""
-        return None if self.body is None else to_json(self.body)
 
     @property
     def key(self) -> str | None:
@@ -78,18 +67,17 @@ class Call:
 
         A call for which Linq accepts no key is returned unchanged.
         """
+        if not self.key_in:
+            return self
         body, headers = self.body, self.headers
         for place in self.key_in:
             if place == "header":
                 headers = {**headers, KEY_HEADER: key}
             else:
                 body = {**(body or {}), place: {**((body or {}).get(place) or {}), "idempotency_key": key}}
-        if not self.key_in:
-            return self
         # `dataclasses.replace` is slower, because it looks up every field by name, and this runs for every message.
         return Call(
-            self.noun,
-            self.verb,
+            self.name,
             self.method,
             self.path,
             self.safety,
@@ -103,9 +91,10 @@ class Call:
 
     def to_json(self) -> bytes:
         """Return the call as JSON for the journal. `Call.from_json` restores an equal call."""
+        noun, _, verb = self.name.rpartition(".")
         return to_json({
-            "noun": self.noun,
-            "verb": self.verb,
+            "noun": noun,
+            "verb": verb,
             "method": self.method,
             "path": self.path,
             "safety": self.safety,
@@ -120,6 +109,7 @@ class Call:
         """Restore a call written by `to_json`. Fields that another release added are ignored."""
         stored = from_json(data)
         values = {name: stored[name] for name in _FIELDS if name in stored}
+        values["name"] = f"{stored['noun']}.{stored['verb']}"
         values["query"] = tuple((name, value) for name, value in stored.get("query", ()))
         values["key_in"] = tuple(stored.get("key_in", ()))
         return cls(**values)
@@ -178,11 +168,17 @@ def prepare(
     safety = endpoint.safety
     if endpoint.once_for and body and body.get(endpoint.once_for[0]) == endpoint.once_for[1]:
         safety = "once"
-    filled = _filled(endpoint.path, path) if path else endpoint.path
+    filled = endpoint.path
+    for place, value in path.items():
+        # A proxy or server that normalises the URL would resolve `..` to the path of another endpoint.
+        if not isinstance(value, str) or value in {"", ".", ".."}:
+            raise RuleBroken(f"{place} is not an id. Pass an id that Linq returned.", rule="R5", status=400, code=1005)
+        escaped = value if _UNRESERVED.fullmatch(value) else quote(value, safe="")
+        filled = filled.replace("{" + place + "}", escaped, 1)
     if endpoint.accept:
         headers = {"accept": endpoint.accept, **headers}
     # Without keywords, which take as long as the rest of the call's creation.
-    return Call(endpoint.noun, endpoint.verb, endpoint.method, filled, safety, body, query, headers, endpoint.key_in)
+    return Call(name, endpoint.method, filled, safety, body, query, headers, endpoint.key_in)
 
 
 def id_in_path(call: Call) -> str:
@@ -192,16 +188,6 @@ def id_in_path(call: Call) -> str:
         IndexError: the path has no id.
     """
     return call.path.split("/")[3]
-
-
-def _filled(template: str, values: Mapping[str, str]) -> str:
-    for name, value in values.items():
-        # A proxy or server that normalises the URL would resolve `..` to the path of another endpoint.
-        if not isinstance(value, str) or value in {"", ".", ".."}:
-            raise RuleBroken(f"{name} is not an id. Pass an id that Linq returned.", rule="R5", status=400, code=1005)
-        escaped = value if _UNRESERVED.fullmatch(value) else quote(value, safe="")
-        template = template.replace("{" + name + "}", escaped, 1)
-    return template
 
 
 File: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO

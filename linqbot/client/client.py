@@ -391,28 +391,20 @@ class RateLimits:
         return self.sender(call) if rate_limit is None else self._limited(call, rate_limit)
 
     async def _limited(self, call: Call, rate_limit: RateLimit) -> ApiResponse:
-        subject = _subject(call)
-        self._check(rate_limit, subject, call.name)
-        response = await self.sender(call)
-        self._spend(rate_limit, subject)
-        return response
-
-    def _check(self, rate_limit: RateLimit, subject: str, call: str) -> None:
-        now, spent = self.clock.now(), self._spent.get((rate_limit.rule, subject), ())
-        # Times to come are those from before the clock was set back.
-        recent = [at for at in spent if now - rate_limit.window_s < at <= now]
-        if len(recent) < rate_limit.max_calls:
-            return
-        wait_s = recent[-rate_limit.max_calls] + rate_limit.window_s - now
-        said = f"{rate_limit.rule}: not sent, because Linq allows this {rate_limit.allowance}. Wait {wait_s:.0f} s."
-        raise RateLimited(said, status=429, code=1007, retry_after_s=wait_s, call=call)
-
-    def _spend(self, rate_limit: RateLimit, subject: str) -> None:
-        """Record that a call was made. Calls that are outside of every window are forgotten."""
+        place = rate_limit.rule, _subject(call)
         now = self.clock.now()
-        for key in [key for key, spent in self._spent.items() if spent[-1] <= now - _LONGEST_WINDOW_S]:
-            del self._spent[key]
-        self._spent.setdefault((rate_limit.rule, subject), deque(maxlen=rate_limit.max_calls)).append(now)
+        # Times to come are those from before the clock was set back.
+        recent = [at for at in self._spent.get(place, ()) if now - rate_limit.window_s < at <= now]
+        if len(recent) >= rate_limit.max_calls:
+            wait_s = recent[-rate_limit.max_calls] + rate_limit.window_s - now
+            said = f"{rate_limit.rule}: not sent, because Linq allows this {rate_limit.allowance}. Wait {wait_s:.0f} s."
+            raise RateLimited(said, status=429, code=1007, retry_after_s=wait_s, call=call.name)
+        response = await self.sender(call)
+        now = self.clock.now()
+        for old in [key for key, spent in self._spent.items() if spent[-1] <= now - _LONGEST_WINDOW_S]:
+            del self._spent[old]  # outside of every window
+        self._spent.setdefault(place, deque(maxlen=rate_limit.max_calls)).append(now)
+        return response
 
 
 def _subject(call: Call) -> str:

@@ -40,8 +40,17 @@ def outcome_of_call(call: Call, response: Response, *, clock: Clock, secret: str
         return AttemptFailure(
             error_for(call, status, headers, content, now=clock.now(), secret=secret), advice=_advice(headers)
         )
-    data, exact = _decoded(content)
-    lacking = _lacking(call, data, response)
+    data, exact = None, None
+    if content:
+        try:
+            data, exact = from_json(content, cache_strings="keys"), content
+        except ValueError:
+            data = repaired(content)
+    lacking = ""
+    if (endpoint := ENDPOINTS.get(call.name)) is not None:
+        lacking = endpoint.lacks(data)
+        if endpoint.needs is None and is_page(headers, content):
+            lacking = "the empty body that Linq sends"
     if lacking:
         return AttemptFailure(not_linqs(call, status, headers, lacking))
     return ApiResponse(status, data, headers, exact)
@@ -57,26 +66,6 @@ def outcome_of_upload(call: Call, response: Response, *, now: float, secret: str
     return AttemptFailure(
         storage_error(call, status, headers, content, now=now, secret=secret), advice=_advice(headers)
     )
-
-
-def _decoded(content: bytes) -> tuple[Any, bytes | None]:
-    """Return the data of a body, and the body itself; None for it if it is empty, or had to be repaired."""
-    if not content:
-        return None, None
-    try:
-        return from_json(content, cache_strings="keys"), content
-    except ValueError:
-        return repaired(content), None
-
-
-def _lacking(call: Call, data: Any, response: Response) -> str:
-    """Return the thing that a 2xx response lacks to be Linq's; empty if nothing is missing."""
-    endpoint = ENDPOINTS.get(call.name)
-    if endpoint is None:
-        return ""
-    if endpoint.needs is None:
-        return "the empty body that Linq sends" if is_page(response.headers, response.content) else ""
-    return endpoint.lacks(data)
 
 
 def _advice(headers: Mapping[str, str]) -> bool | None:

@@ -19,9 +19,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urlencode
 from uuid import uuid4
+
+from pydantic_core import to_json
 
 from linqbot.client.alarms import Alarms, TimeLimit
 from linqbot.client.call import ApiResponse, Call
@@ -34,7 +36,6 @@ from linqbot.client.http.http11 import (
     Response,
     ServerDisconnectedError,
     TransportError,
-    method_name,
     request_target,
 )
 from linqbot.client.http.pool import Pool
@@ -57,7 +58,9 @@ if TYPE_CHECKING:
 SLOWEST_UPLOAD_BYTES_PER_S: Final = 64 * 2**10
 """Slowest upload that does not time out: the time limit of an upload is `timeout_s` plus the size at this speed."""
 
-_UPLOAD: Final = Call("attachments", "upload", "PUT", "/", "natural")
+_UPLOAD: Final = Call("attachments.upload", "PUT", "/", "natural")
+
+Attempt: TypeAlias = Callable[[Call], Awaitable[ApiResponse | AttemptFailure]]
 
 _FRAMING: Final = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
 """Header fields that decide where a request ends. A wrong value would enable request smuggling."""
@@ -101,7 +104,9 @@ class Sender:
         self._max_retries = max_retries
         self._max_wait_s = max_wait_s
         self._clock = clock
-        self._wire = None if httpx_transport is None else _adapted(httpx_transport, connect_timeout_s)
+        self._wire: HttpTransport | None = (
+            None if httpx_transport is None else _adapted(httpx_transport, connect_timeout_s)
+        )
         self._httpx_transport = httpx_transport
         self._closed = False
         self._alarms = Alarms()
@@ -115,11 +120,13 @@ class Sender:
         shown = self._credentials_of(api_key)
         self._credentials = {noun: _fields(self._origin.authority, headers) for noun, headers in shown.items()}
 
-    def run(self, call: Call) -> Awaitable[ApiResponse]:
+    async def run(self, call: Call, attempt_once: Attempt | None = None) -> ApiResponse:
         """Send a call. If it fails and may be repeated, wait and send it again.
 
         A keyed call without a key gets a key here: without it, a retry could send a second message.
 
+        Args:
+            attempt_once: Makes one attempt; None sends the call to Linq's API.
         Raises:
             RateLimited: 429 after the last retry, or Linq asks for a longer wait than `max_wait_s`.
             LinqUnavailable: No response, 408, 5xx or a response that is not Linq's, after the last retry.
@@ -128,7 +135,69 @@ class Sender:
         """
         if call.safety == "keyed" and call.key is None:
             call = call.with_key(str(uuid4()))
-        return self._repeated(call, self._attempt)
+        attempt_once = attempt_once or self._attempt
+        attempt, may_be_made = 0, False
+        while True:
+            outcome = await attempt_once(call)
+            if isinstance(outcome, ApiResponse):
+                return outcome
+            if may_be_made and is_deleted_before(call, outcome.error):
+                return ApiResponse(204)
+            may_be_made = may_be_made or (outcome.sent and isinstance(outcome.error, LinqUnavailable))
+            wait_s = None
+            if attempt < self._max_retries:
+                wait_s = pause_s(call, outcome, attempt, max_wait_s=self._max_wait_s, jitter=_jitter())
+            if wait_s is None:
+                if isinstance(outcome.error, LinqUnavailable):
+                    outcome.error.is_unsent = not may_be_made
+                raise outcome.error
+            await self._clock.wait_until(self._clock.now() + wait_s)
+            attempt += 1
+
+    async def _attempt(self, call: Call) -> ApiResponse | AttemptFailure:
+        wire = self._wire or self._open()
+        if not (call.method.isascii() and call.method.isalpha()):
+            raise ValueError("The method of a call must be one word, such as POST.")
+        path = self._path + request_target(call.path)
+        if call.query:
+            path = f"{path}?{urlencode(call.query)}"
+        key = self._api_key
+        fields = self._credentials.get(call.name.partition(".")[0], self._bearer)
+        if call.headers:
+            if not _FRAMING.isdisjoint(name.lower() for name in call.headers):
+                raise ValueError("A call must not set framing headers such as Content-Length: the sender adds them.")
+            fields = fields.replaced(call.headers)
+        content = None if call.body is None else to_json(call.body)
+        request = Request(call.method, self._origin, path, fields, content)
+        request.needs_new_connection = call.safety == "once"
+        response = await self._exchange(wire, call, request, self._timeout_s)
+        if isinstance(response, AttemptFailure):
+            return response
+        outcome = outcome_of_call(call, response, clock=self._clock, secret=key)
+        # A call whose key is refused is not made, so any call may be repeated.
+        if isinstance(outcome, AttemptFailure) and outcome.error.status == 401 and self._has_other_key(key):
+            return await self._attempt(call)
+        return outcome
+
+    def _has_other_key(self, refused: str) -> bool:
+        """Return True if another key is used from now on than the one that was refused."""
+        if self._api_key == refused and self._read_key is not None:
+            self._use(self._read_key() or refused)
+        return self._api_key != refused
+
+    async def _exchange(
+        self, wire: HttpTransport, call: Call, request: Request, timeout_s: float
+    ) -> Response | AttemptFailure:
+        try:
+            with TimeLimit(self._alarms, timeout_s):
+                return await wire.send(request)
+        except TimeoutError as error:
+            said = f"no complete response from {request.origin}/ within {timeout_s:g} s"
+            return AttemptFailure(_unavailable(said, call, error), sent=request.is_sent)
+        except wire.errors as error:
+            said = f"no response from {request.origin}/ ({_reason(error)})"
+            is_stale = isinstance(error, ServerDisconnectedError) and error.was_kept
+            return AttemptFailure(_unavailable(said, call, error), sent=request.is_sent, is_stale=is_stale)
 
     async def put(
         self, url: str, chunks: Callable[[], AsyncGenerator[bytes, None]], headers: Mapping[str, str], size: int
@@ -173,7 +242,7 @@ class Sender:
                 return response
             return outcome_of_upload(call, response, now=self._clock.now(), secret=self._api_key)
 
-        await self._repeated(_UPLOAD, attempt)
+        await self.run(_UPLOAD, attempt)
 
     @asynccontextmanager
     async def _open_for(self, goal: Target) -> AsyncIterator[HttpTransport]:
@@ -182,7 +251,7 @@ class Sender:
         if goal.origin.scheme != "https" and not is_own:
             raise LinqApiError(f"the upload to {goal.origin} was not made: it is not https", call=_UPLOAD.name)
         if is_own or self._httpx_transport is not None:
-            yield self._open()
+            yield self._wire or self._open()
             return
         pool = self._pool(goal.origin, await self._admitted(goal))
         try:
@@ -217,85 +286,20 @@ class Sender:
         except FetchFailed as error:
             raise LinqUnavailable(f"the upload was not made. {error}", call=_UPLOAD.name) from None
 
-    async def _repeated(
-        self, call: Call, attempt_once: Callable[[Call], Awaitable[ApiResponse | AttemptFailure]]
-    ) -> ApiResponse:
-        attempt, may_be_made = 0, False
-        while True:
-            outcome = await attempt_once(call)
-            if isinstance(outcome, ApiResponse):
-                return outcome
-            if may_be_made and is_deleted_before(call, outcome.error):
-                return ApiResponse(204)
-            may_be_made = may_be_made or (outcome.sent and isinstance(outcome.error, LinqUnavailable))
-            wait_s = None
-            if attempt < self._max_retries:
-                wait_s = pause_s(call, outcome, attempt, max_wait_s=self._max_wait_s, jitter=_jitter())
-            if wait_s is None:
-                if isinstance(outcome.error, LinqUnavailable):
-                    outcome.error.is_unsent = not may_be_made
-                raise outcome.error
-            await self._clock.wait_until(self._clock.now() + wait_s)
-            attempt += 1
-
     async def _pause(self, attempt: int) -> None:
         await self._clock.wait_until(self._clock.now() + backoff_s(attempt, jitter=_jitter()))
 
     async def aclose(self) -> None:
         """Close the connections. Later calls raise RuntimeError."""
         self._closed = True
-        if self._wire is not None:
-            await self._wire.aclose()
-
-    async def _attempt(self, call: Call) -> ApiResponse | AttemptFailure:
-        key = self._api_key
-        response = await self._exchange(self._open(), call, self._request(call), self._timeout_s)
-        if isinstance(response, AttemptFailure):
-            return response
-        outcome = outcome_of_call(call, response, clock=self._clock, secret=key)
-        # A call whose key is refused is not made, so any call may be repeated.
-        if isinstance(outcome, AttemptFailure) and outcome.error.status == 401 and self._has_other_key(key):
-            return await self._attempt(call)
-        return outcome
-
-    def _has_other_key(self, refused: str) -> bool:
-        """Return True if another key is used from now on than the one that was refused."""
-        if self._api_key == refused and self._read_key is not None:
-            self._use(self._read_key() or refused)
-        return self._api_key != refused
-
-    async def _exchange(
-        self, wire: HttpTransport, call: Call, request: Request, timeout_s: float
-    ) -> Response | AttemptFailure:
-        try:
-            with TimeLimit(self._alarms, timeout_s):
-                return await wire.send(request)
-        except TimeoutError as error:
-            said = f"no complete response from {request.origin}/ within {timeout_s:g} s"
-            return AttemptFailure(_unavailable(said, call, error), sent=request.is_sent)
-        except wire.errors as error:
-            said = f"no response from {request.origin}/ ({_reason(error)})"
-            is_stale = isinstance(error, ServerDisconnectedError) and error.was_kept
-            return AttemptFailure(_unavailable(said, call, error), sent=request.is_sent, is_stale=is_stale)
-
-    def _request(self, call: Call) -> Request:
-        path = request_target(call.path)
-        if call.query:
-            path = f"{path}?{urlencode(call.query)}"
-        fields = self._credentials.get(call.noun, self._bearer)
-        if call.headers:
-            if not _FRAMING.isdisjoint(name.lower() for name in call.headers):
-                raise ValueError("A call must not set framing headers such as Content-Length: the sender adds them.")
-            fields = fields.replaced(call.headers)
-        request = Request(method_name(call.method), self._origin, self._path + path, fields, call.content)
-        request.needs_new_connection = call.safety == "once"
-        return request
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.aclose()
 
     def _open(self) -> HttpTransport:
         if self._closed:
             raise RuntimeError("This Client is closed. Create a new one, or close it later.")
-        if self._wire is None:
-            self._wire = self._pool(self._origin)
+        self._wire = self._pool(self._origin)
         return self._wire
 
     def _pool(self, origin: Origin, addresses: Sequence[str] | None = None) -> Pool:

@@ -104,7 +104,7 @@ class ChatSender:
             try:
                 if message.reply_to is None and message.effect is None:
                     # Not `_send_one`: nearly every message takes this way, and a coroutine less is worth the two lines.
-                    answer = await send_unread(client.chats.messages, self.chat_id, message)
+                    answer = await send_unread(client, self.chat_id, message)
                     accepted = UnreadMessage(self.chat_id, answer)
                 else:
                     accepted, lost = await self._send_decorated(message, client)
@@ -124,7 +124,7 @@ class ChatSender:
         return Sent(tuple(sent), "accepted", tuple(degraded), client, tuple(contents))
 
     async def _send_one(self, message: MessageContent, client: Client) -> UnreadMessage:
-        return UnreadMessage(self.chat_id, await send_unread(client.chats.messages, self.chat_id, message))
+        return UnreadMessage(self.chat_id, await send_unread(client, self.chat_id, message))
 
     async def _send_decorated(
         self, message: MessageContent, client: Client

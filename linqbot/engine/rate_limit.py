@@ -92,7 +92,7 @@ def pair_of(call: Call) -> str | None:
     name = call.name
     if name not in _SENDS:
         return None
-    if call.noun.startswith("chats") and name != "chats.create":
+    if name.startswith("chats.") and name != "chats.create":
         return id_in_path(call)
     body = call.body or {}
     return "|".join([str(body.get("from", "")), *sorted(str(handle) for handle in body.get("to", ()))])

@@ -24,10 +24,10 @@ from linqbot.storage.timers import Timer
 KIND: Final = "own_change"
 
 EVENT_OF: Final = {
-    ("chats.participants", "add"): "participant.added",
-    ("chats.participants", "remove"): "participant.removed",
+    "chats.participants.add": "participant.added",
+    "chats.participants.remove": "participant.removed",
 }
-"""The type of the event that follows a call, by the resource and the method of the call."""
+"""The type of the event that follows a call, by the name of the call."""
 
 EVENT_TYPES: Final = frozenset(EVENT_OF.values())
 
@@ -42,7 +42,7 @@ def timers(made: Iterable[Call], clock: Clock) -> list[Timer]:
     """Return the timers that wait for the events of calls, for the commit that ends their turn."""
     found = []
     for call in made:
-        if (event_type := EVENT_OF.get((call.noun, call.verb))) is not None:
+        if (event_type := EVENT_OF.get(call.name)) is not None:
             chat_id, handle = id_in_path(call), str((call.body or {})["handle"])
             timer_id = _id(event_type, chat_id, handle)
             # With the handle, so that `linqbot forget` finds the timer.

@@ -177,7 +177,7 @@ class TurnScheduler:
         A second run of the turn gets the result of the first, and cancels nothing: its list of sends may be another.
         """
         self._journal.refuse_after_end("cancel")
-        return await self._cancel(self._slots.of_cancelled(), Call("ctx", CANCEL, "DELETE", scheduled_id, "natural"))
+        return await self._cancel(self._slots.of_cancelled(), Call(f"ctx.{CANCEL}", "DELETE", scheduled_id, "natural"))
 
     async def _cancel(self, slot: str, call: Call) -> bool:
         match = self._cancels.match(slot, call, is_named=False)

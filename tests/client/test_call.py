@@ -68,9 +68,7 @@ def test_the_key_is_written_to_every_place_linq_reads_it(name: str, body: Any, h
 
 def test_a_key_changes_nothing_else_of_a_call() -> None:
     query, headers = (("a", "b"),), {"X-One": "1"}
-    call = Call(
-        "payments", "create", "POST", "/v3", "keyed", {"amount_cents": 1}, query, headers, ("header",), "n", True
-    )
+    call = Call("payments.create", "POST", "/v3", "keyed", {"amount_cents": 1}, query, headers, ("header",), "n", True)
 
     keyed = asdict(call.with_key("k"))
 

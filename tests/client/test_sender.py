@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -337,6 +338,14 @@ async def test_how_a_body_is_framed_is_not_a_calls_to_say(name: str) -> None:
     async with served() as server, client_at(server.port) as client:
         with pytest.raises(ValueError, match="framing headers"):
             await client.run(prepare("chats.list_chats", headers={name: "5"}))
+        assert server.connections == 0
+
+
+async def test_a_method_is_one_word() -> None:
+    async with served() as server, client_at(server.port) as client:
+        for method in ("", "GET /x HTTP/1.1\r\nA:", "GE T", "GÄT"):
+            with pytest.raises(ValueError, match="one word"):
+                await client.run(replace(prepare("chats.list_chats"), method=method))
         assert server.connections == 0
 
 

@@ -159,7 +159,7 @@ class Harness:
 
 def a_call(text: str) -> Call:
     body = {"message": {"parts": [{"type": "text", "value": text}]}}
-    return Call("chats.messages", "send", "POST", f"/v3/chats/{CHAT}/messages", "keyed", body, key_in=("message",))
+    return Call("chats.messages.send", "POST", f"/v3/chats/{CHAT}/messages", "keyed", body, key_in=("message",))
 
 
 async def test_outbound_middleware_that_is_not_required_is_disabled_and_the_call_made(

@@ -354,8 +354,7 @@ async def test_if_a_required_plugin_fails_a_read_defers_the_turn(harness: Harnes
 
 def _a_call(text: str = "later") -> Call:
     return Call(
-        "chats.messages",
-        "send",
+        "chats.messages.send",
         "POST",
         f"/v3/chats/{CHAT}/messages",
         "keyed",

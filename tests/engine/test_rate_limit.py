@@ -8,11 +8,11 @@ from linqbot.engine.rate_limit import SendRateLimit, pair_of
 
 
 def send(chat: str = "c1") -> Call:
-    return Call("chats.messages", "send", "POST", f"/v3/chats/{chat}/messages", "keyed", {"message": {}})
+    return Call("chats.messages.send", "POST", f"/v3/chats/{chat}/messages", "keyed", {"message": {}})
 
 
 def create(*to: str) -> Call:
-    return Call("chats", "create", "POST", "/v3/chats", "keyed", {"from": "+1", "to": list(to)})
+    return Call("chats.create", "POST", "/v3/chats", "keyed", {"from": "+1", "to": list(to)})
 
 
 def test_thirty_messages_go_at_once_and_the_next_waits_for_the_window() -> None:
@@ -49,7 +49,7 @@ def test_a_hold_ends_after_its_time() -> None:
 
 def test_calls_that_send_nothing_are_never_held() -> None:
     rate_limit = SendRateLimit(MovableClock(1000, frozen=True))
-    reaction = Call("messages", "add_reaction", "POST", "/v3/messages/m/reactions", "natural", {})
+    reaction = Call("messages.add_reaction", "POST", "/v3/messages/m/reactions", "natural", {})
     rate_limit.hold(pair_of(reaction), 60)
     assert rate_limit.wait_s(pair_of(reaction)) == 0
     assert pair_of(reaction) is None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import select
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final, cast
 
@@ -34,7 +34,6 @@ IDLE_S: Final = 15.0
 _EMPTY = frozenset({204, 304})
 _BODILESS = frozenset({"HEAD", "CONNECT"})
 _KEPT_FOR = re.compile(rb"timeout\s*=\s*(\d{1,9})", re.IGNORECASE)
-_JOIN_BYTES = 64 << 10
 
 
 class Connection(asyncio.Protocol):
@@ -56,14 +55,12 @@ class Connection(asyncio.Protocol):
         "_is_bodiless",
         "_is_paused",
         "_is_read",
-        "_is_written",
         "_loop",
         "_on_lost",
         "_parser",
         "_poll",
         "_received",
         "_response",
-        "_size",
         "_status",
         "_until_end",
         "_uses",
@@ -106,28 +103,30 @@ class Connection(asyncio.Protocol):
             raise ConnectFailed("the connection ended before anything was sent")
         response: asyncio.Future[Response] = self._loop.create_future()
         self._response = response
-        self.is_clean = self._is_read = self._is_written = self._until_end = False
+        self.is_clean = self._is_read = self._until_end = False
         self._is_bodiless = request.method in _BODILESS
-        self._received = self._size = self._status = 0
+        self._received = self._status = 0
         # A list of chunks would need 43 bytes of memory for two bytes of content, the shortest chunk.
         self._content = bytearray()
         self._fields: dict[bytes, bytes | bytearray] = {}
         self._uses += 1
-        request.is_sent = True
+        request.is_sent, is_written = True, False
         try:
             content = request.content
             if content is None or isinstance(content, bytes):
-                self._write(head, content)
+                # One segment: the second of two would wait for the first one's acknowledgement.
+                self.transport.write(head + (content or b""))
+                is_written = True
             else:
                 self.transport.write(head)
-                await self._upload(request, response)
+                is_written = await self._upload(content, request.size, response)
             return await response
         finally:
             self._response = None
             self._content, self._fields = bytearray(), {}  # an idle connection must not keep people's texts in memory
             if response.done() and not response.cancelled():
                 response.exception()  # marked as retrieved, also if the upload's own error is raised instead
-            self.is_clean = self.is_clean and self._is_written and self.transport.get_write_buffer_size() == 0
+            self.is_clean = self.is_clean and is_written and self.transport.get_write_buffer_size() == 0
 
     def has_unread(self) -> bool:
         """Return True if the server has said something, or has closed the connection, and the event loop has not seen it.
@@ -142,36 +141,25 @@ class Connection(asyncio.Protocol):
             self.is_open = self.is_clean = False
             self.transport.abort()
 
-    def _write(self, head: bytes, content: bytes | None) -> None:
-        if content is None:
-            self.transport.write(head)
-        elif len(content) < _JOIN_BYTES:
-            # One segment: the second of two would wait for the first one's acknowledgement.
-            self.transport.write(head + content)
-        else:
-            self.transport.write(head)
-            self.transport.write(content)
-        self._is_written = True
-
-    async def _upload(self, request: Request, response: asyncio.Future[Response]) -> None:
-        """Write content chunk by chunk, respecting backpressure; stop when the response arrives before the end."""
-        left = request.size
-        assert request.content is not None
-        assert not isinstance(request.content, bytes)
-        async with aclosing(request.content) as pieces:
+    async def _upload(
+        self, content: AsyncGenerator[bytes, None], size: int, response: asyncio.Future[Response]
+    ) -> bool:
+        """Write content chunk by chunk, respecting backpressure. Return False if the response arrives before the end."""
+        left = size
+        async with aclosing(content) as pieces:
             async for piece in pieces:
                 if response.done():
-                    return
+                    return False
                 left -= len(piece)
                 if left < 0:
                     break
                 self.transport.write(piece)
                 if self._is_paused and not response.done():
                     self._can_write = self._loop.create_future()
-                    await self._can_write
+                    await asyncio.wait((self._can_write, response), return_when=asyncio.FIRST_COMPLETED)
         if left:
-            raise ValueError(f"The content does not have the announced size of {request.size} bytes.")
-        self._is_written = True
+            raise ValueError(f"The content does not have the announced size of {size} bytes.")
+        return True
 
     # --- called by the event loop ---
 
@@ -195,11 +183,12 @@ class Connection(asyncio.Protocol):
             self._fail(MalformedResponse(f"the response is not HTTP: {error}"), error)
         if self._is_read:
             return
-        if self._size > MAX_CONTENT_BYTES:
+        size = len(self._content)
+        if size > MAX_CONTENT_BYTES:
             self._fail(MalformedResponse(f"the response is larger than {MAX_CONTENT_BYTES} bytes"))
         # Bytes that are not content: header fields, interim responses, trailers, and chunk framing, at worst six bytes
         # per byte of content.
-        elif self._received - self._size > MAX_HEAD_BYTES + 8 * self._size:
+        elif self._received - size > MAX_HEAD_BYTES + 8 * size:
             self._fail(MalformedResponse(f"the response's head is larger than {MAX_HEAD_BYTES} bytes"))
 
     def eof_received(self) -> None:
@@ -223,7 +212,8 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_paused = False
-        self._write_on()
+        if self._can_write is not None and not self._can_write.done():
+            self._can_write.set_result(None)
 
     # --- called by the parser ---
 
@@ -265,7 +255,6 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         if not self._is_read:
-            self._size += len(data)
             self._content += data
 
     def on_message_complete(self) -> None:
@@ -289,7 +278,6 @@ class Connection(asyncio.Protocol):
             response.set_exception(error)
         else:
             response.set_result(Response(self._status, ResponseHeaders(fields), content))
-        self._write_on()
 
     def _fail(self, error: TransportError, cause: BaseException | None = None) -> None:
         self._is_read, self._until_end = True, False
@@ -297,8 +285,3 @@ class Connection(asyncio.Protocol):
             error.__cause__ = cause
             self._response.set_exception(error)
         self.abort()
-        self._write_on()
-
-    def _write_on(self) -> None:
-        if self._can_write is not None and not self._can_write.done():
-            self._can_write.set_result(None)

@@ -32,6 +32,9 @@ OnLost: TypeAlias = Callable[[Connection], None]
 class Connector:
     """Opens connections to one origin.
 
+    Attributes:
+        prefix, more: The arguments of `Request.head`: a proxy for plain http expects the origin in a request.
+
     Args:
         proxy: Connect through this proxy.
         addresses: Connect to one of these addresses, without resolving the host's name.
@@ -54,12 +57,8 @@ class Connector:
         self._lookup: asyncio.Task[list[AddressInfo]] | None = None
         self._tls = trust() if origin.scheme == "https" else None
         is_relayed = proxy is not None and origin.scheme == "http"
-        self._prefix = str(origin) if is_relayed else ""
-        self._more = proxy.fields.raw if proxy is not None and is_relayed else b""
-
-    def head(self, request: Request) -> bytes:
-        """Return a request's head as the server expects it; a proxy for plain http also expects the origin."""
-        return request.head(self._prefix, self._more)
+        self.prefix = str(origin) if is_relayed else ""
+        self.more = proxy.fields.raw if proxy is not None and is_relayed else b""
 
     async def connect(self, on_lost: OnLost) -> Connection:
         """Open a connection.

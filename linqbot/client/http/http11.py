@@ -146,17 +146,6 @@ def request_target(path: str) -> str:
     return quote(path, safe=_TARGET_SAFE)
 
 
-def method_name(name: str) -> str:
-    """Return the method after checking its form.
-
-    Raises:
-        ValueError: The name is not a valid HTTP method.
-    """
-    if not _TOKEN.fullmatch(name):
-        raise ValueError("The method of a call must be one word, such as POST.")
-    return name
-
-
 class ResponseHeaders(Mapping[str, str]):
     """The header fields of a response, looked up by name in any case. Values are decoded when they are read."""
 

@@ -50,19 +50,23 @@ class Pool:
             ServerDisconnectedError, MalformedResponse: There was no usable response.
             RuntimeError: The pool is closed, or belongs to another event loop.
         """
-        self._check_usable()
-        if request.needs_new_connection:
-            connection = await self._take_new()
-        else:
-            connection = self._take_idle() or await self._take()
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            if self._loop is not None:
+                raise RuntimeError("This Client was used in another event loop. Create one client per event loop.")
+            self._loop = loop
+        if self._is_closed:
+            raise RuntimeError(_CLOSED)
+        connection = await (self._take_new() if request.needs_new_connection else self._take())
         try:
-            return await connection.exchange(request, self._connector.head(request))
+            head = request.head(self._connector.prefix, self._connector.more)
+            return await connection.exchange(request, head)
         except ServerDisconnectedError as error:
             if error.was_kept:
                 self._drop_idle()  # a server that restarts closes all of them, and a retry must not hit the next one
             raise
         finally:
-            self._put_back(connection)
+            self._give(connection)
 
     async def aclose(self) -> None:
         """Close every connection. Requests in flight fail, later requests raise RuntimeError."""
@@ -78,28 +82,15 @@ class Pool:
         if lost:
             await asyncio.wait(lost, timeout=CLOSE_TIMEOUT_S)
 
-    def _check_usable(self) -> None:
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            if self._loop is not None:
-                raise RuntimeError("This Client was used in another event loop. Create one client per event loop.")
-            self._loop = loop
-        if self._is_closed:
-            raise RuntimeError(_CLOSED)
-
-    def _take_idle(self) -> Connection | None:
-        """Return the most recently used idle connection that is still usable, or None."""
+    async def _take(self) -> Connection:
+        """Return the most recently used idle connection that is usable; else wait for a slot, or open a connection."""
         assert self._loop is not None
         while self._idle:
-            connection, until = self._idle.popitem()
-            if connection.is_open and self._loop.time() < until and not connection.has_unread():
-                return connection
-            connection.abort()
-            self._give_slot()
-        return None
-
-    async def _take(self) -> Connection:
-        """Wait for a slot and return its idle connection or a new one."""
+            idle, until = self._idle.popitem()
+            if idle.is_open and self._loop.time() < until and not idle.has_unread():
+                return idle
+            idle.abort()
+            self._give(None)
         connection = await self._wait_for_slot()
         if connection is not None and connection.is_open:
             return connection
@@ -126,7 +117,7 @@ class Pool:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._pass_on(waiter.result())  # the slot arrived while the request was being cancelled
+                self._give(waiter.result())  # the slot arrived while the request was being cancelled
             raise
 
     async def _opened(self) -> Connection:
@@ -134,7 +125,7 @@ class Pool:
         try:
             connection = await self._connector.connect(self._forget)
         except BaseException:
-            self._give_slot()
+            self._give(None)
             raise
         if connection.is_open:
             self._open.add(connection)
@@ -143,15 +134,14 @@ class Pool:
             raise RuntimeError(_CLOSED)
         return connection
 
-    def _put_back(self, connection: Connection) -> None:
-        if not connection.is_clean or not connection.is_open or connection.idle_s <= 0:
-            connection.abort()
-            self._give_slot()
-        else:
-            self._pass_on(connection)
+    def _give(self, connection: Connection | None) -> None:
+        """Give a connection or an empty slot to the request that has waited longest; else keep the connection idle.
 
-    def _pass_on(self, connection: Connection | None) -> None:
-        """Give a connection or an empty slot to the request that has waited longest; else keep the connection idle."""
+        A connection that cannot be used again is closed, and its slot is empty.
+        """
+        if connection is not None and not (connection.is_clean and connection.is_open and connection.idle_s > 0):
+            connection.abort()
+            connection = None
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -165,14 +155,11 @@ class Pool:
         if self._sweep is None:
             self._sweep = self._loop.call_later(IDLE_S, self._end_old)
 
-    def _give_slot(self) -> None:
-        self._pass_on(None)
-
     def _forget(self, connection: Connection) -> None:
         """Remove a lost connection. If it was in use, the request that uses it gives its slot back."""
         self._open.discard(connection)
         if self._idle.pop(connection, None) is not None:
-            self._give_slot()
+            self._give(None)
 
     def _drop_idle(self) -> None:
         for connection in tuple(self._idle):
@@ -194,4 +181,4 @@ class Pool:
     def _end(self, connection: Connection) -> None:
         del self._idle[connection]
         connection.abort()
-        self._give_slot()
+        self._give(None)

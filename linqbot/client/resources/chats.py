@@ -14,6 +14,7 @@ from linqbot.types.chat import Accepted, Chat, ChatCreatedResponse, ChatPage, Ch
 from linqbot.types.message import Message, MessageContent, MessagePage, MessageSentResponse, VoiceMemoSent
 
 if TYPE_CHECKING:
+    from linqbot.client.client import Client
     from linqbot.client.resources.chat_features import Background, LocationResource, Polls
 
 
@@ -306,9 +307,10 @@ class ChatMessages(Resource):
         return Listing(page, cursor)
 
 
-def send_unread(messages: ChatMessages, chat_id: str, message: MessageContent) -> Awaitable[ApiResponse]:
-    """Send a message like `ChatMessages.send`, and return the response as it is. `read_sent` parses it."""
-    return messages._call(_SEND, path={"chat_id": chat_id}, body={"message": message})  # noqa: SLF001 - a part of it
+def send_unread(client: Client, chat_id: str, message: MessageContent) -> Awaitable[ApiResponse]:
+    """Send a message like `client.chats.messages.send`, and return the response as it is. `read_sent` parses it."""
+    messages = ChatMessages(client._run)  # noqa: SLF001 - a part of it
+    return messages._call(_SEND, path={"chat_id": chat_id}, body={"message": message})  # noqa: SLF001
 
 
 def read_sent(response: ApiResponse, chat_id: str) -> MessageSentResponse:

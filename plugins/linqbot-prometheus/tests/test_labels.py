@@ -28,9 +28,9 @@ def test_only_linqs_types_and_our_own_are_labels(delivery_id: str, type_: str, l
 
 
 def test_a_call_without_an_endpoint_is_other() -> None:
-    call = Call("chats", "retrieve", "GET", "/v3/chats/1", "read")
+    call = Call("chats.retrieve", "GET", "/v3/chats/1", "read")
     assert call_name(call) == "chats.retrieve"
-    assert call_name(replace(call, verb="+14155550142")) == "other"
+    assert call_name(replace(call, name="+14155550142")) == "other"
 
 
 def test_beyond_the_maximum_every_further_value_is_other() -> None:

@@ -17,7 +17,6 @@ from linqbot.client.http.http11 import (
     Request,
     RequestHeaders,
     ResponseHeaders,
-    method_name,
     request_target,
     unpacked,
 )
@@ -120,13 +119,6 @@ def test_whatever_a_path_holds_it_is_one_word(path: str) -> None:
 def test_a_path_begins_with_a_slash(path: str) -> None:
     with pytest.raises(ValueError, match="slash"):
         request_target(path)
-
-
-@pytest.mark.parametrize("method", ["", "GET /x HTTP/1.1\r\nA:", "GE T", "GÄT"])
-def test_a_method_is_one_word(method: str) -> None:
-    assert method_name("PATCH") == "PATCH"
-    with pytest.raises(ValueError, match="method"):
-        method_name(method)
 
 
 @given(content=st.binary(max_size=5000))
