@@ -61,6 +61,7 @@ SLOWEST_UPLOAD_BYTES_PER_S: Final = 64 * 2**10
 _UPLOAD: Final = Call("attachments.upload", "PUT", "/", "natural")
 
 Attempt: TypeAlias = Callable[[Call], Awaitable[ApiResponse | AttemptFailure]]
+"""Makes one attempt of a call."""
 
 _FRAMING: Final = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
 """Header fields that decide where a request ends. A wrong value would enable request smuggling."""
