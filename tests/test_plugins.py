@@ -55,7 +55,7 @@ class Plugin:
 
 def finish(plugins: Plugins, outcome: str = "ack") -> None:
     if plugins.finished is not None:
-        plugins.finished(delivery=None, outcome=outcome, took_s=0.1)
+        plugins.finished(None, outcome, 0.1, None, None)
 
 
 def statuses(plugins: Plugins) -> dict[str, str]:

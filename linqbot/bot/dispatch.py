@@ -502,11 +502,11 @@ class Dispatcher:
         if chosen is None:
             tried = handlers.tried(routes, event, is_late=is_late)
             why = reason or handlers.reason(routes, is_late=is_late)
-            routed(event=event, handler=None, at=None, tried=tried, reason=why)
+            routed(event, None, None, tried, why)
         else:
             before = routes[: routes.index(chosen)] if chosen in routes and not is_resumed else []
             tried = handlers.tried(before, event, is_late=is_late)
-            routed(event=event, handler=chosen.name, at=chosen.at, tried=tried, reason=None)
+            routed(event, chosen.name, chosen.at, tried, None)
 
     def _routes_for(self, kind: type[Event]) -> list[tuple[Route, Next]]:
         routes = self._routes.get(kind)

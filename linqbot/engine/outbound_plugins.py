@@ -114,9 +114,9 @@ class Outbound:
             try:
                 answer = await run(call)
             except Exception as error:
-                sent(call=call, answer=None, error=error, took_s=time.perf_counter() - began, from_journal=False)
+                sent(call, None, error, time.perf_counter() - began, False)
                 raise
-            sent(call=call, answer=answer, error=None, took_s=time.perf_counter() - began, from_journal=False)
+            sent(call, answer, None, time.perf_counter() - began, False)
             return answer
 
         return notify

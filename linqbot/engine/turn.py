@@ -119,8 +119,7 @@ class Turns:
         plugins = self.outbound.plugins
         if plugins.taken is not None:
             waited_s = self.clock.now() - lease.delivery.received_at
-            counts = {"attempts": lease.attempts, "crashes": lease.crashes, "replay": lease.replay}
-            plugins.notify_taken(lease.delivery, waited_s=waited_s, **counts)
+            plugins.notify_taken(lease.delivery, waited_s, lease.attempts, lease.crashes, lease.replay)
         end: Stored | None = "lost"
         began = time.perf_counter()
         try:
@@ -160,7 +159,7 @@ class Turns:
         again_in_s = max(0.0, end.at - self.clock.now()) if isinstance(end, Retry | Defer) else None
         reason = end.reason if isinstance(end, Defer) else end.error if isinstance(end, Retry | DeadLetter) else None
         took_s = time.perf_counter() - began
-        finished(delivery=lease.delivery, outcome=name, took_s=took_s, again_in_s=again_in_s, reason=reason)
+        finished(lease.delivery, name, took_s, again_in_s, reason)
 
     def _log_acked(self, turn: Turn) -> None:
         """Log a turn that was acked, with ids only. Receipts without a handler are the journal's, and are not logged."""
@@ -432,8 +431,7 @@ class Turns:
         if turn.ctx is not None and turn.ctx.is_outdated:
             return outdated(turn.lease)
         if (handled := self.outbound.plugins.handled) is not None and turn.ctx is not None:
-            took_s = time.perf_counter() - turn.handling
-            handled(delivery=turn.lease.delivery, event=turn.ctx.event, handler=turn.handler, took_s=took_s)
+            handled(turn.lease.delivery, turn.ctx.event, turn.handler, time.perf_counter() - turn.handling)
         return Ack()
 
     def _judged(self, lease: Lease, error: BaseException) -> Retry | Defer | DeadLetter:
@@ -455,14 +453,8 @@ class Turns:
         now = self.clock.now()
         outcome = decide(turn.lease, failure, self.retry_policy, now=now, log_tracebacks=self.log_tracebacks)
         if (failed := self.outbound.plugins.failed) is not None:
-            failed(
-                delivery=turn.lease.delivery,
-                event=ctx.event if ctx else None,
-                handler=failure.handler,
-                error=failure.error,
-                outcome=ENDS[type(outcome)],
-                took_s=time.perf_counter() - turn.began,
-            )
+            event, took_s = ctx.event if ctx else None, time.perf_counter() - turn.began
+            failed(turn.lease.delivery, event, failure.handler, failure.error, ENDS[type(outcome)], took_s)
         return outcome
 
     def _give_up(self, turn: Turn) -> None:

@@ -721,7 +721,7 @@ class TurnJournal:
         if known.status == "accepted":
             answer = answer_of(known, call)
             if (sent := self._outbound.plugins.sent) is not None:
-                sent(call=call, answer=answer, error=None, took_s=0.0, from_journal=True)
+                sent(call, answer, None, 0.0, True)
             self._made.append((call, answer))
             return answer
         if stored.safety == "once":

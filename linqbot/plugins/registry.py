@@ -34,7 +34,7 @@ log = structlog.get_logger("linqbot.plugins")
 
 T = TypeVar("T")
 Notify: TypeAlias = Callable[..., None]
-"""Calls every implementation of one observing hook with the hook's arguments, by name."""
+"""Calls every implementation of one observing hook. Takes all arguments of the hook, in the order of `hookspecs.py`."""
 
 LIFECYCLE: Final = ("started", "stopped")
 """Hooks that may be `async def`."""
@@ -73,34 +73,31 @@ class Plugins:
         self.failed: Notify | None = None
         self.finished: Notify | None = None
         self.watch: Watch = watch or (lambda _, __: nullcontext())
-        self._impls: dict[str, list[Impl]] = {}
+        self._is_watched = watch is not None
+        self._impls: dict[str, tuple[Impl, ...]] = {}
         self._lenient = lenient
-        self._observers = ObserverCalls(timer, watch, self._disable_observer)
+        self._timer = timer
 
     # Registering
 
     def register(self, plugin: Plugin, impls: Iterable[Impl]) -> None:
         """Note the hooks that a plugin implements."""
-        impls = tuple(impls)
-        plugin.hooks = tuple(impl.hook for impl in impls)
         for impl in impls:
-            self._impls.setdefault(impl.hook, []).append(impl)
+            plugin.hooks += (impl.hook,)
+            self._impls[impl.hook] = (*self._impls.get(impl.hook, ()), impl)
 
     def connect(self) -> None:
         """Put plugins and hooks in order, and start to notify observers. Called once, after the last `register`."""
         self.every.sort(key=lambda plugin: plugin.name)
-        for impls in self._impls.values():
-            impls.sort(key=_order)
-        for hook in OBSERVED:
-            self._connect(hook)
+        for hook, impls in self._impls.items():
+            self._connect(hook, sorted(impls, key=_order))
 
-    def _connect(self, hook: str) -> None:
-        impls = self._snapshot(hook)
-        setattr(self, hook, partial(self._observers.call_each, impls) if impls else None)
-
-    def _snapshot(self, hook: str) -> tuple[Impl, ...]:
-        """Return a hook's implementations as a copy, because a call may disable a plugin and so change the list."""
-        return tuple(self._impls.get(hook, ()))
+    def _connect(self, hook: str, impls: Iterable[Impl]) -> None:
+        """Set the implementations of a hook."""
+        # A tuple, because a call may disable a plugin, and goes on with the implementations that it began with.
+        self._impls[hook] = tuple(impls)
+        if hook in OBSERVED:
+            setattr(self, hook, partial(self._notify, self._impls[hook]) if self._impls[hook] else None)
 
     # Calling hooks
 
@@ -117,10 +114,10 @@ class Plugins:
             ConfigError: a required plugin failed.
         """
         found = []
-        for impl in self._snapshot(hook):
+        for impl in self._impls.get(hook, ()):
             try:
                 with self.watch(impl.plugin.name, hook):
-                    found.append((impl, fit(impl(facts))))
+                    found.append((impl, fit(impl.call(**facts))))
             except BaseException as error:
                 if is_ctrl_c(error):
                     raise
@@ -129,15 +126,52 @@ class Plugins:
 
     def lifecycle_calls(self, hook: str, **facts: Any) -> list[tuple[Plugin, Callable[[], Any]]]:
         """Return each plugin that implements `started` or `stopped`, with a function that calls its implementation."""
-        return [(impl.plugin, partial(impl, facts)) for impl in self._snapshot(hook)]
+        return [(impl.plugin, partial(impl.call, **facts)) for impl in self._impls.get(hook, ())]
 
     def notify_received(self, delivery: Delivery, headers: Mapping[str, str]) -> Delivery:
         """Call `received`. Returns the delivery with what plugins put into their carriers."""
-        return self._observers.call_received(self._snapshot("received"), delivery, headers)
+        carriers: dict[str, dict[str, str]] = {}
+        for impl in self._impls.get("received", ()):
+            carrier: dict[str, str] = {}
+            self._notify((impl,), delivery, headers, carrier)
+            if not carrier or not impl.plugin.is_on:
+                continue
+            if (problem := _problem_of(carrier)) is not None:
+                self._disable_observer(impl, problem)
+            else:
+                carriers[impl.plugin.name] = carrier
+        return replace(delivery, carrier=json.dumps(carriers)) if carriers else delivery
 
-    def notify_taken(self, delivery: Delivery, **facts: Any) -> None:
+    def notify_taken(self, delivery: Delivery, waited_s: float, attempts: int, crashes: int, replay: int) -> None:
         """Call `taken`, with the carrier that each plugin filled in `received`."""
-        self._observers.call_taken(self._snapshot("taken"), delivery, facts)
+        carriers = json.loads(delivery.carrier) if delivery.carrier else {}
+        for impl in self._impls.get("taken", ()):
+            carrier = carriers.get(impl.plugin.name, {})
+            self._notify((impl,), delivery, carrier, waited_s, attempts, crashes, replay)
+
+    def _notify(self, impls: Iterable[Impl], *facts: Any) -> None:
+        """Call implementations of one observing hook. The error of one does not keep the others from being called.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C. No other error is raised.
+        """
+        for impl in impls:
+            began = self._timer()
+            try:
+                if self._is_watched:
+                    with self.watch(impl.plugin.name, impl.hook):
+                        impl.call(*facts)
+                else:
+                    impl.call(*facts)
+            except BaseException as error:
+                if is_ctrl_c(error):
+                    raise
+                self._disable_observer(impl, describe(impl.hook, error))
+                continue
+            took_s = self._timer() - began
+            impl.calls += 1
+            if took_s > SLOW_S or impl.calls >= CALLS_PER_PERIOD:
+                self._judge(impl, took_s)
 
     # Faults
 
@@ -164,9 +198,7 @@ class Plugins:
             return
         plugin.status, plugin.why = "disabled", why
         for hook, impls in self._impls.items():
-            self._impls[hook] = [impl for impl in impls if impl.plugin is not plugin]
-        for hook in OBSERVED:
-            self._connect(hook)
+            self._connect(hook, (impl for impl in impls if impl.plugin is not plugin))
         log.error("plugin.disabled", plugin=plugin.name, why=why)
 
     def note_failure(self, plugin: Plugin, what: str, error: BaseException) -> str:
@@ -198,10 +230,19 @@ class Plugins:
             self.disable(impl.plugin, why)
             return
         # A required plugin's middleware must go on deciding; only this observing hook is no longer called.
-        self._impls[impl.hook].remove(impl)
-        self._connect(impl.hook)
+        self._connect(impl.hook, (each for each in self._impls[impl.hook] if each is not impl))
         impl.plugin.observer_error = why
         log.error("plugin.observer_failed", plugin=impl.plugin.name, why=why)
+
+    def _judge(self, impl: Impl, took_s: float) -> None:
+        if took_s > SLOW_S:
+            impl.slow_calls += 1
+            if impl.slow_calls >= max(MIN_SLOW_CALLS, MIN_SLOW_SHARE * impl.calls):
+                counted = f"{impl.slow_calls} of {impl.calls} calls"
+                why = f"{impl.hook} took over {SLOW_S * 1000:.0f} ms in {counted}; do the work in a thread or a task"
+                self._disable_observer(impl, why)
+        if impl.calls >= CALLS_PER_PERIOD:
+            impl.calls = impl.slow_calls = 0
 
     def report(self) -> dict[str, str]:
         """Return the status of each plugin, with the reason, for /readyz. Built-in and left-out plugins are not shown."""
@@ -259,21 +300,17 @@ class Impl:
     """One plugin's implementation of one hook.
 
     Attributes:
-        arguments: Names of the hook's arguments that the function takes.
+        call: Calls the plugin's function. Takes all arguments of the hook, in the order of `hookspecs.py`.
         rank: Position among the implementations: 0 first, 1 by the plugin's name, 2 last.
         calls, slow_calls: Number of calls and of slow calls in the current period, see `CALLS_PER_PERIOD`.
     """
 
     plugin: Plugin
     hook: str
-    function: Callable[..., Any]
-    arguments: tuple[str, ...]
+    call: Callable[..., Any]
     rank: int
     calls: int = 0
     slow_calls: int = 0
-
-    def __call__(self, facts: Mapping[str, Any]) -> Any:
-        return self.function(**{name: facts[name] for name in self.arguments})
 
 
 OBSERVED: Final = ("received", "stored", "refused", "taken", "routed", "sent", "handled", "failed", "finished")
@@ -289,80 +326,6 @@ MIN_SLOW_CALLS: Final = 5
 MIN_SLOW_SHARE: Final = 0.2
 """A plugin is disabled when it made this many slow calls and they are this share of its calls in the current period.
 Fewer are not the plugin's fault: on a busy machine any call may be slow."""
-
-
-class ObserverCalls:
-    """Calls implementations of observing hooks.
-
-    Args:
-        timer: Clock that never goes back, in seconds.
-        watch: See `Watch`; None if nothing watches.
-        on_fault: Called with an implementation that failed or is slow, and with the reason.
-    """
-
-    def __init__(self, timer: Callable[[], float], watch: Watch | None, on_fault: Callable[[Impl, str], None]) -> None:
-        self._timer = timer
-        self._watch = watch
-        self._on_fault = on_fault
-
-    def call_each(self, impls: Iterable[Impl], /, **facts: Any) -> None:
-        """Call implementations of one hook."""
-        for impl in impls:
-            self.call(impl, facts)
-
-    def call(self, impl: Impl, facts: Mapping[str, Any]) -> None:
-        """Call one implementation. An error is reported to `on_fault`.
-
-        Raises:
-            KeyboardInterrupt: Ctrl-C. No other error is raised.
-        """
-        began = self._timer()
-        try:
-            if self._watch is None:
-                impl(facts)
-            else:
-                with self._watch(impl.plugin.name, impl.hook):
-                    impl(facts)
-        except BaseException as error:
-            if is_ctrl_c(error):
-                raise
-            self._on_fault(impl, describe(impl.hook, error))
-            return
-        took_s = self._timer() - began
-        impl.calls += 1
-        if took_s > SLOW_S or impl.calls >= CALLS_PER_PERIOD:
-            self._judge(impl, took_s)
-
-    def call_received(self, impls: Iterable[Impl], delivery: Delivery, headers: Mapping[str, str]) -> Delivery:
-        """Call the implementations of `received`. Returns the delivery with the carriers that they filled."""
-        carriers: dict[str, dict[str, str]] = {}
-        for impl in impls:
-            carrier: dict[str, str] = {}
-            self.call(impl, {"delivery": delivery, "headers": headers, "carrier": carrier})
-            if not carrier or not impl.plugin.is_on:
-                continue
-            if (problem := _problem_of(carrier)) is not None:
-                self._on_fault(impl, problem)
-            else:
-                carriers[impl.plugin.name] = carrier
-        return replace(delivery, carrier=json.dumps(carriers)) if carriers else delivery
-
-    def call_taken(self, impls: Iterable[Impl], delivery: Delivery, facts: Mapping[str, Any]) -> None:
-        """Call the implementations of `taken`, each with the carrier that its plugin filled in `received`."""
-        carriers = json.loads(delivery.carrier) if delivery.carrier else {}
-        for impl in impls:
-            carrier = carriers.get(impl.plugin.name, {})
-            self.call(impl, {"delivery": delivery, "carrier": carrier, **facts})
-
-    def _judge(self, impl: Impl, took_s: float) -> None:
-        if took_s > SLOW_S:
-            impl.slow_calls += 1
-            if impl.slow_calls >= max(MIN_SLOW_CALLS, MIN_SLOW_SHARE * impl.calls):
-                counted = f"{impl.slow_calls} of {impl.calls} calls"
-                why = f"{impl.hook} took over {SLOW_S * 1000:.0f} ms in {counted}; do the work in a thread or a task"
-                self._on_fault(impl, why)
-        if impl.calls >= CALLS_PER_PERIOD:
-            impl.calls = impl.slow_calls = 0
 
 
 def _problem_of(carrier: Mapping[Any, Any]) -> str | None:

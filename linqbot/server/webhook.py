@@ -247,7 +247,7 @@ class WebhookEndpoint:
         if self._trouble is not None:
             self.refusal = None
         if (stored := self._plugins.stored) is not None:
-            stored(delivery=delivery, is_new=is_new, took_s=time.perf_counter() - began)
+            stored(delivery, is_new, time.perf_counter() - began)
         log.debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)
         return 200, [], b""
 
@@ -286,7 +286,7 @@ class WebhookEndpoint:
             # Other ids are not recorded: the sender chose them.
             self._record.note(reason, subscription_id if subscription_id in self._secrets.subscription_ids else None)
         if (refused := self._plugins.refused) is not None:
-            refused(reason=reason, status=status)
+            refused(reason, status)
 
 
 def _delivery(verified: Verified, body: bytes, received_at: float) -> Delivery:

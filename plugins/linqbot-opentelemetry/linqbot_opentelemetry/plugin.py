@@ -58,9 +58,9 @@ class OpenTelemetry:
     `Bot(plugins=[OpenTelemetry(provider)])`, replaces the installed one.
 
     Args:
-        tracer_provider: Provider that receives the spans. None means OpenTelemetry's global provider. If the global
-            provider is not set when the app starts, it is made from the standard OTEL_* variables, provided that these
-            name an exporter or its endpoint.
+        tracer_provider: Provider that receives the spans. None means OpenTelemetry's global provider, which is looked up
+            once, after `on_start`. If it is not set then, it is made from the standard OTEL_* variables, provided that
+            these name an exporter or its endpoint.
     """
 
     name: Final = "opentelemetry"
@@ -68,20 +68,21 @@ class OpenTelemetry:
     def __init__(self, tracer_provider: TracerProvider | None = None) -> None:
         self._given = tracer_provider
         self._made: SdkTracerProvider | None = None
-        self._tracer: Tracer | None = None
+        self._tracer = self._find_tracer()
         self._linq: attributes.Attributes = {}
         self._receiving: ContextVar[Span | None] = ContextVar("receiving", default=None)
         self._turn: ContextVar[_Turn | None] = ContextVar("turn", default=None)
 
-    @hookimpl
+    @hookimpl(trylast=True)
     def started(self, running: Running) -> None:
         self._linq = attributes.of_server(running.client.base_url)
         if self._given is None:
             self._made = provider.set_from_environment()
+        self._tracer = self._find_tracer()
 
     @hookimpl
     def received(self, delivery: Delivery, headers: Mapping[str, str], carrier: dict[str, str]) -> None:
-        if (tracer := self._find_tracer()) is None:
+        if (tracer := self._tracer) is None:
             return
         # If the ASGI server is instrumented, its span is the span of the request, and this span is a part of it.
         is_inside = trace.get_current_span().get_span_context().is_valid
@@ -96,7 +97,7 @@ class OpenTelemetry:
 
     @hookimpl
     def stored(self, is_new: bool) -> None:
-        if (span := self._take_webhook_span()) is not None:
+        if self._tracer is not None and (span := self._take_webhook_span()) is not None:
             span.set_attributes({"http.response.status_code": 200, "linqbot.is_new": is_new})
             span.end()
 
@@ -112,7 +113,7 @@ class OpenTelemetry:
     def taken(
         self, delivery: Delivery, carrier: Mapping[str, str], waited_s: float, attempts: int, replay: int
     ) -> None:
-        if (tracer := self._find_tracer()) is None:
+        if (tracer := self._tracer) is None:
             return
         facts = attributes.of_delivery(delivery, "process")
         facts |= {"linqbot.waited_s": waited_s, "linqbot.attempts": attempts, "linqbot.replay": replay}
@@ -124,7 +125,7 @@ class OpenTelemetry:
     def sent(
         self, call: Call, answer: ApiResponse | None, error: Exception | None, took_s: float, from_journal: bool
     ) -> None:
-        if (tracer := self._find_tracer()) is None:
+        if (tracer := self._tracer) is None:
             return
         if from_journal:
             trace.get_current_span().add_event("linqbot.remembered", {"linqbot.call": call.name})
@@ -174,10 +175,10 @@ class OpenTelemetry:
             await provider.flush(self._made)
 
     def _find_tracer(self) -> Tracer | None:
-        """Return the tracer; None while no provider is set. The bot's code may set a provider late."""
-        if self._tracer is None and (self._given or provider.is_set()):
-            self._tracer = trace.get_tracer("linqbot", version("linqbot"), self._given, SCHEMA)
-        return self._tracer
+        """Return the tracer; None if no provider is set."""
+        if self._given is None and not provider.is_set():
+            return None
+        return trace.get_tracer("linqbot", version("linqbot"), self._given, SCHEMA)
 
     def _take_webhook_span(self) -> Span | None:
         span = self._receiving.get()

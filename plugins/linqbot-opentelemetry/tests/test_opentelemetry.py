@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from linqbot import Bot, Context, MessageReceived
+from linqbot import Bot, Context, MessageReceived, Running
 from linqbot.client.call import prepare
 from linqbot.emulator.model.faults import Fault
 from linqbot.engine.failure import RetryPolicy
@@ -346,3 +346,47 @@ def test_without_a_provider_nothing_is_traced_and_nothing_is_stored() -> None:
     assert not trace.get_current_span().get_span_context().is_valid
     plugin.finished("ack")
     assert carrier == {}
+
+
+async def test_a_provider_that_on_start_sets_is_used(
+    spans: Spans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = Bot(read=False, typing=False, max_age_s=None, plugins=[OpenTelemetry()])
+
+    @bot.on_start
+    async def trace_here(running: Running) -> None:
+        # A real process can set its global provider only once.
+        monkeypatch.setattr(trace, "get_tracer_provider", lambda: spans.provider)
+
+    @bot.on_message
+    async def ignore(message: MessageReceived, ctx: Context) -> None:
+        pass
+
+    async with run_app(bot, tmp_path) as there:
+        there.text("hello")
+        await there.quiet()
+    assert spans.named(TURN)
+
+
+async def test_without_a_provider_no_turn_looks_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    none = trace.get_tracer_provider()
+
+    def noted() -> trace.TracerProvider:
+        looked.append("")
+        return none
+
+    monkeypatch.setattr(trace, "get_tracer_provider", noted)
+    bot = Bot(read=False, typing=False, max_age_s=None, plugins=[OpenTelemetry()])
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(message.text)
+
+    async with run_app(bot, tmp_path) as there:
+        assert looked
+        looked.clear()
+        chat = there.text("hello")
+        await there.quiet()
+        assert there.replies(chat) == ["hello"]
+    assert looked == []

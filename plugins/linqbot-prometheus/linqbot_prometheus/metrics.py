@@ -2,15 +2,23 @@
 
 Names follow the conventions of Prometheus: base units (seconds), the unit at the end, `_total` for counters. Each set
 of buckets has a comment about its choice.
+
+The event loop counts in plain dicts, several times for each delivery, and a scrape reads them in its thread. A metric of
+prometheus_client would take a lock and check itself each time, which costs many times as much.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Gauge, Info
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 STORE_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """A group commit takes one fsync: under 1 ms on an SSD, tens of ms on a hard or network disk. Linq waits seconds."""
@@ -25,10 +33,58 @@ CALL_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 """A web API usually takes 50 to 500 ms; the client retries for up to 20 s, and one attempt may take 60 s."""
 
 
+class Counts(Collector):
+    """A counter. Its time series are known by the values of its labels, in the order of `labels`."""
+
+    def __init__(self, registry: CollectorRegistry, name: str, what: str, *labels: str) -> None:
+        self._new = partial(CounterMetricFamily, f"linqbot_{name}", what, labels=labels)
+        self._counts: defaultdict[tuple[str, ...], int] = defaultdict(int)
+        registry.register(self)
+
+    def add(self, *labels: str, by: int = 1) -> None:
+        """Add to one time series, which begins at 0."""
+        self._counts[labels] += by
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield the counter."""
+        family = self._new()
+        for labels, count in list(self._counts.items()):
+            family.add_metric(labels, count)
+        yield family
+
+
+class Times(Collector):
+    """A histogram of seconds. Its time series are known by the values of its labels, in the order of `labels`."""
+
+    def __init__(
+        self, registry: CollectorRegistry, name: str, what: str, bounds: tuple[float, ...], *labels: str
+    ) -> None:
+        self._new = partial(HistogramMetricFamily, f"linqbot_{name}", what, labels=labels)
+        self._bounds = bounds
+        # Of each series the number of times in each bucket, then the sum of all times.
+        self._series: defaultdict[tuple[str, ...], list[float]] = defaultdict(lambda: [0] * (len(bounds) + 2))
+        if not labels:
+            self._series[()]  # shown before its first time, unlike a series whose labels are not known yet
+        registry.register(self)
+
+    def observe(self, took_s: float, *labels: str) -> None:
+        """Add a time to one time series."""
+        series = self._series[labels]
+        series[bisect_left(self._bounds, took_s)] += 1
+        series[-1] += took_s
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Yield the histogram."""
+        family = self._new()
+        names = [*map(str, self._bounds), "+Inf"]
+        for labels, series in list(self._series.items()):
+            *counts, sum_s = series
+            family.add_metric(labels, list(zip(names, accumulate(counts), strict=True)), sum_s)
+        yield family
+
+
 class Metrics:
     """The metrics of one app, in their own registry, so that several bots in one process are counted separately.
-
-    A metric with labels is a function of their values, which looks up each time series once: the values are bounded.
 
     Args:
         version: Release of linqbot, for `linqbot_info`.
@@ -39,49 +95,35 @@ class Metrics:
     def __init__(self, *, version: str, reasons: Sequence[str] = ()) -> None:
         self.registry = CollectorRegistry()
         Info("linqbot", "Release of linqbot that is running.", registry=self.registry).info({"version": version})
-        self.received = self._counter("deliveries_received", "Genuine deliveries that arrived.", "event_type")
-        self.stored = self._counter("deliveries_stored", "Deliveries that were stored and answered 200.", "event_type")
-        self.duplicate = self._counter("deliveries_duplicate", "Deliveries that had been stored before.", "event_type")
-        self.refused = self._counter("deliveries_refused", "POSTs to the webhook that were not stored.", "reason")
+        counts, times = partial(Counts, self.registry), partial(Times, self.registry)
+        self.received = counts("deliveries_received", "Genuine deliveries that arrived.", "event_type")
+        self.stored = counts("deliveries_stored", "Deliveries that were stored and answered 200.", "event_type")
+        self.duplicate = counts("deliveries_duplicate", "Deliveries that had been stored before.", "event_type")
+        self.refused = counts("deliveries_refused", "POSTs to the webhook that were not stored.", "reason")
         for reason in reasons:
-            self.refused(reason)
-        self.store_s = Histogram(
-            "linqbot_store_seconds",
-            "Seconds from a verified delivery to its commit.",
-            registry=self.registry,
-            buckets=STORE_BUCKETS_S,
-        )
-        self.waiting_s = self._histogram(
+            self.refused.add(reason, by=0)
+        self.store_s = times("store_seconds", "Seconds from a verified delivery to its commit.", STORE_BUCKETS_S)
+        self.waiting_s = times(
             "waiting_seconds",
             "Seconds from the acceptance of a delivery to each of its turns.",
             WAITING_BUCKETS_S,
             "event_type",
         )
-        self.turns = self._counter(
-            "turns", "Turns by outcome: ack, retry, defer, dead_letter, lost.", "event_type", "outcome"
-        )
-        self.turn_s = self._histogram(
-            "turn_seconds", "Seconds of a turn, including its commit.", HANDLER_BUCKETS_S, "event_type"
-        )
-        self.handler_s = self._histogram(
+        self.turns = counts("turns", "Turns by outcome: ack, retry, defer, dead_letter, lost.", "event_type", "outcome")
+        self.turn_s = times("turn_seconds", "Seconds of a turn, including its commit.", HANDLER_BUCKETS_S, "event_type")
+        self.handler_s = times(
             "handler_seconds", "Seconds of a handler that raised no error.", HANDLER_BUCKETS_S, "handler", "event_type"
         )
-        self.failures = self._counter(
-            "turn_failures", "Errors that ended a turn, by class.", "handler", "event_type", "error"
-        )
-        self.calls = self._counter("api_calls", "Calls to Linq; code is Linq's error code.", "call", "status", "code")
-        self.call_s = self._histogram(
+        self.failures = counts("turn_failures", "Errors that ended a turn, by class.", "handler", "event_type", "error")
+        self.calls = counts("api_calls", "Calls to Linq; code is Linq's error code.", "call", "status", "code")
+        self.call_s = times(
             "api_call_seconds", "Seconds of a call to Linq, including retries of the client.", CALL_BUCKETS_S, "call"
         )
-        self.remembered = self._counter(
+        self.remembered = counts(
             "api_calls_remembered",
             "Calls answered from the journal, because an earlier run of the turn had made them.",
             "call",
         )
-        self.busy = Gauge("linqbot_turns_busy", "Turns that are running.", registry=self.registry)
-
-    def _counter(self, name: str, what: str, *labels: str) -> Callable[..., Counter]:
-        return cache(Counter(f"linqbot_{name}", what, labels, registry=self.registry).labels)
-
-    def _histogram(self, name: str, what: str, buckets: tuple[float, ...], *labels: str) -> Callable[..., Histogram]:
-        return cache(Histogram(f"linqbot_{name}", what, labels, registry=self.registry, buckets=buckets).labels)
+        self.busy = 0
+        busy = Gauge("linqbot_turns_busy", "Turns that are running.", registry=self.registry)
+        busy.set_function(lambda: self.busy)

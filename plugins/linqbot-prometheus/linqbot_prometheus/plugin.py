@@ -57,22 +57,22 @@ class Prometheus:
 
     @hookimpl
     def refused(self, reason: Reason) -> None:
-        self._metrics.refused(reason).inc()
+        self._metrics.refused.add(reason)
 
     @hookimpl
     def received(self, delivery: Delivery) -> None:
-        self._metrics.received(event_type(delivery)).inc()
+        self._metrics.received.add(event_type(delivery))
 
     @hookimpl
     def stored(self, delivery: Delivery, is_new: bool, took_s: float) -> None:
         counter = self._metrics.stored if is_new else self._metrics.duplicate
-        counter(event_type(delivery)).inc()
+        counter.add(event_type(delivery))
         self._metrics.store_s.observe(took_s)
 
     @hookimpl
     def taken(self, delivery: Delivery, waited_s: float) -> None:
-        self._metrics.waiting_s(event_type(delivery)).observe(waited_s)
-        self._metrics.busy.inc()
+        self._metrics.waiting_s.observe(waited_s, event_type(delivery))
+        self._metrics.busy += 1
 
     @hookimpl
     def sent(
@@ -80,27 +80,27 @@ class Prometheus:
     ) -> None:
         name = call_name(call)
         if from_journal:
-            self._metrics.remembered(name).inc()
+            self._metrics.remembered.add(name)
             return
         failed = error if isinstance(error, LinqApiError) else None
         status = failed.status if failed else answer and answer.status
         code = failed.code if failed else None
-        self._metrics.calls(name, self._status(status), self._code(code)).inc()
-        self._metrics.call_s(name).observe(took_s)
+        self._metrics.calls.add(name, self._status(status), self._code(code))
+        self._metrics.call_s.observe(took_s, name)
 
     @hookimpl
     def handled(self, delivery: Delivery, handler: str | None, took_s: float) -> None:
         if handler is not None:
-            self._metrics.handler_s(self._handler(handler), event_type(delivery)).observe(took_s)
+            self._metrics.handler_s.observe(took_s, self._handler(handler), event_type(delivery))
 
     @hookimpl
     def failed(self, delivery: Delivery, handler: str | None, error: BaseException) -> None:
         labels = (self._handler(handler), event_type(delivery), self._error(type(error).__qualname__))
-        self._metrics.failures(*labels).inc()
+        self._metrics.failures.add(*labels)
 
     @hookimpl
     def finished(self, delivery: Delivery, outcome: End, took_s: float) -> None:
         kind = event_type(delivery)
-        self._metrics.busy.dec()
-        self._metrics.turns(kind, outcome).inc()
-        self._metrics.turn_s(kind).observe(took_s)
+        self._metrics.busy -= 1
+        self._metrics.turns.add(kind, outcome)
+        self._metrics.turn_s.observe(took_s, kind)
