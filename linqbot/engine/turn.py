@@ -331,9 +331,9 @@ class Turns:
 
     async def _outcome(self, turn: Turn, error: BaseException | None) -> Outcome | Again | Literal["lost"]:
         """Turn the result of the turn's code into an outcome, or the error that it raised."""
-        if turn.given_up or (turn.owner is not None and turn.owner.is_stopping and error is not None):
+        if turn.given_up or (error is not None and turn.owner is not None and turn.owner.is_stopping):
             return Defer(self.clock.now(), "stopped")
-        if turn.owner is not None and turn.owner.was_cancelled and error is not None:
+        if error is not None and turn.owner is not None and turn.owner.was_cancelled:
             # The process ends, perhaps because of this turn: an end on record would hide the crash.
             return "lost"
         if turn.task is not None and turn.task.cancelling():
