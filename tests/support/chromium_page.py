@@ -211,6 +211,8 @@ class Browsing:
         page.on("console", self._collect)
         page.on("pageerror", self._collect_error)
         page.goto(self._url + path)
+        # With the state: it comes after the page has loaded, and replaces what was written into the text field before.
+        page.locator("#screen.ready").wait_for(state="attached")
         return page
 
     def _collect(self, message: ConsoleMessage) -> None:
