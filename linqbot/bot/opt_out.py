@@ -1,7 +1,7 @@
-"""Messages by which a person opts out: STOP and its synonyms, alone in a direct chat (R69).
+"""A warning for a bot that offers words by which people opt out: STOP and its synonyms, alone in a direct chat (R69).
 
-They reach no message handler. `features/optout.py` ends what the bot still wanted to say in the chat. A bot whose own
-words are such words is warned when it is loaded: `own_opt_outs`.
+A message of such a word reaches no message handler, and `features/optout.py` ends what the bot still wanted to say in the
+chat. The bot is warned when it is loaded.
 """
 
 from __future__ import annotations

@@ -10,8 +10,7 @@ The answers that calls got in earlier runs come from their journal entries.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -36,26 +35,6 @@ AMBIGUOUS_ANSWERS: Final[dict[str, Any]] = {
     "messages.add_reaction": {"status": "ambiguous"},
 }
 """Answers for calls whose effect cannot be found, by call name. They say `ambiguous`, and let the handler go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class SentInTurn:
-    """The sends of a turn, as its journal knows them.
-
-    Attributes:
-        made: The calls that this run has made so far, in order, with their answers. A call that the journal answered,
-            because an earlier run made it, counts as made.
-        ids: The ids of all messages of the turn, those of earlier runs and of all parts of its conversation included.
-        earlier: The ids of the messages of earlier parts, their questions included.
-        is_past: True in a part of a conversation that an earlier run has ended.
-        unsettled: Calls of an earlier run that may have been made, without a known answer.
-    """
-
-    made: Sequence[tuple[Call, ApiResponse]] = ()
-    ids: frozenset[str] = frozenset()
-    earlier: frozenset[str] = frozenset()
-    is_past: bool = False
-    unsettled: Sequence[Call] = ()
 
 
 def message_of_call(call: Call) -> dict[str, Any] | None:

@@ -91,10 +91,6 @@ class SendMissed(LinqbotError):
     lqb = "LQB3009"
 
 
-_OTHER_CONFLICTS: Final = (2015, 2018, 2023)
-"""The codes of the conflicts (409) of a send that leave the chat as it is: no line that can send, an app card without
-iMessage, and a mention in a direct chat."""
-
 OTHER_RELEASE_S: Final = 60.0
 """Seconds after its arrival for which a delivery is left to processes with another release of the bot."""
 
@@ -223,6 +219,11 @@ def outdated(lease: Lease) -> DeadLetter:
         "Before its handler succeeded, it became older than Bot(max_age_s=…) allows. If it is still to be handled: "
         f"linqbot inbox retry {lease.delivery.id}"
     )
+
+
+_OTHER_CONFLICTS: Final = (2015, 2018, 2023)
+"""The codes of the conflicts (409) of a send that leave the chat as it is: no line that can send, an app card without
+iMessage, and a mention in a direct chat."""
 
 
 def unreachable(error: BaseException | None) -> Literal["opted_out", "left"] | None:

@@ -242,7 +242,7 @@ class Turns:
             return None
         if outcome == "lost":
             return outcome
-        points, again = self.features.points(turn.marks), None
+        again: Turn | None = None
         try:
             if callable(outcome):
                 again = await outcome(turn)
@@ -253,7 +253,7 @@ class Turns:
             return await self._run(again)
         assert not callable(outcome)
         try:
-            for close in points.close:
+            for close in self.features.points(turn.marks).close:
                 await close(turn, outcome)
         except StorageError as error:
             outcome = self._judged(turn.lease, error)

@@ -31,7 +31,6 @@ from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.call_lookup import (
     GONE,
     NOT_MADE,
-    SentInTurn,
     ambiguous_answer,
     answer_of,
     change_made,
@@ -137,6 +136,26 @@ class _Slot:
 
 
 _within: ContextVar[_Slot | None] = ContextVar("linqbot_within_call", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class SentInTurn:
+    """The sends of a turn, as its journal knows them.
+
+    Attributes:
+        made: The calls that this run has made so far, in order, with their answers. A call that the journal answered,
+            because an earlier run made it, counts as made.
+        ids: The ids of all messages of the turn, those of earlier runs and of all parts of its conversation included.
+        earlier: The ids of the messages of earlier parts, their questions included.
+        is_past: True in a part of a conversation that an earlier run has ended.
+        unsettled: Calls of an earlier run that may have been made, without a known answer.
+    """
+
+    made: Sequence[tuple[Call, ApiResponse]] = ()
+    ids: frozenset[str] = frozenset()
+    earlier: frozenset[str] = frozenset()
+    is_past: bool = False
+    unsettled: Sequence[Call] = ()
 
 
 class TurnJournal:

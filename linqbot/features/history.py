@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol, overload
 
 from linqbot.client.call import Call, id_in_path
 from linqbot.client.client import Client
-from linqbot.engine.call_lookup import SentInTurn, content_of, ids_in, message_of_call
+from linqbot.engine.call_lookup import content_of, ids_in, message_of_call
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
@@ -26,6 +26,7 @@ from linqbot.types.message import LinkPart, MediaPart, Message, Part, Reaction, 
 
 if TYPE_CHECKING:
     from linqbot.content.streaming import StreamRecord
+    from linqbot.engine.turn_journal import SentInTurn
 
 ME: Final = "me"
 """The speaker of the bot's own messages."""

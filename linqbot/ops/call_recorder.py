@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.content.streaming import StreamRecord, Unrecorded
-from linqbot.engine.call_lookup import SentInTurn
+from linqbot.engine.turn_journal import SentInTurn
 from linqbot.errors import LinqApiError
 from linqbot.features.proactive import Rhythm
 from linqbot.features.state import TurnState

@@ -10,7 +10,8 @@ from fakes import CHAT, PERSON, Linq, delivery, envelope, message
 
 from linqbot import Bot, Context, History, MessageReceived, ReactionAdded
 from linqbot.client.call import ApiResponse
-from linqbot.engine.call_lookup import SentInTurn, ids_in
+from linqbot.engine.call_lookup import ids_in
+from linqbot.engine.turn_journal import SentInTurn
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.parse import parse

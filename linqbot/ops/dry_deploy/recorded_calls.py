@@ -22,9 +22,9 @@ from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.content.streaming import Unrecorded
-from linqbot.engine.call_lookup import SentInTurn, outcome_of
+from linqbot.engine.call_lookup import outcome_of
 from linqbot.engine.slots import OUTSIDE_FIRST, JournalMatcher, Slots, labelled, step_around, step_digest
-from linqbot.engine.turn_journal import journal_key, refuse_if_muted
+from linqbot.engine.turn_journal import SentInTurn, journal_key, refuse_if_muted
 from linqbot.errors import BotError, LinqApiError, Suspended
 from linqbot.events.event import Event
 from linqbot.features.asking.answers import IN_ANOTHER_FORM, Seen, value_of
