@@ -50,7 +50,9 @@ def report(bot: Bot, ids: dict[str, str], **fields: Any) -> None:
 
 
 def open_rows(page: Page, exchange: Locator) -> None:
-    # Without the pointer: a row may move between its press and its release, as when something above it appears.
+    # Without the pointer: a row may move between its press and its release, as when something above it appears. The row of
+    # the delivery is found and opened in one step, because each attempt puts another one in its place.
     exchange.evaluate("row => { row.open = true; }")
-    exchange.locator(".trace.delivery").first.evaluate("row => { row.open = true; }")
+    expect(exchange.locator(".trace.delivery").first).to_be_visible()
+    exchange.evaluate("row => { row.querySelector('.trace.delivery').open = true; }")
     expect(exchange.locator(".trace.delivery .block").first).to_be_visible()
