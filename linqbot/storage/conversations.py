@@ -80,16 +80,6 @@ class Conversation:
         """The columns that are in memory."""
         return ConversationSummary(self.id, self.chat_id, self.person, self.status, self.until)
 
-    @property
-    def may_go_on(self) -> bool:
-        """True if a later run may need the journal entries of the conversation."""
-        return self.status != "timed_out"
-
-    def is_due_for_deletion(self, now: float) -> bool:
-        """Return True if the row is of no more use."""
-        kept_s = {"waiting": None, "failed": FAILED_KEPT_S, "timed_out": ENDED_KEPT_S}[self.status]
-        return kept_s is not None and self.until + kept_s < now
-
 
 class Conversations(Protocol):
     """The conversations on record. `Commit.conversations` and `Commit.ended` write them, in the commit of a turn."""

@@ -263,10 +263,6 @@ class Lanes:
         times = [wait[0] for wait in self._waits[:1]] + [now + (end[0] - monotonic) for end in self._ends[:1]]
         return min(times, default=None)
 
-    def tokens(self) -> list[int]:
-        """Return the tokens of the leases in force."""
-        return list(self._leases)
-
     def adopt(self, rows: Iterable[tuple[int, str, float, int, bool]]) -> Lanes:
         """Return the lanes of all stored deliveries, read again after another process has changed some of them.
 
@@ -459,24 +455,17 @@ class OpenConversations:
             self._put(each.chat_id, (*self._in(each.chat_id), _packed(each)))
 
     def add(self, conversation: ConversationSummary) -> None:
-        """Add a conversation, in place of those that it replaces: see `replaced_by`."""
-        gone = {conversation.id, *self.replaced_by(conversation)}
-        chat_id = conversation.chat_id
-        left = (packed for packed in self._in(chat_id) if _unpacked(chat_id, packed).id not in gone)
-        self._put(chat_id, (*left, _packed(conversation)))
-
-    def replaced_by(self, new: ConversationSummary) -> list[str]:
-        """Return the ids of the conversations that a new one replaces: those with its person in its chat.
+        """Add a conversation. It replaces the one with its id, and the one of its person in its chat.
 
         A conversation that has failed replaces none and is not replaced, so that its dead letter can be retried.
         """
-        if new.keeps_its_place:
-            return []
-        return [
-            old.id
-            for old in self.in_chat(new.chat_id)
-            if old.person == new.person and old.id != new.id and not old.keeps_its_place
-        ]
+        chat_id, person = conversation.chat_id, None if conversation.keeps_its_place else conversation.person
+        left = (
+            _packed(old)
+            for old in self.in_chat(chat_id)
+            if old.id != conversation.id and (old.person != person or old.keeps_its_place)
+        )
+        self._put(chat_id, (*left, _packed(conversation)))
 
     def remove(self, chat_id: str, conversation_id: str) -> None:
         """Remove a conversation of a chat, if it is there."""

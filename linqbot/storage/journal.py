@@ -123,22 +123,6 @@ def after_receipt(entry: JournalEntry, receipt: Receipt) -> JournalEntry:
     return entry
 
 
-def after_outcome(old: JournalEntry, new: JournalEntry) -> JournalEntry:
-    """Return the entry with its outcome. The facts from `begin` stay, and so does what an earlier receipt reported."""
-    new = replace(
-        new,
-        key=old.key,
-        safety=old.safety,
-        first_at=old.first_at,
-        delivery=old.delivery,
-        origin=old.origin,
-        off_the_record=old.off_the_record,
-    )
-    if old.delivery is None:
-        return new
-    return replace(new, message_id=new.message_id or old.message_id) if new.status == "accepted" else old
-
-
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """The state of a message that a receipt reports.

@@ -75,16 +75,6 @@ class Selection:
     type: str | None = None
     lane: str | None = None
 
-    def fits(self, delivery: Delivery) -> bool:
-        """Return True if the selection contains this delivery."""
-        return (
-            (self.ids is None or delivery.id in self.ids)
-            and (self.since is None or delivery.received_at >= self.since)
-            and (self.until is None or delivery.received_at < self.until)
-            and self.type in (None, delivery.type)
-            and self.lane in (None, delivery.lane)
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:

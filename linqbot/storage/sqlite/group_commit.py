@@ -19,43 +19,14 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.storage.operations import Op, Unwritable
+from linqbot.storage.sqlite.writer import SQLiteWriter
 
 MAX_BATCH = 128
 """Maximum number of operations in one transaction. Their statements block the event loop for about a millisecond."""
-
-
-class BatchWriter(Protocol):
-    """The writer: one transaction at a time, step by step. Its StorageErrors are raised to the callers."""
-
-    def begin(self, *, wait: bool) -> bool:
-        """Open a transaction. Return False if that may take long: then call again with `wait`, in the thread."""
-        ...
-
-    def write(self, batch: list[Op]) -> bool:
-        """Run the statements, and set the result or the error of each operation.
-
-        Returns:
-            False if nothing changed, so that `commit` writes nothing to the disk.
-        Raises:
-            Unwritable: one operation cannot be written.
-        """
-        ...
-
-    def commit(self) -> None:
-        """Write the transaction to the disk. It runs in the thread if `write` returned True."""
-        ...
-
-    def after_commit(self) -> None:
-        """Apply the transaction, which is on disk now, to the state in memory."""
-        ...
-
-    def roll_back(self) -> None:
-        """Undo the transaction, if one is open, and its leases in memory."""
-        ...
 
 
 _Step: TypeAlias = Callable[[list[Op]], None]
@@ -68,7 +39,7 @@ class GroupCommit:
         settled: Called once per batch, after its futures were resolved.
     """
 
-    def __init__(self, writer: BatchWriter, settled: _Step) -> None:
+    def __init__(self, writer: SQLiteWriter, settled: _Step) -> None:
         self._writer = writer
         self._settled = settled
         self._waiting: deque[Op] = deque()

@@ -118,29 +118,6 @@ class IndexChanges(Changes):
         return gathered | finished | {order.given_back[0] for order in self.orders if order.given_back is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class IndexFacts:
-    """The facts that the index keeps besides lanes, as read from the file.
-
-    Attributes:
-        last_seq: The greatest sequence number in use; 0 if there is none.
-        next_timer: When the earliest timer is due.
-        received_at: When the newest webhook in the inbox was accepted.
-        noted_at: The value of `active_at` in the table `meta`, which may be a minute old; 0 if there is none.
-        first_active_at: When the first webhook ever was accepted.
-        conversations: All conversations.
-        next_broadcast: When the next step of a broadcast is due.
-    """
-
-    last_seq: int
-    next_timer: float | None
-    received_at: float | None
-    noted_at: float
-    first_active_at: float | None
-    conversations: Iterable[ConversationSummary] = ()
-    next_broadcast: float | None = None
-
-
 class Index:
     """Lanes, prefetched leases, recent deliveries and facts about the file. Not thread-safe: for one writer.
 
@@ -175,21 +152,30 @@ class Index:
         self.conversations = OpenConversations()
         self._prefetch = Prefetch()
 
-    def reload(self, rows: Iterable[tuple[int, str, float, int, bool]], facts: IndexFacts) -> None:
-        """Replace the index by what the file holds now; leases on heads that are still there stay in force.
+    def reload(
+        self,
+        rows: Iterable[tuple[int, str, float, int, bool]],
+        *,
+        last_seq: int,
+        received_at: float | None,
+        noted_at: float,
+        conversations: Iterable[ConversationSummary] = (),
+    ) -> None:
+        """Replace lanes and conversations by those in the file; leases on heads that are still there stay in force.
 
         Args:
             rows: See `Lanes.adopt`.
+            last_seq: The greatest sequence number in use; 0 if there is none.
+            received_at: When the newest webhook in the inbox was accepted.
+            noted_at: The value of `active_at` in the table `meta`; 0 if there is none.
+            conversations: All conversations.
         """
         self.lanes = self.lanes.adopt(rows)
         self.recent = Recent()
-        self.next_seq = max(self.next_seq, facts.last_seq + 1)
-        self.next_timer = facts.next_timer
-        self.next_broadcast = facts.next_broadcast
-        self.first_active_at = facts.first_active_at
-        self.noted_at = facts.noted_at
-        self.active_at = _latest(self.active_at, facts.noted_at, facts.received_at)
-        self.conversations = OpenConversations(facts.conversations)
+        self.next_seq = max(self.next_seq, last_seq + 1)
+        self.noted_at = noted_at
+        self.active_at = _latest(self.active_at, noted_at, received_at)
+        self.conversations = OpenConversations(conversations)
 
     def clear(self) -> None:
         """Forget all lanes and leases: the file is closed."""

@@ -56,7 +56,7 @@ from linqbot.storage.sqlite.file import (
     sync_wal,
     unusable,
 )
-from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts
+from linqbot.storage.sqlite.index import Index, IndexChanges
 from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp
 from linqbot.storage.tables import broadcasts, deliveries, journal, meta, timers
 from linqbot.storage.tables.conversations import SUMMARY
@@ -189,27 +189,20 @@ class Writer:
         (received_at,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
         fact = "SELECT CAST(value AS REAL) FROM meta WHERE key = ?"
         (noted_at,) = self._db.execute(fact, ("active_at",)).fetchone() or (0.0,)
-        (first_active_at,) = self._db.execute(fact, ("first_active_at",)).fetchone() or (None,)
+        (self._index.first_active_at,) = self._db.execute(fact, ("first_active_at",)).fetchone() or (None,)
+        self._index.next_timer = drive(timers.earliest(reader))
+        self._index.next_broadcast = drive(broadcasts.next_at(reader, self._clock.now()))
+        rows = """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
+                  FROM delivery ORDER BY seq"""
+        # One after the other, because there may be very many.
+        found = map(ConversationSummary._make, self._db.execute(f"SELECT {SUMMARY} FROM conversation ORDER BY n"))  # noqa: S608
         self._index.reload(
-            self._db.execute(
-                """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
-                   FROM delivery ORDER BY seq"""
-            ),
-            IndexFacts(
-                last,
-                drive(timers.earliest(reader)),
-                received_at,
-                noted_at,
-                first_active_at,
-                # One after the other, because there may be very many.
-                map(ConversationSummary._make, self._db.execute(f"SELECT {SUMMARY} FROM conversation ORDER BY n")),  # noqa: S608
-                drive(broadcasts.next_at(reader, self._clock.now())),
-            ),
+            self._db.execute(rows), last_seq=last, received_at=received_at, noted_at=noted_at, conversations=found
         )
 
 
 class SQLiteWriter(Writer):
-    """The connection to a file through which the operations of this process write; see `group_commit.BatchWriter`.
+    """The connection to a file through which the operations of this process write, one transaction at a time, step by step.
 
     Everything runs on the event loop, except the steps that wait for a disk or for another process: `open`, `close`,
     `commit`, and `begin` with `wait`.

@@ -17,7 +17,7 @@ COLUMNS = (
 """The columns of a `JournalEntry`, in the order of its fields."""
 
 _INTO = f"journal ({COLUMNS}, texts, ended_at)"
-# The SQL form of `journal.after_outcome`: the state that a receipt reported stays, whatever outcome comes after it.
+# The facts from `begin` stay, and so does the state that a receipt reported, whatever outcome comes after it.
 REPLACE = """ON CONFLICT (turn, replay, slot) DO UPDATE SET
     call = excluded.call, status = excluded.status, answer = excluded.answer, chat_id = excluded.chat_id,
     digest = excluded.digest, texts = excluded.texts, ended_at = coalesce(excluded.ended_at, journal.ended_at),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.sqlite.index import Index, IndexChanges, IndexFacts
+from linqbot.storage.sqlite.index import Index, IndexChanges
 
 from ..conftest import NOON, MakeDelivery
 
@@ -61,6 +61,6 @@ def test_a_reload_keeps_the_newest_activity_and_never_reuses_a_number(delivery: 
     index = Index()
     stored(index, delivery("c:1"), delivery("c:1"))
     index.apply(IndexChanges(received_at=NOON))
-    index.reload([(1, "c:1", 0.0, 0, False)], IndexFacts(1, NOON + 5, None, NOON - 30, NOON - 90))
-    assert (index.active_at, index.noted_at, index.first_active_at) == (NOON, NOON - 30, NOON - 90)
-    assert (index.next_timer, index.next_seq, index.lanes.depth) == (NOON + 5, 3, 1)
+    index.reload([(1, "c:1", 0.0, 0, False)], last_seq=1, received_at=None, noted_at=NOON - 30)
+    assert (index.active_at, index.noted_at) == (NOON, NOON - 30)
+    assert (index.next_seq, index.lanes.depth) == (3, 1)
