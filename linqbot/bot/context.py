@@ -76,7 +76,7 @@ from linqbot.features.proactive import (
 from linqbot.features.state import EarlierRun, State, Tally, TurnState
 from linqbot.nearest import no_attribute
 from linqbot.options import STEER_ONLY, Overlap, check_text
-from linqbot.storage.state import StateStore
+from linqbot.storage.state import StateReader
 from linqbot.types.content import Card, Fetched, Saved
 from linqbot.types.message import (
     AppPart,
@@ -132,7 +132,7 @@ class Context:
         clock: Clock | None = None,
         plugins: Callable[[Context], Mapping[str, Any]] | None = None,
         deadline: Deadline | None = None,
-        state_store: StateStore | None = None,
+        state_store: StateReader | None = None,
         asking: Callable[[], Asker] | None = None,
         resumption: Resumption | None = None,
         side: SideTurn | None = None,

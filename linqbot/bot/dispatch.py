@@ -55,7 +55,7 @@ from linqbot.features.proactive import check_names
 from linqbot.interrupts import is_ctrl_c
 from linqbot.options import Overlap
 from linqbot.plugins.registry import Plugins
-from linqbot.storage.state import StateStore
+from linqbot.storage.state import StateReader
 from linqbot.types.content import running_turn
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Dispatcher:
         client: Client,
         record: TurnRecord | None = None,
         deadline: Deadline | None = None,
-        state_store: StateStore | None = None,
+        state_store: StateReader | None = None,
         *,
         asking: Callable[[], Asker] | None = None,
         resumption: Resumption | None = None,

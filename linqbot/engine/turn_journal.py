@@ -73,8 +73,7 @@ from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
-from linqbot.storage.journal import EntryStatus, JournalEntry
-from linqbot.storage.redaction import RECORDED
+from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.types.message import text_of
@@ -503,7 +502,7 @@ class TurnJournal:
         return self.put(entry) if self._state is None else self._state.store(self, entry.slot, entry)
 
     def put(self, entry: JournalEntry, **state: Any) -> Awaitable[None]:
-        """Store an entry that begins, with changes of state; see `Journal.begin`."""
+        """Store an entry that begins, with changes of state; see `Storage.begin`."""
         return self._storage.begin(entry, self._lease, **state)
 
     async def store_state(self, slot: str) -> None:

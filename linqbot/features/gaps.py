@@ -6,7 +6,7 @@ messages of all chats, so one process does this, and another one goes on if that
 
 After a shorter gap, Linq's retries bring everything, but in another order. So the first message of each chat, or the
 timeout of a question, waits while Linq is asked for the chat's messages since the gap began (`Gaps`). The missing ones
-are stored, and `Inbox.put_in_order` sorts the lane by the times at which its messages were sent. Linq's own retries
+are stored, and `Storage.put_in_order` sorts the lane by the times at which its messages were sent. Linq's own retries
 arrive later, and are recognised as duplicates. Without a gap, nothing is asked and nothing waits.
 
 For open questions, votes, tapbacks, shared locations and removals are looked up as well, a request or two for each
@@ -37,7 +37,7 @@ from linqbot.features.asking.records import FOUND_ID, ORDER_TYPE
 from linqbot.features.lookups import given
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.inbox import Ack, Commit, Defer, Inbox, Lease
+from linqbot.storage.inbox import Ack, Commit, Defer, Lease
 from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
 from linqbot.types.message import Message, UnknownPart
@@ -330,7 +330,7 @@ class Finder:
     """
 
     client: Client
-    inbox: Inbox
+    inbox: Storage
     answer_for_s: float
 
     async def listed(self, chat: Chat, since: float) -> list[Message]:

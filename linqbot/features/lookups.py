@@ -19,7 +19,8 @@ from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroke
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEvent, MessageReceipt, MessageReceived, ReactionEvent
 from linqbot.features.later import answered_schedule
-from linqbot.storage.journal import RECEIPTS, Journal, JournalEntry, Receipt
+from linqbot.storage.backend import Storage
+from linqbot.storage.journal import RECEIPTS, JournalEntry, Receipt
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
@@ -140,7 +141,7 @@ async def look_up_chat(client: Client, chat_id: str) -> KnownChat:
     return KnownChat(chat.is_group, next((handle.handle for handle in chat.handles if handle.is_me), None))
 
 
-async def is_from_us(client: Client, journal: Journal, message_id: str) -> bool:
+async def is_from_us(client: Client, journal: Storage, message_id: str) -> bool:
     """Return True if we sent a message: the journal knows the recent ones, and Linq the others.
 
     Raises:

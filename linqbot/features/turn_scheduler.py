@@ -28,9 +28,10 @@ from linqbot.features.later import KIND, moved, scheduled_by, sends_of
 from linqbot.features.later import timer as due_timer
 from linqbot.features.proactive import Rhythm
 from linqbot.features.schedules import REPEAT
-from linqbot.storage.broadcasts import Broadcasts, NewBroadcast
+from linqbot.storage.backend import Storage
+from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.journal import JournalEntry, with_result
-from linqbot.storage.timers import Timer, Timers
+from linqbot.storage.timers import Timer
 from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome, Scheduled
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class TurnScheduler:
 
     __slots__ = ("_cancels", "_journal", "_slots", "_stored", "_timers")
 
-    def __init__(self, journal: TurnJournal, slots: Slots, stored: Timers) -> None:
+    def __init__(self, journal: TurnJournal, slots: Slots, stored: Storage) -> None:
         self._journal = journal
         self._slots = slots
         self._stored = stored
@@ -256,7 +257,7 @@ class TurnBroadcaster:
     """Stores broadcasts at once, not with the end of the turn: a name is begun once, whatever happens to the turn."""
 
     journal: TurnJournal
-    stored: Broadcasts
+    stored: Storage
     outbound: Outbound
 
     async def start_broadcast(

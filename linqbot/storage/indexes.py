@@ -28,6 +28,7 @@ from typing import Any, Final
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
+from linqbot.storage.dialect import Changes
 from linqbot.storage.inbox import Lease
 
 
@@ -564,3 +565,45 @@ class Recent:
     def drop(self, seq: int) -> None:
         if row := self._rows.pop(seq, None):
             self._bytes -= len(row.delivery.body)
+
+
+class StorageMemory:
+    """What every backend keeps in memory, also one whose lanes are in the database.
+
+    Attributes:
+        watched: The lanes that running turns watch.
+        recent: The deliveries that this process stored last.
+        conversations: The conversations on record.
+        active_at: See `Storage.last_activity`.
+        noted_at: The value of `active_at` in the table `meta`. It lags behind, since each update would cost a page.
+        has_own_entries: See `Storage.has_made_scheduled_sends`. It stays True when the last of these entries is deleted.
+        purge_at: Time before which no purge needs to run.
+    """
+
+    def __init__(self) -> None:
+        self.watched = LaneWatch()
+        self.recent = Recent()
+        self.conversations = OpenConversations()
+        self.active_at: float | None = None
+        self.noted_at = 0.0
+        self.has_own_entries = False
+        self.purge_at = 0.0
+
+    def note_activity(self, *times: float | None) -> None:
+        """Note when webhooks were accepted, or None."""
+        self.active_at = max(filter(None, (self.active_at, *times)), default=None)
+
+    def follow(self, changes: Changes) -> None:
+        """Follow a transaction that is committed."""
+        if changes.received_at is not None:
+            self.note_activity(changes.received_at)
+        if changes.noted_at is not None:
+            self.noted_at = changes.noted_at
+        if changes.own_entries:
+            self.has_own_entries = True
+        if changes.purge_at is not None:
+            self.purge_at = changes.purge_at
+        for chat_id, conversation_id in changes.ended:
+            self.conversations.remove(chat_id, conversation_id)
+        for conversation in changes.conversations:
+            self.conversations.add(conversation)

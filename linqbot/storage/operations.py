@@ -1,30 +1,33 @@
 """The operations that a backend writes in shared transactions: one class for each, with its arguments and nothing else.
 
-The writer of the backend runs them. It sets the result or the error of each.
+The queue answers the callers. `batch.py` runs the operations of one transaction, and sets the result or the error of each.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from linqbot.errors import StateConflict
+from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Commit, Lease
-from linqbot.storage.journal import JournalEntry, Receipt, with_result
+from linqbot.storage.journal import JournalEntry, Receipt
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
-OpT = TypeVar("OpT", bound="Op")
+T = TypeVar("T")
+OpT = TypeVar("OpT", bound="Op[Any]")
 
 
 @dataclass(slots=True, eq=False)
-class Op:
+class Op(Generic[T]):
     """One operation. The writer sets its `result` or its `error`."""
 
-    future: asyncio.Future[Any] | None = field(default=None, init=False)
+    future: asyncio.Future[T] | None = field(default=None, init=False)
     result: Any = field(default=None, init=False)
     error: Exception | None = field(default=None, init=False)
 
@@ -34,7 +37,7 @@ class Unwritable(Exception):
 
 
 @dataclass(slots=True, eq=False)
-class PutOp(Op):
+class PutOp(Op[bool]):
     delivery: Delivery
 
 
@@ -50,26 +53,26 @@ class PutReceiptOp(PutOp):
 
 
 @dataclass(slots=True, eq=False)
-class TakeOp(Op):
+class TakeOp(Op[list[Lease]]):
     limit: int
     lease_s: float
 
 
 @dataclass(slots=True, eq=False)
-class ReleaseOp(Op):
+class ReleaseOp(Op[None]):
     """Give back leases that no worker will use, because the `take` that asked for them was cancelled."""
 
     leases: Sequence[Lease]
 
 
 @dataclass(slots=True, eq=False)
-class FinishOp(Op):
+class FinishOp(Op[None]):
     lease: Lease
     commit: Commit
 
 
 @dataclass(slots=True, eq=False)
-class OrderOp(Op):
+class OrderOp(Op[int]):
     """Store missed deliveries of a lane, and sort the lane."""
 
     lane: str
@@ -79,7 +82,7 @@ class OrderOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class HoldOp(Op):
+class HoldOp(Op[None]):
     """Give back a lease that was not used; its lane waits for more deliveries."""
 
     lease: Lease
@@ -88,7 +91,7 @@ class HoldOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class JoinOp(Op):
+class JoinOp(Op[None]):
     """Replace the leased delivery, and the deliveries with these ids, by one delivery."""
 
     lease: Lease
@@ -98,7 +101,7 @@ class JoinOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class ProgressOp(Op):
+class ProgressOp(Op[int]):
     """Note how far a turn has come that has crashed. The result is the number of crashes before."""
 
     lease: Lease
@@ -106,7 +109,7 @@ class ProgressOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class BeginOp(Op):
+class BeginOp(Op[None]):
     entry: JournalEntry
     lease: Lease | None = None
     state: Sequence[StateWrite] = ()
@@ -122,18 +125,18 @@ class BeginOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class SettleOp(Op):
+class SettleOp(Op[None]):
     entry: JournalEntry
     state: Sequence[StateWrite] = ()
 
 
 @dataclass(slots=True, eq=False)
-class ReceiptOp(Op):
+class ReceiptOp(Op[JournalEntry | None]):
     receipt: Receipt
 
 
 @dataclass(slots=True, eq=False)
-class ScheduleOp(Op):
+class ScheduleOp(Op[bool]):
     """Store a timer. The writer sets `is_earliest` if it was stored and is due before all others."""
 
     timer: Timer
@@ -141,25 +144,21 @@ class ScheduleOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class CancelOp(Op):
+class CancelOp(Op[bool]):
     """Delete a timer, and store an entry about that in the journal if there is one."""
 
     timer_id: str
     record: JournalEntry | None
 
-    def recorded(self) -> list[JournalEntry]:
-        """Return the entry to store once the result is known."""
-        return [] if self.record is None else [with_result(self.record, self.result)]
-
 
 @dataclass(slots=True, eq=False)
-class FireOp(Op):
+class FireOp(Op[int]):
     now: float
     limit: int
 
 
 @dataclass(slots=True, eq=False)
-class AdvanceOp(Op):
+class AdvanceOp(Op[int]):
     """Carry out the steps of broadcasts that are due. The writer sets `leaves_text` if it deleted text off the record."""
 
     now: float
@@ -167,122 +166,33 @@ class AdvanceOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class CheckOp(Op):
+class CheckOp(Op[None]):
     """Write `size` bytes without a meaning; with 0 delete them again."""
 
     size: int
 
 
-CHECK_BYTES: Final = 1 << 16
-"""Bytes that `check` writes: as many as several deliveries."""
+@dataclass(slots=True, eq=False)
+class WorkOp(Op[Any]):
+    """Run `work` in the transaction. It must raise a StorageError before it writes, or not at all.
+
+    Attributes:
+        news: True if a `take` may find more afterwards.
+    """
+
+    work: Callable[[Any], Awaitable[Any]]
+    news: bool = True
 
 
-class QueuedWrites:
-    """The methods of a storage that only queue an operation and wait for its result."""
-
-    _submit: Callable[[Op], asyncio.Future[Any]]
-    """Queue an operation. Cancelling the future ends the wait, but never cancels the operation."""
-    settled: Collection[str] = ()
-    """See `Inbox.settled`."""
-    _post: Callable[[Op], None]
-    """Queue an operation whose result nothing waits for."""
-
-    async def check(self) -> None:
-        """Write something durably, and delete it again; see `Storage.check`."""
-        await self._submit(CheckOp(CHECK_BYTES))
-        await self._submit(CheckOp(0))
-
-    def put(self, delivery: Delivery) -> Awaitable[bool]:
-        """Store a delivery durably; see `Inbox.put`."""
-        if delivery.type in self.settled and (receipt := Receipt.of(delivery)) is not None:
-            return self._submit(PutReceiptOp(delivery, receipt))
-        return self._submit(PutOp(delivery))
-
-    async def finish(self, lease: Lease, commit: Commit) -> None:
-        """End a turn in one commit; see `Inbox.finish`."""
-        await self._submit(FinishOp(lease, commit))
-
-    async def _taken(self, future: asyncio.Future[Any]) -> list[Lease]:
-        """Wait for the leases of a `TakeOp`. If this is cancelled, the leases are given back."""
-        try:
-            leases: list[Lease] = await asyncio.shield(future)
-        except asyncio.CancelledError:
-            # The commit may be over already, or still to come. No worker will use these leases.
-            future.add_done_callback(self._give_back)
-            raise
-        return leases
-
-    def _give_back(self, future: asyncio.Future[Any]) -> None:
-        if not future.cancelled() and future.exception() is None and future.result():
-            self._post(ReleaseOp(future.result()))
-
-    async def hold(self, lease: Lease, until: float, *, known: int) -> None:
-        """Let the lane of a lease wait for more deliveries; see `Inbox.hold`."""
-        await self._submit(HoldOp(lease, until, known))
-
-    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool = False) -> None:
-        """Put one delivery in the place of several; see `Inbox.join`."""
-        await self._submit(JoinOp(lease, joined, ids, again))
-
-    async def note_progress(self, lease: Lease, progress: int) -> int:
-        """Note how far a turn has come that has crashed; see `Inbox.note_progress`."""
-        crashes: int = await self._submit(ProgressOp(lease, progress))
-        return crashes
-
-    async def put_in_order(
-        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
-    ) -> int:
-        """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""
-        count: int = await self._submit(OrderOp(lane, missed, lease, keep))
-        return count
-
-    async def begin(
-        self,
-        entry: JournalEntry,
-        lease: Lease | None = None,
-        *,
-        state: Sequence[StateWrite] = (),
-        changes: JournalEntry | None = None,
-        instead: JournalEntry | None = None,
-    ) -> None:
-        """Store a journal entry durably before the first attempt of its call; see `Journal.begin`."""
-        await self._submit(BeginOp(entry, lease, state, changes, instead))
-
-    async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
-        """Store the outcome of a journal entry durably now; see `Journal.settle`."""
-        await self._submit(SettleOp(entry, state))
-
-    async def settle_receipt(self, receipt: Receipt) -> JournalEntry | None:
-        """Store the state that a receipt reports; see `Journal.settle_receipt`."""
-        entry: JournalEntry | None = await self._submit(ReceiptOp(receipt))
-        return entry
-
-    async def schedule(self, timer: Timer) -> bool:
-        """Store a timer durably; see `Timers.schedule`."""
-        stored: bool = await self._submit(ScheduleOp(timer))
-        return stored
-
-    async def cancel(self, timer_id: str, record: JournalEntry | None = None) -> bool:
-        """Delete a timer; see `Timers.cancel`."""
-        cancelled: bool = await self._submit(CancelOp(timer_id, record))
-        return cancelled
-
-    async def fire(self, now: float, *, limit: int = 500) -> int:
-        """Move due timers into their lanes; see `Timers.fire`."""
-        moved: int = await self._submit(FireOp(now, limit))
-        return moved
-
-    async def advance_broadcasts(self, now: float) -> int:
-        """Carry out the steps of broadcasts that are due; see `Broadcasts.advance_broadcasts`."""
-        count: int = await self._submit(AdvanceOp(now))
-        return count
+async def nothing(_: object) -> None:
+    """Write nothing: the transaction only notices what other processes have written, or sends what they must know."""
 
 
-OpsByKind: TypeAlias = dict[type[Op], list[Any]]
+OpsByKind: TypeAlias = dict[type[Op[Any]], list[Any]]
 """The operations of a batch by their classes, each list in the order in which they were queued."""
 
 
-def by_kind(batch: Iterable[Op]) -> OpsByKind:
+def by_kind(batch: Iterable[Op[Any]]) -> OpsByKind:
     """Return the operations of a batch by their classes, each list in the order in which they were queued."""
     ops: OpsByKind = {}
     for op in batch:
@@ -299,7 +209,7 @@ _NEWS: Final = frozenset({FinishOp, ReleaseOp, OrderOp, HoldOp})
 _NEWS_WITH_RESULT: Final = frozenset({PutOp, FireOp, AdvanceOp})
 
 
-def is_news(op: Op) -> bool:
+def is_news(op: Op[Any]) -> bool:
     """Return True if a `take` may find more after the operation, or if it stored the earliest timer."""
     # By class, because this looks at every operation: a `match` would compare each with nine classes.
     kind = type(op)
@@ -307,4 +217,74 @@ def is_news(op: Op) -> bool:
         return bool(op.result)
     if kind in _NEWS:
         return True
+    if isinstance(op, WorkOp):
+        return op.news
     return (isinstance(op, ScheduleOp) and op.is_earliest) or (isinstance(op, PutReceiptOp) and op.is_put)
+
+
+MAX_BATCH: Final = 128
+"""Maximum number of operations in one transaction. Their statements block the event loop for about a millisecond."""
+
+
+class OpQueue(ABC):
+    """The operations that wait for a transaction.
+
+    A commit costs as much for a hundred operations as for one. So those that arrive while a transaction is being written
+    are queued, written together in the next one, and answered together once it is committed.
+
+    Args:
+        settled: Called once per batch, before the callers of its operations go on.
+    """
+
+    def __init__(self, settled: Callable[[list[Op[Any]]], None]) -> None:
+        self._settled = settled
+        self._waiting: deque[Op[Any]] = deque()
+        self._is_open = False
+
+    def submit(self, op: Op[T]) -> asyncio.Future[T]:
+        """Queue an operation, and return a future that has its result once it is committed.
+
+        Cancelling the future ends the wait, but never cancels the operation.
+
+        Raises:
+            StorageUnavailable: the storage is not open.
+        """
+        if not self._is_open:
+            raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
+        future = op.future = asyncio.get_running_loop().create_future()
+        self.post(op)
+        return future
+
+    @abstractmethod
+    def post(self, op: Op[Any]) -> None:
+        """Queue an operation without a future to wait for. Do nothing if the storage is closed."""
+
+    def _next_batch(self) -> list[Op[Any]]:
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+
+    def _answer(self, batch: list[Op[Any]], error: Exception | None = None) -> None:
+        """Resolve the futures of a batch: with `error`, if there is one, or else with what each operation has."""
+        if error is not None:
+            for op in batch:
+                op.error = _for_one(error)
+        self._settled(batch)
+        for op in batch:
+            if op.future is None or op.future.done():
+                continue
+            if op.error is None:
+                op.future.set_result(op.result)
+            else:
+                op.future.set_exception(op.error)
+
+
+def _for_one(error: Exception) -> StorageError:
+    """Return the error for one operation: an exception raised in two tasks would carry both tracebacks."""
+    if isinstance(error, StorageError):
+        one = type(error)(*error.args)
+        one.__cause__ = error.__cause__
+    elif isinstance(error, Unwritable):
+        one = StorageError(str(error))
+    else:
+        one = StorageError(f"The storage failed in an unforeseen way: {type(error).__name__}.")
+        one.__cause__ = error
+    return one

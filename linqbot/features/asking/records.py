@@ -33,8 +33,7 @@ from linqbot.features.asking.answers import Answer, Seen
 from linqbot.features.asking.question import OpenQuestion, Question, as_prompt, cancel_words, text_to_show
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.journal import JournalEntry
-from linqbot.storage.redaction import RECORDED
+from linqbot.storage.journal import RECORDED, JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.types.message import TextPart
 

@@ -27,7 +27,7 @@ from linqbot.engine.failure import ChoiceFailed, TurnFailure, unreachable
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.parts import opts_out
 from linqbot.engine.turn import STUCK, is_end_of_ask
-from linqbot.errors import LinqApiError, MessageGone, StorageError, StorageUnavailable
+from linqbot.errors import LinqApiError, MessageGone, StorageUnavailable
 from linqbot.events.delivery import PROBE_ID, Delivery
 from linqbot.events.event import Event
 from linqbot.events.lane import lane_of_chat
@@ -47,7 +47,7 @@ from linqbot.ops.dry_deploy.recorded_turn import ComparedCall, RecordedTurn
 from linqbot.options import OverlapMode
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
-from linqbot.storage.state import StateRow, StateWrite
+from linqbot.storage.state import StateRow
 from linqbot.storage.upkeep import Selection
 
 
@@ -338,7 +338,7 @@ STATE_OF_NOW: Final = "ctx.state, which is not on record as it was then"
 
 
 class StateOfNow:
-    """The stored state, which may only be read. It implements `StateStore`.
+    """The stored state, which may only be read. It implements `StateReader`.
 
     Args:
         empty: True shows no values.
@@ -352,7 +352,7 @@ class StateOfNow:
         self._empty = empty
 
     async def load(self, scope: str) -> dict[str, bytes]:
-        """Return all values of a scope; see `StateStore.load`."""
+        """Return all values of a scope; see `Storage.load`."""
         values = {} if self._empty else await self._storage.load(scope)
         self.was_read = self.was_read or bool(values)
         return values
@@ -360,19 +360,11 @@ class StateOfNow:
     async def state_rows(
         self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
     ) -> list[StateRow]:
-        """Return stored values; see `StateStore.state_rows`."""
+        """Return stored values; see `Storage.state_rows`."""
         self.was_read = True
         if self._empty:
             return []
         return await self._storage.state_rows(prefix=prefix, name=name, after=after, limit=limit)
-
-    async def write_state(self, writes: Sequence[StateWrite]) -> None:
-        """Refuse to write.
-
-        Raises:
-            StorageError: always.
-        """
-        raise StorageError("A dry deploy stores nothing.")
 
 
 async def event_of(delivery: Delivery, storage: Storage, known_chats: KnownChats) -> Event:

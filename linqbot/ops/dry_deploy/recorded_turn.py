@@ -37,8 +37,7 @@ from linqbot.features.later import due_send
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadDelivery
-from linqbot.storage.journal import JournalEntry
-from linqbot.storage.redaction import RECORDED
+from linqbot.storage.journal import RECORDED, JournalEntry
 from linqbot.types.message import Part, TextPart
 
 _SEND = "chats.messages.send"

@@ -1,4 +1,4 @@
-"""The content of a PostgreSQL storage as a whole, for `linqbot storage`. `storage/tables/contents.py` has what SQLite shares.
+"""The content of a PostgreSQL storage as a whole, for `linqbot storage`. `storage/contents.py` has what SQLite shares.
 
 A source and a target hold the storage's lock alone, which every process that opens the storage shares; see `processes.enter`.
 """
@@ -13,12 +13,11 @@ from typing import Any, Final
 import asyncpg
 
 from linqbot.errors import StorageError
+from linqbot.storage.contents import TABLES, Contents, Role, SchemaState
 from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.queries import check_up
-from linqbot.storage.postgres.server.address import Address, translated
-from linqbot.storage.postgres.server.migrate import migrate, newest_schema
+from linqbot.storage.postgres.address import Address, translated
+from linqbot.storage.postgres.migrate import check_up, migrate, newest_schema
 from linqbot.storage.postgres.transaction import Transaction
-from linqbot.storage.tables.contents import TABLES, Contents, Role, SchemaState
 
 _CONTRADICTIONS: Final = {
     "waiting deliveries are not in the queue of pgmq, so they are never handled": """SELECT count(*) FROM delivery

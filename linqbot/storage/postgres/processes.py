@@ -14,11 +14,11 @@ from collections.abc import Collection
 from typing import Final
 
 from linqbot.errors import ConfigError
+from linqbot.storage import conversations, meta
 from linqbot.storage.postgres import leases
-from linqbot.storage.postgres.server.address import Address, Connection
+from linqbot.storage.postgres.address import Address, Connection
 from linqbot.storage.postgres.transaction import PostgresReader, Transaction
 from linqbot.storage.postgres.writer import Memory
-from linqbot.storage.tables import conversations, meta
 
 SWEEP_S: Final = 15.0
 """Seconds between two looks for processes that died and for notifications that were lost."""
@@ -90,7 +90,7 @@ async def remember(tx: Transaction, memory: Memory, settled: Collection[str], *,
     """Register this process, and read what it keeps in memory. After a reconnection its leases stay in force.
 
     Args:
-        settled: See `Inbox.settled`.
+        settled: See `Storage.settled`.
     """
     if serving:
         sql = "INSERT INTO process (id, lock, settled) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"

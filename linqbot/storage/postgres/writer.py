@@ -1,49 +1,45 @@
-"""The order of the SQL in a transaction, and the memory of this process that follows it after COMMIT.
+"""The transactions of a process, and the memory of this process that follows them after COMMIT.
 
 The rows in the database are the truth. This process remembers the deliveries that it stored last, its leases, and the
-conversations. `Memory.apply` is the one place where they follow a commit. `operations.py` calls the writer.
+conversations. `Memory.apply` is the one place where they follow a commit. `storage/batch.py` has the order of the operations.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
 
 from linqbot.clock import Clock
-from linqbot.errors import StorageError, StorageUnavailable
+from linqbot.errors import StorageError
+from linqbot.storage import journal, meta
+from linqbot.storage.batch import ACTIVITY_EVERY_S, Lanes, run
 from linqbot.storage.conversations import ConversationSummary
-from linqbot.storage.indexes import LaneWatch, OpenConversations, Recent, Row
+from linqbot.storage.indexes import OpenConversations, Row, StorageMemory
 from linqbot.storage.operations import (
-    AdvanceOp,
     BeginOp,
-    CancelOp,
     CheckOp,
     FinishOp,
-    FireOp,
     HoldOp,
     JoinOp,
     Op,
+    OpQueue,
     OpsByKind,
     OrderOp,
     ProgressOp,
     PutOp,
     PutReceiptOp,
-    ReceiptOp,
     ReleaseOp,
-    ScheduleOp,
-    SettleOp,
     TakeOp,
     Unwritable,
     by_kind,
     of,
 )
-from linqbot.storage.postgres import accept, leases, turns
+from linqbot.storage.postgres import accept, leases
 from linqbot.storage.postgres.accept import InboxRoom
-from linqbot.storage.postgres.leases import Held
-from linqbot.storage.postgres.news import News
-from linqbot.storage.postgres.server.address import (
+from linqbot.storage.postgres.address import (
     Address,
     Connection,
     is_known,
@@ -52,15 +48,13 @@ from linqbot.storage.postgres.server.address import (
     is_to_repeat,
     unavailable,
 )
-from linqbot.storage.postgres.server.link import ServerLink, ServerTime
-from linqbot.storage.postgres.transaction import Statement, Taken, Transaction, TransactionChanges, WorkOp
-from linqbot.storage.tables import deliveries, journal, meta, timers
+from linqbot.storage.postgres.leases import Held
+from linqbot.storage.postgres.link import ServerLink, ServerTime
+from linqbot.storage.postgres.transaction import News, Statement, Taken, Transaction, TransactionChanges
 
 _TRIES: Final = 5
-_ACTIVITY_EVERY_S: Final = 60.0
-_OLD_IDS: Final = """DELETE FROM seen WHERE id = ANY(ARRAY(
-    SELECT id FROM seen WHERE at < $1 AND NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
-    ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))"""
+_ITERATIONS: Final = 4
+"""Iterations of the event loop between two transactions."""
 
 
 @dataclass(slots=True)
@@ -71,53 +65,41 @@ class Earliest:
     at: float | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Memory:
+class Memory(StorageMemory):
     """The memory of this process.
 
     Attributes:
         process: The id of this process.
+        room: How many deliveries fit into the inbox.
+        server_time: The clock of the database.
         sender: The id of this process and its connections, as notifications name it. After a reconnection it is another
             one, because a transaction whose answer was lost may still be committed.
         held: Its leases, by token.
-        watched: The lanes that running turns watch.
-        conversations: The conversations on record.
-        room: How many deliveries fit into the inbox.
-        server_time: The clock of the database.
-        active_at: See `Inbox.last_activity`.
-        noted_at: The `active_at` in the table `meta`.
-        has_own_entries: See `Journal.has_made_scheduled_sends`.
         news: Number of times that a `take` became able to find something new.
         taken: The last `take`.
         timers: When the earliest timer is due.
         broadcasts: When the next step of a broadcast is due.
-        purge_at: Time before which no purge needs to run.
         leaving: True if this process leases nothing more.
         refused: Lanes of which this process has refused a delivery, with the number of times, until the others know it.
         has_suspects: True if there were suspects at the last `take`.
         types: The types of columns, by their tables and names.
     """
 
-    process: str
-    room: InboxRoom
-    server_time: ServerTime
-    sender: str = ""
-    held: dict[int, Held] = field(default_factory=dict)
-    recent: Recent = field(default_factory=Recent)
-    watched: LaneWatch = field(default_factory=LaneWatch)
-    conversations: OpenConversations = field(default_factory=OpenConversations)
-    active_at: float | None = None
-    noted_at: float = 0.0
-    has_own_entries: bool = False
-    news: int = 0
-    taken: Taken = field(default_factory=Taken)
-    timers: Earliest = field(default_factory=Earliest)
-    broadcasts: Earliest = field(default_factory=Earliest)
-    purge_at: float = 0.0
-    leaving: bool = False
-    refused: Counter[str] = field(default_factory=Counter)
-    has_suspects: bool = False
-    types: dict[tuple[str, str], str] = field(default_factory=dict)
+    def __init__(self, process: str, room: InboxRoom, server_time: ServerTime) -> None:
+        super().__init__()
+        self.process = process
+        self.room = room
+        self.server_time = server_time
+        self.sender = ""
+        self.held: dict[int, Held] = {}
+        self.news = 0
+        self.taken = Taken()
+        self.timers = Earliest()
+        self.broadcasts = Earliest()
+        self.leaving = False
+        self.refused: Counter[str] = Counter()
+        self.has_suspects = False
+        self.types: dict[tuple[str, str], str] = {}
 
     @property
     def ahead_s(self) -> float:
@@ -137,31 +119,20 @@ class Memory:
             self.held.pop(token, None)
         for lease, until, suspects in changes.leased:
             self.held[lease.token] = Held(until, suspects)
-        self._follow_conversations(changes)
+        if changes.all_conversations is not None:
+            self.conversations = OpenConversations(changes.all_conversations)
+        for chat, found in changes.refreshed.items():
+            self._replace_chat(chat, found)
+        self.follow(changes)
         self.room.left = max((self.room.left if changes.room is None else changes.room) - changes.accepted, 0)
-        self.active_at = max(filter(None, (self.active_at, changes.received_at)), default=None)
-        if changes.noted_at is not None:
-            self.noted_at = changes.noted_at
-        self.has_own_entries |= changes.own_entries
         self.taken = changes.taken or self.taken
         self.timers.has_changed |= changes.timers
         self.broadcasts.has_changed |= changes.broadcasts
-        self.purge_at = self.purge_at if changes.purge_at is None else changes.purge_at
         for lane, times in changes.refused.items():
             # A delivery that was refused while the transaction ran is not among those that the others know.
             if self.refused[lane] == times:
                 del self.refused[lane]
         self.has_suspects = self.has_suspects if changes.has_suspects is None else changes.has_suspects
-
-    def _follow_conversations(self, changes: TransactionChanges) -> None:
-        if changes.all_conversations is not None:
-            self.conversations = OpenConversations(changes.all_conversations)
-        for chat, found in changes.refreshed.items():
-            self._replace_chat(chat, found)
-        for chat, conversation_id in changes.ended:
-            self.conversations.remove(chat, conversation_id)
-        for conversation in changes.conversations:
-            self.conversations.add(conversation)
 
     def _replace_chat(self, chat: str, found: Iterable[ConversationSummary]) -> None:
         """Replace the conversations of a chat."""
@@ -197,6 +168,27 @@ class PostgresWriter:
         self._keep_s = keep_s
         self._serving = serving
         self._movable_clock = movable_clock
+        self._lanes = Lanes(
+            steps={
+                ReleaseOp: leases.release,
+                HoldOp: leases.hold,
+                JoinOp: leases.join,
+                ProgressOp: leases.note_progress,
+                BeginOp: leases.begin,
+                PutOp: self._put,
+                PutReceiptOp: self._put_receipts,
+                OrderOp: accept.put_in_order,
+                TakeOp: self._take,
+                CheckOp: self._check,
+            },
+            held=leases.held,
+            postpone=leases.postpone,
+            remove=leases.remove,
+            store=accept.store,
+            old_ids="""DELETE FROM seen WHERE id = ANY(ARRAY(
+                SELECT id FROM seen WHERE at < $1 AND NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
+                ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))""",
+        )
 
     def begin(self, connection: Connection) -> Transaction:
         """Return a transaction at the present time."""
@@ -206,7 +198,7 @@ class PostgresWriter:
         ahead_s, process, types = memory.ahead_s, memory.process, memory.types
         return Transaction(connection, ahead_s, self._address, process, now, self._keep_s, types, changes)
 
-    async def write(self, batch: list[Op]) -> None:
+    async def write(self, batch: list[Op[Any]]) -> None:
         """Run a batch in one transaction. If two transactions were in each other's way, run it again.
 
         Raises:
@@ -235,7 +227,7 @@ class PostgresWriter:
             else:
                 return
 
-    async def _write(self, connection: Connection, batch: list[Op]) -> list[Op]:
+    async def _write(self, connection: Connection, batch: list[Op[Any]]) -> list[Op[Any]]:
         """Run a batch in one transaction. Return the operations that need another one."""
         tx = self.begin(connection)
         ops = by_kind(batch)
@@ -252,7 +244,7 @@ class PostgresWriter:
         # To choose among suspects takes a second statement in the transaction of the first.
         return [*of(ops, TakeOp)] if is_one and tx.changes.has_suspects else []
 
-    def _is_one_statement(self, tx: Transaction, batch: list[Op], ops: OpsByKind) -> bool:
+    def _is_one_statement(self, tx: Transaction, batch: list[Op[Any]], ops: OpsByKind) -> bool:
         """Return True for most batches of a busy process: deliveries, journal entries, ends of turns, and a `take`."""
         memory = self._memory
         begins, ends, puts, takes = of(ops, BeginOp), of(ops, FinishOp), of(ops, PutOp), of(ops, TakeOp)
@@ -261,7 +253,7 @@ class PostgresWriter:
         if memory.refused or memory.leaving or memory.has_suspects or (self._serving and tx.now >= memory.purge_at):
             return False
         at = accept.received_at(op.delivery for op in puts)
-        is_noted = at is None or at < memory.noted_at + _ACTIVITY_EVERY_S
+        is_noted = at is None or at < memory.noted_at + ACTIVITY_EVERY_S
         if not is_noted or memory.room.left < len(puts) or len(accept.rounds(puts)) > 1:
             return False
         begun = [op.entry for op in begins]
@@ -270,15 +262,15 @@ class PostgresWriter:
             return False
         # One statement cannot change a row twice: a turn may end although the journal entry that it began is still queued.
         is_apart = {entry.turn for entry in begun}.isdisjoint(op.lease.delivery.id for op in ends)
-        return is_apart and turns.is_plain(ends, self._keep_s)
+        return is_apart and leases.is_plain(ends, self._keep_s)
 
     async def _run_one(self, tx: Transaction, ops: OpsByKind) -> None:
         memory, statement = self._memory, Statement(tx)
         accept.lock(statement, ops)
         if begins := of(ops, BeginOp):
-            turns.add_begins(statement, begins)
+            leases.add_begins(statement, begins)
         if ends := of(ops, FinishOp):
-            turns.add_ends(statement, ends)
+            leases.add_ends(statement, ends)
         for arrivals in accept.rounds(of(ops, PutOp)):
             lanes = {first.delivery.lane for first, *_ in arrivals}
             news = self._payload(TransactionChanges(work=True, lanes=lanes))
@@ -288,45 +280,28 @@ class PostgresWriter:
         await statement.run()
 
     async def _run(self, tx: Transaction, ops: OpsByKind) -> None:
-        # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a
-        # time. Begin comes before settle and finish, so that an outcome finds its row. Nearly every batch locks its lanes
-        # first, then state. Two that wait for each other nevertheless are a deadlock: the server ends one, which is repeated.
+        # Nearly every batch locks its lanes first, then state. Two that wait for each other nevertheless are a deadlock: the
+        # server ends one, which is repeated.
         locks = Statement(tx)
         accept.lock(locks, ops)
         await locks.run()
-        await leases.release(tx, of(ops, ReleaseOp))
-        await leases.hold(tx, of(ops, HoldOp))
-        await leases.join(tx, of(ops, JoinOp))
-        await leases.note_progress(tx, of(ops, ProgressOp))
-        await turns.begin(tx, of(ops, BeginOp))
-        settles, finishes = of(ops, SettleOp), of(ops, FinishOp)
-        if settles or finishes:
-            await turns.finish(tx, settles, finishes, leaving=self._memory.leaving)
-        for noted in of(ops, ReceiptOp):
-            (noted.result,) = await journal.receive(tx, (noted.receipt,))
-        for cancel in of(ops, CancelOp):
-            cancel.result = await timers.cancel(tx, cancel.timer_id)
-            await journal.settle(tx, cancel.recorded())
-        await timers.schedule_all(tx, of(ops, ScheduleOp))
-        for work in of(ops, WorkOp):
-            await _work(tx, work)
-        wanted = await accept.settle(tx, of(ops, PutReceiptOp))
-        await accept.put(tx, [*of(ops, PutOp), *wanted], self._memory.room)
-        for order in of(ops, OrderOp):
-            await accept.put_in_order(tx, order)
-        await accept.put_due(tx, [*of(ops, FireOp), *of(ops, AdvanceOp)])
-        for taking in of(ops, TakeOp):
-            statement = Statement(tx)
-            leases.take(statement, taking, self._memory.recent, self._held(tx))
-            await statement.run()
-        await self._check(tx, of(ops, CheckOp))
-        if self._serving and tx.now >= self._memory.purge_at:
-            await deliveries.purge(tx, _OLD_IDS)
-        if tx.changes.received_at is not None:
-            noted_at = self._memory.noted_at
-            await meta.note_activity(tx, tx.changes.received_at, noted_at, after_s=_ACTIVITY_EVERY_S)
+        await run(tx, ops, self._lanes, self._memory, purging=self._serving)
+        # The lanes go on, but not in this process.
+        tx.changes.work |= self._memory.leaving and FinishOp in ops
         if (payload := self._payload(tx.changes)) is not None:
             await tx.value("SELECT pg_notify($1, $2)", self._address.channel, payload)
+
+    async def _put(self, tx: Transaction, ops: list[PutOp]) -> None:
+        await accept.put(tx, ops, self._memory.room)
+
+    async def _put_receipts(self, tx: Transaction, ops: list[PutReceiptOp]) -> None:
+        await accept.put_receipts(tx, ops, self._memory.room)
+
+    async def _take(self, tx: Transaction, ops: list[TakeOp]) -> None:
+        for op in ops:
+            statement = Statement(tx)
+            leases.take(statement, op, self._memory.recent, self._held(tx))
+            await statement.run()
 
     def _held(self, tx: Transaction) -> dict[int, Held]:
         """Return the leases of this process as they are within the transaction."""
@@ -363,10 +338,70 @@ class PostgresWriter:
         return news.to_payload()
 
 
-async def _work(tx: Transaction, op: WorkOp) -> None:
-    try:
-        op.result = await op.work(tx)
-    except StorageUnavailable:
-        raise
-    except StorageError as error:
-        op.error = error
+class Operations(OpQueue):
+    """The queue of operations.
+
+    Deliveries keep the order in which `put` was called, because one transaction runs at a time.
+
+    Args:
+        write: Writes a batch in one transaction, and sets the result or the error of each operation. It raises
+            Unwritable, or a StorageError for all of them.
+    """
+
+    def __init__(
+        self, write: Callable[[list[Op[Any]]], Awaitable[None]], settled: Callable[[list[Op[Any]]], None]
+    ) -> None:
+        super().__init__(settled)
+        self._write = write
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no operation is queued."""
+        return not self._waiting
+
+    def open(self) -> None:
+        """Accept operations."""
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Refuse further operations, and return when all queued ones were written or have failed."""
+        self._is_open = False
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    def post(self, op: Op[Any]) -> None:
+        """Queue an operation without a future to wait for. Do nothing if the storage is closed."""
+        if not self._is_open:
+            return
+        self._waiting.append(op)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="linqbot storage")
+
+    async def _run(self) -> None:
+        try:
+            # The operations that are called in this iteration of the loop belong to the same batch.
+            await asyncio.sleep(0)
+            while self._waiting:
+                await self._settle(self._next_batch())
+                # After the callers that were just answered have run: their next operations belong to the next batch. A worker
+                # leases again three iterations after a turn has ended: the task of the turn ends, then its callbacks run, then
+                # the worker.
+                for _ in range(_ITERATIONS):
+                    await asyncio.sleep(0)
+        finally:
+            self._task = None
+
+    async def _settle(self, batch: list[Op[Any]]) -> None:
+        try:
+            await self._write(batch)
+        except Exception as error:  # noqa: BLE001 - the callers must get any error
+            if isinstance(error, StorageError) or len(batch) == 1:
+                self._answer(batch, error)
+                return
+            # One operation must not fail the others.
+            middle = len(batch) // 2
+            await self._settle(batch[:middle])
+            await self._settle(batch[middle:])
+        else:
+            self._answer(batch)

@@ -16,12 +16,12 @@ from typing import NamedTuple
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Changes
-from linqbot.storage.inbox import Lease
-from linqbot.storage.indexes import LaneLease, Lanes, LaneWatch, OpenConversations, Prefetch, Recent, Row
+from linqbot.storage.inbox import InboxLimits, Lease
+from linqbot.storage.indexes import LaneLease, Lanes, OpenConversations, Prefetch, Recent, Row, StorageMemory
 
 
 class Gathering(NamedTuple):
-    """A lease that was given back unused, because its lane waits for more deliveries: see `Inbox.hold`.
+    """A lease that was given back unused, because its lane waits for more deliveries: see `Storage.hold`.
 
     Attributes:
         lane: The lane that waits.
@@ -37,7 +37,7 @@ class Gathering(NamedTuple):
 
 
 class JoinedRow(NamedTuple):
-    """A leased delivery that others of its lane have joined: see `Inbox.join`.
+    """A leased delivery that others of its lane have joined: see `Storage.join`.
 
     Attributes:
         delivery: The joined delivery.
@@ -118,38 +118,27 @@ class IndexChanges(Changes):
         return gathered | finished | {order.given_back[0] for order in self.orders if order.given_back is not None}
 
 
-class Index:
+class Index(StorageMemory):
     """Lanes, prefetched leases, recent deliveries and facts about the file. Not thread-safe: for one writer.
 
     Attributes:
-        watched: The lanes that running turns watch.
+        limits: The limits of the inbox.
         next_seq: The sequence number of the next delivery.
-        next_timer: See `Timers.next_timer`.
-        next_broadcast: See `Broadcasts.next_broadcast`.
-        active_at: See `Inbox.last_activity`.
-        first_active_at: See `Inbox.first_activity`.
-        noted_at: The value of `active_at` in the table `meta`. It lags behind, since each update would cost a page.
+        next_timer: See `Storage.next_timer`.
+        next_broadcast: See `Storage.next_broadcast`.
+        first_active_at: See `Storage.first_activity`.
         is_off_the_record: True if the file holds text off the record, or ever did.
-        has_own_entries: True if the journal holds entries of deliveries that linqbot created, such as scheduled sends,
-            or ever did.
-        purge_at: Time before which no purge needs to run.
-        conversations: The conversations on record.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: InboxLimits | None = None) -> None:
+        super().__init__()
+        self.limits = limits or InboxLimits()
         self.lanes = Lanes()
-        self.watched = LaneWatch()
-        self.recent = Recent()
         self.next_seq = 1
         self.next_timer: float | None = None
         self.next_broadcast: float | None = None
-        self.active_at: float | None = None
         self.first_active_at: float | None = None
-        self.noted_at = 0.0
         self.is_off_the_record = False
-        self.purge_at = 0.0
-        self.has_own_entries = False
-        self.conversations = OpenConversations()
         self._prefetch = Prefetch()
 
     def reload(
@@ -174,7 +163,7 @@ class Index:
         self.recent = Recent()
         self.next_seq = max(self.next_seq, last_seq + 1)
         self.noted_at = noted_at
-        self.active_at = _latest(self.active_at, noted_at, received_at)
+        self.note_activity(noted_at, received_at)
         self.conversations = OpenConversations(conversations)
 
     def clear(self) -> None:
@@ -203,6 +192,17 @@ class Index:
                 row.delivery_count += 1
                 row.crashes += lease.overdue
         self._note_facts(changes)
+
+    def _note_facts(self, changes: IndexChanges) -> None:
+        self.follow(changes)
+        if changes.noted_at is not None:
+            self.first_active_at = self.first_active_at or changes.noted_at
+        if changes.timers:
+            self.next_timer = changes.next_timer
+        if changes.broadcasts:
+            self.next_broadcast = changes.next_broadcast
+        if changes.off_the_record:
+            self.is_off_the_record = True
 
     def discard(self, changes: IndexChanges) -> None:
         """Release what was leased in a transaction that was rolled back."""
@@ -290,28 +290,3 @@ class Index:
                 row.delivery_count -= 1
         self.lanes.renumber(order.lane, order.numbers)
         self.recent.renumber(order.numbers)
-
-    def _note_facts(self, changes: IndexChanges) -> None:
-        if changes.received_at is not None:
-            self.active_at = _latest(self.active_at, changes.received_at)
-        if changes.noted_at is not None:
-            self.noted_at = changes.noted_at
-            self.first_active_at = self.first_active_at or changes.noted_at
-        if changes.timers:
-            self.next_timer = changes.next_timer
-        if changes.broadcasts:
-            self.next_broadcast = changes.next_broadcast
-        if changes.off_the_record:
-            self.is_off_the_record = True
-        if changes.own_entries:
-            self.has_own_entries = True
-        if changes.purge_at is not None:
-            self.purge_at = changes.purge_at
-        for chat_id, conversation_id in changes.ended:
-            self.conversations.remove(chat_id, conversation_id)
-        for conversation in changes.conversations:
-            self.conversations.add(conversation)
-
-
-def _latest(*times: float | None) -> float | None:
-    return max(filter(None, times), default=None)

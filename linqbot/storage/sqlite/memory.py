@@ -5,7 +5,6 @@ A commit costs nothing there, so each operation is a transaction of its own, and
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import secrets
@@ -19,10 +18,10 @@ from typing import Any, Self, TypeVar
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, StorageError
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import Op, TakeOp, Unwritable, is_news
-from linqbot.storage.sqlite import leases
+from linqbot.storage.operations import Op, OpQueue, Unwritable, is_news
+from linqbot.storage.sqlite import lanes
 from linqbot.storage.sqlite.file import migrate, register_adapters
-from linqbot.storage.sqlite.index import IndexChanges
+from linqbot.storage.sqlite.index import Index, IndexChanges
 from linqbot.storage.sqlite.methods import SQLiteMethods
 from linqbot.storage.sqlite.writer import Writer
 from linqbot.storage.upkeep import Progress
@@ -32,22 +31,25 @@ T = TypeVar("T")
 _NAME = Path("memory")
 
 
-class InlineWriter(Writer):
+class InlineWriter(Writer, OpQueue):
     """Writes each operation at once. Its connection is ready for use, and is closed with the last reference to it."""
 
-    def open(self) -> str:
-        """Create the database. Return the install id."""
+    def __init__(
+        self, *, index: Index, clock: Clock, keep_days: float, settled: Callable[[list[Op[Any]]], None]
+    ) -> None:
+        Writer.__init__(self, _NAME, index=index, clock=clock, keep_days=keep_days)
+        OpQueue.__init__(self, settled)
+        self._is_open = True
         self._db = _connect()
         weakref.finalize(self, self._db.close)
         _empty().backup(self._db)
-        return secrets.token_hex(16)
 
     @property
     def db(self) -> sqlite3.Connection:
         """The connection, on which no transaction is open."""
         return self._db
 
-    def write(self, op: Op) -> None:
+    def post(self, op: Op[Any]) -> None:
         """Write an operation, and set its result or its error."""
         try:
             self._db.execute("BEGIN")
@@ -56,18 +58,19 @@ class InlineWriter(Writer):
         except Exception as error:  # noqa: BLE001 - the caller must get any error
             self.roll_back()
             op.error = StorageError(str(error)) if isinstance(error, Unwritable) else error
-            return
-        # Leasing a new delivery with its `put` would save no disk access here.
-        self._changes.capacity = None
-        self._index.apply(self._changes)
-        self._changes = IndexChanges()
+        else:
+            # Leasing a new delivery with its `put` would save no disk access here.
+            self._changes.capacity = None
+            self._index.apply(self._changes)
+            self._changes = IndexChanges()
+        self._answer([op])
 
     def end_leases(self) -> None:
         """Count a crash for the deliveries that are leased, as for those in a file whose process was killed."""
         if not self._index.lanes.depth:
             return
         self._index.clear()
-        leases.count_crash(self._db)
+        lanes.count_crash(self._db)
         self.reload()
 
     def reload(self) -> None:
@@ -94,15 +97,11 @@ class MemoryStorage(SQLiteMethods):
         max_lane_backlog: int = 1000,
         keep_days: float = 0,
     ) -> None:
-        super().__init__(clock, serving=True)
-        self._writer = InlineWriter(
-            _NAME,
-            index=self._index,
-            clock=self._clock,
-            limits=InboxLimits(max_backlog, max_lane_backlog),
-            keep_days=keep_days,
+        super().__init__(clock, InboxLimits(max_backlog, max_lane_backlog), serving=True)
+        self._queue = self._writer = InlineWriter(
+            index=self._memory, clock=self._clock, keep_days=keep_days, settled=self._settled
         )
-        self._install = self._writer.open()
+        self._install = secrets.token_hex(16)
 
     async def __aenter__(self) -> Self:
         return self
@@ -116,11 +115,8 @@ class MemoryStorage(SQLiteMethods):
         """Always None, because a write to memory cannot fail; see `Storage.trouble`."""
         return None
 
-    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
-        """Lease the oldest delivery of each free lane; see `Inbox.take`."""
-        if not self._index.lanes.has_free(self._clock.now(), self._clock.monotonic()):
-            return []
-        return await self._taken(self._submit(TakeOp(limit, lease_s)))
+    def _take_at_once(self, limit: int, lease_s: float) -> list[Lease] | None:
+        return None if self._memory.lanes.has_free(self._clock.now(), self._clock.monotonic()) else []
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Raise an error: there is no file to copy.
@@ -130,18 +126,8 @@ class MemoryStorage(SQLiteMethods):
         """
         raise ConfigError("A storage in memory cannot be copied to a file. Serve with sqlite:///linqbot.db instead.")
 
-    def _submit(self, op: Op) -> asyncio.Future[Any]:
-        self._post(op)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if op.error is None:
-            future.set_result(op.result)
-        else:
-            future.set_exception(op.error)
-        return future
-
-    def _post(self, op: Op) -> None:
-        self._writer.write(op)
-        if op.error is None and is_news(op):
+    def _settled(self, batch: list[Op[Any]]) -> None:
+        if any(op.error is None and is_news(op) for op in batch):
             self._changed.set()
 
     async def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -150,7 +136,7 @@ class MemoryStorage(SQLiteMethods):
     async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
         result = work(self._writer.db)
         self._writer.reload()
-        self._index.watched.note(None)
+        self._memory.watched.note(None)
         self._changed.set()
         return result
 

@@ -1,4 +1,4 @@
-"""The default storage: one SQLite file. `methods.py` has most of the contract, and `writer.py` writes.
+"""The default storage: one SQLite file. `storage/backend.py` has most of the contract, and `writer.py` writes.
 
 Writes share commits (`group_commit.py`): when a method returns, its change is on disk. Reads run in a separate thread
 with their own connection, because a page that is not in memory would block the event loop.
@@ -13,17 +13,17 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from linqbot.clock import Clock
-from linqbot.errors import StorageError, StorageUnavailable
+from linqbot.errors import StorageUnavailable
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import Op, ReleaseOp, TakeOp
+from linqbot.storage.operations import Op, ReleaseOp, WorkOp, is_news, nothing
 from linqbot.storage.sqlite.file import Place, WalTruncation, cannot_be_opened, connect, prepare, unusable
 from linqbot.storage.sqlite.group_commit import GroupCommit
 from linqbot.storage.sqlite.methods import SQLiteMethods
 from linqbot.storage.sqlite.serving_lock import ServingLock
-from linqbot.storage.sqlite.statements import RefreshOp, TruncateOp, is_news, leaves_text
+from linqbot.storage.sqlite.statements import TruncateOp, leaves_text
 from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.upkeep import Progress
 
@@ -50,6 +50,8 @@ class SQLiteStorage(SQLiteMethods):
             also applies to what was stored before.
     """
 
+    _queue: GroupCommit
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -60,23 +62,17 @@ class SQLiteStorage(SQLiteMethods):
         serving: bool = True,
         keep_days: float = 0,
     ) -> None:
-        super().__init__(clock, serving=serving)
+        super().__init__(clock, InboxLimits(max_backlog, max_lane_backlog), serving=serving)
         # Resolved: two names of one file must use the same lock.
         self._path = Path(path).resolve()
         self._lock = ServingLock(self._path)
         self._place = Place(self._path)
         self._next_check: asyncio.TimerHandle | None = None
         self._writer = SQLiteWriter(
-            self._path,
-            index=self._index,
-            place=self._place,
-            clock=self._clock,
-            limits=InboxLimits(max_backlog, max_lane_backlog),
-            keep_days=keep_days,
+            self._path, index=self._memory, place=self._place, clock=self._clock, keep_days=keep_days
         )
-        self._commits = GroupCommit(self._writer, self._settled)
-        self._submit, self._post = self._commits.submit, self._commits.post
-        self._wal = WalTruncation(self._clock, lambda: self._commits.submit(TruncateOp()))
+        self._queue = GroupCommit(self._writer, self._settled)
+        self._wal = WalTruncation(self._clock, lambda: self._queue.submit(TruncateOp()))
         self._reads: ThreadPoolExecutor | None = None
         self._reader: sqlite3.Connection
 
@@ -93,10 +89,10 @@ class SQLiteStorage(SQLiteMethods):
         if self._serving:
             await self._lock.listen(self._refresh)
             self._check_file(asyncio.get_running_loop())
-        self._commits.open(asyncio.get_running_loop())
+        self._queue.open(asyncio.get_running_loop())
         if self._serving:
             self._wal.start()
-            if self._index.is_off_the_record:
+            if self._memory.is_off_the_record:
                 # A process that was killed may have left text off the record in the WAL.
                 self._wal.due()
         return self
@@ -113,37 +109,25 @@ class SQLiteStorage(SQLiteMethods):
 
     # Inbox
 
-    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
-        """Lease the oldest delivery of each free lane; see `Inbox.take`.
-
-        Raises:
-            StorageError: this storage was opened with serving=False.
-        """
-        if not self._serving:
-            raise StorageError(
-                "take() was called on a storage that was opened with serving=False. Only the serving process can lease "
-                "deliveries: open the storage with serving=True."
-            )
+    def _take_at_once(self, limit: int, lease_s: float) -> list[Lease] | None:
         if not self._place.lost and not self._writer.is_reloading:
-            monotonic = self._clock.monotonic()
-            prefetched = self._index.take_prefetched(
-                limit, now=self._clock.now(), monotonic=monotonic, until=monotonic + lease_s
-            )
+            now, monotonic = self._clock.now(), self._clock.monotonic()
+            prefetched = self._memory.take_prefetched(limit, now=now, monotonic=monotonic, until=monotonic + lease_s)
             if prefetched is not None:
                 return prefetched
-        if given_back := self._index.give_back_prefetched():
+        if given_back := self._memory.give_back_prefetched():
             # In the transaction of this take, so that it can lease these again.
-            self._commits.post(ReleaseOp(given_back))
-        return await self._taken(self._commits.submit(TakeOp(limit, lease_s)))
+            self._queue.post(ReleaseOp(given_back))
+        return None
 
     async def has_seen(self, delivery_id: str) -> bool:
-        """Return True if a delivery was stored before; see `Inbox.has_seen`."""
+        """Return True if a delivery was stored before; see `Storage.has_seen`."""
         seen = await super().has_seen(delivery_id)
         self._place.check()
         return seen
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
-        """Write a copy; see `Upkeep.backup`. Only its owner can read it, like the file itself."""
+        """Write a copy; see `Storage.backup`. Only its owner can read it, like the file itself."""
         from linqbot.storage.sqlite import upkeep
 
         self._place.check()
@@ -181,7 +165,7 @@ class SQLiteStorage(SQLiteMethods):
         if self._next_check is not None:
             self._next_check.cancel()
         await self._wal.stop()
-        await self._commits.close()
+        await self._queue.close()
         await asyncio.to_thread(self._disconnect)
 
     def _disconnect(self) -> None:
@@ -217,12 +201,12 @@ class SQLiteStorage(SQLiteMethods):
         # SQLite would create a missing file.
         self._place.check()
         result = await asyncio.to_thread(upkeep.on_own_connection, self._path, work)
-        await self._commits.submit(RefreshOp())
+        await self._queue.submit(WorkOp(nothing))
         return result
 
     def _refresh(self) -> None:
         """Load what another process has written; only then is `changed` woken."""
-        self._commits.post(RefreshOp())
+        self._queue.post(WorkOp(nothing))
 
     def _check_file(self, loop: asyncio.AbstractEventLoop) -> None:
         """Check the file now and then, so that two things are noticed even while nothing is written.
@@ -231,19 +215,19 @@ class SQLiteStorage(SQLiteMethods):
         """
         with contextlib.suppress(StorageUnavailable, sqlite3.Error):
             self._place.check()
-            if self._commits.is_idle and self._writer.is_outdated:
+            if self._queue.is_idle and self._writer.is_outdated:
                 self._refresh()
         self._next_check = loop.call_later(LOOK_EVERY_S, self._check_file, loop)
 
-    def _settled(self, batch: list[Op]) -> None:
+    def _settled(self, batch: list[Op[Any]]) -> None:
         if self._writer.has_reloaded:
             # The file may hold news of another process, or of a transaction that failed here because the file was moved.
             self._writer.has_reloaded = False
-            self._index.watched.note(None)
+            self._memory.watched.note(None)
             self._changed.set()
         for op in batch:
             if op.error is not None and isinstance(op, ReleaseOp):
-                self._index.release(op.leases)
+                self._memory.release(op.leases)
         if any(op.error is None and is_news(op) for op in batch):
             self._changed.set()
             if not self._serving:

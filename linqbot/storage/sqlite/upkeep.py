@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.storage import erasure, journal, upkeep
 from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.file import connect, transaction, unusable
 from linqbot.storage.sqlite.statements import SQLiteReader, outside
-from linqbot.storage.tables import deliveries, erasure, journal
 from linqbot.storage.upkeep import Forgotten, Progress
 
 T = TypeVar("T")
@@ -48,8 +48,8 @@ def on_own_connection(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
 
 
 async def put_back(tx: Writable, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
-    """Move kept deliveries to the tails of their lanes, and return their number; see `deliveries.take_kept`."""
-    moved = await deliveries.take_kept(tx, ids, places, again=again)
+    """Move kept deliveries to the tails of their lanes, and return their number; see `upkeep.take_kept`."""
+    moved = await upkeep.take_kept(tx, ids, places, again=again)
     last = await tx.value("SELECT coalesce(max(seq), 0) FROM seen")
     columns = "seq, id, lane, type, message_key, carrier, received_at, put_back, replay, delivery_count"
     for seq, (d, replay, count) in enumerate(moved, last + 1):
@@ -67,7 +67,7 @@ async def put_back(tx: Writable, ids: Sequence[str], places: Sequence[str], *, a
 def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
     """Delete old dead letters, and the texts in their journal entries. The entries themselves are purged later.
 
-    The call that finds fewer than `limit` removes the bytes of all calls; see `Upkeep.purge`.
+    The call that finds fewer than `limit` removes the bytes of all calls; see `Storage.purge`.
 
     Raises:
         StorageUnavailable: the rows were deleted, but the file could not be written again, so that bytes are left in it.
@@ -84,7 +84,7 @@ def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
 
 
 def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: float) -> Forgotten:
-    """Erase a person; see `Upkeep.forget`."""
+    """Erase a person; see `Storage.forget`."""
 
     async def read(query: Callable[[Readable], Awaitable[T]]) -> T:
         return await query(SQLiteReader(db))
@@ -107,7 +107,7 @@ async def _forget_waiting(tx: Writable, ids: Collection[str]) -> int:
 
 
 def backup(source: Path, target: Path, progress: Progress | None) -> None:
-    """Copy the file as it is at one moment; see `Upkeep.backup`. When this function returns, the copy outlives a power loss.
+    """Copy the file as it is at one moment; see `Storage.backup`. When this function returns, the copy outlives a power loss.
 
     Raises:
         ConfigError: there is a file `target` already, or its folder does not exist.

@@ -20,7 +20,7 @@ from linqbot.errors import LeaseLost, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.server.address import Address, Connection, is_away
+from linqbot.storage.postgres.address import Address, Connection, is_away
 from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]

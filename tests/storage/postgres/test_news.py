@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.news import News
-from linqbot.storage.postgres.server.address import Address
+from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot.storage.postgres.transaction import News
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 

@@ -15,8 +15,8 @@ from linqbot.errors import ConfigError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit, Retry
 from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.server.address import Address
-from linqbot.storage.postgres.server.link import ServerTime, steady
+from linqbot.storage.postgres.address import Address
+from linqbot.storage.postgres.link import ServerTime, steady
 from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = pytest.mark.anyio

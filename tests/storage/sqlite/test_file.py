@@ -23,15 +23,15 @@ from sqlite_connections import largest_file
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
+from linqbot.storage import timers
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.postgres.server import migrate
+from linqbot.storage.postgres import migrate
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.checkup import check_up
 from linqbot.storage.sqlite.statements import SQLiteReader
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.storage.tables import timers
 
 pytestmark = pytest.mark.anyio
 

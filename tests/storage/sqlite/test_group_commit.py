@@ -313,7 +313,7 @@ async def test_a_cancelled_take_gives_its_leases_back_uncounted(
     submitted: list[asyncio.Future[object]] = []
     submit = GroupCommit.submit
 
-    def recorded_submit(commits: GroupCommit, op: Op) -> asyncio.Future[object]:
+    def recorded_submit(commits: GroupCommit, op: Op[object]) -> asyncio.Future[object]:
         submitted.append(submit(commits, op))
         return submitted[-1]
 

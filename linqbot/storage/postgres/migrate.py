@@ -1,4 +1,7 @@
-"""Bring the schema of a PostgreSQL storage up to date, in one transaction under a lock.
+"""Bring the schema of a PostgreSQL storage up to date, in one transaction under a lock, or inspect it for `linqbot doctor`.
+
+The inspection works also while servers use the storage. It changes nothing and opens no storage: opening would update
+the schema, and so the doctor of a newer linqbot would lock out an older server.
 
 The tables are created in the bot's own schema. pgmq is installed once for the whole database, in its schema `pgmq`: from
 the pinned SQL, unless the database has pgmq already, as an extension or from SQL.
@@ -7,14 +10,18 @@ the pinned SQL, unless the database has pgmq already, as an extension or from SQ
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final
 
 import asyncpg
 
 from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.storage import conversations
 from linqbot.storage.backend import NewerSchema
-from linqbot.storage.postgres.server.address import Address, Connection, reason_of
+from linqbot.storage.postgres.address import Address, Connection, reason_of, translated
+from linqbot.storage.postgres.transaction import PostgresReader
 
 OLDEST: Final = 14
 """The lowest major version of the server."""
@@ -164,3 +171,70 @@ def schemas() -> dict[int, str]:
     folder = files("linqbot.storage.postgres") / "schema"
     numbered = (each for each in folder.iterdir() if each.name[:4].isdecimal() and each.name.endswith(".sql"))
     return {int(each.name[:4]): each.read_text("utf-8") for each in numbered}
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresCheckup:
+    """The state of a storage.
+
+    Attributes:
+        name: Its place, without a password.
+        version: The version of the server.
+        schema: The number of its schema; None if nothing was created yet.
+        waiting, dead: Number of deliveries in the inbox, and of dead letters.
+        serving: Number of processes that serve it.
+        questions: Number of open questions of `ctx.ask`, by the name of the handler that asked.
+        lacks: A right that the user needs and does not have, such as `INSERT on linqbot.journal`; None if it has all.
+    """
+
+    name: str
+    version: str
+    schema: int | None
+    waiting: int
+    dead: int
+    serving: int
+    questions: Mapping[str, int] = field(default_factory=dict)
+    lacks: str | None = None
+
+
+_LACKING_TO_CREATE: Final = """
+    SELECT 'CREATE on the database ' || current_database()
+    WHERE NOT has_database_privilege(current_database(), 'CREATE')"""
+
+_LACKING: Final = """
+    SELECT format('%s on %s.%s', needed, nspname, relname)
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace,
+         unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
+    WHERE relkind = 'r' AND (nspname = $1 OR (nspname = 'pgmq' AND relname = 'q_' || $1))
+      AND NOT has_table_privilege(pg_class.oid, needed)
+    ORDER BY nspname, relname LIMIT 1"""
+
+
+async def check_up(url: str) -> PostgresCheckup:
+    """Inspect the storage of a URL.
+
+    Raises:
+        ConfigError: the URL is not valid, or the server is too old.
+        NewerSchema: a newer linqbot has written the schema.
+        StorageUnavailable: the server cannot be reached or read.
+    """
+    address = Address.parse(url)
+    with translated(address.name):
+        connection = await address.connect()
+        try:
+            version = connection.get_server_version()
+            number = f"{version.major}.{version.minor}"
+            check_server(connection, address)
+            schema = await schema_of(connection, address)
+            if not schema:
+                lacks = await connection.fetchval(_LACKING_TO_CREATE)
+                return PostgresCheckup(address.name, number, None, 0, 0, 0, lacks=lacks)
+            counts = "SELECT (SELECT count(*) FROM delivery), (SELECT count(*) FROM dead)"
+            ((waiting, dead),) = await connection.fetch(counts)
+            alive = "SELECT count(*) FROM process WHERE NOT pg_try_advisory_xact_lock(lock)"
+            serving = await connection.fetchval(alive)
+            questions = await conversations.waiting_by_handler(PostgresReader(connection, 0.0))
+            lacks = await connection.fetchval(_LACKING, address.schema)
+            return PostgresCheckup(address.name, number, schema, waiting, dead, serving, questions, lacks)
+        finally:
+            await connection.close()

@@ -19,7 +19,7 @@ import asyncpg
 import structlog
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
-from linqbot.storage.postgres.server.address import (
+from linqbot.storage.postgres.address import (
     Address,
     Connection,
     describe,

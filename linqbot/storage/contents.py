@@ -21,8 +21,8 @@ from pydantic_core import from_json, to_json
 
 from linqbot.errors import StorageError
 from linqbot.events.delivery import Delivery
+from linqbot.storage import meta
 from linqbot.storage.dialect import Writable
-from linqbot.storage.tables import meta
 from linqbot.storage.timers import Timer
 
 Role: TypeAlias = Literal["check", "migrate", "source", "target"]
