@@ -18,33 +18,14 @@ from typing import Any, Protocol, Self, TypeVar
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError
 from linqbot.events.delivery import Delivery
-from linqbot.storage import broadcasts, conversations, journal, state, timers, upkeep
+from linqbot.storage import broadcasts, conversations, journal, operations, state, timers, upkeep
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.inbox import Commit, DeadDelivery, Lease
 from linqbot.storage.indexes import StorageMemory
 from linqbot.storage.journal import JournalEntry, Receipt
-from linqbot.storage.operations import (
-    AdvanceOp,
-    BeginOp,
-    CancelOp,
-    CheckOp,
-    FinishOp,
-    FireOp,
-    HoldOp,
-    JoinOp,
-    OpQueue,
-    OrderOp,
-    ProgressOp,
-    PutOp,
-    PutReceiptOp,
-    ReceiptOp,
-    ReleaseOp,
-    ScheduleOp,
-    SettleOp,
-    TakeOp,
-)
+from linqbot.storage.operations import OpQueue
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
@@ -110,8 +91,8 @@ class Storage(ABC):
             StorageUnavailable: nothing can be written.
             StorageBusy: the backlog is full.
         """
-        await self._queue.submit(CheckOp(CHECK_BYTES))
-        await self._queue.submit(CheckOp(0))
+        await self._queue.submit(operations.CheckOp(CHECK_BYTES))
+        await self._queue.submit(operations.CheckOp(0))
 
     @abstractmethod
     async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
@@ -141,8 +122,8 @@ class Storage(ABC):
         but never half of it.
         """
         if delivery.type in self.settled and (receipt := Receipt.of(delivery)) is not None:
-            return self._queue.submit(PutReceiptOp(delivery, receipt))
-        return self._queue.submit(PutOp(delivery))
+            return self._queue.submit(operations.PutReceiptOp(delivery, receipt))
+        return self._queue.submit(operations.PutOp(delivery))
 
     async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
         """Lease the oldest delivery of each lane that is not leased, at most `limit`.
@@ -167,7 +148,7 @@ class Storage(ABC):
             )
         if (leases := self._take_at_once(limit, lease_s)) is not None:
             return leases
-        future = self._queue.submit(TakeOp(limit, lease_s))
+        future = self._queue.submit(operations.TakeOp(limit, lease_s))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -181,7 +162,7 @@ class Storage(ABC):
 
     def _give_back(self, future: asyncio.Future[list[Lease]]) -> None:
         if not future.cancelled() and future.exception() is None and future.result():
-            self._queue.post(ReleaseOp(future.result()))
+            self._queue.post(operations.ReleaseOp(future.result()))
 
     def note_refused(self, lane: str) -> None:  # noqa: B027 - a storage of one process has nothing to do
         """Note that this process has refused a delivery of a lane, so that the other processes learn it.
@@ -236,7 +217,7 @@ class Storage(ABC):
                 held: `finish` again without the state.
             StorageUnavailable: nothing was written, and the lease is still held: `finish` again, or let it run out.
         """
-        await self._queue.submit(FinishOp(lease, commit))
+        await self._queue.submit(operations.FinishOp(lease, commit))
 
     @abstractmethod
     async def following(self, lane: str, limit: int) -> list[Delivery]:
@@ -260,7 +241,7 @@ class Storage(ABC):
             LeaseLost: the lease is over; nothing was written.
             StorageUnavailable: nothing was written, and the lease is still held.
         """
-        await self._queue.submit(HoldOp(lease, until, known))
+        await self._queue.submit(operations.HoldOp(lease, until, known))
 
     def watch(self, lane: str) -> AbstractContextManager[asyncio.Event]:
         """Watch a lane: the event is set whenever a delivery is put into it, by whatever process."""
@@ -277,7 +258,7 @@ class Storage(ABC):
             LeaseLost: the lease is over; nothing was written.
             StorageUnavailable: nothing was written, and the lease is still held.
         """
-        await self._queue.submit(JoinOp(lease, joined, ids, again))
+        await self._queue.submit(operations.JoinOp(lease, joined, ids, again))
 
     async def note_progress(self, lease: Lease, progress: int) -> int:
         """Note how far the turn of a delivery has come that has crashed, and return its crashes before it came that far.
@@ -290,7 +271,7 @@ class Storage(ABC):
             LeaseLost: the lease is over; nothing was written.
             StorageUnavailable: nothing was written, and the lease is still held.
         """
-        return await self._queue.submit(ProgressOp(lease, progress))
+        return await self._queue.submit(operations.ProgressOp(lease, progress))
 
     async def put_in_order(
         self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
@@ -311,7 +292,7 @@ class Storage(ABC):
             LeaseLost: the lease is over; nothing was written.
             StorageUnavailable: nothing was written, and the lease is still held.
         """
-        return await self._queue.submit(OrderOp(lane, missed, lease, keep))
+        return await self._queue.submit(operations.OrderOp(lane, missed, lease, keep))
 
     @abstractmethod
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
@@ -372,7 +353,7 @@ class Storage(ABC):
             StorageUnavailable: nothing was stored; the call must not be made.
             StorageError: another entry has this key; nothing was stored.
         """
-        await self._queue.submit(BeginOp(entry, lease, state, changes, instead))
+        await self._queue.submit(operations.BeginOp(entry, lease, state, changes, instead))
 
     async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
         """Store the outcome of a journal entry durably now, without waiting for the `finish` of its turn.
@@ -386,7 +367,7 @@ class Storage(ABC):
             StateConflict: another value than an expected one is stored; nothing was stored.
             StorageUnavailable: nothing was stored.
         """
-        await self._queue.submit(SettleOp(entry, state))
+        await self._queue.submit(operations.SettleOp(entry, state))
 
     async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
         """Return the journal entries of a turn, in the order in which they were begun."""
@@ -404,7 +385,7 @@ class Storage(ABC):
         Raises:
             StorageUnavailable: nothing was stored.
         """
-        return await self._queue.submit(ReceiptOp(receipt))
+        return await self._queue.submit(operations.ReceiptOp(receipt))
 
     @property
     def has_made_scheduled_sends(self) -> bool:
@@ -482,7 +463,7 @@ class Storage(ABC):
         Returns:
             False if its id is on record: the timer waits, or it fired in the last 24 hours.
         """
-        return await self._queue.submit(ScheduleOp(timer))
+        return await self._queue.submit(operations.ScheduleOp(timer))
 
     async def cancel(self, timer_id: str, record: JournalEntry | None = None) -> bool:
         """Delete a timer. Return True if it was still waiting.
@@ -490,7 +471,7 @@ class Storage(ABC):
         Args:
             record: A journal entry to store in the same commit, as accepted, with the result as its answer.
         """
-        return await self._queue.submit(CancelOp(timer_id, record))
+        return await self._queue.submit(operations.CancelOp(timer_id, record))
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
         """Return the timers that wait, the earliest first. Recurring timers that fired are left out until rearmed."""
@@ -513,7 +494,7 @@ class Storage(ABC):
 
         A recurring timer is parked: `Commit.rearmed` gives its next due time.
         """
-        return await self._queue.submit(FireOp(now, limit))
+        return await self._queue.submit(operations.FireOp(now, limit))
 
     @abstractmethod
     async def next_timer(self) -> float | None:
@@ -574,7 +555,7 @@ class Storage(ABC):
         `now` plus 60 s divided by `per_minute`. `end` deletes content and lane, sets the status to `done` unless it is
         `cancelled`, and stores `done_delivery`. Backlog limits do not apply.
         """
-        return await self._queue.submit(AdvanceOp(now))
+        return await self._queue.submit(operations.AdvanceOp(now))
 
     @abstractmethod
     async def next_broadcast(self) -> float | None:

@@ -101,14 +101,7 @@ class Lanes:
         known = self._lanes.get(lane)
         return list(itertools.islice(known.queue, 1, 1 + limit)) if known else []
 
-    def add(
-        self,
-        name: str,
-        seq: int,
-        *,
-        not_before: float = 0.0,
-        max_concurrent_suspects: int = 0,
-    ) -> None:
+    def add(self, name: str, seq: int, *, not_before: float = 0.0, max_concurrent_suspects: int = 0) -> None:
         """Append a delivery to its lane. Only the first of a lane can wait for a time.
 
         Args:
@@ -471,8 +464,7 @@ class OpenConversations:
     def remove(self, chat_id: str, conversation_id: str) -> None:
         """Remove a conversation of a chat, if it is there."""
         self._put(
-            chat_id,
-            tuple(packed for packed in self._in(chat_id) if _unpacked(chat_id, packed).id != conversation_id),
+            chat_id, tuple(packed for packed in self._in(chat_id) if _unpacked(chat_id, packed).id != conversation_id)
         )
 
     def of_person(self, person: str) -> Sequence[ConversationSummary]:
@@ -568,7 +560,7 @@ class Recent:
 
 
 class StorageMemory:
-    """What every backend keeps in memory, also one whose lanes are in the database.
+    """The facts that every backend keeps in memory, also one whose lanes are in the database.
 
     Attributes:
         watched: The lanes that running turns watch.

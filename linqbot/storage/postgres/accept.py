@@ -14,16 +14,7 @@ from typing import Any, Final, TypeAlias
 from linqbot.events.delivery import Delivery
 from linqbot.storage import journal, upkeep
 from linqbot.storage.inbox import InboxLimits, keys_of, lease_over
-from linqbot.storage.operations import (
-    FinishOp,
-    HoldOp,
-    JoinOp,
-    OpsByKind,
-    OrderOp,
-    PutOp,
-    PutReceiptOp,
-    of,
-)
+from linqbot.storage.operations import FinishOp, HoldOp, JoinOp, OpsByKind, OrderOp, PutOp, PutReceiptOp, of
 from linqbot.storage.postgres import leases
 from linqbot.storage.postgres.transaction import Statement, Transaction
 

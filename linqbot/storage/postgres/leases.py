@@ -21,11 +21,20 @@ from linqbot.errors import LeaseLost
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane
 from linqbot.storage import conversations, journal
-from linqbot.storage.batch import ends_its_turn, storable
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, lease_over
 from linqbot.storage.indexes import Recent
-from linqbot.storage.operations import BeginOp, FinishOp, HoldOp, JoinOp, ProgressOp, ReleaseOp, TakeOp
+from linqbot.storage.operations import (
+    BeginOp,
+    FinishOp,
+    HoldOp,
+    JoinOp,
+    ProgressOp,
+    ReleaseOp,
+    TakeOp,
+    ends_its_turn,
+    storable,
+)
 from linqbot.storage.postgres.transaction import Statement, Taken, Transaction
 from linqbot.storage.state import StateBatch
 from linqbot.storage.upkeep import DELIVERY

@@ -43,7 +43,7 @@ class TransactionChanges(Changes):
 
     Attributes:
         work: True if another process may find a delivery to lease.
-        lanes: Lanes into which deliveries were put.
+        lanes: LaneSteps into which deliveries were put.
         all_conversations: All conversations, if they were read.
         refreshed: The conversations of chats that were read, by chat.
         leased: Leases that this transaction made, with the end of each on the clock of the database and its limit of suspects.
@@ -272,7 +272,7 @@ class News:
         times: True if the earliest timer, or the next step of a broadcast, may be another one.
         own: True if the journal has entries of deliveries that linqbot created.
         chats: Chats whose conversations changed; None if they are too many to be named.
-        lanes: Lanes into which deliveries were put; None if they are too many to be named.
+        lanes: LaneSteps into which deliveries were put; None if they are too many to be named.
         refused: Lanes of which a delivery was refused; None if they are too many to be named.
         gap: The Unix time since which deliveries of any lane may have been refused; None if there is no such time.
     """

@@ -1,7 +1,7 @@
 """The transactions of a process, and the memory of this process that follows them after COMMIT.
 
 The rows in the database are the truth. This process remembers the deliveries that it stored last, its leases, and the
-conversations. `Memory.apply` is the one place where they follow a commit. `storage/batch.py` has the order of the operations.
+conversations. `Memory.apply` is the one place where they follow a commit. `storage/operations.py` has the order of the operations.
 """
 
 from __future__ import annotations
@@ -14,29 +14,10 @@ from typing import Any, Final
 
 from linqbot.clock import Clock
 from linqbot.errors import StorageError
-from linqbot.storage import journal, meta
-from linqbot.storage.batch import ACTIVITY_EVERY_S, Lanes, run
+from linqbot.storage import journal, meta, operations
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.indexes import OpenConversations, Row, StorageMemory
-from linqbot.storage.operations import (
-    BeginOp,
-    CheckOp,
-    FinishOp,
-    HoldOp,
-    JoinOp,
-    Op,
-    OpQueue,
-    OpsByKind,
-    OrderOp,
-    ProgressOp,
-    PutOp,
-    PutReceiptOp,
-    ReleaseOp,
-    TakeOp,
-    Unwritable,
-    by_kind,
-    of,
-)
+from linqbot.storage.operations import ACTIVITY_EVERY_S, LaneSteps, Op, OpQueue, OpsByKind, Unwritable, by_kind, of, run
 from linqbot.storage.postgres import accept, leases
 from linqbot.storage.postgres.accept import InboxRoom
 from linqbot.storage.postgres.address import (
@@ -80,7 +61,7 @@ class Memory(StorageMemory):
         timers: When the earliest timer is due.
         broadcasts: When the next step of a broadcast is due.
         leaving: True if this process leases nothing more.
-        refused: Lanes of which this process has refused a delivery, with the number of times, until the others know it.
+        refused: LaneSteps of which this process has refused a delivery, with the number of times, until the others know it.
         has_suspects: True if there were suspects at the last `take`.
         types: The types of columns, by their tables and names.
     """
@@ -168,18 +149,18 @@ class PostgresWriter:
         self._keep_s = keep_s
         self._serving = serving
         self._movable_clock = movable_clock
-        self._lanes = Lanes(
+        self._lanes = LaneSteps(
             steps={
-                ReleaseOp: leases.release,
-                HoldOp: leases.hold,
-                JoinOp: leases.join,
-                ProgressOp: leases.note_progress,
-                BeginOp: leases.begin,
-                PutOp: self._put,
-                PutReceiptOp: self._put_receipts,
-                OrderOp: accept.put_in_order,
-                TakeOp: self._take,
-                CheckOp: self._check,
+                operations.ReleaseOp: leases.release,
+                operations.HoldOp: leases.hold,
+                operations.JoinOp: leases.join,
+                operations.ProgressOp: leases.note_progress,
+                operations.BeginOp: leases.begin,
+                operations.PutOp: self._put,
+                operations.PutReceiptOp: self._put_receipts,
+                operations.OrderOp: accept.put_in_order,
+                operations.TakeOp: self._take,
+                operations.CheckOp: self._check,
             },
             held=leases.held,
             postpone=leases.postpone,
@@ -242,12 +223,17 @@ class PostgresWriter:
                 await (self._run_one(tx, ops) if is_one else self._run(tx, ops))
         self._memory.apply(tx.changes)
         # To choose among suspects takes a second statement in the transaction of the first.
-        return [*of(ops, TakeOp)] if is_one and tx.changes.has_suspects else []
+        return [*of(ops, operations.TakeOp)] if is_one and tx.changes.has_suspects else []
 
     def _is_one_statement(self, tx: Transaction, batch: list[Op[Any]], ops: OpsByKind) -> bool:
         """Return True for most batches of a busy process: deliveries, journal entries, ends of turns, and a `take`."""
         memory = self._memory
-        begins, ends, puts, takes = of(ops, BeginOp), of(ops, FinishOp), of(ops, PutOp), of(ops, TakeOp)
+        begins, ends, puts, takes = (
+            of(ops, operations.BeginOp),
+            of(ops, operations.FinishOp),
+            of(ops, operations.PutOp),
+            of(ops, operations.TakeOp),
+        )
         if len(begins) + len(ends) + len(puts) + len(takes) < len(batch) or len(takes) > 1:
             return False
         if memory.refused or memory.leaving or memory.has_suspects or (self._serving and tx.now >= memory.purge_at):
@@ -267,15 +253,15 @@ class PostgresWriter:
     async def _run_one(self, tx: Transaction, ops: OpsByKind) -> None:
         memory, statement = self._memory, Statement(tx)
         accept.lock(statement, ops)
-        if begins := of(ops, BeginOp):
+        if begins := of(ops, operations.BeginOp):
             leases.add_begins(statement, begins)
-        if ends := of(ops, FinishOp):
+        if ends := of(ops, operations.FinishOp):
             leases.add_ends(statement, ends)
-        for arrivals in accept.rounds(of(ops, PutOp)):
+        for arrivals in accept.rounds(of(ops, operations.PutOp)):
             lanes = {first.delivery.lane for first, *_ in arrivals}
             news = self._payload(TransactionChanges(work=True, lanes=lanes))
             accept.add_arrivals(statement, arrivals, memory.room, memory.room.left, news)
-        for taking in of(ops, TakeOp):
+        for taking in of(ops, operations.TakeOp):
             leases.take(statement, taking, memory.recent)
         await statement.run()
 
@@ -287,17 +273,17 @@ class PostgresWriter:
         await locks.run()
         await run(tx, ops, self._lanes, self._memory, purging=self._serving)
         # The lanes go on, but not in this process.
-        tx.changes.work |= self._memory.leaving and FinishOp in ops
+        tx.changes.work |= self._memory.leaving and operations.FinishOp in ops
         if (payload := self._payload(tx.changes)) is not None:
             await tx.value("SELECT pg_notify($1, $2)", self._address.channel, payload)
 
-    async def _put(self, tx: Transaction, ops: list[PutOp]) -> None:
+    async def _put(self, tx: Transaction, ops: list[operations.PutOp]) -> None:
         await accept.put(tx, ops, self._memory.room)
 
-    async def _put_receipts(self, tx: Transaction, ops: list[PutReceiptOp]) -> None:
+    async def _put_receipts(self, tx: Transaction, ops: list[operations.PutReceiptOp]) -> None:
         await accept.put_receipts(tx, ops, self._memory.room)
 
-    async def _take(self, tx: Transaction, ops: list[TakeOp]) -> None:
+    async def _take(self, tx: Transaction, ops: list[operations.TakeOp]) -> None:
         for op in ops:
             statement = Statement(tx)
             leases.take(statement, op, self._memory.recent, self._held(tx))
@@ -308,7 +294,7 @@ class PostgresWriter:
         held = {token: one for token, one in self._memory.held.items() if token not in tx.changes.ended_leases}
         return held | {lease.token: Held(until, suspects) for lease, until, suspects in tx.changes.leased}
 
-    async def _check(self, tx: Transaction, ops: list[CheckOp]) -> None:
+    async def _check(self, tx: Transaction, ops: list[operations.CheckOp]) -> None:
         for op in ops:
             if not op.size:
                 await meta.remove(tx, f"check {tx.process}")

@@ -1,7 +1,7 @@
-"""What SQLite does in its own way: lanes. The index in memory chooses among them, and the rows follow.
+"""The lanes in an SQLite file: the index in memory chooses among them, and the rows follow.
 
 A row on disk says only that it is leased, so that the next start can count a crash. Turns that end together share
-statements. `batch.py` calls these steps, inside a transaction of the writer.
+statements. `storage/operations.py` calls these steps, inside a transaction of the writer.
 """
 
 from __future__ import annotations
@@ -12,24 +12,10 @@ from typing import Any, Final, TypeAlias
 
 from linqbot.errors import LaneFull
 from linqbot.events.delivery import Delivery
-from linqbot.storage import journal, meta, upkeep
-from linqbot.storage.batch import Lanes
+from linqbot.storage import journal, meta, operations, upkeep
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of, lease_over
 from linqbot.storage.indexes import LaneLease, Row
-from linqbot.storage.operations import (
-    BeginOp,
-    CheckOp,
-    FinishOp,
-    HoldOp,
-    JoinOp,
-    Op,
-    OrderOp,
-    ProgressOp,
-    PutOp,
-    PutReceiptOp,
-    ReleaseOp,
-    TakeOp,
-)
+from linqbot.storage.operations import LaneSteps, Op
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.index import Gathering, JoinedRow, Postponed, Reordered
 from linqbot.storage.sqlite.statements import Transaction, among, insert
@@ -41,7 +27,7 @@ Numbered: TypeAlias = tuple[tuple[int, Delivery], ...]
 """Deliveries with their sequence numbers, in order."""
 
 
-async def _put(tx: Transaction, ops: Sequence[PutOp]) -> None:
+async def _put(tx: Transaction, ops: Sequence[operations.PutOp]) -> None:
     """Store new deliveries; see `Storage.put`."""
     limits = tx.index.limits
     numbered = tx.index.number([op.delivery for op in ops])
@@ -50,7 +36,7 @@ async def _put(tx: Transaction, ops: Sequence[PutOp]) -> None:
     room = limits.limit - lanes.depth
     depths: dict[str, int] = {}
     new: list[tuple[int, Delivery]] = []
-    duplicates: list[PutOp] = []
+    duplicates: list[operations.PutOp] = []
     refused: list[int] = []
     for op, (seq, delivery) in zip(ops, numbered, strict=True):
         lane = delivery.lane
@@ -73,7 +59,7 @@ async def _put(tx: Transaction, ops: Sequence[PutOp]) -> None:
     _accept(tx, tuple(new), prefetch=True)
 
 
-async def _put_receipts(tx: Transaction, ops: Sequence[PutReceiptOp]) -> None:
+async def _put_receipts(tx: Transaction, ops: Sequence[operations.PutReceiptOp]) -> None:
     """Store what new receipts report."""
     numbered = tx.index.number([op.delivery for op in ops])
     fresh = _remember(tx, numbered)
@@ -93,7 +79,7 @@ def seen(db: sqlite3.Connection, keys: Collection[str]) -> dict[str, bool]:
     return found
 
 
-def _answer_duplicates(tx: Transaction, ops: Sequence[PutOp]) -> None:
+def _answer_duplicates(tx: Transaction, ops: Sequence[operations.PutOp]) -> None:
     """Set the results of deliveries whose id or message key is known. A copy of one that was refused is refused too."""
     known = seen(tx.db, [key for op in ops for key in keys_of(op.delivery)])
     for op in ops:
@@ -153,7 +139,7 @@ def _note_received(tx: Transaction, webhooks: Sequence[Delivery]) -> None:
     tx.changes.received_at = max([*(d.received_at for d in webhooks), tx.changes.received_at or 0.0]) or None
 
 
-async def _put_in_order(tx: Transaction, ops: Sequence[OrderOp]) -> None:
+async def _put_in_order(tx: Transaction, ops: Sequence[operations.OrderOp]) -> None:
     """Store missed deliveries of a lane, and sort the lane; see `Storage.put_in_order`."""
     for op in ops:
         given_back: tuple[int, int] | None = None
@@ -177,7 +163,7 @@ async def _store(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
     _accept(tx, _new(tx, deliveries))
 
 
-async def _take(tx: Transaction, ops: Sequence[TakeOp]) -> None:
+async def _take(tx: Transaction, ops: Sequence[operations.TakeOp]) -> None:
     """Lease the oldest heads of free lanes; see `Storage.take`."""
     leased: list[LaneLease] = []
     for op in ops:
@@ -213,7 +199,7 @@ def _rows(tx: Transaction, seqs: Sequence[int]) -> dict[int, Row]:
     return rows
 
 
-async def _release(tx: Transaction, ops: Sequence[ReleaseOp]) -> None:
+async def _release(tx: Transaction, ops: Sequence[operations.ReleaseOp]) -> None:
     """Release leases, first in the index, so that a `take` in the same batch can lease these lanes, then in the rows."""
     give_back(tx.db, tx.index.release(lease for op in ops for lease in op.leases))
 
@@ -223,7 +209,7 @@ def give_back(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
     among(db, "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq IN (*)", seqs)
 
 
-async def _hold(tx: Transaction, ops: Sequence[HoldOp]) -> None:
+async def _hold(tx: Transaction, ops: Sequence[operations.HoldOp]) -> None:
     """Give back leases that were not used. Their lanes wait for more deliveries; see `Storage.hold`."""
     for op in ops:
         if (seq := _leased_seq(tx, op, op.lease)) is not None:
@@ -237,7 +223,7 @@ async def _hold(tx: Transaction, ops: Sequence[HoldOp]) -> None:
             tx.changes.gathering.append(Gathering(lane, seq, op.lease.token, op.until, op.known))
 
 
-async def _join(tx: Transaction, ops: Sequence[JoinOp]) -> None:
+async def _join(tx: Transaction, ops: Sequence[operations.JoinOp]) -> None:
     """Put one delivery in the place of several; see `Storage.join`."""
     for op in ops:
         if (head := _leased_seq(tx, op, op.lease)) is None:
@@ -254,7 +240,7 @@ async def _join(tx: Transaction, ops: Sequence[JoinOp]) -> None:
         tx.changes.joined.append(JoinedRow(head, op.lease.token, op.joined, gone, op.again))
 
 
-async def _note_progress(tx: Transaction, ops: Sequence[ProgressOp]) -> None:
+async def _note_progress(tx: Transaction, ops: Sequence[operations.ProgressOp]) -> None:
     """Note how far turns have come that have crashed; see `Storage.note_progress`."""
     for op in ops:
         if (seq := _leased_seq(tx, op, op.lease)) is not None:
@@ -266,7 +252,7 @@ async def _note_progress(tx: Transaction, ops: Sequence[ProgressOp]) -> None:
             (op.result,) = tx.db.execute(sql, (seq,)).fetchone()
 
 
-async def _begin(tx: Transaction, ops: Sequence[BeginOp]) -> None:
+async def _begin(tx: Transaction, ops: Sequence[operations.BeginOp]) -> None:
     """Store journal entries before the first attempt of their calls; see `Storage.begin`."""
     state = StateBatch(tx)
     await state.read([op.state for op in ops])
@@ -279,7 +265,7 @@ async def _begin(tx: Transaction, ops: Sequence[BeginOp]) -> None:
     await journal.begin(tx, [entry for op in ops for entry in op.entries])
 
 
-async def _check(tx: Transaction, ops: Sequence[CheckOp]) -> None:
+async def _check(tx: Transaction, ops: Sequence[operations.CheckOp]) -> None:
     for op in ops:
         if not op.size:
             await meta.remove(tx, "check")
@@ -312,7 +298,7 @@ async def _held(tx: Transaction, leases: Sequence[Lease]) -> dict[int, int]:
     return {lease.token: seq for lease in leases if (seq := tx.index.lanes.leased_by(lease.token)) is not None}
 
 
-async def _postpone(tx: Transaction, ops: Mapping[int, FinishOp]) -> None:
+async def _postpone(tx: Transaction, ops: Mapping[int, operations.FinishOp]) -> None:
     for seq, op in ops.items():
         outcome = op.commit.outcome
         assert isinstance(outcome, Retry | Defer)
@@ -326,7 +312,7 @@ async def _postpone(tx: Transaction, ops: Mapping[int, FinishOp]) -> None:
         tx.changes.postponed.append(Postponed(seq, op.lease.token, outcome.at, int(failed)))
 
 
-async def _remove(tx: Transaction, ops: Mapping[int, FinishOp], ending: Collection[int]) -> None:
+async def _remove(tx: Transaction, ops: Mapping[int, operations.FinishOp], ending: Collection[int]) -> None:
     await journal.settle(tx, [entry for seq in ending for entry in ops[seq].commit.entries], ended=True)
     among(tx.db, "DELETE FROM delivery WHERE seq IN (*)", ops)
     among(tx.db, "DELETE FROM body WHERE seq IN (*)", ops)
@@ -337,18 +323,18 @@ async def _remove(tx: Transaction, ops: Mapping[int, FinishOp], ending: Collecti
     tx.changes.removed = tuple((seq, op.lease.token) for seq, op in ops.items())
 
 
-LANES: Final = Lanes(
+LANES: Final = LaneSteps(
     steps={
-        ReleaseOp: _release,
-        HoldOp: _hold,
-        JoinOp: _join,
-        ProgressOp: _note_progress,
-        BeginOp: _begin,
-        PutOp: _put,
-        PutReceiptOp: _put_receipts,
-        OrderOp: _put_in_order,
-        TakeOp: _take,
-        CheckOp: _check,
+        operations.ReleaseOp: _release,
+        operations.HoldOp: _hold,
+        operations.JoinOp: _join,
+        operations.ProgressOp: _note_progress,
+        operations.BeginOp: _begin,
+        operations.PutOp: _put,
+        operations.PutReceiptOp: _put_receipts,
+        operations.OrderOp: _put_in_order,
+        operations.TakeOp: _take,
+        operations.CheckOp: _check,
     },
     held=_held,
     postpone=_postpone,

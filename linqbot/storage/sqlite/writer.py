@@ -3,7 +3,7 @@
 `group_commit.py` calls the steps of those on a file, `memory.py` of those in memory.
 
 The rows on disk are the truth. The index in memory (`index.py`) mirrors them. The writer collects the changes of a
-transaction in `IndexChanges`, and `after_commit` is the one place where the index follows. `storage/batch.py` has the order
+transaction in `IndexChanges`, and `after_commit` is the one place where the index follows. `storage/operations.py` has the order
 of the operations, and `lanes.py` the SQL that moves lanes.
 """
 
@@ -18,10 +18,10 @@ from typing import Any
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import OWN_DELIVERY
-from linqbot.storage import batch, broadcasts, meta, timers
+from linqbot.storage import broadcasts, meta, timers
 from linqbot.storage.conversations import SUMMARY, ConversationSummary
 from linqbot.storage.dialect import drive
-from linqbot.storage.operations import AdvanceOp, Op, OpsByKind, PutOp, Unwritable, by_kind, of
+from linqbot.storage.operations import AdvanceOp, Op, OpsByKind, PutOp, Unwritable, by_kind, of, run
 from linqbot.storage.sqlite import file, lanes
 from linqbot.storage.sqlite.file import (
     BUSY_TIMEOUT_MS,
@@ -110,7 +110,7 @@ class Writer:
             or (AdvanceOp in ops and file.is_off_the_record(self._db))
         ):
             tx.begin_off_the_record()
-        await batch.run(tx, ops, lanes.LANES, tx.index, purging=self._serving)
+        await run(tx, ops, lanes.LANES, tx.index, purging=self._serving)
         if tx.changes.timers:
             tx.changes.next_timer = await timers.earliest(tx)
         tx.changes.broadcasts |= AdvanceOp in ops
@@ -143,15 +143,7 @@ class SQLiteWriter(Writer):
     `commit`, and `begin` with `wait`.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        index: Index,
-        place: Place,
-        clock: Clock,
-        keep_days: float,
-    ) -> None:
+    def __init__(self, path: Path, *, index: Index, place: Place, clock: Clock, keep_days: float) -> None:
         super().__init__(path, index=index, clock=clock, keep_days=keep_days)
         self._place = place
         # The data_version of the file that the index mirrors; None if the index did not follow a commit.
