@@ -20,8 +20,8 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import Call
+from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.outbound_plugins import Outbound
-from linqbot.engine.slots import NO_ENTRIES, JournalMatcher, Slots
 from linqbot.errors import BotError, CallSkipped
 from linqbot.events.lane import lane_of_chat
 from linqbot.features.later import KIND, moved, scheduled_by, sends_of
@@ -83,19 +83,18 @@ class TurnScheduler:
     """The scheduled sends that one run of a turn begins, moves and cancels.
 
     Args:
-        slots: The slots of the turn, which also number its calls.
         stored: The sends of other turns.
     """
 
     __slots__ = ("_cancels", "_journal", "_slots", "_stored", "_timers")
 
-    def __init__(self, journal: TurnJournal, slots: Slots, stored: Timers) -> None:
+    def __init__(self, journal: TurnJournal, stored: Timers) -> None:
         self._journal = journal
-        self._slots = slots
+        self._slots = journal.slots
         self._stored = stored
         self._timers: dict[str, Timer] = {}
         recorded = [entry for entry in journal.steps.values() if from_json(entry.call)["verb"] == CANCEL]
-        self._cancels = JournalMatcher(recorded) if recorded else NO_ENTRIES
+        self._cancels = JournalMatcher(recorded)
 
     @property
     def timers(self) -> list[Timer]:

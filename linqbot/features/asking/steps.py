@@ -86,7 +86,7 @@ class Steps:
 
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return the recorded result of a step; None if there is none. See `Context.recall`."""
-        entry = self._journal.steps.get(self._journal.slot_of_step(name))
+        entry = self._journal.steps.get(self._journal.slots.of_step(name))
         if entry is None or entry.status != "accepted":
             return None
         return self._recorded(name, entry, kind)
@@ -112,7 +112,7 @@ class Steps:
             StorageUnavailable: the step could not be recorded.
         """
         self._journal.refuse_after_end("once")
-        slot = self._journal.slot_of_step(name)
+        slot = self._journal.slots.of_step(name)
         if slot in self._used:
             raise BotError(f"ctx.once({name!r}) was called twice in one run. Give each step a name of its own.")
         self._used.add(slot)
@@ -125,7 +125,7 @@ class Steps:
         entry = await self._begun(name, slot, entry, retry=retry, restartable=restartable)
         self.under_way.append(name)
         try:
-            with self._noting_incoming() as took, changes_of_step() as scheduled, self._journal.in_step(name):
+            with self._noting_incoming() as took, changes_of_step() as scheduled, self._journal.slots.in_step(name):
                 result = call(entry.key)
                 if inspect.isawaitable(result):
                     result = await result
