@@ -9,7 +9,10 @@ as before.
 from __future__ import annotations
 
 import hashlib
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -22,7 +25,7 @@ OUTSIDE: Final = "^"
 """The beginning of the slots of what middleware, filters and error handlers do."""
 
 OUTSIDE_FIRST: Final = "^:"
-"""The beginning of these slots for the event that begins a turn. Each answer to a question has another: see `outside_of`."""
+"""The beginning of these slots for the event that begins a turn. Each answer to a question has another: see `outside_of_answer`."""
 
 STREAM: Final = "~stream"
 """The beginning of the labels of streams. No `key=` begins so."""
@@ -30,6 +33,27 @@ STREAM: Final = "~stream"
 
 _IN_STEP: Final = "step~"
 """The beginning of the path of the calls inside of a step. A digest of the step's name follows."""
+
+
+@dataclass(slots=True)
+class StepEffects:
+    """What a step has done that is not stored before its turn ends. A run that has the step from the record does it again.
+
+    Attributes:
+        incoming: The numbers of the calls of `ctx.incoming()`.
+        scheduled: What was scheduled, moved and cancelled, as JSON data for `TurnScheduler.recall`.
+    """
+
+    incoming: list[int] = field(default_factory=list)
+    scheduled: list[Any] = field(default_factory=list)
+
+
+_step: ContextVar[StepEffects | None] = ContextVar("linqbot_step", default=None)
+
+
+def effects_of_step() -> StepEffects | None:
+    """Return the effects of the step that is running; None outside of steps."""
+    return _step.get()
 
 
 class Slots:
@@ -62,9 +86,19 @@ class Slots:
         """Return the slot of a step. A handler's step has the same slot in all parts of a conversation."""
         return f"{self.part if self.part.startswith(OUTSIDE) else ''}step:{name}"
 
-    def in_step(self, name: str) -> AbstractContextManager[None]:
-        """Number the calls of the block within a step."""
-        return in_branch(f"{_IN_STEP}{step_digest(name)}/", self.root)
+    @contextmanager
+    def in_step(self, name: str) -> Iterator[StepEffects]:
+        """Number the calls of the block within a step, and collect its effects, those of the steps inside of it included."""
+        around, effects = _step.get(), StepEffects()
+        token = _step.set(effects)
+        try:
+            with in_branch(f"{_IN_STEP}{step_digest(name)}/", self.root):
+                yield effects
+        finally:
+            _step.reset(token)
+            if around is not None:
+                around.incoming += effects.incoming
+                around.scheduled += effects.scheduled
 
     def of_timer(self, key: str | None) -> str:
         """Return the slot of the next scheduled send: its `key=`, or without one its number."""
@@ -106,9 +140,9 @@ class Slots:
         return f"{_IN_STEP}{step}/" if step else ""
 
 
-def outside_of(delivery_id: str, turn: str) -> str:
-    """Return the part of what is done outside of the handler for a delivery, in the turn that it begins or continues."""
-    return OUTSIDE_FIRST if delivery_id == turn else f"{OUTSIDE}{delivery_id.replace(':', '.')}:"
+def outside_of_answer(delivery_id: str) -> str:
+    """Return the part of what is done outside of the handler for the delivery of an answer to a question."""
+    return f"{OUTSIDE}{delivery_id.replace(':', '.')}:"
 
 
 def is_outside_of_answer(slot: str) -> bool:

@@ -21,13 +21,11 @@ from pydantic_core import to_json
 
 from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.clock import Clock
 from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.call_lookup import GONE, NOT_MADE, change_made, content_of, error_json, ids_in, lacks_target
 from linqbot.engine.earlier_runs import EarlierRuns
-from linqbot.engine.outbound_plugins import Outbound
-from linqbot.engine.rate_limit import CallNotMade, SendRateLimit, call_with_retries
-from linqbot.engine.slots import OUTSIDE_FIRST, Slots, digest, outside_of, step_around, step_digest
+from linqbot.engine.rate_limit import CallNotMade, call_with_retries
+from linqbot.engine.slots import OUTSIDE_FIRST, Slots, digest, outside_of_answer, step_around, step_digest
 from linqbot.errors import (
     BotError,
     LinqApiError,
@@ -40,18 +38,16 @@ from linqbot.errors import (
     TurnDeferred,
 )
 from linqbot.frames import place_of_caller
-from linqbot.plugins.registry import Plugins
-from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.redaction import RECORDED
 from linqbot.storage.state import StateWrite
-from linqbot.storage.timers import Timer
 from linqbot.types.message import text_of
 
 if TYPE_CHECKING:
-    from linqbot.features.catalog import Features
+    from linqbot.engine.parts import Opening
+    from linqbot.engine.turn import Turns
     from linqbot.features.overlap import IncomingCalls
     from linqbot.features.state import TurnState
     from linqbot.features.state_journal import StateJournal
@@ -135,23 +131,21 @@ class TurnJournal:
     """Journals the client's calls for one run of a turn. It must be created in the turn's own task.
 
     Args:
-        turn: The id of the turn: the delivery being handled, or the one that began its conversation.
-        replay: 0, then one more for each deliberate replay of the turn. A replay uses new idempotency keys.
-        known: The journal entries of this turn's earlier runs, which failed or crashed.
-        outbound: The outbound middleware of plugins.
-        off_the_record: True keeps no content of the turn's calls after they are made.
-        task: The turn's own task.
+        turns: What all turns share.
+        opening: What the turn begins with, the entries of its earlier runs included.
         lease: The lease of the turn. When it is over, no further call is begun.
-        features: Makes what carries out scheduled sends and broadcasts.
 
     Attributes:
+        turn: The id of the turn: the delivery being handled, or the one that began its conversation.
+        replay: 0, then one more for each deliberate replay of the turn. A replay uses new idempotency keys.
+        off_the_record: True keeps no content of the turn's calls after they are made.
+        slots: Gives out the slots of what the turn does.
         deferred: The error of the first call that had to be deferred; None if there was none. After it, no further call
             is made in this run.
         origin: The people and the chat of the turn, as JSON: see `engine/parts.py`. Set before the first call.
         state: The state that the handler changed. Set when the handler has succeeded.
         recipients: The outcome of the person to whom the turn has sent a broadcast.
-        cancelled: The ids of timers that the commit that ends the turn deletes, before it stores `timers`.
-        slots: Gives out the slots of what the turn does.
+        cancelled: The ids of timers that the commit that ends the turn deletes, before it stores those of scheduled sends.
         steps: The known entries that are no API calls, by slot.
         streams: The entries of the streams that this run has said something in, by slot.
         is_interrupted: True cancels the tasks that make further calls: the turn is to begin again.
@@ -163,111 +157,60 @@ class TurnJournal:
             made, as if Linq had refused it, except with `override_optout` (R71).
     """
 
-    # Slots: a class keeps up to 30 attributes of its instances cheaply, and each turn makes an instance with more.
-    __slots__ = (
-        "_begun",
-        "_call_lock",
-        "_clock",
-        "_closed",
-        "_earlier",
-        "_failed",
-        "_features",
-        "_lease",
-        "_made",
-        "_outbound",
-        "_outcomes",
-        "_outside",
-        "_rate_limit",
-        "_scheduler",
-        "_settled",
-        "_state",
-        "_storage",
-        "_task",
-        "_under_way",
-        "cancelled",
-        "deferred",
-        "incoming_calls",
-        "is_interrupted",
-        "is_past",
-        "is_suspended",
-        "muted_chat",
-        "off_the_record",
-        "origin",
-        "recipients",
-        "replay",
-        "slots",
-        "state",
-        "steps",
-        "streams",
-        "turn",
-    )
+    deferred: TurnDeferred | None = None
+    origin: bytes | None = None
+    state: Sequence[StateWrite] = ()
+    recipients: Sequence[RecipientUpdate] = ()
+    is_interrupted = False
+    is_suspended = False
+    is_past = False
+    incoming_calls: IncomingCalls | None = None
+    muted_chat: str | None = None
+    _earlier: EarlierRuns | None = None
+    _scheduler: TurnScheduler | None = None
+    # Set once the handler uses state, or if an earlier run has stored some with a call.
+    _state: StateJournal | None = None
+    # The number of entries that this run has stored.
+    _begun = 0
+    # The number of calls that have begun and not ended; `_settled` is set when it is 0 again.
+    _under_way = 0
+    _settled: asyncio.Event | None = None
+    # The reason why no call is made any more; None while calls are made.
+    _closed: str | None = None
 
-    def __init__(
-        self,
-        storage: Storage,
-        clock: Clock,
-        rate_limit: SendRateLimit,
-        *,
-        turn: str,
-        replay: int = 0,
-        known: Sequence[JournalEntry] = (),
-        outbound: Outbound | None = None,
-        off_the_record: bool = False,
-        task: asyncio.Task[None] | None = None,
-        lease: Lease | None = None,
-        features: Features,
-    ) -> None:
-        self._features = features
-        self.deferred: TurnDeferred | None = None
-        self._storage = storage
-        self._clock = clock
-        self._rate_limit = rate_limit
-        self.turn = turn
-        self.replay = replay
-        self.off_the_record = off_the_record
-        self.origin: bytes | None = None
-        self.state: Sequence[StateWrite] = ()
-        self.recipients: Sequence[RecipientUpdate] = ()
-        self._outbound = Outbound(Plugins()) if outbound is None else outbound
+    def __init__(self, turns: Turns, opening: Opening, lease: Lease) -> None:
+        self._turns = turns
+        self._storage = turns.storage
+        self._outbound = turns.outbound
+        self._lease = lease
+        self._task = asyncio.current_task()
+        self.turn = opening.turn
+        self.replay = opening.replay
+        self.off_the_record = opening.off_the_record
+        self.slots = Slots()
+        # The part of what is done outside of the handler.
+        handled = lease.delivery.id
+        self._outside = OUTSIDE_FIRST if handled == self.turn else outside_of_answer(handled)
+        # Held by the call that is made or matched: the calls of a turn are made one after the other.
+        self._call_lock = asyncio.Lock()
         # The accepted calls of this run, in order, those included that were answered from their entries.
         self._made: list[tuple[Call, ApiResponse]] = []
+        # The entries whose outcome is not stored yet, by slot.
+        self._outcomes: dict[str, JournalEntry] = {}
+        # The tasks of the handler in which a call has failed, and the error.
+        self._failed: list[tuple[asyncio.Task[Any], BaseException]] = []
+        self.cancelled: list[str] = []
+        self.streams: dict[str, JournalEntry] = {}
         self.steps: dict[str, JournalEntry] = {}
-        self.is_suspended = False
-        self.is_past = False
-        self.incoming_calls: IncomingCalls | None = None
-        self.muted_chat: str | None = None
-        self.slots = Slots()
-        self._outside = outside_of(turn if lease is None else lease.delivery.id, turn)
-        self._task = task
-        self._lease = lease
-        self._scheduler: TurnScheduler | None = None
-        # Set once the handler uses state, or if an earlier run has stored some with a call.
-        self._state: StateJournal | None = None
-        self._earlier: EarlierRuns | None = None
-        if known:
+        if known := opening.known:
             self.steps = {entry.slot: entry for entry in known if entry.safety in RECORDED}
             self._earlier = self._runs([entry for entry in known if entry.safety not in RECORDED])
             if self.has_stored_state:
-                self._state = features.state_journal(self)
-        self.cancelled: list[str] = []
-        # Held by the call that is made or matched: the calls of a turn are made one after the other.
-        self._call_lock = asyncio.Lock()
-        # The number of entries that this run has stored, and the entries whose outcome is not stored yet, by slot.
-        self._begun = 0
-        self._outcomes: dict[str, JournalEntry] = {}
-        self.streams: dict[str, JournalEntry] = {}
-        # The number of calls that have begun and not ended; `_settled` is set when it is 0 again.
-        self._under_way = 0
-        self._settled: asyncio.Event | None = None
-        # The reason why no call is made any more; None while calls are made.
-        self._closed: str | None = None
-        self.is_interrupted = False
-        # The tasks of the handler in which a call has failed, and the error.
-        self._failed: list[tuple[asyncio.Task[Any], BaseException]] = []
+                self._state = turns.features.state_journal(self)
 
     def stream(self, key: str | None) -> StreamJournal:
         """Return the journal of the next stream of `ctx.stream`; see `StreamJournal`."""
-        return self._features.stream_journal(self, key)
+        return self._turns.features.stream_journal(self, key)
 
     def calls_of_earlier_runs(self) -> Sequence[JournalEntry]:
         """Return the entries with which the next calls of this part may be matched."""
@@ -299,14 +242,15 @@ class TurnJournal:
         if is_done:
             # The scheduled sends of a failed run are not stored: its next run schedules them again.
             commit.state, commit.recipients = self.state, self.recipients
-            commit.timers += self.timers
+            if self._scheduler is not None:
+                commit.timers += self._scheduler.timers
         if self.cancelled and (is_done or commit.rearmed):
             commit.cancelled += self.cancelled
 
     @property
     def lane(self) -> str:
-        """The lane of the turn; empty if it has no lease."""
-        return "" if self._lease is None else self._lease.delivery.lane
+        """The lane of the turn."""
+        return self._lease.delivery.lane
 
     @property
     def is_in_own_task(self) -> bool:
@@ -365,7 +309,7 @@ class TurnJournal:
             safety=safety,
             call=call,
             status="attempting",
-            first_at=self._clock.now(),
+            first_at=self._turns.clock.now(),
             origin=self.origin,
             off_the_record=self.off_the_record,
         )
@@ -386,18 +330,13 @@ class TurnJournal:
     def scheduler(self) -> TurnScheduler:
         """The scheduled sends of the turn."""
         if self._scheduler is None:
-            self._scheduler = self._features.scheduler(self, self._storage)
+            self._scheduler = self._turns.features.scheduler(self, self._storage)
         return self._scheduler
 
     @property
     def broadcaster(self) -> TurnBroadcaster:
         """The broadcasts of the turn."""
-        return self._features.broadcaster(self, self._storage, self._outbound)
-
-    @property
-    def timers(self) -> Sequence[Timer]:
-        """The timers of the turn's scheduled sends. The commit that ends the turn stores them."""
-        return () if self._scheduler is None else self._scheduler.timers
+        return self._turns.features.broadcaster(self, self._storage, self._outbound)
 
     def sent_in_turn(self) -> SentInTurn:
         """Return the calls that this run has made so far, and what is known of those of earlier runs."""
@@ -441,7 +380,9 @@ class TurnJournal:
             TurnDeferred: another turn has changed a value since this one has read it. Nothing was stored.
         """
         self._begun += 1
-        return self.put(entry) if self._state is None else self._state.store(self, entry.slot, entry)
+        if self._state is None:
+            return self._storage.begin(entry, self._lease)
+        return self._state.store(self, entry.slot, entry)
 
     def put(self, entry: JournalEntry, **state: Any) -> Awaitable[None]:
         """Store an entry that begins, with changes of state; see `Journal.begin`."""
@@ -460,7 +401,7 @@ class TurnJournal:
     def use_state(self, state: TurnState) -> None:
         """Store what is changed of this state with the next call of the turn."""
         if self._state is None:
-            self._state = self._features.state_journal(self)
+            self._state = self._turns.features.state_journal(self)
         self._state.use(state)
 
     def come_to(self, slot: str) -> None:
@@ -492,7 +433,7 @@ class TurnJournal:
     @property
     def delivery_id(self) -> str:
         """The id of the delivery that is handled."""
-        return self.turn if self._lease is None else self._lease.delivery.id
+        return self._lease.delivery.id
 
     def _runs(self, calls: Sequence[JournalEntry]) -> EarlierRuns:
         return EarlierRuns(calls, self._storage.has_sent, by_content=self._conflict_slot in self.steps)
@@ -624,7 +565,8 @@ class TurnJournal:
 
     def note_failure(self, error: Exception | TurnDeferred) -> None:
         """Note a call or an upload that was deferred or failed, so that code that swallows its error does not lose the call."""
-        task = self._other_task()
+        running = asyncio.current_task()
+        task = None if running is self._task else running
         if not isinstance(error, TurnDeferred):
             if task is not None:
                 self._failed.append((task, error))
@@ -633,11 +575,6 @@ class TurnJournal:
         if task is not None:
             # The turn handles the deferral. Retrieve the error, so that asyncio does not log it as never retrieved.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-    def _other_task(self) -> asyncio.Task[Any] | None:
-        """Return the running task if it is not the turn's own."""
-        task = asyncio.current_task()
-        return None if task is self._task else task
 
     def _error_after_end(self, what: str, why: str) -> BotError:
         """Log a call that comes after the end of its turn, and return its error."""
@@ -662,7 +599,7 @@ class TurnJournal:
         if call.key is None:
             # An author's own key stays: the same call in another turn is to do the same thing only once.
             call = call.with_key(key)
-        first_at = self._clock.now() if known is None else known.first_at
+        first_at = self._turns.clock.now() if known is None else known.first_at
         entry = JournalEntry(
             self.turn,
             self.replay,
@@ -693,7 +630,7 @@ class TurnJournal:
             MessageGone: its message was deleted before the answer arrived.
         """
         try:
-            answer = await call_with_retries(call, run, self._rate_limit, self._clock, may_be_made=repeated)
+            answer = await call_with_retries(call, run, self._turns.rate_limit, self._turns.clock, may_be_made=repeated)
         except CallNotMade:
             if entry.safety == "once":
                 # Otherwise the next run would look for a call that was never made, and report it as ambiguous.
