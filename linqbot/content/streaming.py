@@ -3,7 +3,7 @@
 The source is read while messages are sent. The pace decides which finished pieces make the next message, and how long
 to wait before it. Each message is journalled under the stream's own key. When a turn runs again, the stream first
 repeats the messages of its earlier runs: the journal answers for those that Linq has taken, and the others are sent.
-Then the stream goes on behind them. `engine/stream_journal.py` reads the record of earlier runs.
+Then the stream goes on behind them. `features/stream_journal.py` reads the record of earlier runs.
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ from linqbot.storage.journal import RECEIPTS
 if TYPE_CHECKING:
     from linqbot.bot.dispatch import Dispatcher
     from linqbot.engine.turn import Turns
+    from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.features.stream_journal import StreamJournal
 
 
 PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
@@ -136,3 +138,10 @@ class Features:
             found = [[getattr(each, point) for each in parts if point in vars(type(each))] for point in Points._fields]
             self._points[marks] = Points(*found)
         return self._points[marks]
+
+    @staticmethod
+    def stream_journal(journal: TurnJournal, key: str | None) -> StreamJournal:
+        """Return the journal of one stream."""
+        from linqbot.features.stream_journal import StreamJournal
+
+        return StreamJournal(journal, key)

@@ -10,9 +10,9 @@ first has taken, the rest goes back into the lane before the turn ends. `options
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar, copy_context
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +21,9 @@ from pydantic_core import from_json, to_json
 
 from linqbot.branch import leave_turn
 from linqbot.engine.parts import Again, Part, Turn
+from linqbot.engine.slots import effects_of_step
 from linqbot.engine.watcher import turn_watcher
-from linqbot.errors import BotError, StorageError
+from linqbot.errors import BotError, StorageError, TurnDeferred
 from linqbot.events.delivery import OWN_DELIVERY, Delivery, Joined
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
@@ -46,9 +47,6 @@ MOST_RESTARTS: Final = 3
 
 LAST_CALL_S: Final = 5.0
 """Seconds to wait for the call that is being made, before the turn is not restarted after all."""
-
-
-_in_step: ContextVar[list[int] | None] = ContextVar("linqbot_incoming_in_step", default=None)
 
 
 class IncomingCalls:
@@ -76,20 +74,8 @@ class IncomingCalls:
     def recall(self, numbers: Sequence[int]) -> None:
         """Note the calls of a step on record."""
         self._made.update(numbers)
-        if (in_step := _in_step.get()) is not None:
-            in_step.extend(numbers)
-
-    @contextmanager
-    def of_step(self) -> Iterator[list[int]]:
-        """Collect the numbers of the calls that a step makes, with those of the steps inside of it."""
-        around = _in_step.get()
-        token = _in_step.set(made := list[int]())
-        try:
-            yield made
-        finally:
-            _in_step.reset(token)
-            if around is not None:
-                around += made
+        if (step := effects_of_step()) is not None:
+            step.incoming += numbers
 
 
 class TurnOverlap:
@@ -223,9 +209,11 @@ class TurnOverlap:
     # For the turn
 
     @property
-    def may_miss_messages(self) -> bool:
-        """True if messages may have joined the turn that its handler has not seen, so that an ack would lose them."""
-        return self._unconfirmed is not None
+    def deferral(self) -> TurnDeferred | None:
+        """The error of messages that may have joined the turn and that its handler has not seen: an ack would lose them."""
+        if self._unconfirmed is None:
+            return None
+        return TurnDeferred("The storage did not answer when the handler took messages.", after_s=0.0)
 
     async def forget_put_back(self) -> None:
         """Take no messages that an earlier run has put back into the lane before the process died: they have their own turns.

@@ -18,9 +18,10 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.branch import follow_tasks
 from linqbot.client.call import Call, prepare
 from linqbot.clock import MovableClock
+from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.slots import JournalMatcher, digest
+from linqbot.engine.slots import digest
 from linqbot.engine.turn import Turns
 from linqbot.errors import BotError
 from linqbot.events.message import MessageReceived

@@ -23,7 +23,8 @@ from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.content.streaming import Unrecorded
 from linqbot.engine.call_lookup import outcome_of
-from linqbot.engine.slots import OUTSIDE_FIRST, JournalMatcher, Slots, labelled, step_around, step_digest
+from linqbot.engine.earlier_runs import JournalMatcher
+from linqbot.engine.slots import OUTSIDE_FIRST, Slots, labelled, step_around, step_digest
 from linqbot.engine.turn_journal import SentInTurn, journal_key, refuse_if_muted
 from linqbot.errors import BotError, LinqApiError, Suspended
 from linqbot.events.event import Event

@@ -7,15 +7,21 @@ together, such as a text and its cards, are stored in this entry before the firs
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import Call
+from linqbot.engine.slots import labelled
 from linqbot.storage.journal import JournalEntry
 from linqbot.types.message import MessageContent, TextPart
+
+if TYPE_CHECKING:
+    from linqbot.engine.turn_journal import TurnJournal
+
+_CALL = to_json({"noun": "ctx", "verb": "stream"})
 
 _LOST = MessageContent(parts=(TextPart(value="…"),))
 """Stands for a message whose text is not known any more. It is never sent: the journal has its answer."""
@@ -25,37 +31,27 @@ class StreamJournal:
     """Implements `StreamRecord`.
 
     Args:
-        label: The key of the sends.
-        entry: The entry of the stream, from an earlier run or new.
-        known: The entries of the turn's earlier runs, by slot.
-        slots: Returns the slot of each send, by its number from 0.
-        keep: Keeps an entry for the commit that ends the turn, if the turn will run again.
-        store: Stores an entry now.
-        is_past: True if the stream is in a part of a conversation that is over.
+        journal: The journal of the turn.
+        key: Identifies the stream within the turn; None numbers it.
+    Raises:
+        BotError: the turn has ended, or `key` was used before in this run.
     """
 
     has_pauses = True
 
-    def __init__(
-        self,
-        label: str,
-        entry: JournalEntry,
-        known: Mapping[str, JournalEntry],
-        slots: Callable[[int], str],
-        *,
-        keep: Callable[[JournalEntry], None],
-        store: Callable[[JournalEntry], Awaitable[None]],
-        is_past: bool,
-    ) -> None:
-        self.label = label
-        self._entry = entry
-        self._keep = keep
-        self._store = store
-        stored: dict[str, Any] = from_json(entry.answer) if entry.answer else {}
+    def __init__(self, journal: TurnJournal, key: str | None) -> None:
+        journal.refuse_after_end("stream")
+        self._journal = journal
+        self.label = journal.slots.label_of_stream(key)
+        part = journal.slots.part
+        slot = f"{part}stream:{self.label}"
+        self._entry = journal.steps.get(slot) or journal.new_entry(slot, "step", _CALL)
+        known = {entry.slot: entry for entry in journal.calls_of_earlier_runs()}
+        stored: dict[str, Any] = from_json(self._entry.answer) if self._entry.answer else {}
         kept = stored.get("messages", [])
-        self.is_complete: bool = is_past or bool(stored.get("is_complete"))
+        self.is_complete: bool = journal.is_past or bool(stored.get("is_complete"))
         self.said: list[MessageContent] = []
-        while (sent := known.get(slots(len(self.said)))) is not None:
+        while (sent := known.get(labelled(part, self.label, len(self.said)))) is not None:
             if sent.status not in ("accepted", "attempting"):
                 break
             at = len(self.said)
@@ -72,7 +68,9 @@ class StreamJournal:
             StorageUnavailable: the record could not be stored.
         """
         self.said = [*self._messages, *messages]
-        await self._store(self._recorded(is_complete=False))
+        entry = self._recorded(is_complete=False)
+        self._journal.steps[entry.slot] = entry
+        await self._journal.store(entry)
 
     def note(self, messages: Sequence[MessageContent]) -> None:
         """Record messages that were sent in this run."""
@@ -90,7 +88,7 @@ class StreamJournal:
         messages = [message.to_json_object() for message in (*self._messages, *later)]
         answer = to_json({"messages": messages, "is_complete": is_complete})
         entry = replace(self._entry, status="accepted", answer=answer)
-        self._keep(entry)
+        self._journal.streams[entry.slot] = entry
         return entry
 
 
