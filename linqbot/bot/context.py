@@ -207,7 +207,8 @@ class Context:
 
         It does not wait for any. The messages belong to this turn from then on: no other handler gets them, and a second
         run of the handler gets the same ones at the same calls. What the run that succeeds has not taken is handled
-        afterwards.
+        afterwards. An edit of the handler's message, or of one that was yielded, is yielded as this message with its new
+        text: `edited` is True.
 
         Example:
             `async for message in ctx.incoming(): prompt += message.text`

@@ -126,6 +126,7 @@ class MessageReceived(MessageEvent):
         burst: The messages that are joined in this one, in the order in which they were written; empty if it is a single
             message. This one has the parts of all of them. Its `id` and its times are those of the last one. See
             `Bot(gather_s=…)`.
+        edited: True if the text is that of an edit which came before the message was answered.
     """
 
     types = ("message.received",)
@@ -135,6 +136,7 @@ class MessageReceived(MessageEvent):
     replies_to_me: bool = False
     answers: Scheduled | None = None
     burst: tuple[MessageReceived, ...] = ()
+    edited: bool = False
 
     @classmethod
     def joined(cls, messages: Sequence[MessageReceived]) -> MessageReceived:
@@ -148,6 +150,7 @@ class MessageReceived(MessageEvent):
                 "parts": tuple(part for each in messages for part in each.parts),
                 "reply_to": next((each.reply_to for each in messages if each.reply_to is not None), None),
                 "burst": tuple(messages),
+                "edited": any(each.edited for each in messages),
             }
         )
 
@@ -158,7 +161,7 @@ class MessageReceived(MessageEvent):
             mentions = tuple(each.model_copy(update={"range": None}) for each in self._mentions_of(part))
             kept = {"mentions": mentions or None, "reactions": part.reactions}
             parts[edit.index] = TextPart.model_validate({"value": edit.text}).model_copy(update=kept)
-        return self.model_copy(update={"parts": tuple(parts)})
+        return self.model_copy(update={"parts": tuple(parts), "edited": True})
 
     @property
     def is_addressed(self) -> bool:
