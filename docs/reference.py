@@ -85,7 +85,7 @@ def _events() -> Iterator[str]:
         "# Events",
         "",
         f"Linq's {len(EVENT_TYPES)} event types, each with its class. Handle one with",
-        "`@bot.on(ReactionRemoved)`; see [routing](../routing.md). A type that linqbot does not know is an",
+        "`@bot.on(ReactionRemoved)`; see [handling](../handling.md). A type that linqbot does not know is an",
         "`UnknownEvent`.",
         "",
         "Every event has these fields; a field is None if Linq does not send it: " + _names(Event.model_fields) + ".",

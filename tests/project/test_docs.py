@@ -218,7 +218,7 @@ def test_every_command_stands_in_the_readme() -> None:
 
 
 def test_every_argument_of_a_bot_is_explained() -> None:
-    text = (DOCS / "routing.md").read_text()
+    text = (DOCS / "handling.md").read_text()
     for name in inspect.signature(Bot).parameters:
         assert f"`{name}=" in text, name
 
