@@ -192,3 +192,9 @@ def test_the_page_of_hooks_explains_each_value_of_an_argument(kind: Any) -> None
     for value in get_args(kind):
         assert f"- `{value}`: " in explained
     assert "### Tried" in explained
+
+
+def test_the_page_about_plugins_names_every_hook() -> None:
+    page = (DOCS / "plugins.md").read_text()
+    hooks = [name for name, spec in vars(hookspecs).items() if hasattr(spec, "linqbot_spec")]
+    assert [name for name in hooks if f"`{name}`" not in page] == []
