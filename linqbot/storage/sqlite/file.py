@@ -159,7 +159,7 @@ def unusable(path: Path, error: sqlite3.Error, otherwise: str) -> StorageUnavail
 
 
 def _damaged(path: Path, reason: sqlite3.Error | str) -> StorageUnavailable:
-    return StorageUnavailable(f"{path.name} is damaged: {reason}. Restore a backup, as docs/deploy/backup.md says.")
+    return StorageUnavailable(f"{path.name} is damaged: {reason}. Restore a backup, as docs/storage.md says.")
 
 
 @contextlib.contextmanager

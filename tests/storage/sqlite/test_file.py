@@ -431,9 +431,7 @@ async def test_a_damaged_file_is_called_damaged(path: Path, delivery: MakeDelive
     with path.open("r+b") as damaged:
         damaged.seek(3 * 4096)
         damaged.write(b"\xff" * 20 * 4096)
-    with pytest.raises(
-        StorageUnavailable, match=r"is damaged: .*\. Restore a backup, as docs/deploy/backup\.md says\."
-    ):
+    with pytest.raises(StorageUnavailable, match=r"is damaged: .*\. Restore a backup, as docs/storage\.md says\."):
         async with SQLiteStorage(path):
             pass
     with pytest.raises(StorageUnavailable, match="is damaged"):
