@@ -1,8 +1,13 @@
-"""Eleven people want each slot at the same moment. Three bots share a storage in PostgreSQL, and one of them is killed."""
+"""Eleven people want each slot at the same moment: of one bot on a file, or of three that share a storage in PostgreSQL.
+
+Linq answers each reply after 0 to 500 ms, and one of the processes is killed now and then. `SLOTS=200` tries more slots.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,9 +23,8 @@ from linqbot.storage.open import open_storage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.slow]
 
-SLOTS, PEOPLE = 12, 11
+SLOTS, PEOPLE = int(os.environ.get("SLOTS", "12")), 11
 BOT = """
-import asyncio, random
 from pydantic import BaseModel
 from linqbot import Bot, Context, MessageReceived
 
@@ -38,37 +42,46 @@ async def book(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(f"{message.text} sorry")
         return
     diary.taken[message.text] = message.chat_id
-    await asyncio.sleep(random.uniform(0, 0.1))
     await ctx.reply(f"{message.text} booked")
 """
 
 
-async def test_who_reads_that_a_slot_is_theirs_has_it(tmp_path: Path) -> None:
-    storage = empty_storage_url("slots")
+@pytest.mark.parametrize("processes", [1, 3])
+async def test_who_reads_that_a_slot_is_theirs_has_it(processes: int, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/slots.db" if processes == 1 else empty_storage_url("slots")
+    dice = random.Random(processes)
     async with AsyncExitStack() as stack:
         one, emulator, http = await stack.enter_async_context(crash.house(tmp_path, BOT, storage=storage))
-        others = [crash.Served(tmp_path, name, free_port(), "serve", "bot.py") for name in ("two", "three")]
-        for other in others:
+        bots = [
+            one,
+            *(crash.Served(tmp_path, f"bot-{n}", free_port(), "serve", "bot.py") for n in range(2, processes + 1)),
+        ]
+        for other in bots[1:]:
             stack.push_async_callback(other.close)
             other.environ = one.environ
             await other.start()
-        bots = [one, *others]
         for bot in bots:
             await bot.up(http, "/readyz")
-        chats = await crash.chats(http, emulator.url, PEOPLE)
+        chats = await crash.chats(http, emulator.url, PEOPLE * -(-SLOTS // crash.PER_CHAT))
         for slot in range(SLOTS):
-            arriving = asyncio.gather(*(arrives(http, bots, chat, f"slot {slot}") for chat in chats))
-            if slot % 4 == 1:
-                await others[0].kill()
-                await others[0].start()
-                await others[0].up(http, "/readyz")
+            for _ in range(PEOPLE):
+                slow = {"on": "api", "match": "chats.messages.send", "delay_ms": dice.randint(0, 500)}
+                (await http.post(f"{emulator.url}/emulator/faults", json=slow)).raise_for_status()
+            people = chats[slot // crash.PER_CHAT * PEOPLE :][:PEOPLE]
+            arriving = asyncio.gather(*(arrives(http, bots, chat, f"slot {slot}") for chat in people))
+            if slot % 3 == 1:
+                killed = dice.choice(bots)
+                await asyncio.sleep(dice.uniform(0, 0.6))
+                await killed.kill()
+                await killed.start()
+                await killed.up(http, "/readyz")
             await arriving
         await crash.settled(http, one.url)
         said = await crash.replies(http, emulator.url)
     async with open_storage(storage, serving=False) as opened:
         taken = from_json((await opened.load("bot"))["Diary"])["taken"]
-    told = {text.removesuffix(" booked"): chat for chat, texts in said.items() for text in texts if "booked" in text}
-    assert told == taken
+    booked = {text.removesuffix(" booked"): chat for chat, texts in said.items() for text in texts if "booked" in text}
+    assert booked == taken
     counts = Counter(text for texts in said.values() for text in texts)
     assert counts == {
         **{f"slot {slot} booked": 1 for slot in range(SLOTS)},

@@ -1,8 +1,13 @@
-"""Slots, stock, seats: what a person reads is what is stored, also if others ask at the same time and the bot is killed."""
+"""Slots, stock, seats: what a person reads is what is stored, also if others ask at the same time and the bot is killed.
+
+`SLOTS=50` tries more slots for each kind of handler, and `CROWD=11` kills the bot while more people want one slot.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
@@ -16,6 +21,7 @@ from linqbot.testing import Phone, killed_between_calls, talking
 pytestmark = pytest.mark.anyio
 
 Handle: TypeAlias = Callable[[MessageReceived, Context], Awaitable[None]]
+SLOTS, CROWD = int(os.environ.get("SLOTS", "3")), int(os.environ.get("CROWD", "2"))
 BOOKED, SORRY = "Booked! See you at 10:00.", "Sorry, another guest was faster."
 
 
@@ -85,26 +91,33 @@ async def check(phone: Phone, people: list[Phone]) -> None:
     assert all(texts.count(BOOKED) + texts.count(SORRY) == 1 for texts in said.values()), said
 
 
-async def eleven(phone: Phone) -> list[Phone]:
-    people = [phone, *(phone.person(f"+141555501{n}") for n in range(50, 60))]
+async def crowd(phone: Phone, count: int = 11) -> list[Phone]:
+    people = [phone, *(phone.person(f"+141555501{n}") for n in range(50, 49 + count))]
     await asyncio.gather(*(person.text("10:00") for person in people))
     for person in people:
         await person.quiet()
     return people
 
 
+def slow(phone: Phone, dice: random.Random) -> None:
+    """Let Linq answer each of the next sends in a time of its own, up to half a second."""
+    for _ in range(25):
+        phone.slow_next("messages.send", delay_s=dice.uniform(0, 0.5))
+
+
 @pytest.mark.parametrize("storage", ["memory", "sqlite"])
 async def test_of_eleven_people_who_want_one_slot_the_one_who_is_stored_is_told_so(
     storage: str, tmp_path: object, subtests: pytest.Subtests
 ) -> None:
+    dice = random.Random(0)
     for handle in HANDLERS:
-        for delay_s in (0.0, 0.05, 0.5):
-            url = "memory://" if storage == "memory" else f"sqlite:///{tmp_path}/{handle.__name__}-{delay_s}.db"
-            with subtests.test(handle=handle.__name__, delay_s=delay_s):
+        for slot in range(SLOTS):
+            url = "memory://" if storage == "memory" else f"sqlite:///{tmp_path}/{handle.__name__}-{slot}.db"
+            with subtests.test(handle=handle.__name__, slot=slot):
                 async with talking(bot_of(handle), storage=url) as phone:
-                    if delay_s:
-                        phone.slow_next("messages.send", delay_s=delay_s, times=100)
-                    await check(phone, await eleven(phone))
+                    if slot:
+                        slow(phone, dice)
+                    await check(phone, await crowd(phone))
 
 
 async def test_a_handler_that_tells_before_it_records_is_seen_in_a_test() -> None:
@@ -117,7 +130,7 @@ async def test_a_handler_that_tells_before_it_records_is_seen_in_a_test() -> Non
         diary.taken["10:00"] = message.sender.handle
 
     async with talking(bot_of(tell_first)) as phone:
-        people = await eleven(phone)
+        people = await crowd(phone)
         assert sum(BOOKED in map(str, person.messages) for person in people) > 1
 
 
@@ -152,13 +165,16 @@ async def test_a_value_that_was_stored_and_then_changed_by_another_turn_is_not_w
         assert await phone.replies() == ["10:00 is yours.", "11:00 belongs to +14155550150."]
 
 
-async def two(phone: Phone) -> None:
-    await asyncio.gather(phone.text("10:00"), phone.person("+14155550150").text("10:00"))
-
-
 @pytest.mark.slow
 async def test_it_holds_wherever_the_bot_is_killed(subtests: pytest.Subtests) -> None:
+    dice = random.Random(0)
+    people: list[Phone] = []
+
+    async def scenario(phone: Phone) -> None:
+        slow(phone, dice)
+        people[:] = await crowd(phone, CROWD)
+
     for handle in HANDLERS:
-        async for phone in killed_between_calls(bot_of(handle), two):
+        async for phone in killed_between_calls(bot_of(handle), scenario):
             with subtests.test(handle=handle.__name__, killed=phone.killed):
-                await check(phone, [phone, phone.person("+14155550150")])
+                await check(phone, people)
