@@ -576,10 +576,9 @@ class Storage(ABC):
         limit: int = 100,
     ) -> list[Waiting]:
         """Return the deliveries in the inbox, in the order of their acceptance."""
+        which = ("id = $", delivery_id), ("lane = $", lane), ("type = $", type)
         now = self._clock.now()
-        return await self._read(
-            lambda db: upkeep.waiting(db, now, delivery_id=delivery_id, lane=lane, event_type=type, limit=limit)
-        )
+        return await self._read(lambda db: upkeep.waiting(db, now, limit, *which))
 
     async def tally(self) -> Tally:
         """Count what waits and what is dead. It is cheap enough to be called every few seconds."""
@@ -600,13 +599,13 @@ class Storage(ABC):
         Args:
             since, until: Unix seconds of the time at which they were dead-lettered; `until` is excluded.
         """
-        return await self._read(
-            lambda db: upkeep.dead_letters(db, lane=lane, event_type=type, since=since, until=until, limit=limit)
-        )
+        which = ("lane = $", lane), ("type = $", type)
+        times = ("dead_lettered_at >= $", since), ("dead_lettered_at < $", until)
+        return await self._read(lambda db: upkeep.dead_letters(db, limit, *which, *times))
 
     async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
         """Return the dead letter with this id; None if there is none."""
-        found = await self._read(lambda db: upkeep.dead_letters(db, delivery_id=delivery_id))
+        found = await self._read(lambda db: upkeep.dead_letters(db, 1, ("id = $", delivery_id)))
         return found[0] if found else None
 
     async def delivery(self, delivery_id: str) -> Delivery | None:

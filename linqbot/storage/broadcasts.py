@@ -156,18 +156,11 @@ def earliest(due: Iterable[BroadcastStep]) -> float | None:
     return min((step.at for step in due), default=None)
 
 
-def counted(broadcast: Broadcast, counts: Mapping[RecipientOutcome, int]) -> Broadcast:
+def counted(broadcast: Broadcast, counts: Mapping[str, int]) -> Broadcast:
     """Return a broadcast with the number of its rows for each outcome."""
-    return replace(
-        broadcast,
-        people=sum(counts.values()),
-        sent=counts.get("sent", 0),
-        opted_out=counts.get("opted_out", 0),
-        refused=counts.get("refused", 0),
-        failed=counts.get("failed", 0),
-        cancelled=counts.get("cancelled", 0),
-        pending=counts.get("pending", 0) + counts.get("under_way", 0),
-    )
+    found: dict[str, Any] = {**counts}
+    found["pending"] = found.get("pending", 0) + found.pop("under_way", 0)
+    return replace(broadcast, people=sum(counts.values()), **found)
 
 
 def done_delivery(broadcast: Broadcast, lane: str, now: float) -> Delivery:

@@ -8,8 +8,9 @@ by chat: a message of a chat without an open question costs one look into a dict
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from linqbot.storage import journal
@@ -90,6 +91,7 @@ class Conversation:
 SUMMARY = "id, chat_id, person, status, until"
 """The columns of a `ConversationSummary`, in the order of its fields."""
 _FACTS = "id, replay, chat_id, person, handler, status, asked_at, until, question, off_the_record"
+_row: Callable[[Conversation], tuple[Any, ...]] = attrgetter(*_FACTS.split(", "), "root")
 
 
 async def write(tx: Writable, commits: Iterable[Commit]) -> None:
@@ -168,19 +170,3 @@ async def _delete(tx: Writable, ids: Collection[str]) -> None:
 def _conversation(*values: Any) -> Conversation:
     facts, off_the_record, root = values[:9], values[9], values[10:]
     return Conversation(*facts, bool(off_the_record), *root)  # type: ignore[call-arg]
-
-
-def _row(new: Conversation) -> tuple[Any, ...]:
-    return (
-        new.id,
-        new.replay,
-        new.chat_id,
-        new.person,
-        new.handler,
-        new.status,
-        new.asked_at,
-        new.until,
-        new.question,
-        new.off_the_record,
-        new.root,
-    )

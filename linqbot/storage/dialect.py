@@ -87,6 +87,8 @@ class Changes:
 class Writable(Readable, Protocol):
     """An open transaction that writes."""
 
+    freed: ClassVar[str]
+    """The SQL after `UPDATE delivery SET` by which a row is leased no more."""
     padding: ClassVar[str]
     """The SQL that adds the column behind which a text off the record is stored; empty if a backend has no such column."""
     no_padding: ClassVar[str]

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from linqbot.events.delivery import decode
 from linqbot.events.lane import chat_of_lane, chat_of_receipts, is_lane_of_receipts, lane_of_chat
@@ -79,14 +79,9 @@ class Found:
 
         The records of a running turn are excluded: its journal entries prevent it from sending twice after a crash.
         """
-        return {
-            "delivery": self.keys["delivery"] - self.leased,
-            "done": self.keys["done"],
-            "dead": self.keys["dead"],
-            "timer": self.keys["timer"],
-            "conversation": self.keys["conversation"],
-            "entry": {key for key, turn in self.turns.items() if turn not in self.leased},
-        }
+        entries = {key for key, turn in self.turns.items() if turn not in self.leased}
+        places = {place: self.keys[place] for place in get_args(Place)}
+        return places | {"delivery": self.keys["delivery"] - self.leased, "entry": entries}
 
 
 class Person:
@@ -255,10 +250,8 @@ async def _search(db: Readable, person: Person) -> tuple[Found, bool]:
 
 async def _records(db: Readable) -> AsyncIterator[StoredRecord]:
     """Yield all records."""
-    async for key, lane, body, leased in _rows(
-        db,
-        f"SELECT id, lane, body, {db.is_leased} FROM delivery JOIN body USING (seq)",  # noqa: S608 - constant text
-    ):
+    sql = f"SELECT id, lane, body, {db.is_leased} FROM delivery JOIN body USING (seq)"  # noqa: S608 - constant text
+    async for key, lane, body, leased in _rows(db, sql):
         yield StoredRecord("delivery", key, lane, (body,), leased=bool(leased))
     for table in _KEPT_IN:
         async for key, lane, body in _rows(db, f"SELECT id, lane, body FROM {table}"):  # noqa: S608 - constant text
@@ -283,9 +276,8 @@ async def _erase(
 ) -> Forgotten:
     """Erase what was found, and return its numbers."""
     # Since the search, other deliveries may have been leased. Those that are not cannot be until the commit.
-    await tx.fetch(
-        "SELECT seq FROM delivery WHERE id = ANY($1) ORDER BY seq FOR UPDATE", sorted(found.keys["delivery"])
-    )
+    sql = "SELECT seq FROM delivery WHERE id = ANY($1) ORDER BY seq FOR UPDATE"
+    await tx.fetch(sql, sorted(found.keys["delivery"]))
     leased = {one for (one,) in await tx.fetch(f"SELECT id FROM delivery WHERE {tx.is_leased}")}  # noqa: S608
     keys = replace(found, leased=leased).erasable
     await tx.run("UPDATE broadcast SET lane = '' WHERE lane = ANY($1)", list(person.lanes))

@@ -90,23 +90,9 @@ class JournalEntry:
     ) -> JournalEntry:
         """Return the entry with the outcome of its call."""
         # `dataclasses.replace` is several times slower, because it looks up every field by name.
-        return JournalEntry(
-            self.turn,
-            self.replay,
-            self.slot,
-            self.key,
-            self.safety,
-            self.call,
-            status,
-            self.first_at,
-            answer,
-            message_id,
-            chat_id,
-            self.delivery,
-            self.digest,
-            self.origin,
-            self.off_the_record,
-        )
+        begun = (self.turn, self.replay, self.slot, self.key, self.safety, self.call)
+        rest = (self.delivery, self.digest, self.origin, self.off_the_record)
+        return JournalEntry(*begun, status, self.first_at, answer, message_id, chat_id, *rest)
 
 
 def with_result(entry: JournalEntry, result: object) -> JournalEntry:
@@ -225,17 +211,10 @@ async def receive(tx: Writable, receipts: Iterable[Receipt]) -> list[JournalEntr
         updated = found and after_receipt(found, receipt)
         entries.append(updated)
         if updated is not None and updated != found:
-            await tx.run(
-                """UPDATE journal SET status = $1, answer = $2, message_id = $3, delivery = $4
-                   WHERE turn = $5 AND replay = $6 AND slot = $7""",
-                updated.status,
-                updated.answer,
-                updated.message_id,
-                updated.delivery,
-                updated.turn,
-                updated.replay,
-                updated.slot,
-            )
+            sql = """UPDATE journal SET status = $1, answer = $2, message_id = $3, delivery = $4
+                     WHERE turn = $5 AND replay = $6 AND slot = $7"""
+            reported = (updated.status, updated.answer, updated.message_id, updated.delivery)
+            await tx.run(sql, *reported, updated.turn, updated.replay, updated.slot)
     return entries
 
 
@@ -322,25 +301,10 @@ def row(entry: JournalEntry, *, texts: bool, ended_at: float | None = None) -> t
     call, answer = entry.call, entry.answer
     if not texts:
         call, answer = (name_of(call), None) if ended_at is not None else without_texts(call, answer)
-    return (
-        entry.turn,
-        entry.replay,
-        entry.slot,
-        entry.key,
-        entry.safety,
-        call,
-        entry.status,
-        entry.first_at,
-        answer,
-        entry.message_id,
-        entry.chat_id,
-        entry.delivery,
-        entry.digest if ended_at is None else None,
-        entry.origin,
-        entry.off_the_record,
-        texts,
-        ended_at,
-    )
+    digest = entry.digest if ended_at is None else None
+    begun = (entry.turn, entry.replay, entry.slot, entry.key, entry.safety, call, entry.status, entry.first_at)
+    outcome = (answer, entry.message_id, entry.chat_id, entry.delivery, digest, entry.origin, entry.off_the_record)
+    return (*begun, *outcome, texts, ended_at)
 
 
 async def _insert(tx: Writable, rows: Iterable[tuple[Any, ...]], on_conflict: str) -> None:

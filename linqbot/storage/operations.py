@@ -332,7 +332,7 @@ class LaneSteps:
     Attributes:
         steps: For each kind of operations that moves a lane or checks a lease. The steps that all backends share are added.
         held: Returns the sequence numbers of the deliveries under leases that are in force, by token.
-        postpone: Ends the leases of turns that run again. The deliveries are given by sequence number.
+        postpone: Notes that the leases of turns that run again are over. The deliveries are given by sequence number.
         remove: Ends the leases of turns that are over, and removes their deliveries. For those that `ends_its_turn` names,
             given as the last argument, it stores the outcomes too. It also ends the turns that were acked.
         store: Stores new deliveries at the tails of their lanes. Backlog limits do not apply: Linq does not deliver them
@@ -423,10 +423,40 @@ async def _finish(tx: Writable, settles: Sequence[SettleOp], ops: Sequence[Finis
     await broadcasts.update(tx, [update for commit in commits for update in commit.recipients])
     stays = {seq: op for seq, op in ended.items() if isinstance(op.commit.outcome, Retry | Defer)}
     if stays:
+        await _postpone(tx, stays)
         await lanes.postpone(tx, stays)
     if len(stays) < len(ended):
         await _remove(tx, {seq: op for seq, op in ended.items() if seq not in stays}, ending, lanes)
     await timers.write(tx, commits)
+
+
+async def _postpone(tx: Writable, stays: Mapping[int, FinishOp]) -> None:
+    rows = []
+    for seq, op in stays.items():
+        end = op.commit.outcome
+        if isinstance(end, Retry):
+            rows.append((seq, 1, "retrying", storable(end.error), end.at))
+        elif isinstance(end, Defer):
+            rows.append((seq, 0, "deferred", storable(end.reason), end.at))
+    await tx.run_each(
+        f"""UPDATE delivery SET attempts = attempts + $2, waits = $3, error = $4, not_before = $5, {tx.freed},
+                crashed_with_others = 0, max_concurrent_suspects = 0 WHERE seq = $1""",  # noqa: S608 - constant texts
+        rows,
+    )
+
+
+async def count_crash(tx: Writable, leased: Sequence[int]) -> None:
+    """Count the crash of a process for all the deliveries that it had leased; see `crashes` in the schema."""
+    count = len(leased)
+    await tx.run(
+        f"""UPDATE delivery SET crashes = crashes + $2, crashed_with_others = crashed_with_others + $3, {tx.freed},
+                max_concurrent_suspects = CASE WHEN crashes + crashed_with_others > 0 THEN $4 ELSE 0 END
+            WHERE seq = ANY($1)""",  # noqa: S608 - constant texts
+        leased,
+        int(count == 1),
+        int(count > 1),
+        max(1, count // 4),
+    )
 
 
 async def _remove(tx: Writable, gone: Mapping[int, FinishOp], ending: Collection[int], lanes: LaneSteps) -> None:

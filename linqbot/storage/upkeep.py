@@ -7,7 +7,7 @@ the server notices the changes.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from linqbot.events.delivery import Delivery
@@ -108,19 +108,9 @@ class Forgotten:
 
     def __add__(self, later: Forgotten) -> Forgotten:
         """Return the sum of the counts, with `left` and `wiped` of the later call."""
-        return Forgotten(
-            waiting=self.waiting + later.waiting,
-            done=self.done + later.done,
-            dead=self.dead + later.dead,
-            entries=self.entries + later.entries,
-            timers=self.timers + later.timers,
-            state=self.state + later.state,
-            conversations=self.conversations + later.conversations,
-            recipients=self.recipients + later.recipients,
-            left=later.left,
-            chats=tuple(sorted({*self.chats, *later.chats})),
-            wiped=later.wiped,
-        )
+        counts = ("waiting", "done", "dead", "entries", "timers", "state", "conversations", "recipients")
+        sums = {name: getattr(self, name) + getattr(later, name) for name in counts}
+        return replace(later, chats=tuple(sorted({*self.chats, *later.chats})), **sums)
 
 
 DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
@@ -131,11 +121,9 @@ _PURGE_EVERY_S = 60.0
 _PURGE_ROWS = 200
 
 
-async def waiting(
-    db: Readable, now: float, *, delivery_id: str | None, lane: str | None, event_type: str | None, limit: int
-) -> list[Waiting]:
-    """Return the deliveries in the inbox, in order; see `Storage.waiting`."""
-    which, values = where(("id = $", delivery_id), ("lane = $", lane), ("type = $", event_type), first=3)
+async def waiting(db: Readable, now: float, limit: int, *conditions: tuple[str, object]) -> list[Waiting]:
+    """Return the deliveries in the inbox that meet these conditions, in order; see `where`."""
+    which, values = where(*conditions, first=3)
     sql = f"""SELECT id, lane, type, received_at,
                   CASE WHEN {db.is_leased} THEN 'leased' WHEN not_before > $1 THEN waits ELSE 'ready' END,
                   attempts, crashes, nullif(not_before, 0), error, replay
@@ -150,25 +138,9 @@ async def oldest_and_dead(db: Readable) -> tuple[float | None, int]:
     return oldest_at, dead
 
 
-async def dead_letters(
-    db: Readable,
-    *,
-    delivery_id: str | None = None,
-    lane: str | None = None,
-    event_type: str | None = None,
-    since: float | None = None,
-    until: float | None = None,
-    limit: int = 1,
-) -> list[DeadDelivery]:
-    """Return the dead letters, newest first."""
-    which, values = where(
-        ("id = $", delivery_id),
-        ("lane = $", lane),
-        ("type = $", event_type),
-        ("dead_lettered_at >= $", since),
-        ("dead_lettered_at < $", until),
-        first=2,
-    )
+async def dead_letters(db: Readable, limit: int, *conditions: tuple[str, object]) -> list[DeadDelivery]:
+    """Return the dead letters that meet these conditions, newest first; see `where`."""
+    which, values = where(*conditions, first=2)
     sql = f"""SELECT {DELIVERY}, error, handler, attempts, crashes, dead_lettered_at, replay
               FROM dead {which} ORDER BY n DESC LIMIT $1"""  # noqa: S608 - constant text
     return [DeadDelivery(Delivery(*row[:7]), *row[7:]) for row in await db.fetch(sql, limit, *values)]

@@ -32,8 +32,8 @@ from linqbot.storage.operations import (
     ProgressOp,
     ReleaseOp,
     TakeOp,
+    count_crash,
     ends_its_turn,
-    storable,
 )
 from linqbot.storage.postgres.transaction import Statement, Taken, Transaction
 from linqbot.storage.state import StateBatch
@@ -244,21 +244,11 @@ async def note_progress(tx: Transaction, ops: Iterable[ProgressOp]) -> None:
             op.error = lease_over(op.lease)
 
 
-async def count_crash(tx: Transaction, processes: Collection[str]) -> None:
+async def count_crashes(tx: Transaction, processes: Collection[str]) -> None:
     """Count the crash of processes for the deliveries that they had leased, and let others lease these."""
     for process in sorted(processes):
         owned = [row["seq"] for row in await tx.fetch("SELECT seq FROM leases_owned_by($1) AS seq", process)]
-        count = len(owned)
-        await tx.run(
-            """UPDATE delivery SET crashes = crashes + $2, crashed_with_others = crashed_with_others + $3,
-                   max_concurrent_suspects = CASE WHEN crashes + crashed_with_others > 0 THEN $4 ELSE 0 END,
-                   token = NULL, owner = NULL
-               WHERE seq = ANY($1)""",
-            owned,
-            int(count == 1),
-            int(count > 1),
-            max(1, count // 4),
-        )
+        await count_crash(tx, owned)
         await tx.set_visible(owned)
         await tx.run("DELETE FROM process WHERE id = $1", process)
         await tx.run("DELETE FROM meta WHERE key = $1", f"check {process}")
@@ -380,28 +370,9 @@ async def held(tx: Transaction, found: Sequence[Lease]) -> dict[int, int]:
 
 
 async def postpone(tx: Transaction, ops: Mapping[int, FinishOp]) -> None:
-    """End the leases of turns that run again."""
-    seqs, failed, whys, times = [], [], [], []
-    for seq, op in ops.items():
-        outcome = op.commit.outcome
-        assert isinstance(outcome, Retry | Defer)
-        seqs.append(seq)
-        failed.append(isinstance(outcome, Retry))
-        whys.append(storable(outcome.error if isinstance(outcome, Retry) else outcome.reason))
-        times.append(outcome.at)
-    await tx.run(
-        """UPDATE delivery SET attempts = attempts + u.failed::integer,
-               waits = CASE WHEN u.failed THEN 'retrying' ELSE 'deferred' END,
-               not_before = u.at, error = u.why, token = NULL, owner = NULL,
-               crashed_with_others = 0, max_concurrent_suspects = 0
-           FROM unnest($1::bigint[], $2::boolean[], $3::text[], $4::float8[]) AS u (seq, failed, why, at)
-           WHERE delivery.seq = u.seq""",
-        seqs,
-        failed,
-        whys,
-        times,
-    )
-    await tx.set_visible_at(seqs, times)
+    """Let turns run again at their time."""
+    ends = [op.commit.outcome for op in ops.values()]
+    await tx.set_visible_at(list(ops), [end.at for end in ends if isinstance(end, Retry | Defer)])
     tx.changes.ended_leases |= {op.lease.token for op in ops.values()}
 
 

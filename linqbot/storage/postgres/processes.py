@@ -83,7 +83,7 @@ async def join(connection: Connection, address: Address, process: str) -> None:
 
 async def leave(tx: Transaction) -> None:
     """Count what this process still has leased: a worker that stops finishes its turns first."""
-    await leases.count_crash(tx, [tx.process])
+    await leases.count_crashes(tx, [tx.process])
 
 
 async def remember(tx: Transaction, memory: Memory, settled: Collection[str], *, serving: bool) -> None:

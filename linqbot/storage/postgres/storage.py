@@ -31,7 +31,7 @@ from linqbot.storage.postgres.address import Address, Connection
 from linqbot.storage.postgres.link import ServerLink, ServerTime
 from linqbot.storage.postgres.migrate import install_of, migrate
 from linqbot.storage.postgres.transaction import News, PostgresReader, Taken, Transaction
-from linqbot.storage.postgres.writer import Earliest, Memory, Operations, PostgresWriter
+from linqbot.storage.postgres.writer import Earliest, Memory, PostgresWriter
 from linqbot.storage.upkeep import Forgotten, Progress
 
 log = structlog.get_logger("linqbot.storage")
@@ -68,7 +68,7 @@ class PostgresStorage(Storage):
     """
 
     _memory: Memory
-    _queue: Operations
+    _queue: PostgresWriter
 
     def __init__(
         self,
@@ -83,7 +83,6 @@ class PostgresStorage(Storage):
         self._address = Address.parse(url)
         super().__init__(clock, serving=serving)
         self._movable_clock = not isinstance(self._clock, SystemClock)
-        self._keep_s = keep_days * DAY_S
         self._memory = Memory("", InboxRoom(max_backlog, max_lane_backlog), ServerTime(self._clock.now))
         self._link = ServerLink(
             self._address,
@@ -92,16 +91,16 @@ class PostgresStorage(Storage):
             heard=self._heard,
             changed=self._look_again,
         )
-        self._writer = PostgresWriter(
+        self._queue = PostgresWriter(
             self._link,
             self._address,
             self._memory,
             self._clock,
-            keep_s=self._keep_s,
+            self._settled,
+            keep_s=keep_days * DAY_S,
             serving=serving,
             movable_clock=self._movable_clock,
         )
-        self._queue = Operations(self._writer.write, self._settled)
         self._sweeping: asyncio.Task[None] | None = None
         self._gap_found: Callable[[str | None, float | None], None] = lambda *_: None
 
@@ -302,7 +301,7 @@ class PostgresStorage(Storage):
             await processes.join(listener, self._address, memory.process)
         memory.taken = Taken(self._clock.now() + memory.ahead_s)
         async with writer.transaction():
-            tx = self._writer.begin(writer)
+            tx = self._queue.begin(writer)
             await processes.remember(tx, memory, self.settled, serving=self._serving)
         memory.apply(tx.changes)
 
@@ -351,7 +350,7 @@ class PostgresStorage(Storage):
         """Count the processes that are dead, and return those that are only missing."""
         missing = await processes.missing(tx)
         young = missing - {processes.COPIED} if await processes.is_server_young(tx) else set()
-        await leases.count_crash(tx, missing - young)
+        await leases.count_crashes(tx, missing - young)
         return young
 
     async def _leave(self, tx: Transaction) -> None:
@@ -369,7 +368,7 @@ class PostgresStorage(Storage):
         async def look(tx: Transaction) -> set[str]:
             await processes.give_back_unknown(tx, self._memory)
             gone = await processes.missing(tx)
-            await leases.count_crash(tx, gone & missing)
+            await leases.count_crashes(tx, gone & missing)
             return gone - missing
 
         while True:

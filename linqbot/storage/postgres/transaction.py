@@ -136,6 +136,7 @@ class Transaction(PostgresReader):
         types: The types of columns, by their tables and names.
     """
 
+    freed: ClassVar[str] = "token = NULL, owner = NULL"
     # Deleted text needs no more care than any, because VACUUM lets other rows use its space.
     padding: ClassVar[str] = ""
     no_padding: ClassVar[str] = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -123,8 +123,10 @@ class Memory(StorageMemory):
             self.conversations.add(each)
 
 
-class PostgresWriter:
-    """Writes batches of operations.
+class PostgresWriter(OpQueue):
+    """The queue of operations, which it writes in batches.
+
+    Deliveries keep the order in which `put` was called, because one transaction runs at a time.
 
     Args:
         serving: True for a process that serves: only it purges, because a command does not know how long history is kept.
@@ -137,11 +139,13 @@ class PostgresWriter:
         address: Address,
         memory: Memory,
         clock: Clock,
+        settled: Callable[[list[Op[Any]]], None],
         *,
         keep_s: float,
         serving: bool,
         movable_clock: bool,
     ) -> None:
+        super().__init__(settled)
         self._link = link
         self._address = address
         self._memory = memory
@@ -149,6 +153,7 @@ class PostgresWriter:
         self._keep_s = keep_s
         self._serving = serving
         self._movable_clock = movable_clock
+        self._task: asyncio.Task[None] | None = None
         self._lanes = LaneSteps(
             steps={
                 operations.ReleaseOp: leases.release,
@@ -171,6 +176,57 @@ class PostgresWriter:
                 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))""",
         )
 
+    @property
+    def is_idle(self) -> bool:
+        """True if no operation is queued."""
+        return not self._waiting
+
+    def open(self) -> None:
+        """Accept operations."""
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Refuse further operations, and return when all queued ones were written or have failed."""
+        self._is_open = False
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    def post(self, op: Op[Any]) -> None:
+        """Queue an operation without a future to wait for. Do nothing if the storage is closed."""
+        if not self._is_open:
+            return
+        self._waiting.append(op)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._write_all(), name="linqbot storage")
+
+    async def _write_all(self) -> None:
+        try:
+            # The operations that are called in this iteration of the loop belong to the same batch.
+            await asyncio.sleep(0)
+            while self._waiting:
+                await self._settle(self._next_batch())
+                # After the callers that were just answered have run: their next operations belong to the next batch. A worker
+                # leases again three iterations after a turn has ended: the task of the turn ends, then its callbacks run, then
+                # the worker.
+                for _ in range(_ITERATIONS):
+                    await asyncio.sleep(0)
+        finally:
+            self._task = None
+
+    async def _settle(self, batch: list[Op[Any]]) -> None:
+        try:
+            await self._write(batch)
+        except Exception as error:  # noqa: BLE001 - the callers must get any error
+            if isinstance(error, StorageError) or len(batch) == 1:
+                self._answer(batch, error)
+                return
+            # One operation must not fail the others.
+            middle = len(batch) // 2
+            await self._settle(batch[:middle])
+            await self._settle(batch[middle:])
+        else:
+            self._answer(batch)
+
     def begin(self, connection: Connection) -> Transaction:
         """Return a transaction at the present time."""
         memory = self._memory
@@ -179,7 +235,7 @@ class PostgresWriter:
         ahead_s, process, types = memory.ahead_s, memory.process, memory.types
         return Transaction(connection, ahead_s, self._address, process, now, self._keep_s, types, changes)
 
-    async def write(self, batch: list[Op[Any]]) -> None:
+    async def _write(self, batch: list[Op[Any]]) -> None:
         """Run a batch in one transaction. If two transactions were in each other's way, run it again.
 
         Raises:
@@ -192,7 +248,7 @@ class PostgresWriter:
                 op.result = op.error = None
             try:
                 while rest:
-                    rest = await self._write(connection, rest)
+                    rest = await self._transact(connection, rest)
             except StorageError:
                 raise
             except Exception as error:
@@ -208,7 +264,7 @@ class PostgresWriter:
             else:
                 return
 
-    async def _write(self, connection: Connection, batch: list[Op[Any]]) -> list[Op[Any]]:
+    async def _transact(self, connection: Connection, batch: list[Op[Any]]) -> list[Op[Any]]:
         """Run a batch in one transaction. Return the operations that need another one."""
         tx = self.begin(connection)
         ops = by_kind(batch)
@@ -311,83 +367,5 @@ class PostgresWriter:
         changes.refused.update(self._memory.refused)
         if not (changes.work or times or changes.chats or own or changes.refused or changes.gap is not None):
             return None
-        news = News(
-            by=self._memory.sender,
-            work=changes.work,
-            times=times,
-            own=own,
-            chats=sorted(changes.chats),
-            lanes=sorted(changes.lanes),
-            refused=sorted(changes.refused),
-            gap=changes.gap,
-        )
-        return news.to_payload()
-
-
-class Operations(OpQueue):
-    """The queue of operations.
-
-    Deliveries keep the order in which `put` was called, because one transaction runs at a time.
-
-    Args:
-        write: Writes a batch in one transaction, and sets the result or the error of each operation. It raises
-            Unwritable, or a StorageError for all of them.
-    """
-
-    def __init__(
-        self, write: Callable[[list[Op[Any]]], Awaitable[None]], settled: Callable[[list[Op[Any]]], None]
-    ) -> None:
-        super().__init__(settled)
-        self._write = write
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def is_idle(self) -> bool:
-        """True if no operation is queued."""
-        return not self._waiting
-
-    def open(self) -> None:
-        """Accept operations."""
-        self._is_open = True
-
-    async def close(self) -> None:
-        """Refuse further operations, and return when all queued ones were written or have failed."""
-        self._is_open = False
-        while self._task is not None:
-            await asyncio.wait([self._task])
-
-    def post(self, op: Op[Any]) -> None:
-        """Queue an operation without a future to wait for. Do nothing if the storage is closed."""
-        if not self._is_open:
-            return
-        self._waiting.append(op)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="linqbot storage")
-
-    async def _run(self) -> None:
-        try:
-            # The operations that are called in this iteration of the loop belong to the same batch.
-            await asyncio.sleep(0)
-            while self._waiting:
-                await self._settle(self._next_batch())
-                # After the callers that were just answered have run: their next operations belong to the next batch. A worker
-                # leases again three iterations after a turn has ended: the task of the turn ends, then its callbacks run, then
-                # the worker.
-                for _ in range(_ITERATIONS):
-                    await asyncio.sleep(0)
-        finally:
-            self._task = None
-
-    async def _settle(self, batch: list[Op[Any]]) -> None:
-        try:
-            await self._write(batch)
-        except Exception as error:  # noqa: BLE001 - the callers must get any error
-            if isinstance(error, StorageError) or len(batch) == 1:
-                self._answer(batch, error)
-                return
-            # One operation must not fail the others.
-            middle = len(batch) // 2
-            await self._settle(batch[:middle])
-            await self._settle(batch[middle:])
-        else:
-            self._answer(batch)
+        chats, lanes, refused = map(sorted, (changes.chats, changes.lanes, changes.refused))
+        return News(self._memory.sender, changes.work, times, own, chats, lanes, refused, changes.gap).to_payload()

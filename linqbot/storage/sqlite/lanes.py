@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from linqbot.errors import LaneFull
@@ -17,7 +18,6 @@ from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of, lea
 from linqbot.storage.indexes import LaneLease, Row
 from linqbot.storage.operations import LaneSteps, Op
 from linqbot.storage.sqlite import file
-from linqbot.storage.sqlite.index import Gathering, JoinedRow, Postponed, Reordered
 from linqbot.storage.sqlite.statements import Transaction, among, insert
 from linqbot.storage.state import StateBatch
 
@@ -127,8 +127,7 @@ def _accept(tx: Transaction, new: Numbered, *, prefetch: bool = False) -> None:
     gathering = {head for _, d in new if (head := tx.index.lanes.gathering_head(d.lane)) is not None}
     if tx.changes.gathering:
         # The index does not know yet which lanes wait since an earlier operation of this batch.
-        lanes = {d.lane for _, d in new}
-        gathering |= {each.seq for each in tx.changes.gathering if each.lane in lanes}
+        gathering |= {tx.changes.gathering[d.lane] for _, d in new if d.lane in tx.changes.gathering}
     among(tx.db, "UPDATE delivery SET not_before = 0 WHERE seq IN (*)", gathering)
     tx.changes.accepted += new
     tx.changes.prefetched |= prefetched
@@ -149,6 +148,7 @@ async def _put_in_order(tx: Transaction, ops: Sequence[operations.OrderOp]) -> N
             if not op.keep:
                 give_back(tx.db, [head])
                 given_back = head, op.lease.token
+                tx.changes.ending.add(head)
         new = _new(tx, op.missed)
         _accept(tx, new)
         op.result = len(new)
@@ -156,7 +156,7 @@ async def _put_in_order(tx: Transaction, ops: Sequence[operations.OrderOp]) -> N
         fresh = tx.db.execute("SELECT seq FROM delivery WHERE seq >= ? AND lane = ?", (tx.first_seq, op.lane))
         seqs = [*tx.index.lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
         numbers = await upkeep.put_in_order(tx, seqs, ("delivery", "body", "seen"))
-        tx.changes.orders += (Reordered(op.lane, given_back, numbers),)
+        tx.changes.orders.append(partial(tx.index.reorder, op.lane, given_back, numbers))
 
 
 async def _store(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
@@ -220,7 +220,9 @@ async def _hold(tx: Transaction, ops: Sequence[operations.HoldOp]) -> None:
                        not_before = ? WHERE seq = ?""",
                 (0.0 if has_grown else op.until, seq),
             )
-            tx.changes.gathering.append(Gathering(lane, seq, op.lease.token, op.until, op.known))
+            tx.changes.gathering[lane] = seq
+            tx.changes.ending.add(seq)
+            tx.changes.after.append(partial(tx.index.hold, seq, op.lease.token, op.until, op.known))
 
 
 async def _join(tx: Transaction, ops: Sequence[operations.JoinOp]) -> None:
@@ -237,7 +239,9 @@ async def _join(tx: Transaction, ops: Sequence[operations.JoinOp]) -> None:
             tx.db.execute("UPDATE delivery SET replay = replay + 1 WHERE seq = ?", (head,))
         among(tx.db, "DELETE FROM delivery WHERE seq IN (*)", gone)
         among(tx.db, "DELETE FROM body WHERE seq IN (*)", gone)
-        tx.changes.joined.append(JoinedRow(head, op.lease.token, op.joined, gone, op.again))
+        tx.changes.ending.add(head)
+        tx.changes.joined.append(op.lease.token)
+        tx.changes.after.append(partial(tx.index.join, head, op.lease.token, op.joined, gone, op.again))
 
 
 async def _note_progress(tx: Transaction, ops: Sequence[operations.ProgressOp]) -> None:
@@ -283,33 +287,16 @@ def _leased_seq(tx: Transaction, op: Op[Any], lease: Lease) -> int | None:
     return seq
 
 
-def count_crash(db: sqlite3.Connection) -> None:
-    """Count the crash of the last process for the deliveries that it had leased; see `crashes` in the schema."""
-    (count,) = db.execute("SELECT count(*) FROM delivery WHERE leased").fetchone()
-    db.execute(
-        """UPDATE delivery SET crashes = crashes + ?, crashed_with_others = crashed_with_others + ?, leased = 0,
-               max_concurrent_suspects = CASE WHEN crashes + crashed_with_others > 0 THEN ? ELSE 0 END
-           WHERE leased""",
-        (count == 1, count > 1, max(1, count // 4)),
-    )
-
-
 async def _held(tx: Transaction, leases: Sequence[Lease]) -> dict[int, int]:
     return {lease.token: seq for lease in leases if (seq := tx.index.lanes.leased_by(lease.token)) is not None}
 
 
 async def _postpone(tx: Transaction, ops: Mapping[int, operations.FinishOp]) -> None:
     for seq, op in ops.items():
-        outcome = op.commit.outcome
-        assert isinstance(outcome, Retry | Defer)
-        failed = isinstance(outcome, Retry)
-        reason = outcome.error if isinstance(outcome, Retry) else outcome.reason
-        tx.db.execute(
-            """UPDATE delivery SET attempts = attempts + ?, waits = ?, not_before = ?, error = ?, leased = 0,
-                   crashed_with_others = 0, max_concurrent_suspects = 0 WHERE seq = ?""",
-            (int(failed), "retrying" if failed else "deferred", outcome.at, reason, seq),
-        )
-        tx.changes.postponed.append(Postponed(seq, op.lease.token, outcome.at, int(failed)))
+        end = op.commit.outcome
+        assert isinstance(end, Retry | Defer)
+        tx.changes.ending.add(seq)
+        tx.changes.after.append(partial(tx.index.postpone, seq, op.lease.token, end.at, isinstance(end, Retry)))
 
 
 async def _remove(tx: Transaction, ops: Mapping[int, operations.FinishOp], ending: Collection[int]) -> None:
@@ -320,6 +307,7 @@ async def _remove(tx: Transaction, ops: Mapping[int, operations.FinishOp], endin
     among(tx.db, "UPDATE seen SET at = ? WHERE seq IN (*)", stayed, tx.now)
     searched = [op for seq, op in ops.items() if not (op.commit.has_all_entries and seq in ending)]
     await journal.end(tx, [op.lease.delivery.id for op in searched if isinstance(op.commit.outcome, Ack)])
+    tx.changes.ending |= ops.keys()
     tx.changes.removed = tuple((seq, op.lease.token) for seq, op in ops.items())
 
 

@@ -17,9 +17,9 @@ from typing import Any, Self, TypeVar
 
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, StorageError
+from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.operations import Op, OpQueue, Unwritable, is_news
-from linqbot.storage.sqlite import lanes
 from linqbot.storage.sqlite.file import migrate, register_adapters
 from linqbot.storage.sqlite.index import Index, IndexChanges
 from linqbot.storage.sqlite.methods import SQLiteMethods
@@ -70,7 +70,7 @@ class InlineWriter(Writer, OpQueue):
         if not self._index.lanes.depth:
             return
         self._index.clear()
-        lanes.count_crash(self._db)
+        drive(self._count_crash())
         self.reload()
 
     def reload(self) -> None:

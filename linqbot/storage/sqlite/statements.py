@@ -134,6 +134,7 @@ class Transaction(SQLiteReader):
         first_seq: The sequence number of the first delivery that this transaction stores.
     """
 
+    freed: ClassVar[str] = "leased = false"
     padding: ClassVar[str] = ", padding"
     no_padding: ClassVar[str] = ", padding = NULL"
     index: Index

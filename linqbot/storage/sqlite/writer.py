@@ -21,7 +21,7 @@ from linqbot.events.delivery import OWN_DELIVERY
 from linqbot.storage import broadcasts, meta, timers
 from linqbot.storage.conversations import SUMMARY, ConversationSummary
 from linqbot.storage.dialect import drive
-from linqbot.storage.operations import AdvanceOp, Op, OpsByKind, PutOp, Unwritable, by_kind, of, run
+from linqbot.storage.operations import AdvanceOp, Op, OpsByKind, PutOp, Unwritable, by_kind, count_crash, of, run
 from linqbot.storage.sqlite import file, lanes
 from linqbot.storage.sqlite.file import (
     BUSY_TIMEOUT_MS,
@@ -117,6 +117,11 @@ class Writer:
         if tx.changes.broadcasts:
             tx.changes.next_broadcast = await broadcasts.next_at(tx, tx.now)
 
+    async def _count_crash(self) -> None:
+        """Count the crash of the last process."""
+        tx = self._transaction()
+        await count_crash(tx, [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE leased")])
+
     def _load_index(self) -> None:
         """Read the index from the rows."""
         reader = SQLiteReader(self._db)
@@ -181,7 +186,7 @@ class SQLiteWriter(Writer):
                     migrate(self._db, self._path)
                 drive(meta.refuse_unfinished(SQLiteReader(self._db), str(self._path)))
                 if serving:
-                    lanes.count_crash(self._db)
+                    drive(self._count_crash())
                 self._reload()
                 self.has_reloaded = False  # nothing waits for it yet
                 self._index.is_off_the_record = file.is_off_the_record(self._db)
