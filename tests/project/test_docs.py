@@ -6,7 +6,6 @@ import importlib
 import inspect
 import re
 import shlex
-import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -31,7 +30,6 @@ WRITTEN = [
     ROOT / "llms.txt",
     *sorted(DOCS.glob("*.md")),
     *sorted(DOCS.glob("deploy/*.md")),
-    *sorted(DOCS.glob("tutorial/*.md")),
     *sorted((ROOT / "plugins").glob("*/README.md")),
 ]
 """The pages that are committed. Those of the reference are built: `test_api_docs.py`."""
@@ -90,8 +88,6 @@ def test_the_snippets_hold_under_mypy_strict(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="the pages show a shell")
 @pytest.mark.parametrize("page", SESSIONS, ids=named)
 def test_a_console_prints_what_its_page_shows(page: Path, tmp_path: Path) -> None:
-    if page.parent.name == "tutorial":  # a page continues with the bot of the page before
-        shutil.copy(ROOT / "examples" / "restaurant" / "bot.py", tmp_path)
     terminal = Terminal(tmp_path)
     try:
         for step in steps(page.read_text()):
