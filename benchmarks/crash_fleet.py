@@ -282,7 +282,7 @@ async def crash_server(scene: Scene) -> None:
 async def leave(scene: Scene) -> None:
     """Receive nothing for 42 minutes, until Linq has given up.
 
-    Nobody waits: the emulator's clock goes on by so much, and the newest webhook is dated back by so much.
+    The emulator's clock moves on by that time, and what is stored is dated back by it, so that no one waits.
     """
     receivers, away_s = scene.processes[:RECEIVERS], 42 * 60
     for process in receivers:
