@@ -44,6 +44,8 @@ bot = Bot(read=False, typing=False, max_age_s=None)
 
 @bot.on_message
 async def echo(message: MessageReceived, ctx: Context) -> None:
+    if message.text == "start":
+        return
     await ctx.reply(message.text)
     if int(message.text) % 3 == 0:
         await ctx.send(message.text + "b")
@@ -220,9 +222,16 @@ class Load:
 
 
 class People:
-    """People who send the numbers of each chat to Linq, one after the other, without waiting for an answer."""
+    """People who send the numbers of each chat to Linq, one after the other, without waiting for an answer.
 
-    def __init__(self, linq: str, http: httpx.AsyncClient, chats: list[str], count: int, seed: int) -> None:
+    Args:
+        pause_s: The longest pause of a person between two messages.
+    """
+
+    def __init__(
+        self, linq: str, http: httpx.AsyncClient, chats: list[str], count: int, seed: int, *, pause_s: float = 0.6
+    ) -> None:
+        self._pause_s = pause_s
         self._linq = linq
         self._http = http
         self._random = random.Random(seed)
@@ -242,7 +251,7 @@ class People:
                 answer = await self._http.post(f"{self._linq}/emulator/inbound", json=body)
                 answer.raise_for_status()
                 self.posts += 1
-                await asyncio.sleep(self._random.uniform(0.0, 0.6))
+                await asyncio.sleep(self._random.uniform(0.0, self._pause_s))
 
 
 async def subscribe(http: httpx.AsyncClient, emulator: str, bot: str, place: Path) -> None:
@@ -255,7 +264,7 @@ async def subscribe(http: httpx.AsyncClient, emulator: str, bot: str, place: Pat
     await asyncio.to_thread(secrets.write_text, made.json()["signing_secret"] + "\n")
 
 
-async def _send_first_message(http: httpx.AsyncClient, emulator: str) -> None:
+async def send_first_message(http: httpx.AsyncClient, emulator: str) -> None:
     """Send a first message and wait for its answer: a bot without an earlier webhook never fetches missed messages."""
     body = {"from": "+14159999999", "to": LINE, "parts": [{"type": "text", "value": "1"}]}
     chat = str((await http.post(f"{emulator}/emulator/inbound", json=body)).json()["chat_id"])
@@ -356,15 +365,15 @@ async def run(
                 load = Load(bot.url, http, ids, deliveries, seed)
             else:
                 await subscribe(http, emulator.url, bot.url, place)
-                await _send_first_message(http, emulator.url)
+                await send_first_message(http, emulator.url)
                 load = People(emulator.url, http, ids, deliveries, seed)
             # On a slow machine, people have written everything before the bot was killed often: their answers count too.
-            arriving = begin(load) if direct else asyncio.create_task(_write_and_wait(load, http, emulator.url))
+            arriving = begin(load) if direct else asyncio.create_task(write_and_wait(load, http, emulator.url))
             await _kill_now_and_then(bot, http, arriving, kills, dice, report)
             await arriving
             await settled(http, bot.url)
             report.posts = load.posts
-            report.dead_letters = await _count_dead_letters(bot.environ["LINQBOT_STORAGE"])
+            report.dead_letters = await count_dead_letters(bot.environ["LINQBOT_STORAGE"])
             said = await replies(http, emulator.url)
             for chat, numbers in load.said.items():
                 compare(report, chat, numbers, said[chat])
@@ -377,7 +386,7 @@ def begin(load: Load | People) -> asyncio.Task[None]:
     return asyncio.create_task(load.run())
 
 
-async def _write_and_wait(people: Load | People, http: httpx.AsyncClient, emulator: str) -> None:
+async def write_and_wait(people: Load | People, http: httpx.AsyncClient, emulator: str) -> None:
     await people.run()
     await all_answered(http, emulator, people.said)
 
@@ -425,7 +434,7 @@ async def settled(http: httpx.AsyncClient, bot: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _count_dead_letters(storage_url: str) -> int:
+async def count_dead_letters(storage_url: str) -> int:
     async with open_storage(storage_url, serving=False) as storage:
         return len(await storage.dead_letters())
 

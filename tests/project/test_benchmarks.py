@@ -113,6 +113,12 @@ def test_a_fleet_on_postgresql_loses_nothing_when_its_processes_are_killed() -> 
     assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)
 
 
+def test_a_fleet_on_postgresql_keeps_its_word_when_connections_end_and_nothing_receives_for_long() -> None:
+    report = asyncio.run(crash_fleet.run(80, 0, seed=1, faults=(crash_fleet.flap, crash_fleet.leave)))
+    assert report.kills == 2
+    assert (report.lost, report.doubled, report.disordered, report.dead_letters) == ([], [], [], 0), str(report)
+
+
 def test_agents_that_are_killed_lose_double_and_repeat_nothing() -> None:
     report = asyncio.run(crash_agent.run(1, seed=1))
     assert report.kills
