@@ -92,7 +92,7 @@ def address(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def browsing(chromium: Browser, address: str) -> Iterator[Browsing]:
-    phones = Browsing(Profiles(chromium, has_blur=True), address)
+    phones = Browsing(Profiles(chromium, has_blur=bool(WANTED)), address)
     yield phones
     phones.close()
     assert phones.console_errors == []
