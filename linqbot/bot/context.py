@@ -27,7 +27,6 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
 from linqbot.content.forms import fitted_to_messages, has_drafts, without_effect
 from linqbot.content.message_split import Content, Sendable, bubbles, check_content
-from linqbot.content.preview import Preview, Said, preview, watcher
 from linqbot.content.sending import (
     Capabilities,
     CapabilitiesAsked,
@@ -39,6 +38,7 @@ from linqbot.content.sending import (
     stopped_by,
     text_of_card,
     update_card,
+    watcher,
     with_standing_refusal,
 )
 from linqbot.content.sent import Sent
@@ -50,32 +50,9 @@ from linqbot.events.delivery import BROADCAST_DONE_TYPE
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.proactive import SCHEDULE_TYPE
-from linqbot.features.asking.answers import Seen, Times
-from linqbot.features.asking.question import (
-    CANCEL_WORDS,
-    DAY_S,
-    AskedBefore,
-    Asker,
-    Question,
-    Resumption,
-    SideTurn,
-    texts,
-)
-from linqbot.features.history import History, HistoryReader, TurnRecord
-from linqbot.features.proactive import (
-    GRACE_S,
-    BotContext,
-    call_of,
-    check_grace,
-    check_not_missed,
-    due_at,
-    due_before,
-    rhythm_of,
-    zone,
-)
 from linqbot.features.state import EarlierRun, State, Tally, TurnState
 from linqbot.nearest import no_attribute
-from linqbot.options import STEER_ONLY, Overlap, check_text
+from linqbot.options import CANCEL_WORDS, DAY_S, GRACE_S, STEER_ONLY, Overlap, check_text
 from linqbot.storage.state import StateReader
 from linqbot.types.content import Card, Fetched, Saved
 from linqbot.types.message import (
@@ -89,9 +66,14 @@ from linqbot.types.message import (
 from linqbot.types.proactive import Scheduled
 
 if TYPE_CHECKING:
+    from linqbot.content.preview import Preview
     from linqbot.content.received import ReceivedMedia
     from linqbot.content.streaming import PaceName, StreamSource
+    from linqbot.features.asking.answers import Seen, Times
+    from linqbot.features.asking.question import AskedBefore, Asker, Question, Resumption, SideTurn
     from linqbot.features.asking.results import Location, PaymentResult, VoteResult
+    from linqbot.features.history import History, HistoryReader, TurnRecord
+    from linqbot.features.proactive import BotContext
     from linqbot.parse.recurrences import Recurrence
 
 T = TypeVar("T")
@@ -243,6 +225,8 @@ class Context:
     @cached_property
     def bot(self) -> BotContext:
         """The acts outside of the event's chat: `ctx.bot.send(…, to=…)` writes first, `ctx.bot.broadcast` to many."""
+        from linqbot.features.proactive import BotContext
+
         return BotContext(
             self.client,
             self.event.line,
@@ -323,7 +307,11 @@ class Context:
             `tomorrow = ctx.now("Europe/Paris") + timedelta(days=1)`
         """
         at = self._clock.now() if self._asking is None or not self.is_handling else self._times.now()
-        return datetime.fromtimestamp(at, zone(tz) if isinstance(tz, str) else tz)
+        if isinstance(tz, str):
+            from linqbot.features.proactive import zone
+
+            tz = zone(tz)
+        return datetime.fromtimestamp(at, tz)
 
     async def history(self, limit: int = 20) -> History:
         """Return the last messages of the event's chat, of both sides, oldest first, up to the current message.
@@ -344,6 +332,8 @@ class Context:
 
     @cached_property
     def _history(self) -> HistoryReader:
+        from linqbot.features.history import HistoryReader
+
         return HistoryReader(self.chat_id, self.client, self._record_or_error.sent_in_turn)
 
     async def reply(
@@ -417,6 +407,8 @@ class Context:
 
         Example: `ctx.preview(markdown(text), poll("Yes", "No")).sms.messages`
         """
+        from linqbot.content.preview import preview
+
         return preview(content, effect=_effect(effect), cards=cards, is_group=self.event.is_group)
 
     async def capabilities(self) -> Capabilities:
@@ -579,6 +571,8 @@ class Context:
                 that cannot be sent.
             RuleBroken: the content breaks one of Linq's rules.
         """
+        from linqbot.features.proactive import call_of, check_grace, check_not_missed, due_at, rhythm_of
+
         check_content(content)
         now, rhythm = self._clock.now(), None
         if every is None:
@@ -623,6 +617,8 @@ class Context:
             BotError: `before` has none of these forms; or see `send_later`.
             RuleBroken: the content breaks one of Linq's rules.
         """
+        from linqbot.features.proactive import due_before
+
         due = due_before(at, before, timezone, self._clock.now())
         if due <= self.now().timestamp():
             return None
@@ -642,6 +638,8 @@ class Context:
             BotError: it is sent or cancelled, so its content is deleted; or the context was made outside of a worker.
             StorageUnavailable: the storage cannot be read.
         """
+        from linqbot.features.proactive import due_at
+
         due = due_at(None, after_s, None, self._clock.now())
         scheduled_id = scheduled if isinstance(scheduled, str) else scheduled.id
         moved = await self._record_or_error.scheduler.reschedule(scheduled_id, due=due)
@@ -809,6 +807,8 @@ class Context:
             BotError: a question cannot be asked here, such as in a handler that is a plain `def`, in a task that the
                 handler started, or for an event without a chat; or the arguments do not fit together.
         """
+        from linqbot.features.asking.question import Question, texts
+
         if choices is not None and not choices:
             raise BotError("ctx.ask(choices=[]): there is nothing to choose from.")
         options = texts("ctx.ask", "choices", choices or ())
@@ -855,6 +855,7 @@ class Context:
         Example:
             `if await ctx.pay(1250, "2 soups", timeout_s=3600): …`
         """
+        from linqbot.features.asking.question import Question, texts
         from linqbot.features.asking.wait_kinds import PaymentWait
 
         wait = PaymentWait(amount, description, currency)
@@ -893,6 +894,7 @@ class Context:
         Example:
             `where = await ctx.location("Where shall we deliver?", timeout_s=600)`
         """
+        from linqbot.features.asking.question import Question, texts
         from linqbot.features.asking.wait_kinds import LocationWait
 
         return self._wait_for(
@@ -937,6 +939,7 @@ class Context:
         Example:
             `lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)`
         """
+        from linqbot.features.asking.question import Question, texts
         from linqbot.features.asking.wait_kinds import VoteWait
 
         if len(choices) < 2 or isinstance(choices, str):
@@ -1223,6 +1226,8 @@ class Context:
             messages = bubbles(content, effect=shown, reply_to=reply_to, service=service, cards=cards)
             sent = await self._sender.send(messages, client)
         if (watch := watcher.get()) is not None:
+            from linqbot.content.preview import Said
+
             watch(Said(content, shown, cards, self.event.is_group, sent))
         return sent
 
@@ -1240,6 +1245,8 @@ class Context:
 
     @cached_property
     def _times(self) -> Times:
+        from linqbot.features.asking.answers import Times
+
         return Times(self._clock)
 
     @property

@@ -47,11 +47,8 @@ from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.events.proactive import BroadcastDone, ScheduleDue
-from linqbot.features.asking.question import AskedBefore, Asker, Resumption, SideTurn
 from linqbot.features.catalog import Features
-from linqbot.features.history import TurnRecord
 from linqbot.features.loops import Loop, LoopBreaker
-from linqbot.features.proactive import check_names
 from linqbot.interrupts import is_ctrl_c
 from linqbot.options import Overlap
 from linqbot.plugins.registry import Plugins
@@ -60,6 +57,8 @@ from linqbot.types.content import running_turn
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
+    from linqbot.features.asking.question import AskedBefore, Asker, Resumption, SideTurn
+    from linqbot.features.history import TurnRecord
 
 
 log = structlog.get_logger("linqbot.bot")
@@ -108,7 +107,10 @@ class Dispatcher:
         self._routers: list[Router] = [bot]
         self._add_routers(plugins)
         self.schedules = tuple(route.schedule for route, _ in self._compiled if route.schedule is not None)
-        check_names(self.schedules)
+        if self.schedules:
+            from linqbot.features.proactive import check_names
+
+            check_names(self.schedules)
         self._routes: dict[type[Event], list[tuple[Route, Next]]] = {}
         self._named = {route.name: (route, handle) for route, handle in reversed(self._compiled)}
         self._gather_s = {

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from linqbot.bot.context import Context
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
-from linqbot.features.asking.answers import Seen
 from linqbot.features.state import EarlierRun
 from linqbot.storage.inbox import Lease
 from linqbot.storage.state import StateWrite
+
+if TYPE_CHECKING:
+    from linqbot.features.asking.answers import Seen
 
 
 class TurnContext(Context):
@@ -71,6 +73,8 @@ class TurnContext(Context):
 
     def seen_in_part(self) -> Seen:
         """Return what the handler has seen in this part of a conversation."""
+        from linqbot.features.asking.answers import Seen
+
         return Seen({} if self._state is None else self._state.seen(), self._times.seen())
 
     def left_in_part(self) -> dict[str, dict[str, str]]:

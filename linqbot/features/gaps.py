@@ -32,8 +32,7 @@ from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane, lane_of_chat
-from linqbot.features.asking.question import Ballot, OpenQuestion
-from linqbot.features.asking.records import FOUND_ID, ORDER_TYPE
+from linqbot.features.asking.admission import FOUND_ID, ORDER_TYPE
 from linqbot.features.lookups import given
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
@@ -43,6 +42,7 @@ from linqbot.types.handle import Handle
 from linqbot.types.message import Message, UnknownPart
 
 if TYPE_CHECKING:
+    from linqbot.features.asking.question import OpenQuestion
     from linqbot.types.chat_features import PollEnvelope
 
 
@@ -452,6 +452,10 @@ async def missed_answers(
     Raises:
         LinqUnavailable, RateLimited: Linq does not answer now.
     """
+    if not questions:
+        return []
+    from linqbot.features.asking.question import OpenQuestion
+
     found = []
     for conversation in questions:
         if (question := OpenQuestion.read(conversation.question)) is not None:
@@ -488,6 +492,8 @@ def _of_members(question: OpenQuestion, chat: Chat, earliest: datetime) -> Itera
 
 def _of_poll(question: OpenQuestion, made: PollEnvelope, line: str | None, earliest: datetime) -> Iterator[_Fact]:
     """Yield the options that people added to a poll, and the votes that they gave and took back."""
+    from linqbot.features.asking.question import Ballot
+
     base = {"message_id": made.message_id, "direction": "inbound"}
     ballot = question.ballot or Ballot(choices=question.choices, options=tuple(question.options.items()))
     known = dict(ballot.options)

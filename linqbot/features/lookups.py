@@ -18,7 +18,6 @@ from linqbot.engine.parts import Part, Turn
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroken
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEvent, MessageReceipt, MessageReceived, ReactionEvent
-from linqbot.features.later import answered_schedule
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import RECEIPTS, JournalEntry, Receipt
 
@@ -68,6 +67,8 @@ async def with_answers(event: Event, entry_of: Callable[[str], Awaitable[Journal
         message_id = event.message_id if isinstance(event, ReactionEvent) and not event.is_own else None
     if message_id is None:
         return event
+    from linqbot.features.later import answered_schedule
+
     send = answered_schedule(await entry_of(message_id))
     return event if send is None else event.model_copy(update={"answers": send})
 

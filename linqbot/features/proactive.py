@@ -439,8 +439,6 @@ def check_names(schedules: Iterable[Schedule]) -> None:
         known.add(schedule.name)
 
 
-GRACE_S = 3600.0
-"""Seconds that a scheduled send may be late by default."""
 LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 """Times from here on are refused, in Unix seconds: Python's dates end soon after."""
 

@@ -21,10 +21,11 @@ from linqbot.engine.outbound_plugins import Outbound
 from linqbot.errors import AskEnded, Suspended
 from linqbot.events.delivery import Delivery
 from linqbot.features import notices
+from linqbot.features.asking.admission import ORDER_PREFIX
 from linqbot.features.asking.answers import value_of
 from linqbot.features.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.features.asking.question import OpenQuestion, Question
-from linqbot.features.asking.records import ORDER_PREFIX, AskRecord, answer_in, end_without_answer, record_of
+from linqbot.features.asking.records import AskRecord, answer_in, end_without_answer, record_of
 from linqbot.features.asking.steps import steps_on_record, typed
 from linqbot.features.lookups import KnownChats
 from linqbot.features.state import Recording

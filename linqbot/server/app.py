@@ -31,8 +31,7 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, ConfigError
-from linqbot.features.asking.arrivals import after_timeouts
-from linqbot.features.asking.records import log_unresumable
+from linqbot.features.asking.admission import after_timeouts, log_unresumable
 from linqbot.features.gaps import Gaps, Outages, end_downtime
 from linqbot.features.schedules import start_schedules
 from linqbot.hookspecs import Running

@@ -21,15 +21,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from linqbot.clock import Clock
 from linqbot.engine.failure import OfOtherRelease
 from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, opts_out
-from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event
-from linqbot.events.lane import chat_of_lane
 from linqbot.events.message import MessageReceived, PollReactionAdded, ReactionAdded
 from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.features.asking.admission import ORDER_PREFIX
 from linqbot.features.asking.answers import Verdict, judge, says_yes_or_no, voted_option
 from linqbot.features.asking.question import (
     AskedBefore,
@@ -42,7 +40,6 @@ from linqbot.features.asking.question import (
 )
 from linqbot.features.asking.records import (
     LOCATION,
-    ORDER_PREFIX,
     QuestionEnd,
     event_of,
     is_payment,
@@ -52,7 +49,6 @@ from linqbot.features.asking.records import (
 )
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
-from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import JournalEntry
 
 if TYPE_CHECKING:
@@ -524,39 +520,3 @@ def _text_of(event: Event, question: OpenQuestion) -> str:
     if isinstance(event, MessageReceived):
         return event.text_to_me
     return question.options.get(voted_option(event) or "", "")
-
-
-async def after_timeouts(lease: Lease, storage: Storage, clock: Clock) -> Lease | None:
-    """Fire the timeout of a question to which a leased delivery comes too late, and put the timeout in front of it.
-
-    Returns:
-        The lease to handle, because its delivery is in time, or because the storage did not answer. None if the lease was
-        released, so that the lane is leased again in the right order.
-    Raises:
-        LeaseLost: the lease is over.
-    """
-    delivery = lease.delivery
-    chat_id = chat_of_lane(delivery.lane)
-    # Only a first run: the storage moves no delivery of which a run may have left something.
-    if chat_id is None or not lease.is_first_run or delivery.id.startswith(ORDER_PREFIX):
-        return lease
-    if not (asked := storage.conversations_in(chat_id)):
-        return lease  # nearly always; the time of sending is in the body, which is then not read
-    came_at = min(delivery.received_at, delivery.sent_at)
-    overdue = [each.id for each in asked if each.status == "waiting" and each.until < came_at]
-    if not overdue:
-        return lease
-    try:
-        found = [await storage.conversation(each) for each in overdue]
-        questions = [OpenQuestion.read(each[0].question) for each in found if each is not None]
-        # The delivery itself abandons a question that cannot be read: `_abandoned`.
-        timers = [each.timer for each in questions if each is not None]
-        await storage.fire(clock.now())
-        has_left = await storage.seen([f"{ORDER_PREFIX}{timer}" for timer in timers])
-        if all(has_left.values()):
-            return lease
-        await storage.put_in_order(delivery.lane, (), lease)
-    except StorageUnavailable as error:
-        log.warning("order.unknown", delivery=delivery.id, error=type(error).__name__)
-        return lease
-    return None

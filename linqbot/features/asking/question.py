@@ -29,7 +29,7 @@ from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.features.state import Recording
-from linqbot.options import check_number, check_text
+from linqbot.options import CANCEL_WORDS, DAY_S, check_number, check_text
 from linqbot.rules.values import E164, EMAIL
 from linqbot.text.styled import StyledText
 from linqbot.types.data import Data
@@ -179,11 +179,6 @@ def _with_vote(ballot: Ballot, person: str, choice: str, *, instead: bool = Fals
     return ballot.model_copy(update={"votes": (*others, (person, choice))})
 
 
-DAY_S: Final = 86_400.0
-CANCEL_WORDS: Final = ("never mind", "forget it")
-"""The texts, in any case, by which a person ends a question, unless `cancel=` says otherwise.
-
-None of them is an opt-out in capitals (R69), as CANCEL is."""
 LONGEST_TIMEOUT_S: Final = 366 * DAY_S
 MOST_ASKS: Final = 1000
 """Maximum number of questions in one conversation."""

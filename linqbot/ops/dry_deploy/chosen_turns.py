@@ -16,8 +16,9 @@ from linqbot.bot.context import Context
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import lane_of_chat
 from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.features.asking.admission import ORDER_PREFIX
 from linqbot.features.asking.question import OpenQuestion
-from linqbot.features.asking.records import ORDER_PREFIX, AskRecord, is_wait, prompts_of, record_of, send_again
+from linqbot.features.asking.records import AskRecord, is_wait, prompts_of, record_of, send_again
 from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn, turn_on_record
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, ENDED_KEPT_S, Conversation

@@ -34,8 +34,8 @@ from linqbot.events.lane import lane_of_chat
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.features import notices, own_changes
+from linqbot.features.asking.admission import ORDER_PREFIX
 from linqbot.features.asking.arrivals import NOTHING, Arrival, meaning_of
-from linqbot.features.asking.records import ORDER_PREFIX
 from linqbot.features.broadcasts import broadcast_send
 from linqbot.features.later import due_send
 from linqbot.features.lookups import KnownChat, KnownChats, with_answers, with_replies_to_me

@@ -23,8 +23,8 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
+from linqbot.features.asking.admission import ORDER_PREFIX
 from linqbot.features.asking.records import (
-    ORDER_PREFIX,
     AskRecord,
     QuestionEnd,
     explains_refusal,
