@@ -171,7 +171,7 @@ NO_LOCATION: Final = frozenset({2016, 2017})
 CARD_EVERY_S: Final = 86_400.0
 
 
-class CardShared(BaseModel):
+class CardShared(BaseModel, defer_build=True):
     """The state of a chat: when the contact card was shared, in Unix seconds."""
 
     at: float = 0.0
@@ -413,7 +413,7 @@ class Capabilities(Data):
         return "iMessage" if self.imessage else "RCS" if self.rcs else "SMS"
 
 
-class CapabilitiesAsked(BaseModel):
+class CapabilitiesAsked(BaseModel, defer_build=True):
     """The state of a person: what their phone can receive, and when Linq was asked, in Unix seconds."""
 
     known: Capabilities | None = None

@@ -24,7 +24,7 @@ OF_CONTEXT: Final = frozenset({
 })  # fmt: skip
 """The names that only Context has. An author looks for them in the event after swapping the arguments of a handler."""
 
-UNKNOWN_HANDLE = Handle(handle="")
+UNKNOWN_HANDLE = Handle.model_construct(handle="")  # without a validator, which most bots never need
 """The sender of an event that does not say who sent it."""
 
 

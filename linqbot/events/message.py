@@ -251,7 +251,7 @@ class MessageEdited(Event):
     sender: Handle = Field(default=UNKNOWN_HANDLE, alias="sender_handle")
     direction: str | None = None
     edited_at: datetime | None = None
-    part: EditedPart = EditedPart()
+    part: EditedPart = Field(default_factory=EditedPart)
     zero_retention: bool = False
 
     @property
