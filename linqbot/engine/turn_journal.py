@@ -335,7 +335,8 @@ class TurnJournal:
     @property
     def broadcaster(self) -> TurnBroadcaster:
         """The broadcasts of the turn."""
-        return self._turns.features.broadcaster(self, self._storage, self._outbound)
+        made: TurnBroadcaster = self._turns.features.broadcaster(self, self._storage, self._outbound)
+        return made
 
     def sent_in_turn(self) -> SentInTurn:
         """Return the calls that this run has made so far, and what is known of those of earlier runs."""
