@@ -1095,10 +1095,7 @@ class Context:
             name: The name of the step, which is used once in a run of the handler.
         """
         asker = None if self._asking is None else self._asking()
-        if asker is None or asker.is_dry:
-            return await make()
-        result: T = await asker.once(name, lambda _: make(), kind=kind, retry=True)
-        return result
+        return await (make() if asker is None else asker.recorded(name, make, kind=kind))
 
     async def react(
         self,
@@ -1253,7 +1250,6 @@ class Context:
             self._received_media,
             self.recorded,
             is_in_turn=self._asking is not None,
-            is_dry=lambda: self._asking is not None and self._asking().is_dry,
         )
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:

@@ -23,7 +23,7 @@ from linqbot.client.call import ApiResponse
 from linqbot.errors import LinqApiError
 from linqbot.events.delivery import Joined
 from linqbot.events.message import MessageReceived
-from linqbot.ops.dry_deploy.dry_deploy import loaded
+from linqbot.ops.dry_runs.dry_deploy import loaded
 
 pytestmark = pytest.mark.anyio
 

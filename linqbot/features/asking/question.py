@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, get_args
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from linqbot.bot.turn_context import TurnContext
     from linqbot.features.asking.results import VoteResult
     from linqbot.features.asking.wait_kinds import Wait
+
+
+T = TypeVar("T")
 
 
 def adapter_of(kind: Any) -> TypeAdapter[Any] | None:
@@ -475,11 +478,6 @@ class Asker(Protocol):
         """Cancel the open questions of any chat, as an operator does: their handlers run."""
         ...
 
-    @property
-    def is_dry(self) -> bool:
-        """True in a dry run, which has no effects."""
-        ...
-
     async def once(
         self,
         name: str,
@@ -496,6 +494,10 @@ class Asker(Protocol):
             recording: Called with the result of a step that was made now, and with a function that records it together
                 with a write of state.
         """
+        ...
+
+    async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
+        """Return the recorded result of a step that may be made again; see `Context.recorded`."""
         ...
 
     def recall(self, name: str, *, kind: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import structlog
 
@@ -69,6 +69,8 @@ if TYPE_CHECKING:
 
 
 log = structlog.get_logger("linqbot.worker")
+
+T = TypeVar("T")
 
 _MOST_IN_CHAT: Final = 10_000
 """Maximum number of questions of one chat that are ended at once: many more than a group has people."""
@@ -139,11 +141,6 @@ class AskSession:
         return self._journal.is_past
 
     @property
-    def is_dry(self) -> bool:
-        """Always False."""
-        return False
-
-    @property
     def is_suspended(self) -> bool:
         """True if the handler has asked a question in this run."""
         return self._asked is not None
@@ -183,6 +180,11 @@ class AskSession:
         return await self._steps_of_run().once(
             name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
         )
+
+    async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
+        """Return the recorded result of a step that may be made again, or make it; see `Asker.recorded`."""
+        result: T = await self.once(name, lambda _: make(), kind=kind, retry=True)
+        return result
 
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return the recorded result of a step; None if there is none. See `Asker.recall`."""

@@ -16,7 +16,8 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane, chat_of_receipts, lane_of_chat
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
-from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
+from linqbot.ops.dry_runs.dry_turn import DryTurn
+from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection
@@ -45,44 +46,37 @@ class KeptChats:
         self._storage = storage
         self._chats: OrderedDict[str, _Kept] = OrderedDict()
 
-    async def answer(
-        self, call: Call, turn: RecordedTurn, past: list[str], *, without_past: bool
-    ) -> dict[str, Any] | None:
+    async def answer(self, call: Call, run: DryTurn) -> dict[str, Any] | None:
         """Return the answer of a read, as Linq gives it; None if the storage does not have it.
 
         Args:
-            past: Gets a sentence if the answer may differ from that of then.
-            without_past: True lists no messages but that of the turn.
+            run: The run that reads. Its `past` gets a sentence if the answer may differ from that of then.
         Raises:
             StorageUnavailable: the storage cannot be read.
         """
         segments = call.path.split("/")
         if call.name == "chats.messages.list":
-            if without_past:
+            if run.without_past:
                 return {"messages": [], "next_cursor": None}
-            return await self._list(segments[3], int(dict(call.query).get("limit", "100")), turn, past)
+            return await self._list(segments[3], int(dict(call.query).get("limit", "100")), run)
         if call.name == "messages.retrieve":
-            return await self._message(segments[3], turn)
+            return await self._message(segments[3], run.turn)
         return None
 
-    async def _list(self, chat_id: str, limit: int, turn: RecordedTurn, past: list[str]) -> dict[str, Any]:
+    async def _list(self, chat_id: str, limit: int, run: DryTurn) -> dict[str, Any]:
+        turn = run.turn
         kept = await self._chat(chat_id)
         begins = min([entry.first_at for entry in turn.call_entries], default=turn.delivery.received_at)
         before = [
-            (at, turn_id, message)
+            (at, message)
             for at, turn_id, message in kept.messages
-            # What the bot sent in later turns was not there yet. Of its own sends, the turn itself knows the order.
-            if not message["is_from_me"] or at <= begins or turn_id == turn.delivery.id
+            # What the bot sent in later turns was not there yet, nor what this turn has still to send.
+            if not message["is_from_me"] or (message["id"] in run.sent if turn_id == turn.delivery.id else at <= begins)
         ]
-        own = turn.delivery.id
-        upto = [
-            message
-            for at, turn_id, message in before
-            if at <= turn.delivery.received_at and not (message["is_from_me"] and turn_id == own)
-        ]
+        upto = [message for at, message in before if at <= turn.delivery.received_at and message["id"] not in run.sent]
         if len(upto) < limit and not kept.is_complete:
-            past.append(f"ctx.history({limit}), of which the storage has only {len(upto)}")
-        return {"messages": [message for _, _, message in reversed(before)][:1000], "next_cursor": None}
+            run.past.append(f"ctx.history({limit}), of which the storage has only {len(upto)}")
+        return {"messages": [message for _, message in reversed(before)][:1000], "next_cursor": None}
 
     async def _message(self, message_id: str, turn: RecordedTurn) -> dict[str, Any] | None:
         lane = turn.delivery.lane
