@@ -55,13 +55,10 @@ from linqbot.features.asking.question import (
     CANCEL_WORDS,
     DAY_S,
     AskedBefore,
-    Asker,
     Question,
-    Resumption,
-    SideTurn,
     texts,
 )
-from linqbot.features.history import History, HistoryReader, TurnRecord
+from linqbot.features.history import History, HistoryReader
 from linqbot.features.proactive import (
     GRACE_S,
     BotContext,
@@ -91,7 +88,9 @@ from linqbot.types.proactive import Scheduled
 if TYPE_CHECKING:
     from linqbot.content.received import ReceivedMedia
     from linqbot.content.streaming import PaceName, StreamSource
+    from linqbot.engine.turn_journal import TurnJournal
     from linqbot.features.asking.results import Location, PaymentResult, VoteResult
+    from linqbot.features.asking.session import AskSession
     from linqbot.parse.recurrences import Recurrence
 
 T = TypeVar("T")
@@ -128,14 +127,14 @@ class Context:
         typing: TypingIndicator | None = None,
         background: BackgroundTasks | None = None,
         on_sent: Callable[[str, str, str], None] | None = None,
-        record: TurnRecord | None = None,
+        record: TurnJournal | None = None,
         clock: Clock | None = None,
         plugins: Callable[[Context], Mapping[str, Any]] | None = None,
         deadline: Deadline | None = None,
         state_store: StateStore | None = None,
-        asking: Callable[[], Asker] | None = None,
-        resumption: Resumption | None = None,
-        side: SideTurn | None = None,
+        asking: Callable[[], AskSession] | None = None,
+        resumption: AskSession | None = None,
+        side: AskSession | None = None,
         after_ask: AskedBefore | None = None,
         overlap: Overlap | None = None,
     ) -> None:
@@ -1262,7 +1261,7 @@ class Context:
         return self.resumption is not None and self._asking is not None and self._asking().is_past
 
     @property
-    def _record_or_error(self) -> TurnRecord:
+    def _record_or_error(self) -> TurnJournal:
         if self._record is None:
             raise BotError("This context has no journal, because it was made outside of a worker.")
         return self._record

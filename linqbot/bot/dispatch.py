@@ -47,9 +47,8 @@ from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.events.proactive import BroadcastDone, ScheduleDue
-from linqbot.features.asking.question import AskedBefore, Asker, Resumption, SideTurn
+from linqbot.features.asking.question import AskedBefore
 from linqbot.features.catalog import Features
-from linqbot.features.history import TurnRecord
 from linqbot.features.loops import Loop, LoopBreaker
 from linqbot.features.proactive import check_names
 from linqbot.interrupts import is_ctrl_c
@@ -60,6 +59,8 @@ from linqbot.types.content import running_turn
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
+    from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.features.asking.session import AskSession
 
 
 log = structlog.get_logger("linqbot.bot")
@@ -133,13 +134,13 @@ class Dispatcher:
         self,
         event: Event,
         client: Client,
-        record: TurnRecord | None = None,
+        record: TurnJournal | None = None,
         deadline: Deadline | None = None,
         state_store: StateStore | None = None,
         *,
-        asking: Callable[[], Asker] | None = None,
-        resumption: Resumption | None = None,
-        side: SideTurn | None = None,
+        asking: Callable[[], AskSession] | None = None,
+        resumption: AskSession | None = None,
+        side: AskSession | None = None,
         after_ask: AskedBefore | None = None,
         overlap: Overlap | None = None,
     ) -> TurnContext:
@@ -465,7 +466,7 @@ class Dispatcher:
                 return
         self._report(event, reason=handlers.OPTED_OUT)
 
-    async def _resume(self, event: Event, ctx: TurnContext, resumption: Resumption) -> None:
+    async def _resume(self, event: Event, ctx: TurnContext, resumption: AskSession) -> None:
         """Run the handler of an open question again, after an event that answers or ends the question."""
         # A timeout or a payment names no person, and the handler must learn of it.
         if event.actor is not None and not self._allows(event):

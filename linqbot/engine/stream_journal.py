@@ -34,8 +34,6 @@ class StreamJournal:
         is_past: True if the stream is in a part of a conversation that is over.
     """
 
-    has_pauses = True
-
     def __init__(
         self,
         label: str,

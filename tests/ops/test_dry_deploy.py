@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import sqlite3
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.filters import contains
 from linqbot.client.call import ApiResponse
+from linqbot.content.streaming import PaceName
 from linqbot.errors import LinqApiError
 from linqbot.events.delivery import Joined
 from linqbot.events.message import MessageReceived
@@ -357,6 +359,26 @@ async def test_messages_that_a_running_handler_took_are_those_of_then(day: Day) 
     assert day.said == ["Both: one, two"]
     assert (await day.compared(bot("Both"))).counts == {"same": 1}
     assert texts(the_group(await day.compared(bot("All")))) == [("Both: one, two", "All: one, two")]
+
+
+async def test_a_stream_is_compared_as_one_text_whatever_its_pauses_are(day: Day) -> None:
+    def streaming(*paragraphs: str, pace: PaceName) -> Any:
+        async def stream(message: MessageReceived, ctx: Context) -> None:
+            async def texts() -> AsyncIterator[str]:
+                for paragraph in paragraphs:
+                    yield f"{paragraph}\n\n"
+                    await asyncio.sleep(0.01)
+
+            await ctx.stream(texts(), pace=pace)
+
+        return stream
+
+    said = [f"{word} " * 40 for word in ("One", "Two", "Three")]
+    day.deploy(streaming(*said, pace="fast"))
+    await day.say()
+    assert (await day.compared(streaming(*said, pace="human"))).counts == {"same": 1}
+    group = the_group(await day.compared(streaming(*said[:2], "Four " * 40, pace="human")))
+    assert (group.kind, group.cause) == ("different answer", "other words in a message")
 
 
 async def test_a_handler_that_hangs_is_cut_off_at_its_deadline(day: Day) -> None:

@@ -42,7 +42,7 @@ from linqbot.events.lane import lane_of_chat
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.features import notices, own_changes
 from linqbot.features.asking.arrivals import NOTHING, Arrival, meaning_of
-from linqbot.features.asking.question import Asker
+from linqbot.features.asking.session import AskSession
 from linqbot.ops.dry_runs.dry_turn import DryTurn
 from linqbot.ops.dry_runs.kept_chat import KeptChats
 from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
@@ -264,12 +264,12 @@ class _Dispatcher(Dispatcher):
         client: Client,
         record: Any = None,
         *given: Any,
-        asking: Callable[[], Asker] | None = None,
+        asking: Callable[[], AskSession] | None = None,
         **how: Any,
     ) -> TurnContext:
-        def steps() -> Asker:
+        def steps() -> AskSession:
             assert asking is not None
-            return cast("Asker", _StepsOfThen(asking(), record, run))
+            return cast("AskSession", _StepsOfThen(asking(), record, run))
 
         run = self.run
         client = client.wrapped(_read_of_bot)
@@ -299,7 +299,7 @@ def _read_of_bot(run: Run) -> Run:
 class _StepsOfThen:
     """Answers the steps of a turn from its record. All else is done by the asker of the engine."""
 
-    def __init__(self, asker: Asker, journal: TurnJournal, run: DryTurn) -> None:
+    def __init__(self, asker: AskSession, journal: TurnJournal, run: DryTurn) -> None:
         self._asker = asker
         self._journal = journal
         self._run = run
