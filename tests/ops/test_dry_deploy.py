@@ -65,6 +65,40 @@ async def test_the_same_code_does_the_same_and_changes_nothing(day: Day) -> None
     assert "\n".join(rows(day.path)) == before
 
 
+async def test_all_that_a_handler_can_do_runs_dry_and_changes_nothing(day: Day) -> None:
+    made: list[str] = []
+
+    async def busy(message: MessageReceived, ctx: Context) -> None:
+        await ctx.mark_read()
+        async with ctx.typing():
+            number = await ctx.once("order", made.append)
+        guest = await ctx.state.chat(Guest)
+        guest.visits += 1
+        await ctx.react("love")
+        first = await ctx.send_later(f"Order {number}", after_s=3600, tag="order")
+        await ctx.send_later("Cancelled", after_s=60, tag="other")
+        await ctx.reschedule(first, after_s=7200)
+        await ctx.cancel(tag="other")
+        await ctx.chat.rename("Orders")
+        await ctx.chat.add("+14155550143")
+        await ctx.bot.send("An order", to="+14155550144")
+        await ctx.bot.broadcast(["+14155550145"], "News", name="news", line="+14155550199")
+        await ctx.bot.end_questions("another-chat")
+        await ctx.reply("Done", effect="confetti")
+
+    bot = day.deploy(busy, groups="all")
+    lines = {"phone_numbers": [{"id": "line", "phone_number": "+14155550199"}]}
+    day.linq.will_answer("phone_numbers.list", ApiResponse(200, lines))
+    created = {"chat": {"id": "other", "message": {"id": "sent", "delivery_status": "pending", "parts": []}}}
+    day.linq.will_answer("chats.create", ApiResponse(201, created))
+    await day.say("hello", is_group=True)
+    assert await day.storage.dead_letters() == []
+    before = "\n".join(rows(day.path))
+    assert (await day.compared(bot)).counts == {"same": 1}
+    assert "\n".join(rows(day.path)) == before
+    assert len(made) == 1
+
+
 def rows(path: Path) -> list[str]:
     with contextlib.closing(sqlite3.connect(path)) as db:
         return list(db.iterdump())

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from linqbot.client.call import Call
 from linqbot.engine.call_lookup import content_of
-from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane, chat_of_receipts, lane_of_chat
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
@@ -33,10 +32,12 @@ class _Kept:
     Attributes:
         messages: Each with the id of its turn and its time, in Unix seconds. The oldest first.
         is_complete: True if the event of the chat's creation is among its deliveries.
+        chat: See `KeptChats.chat`.
     """
 
     messages: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list)
     is_complete: bool = False
+    chat: dict[str, Any] | None = None
 
 
 class KeptChats:
@@ -88,6 +89,10 @@ class KeptChats:
         kept = await self._chat(chat_id)
         return next((message for _, _, message in kept.messages if message["id"] == message_id), None)
 
+    async def chat(self, chat_id: str) -> dict[str, Any] | None:
+        """Return what the messages of a chat say of it, in Linq's form; None if none is kept."""
+        return (await self._chat(chat_id)).chat
+
     async def _chat(self, chat_id: str) -> _Kept:
         if chat_id in self._chats:
             self._chats.move_to_end(chat_id)
@@ -103,25 +108,20 @@ class KeptChats:
         async for page in self._storage.pages(ids):
             for delivery in page:
                 kept.is_complete = kept.is_complete or delivery.type == "chat.created"
-                if (received := _messages_in(delivery)) is None:
+                try:
+                    event = parse(delivery)
+                except EventNotUnderstood:
                     continue
-                kept.messages += [(delivery.received_at, delivery.id, each) for each in received]
+                if isinstance(event, MessageReceived):
+                    line = {"id": "", "handle": event.line, "is_me": True}
+                    kept.chat = kept.chat or {"id": chat_id, "is_group": event.is_group, "handles": [line]}
+                    said = (each for each in event.burst or (event,) if isinstance(each, MessageReceived))
+                    kept.messages += [(delivery.received_at, delivery.id, _received(each)) for each in said]
                 for entry in await self._storage.entries(delivery.id):
                     if entry.status == "accepted" and entry.message_id and (own := _own(entry, chat_id)) is not None:
                         kept.messages.append((entry.first_at, entry.turn, own))
         kept.messages.sort(key=lambda each: each[0])
         return kept
-
-
-def _messages_in(delivery: Delivery) -> list[dict[str, Any]] | None:
-    """Return the messages of people that a delivery reports, in Linq's form; None if it cannot be parsed."""
-    if delivery.type != "message.received":
-        return []
-    try:
-        event = parse(delivery)
-    except EventNotUnderstood:
-        return None
-    return [_received(each) for each in event.burst or (event,)] if isinstance(event, MessageReceived) else []
 
 
 def _received(message: MessageReceived) -> dict[str, Any]:

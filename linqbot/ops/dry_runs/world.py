@@ -14,7 +14,7 @@ not on record.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context as Variables
 from contextvars import ContextVar
 from dataclasses import replace
@@ -38,11 +38,11 @@ from linqbot.engine.worker import Worker
 from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
-from linqbot.events.lane import lane_of_chat
-from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.features import notices, own_changes
 from linqbot.features.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.features.asking.session import AskSession
+from linqbot.features.catalog import Features
+from linqbot.features.turn_scheduler import TurnBroadcaster
 from linqbot.ops.dry_runs.dry_turn import DryTurn
 from linqbot.ops.dry_runs.kept_chat import KeptChats
 from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
@@ -50,9 +50,10 @@ from linqbot.ops.dry_runs.scratch import Scratch
 from linqbot.ops.dry_runs.tape import UPLOADED, Tape
 from linqbot.plugins.registry import OBSERVED, Plugins
 from linqbot.storage.backend import Storage
+from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadLetter, Defer
-from linqbot.storage.upkeep import Selection
+from linqbot.types.proactive import Broadcast
 
 T = TypeVar("T")
 
@@ -116,7 +117,7 @@ class DryWorld:
             run.missing = "if the outage was over when its notice was due"
             return run
         scratch = await self._scratch(run)
-        tape = _TapeOfThen(run, scratch, self._storage, self._kept, reads=self._reads)
+        tape = _TapeOfThen(run, scratch, self._kept, reads=self._reads)
         self._dispatcher.run, self._dispatcher.tape = run, tape
         turns = Turns(
             self._dispatcher,
@@ -145,9 +146,7 @@ class DryWorld:
         if not turn.conversations:
             return NOTHING
         scratch = await self._scratch(DryTurn(turn))
-        return await meaning_of(
-            turn.delivery, [each.summary for each in turn.conversations], self._dispatcher, cast("Storage", scratch)
-        )
+        return await meaning_of(turn.delivery, [each.summary for each in turn.conversations], self._dispatcher, scratch)
 
     async def answered_by(self, turn: RecordedTurn) -> Conversation | None:
         """Return the conversation to whose open question the delivery of a turn goes; None if it left entries of its own.
@@ -186,7 +185,7 @@ class DryWorld:
         lease = next(each for each in leases if each.delivery.id == delivery.id)
         # As after an earlier run that ended without an outcome, so that what is on record is read.
         lease = replace(lease, delivery_count=1, replay=run.turn.replay)
-        owner = _Owner(turns, cast("Storage", scratch), self._clock)
+        owner = _Owner(turns, scratch, self._clock)
         loop = asyncio.get_running_loop()
         follow_tasks(loop)
         # In variables of its own, so that nothing of a run is seen in the next one.
@@ -276,11 +275,30 @@ class _Dispatcher(Dispatcher):
         run.ctx = super().context(event, client, record, *given, asking=steps, **how)
         return run.ctx
 
+    def features(self, turns: Turns) -> Features:
+        return _Features(turns)
+
     async def dispatch(self, event: Event, ctx: TurnContext) -> None:
         await super().dispatch(event, ctx)
         if ctx.is_answer:
             # Another turn has asked the question.
             ctx.is_answer, self.run.is_answer = False, True
+
+
+class _Broadcaster(TurnBroadcaster):
+    """Begins broadcasts without the check that asks Linq about the line."""
+
+    async def start_broadcast(
+        self, new: NewBroadcast, people: Sequence[str], *, check: Callable[[], Awaitable[None]]
+    ) -> Broadcast:
+        async def unchecked() -> None:
+            pass
+
+        return await super().start_broadcast(new, people, check=unchecked)
+
+
+class _Features(Features):
+    broadcaster = _Broadcaster
 
 
 def _read_of_bot(run: Run) -> Run:
@@ -322,11 +340,10 @@ class _StepsOfThen:
 class _TapeOfThen(Tape):
     """Answers calls as they were answered then, and reads from what is kept."""
 
-    def __init__(self, run: DryTurn, scratch: Scratch, storage: Storage, kept: KeptChats, *, reads: bool) -> None:
+    def __init__(self, run: DryTurn, scratch: Scratch, kept: KeptChats, *, reads: bool) -> None:
         super().__init__(reads=reads)
         self._run = run
         self._scratch = scratch
-        self._storage = storage
         self._kept = kept
         self._matcher = JournalMatcher(run.turn.call_entries)
 
@@ -351,7 +368,7 @@ class _TapeOfThen(Tape):
         found = await self._kept.answer(call, self._run)
         is_of_bot = _is_read_of_bot.get()
         if found is None and not is_of_bot and call.name == "chats.retrieve":
-            found = await self._chat(id_in_path(call))
+            found = await self._kept.chat(id_in_path(call))
         if found is not None:
             return ApiResponse(200, found)
         if not self.reads and is_of_bot:
@@ -366,19 +383,3 @@ class _TapeOfThen(Tape):
         self._run.refuse_after_end()
         if not self.reads:
             self._run.cut_read("a file that was downloaded", "it is downloaded")
-
-    async def _chat(self, chat_id: str) -> dict[str, Any] | None:
-        """Return what the messages of a chat say of it."""
-        ids = await self._storage.replayable(Selection(lane=lane_of_chat(chat_id), type="message.received"))
-        kept = [delivery async for page in self._storage.pages(ids[:1]) for delivery in page]
-        try:
-            messages = [parse(delivery) for delivery in kept]
-        except EventNotUnderstood:
-            return None
-        if not messages:
-            return None
-        return {
-            "id": chat_id,
-            "is_group": messages[0].is_group,
-            "handles": [{"id": "", "handle": messages[0].line, "is_me": True}],
-        }
