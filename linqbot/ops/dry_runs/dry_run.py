@@ -91,7 +91,7 @@ class DryRun:
             [call for timer in done.sends for call in calls_of(timer)],
             done.begun,
             done.ctx.handler if done.ctx else None,
-            LinqApiError(NO_READS) if done.needs_reads else done.error,
+            LinqApiError(NO_READS, call=done.missing_read) if done.missing_read else done.error,
             note=" ".join(filter(None, (note, _why_ended(done)))) or None,
         )
 
@@ -107,7 +107,7 @@ def _why_ended(done: DryTurn) -> str | None:
             f"ctx.once({done.missing_step!r}) has an effect outside of Linq, and no result is on record, so the dry run "
             "ends here."
         )
-    return None if done.missing is None or done.needs_reads else f"Not recorded: {done.missing}."
+    return None if done.missing is None or done.missing_read else f"Not recorded: {done.missing}."
 
 
 _MOST: Final = 10_000

@@ -85,7 +85,7 @@ class DryTurn:
         sent: The ids of the messages on record that it has sent again.
         sends: The timers of its scheduled sends. Set at the end.
         missing: What is not on record, so that the run has ended; None if nothing was missing. `missing_step` is the name
-            if it is a step, and `needs_reads` is True if it can be read from Linq.
+            if it is a step, and `missing_read` that of the call if it can be read from Linq.
         doubts, past: See `RunResult`.
         ctx: The context of its handler; None as long as there is none.
         error: The error that ended it; None if there is none.
@@ -105,7 +105,7 @@ class DryTurn:
         self.begun: list[Broadcast] = []
         self.missing: str | None = None
         self.missing_step: str | None = None
-        self.needs_reads = False
+        self.missing_read: str | None = None
         self.doubts: list[str] = []
         self.past: list[str] = []
         self.ctx: TurnContext | None = None
@@ -119,13 +119,13 @@ class DryTurn:
         self._used: set[str] = set()
         self._is_over = False
 
-    def cut_read(self, what: str, now: str) -> NoReturn:
+    def cut_read(self, call: str, what: str, now: str) -> NoReturn:
         """End the run, because something that can be read from Linq is not on record.
 
         Raises:
             Suspended: always.
         """
-        self.needs_reads = self.missing is None
+        self.missing_read = self.missing_read or call
         self.cut(f"{what} (with --reads, {now} now)")
 
     def cut(self, what: str) -> NoReturn:
@@ -161,9 +161,12 @@ class DryTurn:
         if why not in self.doubts:
             self.doubts.append(why)
 
-    def has_step(self, name: str) -> bool:
-        """Return True if the result of a step is on record."""
-        return name in self._steps
+    def step_on_record(self, name: str, journal: TurnJournal) -> JournalEntry | None:
+        """Return the entry of a step whose result is on record; None if it is not."""
+        slot = journal.slot_of_step(name)
+        if is_outside_of_answer(slot):
+            return self.turn.results.get(f"{outside_of(self.answered_by, self.turn.delivery.id)}step:{name}")
+        return self._steps.get(name)
 
     def recall_step(self, name: str, journal: TurnJournal) -> Any:
         """Return the result of a step on record, and note the calls that it made and scheduled then.
@@ -171,12 +174,7 @@ class DryTurn:
         Raises:
             Suspended: it is not on record.
         """
-        slot = journal.slot_of_step(name)
-        if is_outside_of_answer(slot):
-            entry = self.turn.results.get(f"{outside_of(self.answered_by, self.turn.delivery.id)}step:{name}")
-        else:
-            entry = self._steps.get(name)
-        if entry is None:
+        if (entry := self.step_on_record(name, journal)) is None:
             self.missing_step = self.missing_step or name
             self.cut(f"the step {name!r}")
         self._used.add(name)

@@ -329,7 +329,7 @@ class _StepsOfThen:
         return await self._asker.once(name, lambda _: self._run.recall_step(name, self._journal), **how)
 
     async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
-        if self._run.has_step(name):
+        if self._run.step_on_record(name, self._journal) is not None:
             found: T = await self.once(name, lambda _: make(), kind=kind, retry=True)
             return found
         if name.startswith("fetch:"):
@@ -372,7 +372,7 @@ class _TapeOfThen(Tape):
         if found is not None:
             return ApiResponse(200, found)
         if not self.reads and is_of_bot:
-            self._run.cut_read(f"what {call.name} returned", "Linq is asked")
+            self._run.cut_read(call.name, f"what {call.name} returned", "Linq is asked")
         if not self.reads:
             raise LinqApiError("It is not on record.", status=404, call=call.name)
         self._run.doubt(f"{call.name} was read from Linq as it is now")
@@ -382,4 +382,4 @@ class _TapeOfThen(Tape):
         """Refuse a download; see `Tape.admit_fetch`."""
         self._run.refuse_after_end()
         if not self.reads:
-            self._run.cut_read("a file that was downloaded", "it is downloaded")
+            self._run.cut_read("fetch", "a file that was downloaded", "it is downloaded")
