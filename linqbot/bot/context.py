@@ -69,10 +69,12 @@ if TYPE_CHECKING:
     from linqbot.content.preview import Preview
     from linqbot.content.received import ReceivedMedia
     from linqbot.content.streaming import PaceName, StreamSource
+    from linqbot.engine.turn_journal import TurnJournal
     from linqbot.features.asking.answers import Seen, Times
-    from linqbot.features.asking.question import AskedBefore, Asker, Question, Resumption, SideTurn
+    from linqbot.features.asking.question import AskedBefore, Question
     from linqbot.features.asking.results import Location, PaymentResult, VoteResult
-    from linqbot.features.history import History, HistoryReader, TurnRecord
+    from linqbot.features.asking.session import AskSession
+    from linqbot.features.history import History, HistoryReader
     from linqbot.features.proactive import BotContext
     from linqbot.parse.recurrences import Recurrence
 
@@ -110,14 +112,14 @@ class Context:
         typing: TypingIndicator | None = None,
         background: BackgroundTasks | None = None,
         on_sent: Callable[[str, str, str], None] | None = None,
-        record: TurnRecord | None = None,
+        record: TurnJournal | None = None,
         clock: Clock | None = None,
         plugins: Callable[[Context], Mapping[str, Any]] | None = None,
         deadline: Deadline | None = None,
         state_store: StateReader | None = None,
-        asking: Callable[[], Asker] | None = None,
-        resumption: Resumption | None = None,
-        side: SideTurn | None = None,
+        asking: Callable[[], AskSession] | None = None,
+        resumption: AskSession | None = None,
+        side: AskSession | None = None,
         after_ask: AskedBefore | None = None,
         overlap: Overlap | None = None,
     ) -> None:
@@ -1099,10 +1101,7 @@ class Context:
             name: The name of the step, which is used once in a run of the handler.
         """
         asker = None if self._asking is None else self._asking()
-        if asker is None or asker.is_dry:
-            return await make()
-        result: T = await asker.once(name, lambda _: make(), kind=kind, retry=True)
-        return result
+        return await (make() if asker is None else asker.recorded(name, make, kind=kind))
 
     async def react(
         self,
@@ -1261,7 +1260,6 @@ class Context:
             self._received_media,
             self.recorded,
             is_in_turn=self._asking is not None,
-            is_dry=lambda: self._asking is not None and self._asking().is_dry,
         )
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:
@@ -1274,7 +1272,7 @@ class Context:
         return self.resumption is not None and self._asking is not None and self._asking().is_past
 
     @property
-    def _record_or_error(self) -> TurnRecord:
+    def _record_or_error(self) -> TurnJournal:
         if self._record is None:
             raise BotError("This context has no journal, because it was made outside of a worker.")
         return self._record

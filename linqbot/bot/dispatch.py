@@ -57,8 +57,9 @@ from linqbot.types.content import running_turn
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
-    from linqbot.features.asking.question import AskedBefore, Asker, Resumption, SideTurn
-    from linqbot.features.history import TurnRecord
+    from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.features.asking.question import AskedBefore
+    from linqbot.features.asking.session import AskSession
 
 
 log = structlog.get_logger("linqbot.bot")
@@ -135,13 +136,13 @@ class Dispatcher:
         self,
         event: Event,
         client: Client,
-        record: TurnRecord | None = None,
+        record: TurnJournal | None = None,
         deadline: Deadline | None = None,
         state_store: StateReader | None = None,
         *,
-        asking: Callable[[], Asker] | None = None,
-        resumption: Resumption | None = None,
-        side: SideTurn | None = None,
+        asking: Callable[[], AskSession] | None = None,
+        resumption: AskSession | None = None,
+        side: AskSession | None = None,
         after_ask: AskedBefore | None = None,
         overlap: Overlap | None = None,
     ) -> TurnContext:
@@ -403,7 +404,7 @@ class Dispatcher:
         self._report(event, is_late=is_late)
         self._log_unhandled(event)
 
-    async def _answers(self, event: Event, ctx: TurnContext, side: SideTurn) -> bool:
+    async def _answers(self, event: Event, ctx: TurnContext, side: AskSession) -> bool:
         """Return True if an event answers the open question, because no handler with `during_ask=True` takes it.
 
         Asked before the middleware runs, which runs once: for the answer, or for the handler.
@@ -474,7 +475,7 @@ class Dispatcher:
                 return
         self._report(event, reason=handlers.OPTED_OUT)
 
-    async def _resume(self, event: Event, ctx: TurnContext, resumption: Resumption) -> None:
+    async def _resume(self, event: Event, ctx: TurnContext, resumption: AskSession) -> None:
         """Run the handler of an open question again, after an event that answers or ends the question."""
         # A timeout or a payment names no person, and the handler must learn of it.
         if event.actor is not None and not self._allows(event):

@@ -37,8 +37,6 @@ class StreamJournal:
         BotError: the turn has ended, or `key` was used before in this run.
     """
 
-    has_pauses = True
-
     def __init__(self, journal: TurnJournal, key: str | None) -> None:
         journal.refuse_after_end("stream")
         self._journal = journal

@@ -194,6 +194,37 @@ async def test_a_handler_of_a_conversation_sees_the_state_of_then(day: Day) -> N
     assert (await day.compared(ask, selection=Selection(lane=f"c:{CHAT}"))).counts == {"same": 2}
 
 
+async def test_what_middleware_does_for_an_answer_is_neither_made_again_nor_compared(day: Day) -> None:
+    counted: list[str] = []
+
+    def count(inner: Any) -> Any:
+        async def counting(event: Any, ctx: Context) -> None:
+            await ctx.once("count", counted.append)
+            await ctx.send("Noted.")
+            await inner(event, ctx)
+
+        return counting
+
+    day.deploy(booking())
+    day.bot.use(count)
+    await day.say("book", "4", "Friday", service="SMS")
+    assert len(counted) == 3
+    report = await day.compared(day.bot)
+    assert (report.counts, report.answers) == ({"same": 1}, 2)
+    assert len(counted) == 3
+
+
+async def test_new_code_that_leaves_out_a_question_gets_the_answers_of_the_others(day: Day) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        chosen = await ctx.ask("Which day?", choices=["Friday", "Saturday"])
+        await ctx.reply(f"See you on {chosen}.")
+
+    day.deploy(booking())
+    await day.say("book", "4", "Friday", service="SMS")
+    changes = texts(the_group(await day.compared(book)))
+    assert (None, "See you on Friday.") in changes or ("A table for 4 on Friday.", "See you on Friday.") in changes
+
+
 # What a delivery means while a question is open
 
 BOB = "+15550001111"

@@ -19,9 +19,9 @@ from linqbot.errors import Refused
 from linqbot.events.message import MessageReceived, ReactionAdded
 from linqbot.events.poll import PollVoteAdded
 from linqbot.hookspecs import hookimpl
-from linqbot.ops.dry_deploy.chosen_turns import chosen_turns
-from linqbot.ops.dry_run import DryRun
-from linqbot.ops.simulate import Simulation
+from linqbot.ops.dry_runs.chosen_turns import chosen_turns
+from linqbot.ops.dry_runs.dry_run import DryRun
+from linqbot.ops.dry_runs.simulate import Simulation
 from linqbot.plugins.loading import load
 from linqbot.storage.upkeep import Selection
 

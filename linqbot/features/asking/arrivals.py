@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -124,18 +124,6 @@ class QuestionUnreadable(Exception):
         self.conversation = conversation
 
 
-class ConversationReader(Protocol):
-    """Reads conversations: the storage, or in a dry deploy the record of those that were open then."""
-
-    async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
-        """Return a conversation and its journal entries; None if it is not on record."""
-        ...
-
-    async def entry_of(self, message_id: str) -> JournalEntry | None:
-        """Return the journal entry that made the message with this id; None if none is on record."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """A conversation as it is stored, with its question and its journal entries."""
@@ -222,7 +210,7 @@ async def meaning_of(
     delivery: Delivery,
     conversations: Sequence[ConversationSummary],
     dispatcher: Dispatcher,
-    reader: ConversationReader,
+    storage: Storage,
     *,
     put_back: bool = False,
 ) -> Arrival:
@@ -232,7 +220,7 @@ async def meaning_of(
 
     Args:
         conversations: The conversations of the event's chat.
-        reader: Reads those that the event may concern.
+        storage: Reads those that the event may concern.
         put_back: See `arrival`.
     Raises:
         ChoiceFailed: the bot's `allow` or a filter raised an error.
@@ -256,30 +244,30 @@ async def meaning_of(
         if summary.status == "timed_out":
             # It is late for this question only if it answers no other one.
             if late is None and isinstance(event, MessageReceived) and not put_back:
-                timed_out = await _read(summary, reader)
+                timed_out = await _read(summary, storage)
                 late = None if timed_out is None else _late(timed_out)
             continue
-        found = await _read_open(summary, delivery, reader, put_back=put_back)
-        if found is None or await _replies_to_another(event, found, reader):
+        found = await _read_open(summary, delivery, storage, put_back=put_back)
+        if found is None or await _replies_to_another(event, found, storage):
             continue
         if (verdict := judge(found.question, event)) is not None:
             answer = found.ended_by(_outcome(verdict, found.question, event, delivery), event)
             if _is_side(verdict, event, dispatcher):
                 return Arrival(found.conversation, question=found.question, is_side=True, answer=answer)
             return answer
-    decided = await _of_another(event, delivery, conversations, reader, put_back=put_back)
-    meaning = decided or await _of_wait(event, delivery, conversations, dispatcher, reader, put_back=put_back)
+    decided = await _of_another(event, delivery, conversations, storage, put_back=put_back)
+    meaning = decided or await _of_wait(event, delivery, conversations, dispatcher, storage, put_back=put_back)
     return late if late is not None and meaning is NOTHING else meaning
 
 
-async def _replies_to_another(event: Event, asked: _Asked, reader: ConversationReader) -> bool:
+async def _replies_to_another(event: Event, asked: _Asked, storage: Storage) -> bool:
     """Return True if an event replies to a message of the bot that the conversation of the question has not sent."""
     if not isinstance(event, MessageReceived) or event.reply_to is None:
         return False
     replied_to = event.reply_to.message_id
     if replied_to in asked.question.messages or replied_to == asked.question.poll:
         return False
-    entry = await reader.entry_of(replied_to)
+    entry = await storage.entry_of(replied_to)
     return entry is not None and entry.turn != asked.conversation.id
 
 
@@ -292,7 +280,7 @@ async def _of_another(
     event: Event,
     delivery: Delivery,
     conversations: Sequence[ConversationSummary],
-    reader: ConversationReader,
+    storage: Storage,
     *,
     put_back: bool = False,
 ) -> Arrival | None:
@@ -305,7 +293,7 @@ async def _of_another(
     if not (says_yes_or_no(event) or isinstance(event, ReactionAdded | PollReactionAdded)):
         return None
     others = [each for each in conversations if each.person not in (person, ANYONE) and not is_wait(each.person)]
-    read = [await _read_open(each, delivery, reader, put_back=put_back) for each in others]
+    read = [await _read_open(each, delivery, storage, put_back=put_back) for each in others]
     open_to = [
         each for each in read if each is not None and person in each.question.also and judge(each.question, event)
     ]
@@ -323,7 +311,7 @@ async def _of_wait(
     delivery: Delivery,
     conversations: Sequence[ConversationSummary],
     dispatcher: Dispatcher,
-    reader: ConversationReader,
+    storage: Storage,
     *,
     put_back: bool = False,
 ) -> Arrival:
@@ -337,10 +325,10 @@ async def _of_wait(
             # Payments stay: their requests are closed at Linq when they end.
             left = (each for each in conversations if each.status == "waiting" and not is_payment(each.person))
             return Arrival(ended=tuple(each.id for each in left))
-        recounted = await _with_members(event, waits, reader)
+        recounted = await _with_members(event, waits, storage)
         return Arrival(recounted=recounted) if recounted else NOTHING
     for summary in reversed(waits):
-        found = await _read_open(summary, delivery, reader, put_back=put_back)
+        found = await _read_open(summary, delivery, storage, put_back=put_back)
         if found is None:
             continue
         if (verdict := judge_wait(found.question, event)) is not None:
@@ -360,12 +348,12 @@ def _removes_us(event: Event) -> bool:
 
 
 async def _with_members(
-    event: Event, waits: Sequence[ConversationSummary], reader: ConversationReader
+    event: Event, waits: Sequence[ConversationSummary], storage: Storage
 ) -> tuple[Conversation, ...]:
     """Return the conversations whose vote waits for other people now."""
     changed = []
     for summary in waits:
-        found = await _read(summary, reader) if summary.status == "waiting" else None
+        found = await _read(summary, storage) if summary.status == "waiting" else None
         if found is not None and found.question.ballot is not None:
             ballot = with_members(found.question.ballot, event)
             if ballot is not None:
@@ -458,13 +446,13 @@ async def _of_order(
     return VOID
 
 
-async def _read(summary: ConversationSummary, reader: ConversationReader) -> _Asked | None:
+async def _read(summary: ConversationSummary, storage: Storage) -> _Asked | None:
     """Read a conversation; None if `linqbot forget` has erased it a moment ago.
 
     Raises:
         QuestionUnreadable: its question cannot be read.
     """
-    found = await reader.conversation(summary.id)
+    found = await storage.conversation(summary.id)
     if found is None:
         return None
     conversation, known = found
@@ -474,7 +462,7 @@ async def _read(summary: ConversationSummary, reader: ConversationReader) -> _As
 
 
 async def _read_open(
-    summary: ConversationSummary, delivery: Delivery, reader: ConversationReader, *, put_back: bool
+    summary: ConversationSummary, delivery: Delivery, storage: Storage, *, put_back: bool
 ) -> _Asked | None:
     """Read a conversation, if this delivery may answer its question; None otherwise.
 
@@ -485,7 +473,7 @@ async def _read_open(
     # A dead letter comes back by an operator only, so the many other messages need not read what has failed.
     if summary.status != ("failed" if put_back else "waiting"):
         return None
-    found = await _read(summary, reader)
+    found = await _read(summary, storage)
     return found if found is None or not put_back or found.question.failed_by == delivery.id else None
 
 

@@ -1,4 +1,4 @@
-"""Send an event through a bot's whole app in this process, with a recorder that lists each call to Linq instead of making it.
+"""Send an event through a bot's whole app in this process, with a tape that lists each call to Linq instead of making it.
 
 The webhook, the worker, the journal and every plugin are real, and the storage is a new one in memory. To find the
 smallest set of plugins that breaks the event, it is simulated with different sets, by Zeller's delta debugging, which
@@ -22,7 +22,7 @@ from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery, event_id_of
 from linqbot.hookspecs import End, hookimpl
-from linqbot.ops.call_recorder import CallRecorder
+from linqbot.ops.dry_runs.tape import Tape
 from linqbot.plugins.registry import Plugins
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
 from linqbot.settings import Settings
@@ -110,12 +110,12 @@ async def simulate(
     Raises:
         BotError, ConfigError: as `create_app`.
     """
-    recorder = CallRecorder(reads=reads)
+    tape = Tape(reads=reads)
     clock = MovableClock(delivery.received_at)
     secret = random_secret()
     app = create_app(
         bot,
-        client=recorder.around(client).wrapped(wrap),
+        client=tape.around(client).wrapped(wrap),
         storage=_BackdatingStorage(delivery.received_at, clock),
         secrets=[secret],
         clock=clock,
@@ -137,7 +137,7 @@ async def simulate(
         end = observer.end
     loaded = [plugin for plugin in plugins.every if plugin.status != "left out"]
     faults = {plugin.name: why for plugin in loaded if (why := plugin.why or plugin.observer_error)}
-    return Simulation(delivery, recorder.calls, handler=observer.handler, error=observer.error, end=end, faults=faults)
+    return Simulation(delivery, tape.calls, handler=observer.handler, error=observer.error, end=end, faults=faults)
 
 
 class _BackdatingStorage(MemoryStorage):

@@ -17,10 +17,11 @@ from typing import Final, TypeAlias
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
 from linqbot.ops.bot_file import load_bot
-from linqbot.ops.dry_deploy.chosen_turns import ChosenTurns
-from linqbot.ops.dry_deploy.comparison import KINDS, Compared, Kind, against_present, compared, explained, on_record
-from linqbot.ops.dry_deploy.new_run import NewRuns, RunResult
-from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
+from linqbot.ops.dry_runs.chosen_turns import ChosenTurns
+from linqbot.ops.dry_runs.comparison import KINDS, Compared, Kind, against_present, compared, explained, on_record
+from linqbot.ops.dry_runs.dry_turn import RunResult
+from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
+from linqbot.ops.dry_runs.world import DryWorld
 from linqbot.ops.served_code import bot_files
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
@@ -160,26 +161,26 @@ async def dry_deploy(
 
     bots = _Bots(storage, client, plugins, reads=reads)
     differing: dict[str, RunResult] = {}
-    async with bots.running(new) as runs:
-        report.has_start_handlers = runs.has_start_handlers
+    async with bots.running(new) as world:
+        report.has_start_handlers = world.has_start_handlers
         async for turn in _turns(storage, chosen, list(chosen.ids)):
             advanced(1)
-            if await runs.is_part_of_question(turn):
+            if await world.answered_by(turn) is not None:
                 report.answers += 1
                 continue
             if chosen.is_lost_answer(turn.delivery.id):
                 add(Compared(turn.delivery.id, "could not be compared", _LOST))
                 continue
-            after = await runs.run(turn)
+            after = (await world.run(turn)).result()
             first = compared(turn.delivery.id, on_record(turn), after)
             if present is None or first.kind in ("same", "fixed failure"):
-                add(await explained(turn, first, after, runs))
+                add(await explained(turn, first, after, world))
             else:
                 differing[turn.delivery.id] = after
     if present is not None and differing:
-        async with bots.running(present) as runs:
+        async with bots.running(present) as world:
             async for turn in _turns(storage, chosen, list(differing)):
-                add(await against_present(turn, differing[turn.delivery.id], runs))
+                add(await against_present(turn, differing[turn.delivery.id], world))
     report.has_stuck_code = bots.has_stuck_code
     return report
 
@@ -203,19 +204,19 @@ class _Bots:
         self.has_stuck_code = False
 
     @asynccontextmanager
-    async def running(self, load: Loaded) -> AsyncIterator[NewRuns]:
+    async def running(self, load: Loaded) -> AsyncIterator[DryWorld]:
         """Load a bot to run it.
 
         Raises:
             BotFileError, ConfigError, BotError: the bot cannot be loaded or run.
         """
         with load() as bot:
-            runs = NewRuns(bot, self._client, self._storage, plugins=self._plugins(bot.plugins), reads=self._reads)
+            world = DryWorld(bot, self._client, self._storage, plugins=self._plugins(bot.plugins), reads=self._reads)
             try:
-                yield runs
+                yield world
             finally:
-                self.has_stuck_code = self.has_stuck_code or runs.has_stuck_code
-                await runs.aclose()
+                self.has_stuck_code = self.has_stuck_code or world.has_stuck_code
+                await world.aclose()
 
 
 def _short(handler: str | None) -> str | None:

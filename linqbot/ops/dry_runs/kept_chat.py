@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from linqbot.client.call import Call
 from linqbot.engine.call_lookup import content_of
-from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane, chat_of_receipts, lane_of_chat
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EventNotUnderstood, parse
-from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn
+from linqbot.ops.dry_runs.dry_turn import DryTurn
+from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection
@@ -32,10 +32,12 @@ class _Kept:
     Attributes:
         messages: Each with the id of its turn and its time, in Unix seconds. The oldest first.
         is_complete: True if the event of the chat's creation is among its deliveries.
+        chat: See `KeptChats.chat`.
     """
 
     messages: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list)
     is_complete: bool = False
+    chat: dict[str, Any] | None = None
 
 
 class KeptChats:
@@ -45,44 +47,37 @@ class KeptChats:
         self._storage = storage
         self._chats: OrderedDict[str, _Kept] = OrderedDict()
 
-    async def answer(
-        self, call: Call, turn: RecordedTurn, past: list[str], *, without_past: bool
-    ) -> dict[str, Any] | None:
+    async def answer(self, call: Call, run: DryTurn) -> dict[str, Any] | None:
         """Return the answer of a read, as Linq gives it; None if the storage does not have it.
 
         Args:
-            past: Gets a sentence if the answer may differ from that of then.
-            without_past: True lists no messages but that of the turn.
+            run: The run that reads. Its `past` gets a sentence if the answer may differ from that of then.
         Raises:
             StorageUnavailable: the storage cannot be read.
         """
         segments = call.path.split("/")
         if call.name == "chats.messages.list":
-            if without_past:
+            if run.without_past:
                 return {"messages": [], "next_cursor": None}
-            return await self._list(segments[3], int(dict(call.query).get("limit", "100")), turn, past)
+            return await self._list(segments[3], int(dict(call.query).get("limit", "100")), run)
         if call.name == "messages.retrieve":
-            return await self._message(segments[3], turn)
+            return await self._message(segments[3], run.turn)
         return None
 
-    async def _list(self, chat_id: str, limit: int, turn: RecordedTurn, past: list[str]) -> dict[str, Any]:
+    async def _list(self, chat_id: str, limit: int, run: DryTurn) -> dict[str, Any]:
+        turn = run.turn
         kept = await self._chat(chat_id)
         begins = min([entry.first_at for entry in turn.call_entries], default=turn.delivery.received_at)
         before = [
-            (at, turn_id, message)
+            (at, message)
             for at, turn_id, message in kept.messages
-            # What the bot sent in later turns was not there yet. Of its own sends, the turn itself knows the order.
-            if not message["is_from_me"] or at <= begins or turn_id == turn.delivery.id
+            # What the bot sent in later turns was not there yet, nor what this turn has still to send.
+            if not message["is_from_me"] or (message["id"] in run.sent if turn_id == turn.delivery.id else at <= begins)
         ]
-        own = turn.delivery.id
-        upto = [
-            message
-            for at, turn_id, message in before
-            if at <= turn.delivery.received_at and not (message["is_from_me"] and turn_id == own)
-        ]
+        upto = [message for at, message in before if at <= turn.delivery.received_at and message["id"] not in run.sent]
         if len(upto) < limit and not kept.is_complete:
-            past.append(f"ctx.history({limit}), of which the storage has only {len(upto)}")
-        return {"messages": [message for _, _, message in reversed(before)][:1000], "next_cursor": None}
+            run.past.append(f"ctx.history({limit}), of which the storage has only {len(upto)}")
+        return {"messages": [message for _, message in reversed(before)][:1000], "next_cursor": None}
 
     async def _message(self, message_id: str, turn: RecordedTurn) -> dict[str, Any] | None:
         lane = turn.delivery.lane
@@ -93,6 +88,10 @@ class KeptChats:
             return None
         kept = await self._chat(chat_id)
         return next((message for _, _, message in kept.messages if message["id"] == message_id), None)
+
+    async def chat(self, chat_id: str) -> dict[str, Any] | None:
+        """Return what the messages of a chat say of it, in Linq's form; None if none is kept."""
+        return (await self._chat(chat_id)).chat
 
     async def _chat(self, chat_id: str) -> _Kept:
         if chat_id in self._chats:
@@ -109,25 +108,20 @@ class KeptChats:
         async for page in self._storage.pages(ids):
             for delivery in page:
                 kept.is_complete = kept.is_complete or delivery.type == "chat.created"
-                if (received := _messages_in(delivery)) is None:
+                try:
+                    event = parse(delivery)
+                except EventNotUnderstood:
                     continue
-                kept.messages += [(delivery.received_at, delivery.id, each) for each in received]
+                if isinstance(event, MessageReceived):
+                    line = {"id": "", "handle": event.line, "is_me": True}
+                    kept.chat = kept.chat or {"id": chat_id, "is_group": event.is_group, "handles": [line]}
+                    said = (each for each in event.burst or (event,) if isinstance(each, MessageReceived))
+                    kept.messages += [(delivery.received_at, delivery.id, _received(each)) for each in said]
                 for entry in await self._storage.entries(delivery.id):
                     if entry.status == "accepted" and entry.message_id and (own := _own(entry, chat_id)) is not None:
                         kept.messages.append((entry.first_at, entry.turn, own))
         kept.messages.sort(key=lambda each: each[0])
         return kept
-
-
-def _messages_in(delivery: Delivery) -> list[dict[str, Any]] | None:
-    """Return the messages of people that a delivery reports, in Linq's form; None if it cannot be parsed."""
-    if delivery.type != "message.received":
-        return []
-    try:
-        event = parse(delivery)
-    except EventNotUnderstood:
-        return None
-    return [_received(each) for each in event.burst or (event,)] if isinstance(event, MessageReceived) else []
 
 
 def _received(message: MessageReceived) -> dict[str, Any]:

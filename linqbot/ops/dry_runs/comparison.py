@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from typing import Final, Literal, TypeAlias
 
-from linqbot.ops.dry_deploy.new_run import NewRuns, RunFailure, RunResult
-from linqbot.ops.dry_deploy.recorded_turn import ComparedCall, RecordedTurn
+from linqbot.ops.dry_runs.dry_turn import RunFailure, RunResult
+from linqbot.ops.dry_runs.recorded_turn import ComparedCall, RecordedTurn
+from linqbot.ops.dry_runs.world import DryWorld
 
 Kind: TypeAlias = Literal[
     "same", "different answer", "different handler", "new failure", "fixed failure", "could not be compared"
@@ -144,13 +145,13 @@ def _cut(result: Compared, before: RunResult, after: RunResult) -> Compared:
     return replace(result, kind="could not be compared", cause=missing)
 
 
-async def explained(turn: RecordedTurn, first: Compared, after: RunResult, runs: NewRuns) -> Compared:
+async def explained(turn: RecordedTurn, first: Compared, after: RunResult, world: DryWorld) -> Compared:
     """Find out if a difference may come from something else than the code, by running the new code again."""
     if first.kind not in ("different answer", "different handler"):
         return first
-    if not (await runs.run(turn)).does_the_same(after):
+    if not (await world.run(turn)).result().does_the_same(after):
         return _not_comparable(first, "two runs of the new code differ, such as by chance")
-    if after.past and not (await runs.run(turn, without_past=True)).does_the_same(after):
+    if after.past and not (await world.run(turn, without_past=True)).result().does_the_same(after):
         return _not_comparable(first, f"the result depends on {' and on '.join(after.past)}{NEEDS_PRESENT}")
     if after.doubts:
         return _not_comparable(first, "; ".join(after.doubts))
@@ -161,9 +162,9 @@ async def explained(turn: RecordedTurn, first: Compared, after: RunResult, runs:
     return first
 
 
-async def against_present(turn: RecordedTurn, after: RunResult, present: NewRuns) -> Compared:
+async def against_present(turn: RecordedTurn, after: RunResult, present: DryWorld) -> Compared:
     """Compare a run that differs from the record with a run of the present code, under the same circumstances."""
-    now = await present.run(turn)
+    now = (await present.run(turn)).result()
     first = compared(turn.delivery.id, on_record(turn), now)
     if first.kind in ("same", "fixed failure") and now.missing is None:
         # The present code does what is on record, so the record stands, and the handler of then is known.
@@ -180,7 +181,7 @@ async def against_present(turn: RecordedTurn, after: RunResult, present: NewRuns
             after.handler_at,
             now.handler,
         )
-    if not (await present.run(turn)).does_the_same(now):
+    if not (await present.run(turn)).result().does_the_same(now):
         result = compared(turn.delivery.id, now, after)
         return _not_comparable(result, "two runs of the present bot differ, such as by chance")
     return replace(compared(turn.delivery.id, now, after), is_against_present=True)

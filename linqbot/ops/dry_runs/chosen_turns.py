@@ -12,14 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from linqbot.bot.context import Context
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import lane_of_chat
 from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.features.asking.admission import ORDER_PREFIX
 from linqbot.features.asking.question import OpenQuestion
-from linqbot.features.asking.records import AskRecord, is_wait, prompts_of, record_of, send_again
-from linqbot.ops.dry_deploy.recorded_turn import RecordedTurn, turn_on_record
+from linqbot.features.asking.records import AskRecord, is_wait, prompts_of, record_of
+from linqbot.ops.dry_runs.recorded_turn import RecordedTurn, turn_on_record
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, ENDED_KEPT_S, Conversation
 from linqbot.storage.journal import JournalEntry
@@ -97,36 +96,6 @@ async def open_then(
     is_last = not any(record_of(each).n > record.n for each in entries if each.safety == "ask")
     has_timed_out = outcome.get("outcome") == "timed_out" and is_last and not is_wait(conversation.person)
     return OpenThen(conversation, opened["since"], ended_at, has_timed_out)
-
-
-class KeptOpen:
-    """A question that another turn has asked, and that stays open during a run. It implements `SideTurn`."""
-
-    def __init__(self, question: OpenQuestion) -> None:
-        self._question = question
-
-    @property
-    def takes_any_handler(self) -> bool:
-        """See `SideTurn.takes_any_handler`."""
-        return self._question.side_questions
-
-    async def ask_again(self, ctx: Context) -> None:
-        """Send the question again, as it was worded then."""
-        if self._question.repeat:
-            await send_again(self._question, ctx)
-
-
-class ConversationsThen:
-    """The conversations of a chat that were open when a delivery came. It implements `ConversationReader`."""
-
-    def __init__(self, conversations: Sequence[Conversation], storage: Storage) -> None:
-        self._conversations = {each.id: each for each in conversations}
-        self.entry_of = storage.entry_of
-
-    async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
-        """Return a conversation. Its entries are left out: only a run that continues it needs them."""
-        found = self._conversations.get(conversation_id)
-        return None if found is None else (found, [])
 
 
 def _person_of(delivery: Delivery) -> str:
