@@ -103,8 +103,8 @@ class Storage(ABC):
         """Run `work` in a transaction outside of a turn, let memory follow it, and return its result."""
 
     @abstractmethod
-    async def _put_back(self, tx: Any, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
-        """Move kept deliveries to the tails of their lanes, and return their number; see `upkeep.take_kept`."""
+    async def _number(self, tx: Any, deliveries: Sequence[Delivery]) -> Sequence[int]:
+        """Give deliveries that come back numbers at the tails of their lanes, and remember their ids."""
 
     # Inbox
 
@@ -624,7 +624,7 @@ class Storage(ABC):
         Linq accepted is sent again. Ids that belong to no dead letter, or to a delivery in the inbox, are ignored.
         Backlog limits do not apply.
         """
-        return await self._operate(lambda tx: self._put_back(tx, ids, ["dead"], again=False))
+        return await self._operate(lambda tx: upkeep.put_back(tx, ids, ["dead"], self._number, again=False))
 
     async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
         """Return the ids of dead letters and of deliveries kept after their ack, in the order of acceptance.
@@ -648,7 +648,7 @@ class Storage(ABC):
 
         It works like `retry`, but raises the replay number: the calls get new keys, so everything is really sent again.
         """
-        return await self._operate(lambda tx: self._put_back(tx, ids, ["dead", "done"], again=True))
+        return await self._operate(lambda tx: upkeep.put_back(tx, ids, ["dead", "done"], self._number, again=True))
 
     @abstractmethod
     async def purge(self, *, before: float, limit: int = 500) -> int:

@@ -151,11 +151,6 @@ def steps(broadcasts: Sequence[OpenBroadcast]) -> list[BroadcastStep]:
     return found
 
 
-def earliest(due: Iterable[BroadcastStep]) -> float | None:
-    """Return the time of the first step; None if there is none."""
-    return min((step.at for step in due), default=None)
-
-
 def counted(broadcast: Broadcast, counts: Mapping[str, int]) -> Broadcast:
     """Return a broadcast with the number of its rows for each outcome."""
     found: dict[str, Any] = {**counts}
@@ -257,7 +252,7 @@ async def advance(tx: Writable, op: AdvanceOp) -> list[Delivery]:
 
 async def next_at(db: Readable, now: float) -> float | None:
     """Return when the next step is due; None if there is none. Both times are on the clock of the database."""
-    return earliest(await _steps(db, now))
+    return min((step.at for step in await _steps(db, now)), default=None)
 
 
 async def find(db: Readable, name: str) -> Broadcast | None:
@@ -303,12 +298,7 @@ async def _steps(db: Readable, now: float) -> list[BroadcastStep]:
                  (SELECT count(*) FROM recipient WHERE broadcast = broadcast.n AND outcome = 'under_way')
              FROM broadcast
              WHERE ended_at IS NULL OR next_at > $1 ORDER BY n"""
-    return steps(
-        [
-            OpenBroadcast(name, line, status, next_at, bool(has_ended), bool(has_pending), under_way)
-            for name, line, status, next_at, has_ended, has_pending, under_way in await db.fetch(sql, now)
-        ]
-    )
+    return steps([OpenBroadcast(*row) for row in await db.fetch(sql, now)])
 
 
 def _read(row: Any) -> tuple[int, BroadcastStatus, NewBroadcast]:

@@ -438,25 +438,18 @@ async def _postpone(tx: Writable, stays: Mapping[int, FinishOp]) -> None:
             rows.append((seq, 1, "retrying", storable(end.error), end.at))
         elif isinstance(end, Defer):
             rows.append((seq, 0, "deferred", storable(end.reason), end.at))
-    await tx.run_each(
-        f"""UPDATE delivery SET attempts = attempts + $2, waits = $3, error = $4, not_before = $5, {tx.freed},
-                crashed_with_others = 0, max_concurrent_suspects = 0 WHERE seq = $1""",  # noqa: S608 - constant texts
-        rows,
-    )
+    sql = f"""UPDATE delivery SET attempts = attempts + $2, waits = $3, error = $4, not_before = $5, {tx.freed},
+                  crashed_with_others = 0, max_concurrent_suspects = 0 WHERE seq = $1"""  # noqa: S608 - constant texts
+    await tx.run_each(sql, rows)
 
 
 async def count_crash(tx: Writable, leased: Sequence[int]) -> None:
     """Count the crash of a process for all the deliveries that it had leased; see `crashes` in the schema."""
     count = len(leased)
-    await tx.run(
-        f"""UPDATE delivery SET crashes = crashes + $2, crashed_with_others = crashed_with_others + $3, {tx.freed},
-                max_concurrent_suspects = CASE WHEN crashes + crashed_with_others > 0 THEN $4 ELSE 0 END
-            WHERE seq = ANY($1)""",  # noqa: S608 - constant texts
-        leased,
-        int(count == 1),
-        int(count > 1),
-        max(1, count // 4),
-    )
+    sql = f"""UPDATE delivery SET crashes = crashes + $2, crashed_with_others = crashed_with_others + $3, {tx.freed},
+                  max_concurrent_suspects = CASE WHEN crashes + crashed_with_others > 0 THEN $4 ELSE 0 END
+              WHERE seq = ANY($1)"""  # noqa: S608 - constant texts
+    await tx.run(sql, leased, int(count == 1), int(count > 1), max(1, count // 4))
 
 
 async def _remove(tx: Writable, gone: Mapping[int, FinishOp], ending: Collection[int], lanes: LaneSteps) -> None:
@@ -468,13 +461,10 @@ async def _remove(tx: Writable, gone: Mapping[int, FinishOp], ending: Collection
             await _dead_letter(tx, seq, op.commit.outcome)
     if tx.keep_s and (kept := sorted(acked.keys() - private.keys())):
         await tx.run("DELETE FROM done WHERE id IN (SELECT id FROM delivery WHERE seq = ANY($1))", kept)
-        await tx.run(
-            """INSERT INTO done (id, lane, type, message_key, carrier, received_at, replay, acked_at, body)
-               SELECT id, lane, type, message_key, carrier, received_at, replay, $2, body
-               FROM delivery JOIN body USING (seq) WHERE seq = ANY($1) ORDER BY seq""",
-            kept,
-            tx.now,
-        )
+        sql = """INSERT INTO done (id, lane, type, message_key, carrier, received_at, replay, acked_at, body)
+                 SELECT id, lane, type, message_key, carrier, received_at, replay, $2, body
+                 FROM delivery JOIN body USING (seq) WHERE seq = ANY($1) ORDER BY seq"""
+        await tx.run(sql, kept, tx.now)
     await lanes.remove(tx, gone, ending)
     # The turns of conversations that go on with these deliveries.
     others = {each.turn for op in acked.values() for each in op.commit.entries if each.turn != op.lease.delivery.id}
@@ -485,18 +475,13 @@ async def _remove(tx: Writable, gone: Mapping[int, FinishOp], ending: Collection
 
 async def _dead_letter(tx: Writable, seq: int, outcome: DeadLetter) -> None:
     await tx.run("DELETE FROM dead WHERE id = (SELECT id FROM delivery WHERE seq = $1)", seq)
-    await tx.run(
-        f"""INSERT INTO dead (id, lane, type, message_key, carrier, received_at, error, handler,
-                              replay, delivery_count, attempts, crashes, dead_lettered_at, body{tx.padding})
-            SELECT id, lane, type, message_key, carrier, received_at, $2, $3,
-                   replay, delivery_count, attempts + $4, crashes, $5, body{tx.padding}
-            FROM delivery JOIN body USING (seq) WHERE seq = $1""",  # noqa: S608 - constant texts
-        seq,
-        storable(outcome.error),
-        None if outcome.handler is None else storable(outcome.handler),
-        int(outcome.failed),
-        tx.now,
-    )
+    sql = f"""INSERT INTO dead (id, lane, type, message_key, carrier, received_at, error, handler,
+                                replay, delivery_count, attempts, crashes, dead_lettered_at, body{tx.padding})
+              SELECT id, lane, type, message_key, carrier, received_at, $2, $3,
+                     replay, delivery_count, attempts + $4, crashes, $5, body{tx.padding}
+              FROM delivery JOIN body USING (seq) WHERE seq = $1"""  # noqa: S608 - constant texts
+    handler = None if outcome.handler is None else storable(outcome.handler)
+    await tx.run(sql, seq, storable(outcome.error), handler, int(outcome.failed), tx.now)
 
 
 def storable(text: str) -> str:

@@ -71,10 +71,6 @@ class Timer:
         """The due time, also while the timer is parked, in Unix seconds."""
         return self.due - PARKED_S if self.is_parked else self.due
 
-    def parked(self) -> Timer:
-        """Return the timer as it is stored between the time at which it fired and the end of the turn."""
-        return replace(self, due=self.due + PARKED_S)
-
     def fired(self, now: float) -> Delivery:
         """Return the delivery that the timer becomes when it fires at `now`."""
         name = f"{self.id}.{self.tick:.0f}" if self.is_recurring else self.id

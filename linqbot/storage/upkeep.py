@@ -6,9 +6,9 @@ the server notices the changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage import conversations, journal
@@ -199,17 +199,44 @@ async def put_in_order(tx: Writable, seqs: Sequence[int], tables: Sequence[str])
     return numbers
 
 
-async def take_kept(
-    tx: Writable, ids: Sequence[str], places: Sequence[str], *, again: bool
-) -> list[tuple[Delivery, int, int]]:
-    """Remove kept deliveries, in this order, unless they wait in the inbox.
+async def put_back(
+    tx: Writable,
+    ids: Sequence[str],
+    places: Sequence[str],
+    number: Callable[[Any, Sequence[Delivery]], Awaitable[Sequence[int]]],
+    *,
+    again: bool,
+) -> int:
+    """Move kept deliveries to the tails of their lanes, in this order, and return their number.
+
+    Those that wait in the inbox are left out.
 
     Args:
         places: The tables from which they are removed; the first that holds an id is used.
+        number: Returns numbers at the tails of their lanes, and remembers their ids.
         again: True for a new replay: its number rises, and no run of it has been made.
-    Returns:
-        Each with its `replay` and its `delivery_count` from now on.
     """
+    moved = await _take_kept(tx, ids, places, again=again)
+    if not moved:
+        return 0
+    seqs = await number(tx, [delivery for delivery, _, _ in moved])
+    columns = "seq, id, lane, type, message_key, carrier, received_at, put_back, replay, delivery_count"
+    rows = [
+        (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, True, replay, count)
+        for seq, (d, replay, count) in zip(seqs, moved, strict=True)
+    ]
+    await tx.insert(f"delivery ({columns})", rows)
+    for private in (False, True):
+        bodies = [(seq, d.body) for seq, (d, *_) in zip(seqs, moved, strict=True) if d.is_off_the_record is private]
+        if bodies:
+            await tx.insert("body (seq, body)", bodies, off_the_record=private)
+    return len(moved)
+
+
+async def _take_kept(
+    tx: Writable, ids: Sequence[str], places: Sequence[str], *, again: bool
+) -> list[tuple[Delivery, int, int]]:
+    """Remove kept deliveries. Return each with its `replay` and its `delivery_count` from now on."""
     wanted = list(dict.fromkeys(ids))
     found: dict[str, tuple[Delivery, int, int]] = {}
     for table in reversed(places):

@@ -6,7 +6,6 @@ order in which they are committed, whatever process accepted them.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
@@ -191,40 +190,18 @@ async def put_in_order(tx: Transaction, ops: Sequence[OrderOp]) -> None:
         await upkeep.put_in_order(tx, seqs, ("delivery", "body"))
 
 
-async def put_back(tx: Transaction, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
-    """Move kept deliveries to the tails of their lanes, and return their number; see `upkeep.take_kept`."""
-    moved = await upkeep.take_kept(tx, ids, places, again=again)
-    if not moved:
-        return 0
-    new, replays, counts = map(list, zip(*moved, strict=True))
-    await tx.fetch("SELECT lock_lanes($1)", [d.lane for d in new])
+async def number(tx: Transaction, new: Sequence[Delivery]) -> Sequence[int]:
+    """Return numbers at the tails of lanes for deliveries that come back, and remember their ids."""
+    lanes = [d.lane for d in new]
+    await tx.fetch("SELECT lock_lanes($1)", lanes)
     # A lane that waits for more deliveries gets one.
     sql = "SELECT min(seq) FROM delivery WHERE lane = ANY($1) AND waits = 'gathering' AND token IS NULL GROUP BY lane"
-    await tx.set_visible([row[0] for row in await tx.fetch(sql, [d.lane for d in new])])
-    headers = [json.dumps({"x-pgmq-group": d.lane}) for d in new]
-    sql = "SELECT n FROM pgmq.send_batch($1::text, $2::jsonb[], $3::jsonb[]) AS n"
-    # The numbers are given in the order of the array.
-    seqs = sorted(row["n"] for row in await tx.fetch(sql, tx.queue, ["{}"] * len(new), headers))
-    known = {key: d.id for d in new for key in keys_of(d)}
-    await tx.run(
-        """WITH d AS (
-               INSERT INTO delivery (seq, id, lane, type, message_key, carrier, received_at, replay, delivery_count, put_back)
-               SELECT *, true FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                                          $7::float8[], $9::integer[], $10::integer[])),
-           b AS (INSERT INTO body (seq, body) SELECT * FROM unnest($1::bigint[], $8::bytea[]))
-           INSERT INTO seen (id, delivery_id, at)
-           SELECT id, delivery_id, $13 FROM unnest($11::text[], $12::text[]) AS u (id, delivery_id)
-           ON CONFLICT (id) DO UPDATE SET delivery_id = excluded.delivery_id, at = excluded.at""",
-        seqs,
-        *_columns(new),
-        replays,
-        counts,
-        list(known),
-        list(known.values()),
-        tx.now,
-    )
+    await tx.set_visible([row[0] for row in await tx.fetch(sql, lanes)])
+    known = {key: (key, d.id, tx.now) for d in new for key in keys_of(d)}
+    replace = "ON CONFLICT (id) DO UPDATE SET delivery_id = excluded.delivery_id, at = excluded.at"
+    await tx.insert("seen (id, delivery_id, at)", list(known.values()), replace)
     _note_accepted(tx, new)
-    return len(moved)
+    return await tx.send(lanes)
 
 
 def lock(statement: Statement, ops: OpsByKind) -> None:

@@ -5,7 +5,6 @@ A source and a target hold the storage's lock alone, which every process that op
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Final
@@ -106,13 +105,8 @@ class PostgresContents(Contents):
         return self._tx.connection.transaction()
 
     async def _number(self, rows: Sequence[dict[str, Any]]) -> None:
-        headers = [json.dumps({"x-pgmq-group": row["lane"]}) for row in rows]
-        sql = "SELECT n FROM pgmq.send_batch($1::text, $2::jsonb[], $3::jsonb[]) AS n ORDER BY n"
-        sent = await self._tx.fetch(sql, self._tx.queue, ["{}"] * len(rows), headers)
-        # The numbers are given in the order of the array.
-        for row, (seq,) in zip(rows, sent, strict=True):
+        for row, seq in zip(rows, await self._tx.send([row["lane"] for row in rows]), strict=True):
             row |= {"seq": seq, "token": None, "owner": None}
-        for row in rows:
             if row["leased"]:
                 row["token"] = await self._tx.value("SELECT nextval('lease_token')")
                 row["owner"] = processes.COPIED

@@ -186,15 +186,11 @@ async def hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
     """Give back leases that were not used. Their lanes wait for more deliveries; see `Storage.hold`."""
     for op in ops:
         # `accept.lock` has the lane, so a `put` into it comes before or after all of this.
-        row = await tx.fetch(
-            """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1,
-                   waits = 'gathering', not_before = $2
-               WHERE seq = (SELECT seq FROM head WHERE lane = $3) AND token = $1
-               RETURNING seq, (SELECT count(*) FROM delivery AS other WHERE other.lane = $3) AS count""",
-            op.lease.token,
-            op.until,
-            op.lease.delivery.lane,
-        )
+        sql = """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1,
+                     waits = 'gathering', not_before = $2
+                 WHERE seq = (SELECT seq FROM head WHERE lane = $3) AND token = $1
+                 RETURNING seq, (SELECT count(*) FROM delivery AS other WHERE other.lane = $3) AS count"""
+        row = await tx.fetch(sql, op.lease.token, op.until, op.lease.delivery.lane)
         tx.changes.ended_leases.add(op.lease.token)
         if not row:
             op.error = lease_over(op.lease)

@@ -237,8 +237,8 @@ class PostgresStorage(Storage):
 
     # Upkeep
 
-    async def _put_back(self, tx: Any, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
-        return await accept.put_back(tx, ids, places, again=again)
+    async def _number(self, tx: Any, deliveries: Sequence[Delivery]) -> Sequence[int]:
+        return await accept.number(tx, deliveries)
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
         """Delete old dead letters; see `Storage.purge`. The space of their rows is freed by the last call."""

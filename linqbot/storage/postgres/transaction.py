@@ -189,15 +189,18 @@ class Transaction(PostgresReader):
         seq: int | None = await self.value(sql, lease.delivery.lane, lease.token)
         return seq
 
+    async def send(self, lanes: Sequence[str]) -> list[int]:
+        """Put a message into the queue for each further delivery of these lanes, and return the numbers, in the same order."""
+        sql = "SELECT n FROM pgmq.send_batch($1::text, $2::jsonb[], $3::jsonb[]) AS n ORDER BY n"
+        headers = [json.dumps({"x-pgmq-group": lane}) for lane in lanes]
+        # The numbers are given in the order of the array.
+        return [n for (n,) in await self.fetch(sql, self.queue, ["{}"] * len(lanes), headers)]
+
     async def set_visible_at(self, seqs: Sequence[int], times: Sequence[float]) -> None:
         """Let lanes be leased from these times on, in Unix seconds on the storage's clock."""
-        await self.fetch(
-            """SELECT pgmq.set_vt($1::text, u.seq, to_timestamp(u.at))
-               FROM unnest($2::bigint[], $3::float8[]) AS u (seq, at)""",
-            self.queue,
-            list(seqs),
-            [at + self.ahead_s for at in times],
-        )
+        sql = """SELECT pgmq.set_vt($1::text, u.seq, to_timestamp(u.at))
+                 FROM unnest($2::bigint[], $3::float8[]) AS u (seq, at)"""
+        await self.fetch(sql, self.queue, list(seqs), [at + self.ahead_s for at in times])
 
     async def set_visible(self, seqs: Sequence[int]) -> None:
         """Let lanes be leased at once: their heads wait no more."""

@@ -215,11 +215,9 @@ async def _hold(tx: Transaction, ops: Sequence[operations.HoldOp]) -> None:
         if (seq := _leased_seq(tx, op, op.lease)) is not None:
             lane = op.lease.delivery.lane
             has_grown = tx.index.lanes.depth_of(lane) > 1 + op.known
-            tx.db.execute(
-                """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering',
-                       not_before = ? WHERE seq = ?""",
-                (0.0 if has_grown else op.until, seq),
-            )
+            sql = """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering',
+                         not_before = ? WHERE seq = ?"""
+            tx.db.execute(sql, (0.0 if has_grown else op.until, seq))
             tx.changes.gathering[lane] = seq
             tx.changes.ending.add(seq)
             tx.changes.after.append(partial(tx.index.hold, seq, op.lease.token, op.until, op.known))

@@ -22,7 +22,7 @@ from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.operations import Op, OpQueue, Unwritable, is_news
 from linqbot.storage.sqlite.file import migrate, register_adapters
 from linqbot.storage.sqlite.index import Index, IndexChanges
-from linqbot.storage.sqlite.methods import SQLiteMethods
+from linqbot.storage.sqlite.storage import SQLiteMethods
 from linqbot.storage.sqlite.writer import Writer
 from linqbot.storage.upkeep import Progress
 

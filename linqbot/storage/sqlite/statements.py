@@ -173,7 +173,7 @@ class Transaction(SQLiteReader):
     def begin_off_the_record(self) -> None:
         """Overwrite the pages that are freed from now on: the file gets its first text off the record."""
         file.overwrite_freed(self.db)
-        file.note_off_the_record(self.db)
+        file.note(self.db, "off_the_record")
         self.changes.off_the_record = True
 
 
@@ -189,12 +189,6 @@ class TruncateOp(Op[bool]):
 
 def leaves_text(op: Op[Any]) -> bool:
     """Return True if the operation may have deleted text off the record, which is then left in the WAL."""
-    match op:
-        case FinishOp():
-            return op.commit.off_the_record
-        case CancelOp():
-            return bool(op.result)
-        case AdvanceOp():
-            return op.leaves_text
-        case _:
-            return False
+    if isinstance(op, FinishOp):
+        return op.commit.off_the_record
+    return bool(op.result) if isinstance(op, CancelOp) else isinstance(op, AdvanceOp) and op.leaves_text

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.storage import erasure, journal, upkeep
+from linqbot.events.delivery import Delivery
+from linqbot.storage import erasure, journal
 from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.file import connect, transaction, unusable
@@ -47,21 +48,16 @@ def on_own_connection(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
         db.close()
 
 
-async def put_back(tx: Writable, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
-    """Move kept deliveries to the tails of their lanes, and return their number; see `upkeep.take_kept`."""
-    moved = await upkeep.take_kept(tx, ids, places, again=again)
-    last = await tx.value("SELECT coalesce(max(seq), 0) FROM seen")
-    columns = "seq, id, lane, type, message_key, carrier, received_at, put_back, replay, delivery_count"
-    for seq, (d, replay, count) in enumerate(moved, last + 1):
+async def number(tx: Writable, deliveries: Sequence[Delivery]) -> Sequence[int]:
+    """Return numbers at the tails of lanes for deliveries that come back, and remember their ids."""
+    first = await tx.value("SELECT coalesce(max(seq), 0) + 1 FROM seen")
+    for seq, d in enumerate(deliveries, first):
         await tx.run("DELETE FROM seen WHERE id = $1 OR message_key = $2", d.id, d.message_key)
         await tx.insert("seen (seq, id, message_key, at)", [(seq, d.id, d.message_key, tx.now)])
-        row = seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, 1, replay, count
-        await tx.insert(f"delivery ({columns})", [row])
-        await tx.insert("body (seq, body)", [(seq, d.body)], off_the_record=d.is_off_the_record)
-    # Lanes that wait for more deliveries have got some.
+    # Lanes that wait for more deliveries get some.
     sql = "UPDATE delivery SET not_before = 0 WHERE waits = 'gathering' AND NOT leased AND lane = ANY($1)"
-    await tx.run(sql, [d.lane for d, _, _ in moved])
-    return len(moved)
+    await tx.run(sql, [d.lane for d in deliveries])
+    return range(first, first + len(deliveries))
 
 
 def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
@@ -74,8 +70,8 @@ def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
     """
     with transaction(db):
         if purged := drive(journal.purge_dead(outside(db, now), before, limit)):
-            file.note_unwiped(db)
-    if purged < limit and file.is_unwiped(db) and not file.wipe(db):
+            file.note(db, "unwiped")
+    if purged < limit and file.is_noted(db, "unwiped") and not file.wipe(db):
         raise StorageUnavailable(
             "The dead letters were purged, but the file could not be written again, so that their bytes are still in it. "
             "Other programs kept it busy, or its disk has no room for a copy of it. Purge again."

@@ -107,7 +107,7 @@ class Writer:
         # A separate connection may have stored a broadcast off the record.
         if not tx.index.is_off_the_record and (
             any(op.delivery.is_off_the_record for op in of(ops, PutOp))
-            or (AdvanceOp in ops and file.is_off_the_record(self._db))
+            or (AdvanceOp in ops and file.is_noted(self._db, "off_the_record"))
         ):
             tx.begin_off_the_record()
         await run(tx, ops, lanes.LANES, tx.index, purging=self._serving)
@@ -189,7 +189,7 @@ class SQLiteWriter(Writer):
                     drive(self._count_crash())
                 self._reload()
                 self.has_reloaded = False  # nothing waits for it yet
-                self._index.is_off_the_record = file.is_off_the_record(self._db)
+                self._index.is_off_the_record = file.is_noted(self._db, "off_the_record")
                 own = "SELECT EXISTS (SELECT 1 FROM journal WHERE turn >= ? AND turn < ?)"
                 (has_own,) = self._db.execute(own, (OWN_DELIVERY, OWN_DELIVERY + "\uffff")).fetchone()
                 self._index.has_own_entries = bool(has_own)
