@@ -37,7 +37,7 @@ _IN_STEP: Final = "step~"
 
 @dataclass(slots=True)
 class StepEffects:
-    """The effects of a step that are not stored before its turn ends. A run that has the step from the record does it again.
+    """The effects of a step that are stored when its turn ends. A run that has the step from the record repeats them.
 
     Attributes:
         incoming: The numbers of the calls of `ctx.incoming()`.
