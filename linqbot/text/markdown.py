@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from copy import copy
 from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from linqbot.text.styled import Style, StyledText, TextLink, address_at, addresses
@@ -29,6 +30,10 @@ _STYLES: Final[dict[str, TextStyle]] = {"strong": "bold", "em": "italic", "s": "
 _WEB: Final = ("http://", "https://")
 _ADDRESS: Final = 5
 """The further steps of a link whose address, or whose label, the parser writes in another way."""
+_LOOKED_THROUGH: Final = 16
+"""The characters that are looked through in a step for the end of a link's label."""
+_DEEPEST: Final = 17
+"""The deepest block, in lists and quotes: a list counts as two. The parser leaves out what is deeper than 19."""
 _LEAST_STEPS: Final = 2500
 """A text may take so many steps however short it is: some 9 ms. A line and a mark are one step, two tokens of blocks too."""
 _RUN: Final = re.compile(r"([*_~])\1*")
@@ -46,7 +51,8 @@ def markdown(text: str, *, cards: bool = True) -> StyledText:
 
     Args:
         text: CommonMark, with tables and strikethrough. HTML tags are shown as they are. A long text that consists almost
-            wholly of marks is shown as it is, because reading it would make all other chats wait.
+            wholly of marks is shown as it is, because reading it would make all other chats wait; so is a text with more
+            than eight lists in each other.
         cards: False shows no preview cards of addresses; see `Context.reply`.
 
     Example:
@@ -84,7 +90,7 @@ def _bounded(steps: int) -> MarkdownIt:
 
 
 def _spend(reader: Any, steps: int, tokens: int = 0) -> bool:
-    """Count steps of the parser, as a rule that never fits.
+    """Count steps of the parser. Return False, as a rule that does not fit.
 
     Args:
         tokens: The tokens of blocks so far. A short line of a wide table has very many.
@@ -98,6 +104,8 @@ def _spend(reader: Any, steps: int, tokens: int = 0) -> bool:
 
 
 def _spend_on_line(state: StateBlock, _start: int, _end: int, _: bool) -> bool:
+    if state.level > _DEEPEST:
+        raise _Dense
     return _spend(state.md, 1, len(state.tokens))
 
 
@@ -106,16 +114,26 @@ def _spend_on_blocks(state: StateCore) -> None:
 
 
 def _spend_on_mark(state: StateInline, _: bool) -> bool:
-    # The parser keeps each character of a run such as `***`, and looks for the end of a link.
+    # The parser keeps each character of a run such as `***`.
     run = _RUN.match(state.src, state.pos)
-    steps = max(1, len(run[0]) - 1) if run else 1 + (state.src[state.pos] in "[!<")
-    return _spend(state.md, steps)
+    return _spend(state.md, max(1, len(run[0]) - 1) if run else 1)
+
+
+def _end_of_label(state: StateInline, start: int, disable_nested: bool = False) -> int:
+    """Return the end of the label of a link; -1 if there is none."""
+    from markdown_it.helpers import parseLinkLabel
+
+    end = parseLinkLabel(state, start, disable_nested)
+    # For the end of a label, the parser looks through the whole rest; for that of an address, through up to 32 brackets.
+    looked_through = end - start + 4 * state.src.count("(", end, end + 128) if end >= 0 else state.posMax - start
+    _spend(state.md, 1 + looked_through // _LOOKED_THROUGH)
+    return end
 
 
 @cache
 def parser() -> MarkdownIt:
     """Return the parser. It reads any text, however many steps that takes."""
-    from markdown_it import MarkdownIt
+    from markdown_it import MarkdownIt, helpers
 
     class Parser(MarkdownIt):
         left = math.inf
@@ -139,6 +157,7 @@ def parser() -> MarkdownIt:
     # With these alternatives, the rule is also asked about each line of a paragraph, and about each item and row.
     rules.block.ruler.before("table", "steps", _spend_on_line, {"alt": ["paragraph", "list", "blockquote"]})
     rules.core.ruler.after("block", "steps of blocks", _spend_on_blocks)
+    vars(rules)["helpers"] = SimpleNamespace(**{**vars(helpers), "parseLinkLabel": _end_of_label})
     return rules.disable(["lheading", "code", "reference", "text_join", "html_block", "html_inline"])
 
 

@@ -189,6 +189,9 @@ DENSE = [
     "[*",
     "*[",
     "![*a*](b)",
+    "![](",
+    "![~~a~~",
+    "![*aaaaa *aaaaa *aaaaa ",
     "<a ",
     "<http://a.b> ",
     "<a@b.c> ",
@@ -250,6 +253,8 @@ def test_a_long_text_of_almost_nothing_but_marks_is_shown_as_it_is() -> None:
         dense = (unit * 5000).strip()
         assert markdown(dense).text == dense
         assert markdown(f"{unit * 20}\n\n**b**").styles
+    deep = f"{'> ' * 30}{'- ' * 30}**a**\n\nb"
+    assert markdown(deep).text == deep.strip()
     assert not set("*`[") & set(markdown("- **A** *dish* for `2`, see [it](https://a.example/a)\n" * 1000).text)
 
 
