@@ -72,7 +72,7 @@ from linqbot.features.proactive import (
 )
 from linqbot.features.state import EarlierRun, State, Tally, TurnState
 from linqbot.nearest import no_attribute
-from linqbot.options import STEER_ONLY, Overlap, check_text
+from linqbot.options import STEER_ONLY, check_text
 from linqbot.storage.state import StateStore
 from linqbot.types.content import Card, Fetched, Saved
 from linqbot.types.message import (
@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from linqbot.engine.turn_journal import TurnJournal
     from linqbot.features.asking.results import Location, PaymentResult, VoteResult
     from linqbot.features.asking.session import AskSession
+    from linqbot.features.overlap import TurnOverlap
     from linqbot.parse.recurrences import Recurrence
 
 T = TypeVar("T")
@@ -136,7 +137,7 @@ class Context:
         resumption: AskSession | None = None,
         side: AskSession | None = None,
         after_ask: AskedBefore | None = None,
-        overlap: Overlap | None = None,
+        overlap: TurnOverlap | None = None,
     ) -> None:
         self.event = event
         self.client = client

@@ -52,7 +52,6 @@ from linqbot.features.catalog import Features
 from linqbot.features.loops import Loop, LoopBreaker
 from linqbot.features.proactive import check_names
 from linqbot.interrupts import is_ctrl_c
-from linqbot.options import Overlap
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.state import StateStore
 from linqbot.types.content import running_turn
@@ -61,6 +60,7 @@ if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
     from linqbot.engine.turn_journal import TurnJournal
     from linqbot.features.asking.session import AskSession
+    from linqbot.features.overlap import TurnOverlap
 
 
 log = structlog.get_logger("linqbot.bot")
@@ -142,7 +142,7 @@ class Dispatcher:
         resumption: AskSession | None = None,
         side: AskSession | None = None,
         after_ask: AskedBefore | None = None,
-        overlap: Overlap | None = None,
+        overlap: TurnOverlap | None = None,
     ) -> TurnContext:
         """Build the context for the handler of an event; the last arguments are those of `Context`."""
         shown = self._bot.typing and event.service in (None, "iMessage")
