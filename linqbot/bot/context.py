@@ -52,7 +52,7 @@ from linqbot.events.message import MessageReceived
 from linqbot.events.proactive import SCHEDULE_TYPE
 from linqbot.features.state import EarlierRun, State, Tally, TurnState
 from linqbot.nearest import no_attribute
-from linqbot.options import CANCEL_WORDS, DAY_S, GRACE_S, STEER_ONLY, Overlap, check_text
+from linqbot.options import CANCEL_WORDS, DAY_S, GRACE_S, STEER_ONLY, check_text
 from linqbot.storage.state import StateReader
 from linqbot.types.content import Card, Fetched, Saved
 from linqbot.types.message import (
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from linqbot.features.asking.results import Location, PaymentResult, VoteResult
     from linqbot.features.asking.session import AskSession
     from linqbot.features.history import History, HistoryReader
+    from linqbot.features.overlap import TurnOverlap
     from linqbot.features.proactive import BotContext
     from linqbot.parse.recurrences import Recurrence
 
@@ -121,7 +122,7 @@ class Context:
         resumption: AskSession | None = None,
         side: AskSession | None = None,
         after_ask: AskedBefore | None = None,
-        overlap: Overlap | None = None,
+        overlap: TurnOverlap | None = None,
     ) -> None:
         self.event = event
         self.client = client

@@ -50,7 +50,6 @@ from linqbot.events.proactive import BroadcastDone, ScheduleDue
 from linqbot.features.catalog import Features
 from linqbot.features.loops import Loop, LoopBreaker
 from linqbot.interrupts import is_ctrl_c
-from linqbot.options import Overlap
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.state import StateReader
 from linqbot.types.content import running_turn
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
     from linqbot.engine.turn_journal import TurnJournal
     from linqbot.features.asking.question import AskedBefore
     from linqbot.features.asking.session import AskSession
+    from linqbot.features.overlap import TurnOverlap
 
 
 log = structlog.get_logger("linqbot.bot")
@@ -144,7 +144,7 @@ class Dispatcher:
         resumption: AskSession | None = None,
         side: AskSession | None = None,
         after_ask: AskedBefore | None = None,
-        overlap: Overlap | None = None,
+        overlap: TurnOverlap | None = None,
     ) -> TurnContext:
         """Build the context for the handler of an event; the last arguments are those of `Context`."""
         shown = self._bot.typing and event.service in (None, "iMessage")

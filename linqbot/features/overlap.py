@@ -112,17 +112,20 @@ class TurnOverlap:
         self._unprotected.set()
         self._watching: asyncio.Task[None] | None = None
 
-    # For the handler; see `options.py`
+    # For the handler
 
     @property
     def already_sent(self) -> Sequence[str]:
+        """The texts that earlier runs of a restarted turn have sent."""
         return (*self._sent_before, *self._joined.sent)
 
     @property
     def takes_incoming(self) -> bool:
+        """True if the running handler takes later messages itself."""
         return self._mode == "steer"
 
     def begin(self, handler: str, mode: OverlapMode) -> None:
+        """Note the chosen handler, which begins now."""
         self._handler, self._mode = handler, mode
         if mode == "restart" and self._joined.restarts < MOST_RESTARTS:
             context = copy_context()
@@ -149,6 +152,7 @@ class TurnOverlap:
         return list(self._messages()[number + 1].values())
 
     def with_taken(self, body: bytes) -> bytes:
+        """Return the body of the delivery with which a conversation began, with all messages that `incoming` has returned."""
         if not any(self._taken):
             return body
         root = _with_body(body)
@@ -214,6 +218,7 @@ class TurnOverlap:
 
     @asynccontextmanager
     async def uninterrupted(self) -> AsyncIterator[None]:
+        """Keep the handler from being cancelled inside the block."""
         self._protected += 1
         self._unprotected.clear()
         try:

@@ -125,16 +125,12 @@ class KeptChats:
 
 
 def _received(message: MessageReceived) -> dict[str, Any]:
+    as_in_webhook = {"id", "parts", "reply_to", "service", "sent_at", "created_at"}
     return {
-        "id": message.id,
         "chat_id": message.chat_id,
         "is_from_me": False,
         "from_handle": message.sender.model_dump(mode="json", by_alias=True),
-        "parts": [part.model_dump(mode="json", by_alias=True) for part in message.parts],
-        "reply_to": message.reply_to and message.reply_to.model_dump(mode="json", by_alias=True),
-        "service": message.service,
-        "sent_at": message.sent_at and message.sent_at.isoformat(),
-        "created_at": message.created_at and message.created_at.isoformat(),
+        **message.model_dump(mode="json", by_alias=True, include=as_in_webhook),
     }
 
 

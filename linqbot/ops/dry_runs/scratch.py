@@ -100,6 +100,10 @@ class Scratch(MemoryStorage):
         timers = await super().scheduled(limit=_MOST)
         return [each for each in timers if each.kind in (KIND, REPEAT) and each.id not in self._not_ours]
 
+    def close(self) -> None:
+        """Free the database. Other objects of the run refer to each other, and stay until the garbage collector runs."""
+        self._writer.db.close()
+
     async def finish(self, lease: Lease, commit: Commit) -> None:
         await super().finish(lease, commit)
         self.outcome = commit.outcome

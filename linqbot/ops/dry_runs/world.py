@@ -135,6 +135,8 @@ class DryWorld:
         run.end()
         run.sends, run.begun = await scratch.sends(), (await scratch.broadcasts())[::-1]
         self._has_stuck_thread = self._has_stuck_thread or (run.ctx is not None and run.ctx.stuck_at is not None)
+        if not self.has_stuck_code:
+            scratch.close()
         return run
 
     async def _meaning(self, turn: RecordedTurn) -> Arrival:
