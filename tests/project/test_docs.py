@@ -15,7 +15,7 @@ import click
 import pytest
 import strict_mypy
 from docs_console import Terminal, steps
-from project.test_api_docs import anchors, built
+from project.test_reference import anchors, built
 
 from linqbot import Bot
 from linqbot.api import ENDPOINTS
@@ -32,7 +32,7 @@ WRITTEN = [
     *sorted(DOCS.glob("deploy/*.md")),
     *sorted((ROOT / "plugins").glob("*/README.md")),
 ]
-"""The pages that are committed. Those of the reference are built: `test_api_docs.py`."""
+"""The pages that are committed. Those of the reference are built: `test_reference.py`."""
 NAMES_PAGES = [
     path
     for folder in ("linqbot", "plugins", "deploy", "examples", "tests")
