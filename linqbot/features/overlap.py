@@ -1,10 +1,11 @@
 """Messages that come while an earlier one is handled: they join its turn, if the bot asks for that.
 
 `steer`: the handler takes the messages with `ctx.incoming()`; an edit is the message with its new text. `restart`: the
-handler is cancelled, and its turn begins again with all messages, as edits have changed them, and with new idempotency keys. The messages are always joined to
-the delivery of the turn in one commit first, so no crash drops one, and a second run of the turn sees the same. A
-message that cannot join waits in the lane as usual. If a second run of a steered handler does not ask for all that the
-first has taken, the rest goes back into the lane before the turn ends. `options.py` says what authors see.
+handler is cancelled, and its turn begins again with all messages, as edits have changed them, and with new idempotency
+keys. The messages are always joined to the delivery of the turn in one commit first, so no crash drops one, and a
+second run of the turn sees the same. A message that cannot join waits in the lane as usual. If a second run of a
+steered handler does not ask for all that the first has taken, the rest goes back into the lane before the turn ends.
+`options.py` says what authors see.
 """
 
 from __future__ import annotations
