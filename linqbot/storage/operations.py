@@ -300,24 +300,10 @@ Step: TypeAlias = Callable[[Any, list[Any]], Awaitable[None]]
 
 # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a time. Begin
 # comes before settle and finish, so that an outcome finds its row.
-_BEFORE_FINISH: Final[Sequence[type[Op[Any]]]] = (
-    ReleaseOp,
-    HoldOp,
-    JoinOp,
-    ProgressOp,
-    BeginOp,
-)
+_BEFORE_FINISH: Final[Sequence[type[Op[Any]]]] = (ReleaseOp, HoldOp, JoinOp, ProgressOp, BeginOp)
 _AFTER_FINISH: Final[Sequence[type[Op[Any]]]] = (
     *(ReceiptOp, CancelOp, ScheduleOp, WorkOp),
-    *(
-        PutOp,
-        PutReceiptOp,
-        OrderOp,
-        FireOp,
-        AdvanceOp,
-        TakeOp,
-        CheckOp,
-    ),
+    *(PutOp, PutReceiptOp, OrderOp, FireOp, AdvanceOp, TakeOp, CheckOp),
 )
 
 

@@ -268,7 +268,7 @@ async def begin(tx: Transaction, ops: Sequence[operations.BeginOp]) -> None:
     changing = [op for op in ops if op.state]
     await state.read([op.state for op in changing])
     for op in changing:
-        if not await journal.is_on_record(tx, op.entry):
+        if await journal.status_of(tx, op.entry) is None:
             op.error = state.add(op.state)
     statement = Statement(tx)
     add_begins(statement, ops)
