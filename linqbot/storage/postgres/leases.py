@@ -23,7 +23,7 @@ from linqbot.events.lane import chat_of_lane
 from linqbot.storage import conversations, journal, operations
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, lease_over
-from linqbot.storage.indexes import Recent
+from linqbot.storage.indexes import Recent, may_run
 from linqbot.storage.postgres.transaction import Statement, Taken, Transaction
 from linqbot.storage.state import StateBatch
 from linqbot.storage.upkeep import DELIVERY
@@ -52,8 +52,7 @@ def allowed(heads: Sequence[tuple[int, int]], running: Iterable[int], limit: int
     suspects = [head for head in heads if head[1]]
     while suspects and len(chosen) < limit:
         seq, own = suspects[0]
-        limits = [each for each in in_force if each]
-        if (own == 1 and in_force) or len(limits) >= min([own, *limits]):
+        if not may_run(own, in_force):
             break
         suspects.pop(0)
         chosen.append(seq)
