@@ -112,7 +112,7 @@ class Writer:
         tx = self._transaction()
         await count_crash(tx, [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE leased")])
 
-    def _load_index(self) -> None:
+    def load_index(self) -> None:
         """Read the index from the rows."""
         reader = SQLiteReader(self._db)
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
@@ -330,5 +330,5 @@ class SQLiteWriter(Writer):
         """Read the index from the file again."""
         # Known only at the end: after an error half-way, the next transaction reads the file again.
         version, self._version = self._data_version(), None
-        self._load_index()
+        self.load_index()
         self._version, self.has_reloaded = version, True
