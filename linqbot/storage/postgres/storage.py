@@ -127,7 +127,6 @@ class PostgresStorage(Storage):
 
     @property
     def trouble(self) -> str | None:
-        """The reason why nothing can be stored now; see `Storage.trouble`."""
         return self._link.trouble
 
     # Inbox
@@ -142,13 +141,11 @@ class PostgresStorage(Storage):
         return None
 
     def note_refused(self, lane: str) -> None:
-        """Note a lane of which a delivery was refused; see `Storage.note_refused`."""
         self._memory.refused[lane] += 1
         if self._link.trouble is None:
             self._queue.post(WorkOp(nothing, news=False))
 
     async def announce_gap(self, since: float) -> None:
-        """Let the other processes know of refused deliveries; see `Storage.announce_gap`."""
 
         async def announce(tx: Transaction) -> None:
             tx.changes.gap = since
@@ -156,17 +153,14 @@ class PostgresStorage(Storage):
         await self._operate(announce, news=False)
 
     def follow_gaps(self, found: Callable[[str | None, float | None], None]) -> None:
-        """Follow what other processes refuse; see `Storage.follow_gaps`."""
         self._gap_found = found
 
     def end_leasing(self) -> None:
-        """Let other processes go on with the lanes of this one; see `Storage.end_leasing`."""
         self._memory.leaving = True
         # For the turns that ended since the last `take`.
         self._queue.post(WorkOp(nothing, news=False))
 
     async def next_due(self) -> float | None:
-        """Return when a wait or a lease ends; see `Storage.next_due`."""
         taken = self._memory.taken
         if taken.news == self._memory.news:
             return self._here(taken.due)
@@ -176,26 +170,21 @@ class PostgresStorage(Storage):
         return self._here(await self._read(lambda db: db.value(sql, taken.at)))
 
     async def depth(self) -> int:
-        """Return the number of deliveries that are stored and not finished."""
         return int(await self._read(lambda db: db.value("SELECT count(*) FROM delivery")))
 
     async def following(self, lane: str, limit: int) -> list[Delivery]:
-        """Return the deliveries behind the head of a lane; see `Storage.following`."""
         return await self._read(lambda db: leases.following(db, lane, limit))
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
-        """Return which keys are known; see `Storage.seen`."""
         sql = """SELECT id, NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
                  FROM seen WHERE id = ANY($1)"""
         return dict(await self._read(lambda db: db.fetch(sql, list(keys))))
 
     async def first_activity(self) -> float | None:
-        """Return when the first webhook ever was accepted; see `Storage.first_activity`."""
         sql = "SELECT value::float8 FROM meta WHERE key = 'first_active_at'"
         return await self._read(lambda db: db.value(sql))
 
     async def last_activity(self) -> float | None:
-        """Return when the newest webhook was accepted; see `Storage.last_activity`."""
         sql = """SELECT greatest((SELECT value::float8 FROM meta WHERE key = 'active_at'),
                                  (SELECT max(received_at) FROM delivery WHERE starts_with(id, 'w.')))"""
         newest = await self._read(lambda db: db.value(sql))

@@ -104,8 +104,7 @@ class MemoryStorage(SQLiteMethods):
 
     @property
     def trouble(self) -> str | None:
-        """Always None, because a write to memory cannot fail; see `Storage.trouble`."""
-        return None
+        return None  # a write to memory cannot fail
 
     def _take_at_once(self, limit: int, lease_s: float) -> list[Lease] | None:
         return None if self._memory.lanes.has_free(self._clock.now(), self._clock.monotonic()) else []
