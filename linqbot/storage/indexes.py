@@ -66,6 +66,17 @@ class LaneLease:
     overdue: bool
 
 
+def may_run(suspects: int, running: Sequence[int]) -> bool:
+    """Return True if a suspect may run next to what is leased now.
+
+    Args:
+        suspects: How many suspects may run while this one does, at most; 1 for no other delivery at all.
+        running: The same numbers of what is leased; 0 for what is no suspect.
+    """
+    limits = [limit for limit in running if limit]
+    return not (suspects == 1 and running) and len(limits) < min([suspects, *limits])
+
+
 class Lanes:
     """The lanes that are not empty, and their leases. Not thread-safe: the writer of the backend owns it."""
 
@@ -296,12 +307,10 @@ class Lanes:
         if lane is None:
             return None
         running = [other.max_concurrent_suspects for other in self._leases.values() if not other.overdue]
-        limits = [limit for limit in running if limit]
-        own = lane.max_concurrent_suspects
-        if (own == 1 and running) or len(limits) >= min([own, *limits]):
-            self._set_free(lane)
-            return None
-        return lane
+        if may_run(lane.max_concurrent_suspects, running):
+            return lane
+        self._set_free(lane)
+        return None
 
     def _next_ordinary(self) -> _Lane | None:
         """Take the free lane with the oldest head that is no suspect; None also while no such lane may be leased."""

@@ -190,16 +190,11 @@ def outcomes(tx: Writable, entries: Iterable[JournalEntry], *, ended: bool) -> I
         yield row(entry, texts=texts, ended_at=tx.now if ended else None)
 
 
-async def is_on_record(db: Readable, entry: JournalEntry) -> bool:
-    """Return True if an entry was begun."""
-    sql = "SELECT 1 FROM journal WHERE turn = $1 AND replay = $2 AND slot = $3"
-    return await db.value(sql, entry.turn, entry.replay, entry.slot) is not None
-
-
-async def is_accepted(db: Readable, entry: JournalEntry) -> bool:
-    """Return True if an entry is accepted on record."""
-    sql = "SELECT 1 FROM journal WHERE turn = $1 AND replay = $2 AND slot = $3 AND status = 'accepted'"
-    return await db.value(sql, entry.turn, entry.replay, entry.slot) is not None
+async def status_of(db: Readable, entry: JournalEntry) -> EntryStatus | None:
+    """Return the status of an entry on record; None if it was not begun."""
+    sql = "SELECT status FROM journal WHERE turn = $1 AND replay = $2 AND slot = $3"
+    status: EntryStatus | None = await db.value(sql, entry.turn, entry.replay, entry.slot)
+    return status
 
 
 async def receive(tx: Writable, receipts: Iterable[Receipt]) -> list[JournalEntry | None]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeAlias, TypeVar
@@ -243,7 +242,7 @@ class OpQueue(ABC):
 
     def __init__(self, settled: Callable[[list[Op[Any]]], None]) -> None:
         self._settled = settled
-        self._waiting: deque[Op[Any]] = deque()
+        self._waiting: list[Op[Any]] = []
         self._is_open = False
 
     def submit(self, op: Op[T]) -> asyncio.Future[T]:
@@ -263,9 +262,6 @@ class OpQueue(ABC):
     @abstractmethod
     def post(self, op: Op[Any]) -> None:
         """Queue an operation without a future to wait for. Do nothing if the storage is closed."""
-
-    def _next_batch(self) -> list[Op[Any]]:
-        return [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
 
     def _answer(self, batch: list[Op[Any]], error: Exception | None = None) -> None:
         """Resolve the futures of a batch: with `error`, if there is one, or else with what each operation has."""
@@ -304,24 +300,10 @@ Step: TypeAlias = Callable[[Any, list[Any]], Awaitable[None]]
 
 # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a time. Begin
 # comes before settle and finish, so that an outcome finds its row.
-_BEFORE_FINISH: Final[Sequence[type[Op[Any]]]] = (
-    ReleaseOp,
-    HoldOp,
-    JoinOp,
-    ProgressOp,
-    BeginOp,
-)
+_BEFORE_FINISH: Final[Sequence[type[Op[Any]]]] = (ReleaseOp, HoldOp, JoinOp, ProgressOp, BeginOp)
 _AFTER_FINISH: Final[Sequence[type[Op[Any]]]] = (
     *(ReceiptOp, CancelOp, ScheduleOp, WorkOp),
-    *(
-        PutOp,
-        PutReceiptOp,
-        OrderOp,
-        FireOp,
-        AdvanceOp,
-        TakeOp,
-        CheckOp,
-    ),
+    *(PutOp, PutReceiptOp, OrderOp, FireOp, AdvanceOp, TakeOp, CheckOp),
 )
 
 
@@ -421,12 +403,13 @@ async def _finish(tx: Writable, settles: Sequence[SettleOp], ops: Sequence[Finis
     commits = [op.commit for op in ended.values()]
     await conversations.write(tx, commits)
     await broadcasts.update(tx, [update for commit in commits for update in commit.recipients])
-    stays = {seq: op for seq, op in ended.items() if isinstance(op.commit.outcome, Retry | Defer)}
-    if stays:
+    gone = {seq: op for seq, op in ended.items() if not isinstance(op.commit.outcome, Retry | Defer)}
+    if gone:
+        await _remove(tx, gone, ending, lanes)
+    if len(gone) < len(ended):
+        stays = {seq: op for seq, op in ended.items() if seq not in gone}
         await _postpone(tx, stays)
         await lanes.postpone(tx, stays)
-    if len(stays) < len(ended):
-        await _remove(tx, {seq: op for seq, op in ended.items() if seq not in stays}, ending, lanes)
     await timers.write(tx, commits)
 
 

@@ -138,7 +138,7 @@ class StateBatch:
         entries = []
         for op in ops:
             # No other transaction can accept the entry meanwhile: it would write the same state, which is locked.
-            if op.state and not await journal.is_accepted(self._tx, op.entry):
+            if op.state and await journal.status_of(self._tx, op.entry) != "accepted":
                 op.error = self.add(op.state)
             if op.error is None:
                 entries.append(op.entry)

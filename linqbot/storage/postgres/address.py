@@ -66,6 +66,8 @@ class Address:
         name: Host, database and schema, for messages. It contains no password.
         password_file: The file with the password; None if the URL or libpq's places have it.
         connections: Maximum number of connections of one process.
+        movable_clock: True if `clock_timestamp()` shall be the function of the schema `<schema>_clock`, so that transactions run
+            at the time of the clock that was passed to the storage.
     """
 
     dsn: str = field(repr=False)
@@ -73,6 +75,7 @@ class Address:
     name: str
     password_file: Path | None = None
     connections: int = 6
+    movable_clock: bool = False
 
     @classmethod
     def parse(cls, url: str) -> Address:
@@ -131,17 +134,16 @@ class Address:
         digest = hashlib.blake2b(f"{self.schema}\0{name}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return int.from_bytes(digest, "big", signed=True)
 
-    async def connect(self, *, movable_clock: bool = False, answer_s: float = ANSWER_S) -> Connection:
+    async def connect(self, *, answer_s: float = ANSWER_S) -> Connection:
         """Return a new connection whose names belong to the schema.
 
         Args:
-            movable_clock: True if `clock_timestamp()` shall be the function of the schema `<schema>_clock`.
             answer_s: See `ANSWER_S`.
         Raises:
             ConfigError: the URL has an option that asyncpg does not know, or the password file cannot be read.
             Exception: as asyncpg raises it; see `unavailable`.
         """
-        path = f'"{self.schema}", "{self.schema}_clock", pg_catalog' if movable_clock else f'"{self.schema}"'
+        path = f'"{self.schema}", "{self.schema}_clock", pg_catalog' if self.movable_clock else f'"{self.schema}"'
         password = None if self.password_file is None else _password_in(self.password_file)
         try:
             connection = await asyncpg.connect(

@@ -73,7 +73,7 @@ class PostgresContents(Contents):
         self._tx = Transaction(connection, 0.0, self._address, processes.COPIED, 0.0, 0.0, {})
         try:
             if self._role in {"migrate", "target"}:
-                await migrate(connection, self._address, create=True, movable_clock=False)
+                await migrate(connection, self._address, create=True)
             if self._role in {"source", "target"}:
                 await self._lock()
             if self._role in {"check", "source"}:

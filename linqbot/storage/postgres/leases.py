@@ -20,21 +20,10 @@ from typing import Any, Final
 from linqbot.errors import LeaseLost
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane
-from linqbot.storage import conversations, journal
+from linqbot.storage import conversations, journal, operations
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, lease_over
-from linqbot.storage.indexes import Recent
-from linqbot.storage.operations import (
-    BeginOp,
-    FinishOp,
-    HoldOp,
-    JoinOp,
-    ProgressOp,
-    ReleaseOp,
-    TakeOp,
-    count_crash,
-    ends_its_turn,
-)
+from linqbot.storage.indexes import Recent, may_run
 from linqbot.storage.postgres.transaction import Statement, Taken, Transaction
 from linqbot.storage.state import StateBatch
 from linqbot.storage.upkeep import DELIVERY
@@ -63,8 +52,7 @@ def allowed(heads: Sequence[tuple[int, int]], running: Iterable[int], limit: int
     suspects = [head for head in heads if head[1]]
     while suspects and len(chosen) < limit:
         seq, own = suspects[0]
-        limits = [each for each in in_force if each]
-        if (own == 1 and in_force) or len(limits) >= min([own, *limits]):
+        if not may_run(own, in_force):
             break
         suspects.pop(0)
         chosen.append(seq)
@@ -81,12 +69,12 @@ _SUSPECTS: Final = 0
 """The number in the only row of `lease` while there are suspects, if this process may not choose among them."""
 
 
-def _seconds(op: TakeOp) -> int:
+def _seconds(op: operations.TakeOp) -> int:
     """Return the seconds of a lease: whole ones, as in pgmq, and no more than an integer of PostgreSQL holds."""
     return min(math.ceil(op.lease_s), _LONGEST_S)
 
 
-def take(statement: Statement, op: TakeOp, recent: Recent, held: Mapping[int, Held] | None = None) -> None:
+def take(statement: Statement, op: operations.TakeOp, recent: Recent, held: Mapping[int, Held] | None = None) -> None:
     """Lease the oldest heads, and set the result of the operation; see `Storage.take`.
 
     Args:
@@ -108,7 +96,7 @@ def take(statement: Statement, op: TakeOp, recent: Recent, held: Mapping[int, He
 
 
 async def _note(
-    tx: Transaction, op: TakeOp, rows: Sequence[Any], recent: Recent, held: Mapping[int, Held] | None
+    tx: Transaction, op: operations.TakeOp, rows: Sequence[Any], recent: Recent, held: Mapping[int, Held] | None
 ) -> None:
     """Set the result of the operation to the leases of these rows. Read the conversations of their chats."""
     due = rows[0]["due"]
@@ -161,7 +149,7 @@ async def following(db: Readable, lane: str, limit: int) -> list[Delivery]:
     return [Delivery(*row) for row in await db.fetch(sql, lane, limit)]
 
 
-async def release(tx: Transaction, ops: Iterable[ReleaseOp]) -> None:
+async def release(tx: Transaction, ops: Iterable[operations.ReleaseOp]) -> None:
     """Give back leases that no turn has used. They count as nothing."""
     lanes, tokens = _lanes_and_tokens([lease for op in ops for lease in op.leases])
     rows = await tx.fetch("SELECT token, seq FROM leases_of($1, $2)", lanes, tokens)
@@ -182,7 +170,7 @@ async def give_back(tx: Transaction, seqs: Sequence[int], tokens: Sequence[int])
     tx.changes.work = True
 
 
-async def hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
+async def hold(tx: Transaction, ops: Iterable[operations.HoldOp]) -> None:
     """Give back leases that were not used. Their lanes wait for more deliveries; see `Storage.hold`."""
     for op in ops:
         # `accept.lock` has the lane, so a `put` into it comes before or after all of this.
@@ -200,7 +188,7 @@ async def hold(tx: Transaction, ops: Iterable[HoldOp]) -> None:
         tx.changes.work = True
 
 
-async def join(tx: Transaction, ops: Iterable[JoinOp]) -> None:
+async def join(tx: Transaction, ops: Iterable[operations.JoinOp]) -> None:
     """Put one delivery in the place of several; see `Storage.join`."""
     for op in ops:
         head = await tx.leased(op.lease)
@@ -229,7 +217,7 @@ async def end_deleted(tx: Transaction, rows: Sequence[Any]) -> list[int]:
     return gone
 
 
-async def note_progress(tx: Transaction, ops: Iterable[ProgressOp]) -> None:
+async def note_progress(tx: Transaction, ops: Iterable[operations.ProgressOp]) -> None:
     """Note how far turns have come that have crashed; see `Storage.note_progress`."""
     sql = """UPDATE delivery SET progress = $3, crashes_before_progress =
                  CASE WHEN progress = $3 THEN crashes_before_progress ELSE crashes END
@@ -244,7 +232,7 @@ async def count_crashes(tx: Transaction, processes: Collection[str]) -> None:
     """Count the crash of processes for the deliveries that they had leased, and let others lease these."""
     for process in sorted(processes):
         owned = [row["seq"] for row in await tx.fetch("SELECT seq FROM leases_owned_by($1) AS seq", process)]
-        await count_crash(tx, owned)
+        await operations.count_crash(tx, owned)
         await tx.set_visible(owned)
         await tx.run("DELETE FROM process WHERE id = $1", process)
         await tx.run("DELETE FROM meta WHERE key = $1", f"check {process}")
@@ -273,13 +261,13 @@ def _entries(statement: Statement, rows: Sequence[tuple[Any, ...]]) -> str:
     return f"unnest({arrays}) AS u ({journal.COLUMNS}, texts, token)"
 
 
-async def begin(tx: Transaction, ops: Sequence[BeginOp]) -> None:
+async def begin(tx: Transaction, ops: Sequence[operations.BeginOp]) -> None:
     """Store journal entries before the first attempt of their calls; see `Storage.begin`."""
     state = StateBatch(tx)
     changing = [op for op in ops if op.state]
     await state.read([op.state for op in changing])
     for op in changing:
-        if not await journal.is_on_record(tx, op.entry):
+        if await journal.status_of(tx, op.entry) is None:
             op.error = state.add(op.state)
     statement = Statement(tx)
     add_begins(statement, ops)
@@ -290,7 +278,7 @@ async def begin(tx: Transaction, ops: Sequence[BeginOp]) -> None:
     await state.write()
 
 
-def add_begins(statement: Statement, ops: Sequence[BeginOp]) -> None:
+def add_begins(statement: Statement, ops: Sequence[operations.BeginOp]) -> None:
     """Store the entries of operations, and set the error of each whose lease is over. The state is left out."""
     tx, begun = statement.tx, [(op, entry) for op in ops for entry in op.entries]
 
@@ -314,23 +302,23 @@ def add_begins(statement: Statement, ops: Sequence[BeginOp]) -> None:
     )
 
 
-def is_plain(ops: Collection[FinishOp], keep_s: float) -> bool:
+def is_plain(ops: Collection[operations.FinishOp], keep_s: float) -> bool:
     """Return True if `add_ends` alone ends these turns: each is acked and writes only journal entries."""
     if keep_s or len({op.lease.token for op in ops}) < len(ops):
         return False
     ends = [op.commit for op in ops]
     writes = any(e.state or e.timers or e.cancelled or e.rearmed or e.recipients or e.ended for e in ends)
-    return not writes and not any(e.off_the_record for e in ends) and all(map(ends_its_turn, ops))
+    return not writes and not any(e.off_the_record for e in ends) and all(map(operations.ends_its_turn, ops))
 
 
-def add_ends(statement: Statement, ops: Collection[FinishOp]) -> None:
+def add_ends(statement: Statement, ops: Collection[operations.FinishOp]) -> None:
     """Remove deliveries whose turns have ended, and set the error of each operation whose lease is over.
 
     Of turns that `ends_its_turn` names, the outcomes of journal entries are stored.
     """
     tx, searched, rows = statement.tx, list[str | None](), list[tuple[Any, ...]]()
     for op in ops:
-        ends = ends_its_turn(op)
+        ends = operations.ends_its_turn(op)
         search = isinstance(op.commit.outcome, Ack) and not (ends and op.commit.has_all_entries)
         searched.append(op.lease.delivery.id if search else None)
         if ends:
@@ -365,14 +353,14 @@ async def held(tx: Transaction, found: Sequence[Lease]) -> dict[int, int]:
     return seqs
 
 
-async def postpone(tx: Transaction, ops: Mapping[int, FinishOp]) -> None:
+async def postpone(tx: Transaction, ops: Mapping[int, operations.FinishOp]) -> None:
     """Let turns run again at their time."""
     ends = [op.commit.outcome for op in ops.values()]
     await tx.set_visible_at(list(ops), [end.at for end in ends if isinstance(end, Retry | Defer)])
     tx.changes.ended_leases |= {op.lease.token for op in ops.values()}
 
 
-async def remove(tx: Transaction, ops: Mapping[int, FinishOp], _: Collection[int]) -> None:
+async def remove(tx: Transaction, ops: Mapping[int, operations.FinishOp], _: Collection[int]) -> None:
     """End the leases of turns that are over, and remove their deliveries."""
     statement = Statement(tx)
     add_ends(statement, ops.values())

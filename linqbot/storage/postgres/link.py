@@ -50,7 +50,6 @@ class ServerLink:
     """The connections, opened with `open` and kept open.
 
     Args:
-        movable_clock: See `Address.connect`.
         ready: Called with the connection that writes and the one that listens, each time after they were made.
         heard: Called with the payload of each notification.
         changed: Called when the connections were lost, and when they were made again.
@@ -60,14 +59,12 @@ class ServerLink:
         self,
         address: Address,
         *,
-        movable_clock: bool,
         ready: Callable[[Connection, Connection], Awaitable[None]],
         heard: Callable[[str], None],
         changed: Callable[[], None],
     ) -> None:
         self.trouble: str | None = None
         self._address = address
-        self._movable_clock = movable_clock
         self._ready = ready
         self._heard = heard
         self._changed = changed
@@ -222,10 +219,10 @@ class ServerLink:
                 return
 
     async def _connect(self) -> None:
-        self._writer = await self._address.connect(movable_clock=self._movable_clock)
-        self._listener = await self._address.connect(movable_clock=self._movable_clock)
+        self._writer = await self._address.connect()
+        self._listener = await self._address.connect()
         # One that reads, too: without it, what is accepted could not be handled.
-        self._idle.append(await self._address.connect(movable_clock=self._movable_clock))
+        self._idle.append(await self._address.connect())
         await self._address.refuse_shared(self._writer, self._listener)
         # Before the first look, so that nothing is missed that another process commits between the two.
         self._early = []
@@ -247,7 +244,7 @@ class ServerLink:
                     return connection
             if not self._reading or now() >= self._full_until:
                 try:
-                    return await self._address.connect(movable_clock=self._movable_clock)
+                    return await self._address.connect()
                 except Exception as error:
                     if not is_full(error) or not (self._reading or self._idle):
                         raise

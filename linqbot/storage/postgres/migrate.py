@@ -44,12 +44,11 @@ $$;
 """
 
 
-async def migrate(connection: Connection, address: Address, *, create: bool, movable_clock: bool) -> None:
+async def migrate(connection: Connection, address: Address, *, create: bool) -> None:
     """Create the schema, or apply what a newer release added.
 
     Args:
         create: Create the schema if it is missing.
-        movable_clock: True to create the function that lets pgmq follow the clock that was passed to the storage.
     Raises:
         ConfigError: the server, its pgmq or the rights of the user do not suffice, or the schema is missing; the message
             says what to do.
@@ -62,12 +61,12 @@ async def migrate(connection: Connection, address: Address, *, create: bool, mov
             f"There is no storage yet: {address.name}. Check LINQBOT_STORAGE, or --storage; linqbot serve creates it."
         )
     is_current = have == newest_schema()
-    if is_current and (not movable_clock or await _has_clock(connection, address)):
+    if is_current and (not address.movable_clock or await _has_clock(connection, address)):
         return
     try:
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-            await _migrate(connection, address, movable_clock=movable_clock)
+            await _migrate(connection, address)
     except asyncpg.InsufficientPrivilegeError as error:
         raise ConfigError(
             f"The user of {address.name} may not create schemas and tables: {reason_of(error)}. Grant CREATE on the database, or let "
@@ -125,9 +124,9 @@ async def install_of(connection: Connection) -> str:
     return str(await connection.fetchval("SELECT value FROM meta WHERE key = 'install'"))
 
 
-async def _migrate(connection: Connection, address: Address, *, movable_clock: bool) -> None:
+async def _migrate(connection: Connection, address: Address) -> None:
     await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
-    if movable_clock:
+    if address.movable_clock:
         await connection.execute(_CLOCK.format(schema=address.schema))
     have = await schema_of(connection, address)
     known = schemas()

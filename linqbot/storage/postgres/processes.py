@@ -81,18 +81,13 @@ async def join(connection: Connection, address: Address, process: str) -> None:
     await connection.fetchval("SELECT pg_advisory_lock($1)", address.lock(f"process\0{process}"))
 
 
-async def leave(tx: Transaction) -> None:
-    """Count what this process still has leased: a worker that stops finishes its turns first."""
-    await leases.count_crashes(tx, [tx.process])
-
-
-async def remember(tx: Transaction, memory: Memory, settled: Collection[str], *, serving: bool) -> None:
+async def remember(tx: Transaction, memory: Memory, settled: Collection[str]) -> None:
     """Register this process, and read what it keeps in memory. After a reconnection its leases stay in force.
 
     Args:
         settled: See `Storage.settled`.
     """
-    if serving:
+    if memory.serving:
         sql = "INSERT INTO process (id, lock, settled) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
         await tx.run(sql, tx.process, tx.address.lock(f"process\0{tx.process}"), list(settled))
         await give_back_unknown(tx, memory)

@@ -28,7 +28,7 @@ from linqbot.storage.operations import Op, ReleaseOp, WorkOp, is_news, nothing
 from linqbot.storage.postgres import accept, leases, processes
 from linqbot.storage.postgres.accept import InboxRoom
 from linqbot.storage.postgres.address import Address, Connection
-from linqbot.storage.postgres.link import ServerLink, ServerTime
+from linqbot.storage.postgres.link import ServerLink
 from linqbot.storage.postgres.migrate import install_of, migrate
 from linqbot.storage.postgres.transaction import News, PostgresReader, Taken, Transaction
 from linqbot.storage.postgres.writer import Earliest, Memory, PostgresWriter
@@ -80,27 +80,13 @@ class PostgresStorage(Storage):
         serving: bool = True,
         keep_days: float = 0,
     ) -> None:
-        self._address = Address.parse(url)
         super().__init__(clock, serving=serving)
         self._movable_clock = not isinstance(self._clock, SystemClock)
-        self._memory = Memory("", InboxRoom(max_backlog, max_lane_backlog), ServerTime(self._clock.now))
-        self._link = ServerLink(
-            self._address,
-            movable_clock=self._movable_clock,
-            ready=self._ready,
-            heard=self._heard,
-            changed=self._look_again,
-        )
-        self._queue = PostgresWriter(
-            self._link,
-            self._address,
-            self._memory,
-            self._clock,
-            self._settled,
-            keep_s=keep_days * DAY_S,
-            serving=serving,
-            movable_clock=self._movable_clock,
-        )
+        self._address = replace(Address.parse(url), movable_clock=self._movable_clock)
+        room = InboxRoom(max_backlog, max_lane_backlog)
+        self._memory = Memory(self._address, self._clock, room, serving=serving, keep_s=keep_days * DAY_S)
+        self._link = ServerLink(self._address, ready=self._ready, heard=self._heard, changed=self._look_again)
+        self._queue = PostgresWriter(self._link, self._memory, self._settled)
         self._sweeping: asyncio.Task[None] | None = None
         self._gap_found: Callable[[str | None, float | None], None] = lambda *_: None
 
@@ -141,7 +127,6 @@ class PostgresStorage(Storage):
 
     @property
     def trouble(self) -> str | None:
-        """The reason why nothing can be stored now; see `Storage.trouble`."""
         return self._link.trouble
 
     # Inbox
@@ -151,18 +136,16 @@ class PostgresStorage(Storage):
         if (last := memory.taken).is_all and last.news == memory.news and self._queue.is_idle:
             # The last `take` has just leased all. This answer is given once, because a notification may be on its way.
             memory.taken = replace(last, is_all=False)
-            if last.due is None or last.due > self._clock.now() + memory.ahead_s:
+            if last.due is None or last.due > memory.now:
                 return []
         return None
 
     def note_refused(self, lane: str) -> None:
-        """Note a lane of which a delivery was refused; see `Storage.note_refused`."""
         self._memory.refused[lane] += 1
         if self._link.trouble is None:
             self._queue.post(WorkOp(nothing, news=False))
 
     async def announce_gap(self, since: float) -> None:
-        """Let the other processes know of refused deliveries; see `Storage.announce_gap`."""
 
         async def announce(tx: Transaction) -> None:
             tx.changes.gap = since
@@ -170,17 +153,14 @@ class PostgresStorage(Storage):
         await self._operate(announce, news=False)
 
     def follow_gaps(self, found: Callable[[str | None, float | None], None]) -> None:
-        """Follow what other processes refuse; see `Storage.follow_gaps`."""
         self._gap_found = found
 
     def end_leasing(self) -> None:
-        """Let other processes go on with the lanes of this one; see `Storage.end_leasing`."""
         self._memory.leaving = True
         # For the turns that ended since the last `take`.
-        self._queue.post(WorkOp(_wake_others, news=False))
+        self._queue.post(WorkOp(nothing, news=False))
 
     async def next_due(self) -> float | None:
-        """Return when a wait or a lease ends; see `Storage.next_due`."""
         taken = self._memory.taken
         if taken.news == self._memory.news:
             return self._here(taken.due)
@@ -190,26 +170,21 @@ class PostgresStorage(Storage):
         return self._here(await self._read(lambda db: db.value(sql, taken.at)))
 
     async def depth(self) -> int:
-        """Return the number of deliveries that are stored and not finished."""
         return int(await self._read(lambda db: db.value("SELECT count(*) FROM delivery")))
 
     async def following(self, lane: str, limit: int) -> list[Delivery]:
-        """Return the deliveries behind the head of a lane; see `Storage.following`."""
         return await self._read(lambda db: leases.following(db, lane, limit))
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
-        """Return which keys are known; see `Storage.seen`."""
         sql = """SELECT id, NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
                  FROM seen WHERE id = ANY($1)"""
         return dict(await self._read(lambda db: db.fetch(sql, list(keys))))
 
     async def first_activity(self) -> float | None:
-        """Return when the first webhook ever was accepted; see `Storage.first_activity`."""
         sql = "SELECT value::float8 FROM meta WHERE key = 'first_active_at'"
         return await self._read(lambda db: db.value(sql))
 
     async def last_activity(self) -> float | None:
-        """Return when the newest webhook was accepted; see `Storage.last_activity`."""
         sql = """SELECT greatest((SELECT value::float8 FROM meta WHERE key = 'active_at'),
                                  (SELECT max(received_at) FROM delivery WHERE starts_with(id, 'w.')))"""
         newest = await self._read(lambda db: db.value(sql))
@@ -232,7 +207,7 @@ class PostgresStorage(Storage):
 
     async def next_broadcast(self) -> float | None:
         """Return when the next step of a broadcast is due. It is read again only after a change."""
-        now = self._clock.now() + self._memory.ahead_s
+        now = self._memory.now
         return await self._next(self._memory.broadcasts, lambda db: broadcasts.next_at(db, now))
 
     # Upkeep
@@ -290,7 +265,7 @@ class PostgresStorage(Storage):
         """Prepare new connections: see `ServerLink`."""
         memory = self._memory
         memory.sender = secrets.token_hex(8)
-        await migrate(writer, self._address, create=self._serving, movable_clock=self._movable_clock)
+        await migrate(writer, self._address, create=self._serving)
         await processes.enter(listener, self._address)
         self._install = await install_of(writer)
         if not self._movable_clock:
@@ -299,10 +274,10 @@ class PostgresStorage(Storage):
             if (reason := processes.clock_fault(memory.ahead_s)) is not None:
                 raise ConfigError(f"{self._address.name} cannot be served: {reason}.")
             await processes.join(listener, self._address, memory.process)
-        memory.taken = Taken(self._clock.now() + memory.ahead_s)
+        memory.taken = Taken(memory.now)
         async with writer.transaction():
             tx = self._queue.begin(writer)
-            await processes.remember(tx, memory, self.settled, serving=self._serving)
+            await processes.remember(tx, memory, self.settled)
         memory.apply(tx.changes)
 
     def _look_again(self) -> None:
@@ -354,7 +329,8 @@ class PostgresStorage(Storage):
         return young
 
     async def _leave(self, tx: Transaction) -> None:
-        await processes.leave(tx)
+        # A worker that stops finishes its turns first.
+        await leases.count_crashes(tx, [tx.process])
         if self._memory.active_at is not None:
             await meta.note_activity(tx, self._memory.active_at, self._memory.noted_at, after_s=0.0)
 
@@ -451,11 +427,6 @@ class PostgresStorage(Storage):
         """Let the worker look: a `take` may find something new."""
         self._memory.news += 1
         self._changed.set()
-
-
-async def _wake_others(tx: Transaction) -> None:
-    """Let the other processes look for deliveries."""
-    tx.changes.work = True
 
 
 async def _forget_waiting(tx: Transaction, ids: Collection[str]) -> int:

@@ -17,7 +17,7 @@ from linqbot.errors import StorageError
 from linqbot.storage import journal, meta, operations
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.indexes import OpenConversations, Row, StorageMemory
-from linqbot.storage.operations import ACTIVITY_EVERY_S, LaneSteps, Op, OpQueue, OpsByKind, Unwritable, by_kind, of, run
+from linqbot.storage.operations import Op, OpQueue, OpsByKind, of
 from linqbot.storage.postgres import accept, leases
 from linqbot.storage.postgres.accept import InboxRoom
 from linqbot.storage.postgres.address import (
@@ -50,6 +50,10 @@ class Memory(StorageMemory):
     """The memory of this process.
 
     Attributes:
+        address: The place of the storage.
+        clock: The clock of the storage.
+        serving: True for a process that serves: only it purges, because a command does not know how long history is kept.
+        keep_s: Seconds of history; 0 keeps none.
         process: The id of this process.
         room: How many deliveries fit into the inbox.
         server_time: The clock of the database.
@@ -61,16 +65,20 @@ class Memory(StorageMemory):
         timers: When the earliest timer is due.
         broadcasts: When the next step of a broadcast is due.
         leaving: True if this process leases nothing more.
-        refused: LaneSteps of which this process has refused a delivery, with the number of times, until the others know it.
+        refused: Lanes of which this process has refused a delivery, with the number of times, until the others know it.
         has_suspects: True if there were suspects at the last `take`.
         types: The types of columns, by their tables and names.
     """
 
-    def __init__(self, process: str, room: InboxRoom, server_time: ServerTime) -> None:
+    def __init__(self, address: Address, clock: Clock, room: InboxRoom, *, serving: bool, keep_s: float) -> None:
         super().__init__()
-        self.process = process
+        self.address = address
+        self.clock = clock
+        self.serving = serving
+        self.keep_s = keep_s
+        self.process = ""
         self.room = room
-        self.server_time = server_time
+        self.server_time = ServerTime(clock.now)
         self.sender = ""
         self.held: dict[int, Held] = {}
         self.news = 0
@@ -86,6 +94,11 @@ class Memory(StorageMemory):
     def ahead_s(self) -> float:
         """Seconds by which the clock of the database is ahead of the storage's clock."""
         return self.server_time.ahead_s
+
+    @property
+    def now(self) -> float:
+        """The time of the database's clock, in Unix seconds."""
+        return self.clock.now() + self.server_time.ahead_s
 
     def apply(self, changes: TransactionChanges) -> None:
         """Follow a transaction that is committed."""
@@ -127,34 +140,14 @@ class PostgresWriter(OpQueue):
     """The queue of operations, which it writes in batches.
 
     Deliveries keep the order in which `put` was called, because one transaction runs at a time.
-
-    Args:
-        serving: True for a process that serves: only it purges, because a command does not know how long history is kept.
-        movable_clock: True if the transactions run at the time of `clock` instead of that of the database.
     """
 
-    def __init__(
-        self,
-        link: ServerLink,
-        address: Address,
-        memory: Memory,
-        clock: Clock,
-        settled: Callable[[list[Op[Any]]], None],
-        *,
-        keep_s: float,
-        serving: bool,
-        movable_clock: bool,
-    ) -> None:
+    def __init__(self, link: ServerLink, memory: Memory, settled: Callable[[list[Op[Any]]], None]) -> None:
         super().__init__(settled)
         self._link = link
-        self._address = address
         self._memory = memory
-        self._clock = clock
-        self._keep_s = keep_s
-        self._serving = serving
-        self._movable_clock = movable_clock
         self._task: asyncio.Task[None] | None = None
-        self._lanes = LaneSteps(
+        self._lanes = operations.LaneSteps(
             steps={
                 operations.ReleaseOp: leases.release,
                 operations.HoldOp: leases.hold,
@@ -204,7 +197,8 @@ class PostgresWriter(OpQueue):
             # The operations that are called in this iteration of the loop belong to the same batch.
             await asyncio.sleep(0)
             while self._waiting:
-                await self._settle(self._next_batch())
+                batch, self._waiting = self._waiting[: operations.MAX_BATCH], self._waiting[operations.MAX_BATCH :]
+                await self._settle(batch)
                 # After the callers that were just answered have run: their next operations belong to the next batch. A worker
                 # leases again three iterations after a turn has ended: the task of the turn ends, then its callbacks run, then
                 # the worker.
@@ -230,10 +224,9 @@ class PostgresWriter(OpQueue):
     def begin(self, connection: Connection) -> Transaction:
         """Return a transaction at the present time."""
         memory = self._memory
-        now = self._clock.now() + memory.ahead_s
+        place = (memory.ahead_s, memory.address, memory.process)
         changes = TransactionChanges(news=memory.news)
-        ahead_s, process, types = memory.ahead_s, memory.process, memory.types
-        return Transaction(connection, ahead_s, self._address, process, now, self._keep_s, types, changes)
+        return Transaction(connection, *place, memory.now, memory.keep_s, memory.types, changes)
 
     async def _write(self, batch: list[Op[Any]]) -> None:
         """Run a batch in one transaction. If two transactions were in each other's way, run it again.
@@ -256,25 +249,25 @@ class PostgresWriter(OpQueue):
                     continue
                 if is_of_values(error):
                     why = type(error).__name__
-                    raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
+                    raise operations.Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
                 if not is_known(error) and not is_of_closed(connection, error):
                     raise
                 self._link.note(error)
-                raise unavailable(self._address.name, error) from error
+                raise unavailable(self._memory.address.name, error) from error
             else:
                 return
 
     async def _transact(self, connection: Connection, batch: list[Op[Any]]) -> list[Op[Any]]:
         """Run a batch in one transaction. Return the operations that need another one."""
         tx = self.begin(connection)
-        ops = by_kind(batch)
+        ops = operations.by_kind(batch)
         is_one = self._is_one_statement(tx, batch, ops)
-        if is_one and not self._movable_clock:
+        if is_one and not self._memory.address.movable_clock:
             # It is a transaction by itself: no BEGIN, no COMMIT.
             await self._run_one(tx, ops)
         else:
             async with connection.transaction():
-                if self._movable_clock:
+                if self._memory.address.movable_clock:
                     await tx.value("SELECT set_config('linqbot.now', $1, true)", repr(tx.now))
                 await (self._run_one(tx, ops) if is_one else self._run(tx, ops))
         self._memory.apply(tx.changes)
@@ -284,18 +277,14 @@ class PostgresWriter(OpQueue):
     def _is_one_statement(self, tx: Transaction, batch: list[Op[Any]], ops: OpsByKind) -> bool:
         """Return True for most batches of a busy process: deliveries, journal entries, ends of turns, and a `take`."""
         memory = self._memory
-        begins, ends, puts, takes = (
-            of(ops, operations.BeginOp),
-            of(ops, operations.FinishOp),
-            of(ops, operations.PutOp),
-            of(ops, operations.TakeOp),
-        )
+        begins, ends = of(ops, operations.BeginOp), of(ops, operations.FinishOp)
+        puts, takes = of(ops, operations.PutOp), of(ops, operations.TakeOp)
         if len(begins) + len(ends) + len(puts) + len(takes) < len(batch) or len(takes) > 1:
             return False
-        if memory.refused or memory.leaving or memory.has_suspects or (self._serving and tx.now >= memory.purge_at):
+        if memory.refused or memory.leaving or memory.has_suspects or (memory.serving and tx.now >= memory.purge_at):
             return False
         at = accept.received_at(op.delivery for op in puts)
-        is_noted = at is None or at < memory.noted_at + ACTIVITY_EVERY_S
+        is_noted = at is None or at < memory.noted_at + operations.ACTIVITY_EVERY_S
         if not is_noted or memory.room.left < len(puts) or len(accept.rounds(puts)) > 1:
             return False
         begun = [op.entry for op in begins]
@@ -304,7 +293,7 @@ class PostgresWriter(OpQueue):
             return False
         # One statement cannot change a row twice: a turn may end although the journal entry that it began is still queued.
         is_apart = {entry.turn for entry in begun}.isdisjoint(op.lease.delivery.id for op in ends)
-        return is_apart and leases.is_plain(ends, self._keep_s)
+        return is_apart and leases.is_plain(ends, self._memory.keep_s)
 
     async def _run_one(self, tx: Transaction, ops: OpsByKind) -> None:
         memory, statement = self._memory, Statement(tx)
@@ -327,11 +316,11 @@ class PostgresWriter(OpQueue):
         locks = Statement(tx)
         accept.lock(locks, ops)
         await locks.run()
-        await run(tx, ops, self._lanes, self._memory, purging=self._serving)
+        await operations.run(tx, ops, self._lanes, self._memory, purging=self._memory.serving)
         # The lanes go on, but not in this process.
-        tx.changes.work |= self._memory.leaving and operations.FinishOp in ops
+        tx.changes.work |= self._memory.leaving
         if (payload := self._payload(tx.changes)) is not None:
-            await tx.value("SELECT pg_notify($1, $2)", self._address.channel, payload)
+            await tx.value("SELECT pg_notify($1, $2)", self._memory.address.channel, payload)
 
     async def _put(self, tx: Transaction, ops: list[operations.PutOp]) -> None:
         await accept.put(tx, ops, self._memory.room)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from linqbot.storage.operations import Op, OpQueue, Unwritable
+from linqbot.storage.operations import MAX_BATCH, Op, OpQueue, Unwritable
 from linqbot.storage.sqlite.writer import SQLiteWriter
 
 _Step: TypeAlias = Callable[[list[Op[Any]]], None]
@@ -66,7 +66,10 @@ class GroupCommit(OpQueue):
             self._loop.call_soon(self._next)
 
     def _next(self) -> None:
-        batch = self._bisected.pop() if self._bisected else self._next_batch()
+        if self._bisected:
+            batch = self._bisected.pop()
+        else:
+            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
         if not batch:
             self._idle.set()
             return

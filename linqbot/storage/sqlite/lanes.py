@@ -261,7 +261,7 @@ async def _begin(tx: Transaction, ops: Sequence[operations.BeginOp]) -> None:
     for op in ops:
         if op.lease is not None and tx.index.lanes.leased_by(op.lease.token) is None:
             op.error = lease_over(op.lease)
-        elif op.state and not await journal.is_on_record(tx, op.entry):
+        elif op.state and await journal.status_of(tx, op.entry) is None:
             op.error = state.add(op.state)
     await state.write()
     await journal.begin(tx, [entry for op in ops for entry in op.entries])

@@ -5,13 +5,14 @@ A commit costs nothing there, so each operation is a transaction of its own, and
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import secrets
 import sqlite3
 import weakref
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -40,14 +41,9 @@ class InlineWriter(Writer, OpQueue):
         Writer.__init__(self, _NAME, index=index, clock=clock, keep_days=keep_days)
         OpQueue.__init__(self, settled)
         self._is_open = True
-        self._db = _connect()
+        self.db = self._db = _connect()
         weakref.finalize(self, self._db.close)
         _empty().backup(self._db)
-
-    @property
-    def db(self) -> sqlite3.Connection:
-        """The connection, on which no transaction is open."""
-        return self._db
 
     def post(self, op: Op[Any]) -> None:
         """Write an operation, and set its result or its error."""
@@ -71,11 +67,7 @@ class InlineWriter(Writer, OpQueue):
             return
         self._index.clear()
         drive(self._count_crash())
-        self.reload()
-
-    def reload(self) -> None:
-        """Follow what was written without an operation."""
-        self._load_index()
+        self.load_index()
 
 
 class MemoryStorage(SQLiteMethods):
@@ -99,7 +91,7 @@ class MemoryStorage(SQLiteMethods):
     ) -> None:
         super().__init__(clock, InboxLimits(max_backlog, max_lane_backlog), serving=True)
         self._queue = self._writer = InlineWriter(
-            index=self._memory, clock=self._clock, keep_days=keep_days, settled=self._settled
+            index=self._memory, clock=self._clock, keep_days=keep_days, settled=partial(_settle, self._changed)
         )
         self._install = secrets.token_hex(16)
 
@@ -112,8 +104,7 @@ class MemoryStorage(SQLiteMethods):
 
     @property
     def trouble(self) -> str | None:
-        """Always None, because a write to memory cannot fail; see `Storage.trouble`."""
-        return None
+        return None  # a write to memory cannot fail
 
     def _take_at_once(self, limit: int, lease_s: float) -> list[Lease] | None:
         return None if self._memory.lanes.has_free(self._clock.now(), self._clock.monotonic()) else []
@@ -126,19 +117,21 @@ class MemoryStorage(SQLiteMethods):
         """
         raise ConfigError("A storage in memory cannot be copied to a file. Serve with sqlite:///linqbot.db instead.")
 
-    def _settled(self, batch: list[Op[Any]]) -> None:
-        if any(op.error is None and is_news(op) for op in batch):
-            self._changed.set()
-
     async def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
         return query(self._writer.db)
 
     async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
         result = work(self._writer.db)
-        self._writer.reload()
+        self._writer.load_index()
         self._memory.watched.note(None)
         self._changed.set()
         return result
+
+
+def _settle(changed: asyncio.Event, batch: list[Op[Any]]) -> None:
+    # It does not hold the storage: with a reference in a circle, the connection would stay open until the next collection.
+    if any(op.error is None and is_news(op) for op in batch):
+        changed.set()
 
 
 def _connect() -> sqlite3.Connection:

@@ -73,11 +73,9 @@ class SQLiteMethods(Storage):
         """Run a method for operators, which writes in transactions of its own, and make the index notice."""
 
     async def next_due(self) -> float | None:
-        """Return when a wait or a lease ends; see `Storage.next_due`."""
         return self._memory.lanes.next_due(self._clock.now(), self._clock.monotonic())
 
     async def depth(self) -> int:
-        """Return the number of deliveries that are stored and not finished."""
         if self._serving:
             return self._memory.lanes.depth
         # In a command the index may be outdated. Counting 100,000 rows takes milliseconds.
@@ -95,27 +93,22 @@ class SQLiteMethods(Storage):
         return [known[seq] for seq in seqs if seq in known]
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
-        """Return which keys are known; see `Storage.seen`."""
         return await self._query(lambda db: lanes.seen(db, keys))
 
     async def first_activity(self) -> float | None:
-        """Return when the first webhook ever was accepted; see `Storage.first_activity`."""
         return self._memory.first_active_at
 
     async def last_activity(self) -> float | None:
-        """Return when the newest webhook was accepted; see `Storage.last_activity`."""
         return self._memory.active_at
 
     # Timers
 
     async def next_timer(self) -> float | None:
-        """Return when the earliest timer is due; see `Storage.next_timer`."""
         return self._memory.next_timer if self._serving else await self._read(timers.earliest)
 
     # Broadcasts
 
     async def next_broadcast(self) -> float | None:
-        """Return when the next step of a broadcast is due; see `Storage.next_broadcast`."""
         if self._serving:
             return self._memory.next_broadcast
         now = self._clock.now()
@@ -129,7 +122,6 @@ class SQLiteMethods(Storage):
         return await upkeep.number(tx, deliveries)
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
-        """Delete old dead letters; see `Storage.purge`."""
         from linqbot.storage.sqlite import upkeep
 
         now = self._clock.now()
@@ -214,7 +206,6 @@ class SQLiteStorage(SQLiteMethods):
 
     @property
     def trouble(self) -> str | None:
-        """The reason why nothing can be stored now; see `Storage.trouble`."""
         return self._place.lost
 
     # Inbox
@@ -231,7 +222,6 @@ class SQLiteStorage(SQLiteMethods):
         return None
 
     async def has_seen(self, delivery_id: str) -> bool:
-        """Return True if a delivery was stored before; see `Storage.has_seen`."""
         seen = await super().has_seen(delivery_id)
         self._place.check()
         return seen

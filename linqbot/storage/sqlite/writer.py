@@ -23,17 +23,7 @@ from linqbot.storage.conversations import SUMMARY, ConversationSummary
 from linqbot.storage.dialect import drive
 from linqbot.storage.operations import AdvanceOp, Op, OpsByKind, PutOp, Unwritable, by_kind, count_crash, of, run
 from linqbot.storage.sqlite import file, lanes
-from linqbot.storage.sqlite.file import (
-    BUSY_TIMEOUT_MS,
-    Place,
-    connect,
-    install_of,
-    is_up_to_date,
-    migrate,
-    primary_code,
-    sync_wal,
-    unusable,
-)
+from linqbot.storage.sqlite.file import BUSY_TIMEOUT_MS, Place, connect, primary_code, unusable
 from linqbot.storage.sqlite.index import Index, IndexChanges
 from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp
 
@@ -122,7 +112,7 @@ class Writer:
         tx = self._transaction()
         await count_crash(tx, [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE leased")])
 
-    def _load_index(self) -> None:
+    def load_index(self) -> None:
         """Read the index from the rows."""
         reader = SQLiteReader(self._db)
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
@@ -180,10 +170,10 @@ class SQLiteWriter(Writer):
                 if serving:
                     # Before duplicates are answered: the 200 to a copy of a delivery that the WAL holds writes nothing, so
                     # no later fsync would make that delivery durable.
-                    sync_wal(self._db)
+                    file.sync_wal(self._db)
                 # A command that only reads must not wait for the transactions of the server, which a slow disk makes long.
-                if serving or not is_up_to_date(self._db):
-                    migrate(self._db, self._path)
+                if serving or not file.is_up_to_date(self._db):
+                    file.migrate(self._db, self._path)
                 drive(meta.refuse_unfinished(SQLiteReader(self._db), str(self._path)))
                 if serving:
                     drive(self._count_crash())
@@ -198,7 +188,7 @@ class SQLiteWriter(Writer):
                 self._place.opened()
                 # From here on the event loop must not wait for another process that writes: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
-                return install_of(self._db, self._path)
+                return file.install_of(self._db, self._path)
         except BaseException:
             self._db.close()
             raise
@@ -340,5 +330,5 @@ class SQLiteWriter(Writer):
         """Read the index from the file again."""
         # Known only at the end: after an error half-way, the next transaction reads the file again.
         version, self._version = self._data_version(), None
-        self._load_index()
+        self.load_index()
         self._version, self.has_reloaded = version, True

@@ -36,8 +36,8 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     connect = Address.connect
 
-    async def logged(self: Address, *, movable_clock: bool = False) -> Connection:
-        connection = await connect(self, movable_clock=movable_clock)
+    async def logged(self: Address) -> Connection:
+        connection = await connect(self)
         connection.add_query_logger(lambda record: found.append(record.query))
         return connection
 

@@ -235,8 +235,8 @@ def second_listener_is_lost(monkeypatch: pytest.MonkeyPatch) -> list[Connection]
         await join(connection, address, process)
         found.append(connection)
 
-    async def losing(*args: Any, serving: bool) -> None:
-        await remember(*args, serving=serving)
+    async def losing(*args: Any) -> None:
+        await remember(*args)
         if len(found) == 2:
             found[1].terminate()
 

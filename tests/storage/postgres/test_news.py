@@ -105,8 +105,8 @@ async def test_a_notification_that_cannot_be_read_stops_neither_the_start_nor_a_
     url = empty_storage_url("news")
     remember = processes.remember
 
-    async def noisy(*args: Any, serving: bool) -> None:
-        await remember(*args, serving=serving)
+    async def noisy(*args: Any) -> None:
+        await remember(*args)
         await notify(url, *UNREADABLE)
 
     monkeypatch.setattr(processes, "remember", noisy)
