@@ -332,7 +332,12 @@ async def run(deliveries: int, kills: int, *, seed: int = 0, faults: Sequence[Fa
                 httpx.AsyncClient(timeout=30, trust_env=False, limits=limits) as http,
                 storage.listening() as port,
                 crash.fleet(
-                    place, crash.BOT, ROLES, storage=f"postgresql://postgres@127.0.0.1:{port}/postgres", linq=linq
+                    place,
+                    crash.BOT,
+                    ROLES,
+                    storage=f"postgresql://postgres@127.0.0.1:{port}/postgres",
+                    linq=linq,
+                    LINQBOT_ORDER_WAIT_S="60",  # on a busy machine, the emulator may need longer than Linq
                 ) as processes,
                 Proxy(
                     *(partial(asyncio.open_connection, *address(each)) for each in processes[:RECEIVERS])

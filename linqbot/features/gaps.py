@@ -162,13 +162,13 @@ async def _complete(  # noqa: PLR0917 - a step of `_store_missed`
     chat: Chat, questions: Sequence[Conversation], gaps: Gaps, storage: Storage, clock: Clock, since: float
 ) -> int:
     """Store what was missed in one chat, and return the number of deliveries."""
-    finder, lane = gaps.finder, lane_of_chat(chat.id)
+    finder, lane, began = gaps.finder, lane_of_chat(chat.id), clock.now()
     missed = await finder.missed(chat, await finder.listed(chat, since), clock.now())
     answers = await missed_answers(finder.client, chat, questions, since, clock.now())
     count = await storage.put_in_order(lane, [*missed, *answers])
     if not questions:
         # The timeout of a question may be leased already, so that it was not sorted. Its own turn asks again.
-        gaps.note_completed(lane)
+        gaps.note_completed(lane, began)
     return count
 
 
@@ -231,9 +231,9 @@ class Gaps:
         else:
             self._lane_at[lane] = at
 
-    def note_completed(self, lane: str) -> None:
-        """Note that this lane has all messages that were sent until now."""
-        self._completed_at[lane] = self._clock.now()
+    def note_completed(self, lane: str, at: float) -> None:
+        """Note that this lane has all messages that were refused until this Unix time."""
+        self._completed_at[lane] = at
 
     def may_miss(self, delivery: Delivery) -> bool:
         """Return True if messages that were sent before this one may be missing.
@@ -283,8 +283,7 @@ class Gaps:
         chat_id = chat_of_lane(lane)
         assert chat_id is not None  # see `may_miss`
         since = self._since or 0.0
-        # Noted before the attempt, so that the chat waits only once, even if the attempt fails.
-        self.note_completed(lane)
+        began = self._clock.now()
         try:
             if not self._first_at:
                 # This process was started before the first webhook.
@@ -302,6 +301,11 @@ class Gaps:
         except StorageUnavailable as error:
             log.warning("order.waits", delivery=lease.delivery.id, error=str(error))
             return None
+        except (TimeoutError, LinqApiError):
+            self.note_completed(lane, began)  # The chat waits only once.
+            raise
+        # Not earlier: a process that was suspended may lose the lease meanwhile, and lease the lane again.
+        self.note_completed(lane, began)
         return len(missed)
 
     def _note(self, since: float) -> float:

@@ -14,7 +14,8 @@ from gap_harness import LINE, Harness
 from linqbot.clock import SystemClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.model.faults import Fault
-from linqbot.errors import StorageUnavailable
+from linqbot.errors import LeaseLost, StorageUnavailable
+from linqbot.storage.inbox import Lease
 
 pytestmark = pytest.mark.anyio
 
@@ -103,6 +104,27 @@ async def test_if_the_storage_fails_the_chat_is_completed_later(
         harness.clock.advance(60)
         await harness.settle()
     assert harness.said() == ["first", "seen a", "seen b", "put_in_order a", "put_in_order b"]
+
+
+async def test_if_the_lease_is_lost_while_linq_is_asked_the_chat_is_completed_later(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await harness.stop()
+    harness.text("a")
+    await harness.settle()
+    await harness.start()
+
+    put_in_order = harness.storage.put_in_order
+
+    async def lose(lane: str, missed: Any, lease: Lease) -> int:
+        monkeypatch.undo()
+        await put_in_order(lane, (), lease)
+        raise LeaseLost("The process was suspended for longer than its lease.")
+
+    monkeypatch.setattr(harness.storage, "put_in_order", lose)
+    harness.text("b", after_s=0.1)  # before Linq retries the other one
+    await harness.settle()
+    assert harness.said() == ["first", "a", "b"]
 
 
 async def test_no_chat_waits_if_the_setting_is_zero(harness: Harness) -> None:
