@@ -401,7 +401,8 @@ async def test_a_stream_is_compared_as_one_text_whatever_its_pauses_are(day: Day
             async def texts() -> AsyncIterator[str]:
                 for paragraph in paragraphs:
                     yield f"{paragraph}\n\n"
-                    await asyncio.sleep(0.01)
+                    for _ in range(20):  # longer than an alarm on the clock of the run would take
+                        await asyncio.sleep(0)
 
             await ctx.stream(texts(), pace=pace)
 

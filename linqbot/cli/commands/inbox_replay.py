@@ -210,7 +210,7 @@ def replay(
     if file is None:
         raise click.UsageError("Give the FILE with the bot to try, or --live to let the server handle the deliveries.")
     settings = from_env(storage=storage)
-    logs.configure(settings.log_level, settings.log_format, for_author=True)
+    logs.configure(settings.log_level, settings.log_format, without=logs.LINES_OF_DRY_RUNS)
     # What the bot prints must not be in the JSON.
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         rows = asyncio.run(_dry_run(settings, file, selection, reads=reads, shows=not as_json))

@@ -67,7 +67,7 @@ def compare(
         BotFileError: a bot cannot be imported.
     """
     settings = from_env(storage=storage)
-    logs.configure(settings.log_level, settings.log_format, for_author=True)
+    logs.configure(settings.log_level, settings.log_format, without=logs.LINES_OF_DRY_RUNS)
     if comparison.reads:
         settings.check_reads()
     for file in filter(None, (comparison.new, comparison.present)):
