@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -104,10 +105,15 @@ class Outages:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def stop(self) -> None:
-        """Cancel what still waits for the storage."""
+    async def stop(self) -> None:
+        """Cancel what still waits for the storage, and announce that this process receives no more.
+
+        Linq repeats a request that this process did not read. Another one may accept the chat's next message before.
+        """
         for task in self._tasks:
             task.cancel()
+        with suppress(StorageUnavailable):
+            await self._storage.announce_gap(self._clock.now())
 
     async def _end(self, since: float) -> None:
         while self._clock.now() - since >= SHORT_GAP_S:

@@ -199,8 +199,9 @@ def create_app(
                 yield
             finally:
                 webhook.close()
+                if receives:
+                    await outages.stop()
                 await readiness.stop()
-                outages.stop()
                 if worker.busy and on_drain is not None:
                     on_drain(worker.busy)
                 await worker.stop(drain_s)

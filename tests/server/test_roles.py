@@ -157,6 +157,32 @@ async def test_a_worker_asks_linq_about_a_chat_of_which_a_receiver_has_refused_a
     assert "chats.retrieve" in [call.name for call in linq.calls]
 
 
+@pytest.mark.process
+async def test_a_worker_asks_linq_after_one_of_two_receivers_has_stopped() -> None:
+    """A request that the stopping one did not read comes again later than the chat's next message, to the other one."""
+    url = empty_storage_url("roles")
+    linq, handled = Linq(), asyncio.Event()
+    bot = Bot(read=False, typing=False, max_age_s=None)
+
+    @bot.on_message
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        handled.set()
+
+    storage = open_storage(url)
+    app = create_app(bot, client=linq.client, storage=storage, secrets=[SECRET], role="work")
+    async with running(app), process("receive", url, Bot()) as http, asyncio.timeout(20):
+        async with process("receive", url, Bot()):
+            assert await deliver(http, "first") == 200
+            await handled.wait()
+            while await storage.depth():
+                await asyncio.sleep(0.01)
+            assert "chats.retrieve" not in [call.name for call in linq.calls]
+        handled.clear()
+        assert await deliver(http, "second") == 200
+        await handled.wait()
+    assert "chats.retrieve" in [call.name for call in linq.calls]
+
+
 class Split(Harness):
     """A bot on PostgreSQL, whose receiver can be stopped and started while its worker runs."""
 
