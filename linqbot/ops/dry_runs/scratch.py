@@ -155,20 +155,16 @@ class Scratch(MemoryStorage):
         return await super().cancel(timer_id, record)
 
     async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
-        if self._is_read_by_handler:
+        if self._run.ctx is not None:
             self._run.doubt("it is not on record which scheduled sends were waiting")
         return await super().scheduled(lane=lane, limit=limit)
 
     async def timer(self, timer_id: str) -> Timer | None:
-        if (found := await super().timer(timer_id)) is None and self._is_read_by_handler:
+        if (found := await super().timer(timer_id)) is None and self._run.ctx is not None:
             self._run.doubt("it is not on record if a scheduled send was still waiting to be moved")
             found = await self._behind.timer(timer_id)
             self._not_ours.add(timer_id)
         return found
-
-    @property
-    def _is_read_by_handler(self) -> bool:
-        return self._run.ctx is not None
 
     # Broadcasts
 
