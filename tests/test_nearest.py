@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from direct_dispatch import context_of
 from fakes import Linq, delivery, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.router import Router
-from linqbot.bot.turn_context import TurnContext
+from linqbot.clock import SystemClock
 from linqbot.events.event import OF_CONTEXT
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import parse
@@ -28,12 +30,14 @@ def message() -> MessageReceived:
     return event
 
 
-def test_the_error_names_the_nearest_attribute(subtests: pytest.Subtests) -> None:
+@pytest.mark.anyio
+async def test_the_error_names_the_nearest_attribute(subtests: pytest.Subtests) -> None:
+    ctx = context_of(Dispatcher(Bot(), SystemClock()), message(), Linq())
     rows: list[tuple[Callable[[], Any], str, str]] = [
         (Bot, "on_mesage", "Bot has no attribute on_mesage. Did you mean on_message?"),
         (Bot, "gropus", "Bot has no attribute gropus. Did you mean groups?"),
         (Router, "incude", "Router has no attribute incude. Did you mean include?"),
-        (lambda: Context(message(), Linq().client), "replay", "Context has no attribute replay. Did you mean reply?"),
+        (lambda: Context.__new__(Context), "replay", "Context has no attribute replay. Did you mean reply?"),
         (message, "txt", "MessageReceived has no attribute txt. Did you mean text?"),
         (message, "sendr", "MessageReceived has no attribute sendr. Did you mean sender?"),
         (lambda: message().parts[0], "valeu", "TextPart has no attribute valeu. Did you mean value?"),
@@ -48,12 +52,12 @@ def test_the_error_names_the_nearest_attribute(subtests: pytest.Subtests) -> Non
             "MessageReceived has no attribute reply. The context has it, which is the second argument of the handler.",
         ),
         (
-            lambda: TurnContext(message(), Linq().client),
+            lambda: ctx,
             "replay",
             "Context has no attribute replay. Did you mean reply?",
         ),
         (
-            lambda: TurnContext(message(), Linq().client),
+            lambda: ctx,
             "text",
             "Context has no attribute text. The event has it, which is the first argument of the handler.",
         ),

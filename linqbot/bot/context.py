@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -24,7 +24,7 @@ import structlog
 
 from linqbot.bot.chat_context import ChatContext
 from linqbot.client.client import Client
-from linqbot.clock import Clock, SystemClock
+from linqbot.clock import Clock
 from linqbot.content.forms import fitted_to_messages, has_drafts, without_effect
 from linqbot.content.message_split import Content, Sendable, bubbles, check_content
 from linqbot.content.sending import (
@@ -44,7 +44,7 @@ from linqbot.content.sending import (
 from linqbot.content.sent import Sent
 from linqbot.content.typing import HINT_S, BackgroundTasks, TypingIndicator
 from linqbot.content.uploads import Uploads
-from linqbot.engine.deadline import DEADLINE_S, Deadline
+from linqbot.engine.deadline import Deadline
 from linqbot.errors import BotError, LinqApiError, LinqbotError, Refused
 from linqbot.events.delivery import BROADCAST_DONE_TYPE
 from linqbot.events.event import Event
@@ -110,19 +110,19 @@ class Context:
         event: Event,
         client: Client,
         *,
-        typing: TypingIndicator | None = None,
-        background: BackgroundTasks | None = None,
-        on_sent: Callable[[str, str, str], None] | None = None,
-        record: TurnJournal | None = None,
-        clock: Clock | None = None,
-        plugins: Callable[[Context], Mapping[str, Any]] | None = None,
-        deadline: Deadline | None = None,
-        state_store: StateReader | None = None,
-        asking: Callable[[], AskSession] | None = None,
-        resumption: AskSession | None = None,
-        side: AskSession | None = None,
-        after_ask: AskedBefore | None = None,
-        overlap: TurnOverlap | None = None,
+        typing: TypingIndicator | None,
+        background: BackgroundTasks,
+        on_sent: Callable[[str, str, str], None],
+        record: TurnJournal,
+        clock: Clock,
+        plugins: Callable[[Context], Mapping[str, Any]],
+        deadline: Deadline,
+        state_store: StateReader,
+        asking: Callable[[], AskSession],
+        resumption: AskSession | None,
+        side: AskSession | None,
+        after_ask: AskedBefore | None,
+        overlap: TurnOverlap | None,
     ) -> None:
         self.event = event
         self.client = client
@@ -131,14 +131,14 @@ class Context:
         self.handler: str | None = None
         self.handler_at: str | None = None
         self.attempts: int | None = None
-        self.deadline = deadline or Deadline(DEADLINE_S)
+        self.deadline = deadline
         self.stuck_at: str | None = None
         # None for a bot that shows no dots by itself, until its handler shows them.
         self._typing = typing
         self._background = background
         self._on_sent = on_sent
         self._record = record
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self._state_store = state_store
         self.resumption = resumption
         self.side = side
@@ -237,7 +237,7 @@ class Context:
             self.log,
             self._uploads,
             clock=self._clock,
-            broadcaster=None if self._record is None else self._record.broadcaster,
+            broadcaster=self._record.broadcaster,
             asking=self._asking,
         )
 
@@ -259,7 +259,7 @@ class Context:
         Raises:
             KeyError: no plugin adds a value of this name. The message lists the names that exist.
         """
-        return {} if self._plugins is None else self._plugins(self)
+        return self._plugins(self)
 
     @property
     def state(self) -> State:
@@ -267,8 +267,6 @@ class Context:
 
         Example:
             `guest = await ctx.state.person(Guest)`
-        Raises:
-            BotError: the context was made outside of a worker.
         """
         return self._turn_state
 
@@ -309,7 +307,7 @@ class Context:
         Example:
             `tomorrow = ctx.now("Europe/Paris") + timedelta(days=1)`
         """
-        at = self._clock.now() if self._asking is None or not self.is_handling else self._times.now()
+        at = self._clock.now() if not self.is_handling else self._times.now()
         if isinstance(tz, str):
             from linqbot.features.proactive import zone
 
@@ -328,7 +326,7 @@ class Context:
         Args:
             limit: The number of messages, from 1 to 1000.
         Raises:
-            BotError: the event belongs to no chat, `limit` is out of range, or the context was made outside of a worker.
+            BotError: the event belongs to no chat, or `limit` is out of range.
             LinqUnavailable: Linq did not answer; the turn is deferred.
         """
         return await self._history.read(self.event, limit)
@@ -337,7 +335,7 @@ class Context:
     def _history(self) -> HistoryReader:
         from linqbot.features.history import HistoryReader
 
-        return HistoryReader(self.chat_id, self.client, self._record_or_error.sent_in_turn)
+        return HistoryReader(self.chat_id, self.client, self._record.sent_in_turn)
 
     async def reply(
         self,
@@ -420,7 +418,7 @@ class Context:
         Linq is asked once per person, and the answer is remembered for 30 days, when the handler succeeds.
 
         Raises:
-            BotError: the event names no person, or the context was made outside of a worker.
+            BotError: the event names no person.
             LinqApiError: Linq refused the question.
 
         Example: `if not (await ctx.capabilities()).imessage: …`
@@ -502,13 +500,13 @@ class Context:
         Raises:
             StreamStalled: the source was silent for `stall_s` seconds.
             LinqApiError: Linq refused a message.
-            BotError: the source is no async iterator of texts, another argument is not valid, the event belongs to no
-                chat, or the context was made outside of a worker.
+            BotError: the source is no async iterator of texts, another argument is not valid, or the event belongs
+                to no chat.
         """
         # Imported late: few bots stream, and what cuts a stream into messages is large.
         from linqbot.content.streaming import Stream, StreamChat, pace_of
 
-        record = self._record_or_error.stream(key)
+        record = self._record.stream(key)
         client = self.client.named(record.label)
         chat = StreamChat(
             lambda messages: self._sender.send(messages, client),
@@ -593,7 +591,7 @@ class Context:
         messages = bubbles(resolved, effect=_effect(effect), service=self.event.service, cards=cards)
         shown = [without_effect(message, self.event.service) for message in messages]
         calls = [await call_of(self.client, self.chat_id, message) for message in shown]
-        return self._record_or_error.scheduler.schedule(
+        return self._record.scheduler.schedule(
             self.chat_id, calls, due=due, grace_s=grace_s, key=key, every=rhythm, tag=tag
         )
 
@@ -638,14 +636,14 @@ class Context:
         Returns:
             The scheduled send.
         Raises:
-            BotError: it is sent or cancelled, so its content is deleted; or the context was made outside of a worker.
+            BotError: it is sent or cancelled, so its content is deleted.
             StorageUnavailable: the storage cannot be read.
         """
         from linqbot.features.proactive import due_at
 
         due = due_at(None, after_s, None, self._clock.now())
         scheduled_id = scheduled if isinstance(scheduled, str) else scheduled.id
-        moved = await self._record_or_error.scheduler.reschedule(scheduled_id, due=due)
+        moved = await self._record.scheduler.reschedule(scheduled_id, due=due)
         if moved is None:
             raise BotError(
                 "This send is sent or cancelled, so its content is deleted. Schedule it again with ctx.send_later; the "
@@ -664,8 +662,7 @@ class Context:
         Returns:
             True if a send was still waiting, or recurs; False if it was already sent or cancelled, or never existed.
         Raises:
-            BotError: not exactly one of both was given; the context was made outside of a worker, so there are no scheduled
-                sends; or there is a tag, and the event belongs to no chat.
+            BotError: not exactly one of both was given; or there is a tag, and the event belongs to no chat.
             StorageUnavailable: the storage cannot be read or written.
         """
         check_text("ctx.cancel(scheduled)", scheduled)
@@ -676,7 +673,7 @@ class Context:
             ids = [each.id for each in await self.scheduled() if each.tag == tag]
         else:
             ids = [scheduled if isinstance(scheduled, str) else scheduled.id]
-        return any([await self._record_or_error.scheduler.cancel(each) for each in ids])
+        return any([await self._record.scheduler.cancel(each) for each in ids])
 
     async def scheduled(self) -> list[Scheduled]:
         """Return the scheduled sends that are waiting in this chat, the earliest first.
@@ -684,10 +681,10 @@ class Context:
         A further run of the turn gets the same list.
 
         Raises:
-            BotError: the event belongs to no chat, or the context was made outside of a worker.
+            BotError: the event belongs to no chat.
             StorageUnavailable: the storage cannot be read.
         """
-        return await self._record_or_error.scheduler.scheduled(self.chat_id)
+        return await self._record.scheduler.scheduled(self.chat_id)
 
     @overload
     def ask(
@@ -966,14 +963,11 @@ class Context:
                 f"Handler {self.handler} is a plain def, which cannot wait for an answer. Write: async def …, and "
                 f"await {question.verb}(…)."
             ) from None
-        if self._asking is None:
-            raise BotError("This context cannot ask, because it was made outside of a worker.")
         if has_drafts(question.content, None):
             return self._ask_with_files(question)
         return self._asking().ask(question, self)
 
     async def _ask_with_files(self, question: Question) -> Any:
-        assert self._asking is not None
         content = tuple(await self._uploads.resolved(question.content))
         return await self._asking().ask(replace(question, content=content), self)
 
@@ -985,10 +979,8 @@ class Context:
         `location` and `vote` wait for stays open. If the handler fails, the questions stay open.
 
         Raises:
-            BotError: the event belongs to no chat, or the context was made outside of a worker.
+            BotError: the event belongs to no chat.
         """
-        if self._asking is None:
-            raise BotError("This context cannot end questions, because it was made outside of a worker.")
         self._asking().end_questions(self.chat_id)
         self.has_ended_questions = True
 
@@ -1049,14 +1041,12 @@ class Context:
             Ambiguous: an earlier run died during the call, and `retry` is False.
             BotError: the name was used twice in this run; `call` is no function; the step was made, but its result
                 cannot be written as JSON; the result does not fit `kind`, such as after a deploy that changed the type;
-                the context was made outside of a worker; or there is a tally, but no person.
+                or there is a tally, but no person.
             StorageUnavailable: the result could not be stored.
 
         Example:
             `order = await ctx.once("order", lambda key: shop.create(items, idempotency_key=key))`
         """
-        if self._asking is None:
-            raise BotError("This context cannot record a step, because it was made outside of a worker.")
         if not callable(call):
             raise BotError(
                 f"ctx.once({name!r}, …) takes a function of the idempotency key, not {type(call).__name__}. "
@@ -1084,13 +1074,11 @@ class Context:
             name: The name of the step.
             kind: As for `once`.
         Raises:
-            BotError: the context was made outside of a worker, or the result does not fit `kind`.
+            BotError: the result does not fit `kind`.
 
         Example:
             `plan = ctx.recall("plan") or await ctx.once("plan", make_plan)`
         """
-        if self._asking is None:
-            raise BotError("This context has no recorded steps, because it was made outside of a worker.")
         return self._asking().recall(name, kind=kind)
 
     async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
@@ -1101,8 +1089,7 @@ class Context:
         Args:
             name: The name of the step, which is used once in a run of the handler.
         """
-        asker = None if self._asking is None else self._asking()
-        return await (make() if asker is None else asker.recorded(name, make, kind=kind))
+        return await self._asking().recorded(name, make, kind=kind)
 
     async def react(
         self,
@@ -1219,8 +1206,8 @@ class Context:
             client = with_standing_refusal(client)
         service = self.event.service
         if has_drafts(content, service):
-            card_state = None if self._state_store is None else lambda: self.state.chat(CardShared)
-            sender = ContentSender(self._sender, client, self.event.is_group, self._uploads, self._clock, card_state)
+            chat, group = self._sender, self.event.is_group
+            sender = ContentSender(chat, client, group, self._uploads, self._clock, lambda: self.state.chat(CardShared))
             sent = await sender.say(content, effect=shown, reply_to=reply_to, cards=cards)
         else:
             messages = bubbles(content, effect=shown, reply_to=reply_to, service=service, cards=cards)
@@ -1234,13 +1221,10 @@ class Context:
     @property
     def _turn_state(self) -> TurnState:
         if self._state is None:
-            if self._state_store is None:
-                raise BotError("This context has no state, because it was made outside of a worker.")
             # In a conversation, the person is the one who began it.
             self._state = TurnState(self.event if self.resumption is None else self.resumption.root, self._state_store)
             self._state.begin(None if self._seen is None else self._seen.state, in_place_of=self._in_place_of)
-            if self._record is not None:
-                self._record.use_state(self._state)
+            self._record.use_state(self._state)
         return self._state
 
     @cached_property
@@ -1256,27 +1240,16 @@ class Context:
 
     @cached_property
     def _uploads(self) -> Uploads:
-        return Uploads(
-            self.client,
-            self._received_media,
-            self.recorded,
-            is_in_turn=self._asking is not None,
-        )
+        return Uploads(self.client, self._received_media, partial(self.recorded, kind=str))
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:
-        if self._on_sent is not None and not self._is_repeating:
+        if not self._is_repeating:
             self._on_sent(chat_id, text, what)
 
     @property
     def _is_repeating(self) -> bool:
         """True while sends are only repeated from the journal of a conversation."""
-        return self.resumption is not None and self._asking is not None and self._asking().is_past
-
-    @property
-    def _record_or_error(self) -> TurnJournal:
-        if self._record is None:
-            raise BotError("This context has no journal, because it was made outside of a worker.")
-        return self._record
+        return self.resumption is not None and self._asking().is_past
 
 
 def _effect(effect: EffectName | Effect | None) -> Effect | None:

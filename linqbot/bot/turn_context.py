@@ -45,16 +45,14 @@ class TurnContext(Context):
     def enter_handler(self) -> None:
         """Note that the handler runs."""
         self.is_handling = True
-        if self._record is not None:
-            self._record.enter_handler()
+        self._record.enter_handler()
         if self._state is not None:
             self._state.enter_handler()
 
     def leave_handler(self) -> None:
         """Note that code outside of the handler runs: middleware, filters, error handlers."""
         self.is_handling = False
-        if self._record is not None:
-            self._record.leave_handler()
+        self._record.leave_handler()
         if self._state is not None:
             self._state.leave_handler()
 
@@ -123,12 +121,10 @@ class TurnContext(Context):
         They often hold the context. Such a reference cycle would keep the turn, with all that it has read, until the
         garbage collector runs.
         """
-        if self._plugins is not None:
-            vars(self).pop("plugins", None)
+        vars(self).pop("plugins", None)
 
     def discard_writes(self) -> None:
         """Forget the changes of state and the scheduled sends of a handler that failed, before an error handler runs."""
         if self._state is not None:
             self._state.discard()
-        if self._record is not None:
-            self._record.scheduler.discard()
+        self._record.scheduler.discard()

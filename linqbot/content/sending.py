@@ -183,7 +183,7 @@ class ContentSender:
 
     Attributes:
         client: The turn's client, with the label of the send.
-        card_state: Returns the state of the chat's contact card; None if nothing can be remembered.
+        card_state: Returns the state of the chat's contact card.
     """
 
     chat: ChatSender
@@ -191,7 +191,7 @@ class ContentSender:
     is_group: bool | None
     uploads: Uploads
     clock: Clock
-    card_state: Callable[[], Awaitable[CardShared]] | None
+    card_state: Callable[[], Awaitable[CardShared]]
 
     async def say(
         self, content: Iterable[Content | Act], *, effect: Effect | None, reply_to: ReplyTo | None, cards: bool
@@ -313,14 +313,13 @@ class ContentSender:
         return Sent(())
 
     async def _contact_card(self) -> Sent:
-        state = None if self.card_state is None else await self.card_state()
-        if state is not None and self.clock.now() < state.at + CARD_EVERY_S:
+        state = await self.card_state()
+        if self.clock.now() < state.at + CARD_EVERY_S:
             return Sent(())
         try:
             sent = await self._made(self._share())
         except RateLimited:  # shared in the last five minutes (R65), such as by an earlier run of this turn
-            if state is not None:
-                state.at = self.clock.now()
+            state.at = self.clock.now()
             return Sent(())
         except LinqApiError as error:
             if not is_refusal(error):
@@ -334,7 +333,7 @@ class ContentSender:
                 "send.degraded", what=["contact_card"], status=error.status, code=error.code, why=why
             )
             return Sent((), degraded=("contact_card",))
-        if state is not None and sent.status == "accepted":
+        if sent.status == "accepted":
             state.at = self.clock.now()
         return sent
 

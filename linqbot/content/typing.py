@@ -38,11 +38,11 @@ class TypingIndicator:
     """
 
     def __init__(
-        self, client: Client, chat_id: str | None, *, shown: bool = False, background: BackgroundTasks | None = None
+        self, client: Client, chat_id: str | None, *, shown: bool = False, background: BackgroundTasks
     ) -> None:
         self._client = client
         self._chat_id = chat_id
-        self._background = background or BackgroundTasks()
+        self._background = background
         self._automatic = shown
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from linqbot.client.call import Source, source_of
@@ -23,16 +23,6 @@ from linqbot.types.message import MediaPart, MessageContent
 if TYPE_CHECKING:
     from linqbot.content.received import ReceivedMedia
 
-T = TypeVar("T")
-
-
-class Recorded(Protocol):
-    """Records the result of something that may be done again; see `Context.recorded`."""
-
-    def __call__(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> Awaitable[T]:
-        """Return the result that an earlier run of the turn has recorded; if there is none, make it and record it."""
-        ...
-
 
 class Uploads:
     """The uploads of one run of a turn.
@@ -40,23 +30,20 @@ class Uploads:
     Args:
         received: Returns the reader of received files, which are uploaded again when they are sent: their addresses
             expire, and Linq does not say that their ids can be sent.
-        recorded: Records the id of an attachment, so that a later run of the turn sends the same one. Otherwise its send
+        recorded: Returns the id of an attachment that an earlier run of the turn has recorded under a name. If there is
+            none, it makes one and records it, so that a later run of the turn sends the same one. Otherwise its send
             would differ from that of the earlier run.
-        is_in_turn: False for a context that was made outside of a worker, whose calls raise every error.
     """
 
     def __init__(
         self,
         client: Client,
         received: Callable[[], ReceivedMedia],
-        recorded: Recorded,
-        *,
-        is_in_turn: bool = True,
+        recorded: Callable[[str, Callable[[], Awaitable[str]]], Awaitable[str]],
     ) -> None:
         self._client = client
         self._received = received
         self._recorded = recorded
-        self._is_in_turn = is_in_turn
         self._attachments: dict[str, str] = {}
         self._attempts: dict[str, int] = {}
         self._by_url: dict[str, MediaDraft] = {}
@@ -164,11 +151,9 @@ class Uploads:
             try:
                 return await upload()
             except (LinqUnavailable, RateLimited) as error:
-                if not self._is_in_turn:
-                    raise
                 raise TurnDeferred(str(error), after_s=error.retry_after_s) from error
 
-        return await self._recorded(name, upload_or_defer, kind=str)
+        return await self._recorded(name, upload_or_defer)
 
 
 async def _digest(source: Source, draft: MediaDraft) -> str:

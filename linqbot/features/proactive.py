@@ -139,21 +139,21 @@ class BotContext:
         note_sent: Called with the chat's id, the text and the files of each message that was sent.
         log: The logger of the context.
         uploads: Uploads the files of the turn.
-        broadcaster: The store of broadcasts; None for a context that was made outside of a worker.
-        asking: Returns the asker of the turn; None as above.
+        broadcaster: The store of broadcasts.
+        asking: Returns the asker of the turn.
     """
 
     def __init__(
         self,
         client: Client,
         line: str | None,
-        note_sent: Callable[[str, str, str], None] | None,
+        note_sent: Callable[[str, str, str], None],
         log: Any,
         uploads: Uploads,
         *,
         clock: Clock,
-        broadcaster: TurnBroadcaster | None = None,
-        asking: Callable[[], AskSession] | None = None,
+        broadcaster: TurnBroadcaster,
+        asking: Callable[[], AskSession],
     ) -> None:
         self._asking = asking
         self._client = client
@@ -221,7 +221,7 @@ class BotContext:
                 if broken is None:
                     raise
                 raise RuleBroken(broken.message, rule=broken.rule, status=broken.status, code=broken.code) from error
-            if self._note_sent is not None and chat_id:
+            if chat_id:
                 parts = message.parts or ()
                 self._note_sent(chat_id, text_of(parts), files_of(parts))
             sent.append(accepted)
@@ -256,7 +256,7 @@ class BotContext:
             The broadcast, with the number of people for each outcome so far.
         Raises:
             BotError: `audience`, `name`, `per_minute` or the content cannot be used; the account has no line, or has
-                several and none was given, or has not the given one; or the context was made outside of a worker.
+                several and none was given, or has not the given one.
             RuleBroken: the content breaks one of Linq's rules; nothing was stored.
             Refused: a plugin vetoes the broadcast; nothing was stored.
             StorageUnavailable: nothing was stored; the turn runs again later.
@@ -266,15 +266,14 @@ class BotContext:
         """
         check_name(name)
         check_pace(per_minute)
-        broadcaster = self._broadcaster_or_error
-        if (known := await broadcaster.find_broadcast(name)) is not None:
+        if (known := await self._broadcaster.find_broadcast(name)) is not None:
             return known
         messages = bubbles(await self._uploads.resolved(content), opens_chat=True)
         sender = line or self._line or await self._only_line()
         stored = await checked_messages(messages, self._client, sender)
         new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now())
         people = await people_of(audience)
-        return await broadcaster.start_broadcast(new, people, check=partial(self._check_line, line))
+        return await self._broadcaster.start_broadcast(new, people, check=partial(self._check_line, line))
 
     async def end_questions(self, chat_id: str) -> None:
         """End the open questions of `ask` in any chat, such as one that a person takes over, as `linqbot asks cancel` does.
@@ -284,21 +283,17 @@ class BotContext:
         `vote` wait for stays open. For the event's own chat, `ctx.end_questions()` ends them without a word.
 
         Raises:
-            BotError: the context was made outside of a worker.
             StorageUnavailable: not all of them were ended.
         """
-        if self._asking is None:
-            raise BotError("This context cannot end questions, because it was made outside of a worker.")
         await self._asking().cancel_questions(chat_id)
 
     async def find_broadcast(self, name: str) -> Broadcast | None:
         """Return a broadcast, with the number of people for each outcome so far; None if none of this name is stored.
 
         Raises:
-            BotError: the context was made outside of a worker.
             StorageUnavailable: the storage cannot be read.
         """
-        return await self._broadcaster_or_error.find_broadcast(name)
+        return await self._broadcaster.find_broadcast(name)
 
     async def recipients(self, name: str, outcome: RecipientOutcome | None = None) -> AsyncIterator[Recipient]:
         """Yield the people of a broadcast, in order, with their outcomes and the reasons of refusals.
@@ -308,20 +303,13 @@ class BotContext:
         Args:
             outcome: Only people with this outcome; None yields all.
         Raises:
-            BotError: the context was made outside of a worker.
             StorageUnavailable: the storage cannot be read.
         """
         after = 0
-        while page := await self._broadcaster_or_error.recipients_of(name, outcome=outcome, after=after, limit=_PAGE):
+        while page := await self._broadcaster.recipients_of(name, outcome=outcome, after=after, limit=_PAGE):
             for recipient in page:
                 yield recipient
             after = page[-1].n
-
-    @property
-    def _broadcaster_or_error(self) -> TurnBroadcaster:
-        if self._broadcaster is None:
-            raise BotError("This context has no broadcasts, because it was made outside of a worker.")
-        return self._broadcaster
 
     async def _check_line(self, line: str | None) -> None:
         """Check that the account has the line that the author gave. Linq would refuse each send from another one for a day.

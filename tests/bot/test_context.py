@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from direct_dispatch import context_of
 from fakes import CHAT, NOW, Linq, delivery, envelope, message, settled
 
 from linqbot.bot.bot import Bot
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 def context(event: Event, linq: Linq) -> Context:
-    return Context(event, linq.client)
+    return context_of(Dispatcher(Bot(), MovableClock(NOW, frozen=True)), event, linq)
 
 
 async def test_reply_goes_into_the_events_chat() -> None:
@@ -144,7 +145,7 @@ async def test_dots_show_automatically_for_a_slow_handler(
     bot, linq, event = Bot(**settings), Linq(), message(**changes)
     bot.on_message(slow)
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
-    await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+    await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
     await settled()
     names = [call.name for call in linq.calls if call.name.startswith("chats.typing")]
     assert names == (["chats.typing.start", "chats.typing.stop"] if shown else [])
@@ -159,16 +160,16 @@ async def test_a_handler_that_ends_before_the_dots_are_due_shows_none(monkeypatc
         await ctx.reply("x")
 
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
-    await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+    await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
     await settled()
     assert linq.said() == ["x"]
     assert not any(call.name.startswith("chats.typing") for call in linq.calls)
 
 
-def test_now_is_the_time_of_the_clock_in_the_zone_that_was_asked_for() -> None:
+async def test_now_is_the_time_of_the_clock_in_the_zone_that_was_asked_for() -> None:
     clock = MovableClock(NOW, frozen=True)
     bot, linq = Bot(), Linq()
-    ctx = Dispatcher(bot, clock).context(message(), linq.client)
+    ctx = context_of(Dispatcher(bot, clock), message(), linq)
     assert ctx.now() == datetime.fromtimestamp(NOW, UTC)
     assert ctx.now().tzinfo is UTC
     clock.advance(3600)
@@ -179,8 +180,8 @@ def test_now_is_the_time_of_the_clock_in_the_zone_that_was_asked_for() -> None:
 
 
 @pytest.mark.parametrize("name", ["Paris", "", "Europe", "../etc/passwd"])
-def test_now_names_a_time_zone_that_does_not_exist(name: str) -> None:
-    ctx = Dispatcher(Bot(), MovableClock(NOW, frozen=True)).context(message(), Linq().client)
+async def test_now_names_a_time_zone_that_does_not_exist(name: str) -> None:
+    ctx = context_of(Dispatcher(Bot(), MovableClock(NOW, frozen=True)), message(), Linq())
     with pytest.raises(BotError, match="There is no time zone"):
         ctx.now(name)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
+from direct_dispatch import context_of
 from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, message, settled
 
 from linqbot.bot.bot import Bot
@@ -30,7 +31,7 @@ async def handled(bot: Bot, event: Event, linq: Linq | None = None) -> Linq:
     """Dispatch one event and return what the bot did at Linq."""
     linq = linq or Linq()
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
-    await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+    await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
     await settled()  # read receipts and typing dots run in background tasks
     return linq
 
@@ -270,7 +271,7 @@ async def test_an_unhandled_type_is_logged_once_with_a_handler_to_paste() -> Non
     with structlog.testing.capture_logs() as logs:
         for _ in range(2):
             event = loved(PERSON, is_from_me=False)
-            await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
+            await dispatcher.dispatch(event, context_of(dispatcher, event, Linq()))
     logged = [entry["to_handle_it"] for entry in logs if "to_handle_it" in entry]
     code = (
         "from linqbot.events.message import ReactionAdded\n\n"
@@ -287,7 +288,7 @@ async def test_a_type_without_any_handler_is_known_after_it_was_logged_once() ->
         dispatcher = Dispatcher(each, MovableClock(NOW, frozen=True))
         assert not dispatcher.has_no_handler("reaction.added")
         for event in (loved(PERSON, is_from_me=False), message("hi"), parse(delivery(envelope("new.type", {})))):
-            await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
+            await dispatcher.dispatch(event, context_of(dispatcher, event, Linq()))
         types = ("reaction.added", "message.received", "new.type")
         assert {kind for kind in types if dispatcher.has_no_handler(kind)} == unhandled
 
@@ -298,7 +299,7 @@ async def test_unmatched_and_ignored_events_are_logged_once_with_the_reason() ->
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
     with structlog.testing.capture_logs() as logs:
         for event in (message("hi"), message("hello"), message("hi", sender="+15550000000"), message(is_group=True)):
-            await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
+            await dispatcher.dispatch(event, context_of(dispatcher, event, Linq()))
     logged = [entry for entry in logs if entry["log_level"] == "info"]
     assert [entry["event"] for entry in logged] == ["event.unmatched", "event.ignored", "event.ignored"]
     assert logged[0]["tried"][0].endswith("say")
@@ -319,7 +320,7 @@ async def test_a_loop_is_logged_once_with_its_end_even_if_linqs_clock_is_late(la
             clock.advance(1)
             sent_at = datetime.fromtimestamp(clock.now() - late_s, UTC).isoformat()
             event = message("So am I.", sent_at=sent_at)
-            await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+            await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
     assert 2 <= len(linq.said()) <= 5
     (logged,) = [entry for entry in logs if entry["event"] == "loop.broken"]
     assert "Bot(loop_breaker=False)" in logged["why"]

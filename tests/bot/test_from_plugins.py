@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from direct_dispatch import context_of
 from fakes import NOW, Linq, message
 from structlog.testing import capture_logs
 
@@ -28,7 +29,7 @@ async def handled(bot: Bot, plugins: Plugins, text: str = "hello") -> Linq:
     linq = Linq()
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True), plugins=plugins)
     event = message(text)
-    await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+    await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
     return linq
 
 
@@ -199,7 +200,7 @@ async def test_middleware_that_stops_events_is_logged_once(*, required: bool) ->
     linq, event = Linq(), message()
     with capture_logs() as logs:
         for each in (event, message("again")):
-            await dispatcher.dispatch(each, dispatcher.context(each, linq.client))
+            await dispatcher.dispatch(each, context_of(dispatcher, each, linq))
     assert linq.said() == []
     assert [line for line in logs if line["event"] == "event.stopped"] == [
         {
@@ -224,7 +225,7 @@ async def test_disabled_middleware_is_skipped() -> None:
     linq = Linq()
     for _ in range(2):
         event = message()
-        await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+        await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
     assert linq.said() == ["own", "own"]
 
 
@@ -292,7 +293,7 @@ async def test_concurrent_events_do_not_get_each_others_errors() -> None:
 
     async def dispatch(text: str) -> None:
         event = message(text)
-        await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+        await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
 
     slow, fails = await asyncio.gather(dispatch("wait"), dispatch("fail"), return_exceptions=True)
     assert slow is None
@@ -319,7 +320,7 @@ async def test_a_value_is_made_once_a_turn_and_only_if_it_is_used() -> None:
     linq = Linq()
     for text in ("unused", "a", "b"):
         event = message(text)
-        await dispatcher.dispatch(event, dispatcher.context(event, linq.client))
+        await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
     assert (linq.said(), made) == (["AA", "BB"], ["a", "b"])
 
 

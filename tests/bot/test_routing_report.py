@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from direct_dispatch import context_of
 from fakes import NOW, PERSON, Linq, delivery, envelope, message, settled
 
 from linqbot.bot.bot import Bot
@@ -42,7 +43,7 @@ async def routed(bot: Bot, event: Event) -> list[dict[str, Any]]:
     """Dispatch an event, and return what was reported about its routing."""
     seen = Routings()
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True), plugins=load([seen]))
-    await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
+    await dispatcher.dispatch(event, context_of(dispatcher, event, Linq()))
     await settled()
     await dispatcher.aclose()
     return seen.calls
@@ -156,7 +157,7 @@ async def test_filters_are_asked_once_if_no_plugin_observes_routing() -> None:
     bot.on_message(in_group)(menu)
     dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
     event = message("hi")
-    await dispatcher.dispatch(event, dispatcher.context(event, Linq().client))
+    await dispatcher.dispatch(event, context_of(dispatcher, event, Linq()))
     assert asked == ["hi"]
     asked.clear()
     await routed(bot, event)

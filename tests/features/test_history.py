@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from fakes import CHAT, PERSON, Linq, delivery, envelope, message
+from direct_dispatch import context_of
+from fakes import CHAT, NOW, PERSON, Linq, delivery, envelope, message
 
 from linqbot import Bot, Context, History, MessageReceived, ReactionAdded
+from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import ApiResponse
+from linqbot.clock import MovableClock
 from linqbot.engine.call_lookup import ids_in
 from linqbot.engine.turn_journal import SentInTurn
 from linqbot.errors import BotError
@@ -315,7 +318,7 @@ async def test_a_limit_out_of_range_is_refused(limit: int) -> None:
 async def test_an_event_without_a_chat_has_no_history() -> None:
     event = parse(delivery(envelope("phone_number.status_updated", {"phone_number": "+12052535597"})))
     with pytest.raises(BotError, match="belongs to no chat"):
-        await Context(event, Linq().client).history()
+        await context_of(Dispatcher(Bot(), MovableClock(NOW, frozen=True)), event, Linq()).history()
 
 
 async def test_the_repr_of_an_entry_shows_no_text_and_no_handle() -> None:

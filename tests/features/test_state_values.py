@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from fakes import Linq, delivery, envelope, message
+from fakes import delivery, envelope, message
 from pydantic import BaseModel, Field, computed_field
 
 from linqbot.bot.bot import Bot
@@ -296,11 +296,6 @@ async def test_an_event_without_a_person_or_a_chat_says_so(storage: MemoryStorag
     with pytest.raises(BotError, match="belongs to no chat"):
         await state.chat(Guest)
     assert await state.bot(Guest) == Guest()
-
-
-async def test_a_context_outside_of_a_worker_has_no_state() -> None:
-    with pytest.raises(BotError, match="outside of a worker"):
-        _ = Context(message(), Linq().client).state
 
 
 @pytest.mark.parametrize(

@@ -264,13 +264,12 @@ class _Dispatcher(Dispatcher):
         self,
         event: Event,
         client: Client,
-        record: Any = None,
+        record: TurnJournal,
         *given: Any,
-        asking: Callable[[], AskSession] | None = None,
+        asking: Callable[[], AskSession],
         **how: Any,
     ) -> TurnContext:
         def steps() -> AskSession:
-            assert asking is not None
             return cast("AskSession", _StepsOfThen(asking(), record, run))
 
         run = self.run

@@ -1,0 +1,29 @@
+"""The context of an event that a test dispatches itself, without a worker: its calls are not journalled."""
+
+from __future__ import annotations
+
+from fakes import NOW, Linq, delivery, text_body
+
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.turn_context import TurnContext
+from linqbot.clock import MovableClock
+from linqbot.engine.deadline import Deadline
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.turn import Turns
+from linqbot.engine.turn_journal import TurnJournal
+from linqbot.events.event import Event
+from linqbot.features.asking.turn_session import TurnSession
+from linqbot.storage.inbox import Lease
+from linqbot.storage.sqlite.memory import MemoryStorage
+
+
+def context_of(dispatcher: Dispatcher, event: Event, linq: Linq) -> TurnContext:
+    """Return the context for the handler of an event."""
+    clock = MovableClock(NOW, frozen=True)
+    storage = MemoryStorage(clock=clock)
+    turns = Turns(dispatcher, linq.client, storage, clock, SendRateLimit(clock))
+    turn = turns.new_turn(Lease(delivery(text_body()), 1), None, 0.0)
+    journal = TurnJournal(turns, turn.opening, turn.lease)
+    asking = TurnSession(turn.ends, journal, storage, dispatcher, clock, turn.lease, turn.opening)
+    deadline = Deadline(dispatcher.deadline_s)
+    return dispatcher.context(event, linq.client, journal, deadline, storage, asking=asking)
