@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -544,7 +544,7 @@ class TurnJournal:
                 assert self._earlier is not None, "it is set by `enter`"
                 return self._earlier.answer_from_past(call, slot, self.turn)
             if self.muted_chat is not None:
-                await refuse_if_muted(call, self.muted_chat, self._storage.entry_of)
+                await self._refuse_if_muted(call, self.muted_chat)
             if self._outbound.is_empty:
                 return await self._perform(call, slot, run)
             within = _Slot(self, slot)
@@ -556,6 +556,22 @@ class TurnJournal:
                 _within.reset(token)
         finally:
             self._call_lock.release()
+
+    async def _refuse_if_muted(self, call: Call, muted_chat: str) -> None:
+        """Refuse a call, as Linq would, that may show something to a person who has opted out.
+
+        Raises:
+            LinqApiError: the call may do so, and does not override that the person opted out.
+        """
+        if (call.body or {}).get("override_optout"):
+            return
+        is_muted = call.path.startswith(f"/v3/chats/{muted_chat}")
+        if call.path.startswith(_MESSAGES):
+            entry = await self._storage.entry_of(call.path.removeprefix(_MESSAGES).partition("/")[0])
+            # A message that is not on record may be one of the person's own.
+            is_muted = entry is None or entry.chat_id in (None, muted_chat)
+        if is_muted:
+            raise LinqApiError("The person has opted out of messages.", status=403, code=OPTED_OUT, call=call.name)
 
     async def _ask_plugins(self, call: Call, within: _Slot, run: Run) -> ApiResponse:
         async def perform(call: Call) -> ApiResponse:
@@ -675,28 +691,6 @@ class TurnJournal:
             await self._storage.settle(_with_digest(closed))
         else:
             self._outcomes[entry.slot] = closed
-
-
-async def refuse_if_muted(
-    call: Call, muted_chat: str, entry_of: Callable[[str], Awaitable[JournalEntry | None]]
-) -> None:
-    """Refuse a call, as Linq would, that may show something to a person who has opted out.
-
-    Args:
-        muted_chat: See `TurnJournal`.
-        entry_of: Return the journal entry that made the message with this id. A message that is not on record may be one
-            of the person's own.
-    Raises:
-        LinqApiError: the call may do so, and does not override that the person opted out.
-    """
-    if (call.body or {}).get("override_optout"):
-        return
-    is_muted = call.path.startswith(f"/v3/chats/{muted_chat}")
-    if call.path.startswith(_MESSAGES):
-        entry = await entry_of(call.path.removeprefix(_MESSAGES).partition("/")[0])
-        is_muted = entry is None or entry.chat_id in (None, muted_chat)
-    if is_muted:
-        raise LinqApiError("The person has opted out of messages.", status=403, code=OPTED_OUT, call=call.name)
 
 
 def _too_late(message: str) -> BotError:

@@ -392,7 +392,7 @@ async def send_question(question: Question, n: int, ctx: Context) -> OpenQuestio
     Raises:
         AskCancelled: the person has opted out, or a plugin refused it.
     """
-    texts, poll, options = await send_choices(question, ctx.event, f"{PROMPT}{n}", ctx)
+    texts, poll, options = await send_choices(question, n, ctx)
     ids = tuple(message for sent in texts for message in _ids(sent))
     messages = question.messages(numbered=bool(question.choices) and poll is None, service=ctx.event.service)
     return OpenQuestion(
@@ -420,22 +420,20 @@ async def send_again(question: OpenQuestion, ctx: Context) -> list[str]:
     return [each.message.id for each in sent]
 
 
-async def send_choices(
-    question: Question, root: Event, label: str, ctx: Context
-) -> tuple[list[Sent], str | None, dict[str, str]]:
+async def send_choices(question: Question, n: int, ctx: Context) -> tuple[list[Sent], str | None, dict[str, str]]:
     """Send a question with its choices.
 
     Args:
-        root: The event whose service decides.
-        label: The name of the calls in the journal.
+        n: The number of the question in its conversation.
     Returns:
         What was sent as text; the id of the message with the poll, and its choices by option. Without a poll None, and
         an empty dict.
     Raises:
         LinqApiError: Linq refused a message, or did not answer.
     """
-    has_poll = question.fits_poll and root.service in (None, "iMessage")
-    messages = question.messages(numbered=bool(question.choices) and not has_poll, service=root.service)
+    label, service = f"{PROMPT}{n}", ctx.event.service
+    has_poll = question.fits_poll and service in (None, "iMessage")
+    messages = question.messages(numbered=bool(question.choices) and not has_poll, service=service)
     texts = [await ctx.reply(*messages, key=label)] if messages else []
     if not has_poll or any(sent.status in ("opted_out", "refused") for sent in texts):
         return texts, None, {}

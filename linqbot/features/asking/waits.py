@@ -68,7 +68,7 @@ async def begin_wait(wait: Wait, question: Question, n: int, root: Event, ctx: T
         if isinstance(wait, LocationWait):
             found = await _begin_location(question, n, root, ctx)
         elif isinstance(wait, VoteWait):
-            found = await _begin_vote(wait, question, n, root, ctx)
+            found = await _begin_vote(wait, question, n, ctx)
         else:
             found = await _begin_payment(wait, n, root, ctx)
     except Refused as error:
@@ -99,13 +99,13 @@ async def _begin_location(question: Question, n: int, root: Event, ctx: Context)
     return {**opened, "messages": _ids(sent), "text": text_to_show(question.messages(numbered=False))}
 
 
-async def _begin_vote(wait: VoteWait, question: Question, n: int, root: Event, ctx: Context) -> dict[str, Any]:
+async def _begin_vote(wait: VoteWait, question: Question, n: int, ctx: Context) -> dict[str, Any]:
     members: tuple[str, ...] = ()
     if wait.until == "all":
         handles = (await ctx.client.chats.retrieve(ctx.chat_id)).handles
         active = (each for each in handles if not each.is_me and each.status in (None, "active"))
         members = tuple(each.handle.casefold() for each in active)
-    texts, poll, options = await send_choices(question, root, f"{PROMPT}{n}", ctx)
+    texts, poll, options = await send_choices(question, n, ctx)
     for sent in texts:
         if (refused := refusal_of(sent)) is not None:
             raise AskRefused(refused)
