@@ -95,13 +95,14 @@ class KnownChats:
     def __init__(self) -> None:
         self._chats: dict[str, KnownChat] = {}
 
-    async def complete(self, event: Event, look_up: Callable[[str], Awaitable[KnownChat]]) -> Event:
+    async def complete(self, event: Event, client: Client) -> Event:
         """Return the event, with `is_group` and `line` filled in if it does not say them. What it says is remembered.
 
-        A message is returned as it is, and so are the bot's own actions, which no handler sees.
+        A message is returned as it is, and so are the bot's own actions, which no handler sees. Linq is asked once about a
+        chat of which no message came.
 
-        Args:
-            look_up: Return what is known of the chat with this id. It is called once for a chat of which no message came.
+        Raises:
+            LinqUnavailable, RateLimited: Linq does not answer now.
         """
         if (chat_id := event.chat_id) is None:
             return event
@@ -114,7 +115,7 @@ class KnownChats:
         if isinstance(event, MessageEvent) or (event.is_own and event.echoes):
             return event
         if known is None:
-            known = await look_up(chat_id)
+            known = await _look_up(client, chat_id)
             self._keep(chat_id, known)
         return with_chat(event, known)
 
@@ -130,12 +131,8 @@ def with_chat(event: Event, known: KnownChat) -> Event:
     return event.model_copy(update={"is_group": is_group, "line": event.line or known.line})
 
 
-async def look_up_chat(client: Client, chat_id: str) -> KnownChat:
-    """Ask Linq about a chat. Nothing is known of a chat that Linq does not give.
-
-    Raises:
-        LinqUnavailable, RateLimited: Linq does not answer now.
-    """
+async def _look_up(client: Client, chat_id: str) -> KnownChat:
+    """Ask Linq about a chat. Nothing is known of a chat that Linq does not give."""
     chat = await given(client.chats.retrieve(chat_id))
     if chat is None:
         return KnownChat()
@@ -185,7 +182,7 @@ class Lookups(Part):
         # No code looks at the chat of a question that has timed out, and of a receipt for the journal alone.
         is_timeout = is_given and event.actor is None
         if not is_timeout and not (event.type in RECEIPTS and turns.dispatcher.has_no_handler(event.type)):
-            event = await self._known_chats.complete(event, partial(look_up_chat, turns.client))
+            event = await self._known_chats.complete(event, turns.client)
         turn.event = event
 
 

@@ -31,9 +31,6 @@ EVENT_OF: Final = {
 
 EVENT_TYPES: Final = frozenset(EVENT_OF.values())
 
-EXPIRY_ID: Final = f"i.{KIND}."
-"""Prefix of the ids of the deliveries of such timers, whose event has not come. No webhook has such an id."""
-
 WAIT_S: Final = 3600.0
 """Seconds for which the event of a change is awaited. Linq tries to deliver an event for 30 minutes."""
 

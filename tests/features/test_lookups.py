@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from fakes import Linq
 
 from linqbot import Bot, Context, MessageReceived, in_direct, in_group, to_line
+from linqbot.client.call import ApiResponse
 from linqbot.emulator.model.faults import Fault
 from linqbot.events import Event, ReactionAdded, TypingStarted
 from linqbot.features import lookups
-from linqbot.features.lookups import KnownChat, KnownChats
+from linqbot.features.lookups import KnownChats
 from linqbot.testing import Bubble, Phone, talking
 
 pytestmark = pytest.mark.anyio
@@ -222,13 +224,10 @@ async def test_a_message_from_a_reaction_handler_goes_from_the_line_of_the_chat(
 
 async def test_memory_holds_the_newest_chats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookups, "CHATS", 2)
-    chats, asked = KnownChats(), list[str]()
-
-    async def look_up(chat_id: str) -> KnownChat:
-        asked.append(chat_id)
-        return KnownChat(True, "+1")
-
-    for chat_id in "abcba":
-        typed = TypingStarted(event_id="e", type="chat.typing_indicator.started", chat_id=chat_id)
-        assert (await chats.complete(typed, look_up)).is_group
-    assert asked == ["a", "b", "c", "a"]
+    chats, linq = KnownChats(), Linq()
+    ids = [f"00000000-0000-4000-8000-00000000000{n}" for n in range(3)]
+    linq.will_answer("chats.retrieve", *[ApiResponse(200, {"id": ids[0], "is_group": True, "handles": []})] * 4)
+    for n in (0, 1, 2, 1, 0):
+        typed = TypingStarted(event_id="e", type="chat.typing_indicator.started", chat_id=ids[n])
+        assert (await chats.complete(typed, linq.client)).is_group
+    assert [call.path.rpartition("/")[2] for call in linq.calls] == [*ids, ids[0]]
