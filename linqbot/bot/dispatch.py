@@ -141,10 +141,10 @@ class Dispatcher:
         state_store: StateReader,
         *,
         asking: Callable[[], AskSession],
-        resumption: AskSession | None = None,
-        side: AskSession | None = None,
-        after_ask: AskedBefore | None = None,
-        overlap: TurnOverlap | None = None,
+        resumption: AskSession | None,
+        side: AskSession | None,
+        after_ask: AskedBefore | None,
+        overlap: TurnOverlap | None,
     ) -> TurnContext:
         """Build the context for the handler of an event; the last arguments are those of `Context`."""
         shown = self._bot.typing and event.service in (None, "iMessage")

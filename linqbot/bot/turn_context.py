@@ -33,9 +33,7 @@ class TurnContext(Context):
     is_answer = False
     is_outdated = False
 
-    def note_handler(
-        self, handler: str, match: re.Match[str] | None, attempts: int | None, at: str | None = None
-    ) -> None:
+    def note_handler(self, handler: str, match: re.Match[str] | None, attempts: int | None, at: str | None) -> None:
         """Note the handler that was chosen for the event, and the match of its filter."""
         self.handler = handler
         self.handler_at = at

@@ -35,7 +35,7 @@ class Deadline:
     Args:
         limit_s: Seconds from the start of the first `with` block.
         ignored: Called if the code still runs `GRACE_S` seconds after it was cancelled.
-        alarms: The alarms of the event loop, shared with other deadlines; None means own ones.
+        alarms: The alarms of the event loop, shared with other deadlines.
     """
 
     _task: asyncio.Task[object] | None = None
@@ -44,10 +44,10 @@ class Deadline:
     _expired = False
     _alarm: Alarm | None = None
 
-    def __init__(self, limit_s: float, ignored: Callable[[], None] = _nothing, alarms: Alarms | None = None) -> None:
+    def __init__(self, limit_s: float, ignored: Callable[[], None], alarms: Alarms) -> None:
         self.limit_s = limit_s
         self._ignored = ignored
-        self._alarms = Alarms() if alarms is None else alarms
+        self._alarms = alarms
 
     def restart(self, limit_s: float) -> None:
         """Start again from now with another limit, for a handler that was registered with its own `deadline_s`."""

@@ -114,7 +114,7 @@ class CallNotMade(TurnDeferred):
 
 
 async def call_with_retries(
-    call: Call, run: Run, rate_limit: SendRateLimit, clock: Clock, *, may_be_made: bool = False
+    call: Call, run: Run, rate_limit: SendRateLimit, clock: Clock, *, may_be_made: bool
 ) -> ApiResponse:
     """Make a call within the rate limit, and retry it while Linq is unavailable.
 

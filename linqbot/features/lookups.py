@@ -6,9 +6,8 @@ as a reaction, does not say if the chat is a group.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
@@ -19,7 +18,7 @@ from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroke
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEvent, MessageReceipt, MessageReceived, ReactionEvent
 from linqbot.storage.backend import Storage
-from linqbot.storage.journal import RECEIPTS, JournalEntry, Receipt
+from linqbot.storage.journal import RECEIPTS, Receipt
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
@@ -32,33 +31,30 @@ CHATS: Final = 2_500
 """The number of chats that `KnownChats` keeps in memory."""
 
 
-async def with_replies_to_me(event: Event, is_ours: Callable[[str], Awaitable[bool]]) -> Event:
+async def with_replies_to_me(event: Event, client: Client, storage: Storage) -> Event:
     """Return the event, with `replies_to_me` set if it is a reply in a group, or a burst with one.
 
-    Only a group needs to know this, so `is_ours` is called for no other event: it may cost a call to Linq.
+    Only a group needs to know this, so no other event is looked up: it may cost a call to Linq.
 
-    Args:
-        is_ours: Return True if the bot sent the message with this id.
+    Raises:
+        LinqUnavailable, RateLimited: Linq does not answer now.
     """
     if not (isinstance(event, MessageReceived) and event.is_group and event.reply_to is not None):
         return event
     if not event.burst:
-        return event.model_copy(update={"replies_to_me": await is_ours(event.reply_to.message_id)})
-    burst = [await with_replies_to_me(each, is_ours) for each in event.burst]
+        return event.model_copy(update={"replies_to_me": await _is_from_us(client, storage, event.reply_to.message_id)})
+    burst = [await with_replies_to_me(each, client, storage) for each in event.burst]
     to_me = any(isinstance(each, MessageReceived) and each.replies_to_me for each in burst)
     return event.model_copy(update={"burst": tuple(burst), "replies_to_me": to_me})
 
 
-async def with_answers(event: Event, entry_of: Callable[[str], Awaitable[JournalEntry | None]]) -> Event:
+async def with_answers(event: Event, storage: Storage) -> Event:
     """Return the event, with `answers` set if it answers a scheduled send; of a burst, the first one that is answered.
 
     Other events cost no lookup.
-
-    Args:
-        entry_of: Return the journal entry that made the message with this id.
     """
     if isinstance(event, MessageReceived) and event.burst:
-        burst = [await with_answers(each, entry_of) for each in event.burst]
+        burst = [await with_answers(each, storage) for each in event.burst]
         found = (each.answers for each in burst if isinstance(each, MessageReceived) and each.answers is not None)
         return event.model_copy(update={"burst": tuple(burst), "answers": next(found, None)})
     if isinstance(event, MessageReceived):
@@ -69,7 +65,7 @@ async def with_answers(event: Event, entry_of: Callable[[str], Awaitable[Journal
         return event
     from linqbot.features.later import answered_schedule
 
-    send = answered_schedule(await entry_of(message_id))
+    send = answered_schedule(await storage.entry_of(message_id))
     return event if send is None else event.model_copy(update={"answers": send})
 
 
@@ -139,13 +135,9 @@ async def _look_up(client: Client, chat_id: str) -> KnownChat:
     return KnownChat(chat.is_group, next((handle.handle for handle in chat.handles if handle.is_me), None))
 
 
-async def is_from_us(client: Client, journal: Storage, message_id: str) -> bool:
-    """Return True if we sent a message: the journal knows the recent ones, and Linq the others.
-
-    Raises:
-        LinqUnavailable, RateLimited: Linq does not answer now.
-    """
-    if await journal.has_sent(message_id):
+async def _is_from_us(client: Client, storage: Storage, message_id: str) -> bool:
+    """Return True if we sent a message: the journal knows the recent ones, and Linq the others."""
+    if await storage.has_sent(message_id):
         return True
     message = await given(client.messages.retrieve(message_id))
     return message is not None and message.is_from_me
@@ -176,9 +168,9 @@ class Lookups(Part):
         turns, event = self._turns, turn.event
         is_given = turn.opening.event is not None
         if not is_given and event.is_group:
-            event = await with_replies_to_me(event, partial(is_from_us, turns.client, turns.storage))
+            event = await with_replies_to_me(event, turns.client, turns.storage)
         if not is_given and turns.storage.has_made_scheduled_sends:
-            event = await with_answers(event, turns.storage.entry_of)
+            event = await with_answers(event, turns.storage)
         # No code looks at the chat of a question that has timed out, and of a receipt for the journal alone.
         is_timeout = is_given and event.actor is None
         if not is_timeout and not (event.type in RECEIPTS and turns.dispatcher.has_no_handler(event.type)):

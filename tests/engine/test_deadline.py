@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from timed_loop import TimedLoop
 
+from linqbot.client.alarms import Alarms
 from linqbot.engine.deadline import GRACE_S, Deadline
 
 
@@ -44,7 +45,7 @@ def code(monkeypatch: pytest.MonkeyPatch) -> Code:
 
 def test_code_that_ignores_its_cancellation_is_given_up(loop: Any, code: Code) -> None:
     given_up: list[float] = []
-    with Deadline(5.0, lambda: given_up.append(loop.now)):
+    with Deadline(5.0, lambda: given_up.append(loop.now), Alarms()):
         loop.advance(5.0)
         assert code.cancellations == 1
         loop.advance(5.0 + GRACE_S)
@@ -56,7 +57,7 @@ def test_code_that_was_cancelled_gets_no_more_time_from_a_limit_that_comes_later
     loop: Any, code: Code, limit_s: float
 ) -> None:
     given_up: list[float] = []
-    deadline = Deadline(5.0, lambda: given_up.append(loop.now))
+    deadline = Deadline(5.0, lambda: given_up.append(loop.now), Alarms())
     with deadline:
         loop.advance(5.0)
         deadline.restart(limit_s)
@@ -67,7 +68,7 @@ def test_code_that_was_cancelled_gets_no_more_time_from_a_limit_that_comes_later
 
 
 def test_a_limit_that_comes_before_the_end_replaces_the_first(loop: Any, code: Code) -> None:
-    deadline = Deadline(5.0, lambda: None)
+    deadline = Deadline(5.0, lambda: None, Alarms())
     with deadline:
         loop.advance(4.0)
         deadline.restart(20.0)

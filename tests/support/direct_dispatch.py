@@ -25,5 +25,16 @@ def context_of(dispatcher: Dispatcher, event: Event, linq: Linq) -> TurnContext:
     turn = turns.new_turn(Lease(delivery(text_body()), 1), None, 0.0)
     journal = TurnJournal(turns, turn.opening, turn.lease)
     asking = TurnSession(turn.ends, journal, storage, dispatcher, clock, turn.lease, turn.opening)
-    deadline = Deadline(dispatcher.deadline_s)
-    return dispatcher.context(event, linq.client, journal, deadline, storage, asking=asking)
+    deadline = Deadline(dispatcher.deadline_s, lambda: None, turns.alarms)
+    return dispatcher.context(
+        event,
+        linq.client,
+        journal,
+        deadline,
+        storage,
+        asking=asking,
+        resumption=None,
+        side=None,
+        after_ask=None,
+        overlap=None,
+    )

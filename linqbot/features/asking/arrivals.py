@@ -14,7 +14,6 @@ taken: here the timeout goes first.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -148,8 +147,8 @@ async def arrival(
     dispatcher: Dispatcher,
     storage: Storage,
     *,
-    put_back: bool = False,
-    others_since: float = math.inf,
+    put_back: bool,
+    others_since: float,
 ) -> Arrival:
     """Return the meaning of a delivery for the conversations of its chat.
 
@@ -282,7 +281,7 @@ async def _of_another(
     conversations: Sequence[ConversationSummary],
     storage: Storage,
     *,
-    put_back: bool = False,
+    put_back: bool,
 ) -> Arrival | None:
     """Return the meaning of a yes or no for the questions that others are asked, and that this person may answer too.
 
@@ -313,7 +312,7 @@ async def _of_wait(
     dispatcher: Dispatcher,
     storage: Storage,
     *,
-    put_back: bool = False,
+    put_back: bool,
 ) -> Arrival:
     """Return the meaning of an event for what the chat waits for besides answers in words, the newest first."""
     # Imported here with the events of payments and locations, without which most bots start.
