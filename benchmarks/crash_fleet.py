@@ -38,7 +38,7 @@ import crash
 import httpx
 from ports import free_port
 
-from linqbot.storage.postgres.server.address import Address
+from linqbot.storage.postgres.address import Address
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from postgres_server import start

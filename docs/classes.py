@@ -1,4 +1,4 @@
-"""The pages of docs/classes/: the classes that a bot's author uses, from their signatures and docstrings.
+"""The pages of classes/: the classes that a bot's author uses, from their signatures and docstrings.
 
 `generate.py` writes the pages.
 """
@@ -129,7 +129,7 @@ _LISTED = {name: page for page, (_, _, names) in PAGES.items() for name in names
 
 
 def pages() -> dict[str, str]:
-    """Return the text of each file of docs/classes/, by its name."""
+    """Return the text of each page, by its file name."""
     return {f"{name}.md": _page(*PAGES[name]) for name in PAGES} | {"index.md": _index()}
 
 

@@ -1,4 +1,4 @@
-"""The page docs/reference/control.md: the emulator's control API, generated from its routes and models."""
+"""The page control.md of the reference: the emulator's control API, generated from its routes and models."""
 
 from __future__ import annotations
 

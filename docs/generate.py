@@ -1,11 +1,10 @@
-"""Writes the generated pages of the documentation.
+"""Builds the reference: every class, call of Linq's API, hook, command, setting, event, code and control request.
 
-docs/api/ has a page for each resource of the client, made from docstrings, signatures and a snippet. docs/hooks.md is made
-from the docstrings of the hook specs. The pages of docs/reference/ come from `reference.py`.
+    python docs/generate.py [FOLDER]
 
-    python docs/generate.py
-
-A test compares the pages with the output of this program, and runs every snippet.
+The pages are not committed. They are written to docs/reference, where the links to the written pages lead to them, and
+begin with index.md. Nothing is read but the code: docstrings, signatures, tables, and a snippet for each resource of the
+client. It needs no network.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -29,11 +30,44 @@ HERE = Path(__file__).parent
 SECTIONS = ("Args", "Returns", "Raises", "Source")
 
 
-def pages() -> dict[str, str]:
-    """Return the content of each file of docs/api/, by its name."""
-    nouns = dict(resources_of(Client("key")))
-    written = {f"{name}.md": page(name, noun) for name, noun in nouns.items()}
-    return written | {"index.md": index(nouns)}
+def built() -> dict[str, str]:
+    """Return the content of each page, by its path in the folder."""
+    import classes
+    import reference
+
+    api, listed = api_pages(), classes.pages()
+    return {
+        "index.md": _INDEX,
+        "hooks.md": hooks(),
+        **reference.pages(),
+        **{f"api/{name}": text for name, text in api.items()},
+        **{f"classes/{name}": text for name, text in listed.items()},
+    }
+
+
+_INDEX = """\
+# Reference
+
+Complete lists, built from the code. Explanations are on the [written pages](../README.md).
+
+- [Commands](commands.md) with their options
+- [Settings](settings.md) with their defaults
+- [Events](events.md): Linq's types with their classes and fields
+- [Classes](classes/index.md) and functions that a bot's author uses
+- [Linq's API](api/index.md): every method of `ctx.client`
+- [Codes](codes.md): linqbot's errors, Linq's errors, Linq's rules
+- [Hooks](hooks.md) of plugins
+- [Control API](control.md) of the emulator
+"""
+
+
+def api_pages() -> dict[str, str]:
+    """Return the pages of the client, by file name: one for each module of resources."""
+    groups: dict[str, dict[str, Resource]] = {}
+    for name, noun in resources_of(Client("key")):
+        groups.setdefault(type(noun).__module__.rpartition(".")[2], {})[name] = noun
+    written = {f"{group}.md": page(group, nouns) for group, nouns in groups.items()}
+    return written | {"index.md": index(groups)}
 
 
 def resources_of(holder: Any) -> Iterator[tuple[str, Resource]]:
@@ -43,8 +77,12 @@ def resources_of(holder: Any) -> Iterator[tuple[str, Resource]]:
             yield name, noun
 
 
-def index(nouns: dict[str, Resource]) -> str:
-    rows = [f"| [{name}]({name}.md) | {summary(getattr(Client, name))} |" for name in nouns]
+def index(groups: dict[str, dict[str, Resource]]) -> str:
+    rows = [
+        f"| [{name}]({group}.md#{name}) | {summary(getattr(Client, name))} |"
+        for group, nouns in groups.items()
+        for name in nouns
+    ]
     head = [
         "# Linq's API in the client",
         "",
@@ -65,11 +103,22 @@ _SAFETY = (
 )
 
 
-def page(name: str, noun: Resource) -> str:
-    snippet = (HERE / "snippets" / f"{name}.py").read_text()
-    lines = [f"# {name}", "", *prose(inspect.getdoc(type(noun)) or ""), "", "```python", snippet.rstrip(), "```", ""]
-    text = "\n".join([*lines, *methods(name, noun)]).rstrip() + "\n"
-    return re.sub(r"\n\n\n+(?=\*\*|\[Linq's)", "\n\n", text)
+def page(group: str, nouns: dict[str, Resource]) -> str:
+    lines = [f"# Linq's API: {group.replace('_', ' ')}", ""]
+    for name, noun in nouns.items():
+        snippet = (HERE / "snippets" / f"{name}.py").read_text()
+        lines += [
+            f"## {name}",
+            "",
+            *prose(inspect.getdoc(type(noun)) or ""),
+            "",
+            "```python",
+            snippet.rstrip(),
+            "```",
+            "",
+        ]
+        lines += methods(name, noun)
+    return re.sub(r"\n\n\n+(?=\*\*|\[Linq's|#)", "\n\n", "\n".join(lines).rstrip() + "\n")
 
 
 def methods(path: str, noun: Resource) -> Iterator[str]:
@@ -98,7 +147,7 @@ def hooks() -> str:
     lines = [
         "# Hooks",
         "",
-        "Every hook that a plugin may implement. How to write a plugin: [plugins](plugins.md).",
+        "Every hook that a plugin may implement. How to write a plugin: [plugins](../plugins.md).",
         "",
         *prose(rules),
     ]
@@ -214,25 +263,13 @@ def prose(docstring: str) -> Iterator[str]:
             yield line.strip() if section else line
 
 
-def main() -> None:
-    """Write the pages, and remove pages that are no longer generated."""
-    import classes
-    import reference
-
-    (HERE / "hooks.md").write_text(hooks())
-    _write(HERE / "api", pages())
-    _write(HERE / "classes", classes.pages())
-    _write(HERE / "reference", reference.pages())
-
-
-def _write(folder: Path, written: dict[str, str]) -> None:
-    folder.mkdir(exist_ok=True)
-    for path in folder.glob("*.md"):
-        if path.name not in written:
-            path.unlink()
-    for name, text in written.items():
+def write(folder: Path) -> None:
+    for name, text in built().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
 
 
 if __name__ == "__main__":
-    main()
+    if not sys.argv[1:]:
+        shutil.rmtree(HERE / "reference", ignore_errors=True)  # pages of what is gone
+    write(Path(sys.argv[1]) if sys.argv[1:] else HERE / "reference")

@@ -1,7 +1,6 @@
-"""The pages of docs/reference/: every command, setting, event and code, collected from their definitions.
+"""The reference's pages of commands, settings, events and codes, collected from their definitions.
 
-`python docs/generate.py` writes them. These pages are complete; explanations and examples are on the pages written by
-hand.
+`generate.py` writes them. Explanations and examples are on the pages that are written by hand.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import control_reference
 
 
 def pages() -> dict[str, str]:
-    """Return the content of each file of docs/reference/, by its name."""
+    """Return the content of each page, by its file name."""
     return {
         "commands.md": _page(_commands()),
         "settings.md": _page(_settings()),
@@ -86,7 +85,7 @@ def _events() -> Iterator[str]:
         "# Events",
         "",
         f"Linq's {len(EVENT_TYPES)} event types, each with its class. Handle one with",
-        "`@bot.on(ReactionRemoved)`; see [routing](../routing.md). A type that linqbot does not know is an",
+        "`@bot.on(ReactionRemoved)`; see [handling](../handling.md). A type that linqbot does not know is an",
         "`UnknownEvent`.",
         "",
         "Every event has these fields; a field is None if Linq does not send it: " + _names(Event.model_fields) + ".",

@@ -1,6 +1,6 @@
 """A model's answer in several messages, while it is still written. Try it: linqbot dev examples/streaming.py
 
-The model here is a script. A real one is an async iterator of texts too: see docs/text.md.
+The model here is a script. A real one is an async iterator of texts too: see docs/replying.md.
 """
 
 import asyncio

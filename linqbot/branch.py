@@ -99,7 +99,7 @@ def leave_turn() -> None:
 def current_branch(root: Branch) -> Branch:
     """Return the branch of the running task; `root` if the task does not belong to the turn of `root`."""
     branch = _branch.get()
-    return branch if branch is not None and branch.root is root else root
+    return branch if branch is not None and (branch is root or branch.root is root) else root
 
 
 @contextmanager

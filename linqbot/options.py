@@ -1,7 +1,7 @@
 """Checks of what authors give to a Bot, a Router, a decorator or a method of the context, such as `attempts=3`.
 
 The options of a bot and of its handlers are checked when they are created, so that a mistake shows before a person
-writes. `Overlap` names the ways to treat messages of the same person that come while a handler runs: `queue` handles
+writes. `OverlapMode` names the ways to treat messages of the same person that come while a handler runs: `queue` handles
 them afterwards, each in a turn of its own; `restart` cancels the handler and runs it again with all messages; `steer`
 gives them to the running handler, which asks for them with `ctx.incoming()`. `features/overlap.py` implements the
 last two.
@@ -10,17 +10,21 @@ last two.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from linqbot.errors import BotError
-from linqbot.events.message import MessageReceived
 from linqbot.rules.requests import blockable
 from linqbot.rules.values import E164
 
 LONGEST_GATHER_S: Final = 60.0
+DAY_S: Final = 86_400.0
+GRACE_S: Final = 3600.0
+"""Seconds that a scheduled send may be late by default."""
+CANCEL_WORDS: Final = ("never mind", "forget it")
+"""The texts, in any case, by which a person ends a question, unless `cancel=` says otherwise.
+
+None of them is an opt-out in capitals (R69), as CANCEL is."""
 
 
 def is_number(value: Any) -> bool:
@@ -172,33 +176,3 @@ def _e164_hint(given: Any) -> str:
 OverlapMode: TypeAlias = Literal["queue", "restart", "steer"]
 
 STEER_ONLY: Final = 'ctx.incoming() works in a handler that is registered with @bot.on_message(overlap="steer").'
-
-
-class Overlap(Protocol):
-    """The later messages of one turn."""
-
-    @property
-    def already_sent(self) -> Sequence[str]:
-        """The texts that earlier runs of a restarted turn have sent."""
-        ...
-
-    @property
-    def takes_incoming(self) -> bool:
-        """True if the running handler takes later messages itself."""
-        ...
-
-    def begin(self, handler: str, mode: OverlapMode) -> None:
-        """Note the chosen handler, which begins now."""
-        ...
-
-    async def incoming(self) -> Sequence[MessageReceived]:
-        """Take the messages that have come since the last call."""
-        ...
-
-    def with_taken(self, body: bytes) -> bytes:
-        """Return the body of the delivery with which a conversation began, with all messages that `incoming` has returned."""
-        ...
-
-    def uninterrupted(self) -> AbstractAsyncContextManager[None]:
-        """Keep the handler from being cancelled inside the block."""
-        ...

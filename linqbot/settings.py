@@ -10,26 +10,26 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
-from starlette.applications import Starlette
 
-from linqbot.bot.bot import Bot
-from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, KeyMissing, SettingWrong
 from linqbot.nearest import nearest_name
-from linqbot.plugins.loading import load
-from linqbot.plugins.registry import Plugins, Watch
-from linqbot.server.app import Role, create_app
 from linqbot.server.secret_file import SecretFile
-from linqbot.server.storages import openers
+from linqbot.server.storages import Role, openers
 from linqbot.storage import open as builtin_storages
-from linqbot.storage.backend import Storage
 from linqbot.storage.open import open_storage, scheme
-from linqbot.storage.sqlite.checkup import path_of
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from linqbot.bot.bot import Bot
+    from linqbot.plugins.registry import Plugins, Watch
+    from linqbot.storage.backend import Storage
+
 
 PREFIX = "LINQBOT_"
 LINQS_PREFIX = "LINQ_"
@@ -159,6 +159,8 @@ class Settings(BaseModel):
     @property
     def refusals_file(self) -> Path | None:
         """Return the file in which the server counts refused deliveries; None if the storage is not a file."""
+        from linqbot.storage.sqlite.checkup import path_of
+
         path = path_of(self.storage)
         return None if path is None else path.with_name(f"{path.name}-refused.json")
 
@@ -200,6 +202,10 @@ class Settings(BaseModel):
             ConfigError: the API key or the webhook secret is missing, a required plugin failed, or the storage cannot be
                 shared with processes of other roles.
         """
+        # Most commands read settings and run no bot.
+        from linqbot.client.client import Client
+        from linqbot.server.app import create_app
+
         if not self.api_key:
             raise KeyMissing(
                 "LINQ_API_V3_API_KEY is not set, so the bot could not send anything. "
@@ -249,6 +255,8 @@ class Settings(BaseModel):
         Raises:
             ConfigError: a required plugin is missing or cannot be loaded; see `load`.
         """
+        from linqbot.plugins.loading import load
+
         return load(
             given,
             discover=True,

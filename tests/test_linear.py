@@ -151,11 +151,12 @@ USES: dict[str, str] = {
     r"[*_~`]+|[\[\]()<>]": "findall",
     r"\S": "search",
     r"(?<!\s)\*|\*(?!\s)|~~|`|\]\(|(?<!\w)_|_(?!\w)": "search",
+    r"(?<![a-z0-9])https?://(?=[\w\[])": "findall",
     (
-        r"(?<![a-z0-9])https?://[\w\[]"
         r"[^\s<>\"“”«»`|—…\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
-        r"\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]*+"
-    ): "findall",
+        r"\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65()\[\]{}]*+"
+    ): "match",
+    r"([*_~])\1*": "match",
     r"[+-]?\d+(?:\.\d*)?": "fullmatch",
     r"(?<![.!?…])([.!?…]++)[\"'”’»)\]*_~`]*+(?: ?[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\u200d]++)?+(?=\s|\Z)"
     r"|(?<![。！？])[。！？]++[\"'”’»)\]*_~`」』）]*+": "findall",
@@ -403,6 +404,7 @@ DECODERS: dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]] = {
     "a reply's letters": (split_text, lambda size: "a" * size),
     "a reply's marks": (split_text, lambda size: "x" + "\u0301" * size),
     "a reply's addresses": (split_text, lambda size: "https://a.b " * (size // 12)),
+    "a reply's addresses in brackets": (split_text, lambda size: "(http://a)" * (size // 10)),
     "a reply's brackets": (split_text, lambda size: "https://a" + ")" * size),
     "a stream's sentences": (streamed, lambda size: f"A {'b' * 200}! " * (size // 204)),
     "a stream's items": (streamed, lambda size: f"- {'a' * 200}\n" * (size // 203)),

@@ -1,6 +1,6 @@
 """The bot of a small restaurant: it takes bookings, reminds guests the day before, and lets them cancel.
 
-docs/tutorial builds it step by step. Try it: linqbot dev examples/restaurant/bot.py, and write "a table for 2".
+docs/tutorial.md builds it step by step. Try it: linqbot dev examples/restaurant/bot.py, and write "a table for 2".
 """
 
 from datetime import datetime

@@ -27,7 +27,6 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
 from linqbot.content.forms import fitted_to_messages, has_drafts, without_effect
 from linqbot.content.message_split import Content, Sendable, bubbles, check_content
-from linqbot.content.preview import Preview, Said, preview, watcher
 from linqbot.content.sending import (
     Capabilities,
     CapabilitiesAsked,
@@ -39,6 +38,7 @@ from linqbot.content.sending import (
     stopped_by,
     text_of_card,
     update_card,
+    watcher,
     with_standing_refusal,
 )
 from linqbot.content.sent import Sent
@@ -50,33 +50,10 @@ from linqbot.events.delivery import BROADCAST_DONE_TYPE
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
 from linqbot.events.proactive import SCHEDULE_TYPE
-from linqbot.features.asking.answers import Seen, Times
-from linqbot.features.asking.question import (
-    CANCEL_WORDS,
-    DAY_S,
-    AskedBefore,
-    Asker,
-    Question,
-    Resumption,
-    SideTurn,
-    texts,
-)
-from linqbot.features.history import History, HistoryReader, TurnRecord
-from linqbot.features.proactive import (
-    GRACE_S,
-    BotContext,
-    call_of,
-    check_grace,
-    check_not_missed,
-    due_at,
-    due_before,
-    rhythm_of,
-    zone,
-)
 from linqbot.features.state import EarlierRun, State, Tally, TurnState
 from linqbot.nearest import no_attribute
-from linqbot.options import STEER_ONLY, Overlap, check_text
-from linqbot.storage.state import StateStore
+from linqbot.options import CANCEL_WORDS, DAY_S, GRACE_S, STEER_ONLY, check_text
+from linqbot.storage.state import StateReader
 from linqbot.types.content import Card, Fetched, Saved
 from linqbot.types.message import (
     AppPart,
@@ -89,9 +66,17 @@ from linqbot.types.message import (
 from linqbot.types.proactive import Scheduled
 
 if TYPE_CHECKING:
+    from linqbot.content.preview import Preview
     from linqbot.content.received import ReceivedMedia
     from linqbot.content.streaming import PaceName, StreamSource
+    from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.features.asking.answers import Seen, Times
+    from linqbot.features.asking.question import AskedBefore, Question
     from linqbot.features.asking.results import Location, PaymentResult, VoteResult
+    from linqbot.features.asking.session import AskSession
+    from linqbot.features.history import History, HistoryReader
+    from linqbot.features.overlap import TurnOverlap
+    from linqbot.features.proactive import BotContext
     from linqbot.parse.recurrences import Recurrence
 
 T = TypeVar("T")
@@ -128,16 +113,16 @@ class Context:
         typing: TypingIndicator | None = None,
         background: BackgroundTasks | None = None,
         on_sent: Callable[[str, str, str], None] | None = None,
-        record: TurnRecord | None = None,
+        record: TurnJournal | None = None,
         clock: Clock | None = None,
         plugins: Callable[[Context], Mapping[str, Any]] | None = None,
         deadline: Deadline | None = None,
-        state_store: StateStore | None = None,
-        asking: Callable[[], Asker] | None = None,
-        resumption: Resumption | None = None,
-        side: SideTurn | None = None,
+        state_store: StateReader | None = None,
+        asking: Callable[[], AskSession] | None = None,
+        resumption: AskSession | None = None,
+        side: AskSession | None = None,
         after_ask: AskedBefore | None = None,
-        overlap: Overlap | None = None,
+        overlap: TurnOverlap | None = None,
     ) -> None:
         self.event = event
         self.client = client
@@ -207,7 +192,8 @@ class Context:
 
         It does not wait for any. The messages belong to this turn from then on: no other handler gets them, and a second
         run of the handler gets the same ones at the same calls. What the run that succeeds has not taken is handled
-        afterwards.
+        afterwards. An edit of the handler's message, or of one that was yielded, is yielded as this message with its new
+        text: `edited` is True.
 
         Example:
             `async for message in ctx.incoming(): prompt += message.text`
@@ -242,6 +228,8 @@ class Context:
     @cached_property
     def bot(self) -> BotContext:
         """The acts outside of the event's chat: `ctx.bot.send(…, to=…)` writes first, `ctx.bot.broadcast` to many."""
+        from linqbot.features.proactive import BotContext
+
         return BotContext(
             self.client,
             self.event.line,
@@ -322,7 +310,11 @@ class Context:
             `tomorrow = ctx.now("Europe/Paris") + timedelta(days=1)`
         """
         at = self._clock.now() if self._asking is None or not self.is_handling else self._times.now()
-        return datetime.fromtimestamp(at, zone(tz) if isinstance(tz, str) else tz)
+        if isinstance(tz, str):
+            from linqbot.features.proactive import zone
+
+            tz = zone(tz)
+        return datetime.fromtimestamp(at, tz)
 
     async def history(self, limit: int = 20) -> History:
         """Return the last messages of the event's chat, of both sides, oldest first, up to the current message.
@@ -343,6 +335,8 @@ class Context:
 
     @cached_property
     def _history(self) -> HistoryReader:
+        from linqbot.features.history import HistoryReader
+
         return HistoryReader(self.chat_id, self.client, self._record_or_error.sent_in_turn)
 
     async def reply(
@@ -416,6 +410,8 @@ class Context:
 
         Example: `ctx.preview(markdown(text), poll("Yes", "No")).sms.messages`
         """
+        from linqbot.content.preview import preview
+
         return preview(content, effect=_effect(effect), cards=cards, is_group=self.event.is_group)
 
     async def capabilities(self) -> Capabilities:
@@ -578,6 +574,8 @@ class Context:
                 that cannot be sent.
             RuleBroken: the content breaks one of Linq's rules.
         """
+        from linqbot.features.proactive import call_of, check_grace, check_not_missed, due_at, rhythm_of
+
         check_content(content)
         now, rhythm = self._clock.now(), None
         if every is None:
@@ -622,6 +620,8 @@ class Context:
             BotError: `before` has none of these forms; or see `send_later`.
             RuleBroken: the content breaks one of Linq's rules.
         """
+        from linqbot.features.proactive import due_before
+
         due = due_before(at, before, timezone, self._clock.now())
         if due <= self.now().timestamp():
             return None
@@ -641,6 +641,8 @@ class Context:
             BotError: it is sent or cancelled, so its content is deleted; or the context was made outside of a worker.
             StorageUnavailable: the storage cannot be read.
         """
+        from linqbot.features.proactive import due_at
+
         due = due_at(None, after_s, None, self._clock.now())
         scheduled_id = scheduled if isinstance(scheduled, str) else scheduled.id
         moved = await self._record_or_error.scheduler.reschedule(scheduled_id, due=due)
@@ -808,6 +810,8 @@ class Context:
             BotError: a question cannot be asked here, such as in a handler that is a plain `def`, in a task that the
                 handler started, or for an event without a chat; or the arguments do not fit together.
         """
+        from linqbot.features.asking.question import Question, texts
+
         if choices is not None and not choices:
             raise BotError("ctx.ask(choices=[]): there is nothing to choose from.")
         options = texts("ctx.ask", "choices", choices or ())
@@ -854,6 +858,7 @@ class Context:
         Example:
             `if await ctx.pay(1250, "2 soups", timeout_s=3600): …`
         """
+        from linqbot.features.asking.question import Question, texts
         from linqbot.features.asking.wait_kinds import PaymentWait
 
         wait = PaymentWait(amount, description, currency)
@@ -892,6 +897,7 @@ class Context:
         Example:
             `where = await ctx.location("Where shall we deliver?", timeout_s=600)`
         """
+        from linqbot.features.asking.question import Question, texts
         from linqbot.features.asking.wait_kinds import LocationWait
 
         return self._wait_for(
@@ -936,6 +942,7 @@ class Context:
         Example:
             `lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)`
         """
+        from linqbot.features.asking.question import Question, texts
         from linqbot.features.asking.wait_kinds import VoteWait
 
         if len(choices) < 2 or isinstance(choices, str):
@@ -1095,10 +1102,7 @@ class Context:
             name: The name of the step, which is used once in a run of the handler.
         """
         asker = None if self._asking is None else self._asking()
-        if asker is None or asker.is_dry:
-            return await make()
-        result: T = await asker.once(name, lambda _: make(), kind=kind, retry=True)
-        return result
+        return await (make() if asker is None else asker.recorded(name, make, kind=kind))
 
     async def react(
         self,
@@ -1222,6 +1226,8 @@ class Context:
             messages = bubbles(content, effect=shown, reply_to=reply_to, service=service, cards=cards)
             sent = await self._sender.send(messages, client)
         if (watch := watcher.get()) is not None:
+            from linqbot.content.preview import Said
+
             watch(Said(content, shown, cards, self.event.is_group, sent))
         return sent
 
@@ -1239,6 +1245,8 @@ class Context:
 
     @cached_property
     def _times(self) -> Times:
+        from linqbot.features.asking.answers import Times
+
         return Times(self._clock)
 
     @property
@@ -1253,7 +1261,6 @@ class Context:
             self._received_media,
             self.recorded,
             is_in_turn=self._asking is not None,
-            is_dry=lambda: self._asking is not None and self._asking().is_dry,
         )
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:
@@ -1266,7 +1273,7 @@ class Context:
         return self.resumption is not None and self._asking is not None and self._asking().is_past
 
     @property
-    def _record_or_error(self) -> TurnRecord:
+    def _record_or_error(self) -> TurnJournal:
         if self._record is None:
             raise BotError("This context has no journal, because it was made outside of a worker.")
         return self._record

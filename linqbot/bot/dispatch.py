@@ -47,19 +47,19 @@ from linqbot.events.event import Event, UnknownEvent
 from linqbot.events.message import MessageReceived
 from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.events.proactive import BroadcastDone, ScheduleDue
-from linqbot.features.asking.question import AskedBefore, Asker, Resumption, SideTurn
 from linqbot.features.catalog import Features
-from linqbot.features.history import TurnRecord
 from linqbot.features.loops import Loop, LoopBreaker
-from linqbot.features.proactive import check_names
 from linqbot.interrupts import is_ctrl_c
-from linqbot.options import Overlap
 from linqbot.plugins.registry import Plugins
-from linqbot.storage.state import StateStore
+from linqbot.storage.state import StateReader
 from linqbot.types.content import running_turn
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
+    from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.features.asking.question import AskedBefore
+    from linqbot.features.asking.session import AskSession
+    from linqbot.features.overlap import TurnOverlap
 
 
 log = structlog.get_logger("linqbot.bot")
@@ -108,7 +108,10 @@ class Dispatcher:
         self._routers: list[Router] = [bot]
         self._add_routers(plugins)
         self.schedules = tuple(route.schedule for route, _ in self._compiled if route.schedule is not None)
-        check_names(self.schedules)
+        if self.schedules:
+            from linqbot.features.proactive import check_names
+
+            check_names(self.schedules)
         self._routes: dict[type[Event], list[tuple[Route, Next]]] = {}
         self._named = {route.name: (route, handle) for route, handle in reversed(self._compiled)}
         self._gather_s = {
@@ -133,15 +136,15 @@ class Dispatcher:
         self,
         event: Event,
         client: Client,
-        record: TurnRecord | None = None,
+        record: TurnJournal | None = None,
         deadline: Deadline | None = None,
-        state_store: StateStore | None = None,
+        state_store: StateReader | None = None,
         *,
-        asking: Callable[[], Asker] | None = None,
-        resumption: Resumption | None = None,
-        side: SideTurn | None = None,
+        asking: Callable[[], AskSession] | None = None,
+        resumption: AskSession | None = None,
+        side: AskSession | None = None,
         after_ask: AskedBefore | None = None,
-        overlap: Overlap | None = None,
+        overlap: TurnOverlap | None = None,
     ) -> TurnContext:
         """Build the context for the handler of an event; the last arguments are those of `Context`."""
         shown = self._bot.typing and event.service in (None, "iMessage")
@@ -284,7 +287,7 @@ class Dispatcher:
         ctx.leave_handler()
         try:
             with ctx.deadline:
-                if await self._answers(event, ctx):
+                if ctx.side is not None and await self._answers(event, ctx, ctx.side):
                     ctx.is_answer = True
                 else:
                     await self._entry(event, ctx)
@@ -387,7 +390,7 @@ class Dispatcher:
         if self._is_loop(event, sent_at, now):
             self._report(event, reason=handlers.LOOP)
             return
-        is_late = self._is_late_now(event, ctx, sent_at, now)
+        is_late = self._is_late(event, ctx, sent_at, now)
         chosen = ctx.chosen or await self._choose(event, ctx, is_late=is_late, is_asked=is_asked)
         if chosen is not None:
             route, handle, fit = chosen
@@ -396,19 +399,20 @@ class Dispatcher:
             if ctx.side is not None and not ctx.has_ended_questions:
                 await ctx.side.ask_again(ctx)
             return
-        ctx.is_outdated = is_late and ctx.has_begun_before and not self._is_late(event, ctx.accepted_at - sent_at)
+        if is_late and ctx.rerun is not None:
+            ctx.is_outdated = not self._is_late(event, ctx, sent_at, ctx.rerun.delivery.received_at)
         self._report(event, is_late=is_late)
         self._log_unhandled(event)
 
-    async def _answers(self, event: Event, ctx: TurnContext) -> bool:
+    async def _answers(self, event: Event, ctx: TurnContext, side: AskSession) -> bool:
         """Return True if an event answers the open question, because no handler with `during_ask=True` takes it.
 
         Asked before the middleware runs, which runs once: for the answer, or for the handler.
         """
-        if ctx.side is None or ctx.side.takes_any_handler or self._reason_to_ignore(event, is_side=True) is not None:
+        if side.takes_any_handler or self._reason_to_ignore(event, is_side=True) is not None:
             return False
         now = self._clock.now()
-        is_late = self._is_late_now(event, ctx, _sent_at(event, now), now)
+        is_late = self._is_late(event, ctx, _sent_at(event, now), now)
         ctx.chosen = await self._choose(event, ctx, is_late=is_late, is_asked=True)
         ctx.handler = None  # until it runs
         return ctx.chosen is None
@@ -445,7 +449,13 @@ class Dispatcher:
 
     async def _handle(self, event: Event, ctx: TurnContext, route: Route, handle: Next, fit: Fit) -> None:
         ctx.note_handler(route.name, fit if isinstance(fit, re.Match) else None, route.attempts, route.at)
-        self._show_receipt_and_typing(event, ctx)
+        if isinstance(event, MessageReceived):
+            if self._bot.typing:
+                ctx.show_typing_when_slow()
+            if self._bot.read and (ctx.rerun is None or not ctx.rerun.attempts):
+                # In the background, because a read receipt must neither delay a reply nor make it fail. A run that has failed
+                # has sent it.
+                self._background.start(ctx.mark_read())
         if route.deadline_s is not None:
             ctx.deadline.restart(route.deadline_s)
         # A question may be answered by something else than a message, such as a tapback, or by nothing in time.
@@ -465,7 +475,7 @@ class Dispatcher:
                 return
         self._report(event, reason=handlers.OPTED_OUT)
 
-    async def _resume(self, event: Event, ctx: TurnContext, resumption: Resumption) -> None:
+    async def _resume(self, event: Event, ctx: TurnContext, resumption: AskSession) -> None:
         """Run the handler of an open question again, after an event that answers or ends the question."""
         # A timeout or a payment names no person, and the handler must learn of it.
         if event.actor is not None and not self._allows(event):
@@ -559,26 +569,16 @@ class Dispatcher:
             )
         return loop is not Loop.NONE
 
-    def _is_late_now(self, event: Event, ctx: TurnContext, sent_at: float, now: float) -> bool:
-        # An operator who puts a dead letter back wants it to be handled, however long ago it was given up.
-        return self._is_late(event, (ctx.accepted_at if ctx.is_put_back else now) - sent_at)
-
-    def _is_late(self, event: Event, age_s: float) -> bool:
+    def _is_late(self, event: Event, ctx: TurnContext, sent_at: float, now: float) -> bool:
         if not isinstance(event, MessageReceived):
             return False
         if event.reconciled_at is not None:
             return True
+        if ctx.rerun is not None and ctx.rerun.put_back:
+            # An operator who puts a dead letter back wants it to be handled, however long ago it was given up.
+            now = ctx.rerun.delivery.received_at
         max_age_s = self._bot.max_age_s
-        return max_age_s is not None and age_s > max_age_s
-
-    def _show_receipt_and_typing(self, event: Event, ctx: TurnContext) -> None:
-        if not isinstance(event, MessageReceived):
-            return
-        if self._bot.typing:
-            ctx.show_typing_when_slow()
-        if self._bot.read and not ctx.has_failed_before:
-            # In the background, because a read receipt must neither delay a reply nor make it fail.
-            self._background.start(ctx.mark_read())
+        return max_age_s is not None and now - sent_at > max_age_s
 
     def _error_handler(self, error: Exception) -> ErrorHandler | None:
         for outer in self._routers:

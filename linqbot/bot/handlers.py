@@ -13,7 +13,7 @@ import threading
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, get_args
 
 import anyio
 import anyio.to_thread
@@ -27,11 +27,13 @@ from linqbot.engine.failure import Failure
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.parse import EVENT_TYPES
-from linqbot.features.proactive import Schedule
 from linqbot.frames import place_of_function, place_of_thread
 from linqbot.hookspecs import Tried
 from linqbot.nearest import nearest_name, suggestion
 from linqbot.options import OverlapMode
+
+if TYPE_CHECKING:
+    from linqbot.features.proactive import Schedule
 
 log = structlog.get_logger("linqbot.bot")
 

@@ -12,19 +12,16 @@ import linecache
 import sys
 import warnings
 from collections.abc import Collection, Iterable
+from importlib import import_module
 from pathlib import Path
 from string import ascii_letters, digits
 from typing import Any, Final, TextIO
 
 import structlog
 
-from linqbot.bot.chat_context import ChatContext
 from linqbot.bot.context import Context
 from linqbot.branch import UnawaitedCoroutine, running_root
-from linqbot.content.sent import Sent
 from linqbot.errors import NeverAwaited
-from linqbot.features.proactive import BotContext
-from linqbot.features.state import State
 from linqbot.frames import is_authors
 from linqbot.plugins.guard import WRAPPED
 
@@ -33,20 +30,15 @@ log = structlog.get_logger("linqbot.worker")
 _BEGIN: Final = "coroutine '"
 _END: Final = "' was never awaited"
 
-_WRITTEN: Final[dict[str, tuple[str, type[Any]]]] = {
-    **{
-        kind.__name__: (name, kind)
-        for name, kind in (
-            ("ctx", Context),
-            ("ctx.bot", BotContext),
-            ("ctx.chat", ChatContext),
-            ("ctx.state", State),
-            ("sent", Sent),
-        )
-    },
-    "AskSession": ("ctx", Context),  # `ctx.ask` and its like return its coroutines
+_WRITTEN: Final = {
+    "Context": ("ctx", "linqbot.bot.context.Context"),
+    "BotContext": ("ctx.bot", "linqbot.features.proactive.BotContext"),
+    "ChatContext": ("ctx.chat", "linqbot.bot.chat_context.ChatContext"),
+    "State": ("ctx.state", "linqbot.features.state.State"),
+    "Sent": ("sent", "linqbot.content.sent.Sent"),
+    "AskSession": ("ctx", "linqbot.bot.context.Context"),  # `ctx.ask` and its like return its coroutines
 }
-"""The classes whose methods do something, by their names, each with what authors write for its object."""
+"""The classes whose methods do something, by their names, each with what authors write for its object, and its place."""
 
 
 def note_coroutines() -> None:
@@ -160,7 +152,8 @@ def _call_in(line: str, function: str) -> str | None:
 def _is_linqbots(name: str) -> bool:
     owner, _, method = name.rpartition(".")
     if owner in _WRITTEN:
-        return hasattr(_WRITTEN[owner][1], method)
+        module, _, kind = _WRITTEN[owner][1].rpartition(".")
+        return hasattr(getattr(import_module(module), kind), method)
     return any(
         hasattr(module, owner) for path, module in list(sys.modules.items()) if path.startswith("linqbot.client")
     )

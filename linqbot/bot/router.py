@@ -45,7 +45,6 @@ from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
 from linqbot.events.proactive import BroadcastDone, ScheduleDue
-from linqbot.features.proactive import Schedule, check_name
 from linqbot.frames import place_of, place_of_function
 from linqbot.hookspecs import Running
 from linqbot.interrupts import RunningTask
@@ -295,6 +294,8 @@ class Router(EventDecorators):
             `async def standup(event: ScheduleDue, ctx: Context) -> None: …`
         """
 
+        from linqbot.features.proactive import Schedule
+
         def register(handler: Handler[ScheduleDue, Returned]) -> Handler[ScheduleDue, Returned]:
             path = check(handler, ScheduleDue)
             schedule = Schedule.checked(name or path.rpartition(":")[2].rpartition(".")[2], spec, timezone)
@@ -336,11 +337,13 @@ class Router(EventDecorators):
         """
         if len(given) == 1 and is_handler(given[0]):
             return self.on(BroadcastDone)(given[0])
+        if not given:
+            return self.on(BroadcastDone)
+        from linqbot.features.proactive import check_name
+
         for name in given:
             check_name(name)
         names = frozenset(given)
-        if not names:
-            return self.on(BroadcastDone)
         return self.on(BroadcastDone, Filter(lambda event: event.name in names, f"broadcast{tuple(sorted(names))!r}"))
 
     @overload

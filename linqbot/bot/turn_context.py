@@ -3,46 +3,35 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from linqbot.bot.context import Context
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
-from linqbot.features.asking.answers import Seen
 from linqbot.features.state import EarlierRun
 from linqbot.storage.inbox import Lease
 from linqbot.storage.state import StateWrite
+
+if TYPE_CHECKING:
+    from linqbot.features.asking.answers import Seen
 
 
 class TurnContext(Context):
     """The context of a turn. Handlers get it as a `Context`.
 
     Attributes:
-        has_failed_before: True if an earlier run of the turn has failed. That run has sent the read receipt.
-        has_begun_before: True if an earlier run of the turn has begun.
-        is_put_back: True if an operator has put the event back after it was given up.
-        accepted_at: The time at which the event was accepted, in Unix seconds. It is set if `has_begun_before` is.
+        rerun: The lease of the turn, if an earlier run of it has begun; None in a first run. A replay is handled as if it
+            were new, so its first run is one.
         chosen: The handler with `during_ask=True` that takes the event: its route, its function in its middleware, and the
             fit of its filters.
         is_answer: True if no handler with `during_ask=True` takes the event, so that it answers the open question.
         is_outdated: True if the message became too old for its handlers after an earlier run had begun.
     """
 
-    has_failed_before = False
-    has_begun_before = False
-    is_put_back = False
-    accepted_at = 0.0
+    rerun: Lease | None = None
     chosen: tuple[Any, Any, Any] | None = None
     is_answer = False
     is_outdated = False
-
-    def note_lease(self, lease: Lease) -> None:
-        """Note what the lease of the event says about earlier runs. A replay has none: it is handled as if it were new."""
-        self.has_failed_before = lease.attempts > 0
-        if not lease.is_first_run:
-            self.has_begun_before = True
-            self.is_put_back = lease.put_back
-            self.accepted_at = lease.delivery.received_at
 
     def note_handler(
         self, handler: str, match: re.Match[str] | None, attempts: int | None, at: str | None = None
@@ -84,6 +73,8 @@ class TurnContext(Context):
 
     def seen_in_part(self) -> Seen:
         """Return what the handler has seen in this part of a conversation."""
+        from linqbot.features.asking.answers import Seen
+
         return Seen({} if self._state is None else self._state.seen(), self._times.seen())
 
     def left_in_part(self) -> dict[str, dict[str, str]]:

@@ -15,7 +15,7 @@ import textwrap
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Final, TextIO, cast
 
@@ -43,7 +43,7 @@ def configure(
     level: str,
     style: str,
     *,
-    for_author: bool = False,
+    without: Collection[str] = (),
     for_good: bool = False,
     log_tracebacks: bool = False,
     full_tracebacks: bool = False,
@@ -53,7 +53,7 @@ def configure(
     Args:
         level: `debug`, `info`, `warning` or `error`.
         style: `json`, `console`, or `auto`: console when standard error is a terminal.
-        for_author: The author of the bot reads this terminal: leave out what `linqbot dev` prints itself.
+        without: The events that are left out, because the command prints them itself.
         for_good: The configuration stays until the process ends, so each logger is cached when it is first used.
         log_tracebacks: Keep the tracebacks that other libraries log, such as asyncio's of a failed task. They may quote
             texts of people.
@@ -65,8 +65,8 @@ def configure(
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False) if is_console else _Stamper(),
     ]
-    if for_author:
-        shared.append(_without_lines_of_dev)
+    if without:
+        shared.append(partial(_left_out, frozenset(without)))
     shown = _whole_traceback if full_tracebacks else _folded_traceback
     last: list[Any] = (
         [
@@ -182,17 +182,15 @@ class _AsText:
         return out.getvalue().lstrip("\n")
 
 
-_LINES_OF_DEV: Final = frozenset(
-    {
-        *("bot.started", "bot.stopped", "event.ignored", "event.unmatched"),
-        *("turn.failed", "turn.deferred", "turn.dead_lettered", "turn.refused", "turn.state_conflict"),
-    }
-)
+_ENDS: Final = ("turn.failed", "turn.deferred", "turn.dead_lettered", "turn.refused", "turn.state_conflict")
+LINES_OF_DEV: Final = ("bot.started", "bot.stopped", "event.ignored", "event.unmatched", *_ENDS)
+"""What `linqbot dev` prints itself: starts and stops, the ends of turns, and why no handler took an event."""
+LINES_OF_DRY_RUNS: Final = ("chat.opted_out", *_ENDS)
+"""What is not true in a dry run, of which nothing is stored."""
 
 
-def _without_lines_of_dev(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Drop what `linqbot dev` prints itself: starts and stops, the ends of turns, and why no handler took an event."""
-    if event["event"] in _LINES_OF_DEV:
+def _left_out(without: Collection[str], _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if event["event"] in without:
         raise structlog.DropEvent
     return event
 

@@ -33,7 +33,7 @@ from linqbot.types.message import MediaPart
 if TYPE_CHECKING:
     import httpx
 
-    from linqbot.client.resources.attachments import Attachments
+    from linqbot.client.resources.attachments import Attachments, Put
     from linqbot.client.resources.chat_features import Experiences
     from linqbot.client.resources.lines import (
         AvailableNumberResource,
@@ -75,7 +75,7 @@ class Client:
         ConfigError: The key is empty or contains spaces or line breaks, or the base URL is not a plain http(s) address.
     """
 
-    __slots__ = ("_before_fetch", "_owns_sender", "_run", "_sender")
+    __slots__ = ("_before_fetch", "_owns_sender", "_put", "_run", "_sender")
 
     def __init__(
         self,
@@ -109,6 +109,7 @@ class Client:
             httpx_transport=transport,
         )
         self._run: Run = RateLimits(self._sender.run, clock).run
+        self._put: Put = self._sender.put
         self._before_fetch: tuple[Callable[[], object], ...] = ()
         self._owns_sender = True
 
@@ -127,7 +128,7 @@ class Client:
         """Files that are uploaded before they are sent."""
         from linqbot.client.resources.attachments import Attachments
 
-        return Attachments(self._run, self._sender.put)
+        return Attachments(self._run, self._put)
 
     @property
     def webhook_subscriptions(self) -> Subscriptions:
@@ -272,7 +273,9 @@ class Client:
         """
         return await self._run(call)
 
-    def wrapped(self, wrap: Callable[[Run], Run], *, before_fetch: Callable[[], object] | None = None) -> Client:
+    def wrapped(
+        self, wrap: Callable[[Run], Run], *, before_fetch: Callable[[], object] | None = None, put: Put | None = None
+    ) -> Client:
         """Return the same client over the same connections, with `wrap` around every call. Cheap enough for every turn.
 
         `wrap` receives the current `run` and returns its replacement. On a client that is already wrapped, the newest
@@ -281,10 +284,12 @@ class Client:
         Args:
             before_fetch: Called before every `fetch` and `fetch_to`, because these are not API calls and do not pass
                 `run`. Raises to refuse the fetch.
+            put: Uploads the bytes of files, which do not pass `run` either; None uploads them to Linq.
         """
         client = object.__new__(Client)
         client._sender = self._sender
         client._run = wrap(self._run)
+        client._put = put or self._put
         client._before_fetch = self._before_fetch if before_fetch is None else (before_fetch, *self._before_fetch)
         client._owns_sender = False
         return client

@@ -1,13 +1,12 @@
 """`ctx.preview`: the messages that content becomes on iMessage, on RCS and on SMS, without sending them.
 
-Under `linqbot dev`, `watcher` gets the content of each send, whose preview the emulator's page then shows.
+Under `linqbot dev`, the emulator's page shows the preview of each send, which is `Said`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from contextvars import ContextVar
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -93,10 +92,6 @@ class Said:
     def preview(self) -> Preview:
         """Return the forms of the content."""
         return preview(self.content, effect=self.effect, cards=self.cards, is_group=self.is_group)
-
-
-watcher: ContextVar[Callable[[Said], None] | None] = ContextVar("linqbot_content_watcher", default=None)
-"""Called after each `ctx.reply` and `ctx.send` of a turn. Set when the turn begins."""
 
 
 def preview(content: Iterable[Sendable], *, effect: Effect | None, cards: bool, is_group: bool | None) -> Preview:

@@ -10,8 +10,9 @@ that a person's phone can receive, so that Linq is asked once.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel
 
@@ -38,6 +39,13 @@ from linqbot.types.message import (
     SentMessage,
     text_of,
 )
+
+if TYPE_CHECKING:
+    from linqbot.content.preview import Said
+
+
+watcher: ContextVar[Callable[[Said], None] | None] = ContextVar("linqbot_content_watcher", default=None)
+"""Called after each `ctx.reply` and `ctx.send` of a turn. Set when the turn begins, under `linqbot dev` only."""
 
 NOT_FETCHED: Final = 5007
 """Linq's error code for a URL that it could not fetch, or whose file has more than 10 MB."""
@@ -163,7 +171,7 @@ NO_LOCATION: Final = frozenset({2016, 2017})
 CARD_EVERY_S: Final = 86_400.0
 
 
-class CardShared(BaseModel):
+class CardShared(BaseModel, defer_build=True):
     """The state of a chat: when the contact card was shared, in Unix seconds."""
 
     at: float = 0.0
@@ -405,7 +413,7 @@ class Capabilities(Data):
         return "iMessage" if self.imessage else "RCS" if self.rcs else "SMS"
 
 
-class CapabilitiesAsked(BaseModel):
+class CapabilitiesAsked(BaseModel, defer_build=True):
     """The state of a person: what their phone can receive, and when Linq was asked, in Unix seconds."""
 
     known: Capabilities | None = None

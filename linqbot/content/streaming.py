@@ -3,7 +3,7 @@
 The source is read while messages are sent. The pace decides which finished pieces make the next message, and how long
 to wait before it. Each message is journalled under the stream's own key. When a turn runs again, the stream first
 repeats the messages of its earlier runs: the journal answers for those that Linq has taken, and the others are sent.
-Then the stream goes on behind them. `engine/stream_journal.py` reads the record of earlier runs.
+Then the stream goes on behind them. `features/stream_journal.py` reads the record of earlier runs.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class Stream:
 
     def _due(self, count: int) -> float:
         """Return the time at which a message of the first pieces may be sent."""
-        if self._said_at is None or not self._record.has_pauses:
+        if self._said_at is None:
             return 0.0
         return self._said_at + self._pace.pause_s(sum(len(piece.text.text) for piece in self._waiting[:count]))
 
@@ -421,11 +421,6 @@ class StreamRecord(Protocol):
         """True if an earlier run has said everything."""
         ...
 
-    @property
-    def has_pauses(self) -> bool:
-        """False in a dry run, whose clock stands still."""
-        ...
-
     async def plan(self, messages: Sequence[MessageContent]) -> None:
         """Record messages that belong together before the first is sent: a run that ends between them leaves none out.
 
@@ -441,24 +436,6 @@ class StreamRecord(Protocol):
     def complete(self) -> None:
         """Record that everything was said."""
         ...
-
-
-class Unrecorded:
-    """A stream without a journal, such as in a dry run. It implements `StreamRecord`."""
-
-    label = "stream"
-    said: Sequence[MessageContent] = ()
-    is_complete = False
-    has_pauses = False
-
-    async def plan(self, messages: Sequence[MessageContent]) -> None:
-        """Record nothing."""
-
-    def note(self, messages: Sequence[MessageContent]) -> None:
-        """Record nothing."""
-
-    def complete(self) -> None:
-        """Record nothing."""
 
 
 def seen(messages: Iterable[MessageContent]) -> str:

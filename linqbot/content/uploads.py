@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from linqbot.client.call import Source, source_of
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from linqbot.content.received import ReceivedMedia
 
 T = TypeVar("T")
-
-DRY_ATTACHMENT: Final = "00000000-0000-4000-8000-000000000000"
-"""Stands for the file of a dry run, which uploads nothing."""
-DRY_ADDRESS: Final = f"https://uploads.invalid/{DRY_ATTACHMENT}"
-"""Stands for the address of that file."""
 
 
 class Recorded(Protocol):
@@ -48,8 +43,6 @@ class Uploads:
         recorded: Records the id of an attachment, so that a later run of the turn sends the same one. Otherwise its send
             would differ from that of the earlier run.
         is_in_turn: False for a context that was made outside of a worker, whose calls raise every error.
-        is_dry: Returns True in a dry run. Called only for a file to upload: a turn that has recorded steps cannot be
-            restarted, and most turns upload nothing.
     """
 
     def __init__(
@@ -59,13 +52,11 @@ class Uploads:
         recorded: Recorded,
         *,
         is_in_turn: bool = True,
-        is_dry: Callable[[], bool] = lambda: False,
     ) -> None:
         self._client = client
         self._received = received
         self._recorded = recorded
         self._is_in_turn = is_in_turn
-        self._is_dry = is_dry
         self._attachments: dict[str, str] = {}
         self._attempts: dict[str, int] = {}
         self._by_url: dict[str, MediaDraft] = {}
@@ -113,8 +104,6 @@ class Uploads:
 
     async def _of_url(self, part: MediaPart) -> str:
         """Return the id of the uploaded file of a part with a URL."""
-        if self._is_dry():
-            return DRY_ATTACHMENT
         url = part.url or ""
 
         async def upload() -> str:
@@ -140,15 +129,13 @@ class Uploads:
 
     async def attachment(self, draft: MediaDraft) -> str:
         """Return the id of the uploaded file of a draft; raises as `resolved` does."""
-        return (
-            DRY_ATTACHMENT if self._is_dry() else await self._uploaded(draft, "upload", lambda made: made.attachment_id)
-        )
+        return await self._uploaded(draft, "upload", lambda made: made.attachment_id)
 
     async def address(self, draft: MediaDraft) -> str:
         """Return the https URL of the file of a draft, which is uploaded if it is not at one; raises as `resolved` does."""
         if draft.url is not None:
             return draft.url
-        return DRY_ADDRESS if self._is_dry() else await self._uploaded(draft, "address", lambda made: made.download_url)
+        return await self._uploaded(draft, "address", lambda made: made.download_url)
 
     async def _uploaded(self, draft: MediaDraft, what: str, fact: Callable[[Upload], str]) -> str:
         async with self._lock:  # Equal files are uploaded once.

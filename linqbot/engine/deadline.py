@@ -38,28 +38,16 @@ class Deadline:
         alarms: The alarms of the event loop, shared with other deadlines; None means own ones.
     """
 
-    __slots__ = (
-        "_alarm",
-        "_alarms",
-        "_cancelling",
-        "_ends_at",
-        "_expired",
-        "_ignored",
-        "_loop",
-        "_task",
-        "limit_s",
-    )
+    _task: asyncio.Task[object] | None = None
+    _cancelling = 0
+    _ends_at: float | None = None
+    _expired = False
+    _alarm: Alarm | None = None
 
     def __init__(self, limit_s: float, ignored: Callable[[], None] = _nothing, alarms: Alarms | None = None) -> None:
         self.limit_s = limit_s
         self._ignored = ignored
         self._alarms = Alarms() if alarms is None else alarms
-        self._loop: asyncio.AbstractEventLoop
-        self._task: asyncio.Task[object] | None = None
-        self._cancelling = 0
-        self._ends_at: float | None = None
-        self._expired = False
-        self._alarm: Alarm | None = None
 
     def restart(self, limit_s: float) -> None:
         """Start again from now with another limit, for a handler that was registered with its own `deadline_s`."""
@@ -79,7 +67,9 @@ class Deadline:
         garbage collector has nothing to do.
         """
         self._ignored = _nothing
-        self._disarm()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def __enter__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -102,7 +92,9 @@ class Deadline:
         assert self._task is not None
         task, self._task = self._task, None
         if self._expired:
-            self._disarm()
+            assert self._alarm is not None
+            self._alarm.cancel()
+            self._alarm = None
             if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
                 raise TimeoutError(f"It did not end within {self.limit_s:g} s.") from error
 
@@ -114,14 +106,11 @@ class Deadline:
         assert self._ends_at is not None
         if self._expired and self._task is not None:
             return  # the code is cancelled already, and the alarm is for code that ignores it
-        if self._alarm is None or self._ends_at < self._alarm.at:
-            self._disarm()
-            self._alarm = self._alarms.set(self._loop, self._ends_at, self._expire)
-
-    def _disarm(self) -> None:
         if self._alarm is not None:
+            if self._alarm.at <= self._ends_at:
+                return
             self._alarm.cancel()
-            self._alarm = None
+        self._alarm = self._alarms.set(self._loop, self._ends_at, self._expire)
 
     def _expire(self) -> None:
         self._alarm = None

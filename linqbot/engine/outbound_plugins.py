@@ -23,6 +23,8 @@ BROADCAST_CHECK = "check of broadcasts"
 class Outbound:
     """The outbound middleware of all plugins.
 
+    Attributes:
+        is_empty: True if no plugin has outbound middleware.
     Raises:
         ConfigError: the hook of a required plugin failed.
     """
@@ -31,20 +33,16 @@ class Outbound:
         self.plugins = plugins
         asked = plugins.ask("register_outbound", _middleware)
         self._around = [(impl.plugin, wrap) for impl, added in asked for wrap in added]
+        self.is_empty = not self._around
         checks = plugins.ask("register_broadcast_checks", plain_functions)
         self._broadcast_checks = [(impl.plugin, check) for impl, added in checks for check in added]
-
-    @property
-    def is_empty(self) -> bool:
-        """True if no plugin has outbound middleware."""
-        return not self._around
 
     def wrap(self, run: Run) -> Run:
         """Return `run` wrapped in the outbound middleware, the first plugin's outermost.
 
         The returned function raises Refused if a plugin vetoes a call, and NoVerdict if a required plugin fails.
         """
-        if not self._around:
+        if self.is_empty:
             return run
 
         async def asked(call: Call) -> ApiResponse:

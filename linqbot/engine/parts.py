@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from pydantic_core import to_json
 
-from linqbot.errors import TurnDeferred
 from linqbot.events.delivery import Delivery
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
@@ -76,6 +75,7 @@ class Turn:
         kind: The kind of the delivery; None if Linq has posted it.
         marks: What is special about the lease; see the marks below.
         owner: The worker; None if the turn is run without one, as in tests.
+        points: The points of the parts for these marks; not set if the turn cannot begin.
         began: The time at which the turn began, by `time.perf_counter`.
         ends: Functions that add to the commit that ends the turn, each for its feature, by the outcome in the commit.
         is_open: True if the turn goes on from an earlier run of it, with an `opening` that is complete.
@@ -99,6 +99,7 @@ class Turn:
     ends: list[Callable[[Turn, Commit], None]] = field(default_factory=list)
     is_open: bool = False
     is_running: bool = False
+    points: Points = field(init=False)
     journal: TurnJournal = field(init=False)
     client: Client = field(init=False)
     deadline: Deadline = field(init=False)
@@ -119,13 +120,6 @@ class Turn:
     def is_bare(self) -> bool:
         """True if no feature and no journal adds to the commit that ends the turn."""
         return not (self.ends or self.is_running)
-
-    @property
-    def deferred(self) -> TurnDeferred | None:
-        """The error that defers the turn, even if its handler swallowed it; usually None."""
-        if self.overlap is not None and self.overlap.may_miss_messages:
-            return TurnDeferred("The storage did not answer when the handler took messages.", after_s=0.0)
-        return self.journal.deferred
 
     def commit(self, outcome: Outcome) -> Commit:
         """Return what the commit that ends the turn with this outcome stores."""

@@ -176,14 +176,6 @@ class Turns:
             ms=ms,
         )
 
-    def _needs_no_turn(self, delivery: Delivery) -> bool:
-        """Return True if no handler takes events of this type, and neither the journal nor a question needs it."""
-        return (
-            delivery.type not in NEEDED
-            and self.dispatcher.has_no_handler(delivery.type)
-            and not is_opt_out_message(delivery)
-        )
-
     async def _run(self, turn: Turn) -> Stored | None:
         """Return the stored outcome, for `finished`; None if the turn was given up and another task ends it."""
         try:
@@ -200,14 +192,18 @@ class Turns:
 
     async def _open(self, turn: Turn) -> Outcome | None:
         """Find out what a turn begins with. Return its outcome if it needs no handler; None if it does."""
-        lease, kind, points = turn.lease, turn.kind, self.features.points(turn.marks)
+        lease, kind = turn.lease, turn.kind
         if kind is not None and kind.open is not None and (outcome := await kind.open(self, turn)) is not None:
             return outcome
-        for open_ in points.open:
+        for open_ in turn.points.open:
             if (outcome := await open_(turn)) is not None:
                 return outcome
         if turn.opening.arrival is None:
-            if self._needs_no_turn(lease.delivery):
+            if (
+                lease.delivery.type not in NEEDED
+                and self.dispatcher.has_no_handler(lease.delivery.type)
+                and not is_opt_out_message(lease.delivery)
+            ):
                 return Ack()
             if turn.marks & RAN:
                 turn.opening.known = await self.storage.entries(lease.delivery.id, lease.replay)
@@ -231,7 +227,11 @@ class Turns:
 
     async def _run_handler(self, turn: Turn) -> Stored | None:
         """Run the handler and store the end of the turn; see `_run`."""
-        self._begin(turn)
+        turn.task = asyncio.current_task()
+        turn.is_running = True
+        turn.journal = TurnJournal(self, turn.opening, turn.lease)
+        turn.client = self.client.wrapped(turn.journal.wrap)
+        turn.deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
         try:
             outcome = await self._outcome(turn, await self._raised(turn))
         finally:
@@ -253,7 +253,7 @@ class Turns:
             return await self._run(again)
         assert not callable(outcome)
         try:
-            for close in self.features.points(turn.marks).close:
+            for close in turn.points.close:
                 await close(turn, outcome)
         except StorageError as error:
             outcome = self._judged(turn.lease, error)
@@ -272,7 +272,8 @@ class Turns:
         """Return a turn of a lease, which has not begun."""
         turn = self._bare(lease)
         turn.marks, turn.owner, turn.began = self.features.marks_of(lease), owner, began
-        turn.ends += self.features.points(turn.marks).end
+        turn.points = self.features.points(turn.marks)
+        turn.ends += turn.points.end
         return turn
 
     def again(self, turn: Turn, opening: Opening) -> Turn:
@@ -280,27 +281,6 @@ class Turns:
         again = self.new_turn(turn.lease, turn.owner, turn.began)
         again.opening, again.is_open = opening, True
         return again
-
-    def _begin(self, turn: Turn) -> None:
-        """Let a turn run in the current task: give it what its handler needs."""
-        lease, opening = turn.lease, turn.opening
-        turn.task = asyncio.current_task()
-        turn.is_running = True
-        journal = turn.journal = TurnJournal(
-            self.storage,
-            self.clock,
-            self.rate_limit,
-            turn=opening.turn,
-            replay=opening.replay,
-            known=opening.known,
-            outbound=self.outbound,
-            off_the_record=opening.off_the_record,
-            task=turn.task,
-            lease=lease,
-            features=self.features,
-        )
-        turn.client = self.client.wrapped(journal.wrap)
-        turn.deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
 
     async def settle(self, entries: Sequence[JournalEntry], timers: Sequence[Timer] = ()) -> None:
         """Store what a run has done whose turn begins again."""
@@ -315,14 +295,25 @@ class Turns:
         """
         try:
             try:
-                await self._handle(turn)
+                if turn.kind is not None and turn.kind.run is not None:
+                    await turn.kind.run(self, turn)
+                else:
+                    ctx = await self.prepare(turn, turn.lease.delivery)
+                    await self.dispatcher.dispatch(turn.event, ctx)
             except (Suspended, AskEnded, BaseExceptionGroup) as ended:
                 if not is_end_of_ask(ended):
                     raise
+            finally:
+                if turn.overlap is not None:
+                    turn.overlap.end()
             if not turn.journal.is_settled:
                 with turn.deadline:
                     await turn.journal.settle()
-            self._note_state(turn)
+            if turn.ctx is not None and (writes := turn.ctx.close_state()):
+                if turn.journal.off_the_record:
+                    log.info("state.not_stored", delivery=turn.lease.delivery.id, why="Its line has zero retention.")
+                else:
+                    turn.journal.state = writes
         except BaseException as raised:
             if is_ctrl_c(raised) or (isinstance(raised, GeneratorExit) and is_closing(turn.task)):
                 raise
@@ -347,7 +338,12 @@ class Turns:
             if (goes_on := self._goes_on(turn, error)) is not None:
                 return goes_on
         # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
-        error = turn.deferred or error or turn.journal.unobserved_failure()
+        error = (
+            (turn.overlap and turn.overlap.deferral)
+            or turn.journal.deferred
+            or error
+            or turn.journal.unobserved_failure()
+        )
         if (coroutines := turn.journal.never_awaited()) and error is None:
             error = self.dispatcher.never_awaited(coroutines, turn.ctx, turn.lease.delivery.id)
         if error is None:
@@ -362,7 +358,7 @@ class Turns:
 
     def _goes_on(self, turn: Turn, error: BaseException | None) -> Again | None:
         """Return how the turn begins again; None if no feature says that it must."""
-        for again in self.features.points(turn.marks).again:
+        for again in turn.points.again:
             if (goes_on := again(turn, error)) is not None:
                 return goes_on
         return None
@@ -371,26 +367,6 @@ class Turns:
         """Note that a turn runs again because another turn has changed a value first."""
         turn.journal.note_conflict()
         self.state_queue.note(turn.lease.delivery.id, conflict)
-
-    def _note_state(self, turn: Turn) -> None:
-        """Note the state that a successful handler changed, for the commit that ends the turn."""
-        writes = turn.ctx.close_state() if turn.ctx is not None else ()
-        if writes and turn.journal.off_the_record:
-            log.info("state.not_stored", delivery=turn.lease.delivery.id, why="Its line has zero retention.")
-        else:
-            turn.journal.state = writes
-
-    async def _handle(self, turn: Turn) -> None:
-        """Do what the kind of the delivery asks for, or run the handler of the event."""
-        if turn.kind is not None and turn.kind.run is not None:
-            await turn.kind.run(self, turn)
-            return
-        ctx = await self.prepare(turn, turn.lease.delivery)
-        try:
-            await self.dispatcher.dispatch(turn.event, ctx)
-        finally:
-            if turn.overlap is not None:
-                turn.overlap.end()
 
     async def prepare(self, turn: Turn, delivery: Delivery) -> TurnContext:
         """Parse a delivery, and return the context of the handler that is about to run."""
@@ -403,7 +379,7 @@ class Turns:
             delivery.decoded = None
         if turn.marks & RAN:
             await self.state_queue.enter(delivery.id, self.clock)  # it may wait for a minute
-        for begin in self.features.points(turn.marks).begin:
+        for begin in turn.points.begin:
             await begin(turn)
         assert turn.asking is not None, "a part of every turn has set it"
         arrived, session = opening.arrival, turn.asking.session
@@ -421,7 +397,8 @@ class Turns:
             after_ask=None if arrived is None else arrived.after_ask,
             overlap=turn.overlap,
         )
-        turn.ctx.note_lease(turn.lease)
+        if not turn.lease.is_first_run:
+            turn.ctx.rerun = turn.lease
         turn.handling = time.perf_counter()
         return turn.ctx
 

@@ -3,10 +3,8 @@
 The journal wraps the client's calls, and the outbound middleware of plugins wraps the journal. Each call gets its slot
 number before the middleware runs, so a veto never shifts the numbers of later calls.
 
-When a handler runs again after a crash or a failure, each call is matched with its entry from the earlier run. An
-accepted call is answered from its entry and not made. A call whose answer may have been lost is repeated under the same
-idempotency key. A call that must not be repeated is looked up at Linq, or reported as ambiguous. Next step:
-`engine/turn.py` stores the outcomes in the commit that ends the turn.
+When a handler runs again after a crash or a failure, `earlier_runs.py` matches each call with its entry from the earlier
+run. Next step: `engine/turn.py` stores the outcomes in the commit that ends the turn.
 """
 
 from __future__ import annotations
@@ -14,10 +12,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -25,40 +21,13 @@ from pydantic_core import to_json
 
 from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.clock import Clock
-from linqbot.content.sending import is_refusal
 from linqbot.content.sent import OPTED_OUT
-from linqbot.engine.call_lookup import (
-    GONE,
-    NOT_MADE,
-    ambiguous_answer,
-    answer_of,
-    change_made,
-    content_of,
-    error_json,
-    error_of,
-    find,
-    ids_in,
-    lacks_target,
-    outcome_of,
-)
-from linqbot.engine.outbound_plugins import Outbound
-from linqbot.engine.rate_limit import CallNotMade, SendRateLimit, call_with_retries
-from linqbot.engine.slots import (
-    NO_ENTRIES,
-    OUTSIDE_FIRST,
-    JournalMatcher,
-    Slots,
-    digest,
-    labelled,
-    outside_of,
-    step_around,
-    step_digest,
-)
-from linqbot.engine.stream_journal import StreamJournal
+from linqbot.engine.call_lookup import GONE, NOT_MADE, change_made, content_of, error_json, ids_in, lacks_target
+from linqbot.engine.earlier_runs import EarlierRuns
+from linqbot.engine.rate_limit import CallNotMade, call_with_retries
+from linqbot.engine.slots import OUTSIDE_FIRST, Slots, digest, outside_of_answer, step_around, step_digest
 from linqbot.errors import (
     BotError,
-    CallSkipped,
     LinqApiError,
     LinqUnavailable,
     MessageGone,
@@ -69,20 +38,19 @@ from linqbot.errors import (
     TurnDeferred,
 )
 from linqbot.frames import place_of_caller
-from linqbot.plugins.registry import Plugins
-from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
-from linqbot.storage.journal import EntryStatus, JournalEntry
-from linqbot.storage.redaction import RECORDED
+from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
 from linqbot.storage.state import StateWrite
-from linqbot.storage.timers import Timer
 from linqbot.types.message import text_of
 
 if TYPE_CHECKING:
-    from linqbot.features.catalog import Features
+    from linqbot.engine.parts import Opening
+    from linqbot.engine.turn import Turns
     from linqbot.features.overlap import IncomingCalls
     from linqbot.features.state import TurnState
+    from linqbot.features.state_journal import StateJournal
+    from linqbot.features.stream_journal import StreamJournal
     from linqbot.features.turn_scheduler import TurnBroadcaster, TurnScheduler
 
 log = structlog.get_logger("linqbot.worker")
@@ -162,23 +130,23 @@ class TurnJournal:
     """Journals the client's calls for one run of a turn. It must be created in the turn's own task.
 
     Args:
-        turn: The id of the turn: the delivery being handled, or the one that began its conversation.
-        replay: 0, then one more for each deliberate replay of the turn. A replay uses new idempotency keys.
-        known: The journal entries of this turn's earlier runs, which failed or crashed.
-        outbound: The outbound middleware of plugins.
-        off_the_record: True keeps no content of the turn's calls after they are made.
-        task: The turn's own task.
+        turns: What all turns share.
+        opening: What the turn begins with, the entries of its earlier runs included.
         lease: The lease of the turn. When it is over, no further call is begun.
-        features: Makes what carries out scheduled sends and broadcasts.
 
     Attributes:
+        turn: The id of the turn: the delivery being handled, or the one that began its conversation.
+        replay: 0, then one more for each deliberate replay of the turn. A replay uses new idempotency keys.
+        off_the_record: True keeps no content of the turn's calls after they are made.
+        slots: Gives out the slots of what the turn does.
         deferred: The error of the first call that had to be deferred; None if there was none. After it, no further call
             is made in this run.
         origin: The people and the chat of the turn, as JSON: see `engine/parts.py`. Set before the first call.
         state: The state that the handler changed. Set when the handler has succeeded.
         recipients: The outcome of the person to whom the turn has sent a broadcast.
-        cancelled: The ids of timers that the commit that ends the turn deletes, before it stores `timers`.
+        cancelled: The ids of timers that the commit that ends the turn deletes, before it stores those of scheduled sends.
         steps: The known entries that are no API calls, by slot.
+        streams: The entries of the streams that this run has said something in, by slot.
         is_interrupted: True cancels the tasks that make further calls: the turn is to begin again.
         is_suspended: True after the handler has asked a question. Then every call raises Suspended.
         is_past: True while the handler of a conversation runs through a part that an earlier answer has ended. Calls
@@ -188,139 +156,64 @@ class TurnJournal:
             made, as if Linq had refused it, except with `override_optout` (R71).
     """
 
-    # Slots: a class keeps up to 30 attributes of its instances cheaply, and each turn makes an instance with more.
-    __slots__ = (
-        "_begun",
-        "_call_lock",
-        "_clock",
-        "_closed",
-        "_earlier_parts_sent",
-        "_earlier_runs_sent",
-        "_failed",
-        "_features",
-        "_known",
-        "_lease",
-        "_made",
-        "_matcher",
-        "_outbound",
-        "_outcomes",
-        "_outside",
-        "_outside_matcher",
-        "_rate_limit",
-        "_scheduler",
-        "_settled",
-        "_slots",
-        "_state",
-        "_storage",
-        "_streams",
-        "_task",
-        "_under_way",
-        "cancelled",
-        "deferred",
-        "incoming_calls",
-        "is_interrupted",
-        "is_past",
-        "is_suspended",
-        "muted_chat",
-        "off_the_record",
-        "origin",
-        "recipients",
-        "replay",
-        "state",
-        "steps",
-        "turn",
-    )
+    deferred: TurnDeferred | None = None
+    origin: bytes | None = None
+    state: Sequence[StateWrite] = ()
+    recipients: Sequence[RecipientUpdate] = ()
+    is_interrupted = False
+    is_suspended = False
+    is_past = False
+    incoming_calls: IncomingCalls | None = None
+    muted_chat: str | None = None
+    _earlier: EarlierRuns | None = None
+    _scheduler: TurnScheduler | None = None
+    # Set once the handler uses state, or if an earlier run has stored some with a call.
+    _state: StateJournal | None = None
+    # The number of entries that this run has stored.
+    _begun = 0
+    # The number of calls that have begun and not ended; `_settled` is set when it is 0 again.
+    _under_way = 0
+    _settled: asyncio.Event | None = None
+    # The reason why no call is made any more; None while calls are made.
+    _closed: str | None = None
 
-    def __init__(
-        self,
-        storage: Storage,
-        clock: Clock,
-        rate_limit: SendRateLimit,
-        *,
-        turn: str,
-        replay: int = 0,
-        known: Sequence[JournalEntry] = (),
-        outbound: Outbound | None = None,
-        off_the_record: bool = False,
-        task: asyncio.Task[None] | None = None,
-        lease: Lease | None = None,
-        features: Features,
-    ) -> None:
-        self._features = features
-        self.deferred: TurnDeferred | None = None
-        self._storage = storage
-        self._clock = clock
-        self._rate_limit = rate_limit
-        self.turn = turn
-        self.replay = replay
-        self.off_the_record = off_the_record
-        self.origin: bytes | None = None
-        self.state: Sequence[StateWrite] = ()
-        self.recipients: Sequence[RecipientUpdate] = ()
-        self._outbound = Outbound(Plugins()) if outbound is None else outbound
-        # The entries that calls may be matched with now: those of earlier runs, and in a conversation those of one part.
-        self._known = known
-        # The accepted calls of this run, in order, those included that were answered from their entries.
-        self._made: list[tuple[Call, ApiResponse]] = []
-        self.steps: dict[str, JournalEntry] = {}
-        if known:
-            self.steps = {entry.slot: entry for entry in known if entry.safety in RECORDED}
-            self._known = [entry for entry in known if entry.safety not in RECORDED]
-        self._earlier_runs_sent = self._known
-        self._earlier_parts_sent: frozenset[str] = frozenset()
-        self.is_suspended = False
-        self.is_past = False
-        self.incoming_calls: IncomingCalls | None = None
-        self.muted_chat: str | None = None
-        self._slots = Slots()
-        self._outside = outside_of(turn if lease is None else lease.delivery.id, turn)
-        self._outside_matcher: JournalMatcher | None = None
-        self._task = task
+    def __init__(self, turns: Turns, opening: Opening, lease: Lease) -> None:
+        self._turns = turns
+        self._storage = turns.storage
+        self._outbound = turns.outbound
         self._lease = lease
-        self._matcher = self._matcher_of(self._known) if known else NO_ENTRIES
-        self._scheduler: TurnScheduler | None = None
-        # Set once the handler uses state, or if an earlier run has stored some with a call.
-        self._state = features.state_journal(self) if self.has_stored_state else None
-        self.cancelled: list[str] = []
+        self._task = asyncio.current_task()
+        self.turn = opening.turn
+        self.replay = opening.replay
+        self.off_the_record = opening.off_the_record
+        self.slots = Slots()
+        # The part of what is done outside of the handler.
+        handled = lease.delivery.id
+        self._outside = OUTSIDE_FIRST if handled == self.turn else outside_of_answer(handled)
         # Held by the call that is made or matched: the calls of a turn are made one after the other.
         self._call_lock = asyncio.Lock()
-        # The number of entries that this run has stored, and the entries whose outcome is not stored yet, by slot.
-        self._begun = 0
+        # The accepted calls of this run, in order, those included that were answered from their entries.
+        self._made: list[tuple[Call, ApiResponse]] = []
+        # The entries whose outcome is not stored yet, by slot.
         self._outcomes: dict[str, JournalEntry] = {}
-        self._streams: dict[str, JournalEntry] = {}
-        # The number of calls that have begun and not ended; `_settled` is set when it is 0 again.
-        self._under_way = 0
-        self._settled: asyncio.Event | None = None
-        # The reason why no call is made any more; None while calls are made.
-        self._closed: str | None = None
-        self.is_interrupted = False
         # The tasks of the handler in which a call has failed, and the error.
         self._failed: list[tuple[asyncio.Task[Any], BaseException]] = []
+        self.cancelled: list[str] = []
+        self.streams: dict[str, JournalEntry] = {}
+        self.steps: dict[str, JournalEntry] = {}
+        if known := opening.known:
+            self.steps = {entry.slot: entry for entry in known if entry.safety in RECORDED}
+            self._earlier = self._runs([entry for entry in known if entry.safety not in RECORDED])
+            if self.has_stored_state:
+                self._state = turns.features.state_journal(self)
 
     def stream(self, key: str | None) -> StreamJournal:
-        """Return the journal of the next stream of `ctx.stream`.
+        """Return the journal of the next stream of `ctx.stream`; see `StreamJournal`."""
+        return self._turns.features.stream_journal(self, key)
 
-        Args:
-            key: Identifies the stream within the turn; None numbers it.
-        Raises:
-            BotError: the turn has ended, or `key` was used before in this run.
-        """
-        self.refuse_after_end("stream")
-        label = self._slots.label_of_stream(key)
-        slot = f"{self._slots.part}stream:{label}"
-        entry = self.steps.get(slot) or self.new_entry(slot, "step", to_json({"noun": "ctx", "verb": "stream"}))
-        known = {entry.slot: entry for entry in self._known}
-        slots = partial(labelled, self._slots.part, label)
-        return StreamJournal(
-            label, entry, known, slots, keep=self._keep_stream, store=self._store_stream, is_past=self.is_past
-        )
-
-    def _keep_stream(self, entry: JournalEntry) -> None:
-        self._streams[entry.slot] = entry
-
-    async def _store_stream(self, entry: JournalEntry) -> None:
-        self.steps[entry.slot] = entry
-        await self.store(entry)
+    def calls_of_earlier_runs(self) -> Sequence[JournalEntry]:
+        """Return the entries with which the next calls of this part may be matched."""
+        return () if self._earlier is None else self._earlier.calls
 
     def outcomes(self, *, with_digests: bool) -> list[JournalEntry]:
         """Return the entries whose outcome is not stored yet. The commit that ends the turn stores them.
@@ -331,10 +224,10 @@ class TurnJournal:
         """
         outcomes = list(self._outcomes.values())
         if with_digests:
-            outcomes += self._streams.values()
-        elif self._streams:
+            outcomes += self.streams.values()
+        elif self.streams:
             # The turn is over, so nothing needs the texts that are stored.
-            outcomes += [replace(entry, answer=None) for entry in self._streams.values() if entry.slot in self.steps]
+            outcomes += [replace(entry, answer=None) for entry in self.streams.values() if entry.slot in self.steps]
         return [_with_digest(entry) for entry in outcomes] if with_digests else outcomes
 
     def end(self, commit: Commit) -> None:
@@ -348,14 +241,15 @@ class TurnJournal:
         if is_done:
             # The scheduled sends of a failed run are not stored: its next run schedules them again.
             commit.state, commit.recipients = self.state, self.recipients
-            commit.timers += self.timers
+            if self._scheduler is not None:
+                commit.timers += self._scheduler.timers
         if self.cancelled and (is_done or commit.rearmed):
             commit.cancelled += self.cancelled
 
     @property
     def lane(self) -> str:
-        """The lane of the turn; empty if it has no lease."""
-        return "" if self._lease is None else self._lease.delivery.lane
+        """The lane of the turn."""
+        return self._lease.delivery.lane
 
     @property
     def is_in_own_task(self) -> bool:
@@ -373,33 +267,21 @@ class TurnJournal:
             is_past: See the attribute.
             earlier: The entries of the calls since the last part was entered, those of the question included.
         """
-        self._earlier_parts_sent |= {entry.message_id for entry in earlier if entry.message_id}
-        self._slots.part = part
-        self._known = list(known)
-        self._matcher = self._matcher_of(known)
+        self.slots.part = part
+        self._earlier = self._earlier or self._runs(())
+        self._earlier.enter(known, earlier)
         self.is_past = is_past
 
     def enter_handler(self) -> None:
         """Go on with what the handler does. In a conversation, `enter` follows."""
-        self._slots.part = ""
+        self.slots.part = ""
 
     def leave_handler(self) -> None:
         """Go on with what is done outside of the handler. In a conversation it belongs to the answer, not to a part."""
-        self._slots.part = self._outside
+        self.slots.part = self._outside
         self.is_past = False
-        if self._outside != OUTSIDE_FIRST:
-            if self._outside_matcher is None:
-                known = [entry for entry in self._earlier_runs_sent if entry.slot.startswith(self._outside)]
-                self._outside_matcher = self._matcher_of(known)
-            self._matcher = self._outside_matcher
-
-    def slot_of_step(self, name: str) -> str:
-        """Return the slot of a step of `ctx.once`."""
-        return self._slots.of_step(name)
-
-    def in_step(self, name: str) -> AbstractContextManager[None]:
-        """Number the calls of the block within a step of `ctx.once`; see `Slots`."""
-        return self._slots.in_step(name)
+        if self._earlier is not None and self._outside != OUTSIDE_FIRST:
+            self._earlier.leave_handler(self._outside)
 
     def made_in_step(self, name: str) -> list[Call]:
         """Return the accepted calls that this run has made in a step."""
@@ -410,7 +292,7 @@ class TurnJournal:
 
     def unmatched(self) -> list[JournalEntry]:
         """Return the known entries of this part that no call of this run has matched."""
-        return self._matcher.unmatched()
+        return [] if self._earlier is None else self._earlier.unmatched()
 
     def key_of(self, slot: str) -> str:
         """Return the idempotency key of a slot."""
@@ -426,7 +308,7 @@ class TurnJournal:
             safety=safety,
             call=call,
             status="attempting",
-            first_at=self._clock.now(),
+            first_at=self._turns.clock.now(),
             origin=self.origin,
             off_the_record=self.off_the_record,
         )
@@ -447,24 +329,22 @@ class TurnJournal:
     def scheduler(self) -> TurnScheduler:
         """The scheduled sends of the turn."""
         if self._scheduler is None:
-            self._scheduler = self._features.scheduler(self, self._slots, self._storage)
+            self._scheduler = self._turns.features.scheduler(self, self._storage)
         return self._scheduler
 
     @property
     def broadcaster(self) -> TurnBroadcaster:
         """The broadcasts of the turn."""
-        return self._features.broadcaster(self, self._storage, self._outbound)
-
-    @property
-    def timers(self) -> Sequence[Timer]:
-        """The timers of the turn's scheduled sends. The commit that ends the turn stores them."""
-        return () if self._scheduler is None else self._scheduler.timers
+        made: TurnBroadcaster = self._turns.features.broadcaster(self, self._storage, self._outbound)
+        return made
 
     def sent_in_turn(self) -> SentInTurn:
         """Return the calls that this run has made so far, and what is known of those of earlier runs."""
-        ids = {entry.message_id for entry in (*self._earlier_runs_sent, *self._outcomes.values()) if entry.message_id}
-        unsettled = [Call.from_json(e.call) for e in self._known if e.status == "attempting" and e.message_id is None]
-        return SentInTurn(tuple(self._made), frozenset(ids), self._earlier_parts_sent, self.is_past, unsettled)
+        made, earlier = tuple(self._made), self._earlier
+        ids = frozenset(entry.message_id for entry in self._outcomes.values() if entry.message_id)
+        if earlier is None:
+            return SentInTurn(made, ids)
+        return SentInTurn(made, ids | earlier.sent, earlier.sent_in_parts, self.is_past, earlier.unsettled())
 
     @property
     def made(self) -> list[Call]:
@@ -479,11 +359,11 @@ class TurnJournal:
     @property
     def is_settled(self) -> bool:
         """True if no task of the handler can be making a call."""
-        return not (self._under_way or self._slots.root.has_children)
+        return not (self._under_way or self.slots.root.has_children)
 
     async def settle(self) -> None:
         """Wait for the calls that the handler's tasks are still making, including those of tasks started just now."""
-        if self._slots.root.has_children and self._closed is None:
+        if self.slots.root.has_children and self._closed is None:
             # A task that the handler started last has not run yet, so let it begin its call.
             for _ in range(2):
                 await asyncio.sleep(0)
@@ -500,10 +380,12 @@ class TurnJournal:
             TurnDeferred: another turn has changed a value since this one has read it. Nothing was stored.
         """
         self._begun += 1
-        return self.put(entry) if self._state is None else self._state.store(self, entry.slot, entry)
+        if self._state is None:
+            return self._storage.begin(entry, self._lease)
+        return self._state.store(self, entry.slot, entry)
 
     def put(self, entry: JournalEntry, **state: Any) -> Awaitable[None]:
-        """Store an entry that begins, with changes of state; see `Journal.begin`."""
+        """Store an entry that begins, with changes of state; see `Storage.begin`."""
         return self._storage.begin(entry, self._lease, **state)
 
     async def store_state(self, slot: str) -> None:
@@ -519,7 +401,7 @@ class TurnJournal:
     def use_state(self, state: TurnState) -> None:
         """Store what is changed of this state with the next call of the turn."""
         if self._state is None:
-            self._state = self._features.state_journal(self)
+            self._state = self._turns.features.state_journal(self)
         self._state.use(state)
 
     def come_to(self, slot: str) -> None:
@@ -551,10 +433,10 @@ class TurnJournal:
     @property
     def delivery_id(self) -> str:
         """The id of the delivery that is handled."""
-        return self.turn if self._lease is None else self._lease.delivery.id
+        return self._lease.delivery.id
 
-    def _matcher_of(self, known: Sequence[JournalEntry]) -> JournalMatcher:
-        return JournalMatcher(known, by_content=self._conflict_slot in self.steps)
+    def _runs(self, calls: Sequence[JournalEntry]) -> EarlierRuns:
+        return EarlierRuns(calls, self._storage.has_sent, by_content=self._conflict_slot in self.steps)
 
     async def store(self, entry: JournalEntry) -> None:
         """Store an entry with its outcome now."""
@@ -595,7 +477,7 @@ class TurnJournal:
 
     def never_awaited(self) -> tuple[UnawaitedCoroutine, ...]:
         """Return the coroutines that the turn never awaited. From now on, Python warns about them as usual."""
-        found, self._slots.root.never_awaited = self._slots.root.never_awaited, None
+        found, self.slots.root.never_awaited = self.slots.root.never_awaited, None
         return found or ()
 
     def wrap(self, run: Run) -> Run:
@@ -621,7 +503,7 @@ class TurnJournal:
             if self._closed is not None:
                 raise self._error_after_end(call.name, self._closed)
             # Number the call before anything is awaited, so that gathered sends keep the order of the code.
-            slot = self._slots.of_call(call)
+            slot = self.slots.of_call(call)
             self._under_way += 1
             try:
                 return await self._in_turn(call, slot, run)
@@ -637,7 +519,7 @@ class TurnJournal:
 
     async def _give_hint(self, call: Call, run: Run) -> ApiResponse:
         # A conversation's past has no effects, and neither has what follows a question.
-        if (self.is_past or self.is_suspended) and running_root() is self._slots.root:
+        if (self.is_past or self.is_suspended) and running_root() is self.slots.root:
             return ApiResponse(204)
         return await run(call)
 
@@ -647,7 +529,7 @@ class TurnJournal:
         Raises:
             CancelledError: it is.
         """
-        if self.is_interrupted and running_root() is self._slots.root:
+        if self.is_interrupted and running_root() is self.slots.root:
             raise asyncio.CancelledError("A newer message of the person interrupts the turn.")
 
     async def _in_turn(self, call: Call, slot: str, run: Run) -> ApiResponse:
@@ -659,7 +541,8 @@ class TurnJournal:
             if self.deferred is not None:
                 raise TurnDeferred(str(self.deferred), after_s=self.deferred.after_s)
             if self.is_past:
-                return self._from_the_past(call, slot)
+                assert self._earlier is not None, "it is set by `enter`"
+                return self._earlier.answer_from_past(call, slot, self.turn)
             if self.muted_chat is not None:
                 await refuse_if_muted(call, self.muted_chat, self._storage.entry_of)
             if self._outbound.is_empty:
@@ -682,7 +565,8 @@ class TurnJournal:
 
     def note_failure(self, error: Exception | TurnDeferred) -> None:
         """Note a call or an upload that was deferred or failed, so that code that swallows its error does not lose the call."""
-        task = self._other_task()
+        running = asyncio.current_task()
+        task = None if running is self._task else running
         if not isinstance(error, TurnDeferred):
             if task is not None:
                 self._failed.append((task, error))
@@ -691,24 +575,6 @@ class TurnJournal:
         if task is not None:
             # The turn handles the deferral. Retrieve the error, so that asyncio does not log it as never retrieved.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-    def _other_task(self) -> asyncio.Task[Any] | None:
-        """Return the running task if it is not the turn's own."""
-        task = asyncio.current_task()
-        return None if task is self._task else task
-
-    def _from_the_past(self, call: Call, slot: str) -> ApiResponse:
-        """Answer a call of a conversation's past as it was answered then.
-
-        Raises:
-            CallSkipped: the call was not made then.
-            LinqApiError, AmbiguousCall, MessageGone: it ended so then; see `outcome_of`.
-        """
-        known = self._matcher.match(slot, call, is_named=call.label is not None).entry
-        if known is None or known.status == "attempting":
-            log.info("send.skipped", turn=self.turn, slot=slot, call=call.name)
-            raise CallSkipped(call.name)
-        return outcome_of(known, call)
 
     def _error_after_end(self, what: str, why: str) -> BotError:
         """Log a call that comes after the end of its turn, and return its error."""
@@ -720,64 +586,20 @@ class TurnJournal:
             "event instead of a stored one."
         )
 
-    async def _perform(self, call: Call, slot: str, run: Run) -> ApiResponse:
-        match = self._matcher.match(slot, call, is_named=call.label is not None)
-        if match.displaced is not None:
-            await self._make_displaced(match.displaced, run)
-        known = match.entry
-        if known is not None:
-            self.come_to(known.slot)
-        if known is not None and known.status == "refused" and call.refusal_stands:
-            refusal = error_of(known, call)
-            if is_refusal(refusal):
-                raise refusal
-        if known is None or known.status == "refused":
-            # Linq sent nothing under the key of a refused call, so a corrected call may use the key.
-            return await self._make_first(call, match.slot, run, known)
-        stored = Call.from_json(known.call)
-        if match.diverged:
-            log.warning("send.diverged", turn=self.turn, slot=match.slot, stored=stored.name, now=call.name)
-        if known.status == "accepted":
-            answer = answer_of(known, call)
-            if (sent := self._outbound.plugins.sent) is not None:
-                sent(call, answer, None, 0.0, True)
-            self._made.append((call, answer))
-            return answer
-        if stored.safety == "once":
-            return await self._look_up(stored, known, run)
-        # The journal does not keep this field: it is the code that makes the call now which has a replacement for it.
-        stored = replace(stored, refusal_stands=call.refusal_stands)
-        return await self._attempt(stored, known, run, repeated=True)
+    def _perform(self, call: Call, slot: str, run: Run) -> Awaitable[ApiResponse]:
+        return self.make(call, slot, run) if self._earlier is None else self._earlier.perform(self, call, slot, run)
 
-    async def _make_displaced(self, call: Call, run: Run) -> None:
-        """Make a call that was answered from another call's entry and was therefore not made: see `Match.displaced`."""
-        try:
-            await self._perform(call, self._slots.numbered("owed:"), run)
-        except (LinqApiError, MessageGone) as error:
-            # The code that made the call already has an answer, so the error can only be logged.
-            log.error("send.refused", turn=self.turn, call=call.name, error=str(error))
+    async def make(self, call: Call, slot: str, run: Run, known: JournalEntry | None = None) -> ApiResponse:
+        """Make a call that no earlier run has made, and store its entry before.
 
-    async def _look_up(self, call: Call, entry: JournalEntry, run: Run) -> ApiResponse:
-        """Return the answer of a call that must not be repeated, by looking for its effect at Linq.
-
-        Raises:
-            AmbiguousCall: nothing was found, and there is no answer with which the handler can go on.
+        Args:
+            known: The entry of an earlier run whose call Linq has refused.
         """
-        found = None if entry.status == "ambiguous" else await find(call, entry, run, self._storage.has_sent)
-        if found is not None:
-            await self._close(entry, "accepted", found.to_json(), found)
-            return found
-        if entry.status != "ambiguous":
-            log.error("send.ambiguous", turn=self.turn, slot=entry.slot, call=call.name)
-            await self._close(entry, "ambiguous", b"null")
-        return ambiguous_answer(call)
-
-    async def _make_first(self, call: Call, slot: str, run: Run, known: JournalEntry | None) -> ApiResponse:
         key = self.key_of(slot)
         if call.key is None:
             # An author's own key stays: the same call in another turn is to do the same thing only once.
             call = call.with_key(key)
-        first_at = self._clock.now() if known is None else known.first_at
+        first_at = self._turns.clock.now() if known is None else known.first_at
         entry = JournalEntry(
             self.turn,
             self.replay,
@@ -795,15 +617,24 @@ class TurnJournal:
         else:
             await self.store_state(slot)
             await self._storage.settle(entry)
-        return await self._attempt(call, entry, run, repeated=False)
+        return await self.attempt(call, entry, run, repeated=False)
 
-    async def _attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
+    async def attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
+        """Make a call whose entry is stored.
+
+        Args:
+            repeated: True if an earlier run has begun the call, and its answer is not known.
+        Raises:
+            TurnDeferred: the call cannot be made now.
+            LinqApiError: Linq refused the call.
+            MessageGone: its message was deleted before the answer arrived.
+        """
         try:
-            answer = await call_with_retries(call, run, self._rate_limit, self._clock, may_be_made=repeated)
+            answer = await call_with_retries(call, run, self._turns.rate_limit, self._turns.clock, may_be_made=repeated)
         except CallNotMade:
             if entry.safety == "once":
                 # Otherwise the next run would look for a call that was never made, and report it as ambiguous.
-                await self._close(entry, "refused", NOT_MADE)
+                await self.note_outcome(entry, "refused", NOT_MADE)
             raise
         except LinqApiError as error:
             if isinstance(error, LinqUnavailable) or error.status is None:
@@ -811,17 +642,23 @@ class TurnJournal:
             is_gone = repeated and error.status == 404 and entry.safety == "keyed"
             if is_gone and not (call.refusal_stands and await lacks_target(call, run)):
                 # Linq answers 404 to a repeated key if its message was deleted (rules.md, idempotency): it was sent.
-                await self._close(entry, "accepted", GONE)
+                await self.note_outcome(entry, "accepted", GONE)
                 raise MessageGone(call.name) from error
             if (done := await change_made(call, entry, error, run)) is None:
-                await self._close(entry, "refused", error_json(error), at_once=call.refusal_stands)
+                await self.note_outcome(entry, "refused", error_json(error), at_once=call.refusal_stands)
                 raise
             answer = done
-        await self._close(entry, "accepted", answer.to_json(), answer)
+        await self.note_outcome(entry, "accepted", answer.to_json(), answer)
         self._made.append((call, answer))
         return answer
 
-    async def _close(
+    def note_answered(self, call: Call, answer: ApiResponse) -> None:
+        """Note a call that the journal answers, because an earlier run has made it."""
+        if (sent := self._outbound.plugins.sent) is not None:
+            sent(call, answer, None, 0.0, True)
+        self._made.append((call, answer))
+
+    async def note_outcome(
         self,
         entry: JournalEntry,
         status: EntryStatus,
@@ -830,6 +667,7 @@ class TurnJournal:
         *,
         at_once: bool = False,
     ) -> None:
+        """Keep the outcome of a call for the commit that ends the turn, or store it now if it must not be lost."""
         message_id, chat_id = ids_in(answer) if answer is not None else (None, None)
         closed = entry.with_outcome(status, data, message_id=message_id, chat_id=chat_id)
         if entry.safety == "once" or at_once:

@@ -174,7 +174,7 @@ class Worker:
                 continue
             logged = None
             for lease in leases:
-                self._begin(lease)
+                self._watch(asyncio.get_running_loop().create_task(self._turn(lease)))
 
     async def _fire_timers(self) -> None:
         """Move the timers that are due into their lanes, where they are handled in order with the deliveries."""
@@ -206,12 +206,12 @@ class Worker:
         self._alarm.set(due)
         await self._alarm.wait_for(storage.changed())
 
-    def _begin(self, lease: Lease) -> None:
-        self._watch(asyncio.get_running_loop().create_task(self._turn(lease)))
-
     async def _turn(self, lease: Lease) -> None:
+        ready: Lease | None = lease
         try:
-            ready = await self._prepared(lease)
+            for admit in self._admit:
+                if ready is not None:
+                    ready = await admit(ready)
         except LeaseLost:
             log.warning("turn.lease_lost", delivery=lease.delivery.id)
         except Exception as error:  # noqa: BLE001 - a mistake in linqbot, or the storage has failed
@@ -240,14 +240,6 @@ class Worker:
             return
         if not is_closed_from_outside:
             self._watch(asyncio.get_running_loop().create_task(self._turns.end_broken_off(lease, error)))
-
-    async def _prepared(self, lease: Lease) -> Lease | None:
-        """Return the lease to handle; None if it has ended."""
-        ready: Lease | None = lease
-        for admit in self._admit:
-            if ready is not None:
-                ready = await admit(ready)
-        return ready
 
     def _watch(self, task: asyncio.Task[None]) -> None:
         self._running.add(task)

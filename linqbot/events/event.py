@@ -4,8 +4,6 @@ Events are frozen data without methods that act; acting is done with the Context
 its subject (`message.py`, `chat.py`, …). `parse.py` selects the class and creates the event from a Delivery.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -24,7 +22,7 @@ OF_CONTEXT: Final = frozenset({
 })  # fmt: skip
 """The names that only Context has. An author looks for them in the event after swapping the arguments of a handler."""
 
-UNKNOWN_HANDLE = Handle(handle="")
+UNKNOWN_HANDLE = Handle.model_construct(handle="")  # without a validator, which most bots never need
 """The sender of an event that does not say who sent it."""
 
 

@@ -86,7 +86,7 @@ def _chat_id(data: dict[str, Any]) -> str | None:
 
 def _chat(_: str, data: dict[str, Any]) -> str | None:
     chat = _chat_id(data)
-    return chat and lane_of_chat(chat)
+    return chat and _CHAT + chat
 
 
 def _new_chat(_: str, data: dict[str, Any]) -> str | None:

@@ -5,8 +5,6 @@ by the shape of the data and not by its label, because Linq sometimes labels one
 tapback or a sticker, on a message or on a poll.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -126,6 +124,7 @@ class MessageReceived(MessageEvent):
         burst: The messages that are joined in this one, in the order in which they were written; empty if it is a single
             message. This one has the parts of all of them. Its `id` and its times are those of the last one. See
             `Bot(gather_s=…)`.
+        edited: True if the text is that of an edit which came before the message was answered.
     """
 
     types = ("message.received",)
@@ -134,10 +133,11 @@ class MessageReceived(MessageEvent):
     direction: str = "inbound"
     replies_to_me: bool = False
     answers: Scheduled | None = None
-    burst: tuple[MessageReceived, ...] = ()
+    burst: tuple["MessageReceived", ...] = ()
+    edited: bool = False
 
     @classmethod
-    def joined(cls, messages: Sequence[MessageReceived]) -> MessageReceived:
+    def joined(cls, messages: Sequence["MessageReceived"]) -> "MessageReceived":
         """Return one message that stands for several of a person, in the order in which they were written."""
         first, last = messages[0], messages[-1]
         if first is last:
@@ -148,17 +148,18 @@ class MessageReceived(MessageEvent):
                 "parts": tuple(part for each in messages for part in each.parts),
                 "reply_to": next((each.reply_to for each in messages if each.reply_to is not None), None),
                 "burst": tuple(messages),
+                "edited": any(each.edited for each in messages),
             }
         )
 
-    def with_edit(self, edit: MessageEdited) -> MessageReceived:
+    def with_edit(self, edit: "MessageEdited") -> "MessageReceived":
         """Return this message with the new text of an edited part. Linq does not say where its mentions are now."""
         parts = list(self.parts)
         if edit.index < len(parts) and isinstance(part := parts[edit.index], TextPart):
             mentions = tuple(each.model_copy(update={"range": None}) for each in self._mentions_of(part))
             kept = {"mentions": mentions or None, "reactions": part.reactions}
             parts[edit.index] = TextPart.model_validate({"value": edit.text}).model_copy(update=kept)
-        return self.model_copy(update={"parts": tuple(parts)})
+        return self.model_copy(update={"parts": tuple(parts), "edited": True})
 
     @property
     def is_addressed(self) -> bool:
@@ -248,7 +249,7 @@ class MessageEdited(Event):
     sender: Handle = Field(default=UNKNOWN_HANDLE, alias="sender_handle")
     direction: str | None = None
     edited_at: datetime | None = None
-    part: EditedPart = EditedPart()
+    part: EditedPart = Field(default_factory=EditedPart)
     zero_retention: bool = False
 
     @property

@@ -1,8 +1,9 @@
 """Bursts: the messages that a person writes one after the other become one message, before a handler is chosen.
 
 The first message of a burst waits at the head of its lane, without a running turn, until its window is over: `gather_s`
-after the newest message, or longer while the person types. Only a first run gathers, so that after a crash the burst is
-the same, and a message that comes later is a turn of its own.
+after the newest message or edit, or longer while the person types. An edit of one of these messages joins them: the
+handler gets the new text only. Only a first run gathers, so that after a crash the burst is the same, and a message that
+comes later is a turn of its own.
 """
 
 from __future__ import annotations
@@ -149,19 +150,18 @@ def further_messages(
     first: MessageReceived,
     behind: Sequence[Delivery],
     fits: Callable[[MessageReceived], bool],
-    *,
-    with_edits: bool = False,
 ) -> list[Delivery]:
-    """Return the deliveries that can join a message: those of the same person that fit, up to the first that is another.
+    """Return the deliveries that can join a message, up to the first that cannot.
+
+    These are messages of the same person that fit, and edits of the messages.
 
     Args:
         behind: The deliveries behind the message, in order.
-        with_edits: True also lets edits of these messages join.
     """
     ids = {each.id for each in first.burst or (first,)}
 
     def joins(delivery: Delivery) -> bool:
-        if with_edits and delivery.type == "message.edited":
+        if delivery.type == "message.edited":
             return _edited_id(delivery) in ids
         message = message_of(delivery)
         if message is None or message.actor != first.actor or not fits(message):

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from linqbot.engine.parts import ALL, ANSWERS_WITHOUT_CHAT, ASKED, CRASHED, RAN, RECEIPT, TAKEN, Kind, Points
 from linqbot.events.delivery import OWN_DELIVERY, Delivery
 from linqbot.events.lane import chat_of_lane
-from linqbot.features import later, schedules
-from linqbot.features.asking.records import FOUND_ID, ORDER_PREFIX
+from linqbot.features import schedules
+from linqbot.features.asking.admission import FOUND_ID, ORDER_PREFIX
 from linqbot.features.own_changes import are_awaited
 from linqbot.features.state_journal import StateJournal
-from linqbot.features.turn_scheduler import TurnBroadcaster, TurnScheduler
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Lease
 from linqbot.storage.journal import RECEIPTS
@@ -25,6 +24,8 @@ from linqbot.storage.journal import RECEIPTS
 if TYPE_CHECKING:
     from linqbot.bot.dispatch import Dispatcher
     from linqbot.engine.turn import Turns
+    from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.features.stream_journal import StreamJournal
 
 
 PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
@@ -89,8 +90,8 @@ _KINDS: Final = {
     "doctor": Kind(open=_ack),
     "own_change": Kind(open=_ack),
     "schedule": Kind(open=schedules.check_schedule_gone, end=schedules.rearm),
-    "send": Kind(run=later.send_due),
-    "repeat": Kind(run=later.send_due, end=schedules.rearm),
+    "send": Kind(run=_late("later:send_due")),
+    "repeat": Kind(run=_late("later:send_due"), end=schedules.rearm),
     "broadcast": Kind(run=_late("broadcasts:send_to_person"), end=_late("broadcasts:give_up_person")),
     "outage": Kind(run=_late("notices:say_outage")),
     "dead_letter": Kind(run=_late("notices:notify_dead_letter")),
@@ -119,8 +120,8 @@ class Features:
     """
 
     kind_of = staticmethod(kind_of)
-    scheduler = TurnScheduler
-    broadcaster = TurnBroadcaster
+    scheduler = staticmethod(_late("turn_scheduler:TurnScheduler"))
+    broadcaster = staticmethod(_late("turn_scheduler:TurnBroadcaster"))
     state_journal = StateJournal
 
     def __init__(self, turns: Turns) -> None:
@@ -136,3 +137,10 @@ class Features:
             found = [[getattr(each, point) for each in parts if point in vars(type(each))] for point in Points._fields]
             self._points[marks] = Points(*found)
         return self._points[marks]
+
+    @staticmethod
+    def stream_journal(journal: TurnJournal, key: str | None) -> StreamJournal:
+        """Return the journal of one stream."""
+        from linqbot.features.stream_journal import StreamJournal
+
+        return StreamJournal(journal, key)

@@ -6,7 +6,7 @@ messages of all chats, so one process does this, and another one goes on if that
 
 After a shorter gap, Linq's retries bring everything, but in another order. So the first message of each chat, or the
 timeout of a question, waits while Linq is asked for the chat's messages since the gap began (`Gaps`). The missing ones
-are stored, and `Inbox.put_in_order` sorts the lane by the times at which its messages were sent. Linq's own retries
+are stored, and `Storage.put_in_order` sorts the lane by the times at which its messages were sent. Linq's own retries
 arrive later, and are recognised as duplicates. Without a gap, nothing is asked and nothing waits.
 
 For open questions, votes, tapbacks, shared locations and removals are looked up as well, a request or two for each
@@ -33,17 +33,17 @@ from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.events.lane import chat_of_lane, lane_of_chat
-from linqbot.features.asking.question import Ballot, OpenQuestion
-from linqbot.features.asking.records import FOUND_ID, ORDER_TYPE
+from linqbot.features.asking.admission import FOUND_ID, ORDER_TYPE
 from linqbot.features.lookups import given
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.inbox import Ack, Commit, Defer, Inbox, Lease
+from linqbot.storage.inbox import Ack, Commit, Defer, Lease
 from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
 from linqbot.types.message import Message, UnknownPart
 
 if TYPE_CHECKING:
+    from linqbot.features.asking.question import OpenQuestion
     from linqbot.types.chat_features import PollEnvelope
 
 
@@ -340,7 +340,7 @@ class Finder:
     """
 
     client: Client
-    inbox: Inbox
+    inbox: Storage
     answer_for_s: float
 
     async def listed(self, chat: Chat, since: float) -> list[Message]:
@@ -462,6 +462,10 @@ async def missed_answers(
     Raises:
         LinqUnavailable, RateLimited: Linq does not answer now.
     """
+    if not questions:
+        return []
+    from linqbot.features.asking.question import OpenQuestion
+
     found = []
     for conversation in questions:
         if (question := OpenQuestion.read(conversation.question)) is not None:
@@ -498,6 +502,8 @@ def _of_members(question: OpenQuestion, chat: Chat, earliest: datetime) -> Itera
 
 def _of_poll(question: OpenQuestion, made: PollEnvelope, line: str | None, earliest: datetime) -> Iterator[_Fact]:
     """Yield the options that people added to a poll, and the votes that they gave and took back."""
+    from linqbot.features.asking.question import Ballot
+
     base = {"message_id": made.message_id, "direction": "inbound"}
     ballot = question.ballot or Ballot(choices=question.choices, options=tuple(question.options.items()))
     known = dict(ballot.options)

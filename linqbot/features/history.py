@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol, overload
+from typing import TYPE_CHECKING, Final, overload
 
 from linqbot.client.call import Call, id_in_path
 from linqbot.client.client import Client
@@ -20,12 +20,9 @@ from linqbot.engine.call_lookup import content_of, ids_in, message_of_call
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
-from linqbot.features.proactive import Broadcaster, Scheduler
-from linqbot.features.state import TurnState
 from linqbot.types.message import LinkPart, MediaPart, Message, Part, Reaction, ReplyTo, TextPart
 
 if TYPE_CHECKING:
-    from linqbot.content.streaming import StreamRecord
     from linqbot.engine.turn_journal import SentInTurn
 
 ME: Final = "me"
@@ -103,40 +100,6 @@ class History(Sequence[HistoryEntry]):
 
     def __repr__(self) -> str:
         return f"History({len(self._entries)} messages)"
-
-
-class TurnRecord(Protocol):
-    """The part of a turn's journal that a context uses: scheduled sends, broadcasts, streams, and what was sent so far."""
-
-    @property
-    def scheduler(self) -> Scheduler:
-        """The scheduled sends."""
-        ...
-
-    def use_state(self, state: TurnState) -> None:
-        """Store what is changed of this state with the next call of the turn."""
-        ...
-
-    @property
-    def broadcaster(self) -> Broadcaster:
-        """The broadcasts."""
-        ...
-
-    def enter_handler(self) -> None:
-        """Note that the handler runs. Its calls and steps are those of the turn, from run to run."""
-        ...
-
-    def leave_handler(self) -> None:
-        """Note that code outside of the handler runs, such as middleware. What it does belongs to the event."""
-        ...
-
-    def sent_in_turn(self) -> SentInTurn:
-        """Return the sends of the turn."""
-        ...
-
-    def stream(self, key: str | None) -> StreamRecord:
-        """Return the record of the next stream of the turn."""
-        ...
 
 
 class HistoryReader:

@@ -22,8 +22,9 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.lane import lane_of_chat
 from linqbot.features.proactive import Rhythm
 from linqbot.features.schedules import REPEAT, REPEAT_ID, every_of, last_due
+from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.timers import Timer, Timers
+from linqbot.storage.timers import Timer
 from linqbot.types.proactive import Scheduled
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def scheduled_by(timer: Timer) -> Scheduled:
     return _scheduled(timer.id, timer.tick, payload)
 
 
-async def sends_of(chat_id: str, stored: Timers) -> dict[str, Timer]:
+async def sends_of(chat_id: str, stored: Storage) -> dict[str, Timer]:
     """Return all scheduled sends of a chat, by id. A recurring send that is due now is among them: it goes on later.
 
     Raises:

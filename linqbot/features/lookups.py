@@ -18,8 +18,8 @@ from linqbot.engine.parts import Part, Turn
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroken
 from linqbot.events.event import Event
 from linqbot.events.message import MessageEvent, MessageReceipt, MessageReceived, ReactionEvent
-from linqbot.features.later import answered_schedule
-from linqbot.storage.journal import RECEIPTS, Journal, JournalEntry, Receipt
+from linqbot.storage.backend import Storage
+from linqbot.storage.journal import RECEIPTS, JournalEntry, Receipt
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
@@ -67,6 +67,8 @@ async def with_answers(event: Event, entry_of: Callable[[str], Awaitable[Journal
         message_id = event.message_id if isinstance(event, ReactionEvent) and not event.is_own else None
     if message_id is None:
         return event
+    from linqbot.features.later import answered_schedule
+
     send = answered_schedule(await entry_of(message_id))
     return event if send is None else event.model_copy(update={"answers": send})
 
@@ -140,7 +142,7 @@ async def look_up_chat(client: Client, chat_id: str) -> KnownChat:
     return KnownChat(chat.is_group, next((handle.handle for handle in chat.handles if handle.is_me), None))
 
 
-async def is_from_us(client: Client, journal: Journal, message_id: str) -> bool:
+async def is_from_us(client: Client, journal: Storage, message_id: str) -> bool:
     """Return True if we sent a message: the journal knows the recent ones, and Linq the others.
 
     Raises:

@@ -13,9 +13,6 @@ import structlog
 
 from linqbot.engine.parts import Part, Turn, is_opt_out_message, opts_out
 from linqbot.events.lane import chat_of_lane
-from linqbot.features.asking.opening import cancelled
-from linqbot.features.asking.question import OpenQuestion
-from linqbot.features.later import sends_of
 from linqbot.storage.inbox import Commit
 
 if TYPE_CHECKING:
@@ -51,6 +48,10 @@ async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Commit], Non
     Raises:
         StorageUnavailable: the storage cannot be read.
     """
+    from linqbot.features.asking.opening import cancelled
+    from linqbot.features.asking.question import OpenQuestion
+    from linqbot.features.later import sends_of
+
     storage, now = turns.storage, turns.clock.now()
     sends = await sends_of(chat_id, storage)
     waiting = [each.id for each in storage.conversations_in(chat_id) if each.status == "waiting"]

@@ -1,19 +1,21 @@
 """Messages that come while an earlier one is handled: they join its turn, if the bot asks for that.
 
-`steer`: the handler takes the messages with `ctx.incoming()`. `restart`: the handler is cancelled, and its turn begins
-again with all messages, as edits have changed them, and with new idempotency keys. The messages are always joined to
-the delivery of the turn in one commit first, so no crash drops one, and a second run of the turn sees the same. A
-message that cannot join waits in the lane as usual. If a second run of a steered handler does not ask for all that the
-first has taken, the rest goes back into the lane before the turn ends. `options.py` says what authors see.
+`steer`: the handler takes the messages with `ctx.incoming()`; an edit is the message with its new text. `restart`: the
+handler is cancelled, and its turn begins again with all messages, as edits have changed them, and with new idempotency
+keys. The messages are always joined to the delivery of the turn in one commit first, so no crash drops one, and a
+second run of the turn sees the same. A message that cannot join waits in the lane as usual. If a second run of a
+steered handler does not ask for all that the first has taken, the rest goes back into the lane before the turn ends.
+`options.py` says what authors see.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar, copy_context
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from contextvars import copy_context
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -21,10 +23,11 @@ from pydantic_core import from_json, to_json
 
 from linqbot.branch import leave_turn
 from linqbot.engine.parts import Again, Part, Turn
+from linqbot.engine.slots import effects_of_step
 from linqbot.engine.watcher import turn_watcher
-from linqbot.errors import BotError, StorageError
+from linqbot.errors import BotError, StorageError, TurnDeferred
 from linqbot.events.delivery import OWN_DELIVERY, Delivery, Joined
-from linqbot.events.message import MessageReceived
+from linqbot.events.message import MessageEdited, MessageReceived
 from linqbot.events.parse import parse
 from linqbot.features.bursts import further_messages, message_of
 from linqbot.options import STEER_ONLY, OverlapMode
@@ -46,9 +49,6 @@ MOST_RESTARTS: Final = 3
 
 LAST_CALL_S: Final = 5.0
 """Seconds to wait for the call that is being made, before the turn is not restarted after all."""
-
-
-_in_step: ContextVar[list[int] | None] = ContextVar("linqbot_incoming_in_step", default=None)
 
 
 class IncomingCalls:
@@ -76,20 +76,8 @@ class IncomingCalls:
     def recall(self, numbers: Sequence[int]) -> None:
         """Note the calls of a step on record."""
         self._made.update(numbers)
-        if (in_step := _in_step.get()) is not None:
-            in_step.extend(numbers)
-
-    @contextmanager
-    def of_step(self) -> Iterator[list[int]]:
-        """Collect the numbers of the calls that a step makes, with those of the steps inside of it."""
-        around = _in_step.get()
-        token = _in_step.set(made := list[int]())
-        try:
-            yield made
-        finally:
-            _in_step.reset(token)
-            if around is not None:
-                around += made
+        if (step := effects_of_step()) is not None:
+            step.incoming += numbers
 
 
 class TurnOverlap:
@@ -106,7 +94,8 @@ class TurnOverlap:
         self._known = opening.known
         self._asking = turn.asking if opening.conversation is None else None
         # What the earlier parts of the conversation have taken and sent: the handler runs through them again.
-        before = Joined() if opening.conversation is None else _with_body(opening.conversation.root).joined
+        self._root = turn.lease.delivery if opening.conversation is None else _with_body(opening.conversation.root)
+        before = Joined() if opening.conversation is None else self._root.joined
         self._taken_before, self._sent_before = before.incoming, before.sent
         self.joining: list[Delivery] = []
         self._joined = turn.lease.delivery.joined
@@ -124,17 +113,20 @@ class TurnOverlap:
         self._unprotected.set()
         self._watching: asyncio.Task[None] | None = None
 
-    # For the handler; see `options.py`
+    # For the handler
 
     @property
     def already_sent(self) -> Sequence[str]:
+        """The texts that earlier runs of a restarted turn have sent."""
         return (*self._sent_before, *self._joined.sent)
 
     @property
     def takes_incoming(self) -> bool:
+        """True if the running handler takes later messages itself."""
         return self._mode == "steer"
 
     def begin(self, handler: str, mode: OverlapMode) -> None:
+        """Note the chosen handler, which begins now."""
         self._handler, self._mode = handler, mode
         if mode == "restart" and self._joined.restarts < MOST_RESTARTS:
             context = copy_context()
@@ -158,12 +150,10 @@ class TurnOverlap:
             if number >= len(self._taken):
                 await self._take(number)
             self._calls.make(number)
-        # The delivery of the turn need not be a message: a tapback may have answered a question of the handler.
-        taken = replace(self.lease.delivery, type="message.received")
-        messages = (parse(replace(taken, decoded=each)) for each in self._taken[number])
-        return [each for each in messages if isinstance(each, MessageReceived)]
+        return list(self._messages()[number + 1].values())
 
     def with_taken(self, body: bytes) -> bytes:
+        """Return the body of the delivery with which a conversation began, with all messages that `incoming` has returned."""
         if not any(self._taken):
             return body
         root = _with_body(body)
@@ -176,6 +166,27 @@ class TurnOverlap:
     def _taken(self) -> tuple[tuple[Any, ...], ...]:
         """The bodies of the messages that each call of `incoming` takes, as far as they are known."""
         return (*self._taken_before, *self._joined.incoming)
+
+    def _messages(self) -> list[dict[str, MessageReceived]]:
+        """Return the messages with which the handler began, then those of each call of `incoming`, by id.
+
+        An edit is the message that it changes, with its new text.
+        """
+        # The delivery of the turn need not be a message: a tapback may have answered a question of the handler.
+        heads = (message_of(each) for each in (self._root, self.lease.delivery))
+        calls = [{each.id: each for head in heads if head is not None for each in head.burst or (head,)}]
+        latest = dict(calls[0])
+        for bodies in self._taken:
+            found = dict[str, MessageReceived]()
+            for body in bodies:
+                event = parse(replace(self.lease.delivery, type=str(body.get("event_type")), decoded=body))
+                if isinstance(event, MessageEdited) and event.id in latest:
+                    found[event.id] = latest[event.id].with_edit(event)
+                elif isinstance(event, MessageReceived):
+                    found[event.id] = event
+                latest |= found
+            calls.append(found)
+        return calls
 
     @property
     def _untaken(self) -> list[int]:
@@ -208,6 +219,7 @@ class TurnOverlap:
 
     @asynccontextmanager
     async def uninterrupted(self) -> AsyncIterator[None]:
+        """Keep the handler from being cancelled inside the block."""
         self._protected += 1
         self._unprotected.clear()
         try:
@@ -223,9 +235,11 @@ class TurnOverlap:
     # For the turn
 
     @property
-    def may_miss_messages(self) -> bool:
-        """True if messages may have joined the turn that its handler has not seen, so that an ack would lose them."""
-        return self._unconfirmed is not None
+    def deferral(self) -> TurnDeferred | None:
+        """The error of messages that may have joined the turn and that its handler has not seen: an ack would lose them."""
+        if self._unconfirmed is None:
+            return None
+        return TurnDeferred("The storage did not answer when the handler took messages.", after_s=0.0)
 
     async def forget_put_back(self) -> None:
         """Take no messages that an earlier run has put back into the lane before the process died: they have their own turns.
@@ -254,7 +268,14 @@ class TurnOverlap:
         """
         head = self.lease.delivery
         untaken = [
-            Delivery(self._untaken_id(call, n), head.lane, head.type, to_json(body), head.received_at, decoded=body)
+            Delivery(
+                self._untaken_id(call, n),
+                head.lane,
+                str(body.get("event_type")),
+                to_json(body),
+                head.received_at,
+                decoded=body,
+            )
             for call in self._untaken
             for n, body in enumerate(self._taken[call])
         ]
@@ -352,15 +373,12 @@ class TurnOverlap:
     async def _waiting(self) -> list[Delivery]:
         """Return the deliveries behind the head that this handler would take too, up to the first other one."""
         behind = await self._storage.following(self.lease.delivery.lane, MOST_MESSAGES)
-        message = message_of(self.lease.delivery) if behind else None
-        if message is None:
+        if not behind or message_of(self.lease.delivery) is None:
             return []
-        return further_messages(
-            message,
-            behind,
-            lambda other: self._dispatcher.handler_for(other) == self._handler,
-            with_edits=self._mode == "restart",
-        )
+        began, *calls = (call.values() for call in self._messages())
+        # Those with which the handler began come last: they say whose messages fit.
+        known = MessageReceived.joined([*chain(*calls), *began])
+        return further_messages(known, behind, lambda other: self._dispatcher.handler_for(other) == self._handler)
 
 
 class Overlaps(Part):

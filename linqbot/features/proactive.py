@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic_core import to_json
@@ -32,10 +32,11 @@ from linqbot.options import check_number, check_text, check_timezone
 from linqbot.rules.message import first_message
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.types.message import MessageContent, SentMessage, text_of
-from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome, Scheduled
+from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
 if TYPE_CHECKING:
-    from linqbot.features.asking.question import Asker
+    from linqbot.features.asking.session import AskSession
+    from linqbot.features.turn_scheduler import TurnBroadcaster
     from linqbot.parse.recurrences import Recurrence
 
 
@@ -48,30 +49,6 @@ PER_MINUTE: Final = 20.0
 _AT_A_TIME: Final = 1000
 _ANY_CHAT: Final = "00000000-0000-4000-8000-000000000000"
 _NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
-
-
-class Broadcaster(Protocol):
-    """A store of broadcasts."""
-
-    async def start_broadcast(
-        self, new: NewBroadcast, people: Sequence[str], *, check: Callable[[], Awaitable[None]]
-    ) -> Broadcast:
-        """Store a broadcast now, unless one of its name is stored, and return the stored one.
-
-        Args:
-            check: Called before the broadcast is stored; it may raise BotError. It asks Linq, so a dry run does not call it.
-        """
-        ...
-
-    async def find_broadcast(self, name: str) -> Broadcast | None:
-        """Return a broadcast; None if none of this name is stored."""
-        ...
-
-    async def recipients_of(
-        self, name: str, *, outcome: RecipientOutcome | None, after: int, limit: int
-    ) -> list[Recipient]:
-        """Return people of a broadcast, in order; see `storage/broadcasts.py`."""
-        ...
 
 
 def check_name(name: str) -> None:
@@ -175,8 +152,8 @@ class BotContext:
         uploads: Uploads,
         *,
         clock: Clock,
-        broadcaster: Broadcaster | None = None,
-        asking: Callable[[], Asker] | None = None,
+        broadcaster: TurnBroadcaster | None = None,
+        asking: Callable[[], AskSession] | None = None,
     ) -> None:
         self._asking = asking
         self._client = client
@@ -341,7 +318,7 @@ class BotContext:
             after = page[-1].n
 
     @property
-    def _broadcaster_or_error(self) -> Broadcaster:
+    def _broadcaster_or_error(self) -> TurnBroadcaster:
         if self._broadcaster is None:
             raise BotError("This context has no broadcasts, because it was made outside of a worker.")
         return self._broadcaster
@@ -439,8 +416,6 @@ def check_names(schedules: Iterable[Schedule]) -> None:
         known.add(schedule.name)
 
 
-GRACE_S = 3600.0
-"""Seconds that a scheduled send may be late by default."""
 LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 """Times from here on are refused, in Unix seconds: Python's dates end soon after."""
 
@@ -458,48 +433,6 @@ class Rhythm:
 
         at = recurrence(self.spec, timezone=self.timezone).next_after(datetime.fromtimestamp(now, UTC))
         return at.timestamp()
-
-
-class Scheduler(Protocol):
-    """A store of scheduled sends."""
-
-    def schedule(
-        self,
-        chat_id: str,
-        calls: Sequence[Call],
-        *,
-        due: float,
-        grace_s: float,
-        key: str | None,
-        every: Rhythm | None = None,
-        tag: str | None = None,
-    ) -> Scheduled:
-        """Schedule calls for `due` (Unix seconds). They are stored durably in the commit that ends the turn.
-
-        Returns:
-            The scheduled send. Its id is the same in every run of the turn.
-        """
-        ...
-
-    async def reschedule(self, scheduled_id: str, *, due: float) -> Scheduled | None:
-        """Move a send that waits to `due` (Unix seconds); send the content of a recurring one once more then.
-
-        Returns:
-            The send; None if none of this id is stored any more.
-        """
-        ...
-
-    async def cancel(self, scheduled_id: str) -> bool:
-        """Cancel scheduled calls. Return True if they were still waiting."""
-        ...
-
-    async def scheduled(self, chat_id: str) -> list[Scheduled]:
-        """Return the sends that wait in a chat, the earliest first."""
-        ...
-
-    def discard(self) -> None:
-        """Forget what this run has scheduled and moved. What it has cancelled stays cancelled."""
-        ...
 
 
 async def call_of(client: Client, chat_id: str, message: MessageContent) -> Call:

@@ -18,13 +18,13 @@ from linqbot.engine.failure import OfOtherRelease
 from linqbot.engine.parts import Turn
 from linqbot.events.delivery import Delivery
 from linqbot.events.proactive import SCHEDULE_TYPE
-from linqbot.features.proactive import Schedule
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.timers import Rearm, Timer
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns
+    from linqbot.features.proactive import Schedule
 
 
 log = structlog.get_logger("linqbot.worker")

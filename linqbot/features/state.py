@@ -28,7 +28,7 @@ from linqbot.errors import BotError, StateChanged, StateConflict, StateUnreadabl
 from linqbot.events.event import Event
 from linqbot.nearest import no_attribute
 from linqbot.options import check_text
-from linqbot.storage.state import BOT, ChangedValue, StateStore, StateWrite, StoredChange
+from linqbot.storage.state import BOT, ChangedValue, StateReader, StateWrite, StoredChange
 from linqbot.types.chat import Chat
 from linqbot.types.handle import Handle
 
@@ -69,7 +69,7 @@ class State(ABC):
         store: The store to read from. `ctx.state` is made with that of the bot.
     """
 
-    def __init__(self, event: Event, store: StateStore) -> None:
+    def __init__(self, event: Event, store: StateReader) -> None:
         self._event = event
         self._store = store
 
@@ -369,7 +369,7 @@ class TurnState(State):
         def __getattr__(self, name: str) -> Any:
             return no_attribute(self, name, of=State)
 
-    def __init__(self, event: Event, store: StateStore) -> None:
+    def __init__(self, event: Event, store: StateReader) -> None:
         super().__init__(event, store)
         self._scopes: dict[str, dict[str, bytes]] = {}
         self._held: dict[tuple[str, str], _Held] = {}

@@ -9,9 +9,7 @@ Next step: the commit that ends the turn stores them, and `features/later.py` ma
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -20,17 +18,19 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import Call
+from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.outbound_plugins import Outbound
-from linqbot.engine.slots import NO_ENTRIES, JournalMatcher, Slots
+from linqbot.engine.slots import effects_of_step
 from linqbot.errors import BotError, CallSkipped
 from linqbot.events.lane import lane_of_chat
 from linqbot.features.later import KIND, moved, scheduled_by, sends_of
 from linqbot.features.later import timer as due_timer
 from linqbot.features.proactive import Rhythm
 from linqbot.features.schedules import REPEAT
-from linqbot.storage.broadcasts import Broadcasts, NewBroadcast
+from linqbot.storage.backend import Storage
+from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.journal import JournalEntry, with_result
-from linqbot.storage.timers import Timer, Timers
+from linqbot.storage.timers import Timer
 from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome, Scheduled
 
 if TYPE_CHECKING:
@@ -41,21 +41,6 @@ CANCEL: Final = "cancel"
 """The verb of the entries of cancelled sends. Their path is the id of the send."""
 
 _LISTED: Final = TypeAdapter(list[Scheduled])
-
-_in_step: ContextVar[list[Any] | None] = ContextVar("linqbot_scheduled_in_step", default=None)
-
-
-@contextmanager
-def changes_of_step() -> Iterator[list[Any]]:
-    """Collect what a step schedules, moves and cancels, as JSON data for `TurnScheduler.recall`."""
-    around = _in_step.get()
-    token = _in_step.set(made := list[Any]())
-    try:
-        yield made
-    finally:
-        _in_step.reset(token)
-        if around is not None:
-            around += made
 
 
 def listed(entry: JournalEntry) -> list[Scheduled]:
@@ -69,33 +54,32 @@ def note_timer(timer: Timer, *, replaces: bool = False) -> None:
     Args:
         replaces: True if the timer takes the place of a stored one of its id.
     """
-    if _in_step.get() is not None:
+    if (step := effects_of_step()) is not None:
         said = {name: getattr(timer, name) for name in ("id", "due", "lane", "kind", "grace_s")}
-        _note({"timer": {**said, "payload": from_json(timer.payload)}, "replaces": replaces})
+        step.scheduled.append({"timer": {**said, "payload": from_json(timer.payload)}, "replaces": replaces})
 
 
 def _note(change: Any) -> None:
-    if (in_step := _in_step.get()) is not None:
-        in_step.append(change)
+    if (step := effects_of_step()) is not None:
+        step.scheduled.append(change)
 
 
 class TurnScheduler:
     """The scheduled sends that one run of a turn begins, moves and cancels.
 
     Args:
-        slots: The slots of the turn, which also number its calls.
         stored: The sends of other turns.
     """
 
     __slots__ = ("_cancels", "_journal", "_slots", "_stored", "_timers")
 
-    def __init__(self, journal: TurnJournal, slots: Slots, stored: Timers) -> None:
+    def __init__(self, journal: TurnJournal, stored: Storage) -> None:
         self._journal = journal
-        self._slots = slots
+        self._slots = journal.slots
         self._stored = stored
         self._timers: dict[str, Timer] = {}
         recorded = [entry for entry in journal.steps.values() if from_json(entry.call)["verb"] == CANCEL]
-        self._cancels = JournalMatcher(recorded) if recorded else NO_ENTRIES
+        self._cancels = JournalMatcher(recorded)
 
     @property
     def timers(self) -> list[Timer]:
@@ -226,7 +210,7 @@ class TurnScheduler:
         """Repeat what a step on record has scheduled, moved and cancelled. What it has cancelled elsewhere is cancelled.
 
         Args:
-            changes: See `changes_of_step`.
+            changes: See `StepEffects`.
         """
         for change in changes:
             if "cancelled" in change:
@@ -256,7 +240,7 @@ class TurnBroadcaster:
     """Stores broadcasts at once, not with the end of the turn: a name is begun once, whatever happens to the turn."""
 
     journal: TurnJournal
-    stored: Broadcasts
+    stored: Storage
     outbound: Outbound
 
     async def start_broadcast(

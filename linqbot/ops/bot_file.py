@@ -29,7 +29,6 @@ from linqbot.bot.context import Context
 from linqbot.bot.opt_out import own_opt_outs
 from linqbot.bot.router import Router, written_calls
 from linqbot.errors import BotError, LinqbotError, NoBot
-from linqbot.features.proactive import check_name
 from linqbot.frames import authors_frame, authors_place_of_thread
 from linqbot.nearest import suggestion
 from linqbot.rules.message import OFFER_OTHERS
@@ -127,6 +126,8 @@ def _checked(bot: Bot) -> Bot:
     """
     for call, _, at in written_calls(bot):
         if ast.unparse(call.func).endswith(".bot.broadcast"):
+            from linqbot.features.proactive import check_name
+
             for written in (each.value for each in call.keywords if each.arg == "name"):
                 parts = written.values if isinstance(written, ast.JoinedStr) else [written]
                 # The values in an f-string are not known.

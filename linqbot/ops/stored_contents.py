@@ -1,6 +1,6 @@
 """The contents of a storage for operators: check, migrate and copy a whole storage, find and edit values of `ctx.state`.
 
-An edited value is checked before it is written. The backends read and write the rows (`storage/tables/contents.py`).
+An edited value is checked before it is written. The backends read and write the rows (`storage/contents.py`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import Any, TypeAlias
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.features.state import CHAT, PERSON
 from linqbot.nearest import nearest_name
+from linqbot.storage.backend import Storage
+from linqbot.storage.contents import TABLES, Contents, CopyMark, Digest, Role, SchemaState
 from linqbot.storage.open import open_storage, scheme
 from linqbot.storage.sqlite.checkup import path_of
 from linqbot.storage.sqlite.contents import SQLiteContents
-from linqbot.storage.state import BOT, StateRow, StateStore, StateWrite
-from linqbot.storage.tables.contents import TABLES, Contents, CopyMark, Digest, Role, SchemaState
+from linqbot.storage.state import BOT, StateRow, StateWrite
 
 Progress: TypeAlias = Callable[[int, int], None]
 """A callback with the number of rows that were dealt with, and the number of all."""
@@ -201,7 +202,7 @@ def scope_of(who: str) -> str:
     return CHAT + who
 
 
-async def rows(store: StateStore, scope: str | None, name: str | None) -> AsyncIterator[StateRow]:
+async def rows(store: Storage, scope: str | None, name: str | None) -> AsyncIterator[StateRow]:
     """Yield the stored values of a scope, or of all scopes.
 
     Args:
@@ -216,7 +217,7 @@ async def rows(store: StateStore, scope: str | None, name: str | None) -> AsyncI
         after = page[-1].scope, page[-1].name
 
 
-async def found(store: StateStore, scope: str, name: str) -> bytes:
+async def found(store: Storage, scope: str, name: str) -> bytes:
     """Return one stored value.
 
     Raises:
@@ -230,7 +231,7 @@ async def found(store: StateStore, scope: str, name: str) -> bytes:
     raise StorageError(f"No state {name} is stored there. {hint} To store a new value, add --create.")
 
 
-async def replace_state(store: StateStore, scope: str, name: str, *, before: bytes | None, after: str) -> bool:
+async def replace_state(store: Storage, scope: str, name: str, *, before: bytes | None, after: str) -> bool:
     """Store an edited value, and return False if it is the same as before.
 
     Args:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import structlog
 from starlette.applications import Starlette
@@ -31,8 +31,7 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, ConfigError
-from linqbot.features.asking.arrivals import after_timeouts
-from linqbot.features.asking.records import log_unresumable
+from linqbot.features.asking.admission import after_timeouts, log_unresumable
 from linqbot.features.gaps import Gaps, Outages, end_downtime
 from linqbot.features.schedules import start_schedules
 from linqbot.hookspecs import Running
@@ -42,13 +41,11 @@ from linqbot.server import health
 from linqbot.server.health import Health, Readiness, depth_of
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
+from linqbot.server.storages import Role
 from linqbot.server.webhook import ENDPOINTS, NOT_RUNNING, WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import RECEIPTS
-
-Role: TypeAlias = Literal["all", "receive", "work"]
-"""The part of the work that one process of a bot does. The processes of one bot share a storage."""
 
 log = structlog.get_logger("linqbot.server")
 

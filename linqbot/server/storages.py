@@ -1,10 +1,15 @@
-"""The storages that plugins bring."""
+"""The storages that plugins bring, and the parts of the work that processes with one storage share."""
 
 from __future__ import annotations
+
+from typing import Literal, TypeAlias
 
 from linqbot.errors import ConfigError
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Opener
+
+Role: TypeAlias = Literal["all", "receive", "work"]
+"""The part of the work that one process of a bot does. The processes of one bot share a storage."""
 
 
 def openers(plugins: Plugins) -> dict[str, Opener]:

@@ -32,7 +32,7 @@ from linqbot.plugins.registry import Plugins
 from linqbot.server.bounded_log import BoundedLog
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import REFRESH_EVERY_S, KnownSecrets
-from linqbot.storage.inbox import Inbox
+from linqbot.storage.backend import Storage
 from linqbot.webhooks import SIGNED_HEADERS, Verified, is_probe, verify
 
 log = structlog.get_logger("linqbot.server")
@@ -76,7 +76,7 @@ class WebhookEndpoint:
 
     def __init__(
         self,
-        inbox: Inbox,
+        inbox: Storage,
         secrets: KnownSecrets,
         clock: Clock,
         *,

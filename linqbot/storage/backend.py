@@ -1,41 +1,88 @@
-"""A storage backend: one object that is the inbox and everything else that a turn writes, because one commit ends a turn."""
+"""The contract of a storage: one object that is the inbox and everything else that a turn writes, because one commit ends a turn.
+
+`Storage` is the base class of every backend. It has the methods that only queue an operation (`operations.py`) or read
+rows by the SQL that backends share. A backend adds what opens it, its lanes, and what it keeps in memory. The next step of an
+event: a worker leases deliveries with `Storage.take` (`engine/worker.py`).
+"""
 
 from __future__ import annotations
 
-from typing import Protocol, Self
+import asyncio
+import os
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any, Protocol, Self, TypeVar
 
-from linqbot.clock import Clock
+from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError
-from linqbot.storage.broadcasts import Broadcasts
-from linqbot.storage.conversations import Conversations
-from linqbot.storage.inbox import Inbox
-from linqbot.storage.journal import Journal
-from linqbot.storage.state import StateStore
-from linqbot.storage.timers import Timers
-from linqbot.storage.upkeep import Upkeep
+from linqbot.events.delivery import Delivery
+from linqbot.storage import broadcasts, conversations, journal, operations, state, timers, upkeep
+from linqbot.storage.broadcasts import NewBroadcast, Order
+from linqbot.storage.conversations import Conversation, ConversationSummary
+from linqbot.storage.dialect import Readable, Writable
+from linqbot.storage.inbox import Commit, DeadDelivery, Lease
+from linqbot.storage.indexes import StorageMemory
+from linqbot.storage.journal import JournalEntry, Receipt
+from linqbot.storage.operations import OpQueue
+from linqbot.storage.state import StateRow, StateWrite
+from linqbot.storage.timers import Timer
+from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
+from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
+
+T = TypeVar("T")
+
+CHECK_BYTES = 1 << 16
+"""Bytes that `check` writes: as many as several deliveries."""
 
 
 class NewerSchema(StorageError):
     """A newer linqbot has written the storage; this release cannot use it."""
 
 
-class Storage(Inbox, Journal, Conversations, StateStore, Timers, Broadcasts, Upkeep, Protocol):
-    """Inbox, journal, conversations, state, timers, broadcasts and their upkeep in one place. Use as `async with storage:`."""
+class Storage(ABC):
+    """Inbox, journal, conversations, state, timers, broadcasts and their upkeep in one place. Use as `async with storage:`.
+
+    A lease that is not finished when the storage closes counts as a crash, like the lease of a process that died,
+    because a worker finishes its turns before it stops. A prefetched lease that `take` has not returned counts as
+    nothing. Methods for operators raise StorageUnavailable if the backend cannot do it now; nothing was changed.
+
+    Attributes:
+        settled: The types of receipts that nothing in this process wants as events. `put` stores what such a receipt reports
+            in the journal, and the delivery has no turn. Set it before the storage is opened.
+    """
+
+    _queue: OpQueue
+    _memory: StorageMemory
+
+    def __init__(self, clock: Clock | None, *, serving: bool) -> None:
+        self.settled: Collection[str] = ()
+        self._clock = clock or SystemClock()
+        self._serving = serving
+        self._changed = asyncio.Event()
+        self._install = ""
+
+    @abstractmethod
+    async def __aenter__(self) -> Self: ...
+
+    @abstractmethod
+    async def __aexit__(self, *exc: object) -> None: ...
 
     @property
     def install(self) -> str:
-        """128 random bits, created once with the storage; part of every idempotency key."""
-        ...
+        """128 random bits, created once with the storage, as 32 hex digits; part of every idempotency key."""
+        return self._install
 
     @property
     def is_shared(self) -> bool:
         """True if several processes may serve this storage at the same time."""
-        ...
+        return False
 
     @property
+    @abstractmethod
     def trouble(self) -> str | None:
         """The reason why nothing can be stored now, as a sentence; None if none is known. It is found without a write."""
-        ...
 
     async def check(self) -> None:
         """Write something durably, as `put` does, to find out if deliveries can be stored again.
@@ -44,11 +91,599 @@ class Storage(Inbox, Journal, Conversations, StateStore, Timers, Broadcasts, Upk
             StorageUnavailable: nothing can be written.
             StorageBusy: the backlog is full.
         """
-        ...
+        await self._queue.submit(operations.CheckOp(CHECK_BYTES))
+        await self._queue.submit(operations.CheckOp(0))
 
-    async def __aenter__(self) -> Self: ...
+    @abstractmethod
+    async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
+        """Run a query, and return its result."""
 
-    async def __aexit__(self, *exc: object) -> None: ...
+    @abstractmethod
+    async def _operate(self, work: Callable[[Writable], Coroutine[Any, Any, T]]) -> T:
+        """Run `work` in a transaction outside of a turn, let memory follow it, and return its result."""
+
+    @abstractmethod
+    async def _number(self, tx: Any, deliveries: Sequence[Delivery]) -> Sequence[int]:
+        """Give deliveries that come back numbers at the tails of their lanes, and remember their ids."""
+
+    # Inbox
+
+    def put(self, delivery: Delivery) -> Awaitable[bool]:
+        """Store a delivery durably.
+
+        Returns:
+            True once it is on disk; False if its id or its message_key was stored before.
+        Raises:
+            StorageUnavailable: nothing was stored.
+            StorageBusy: the inbox is full, or the lane (LaneFull); nothing was stored. For a duplicate the call
+                returns False even then.
+
+        Deliveries are accepted in the order in which the calls began. A cancelled call stores the delivery or not,
+        but never half of it.
+        """
+        if delivery.type in self.settled and (receipt := Receipt.of(delivery)) is not None:
+            return self._queue.submit(operations.PutReceiptOp(delivery, receipt))
+        return self._queue.submit(operations.PutOp(delivery))
+
+    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
+        """Lease the oldest delivery of each lane that is not leased, at most `limit`.
+
+        A lane whose oldest delivery waits for its retry is not ready, even if other deliveries wait behind it. The
+        call never waits for deliveries. A cancelled call gives its leases back, and they count as nothing.
+
+        Args:
+            lease_s: Seconds until the lease ends and another worker may take the lane.
+        Returns:
+            The leases to finish; empty when every lane is empty, waiting or leased. With fewer than `limit`, the next
+            deliveries may be prefetched: leased in the transaction that stores them, for the next `take`. A delivery
+            that this process stored recently is the same object, with `decoded`; if it was read from disk, `decoded`
+            is None.
+        Raises:
+            StorageUnavailable: the backend did not answer; nothing was leased.
+        """
+        if not self._serving:
+            raise StorageError(
+                "take() was called on a storage that was opened with serving=False. Only a serving process can lease "
+                "deliveries: open the storage with serving=True."
+            )
+        if (leases := self._take_at_once(limit, lease_s)) is not None:
+            return leases
+        future = self._queue.submit(operations.TakeOp(limit, lease_s))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # The commit may be over already, or still to come. No worker will use these leases.
+            future.add_done_callback(self._give_back)
+            raise
+
+    @abstractmethod
+    def _take_at_once(self, limit: int, lease_s: float) -> list[Lease] | None:
+        """Return leases that need no transaction, perhaps none; None if a transaction must look for them."""
+
+    def _give_back(self, future: asyncio.Future[list[Lease]]) -> None:
+        if not future.cancelled() and future.exception() is None and future.result():
+            self._queue.post(operations.ReleaseOp(future.result()))
+
+    def note_refused(self, lane: str) -> None:  # noqa: B027 - a storage of one process has nothing to do
+        """Note that this process has refused a delivery of a lane, so that the other processes learn it.
+
+        They learn it with the next write of this process. If the storage cannot be reached now, that is later.
+        """
+
+    async def announce_gap(self, since: float) -> None:  # noqa: B027 - a storage of one process has nothing to do
+        """Let the other processes know that deliveries of any lane may have been refused since a time (Unix seconds).
+
+        Raises:
+            StorageUnavailable: the others do not know it.
+        """
+
+    def follow_gaps(self, found: Callable[[str | None, float | None], None]) -> None:  # noqa: B027 - a storage of one process has nothing to do
+        """Call `found` when another process has refused deliveries, or none may have received them.
+
+        It is called with the lane, None for any lane, and with the Unix time since when, None for now.
+        """
+
+    def end_leasing(self) -> None:  # noqa: B027 - a storage of one process has nothing to do
+        """Note that this process calls `take` no more, because it stops.
+
+        From now on, the end of each turn of this process wakes the other processes, so that they go on with the lane.
+        """
+
+    async def changed(self) -> None:
+        """Wait until a `take` may find something new, or until a timer is stored that is due before all others.
+
+        That is when a delivery was stored, finished or given back since the last call, also by a command in another
+        process; if one already was, return at once. The end of a wait or of a lease does not wake it: see `next_due`.
+        Only one task may wait at a time.
+        """
+        await self._changed.wait()
+        self._changed.clear()
+
+    @abstractmethod
+    async def next_due(self) -> float | None:
+        """Return the Unix time at which a `take` may find something without `changed`; None if there is no such time.
+
+        It is the earliest retry or deferred turn, or the earliest end of a lease: so a lane goes on by itself when its
+        worker is lost or could not write its `finish`. The time may be in the past until the next `take`.
+        """
+
+    async def finish(self, lease: Lease, commit: Commit) -> None:
+        """End a turn in one commit: outcome, journal entries, state and timers.
+
+        Raises:
+            LeaseLost: the lease is over; nothing was written. A lease that has run out stays valid until the lane is
+                leased again.
+            StateConflict: another value than an expected one is stored; nothing was written, and the lease is still
+                held: `finish` again without the state.
+            StorageUnavailable: nothing was written, and the lease is still held: `finish` again, or let it run out.
+        """
+        await self._queue.submit(operations.FinishOp(lease, commit))
+
+    @abstractmethod
+    async def following(self, lane: str, limit: int) -> list[Delivery]:
+        """Return the deliveries that wait behind the head of a lane, in order, at most `limit`.
+
+        Raises:
+            StorageUnavailable: the storage did not answer.
+        """
+
+    async def hold(self, lease: Lease, until: float, *, known: int) -> None:
+        """Give back a lease that was not used: it counts as nothing, and the lane waits for more deliveries.
+
+        The wait ends at `until`, or earlier with the next `put` into the lane. The next lease of the head is a first run
+        again.
+
+        Args:
+            until: Unix seconds.
+            known: The number of deliveries behind the head, as `following` returned them. With more, the lane does not
+                wait.
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+            StorageUnavailable: nothing was written, and the lease is still held.
+        """
+        await self._queue.submit(operations.HoldOp(lease, until, known))
+
+    def watch(self, lane: str) -> AbstractContextManager[asyncio.Event]:
+        """Watch a lane: the event is set whenever a delivery is put into it, by whatever process."""
+        return self._memory.watched.watch(lane)
+
+    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool = False) -> None:
+        """Put one delivery in the place of several of a lane, in one commit. The lease stays in force, on that delivery.
+
+        Args:
+            joined: The leased delivery with another body, which holds the others too.
+            ids: The others, which wait in the lane. They leave the inbox without a trace but their ids, as after an ack.
+            again: True adds 1 to `replay`, for a turn that begins again with other content and its own keys.
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+            StorageUnavailable: nothing was written, and the lease is still held.
+        """
+        await self._queue.submit(operations.JoinOp(lease, joined, ids, again))
+
+    async def note_progress(self, lease: Lease, progress: int) -> int:
+        """Note how far the turn of a delivery has come that has crashed, and return its crashes before it came that far.
+
+        Args:
+            progress: A number that changes whenever the journal of the turn does.
+        Returns:
+            How many of `Lease.crashes` the turn had when it had just come that far. The runs of the others added nothing.
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+            StorageUnavailable: nothing was written, and the lease is still held.
+        """
+        return await self._queue.submit(operations.ProgressOp(lease, progress))
+
+    async def put_in_order(
+        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
+    ) -> int:
+        """Store missed deliveries of a lane, and sort the lane by the time at which its deliveries were sent.
+
+        Deliveries that wait for a retry, or whose turns have journal entries, are not moved: the others are sorted
+        among themselves. Backlog limits do not apply.
+
+        Args:
+            missed: Deliveries of this lane. Those whose id or message_key was stored before are left out.
+            lease: A lease on the head of the lane. It must be in force. It is given back in the same commit, and does not
+                count.
+            keep: True keeps the lease.
+        Returns:
+            The number of new deliveries.
+        Raises:
+            LeaseLost: the lease is over; nothing was written.
+            StorageUnavailable: nothing was written, and the lease is still held.
+        """
+        return await self._queue.submit(operations.OrderOp(lane, missed, lease, keep))
+
+    @abstractmethod
+    async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
+        """Return the ids and message_keys that are known. The value is True if the delivery has left the inbox.
+
+        Raises:
+            StorageUnavailable: the storage did not answer.
+        """
+
+    async def has_seen(self, delivery_id: str) -> bool:
+        """Return True if a delivery with this id is stored, or left the inbox in the last 24 hours.
+
+        Raises:
+            StorageUnavailable: the storage did not answer.
+        """
+        return delivery_id in await self.seen([delivery_id])
+
+    @abstractmethod
+    async def first_activity(self) -> float | None:
+        """Return the Unix time at which the first webhook ever was accepted; None if none was."""
+
+    @abstractmethod
+    async def last_activity(self) -> float | None:
+        """Return the Unix time at which the newest webhook was accepted, whatever its outcome; None if none was.
+
+        After a crash the time may be up to a minute too early, never too late.
+        """
+
+    @abstractmethod
+    async def depth(self) -> int:
+        """Return the number of deliveries that are stored and not finished."""
+
+    # Journal
+
+    async def begin(
+        self,
+        entry: JournalEntry,
+        lease: Lease | None = None,
+        *,
+        state: Sequence[StateWrite] = (),
+        changes: JournalEntry | None = None,
+        instead: JournalEntry | None = None,
+    ) -> None:
+        """Store a journal entry durably before the first attempt of its call, and the state that was changed before it.
+
+        An entry that is on record for the same (turn, replay, slot) stays as it is, and then no state is written: it was
+        written with the entry.
+
+        Args:
+            lease: The lease of the turn that makes the call.
+            state: Values to write in the same commit.
+            changes: An entry that records these changes; stored with `entry`.
+            instead: An entry that is stored if another value than an expected one is stored.
+        Raises:
+            LeaseLost: the lease is over; nothing was stored, and the call must not be made.
+            StateConflict: another value than an expected one is stored; nothing but `instead` was stored, and the call must
+                not be made.
+            StorageUnavailable: nothing was stored; the call must not be made.
+            StorageError: another entry has this key; nothing was stored.
+        """
+        await self._queue.submit(operations.BeginOp(entry, lease, state, changes, instead))
+
+    async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
+        """Store the outcome of a journal entry durably now, without waiting for the `finish` of its turn.
+
+        Key, safety class, first attempt, origin and off_the_record stay as `begin` stored them.
+
+        Args:
+            state: Values to write in the same commit. If the entry is accepted already, they were written with it, and
+                are not written again.
+        Raises:
+            StateConflict: another value than an expected one is stored; nothing was stored.
+            StorageUnavailable: nothing was stored.
+        """
+        await self._queue.submit(operations.SettleOp(entry, state))
+
+    async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
+        """Return the journal entries of a turn, in the order in which they were begun."""
+        return await self._read(lambda db: journal.of_turn(db, turn, replay))
+
+    async def settle_receipt(self, receipt: Receipt) -> JournalEntry | None:
+        """Store the state that a receipt reports about a message, durably.
+
+        The journal entry that made the message is found by `message_id`; by `key`, as long as its message is not known.
+        If its outcome is not known yet, it becomes `accepted` with this `message_id` and without an answer. Receipts
+        come in any order: `delivery` rises from `sent` over `failed` and `delivered` to `read`, and never falls.
+
+        Returns:
+            The updated entry; None if no entry on record made this message.
+        Raises:
+            StorageUnavailable: nothing was stored.
+        """
+        return await self._queue.submit(operations.ReceiptOp(receipt))
+
+    @property
+    def has_made_scheduled_sends(self) -> bool:
+        """False if no entry on record belongs to a scheduled send. Then `answers` of an event needs no look-up."""
+        return self._memory.has_own_entries
+
+    async def entry_of(self, message_id: str) -> JournalEntry | None:
+        """Return the journal entry that made this message; None if none on record did."""
+        return await self._read(lambda db: journal.of_message(db, message_id))
+
+    async def has_sent(self, message_id: str) -> bool:
+        """Return True if a journal entry on record made this message, so that the bot is its sender."""
+        return await self._read(lambda db: journal.has_sent(db, message_id))
+
+    # Conversations
+
+    def conversations_in(self, chat_id: str) -> Sequence[ConversationSummary]:
+        """Return the conversations of a chat, from memory. Only for the process that serves."""
+        return self._memory.conversations.in_chat(chat_id)
+
+    def conversations_of(self, person: str) -> Sequence[ConversationSummary]:
+        """Return the conversations in which this person must answer, from memory. Only for the process that serves."""
+        return self._memory.conversations.of_person(person)
+
+    async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
+        """Return a conversation and all its journal entries, in one read; None if it is not on record."""
+        return await self._read(lambda db: conversations.with_entries(db, conversation_id))
+
+    async def waiting_by_handler(self) -> dict[str, int]:
+        """Return the number of questions that wait for an answer, by the name of the handler that asked."""
+        return await self._read(conversations.waiting_by_handler)
+
+    async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
+        """Return the conversations on record, of one chat or of all, without `root`, the oldest question first."""
+        return await self._read(lambda db: conversations.oldest_first(db, chat_id, limit))
+
+    # State
+
+    async def load(self, scope: str) -> dict[str, bytes]:
+        """Return all values of a scope, as JSON by name.
+
+        Raises:
+            StorageUnavailable: the storage cannot be read.
+        """
+        return await self._read(lambda db: state.load(db, scope))
+
+    async def state_rows(
+        self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
+    ) -> list[StateRow]:
+        """Return stored values, in the order of their scopes and names.
+
+        Args:
+            prefix: Only scopes that begin with this text, such as `person:`.
+            name: Only values of this name.
+            after: The scope and name after which to begin: those of the last row of the previous call.
+        Raises:
+            StorageUnavailable: the storage cannot be read.
+        """
+        return await self._read(lambda db: state.rows(db, prefix=prefix, name=name, after=after, limit=limit))
+
+    async def write_state(self, writes: Sequence[StateWrite]) -> None:
+        """Write values outside of a turn, for operators.
+
+        Raises:
+            StateConflict: another value than the expected one is stored; nothing was written.
+            StorageUnavailable: nothing was written.
+        """
+        await self._operate(lambda tx: state.write_now(tx, writes))
+
+    # Timers
+
+    async def schedule(self, timer: Timer) -> bool:
+        """Store a timer durably. A turn uses `Commit.timers` instead, which is part of its one commit.
+
+        Returns:
+            False if its id is on record: the timer waits, or it fired in the last 24 hours.
+        """
+        return await self._queue.submit(operations.ScheduleOp(timer))
+
+    async def cancel(self, timer_id: str, record: JournalEntry | None = None) -> bool:
+        """Delete a timer. Return True if it was still waiting.
+
+        Args:
+            record: A journal entry to store in the same commit, as accepted, with the result as its answer.
+        """
+        return await self._queue.submit(operations.CancelOp(timer_id, record))
+
+    async def scheduled(self, *, lane: str | None = None, limit: int = 100) -> list[Timer]:
+        """Return the timers that wait, the earliest first. Recurring timers that fired are left out until rearmed."""
+        return await self._read(lambda db: timers.scheduled(db, lane, limit))
+
+    async def timer(self, timer_id: str) -> Timer | None:
+        """Return a timer; None if none of this id is stored."""
+        return await self._read(lambda db: timers.find(db, timer_id))
+
+    async def recurring(self, kind: str, *, lane: str | None = None) -> list[Timer]:
+        """Return the recurring timers of a kind, those included that fired and whose turn has not ended.
+
+        Args:
+            lane: Only those of this lane; None for all.
+        """
+        return await self._read(lambda db: timers.recurring(db, kind, lane))
+
+    async def fire(self, now: float, *, limit: int = 500) -> int:
+        """Move due timers into their lanes, in one commit, and return their number.
+
+        A recurring timer is parked: `Commit.rearmed` gives its next due time.
+        """
+        return await self._queue.submit(operations.FireOp(now, limit))
+
+    @abstractmethod
+    async def next_timer(self) -> float | None:
+        """Return the Unix time at which the earliest timer is due; None if there is none.
+
+        `changed` returns when an earlier timer is stored.
+        """
+
+    # Broadcasts
+
+    async def start_broadcast(self, broadcast: NewBroadcast, people: Sequence[str]) -> bool:
+        """Store a broadcast and a `pending` row for each person, numbered from 1, in one commit.
+
+        Args:
+            people: Handles, each once. Empty is allowed: the broadcast ends at once.
+        Returns:
+            False if a broadcast of this name is stored already; nothing was changed.
+        Raises:
+            StorageUnavailable: nothing was stored.
+        """
+        return await self._operate(lambda tx: broadcasts.start(tx, broadcast, people))
+
+    async def broadcast(self, name: str) -> Broadcast | None:
+        """Return a broadcast with its counts; None if none of this name is stored."""
+        return await self._read(lambda db: broadcasts.find(db, name))
+
+    async def broadcasts(self, *, limit: int = 100) -> list[Broadcast]:
+        """Return the broadcasts, the newest first."""
+        return await self._read(lambda db: broadcasts.newest(db, limit))
+
+    async def recipients(
+        self, name: str, *, outcome: RecipientOutcome | None = None, after: int = 0, limit: int = 500
+    ) -> list[Recipient]:
+        """Return rows of a broadcast, in the order of their numbers.
+
+        Args:
+            outcome: Only rows with this outcome.
+            after: The number after which to begin: that of the last row of the previous call.
+        """
+        return await self._read(lambda db: broadcasts.recipients(db, name, outcome, after, limit))
+
+    async def order_broadcast(self, name: str, order: Order) -> bool:
+        """Pause, resume or cancel a broadcast, for operators. `cancel` makes `pending` rows `cancelled`.
+
+        People under way are not affected.
+
+        Returns:
+            False if the broadcast is in no status of `ALLOWED` for this order; nothing was changed.
+        Raises:
+            StorageUnavailable: nothing was changed.
+        """
+        return await self._operate(lambda tx: broadcasts.order(tx, name, order))
+
+    async def advance_broadcasts(self, now: float) -> int:
+        """Carry out each of `steps` that is due, in one commit, and return their number.
+
+        `send` takes the first pending row, stores its delivery, sets the row to `under_way`, and sets `next_at` to
+        `now` plus 60 s divided by `per_minute`. `end` deletes content and lane, sets the status to `done` unless it is
+        `cancelled`, and stores `done_delivery`. Backlog limits do not apply.
+        """
+        return await self._queue.submit(operations.AdvanceOp(now))
+
+    @abstractmethod
+    async def next_broadcast(self) -> float | None:
+        """Return the Unix time of the first of `steps`; None if there is none.
+
+        `changed` returns when this time may have become earlier. Where no broadcast is open, the answer costs no
+        read.
+        """
+
+    # Upkeep
+
+    async def waiting(
+        self,
+        *,
+        delivery_id: str | None = None,
+        lane: str | None = None,
+        type: str | None = None,  # noqa: A002 - as on Delivery
+        limit: int = 100,
+    ) -> list[Waiting]:
+        """Return the deliveries in the inbox, in the order of their acceptance."""
+        which = ("id = $", delivery_id), ("lane = $", lane), ("type = $", type)
+        now = self._clock.now()
+        return await self._read(lambda db: upkeep.waiting(db, now, limit, *which))
+
+    async def tally(self) -> Tally:
+        """Count what waits and what is dead. It is cheap enough to be called every few seconds."""
+        waiting = await self.depth()
+        return Tally(waiting, *await self._read(upkeep.oldest_and_dead))
+
+    async def dead_letters(
+        self,
+        *,
+        lane: str | None = None,
+        type: str | None = None,  # noqa: A002 - as on Delivery
+        since: float | None = None,
+        until: float | None = None,
+        limit: int = 100,
+    ) -> list[DeadDelivery]:
+        """Return the dead letters, newest first.
+
+        Args:
+            since, until: Unix seconds of the time at which they were dead-lettered; `until` is excluded.
+        """
+        which = ("lane = $", lane), ("type = $", type)
+        times = ("dead_lettered_at >= $", since), ("dead_lettered_at < $", until)
+        return await self._read(lambda db: upkeep.dead_letters(db, limit, *which, *times))
+
+    async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
+        """Return the dead letter with this id; None if there is none."""
+        found = await self._read(lambda db: upkeep.dead_letters(db, 1, ("id = $", delivery_id)))
+        return found[0] if found else None
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        """Return a delivery with its body: from the inbox, kept after its ack, or a dead letter; None if unknown."""
+        return await self._read(lambda db: upkeep.find(db, delivery_id))
+
+    async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
+        """Return the calls and steps of which it is unknown if they were done, the oldest first."""
+        return await self._read(lambda db: journal.ambiguous(db, limit))
+
+    async def retry(self, ids: Sequence[str]) -> int:
+        """Put dead letters back into the inbox, in this order, and return their number.
+
+        Each goes to the tail of its lane, behind later deliveries, because the lane has gone on. It starts with no
+        attempts and no crashes. Its replay number stays the same and its journal entries are kept, so nothing that
+        Linq accepted is sent again. Ids that belong to no dead letter, or to a delivery in the inbox, are ignored.
+        Backlog limits do not apply.
+        """
+        return await self._operate(lambda tx: upkeep.put_back(tx, ids, ["dead"], self._number, again=False))
+
+    async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
+        """Return the ids of dead letters and of deliveries kept after their ack, in the order of acceptance.
+
+        Args:
+            dead_only: True for dead letters only.
+        """
+        return await self._read(lambda db: upkeep.replayable(db, selection, dead_only=dead_only))
+
+    async def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
+        """Yield the deliveries of `replayable` ids with their bodies, page by page. Deleted ones are left out.
+
+        Args:
+            size: Ids per page; a page may hold fewer deliveries.
+        """
+        for start in range(0, len(ids), size):
+            yield await self._read(partial(upkeep.page, ids=ids[start : start + size]))
+
+    async def replay_live(self, ids: Sequence[str]) -> int:
+        """Put replayable deliveries into the inbox again, in this order, and return their number.
+
+        It works like `retry`, but raises the replay number: the calls get new keys, so everything is really sent again.
+        """
+        return await self._operate(lambda tx: upkeep.put_back(tx, ids, ["dead", "done"], self._number, again=True))
+
+    @abstractmethod
+    async def purge(self, *, before: float, limit: int = 500) -> int:
+        """Delete dead letters that are older than a time, the oldest first, and return their number.
+
+        The bytes of all calls leave the disk with the call that finds fewer than `limit`: call until it returns 0.
+
+        Args:
+            before: Unix seconds; a delivery that was dead-lettered earlier is deleted.
+        Raises:
+            StorageUnavailable: nothing was deleted; or the rows were deleted but bytes are left on the disk, which the
+                message says. Call it again.
+        """
+
+    @abstractmethod
+    async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
+        """Erase a person: deliveries, journal entries, timers, state and rows in broadcasts, from storage and disk.
+
+        The following is erased: each record that holds the handle as a value in its JSON, what the turns of these
+        deliveries sent or scheduled, everything in direct chats with the person, and the receipts of answers to them.
+        Deliveries, journal entries and timers show which direct chats are theirs, as long as they are kept: entries
+        for a week, timers until they are due. A chat with no record left is only found if `chats` contains it.
+
+        Args:
+            handle: As Linq writes it: E.164, or an e-mail address in any case.
+            chats: Ids of direct chats that are known to be with the person.
+        """
+
+    @abstractmethod
+    async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
+        """Write a consistent copy of the storage while it is in use. A server can open the copy in its place.
+
+        Raises:
+            ConfigError: `path` exists already, or its folder does not, or this storage has no file.
+        """
 
 
 class Opener(Protocol):

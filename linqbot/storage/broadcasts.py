@@ -4,7 +4,9 @@ A person's row is `pending` until `advance_broadcasts` makes it a delivery, in t
 `under_way`. The commit that ends the turn of that delivery stores the outcome (`Commit.recipients`). So a crash loses
 no person and repeats none: the deliveries under way are in the inbox, and all others are still `pending`.
 
-The broadcasts of one line go out one after the other. `steps` decides what is due; the backends carry it out.
+The broadcasts of one line go out one after the other. `steps` decides what is due, from all broadcasts of a line, so one
+process at a time carries out steps. `next_at` is on the clock of the database. The rows are kept for ever, so that a name is
+never used twice.
 """
 
 from __future__ import annotations
@@ -13,12 +15,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from pydantic_core import from_json, to_json
 
 from linqbot.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, Delivery
+from linqbot.storage.dialect import Readable, Writable
 from linqbot.types.proactive import Broadcast, BroadcastStatus, Recipient, RecipientOutcome
+
+if TYPE_CHECKING:  # it imports this module
+    from linqbot.storage.operations import AdvanceOp
 
 SEND_ID: Final = "i.broadcast."
 """Prefix of the ids of deliveries that send a broadcast to one person."""
@@ -66,7 +72,7 @@ class NewBroadcast:
     def delivery(self, n: int, handle: str, now: float) -> Delivery:
         """Return the delivery that sends the broadcast to one person. Its lane has no other delivery.
 
-        The body holds the handle as a value, so that `Upkeep.forget` finds it.
+        The body holds the handle as a value, so that `Storage.forget` finds it.
         """
         body: dict[str, object] = {"broadcast": self.name, "n": n, "from": self.line, "to": handle}
         body["messages"] = from_json(self.content)
@@ -145,23 +151,11 @@ def steps(broadcasts: Sequence[OpenBroadcast]) -> list[BroadcastStep]:
     return found
 
 
-def earliest(due: Iterable[BroadcastStep]) -> float | None:
-    """Return the time of the first step; None if there is none."""
-    return min((step.at for step in due), default=None)
-
-
-def counted(broadcast: Broadcast, counts: Mapping[RecipientOutcome, int]) -> Broadcast:
+def counted(broadcast: Broadcast, counts: Mapping[str, int]) -> Broadcast:
     """Return a broadcast with the number of its rows for each outcome."""
-    return replace(
-        broadcast,
-        people=sum(counts.values()),
-        sent=counts.get("sent", 0),
-        opted_out=counts.get("opted_out", 0),
-        refused=counts.get("refused", 0),
-        failed=counts.get("failed", 0),
-        cancelled=counts.get("cancelled", 0),
-        pending=counts.get("pending", 0) + counts.get("under_way", 0),
-    )
+    found: dict[str, Any] = {**counts}
+    found["pending"] = found.get("pending", 0) + found.pop("under_way", 0)
+    return replace(broadcast, people=sum(counts.values()), **found)
 
 
 def done_delivery(broadcast: Broadcast, lane: str, now: float) -> Delivery:
@@ -187,65 +181,148 @@ def done_delivery(broadcast: Broadcast, lane: str, now: float) -> Delivery:
     return Delivery(delivery_id, lane or f"b:{broadcast.name}", BROADCAST_DONE_TYPE, body, now)
 
 
-class Broadcasts(Protocol):
-    """The broadcasts on record. They are kept for ever, so that a name is never used twice."""
+_FACTS = "n, status, name, line, per_minute, content, created_at, off_the_record, lane"
+_STORED = "status, name, line, per_minute, content, created_at, off_the_record, lane"
 
-    async def start_broadcast(self, broadcast: NewBroadcast, people: Sequence[str]) -> bool:
-        """Store a broadcast and a `pending` row for each person, numbered from 1, in one commit.
 
-        Args:
-            people: Handles, each once. Empty is allowed: the broadcast ends at once.
-        Returns:
-            False if a broadcast of this name is stored already; nothing was changed.
-        Raises:
-            StorageUnavailable: nothing was stored.
-        """
-        ...
+async def start(tx: Writable, new: NewBroadcast, people: Sequence[str]) -> bool:
+    """Store a broadcast; see `Storage.start_broadcast`."""
+    facts = (new.name, new.line, new.per_minute, new.content, new.created_at, new.off_the_record, new.lane)
+    is_new = await tx.insert(
+        f"broadcast ({_STORED})",
+        [("running", *facts)],
+        "ON CONFLICT (name) DO NOTHING",
+        off_the_record=new.off_the_record,
+    )
+    if not is_new:
+        return False
+    broadcast = await tx.value("SELECT n FROM broadcast WHERE name = $1", new.name)
+    rows = [(broadcast, n, handle, "pending") for n, handle in enumerate(people, 1)]
+    await tx.insert("recipient (broadcast, n, handle, outcome)", rows)
+    tx.changes.broadcasts = True
+    return True
 
-    async def broadcast(self, name: str) -> Broadcast | None:
-        """Return a broadcast with its counts; None if none of this name is stored."""
-        ...
 
-    async def broadcasts(self, *, limit: int = 100) -> list[Broadcast]:
-        """Return the broadcasts, the newest first."""
-        ...
+async def order(tx: Writable, name: str, order: Order) -> bool:
+    """Pause, resume or cancel a broadcast; see `Storage.order_broadcast`."""
+    allowed, status = ALLOWED[order]
+    await _lock(tx)
+    rows = await tx.fetch("SELECT n, status FROM broadcast WHERE name = $1 AND ended_at IS NULL", name)
+    if not rows or rows[0][1] not in allowed:
+        return False
+    n = rows[0][0]
+    await tx.run("UPDATE broadcast SET status = $1 WHERE n = $2", status, n)
+    if order == "cancel":
+        sql = "UPDATE recipient SET outcome = 'cancelled', at = $1 WHERE broadcast = $2 AND outcome = 'pending'"
+        await tx.run(sql, tx.now, n)
+    tx.changes.broadcasts = True
+    return True
 
-    async def recipients(
-        self, name: str, *, outcome: RecipientOutcome | None = None, after: int = 0, limit: int = 500
-    ) -> list[Recipient]:
-        """Return rows of a broadcast, in the order of their numbers.
 
-        Args:
-            outcome: Only rows with this outcome.
-            after: The number after which to begin: that of the last row of the previous call.
-        """
-        ...
+async def update(tx: Writable, updates: Iterable[RecipientUpdate]) -> None:
+    """Store the outcomes of people."""
+    # PostgreSQL cannot hold U+0000.
+    rows = [
+        (each.outcome, each.reason and each.reason.replace("\0", "\ufffd"), tx.now, each.broadcast, each.n)
+        for each in updates
+    ]
+    if rows:
+        sql = """UPDATE recipient SET outcome = $1, reason = $2, at = $3
+                 WHERE broadcast = (SELECT n FROM broadcast WHERE name = $4) AND n = $5"""
+        await tx.run_each(sql, rows)
+        tx.changes.broadcasts = True
 
-    async def order_broadcast(self, name: str, order: Order) -> bool:
-        """Pause, resume or cancel a broadcast, for operators. `cancel` makes `pending` rows `cancelled`.
 
-        People under way are not affected.
+async def advance(tx: Writable, op: AdvanceOp) -> list[Delivery]:
+    """Carry out the steps that are due, and return the deliveries to store; see `Storage.advance_broadcasts`."""
+    await _lock(tx)
+    due: list[Delivery] = []
+    for step in await _steps(tx, op.now + tx.ahead_s):
+        if step.at <= op.now + tx.ahead_s:
+            sql = f"SELECT {_FACTS} FROM broadcast WHERE name = $1"  # noqa: S608 - constant text
+            n, status, new = _read((await tx.fetch(sql, step.broadcast))[0])
+            if step.what == "end":
+                due.append(await _end(tx, n, status, new, op.now))
+                op.leaves_text |= new.off_the_record
+            else:
+                due.append(await _send(tx, n, new, op.now))
+    tx.changes.broadcasts |= bool(due)
+    return due
 
-        Returns:
-            False if the broadcast is in no status of `ALLOWED` for this order; nothing was changed.
-        Raises:
-            StorageUnavailable: nothing was changed.
-        """
-        ...
 
-    async def advance_broadcasts(self, now: float) -> int:
-        """Carry out each of `steps` that is due, in one commit, and return their number.
+async def next_at(db: Readable, now: float) -> float | None:
+    """Return when the next step is due; None if there is none. Both times are on the clock of the database."""
+    return min((step.at for step in await _steps(db, now)), default=None)
 
-        `send` takes the first pending row, stores its delivery, sets the row to `under_way`, and sets `next_at` to
-        `now` plus 60 s divided by `per_minute`. `end` deletes content and lane, sets the status to `done` unless it is
-        `cancelled`, and stores `done_delivery`. Backlog limits do not apply.
-        """
-        ...
 
-    async def next_broadcast(self) -> float | None:
-        """Return the Unix time of the first of `steps`; None if there is none.
+async def find(db: Readable, name: str) -> Broadcast | None:
+    """Return a broadcast with its counts; None if none of this name is stored."""
+    rows = await db.fetch(f"SELECT {_FACTS} FROM broadcast WHERE name = $1", name)  # noqa: S608 - constant text
+    return await _report(db, *_read(rows[0])) if rows else None
 
-        `Inbox.changed` returns when this time may have become earlier. Where no broadcast is open, the answer costs no
-        read.
-        """
-        ...
+
+async def newest(db: Readable, limit: int) -> list[Broadcast]:
+    """Return the broadcasts with their counts, the newest first."""
+    sql = f"SELECT {_FACTS} FROM broadcast ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
+    return [await _report(db, *_read(row)) for row in await db.fetch(sql, limit)]
+
+
+async def recipients(
+    db: Readable, name: str, outcome: RecipientOutcome | None, after: int, limit: int
+) -> list[Recipient]:
+    """Return rows of a broadcast; see `Storage.recipients`."""
+    sql = """SELECT n, handle, outcome, reason, at FROM recipient
+             WHERE broadcast = (SELECT n FROM broadcast WHERE name = $1) AND n > $2
+                 AND ($3::text IS NULL OR outcome = $3) ORDER BY n LIMIT $4"""
+    return [
+        Recipient(n, handle, found, reason, None if at is None else datetime.fromtimestamp(at, UTC))
+        for n, handle, found, reason, at in await db.fetch(sql, name, after, outcome, limit)
+    ]
+
+
+async def forget(tx: Writable, handle: str) -> int:
+    """Delete the rows of a person, and return their number."""
+    await _lock(tx)
+    gone = await tx.run("DELETE FROM recipient WHERE lower(handle) = lower($1)", handle)
+    tx.changes.broadcasts |= gone > 0
+    return gone
+
+
+async def _lock(tx: Writable) -> None:
+    await tx.lock(["broadcasts"])
+
+
+async def _steps(db: Readable, now: float) -> list[BroadcastStep]:
+    sql = """SELECT name, line, status, next_at, ended_at IS NOT NULL,
+                 EXISTS (SELECT 1 FROM recipient WHERE broadcast = broadcast.n AND outcome = 'pending'),
+                 (SELECT count(*) FROM recipient WHERE broadcast = broadcast.n AND outcome = 'under_way')
+             FROM broadcast
+             WHERE ended_at IS NULL OR next_at > $1 ORDER BY n"""
+    return steps([OpenBroadcast(*row) for row in await db.fetch(sql, now)])
+
+
+def _read(row: Any) -> tuple[int, BroadcastStatus, NewBroadcast]:
+    n, status, name, line, per_minute, content, created_at, off_the_record, lane = row
+    return n, status, NewBroadcast(name, line, per_minute, content, created_at, bool(off_the_record), lane)
+
+
+async def _report(db: Readable, n: int, status: BroadcastStatus, new: NewBroadcast) -> Broadcast:
+    counts = await db.fetch("SELECT outcome, count(*) FROM recipient WHERE broadcast = $1 GROUP BY outcome", n)
+    return counted(new.stored(status), dict(counts))
+
+
+async def _end(tx: Writable, n: int, status: BroadcastStatus, new: NewBroadcast, now: float) -> Delivery:
+    status = "cancelled" if status == "cancelled" else "done"
+    sql = f"""UPDATE broadcast SET ended_at = $1, content = $2, lane = '', status = $3{tx.no_padding}
+              WHERE n = $4"""  # noqa: S608 - constant text
+    await tx.run(sql, now, b"", status, n)
+    return done_delivery(await _report(tx, n, status, new), new.lane, now)
+
+
+async def _send(tx: Writable, n: int, new: NewBroadcast, now: float) -> Delivery:
+    sql = "SELECT n, handle FROM recipient WHERE broadcast = $1 AND outcome = 'pending' ORDER BY n LIMIT 1"
+    person, handle = (await tx.fetch(sql, n))[0]
+    sql = "UPDATE recipient SET outcome = 'under_way', at = $1 WHERE broadcast = $2 AND n = $3"
+    await tx.run(sql, now, n, person)
+    await tx.run("UPDATE broadcast SET next_at = $1 WHERE n = $2", now + tx.ahead_s + 60.0 / new.per_minute, n)
+    return new.delivery(person, handle, now)

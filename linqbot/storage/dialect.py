@@ -1,4 +1,4 @@
-"""SQL that is written once for SQLite and PostgreSQL. The modules of `tables/` run it over a `Readable` or a `Writable`.
+"""SQL that is written once for SQLite and PostgreSQL. The modules of the tables run it over a `Readable` or a `Writable`.
 
 It is written as for PostgreSQL: parameters are `$1`, a list is `= ANY($1)`, a type is `$1::text`. `sqlite_form` changes
 that where SQLite differs. The methods are coroutines because PostgreSQL needs them. Over SQLite they never wait, so
@@ -13,9 +13,10 @@ from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
-from linqbot.storage.conversations import ConversationSummary
+if TYPE_CHECKING:  # it imports this module
+    from linqbot.storage.conversations import ConversationSummary
 
 T = TypeVar("T")
 
@@ -23,14 +24,12 @@ T = TypeVar("T")
 class Readable(Protocol):
     """A connection that reads."""
 
+    is_leased: ClassVar[str]
+    """The condition for a row of the table `delivery` that is leased."""
+
     @property
     def ahead_s(self) -> float:
         """Seconds by which the clock of the database is ahead of the storage's clock."""
-        ...
-
-    @property
-    def is_leased(self) -> str:
-        """The condition for a row of the table `delivery` that is leased."""
         ...
 
     async def fetch(self, sql: str, *values: object) -> Sequence[Any]:
@@ -88,6 +87,13 @@ class Changes:
 class Writable(Readable, Protocol):
     """An open transaction that writes."""
 
+    freed: ClassVar[str]
+    """The SQL after `UPDATE delivery SET` by which a row is leased no more."""
+    padding: ClassVar[str]
+    """The SQL that adds the column behind which a text off the record is stored; empty if a backend has no such column."""
+    no_padding: ClassVar[str]
+    """The SQL after `SET column = value` that also empties this column."""
+
     @property
     def now(self) -> float:
         """The time of the database's clock, in Unix seconds."""
@@ -96,11 +102,6 @@ class Writable(Readable, Protocol):
     @property
     def keep_s(self) -> float:
         """Seconds of history; 0 keeps none."""
-        ...
-
-    @property
-    def no_padding(self) -> str:
-        """The SQL after `SET column = value` that also removes what keeps a text off the record apart."""
         ...
 
     @property

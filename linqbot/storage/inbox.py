@@ -1,17 +1,13 @@
 """The inbox: a durable queue of deliveries with one lane per chat.
 
-A backend is one object that is the inbox and everything else that a turn writes (`backend.py`), because one commit ends a
-turn. The methods for operators are in `upkeep.py`. The next step: a worker leases deliveries with `Inbox.take`
-(`engine/worker.py`).
+This module has what the inbox takes and gives: leases, and the commits that end turns. The methods are in `backend.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.events.delivery import Delivery
@@ -36,7 +32,7 @@ class Lease:
         delivery_count: Number of earlier leases, however they ended: failed, deferred, crashed, or given back by a
             clean stop.
         replay: 0, then one more for each deliberate replay of the delivery. Each replay has its own idempotency keys.
-        put_back: True if an operator has put the delivery back into the inbox: `Upkeep.retry` or `replay_live`.
+        put_back: True if an operator has put the delivery back into the inbox: `Storage.retry` or `replay_live`.
     """
 
     delivery: Delivery
@@ -115,8 +111,8 @@ class InboxLimits:
         lane_limit: Maximum number of deliveries in one lane.
     """
 
-    limit: int
-    lane_limit: int
+    limit: int = 1_000_000
+    lane_limit: int = 1000
 
     def full(self) -> StorageBusy:
         """Return the error for a delivery that does not fit."""
@@ -182,213 +178,3 @@ class DeadDelivery:
     crashes: int
     dead_lettered_at: float
     replay: int = 0
-
-
-class Inbox(Protocol):
-    """Deliveries and their lanes.
-
-    A lease that is not finished when the storage closes counts as a crash, like the lease of a process that died,
-    because a worker finishes its turns before it stops. A prefetched lease that `take` has not returned counts as
-    nothing.
-    """
-
-    settled: Collection[str]
-    """The types of receipts that nothing in this process wants as events. `put` stores what such a receipt reports in the
-    journal, and the delivery has no turn. Set it before the storage is opened."""
-
-    def put(self, delivery: Delivery) -> Awaitable[bool]:
-        """Store a delivery durably.
-
-        Returns:
-            True once it is on disk; False if its id or its message_key was stored before.
-        Raises:
-            StorageUnavailable: nothing was stored.
-            StorageBusy: the inbox is full, or the lane (LaneFull); nothing was stored. For a duplicate the call
-                returns False even then.
-
-        Deliveries are accepted in the order in which the calls began. A cancelled call stores the delivery or not,
-        but never half of it.
-        """
-        ...
-
-    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
-        """Lease the oldest delivery of each lane that is not leased, at most `limit`.
-
-        A lane whose oldest delivery waits for its retry is not ready, even if other deliveries wait behind it. The
-        call never waits for deliveries. A cancelled call gives its leases back, and they count as nothing.
-
-        Args:
-            lease_s: Seconds until the lease ends and another worker may take the lane.
-        Returns:
-            The leases to finish; empty when every lane is empty, waiting or leased. With fewer than `limit`, the next
-            deliveries may be prefetched: leased in the transaction that stores them, for the next `take`. A delivery
-            that this process stored recently is the same object, with `decoded`; if it was read from disk, `decoded`
-            is None.
-        Raises:
-            StorageUnavailable: the backend did not answer; nothing was leased.
-        """
-        ...
-
-    def note_refused(self, lane: str) -> None:
-        """Note that this process has refused a delivery of a lane, so that the other processes learn it.
-
-        They learn it with the next write of this process. If the storage cannot be reached now, that is later.
-        """
-        ...
-
-    async def announce_gap(self, since: float) -> None:
-        """Let the other processes know that deliveries of any lane may have been refused since a time (Unix seconds).
-
-        Raises:
-            StorageUnavailable: the others do not know it.
-        """
-        ...
-
-    def follow_gaps(self, found: Callable[[str | None, float | None], None]) -> None:
-        """Call `found` when another process has refused deliveries, or none may have received them.
-
-        It is called with the lane, None for any lane, and with the Unix time since when, None for now.
-        """
-        ...
-
-    def end_leasing(self) -> None:
-        """Note that this process calls `take` no more, because it stops.
-
-        From now on, the end of each turn of this process wakes the other processes, so that they go on with the lane.
-        """
-        ...
-
-    async def changed(self) -> None:
-        """Wait until a `take` may find something new, or until a timer is stored that is due before all others.
-
-        That is when a delivery was stored, finished or given back since the last call, also by a command in another
-        process; if one already was, return at once. The end of a wait or of a lease does not wake it: see `next_due`.
-        Only one task may wait at a time.
-        """
-        ...
-
-    async def next_due(self) -> float | None:
-        """Return the Unix time at which a `take` may find something without `changed`; None if there is no such time.
-
-        It is the earliest retry or deferred turn, or the earliest end of a lease: so a lane goes on by itself when its
-        worker is lost or could not write its `finish`. The time may be in the past until the next `take`.
-        """
-        ...
-
-    async def finish(self, lease: Lease, commit: Commit) -> None:
-        """End a turn in one commit: outcome, journal entries, state and timers.
-
-        Raises:
-            LeaseLost: the lease is over; nothing was written. A lease that has run out stays valid until the lane is
-                leased again.
-            StateConflict: another value than an expected one is stored; nothing was written, and the lease is still
-                held: `finish` again without the state.
-            StorageUnavailable: nothing was written, and the lease is still held: `finish` again, or let it run out.
-        """
-        ...
-
-    async def following(self, lane: str, limit: int) -> list[Delivery]:
-        """Return the deliveries that wait behind the head of a lane, in order, at most `limit`.
-
-        Raises:
-            StorageUnavailable: the storage did not answer.
-        """
-        ...
-
-    async def hold(self, lease: Lease, until: float, *, known: int) -> None:
-        """Give back a lease that was not used: it counts as nothing, and the lane waits for more deliveries.
-
-        The wait ends at `until`, or earlier with the next `put` into the lane. The next lease of the head is a first run
-        again.
-
-        Args:
-            until: Unix seconds.
-            known: The number of deliveries behind the head, as `following` returned them. With more, the lane does not
-                wait.
-        Raises:
-            LeaseLost: the lease is over; nothing was written.
-            StorageUnavailable: nothing was written, and the lease is still held.
-        """
-        ...
-
-    def watch(self, lane: str) -> AbstractContextManager[asyncio.Event]:
-        """Watch a lane: the event is set whenever a delivery is put into it, by whatever process."""
-        ...
-
-    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool = False) -> None:
-        """Put one delivery in the place of several of a lane, in one commit. The lease stays in force, on that delivery.
-
-        Args:
-            joined: The leased delivery with another body, which holds the others too.
-            ids: The others, which wait in the lane. They leave the inbox without a trace but their ids, as after an ack.
-            again: True adds 1 to `replay`, for a turn that begins again with other content and its own keys.
-        Raises:
-            LeaseLost: the lease is over; nothing was written.
-            StorageUnavailable: nothing was written, and the lease is still held.
-        """
-        ...
-
-    async def note_progress(self, lease: Lease, progress: int) -> int:
-        """Note how far the turn of a delivery has come that has crashed, and return its crashes before it came that far.
-
-        Args:
-            progress: A number that changes whenever the journal of the turn does.
-        Returns:
-            How many of `Lease.crashes` the turn had when it had just come that far. The runs of the others added nothing.
-        Raises:
-            LeaseLost: the lease is over; nothing was written.
-            StorageUnavailable: nothing was written, and the lease is still held.
-        """
-        ...
-
-    async def put_in_order(
-        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
-    ) -> int:
-        """Store missed deliveries of a lane, and sort the lane by the time at which its deliveries were sent.
-
-        Deliveries that wait for a retry, or whose turns have journal entries, are not moved: the others are sorted
-        among themselves. Backlog limits do not apply.
-
-        Args:
-            missed: Deliveries of this lane. Those whose id or message_key was stored before are left out.
-            lease: A lease on the head of the lane. It must be in force. It is given back in the same commit, and does not
-                count.
-            keep: True keeps the lease.
-        Returns:
-            The number of new deliveries.
-        Raises:
-            LeaseLost: the lease is over; nothing was written.
-            StorageUnavailable: nothing was written, and the lease is still held.
-        """
-        ...
-
-    async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
-        """Return the ids and message_keys that are known. The value is True if the delivery has left the inbox.
-
-        Raises:
-            StorageUnavailable: the storage did not answer.
-        """
-        ...
-
-    async def has_seen(self, delivery_id: str) -> bool:
-        """Return True if a delivery with this id is stored, or left the inbox in the last 24 hours.
-
-        Raises:
-            StorageUnavailable: the storage did not answer.
-        """
-        ...
-
-    async def first_activity(self) -> float | None:
-        """Return the Unix time at which the first webhook ever was accepted; None if none was."""
-        ...
-
-    async def last_activity(self) -> float | None:
-        """Return the Unix time at which the newest webhook was accepted, whatever its outcome; None if none was.
-
-        After a crash the time may be up to a minute too early, never too late.
-        """
-        ...
-
-    async def depth(self) -> int:
-        """Return the number of deliveries that are stored and not finished."""
-        ...

@@ -6,8 +6,7 @@ file, reads the whole backlog. When the process crashes, any delivery in flight 
 that is in flight in a second crash becomes a suspect. Suspects are retried in shrinking groups, finally one at a time,
 so that only the poison message is dead-lettered.
 
-The others save reads and commits. `Prefetch`: while the last `take` had spare capacity, a new delivery is leased in the
-transaction that stores it. `OpenConversations`: the summaries of all conversations by chat, each as one short text,
+The others save reads. `OpenConversations`: the summaries of all conversations by chat, each as one short text,
 because there may be very many. `Recent`: the deliveries stored last, with their decoded bodies. `LaneWatch` wakes code
 that waits for the next delivery of a lane. The backend stores the rows.
 """
@@ -28,7 +27,7 @@ from typing import Any, Final
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
-from linqbot.storage.inbox import Lease
+from linqbot.storage.dialect import Changes
 
 
 class _Is(Enum):
@@ -67,6 +66,17 @@ class LaneLease:
     overdue: bool
 
 
+def may_run(suspects: int, running: Sequence[int]) -> bool:
+    """Return True if a suspect may run next to what is leased now.
+
+    Args:
+        suspects: How many suspects may run while this one does, at most; 1 for no other delivery at all.
+        running: The same numbers of what is leased; 0 for what is no suspect.
+    """
+    limits = [limit for limit in running if limit]
+    return not (suspects == 1 and running) and len(limits) < min([suspects, *limits])
+
+
 class Lanes:
     """The lanes that are not empty, and their leases. Not thread-safe: the writer of the backend owns it."""
 
@@ -100,14 +110,7 @@ class Lanes:
         known = self._lanes.get(lane)
         return list(itertools.islice(known.queue, 1, 1 + limit)) if known else []
 
-    def add(
-        self,
-        name: str,
-        seq: int,
-        *,
-        not_before: float = 0.0,
-        max_concurrent_suspects: int = 0,
-    ) -> None:
+    def add(self, name: str, seq: int, *, not_before: float = 0.0, max_concurrent_suspects: int = 0) -> None:
         """Append a delivery to its lane. Only the first of a lane can wait for a time.
 
         Args:
@@ -304,12 +307,10 @@ class Lanes:
         if lane is None:
             return None
         running = [other.max_concurrent_suspects for other in self._leases.values() if not other.overdue]
-        limits = [limit for limit in running if limit]
-        own = lane.max_concurrent_suspects
-        if (own == 1 and running) or len(limits) >= min([own, *limits]):
-            self._set_free(lane)
-            return None
-        return lane
+        if may_run(lane.max_concurrent_suspects, running):
+            return lane
+        self._set_free(lane)
+        return None
 
     def _next_ordinary(self) -> _Lane | None:
         """Take the free lane with the oldest head that is no suspect; None also while no such lane may be leased."""
@@ -401,46 +402,6 @@ class LaneWatch:
                     grew.set()
 
 
-class Prefetch:
-    """The leases prefetched for the next `take`, and the number that may still be prefetched."""
-
-    def __init__(self) -> None:
-        self._capacity = 0
-        self._leases: list[Lease] = []
-
-    def set_capacity(self, left: int) -> None:
-        """Note that the last take would have leased `left` more deliveries."""
-        self._capacity = max(left - len(self._leases), 0)
-
-    def of(self, new: Sequence[tuple[int, Delivery]], lanes: Lanes) -> set[int]:
-        """Return the sequence numbers of new deliveries that may be stored as leased: the first of each empty lane."""
-        first: dict[str, int] = {}
-        for seq, delivery in new:
-            if len(first) < self._capacity and lanes.may_add_leased(delivery.lane):
-                first.setdefault(delivery.lane, seq)
-        return set(first.values())
-
-    def add(self, seq: int, delivery: Delivery, lanes: Lanes) -> None:
-        """Add a delivery that is on disk, stored as leased."""
-        self._capacity -= 1
-        self._leases.append(Lease(delivery, lanes.add_leased(delivery.lane, seq)))
-
-    def take(self, limit: int, lanes: Lanes, *, until: float) -> list[Lease]:
-        """Hand out prefetched leases, at most `limit`, which end at a time of the monotonic clock."""
-        # A command may have removed a delivery meanwhile.
-        waiting = [lease for lease in self._leases if lanes.leased_by(lease.token) is not None]
-        leases, self._leases = waiting[:limit], waiting[limit:]
-        for lease in leases:
-            lanes.prolong(lease.token, until)
-        self.set_capacity(limit - len(leases))
-        return leases
-
-    def give_back(self) -> list[Lease]:
-        """Remove and return the leases that were not handed out. No turn has begun with them."""
-        leases, self._leases = self._leases, []
-        return leases
-
-
 class OpenConversations:
     """The summaries of all conversations.
 
@@ -470,8 +431,7 @@ class OpenConversations:
     def remove(self, chat_id: str, conversation_id: str) -> None:
         """Remove a conversation of a chat, if it is there."""
         self._put(
-            chat_id,
-            tuple(packed for packed in self._in(chat_id) if _unpacked(chat_id, packed).id != conversation_id),
+            chat_id, tuple(packed for packed in self._in(chat_id) if _unpacked(chat_id, packed).id != conversation_id)
         )
 
     def of_person(self, person: str) -> Sequence[ConversationSummary]:
@@ -564,3 +524,45 @@ class Recent:
     def drop(self, seq: int) -> None:
         if row := self._rows.pop(seq, None):
             self._bytes -= len(row.delivery.body)
+
+
+class StorageMemory:
+    """The facts that every backend keeps in memory, also one whose lanes are in the database.
+
+    Attributes:
+        watched: The lanes that running turns watch.
+        recent: The deliveries that this process stored last.
+        conversations: The conversations on record.
+        active_at: See `Storage.last_activity`.
+        noted_at: The value of `active_at` in the table `meta`. It lags behind, since each update would cost a page.
+        has_own_entries: See `Storage.has_made_scheduled_sends`. It stays True when the last of these entries is deleted.
+        purge_at: Time before which no purge needs to run.
+    """
+
+    def __init__(self) -> None:
+        self.watched = LaneWatch()
+        self.recent = Recent()
+        self.conversations = OpenConversations()
+        self.active_at: float | None = None
+        self.noted_at = 0.0
+        self.has_own_entries = False
+        self.purge_at = 0.0
+
+    def note_activity(self, *times: float | None) -> None:
+        """Note when webhooks were accepted, or None."""
+        self.active_at = max(filter(None, (self.active_at, *times)), default=None)
+
+    def follow(self, changes: Changes) -> None:
+        """Follow a transaction that is committed."""
+        if changes.received_at is not None:
+            self.note_activity(changes.received_at)
+        if changes.noted_at is not None:
+            self.noted_at = changes.noted_at
+        if changes.own_entries:
+            self.has_own_entries = True
+        if changes.purge_at is not None:
+            self.purge_at = changes.purge_at
+        for chat_id, conversation_id in changes.ended:
+            self.conversations.remove(chat_id, conversation_id)
+        for conversation in changes.conversations:
+            self.conversations.add(conversation)

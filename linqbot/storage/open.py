@@ -11,7 +11,6 @@ from linqbot.clock import Clock
 from linqbot.errors import ConfigError, StorageMisplaced
 from linqbot.hookspecs import hookimpl
 from linqbot.storage.backend import Opener, Storage
-from linqbot.storage.sqlite.storage import SQLiteStorage
 
 _SQLITE = "sqlite:///"
 
@@ -68,6 +67,8 @@ def _sqlite(url: str, /, *, clock: Clock | None, serving: bool, keep_days: float
     path = url.removeprefix(_SQLITE)
     if path == url or not path or path == ":memory:" or "?" in path:
         raise StorageMisplaced(_advice(url, register_storage()))
+    from linqbot.storage.sqlite.storage import SQLiteStorage
+
     return SQLiteStorage(path, clock=clock, serving=serving, keep_days=keep_days)
 
 

@@ -1,30 +1,37 @@
-"""The operations that a backend writes in shared transactions: one class for each, with its arguments and nothing else.
+"""The operations that a backend writes in shared transactions, the queue in front of them, and how a transaction runs them.
 
-The writer of the backend runs them. It sets the result or the error of each.
+There is a class for each, with its arguments and nothing else. `run` has their order, and what is the same for every backend.
+Lanes are not: SQLite leases from an index in memory, PostgreSQL by functions in the database. So each backend gives its
+`LaneSteps`. The rest is SQL that both share.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from linqbot.errors import StateConflict
+from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import Commit, Lease
+from linqbot.storage import broadcasts, conversations, journal, meta, timers, upkeep
+from linqbot.storage.dialect import Writable
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry, lease_over
+from linqbot.storage.indexes import StorageMemory
 from linqbot.storage.journal import JournalEntry, Receipt, with_result
-from linqbot.storage.state import StateWrite
+from linqbot.storage.state import StateBatch, StateWrite
 from linqbot.storage.timers import Timer
 
-OpT = TypeVar("OpT", bound="Op")
+T = TypeVar("T")
+OpT = TypeVar("OpT", bound="Op[Any]")
 
 
 @dataclass(slots=True, eq=False)
-class Op:
+class Op(Generic[T]):
     """One operation. The writer sets its `result` or its `error`."""
 
-    future: asyncio.Future[Any] | None = field(default=None, init=False)
+    future: asyncio.Future[T] | None = field(default=None, init=False)
     result: Any = field(default=None, init=False)
     error: Exception | None = field(default=None, init=False)
 
@@ -34,7 +41,7 @@ class Unwritable(Exception):
 
 
 @dataclass(slots=True, eq=False)
-class PutOp(Op):
+class PutOp(Op[bool]):
     delivery: Delivery
 
 
@@ -50,26 +57,26 @@ class PutReceiptOp(PutOp):
 
 
 @dataclass(slots=True, eq=False)
-class TakeOp(Op):
+class TakeOp(Op[list[Lease]]):
     limit: int
     lease_s: float
 
 
 @dataclass(slots=True, eq=False)
-class ReleaseOp(Op):
+class ReleaseOp(Op[None]):
     """Give back leases that no worker will use, because the `take` that asked for them was cancelled."""
 
     leases: Sequence[Lease]
 
 
 @dataclass(slots=True, eq=False)
-class FinishOp(Op):
+class FinishOp(Op[None]):
     lease: Lease
     commit: Commit
 
 
 @dataclass(slots=True, eq=False)
-class OrderOp(Op):
+class OrderOp(Op[int]):
     """Store missed deliveries of a lane, and sort the lane."""
 
     lane: str
@@ -79,7 +86,7 @@ class OrderOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class HoldOp(Op):
+class HoldOp(Op[None]):
     """Give back a lease that was not used; its lane waits for more deliveries."""
 
     lease: Lease
@@ -88,7 +95,7 @@ class HoldOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class JoinOp(Op):
+class JoinOp(Op[None]):
     """Replace the leased delivery, and the deliveries with these ids, by one delivery."""
 
     lease: Lease
@@ -98,7 +105,7 @@ class JoinOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class ProgressOp(Op):
+class ProgressOp(Op[int]):
     """Note how far a turn has come that has crashed. The result is the number of crashes before."""
 
     lease: Lease
@@ -106,7 +113,7 @@ class ProgressOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class BeginOp(Op):
+class BeginOp(Op[None]):
     entry: JournalEntry
     lease: Lease | None = None
     state: Sequence[StateWrite] = ()
@@ -122,18 +129,18 @@ class BeginOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class SettleOp(Op):
+class SettleOp(Op[None]):
     entry: JournalEntry
     state: Sequence[StateWrite] = ()
 
 
 @dataclass(slots=True, eq=False)
-class ReceiptOp(Op):
+class ReceiptOp(Op[JournalEntry | None]):
     receipt: Receipt
 
 
 @dataclass(slots=True, eq=False)
-class ScheduleOp(Op):
+class ScheduleOp(Op[bool]):
     """Store a timer. The writer sets `is_earliest` if it was stored and is due before all others."""
 
     timer: Timer
@@ -141,25 +148,21 @@ class ScheduleOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class CancelOp(Op):
+class CancelOp(Op[bool]):
     """Delete a timer, and store an entry about that in the journal if there is one."""
 
     timer_id: str
     record: JournalEntry | None
 
-    def recorded(self) -> list[JournalEntry]:
-        """Return the entry to store once the result is known."""
-        return [] if self.record is None else [with_result(self.record, self.result)]
-
 
 @dataclass(slots=True, eq=False)
-class FireOp(Op):
+class FireOp(Op[int]):
     now: float
     limit: int
 
 
 @dataclass(slots=True, eq=False)
-class AdvanceOp(Op):
+class AdvanceOp(Op[int]):
     """Carry out the steps of broadcasts that are due. The writer sets `leaves_text` if it deleted text off the record."""
 
     now: float
@@ -167,122 +170,33 @@ class AdvanceOp(Op):
 
 
 @dataclass(slots=True, eq=False)
-class CheckOp(Op):
+class CheckOp(Op[None]):
     """Write `size` bytes without a meaning; with 0 delete them again."""
 
     size: int
 
 
-CHECK_BYTES: Final = 1 << 16
-"""Bytes that `check` writes: as many as several deliveries."""
+@dataclass(slots=True, eq=False)
+class WorkOp(Op[Any]):
+    """Run `work` in the transaction. It must raise a StorageError before it writes, or not at all.
+
+    Attributes:
+        news: True if a `take` may find more afterwards.
+    """
+
+    work: Callable[[Any], Awaitable[Any]]
+    news: bool = True
 
 
-class QueuedWrites:
-    """The methods of a storage that only queue an operation and wait for its result."""
-
-    _submit: Callable[[Op], asyncio.Future[Any]]
-    """Queue an operation. Cancelling the future ends the wait, but never cancels the operation."""
-    settled: Collection[str] = ()
-    """See `Inbox.settled`."""
-    _post: Callable[[Op], None]
-    """Queue an operation whose result nothing waits for."""
-
-    async def check(self) -> None:
-        """Write something durably, and delete it again; see `Storage.check`."""
-        await self._submit(CheckOp(CHECK_BYTES))
-        await self._submit(CheckOp(0))
-
-    def put(self, delivery: Delivery) -> Awaitable[bool]:
-        """Store a delivery durably; see `Inbox.put`."""
-        if delivery.type in self.settled and (receipt := Receipt.of(delivery)) is not None:
-            return self._submit(PutReceiptOp(delivery, receipt))
-        return self._submit(PutOp(delivery))
-
-    async def finish(self, lease: Lease, commit: Commit) -> None:
-        """End a turn in one commit; see `Inbox.finish`."""
-        await self._submit(FinishOp(lease, commit))
-
-    async def _taken(self, future: asyncio.Future[Any]) -> list[Lease]:
-        """Wait for the leases of a `TakeOp`. If this is cancelled, the leases are given back."""
-        try:
-            leases: list[Lease] = await asyncio.shield(future)
-        except asyncio.CancelledError:
-            # The commit may be over already, or still to come. No worker will use these leases.
-            future.add_done_callback(self._give_back)
-            raise
-        return leases
-
-    def _give_back(self, future: asyncio.Future[Any]) -> None:
-        if not future.cancelled() and future.exception() is None and future.result():
-            self._post(ReleaseOp(future.result()))
-
-    async def hold(self, lease: Lease, until: float, *, known: int) -> None:
-        """Let the lane of a lease wait for more deliveries; see `Inbox.hold`."""
-        await self._submit(HoldOp(lease, until, known))
-
-    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool = False) -> None:
-        """Put one delivery in the place of several; see `Inbox.join`."""
-        await self._submit(JoinOp(lease, joined, ids, again))
-
-    async def note_progress(self, lease: Lease, progress: int) -> int:
-        """Note how far a turn has come that has crashed; see `Inbox.note_progress`."""
-        crashes: int = await self._submit(ProgressOp(lease, progress))
-        return crashes
-
-    async def put_in_order(
-        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
-    ) -> int:
-        """Store missed deliveries of a lane and sort the lane; see `Inbox.put_in_order`."""
-        count: int = await self._submit(OrderOp(lane, missed, lease, keep))
-        return count
-
-    async def begin(
-        self,
-        entry: JournalEntry,
-        lease: Lease | None = None,
-        *,
-        state: Sequence[StateWrite] = (),
-        changes: JournalEntry | None = None,
-        instead: JournalEntry | None = None,
-    ) -> None:
-        """Store a journal entry durably before the first attempt of its call; see `Journal.begin`."""
-        await self._submit(BeginOp(entry, lease, state, changes, instead))
-
-    async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
-        """Store the outcome of a journal entry durably now; see `Journal.settle`."""
-        await self._submit(SettleOp(entry, state))
-
-    async def settle_receipt(self, receipt: Receipt) -> JournalEntry | None:
-        """Store the state that a receipt reports; see `Journal.settle_receipt`."""
-        entry: JournalEntry | None = await self._submit(ReceiptOp(receipt))
-        return entry
-
-    async def schedule(self, timer: Timer) -> bool:
-        """Store a timer durably; see `Timers.schedule`."""
-        stored: bool = await self._submit(ScheduleOp(timer))
-        return stored
-
-    async def cancel(self, timer_id: str, record: JournalEntry | None = None) -> bool:
-        """Delete a timer; see `Timers.cancel`."""
-        cancelled: bool = await self._submit(CancelOp(timer_id, record))
-        return cancelled
-
-    async def fire(self, now: float, *, limit: int = 500) -> int:
-        """Move due timers into their lanes; see `Timers.fire`."""
-        moved: int = await self._submit(FireOp(now, limit))
-        return moved
-
-    async def advance_broadcasts(self, now: float) -> int:
-        """Carry out the steps of broadcasts that are due; see `Broadcasts.advance_broadcasts`."""
-        count: int = await self._submit(AdvanceOp(now))
-        return count
+async def nothing(_: object) -> None:
+    """Write nothing: the transaction only notices what other processes have written, or sends what they must know."""
 
 
-OpsByKind: TypeAlias = dict[type[Op], list[Any]]
+OpsByKind: TypeAlias = dict[type[Op[Any]], list[Any]]
 """The operations of a batch by their classes, each list in the order in which they were queued."""
 
 
-def by_kind(batch: Iterable[Op]) -> OpsByKind:
+def by_kind(batch: Iterable[Op[Any]]) -> OpsByKind:
     """Return the operations of a batch by their classes, each list in the order in which they were queued."""
     ops: OpsByKind = {}
     for op in batch:
@@ -299,7 +213,7 @@ _NEWS: Final = frozenset({FinishOp, ReleaseOp, OrderOp, HoldOp})
 _NEWS_WITH_RESULT: Final = frozenset({PutOp, FireOp, AdvanceOp})
 
 
-def is_news(op: Op) -> bool:
+def is_news(op: Op[Any]) -> bool:
     """Return True if a `take` may find more after the operation, or if it stored the earliest timer."""
     # By class, because this looks at every operation: a `match` would compare each with nine classes.
     kind = type(op)
@@ -307,4 +221,274 @@ def is_news(op: Op) -> bool:
         return bool(op.result)
     if kind in _NEWS:
         return True
+    if isinstance(op, WorkOp):
+        return op.news
     return (isinstance(op, ScheduleOp) and op.is_earliest) or (isinstance(op, PutReceiptOp) and op.is_put)
+
+
+MAX_BATCH: Final = 128
+"""Maximum number of operations in one transaction. Their statements block the event loop for about a millisecond."""
+
+
+class OpQueue(ABC):
+    """The operations that wait for a transaction.
+
+    A commit costs as much for a hundred operations as for one. So those that arrive while a transaction is being written
+    are queued, written together in the next one, and answered together once it is committed.
+
+    Args:
+        settled: Called once per batch, before the callers of its operations go on.
+    """
+
+    def __init__(self, settled: Callable[[list[Op[Any]]], None]) -> None:
+        self._settled = settled
+        self._waiting: list[Op[Any]] = []
+        self._is_open = False
+
+    def submit(self, op: Op[T]) -> asyncio.Future[T]:
+        """Queue an operation, and return a future that has its result once it is committed.
+
+        Cancelling the future ends the wait, but never cancels the operation.
+
+        Raises:
+            StorageUnavailable: the storage is not open.
+        """
+        if not self._is_open:
+            raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
+        future = op.future = asyncio.get_running_loop().create_future()
+        self.post(op)
+        return future
+
+    @abstractmethod
+    def post(self, op: Op[Any]) -> None:
+        """Queue an operation without a future to wait for. Do nothing if the storage is closed."""
+
+    def _answer(self, batch: list[Op[Any]], error: Exception | None = None) -> None:
+        """Resolve the futures of a batch: with `error`, if there is one, or else with what each operation has."""
+        if error is not None:
+            for op in batch:
+                op.error = _for_one(error)
+        self._settled(batch)
+        for op in batch:
+            if op.future is None or op.future.done():
+                continue
+            if op.error is None:
+                op.future.set_result(op.result)
+            else:
+                op.future.set_exception(op.error)
+
+
+def _for_one(error: Exception) -> StorageError:
+    """Return the error for one operation: an exception raised in two tasks would carry both tracebacks."""
+    if isinstance(error, StorageError):
+        one = type(error)(*error.args)
+        one.__cause__ = error.__cause__
+    elif isinstance(error, Unwritable):
+        one = StorageError(str(error))
+    else:
+        one = StorageError(f"The storage failed in an unforeseen way: {type(error).__name__}.")
+        one.__cause__ = error
+    return one
+
+
+ACTIVITY_EVERY_S: Final = 60.0
+"""Seconds between two notes in the table `meta` of when a webhook was last accepted."""
+
+Step: TypeAlias = Callable[[Any, list[Any]], Awaitable[None]]
+"""Runs the operations of one kind in a transaction, and sets the result or the error of each."""
+
+
+# Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a time. Begin
+# comes before settle and finish, so that an outcome finds its row.
+_BEFORE_FINISH: Final[Sequence[type[Op[Any]]]] = (ReleaseOp, HoldOp, JoinOp, ProgressOp, BeginOp)
+_AFTER_FINISH: Final[Sequence[type[Op[Any]]]] = (
+    *(ReceiptOp, CancelOp, ScheduleOp, WorkOp),
+    *(PutOp, PutReceiptOp, OrderOp, FireOp, AdvanceOp, TakeOp, CheckOp),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSteps:
+    """The steps of a transaction that each backend has for itself.
+
+    Attributes:
+        steps: For each kind of operations that moves a lane or checks a lease. The steps that all backends share are added.
+        held: Returns the sequence numbers of the deliveries under leases that are in force, by token.
+        postpone: Notes that the leases of turns that run again are over. The deliveries are given by sequence number.
+        remove: Ends the leases of turns that are over, and removes their deliveries. For those that `ends_its_turn` names,
+            given as the last argument, it stores the outcomes too. It also ends the turns that were acked.
+        store: Stores new deliveries at the tails of their lanes. Backlog limits do not apply: Linq does not deliver them
+            again if they are refused.
+        old_ids: The SQL that deletes the ids of deliveries that left the inbox before $1, at most $2.
+    """
+
+    steps: dict[type[Op[Any]], Step]
+    held: Callable[[Any, Sequence[Lease]], Awaitable[dict[int, int]]]
+    postpone: Callable[[Any, Mapping[int, FinishOp]], Awaitable[None]]
+    remove: Callable[[Any, Mapping[int, FinishOp], Collection[int]], Awaitable[None]]
+    store: Callable[[Any, Sequence[Delivery]], Awaitable[object]]
+    old_ids: str
+
+    def __post_init__(self) -> None:
+        self.steps[ReceiptOp] = _receive
+        self.steps[CancelOp] = _cancel
+        self.steps[ScheduleOp] = timers.schedule_all
+        self.steps[WorkOp] = _work
+        self.steps[FireOp] = self.steps[AdvanceOp] = self._store_due
+
+    async def _store_due(self, tx: Writable, ops: Sequence[FireOp | AdvanceOp]) -> None:
+        """Move due timers, and the next people of broadcasts, into their lanes."""
+        for op in ops:
+            due = await (
+                timers.take_due(tx, op.now, op.limit) if isinstance(op, FireOp) else broadcasts.advance(tx, op)
+            )
+            await self.store(tx, due)
+            op.result = len(due)
+
+
+async def run(tx: Writable, ops: OpsByKind, lanes: LaneSteps, memory: StorageMemory, *, purging: bool) -> None:
+    """Run the operations of a batch in the open transaction, and delete old rows now and then.
+
+    Args:
+        purging: True for a process that serves: a command does not know for how long history is kept.
+    """
+    for kind in _BEFORE_FINISH:
+        if kind in ops:
+            await lanes.steps[kind](tx, ops[kind])
+    if FinishOp in ops or SettleOp in ops:
+        await _finish(tx, of(ops, SettleOp), of(ops, FinishOp), lanes)
+    for kind in _AFTER_FINISH:
+        if kind in ops:
+            await lanes.steps[kind](tx, ops[kind])
+    if purging and tx.now >= memory.purge_at:
+        await upkeep.purge(tx, lanes.old_ids)
+    if tx.changes.received_at is not None:
+        await meta.note_activity(tx, tx.changes.received_at, memory.noted_at, after_s=ACTIVITY_EVERY_S)
+
+
+def ends_its_turn(op: FinishOp) -> bool:
+    """Return True if the outcomes of a turn are stored as those of one that is over: no later run needs them.
+
+    A conversation is a turn of several deliveries.
+    """
+    end, turn = op.commit, op.lease.delivery.id
+    if not isinstance(end.outcome, Ack) or end.conversations:
+        return False
+    slots = {entry.slot for entry in end.entries if entry.turn == turn}
+    return len(slots) == len(end.entries) and (end.has_all_entries or not slots)
+
+
+async def _finish(tx: Writable, settles: Sequence[SettleOp], ops: Sequence[FinishOp], lanes: LaneSteps) -> None:
+    """End turns, and set the error of each that cannot end; see `Storage.finish`."""
+    state = StateBatch(tx)
+    await state.read([*(op.state for op in settles), *(op.commit.state for op in ops)])
+    entries = await state.settled(settles)
+    seqs = await lanes.held(tx, [op.lease for op in ops])
+    ended: dict[int, FinishOp] = {}
+    ending: set[int] = set()
+    for op in ops:
+        seq = seqs.get(op.lease.token)
+        if seq is None or seq in ended:
+            op.error = lease_over(op.lease)
+        elif (conflict := state.add(op.commit.state)) is not None:
+            op.error = conflict
+        else:
+            ended[seq] = op
+            if ends_its_turn(op):
+                ending.add(seq)
+            else:
+                entries += op.commit.entries
+    await journal.settle(tx, entries)
+    await state.write()
+    commits = [op.commit for op in ended.values()]
+    await conversations.write(tx, commits)
+    await broadcasts.update(tx, [update for commit in commits for update in commit.recipients])
+    gone = {seq: op for seq, op in ended.items() if not isinstance(op.commit.outcome, Retry | Defer)}
+    if gone:
+        await _remove(tx, gone, ending, lanes)
+    if len(gone) < len(ended):
+        stays = {seq: op for seq, op in ended.items() if seq not in gone}
+        await _postpone(tx, stays)
+        await lanes.postpone(tx, stays)
+    await timers.write(tx, commits)
+
+
+async def _postpone(tx: Writable, stays: Mapping[int, FinishOp]) -> None:
+    rows = []
+    for seq, op in stays.items():
+        end = op.commit.outcome
+        if isinstance(end, Retry):
+            rows.append((seq, 1, "retrying", storable(end.error), end.at))
+        elif isinstance(end, Defer):
+            rows.append((seq, 0, "deferred", storable(end.reason), end.at))
+    sql = f"""UPDATE delivery SET attempts = attempts + $2, waits = $3, error = $4, not_before = $5, {tx.freed},
+                  crashed_with_others = 0, max_concurrent_suspects = 0 WHERE seq = $1"""  # noqa: S608 - constant texts
+    await tx.run_each(sql, rows)
+
+
+async def count_crash(tx: Writable, leased: Sequence[int]) -> None:
+    """Count the crash of a process for all the deliveries that it had leased; see `crashes` in the schema."""
+    count = len(leased)
+    sql = f"""UPDATE delivery SET crashes = crashes + $2, crashed_with_others = crashed_with_others + $3, {tx.freed},
+                  max_concurrent_suspects = CASE WHEN crashes + crashed_with_others > 0 THEN $4 ELSE 0 END
+              WHERE seq = ANY($1)"""  # noqa: S608 - constant texts
+    await tx.run(sql, leased, int(count == 1), int(count > 1), max(1, count // 4))
+
+
+async def _remove(tx: Writable, gone: Mapping[int, FinishOp], ending: Collection[int], lanes: LaneSteps) -> None:
+    """Remove deliveries that were acked or given up, and keep what must be kept of them."""
+    acked = {seq: op for seq, op in gone.items() if isinstance(op.commit.outcome, Ack)}
+    private = {seq: op for seq, op in acked.items() if op.commit.off_the_record}
+    for seq, op in gone.items():
+        if isinstance(op.commit.outcome, DeadLetter):
+            await _dead_letter(tx, seq, op.commit.outcome)
+    if tx.keep_s and (kept := sorted(acked.keys() - private.keys())):
+        await tx.run("DELETE FROM done WHERE id IN (SELECT id FROM delivery WHERE seq = ANY($1))", kept)
+        sql = """INSERT INTO done (id, lane, type, message_key, carrier, received_at, replay, acked_at, body)
+                 SELECT id, lane, type, message_key, carrier, received_at, replay, $2, body
+                 FROM delivery JOIN body USING (seq) WHERE seq = ANY($1) ORDER BY seq"""
+        await tx.run(sql, kept, tx.now)
+    await lanes.remove(tx, gone, ending)
+    # The turns of conversations that go on with these deliveries.
+    others = {each.turn for op in acked.values() for each in op.commit.entries if each.turn != op.lease.delivery.id}
+    await journal.end(tx, others)
+    if private:
+        await journal.forget_texts(tx, [op.lease.delivery.id for op in private.values()])
+
+
+async def _dead_letter(tx: Writable, seq: int, outcome: DeadLetter) -> None:
+    await tx.run("DELETE FROM dead WHERE id = (SELECT id FROM delivery WHERE seq = $1)", seq)
+    sql = f"""INSERT INTO dead (id, lane, type, message_key, carrier, received_at, error, handler,
+                                replay, delivery_count, attempts, crashes, dead_lettered_at, body{tx.padding})
+              SELECT id, lane, type, message_key, carrier, received_at, $2, $3,
+                     replay, delivery_count, attempts + $4, crashes, $5, body{tx.padding}
+              FROM delivery JOIN body USING (seq) WHERE seq = $1"""  # noqa: S608 - constant texts
+    handler = None if outcome.handler is None else storable(outcome.handler)
+    await tx.run(sql, seq, storable(outcome.error), handler, int(outcome.failed), tx.now)
+
+
+def storable(text: str) -> str:
+    """Return a message in a form that every backend can hold: without U+0000 and half surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+async def _receive(tx: Writable, ops: Sequence[ReceiptOp]) -> None:
+    for op in ops:
+        (op.result,) = await journal.receive(tx, (op.receipt,))
+
+
+async def _cancel(tx: Writable, ops: Sequence[CancelOp]) -> None:
+    for op in ops:
+        op.result = await timers.cancel(tx, op.timer_id)
+        if op.record is not None:
+            await journal.settle(tx, [with_result(op.record, op.result)])
+
+
+async def _work(tx: Writable, ops: Sequence[WorkOp]) -> None:
+    for op in ops:
+        try:
+            op.result = await op.work(tx)
+        except StorageUnavailable:
+            raise
+        except StorageError as error:
+            op.error = error

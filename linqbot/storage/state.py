@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from linqbot.errors import StateConflict
+from linqbot.storage import journal
+from linqbot.storage.dialect import Readable, Writable
+from linqbot.storage.journal import JournalEntry
+
+if TYPE_CHECKING:  # it imports this module
+    from linqbot.storage.operations import SettleOp
 
 BOT: Final = "bot"
 """The scope of the values that the whole bot shares."""
@@ -32,7 +38,7 @@ class StateWrite:
         value: JSON; None deletes the value.
         expected: The value that must be stored for the write to happen (compare-and-swap); None if there must be none.
         person: For a value in the scope of a direct chat: the handle of the person in that chat, so that
-            `Upkeep.forget` erases the value. None if it is not known.
+            `Storage.forget` erases the value. None if it is not known.
     """
 
     scope: str
@@ -86,41 +92,114 @@ class StateRow(NamedTuple):
     value: bytes
 
 
-class StateStore(Protocol):
-    """Values by scope and name. A turn writes them with `finish`, in its one commit."""
+class StateReader(Protocol):
+    """The part of `Storage` by which turns read state. A dry run has its own."""
 
-    async def load(self, scope: str) -> dict[str, bytes]:
-        """Return all values of a scope, as JSON by name.
-
-        Raises:
-            StorageUnavailable: the storage cannot be read.
-        """
-        ...
+    async def load(self, scope: str) -> dict[str, bytes]: ...
 
     async def state_rows(
-        self,
-        *,
-        prefix: str = "",
-        name: str | None = None,
-        after: tuple[str, str] = ("", ""),
-        limit: int = 500,
-    ) -> list[StateRow]:
-        """Return stored values, in the order of their scopes and names.
+        self, *, prefix: str = "", name: str | None = None, after: tuple[str, str] = ("", ""), limit: int = 500
+    ) -> list[StateRow]: ...
 
-        Args:
-            prefix: Only scopes that begin with this text, such as `person:`.
-            name: Only values of this name.
-            after: The scope and name after which to begin: those of the last row of the previous call.
-        Raises:
-            StorageUnavailable: the storage cannot be read.
-        """
-        ...
 
-    async def write_state(self, writes: Sequence[StateWrite]) -> None:
-        """Write values outside of a turn, for operators.
+_REPLACE = """ON CONFLICT (scope, name)
+    DO UPDATE SET value = excluded.value, person = coalesce(excluded.person, state.person)"""
 
-        Raises:
-            StateConflict: another value than the expected one is stored; nothing was written.
-            StorageUnavailable: nothing was written.
-        """
-        ...
+
+class StateBatch:
+    """The state that the turns of one transaction write. A later turn sees what an earlier one writes."""
+
+    def __init__(self, tx: Writable) -> None:
+        self._tx = tx
+        self._stored: dict[tuple[str, str], bytes] = {}
+        self._writes: dict[tuple[str, str], StateWrite] = {}
+
+    async def read(self, turns: Sequence[Sequence[StateWrite]]) -> None:
+        """Read the values that turns will write, and keep other transactions from writing them until the commit."""
+        if not any(turns):
+            return
+        places = {(write.scope, write.name) for writes in turns for write in writes}
+        # A lock of the row would not do: two transactions could both find that there is none.
+        await self._tx.lock(f"state\0{scope}\0{name}" for scope, name in places)
+        sql = "SELECT scope, name, value FROM state WHERE scope = ANY($1) AND name = ANY($2)"
+        scopes, names = {scope for scope, _ in places}, {name for _, name in places}
+        rows = await self._tx.fetch(sql, sorted(scopes), sorted(names))
+        self._stored = {(scope, name): value for scope, name, value in rows}
+
+    def add(self, writes: Sequence[StateWrite]) -> StateConflict | None:
+        """Add the writes of one turn. Return an error, and add none, if another value than an expected one is stored."""
+        error = conflict(writes, self._value) if writes else None
+        if error is None:
+            self._writes.update({(write.scope, write.name): write for write in writes})
+        return error
+
+    async def settled(self, ops: Iterable[SettleOp]) -> list[JournalEntry]:
+        """Add the writes of these operations. Return the journal entries of those without a conflict."""
+        entries = []
+        for op in ops:
+            # No other transaction can accept the entry meanwhile: it would write the same state, which is locked.
+            if op.state and await journal.status_of(self._tx, op.entry) != "accepted":
+                op.error = self.add(op.state)
+            if op.error is None:
+                entries.append(op.entry)
+        return entries
+
+    def drop(self, writes: Sequence[StateWrite]) -> None:
+        """Take back writes that were added, because their lease is over."""
+        for write in writes:
+            self._writes.pop((write.scope, write.name), None)
+
+    async def write(self) -> None:
+        """Write everything that was added."""
+        rows = [
+            (write.scope, write.name, write.value, write.person)
+            for write in self._writes.values()
+            if write.value is not None
+        ]
+        if rows:
+            await self._tx.insert("state (scope, name, value, person)", rows, _REPLACE)
+        for place, write in self._writes.items():
+            if write.value is None:
+                await self._tx.run("DELETE FROM state WHERE scope = $1 AND name = $2", *place)
+
+    def _value(self, scope: str, name: str) -> bytes | None:
+        if (write := self._writes.get((scope, name))) is not None:
+            return write.value
+        return self._stored.get((scope, name))
+
+
+async def write_now(tx: Writable, writes: Sequence[StateWrite]) -> None:
+    """Write values outside of a turn; see `Storage.write_state`.
+
+    Raises:
+        StateConflict: another value than the expected one is stored; nothing was written.
+    """
+    batch = StateBatch(tx)
+    await batch.read([writes])
+    if (error := batch.add(writes)) is not None:
+        raise error
+    await batch.write()
+
+
+async def load(db: Readable, scope: str) -> dict[str, bytes]:
+    """Return all values of a scope, as JSON by name."""
+    return dict(await db.fetch("SELECT name, value FROM state WHERE scope = $1", scope))
+
+
+async def rows(db: Readable, *, prefix: str, name: str | None, after: tuple[str, str], limit: int) -> list[StateRow]:
+    """Return stored values; see `Storage.state_rows`."""
+    sql = """SELECT scope, name, value FROM state
+             WHERE (scope, name) > ($1, $2) AND scope >= $3 AND substr(scope, 1, length($3)) = $3
+                 AND ($4::text IS NULL OR name = $4)
+             ORDER BY scope, name LIMIT $5"""
+    return [StateRow(*row) for row in await db.fetch(sql, *after, prefix, name, limit)]
+
+
+async def chats_with(db: Readable, handle: str) -> set[str]:
+    """Return the ids of the direct chats with a person whose state is stored.
+
+    Args:
+        handle: With `casefold` applied.
+    """
+    found = await db.fetch("SELECT DISTINCT scope, person FROM state WHERE person IS NOT NULL AND scope LIKE 'chat:%'")
+    return {scope.removeprefix("chat:") for scope, person in found if person.casefold() == handle}

@@ -1,19 +1,19 @@
-"""Upkeep: the methods by which an operator lists, retries, replays, deletes and backs up what is stored.
+"""Upkeep: what operators list, retry, replay, delete and back up: what waits, what is dead, and what is kept for replays.
 
-The handling of an event uses none of them. A command may call all of them in its own process while the server runs;
+The handling of an event uses none of it, but the purge. A command may call all of them in its own process while the server runs;
 the server notices the changes.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 from linqbot.events.delivery import Delivery
-from linqbot.storage.inbox import DeadDelivery
-from linqbot.storage.journal import JournalEntry
+from linqbot.storage import conversations, journal
+from linqbot.storage.dialect import Readable, Writable, where
+from linqbot.storage.inbox import SEEN_KEPT_S, SOON_S, DeadDelivery
 
 WaitingState: TypeAlias = Literal["ready", "leased", "gathering", "retrying", "deferred"]
 
@@ -108,131 +108,161 @@ class Forgotten:
 
     def __add__(self, later: Forgotten) -> Forgotten:
         """Return the sum of the counts, with `left` and `wiped` of the later call."""
-        return Forgotten(
-            waiting=self.waiting + later.waiting,
-            done=self.done + later.done,
-            dead=self.dead + later.dead,
-            entries=self.entries + later.entries,
-            timers=self.timers + later.timers,
-            state=self.state + later.state,
-            conversations=self.conversations + later.conversations,
-            recipients=self.recipients + later.recipients,
-            left=later.left,
-            chats=tuple(sorted({*self.chats, *later.chats})),
-            wiped=later.wiped,
-        )
+        counts = ("waiting", "done", "dead", "entries", "timers", "state", "conversations", "recipients")
+        sums = {name: getattr(self, name) + getattr(later, name) for name in counts}
+        return replace(later, chats=tuple(sorted({*self.chats, *later.chats})), **sums)
 
 
-class Upkeep(Protocol):
-    """Methods for operators. All raise StorageUnavailable if the backend cannot do it now; nothing was changed."""
+DELIVERY = "id, lane, type, body, received_at, message_key, carrier"
+"""The columns of a `Delivery`, in the order of its fields."""
 
-    async def waiting(
-        self,
-        *,
-        delivery_id: str | None = None,
-        lane: str | None = None,
-        type: str | None = None,  # noqa: A002 - as on Delivery
-        limit: int = 100,
-    ) -> list[Waiting]:
-        """Return the deliveries in the inbox, in the order of their acceptance."""
-        ...
+_KEPT_IN = ("done", "dead")
+_PURGE_EVERY_S = 60.0
+_PURGE_ROWS = 200
 
-    async def tally(self) -> Tally:
-        """Count what waits and what is dead. It is cheap enough to be called every few seconds."""
-        ...
 
-    async def dead_letters(
-        self,
-        *,
-        lane: str | None = None,
-        type: str | None = None,  # noqa: A002 - as on Delivery
-        since: float | None = None,
-        until: float | None = None,
-        limit: int = 100,
-    ) -> list[DeadDelivery]:
-        """Return the dead letters, newest first.
+async def waiting(db: Readable, now: float, limit: int, *conditions: tuple[str, object]) -> list[Waiting]:
+    """Return the deliveries in the inbox that meet these conditions, in order; see `where`."""
+    which, values = where(*conditions, first=3)
+    sql = f"""SELECT id, lane, type, received_at,
+                  CASE WHEN {db.is_leased} THEN 'leased' WHEN not_before > $1 THEN waits ELSE 'ready' END,
+                  attempts, crashes, nullif(not_before, 0), error, replay
+              FROM delivery {which} ORDER BY seq LIMIT $2"""  # noqa: S608 - constant text
+    return [Waiting(*row) for row in await db.fetch(sql, now, limit, *values)]
 
-        Args:
-            since, until: Unix seconds of the time at which they were dead-lettered; `until` is excluded.
-        """
-        ...
 
-    async def dead_letter(self, delivery_id: str) -> DeadDelivery | None:
-        """Return the dead letter with this id; None if there is none."""
-        ...
+async def oldest_and_dead(db: Readable) -> tuple[float | None, int]:
+    """Return when the oldest delivery of the inbox was received, and the number of dead letters."""
+    sql = "SELECT (SELECT received_at FROM delivery ORDER BY seq LIMIT 1), (SELECT count(*) FROM dead)"
+    ((oldest_at, dead),) = await db.fetch(sql)
+    return oldest_at, dead
 
-    async def delivery(self, delivery_id: str) -> Delivery | None:
-        """Return a delivery with its body: from the inbox, kept after its ack, or a dead letter; None if unknown."""
-        ...
 
-    async def ambiguous(self, *, limit: int = 100) -> list[JournalEntry]:
-        """Return the calls and steps of which it is unknown if they were done, the oldest first."""
-        ...
+async def dead_letters(db: Readable, limit: int, *conditions: tuple[str, object]) -> list[DeadDelivery]:
+    """Return the dead letters that meet these conditions, newest first; see `where`."""
+    which, values = where(*conditions, first=2)
+    sql = f"""SELECT {DELIVERY}, error, handler, attempts, crashes, dead_lettered_at, replay
+              FROM dead {which} ORDER BY n DESC LIMIT $1"""  # noqa: S608 - constant text
+    return [DeadDelivery(Delivery(*row[:7]), *row[7:]) for row in await db.fetch(sql, limit, *values)]
 
-    async def retry(self, ids: Sequence[str]) -> int:
-        """Put dead letters back into the inbox, in this order, and return their number.
 
-        Each goes to the tail of its lane, behind later deliveries, because the lane has gone on. It starts with no
-        attempts and no crashes. Its replay number stays the same and its journal entries are kept, so nothing that
-        Linq accepted is sent again. Ids that belong to no dead letter, or to a delivery in the inbox, are ignored.
-        Backlog limits do not apply.
-        """
-        ...
+async def find(db: Readable, delivery_id: str) -> Delivery | None:
+    """Return a delivery with its body; see `Storage.delivery`."""
+    sql = f"SELECT {DELIVERY} FROM delivery JOIN body USING (seq) WHERE id = $1"  # noqa: S608 - constant text
+    rows = await db.fetch(sql, delivery_id)
+    return Delivery(*rows[0]) if rows else next(iter(await page(db, [delivery_id])), None)
 
-    async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
-        """Return the ids of dead letters and of deliveries kept after their ack, in the order of acceptance.
 
-        Args:
-            dead_only: True for dead letters only.
-        """
-        ...
+async def replayable(db: Readable, selection: Selection, *, dead_only: bool) -> list[str]:
+    """Return the ids that can be replayed, in the order of acceptance."""
+    which, values = where(
+        ("received_at >= $", selection.since),
+        ("received_at < $", selection.until),
+        ("type = $", selection.type),
+        ("lane = $", selection.lane),
+        ("id = ANY($)", selection.ids),
+    )
+    found: set[tuple[float, int, str]] = set()
+    for table in ("dead",) if dead_only else _KEPT_IN:
+        rows = await db.fetch(f"SELECT received_at, n, id FROM {table} {which}", *values)  # noqa: S608 - constant text
+        found.update((received_at, n, one) for received_at, n, one in rows)
+    return list(dict.fromkeys(one for _, _, one in sorted(found)))
 
-    def pages(self, ids: Sequence[str], *, size: int = 100) -> AsyncIterator[list[Delivery]]:
-        """Yield the deliveries of `replayable` ids with their bodies, page by page. Deleted ones are left out.
 
-        Args:
-            size: Ids per page; a page may hold fewer deliveries.
-        """
-        ...
+async def page(db: Readable, ids: Sequence[str]) -> list[Delivery]:
+    """Return the deliveries of these ids that are kept, in this order. A dead letter wins over an acked delivery."""
+    found: dict[str, Delivery] = {}
+    for table in _KEPT_IN:
+        rows = await db.fetch(f"SELECT {DELIVERY} FROM {table} WHERE id = ANY($1)", ids)  # noqa: S608 - constant text
+        found.update((row[0], Delivery(*row)) for row in rows)
+    return [found[one] for one in ids if one in found]
 
-    async def replay_live(self, ids: Sequence[str]) -> int:
-        """Put replayable deliveries into the inbox again, in this order, and return their number.
 
-        It works like `retry`, but raises the replay number: the calls get new keys, so everything is really sent again.
-        """
-        ...
+async def put_in_order(tx: Writable, seqs: Sequence[int], tables: Sequence[str]) -> dict[int, int]:
+    """Number the deliveries of a lane in the order in which they were sent, and return the new numbers by the old ones.
 
-    async def purge(self, *, before: float, limit: int = 500) -> int:
-        """Delete dead letters that are older than a time, the oldest first, and return their number.
+    Leased deliveries, those that wait for a time, and those whose turns have journal entries keep their numbers.
 
-        The bytes of all calls leave the disk with the call that finds fewer than `limit`: call until it returns 0.
+    Args:
+        tables: Those that hold the numbers.
+    """
+    sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
+              WHERE NOT ({tx.is_leased}) AND coalesce(waits, 'gathering') = 'gathering'
+                  AND NOT EXISTS (SELECT 1 FROM journal WHERE turn = delivery.id) AND seq = ANY($1)"""  # noqa: S608
+    rows = sorted((seq, Delivery(*row).sent_at) for seq, *row in await tx.fetch(sql, seqs))
+    sent = sorted(rows, key=lambda row: (row[1], row[0]))
+    numbers = {old: new for (old, _), (new, _) in zip(sent, rows, strict=True) if old != new}
+    for table in tables if numbers else ():
+        # In two steps: a number is free only after the row that had it got another one.
+        await tx.run_each(f"UPDATE {table} SET seq = -$2::bigint WHERE seq = $1", list(numbers.items()))  # noqa: S608
+        await tx.run(f"UPDATE {table} SET seq = -seq WHERE seq = ANY($1)", [-new for new in numbers.values()])  # noqa: S608
+    return numbers
 
-        Args:
-            before: Unix seconds; a delivery that was dead-lettered earlier is deleted.
-        Raises:
-            StorageUnavailable: nothing was deleted; or the rows were deleted but bytes are left on the disk, which the
-                message says. Call it again.
-        """
-        ...
 
-    async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
-        """Erase a person: deliveries, journal entries, timers, state and rows in broadcasts, from storage and disk.
+async def put_back(
+    tx: Writable,
+    ids: Sequence[str],
+    places: Sequence[str],
+    number: Callable[[Any, Sequence[Delivery]], Awaitable[Sequence[int]]],
+    *,
+    again: bool,
+) -> int:
+    """Move kept deliveries to the tails of their lanes, in this order, and return their number.
 
-        The following is erased: each record that holds the handle as a value in its JSON, what the turns of these
-        deliveries sent or scheduled, everything in direct chats with the person, and the receipts of answers to them.
-        Deliveries, journal entries and timers show which direct chats are theirs, as long as they are kept: entries
-        for a week, timers until they are due. A chat with no record left is only found if `chats` contains it.
+    Those that wait in the inbox are left out.
 
-        Args:
-            handle: As Linq writes it: E.164, or an e-mail address in any case.
-            chats: Ids of direct chats that are known to be with the person.
-        """
-        ...
+    Args:
+        places: The tables from which they are removed; the first that holds an id is used.
+        number: Returns numbers at the tails of their lanes, and remembers their ids.
+        again: True for a new replay: its number rises, and no run of it has been made.
+    """
+    moved = await _take_kept(tx, ids, places, again=again)
+    if not moved:
+        return 0
+    seqs = await number(tx, [delivery for delivery, _, _ in moved])
+    columns = "seq, id, lane, type, message_key, carrier, received_at, put_back, replay, delivery_count"
+    rows = [
+        (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, True, replay, count)
+        for seq, (d, replay, count) in zip(seqs, moved, strict=True)
+    ]
+    await tx.insert(f"delivery ({columns})", rows)
+    for private in (False, True):
+        bodies = [(seq, d.body) for seq, (d, *_) in zip(seqs, moved, strict=True) if d.is_off_the_record is private]
+        if bodies:
+            await tx.insert("body (seq, body)", bodies, off_the_record=private)
+    return len(moved)
 
-    async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
-        """Write a consistent copy of the storage while it is in use. A server can open the copy in its place.
 
-        Raises:
-            ConfigError: `path` exists already, or its folder does not, or this storage has no file.
-        """
-        ...
+async def _take_kept(
+    tx: Writable, ids: Sequence[str], places: Sequence[str], *, again: bool
+) -> list[tuple[Delivery, int, int]]:
+    """Remove kept deliveries. Return each with its `replay` and its `delivery_count` from now on."""
+    wanted = list(dict.fromkeys(ids))
+    found: dict[str, tuple[Delivery, int, int]] = {}
+    for table in reversed(places):
+        count = "delivery_count" if table == "dead" else "0"
+        sql = f"SELECT {DELIVERY}, replay, {count} FROM {table} WHERE id = ANY($1) FOR UPDATE"  # noqa: S608 - constant text
+        for *columns, replay, delivery_count in await tx.fetch(sql, wanted):
+            delivery = Delivery(*columns)
+            found[delivery.id] = delivery, replay + again, 0 if again else delivery_count
+    waits = {one for (one,) in await tx.fetch("SELECT id FROM delivery WHERE id = ANY($1)", list(found))}
+    taken = [one for one in wanted if one in found and one not in waits]
+    for table in places:
+        await tx.run(f"DELETE FROM {table} WHERE id = ANY($1)", taken)  # noqa: S608 - constant text
+    return [found[one] for one in taken]
+
+
+async def purge(tx: Writable, known: str) -> None:
+    """Delete old rows, a few at a time, in the transaction of other operations.
+
+    Args:
+        known: The SQL that deletes the ids of deliveries that left the inbox before a time, at most a number of them.
+    """
+    old = "SELECT n FROM done WHERE acked_at < $1 ORDER BY acked_at LIMIT $2 FOR UPDATE SKIP LOCKED"
+    if done := [n for (n,) in await tx.fetch(old, tx.now - tx.keep_s, _PURGE_ROWS)]:
+        await tx.run("DELETE FROM done WHERE n = ANY($1)", done)
+    seen = await tx.run(known, tx.now - SEEN_KEPT_S - SOON_S, _PURGE_ROWS)
+    entries = await journal.purge(tx, _PURGE_ROWS)
+    await conversations.purge(tx)
+    if max(len(done), seen, entries) < _PURGE_ROWS:
+        tx.changes.purge_at = tx.now + _PURGE_EVERY_S

@@ -8,28 +8,37 @@ models use them by mistake: a heading that is underlined with `---`, and code th
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, Sequence
+from copy import copy
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from linqbot.text.styled import Style, StyledText, TextLink, address_at, addresses
 from linqbot.types.message import TextStyle
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_core import StateCore
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
 _STYLES: Final[dict[str, TextStyle]] = {"strong": "bold", "em": "italic", "s": "strikethrough", "th": "bold"}
 _WEB: Final = ("http://", "https://")
-_BLOCK: Final = 2
-"""The steps of a block, of an item of a list, and of a row of a table. A mark in a line is one step, that of a link two."""
-_LEAST_STEPS: Final = 2000
-"""A text may take so many steps however short it is: some 12 ms."""
+_ADDRESS: Final = 5
+"""The further steps of a link whose address, or whose label, the parser writes in another way."""
+_LOOKED_THROUGH: Final = 16
+"""The characters that are looked through in a step for the end of a link's label."""
+_DEEPEST: Final = 17
+"""The deepest block, in lists and quotes: a list counts as two. The parser leaves out what is deeper than 19."""
+_LEAST_STEPS: Final = 2500
+"""A text may take so many steps however short it is: some 9 ms. A line and a mark are one step, two tokens of blocks too."""
+_RUN: Final = re.compile(r"([*_~])\1*")
 _NORMAL_LINK: Final = re.compile(r"(?:https?://|mailto:[a-z0-9.+-]+@)[a-z0-9.-]+(?:/[A-Za-z0-9/._~&=+-]*)?")
 """The addresses that the parser would return as they are. To find this out, it takes as long as for the rest of a link."""
-_LEFT: Final = "steps left"
 _SHOWN_WITHOUT: Final = ("mailto:", "tel:")
 
 
@@ -42,7 +51,8 @@ def markdown(text: str, *, cards: bool = True) -> StyledText:
 
     Args:
         text: CommonMark, with tables and strikethrough. HTML tags are shown as they are. A long text that consists almost
-            wholly of marks is shown as it is, because reading it would make all other chats wait.
+            wholly of marks is shown as it is, because reading it would make all other chats wait; so is a text with more
+            than eight lists in each other.
         cards: False shows no preview cards of addresses; see `Context.reply`.
 
     Example:
@@ -57,11 +67,12 @@ def read(text: str, *, is_inline: bool = False, cards: bool = True) -> StyledTex
     Args:
         is_inline: True for a text of one paragraph, whose lines begin no lists, quotes and the like.
     """
-    # A list in which each item has styles and a link takes nearly a step for three characters: 20 ms for 10,000 of them.
-    steps = {_LEFT: max(_LEAST_STEPS, len(text) // 3)}
+    # A list in which each item has styles and a link takes a step for three characters.
+    steps = max(_LEAST_STEPS, 3 * len(text) // 8)
     writer = _Writer()
     try:
-        writer.blocks(parser().parseInline(text, steps) if is_inline else parser().parse(text, steps))
+        reader = _bounded(steps)
+        writer.blocks(reader.parseInline(text) if is_inline else reader.parse(text))
     except _Dense:
         return StyledText.plain(text.strip(), cards=cards)
     return writer.result(cards=cards)
@@ -71,41 +82,83 @@ class _Dense(Exception):
     """A text takes the parser more steps than a text that people read."""
 
 
-def _spend(env: MutableMapping[str, Any], steps: int) -> bool:
-    """Count steps of the parser, as a rule that never fits.
+def _bounded(steps: int) -> MarkdownIt:
+    """Return a parser for one text, which raises `_Dense` after so many steps."""
+    reader: Any = copy(parser())
+    reader.left = steps
+    return cast("MarkdownIt", reader)
 
+
+def _spend(reader: Any, steps: int, tokens: int = 0) -> bool:
+    """Count steps of the parser. Return False, as a rule that does not fit.
+
+    Args:
+        tokens: The tokens of blocks so far. A short line of a wide table has very many.
     Raises:
         _Dense: the text has used up its steps.
     """
-    if _LEFT in env:
-        env[_LEFT] -= steps
-        if env[_LEFT] < 0:
-            raise _Dense
+    reader.left -= steps
+    if reader.left < tokens // 2:
+        raise _Dense
     return False
 
 
-def _spend_on_link(state: StateInline, _: bool) -> bool:
-    return state.src[state.pos] in "[!<" and _spend(state.env, 1)
+def _spend_on_line(state: StateBlock, _start: int, _end: int, _: bool) -> bool:
+    if state.level > _DEEPEST:
+        raise _Dense
+    return _spend(state.md, 1, len(state.tokens))
+
+
+def _spend_on_blocks(state: StateCore) -> None:
+    _spend(state.md, len(state.tokens) // 2)
+
+
+def _spend_on_mark(state: StateInline, _: bool) -> bool:
+    # The parser keeps each character of a run such as `***`.
+    run = _RUN.match(state.src, state.pos)
+    return _spend(state.md, max(1, len(run[0]) - 1) if run else 1)
+
+
+def _end_of_label(state: StateInline, start: int, disable_nested: bool = False) -> int:
+    """Return the end of the label of a link; -1 if there is none."""
+    from markdown_it.helpers import parseLinkLabel
+
+    end = parseLinkLabel(state, start, disable_nested)
+    # For the end of a label, the parser looks through the whole rest; for that of an address, through up to 32 brackets.
+    looked_through = end - start + 4 * state.src.count("(", end, end + 128) if end >= 0 else state.posMax - start
+    _spend(state.md, 1 + looked_through // _LOOKED_THROUGH)
+    return end
 
 
 @cache
 def parser() -> MarkdownIt:
-    """Return the parser."""
-    from markdown_it import MarkdownIt
+    """Return the parser. It reads any text, however many steps that takes."""
+    from markdown_it import MarkdownIt, helpers
 
     class Parser(MarkdownIt):
+        left = math.inf
+
         def normalizeLink(self, url: str) -> str:  # noqa: N802 - the parser's name
-            return url if _NORMAL_LINK.fullmatch(url) else super().normalizeLink(url)
+            if _NORMAL_LINK.fullmatch(url):
+                return url
+            _spend(self, _ADDRESS)
+            return super().normalizeLink(url)
+
+        def normalizeLinkText(self, url: str) -> str:  # noqa: N802 - the parser's name
+            if _NORMAL_LINK.fullmatch(url) and "xn--" not in url:
+                return url
+            _spend(self, _ADDRESS)
+            return super().normalizeLinkText(url)
 
     # Without the rule text_join, escaped characters stay tokens of their own: `pieces.py` needs to know them.
     rules = Parser("commonmark", {"html": False}).enable(["table", "strikethrough"])
     rules.inline.ruler.before("escape", "address", _bare_address)
-    rules.inline.ruler.before("text", "steps", lambda state, _: _spend(state.env, 1))
-    rules.inline.ruler.before("link", "steps of a link", _spend_on_link)
-    # With these alternatives, the rule is also asked about each item and row.
-    alternatives: Any = {"alt": ["list", "blockquote"]}
-    rules.block.ruler.before("table", "steps", lambda state, *_: _spend(state.env, _BLOCK), alternatives)
-    return rules.disable(["lheading", "code", "reference", "text_join"])
+    rules.inline.ruler.before("text", "steps", _spend_on_mark)
+    # With these alternatives, the rule is also asked about each line of a paragraph, and about each item and row.
+    rules.block.ruler.before("table", "steps", _spend_on_line, {"alt": ["paragraph", "list", "blockquote"]})
+    rules.core.ruler.after("block", "steps of blocks", _spend_on_blocks)
+    vars(rules)["helpers"] = SimpleNamespace(**{**vars(helpers), "parseLinkLabel": _end_of_label})
+    return rules.disable(["lheading", "code", "reference", "text_join", "html_block", "html_inline"])
 
 
 def _bare_address(state: StateInline, silent: bool) -> bool:

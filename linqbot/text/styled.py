@@ -16,13 +16,12 @@ from linqbot.text.graphemes import border_before, borders_around
 from linqbot.text.sentences import sentence_ends
 from linqbot.types.message import LinkPart, TextDecoration, TextPart, TextStyle, utf16_length, utf16_slice
 
+_BEGINNING: Final = re.compile(r"(?<![a-z0-9])https?://(?=[\w\[])", re.IGNORECASE)
 # Letters of all scripts may be part of an address. Quotation marks, characters without a width, and the punctuation of Chinese
-# and Japanese, which has no space after it, may not.
-_ADDRESS: Final = re.compile(
-    r"(?<![a-z0-9])https?://[\w\[]"
+# and Japanese, which has no space after it, may not. Brackets may, in pairs.
+_WITHOUT_BRACKETS: Final = re.compile(
     r"[^\s<>\"“”«»`|—…\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
-    r"\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]*+",
-    re.IGNORECASE,
+    r"\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65()\[\]{}]*+"
 )
 _AFTER_ADDRESS: Final = ".,;:!?'’*_~–؟،؛।([{\\"
 _STYLES: Final[dict[str | None, TextStyle]] = {style: style for style in get_args(TextStyle)}
@@ -90,6 +89,8 @@ class StyledText:
     def __getitem__(self, where: slice) -> StyledText:
         """Return the text between two indexes, with its styles, and with the links that are wholly inside."""
         start, end, _ = where.indices(len(self.text))
+        if (start, end) == (0, len(self.text)):
+            return self
         styles = (
             Style(max(each.start, start) - start, min(each.end, end) - start, each.name)
             for each in self.styles
@@ -109,6 +110,8 @@ class StyledText:
 
     def without(self, links: Sequence[TextLink]) -> StyledText:
         """Return the text without some of its links, which are in order. Their neighbours are joined as they are."""
+        if not links:
+            return self
         edges = [0, *(edge for link in links for edge in (link.start, link.end)), len(self.text)]
         kept = list(_sliced(self, list(zip(edges[::2], edges[1::2], strict=True))))
         return joined(kept, [""] * (len(kept) - 1))
@@ -164,9 +167,9 @@ def joined(texts: Sequence[StyledText], gaps: Iterable[str]) -> StyledText:
 def addresses(text: str) -> list[TextLink]:
     """Return the web addresses in a text, without the punctuation that follows them."""
     found, at = list[TextLink](), 0
-    while (match := _ADDRESS.search(text, at)) is not None:
-        at = match.end()
-        if url := _without_surroundings(match[0]):
+    while (match := _BEGINNING.search(text, at)) is not None:
+        at = _end_of_address(text, match.end(), len(text))
+        if url := _without_punctuation(text[match.start() : at]):
             at = match.start() + len(url)
             found.append(TextLink(match.start(), at, url))
     return found
@@ -178,25 +181,25 @@ def address_at(text: str, start: int, end: int) -> str | None:
     Args:
         end: The address ends here at the latest.
     """
-    match = _ADDRESS.match(text, start, end)
-    return _without_surroundings(match[0]) if match is not None else None
+    match = _BEGINNING.match(text, start, end)
+    return match and _without_punctuation(text[start : _end_of_address(text, match.end(), end)])
 
 
-def _without_surroundings(url: str) -> str | None:
-    """Return an address without the punctuation that follows it, and without what follows a bracket around it.
-
-    Returns:
-        None if nothing is left.
-    """
+def _end_of_address(text: str, at: int, end: int) -> int:
+    """Return the index behind an address and its punctuation, but before a bracket that is closed and was not opened."""
     open_brackets: list[str] = []
-    end = len(url)
-    for at, character in enumerate(url):
-        if character in _CLOSING:
-            open_brackets.append(_CLOSING[character])
-        elif character in _CLOSING.values() and (not open_brackets or open_brackets.pop() != character):
-            end = at
+    while (found := _WITHOUT_BRACKETS.match(text, at, end)) and (at := found.end()) < end:
+        if text[at] in _CLOSING:
+            open_brackets.append(_CLOSING[text[at]])
+        elif not open_brackets or open_brackets.pop() != text[at]:
             break
-    url = url[:end].rstrip(_AFTER_ADDRESS)
+        at += 1
+    return at
+
+
+def _without_punctuation(url: str) -> str | None:
+    """Return an address without the punctuation that follows it; None if nothing is left."""
+    url = url.rstrip(_AFTER_ADDRESS)
     return url if url.partition("://")[2] else None
 
 

@@ -1,7 +1,5 @@
 """A chat: its participants, its health, and the responses of calls that change it."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from linqbot.types.data import Data

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from linqbot.types.message import MediaPart
 
 
-class Card(BaseModel):
+class Card(BaseModel, defer_build=True):
     """An app card that was sent: the result of `ctx.card`.
 
     A card is plain data. Keep it in a field of a model of `ctx.state`, to change it in a later turn.

@@ -245,7 +245,7 @@ def test_an_error_that_another_library_logs_keeps_its_traceback_if_tracebacks_ar
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    logs.configure("info", "console", for_author=True, log_tracebacks=True)
+    logs.configure("info", "console", without=logs.LINES_OF_DEV, log_tracebacks=True)
     log_error_of_a_library(tmp_path)
     written = capsys.readouterr().err
     assert "at=shop.py:2" in written

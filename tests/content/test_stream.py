@@ -14,7 +14,7 @@ from fakes import CHAT, NOW, Linq, settled
 from linqbot.clock import MovableClock
 from linqbot.content.message_split import MAX_TEXT_UNITS
 from linqbot.content.sent import Sent
-from linqbot.content.streaming import PaceName, Stream, StreamChat, StreamSource, Unrecorded, pace_of
+from linqbot.content.streaming import PaceName, Stream, StreamChat, StreamSource, pace_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
 from linqbot.errors import BotError, StreamStalled
 from linqbot.text.markdown import markdown
@@ -25,10 +25,21 @@ pytestmark = pytest.mark.anyio
 STEP_S = 0.05
 
 
-class FirstRun(Unrecorded):
-    """A record without earlier runs, on a clock that moves."""
+class FirstRun:
+    """A record without earlier runs."""
 
-    has_pauses = True
+    label = "stream"
+    said: Sequence[MessageContent] = ()
+    is_complete = False
+
+    async def plan(self, messages: Sequence[MessageContent]) -> None:
+        pass
+
+    def note(self, messages: Sequence[MessageContent]) -> None:
+        pass
+
+    def complete(self) -> None:
+        pass
 
 
 class Stage:

@@ -107,7 +107,7 @@ def caddy_environ(folder: Path, *, upstream: str, port: int) -> dict[str, str]:
     numbers = tuple(int(n) for n in re.findall(r"\d+", version.stdout)[:3])
     environ = {"BOT_DOMAIN": f"https://{DOMAIN}:{port}", "BOT_UPSTREAM": upstream}
     if numbers < (2, 6, 3):
-        environ["BOT_BUFFERING"] = "buffer_requests"  # what docs/deploy/caddy.md says for Debian's
+        environ["BOT_BUFFERING"] = "buffer_requests"  # what docs/deploy/proxy.md says for Debian's
     return {**os.environ, **environ, "XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config")}
 
 

@@ -25,7 +25,7 @@ SLOW = [b"", HEAD, HEAD[:20], HEAD + b"content-length: 900\r\n\r\n" + b"{" * 400
 ELSEWHERE = "127.0.0.66"
 """The address of slow clients. A proxy may limit each address, and Linq's is another."""
 
-RESTARTS = 3
+RESTARTS = 2
 DELIVERIES = 320
 
 

@@ -20,6 +20,7 @@ from ports import free_port
 
 ROOT = DEPLOY.parent
 PAGES = sorted((ROOT / "docs" / "deploy").glob("*.md"))
+STORAGE = (ROOT / "docs" / "storage.md").read_text()
 TEMPLATE = (DEPLOY / "nginx" / "linqbot.conf.template").read_text()
 BOT = """
 import asyncio
@@ -43,9 +44,14 @@ def page(name: str) -> str:
     return (ROOT / "docs" / "deploy" / name).read_text()
 
 
-def console(name: str) -> list[str]:
-    """Return the commands of a page, block by block."""
-    return re.findall(r"```console\n(.*?)```", page(name), re.DOTALL)
+def section(text: str, heading: str) -> str:
+    """Return the part of a page below a heading of the second level."""
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def console(text: str) -> list[str]:
+    """Return the commands of a page or a part of it, block by block."""
+    return re.findall(r"```console\n(.*?)```", text, re.DOTALL)
 
 
 def test_every_file_of_deploy_that_a_page_names_is_there(subtests: pytest.Subtests) -> None:
@@ -56,16 +62,14 @@ def test_every_file_of_deploy_that_a_page_names_is_there(subtests: pytest.Subtes
                 assert list(ROOT.glob(named.rstrip("./"))), named
 
 
-def test_every_page_is_in_the_index() -> None:
-    index = page("index.md")
-    assert {path.name for path in PAGES} == {"index.md", *re.findall(r"\]\((\w[\w-]*\.md)\)", index)}
+def test_the_first_page_leads_to_every_page() -> None:
+    linked = re.findall(r"\]\((\w[\w-]*\.md)[)#]", page("run.md"))
+    assert {path.name for path in PAGES} == {"run.md", *linked}
 
 
-@pytest.mark.parametrize(
-    ("name", "file"), [("nginx.md", TEMPLATE), ("caddy.md", (DEPLOY / "caddy/Caddyfile").read_text())]
-)
-def test_every_line_that_a_page_explains_is_in_the_configuration(name: str, file: str) -> None:
-    rows = re.findall(r"^\| (.*?) \|", page(name), re.MULTILINE)
+@pytest.mark.parametrize(("proxy", "file"), [("nginx", TEMPLATE), ("Caddy", (DEPLOY / "caddy/Caddyfile").read_text())])
+def test_every_line_that_the_page_explains_is_in_the_configuration(proxy: str, file: str) -> None:
+    rows = re.findall(r"^\| (.*?) \|", section(page("proxy.md"), proxy), re.MULTILINE)
     explained = [said for row in rows for said in re.findall(r"`([^`]+)`", row)]
     assert len(explained) > 5
     for said in explained:
@@ -75,8 +79,8 @@ def test_every_line_that_a_page_explains_is_in_the_configuration(name: str, file
 
 def test_nginx_gets_the_same_variables_everywhere() -> None:
     wanted = set(re.findall(r"\$\{(\w+)\}", TEMPLATE))
-    assert wanted == set(re.findall(r"(BOT_\w+)=", console("nginx.md")[0]))
-    assert wanted == set(re.findall(r"\$(BOT_\w+)", console("nginx.md")[0]))
+    assert wanted == set(re.findall(r"(BOT_\w+)=", console(section(page("proxy.md"), "nginx"))[0]))
+    assert wanted == set(re.findall(r"\$(BOT_\w+)", console(section(page("proxy.md"), "nginx"))[0]))
     compose = yaml.safe_load((DEPLOY / "compose.nginx.yaml").read_text())
     assert wanted == set(compose["services"]["nginx"]["environment"])
 
@@ -101,7 +105,7 @@ async def test_a_bot_restored_from_a_backup_as_the_page_says_is_in_its_old_state
             before, since = [message(f"before{n}") for n in range(20)], message("since")
             for body in before:
                 await deliver(body)
-            make, restore, _ = console("backup.md")
+            make, restore = console(section(STORAGE, "Backup"))[0], console(section(STORAGE, "Restore"))[0]
             _type(make, tmp_path)
             assert (tmp_path / "backup" / "monday.db").stat().st_mode & 0o077 == 0
             await deliver(since)
@@ -145,7 +149,7 @@ async def test_a_deleted_file_is_rescued_as_the_page_says(tmp_path: Path, monkey
                 (tmp_path / f"linqbot.db{suffix}").unlink()
             assert bot.process is not None
             monkeypatch.setenv("PID", str(bot.process.pid))
-            _type(console("backup.md")[2], tmp_path)
+            _type(console(section(STORAGE, "If the file goes away"))[0], tmp_path)
             await bot.kill(signal.SIGTERM)
             for name in ("linqbot.db", "linqbot.db-wal"):
                 assert (tmp_path / "rescued" / name).stat().st_mode & 0o077 == 0

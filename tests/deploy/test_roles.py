@@ -17,7 +17,7 @@ from deploy.tools import DEPLOY, compose_command, ran, tool
 from linqbot.cli.main import main
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.settings import Settings, variable
-from linqbot.storage.postgres.server.address import Address
+from linqbot.storage.postgres.address import Address
 
 ROOT = DEPLOY.parent
 FILE = DEPLOY / "compose.postgresql.yaml"

@@ -101,7 +101,7 @@ async def test_rolling_restarts_lose_double_and_misorder_nothing(name: str, tmp_
 
 async def test_receivers_that_were_all_away_are_used_again_within_seconds(tmp_path: Path) -> None:
     tool("nginx", get=GET["nginx"])
-    page = (DEPLOY.parent / "docs" / "deploy" / "nginx.md").read_text()
+    page = (DEPLOY.parent / "docs" / "deploy" / "proxy.md").read_text()
     (upstreams,) = re.findall(r'^export BOT_UPSTREAM="(.*)"$', page, re.MULTILINE)
     ports = [free_port(), free_port()]
     for n, port in enumerate(ports, 1):

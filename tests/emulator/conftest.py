@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
 import pytest
-from chromium_page import AXE, CHROMIUM, CHROMIUM_ARGS, Bot, Browsing, Profiles, Served
-from playwright.sync_api import Browser, Page, sync_playwright
 
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
@@ -116,69 +113,3 @@ def refused() -> Refused:
         return dict(body["error"])
 
     return check
-
-
-# --- the page in Chromium ---
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        missing = (
-            "Chromium is not installed (Debian: apt-get install chromium), and the page cannot be tested without it"
-        )
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def profiles(chromium: Browser) -> Profiles:
-    return Profiles(chromium)
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """The source of axe-core, which finds what is hard to read or to use."""
-    if not AXE.exists():
-        missing = "axe-core is not installed. To run this test: npm ci --ignore-scripts"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return AXE.read_text("utf-8")
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    running = Served()
-    running.start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def bot(served: Served) -> Iterator[Bot]:
-    one = Bot(served.url)
-    one.call("POST", "/emulator/reset")
-    # A reset keeps the report about the bot's file, because the file is still as it was.
-    one.call("POST", "/emulator/observations", {"kind": "bot", "status": "loaded"})
-    yield one
-    one.http.close()
-
-
-@pytest.fixture
-def browsing(profiles: Profiles, served: Served) -> Iterator[Browsing]:
-    """Pages that fail the test at its end after a violated content policy, a missing file or an exception."""
-    phones = Browsing(profiles, served.url)
-    yield phones
-    phones.close()
-    assert phones.console_errors == []
-
-
-@pytest.fixture
-def phone(browsing: Browsing, bot: Bot) -> Page:
-    return browsing.open()

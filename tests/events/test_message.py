@@ -57,7 +57,7 @@ def test_both_versions_mean_the_same(event_type: str, example: Any, understood: 
         assert getattr(old, name) == getattr(new, name), name
     assert old.chat.model_copy(update={"health_status": new.chat.health_status}) == new.chat
     assert set(type(new).model_fields) - set(SAME) <= {
-        *("event_id", "webhook_version", "chat", "parts", "effect", "replies_to_me", "answers", "burst")
+        *("event_id", "webhook_version", "chat", "parts", "effect", "replies_to_me", "answers", "burst", "edited")
     }
 
 

@@ -1,4 +1,4 @@
-"""docs/tutorial: the code of each page is a file of examples/restaurant, and the tests that a page shows pass."""
+"""docs/tutorial.md: the code of each step is in a file of examples/restaurant, and the tests that the page shows pass."""
 
 from __future__ import annotations
 
@@ -17,57 +17,35 @@ from linqbot.testing import talking
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parent.parent.parent
-TUTORIAL = ROOT / "docs" / "tutorial"
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
 RESTAURANT = ROOT / "examples" / "restaurant"
-STEPS = {
-    "1-hello.md": "step1",
-    "2-understanding.md": "step2",
-    "3-remembering.md": "step3",
-    "4-groups.md": "step4",
-    "5-reminding.md": "bot",
-}
-READ_LINES = 125
+SECTIONS = {title: text for title, _, text in (part.partition("\n") for part in TUTORIAL.split("\n## ")[1:])}
+STEPS = {title: re.findall(r"\(\.\./examples/restaurant/(\w+)\.py\)", text)[0] for title, text in SECTIONS.items()}
 
 
-def blocks(page: str, language: str) -> list[str]:
-    text = (TUTORIAL / page).read_text()
-    return re.findall(rf"^```{re.escape(language)}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+def blocks(title: str, language: str) -> list[str]:
+    return re.findall(rf"^```{re.escape(language)}\n(.*?)^```$", SECTIONS[title], re.MULTILINE | re.DOTALL)
 
 
 CONVERSATIONS = [
-    pytest.param(step, code, id=page) for page, step in STEPS.items() for code in blocks(page, "python test_bot.py")
+    pytest.param(step, code, id=title) for title, step in STEPS.items() for code in blocks(title, "python test_bot.py")
 ]
 
 
-def test_every_page_with_code_and_every_step_is_checked() -> None:
-    with_code = {page.name for page in TUTORIAL.glob("*.md") if blocks(page.name, "python bot.py")}
-    assert with_code == set(STEPS)
-    assert {file.stem for file in RESTAURANT.glob("*.py")} == set(STEPS.values())
-    assert len(CONVERSATIONS) == 4
+def test_every_step_has_its_file_its_code_and_from_the_second_on_a_test() -> None:
+    assert sorted(STEPS.values()) == sorted(file.stem for file in RESTAURANT.glob("*.py"))
+    assert all(blocks(title, "py") for title in STEPS)
+    assert len(CONVERSATIONS) == len(STEPS) - 1
 
 
-@pytest.mark.parametrize(("page", "step"), STEPS.items())
-def test_the_listing_of_a_page_is_the_file_of_its_step(page: str, step: str) -> None:
-    assert blocks(page, "python bot.py") == [(RESTAURANT / f"{step}.py").read_text()]
-
-
-@pytest.mark.parametrize(("page", "step"), STEPS.items())
-def test_the_parts_that_a_page_explains_are_in_its_listing(page: str, step: str) -> None:
-    for part in blocks(page, "py"):
+@pytest.mark.parametrize(("title", "step"), STEPS.items())
+def test_the_code_that_a_step_shows_is_in_its_file(title: str, step: str) -> None:
+    for part in blocks(title, "py"):
         assert part in (RESTAURANT / f"{step}.py").read_text()
 
 
-@pytest.mark.parametrize("page", sorted(TUTORIAL.glob("*.md")), ids=lambda page: page.name)
-def test_a_page_is_short_and_leads_to_all_others(page: Path) -> None:
-    text = page.read_text()
-    shown = re.sub(r"^<details>$.*?^</details>$", "", text, flags=re.MULTILINE | re.DOTALL)
-    assert len(shown.splitlines()) <= READ_LINES
-    links = set(re.findall(r"\]\((\d-\w+\.md)\)", text))
-    assert links | {page.name} == {other.name for other in TUTORIAL.glob("*.md")}
-
-
 @pytest.mark.parametrize(("step", "code"), CONVERSATIONS)
-async def test_the_conversations_of_a_page_pass(
+async def test_the_conversations_of_a_step_pass(
     step: str, code: str, example: Callable[[str], Bot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     example(f"restaurant/{step}")

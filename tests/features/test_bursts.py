@@ -10,7 +10,7 @@ import pytest
 from fakes import NOW, delivery, settled, text_body
 from structlog.testing import capture_logs
 
-from linqbot import Bot, Context, MessageReceived, Router
+from linqbot import Bot, Context, MessageEdited, MessageReceived, Router
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, StorageUnavailable
@@ -102,6 +102,29 @@ async def test_a_tapback_between_two_messages_closes_the_burst_so_that_the_order
     assert order == ["tapback"]
 
 
+async def test_an_edit_of_a_waiting_message_joins_its_burst_so_that_only_the_new_text_is_answered() -> None:
+    bot, seen = collector(gather_s=2)
+    edits: list[str] = []
+
+    @bot.on(MessageEdited)
+    async def edited(event: MessageEdited, ctx: Context) -> None:
+        edits.append(event.text)
+
+    async with talking(bot) as phone:
+        alone = await phone.text("for tow")
+        await phone.edit(alone, "for two")
+        assert await phone.next_reply() == "for two (0 photos)"
+        wrote = await phone.text("at seven")
+        await phone.text("please")
+        await phone.edit(wrote, "at eight")
+        await phone.edit(alone, "for three")  # is answered already, so it closes the burst
+        await phone.text("thanks")
+        assert await phone.next_reply() == "at eight | please (0 photos)"
+        assert await phone.next_reply() == "thanks (0 photos)"
+    assert [[each.text for each in message.burst] for message in seen] == [[], ["at eight", "please"], []]
+    assert edits == ["for three"]
+
+
 async def test_messages_of_different_people_in_a_group_are_not_joined() -> None:
     bot, seen = collector(gather_s=2, groups="all")
     async with talking(bot) as phone:
@@ -189,7 +212,8 @@ async def test_a_mention_counts_wherever_it_is_in_the_burst() -> None:
 async def test_a_kill_at_any_point_neither_drops_nor_repeats_a_part_of_a_burst() -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("a")
-        await phone.text("b")
+        wrote = await phone.text("x")
+        await phone.edit(wrote, "b")
         await phone.text("c")
 
     heard: set[str] = set()

@@ -152,7 +152,7 @@ async def test_a_refused_delivery_opens_a_gap_for_its_chat_only(
         if why == "the storage is full":
             patch.setattr(harness.storage, "put", refuse)
         else:
-            patch.setattr(SystemClock, "now", lambda clock: now(clock) + 3600)
+            patch.setattr(SystemClock, "now", lambda _: now() + 3600)
         harness.text("a")
         await harness.settle()
     harness.text("b")

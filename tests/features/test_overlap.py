@@ -384,6 +384,44 @@ async def test_a_steered_handler_takes_later_messages_and_the_rest_is_handled_af
         assert await phone.next_reply() == "four"
 
 
+async def test_a_steered_handler_takes_an_edit_as_the_message_with_its_new_text() -> None:
+    bot, steps = Bot(), [Work(), Work(), Work()]
+    seen, edits = list[list[tuple[str, bool]]](), list[str]()
+
+    @bot.on_message(overlap="steer")
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        ids = {message.id}
+        for work in steps:
+            await work()
+            later = [each async for each in ctx.incoming()]
+            seen.append([(each.text, each.edited) for each in later])
+            ids |= {each.id for each in later}
+        await ctx.reply(f"{len(ids)} messages")
+
+    @bot.on(MessageEdited)
+    async def edited(event: MessageEdited, ctx: Context) -> None:
+        edits.append(event.text)
+
+    async with talking(bot) as phone:
+        table = await phone.text("for two")
+        await steps[0].begun.wait()
+        time = await phone.text("at seven")
+        await phone.edit(table, "for three")
+        await phone.edit(time, "at eight")
+        steps[0].end.set()
+        await steps[1].begun.wait()
+        await phone.edit(time, "at nine")
+        await phone.edit(table, "for four")
+        steps[1].end.set()
+        await steps[2].begun.wait()
+        steps[2].end.set()
+        assert await phone.next_reply() == "2 messages"
+        await phone.edit(table, "for five")  # is answered already
+        await phone.quiet()
+    assert seen == [[("at eight", True), ("for three", True)], [("at nine", True), ("for four", True)], []]
+    assert edits == ["for five"]
+
+
 async def test_a_steered_handler_that_fails_gets_the_same_messages_at_the_same_calls() -> None:
     bot, seen = Bot(), []
     steps = [Work(), Work()]
@@ -430,12 +468,17 @@ async def test_what_only_a_failed_run_of_a_steered_handler_has_taken_is_handled_
         # Another way than the first time: the messages that have joined are not asked for.
         await ctx.reply(message.text)
 
+    @bot.on(MessageEdited)
+    async def edited(event: MessageEdited, ctx: Context) -> None:
+        runs.append([event.text])
+
     files = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/bot.db"}
     url = files[storage] if storage in files else empty_storage_url("bot")
     async with talking(bot, storage=url) as phone:
         await phone.text("one")
         await work.begun.wait()
-        await phone.text("two")
+        two = await phone.text("two")
+        await phone.edit(two, "2")
         await phone.text("three")
         work.end.set()
         assert [str(error) for error in await phone.errors()] == ["the model failed"]
@@ -443,7 +486,7 @@ async def test_what_only_a_failed_run_of_a_steered_handler_has_taken_is_handled_
         await phone.text("four")
         await phone.advance(10)
         assert [str(reply) for reply in await phone.replies()] == ["one", "two", "three", "four"]
-    assert runs == [["one", "two", "three"], ["one"], ["two"], ["three"], ["four"]]
+    assert runs == [["one", "2", "three"], ["one"], ["two"], ["2"], ["three"], ["four"]]
 
 
 async def test_what_a_step_on_record_has_taken_gets_no_turn_of_its_own() -> None:
@@ -671,14 +714,18 @@ async def test_a_kill_at_any_point_neither_drops_a_message_nor_sends_a_bubble_tw
 
 
 @pytest.mark.slow
-async def test_a_kill_at_any_point_neither_drops_an_edit_nor_answers_the_old_text_after_it() -> None:
+@pytest.mark.parametrize("mode", ["restart", "steer"])
+async def test_a_kill_at_any_point_neither_drops_an_edit_nor_answers_the_old_text_after_it(mode: OverlapMode) -> None:
     bot = Bot()
 
-    @bot.on_message(overlap="restart")
+    @bot.on_message(overlap=mode)
     async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"seen {message.text}")
+        text = message.text
+        await ctx.reply(f"seen {text}")
         await asyncio.sleep(0)
-        await ctx.reply(f"answered {message.text}")
+        if mode == "steer":
+            text = [text, *[later.text async for later in ctx.incoming()]][-1]
+        await ctx.reply(f"answered {text}")
 
     @bot.on(MessageEdited)
     async def edited(edit: MessageEdited, ctx: Context) -> None:

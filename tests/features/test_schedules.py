@@ -28,7 +28,7 @@ from linqbot.parse.recurrences import recurrence
 from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.storage.timers import Timer
+from linqbot.storage.timers import PARKED_S, Timer
 
 pytestmark = pytest.mark.anyio
 
@@ -267,7 +267,7 @@ async def test_a_parked_timer_whose_delivery_is_lost_is_started_again(tmp_path: 
     async with process(tmp_path, clock, bot) as served:
         (timer,) = await served.storage.recurring("schedule")
         await served.storage.cancel("report")
-        await served.storage.schedule(Timer(timer.id, timer.parked().due, timer.lane, timer.kind, timer.payload, 0.0))
+        await served.storage.schedule(Timer(timer.id, timer.due + PARKED_S, timer.lane, timer.kind, timer.payload, 0.0))
     async with process(tmp_path, clock, bot) as served:
         clock.advance(3600)
         await served.idle()

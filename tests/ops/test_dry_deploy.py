@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import sqlite3
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.filters import contains
 from linqbot.client.call import ApiResponse
+from linqbot.content.streaming import PaceName
 from linqbot.errors import LinqApiError
 from linqbot.events.delivery import Joined
 from linqbot.events.message import MessageReceived
-from linqbot.ops.dry_deploy.dry_deploy import loaded
+from linqbot.ops.dry_runs.dry_deploy import loaded
 
 pytestmark = pytest.mark.anyio
 
@@ -61,6 +63,40 @@ async def test_the_same_code_does_the_same_and_changes_nothing(day: Day) -> None
     report = await day.compared(visit)
     assert report.counts == {"same": 2}
     assert "\n".join(rows(day.path)) == before
+
+
+async def test_all_that_a_handler_can_do_runs_dry_and_changes_nothing(day: Day) -> None:
+    made: list[str] = []
+
+    async def busy(message: MessageReceived, ctx: Context) -> None:
+        await ctx.mark_read()
+        async with ctx.typing():
+            number = await ctx.once("order", made.append)
+        guest = await ctx.state.chat(Guest)
+        guest.visits += 1
+        await ctx.react("love")
+        first = await ctx.send_later(f"Order {number}", after_s=3600, tag="order")
+        await ctx.send_later("Cancelled", after_s=60, tag="other")
+        await ctx.reschedule(first, after_s=7200)
+        await ctx.cancel(tag="other")
+        await ctx.chat.rename("Orders")
+        await ctx.chat.add("+14155550143")
+        await ctx.bot.send("An order", to="+14155550144")
+        await ctx.bot.broadcast(["+14155550145"], "News", name="news", line="+14155550199")
+        await ctx.bot.end_questions("another-chat")
+        await ctx.reply("Done", effect="confetti")
+
+    bot = day.deploy(busy, groups="all")
+    lines = {"phone_numbers": [{"id": "line", "phone_number": "+14155550199"}]}
+    day.linq.will_answer("phone_numbers.list", ApiResponse(200, lines))
+    created = {"chat": {"id": "other", "message": {"id": "sent", "delivery_status": "pending", "parts": []}}}
+    day.linq.will_answer("chats.create", ApiResponse(201, created))
+    await day.say("hello", is_group=True)
+    assert await day.storage.dead_letters() == []
+    before = "\n".join(rows(day.path))
+    assert (await day.compared(bot)).counts == {"same": 1}
+    assert "\n".join(rows(day.path)) == before
+    assert len(made) == 1
 
 
 def rows(path: Path) -> list[str]:
@@ -357,6 +393,27 @@ async def test_messages_that_a_running_handler_took_are_those_of_then(day: Day) 
     assert day.said == ["Both: one, two"]
     assert (await day.compared(bot("Both"))).counts == {"same": 1}
     assert texts(the_group(await day.compared(bot("All")))) == [("Both: one, two", "All: one, two")]
+
+
+async def test_a_stream_is_compared_as_one_text_whatever_its_pauses_are(day: Day) -> None:
+    def streaming(*paragraphs: str, pace: PaceName) -> Any:
+        async def stream(message: MessageReceived, ctx: Context) -> None:
+            async def texts() -> AsyncIterator[str]:
+                for paragraph in paragraphs:
+                    yield f"{paragraph}\n\n"
+                    for _ in range(20):  # longer than an alarm on the clock of the run would take
+                        await asyncio.sleep(0)
+
+            await ctx.stream(texts(), pace=pace)
+
+        return stream
+
+    said = [f"{word} " * 40 for word in ("One", "Two", "Three")]
+    day.deploy(streaming(*said, pace="fast"))
+    await day.say()
+    assert (await day.compared(streaming(*said, pace="human"))).counts == {"same": 1}
+    group = the_group(await day.compared(streaming(*said[:2], "Four " * 40, pace="human")))
+    assert (group.kind, group.cause) == ("different answer", "other words in a message")
 
 
 async def test_a_handler_that_hangs_is_cut_off_at_its_deadline(day: Day) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from dry_deploys import Day, texts, the_group
-from fakes import CHAT, LINE, PERSON, handle, poll_vote, tapback, text_body
+from fakes import CHAT, LINE, PERSON, envelope, handle, payment_request, poll_vote, tapback, text_body
 from pydantic import BaseModel
 
 from linqbot.bot.bot import Bot
@@ -192,6 +192,37 @@ async def test_a_handler_of_a_conversation_sees_the_state_of_then(day: Day) -> N
     day.deploy(ask)
     await day.say("one", "yes", "two", "yes")
     assert (await day.compared(ask, selection=Selection(lane=f"c:{CHAT}"))).counts == {"same": 2}
+
+
+async def test_what_middleware_does_for_an_answer_is_neither_made_again_nor_compared(day: Day) -> None:
+    counted: list[str] = []
+
+    def count(inner: Any) -> Any:
+        async def counting(event: Any, ctx: Context) -> None:
+            await ctx.once("count", counted.append)
+            await ctx.send("Noted.")
+            await inner(event, ctx)
+
+        return counting
+
+    day.deploy(booking())
+    day.bot.use(count)
+    await day.say("book", "4", "Friday", service="SMS")
+    assert len(counted) == 3
+    report = await day.compared(day.bot)
+    assert (report.counts, report.answers) == ({"same": 1}, 2)
+    assert len(counted) == 3
+
+
+async def test_new_code_that_leaves_out_a_question_gets_the_answers_of_the_others(day: Day) -> None:
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        chosen = await ctx.ask("Which day?", choices=["Friday", "Saturday"])
+        await ctx.reply(f"See you on {chosen}.")
+
+    day.deploy(booking())
+    await day.say("book", "4", "Friday", service="SMS")
+    changes = texts(the_group(await day.compared(book)))
+    assert (None, "See you on Friday.") in changes or ("A table for 4 on Friday.", "See you on Friday.") in changes
 
 
 # What a delivery means while a question is open
@@ -445,6 +476,50 @@ async def test_messages_while_a_payment_is_open_are_turns_of_their_own(day: Day)
     report = await day.compared(day.bot)
     assert (report.counts, report.answers) == ({"same": 3}, 1)
     assert texts(the_group(await day.compared(bot("Fish.")))) == [("Soup.", "Fish.")]
+
+
+@pytest.mark.parametrize("kind", ["succeeded", "declined", "expired"])
+async def test_the_end_of_a_payment_is_that_of_then(day: Day, kind: str) -> None:
+    def paying(thanks: str) -> Any:
+        async def pay(message: MessageReceived, ctx: Context) -> None:
+            result = await ctx.pay(1250, "2 soups", timeout_s=3600)
+            await ctx.send(f"{thanks} {type(result).__name__}")
+
+        return pay
+
+    day.deploy(paying("Well:"))
+    await day.say("pay")
+    (request,) = (f"pr_{call.key}" for call in day.linq.calls if call.name == "payment_requests.create")
+    data = payment_request(request, {"metadata": {"linqbot_chat": CHAT}}, status=kind)
+    await day.receive(envelope(f"payment.{kind}", data))
+    said = (day.linq.calls[-1].body or {})["message"]["parts"][0]["value"]
+    assert said.startswith("Well: ")
+    report = await day.compared(paying("Well:"))
+    assert (report.counts["same"], report.answers, report.groups) == (1 + report.untaken, 1, [])
+    group = the_group(await day.compared(paying("Oh:")))
+    assert texts(group) == [(said, said.replace("Well:", "Oh:"))]
+
+
+async def test_a_location_is_that_of_then(day: Day) -> None:
+    async def locate(message: MessageReceived, ctx: Context) -> None:
+        where = await ctx.location("Where are you?", timeout_s=600)
+        await ctx.send(f"You are at {where.latitude}.")
+
+    place = {"type": "Point", "coordinates": [2.0, 48.0]}
+    properties = {"handle": PERSON, "updated_at": "2027-11-05T17:34:00Z", "locality": "Paris"}
+    found = {
+        "type": "FeatureCollection",
+        "features": [{"type": "Feature", "geometry": place, "properties": properties}],
+    }
+    day.deploy(locate)
+    await day.say("where")
+    began = "2026-11-05T17:33:20.000Z"
+    shared = {"chat_id": CHAT, "shared_by": PERSON, "shared_with": LINE, "began_at": began}
+    day.linq.will_answer("chats.location.retrieve", ApiResponse(200, {"success": True, "data": found}))
+    await day.receive(envelope("location.sharing.started", shared))
+    assert day.said[-1] == "You are at 48.0."
+    report = await day.compared(locate)
+    assert (report.counts, report.answers) == ({"same": 1}, 1)
 
 
 async def test_votes_of_a_group_belong_to_the_handler_that_waits_for_them(day: Day) -> None:

@@ -19,9 +19,9 @@ from linqbot.errors import Refused
 from linqbot.events.message import MessageReceived, ReactionAdded
 from linqbot.events.poll import PollVoteAdded
 from linqbot.hookspecs import hookimpl
-from linqbot.ops.dry_deploy.chosen_turns import chosen_turns
-from linqbot.ops.dry_run import DryRun
-from linqbot.ops.simulate import Simulation
+from linqbot.ops.dry_runs.chosen_turns import chosen_turns
+from linqbot.ops.dry_runs.dry_run import DryRun
+from linqbot.ops.dry_runs.simulate import Simulation
 from linqbot.plugins.loading import load
 from linqbot.storage.upkeep import Selection
 
@@ -103,6 +103,43 @@ async def test_a_broadcast_that_a_plugin_vetoes_would_not_begin(day: Day) -> Non
     (done,) = await replayed(day)
     assert done.broadcasts == []
     assert isinstance(done.error, Refused)
+
+
+class Watching:
+    name = "watching"
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    @hookimpl
+    def taken(self) -> None:
+        self.seen.append("taken")
+
+    @hookimpl
+    def routed(self) -> None:
+        self.seen.append("routed")
+
+    @hookimpl
+    def sent(self) -> None:
+        self.seen.append("sent")
+
+    @hookimpl
+    def finished(self, outcome: str) -> None:
+        self.seen.append(outcome)
+
+
+async def test_plugins_that_observe_turns_do_not_observe_a_dry_run(day: Day) -> None:
+    async def greet(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Hello.")
+
+    plugin = Watching()
+    day.deploy(greet, plugins=[plugin])
+    await day.say("hi")
+    assert plugin.seen == ["taken", "routed", "ack"]
+    (done,) = await replayed(day)
+    assert texts(done) == ["Hello."]
+    assert (await day.compared(day.bot)).counts == {"same": 1}
+    assert plugin.seen == ["taken", "routed", "ack"]
 
 
 async def test_a_dead_letter_notice_runs_the_handler_of_dead_letters(day: Day) -> None:

@@ -19,7 +19,8 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.errors import ConfigError, LaneFull, StorageUnavailable
 from linqbot.events.message import MessageReceived
-from linqbot.server.app import Role, create_app, running
+from linqbot.server.app import create_app, running
+from linqbot.server.storages import Role
 from linqbot.settings import from_env
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease

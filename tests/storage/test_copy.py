@@ -22,6 +22,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.ops.stored_contents import check, copy, migrate
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.storage.contents import TABLES, Row
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
 from linqbot.storage.journal import JournalEntry
@@ -30,7 +31,6 @@ from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.contents import SQLiteContents
 from linqbot.storage.state import StateWrite
-from linqbot.storage.tables.contents import TABLES, Row
 from linqbot.storage.timers import Timer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]

@@ -9,7 +9,7 @@ import pytest
 
 from linqbot.api import ENDPOINTS
 from linqbot.client.call import Call, prepare
-from linqbot.storage.redaction import without_texts
+from linqbot.storage.journal import without_texts
 from linqbot.types.chat import Chat, ChatCreatedResponse
 from linqbot.types.data import Data
 from linqbot.types.message import Message, MessageCreated, MessageSentResponse, VoiceMemoSent

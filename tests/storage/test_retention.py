@@ -15,6 +15,7 @@ from linqbot.clock import MovableClock
 from linqbot.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.storage.contents import TABLES, Contents
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.journal import JournalEntry
@@ -22,7 +23,6 @@ from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.contents import SQLiteContents
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.storage.tables.contents import TABLES, Contents
 from linqbot.storage.timers import Timer
 
 pytestmark = pytest.mark.anyio

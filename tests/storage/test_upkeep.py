@@ -365,18 +365,18 @@ async def test_waiting_deliveries_cannot_be_replayed(keeping: Storage, delivery:
 # Activity
 
 
-async def test_the_newest_webhook_is_remembered_through_acks_and_restarts(
+async def test_the_first_and_the_newest_webhook_are_remembered_through_acks_and_restarts(
     closed_storage: Storage, delivery: MakeDelivery, clock: MovableClock
 ) -> None:
     async with closed_storage as storage:
-        assert await storage.last_activity() is None
+        assert (await storage.first_activity(), await storage.last_activity()) == (None, None)
         for n in range(3):
             await storage.put(Delivery(f"w.{n}", "c:1", "", b"", NOON + 10 * n))
             await storage.finish(await take_one(storage), ACK)
         await storage.put(Delivery("w.older", "c:1", "", b"", NOON + 5))
         await storage.put(Delivery("i.reconciled.1", "c:1", "", b"", NOON + 99))
-        assert await storage.last_activity() == NOON + 20
+        assert (await storage.first_activity(), await storage.last_activity()) == (NOON, NOON + 20)
     async with closed_storage as storage:
-        assert await storage.last_activity() == NOON + 20
+        assert (await storage.first_activity(), await storage.last_activity()) == (NOON, NOON + 20)
         await storage.put(Delivery("i.reconciled.2", "c:1", "", b"", NOON + 99))
         assert await storage.last_activity() == NOON + 20

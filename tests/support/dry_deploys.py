@@ -14,8 +14,8 @@ from fakes import delivery, text_body
 
 from linqbot.bot.bot import Bot
 from linqbot.events.delivery import Delivery
-from linqbot.ops.dry_deploy.chosen_turns import chosen_turns
-from linqbot.ops.dry_deploy.dry_deploy import Group, Report, dry_deploy
+from linqbot.ops.dry_runs.chosen_turns import chosen_turns
+from linqbot.ops.dry_runs.dry_deploy import Group, Report, dry_deploy
 from linqbot.plugins.loading import load
 from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.storage import SQLiteStorage

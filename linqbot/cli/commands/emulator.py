@@ -38,8 +38,8 @@ def command(
 ) -> None:
     """Run the emulator: Linq's API at /v3 and /api/partner/v3, a phone page at /, the control API at /emulator.
 
-    linqbot's page docs/other-bots.md says how to run a bot on it that was written without linqbot, and
-    docs/reference/control.md describes the control API.
+    linqbot's page docs/other-bots.md says how to run a bot on it that was written without linqbot. `python
+    docs/generate.py`, in a clone, builds the page of the control API.
     """
     logs.configure("warning", "auto")
     if state is not None and not state.parent.is_dir():

@@ -1,7 +1,7 @@
 """`linqbot inbox retry` and `linqbot inbox replay`: let stored deliveries be handled again, for real or without sending.
 
-The server handles the deliveries that these commands put back. A replay without sending runs here: `ops/dry_run.py`
-does it, and `ops/dry_deploy/` compares the calls with those that were made then. The options that choose deliveries are
+The server handles the deliveries that these commands put back. A replay without sending runs here: `ops/dry_runs/dry_run.py`
+does it, and `ops/dry_runs/` compares the calls with those that were made then. The options that choose deliveries are
 here too; other commands of `linqbot inbox` use them.
 """
 
@@ -210,7 +210,7 @@ def replay(
     if file is None:
         raise click.UsageError("Give the FILE with the bot to try, or --live to let the server handle the deliveries.")
     settings = from_env(storage=storage)
-    logs.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format, without=logs.LINES_OF_DRY_RUNS)
     # What the bot prints must not be in the JSON.
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         rows = asyncio.run(_dry_run(settings, file, selection, reads=reads, shows=not as_json))
@@ -239,8 +239,8 @@ async def _dry_run(
     from linqbot.cli.commands.replay_diff import choose
     from linqbot.client.client import Client
     from linqbot.ops.bot_file import load_bot
-    from linqbot.ops.dry_run import DryRun
-    from linqbot.ops.simulate import Simulation
+    from linqbot.ops.dry_runs.dry_run import DryRun
+    from linqbot.ops.dry_runs.simulate import Simulation
 
     if reads:
         settings.check_reads()

@@ -1,6 +1,6 @@
 """`linqbot plugins`: list the plugins, trace an event through them, find the plugin that breaks an event.
 
-`ops/simulate.py` simulates the events; this module records and prints the trace.
+`ops/dry_runs/simulate.py` simulates the events; this module records and prints the trace.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from linqbot.events.delivery import Delivery
 from linqbot.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name
 from linqbot.ops.bot_file import load_bot
-from linqbot.ops.simulate import OBSERVER_NAME, Bisection, Observer, Simulation, simulate
+from linqbot.ops.dry_runs.simulate import OBSERVER_NAME, Bisection, Observer, Simulation, simulate
 from linqbot.server.app import create_app
 from linqbot.server.storages import openers
 from linqbot.settings import Settings, from_env

@@ -1,6 +1,6 @@
 """The dry deploy of `linqbot inbox replay --against`: compare what was done with what new code would do, and print it.
 
-The work is in `ops/dry_deploy/`. Texts of the bot are printed with `--diff` only: they may quote what people wrote.
+The work is in `ops/dry_runs/`. Texts of the bot are printed with `--diff` only: they may quote what people wrote.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from linqbot.cli.storage_option import open_configured_storage
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
 from linqbot.ops.bot_file import no_file
-from linqbot.ops.dry_deploy.chosen_turns import ChosenTurns, chosen_turns
-from linqbot.ops.dry_deploy.comparison import KINDS, NEEDS_PRESENT, Change, Compared
-from linqbot.ops.dry_deploy.dry_deploy import Group, Report, dry_deploy, loaded
+from linqbot.ops.dry_runs.chosen_turns import ChosenTurns, chosen_turns
+from linqbot.ops.dry_runs.comparison import KINDS, NEEDS_PRESENT, Change, Compared
+from linqbot.ops.dry_runs.dry_deploy import Group, Report, dry_deploy, loaded
 from linqbot.settings import Settings, from_env
 from linqbot.storage.backend import Storage
 from linqbot.storage.upkeep import Selection
@@ -67,7 +67,7 @@ def compare(
         BotFileError: a bot cannot be imported.
     """
     settings = from_env(storage=storage)
-    logs.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format, without=logs.LINES_OF_DRY_RUNS)
     if comparison.reads:
         settings.check_reads()
     for file in filter(None, (comparison.new, comparison.present)):

@@ -20,7 +20,7 @@ from linqbot.errors import LinqApiError
 from linqbot.ops.bot_file import load_bot, log_opt_outs
 from linqbot.ops.served_code import note_code
 from linqbot.server import loop_watch, systemd, uvicorn_server
-from linqbot.server.app import Role
+from linqbot.server.storages import Role
 from linqbot.settings import LINQS_OWN, Settings, from_env, variable
 
 _WRONG_KEY: Final = (

@@ -13,7 +13,7 @@ from linqbot.cli.output import json_option, print_facts, share_bar
 from linqbot.cli.storage_option import storage_option
 from linqbot.ops import stored_contents
 from linqbot.settings import from_env
-from linqbot.storage.tables.contents import Digest
+from linqbot.storage.contents import Digest
 
 
 @click.group("storage")

@@ -91,7 +91,7 @@ def _serve(file: str, emulator: str, inherited: str, observations: Observations 
     logs.configure(
         settings.log_level,
         style,
-        for_author=True,
+        without=logs.LINES_OF_DEV,
         for_good=True,
         log_tracebacks=settings.log_tracebacks,
         full_tracebacks=settings.full_tracebacks,

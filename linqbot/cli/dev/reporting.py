@@ -37,7 +37,7 @@ from linqbot.cli.dev.turn_report import SENDS, HandledError, MetQuestion, Observ
 from linqbot.cli.output import printable, printable_lines
 from linqbot.client.call import ApiResponse, Call
 from linqbot.clock import Clock, SystemClock
-from linqbot.content.preview import watcher
+from linqbot.content.sending import watcher
 from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import LinqApiError

@@ -17,19 +17,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from linqbot.clock import Clock
 from linqbot.engine.failure import OfOtherRelease
 from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, opts_out
-from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event
-from linqbot.events.lane import chat_of_lane
 from linqbot.events.message import MessageReceived, PollReactionAdded, ReactionAdded
 from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.features.asking.admission import ORDER_PREFIX
 from linqbot.features.asking.answers import Verdict, judge, says_yes_or_no, voted_option
 from linqbot.features.asking.question import (
     AskedBefore,
@@ -42,7 +40,6 @@ from linqbot.features.asking.question import (
 )
 from linqbot.features.asking.records import (
     LOCATION,
-    ORDER_PREFIX,
     QuestionEnd,
     event_of,
     is_payment,
@@ -52,7 +49,6 @@ from linqbot.features.asking.records import (
 )
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
-from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import JournalEntry
 
 if TYPE_CHECKING:
@@ -126,18 +122,6 @@ class QuestionUnreadable(Exception):
     def __init__(self, conversation: Conversation) -> None:
         super().__init__(conversation.id)
         self.conversation = conversation
-
-
-class ConversationReader(Protocol):
-    """Reads conversations: the storage, or in a dry deploy the record of those that were open then."""
-
-    async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
-        """Return a conversation and its journal entries; None if it is not on record."""
-        ...
-
-    async def entry_of(self, message_id: str) -> JournalEntry | None:
-        """Return the journal entry that made the message with this id; None if none is on record."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +210,7 @@ async def meaning_of(
     delivery: Delivery,
     conversations: Sequence[ConversationSummary],
     dispatcher: Dispatcher,
-    reader: ConversationReader,
+    storage: Storage,
     *,
     put_back: bool = False,
 ) -> Arrival:
@@ -236,7 +220,7 @@ async def meaning_of(
 
     Args:
         conversations: The conversations of the event's chat.
-        reader: Reads those that the event may concern.
+        storage: Reads those that the event may concern.
         put_back: See `arrival`.
     Raises:
         ChoiceFailed: the bot's `allow` or a filter raised an error.
@@ -260,30 +244,30 @@ async def meaning_of(
         if summary.status == "timed_out":
             # It is late for this question only if it answers no other one.
             if late is None and isinstance(event, MessageReceived) and not put_back:
-                timed_out = await _read(summary, reader)
+                timed_out = await _read(summary, storage)
                 late = None if timed_out is None else _late(timed_out)
             continue
-        found = await _read_open(summary, delivery, reader, put_back=put_back)
-        if found is None or await _replies_to_another(event, found, reader):
+        found = await _read_open(summary, delivery, storage, put_back=put_back)
+        if found is None or await _replies_to_another(event, found, storage):
             continue
         if (verdict := judge(found.question, event)) is not None:
             answer = found.ended_by(_outcome(verdict, found.question, event, delivery), event)
             if _is_side(verdict, event, dispatcher):
                 return Arrival(found.conversation, question=found.question, is_side=True, answer=answer)
             return answer
-    decided = await _of_another(event, delivery, conversations, reader, put_back=put_back)
-    meaning = decided or await _of_wait(event, delivery, conversations, dispatcher, reader, put_back=put_back)
+    decided = await _of_another(event, delivery, conversations, storage, put_back=put_back)
+    meaning = decided or await _of_wait(event, delivery, conversations, dispatcher, storage, put_back=put_back)
     return late if late is not None and meaning is NOTHING else meaning
 
 
-async def _replies_to_another(event: Event, asked: _Asked, reader: ConversationReader) -> bool:
+async def _replies_to_another(event: Event, asked: _Asked, storage: Storage) -> bool:
     """Return True if an event replies to a message of the bot that the conversation of the question has not sent."""
     if not isinstance(event, MessageReceived) or event.reply_to is None:
         return False
     replied_to = event.reply_to.message_id
     if replied_to in asked.question.messages or replied_to == asked.question.poll:
         return False
-    entry = await reader.entry_of(replied_to)
+    entry = await storage.entry_of(replied_to)
     return entry is not None and entry.turn != asked.conversation.id
 
 
@@ -296,7 +280,7 @@ async def _of_another(
     event: Event,
     delivery: Delivery,
     conversations: Sequence[ConversationSummary],
-    reader: ConversationReader,
+    storage: Storage,
     *,
     put_back: bool = False,
 ) -> Arrival | None:
@@ -309,7 +293,7 @@ async def _of_another(
     if not (says_yes_or_no(event) or isinstance(event, ReactionAdded | PollReactionAdded)):
         return None
     others = [each for each in conversations if each.person not in (person, ANYONE) and not is_wait(each.person)]
-    read = [await _read_open(each, delivery, reader, put_back=put_back) for each in others]
+    read = [await _read_open(each, delivery, storage, put_back=put_back) for each in others]
     open_to = [
         each for each in read if each is not None and person in each.question.also and judge(each.question, event)
     ]
@@ -327,7 +311,7 @@ async def _of_wait(
     delivery: Delivery,
     conversations: Sequence[ConversationSummary],
     dispatcher: Dispatcher,
-    reader: ConversationReader,
+    storage: Storage,
     *,
     put_back: bool = False,
 ) -> Arrival:
@@ -341,10 +325,10 @@ async def _of_wait(
             # Payments stay: their requests are closed at Linq when they end.
             left = (each for each in conversations if each.status == "waiting" and not is_payment(each.person))
             return Arrival(ended=tuple(each.id for each in left))
-        recounted = await _with_members(event, waits, reader)
+        recounted = await _with_members(event, waits, storage)
         return Arrival(recounted=recounted) if recounted else NOTHING
     for summary in reversed(waits):
-        found = await _read_open(summary, delivery, reader, put_back=put_back)
+        found = await _read_open(summary, delivery, storage, put_back=put_back)
         if found is None:
             continue
         if (verdict := judge_wait(found.question, event)) is not None:
@@ -364,12 +348,12 @@ def _removes_us(event: Event) -> bool:
 
 
 async def _with_members(
-    event: Event, waits: Sequence[ConversationSummary], reader: ConversationReader
+    event: Event, waits: Sequence[ConversationSummary], storage: Storage
 ) -> tuple[Conversation, ...]:
     """Return the conversations whose vote waits for other people now."""
     changed = []
     for summary in waits:
-        found = await _read(summary, reader) if summary.status == "waiting" else None
+        found = await _read(summary, storage) if summary.status == "waiting" else None
         if found is not None and found.question.ballot is not None:
             ballot = with_members(found.question.ballot, event)
             if ballot is not None:
@@ -462,13 +446,13 @@ async def _of_order(
     return VOID
 
 
-async def _read(summary: ConversationSummary, reader: ConversationReader) -> _Asked | None:
+async def _read(summary: ConversationSummary, storage: Storage) -> _Asked | None:
     """Read a conversation; None if `linqbot forget` has erased it a moment ago.
 
     Raises:
         QuestionUnreadable: its question cannot be read.
     """
-    found = await reader.conversation(summary.id)
+    found = await storage.conversation(summary.id)
     if found is None:
         return None
     conversation, known = found
@@ -478,7 +462,7 @@ async def _read(summary: ConversationSummary, reader: ConversationReader) -> _As
 
 
 async def _read_open(
-    summary: ConversationSummary, delivery: Delivery, reader: ConversationReader, *, put_back: bool
+    summary: ConversationSummary, delivery: Delivery, storage: Storage, *, put_back: bool
 ) -> _Asked | None:
     """Read a conversation, if this delivery may answer its question; None otherwise.
 
@@ -489,7 +473,7 @@ async def _read_open(
     # A dead letter comes back by an operator only, so the many other messages need not read what has failed.
     if summary.status != ("failed" if put_back else "waiting"):
         return None
-    found = await _read(summary, reader)
+    found = await _read(summary, storage)
     return found if found is None or not put_back or found.question.failed_by == delivery.id else None
 
 
@@ -524,39 +508,3 @@ def _text_of(event: Event, question: OpenQuestion) -> str:
     if isinstance(event, MessageReceived):
         return event.text_to_me
     return question.options.get(voted_option(event) or "", "")
-
-
-async def after_timeouts(lease: Lease, storage: Storage, clock: Clock) -> Lease | None:
-    """Fire the timeout of a question to which a leased delivery comes too late, and put the timeout in front of it.
-
-    Returns:
-        The lease to handle, because its delivery is in time, or because the storage did not answer. None if the lease was
-        released, so that the lane is leased again in the right order.
-    Raises:
-        LeaseLost: the lease is over.
-    """
-    delivery = lease.delivery
-    chat_id = chat_of_lane(delivery.lane)
-    # Only a first run: the storage moves no delivery of which a run may have left something.
-    if chat_id is None or not lease.is_first_run or delivery.id.startswith(ORDER_PREFIX):
-        return lease
-    if not (asked := storage.conversations_in(chat_id)):
-        return lease  # nearly always; the time of sending is in the body, which is then not read
-    came_at = min(delivery.received_at, delivery.sent_at)
-    overdue = [each.id for each in asked if each.status == "waiting" and each.until < came_at]
-    if not overdue:
-        return lease
-    try:
-        found = [await storage.conversation(each) for each in overdue]
-        questions = [OpenQuestion.read(each[0].question) for each in found if each is not None]
-        # The delivery itself abandons a question that cannot be read: `_abandoned`.
-        timers = [each.timer for each in questions if each is not None]
-        await storage.fire(clock.now())
-        has_left = await storage.seen([f"{ORDER_PREFIX}{timer}" for timer in timers])
-        if all(has_left.values()):
-            return lease
-        await storage.put_in_order(delivery.lane, (), lease)
-    except StorageUnavailable as error:
-        log.warning("order.unknown", delivery=delivery.id, error=type(error).__name__)
-        return lease
-    return None

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
@@ -28,8 +28,7 @@ from linqbot.content.message_split import Content, bubbles
 from linqbot.errors import BotError
 from linqbot.events.event import Event
 from linqbot.events.message import MessageReceived
-from linqbot.features.state import Recording
-from linqbot.options import check_number, check_text
+from linqbot.options import CANCEL_WORDS, DAY_S, check_number, check_text
 from linqbot.rules.values import E164, EMAIL
 from linqbot.text.styled import StyledText
 from linqbot.types.data import Data
@@ -37,10 +36,11 @@ from linqbot.types.message import MediaPart, MessageContent, ReactionType, text_
 from linqbot.types.proactive import Scheduled
 
 if TYPE_CHECKING:
-    from linqbot.bot.context import Context
-    from linqbot.bot.turn_context import TurnContext
     from linqbot.features.asking.results import VoteResult
     from linqbot.features.asking.wait_kinds import Wait
+
+
+T = TypeVar("T")
 
 
 def adapter_of(kind: Any) -> TypeAdapter[Any] | None:
@@ -179,11 +179,6 @@ def _with_vote(ballot: Ballot, person: str, choice: str, *, instead: bool = Fals
     return ballot.model_copy(update={"votes": (*others, (person, choice))})
 
 
-DAY_S: Final = 86_400.0
-CANCEL_WORDS: Final = ("never mind", "forget it")
-"""The texts, in any case, by which a person ends a question, unless `cancel=` says otherwise.
-
-None of them is an opt-out in capitals (R69), as CANCEL is."""
 LONGEST_TIMEOUT_S: Final = 366 * DAY_S
 MOST_ASKS: Final = 1000
 """Maximum number of questions in one conversation."""
@@ -453,83 +448,6 @@ def as_prompt(messages: Sequence[MessageContent]) -> tuple[dict[str, Any], ...]:
     """Return messages as JSON, to be sent again after a side answer."""
     plain = (message.model_copy(update={"effect": None, "reply_to": None}) for message in messages)
     return tuple(message.model_dump(mode="json", exclude_none=True) for message in plain)
-
-
-class Asker(Protocol):
-    """Asks questions and records steps, for one run of a handler."""
-
-    @property
-    def is_past(self) -> bool:
-        """True while the handler runs through a part that an earlier run has ended. Its calls have no effects then."""
-        ...
-
-    async def ask(self, question: Question, ctx: Context) -> Any:
-        """Return the recorded answer of a question; if there is none, ask it and end the handler with Suspended."""
-        ...
-
-    def end_questions(self, chat_id: str) -> None:
-        """End the open questions of a chat with the commit of the turn, without running their handlers."""
-        ...
-
-    async def cancel_questions(self, chat_id: str) -> None:
-        """Cancel the open questions of any chat, as an operator does: their handlers run."""
-        ...
-
-    @property
-    def is_dry(self) -> bool:
-        """True in a dry run, which has no effects."""
-        ...
-
-    async def once(
-        self,
-        name: str,
-        call: Callable[[str], Awaitable[Any] | Any],
-        *,
-        kind: Any,
-        retry: bool,
-        restartable: bool = False,
-        recording: Recording | None = None,
-    ) -> Any:
-        """Return the recorded result of a step; if there is none, make the step and record its result.
-
-        Args:
-            recording: Called with the result of a step that was made now, and with a function that records it together
-                with a write of state.
-        """
-        ...
-
-    def recall(self, name: str, *, kind: Any) -> Any:
-        """Return the recorded result of a step; None if there is none."""
-        ...
-
-
-class Resumption(Protocol):
-    """A handler that goes on, because its question was answered or has ended.
-
-    Attributes:
-        handler: The name of the handler.
-        root: The event with which it began, and which it gets again.
-    """
-
-    handler: str
-    root: Event
-
-    async def begin(self, ctx: TurnContext) -> None:
-        """Note that the handler runs. Without this the question stays open, whatever happens."""
-        ...
-
-
-class SideTurn(Protocol):
-    """A turn of the asked person that is not an answer, while the question stays open."""
-
-    @property
-    def takes_any_handler(self) -> bool:
-        """True if any handler may take the event, as usual; False for handlers with `during_ask=True` only."""
-        ...
-
-    async def ask_again(self, ctx: Context) -> None:
-        """Send the question again, if it has `repeat=True`."""
-        ...
 
 
 @lru_cache

@@ -7,7 +7,7 @@ iMessage, and a numbered list where there are no polls.
 linqbot itself ends a question by a delivery. Timers become such deliveries: the timeout of a question, an opt-out, a
 newer question, and a check whether the result of a wait is known. Others are stored at once: an order of the operator
 or of a handler, and an answer that came outside of the chat. All of them wait in the lane of the chat, so they never
-overtake an answer. At the start of the server, `log_unresumable` logs the open questions whose handler is gone.
+overtake an answer.
 """
 
 from __future__ import annotations
@@ -29,18 +29,16 @@ from linqbot.events.delivery import Delivery, decode
 from linqbot.events.event import Event
 from linqbot.events.lane import lane_of_chat
 from linqbot.events.parse import parse
+from linqbot.features.asking.admission import KIND, ORDER_PREFIX, ORDER_TYPE
 from linqbot.features.asking.answers import Answer, Seen
 from linqbot.features.asking.question import OpenQuestion, Question, as_prompt, cancel_words, text_to_show
-from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.journal import JournalEntry
-from linqbot.storage.redaction import RECORDED
+from linqbot.storage.journal import RECORDED, JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.types.message import TextPart
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
-    from linqbot.bot.dispatch import Dispatcher
 
 
 PROMPT: Final = "?"
@@ -295,13 +293,6 @@ def by_part(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:
     return found
 
 
-KIND: Final = "ask"
-ORDER_PREFIX: Final = f"i.{KIND}."
-"""The beginning of the ids of these deliveries. A webhook can have no such id."""
-ORDER_TYPE: Final = f"linqbot.{KIND}"
-"""The type of these deliveries."""
-FOUND_ID: Final = "i.found."
-"""The beginning of the ids of deliveries with what Linq was asked for: a vote, tapback, location or removal that was missed."""
 _ANY_DELAY_S: Final = 10 * 365 * 86_400.0
 
 
@@ -481,29 +472,3 @@ def _ids(sent: Sent) -> tuple[str, ...]:
     if (refused := refusal_of(sent)) is not None:
         raise cancelled_for(refused)
     return tuple(message.id for message in sent.messages)
-
-
-async def unresumable(storage: Storage, dispatcher: Dispatcher) -> dict[str, int]:
-    """Return the number of questions that wait for an answer and whose handler the bot does not have, by handler.
-
-    Raises:
-        StorageUnavailable: the storage cannot be read.
-    """
-    counts = await storage.waiting_by_handler()
-    return {handler: count for handler, count in counts.items() if dispatcher.handler_named(handler) is None}
-
-
-async def log_unresumable(storage: Storage, dispatcher: Dispatcher) -> None:
-    """Log the open questions that the bot cannot continue, by handler. Called when the bot starts.
-
-    Raises:
-        StorageUnavailable: the storage cannot be read.
-    """
-    for handler, count in (await unresumable(storage, dispatcher)).items():
-        log.error(
-            "ask.no_handler",
-            handler=handler,
-            questions=count,
-            to_do="Serve a bot that has a handler of this name, or end the questions: linqbot asks list, "
-            "linqbot asks cancel. Otherwise the next message of each person is handled as if no question were open.",
-        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import structlog
 
@@ -70,15 +70,21 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("linqbot.worker")
 
+T = TypeVar("T")
+
 _MOST_IN_CHAT: Final = 10_000
 """Maximum number of questions of one chat that are ended at once: many more than a group has people."""
 
 
 class AskSession:
-    """The questions and steps of one run of a handler. It implements `Asker`, `Resumption` and `SideTurn`.
+    """The questions and steps of one run of a handler.
+
+    A context asks through it, dispatch resumes a handler with it, and a handler that runs while a question is open uses it to
+    ask that question again.
 
     Attributes:
-        handler, root: See `Resumption`. Set only if the turn continues a conversation.
+        handler, root: The name of the handler that goes on, and the event with which it began, and which it gets again. Set
+            only if the turn continues a conversation.
     """
 
     handler: str
@@ -139,17 +145,12 @@ class AskSession:
         return self._journal.is_past
 
     @property
-    def is_dry(self) -> bool:
-        """Always False."""
-        return False
-
-    @property
     def is_suspended(self) -> bool:
         """True if the handler has asked a question in this run."""
         return self._asked is not None
 
     async def begin(self, ctx: TurnContext) -> None:
-        """Note that the handler runs; see `Resumption.begin`."""
+        """Note that the handler runs. Without this the question stays open, whatever happens."""
         self._has_begun = True
         ctx.event = self.root
         ctx.after_ask = self._arrival.question.after_ask if self._arrival.question else None
@@ -179,13 +180,23 @@ class AskSession:
         restartable: bool = False,
         recording: Recording | None = None,
     ) -> Any:
-        """Return the recorded result of a step, or make it; see `Asker.once`."""
+        """Return the recorded result of a step; if there is none, make the step and record its result; see `Context.once`.
+
+        Args:
+            recording: Called with the result of a step that was made now, and with a function that records it together
+                with a write of state.
+        """
         return await self._steps_of_run().once(
             name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
         )
 
+    async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
+        """Return the recorded result of a step that may be made again, or make it; see `Context.recorded`."""
+        result: T = await self.once(name, lambda _: make(), kind=kind, retry=True)
+        return result
+
     def recall(self, name: str, *, kind: Any) -> Any:
-        """Return the recorded result of a step; None if there is none. See `Asker.recall`."""
+        """Return the recorded result of a step; None if there is none. See `Context.recall`."""
         return self._steps_of_run().recall(name, kind=kind)
 
     def _steps_of_run(self) -> Steps:
@@ -194,7 +205,7 @@ class AskSession:
         return self._steps
 
     async def ask(self, question: Question, ctx: Context) -> Any:
-        """Return the recorded answer, or ask and end the handler; see `Asker.ask`.
+        """Return the recorded answer, or ask and end the handler.
 
         Raises:
             Suspended: the question was asked.
@@ -214,7 +225,7 @@ class AskSession:
         raise Suspended("The handler waits for an answer.")
 
     def end_questions(self, chat_id: str) -> None:
-        """End the open questions of a chat, other than that of this handler; see `Asker.end_questions`."""
+        """End the open questions of a chat, other than that of this handler, with the commit of the turn."""
         if self.is_past:
             return
         own = None if self._conversation is None else self._conversation.id
@@ -222,7 +233,7 @@ class AskSession:
         self._ended = [each.id for each in others if each.status == "waiting" and not is_wait(each.person)]
 
     async def cancel_questions(self, chat_id: str) -> None:
-        """Cancel the open questions of any chat; see `Asker.cancel_questions`."""
+        """Cancel the open questions of any chat, as an operator does: their handlers run."""
         self._journal.refuse_after_end("bot.end_questions")
         if self.is_past:
             return
@@ -237,11 +248,11 @@ class AskSession:
 
     @property
     def takes_any_handler(self) -> bool:
-        """True if any handler may take the event; see `SideTurn.takes_any_handler`."""
+        """True if any handler may take the event, as usual; False for handlers with `during_ask=True` only."""
         return self._arrival.question is not None and self._arrival.question.side_questions
 
     async def ask_again(self, ctx: Context) -> None:
-        """Send the open question again, after another handler has answered; see `SideTurn.ask_again`."""
+        """Send the open question again, after another handler has answered, if it has `repeat=True`."""
         question = self._arrival.question
         self._note("kept_open")
         if question is None or not question.repeat:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from linqbot.clock import Clock
-from linqbot.engine.slots import is_outside_of_answer
+from linqbot.engine.slots import StepEffects, is_outside_of_answer
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
 from linqbot.events.event import Event
@@ -28,7 +27,7 @@ from linqbot.events.message import MessageReceived
 from linqbot.features import own_changes
 from linqbot.features.asking.question import Question
 from linqbot.features.state import Recording, misfits
-from linqbot.features.turn_scheduler import changes_of_step, note_timer
+from linqbot.features.turn_scheduler import note_timer
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation
 from linqbot.storage.journal import JournalEntry
@@ -86,7 +85,7 @@ class Steps:
 
     def recall(self, name: str, *, kind: Any) -> Any:
         """Return the recorded result of a step; None if there is none. See `Context.recall`."""
-        entry = self._journal.steps.get(self._journal.slot_of_step(name))
+        entry = self._journal.steps.get(self._journal.slots.of_step(name))
         if entry is None or entry.status != "accepted":
             return None
         return self._recorded(name, entry, kind)
@@ -112,7 +111,7 @@ class Steps:
             StorageUnavailable: the step could not be recorded.
         """
         self._journal.refuse_after_end("once")
-        slot = self._journal.slot_of_step(name)
+        slot = self._journal.slots.of_step(name)
         if slot in self._used:
             raise BotError(f"ctx.once({name!r}) was called twice in one run. Give each step a name of its own.")
         self._used.add(slot)
@@ -125,7 +124,7 @@ class Steps:
         entry = await self._begun(name, slot, entry, retry=retry, restartable=restartable)
         self.under_way.append(name)
         try:
-            with self._noting_incoming() as took, changes_of_step() as scheduled, self._journal.in_step(name):
+            with self._journal.slots.in_step(name) as effects:
                 result = call(entry.key)
                 if inspect.isawaitable(result):
                     result = await result
@@ -142,8 +141,8 @@ class Steps:
             self.under_way.remove(name)
         # From here on the step was made. Without a result the entry stays as it is, so the next run knows that.
         data = _data(name, result)
-        if took or scheduled:
-            entry = replace(entry, call=_call_of(name, restartable=restartable, took=took, scheduled=scheduled))
+        if effects.incoming or effects.scheduled:
+            entry = replace(entry, call=_call_of(name, effects, restartable=restartable))
         accepted = replace(entry, status="accepted", answer=data)
         if recording is None:
             await self._storage.settle(accepted)
@@ -163,7 +162,7 @@ class Steps:
         if entry is None:
             check_length(self._entries, f"the step {name!r}")
             self._entries += 1
-            entry = self._journal.new_entry(slot, "step", _call_of(name, restartable=restartable))
+            entry = self._journal.new_entry(slot, "step", _call_of(name, StepEffects(), restartable=restartable))
             await self._journal.begin(entry)
         elif entry.status != "refused" and not retry:
             if entry.status == "attempting":
@@ -189,11 +188,6 @@ class Steps:
             self._journal.scheduler.recall(scheduled)
         return typed(name, entry.answer or b"null", kind)
 
-    def _noting_incoming(self) -> AbstractContextManager[Sequence[int]]:
-        """Collect the numbers of the calls of `ctx.incoming()` that a step makes."""
-        calls = self._journal.incoming_calls
-        return nullcontext(()) if calls is None else calls.of_step()
-
     async def _settle_with(self, accepted: JournalEntry, write: StateWrite) -> None:
         """Store the result of a step together with a write of state, unless the line of the turn keeps nothing."""
         await self._storage.settle(accepted, () if self._journal.off_the_record else (write,))
@@ -216,20 +210,14 @@ def steps_on_record(entries: Iterable[JournalEntry]) -> dict[str, JournalEntry]:
     return found
 
 
-def _call_of(name: str, *, restartable: bool, took: Sequence[int] = (), scheduled: Sequence[Any] = ()) -> bytes:
-    """Return the `call` of a step's entry.
-
-    Args:
-        took: The numbers of the calls of `ctx.incoming()` that the step has made.
-        scheduled: The sends that the step has scheduled; see `changes_of_step`.
-    """
+def _call_of(name: str, effects: StepEffects, *, restartable: bool) -> bytes:
     what: dict[str, Any] = {"noun": "ctx", "verb": "once", "name": name}
     if restartable:
         what["restartable"] = True
-    if took:
-        what["incoming"] = took
-    if scheduled:
-        what["scheduled"] = scheduled
+    if effects.incoming:
+        what["incoming"] = effects.incoming
+    if effects.scheduled:
+        what["scheduled"] = effects.scheduled
     return to_json(what)
 
 

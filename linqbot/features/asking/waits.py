@@ -304,7 +304,7 @@ async def end_of_location(
     Raises:
         LinqApiError: Linq refused to say where the person is.
     """
-    if outcome["outcome"] != "answered":
+    if outcome["outcome"] != "answered" or "result" in outcome:
         return outcome
     body: Any = outcome.get("body")
     data = body["data"] if body else {}

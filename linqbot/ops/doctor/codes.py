@@ -341,7 +341,7 @@ CODES: Final[dict[str, DoctorCode]] = {
     "LQB6089": DoctorCode(
         "The storage file is gone while a process serves it.",
         "It was moved, renamed or deleted. The process still has it open, and answers Linq with 503.",
-        "Do not stop the process: it has the only copy. Put the file back, or rescue it as docs/deploy/backup.md says.",
+        "Do not stop the process: it has the only copy. Put the file back, or rescue it as docs/storage.md says.",
     ),
     "LQB6090": DoctorCode(
         "A plugin cannot be loaded.",

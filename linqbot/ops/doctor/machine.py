@@ -129,10 +129,10 @@ async def _in_file(context: DoctorContext, found: Findings, path: Path) -> list[
 
 async def _database(context: DoctorContext, found: Findings, url: str) -> list[Finding]:
     # Imported here: asyncpg is installed only where a storage in PostgreSQL is used.
-    from linqbot.storage.postgres import queries
+    from linqbot.storage.postgres import migrate
 
     try:
-        how = await queries.check_up(url)
+        how = await migrate.check_up(url)
     except NewerSchema as error:
         return [found.failure("storage", "LQB6081", str(error))]
     except ConfigError as error:

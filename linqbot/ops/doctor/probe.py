@@ -43,7 +43,7 @@ from linqbot.server import uvicorn_server
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import KnownSecrets
 from linqbot.server.webhook import ENDPOINTS, RETRY_AFTER, Answer, WebhookEndpoint
-from linqbot.storage.inbox import Inbox
+from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.webhooks import TOLERANCE_S, random_secret, sign, sign_probe
 
@@ -308,7 +308,7 @@ class _ProbesOnly(MemoryStorage):
 class _ProbedEndpoint(WebhookEndpoint):
     """Notes the doctor's own deliveries, and answers 503 in place of 401 to all others."""
 
-    def __init__(self, secrets: Sequence[str], inbox: Inbox) -> None:
+    def __init__(self, secrets: Sequence[str], inbox: Storage) -> None:
         super().__init__(inbox, KnownSecrets(secrets), SystemClock())
         self.is_open = True
         self.arrivals = Arrivals()

@@ -6,28 +6,16 @@ order in which they are committed, whatever process accepted them.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 from linqbot.events.delivery import Delivery
+from linqbot.storage import journal, upkeep
 from linqbot.storage.inbox import InboxLimits, keys_of, lease_over
-from linqbot.storage.operations import (
-    AdvanceOp,
-    FinishOp,
-    FireOp,
-    HoldOp,
-    JoinOp,
-    OpsByKind,
-    OrderOp,
-    PutOp,
-    PutReceiptOp,
-    of,
-)
+from linqbot.storage.operations import FinishOp, HoldOp, JoinOp, OpsByKind, OrderOp, PutOp, PutReceiptOp, of
 from linqbot.storage.postgres import leases
 from linqbot.storage.postgres.transaction import Statement, Transaction
-from linqbot.storage.tables import broadcasts, deliveries, journal, timers
 
 _SHARE: Final = 8
 """A process adds to a lane this part of what fits before it counts the lane again: others add to it too."""
@@ -102,6 +90,13 @@ def rounds(ops: Iterable[PutOp]) -> list[list[Arrival]]:
     return found
 
 
+async def store(tx: Transaction, new: Sequence[Delivery]) -> int:
+    """Store new deliveries, and return their number. Backlog limits do not apply."""
+    ops = [PutOp(delivery) for delivery in new]
+    await put(tx, ops)
+    return sum(op.result for op in ops)
+
+
 async def put(tx: Transaction, ops: Sequence[PutOp], room: InboxRoom | None = None) -> None:
     """Store new deliveries, and set the result or the error of each operation.
 
@@ -115,14 +110,11 @@ async def put(tx: Transaction, ops: Sequence[PutOp], room: InboxRoom | None = No
         await statement.run()
 
 
-async def settle(tx: Transaction, ops: Sequence[PutReceiptOp]) -> list[PutReceiptOp]:
+async def put_receipts(tx: Transaction, ops: Sequence[PutReceiptOp], room: InboxRoom) -> None:
     """Store what new receipts report, and set the result of each operation.
 
-    Returns:
-        Those that another process that serves may want as events, because its bot has handlers for them.
+    Those that another process that serves may want as events, because its bot has handlers for them, are stored in their lanes.
     """
-    if not ops:
-        return []
     types = {op.delivery.type for op in ops}
     sql = "SELECT t FROM unnest($1::text[]) AS t WHERE EXISTS (SELECT FROM process WHERE t <> ALL(settled))"
     wanted = {row["t"] for row in await tx.fetch(sql, list(types))}
@@ -138,9 +130,10 @@ async def settle(tx: Transaction, ops: Sequence[PutReceiptOp]) -> list[PutReceip
         new.discard(op.delivery.id)
     await journal.receive(tx, [op.receipt for op in settled if op.result])
     tx.changes.received_at = received_at([op.delivery for op in settled], tx.changes.received_at)
-    for op in (others := [op for op in ops if op.delivery.type in wanted]):
+    others = [op for op in ops if op.delivery.type in wanted]
+    for op in others:
         op.is_put = True
-    return others
+    await put(tx, others, room)
 
 
 def add_arrivals(
@@ -178,64 +171,37 @@ def add_arrivals(
     statement.step("accepted", f"accept_deliveries({values}) AS done", "(done).seqs, (done).counts", note)
 
 
-async def put_in_order(tx: Transaction, op: OrderOp) -> None:
-    """Store missed deliveries and sort their lane; see `Inbox.put_in_order`."""
-    if op.lease is not None:
-        head = await tx.leased(op.lease)
-        if head is None:
-            op.error = lease_over(op.lease)
-            return
-        if not op.keep:
-            await leases.give_back(tx, [head], [op.lease.token])
-    missed = [PutOp(delivery) for delivery in op.missed]
-    await put(tx, missed)
-    op.result = sum(each.result for each in missed)
-    tx.changes.work = True
-    await _sort(tx, op.lane)
-
-
-async def put_due(tx: Transaction, ops: Sequence[FireOp | AdvanceOp]) -> None:
-    """Move due timers, and the next people of broadcasts, into their lanes."""
+async def put_in_order(tx: Transaction, ops: Sequence[OrderOp]) -> None:
+    """Store missed deliveries and sort their lanes; see `Storage.put_in_order`."""
     for op in ops:
-        due = await (timers.take_due(tx, op.now, op.limit) if isinstance(op, FireOp) else broadcasts.advance(tx, op))
-        op.result = len(due)
-        await put(tx, [PutOp(delivery) for delivery in due])
+        if op.lease is not None:
+            head = await tx.leased(op.lease)
+            if head is None:
+                op.error = lease_over(op.lease)
+                continue
+            if not op.keep:
+                await leases.give_back(tx, [head], [op.lease.token])
+        op.result = await store(tx, op.missed)
+        tx.changes.work = True
+        seqs = [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE lane = $1", op.lane)]
+        # Another process may be leasing the head just now. Its commit, if any, comes before the next statement.
+        locks = f"SELECT msg_id FROM pgmq.q_{tx.queue} WHERE msg_id = ANY($1) ORDER BY msg_id FOR UPDATE"  # noqa: S608 - checked name
+        await tx.fetch(locks, seqs)
+        await upkeep.put_in_order(tx, seqs, ("delivery", "body"))
 
 
-async def put_back(tx: Transaction, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
-    """Move kept deliveries to the tails of their lanes, and return their number; see `deliveries.take_kept`."""
-    moved = await deliveries.take_kept(tx, ids, places, again=again)
-    if not moved:
-        return 0
-    new, replays, counts = map(list, zip(*moved, strict=True))
-    await tx.fetch("SELECT lock_lanes($1)", [d.lane for d in new])
+async def number(tx: Transaction, new: Sequence[Delivery]) -> Sequence[int]:
+    """Return numbers at the tails of lanes for deliveries that come back, and remember their ids."""
+    lanes = [d.lane for d in new]
+    await tx.fetch("SELECT lock_lanes($1)", lanes)
     # A lane that waits for more deliveries gets one.
     sql = "SELECT min(seq) FROM delivery WHERE lane = ANY($1) AND waits = 'gathering' AND token IS NULL GROUP BY lane"
-    await tx.set_visible([row[0] for row in await tx.fetch(sql, [d.lane for d in new])])
-    headers = [json.dumps({"x-pgmq-group": d.lane}) for d in new]
-    sql = "SELECT n FROM pgmq.send_batch($1::text, $2::jsonb[], $3::jsonb[]) AS n"
-    # The numbers are given in the order of the array.
-    seqs = sorted(row["n"] for row in await tx.fetch(sql, tx.queue, ["{}"] * len(new), headers))
-    known = {key: d.id for d in new for key in keys_of(d)}
-    await tx.run(
-        """WITH d AS (
-               INSERT INTO delivery (seq, id, lane, type, message_key, carrier, received_at, replay, delivery_count, put_back)
-               SELECT *, true FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                                          $7::float8[], $9::integer[], $10::integer[])),
-           b AS (INSERT INTO body (seq, body) SELECT * FROM unnest($1::bigint[], $8::bytea[]))
-           INSERT INTO seen (id, delivery_id, at)
-           SELECT id, delivery_id, $13 FROM unnest($11::text[], $12::text[]) AS u (id, delivery_id)
-           ON CONFLICT (id) DO UPDATE SET delivery_id = excluded.delivery_id, at = excluded.at""",
-        seqs,
-        *_columns(new),
-        replays,
-        counts,
-        list(known),
-        list(known.values()),
-        tx.now,
-    )
+    await tx.set_visible([row[0] for row in await tx.fetch(sql, lanes)])
+    known = {key: (key, d.id, tx.now) for d in new for key in keys_of(d)}
+    replace = "ON CONFLICT (id) DO UPDATE SET delivery_id = excluded.delivery_id, at = excluded.at"
+    await tx.insert("seen (id, delivery_id, at)", list(known.values()), replace)
     _note_accepted(tx, new)
-    return len(moved)
+    return await tx.send(lanes)
 
 
 def lock(statement: Statement, ops: OpsByKind) -> None:
@@ -269,22 +235,3 @@ def received_at(deliveries: Iterable[Delivery], before: float | None = None) -> 
     """Return when the newest webhook among deliveries was accepted, or `before` if that is later."""
     webhooks = [d.received_at for d in deliveries if not d.is_own]
     return max([*webhooks, before or 0.0]) or None
-
-
-async def _sort(tx: Transaction, lane: str) -> None:
-    """Give the deliveries of a lane that may move their numbers in the order in which they were sent."""
-    seqs = [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE lane = $1", lane)]
-    # Another process may be leasing the head just now. Its commit, if any, comes before the next statement.
-    locks = f"SELECT msg_id FROM pgmq.q_{tx.queue} WHERE msg_id = ANY($1) ORDER BY msg_id FOR UPDATE"  # noqa: S608 - checked name
-    await tx.fetch(locks, seqs)
-    numbers = await deliveries.in_order(tx, seqs)
-    if not numbers:
-        return
-    old, new = list(numbers), list(numbers.values())
-    for table in ("delivery", "body"):
-        # In two steps: a number is free only after the row that had it got another one.
-        aside = (
-            f"UPDATE {table} SET seq = -u.new FROM unnest($1::bigint[], $2::bigint[]) AS u (old, new) WHERE seq = u.old"  # noqa: S608
-        )
-        await tx.run(aside, old, new)
-        await tx.run(f"UPDATE {table} SET seq = -seq WHERE seq = ANY($1)", [-one for one in new])  # noqa: S608

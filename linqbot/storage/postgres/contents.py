@@ -1,11 +1,10 @@
-"""The content of a PostgreSQL storage as a whole, for `linqbot storage`. `storage/tables/contents.py` has what SQLite shares.
+"""The content of a PostgreSQL storage as a whole, for `linqbot storage`. `storage/contents.py` has what SQLite shares.
 
 A source and a target hold the storage's lock alone, which every process that opens the storage shares; see `processes.enter`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Final
@@ -13,12 +12,11 @@ from typing import Any, Final
 import asyncpg
 
 from linqbot.errors import StorageError
+from linqbot.storage.contents import TABLES, Contents, Role, SchemaState
 from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.queries import check_up
-from linqbot.storage.postgres.server.address import Address, translated
-from linqbot.storage.postgres.server.migrate import migrate, newest_schema
+from linqbot.storage.postgres.address import Address, translated
+from linqbot.storage.postgres.migrate import check_up, migrate, newest_schema
 from linqbot.storage.postgres.transaction import Transaction
-from linqbot.storage.tables.contents import TABLES, Contents, Role, SchemaState
 
 _CONTRADICTIONS: Final = {
     "waiting deliveries are not in the queue of pgmq, so they are never handled": """SELECT count(*) FROM delivery
@@ -75,7 +73,7 @@ class PostgresContents(Contents):
         self._tx = Transaction(connection, 0.0, self._address, processes.COPIED, 0.0, 0.0, {})
         try:
             if self._role in {"migrate", "target"}:
-                await migrate(connection, self._address, create=True, movable_clock=False)
+                await migrate(connection, self._address, create=True)
             if self._role in {"source", "target"}:
                 await self._lock()
             if self._role in {"check", "source"}:
@@ -107,13 +105,8 @@ class PostgresContents(Contents):
         return self._tx.connection.transaction()
 
     async def _number(self, rows: Sequence[dict[str, Any]]) -> None:
-        headers = [json.dumps({"x-pgmq-group": row["lane"]}) for row in rows]
-        sql = "SELECT n FROM pgmq.send_batch($1::text, $2::jsonb[], $3::jsonb[]) AS n ORDER BY n"
-        sent = await self._tx.fetch(sql, self._tx.queue, ["{}"] * len(rows), headers)
-        # The numbers are given in the order of the array.
-        for row, (seq,) in zip(rows, sent, strict=True):
+        for row, seq in zip(rows, await self._tx.send([row["lane"] for row in rows]), strict=True):
             row |= {"seq": seq, "token": None, "owner": None}
-        for row in rows:
             if row["leased"]:
                 row["token"] = await self._tx.value("SELECT nextval('lease_token')")
                 row["owner"] = processes.COPIED

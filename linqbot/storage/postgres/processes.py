@@ -14,11 +14,11 @@ from collections.abc import Collection
 from typing import Final
 
 from linqbot.errors import ConfigError
+from linqbot.storage import conversations, meta
 from linqbot.storage.postgres import leases
-from linqbot.storage.postgres.server.address import Address, Connection
+from linqbot.storage.postgres.address import Address, Connection
 from linqbot.storage.postgres.transaction import PostgresReader, Transaction
 from linqbot.storage.postgres.writer import Memory
-from linqbot.storage.tables import conversations, meta
 
 SWEEP_S: Final = 15.0
 """Seconds between two looks for processes that died and for notifications that were lost."""
@@ -81,18 +81,13 @@ async def join(connection: Connection, address: Address, process: str) -> None:
     await connection.fetchval("SELECT pg_advisory_lock($1)", address.lock(f"process\0{process}"))
 
 
-async def leave(tx: Transaction) -> None:
-    """Count what this process still has leased: a worker that stops finishes its turns first."""
-    await leases.count_crash(tx, [tx.process])
-
-
-async def remember(tx: Transaction, memory: Memory, settled: Collection[str], *, serving: bool) -> None:
+async def remember(tx: Transaction, memory: Memory, settled: Collection[str]) -> None:
     """Register this process, and read what it keeps in memory. After a reconnection its leases stay in force.
 
     Args:
-        settled: See `Inbox.settled`.
+        settled: See `Storage.settled`.
     """
-    if serving:
+    if memory.serving:
         sql = "INSERT INTO process (id, lock, settled) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
         await tx.run(sql, tx.process, tx.address.lock(f"process\0{tx.process}"), list(settled))
         await give_back_unknown(tx, memory)

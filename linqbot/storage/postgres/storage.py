@@ -1,6 +1,6 @@
-"""A storage in PostgreSQL with pgmq, for one or several serving processes. This module implements the contract.
+"""A storage in PostgreSQL with pgmq, for one or several serving processes. This module opens it, and adds what the contract leaves to a backend.
 
-Writes share transactions (`operations.py`, `writer.py`): when a method returns, its change is committed. Reads use other
+Writes share transactions (`writer.py`): when a method returns, its change is committed. Reads use other
 connections. The lanes are FIFO groups of a queue in pgmq; see `leases.py`. Processes wake each other with NOTIFY.
 """
 
@@ -11,7 +11,6 @@ import contextlib
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Final, Self, TypeVar
 
@@ -21,20 +20,18 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, StorageError
 from linqbot.events.delivery import Delivery
 from linqbot.frames import place_of
-from linqbot.storage.conversations import ConversationSummary
+from linqbot.storage import broadcasts, conversations, erasure, journal, meta, timers
+from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Lease
-from linqbot.storage.methods import TableMethods
-from linqbot.storage.operations import Op, ReleaseOp, TakeOp
-from linqbot.storage.postgres import accept, leases, processes, queries
+from linqbot.storage.operations import Op, ReleaseOp, WorkOp, is_news, nothing
+from linqbot.storage.postgres import accept, leases, processes
 from linqbot.storage.postgres.accept import InboxRoom
-from linqbot.storage.postgres.news import News
-from linqbot.storage.postgres.server.address import Address, Connection
-from linqbot.storage.postgres.server.link import ServerLink, ServerTime
-from linqbot.storage.postgres.server.migrate import install_of, migrate
-from linqbot.storage.postgres.transaction import Operations, PostgresReader, Taken, Transaction, WorkOp, is_news
+from linqbot.storage.postgres.address import Address, Connection
+from linqbot.storage.postgres.link import ServerLink
+from linqbot.storage.postgres.migrate import install_of, migrate
+from linqbot.storage.postgres.transaction import News, PostgresReader, Taken, Transaction
 from linqbot.storage.postgres.writer import Earliest, Memory, PostgresWriter
-from linqbot.storage.tables import broadcasts, conversations, erasure, journal, meta, timers
 from linqbot.storage.upkeep import Forgotten, Progress
 
 log = structlog.get_logger("linqbot.storage")
@@ -52,7 +49,7 @@ _LATE_S: Final = 0.005
 """Seconds by which waits for the clock of the database are prolonged: its distance to ours is known a little less exactly."""
 
 
-class PostgresStorage(TableMethods):
+class PostgresStorage(Storage):
     """Inbox, journal, state and timers in one schema of a PostgreSQL database.
 
     Args:
@@ -70,6 +67,9 @@ class PostgresStorage(TableMethods):
         ConfigError: the URL is not valid.
     """
 
+    _memory: Memory
+    _queue: PostgresWriter
+
     def __init__(
         self,
         url: str,
@@ -80,30 +80,13 @@ class PostgresStorage(TableMethods):
         serving: bool = True,
         keep_days: float = 0,
     ) -> None:
-        self._address = Address.parse(url)
-        super().__init__(clock)
+        super().__init__(clock, serving=serving)
         self._movable_clock = not isinstance(self._clock, SystemClock)
-        self._serving = serving
-        self._keep_s = keep_days * DAY_S
-        self._memory = Memory("", InboxRoom(max_backlog, max_lane_backlog), ServerTime(self._clock.now))
-        self._link = ServerLink(
-            self._address,
-            movable_clock=self._movable_clock,
-            ready=self._ready,
-            heard=self._heard,
-            changed=self._look_again,
-        )
-        self._writer = PostgresWriter(
-            self._link,
-            self._address,
-            self._memory,
-            self._clock,
-            keep_s=self._keep_s,
-            serving=serving,
-            movable_clock=self._movable_clock,
-        )
-        self._operations = Operations(self._writer.write, self._settled)
-        self._submit, self._post = self._operations.submit, self._operations.post
+        self._address = replace(Address.parse(url), movable_clock=self._movable_clock)
+        room = InboxRoom(max_backlog, max_lane_backlog)
+        self._memory = Memory(self._address, self._clock, room, serving=serving, keep_s=keep_days * DAY_S)
+        self._link = ServerLink(self._address, ready=self._ready, heard=self._heard, changed=self._look_again)
+        self._queue = PostgresWriter(self._link, self._memory, self._settled)
         self._sweeping: asyncio.Task[None] | None = None
         self._gap_found: Callable[[str | None, float | None], None] = lambda *_: None
 
@@ -119,13 +102,13 @@ class PostgresStorage(TableMethods):
         self._memory.process = secrets.token_hex(8)
         self._memory.leaving = False
         await self._link.open(wait=self._serving)
-        self._operations.open()
+        self._queue.open()
         self._link.follow()
         if self._serving:
             try:
                 missing = await self._operate(self._count_dead, news=False)
             except BaseException:
-                await self._operations.close()
+                await self._queue.close()
                 await self._link.close()
                 raise
             sweep = self._sweep(missing)
@@ -144,38 +127,25 @@ class PostgresStorage(TableMethods):
 
     @property
     def trouble(self) -> str | None:
-        """The reason why nothing can be stored now; see `Storage.trouble`."""
         return self._link.trouble
 
     # Inbox
 
-    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
-        """Lease the oldest delivery of each free lane; see `Inbox.take`.
-
-        Raises:
-            StorageError: this storage was opened with serving=False.
-        """
-        if not self._serving:
-            raise StorageError(
-                "take() was called on a storage that was opened with serving=False. Only a serving process can lease "
-                "deliveries: open the storage with serving=True."
-            )
+    def _take_at_once(self, limit: int, lease_s: float) -> list[Lease] | None:
         memory = self._memory
-        if (last := memory.taken).is_all and last.news == memory.news and self._operations.is_idle:
+        if (last := memory.taken).is_all and last.news == memory.news and self._queue.is_idle:
             # The last `take` has just leased all. This answer is given once, because a notification may be on its way.
             memory.taken = replace(last, is_all=False)
-            if last.due is None or last.due > self._clock.now() + memory.ahead_s:
+            if last.due is None or last.due > memory.now:
                 return []
-        return await self._taken(self._operations.submit(TakeOp(limit, lease_s)))
+        return None
 
     def note_refused(self, lane: str) -> None:
-        """Note a lane of which a delivery was refused; see `Inbox.note_refused`."""
         self._memory.refused[lane] += 1
         if self._link.trouble is None:
-            self._operations.post(WorkOp(_nothing, news=False))
+            self._queue.post(WorkOp(nothing, news=False))
 
     async def announce_gap(self, since: float) -> None:
-        """Let the other processes know of refused deliveries; see `Inbox.announce_gap`."""
 
         async def announce(tx: Transaction) -> None:
             tx.changes.gap = since
@@ -183,80 +153,51 @@ class PostgresStorage(TableMethods):
         await self._operate(announce, news=False)
 
     def follow_gaps(self, found: Callable[[str | None, float | None], None]) -> None:
-        """Follow what other processes refuse; see `Inbox.follow_gaps`."""
         self._gap_found = found
 
     def end_leasing(self) -> None:
-        """Let other processes go on with the lanes of this one; see `Inbox.end_leasing`."""
         self._memory.leaving = True
         # For the turns that ended since the last `take`.
-        self._operations.post(WorkOp(_wake_others, news=False))
+        self._queue.post(WorkOp(nothing, news=False))
 
     async def next_due(self) -> float | None:
-        """Return when a wait or a lease ends; see `Inbox.next_due`."""
         taken = self._memory.taken
         if taken.news == self._memory.news:
             return self._here(taken.due)
-        return self._here(await self._query(lambda db: queries.next_due(db, self._address.schema, taken.at)))
+        # The earliest lease or wait that ends later.
+        sql = f"""SELECT extract(epoch FROM min(vt))::float8 FROM pgmq.q_{self._address.schema}
+                  WHERE vt > to_timestamp($1)"""  # noqa: S608 - checked name
+        return self._here(await self._read(lambda db: db.value(sql, taken.at)))
 
     async def depth(self) -> int:
-        """Return the number of deliveries that are stored and not finished."""
         return int(await self._read(lambda db: db.value("SELECT count(*) FROM delivery")))
 
     async def following(self, lane: str, limit: int) -> list[Delivery]:
-        """Return the deliveries behind the head of a lane; see `Inbox.following`."""
-        return await self._query(lambda db: queries.following(db, lane, limit))
-
-    def watch(self, lane: str) -> AbstractContextManager[asyncio.Event]:
-        """Watch a lane for new deliveries; see `Inbox.watch`."""
-        return self._memory.watched.watch(lane)
+        return await self._read(lambda db: leases.following(db, lane, limit))
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
-        """Return which keys are known; see `Inbox.seen`."""
-        return await self._query(lambda db: queries.seen(db, keys))
-
-    async def has_seen(self, delivery_id: str) -> bool:
-        """Return True if a delivery was stored before; see `Inbox.has_seen`."""
-        return delivery_id in await self.seen([delivery_id])
+        sql = """SELECT id, NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
+                 FROM seen WHERE id = ANY($1)"""
+        return dict(await self._read(lambda db: db.fetch(sql, list(keys))))
 
     async def first_activity(self) -> float | None:
-        """Return when the first webhook ever was accepted; see `Inbox.first_activity`."""
-        first, _ = await self._query(queries.activity)
-        return first
+        sql = "SELECT value::float8 FROM meta WHERE key = 'first_active_at'"
+        return await self._read(lambda db: db.value(sql))
 
     async def last_activity(self) -> float | None:
-        """Return when the newest webhook was accepted; see `Inbox.last_activity`."""
-        _, newest = await self._query(queries.activity)
+        sql = """SELECT greatest((SELECT value::float8 FROM meta WHERE key = 'active_at'),
+                                 (SELECT max(received_at) FROM delivery WHERE starts_with(id, 'w.')))"""
+        newest = await self._read(lambda db: db.value(sql))
         return max(filter(None, (newest, self._memory.active_at)), default=None)
-
-    # Journal
-
-    @property
-    def has_made_scheduled_sends(self) -> bool:
-        """See `Journal.has_made_scheduled_sends`."""
-        return self._memory.has_own_entries
-
-    # Conversations
-
-    def conversations_in(self, chat_id: str) -> Sequence[ConversationSummary]:
-        """Return the conversations of a chat; see `Conversations.conversations_in`.
-
-        They are as stored when the lane of the chat was leased, whatever process stored them.
-        """
-        return self._memory.conversations.in_chat(chat_id)
-
-    def conversations_of(self, person: str) -> Sequence[ConversationSummary]:
-        """Return the conversations in which this person must answer; see `Conversations.conversations_of`."""
-        return self._memory.conversations.of_person(person)
 
     # Timers
 
     async def next_timer(self) -> float | None:
-        """Return when the earliest timer is due; see `Timers.next_timer`. It is read again only after a change."""
+        """Return when the earliest timer is due; see `Storage.next_timer`. It is read again only after a change."""
         return await self._next(self._memory.timers, timers.earliest)
 
     async def fire(self, now: float, *, limit: int = 500) -> int:
-        """Move due timers into their lanes; see `Timers.fire`. Without any, another process is firing them."""
+        """Move due timers into their lanes; see `Storage.fire`. Without any, another process is firing them."""
         moved = await super().fire(now, limit=limit)
         # Read the next time again. Only this process does: to tell the others would wake them to do the same.
         self._memory.timers.has_changed |= not moved
@@ -266,23 +207,23 @@ class PostgresStorage(TableMethods):
 
     async def next_broadcast(self) -> float | None:
         """Return when the next step of a broadcast is due. It is read again only after a change."""
-        now = self._clock.now() + self._memory.ahead_s
+        now = self._memory.now
         return await self._next(self._memory.broadcasts, lambda db: broadcasts.next_at(db, now))
 
     # Upkeep
 
-    async def _put_back(self, tx: Any, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
-        return await accept.put_back(tx, ids, places, again=again)
+    async def _number(self, tx: Any, deliveries: Sequence[Delivery]) -> Sequence[int]:
+        return await accept.number(tx, deliveries)
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
-        """Delete old dead letters; see `Upkeep.purge`. The space of their rows is freed by the last call."""
+        """Delete old dead letters; see `Storage.purge`. The space of their rows is freed by the last call."""
         purged = await self._operate(lambda tx: journal.purge_dead(tx, before, limit), news=False)
         if purged < limit:
             await self._vacuum("dead, journal")
         return purged
 
     async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
-        """Erase a person; see `Upkeep.forget`. PostgreSQL may use the space of the rows again when it returns."""
+        """Erase a person; see `Storage.forget`. PostgreSQL may use the space of the rows again when it returns."""
         forgotten = await erasure.forget(handle, chats, self._read, self._operate, _forget_waiting)
         await self._vacuum("delivery, body, seen, done, dead, timer, conversation, journal, state, recipient")
         return forgotten
@@ -318,13 +259,13 @@ class PostgresStorage(TableMethods):
             # If the server is away, the next process that starts counts the leases.
             with contextlib.suppress(StorageError):
                 await self._operate(self._leave)
-        await self._operations.close()
+        await self._queue.close()
 
     async def _ready(self, writer: Connection, listener: Connection) -> None:
         """Prepare new connections: see `ServerLink`."""
         memory = self._memory
         memory.sender = secrets.token_hex(8)
-        await migrate(writer, self._address, create=self._serving, movable_clock=self._movable_clock)
+        await migrate(writer, self._address, create=self._serving)
         await processes.enter(listener, self._address)
         self._install = await install_of(writer)
         if not self._movable_clock:
@@ -333,10 +274,10 @@ class PostgresStorage(TableMethods):
             if (reason := processes.clock_fault(memory.ahead_s)) is not None:
                 raise ConfigError(f"{self._address.name} cannot be served: {reason}.")
             await processes.join(listener, self._address, memory.process)
-        memory.taken = Taken(self._clock.now() + memory.ahead_s)
+        memory.taken = Taken(memory.now)
         async with writer.transaction():
-            tx = self._writer.begin(writer)
-            await processes.remember(tx, memory, self.settled, serving=self._serving)
+            tx = self._queue.begin(writer)
+            await processes.remember(tx, memory, self.settled)
         memory.apply(tx.changes)
 
     def _look_again(self) -> None:
@@ -364,7 +305,7 @@ class PostgresStorage(TableMethods):
         if news.gap is not None or news.refused is None:
             self._gap_found(None, news.gap)
         if news.chats is None or news.chats:
-            self._operations.post(WorkOp(self._reading_chats(news.chats), news=False))
+            self._queue.post(WorkOp(self._reading_chats(news.chats), news=False))
         if news.times:
             self._memory.timers.has_changed = self._memory.broadcasts.has_changed = True
         if news.times or news.work:
@@ -384,11 +325,12 @@ class PostgresStorage(TableMethods):
         """Count the processes that are dead, and return those that are only missing."""
         missing = await processes.missing(tx)
         young = missing - {processes.COPIED} if await processes.is_server_young(tx) else set()
-        await leases.count_crash(tx, missing - young)
+        await leases.count_crashes(tx, missing - young)
         return young
 
     async def _leave(self, tx: Transaction) -> None:
-        await processes.leave(tx)
+        # A worker that stops finishes its turns first.
+        await leases.count_crashes(tx, [tx.process])
         if self._memory.active_at is not None:
             await meta.note_activity(tx, self._memory.active_at, self._memory.noted_at, after_s=0.0)
 
@@ -402,7 +344,7 @@ class PostgresStorage(TableMethods):
         async def look(tx: Transaction) -> set[str]:
             await processes.give_back_unknown(tx, self._memory)
             gone = await processes.missing(tx)
-            await leases.count_crash(tx, gone & missing)
+            await leases.count_crashes(tx, gone & missing)
             return gone - missing
 
         while True:
@@ -460,7 +402,7 @@ class PostgresStorage(TableMethods):
             return await query(connection)
 
     async def _operate(self, work: Callable[[Transaction], Awaitable[T]], *, news: bool = True) -> T:
-        result: T = await self._operations.submit(WorkOp(work, news))
+        result: T = await self._queue.submit(WorkOp(work, news))
         return result
 
     async def _vacuum(self, tables: str) -> None:
@@ -472,7 +414,7 @@ class PostgresStorage(TableMethods):
         async with self._link.reading() as connection:
             await connection.execute(f"VACUUM {tables}", timeout=3600.0)
 
-    def _settled(self, batch: list[Op]) -> None:
+    def _settled(self, batch: list[Op[Any]]) -> None:
         for op in batch:
             if op.error is not None and isinstance(op, ReleaseOp):
                 # The leases have no holder any more. After a reconnection they are given back.
@@ -485,15 +427,6 @@ class PostgresStorage(TableMethods):
         """Let the worker look: a `take` may find something new."""
         self._memory.news += 1
         self._changed.set()
-
-
-async def _nothing(_: Transaction) -> None:
-    """Write nothing: the transaction only sends what the other processes must know."""
-
-
-async def _wake_others(tx: Transaction) -> None:
-    """Let the other processes look for deliveries."""
-    tx.changes.work = True
 
 
 async def _forget_waiting(tx: Transaction, ids: Collection[str]) -> int:

@@ -1,29 +1,24 @@
-"""One transaction: its connection, its time, what it changes for the memory of processes, and the queue in front of it.
+"""One transaction: its connection, its time, what it changes for the memory of this process, and the news about it for others.
 
-A commit costs as much for a hundred operations as for one. So operations that arrive while a transaction runs are
-queued, and written together in the next one. Deliveries keep the order in which `put` was called, because one
-transaction runs at a time. Next step: `writer.py` runs the SQL.
+`writer.py` runs it. A notification is data from outside, and may be unreadable: each user of the database may send on any channel.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections import deque
+import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Final, TypeAlias, TypeGuard
 
 import asyncpg
 
-from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage import operations
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Changes
 from linqbot.storage.inbox import Lease
-from linqbot.storage.operations import Op, Unwritable
-from linqbot.storage.postgres.server.address import Address, Connection
+from linqbot.storage.postgres.address import Address, Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +43,7 @@ class TransactionChanges(Changes):
 
     Attributes:
         work: True if another process may find a delivery to lease.
-        lanes: Lanes into which deliveries were put.
+        lanes: LaneSteps into which deliveries were put.
         all_conversations: All conversations, if they were read.
         refreshed: The conversations of chats that were read, by chat.
         leased: Leases that this transaction made, with the end of each on the clock of the database and its limit of suspects.
@@ -104,13 +99,9 @@ class PostgresReader:
             operations.
     """
 
+    is_leased: ClassVar[str] = "token IS NOT NULL"
     connection: Connection
     ahead_s: float
-
-    @property
-    def is_leased(self) -> str:
-        """See `Readable.is_leased`."""
-        return "token IS NOT NULL"
 
     async def fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
         """Run a statement, and return its rows."""
@@ -145,6 +136,10 @@ class Transaction(PostgresReader):
         types: The types of columns, by their tables and names.
     """
 
+    freed: ClassVar[str] = "token = NULL, owner = NULL"
+    # Deleted text needs no more care than any, because VACUUM lets other rows use its space.
+    padding: ClassVar[str] = ""
+    no_padding: ClassVar[str] = ""
     address: Address
     process: str
     now: float
@@ -162,11 +157,6 @@ class Transaction(PostgresReader):
         status: str = await self.connection.execute(sql, *values)
         count = status.rpartition(" ")[2]
         return int(count) if count.isdecimal() else 0
-
-    @property
-    def no_padding(self) -> str:
-        """Nothing: deleted text needs no more care than any, because VACUUM lets other rows use its space."""
-        return ""
 
     async def run_each(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Run a statement with the values of each row in turn, in one round trip."""
@@ -199,15 +189,18 @@ class Transaction(PostgresReader):
         seq: int | None = await self.value(sql, lease.delivery.lane, lease.token)
         return seq
 
+    async def send(self, lanes: Sequence[str]) -> list[int]:
+        """Put a message into the queue for each further delivery of these lanes, and return the numbers, in the same order."""
+        sql = "SELECT n FROM pgmq.send_batch($1::text, $2::jsonb[], $3::jsonb[]) AS n ORDER BY n"
+        headers = [json.dumps({"x-pgmq-group": lane}) for lane in lanes]
+        # The numbers are given in the order of the array.
+        return [n for (n,) in await self.fetch(sql, self.queue, ["{}"] * len(lanes), headers)]
+
     async def set_visible_at(self, seqs: Sequence[int], times: Sequence[float]) -> None:
         """Let lanes be leased from these times on, in Unix seconds on the storage's clock."""
-        await self.fetch(
-            """SELECT pgmq.set_vt($1::text, u.seq, to_timestamp(u.at))
-               FROM unnest($2::bigint[], $3::float8[]) AS u (seq, at)""",
-            self.queue,
-            list(seqs),
-            [at + self.ahead_s for at in times],
-        )
+        sql = """SELECT pgmq.set_vt($1::text, u.seq, to_timestamp(u.at))
+                 FROM unnest($2::bigint[], $3::float8[]) AS u (seq, at)"""
+        await self.fetch(sql, self.queue, list(seqs), [at + self.ahead_s for at in times])
 
     async def set_visible(self, seqs: Sequence[int]) -> None:
         """Let lanes be leased at once: their heads wait no more."""
@@ -269,128 +262,66 @@ class Statement:
             await note(rows)
 
 
-MAX_BATCH: Final = 128
-"""Maximum number of operations in one transaction."""
-
-_ITERATIONS: Final = 4
-"""Iterations of the event loop between two transactions."""
+_LONGEST_PAYLOAD: Final = 7000
+"""Bytes; PostgreSQL allows a notification 8000."""
 
 
-@dataclass(slots=True, eq=False)
-class WorkOp(Op):
-    """Run `work` in the transaction. It must raise a StorageError before it writes, or not at all.
+@dataclass(frozen=True, slots=True)
+class News:
+    """The news about one transaction.
 
     Attributes:
-        news: True if a `take` may find more afterwards.
+        by: The sender; see `Memory.sender`.
+        work: True if a process may find a delivery to lease.
+        times: True if the earliest timer, or the next step of a broadcast, may be another one.
+        own: True if the journal has entries of deliveries that linqbot created.
+        chats: Chats whose conversations changed; None if they are too many to be named.
+        lanes: LaneSteps into which deliveries were put; None if they are too many to be named.
+        refused: Lanes of which a delivery was refused; None if they are too many to be named.
+        gap: The Unix time since which deliveries of any lane may have been refused; None if there is no such time.
     """
 
-    work: Callable[[Transaction], Awaitable[Any]]
-    news: bool = True
+    by: str
+    work: bool
+    times: bool
+    own: bool
+    chats: list[str] | None
+    lanes: list[str] | None
+    refused: list[str] | None
+    gap: float | None = None
 
+    def to_payload(self) -> str:
+        """Return the news as JSON that fits into a notification."""
+        news = asdict(self)
+        payload = json.dumps(news)
+        for name in ("lanes", "chats", "refused"):
+            if len(payload) > _LONGEST_PAYLOAD:
+                news[name] = None  # Then another process looks at all of them. Conversations are read again.
+                payload = json.dumps(news)
+        return payload
 
-Write: TypeAlias = Callable[[list[Op]], Awaitable[None]]
-
-
-class Operations:
-    """The queue of operations.
-
-    Args:
-        write: Writes a batch in one transaction, and sets the result or the error of each operation. It raises
-            Unwritable, or a StorageError for all of them.
-        settled: Called once per batch, before its futures are resolved.
-    """
-
-    def __init__(self, write: Write, settled: Callable[[list[Op]], None]) -> None:
-        self._write = write
-        self._settled = settled
-        self._waiting: deque[Op] = deque()
-        self._task: asyncio.Task[None] | None = None
-        self._is_open = False
-
-    @property
-    def is_idle(self) -> bool:
-        """True if no operation is queued."""
-        return not self._waiting
-
-    def open(self) -> None:
-        """Accept operations."""
-        self._is_open = True
-
-    async def close(self) -> None:
-        """Refuse further operations, and return when all queued ones were written or have failed."""
-        self._is_open = False
-        while self._task is not None:
-            await asyncio.wait([self._task])
-
-    def submit(self, op: Op) -> asyncio.Future[Any]:
-        """Queue an operation, and return a future that has its result once it is committed.
-
-        Cancelling the future ends the wait, but never cancels the operation.
-
-        Raises:
-            StorageUnavailable: the storage is not open.
-        """
-        if not self._is_open:
-            raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
-        op.future = asyncio.get_running_loop().create_future()
-        self.post(op)
-        return op.future
-
-    def post(self, op: Op) -> None:
-        """Queue an operation without a future to wait for. Do nothing if the storage is closed."""
-        if not self._is_open:
-            return
-        self._waiting.append(op)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="linqbot storage")
-
-    async def _run(self) -> None:
+    @classmethod
+    def from_payload(cls, payload: str) -> News | None:
+        """Return the news of a notification; None if it cannot be read, because no linqbot that is known has sent it."""
         try:
-            # The operations that are called in this iteration of the loop belong to the same batch.
-            await asyncio.sleep(0)
-            while self._waiting:
-                await self._settle([self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))])
-                # After the callers that were just answered have run: their next operations belong to the next batch. A worker
-                # leases again three iterations after a turn has ended: the task of the turn ends, then its callbacks run, then
-                # the worker.
-                for _ in range(_ITERATIONS):
-                    await asyncio.sleep(0)
-        finally:
-            self._task = None
-
-    async def _settle(self, batch: list[Op]) -> None:
-        try:
-            await self._write(batch)
-        except StorageError as error:
-            _fail(batch, error, error.__cause__)
-        except Exception as error:  # noqa: BLE001 - the callers must get any error
-            if len(batch) > 1:
-                # One operation must not fail the others.
-                middle = len(batch) // 2
-                await self._settle(batch[:middle])
-                await self._settle(batch[middle:])
-                return
-            if isinstance(error, Unwritable):
-                _fail(batch, StorageError(str(error)), error.__cause__)
-            else:
-                _fail(batch, StorageError(f"The storage failed in an unforeseen way: {type(error).__name__}."), error)
-        self._settled(batch)
-        for op in batch:
-            if op.future is None or op.future.done():
-                continue
-            if op.error is None:
-                op.future.set_result(op.result)
-            else:
-                op.future.set_exception(op.error)
+            found = json.loads(payload)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(found, dict):
+            return None
+        by, chats, lanes = found.get("by"), found.get("chats", 0), found.get("lanes", 0)
+        # A process of an earlier release names no refused lanes, and no gap.
+        refused, gap = found.get("refused", []), found.get("gap")
+        flags = [found.get(name) for name in ("work", "times", "own")]
+        if not isinstance(by, str) or not all(isinstance(flag, bool) for flag in flags):
+            return None
+        if not all(names is None or _are_names(names) for names in (chats, lanes, refused)):
+            return None
+        if gap is not None and not (isinstance(gap, float) and math.isfinite(gap)):
+            return None
+        work, times, own = map(bool, flags)
+        return cls(by, work, times, own, chats, lanes, refused, gap)
 
 
-def _fail(batch: list[Op], error: StorageError, cause: BaseException | None) -> None:
-    for op in batch:
-        # One error for each operation: an exception raised in two tasks would carry both tracebacks.
-        op.error = type(error)(*error.args)
-        op.error.__cause__ = cause
-
-
-def is_news(op: Op) -> bool:
-    """Return True as `operations.is_news`, and after work that may have news."""
-    return op.news if isinstance(op, WorkOp) else operations.is_news(op)
+def _are_names(value: Any) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)

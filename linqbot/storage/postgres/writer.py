@@ -1,49 +1,26 @@
-"""The order of the SQL in a transaction, and the memory of this process that follows it after COMMIT.
+"""The transactions of a process, and the memory of this process that follows them after COMMIT.
 
 The rows in the database are the truth. This process remembers the deliveries that it stored last, its leases, and the
-conversations. `Memory.apply` is the one place where they follow a commit. `operations.py` calls the writer.
+conversations. `Memory.apply` is the one place where they follow a commit. `storage/operations.py` has the order of the operations.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
 
 from linqbot.clock import Clock
-from linqbot.errors import StorageError, StorageUnavailable
+from linqbot.errors import StorageError
+from linqbot.storage import journal, meta, operations
 from linqbot.storage.conversations import ConversationSummary
-from linqbot.storage.indexes import LaneWatch, OpenConversations, Recent, Row
-from linqbot.storage.operations import (
-    AdvanceOp,
-    BeginOp,
-    CancelOp,
-    CheckOp,
-    FinishOp,
-    FireOp,
-    HoldOp,
-    JoinOp,
-    Op,
-    OpsByKind,
-    OrderOp,
-    ProgressOp,
-    PutOp,
-    PutReceiptOp,
-    ReceiptOp,
-    ReleaseOp,
-    ScheduleOp,
-    SettleOp,
-    TakeOp,
-    Unwritable,
-    by_kind,
-    of,
-)
-from linqbot.storage.postgres import accept, leases, turns
+from linqbot.storage.indexes import OpenConversations, Row, StorageMemory
+from linqbot.storage.operations import Op, OpQueue, OpsByKind, of
+from linqbot.storage.postgres import accept, leases
 from linqbot.storage.postgres.accept import InboxRoom
-from linqbot.storage.postgres.leases import Held
-from linqbot.storage.postgres.news import News
-from linqbot.storage.postgres.server.address import (
+from linqbot.storage.postgres.address import (
     Address,
     Connection,
     is_known,
@@ -52,15 +29,13 @@ from linqbot.storage.postgres.server.address import (
     is_to_repeat,
     unavailable,
 )
-from linqbot.storage.postgres.server.link import ServerLink, ServerTime
-from linqbot.storage.postgres.transaction import Statement, Taken, Transaction, TransactionChanges, WorkOp
-from linqbot.storage.tables import deliveries, journal, meta, timers
+from linqbot.storage.postgres.leases import Held
+from linqbot.storage.postgres.link import ServerLink, ServerTime
+from linqbot.storage.postgres.transaction import News, Statement, Taken, Transaction, TransactionChanges
 
 _TRIES: Final = 5
-_ACTIVITY_EVERY_S: Final = 60.0
-_OLD_IDS: Final = """DELETE FROM seen WHERE id = ANY(ARRAY(
-    SELECT id FROM seen WHERE at < $1 AND NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
-    ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))"""
+_ITERATIONS: Final = 4
+"""Iterations of the event loop between two transactions."""
 
 
 @dataclass(slots=True)
@@ -71,58 +46,59 @@ class Earliest:
     at: float | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Memory:
+class Memory(StorageMemory):
     """The memory of this process.
 
     Attributes:
+        address: The place of the storage.
+        clock: The clock of the storage.
+        serving: True for a process that serves: only it purges, because a command does not know how long history is kept.
+        keep_s: Seconds of history; 0 keeps none.
         process: The id of this process.
+        room: How many deliveries fit into the inbox.
+        server_time: The clock of the database.
         sender: The id of this process and its connections, as notifications name it. After a reconnection it is another
             one, because a transaction whose answer was lost may still be committed.
         held: Its leases, by token.
-        watched: The lanes that running turns watch.
-        conversations: The conversations on record.
-        room: How many deliveries fit into the inbox.
-        server_time: The clock of the database.
-        active_at: See `Inbox.last_activity`.
-        noted_at: The `active_at` in the table `meta`.
-        has_own_entries: See `Journal.has_made_scheduled_sends`.
         news: Number of times that a `take` became able to find something new.
         taken: The last `take`.
         timers: When the earliest timer is due.
         broadcasts: When the next step of a broadcast is due.
-        purge_at: Time before which no purge needs to run.
         leaving: True if this process leases nothing more.
         refused: Lanes of which this process has refused a delivery, with the number of times, until the others know it.
         has_suspects: True if there were suspects at the last `take`.
         types: The types of columns, by their tables and names.
     """
 
-    process: str
-    room: InboxRoom
-    server_time: ServerTime
-    sender: str = ""
-    held: dict[int, Held] = field(default_factory=dict)
-    recent: Recent = field(default_factory=Recent)
-    watched: LaneWatch = field(default_factory=LaneWatch)
-    conversations: OpenConversations = field(default_factory=OpenConversations)
-    active_at: float | None = None
-    noted_at: float = 0.0
-    has_own_entries: bool = False
-    news: int = 0
-    taken: Taken = field(default_factory=Taken)
-    timers: Earliest = field(default_factory=Earliest)
-    broadcasts: Earliest = field(default_factory=Earliest)
-    purge_at: float = 0.0
-    leaving: bool = False
-    refused: Counter[str] = field(default_factory=Counter)
-    has_suspects: bool = False
-    types: dict[tuple[str, str], str] = field(default_factory=dict)
+    def __init__(self, address: Address, clock: Clock, room: InboxRoom, *, serving: bool, keep_s: float) -> None:
+        super().__init__()
+        self.address = address
+        self.clock = clock
+        self.serving = serving
+        self.keep_s = keep_s
+        self.process = ""
+        self.room = room
+        self.server_time = ServerTime(clock.now)
+        self.sender = ""
+        self.held: dict[int, Held] = {}
+        self.news = 0
+        self.taken = Taken()
+        self.timers = Earliest()
+        self.broadcasts = Earliest()
+        self.leaving = False
+        self.refused: Counter[str] = Counter()
+        self.has_suspects = False
+        self.types: dict[tuple[str, str], str] = {}
 
     @property
     def ahead_s(self) -> float:
         """Seconds by which the clock of the database is ahead of the storage's clock."""
         return self.server_time.ahead_s
+
+    @property
+    def now(self) -> float:
+        """The time of the database's clock, in Unix seconds."""
+        return self.clock.now() + self.server_time.ahead_s
 
     def apply(self, changes: TransactionChanges) -> None:
         """Follow a transaction that is committed."""
@@ -137,31 +113,20 @@ class Memory:
             self.held.pop(token, None)
         for lease, until, suspects in changes.leased:
             self.held[lease.token] = Held(until, suspects)
-        self._follow_conversations(changes)
+        if changes.all_conversations is not None:
+            self.conversations = OpenConversations(changes.all_conversations)
+        for chat, found in changes.refreshed.items():
+            self._replace_chat(chat, found)
+        self.follow(changes)
         self.room.left = max((self.room.left if changes.room is None else changes.room) - changes.accepted, 0)
-        self.active_at = max(filter(None, (self.active_at, changes.received_at)), default=None)
-        if changes.noted_at is not None:
-            self.noted_at = changes.noted_at
-        self.has_own_entries |= changes.own_entries
         self.taken = changes.taken or self.taken
         self.timers.has_changed |= changes.timers
         self.broadcasts.has_changed |= changes.broadcasts
-        self.purge_at = self.purge_at if changes.purge_at is None else changes.purge_at
         for lane, times in changes.refused.items():
             # A delivery that was refused while the transaction ran is not among those that the others know.
             if self.refused[lane] == times:
                 del self.refused[lane]
         self.has_suspects = self.has_suspects if changes.has_suspects is None else changes.has_suspects
-
-    def _follow_conversations(self, changes: TransactionChanges) -> None:
-        if changes.all_conversations is not None:
-            self.conversations = OpenConversations(changes.all_conversations)
-        for chat, found in changes.refreshed.items():
-            self._replace_chat(chat, found)
-        for chat, conversation_id in changes.ended:
-            self.conversations.remove(chat, conversation_id)
-        for conversation in changes.conversations:
-            self.conversations.add(conversation)
 
     def _replace_chat(self, chat: str, found: Iterable[ConversationSummary]) -> None:
         """Replace the conversations of a chat."""
@@ -171,42 +136,99 @@ class Memory:
             self.conversations.add(each)
 
 
-class PostgresWriter:
-    """Writes batches of operations.
+class PostgresWriter(OpQueue):
+    """The queue of operations, which it writes in batches.
 
-    Args:
-        serving: True for a process that serves: only it purges, because a command does not know how long history is kept.
-        movable_clock: True if the transactions run at the time of `clock` instead of that of the database.
+    Deliveries keep the order in which `put` was called, because one transaction runs at a time.
     """
 
-    def __init__(
-        self,
-        link: ServerLink,
-        address: Address,
-        memory: Memory,
-        clock: Clock,
-        *,
-        keep_s: float,
-        serving: bool,
-        movable_clock: bool,
-    ) -> None:
+    def __init__(self, link: ServerLink, memory: Memory, settled: Callable[[list[Op[Any]]], None]) -> None:
+        super().__init__(settled)
         self._link = link
-        self._address = address
         self._memory = memory
-        self._clock = clock
-        self._keep_s = keep_s
-        self._serving = serving
-        self._movable_clock = movable_clock
+        self._task: asyncio.Task[None] | None = None
+        self._lanes = operations.LaneSteps(
+            steps={
+                operations.ReleaseOp: leases.release,
+                operations.HoldOp: leases.hold,
+                operations.JoinOp: leases.join,
+                operations.ProgressOp: leases.note_progress,
+                operations.BeginOp: leases.begin,
+                operations.PutOp: self._put,
+                operations.PutReceiptOp: self._put_receipts,
+                operations.OrderOp: accept.put_in_order,
+                operations.TakeOp: self._take,
+                operations.CheckOp: self._check,
+            },
+            held=leases.held,
+            postpone=leases.postpone,
+            remove=leases.remove,
+            store=accept.store,
+            old_ids="""DELETE FROM seen WHERE id = ANY(ARRAY(
+                SELECT id FROM seen WHERE at < $1 AND NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
+                ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))""",
+        )
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no operation is queued."""
+        return not self._waiting
+
+    def open(self) -> None:
+        """Accept operations."""
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Refuse further operations, and return when all queued ones were written or have failed."""
+        self._is_open = False
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    def post(self, op: Op[Any]) -> None:
+        """Queue an operation without a future to wait for. Do nothing if the storage is closed."""
+        if not self._is_open:
+            return
+        self._waiting.append(op)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._write_all(), name="linqbot storage")
+
+    async def _write_all(self) -> None:
+        try:
+            # The operations that are called in this iteration of the loop belong to the same batch.
+            await asyncio.sleep(0)
+            while self._waiting:
+                batch, self._waiting = self._waiting[: operations.MAX_BATCH], self._waiting[operations.MAX_BATCH :]
+                await self._settle(batch)
+                # After the callers that were just answered have run: their next operations belong to the next batch. A worker
+                # leases again three iterations after a turn has ended: the task of the turn ends, then its callbacks run, then
+                # the worker.
+                for _ in range(_ITERATIONS):
+                    await asyncio.sleep(0)
+        finally:
+            self._task = None
+
+    async def _settle(self, batch: list[Op[Any]]) -> None:
+        try:
+            await self._write(batch)
+        except Exception as error:  # noqa: BLE001 - the callers must get any error
+            if isinstance(error, StorageError) or len(batch) == 1:
+                self._answer(batch, error)
+                return
+            # One operation must not fail the others.
+            middle = len(batch) // 2
+            await self._settle(batch[:middle])
+            await self._settle(batch[middle:])
+        else:
+            self._answer(batch)
 
     def begin(self, connection: Connection) -> Transaction:
         """Return a transaction at the present time."""
         memory = self._memory
-        now = self._clock.now() + memory.ahead_s
+        place = (memory.ahead_s, memory.address, memory.process)
         changes = TransactionChanges(news=memory.news)
-        ahead_s, process, types = memory.ahead_s, memory.process, memory.types
-        return Transaction(connection, ahead_s, self._address, process, now, self._keep_s, types, changes)
+        return Transaction(connection, *place, memory.now, memory.keep_s, memory.types, changes)
 
-    async def write(self, batch: list[Op]) -> None:
+    async def _write(self, batch: list[Op[Any]]) -> None:
         """Run a batch in one transaction. If two transactions were in each other's way, run it again.
 
         Raises:
@@ -219,7 +241,7 @@ class PostgresWriter:
                 op.result = op.error = None
             try:
                 while rest:
-                    rest = await self._write(connection, rest)
+                    rest = await self._transact(connection, rest)
             except StorageError:
                 raise
             except Exception as error:
@@ -227,41 +249,42 @@ class PostgresWriter:
                     continue
                 if is_of_values(error):
                     why = type(error).__name__
-                    raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
+                    raise operations.Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
                 if not is_known(error) and not is_of_closed(connection, error):
                     raise
                 self._link.note(error)
-                raise unavailable(self._address.name, error) from error
+                raise unavailable(self._memory.address.name, error) from error
             else:
                 return
 
-    async def _write(self, connection: Connection, batch: list[Op]) -> list[Op]:
+    async def _transact(self, connection: Connection, batch: list[Op[Any]]) -> list[Op[Any]]:
         """Run a batch in one transaction. Return the operations that need another one."""
         tx = self.begin(connection)
-        ops = by_kind(batch)
+        ops = operations.by_kind(batch)
         is_one = self._is_one_statement(tx, batch, ops)
-        if is_one and not self._movable_clock:
+        if is_one and not self._memory.address.movable_clock:
             # It is a transaction by itself: no BEGIN, no COMMIT.
             await self._run_one(tx, ops)
         else:
             async with connection.transaction():
-                if self._movable_clock:
+                if self._memory.address.movable_clock:
                     await tx.value("SELECT set_config('linqbot.now', $1, true)", repr(tx.now))
                 await (self._run_one(tx, ops) if is_one else self._run(tx, ops))
         self._memory.apply(tx.changes)
         # To choose among suspects takes a second statement in the transaction of the first.
-        return [*of(ops, TakeOp)] if is_one and tx.changes.has_suspects else []
+        return [*of(ops, operations.TakeOp)] if is_one and tx.changes.has_suspects else []
 
-    def _is_one_statement(self, tx: Transaction, batch: list[Op], ops: OpsByKind) -> bool:
+    def _is_one_statement(self, tx: Transaction, batch: list[Op[Any]], ops: OpsByKind) -> bool:
         """Return True for most batches of a busy process: deliveries, journal entries, ends of turns, and a `take`."""
         memory = self._memory
-        begins, ends, puts, takes = of(ops, BeginOp), of(ops, FinishOp), of(ops, PutOp), of(ops, TakeOp)
+        begins, ends = of(ops, operations.BeginOp), of(ops, operations.FinishOp)
+        puts, takes = of(ops, operations.PutOp), of(ops, operations.TakeOp)
         if len(begins) + len(ends) + len(puts) + len(takes) < len(batch) or len(takes) > 1:
             return False
-        if memory.refused or memory.leaving or memory.has_suspects or (self._serving and tx.now >= memory.purge_at):
+        if memory.refused or memory.leaving or memory.has_suspects or (memory.serving and tx.now >= memory.purge_at):
             return False
         at = accept.received_at(op.delivery for op in puts)
-        is_noted = at is None or at < memory.noted_at + _ACTIVITY_EVERY_S
+        is_noted = at is None or at < memory.noted_at + operations.ACTIVITY_EVERY_S
         if not is_noted or memory.room.left < len(puts) or len(accept.rounds(puts)) > 1:
             return False
         begun = [op.entry for op in begins]
@@ -270,70 +293,53 @@ class PostgresWriter:
             return False
         # One statement cannot change a row twice: a turn may end although the journal entry that it began is still queued.
         is_apart = {entry.turn for entry in begun}.isdisjoint(op.lease.delivery.id for op in ends)
-        return is_apart and turns.is_plain(ends, self._keep_s)
+        return is_apart and leases.is_plain(ends, self._memory.keep_s)
 
     async def _run_one(self, tx: Transaction, ops: OpsByKind) -> None:
         memory, statement = self._memory, Statement(tx)
         accept.lock(statement, ops)
-        if begins := of(ops, BeginOp):
-            turns.add_begins(statement, begins)
-        if ends := of(ops, FinishOp):
-            turns.add_ends(statement, ends)
-        for arrivals in accept.rounds(of(ops, PutOp)):
+        if begins := of(ops, operations.BeginOp):
+            leases.add_begins(statement, begins)
+        if ends := of(ops, operations.FinishOp):
+            leases.add_ends(statement, ends)
+        for arrivals in accept.rounds(of(ops, operations.PutOp)):
             lanes = {first.delivery.lane for first, *_ in arrivals}
             news = self._payload(TransactionChanges(work=True, lanes=lanes))
             accept.add_arrivals(statement, arrivals, memory.room, memory.room.left, news)
-        for taking in of(ops, TakeOp):
+        for taking in of(ops, operations.TakeOp):
             leases.take(statement, taking, memory.recent)
         await statement.run()
 
     async def _run(self, tx: Transaction, ops: OpsByKind) -> None:
-        # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a
-        # time. Begin comes before settle and finish, so that an outcome finds its row. Nearly every batch locks its lanes
-        # first, then state. Two that wait for each other nevertheless are a deadlock: the server ends one, which is repeated.
+        # Nearly every batch locks its lanes first, then state. Two that wait for each other nevertheless are a deadlock: the
+        # server ends one, which is repeated.
         locks = Statement(tx)
         accept.lock(locks, ops)
         await locks.run()
-        await leases.release(tx, of(ops, ReleaseOp))
-        await leases.hold(tx, of(ops, HoldOp))
-        await leases.join(tx, of(ops, JoinOp))
-        await leases.note_progress(tx, of(ops, ProgressOp))
-        await turns.begin(tx, of(ops, BeginOp))
-        settles, finishes = of(ops, SettleOp), of(ops, FinishOp)
-        if settles or finishes:
-            await turns.finish(tx, settles, finishes, leaving=self._memory.leaving)
-        for noted in of(ops, ReceiptOp):
-            (noted.result,) = await journal.receive(tx, (noted.receipt,))
-        for cancel in of(ops, CancelOp):
-            cancel.result = await timers.cancel(tx, cancel.timer_id)
-            await journal.settle(tx, cancel.recorded())
-        await timers.schedule_all(tx, of(ops, ScheduleOp))
-        for work in of(ops, WorkOp):
-            await _work(tx, work)
-        wanted = await accept.settle(tx, of(ops, PutReceiptOp))
-        await accept.put(tx, [*of(ops, PutOp), *wanted], self._memory.room)
-        for order in of(ops, OrderOp):
-            await accept.put_in_order(tx, order)
-        await accept.put_due(tx, [*of(ops, FireOp), *of(ops, AdvanceOp)])
-        for taking in of(ops, TakeOp):
-            statement = Statement(tx)
-            leases.take(statement, taking, self._memory.recent, self._held(tx))
-            await statement.run()
-        await self._check(tx, of(ops, CheckOp))
-        if self._serving and tx.now >= self._memory.purge_at:
-            await deliveries.purge(tx, _OLD_IDS)
-        if tx.changes.received_at is not None:
-            noted_at = self._memory.noted_at
-            await meta.note_activity(tx, tx.changes.received_at, noted_at, after_s=_ACTIVITY_EVERY_S)
+        await operations.run(tx, ops, self._lanes, self._memory, purging=self._memory.serving)
+        # The lanes go on, but not in this process.
+        tx.changes.work |= self._memory.leaving
         if (payload := self._payload(tx.changes)) is not None:
-            await tx.value("SELECT pg_notify($1, $2)", self._address.channel, payload)
+            await tx.value("SELECT pg_notify($1, $2)", self._memory.address.channel, payload)
+
+    async def _put(self, tx: Transaction, ops: list[operations.PutOp]) -> None:
+        await accept.put(tx, ops, self._memory.room)
+
+    async def _put_receipts(self, tx: Transaction, ops: list[operations.PutReceiptOp]) -> None:
+        await accept.put_receipts(tx, ops, self._memory.room)
+
+    async def _take(self, tx: Transaction, ops: list[operations.TakeOp]) -> None:
+        for op in ops:
+            statement = Statement(tx)
+            leases.take(statement, op, self._memory.recent, self._held(tx))
+            await statement.run()
 
     def _held(self, tx: Transaction) -> dict[int, Held]:
         """Return the leases of this process as they are within the transaction."""
         held = {token: one for token, one in self._memory.held.items() if token not in tx.changes.ended_leases}
         return held | {lease.token: Held(until, suspects) for lease, until, suspects in tx.changes.leased}
 
-    async def _check(self, tx: Transaction, ops: list[CheckOp]) -> None:
+    async def _check(self, tx: Transaction, ops: list[operations.CheckOp]) -> None:
         for op in ops:
             if not op.size:
                 await meta.remove(tx, f"check {tx.process}")
@@ -350,23 +356,5 @@ class PostgresWriter:
         changes.refused.update(self._memory.refused)
         if not (changes.work or times or changes.chats or own or changes.refused or changes.gap is not None):
             return None
-        news = News(
-            by=self._memory.sender,
-            work=changes.work,
-            times=times,
-            own=own,
-            chats=sorted(changes.chats),
-            lanes=sorted(changes.lanes),
-            refused=sorted(changes.refused),
-            gap=changes.gap,
-        )
-        return news.to_payload()
-
-
-async def _work(tx: Transaction, op: WorkOp) -> None:
-    try:
-        op.result = await op.work(tx)
-    except StorageUnavailable:
-        raise
-    except StorageError as error:
-        op.error = error
+        chats, lanes, refused = map(sorted, (changes.chats, changes.lanes, changes.refused))
+        return News(self._memory.sender, changes.work, times, own, chats, lanes, refused, changes.gap).to_payload()

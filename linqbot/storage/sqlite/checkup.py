@@ -67,7 +67,8 @@ def check_up(path: Path) -> SQLiteCheckup:
     if not path.exists():
         return SQLiteCheckup(None, None, 0, 0, free_bytes, serving)
     try:
-        with closing(_connected(path)) as db:
+        uri, timeout_s = f"{path.as_uri()}?mode=rw", BUSY_TIMEOUT_MS / 1000
+        with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)) as db:
             return _inside(db, path, free_bytes, serving)
     except sqlite3.Error as error:
         raise unusable(path, error, f"The storage file {path} cannot be used: {error}.") from error
@@ -82,10 +83,6 @@ def has_stored(path: Path, delivery_id: str) -> bool:
         return False
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
-
-
 def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | None) -> SQLiteCheckup:
     schema = schema_of(db, path)
     # Take the lock of a write and give it back at once: this fails if the file is read-only.
@@ -96,17 +93,12 @@ def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | 
         return SQLiteCheckup(schema, journal, 0, 0, free_bytes, serving)
     (waiting,) = db.execute("SELECT count(*) FROM delivery").fetchone()
     (dead,) = db.execute("SELECT count(*) FROM dead").fetchone()
-    heard = db.execute("SELECT CAST(value AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
-    return SQLiteCheckup(
-        schema, journal, waiting, dead, free_bytes, serving, heard[0] if heard else None, _questions(db)
-    )
-
-
-def _questions(db: sqlite3.Connection) -> dict[str, int]:
-    # An older schema has no such table.
-    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'conversation'").fetchone():
-        return {}
-    return dict(db.execute("SELECT handler, count(*) FROM conversation WHERE status = 'waiting' GROUP BY handler"))
+    (heard_at,) = db.execute("SELECT CAST(max(value) AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
+    questions = {}
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'conversation'").fetchone():  # not in an older schema
+        sql = "SELECT handler, count(*) FROM conversation WHERE status = 'waiting' GROUP BY handler"
+        questions = dict(db.execute(sql).fetchall())
+    return SQLiteCheckup(schema, journal, waiting, dead, free_bytes, serving, heard_at, questions)
 
 
 def _write_in(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The content of an SQLite file as a whole, for `linqbot storage`. `storage/tables/contents.py` has what PostgreSQL shares."""
+"""The content of an SQLite file as a whole, for `linqbot storage`. `storage/contents.py` has what PostgreSQL shares."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from linqbot.storage.contents import Contents, Role, SchemaState
 from linqbot.storage.sqlite.checkup import check_up
 from linqbot.storage.sqlite.file import connect, migrate, newest_schema, prepare, primary_code, transaction, unusable
 from linqbot.storage.sqlite.serving_lock import ServingLock
 from linqbot.storage.sqlite.statements import Transaction, outside
-from linqbot.storage.tables.contents import Contents, Role, SchemaState
 
 _MESSAGE_KEY = "m."
 """The prefix of message keys, which no id of a delivery has."""

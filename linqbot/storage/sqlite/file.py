@@ -30,7 +30,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import structlog
 
@@ -159,7 +159,7 @@ def unusable(path: Path, error: sqlite3.Error, otherwise: str) -> StorageUnavail
 
 
 def _damaged(path: Path, reason: sqlite3.Error | str) -> StorageUnavailable:
-    return StorageUnavailable(f"{path.name} is damaged: {reason}. Restore a backup, as docs/deploy/backup.md says.")
+    return StorageUnavailable(f"{path.name} is damaged: {reason}. Restore a backup, as docs/storage.md says.")
 
 
 @contextlib.contextmanager
@@ -470,6 +470,8 @@ class WalTruncation:
 
 PADDING: Final = bytes(4096)
 
+Mark: TypeAlias = Literal["off_the_record", "unwiped"]
+
 
 def padding(off_the_record: bool) -> bytes | None:
     """Return the value of the column `padding`, in front of a text."""
@@ -481,24 +483,17 @@ def overwrite_freed(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA secure_delete = ON")
 
 
-def note_off_the_record(db: sqlite3.Connection) -> None:
-    """Record in the file that it holds text off the record, or ever did."""
-    db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('off_the_record', '1')")
+def note(db: sqlite3.Connection, mark: Mark) -> None:
+    """Record in the file that it holds text off the record, or ever did; or that bytes of purged text are left in it.
+
+    Call it in the transaction that stores or purges the text.
+    """
+    db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?, '1')", (mark,))
 
 
-def is_off_the_record(db: sqlite3.Connection) -> bool:
-    """Return True if the file ever held text off the record."""
-    return db.execute("SELECT 1 FROM meta WHERE key = 'off_the_record'").fetchone() is not None
-
-
-def note_unwiped(db: sqlite3.Connection) -> None:
-    """Record in the file that bytes of purged text are left in it. Call it in the transaction that purges."""
-    db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('unwiped', '1')")
-
-
-def is_unwiped(db: sqlite3.Connection) -> bool:
-    """Return True if bytes of purged text are left in the file."""
-    return db.execute("SELECT 1 FROM meta WHERE key = 'unwiped'").fetchone() is not None
+def is_noted(db: sqlite3.Connection, mark: Mark) -> bool:
+    """Return True if the file holds a mark; see `note`."""
+    return db.execute("SELECT 1 FROM meta WHERE key = ?", (mark,)).fetchone() is not None
 
 
 def wipe(db: sqlite3.Connection) -> bool:

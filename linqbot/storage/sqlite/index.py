@@ -4,81 +4,21 @@ The rows in the file are the truth. The index knows which lanes can be leased, t
 a few facts about the file. It runs no SQL. Each transaction (`statements.py`) notes in `IndexChanges` what it changes, and
 the writer (`writer.py`) calls `apply` after COMMIT or `discard` after ROLLBACK. Only leasing and releasing change lanes
 earlier: operations of the same transaction must see them.
+
+Prefetch saves a commit: while the last `take` had spare capacity, a new delivery is leased in the transaction that stores it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from linqbot.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Changes
-from linqbot.storage.inbox import Lease
-from linqbot.storage.indexes import LaneLease, Lanes, LaneWatch, OpenConversations, Prefetch, Recent, Row
-
-
-class Gathering(NamedTuple):
-    """A lease that was given back unused, because its lane waits for more deliveries: see `Inbox.hold`.
-
-    Attributes:
-        lane: The lane that waits.
-        until: The end of the wait, in Unix seconds.
-        known: The number of deliveries behind the head that the holder of the lease had seen.
-    """
-
-    lane: str
-    seq: int
-    token: int
-    until: float
-    known: int
-
-
-class JoinedRow(NamedTuple):
-    """A leased delivery that others of its lane have joined: see `Inbox.join`.
-
-    Attributes:
-        delivery: The joined delivery.
-        others: The sequence numbers of the others, which have left the inbox.
-        again: True if the replay number was raised.
-    """
-
-    seq: int
-    token: int
-    delivery: Delivery
-    others: Sequence[int]
-    again: bool
-
-
-class Postponed(NamedTuple):
-    """A delivery whose turn ended with Retry or Defer.
-
-    Attributes:
-        until: The time before which it is not leased again, in Unix seconds.
-        failed: The failed attempts to add: 1 for Retry, 0 for Defer.
-    """
-
-    seq: int
-    token: int
-    until: float
-    failed: int
-
-
-@dataclass(slots=True, eq=False)
-class Reordered:
-    """A lane that was sorted.
-
-    Attributes:
-        lane: Its name.
-        given_back: Sequence number and token of the lease that was given back for it, if any.
-        numbers: New sequence numbers by the old ones.
-    """
-
-    lane: str
-    given_back: tuple[int, int] | None
-    numbers: dict[int, int]
+from linqbot.storage.inbox import InboxLimits, Lease
+from linqbot.storage.indexes import LaneLease, Lanes, OpenConversations, Recent, Row, StorageMemory
 
 
 @dataclass(slots=True, eq=False)
@@ -88,69 +28,58 @@ class IndexChanges(Changes):
     Attributes:
         leases: Heads leased by `take`. Their lanes are leased already; `discard` releases them again.
         leased_rows: The rows of these heads, in the same order.
+        ending: The sequence numbers whose leases the transaction ends. Those that ran out before are not leased again in it.
+        gathering: The heads of the lanes that wait for more deliveries from now on, by lane.
+        joined: The tokens of leases on deliveries that others of their lane have joined.
+        after: What the index does for the rare ends of leases.
         removed: Sequence number and token of deliveries that were acknowledged or dead-lettered.
         accepted: New deliveries, in the order of their sequence numbers.
         prefetched: The sequence numbers among `accepted` that are stored as leased.
+        orders: What the index does for each lane that was sorted.
         capacity: The number of deliveries that the last `take` would have leased in addition.
-        orders: Lanes that were sorted.
         off_the_record: True if this transaction stored the file's first text off the record.
     """
 
     leases: list[LaneLease] = field(default_factory=list)
     leased_rows: list[Row] = field(default_factory=list)
-    gathering: list[Gathering] = field(default_factory=list)
-    joined: list[JoinedRow] = field(default_factory=list)
-    postponed: list[Postponed] = field(default_factory=list)
+    ending: set[int] = field(default_factory=set)
+    gathering: dict[str, int] = field(default_factory=dict)
+    joined: list[int] = field(default_factory=list)
+    after: list[Callable[[], None]] = field(default_factory=list)
     removed: tuple[tuple[int, int], ...] = ()
     accepted: tuple[tuple[int, Delivery], ...] = ()
     prefetched: AbstractSet[int] = frozenset()
+    orders: list[Callable[[], None]] = field(default_factory=list)
     capacity: int | None = None
-    orders: tuple[Reordered, ...] = ()
     next_timer: float | None = None
     next_broadcast: float | None = None
     off_the_record: bool = False
 
-    @property
-    def ending(self) -> set[int]:
-        """The sequence numbers whose leases the transaction ends. Those that ran out before are not leased again in it."""
-        gathered = {each.seq for each in self.gathering} | {each.seq for each in self.joined}
-        finished = {each.seq for each in self.postponed} | {seq for seq, _ in self.removed}
-        return gathered | finished | {order.given_back[0] for order in self.orders if order.given_back is not None}
 
-
-class Index:
+class Index(StorageMemory):
     """Lanes, prefetched leases, recent deliveries and facts about the file. Not thread-safe: for one writer.
 
     Attributes:
-        watched: The lanes that running turns watch.
+        limits: The limits of the inbox.
         next_seq: The sequence number of the next delivery.
-        next_timer: See `Timers.next_timer`.
-        next_broadcast: See `Broadcasts.next_broadcast`.
-        active_at: See `Inbox.last_activity`.
-        first_active_at: See `Inbox.first_activity`.
-        noted_at: The value of `active_at` in the table `meta`. It lags behind, since each update would cost a page.
+        next_timer: See `Storage.next_timer`.
+        next_broadcast: See `Storage.next_broadcast`.
+        first_active_at: See `Storage.first_activity`.
         is_off_the_record: True if the file holds text off the record, or ever did.
-        has_own_entries: True if the journal holds entries of deliveries that linqbot created, such as scheduled sends,
-            or ever did.
-        purge_at: Time before which no purge needs to run.
-        conversations: The conversations on record.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: InboxLimits | None = None) -> None:
+        super().__init__()
+        self.limits = limits or InboxLimits()
         self.lanes = Lanes()
-        self.watched = LaneWatch()
-        self.recent = Recent()
         self.next_seq = 1
         self.next_timer: float | None = None
         self.next_broadcast: float | None = None
-        self.active_at: float | None = None
         self.first_active_at: float | None = None
-        self.noted_at = 0.0
         self.is_off_the_record = False
-        self.purge_at = 0.0
-        self.has_own_entries = False
-        self.conversations = OpenConversations()
-        self._prefetch = Prefetch()
+        # The leases for the next `take`, and the number that may still be prefetched.
+        self._prefetched: list[Lease] = []
+        self._capacity = 0
 
     def reload(
         self,
@@ -174,35 +103,48 @@ class Index:
         self.recent = Recent()
         self.next_seq = max(self.next_seq, last_seq + 1)
         self.noted_at = noted_at
-        self.active_at = _latest(self.active_at, noted_at, received_at)
+        self.note_activity(noted_at, received_at)
         self.conversations = OpenConversations(conversations)
 
     def clear(self) -> None:
         """Forget all lanes and leases: the file is closed."""
-        self.lanes, self._prefetch = Lanes(), Prefetch()
+        self.lanes, self._prefetched, self._capacity = Lanes(), [], 0
 
     def apply(self, changes: IndexChanges) -> None:
         """Follow a transaction that is committed."""
-        for postponed in changes.postponed:
-            self.lanes.wait(postponed.token, postponed.until)
-            if row := self.recent.get(postponed.seq):
-                row.attempts += postponed.failed
-        if changes.gathering or changes.joined:
-            self._gather(changes)
+        for follow in changes.after:
+            follow()
         for seq, token in changes.removed:
             self.lanes.remove(token)
             self.recent.drop(seq)
         for seq, delivery in changes.accepted:
-            self._accept(seq, delivery, is_leased=seq in changes.prefetched)
-        for order in changes.orders:
-            self._reorder(order)
+            is_leased = seq in changes.prefetched
+            if is_leased:
+                self._capacity -= 1
+                self._prefetched.append(Lease(delivery, self.lanes.add_leased(delivery.lane, seq)))
+            else:
+                self.lanes.add(delivery.lane, seq)
+            self.recent.add(seq, Row(delivery, delivery_count=int(is_leased)))
+            self.watched.note((delivery.lane,))
+        for reorder in changes.orders:
+            reorder()
         if changes.capacity is not None:
-            self._prefetch.set_capacity(changes.capacity)
-        if changes.leases:
-            for lease, row in zip(changes.leases, changes.leased_rows, strict=True):
-                row.delivery_count += 1
-                row.crashes += lease.overdue
+            self._set_capacity(changes.capacity)
+        for lease, row in zip(changes.leases, changes.leased_rows, strict=True):
+            row.delivery_count += 1
+            row.crashes += lease.overdue
         self._note_facts(changes)
+
+    def _note_facts(self, changes: IndexChanges) -> None:
+        self.follow(changes)
+        if changes.noted_at is not None:
+            self.first_active_at = self.first_active_at or changes.noted_at
+        if changes.timers:
+            self.next_timer = changes.next_timer
+        if changes.broadcasts:
+            self.next_broadcast = changes.next_broadcast
+        if changes.off_the_record:
+            self.is_off_the_record = True
 
     def discard(self, changes: IndexChanges) -> None:
         """Release what was leased in a transaction that was rolled back."""
@@ -213,10 +155,10 @@ class Index:
         """Release what was leased in a transaction that is committed, but whose callers get an error."""
         for lease in changes.leases:
             self.lanes.release(lease.token)
-        for joined in changes.joined:
+        for token in changes.joined:
             # Its holder knows only the first of the deliveries that it has joined, and must not ack them all.
-            if self.lanes.leased_by(joined.token) is not None:
-                self.lanes.release(joined.token)
+            if self.lanes.leased_by(token) is not None:
+                self.lanes.release(token)
 
     def lease(
         self, limit: int, changes: IndexChanges, *, now: float, monotonic: float, until: float
@@ -233,12 +175,10 @@ class Index:
         """
         seqs = []
         for lease in leases:
-            seq = self.lanes.leased_by(lease.token)
-            if seq is not None:
+            if (seq := self.lanes.leased_by(lease.token)) is not None:
                 self.lanes.release(lease.token)
+                self._uncount(seq)
                 seqs.append(seq)
-                if row := self.recent.get(seq):
-                    row.delivery_count -= 1
         return seqs
 
     def number(self, deliveries: Sequence[Delivery]) -> tuple[tuple[int, Delivery], ...]:
@@ -248,8 +188,12 @@ class Index:
         return numbered
 
     def prefetchable(self, new: Sequence[tuple[int, Delivery]]) -> set[int]:
-        """Return the sequence numbers of new deliveries that can be stored as leased; see `Prefetch.of`."""
-        return self._prefetch.of(new, self.lanes)
+        """Return the sequence numbers of new deliveries that may be stored as leased: the first of each empty lane."""
+        first: dict[str, int] = {}
+        for seq, delivery in new:
+            if len(first) < self._capacity and self.lanes.may_add_leased(delivery.lane):
+                first.setdefault(delivery.lane, seq)
+        return set(first.values())
 
     def take_prefetched(self, limit: int, *, now: float, monotonic: float, until: float) -> list[Lease] | None:
         """Hand out prefetched leases, perhaps none, which needs no transaction.
@@ -257,61 +201,58 @@ class Index:
         Returns:
             None if another lane is free: its head may be older, so a `take` must choose among all.
         """
-        return None if self.lanes.has_free(now, monotonic) else self._prefetch.take(limit, self.lanes, until=until)
+        if self.lanes.has_free(now, monotonic):
+            return None
+        # A command may have removed a delivery meanwhile.
+        waiting = [lease for lease in self._prefetched if self.lanes.leased_by(lease.token) is not None]
+        leases, self._prefetched = waiting[:limit], waiting[limit:]
+        for lease in leases:
+            self.lanes.prolong(lease.token, until)
+        self._set_capacity(limit - len(leases))
+        return leases
 
     def give_back_prefetched(self) -> list[Lease]:
-        """Return all prefetched leases, to be released: then `take` can choose among all lanes."""
-        return self._prefetch.give_back()
+        """Return all prefetched leases, to be released: then `take` can choose among all lanes. No turn has begun with them."""
+        leases, self._prefetched = self._prefetched, []
+        return leases
 
-    def _gather(self, changes: IndexChanges) -> None:
-        for gathering in changes.gathering:
-            self.lanes.hold(gathering.token, gathering.until, known=gathering.known)
-            if row := self.recent.get(gathering.seq):
-                row.delivery_count -= 1
-        for joined in changes.joined:
-            self.lanes.join(joined.token, joined.others)
-            self.recent.replace(joined.seq, joined.delivery, again=joined.again)
-            for other in joined.others:
-                self.recent.drop(other)
+    def hold(self, seq: int, token: int, until: float, known: int) -> None:
+        """Follow a lease that was given back unused, because its lane waits for more deliveries."""
+        self.lanes.hold(token, until, known=known)
+        self._uncount(seq)
 
-    def _accept(self, seq: int, delivery: Delivery, *, is_leased: bool) -> None:
-        if is_leased:
-            self._prefetch.add(seq, delivery, self.lanes)
-        else:
-            self.lanes.add(delivery.lane, seq)
-        self.recent.add(seq, Row(delivery, delivery_count=int(is_leased)))
-        self.watched.note((delivery.lane,))
+    def join(self, seq: int, token: int, delivery: Delivery, others: Collection[int], again: bool) -> None:
+        """Follow a leased delivery that others of its lane have joined. `again`: its replay number was raised."""
+        self.lanes.join(token, others)
+        self.recent.replace(seq, delivery, again=again)
+        for other in others:
+            self.recent.drop(other)
 
-    def _reorder(self, order: Reordered) -> None:
-        if order.given_back is not None:
-            seq, token = order.given_back
+    def postpone(self, seq: int, token: int, until: float, failed: bool) -> None:
+        """Follow a turn that runs again. `failed`: it counts as a failed attempt."""
+        self.lanes.wait(token, until)
+        if row := self.recent.get(seq):
+            row.attempts += failed
+
+    def reorder(self, lane: str, given_back: tuple[int, int] | None, numbers: Mapping[int, int]) -> None:
+        """Follow a lane that was sorted.
+
+        Args:
+            given_back: Sequence number and token of the lease that was given back for it, if any.
+            numbers: New sequence numbers by the old ones.
+        """
+        if given_back is not None:
+            seq, token = given_back
             self.lanes.release(token)
-            if row := self.recent.get(seq):
-                row.delivery_count -= 1
-        self.lanes.renumber(order.lane, order.numbers)
-        self.recent.renumber(order.numbers)
+            self._uncount(seq)
+        self.lanes.renumber(lane, numbers)
+        self.recent.renumber(numbers)
 
-    def _note_facts(self, changes: IndexChanges) -> None:
-        if changes.received_at is not None:
-            self.active_at = _latest(self.active_at, changes.received_at)
-        if changes.noted_at is not None:
-            self.noted_at = changes.noted_at
-            self.first_active_at = self.first_active_at or changes.noted_at
-        if changes.timers:
-            self.next_timer = changes.next_timer
-        if changes.broadcasts:
-            self.next_broadcast = changes.next_broadcast
-        if changes.off_the_record:
-            self.is_off_the_record = True
-        if changes.own_entries:
-            self.has_own_entries = True
-        if changes.purge_at is not None:
-            self.purge_at = changes.purge_at
-        for chat_id, conversation_id in changes.ended:
-            self.conversations.remove(chat_id, conversation_id)
-        for conversation in changes.conversations:
-            self.conversations.add(conversation)
+    def _set_capacity(self, left: int) -> None:
+        """Note that the last take would have leased `left` more deliveries."""
+        self._capacity = max(left - len(self._prefetched), 0)
 
-
-def _latest(*times: float | None) -> float | None:
-    return max(filter(None, times), default=None)
+    def _uncount(self, seq: int) -> None:
+        """Count a lease as if it had never been."""
+        if row := self.recent.get(seq):
+            row.delivery_count -= 1

@@ -12,18 +12,18 @@ import secrets
 import sqlite3
 import weakref
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, StorageError
+from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import Op, TakeOp, Unwritable, is_news
-from linqbot.storage.sqlite import leases
+from linqbot.storage.operations import Op, OpQueue, Unwritable, is_news
 from linqbot.storage.sqlite.file import migrate, register_adapters
-from linqbot.storage.sqlite.index import IndexChanges
-from linqbot.storage.sqlite.methods import SQLiteMethods
+from linqbot.storage.sqlite.index import Index, IndexChanges
+from linqbot.storage.sqlite.storage import SQLiteMethods
 from linqbot.storage.sqlite.writer import Writer
 from linqbot.storage.upkeep import Progress
 
@@ -32,22 +32,20 @@ T = TypeVar("T")
 _NAME = Path("memory")
 
 
-class InlineWriter(Writer):
+class InlineWriter(Writer, OpQueue):
     """Writes each operation at once. Its connection is ready for use, and is closed with the last reference to it."""
 
-    def open(self) -> str:
-        """Create the database. Return the install id."""
-        self._db = _connect()
+    def __init__(
+        self, *, index: Index, clock: Clock, keep_days: float, settled: Callable[[list[Op[Any]]], None]
+    ) -> None:
+        Writer.__init__(self, _NAME, index=index, clock=clock, keep_days=keep_days)
+        OpQueue.__init__(self, settled)
+        self._is_open = True
+        self.db = self._db = _connect()
         weakref.finalize(self, self._db.close)
         _empty().backup(self._db)
-        return secrets.token_hex(16)
 
-    @property
-    def db(self) -> sqlite3.Connection:
-        """The connection, on which no transaction is open."""
-        return self._db
-
-    def write(self, op: Op) -> None:
+    def post(self, op: Op[Any]) -> None:
         """Write an operation, and set its result or its error."""
         try:
             self._db.execute("BEGIN")
@@ -56,23 +54,20 @@ class InlineWriter(Writer):
         except Exception as error:  # noqa: BLE001 - the caller must get any error
             self.roll_back()
             op.error = StorageError(str(error)) if isinstance(error, Unwritable) else error
-            return
-        # Leasing a new delivery with its `put` would save no disk access here.
-        self._changes.capacity = None
-        self._index.apply(self._changes)
-        self._changes = IndexChanges()
+        else:
+            # Leasing a new delivery with its `put` would save no disk access here.
+            self._changes.capacity = None
+            self._index.apply(self._changes)
+            self._changes = IndexChanges()
+        self._answer([op])
 
     def end_leases(self) -> None:
         """Count a crash for the deliveries that are leased, as for those in a file whose process was killed."""
         if not self._index.lanes.depth:
             return
         self._index.clear()
-        leases.count_crash(self._db)
-        self.reload()
-
-    def reload(self) -> None:
-        """Follow what was written without an operation."""
-        self._load_index()
+        drive(self._count_crash())
+        self.load_index()
 
 
 class MemoryStorage(SQLiteMethods):
@@ -94,15 +89,11 @@ class MemoryStorage(SQLiteMethods):
         max_lane_backlog: int = 1000,
         keep_days: float = 0,
     ) -> None:
-        super().__init__(clock, serving=True)
-        self._writer = InlineWriter(
-            _NAME,
-            index=self._index,
-            clock=self._clock,
-            limits=InboxLimits(max_backlog, max_lane_backlog),
-            keep_days=keep_days,
+        super().__init__(clock, InboxLimits(max_backlog, max_lane_backlog), serving=True)
+        self._queue = self._writer = InlineWriter(
+            index=self._memory, clock=self._clock, keep_days=keep_days, settled=partial(_settle, self._changed)
         )
-        self._install = self._writer.open()
+        self._install = secrets.token_hex(16)
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,14 +104,10 @@ class MemoryStorage(SQLiteMethods):
 
     @property
     def trouble(self) -> str | None:
-        """Always None, because a write to memory cannot fail; see `Storage.trouble`."""
-        return None
+        return None  # a write to memory cannot fail
 
-    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
-        """Lease the oldest delivery of each free lane; see `Inbox.take`."""
-        if not self._index.lanes.has_free(self._clock.now(), self._clock.monotonic()):
-            return []
-        return await self._taken(self._submit(TakeOp(limit, lease_s)))
+    def _take_at_once(self, limit: int, lease_s: float) -> list[Lease] | None:
+        return None if self._memory.lanes.has_free(self._clock.now(), self._clock.monotonic()) else []
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Raise an error: there is no file to copy.
@@ -130,29 +117,21 @@ class MemoryStorage(SQLiteMethods):
         """
         raise ConfigError("A storage in memory cannot be copied to a file. Serve with sqlite:///linqbot.db instead.")
 
-    def _submit(self, op: Op) -> asyncio.Future[Any]:
-        self._post(op)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if op.error is None:
-            future.set_result(op.result)
-        else:
-            future.set_exception(op.error)
-        return future
-
-    def _post(self, op: Op) -> None:
-        self._writer.write(op)
-        if op.error is None and is_news(op):
-            self._changed.set()
-
     async def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
         return query(self._writer.db)
 
     async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
         result = work(self._writer.db)
-        self._writer.reload()
-        self._index.watched.note(None)
+        self._writer.load_index()
+        self._memory.watched.note(None)
         self._changed.set()
         return result
+
+
+def _settle(changed: asyncio.Event, batch: list[Op[Any]]) -> None:
+    # It does not hold the storage: with a reference in a circle, the connection would stay open until the next collection.
+    if any(op.error is None and is_news(op) for op in batch):
+        changed.set()
 
 
 def _connect() -> sqlite3.Connection:

@@ -13,9 +13,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable,
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, compress
-from typing import Any
+from typing import Any, ClassVar
 
-from linqbot.storage import operations
 from linqbot.storage.dialect import sqlite_form
 from linqbot.storage.operations import AdvanceOp, CancelOp, FinishOp, Op
 from linqbot.storage.sqlite import file
@@ -89,17 +88,9 @@ def _among(sql: str, size: int) -> str:
 class SQLiteReader:
     """A connection, for the SQL that SQLite and PostgreSQL share; see `storage/dialect.py`."""
 
+    is_leased: ClassVar[str] = "leased"
+    ahead_s: ClassVar[float] = 0.0  # the database has no clock of its own
     db: sqlite3.Connection
-
-    @property
-    def ahead_s(self) -> float:
-        """0: the database has no clock of its own."""
-        return 0.0
-
-    @property
-    def is_leased(self) -> str:
-        """See `Readable.is_leased`."""
-        return "leased"
 
     async def fetch(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Run a statement, and return its rows."""
@@ -143,6 +134,9 @@ class Transaction(SQLiteReader):
         first_seq: The sequence number of the first delivery that this transaction stores.
     """
 
+    freed: ClassVar[str] = "leased = false"
+    padding: ClassVar[str] = ", padding"
+    no_padding: ClassVar[str] = ", padding = NULL"
     index: Index
     changes: IndexChanges
     now: float
@@ -153,11 +147,6 @@ class Transaction(SQLiteReader):
     async def run(self, sql: str, *values: object) -> int:
         """Run a statement, and return the number of rows that it changed."""
         return self._execute(sql, values).rowcount
-
-    @property
-    def no_padding(self) -> str:
-        """The SQL that removes the padding in front of a text; see `Writable.no_padding`."""
-        return ", padding = NULL"
 
     async def run_each(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Run a statement with the values of each row in turn."""
@@ -184,7 +173,7 @@ class Transaction(SQLiteReader):
     def begin_off_the_record(self) -> None:
         """Overwrite the pages that are freed from now on: the file gets its first text off the record."""
         file.overwrite_freed(self.db)
-        file.note_off_the_record(self.db)
+        file.note(self.db, "off_the_record")
         self.changes.off_the_record = True
 
 
@@ -194,28 +183,12 @@ def outside(db: sqlite3.Connection, now: float) -> Transaction:
 
 
 @dataclass(slots=True, eq=False)
-class RefreshOp(Op):
-    """Write nothing. Its transaction notices what other processes have written."""
-
-
-@dataclass(slots=True, eq=False)
-class TruncateOp(Op):
+class TruncateOp(Op[bool]):
     """Empty the WAL after the commit. The result is False if another connection still reads from it."""
 
 
-def leaves_text(op: Op) -> bool:
+def leaves_text(op: Op[Any]) -> bool:
     """Return True if the operation may have deleted text off the record, which is then left in the WAL."""
-    match op:
-        case FinishOp():
-            return op.commit.off_the_record
-        case CancelOp():
-            return bool(op.result)
-        case AdvanceOp():
-            return op.leaves_text
-        case _:
-            return False
-
-
-def is_news(op: Op) -> bool:
-    """Return True as `operations.is_news`, and after another process may have written."""
-    return isinstance(op, RefreshOp) or operations.is_news(op)
+    if isinstance(op, FinishOp):
+        return op.commit.off_the_record
+    return bool(op.result) if isinstance(op, CancelOp) else isinstance(op, AdvanceOp) and op.leaves_text

@@ -1,4 +1,4 @@
-"""The default storage: one SQLite file. `methods.py` has most of the contract, and `writer.py` writes.
+"""The default storage: one SQLite file. `storage/backend.py` has most of the contract, and `writer.py` writes.
 
 Writes share commits (`group_commit.py`): when a method returns, its change is on disk. Reads run in a separate thread
 with their own connection, because a page that is not in memory would block the event loop.
@@ -10,27 +10,129 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from linqbot.clock import Clock
-from linqbot.errors import StorageError, StorageUnavailable
+from linqbot.errors import StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.storage import broadcasts, timers
+from linqbot.storage.backend import Storage
+from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import Op, ReleaseOp, TakeOp
-from linqbot.storage.sqlite.file import Place, WalTruncation, cannot_be_opened, connect, prepare, unusable
+from linqbot.storage.operations import Op, ReleaseOp, WorkOp, is_news, nothing
+from linqbot.storage.sqlite import lanes
+from linqbot.storage.sqlite.file import Place, WalTruncation, cannot_be_opened, connect, prepare, transaction, unusable
 from linqbot.storage.sqlite.group_commit import GroupCommit
-from linqbot.storage.sqlite.methods import SQLiteMethods
+from linqbot.storage.sqlite.index import Index
 from linqbot.storage.sqlite.serving_lock import ServingLock
-from linqbot.storage.sqlite.statements import RefreshOp, TruncateOp, is_news, leaves_text
+from linqbot.storage.sqlite.statements import SQLiteReader, TruncateOp, among, leaves_text, outside
 from linqbot.storage.sqlite.writer import SQLiteWriter
-from linqbot.storage.upkeep import Progress
+from linqbot.storage.upkeep import DELIVERY, Forgotten, Progress
 
 T = TypeVar("T")
 
 LOOK_EVERY_S = 1.0
 """Seconds between checks of the file that is served. Its place is also checked after each commit."""
+
+
+class SQLiteMethods(Storage):
+    """The contract over SQLite, without opening, leasing and copying.
+
+    Args:
+        serving: True if the index always mirrors the rows. A command reads the rows instead.
+    """
+
+    _memory: Index
+
+    def __init__(self, clock: Clock | None, limits: InboxLimits, *, serving: bool) -> None:
+        super().__init__(clock, serving=serving)
+        self._memory = Index(limits)
+
+    async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
+        return await self._query(lambda db: drive(query(SQLiteReader(db))))
+
+    @abstractmethod
+    async def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a query, and return its result."""
+
+    async def _operate(self, work: Callable[[Writable], Coroutine[Any, Any, T]]) -> T:
+        now = self._clock.now()
+
+        def write(db: sqlite3.Connection) -> T:
+            with transaction(db):
+                return drive(work(outside(db, now)))
+
+        return await self._upkeep(write)
+
+    @abstractmethod
+    async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a method for operators, which writes in transactions of its own, and make the index notice."""
+
+    async def next_due(self) -> float | None:
+        return self._memory.lanes.next_due(self._clock.now(), self._clock.monotonic())
+
+    async def depth(self) -> int:
+        if self._serving:
+            return self._memory.lanes.depth
+        # In a command the index may be outdated. Counting 100,000 rows takes milliseconds.
+        (depth,) = await self._query(lambda db: db.execute("SELECT count(*) FROM delivery").fetchone())
+        return int(depth)
+
+    async def following(self, lane: str, limit: int) -> list[Delivery]:
+        """Return the deliveries behind the head of a lane; see `Storage.following`. Recent ones are not read from disk."""
+        seqs = self._memory.lanes.behind(lane, limit)
+        known = {seq: row.delivery for seq in seqs if (row := self._memory.recent.get(seq))}
+        if missing := [seq for seq in seqs if seq not in known]:
+            sql = f"SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq) WHERE seq IN (*)"  # noqa: S608 - constant text
+            for seq, *columns in await self._query(lambda db: among(db, sql, missing)):
+                known[seq] = Delivery(*columns)
+        return [known[seq] for seq in seqs if seq in known]
+
+    async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
+        return await self._query(lambda db: lanes.seen(db, keys))
+
+    async def first_activity(self) -> float | None:
+        return self._memory.first_active_at
+
+    async def last_activity(self) -> float | None:
+        return self._memory.active_at
+
+    # Timers
+
+    async def next_timer(self) -> float | None:
+        return self._memory.next_timer if self._serving else await self._read(timers.earliest)
+
+    # Broadcasts
+
+    async def next_broadcast(self) -> float | None:
+        if self._serving:
+            return self._memory.next_broadcast
+        now = self._clock.now()
+        return await self._read(lambda db: broadcasts.next_at(db, now))
+
+    # Upkeep. The modules that only these methods need are imported late: most bots that serve never call them.
+
+    async def _number(self, tx: Any, deliveries: Sequence[Delivery]) -> Sequence[int]:
+        from linqbot.storage.sqlite import upkeep
+
+        return await upkeep.number(tx, deliveries)
+
+    async def purge(self, *, before: float, limit: int = 500) -> int:
+        from linqbot.storage.sqlite import upkeep
+
+        now = self._clock.now()
+        return await self._upkeep(lambda db: upkeep.purge(db, before, limit, now))
+
+    async def forget(self, handle: str, *, chats: Collection[str] = ()) -> Forgotten:
+        """Erase a person; see `Storage.forget`. This writes a whole file again, which takes as long as copying it."""
+        from linqbot.storage.sqlite import upkeep
+
+        now = self._clock.now()
+        return await self._upkeep(lambda db: upkeep.forget(db, handle, chats, now))
 
 
 class SQLiteStorage(SQLiteMethods):
@@ -50,6 +152,8 @@ class SQLiteStorage(SQLiteMethods):
             also applies to what was stored before.
     """
 
+    _queue: GroupCommit
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -60,23 +164,17 @@ class SQLiteStorage(SQLiteMethods):
         serving: bool = True,
         keep_days: float = 0,
     ) -> None:
-        super().__init__(clock, serving=serving)
+        super().__init__(clock, InboxLimits(max_backlog, max_lane_backlog), serving=serving)
         # Resolved: two names of one file must use the same lock.
         self._path = Path(path).resolve()
         self._lock = ServingLock(self._path)
         self._place = Place(self._path)
         self._next_check: asyncio.TimerHandle | None = None
         self._writer = SQLiteWriter(
-            self._path,
-            index=self._index,
-            place=self._place,
-            clock=self._clock,
-            limits=InboxLimits(max_backlog, max_lane_backlog),
-            keep_days=keep_days,
+            self._path, index=self._memory, place=self._place, clock=self._clock, keep_days=keep_days
         )
-        self._commits = GroupCommit(self._writer, self._settled)
-        self._submit, self._post = self._commits.submit, self._commits.post
-        self._wal = WalTruncation(self._clock, lambda: self._commits.submit(TruncateOp()))
+        self._queue = GroupCommit(self._writer, self._settled)
+        self._wal = WalTruncation(self._clock, lambda: self._queue.submit(TruncateOp()))
         self._reads: ThreadPoolExecutor | None = None
         self._reader: sqlite3.Connection
 
@@ -93,10 +191,10 @@ class SQLiteStorage(SQLiteMethods):
         if self._serving:
             await self._lock.listen(self._refresh)
             self._check_file(asyncio.get_running_loop())
-        self._commits.open(asyncio.get_running_loop())
+        self._queue.open(asyncio.get_running_loop())
         if self._serving:
             self._wal.start()
-            if self._index.is_off_the_record:
+            if self._memory.is_off_the_record:
                 # A process that was killed may have left text off the record in the WAL.
                 self._wal.due()
         return self
@@ -108,42 +206,28 @@ class SQLiteStorage(SQLiteMethods):
 
     @property
     def trouble(self) -> str | None:
-        """The reason why nothing can be stored now; see `Storage.trouble`."""
         return self._place.lost
 
     # Inbox
 
-    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
-        """Lease the oldest delivery of each free lane; see `Inbox.take`.
-
-        Raises:
-            StorageError: this storage was opened with serving=False.
-        """
-        if not self._serving:
-            raise StorageError(
-                "take() was called on a storage that was opened with serving=False. Only the serving process can lease "
-                "deliveries: open the storage with serving=True."
-            )
+    def _take_at_once(self, limit: int, lease_s: float) -> list[Lease] | None:
         if not self._place.lost and not self._writer.is_reloading:
-            monotonic = self._clock.monotonic()
-            prefetched = self._index.take_prefetched(
-                limit, now=self._clock.now(), monotonic=monotonic, until=monotonic + lease_s
-            )
+            now, monotonic = self._clock.now(), self._clock.monotonic()
+            prefetched = self._memory.take_prefetched(limit, now=now, monotonic=monotonic, until=monotonic + lease_s)
             if prefetched is not None:
                 return prefetched
-        if given_back := self._index.give_back_prefetched():
+        if given_back := self._memory.give_back_prefetched():
             # In the transaction of this take, so that it can lease these again.
-            self._commits.post(ReleaseOp(given_back))
-        return await self._taken(self._commits.submit(TakeOp(limit, lease_s)))
+            self._queue.post(ReleaseOp(given_back))
+        return None
 
     async def has_seen(self, delivery_id: str) -> bool:
-        """Return True if a delivery was stored before; see `Inbox.has_seen`."""
         seen = await super().has_seen(delivery_id)
         self._place.check()
         return seen
 
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
-        """Write a copy; see `Upkeep.backup`. Only its owner can read it, like the file itself."""
+        """Write a copy; see `Storage.backup`. Only its owner can read it, like the file itself."""
         from linqbot.storage.sqlite import upkeep
 
         self._place.check()
@@ -181,7 +265,7 @@ class SQLiteStorage(SQLiteMethods):
         if self._next_check is not None:
             self._next_check.cancel()
         await self._wal.stop()
-        await self._commits.close()
+        await self._queue.close()
         await asyncio.to_thread(self._disconnect)
 
     def _disconnect(self) -> None:
@@ -217,12 +301,12 @@ class SQLiteStorage(SQLiteMethods):
         # SQLite would create a missing file.
         self._place.check()
         result = await asyncio.to_thread(upkeep.on_own_connection, self._path, work)
-        await self._commits.submit(RefreshOp())
+        await self._queue.submit(WorkOp(nothing))
         return result
 
     def _refresh(self) -> None:
         """Load what another process has written; only then is `changed` woken."""
-        self._commits.post(RefreshOp())
+        self._queue.post(WorkOp(nothing))
 
     def _check_file(self, loop: asyncio.AbstractEventLoop) -> None:
         """Check the file now and then, so that two things are noticed even while nothing is written.
@@ -231,19 +315,19 @@ class SQLiteStorage(SQLiteMethods):
         """
         with contextlib.suppress(StorageUnavailable, sqlite3.Error):
             self._place.check()
-            if self._commits.is_idle and self._writer.is_outdated:
+            if self._queue.is_idle and self._writer.is_outdated:
                 self._refresh()
         self._next_check = loop.call_later(LOOK_EVERY_S, self._check_file, loop)
 
-    def _settled(self, batch: list[Op]) -> None:
+    def _settled(self, batch: list[Op[Any]]) -> None:
         if self._writer.has_reloaded:
             # The file may hold news of another process, or of a transaction that failed here because the file was moved.
             self._writer.has_reloaded = False
-            self._index.watched.note(None)
+            self._memory.watched.note(None)
             self._changed.set()
         for op in batch:
             if op.error is not None and isinstance(op, ReleaseOp):
-                self._index.release(op.leases)
+                self._memory.release(op.leases)
         if any(op.error is None and is_news(op) for op in batch):
             self._changed.set()
             if not self._serving:

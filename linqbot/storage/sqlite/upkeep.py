@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.storage import erasure, journal
 from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.file import connect, transaction, unusable
 from linqbot.storage.sqlite.statements import SQLiteReader, outside
-from linqbot.storage.tables import deliveries, erasure, journal
 from linqbot.storage.upkeep import Forgotten, Progress
 
 T = TypeVar("T")
@@ -47,35 +48,30 @@ def on_own_connection(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
         db.close()
 
 
-async def put_back(tx: Writable, ids: Sequence[str], places: Sequence[str], *, again: bool) -> int:
-    """Move kept deliveries to the tails of their lanes, and return their number; see `deliveries.take_kept`."""
-    moved = await deliveries.take_kept(tx, ids, places, again=again)
-    last = await tx.value("SELECT coalesce(max(seq), 0) FROM seen")
-    columns = "seq, id, lane, type, message_key, carrier, received_at, put_back, replay, delivery_count"
-    for seq, (d, replay, count) in enumerate(moved, last + 1):
+async def number(tx: Writable, deliveries: Sequence[Delivery]) -> Sequence[int]:
+    """Return numbers at the tails of lanes for deliveries that come back, and remember their ids."""
+    first = await tx.value("SELECT coalesce(max(seq), 0) + 1 FROM seen")
+    for seq, d in enumerate(deliveries, first):
         await tx.run("DELETE FROM seen WHERE id = $1 OR message_key = $2", d.id, d.message_key)
         await tx.insert("seen (seq, id, message_key, at)", [(seq, d.id, d.message_key, tx.now)])
-        row = seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, 1, replay, count
-        await tx.insert(f"delivery ({columns})", [row])
-        await tx.insert("body (seq, body)", [(seq, d.body)], off_the_record=d.is_off_the_record)
-    # Lanes that wait for more deliveries have got some.
+    # Lanes that wait for more deliveries get some.
     sql = "UPDATE delivery SET not_before = 0 WHERE waits = 'gathering' AND NOT leased AND lane = ANY($1)"
-    await tx.run(sql, [d.lane for d, _, _ in moved])
-    return len(moved)
+    await tx.run(sql, [d.lane for d in deliveries])
+    return range(first, first + len(deliveries))
 
 
 def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
     """Delete old dead letters, and the texts in their journal entries. The entries themselves are purged later.
 
-    The call that finds fewer than `limit` removes the bytes of all calls; see `Upkeep.purge`.
+    The call that finds fewer than `limit` removes the bytes of all calls; see `Storage.purge`.
 
     Raises:
         StorageUnavailable: the rows were deleted, but the file could not be written again, so that bytes are left in it.
     """
     with transaction(db):
         if purged := drive(journal.purge_dead(outside(db, now), before, limit)):
-            file.note_unwiped(db)
-    if purged < limit and file.is_unwiped(db) and not file.wipe(db):
+            file.note(db, "unwiped")
+    if purged < limit and file.is_noted(db, "unwiped") and not file.wipe(db):
         raise StorageUnavailable(
             "The dead letters were purged, but the file could not be written again, so that their bytes are still in it. "
             "Other programs kept it busy, or its disk has no room for a copy of it. Purge again."
@@ -84,7 +80,7 @@ def purge(db: sqlite3.Connection, before: float, limit: int, now: float) -> int:
 
 
 def forget(db: sqlite3.Connection, handle: str, chats: Collection[str], now: float) -> Forgotten:
-    """Erase a person; see `Upkeep.forget`."""
+    """Erase a person; see `Storage.forget`."""
 
     async def read(query: Callable[[Readable], Awaitable[T]]) -> T:
         return await query(SQLiteReader(db))
@@ -107,7 +103,7 @@ async def _forget_waiting(tx: Writable, ids: Collection[str]) -> int:
 
 
 def backup(source: Path, target: Path, progress: Progress | None) -> None:
-    """Copy the file as it is at one moment; see `Upkeep.backup`. When this function returns, the copy outlives a power loss.
+    """Copy the file as it is at one moment; see `Storage.backup`. When this function returns, the copy outlives a power loss.
 
     Raises:
         ConfigError: there is a file `target` already, or its folder does not exist.

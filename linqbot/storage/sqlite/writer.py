@@ -3,8 +3,8 @@
 `group_commit.py` calls the steps of those on a file, `memory.py` of those in memory.
 
 The rows on disk are the truth. The index in memory (`index.py`) mirrors them. The writer collects the changes of a
-transaction in `IndexChanges`, and `after_commit` is the one place where the index follows. The SQL of the inbox is in
-`accept.py` and `leases.py`, that of the other tables in `storage/tables/`.
+transaction in `IndexChanges`, and `after_commit` is the one place where the index follows. `storage/operations.py` has the order
+of the operations, and `lanes.py` the SQL that moves lanes.
 """
 
 from __future__ import annotations
@@ -13,61 +13,22 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.events.delivery import OWN_DELIVERY
-from linqbot.storage.conversations import ConversationSummary
+from linqbot.storage import broadcasts, meta, timers
+from linqbot.storage.conversations import SUMMARY, ConversationSummary
 from linqbot.storage.dialect import drive
-from linqbot.storage.inbox import InboxLimits, lease_over
-from linqbot.storage.operations import (
-    AdvanceOp,
-    BeginOp,
-    CancelOp,
-    CheckOp,
-    FinishOp,
-    FireOp,
-    HoldOp,
-    JoinOp,
-    Op,
-    OpsByKind,
-    OrderOp,
-    ProgressOp,
-    PutOp,
-    PutReceiptOp,
-    ReceiptOp,
-    ReleaseOp,
-    ScheduleOp,
-    SettleOp,
-    TakeOp,
-    Unwritable,
-    by_kind,
-    of,
-)
-from linqbot.storage.sqlite import accept, file, leases
-from linqbot.storage.sqlite.file import (
-    BUSY_TIMEOUT_MS,
-    Place,
-    connect,
-    install_of,
-    is_up_to_date,
-    migrate,
-    primary_code,
-    sync_wal,
-    unusable,
-)
+from linqbot.storage.operations import AdvanceOp, Op, OpsByKind, PutOp, Unwritable, by_kind, count_crash, of, run
+from linqbot.storage.sqlite import file, lanes
+from linqbot.storage.sqlite.file import BUSY_TIMEOUT_MS, Place, connect, primary_code, unusable
 from linqbot.storage.sqlite.index import Index, IndexChanges
 from linqbot.storage.sqlite.statements import SQLiteReader, Transaction, TruncateOp
-from linqbot.storage.tables import broadcasts, deliveries, journal, meta, timers
-from linqbot.storage.tables.conversations import SUMMARY
-from linqbot.storage.tables.state import StateBatch
 
 DAY_S = 24 * 3600.0
-_ACTIVITY_EVERY_S = 60.0
 _TRUNCATE_TIMEOUT_MS = 100
-# The ids of what is still in the inbox are as young as its first delivery, or younger.
-_OLD_IDS = """DELETE FROM seen WHERE at < $1 AND seq IN (
-    SELECT seq FROM seen WHERE seq < ifnull((SELECT min(seq) FROM delivery), 1 << 62) ORDER BY seq LIMIT $2)"""
 
 
 class Writer:
@@ -79,17 +40,16 @@ class Writer:
 
     _db: sqlite3.Connection
 
-    def __init__(self, path: Path, *, index: Index, clock: Clock, limits: InboxLimits, keep_days: float) -> None:
+    def __init__(self, path: Path, *, index: Index, clock: Clock, keep_days: float) -> None:
         self._path = path
         self._clock = clock
         self._keep_s = keep_days * DAY_S
-        self._limits = limits
         self._index = index
         self._serving = True
         # The changes that the index applies once the open transaction is committed.
         self._changes = IndexChanges()
 
-    def run(self, batch: list[Op]) -> OpsByKind:
+    def run(self, batch: list[Op[Any]]) -> OpsByKind:
         """Run the statements of the batch in the open transaction, and return its operations by kind.
 
         Raises:
@@ -134,55 +94,25 @@ class Writer:
         return Transaction(self._db, self._index, self._changes, now, monotonic, self._keep_s, self._index.next_seq)
 
     async def _run(self, tx: Transaction, ops: OpsByKind) -> None:
-        # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one
-        # at a time. Begin comes before settle and finish, so that an outcome finds its row. Most batches have one or two
-        # kinds of operations, and only those are looked at.
-        if not tx.index.is_off_the_record and any(op.delivery.is_off_the_record for op in of(ops, PutOp)):
+        # A separate connection may have stored a broadcast off the record.
+        if not tx.index.is_off_the_record and (
+            any(op.delivery.is_off_the_record for op in of(ops, PutOp))
+            or (AdvanceOp in ops and file.is_noted(self._db, "off_the_record"))
+        ):
             tx.begin_off_the_record()
-        await _run_of_turns(tx, ops)
-        await self._run_of_lanes(tx, ops)
-        # Only the server purges: a command does not know for how long the server keeps history.
-        if tx.now >= tx.index.purge_at and self._serving:
-            await deliveries.purge(tx, _OLD_IDS)
-        if tx.changes.received_at is not None:
-            await meta.note_activity(tx, tx.changes.received_at, self._index.noted_at, after_s=_ACTIVITY_EVERY_S)
+        await run(tx, ops, lanes.LANES, tx.index, purging=self._serving)
         if tx.changes.timers:
             tx.changes.next_timer = await timers.earliest(tx)
+        tx.changes.broadcasts |= AdvanceOp in ops
         if tx.changes.broadcasts:
             tx.changes.next_broadcast = await broadcasts.next_at(tx, tx.now)
 
-    async def _run_of_lanes(self, tx: Transaction, ops: OpsByKind) -> None:
-        """Run the operations that put deliveries into lanes, and last those that take them."""
-        for cancel in ops.get(CancelOp, ()):
-            cancel.result = await timers.cancel(tx, cancel.timer_id)
-            await journal.settle(tx, cancel.recorded())
-        if ScheduleOp in ops:
-            await timers.schedule_all(tx, ops[ScheduleOp])
-        if PutOp in ops:
-            accept.put(tx, ops[PutOp], self._limits)
-        if PutReceiptOp in ops:
-            await accept.settle(tx, ops[PutReceiptOp])
-        for order in ops.get(OrderOp, ()):
-            await accept.put_in_order(tx, order)
-        if FireOp in ops:
-            await accept.fire(tx, ops[FireOp])
-        if AdvanceOp in ops or FinishOp in ops:
-            await accept.advance_broadcasts(tx, of(ops, AdvanceOp), of(ops, FinishOp))
-        if TakeOp in ops:
-            leases.take(tx, ops[TakeOp])
-        if CheckOp in ops:
-            await self._check(tx, ops[CheckOp])
+    async def _count_crash(self) -> None:
+        """Count the crash of the last process."""
+        tx = self._transaction()
+        await count_crash(tx, [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE leased")])
 
-    async def _check(self, tx: Transaction, ops: list[CheckOp]) -> None:
-        for op in ops:
-            if op.size and tx.index.lanes.depth >= self._limits.limit:
-                op.error = self._limits.full()
-            elif op.size:
-                await meta.write(tx, "check", "0" * op.size)
-            else:
-                await meta.remove(tx, "check")
-
-    def _load_index(self) -> None:
+    def load_index(self) -> None:
         """Read the index from the rows."""
         reader = SQLiteReader(self._db)
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
@@ -208,17 +138,8 @@ class SQLiteWriter(Writer):
     `commit`, and `begin` with `wait`.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        index: Index,
-        place: Place,
-        clock: Clock,
-        limits: InboxLimits,
-        keep_days: float,
-    ) -> None:
-        super().__init__(path, index=index, clock=clock, limits=limits, keep_days=keep_days)
+    def __init__(self, path: Path, *, index: Index, place: Place, clock: Clock, keep_days: float) -> None:
+        super().__init__(path, index=index, clock=clock, keep_days=keep_days)
         self._place = place
         # The data_version of the file that the index mirrors; None if the index did not follow a commit.
         self._version: int | None = None
@@ -249,16 +170,16 @@ class SQLiteWriter(Writer):
                 if serving:
                     # Before duplicates are answered: the 200 to a copy of a delivery that the WAL holds writes nothing, so
                     # no later fsync would make that delivery durable.
-                    sync_wal(self._db)
+                    file.sync_wal(self._db)
                 # A command that only reads must not wait for the transactions of the server, which a slow disk makes long.
-                if serving or not is_up_to_date(self._db):
-                    migrate(self._db, self._path)
+                if serving or not file.is_up_to_date(self._db):
+                    file.migrate(self._db, self._path)
                 drive(meta.refuse_unfinished(SQLiteReader(self._db), str(self._path)))
                 if serving:
-                    leases.count_crash(self._db)
+                    drive(self._count_crash())
                 self._reload()
                 self.has_reloaded = False  # nothing waits for it yet
-                self._index.is_off_the_record = file.is_off_the_record(self._db)
+                self._index.is_off_the_record = file.is_noted(self._db, "off_the_record")
                 own = "SELECT EXISTS (SELECT 1 FROM journal WHERE turn >= ? AND turn < ?)"
                 (has_own,) = self._db.execute(own, (OWN_DELIVERY, OWN_DELIVERY + "\uffff")).fetchone()
                 self._index.has_own_entries = bool(has_own)
@@ -267,7 +188,7 @@ class SQLiteWriter(Writer):
                 self._place.opened()
                 # From here on the event loop must not wait for another process that writes: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
-                return install_of(self._db, self._path)
+                return file.install_of(self._db, self._path)
         except BaseException:
             self._db.close()
             raise
@@ -283,7 +204,7 @@ class SQLiteWriter(Writer):
         try:
             self._place.check()
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            leases.give_back(self._db, unbegun)
+            lanes.give_back(self._db, unbegun)
             if self._serving and self._index.active_at is not None:
                 at, noted_at = self._index.active_at, self._index.noted_at
                 drive(meta.note_activity(self._transaction(), at, noted_at, after_s=0.0))
@@ -320,7 +241,7 @@ class SQLiteWriter(Writer):
             self.is_reloading = self._data_version() != self._version
             return not self.is_reloading
 
-    def write(self, batch: list[Op]) -> bool:
+    def write(self, batch: list[Op[Any]]) -> bool:
         """Run the statements of the batch; see `run`.
 
         Returns:
@@ -409,35 +330,5 @@ class SQLiteWriter(Writer):
         """Read the index from the file again."""
         # Known only at the end: after an error half-way, the next transaction reads the file again.
         version, self._version = self._data_version(), None
-        self._load_index()
+        self.load_index()
         self._version, self.has_reloaded = version, True
-
-
-async def _run_of_turns(tx: Transaction, ops: OpsByKind) -> None:
-    """Run the operations of running turns, and those that end them."""
-    if ReleaseOp in ops:
-        leases.release(tx, ops[ReleaseOp])
-    if BeginOp in ops:
-        await _begin(tx, ops[BeginOp])
-    if FinishOp in ops or SettleOp in ops:
-        await leases.finish(tx, of(ops, SettleOp), of(ops, FinishOp))
-    if HoldOp in ops:
-        leases.hold(tx, ops[HoldOp])
-    for join in ops.get(JoinOp, ()):
-        leases.join(tx, join)
-    if ProgressOp in ops:
-        leases.note_progress(tx, ops[ProgressOp])
-    for noted in ops.get(ReceiptOp, ()):
-        (noted.result,) = await journal.receive(tx, (noted.receipt,))
-
-
-async def _begin(tx: Transaction, ops: list[BeginOp]) -> None:
-    state = StateBatch(tx)
-    await state.read([op.state for op in ops])
-    for op in ops:
-        if op.lease is not None and tx.index.lanes.leased_by(op.lease.token) is None:
-            op.error = lease_over(op.lease)
-        elif op.state and not await journal.is_on_record(tx, op.entry):
-            op.error = state.add(op.state)
-    await state.write()
-    await journal.begin(tx, [entry for op in ops for entry in op.entries])

@@ -1,7 +1,7 @@
 """Checks of what simulated people received: the rules that hold for every bot, whatever it says.
 
 They look at the messages that the emulated Linq has taken, and at the acts of the people. No message of a bot may
-contain another person's texts, secrets, tracebacks, or raw data of a program. docs/rehearsing.md says when each rule
+contain another person's texts, secrets, tracebacks, or raw data of a program. docs/testing.md says when each rule
 applies, so that a violation is always a real one.
 """
 

@@ -18,7 +18,8 @@ from pydantic import BaseModel, Field
 from linqbot import BotError, Context, Tally
 from linqbot.errors import StateConflict
 from linqbot.parse import recurrence
-from linqbot.storage.state import StateStore, StateWrite
+from linqbot.storage.backend import Storage
+from linqbot.storage.state import StateWrite
 
 USED: Final = "linqbot_agent.Used"
 """The name of the state, next to the states of the bot's author."""
@@ -122,7 +123,7 @@ class Account:
         store: The state of the bot; None if the bot does not run.
     """
 
-    def __init__(self, ctx: Context, budget: Budget | None, store: StateStore | None) -> None:
+    def __init__(self, ctx: Context, budget: Budget | None, store: Storage | None) -> None:
         self._ctx = ctx
         # A line that keeps nothing has no state.
         self._store = None if getattr(ctx.event, "zero_retention", False) else store
@@ -176,7 +177,7 @@ class Account:
             await asyncio.shield(self._change(store, budget, lambda used: used.reserved.pop(request, None)))
             raise
 
-    async def _change(self, store: StateStore, budget: Budget, change: Callable[[Used], object]) -> None:
+    async def _change(self, store: Storage, budget: Budget, change: Callable[[Used], object]) -> None:
         """Change the stored use now, whatever becomes of the turn."""
         scope = f"person:{(self._ctx.event.actor or '').casefold()}"
         while True:

@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 from linqbot import Bot, BotError, Context, Event, Failure, MessageReceived, Router, Running, hookimpl
 from linqbot.client.call import Run
 from linqbot.clock import Clock
-from linqbot.storage.state import StateStore
+from linqbot.storage.backend import Storage
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
 from linqbot_agent.progress import noticing
@@ -124,7 +124,7 @@ class LinqAgent:
         self._budget = budget
         self._unpriced: set[str] = set()
         self._clock: Clock | None = None
-        self._store: StateStore | None = None
+        self._store: Storage | None = None
 
     @hookimpl
     def register_context(self) -> Mapping[str, Callable[[Event, Context], Any]]:

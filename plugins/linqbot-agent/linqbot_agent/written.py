@@ -30,6 +30,7 @@ _VISIBLE: Final = str.maketrans({**dict.fromkeys(_UNSEEN, ""), **dict.fromkeys(_
 _OPENING: Final = "[［【〔〖〘〚⁅❲⟦⟬⦋⦍⦏⦗﹇﹝︹︻︗⎡⎢⎣"
 _CLOSING: Final = "]］】〕〗〙〛⁆❳⟧⟭⦌⦎⦐⦘﹈﹞︺︼︘⎤⎥⎦"
 _ROUND: Final = str.maketrans(_OPENING + _CLOSING, "(" * len(_OPENING) + ")" * len(_CLOSING))
+_EDITED: Final = "[edited]"
 _COLONS: Final = str.maketrans("ː∶꞉։", "::::")
 
 
@@ -47,7 +48,8 @@ def prompt_of(message: MessageReceived) -> str:
     """Return the text of a message for a model, with its links and the names of its files, in groups with its speaker."""
     links = (part.value for part in message.parts if isinstance(part, LinkPart))
     text = " ".join(filter(None, [message.text_to_me, *links]))
-    return said_by(message.sender.handle, text, _named(message.media), always=bool(message.is_group))
+    marks = [*_named(message.media), *([_EDITED] if message.edited else [])]
+    return said_by(message.sender.handle, text, marks, always=bool(message.is_group))
 
 
 def prompt_of_edit(edit: MessageEdited) -> str:
@@ -58,7 +60,7 @@ def prompt_of_edit(edit: MessageEdited) -> str:
 
 def shown_text(entry: HistoryEntry, *, is_group: bool) -> str:
     """Return an earlier message as a model reads it. Your own is as you have sent it."""
-    marks = [*_named(entry.media), *(["[edited]"] if entry.edited else [])]
+    marks = [*_named(entry.media), *([_EDITED] if entry.edited else [])]
     if entry.speaker == "me":
         return " ".join(filter(None, [entry.text, *marks])) or "[no text]"
     has_content = entry.text or marks

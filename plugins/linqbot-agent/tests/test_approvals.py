@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from linqbot_agent import LinqAgent
+from linqbot_agent import Budget, LinqAgent
 from linqbot_agent.approvals import question
+from linqbot_agent.budget import USED, Used
 from pydantic_ai import Agent, ApprovalRequired, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.usage import RequestUsage
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
 
 from linqbot import BotError
@@ -219,12 +223,13 @@ def test_a_question_cannot_be_stretched_by_an_argument() -> None:
 
 
 @pytest.mark.slow
-async def test_an_approval_is_asked_and_used_once_wherever_the_bot_is_killed() -> None:
+async def test_an_approval_is_asked_and_used_once_and_booked_once_wherever_the_bot_is_killed() -> None:
     bookings = Bookings()
 
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         is_decided = any(said.startswith("tool-return") for said in kinds(messages))
-        return says("Done.\n\nSee you!") if is_decided else calls(CALL)
+        response = says("Done.\n\nSee you!") if is_decided else calls(CALL)
+        return replace(response, usage=RequestUsage(input_tokens=40, output_tokens=10))
 
     async def scenario(phone: Phone) -> None:
         bookings.booked.clear()
@@ -233,7 +238,9 @@ async def test_an_approval_is_asked_and_used_once_wherever_the_bot_is_killed() -
         await phone.text("yes")
 
     bookings.agent.model = FunctionModel(respond)
-    bot = bot_with(bookings.agent)
+    bot = bot_with(bookings.agent, LinqAgent(budget=Budget(requests=9)))
     async for phone in killed_between_calls(bot, scenario):
         assert phone.messages == ["A table at 8", ASKED, "yes", "Done.", "See you!"], (phone.killed, phone.messages)
         assert 1 <= len(bookings.booked) <= 2, phone.killed
+        used = await phone.state(Used, name=USED)
+        assert (used.requests, used.tokens) == (2, 100), phone.killed

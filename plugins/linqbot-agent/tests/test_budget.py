@@ -27,7 +27,7 @@ NOTICE = "That is all I can do for you today. Please write again tomorrow."
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-def bot(budget: Budget, *, approval: bool = False) -> Bot:
+def bot(budget: Budget) -> Bot:
     """Return a bot whose agent makes two requests to its model for each message."""
 
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
@@ -37,7 +37,7 @@ def bot(budget: Budget, *, approval: bool = False) -> Bot:
 
     agent = Agent(FunctionModel(respond))
 
-    @agent.tool_plain(requires_approval=approval)
+    @agent.tool_plain
     def act() -> str:
         return "acted"
 
@@ -122,15 +122,11 @@ async def test_a_request_that_fails_does_not_use_up_the_budget() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("approval", [False, True])
-async def test_every_request_is_booked_once_wherever_the_bot_is_killed(approval: bool) -> None:
+async def test_every_request_is_booked_once_wherever_the_bot_is_killed() -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("Hi")
-        if approval:
-            await phone.next_reply()
-            await phone.text("yes")
 
-    async for phone in killed_between_calls(bot(Budget(requests=9), approval=approval), scenario, start=NOON):
+    async for phone in killed_between_calls(bot(Budget(requests=9)), scenario, start=NOON):
         used = await phone.state(Used, name=USED)
         assert used == Used(period="2026-11-20", requests=2, tokens=100), phone.killed
 

@@ -145,8 +145,8 @@ def book(number: int) -> str:
 async def chat(message: MessageReceived, ctx: Context) -> None:
     await run(agent, ctx)
 """
-KILLS_IN_A_TURN = int(os.environ.get("LINQBOT_TEST_KILLS_IN_A_TURN", "10"))
-"""At most 24: see `RetryPolicy.crashes_in_all`."""
+KILLS_IN_A_TURN = int(os.environ.get("LINQBOT_TEST_KILLS_IN_A_TURN", "6"))
+"""More than `RetryPolicy.crashes`, which would end a turn that makes no progress, and less than `crashes_in_all`."""
 
 
 @pytest.mark.process

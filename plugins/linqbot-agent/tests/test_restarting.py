@@ -85,7 +85,7 @@ async def test_an_edit_interrupts_the_model_which_is_asked_again_with_the_new_te
         wrote = await phone.text("A table")
         await listener.begun.wait()
         await phone.edit(wrote, "A table for two")
-        assert await phone.replies() == ["Heard: A table for two"]
+        assert await phone.replies() == ["Heard: A table for two [edited]"]
     assert len(listener.requests) == 2
 
 

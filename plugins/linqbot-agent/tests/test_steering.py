@@ -78,6 +78,18 @@ async def test_a_message_that_comes_during_a_tool_reaches_the_next_request() -> 
     assert len(waiter.requests) == 2
 
 
+async def test_an_edit_that_comes_during_a_tool_reaches_the_next_request() -> None:
+    waiter = Waiter("steer")
+    async with talking(waiter.bot) as phone:
+        wrote = await phone.text("A table for two")
+        await waiter.begun.wait()
+        await phone.edit(wrote, "A table for three")
+        waiter.goes_on.set()
+        assert await phone.replies() == ["Heard: A table for two, A table for three [edited]"]
+    assert waiter.requests[1][-2:] == ["tool-return: free", "user-prompt: A table for three [edited]"]
+    assert len(waiter.requests) == 2
+
+
 async def test_a_message_that_comes_during_the_last_request_is_answered_too() -> None:
     waiter = Waiter("steer")
     waiter.goes_on.set()

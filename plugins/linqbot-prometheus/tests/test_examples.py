@@ -18,7 +18,7 @@ from linqbot.clock import SystemClock
 from linqbot.hookspecs import End, Reason
 from linqbot.storage.sqlite.memory import MemoryStorage
 
-ROOT = Path(__file__).parent.parent.parent.parent
+README = Path(__file__).parent.parent / "README.md"
 PLUGIN = files("linqbot_prometheus")
 SUFFIXES = {
     "counter": ["_total"],
@@ -98,7 +98,7 @@ def test_every_error_that_an_alert_leaves_out_exists() -> None:
 
 @pytest.mark.anyio
 async def test_the_table_of_the_docs_is_exact(families: list[Metric]) -> None:
-    text = (ROOT / "docs" / "plugins.md").read_text()
+    text = README.read_text()
     rows = re.findall(r"^\| `(linqbot\w+)` \| (\w+) \|", text, re.MULTILINE)
     whole = {"counter": "_total", "info": "_info"}
     ours = {(f.name + whole.get(f.type, ""), f.type) for f in families if f.name.startswith("linqbot")}
@@ -107,7 +107,7 @@ async def test_the_table_of_the_docs_is_exact(families: list[Metric]) -> None:
 
 
 def test_the_docs_name_every_reason_and_every_end() -> None:
-    text = (ROOT / "docs" / "plugins.md").read_text()
+    text = README.read_text()
     for metric, values in (("linqbot_deliveries_refused_total", Reason), ("linqbot_turns_total", End)):
         row = next(line for line in text.splitlines() if line.startswith(f"| `{metric}`"))
         what = row.rpartition(":")[2]

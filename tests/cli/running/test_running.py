@@ -220,11 +220,23 @@ RARE = {
     "linqbot.testing",
     "linqbot.text.pieces",
     "linqbot.types.payment",
+    "linqbot.content.preview",
+    "linqbot.engine.stream_journal",
+    "linqbot.features.asking.answers",
+    "linqbot.features.asking.arrivals",
+    "linqbot.features.asking.question",
+    "linqbot.features.asking.records",
     "linqbot.features.asking.session",
     "linqbot.features.broadcasts",
     "linqbot.features.bursts",
+    "linqbot.features.history",
+    "linqbot.features.later",
     "linqbot.features.notices",
     "linqbot.features.overlap",
+    "linqbot.features.proactive",
+    "linqbot.features.turn_scheduler",
+    "linqbot.parse.numbers",
+    "linqbot.parse.yes_or_no",
 }
 """Modules that a bot imports when it first needs them. Each would cost every bot memory and time at the start."""
 
@@ -233,6 +245,14 @@ RARE = {
 def test_serve_does_not_import_what_few_bots_need() -> None:
     code = "import linqbot.cli.commands.serve, sys; print(set(sys.argv[1:]) & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code, *RARE], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "set()"
+
+
+@pytest.mark.process
+def test_commands_that_only_read_settings_load_neither_bots_nor_the_server() -> None:
+    code = "import linqbot.settings, sys; print(set(sys.argv[1:]) & set(sys.modules))"
+    heavy = ["linqbot.bot", "linqbot.client", "linqbot.engine", "linqbot.server.app", "sqlite3", "starlette", "uvicorn"]
+    out = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "set()"
 
 

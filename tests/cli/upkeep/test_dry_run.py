@@ -106,6 +106,9 @@ def test_the_handler_of_dead_letters_is_shown_for_the_notice_of_one() -> None:
     )
     assert "event.unhandled" not in output
     assert "UnknownEvent" not in output
+    # Nothing came of it: no retry, and no other dead letter.
+    assert "turn.failed" not in output
+    assert "turn.dead_lettered" not in output
 
 
 def test_an_answer_names_the_delivery_with_which_its_conversation_began() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from linqbot.ops.simulate import minimal_breaking_set
+from linqbot.ops.dry_runs.simulate import minimal_breaking_set
 
 pytestmark = pytest.mark.anyio
 

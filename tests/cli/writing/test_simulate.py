@@ -1,4 +1,4 @@
-"""A simulation sends nothing: reads and downloads are refused unless they are allowed, and uploads always."""
+"""A simulation sends nothing: reads and downloads are refused unless they are allowed, and uploads are made up."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fakes import LINE, NOW, PERSON, delivery, text_body
 
 from linqbot import Bot, Context, MessageReceived, Sent, contact_card, location_request, media, poll, voice_memo
 from linqbot.client.client import Client
-from linqbot.ops.dry_run import DryRun
-from linqbot.ops.simulate import Observer, simulate
+from linqbot.ops.dry_runs.dry_run import DryRun
+from linqbot.ops.dry_runs.simulate import Observer, simulate
 from linqbot.plugins.loading import load
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -92,9 +92,7 @@ async def test_with_reads_requests_and_downloads_are_made(ask: Ask, tmp_path: Pa
 
 @pytest.mark.parametrize("allowed", [False, True])
 async def test_nothing_is_ever_uploaded(tmp_path: Path, *, allowed: bool) -> None:
-    error, requests = await played(uploads, tmp_path, allowed=allowed)
-    assert requests == []
-    assert "A dry run uploads nothing." in (error or "")
+    assert await played(uploads, tmp_path, allowed=allowed) == (None, [])
 
 
 async def test_a_dry_run_shows_a_reply_with_files_and_polls_without_uploading() -> None:
@@ -120,6 +118,22 @@ async def test_a_dry_run_shows_a_reply_with_files_and_polls_without_uploading() 
         "chats.location.request",
     ]
     assert len(sent[0].messages) == 3
+
+
+async def test_a_file_that_was_received_is_shown_without_being_fetched_or_uploaded() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def handler(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Look!", *message.media)
+
+    photo = {"type": "media", "id": "photo", "url": "https://cdn.test/photo.png", "filename": "photo.png"}
+    file = {"mime_type": "image/png", "size_bytes": 9}
+    async with Client("key") as client, MemoryStorage() as storage:
+        done = await DryRun(bot, client, storage, reads=False).run(delivery(text_body(parts=[photo | file])))
+    assert (done.error, done.note) == (None, None)
+    parts = [part for call in done.calls for part in (call.body or {})["message"]["parts"]]
+    assert [part["type"] for part in parts] == ["text", "media"]
 
 
 @pytest.mark.parametrize(("allowed", "left"), [(False, 0), (True, 1)])
@@ -152,7 +166,7 @@ async def test_a_broadcast_is_neither_begun_nor_sent() -> None:
     async def handler(_: MessageReceived, ctx: Context) -> None:
         begun.append(await ctx.bot.find_broadcast("july"))
         begun.append(await ctx.bot.broadcast([PERSON], "hi", name="july"))
-        assert [one async for one in ctx.bot.recipients("july")] == []
+        assert [one.outcome async for one in ctx.bot.recipients("july")] == ["pending"]
 
     async with Client("key") as client, MemoryStorage() as storage:
         run = DryRun(bot, client, storage, reads=False)

@@ -1,6 +1,6 @@
 """Each part and each effect on iMessage, RCS and SMS, as the page shows them, in Chromium.
 
-With LINQBOT_SCREENSHOTS=docs/pictures the test also makes the pictures of docs/services.md:
+With LINQBOT_SCREENSHOTS=docs/pictures the test also makes the pictures of docs/replying.md:
 `LINQBOT_SCREENSHOTS=docs/pictures uv run --all-packages pytest -n0 -m slow tests/emulator/page/test_page_services.py`.
 """
 
@@ -92,7 +92,7 @@ def address(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def browsing(chromium: Browser, address: str) -> Iterator[Browsing]:
-    phones = Browsing(Profiles(chromium, has_blur=True), address)
+    phones = Browsing(Profiles(chromium, has_blur=bool(WANTED)), address)
     yield phones
     phones.close()
     assert phones.console_errors == []

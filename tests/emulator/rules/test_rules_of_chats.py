@@ -110,6 +110,12 @@ async def test_r63_typing_lasts_85_seconds_in_direct_chats_and_groups_and_is_dro
     assert emulator.state.chats[sms].typing == {}
 
 
+async def test_a_line_begins_with_a_card_to_share_as_one_that_was_set_up(
+    api: httpx.AsyncClient, chat: dict[str, str]
+) -> None:
+    assert (await api.post(f"/v3/chats/{chat['chat_id']}/share_contact_card")).status_code == 204
+
+
 async def test_r64_r65_sharing_needs_a_card_and_is_limited(
     emulator: Emulator, api: httpx.AsyncClient, refused: Any, chat: dict[str, str]
 ) -> None:

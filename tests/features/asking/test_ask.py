@@ -21,7 +21,7 @@ from linqbot.errors import AskCancelled, AskTimeout, LinqApiError, StorageUnavai
 from linqbot.events.account import ContactCardReceived
 from linqbot.events.chat import LocationSharingStarted, TypingStarted
 from linqbot.events.message import MessageReceived, ReactionAdded
-from linqbot.features.asking.question import CANCEL_WORDS
+from linqbot.options import CANCEL_WORDS
 from linqbot.rules.message import is_opt_out
 from linqbot.types.message import MediaPart
 

@@ -1,4 +1,4 @@
-"""A form of five questions, killed between every two steps, asks each question once and sums up once."""
+"""A form of four questions, killed between every two steps, asks each question once and sums up once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from linqbot.storage.inbox import Commit, Lease
 
 pytestmark = pytest.mark.anyio
 
-QUESTIONS = ["Name?", "Street?", "Town?", "Colour?", "Sure?"]
-ANSWERS = ["Ada", "Main St", "Paris", "red", "yes"]
+QUESTIONS = ["Name?", "Street?", "Colour?", "Sure?"]
+ANSWERS = ["Ada", "Main St", "red", "yes"]
 
 
 class Crashes:
@@ -88,7 +88,7 @@ async def fill_in(talk: Talk, crashes: Crashes, monkeypatch: pytest.MonkeyPatch)
 EXPECTED = ["A few questions."]
 for _question, _answer in zip(QUESTIONS, ANSWERS, strict=True):
     EXPECTED += [_question, f"Noted: {_answer}."]
-EXPECTED.append("Sum: Ada, Main St, Paris, red, yes")
+EXPECTED.append("Sum: Ada, Main St, red, yes")
 
 
 async def test_a_form_has_as_many_places_to_crash_as_are_tried_below(
@@ -100,7 +100,7 @@ async def test_a_form_has_as_many_places_to_crash_as_are_tried_below(
     assert 10**6 - crashes.left == PLACES
 
 
-PLACES = 12 + 12 + 2 * (1 + 2 + 3 + 4 + 5)
+PLACES = 10 + 10 + 2 * (1 + 2 + 3 + 4)
 """Places at which the form can crash: the calls, the ends of turns, and the places in the handler."""
 
 
@@ -117,26 +117,27 @@ async def test_each_question_is_asked_once_and_the_end_said_once(
     assert await talk.storage.dead_letters() == []
     # No call was made again under another key.
     texts = [text for text in talk.linq.said() if text.startswith("Noted")]
-    assert len({*texts}) == 5
+    assert len({*texts}) == 4
 
 
 @pytest.mark.slow
-@every_place(PLACES)
+@every_place(50)
 async def test_the_same_with_a_question_that_a_deploy_adds_in_the_middle(
     talk: Talk, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     crashes = Crashes(at)
     await crashing_storage(talk, crashes, monkeypatch)
     talk.deploy(form(crashes, QUESTIONS))
-    for text in ["hello", *ANSWERS[:3]]:
+    for text in ["hello", *ANSWERS[:2]]:
         await deliver(talk, text, crashes, runs=lambda: None)
     assert talk.said[-1] == "Colour?"
-    longer = [*QUESTIONS[:2], "Postcode?", *QUESTIONS[2:]]
+    longer = [*QUESTIONS[:1], "Postcode?", *QUESTIONS[1:]]
     talk.bot = changed(form(crashes, longer))
-    for text in [ANSWERS[3], "75001", ANSWERS[4]]:
+    for text in [ANSWERS[2], "75001", ANSWERS[3]]:
         await deliver(talk, text, crashes, runs=lambda: None)
-    assert [text for text in talk.said if text.endswith("?")] == [*QUESTIONS[:4], "Postcode?", "Sure?"]
-    assert [text for text in talk.said if text.startswith("Sum")] == ["Sum: Ada, Main St, 75001, Paris, red, yes"]
+    assert crashes.has_crashed
+    assert [text for text in talk.said if text.endswith("?")] == [*QUESTIONS[:3], "Postcode?", "Sure?"]
+    assert [text for text in talk.said if text.startswith("Sum")] == ["Sum: Ada, 75001, Main St, red, yes"]
     assert sorted(text for text in talk.said if text.startswith("Noted")) == sorted(
         f"Noted: {answer}." for answer in [*ANSWERS, "75001"]
     )

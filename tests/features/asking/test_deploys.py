@@ -21,7 +21,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.cli.main import main
 from linqbot.errors import AskCancelled
 from linqbot.events.message import MessageReceived
-from linqbot.features.asking.records import log_unresumable, unresumable
+from linqbot.features.asking.admission import log_unresumable, unresumable
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ from asking_talk import Talk
 from linqbot.bot.context import Context
 from linqbot.errors import AskTimeout
 from linqbot.events.message import MessageReceived
-from linqbot.ops.dry_run import DryRun
-from linqbot.ops.simulate import Simulation
+from linqbot.ops.dry_runs.dry_run import DryRun
+from linqbot.ops.dry_runs.simulate import Simulation
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +25,8 @@ async def replayed(talk: Talk, delivery_id: str | None = None) -> Simulation:
 
 
 def texts(done: Simulation) -> list[str]:
-    return [(call.body or {})["message"]["parts"][0]["value"] for call in done.calls]
+    sent = (call.body or {} for call in done.calls if call.name == "chats.messages.send")
+    return [body["message"]["parts"][0]["value"] for body in sent]
 
 
 async def test_a_handler_that_asks_ends_at_its_question(talk: Talk) -> None:
@@ -42,7 +43,9 @@ async def test_a_handler_that_asks_ends_at_its_question(talk: Talk) -> None:
     await talk.say("hi")
     broken.clear()
     done = await replayed(talk)
-    assert texts(done) == ["Welcome!", "Which day?\n1. Friday\n2. Saturday"]
+    (choices,) = (call for call in done.calls if call.name == "chats.polls.create")
+    assert [each["text"] for each in (choices.body or {})["poll"]["options"]] == ["Friday", "Saturday"]
+    assert texts(done) == ["Welcome!", "Which day?"]
     assert done.error is None
     assert done.note == "It asks this question and waits. No answer is on record, so the dry run ends here."
     assert talk.open_questions() == []

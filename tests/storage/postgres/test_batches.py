@@ -18,9 +18,10 @@ from linqbot.events.delivery import Delivery
 from linqbot.server.app import create_app, running
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.postgres.queries import following
-from linqbot.storage.postgres.server.address import Address, Connection
+from linqbot.storage.postgres.address import Address, Connection
+from linqbot.storage.postgres.leases import following
 from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot.storage.postgres.transaction import PostgresReader
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
@@ -35,8 +36,8 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     connect = Address.connect
 
-    async def logged(self: Address, *, movable_clock: bool = False) -> Connection:
-        connection = await connect(self, movable_clock=movable_clock)
+    async def logged(self: Address) -> Connection:
+        connection = await connect(self)
         connection.add_query_logger(lambda record: found.append(record.query))
         return connection
 
@@ -138,7 +139,9 @@ async def test_what_waits_in_one_lane_is_not_read_for_another(delivery: MakeDeli
             await asyncio.gather(*(storage.put(delivery(f"c:{n % 5}")) for n in range(20)))
             _, *others = await storage.take(10, lease_s=60)
             async with connection.transaction():
-                assert [each.lane for each in await following(connection, "c:4", 10)] == ["c:4"] * 3
+                assert [each.lane for each in await following(PostgresReader(connection, 0.0), "c:4", 10)] == [
+                    "c:4"
+                ] * 3
                 tokens = [lease.token for lease in others]
                 await connection.fetch(
                     "SELECT end_turns($1, $2, NULL, 0, 60)", [lease.delivery.lane for lease in others], tokens

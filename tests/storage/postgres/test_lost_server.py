@@ -20,7 +20,7 @@ from linqbot.errors import LeaseLost, StorageUnavailable
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.server.address import Address, Connection, is_away
+from linqbot.storage.postgres.address import Address, Connection, is_away
 from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
@@ -235,8 +235,8 @@ def second_listener_is_lost(monkeypatch: pytest.MonkeyPatch) -> list[Connection]
         await join(connection, address, process)
         found.append(connection)
 
-    async def losing(*args: Any, serving: bool) -> None:
-        await remember(*args, serving=serving)
+    async def losing(*args: Any) -> None:
+        await remember(*args)
         if len(found) == 2:
             found[1].terminate()
 

@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.news import News
-from linqbot.storage.postgres.server.address import Address
+from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot.storage.postgres.transaction import News
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
@@ -105,8 +105,8 @@ async def test_a_notification_that_cannot_be_read_stops_neither_the_start_nor_a_
     url = empty_storage_url("news")
     remember = processes.remember
 
-    async def noisy(*args: Any, serving: bool) -> None:
-        await remember(*args, serving=serving)
+    async def noisy(*args: Any) -> None:
+        await remember(*args)
         await notify(url, *UNREADABLE)
 
     monkeypatch.setattr(processes, "remember", noisy)

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.events.delivery import Delivery
-from linqbot.storage.postgres.server.address import Address
+from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.tools]

@@ -24,8 +24,8 @@ from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, Defer, Lease, Retry
 from linqbot.storage.postgres import processes
+from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.contents import PostgresContents
-from linqbot.storage.postgres.server.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.postgres.writer import Memory
 from linqbot.storage.state import StateWrite

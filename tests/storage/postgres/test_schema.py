@@ -15,13 +15,13 @@ from postgres_server import as_role, empty_storage_url, execute, server_url
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
+from linqbot.storage import timers
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.postgres.server import migrate
+from linqbot.storage.postgres import migrate
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.postgres.transaction import PostgresReader
 from linqbot.storage.state import StateWrite
-from linqbot.storage.tables import timers
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 

@@ -11,12 +11,13 @@ import pytest
 from postgres_server import empty_storage_url, server_url
 from structlog.testing import capture_logs
 
+from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError
 from linqbot.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit, Retry
 from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.server.address import Address
-from linqbot.storage.postgres.server.link import ServerTime, steady
+from linqbot.storage.postgres.address import Address
+from linqbot.storage.postgres.link import ServerTime, steady
 from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = pytest.mark.anyio
@@ -43,6 +44,7 @@ class WallClock:
 def wall(monkeypatch: pytest.MonkeyPatch) -> WallClock:
     clock = WallClock()
     monkeypatch.setattr(time, "time", clock.time)
+    monkeypatch.setattr(SystemClock, "now", staticmethod(clock.time))
     return clock
 
 

@@ -23,15 +23,15 @@ from sqlite_connections import largest_file
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events.delivery import Delivery
+from linqbot.storage import timers
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.postgres.server import migrate
+from linqbot.storage.postgres import migrate
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.checkup import check_up
 from linqbot.storage.sqlite.statements import SQLiteReader
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.storage.tables import timers
 
 pytestmark = pytest.mark.anyio
 
@@ -431,9 +431,7 @@ async def test_a_damaged_file_is_called_damaged(path: Path, delivery: MakeDelive
     with path.open("r+b") as damaged:
         damaged.seek(3 * 4096)
         damaged.write(b"\xff" * 20 * 4096)
-    with pytest.raises(
-        StorageUnavailable, match=r"is damaged: .*\. Restore a backup, as docs/deploy/backup\.md says\."
-    ):
+    with pytest.raises(StorageUnavailable, match=r"is damaged: .*\. Restore a backup, as docs/storage\.md says\."):
         async with SQLiteStorage(path):
             pass
     with pytest.raises(StorageUnavailable, match="is damaged"):

@@ -27,6 +27,7 @@ from linqbot.storage.sqlite.statements import outside
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.state import StateWrite
+from linqbot.storage.upkeep import put_back
 
 pytestmark = pytest.mark.anyio
 
@@ -259,7 +260,7 @@ async def retried_elsewhere(storage: SQLiteStorage, db: sqlite3.Connection, give
 
     def retry(other: sqlite3.Connection) -> None:
         with transaction(other):
-            drive(upkeep.put_back(outside(other, NOON), [given_up.id], ["dead"], again=False))
+            drive(put_back(outside(other, NOON), [given_up.id], ["dead"], upkeep.number, again=False))
 
     await asyncio.to_thread(upkeep.on_own_connection, Path(path), retry)
 
@@ -313,7 +314,7 @@ async def test_a_cancelled_take_gives_its_leases_back_uncounted(
     submitted: list[asyncio.Future[object]] = []
     submit = GroupCommit.submit
 
-    def recorded_submit(commits: GroupCommit, op: Op) -> asyncio.Future[object]:
+    def recorded_submit(commits: GroupCommit, op: Op[object]) -> asyncio.Future[object]:
         submitted.append(submit(commits, op))
         return submitted[-1]
 

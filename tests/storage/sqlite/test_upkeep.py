@@ -207,6 +207,20 @@ async def test_after_a_crash_the_newest_webhook_is_known_to_the_minute(
         assert await storage.last_activity() == NOON + 110
 
 
+async def test_the_next_process_knows_the_first_webhook_and_what_is_due(path: Path, clock: MovableClock) -> None:
+    broadcast = NewBroadcast("sale", "+15550001111", 60.0, b"[]", NOON)
+    async with SQLiteStorage(path, clock=clock) as storage:
+        for seconds in (0, 3600):
+            await handle(storage, Delivery(f"w.{seconds}", "c:1", "", b"", NOON + seconds))
+        await storage.schedule(Timer("t", NOON + 60, "c:1", "send", b"{}", 60))
+        assert await storage.start_broadcast(broadcast, ["+15550002222", "+15550003333"])
+        assert await storage.advance_broadcasts(NOON) == 1
+        due = await storage.next_broadcast()
+    async with SQLiteStorage(path, clock=clock) as storage:
+        assert (await storage.first_activity(), await storage.next_timer()) == (NOON, NOON + 60)
+        assert await storage.next_broadcast() == due == NOON + 1
+
+
 # Down to the bytes
 
 

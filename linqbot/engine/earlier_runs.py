@@ -1,0 +1,244 @@
+"""The calls of a turn's earlier runs, and the calls of this run that are matched with them.
+
+An accepted call is answered from its entry and not made. A call whose answer may have been lost is repeated under the same
+idempotency key. A call that must not be repeated is looked up at Linq, or reported as ambiguous.
+
+A call's slot is its number in its task, or the `key=` that the author gave it. Calls are matched by content first, so a
+handler that makes the same calls in another order gets the right entry for each. A call whose content equals that of no
+entry is matched by its slot, because a handler may word its answer differently in each run: the entry's call was sent,
+so the new wording is not sent too. A call inside of a step of `ctx.once` is matched only with entries of the same step:
+the entries of another step, which this run has from the record, are no earlier runs of this call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.content.sending import is_refusal
+from linqbot.engine.call_lookup import HasSent, ambiguous_answer, answer_of, error_of, find, outcome_of
+from linqbot.engine.slots import digest, step_around
+from linqbot.errors import CallSkipped, LinqApiError, MessageGone
+from linqbot.storage.journal import JournalEntry
+
+if TYPE_CHECKING:
+    from linqbot.engine.turn_journal import TurnJournal
+
+log = structlog.get_logger("linqbot.worker")
+
+
+class EarlierRuns:
+    """The calls that earlier runs of a turn have made. A turn that never ran before has none.
+
+    It gets the journal with each call and does not refer to it, so it makes no reference cycle.
+
+    Args:
+        calls: The entries of the calls.
+        has_sent: Returns True if a journal entry of any turn has the message of this id.
+        by_content: See `JournalMatcher`.
+    Attributes:
+        calls: The entries that calls may be matched with now: those of earlier runs, and in a conversation those of one part.
+        sent: The ids of the messages of all these runs.
+        sent_in_parts: The ids of the messages of earlier parts of the conversation, their questions included.
+    """
+
+    def __init__(self, calls: Sequence[JournalEntry], has_sent: HasSent, *, by_content: bool) -> None:
+        self._all = calls
+        self._has_sent = has_sent
+        self._by_content = by_content
+        self._outside: JournalMatcher | None = None
+        self.sent = frozenset(entry.message_id for entry in calls if entry.message_id)
+        self.sent_in_parts: frozenset[str] = frozenset()
+        self.enter(calls)
+
+    def enter(self, calls: Sequence[JournalEntry], earlier: Iterable[JournalEntry] = ()) -> None:
+        """Match the next calls with these entries; see `TurnJournal.enter`."""
+        self.sent_in_parts |= {entry.message_id for entry in earlier if entry.message_id}
+        self.calls = calls
+        self._matcher = JournalMatcher(calls, by_content=self._by_content)
+
+    def leave_handler(self, outside: str) -> None:
+        """Match the next calls with those that were made outside of the handler, for an answer to a question.
+
+        Args:
+            outside: The beginning of the slots of these calls.
+        """
+        if self._outside is None:
+            made = [entry for entry in self._all if entry.slot.startswith(outside)]
+            self._outside = JournalMatcher(made, by_content=self._by_content)
+        self._matcher = self._outside
+
+    def unmatched(self) -> list[JournalEntry]:
+        """Return the entries of this part that no call of this run has matched."""
+        return self._matcher.unmatched()
+
+    def unsettled(self) -> list[Call]:
+        """Return the calls of this part that may have been made, without a known answer."""
+        return [Call.from_json(e.call) for e in self.calls if e.status == "attempting" and e.message_id is None]
+
+    def answer_from_past(self, call: Call, slot: str, turn: str) -> ApiResponse:
+        """Answer a call of a conversation's past as it was answered then.
+
+        Raises:
+            CallSkipped: the call was not made then.
+            LinqApiError, AmbiguousCall, MessageGone: it ended so then; see `outcome_of`.
+        """
+        known = self._matcher.match(slot, call, is_named=call.label is not None).entry
+        if known is None or known.status == "attempting":
+            log.info("send.skipped", turn=turn, slot=slot, call=call.name)
+            raise CallSkipped(call.name)
+        return outcome_of(known, call)
+
+    async def perform(self, journal: TurnJournal, call: Call, slot: str, run: Run) -> ApiResponse:
+        """Return the answer of the earlier run that made the call; if none has, or it is not known, make the call.
+
+        Raises:
+            AmbiguousCall: the call must not be repeated, and it is not known if it was made.
+            LinqApiError: Linq refuses the call, or did so then, and its refusal stands.
+            MessageGone: its message was deleted before the answer arrived.
+        """
+        match = self._matcher.match(slot, call, is_named=call.label is not None)
+        if match.displaced is not None:
+            await self._make_displaced(journal, match.displaced, run)
+        known = match.entry
+        if known is None:
+            return await journal.make(call, match.slot, run)
+        journal.come_to(known.slot)
+        if known.status == "refused":
+            if call.refusal_stands and is_refusal(refusal := error_of(known, call)):
+                raise refusal
+            # Linq sent nothing under the key of a refused call, so a corrected call may use the key.
+            return await journal.make(call, match.slot, run, known)
+        stored = Call.from_json(known.call)
+        if match.diverged:
+            log.warning("send.diverged", turn=journal.turn, slot=match.slot, stored=stored.name, now=call.name)
+        if known.status == "accepted":
+            answer = answer_of(known, call)
+            journal.note_answered(call, answer)
+            return answer
+        if stored.safety == "once":
+            return await self._look_up(journal, stored, known, run)
+        # The journal does not keep this field: it is the code that makes the call now which has a replacement for it.
+        stored = replace(stored, refusal_stands=call.refusal_stands)
+        return await journal.attempt(stored, known, run, repeated=True)
+
+    async def _make_displaced(self, journal: TurnJournal, call: Call, run: Run) -> None:
+        """Make a call that was answered from another call's entry and was therefore not made: see `Match.displaced`."""
+        try:
+            await self.perform(journal, call, journal.slots.numbered("owed:"), run)
+        except (LinqApiError, MessageGone) as error:
+            # The code that made the call already has an answer, so the error can only be logged.
+            log.error("send.refused", turn=journal.turn, call=call.name, error=str(error))
+
+    async def _look_up(self, journal: TurnJournal, call: Call, entry: JournalEntry, run: Run) -> ApiResponse:
+        """Return the answer of a call that must not be repeated, by looking for its effect at Linq.
+
+        Raises:
+            AmbiguousCall: nothing was found, and there is no answer with which the handler can go on.
+        """
+        found = None if entry.status == "ambiguous" else await find(call, entry, run, self._has_sent)
+        if found is not None:
+            await journal.note_outcome(entry, "accepted", found.to_json(), found)
+            return found
+        if entry.status != "ambiguous":
+            log.error("send.ambiguous", turn=journal.turn, slot=entry.slot, call=call.name)
+            await journal.note_outcome(entry, "ambiguous", b"null")
+        return ambiguous_answer(call)
+
+
+@dataclass(slots=True)  # not frozen: see `JournalEntry`
+class Match:
+    """The journal slot of a call, and the entry that an earlier run wrote there.
+
+    Attributes:
+        slot: The slot of the entry; for a new call, a free slot.
+        entry: The entry from an earlier run; None if the call is new.
+        diverged: True if the content of the entry differs from that of the call.
+        displaced: An earlier call of this run that was taken for a new wording of `entry` and was therefore not made.
+            The call matched now has exactly the entry's content, so the earlier one was a different call and still has
+            to be made. None if there is none.
+    """
+
+    slot: str
+    entry: JournalEntry | None = None
+    diverged: bool = False
+    displaced: Call | None = None
+
+
+class JournalMatcher:
+    """The journal entries of one turn's earlier runs. Each entry is matched once.
+
+    Args:
+        by_content: True takes no call for another wording of an entry. The state has changed since the earlier run, so the
+            handler may have another thing to say: a "Sorry" is no wording of "Let me check".
+    """
+
+    def __init__(self, known: Sequence[JournalEntry], *, by_content: bool = False) -> None:
+        self._by_content = by_content
+        self._known = {entry.slot: entry for entry in known}
+        self._digests = {entry.slot: _digest_of(entry) for entry in known}
+        self._unmatched = dict.fromkeys(self._known)
+        # Slots whose entry was matched with a call of other content, and that call.
+        self._reworded: dict[str, Call] = {}
+
+    def unmatched(self) -> list[JournalEntry]:
+        """Return the entries that no call has matched."""
+        return [self._known[slot] for slot in self._unmatched]
+
+    def match(self, slot: str, call: Call, *, is_named: bool) -> Match:
+        """Find the entry of a call, or a free slot for a new call.
+
+        Args:
+            slot: The slot of the call in this run.
+            is_named: True if the author named the slot with `key=`. Then the slot alone decides.
+        """
+        if not self._known:
+            return Match(slot)
+        content = digest(call)
+        is_same = self._digests.get(slot) == content
+        if slot in self._unmatched and (is_same or is_named):
+            return self._take(slot, diverged=not is_same)
+        if is_named:
+            return Match(slot, self._known.get(slot))
+        return self._match_content(content, step_around(slot)) or self._match_slot(slot, call, content)
+
+    def _match_content(self, content: str, step: str) -> Match | None:
+        """Find an entry of the same content in another slot of the same step."""
+        for slot in self._unmatched:
+            if self._digests[slot] == content and step_around(slot) == step:
+                return self._take(slot)
+        for slot in self._reworded:
+            if self._digests[slot] == content and step_around(slot) == step:
+                return Match(slot, self._known[slot], displaced=self._reworded.pop(slot))
+        return None
+
+    def _match_slot(self, slot: str, call: Call, content: str) -> Match:
+        """Take the unmatched entry of this slot for an earlier wording of the call; without one, find a free slot.
+
+        An entry of another endpoint is no wording of the call: a handler that reacted at this place before now replies.
+        """
+        if self._by_content or slot not in self._unmatched or Call.from_json(self._known[slot].call).name != call.name:
+            return Match(self._free_slot(slot, content))
+        if self._known[slot].status != "refused":
+            self._reworded[slot] = call
+        return self._take(slot, diverged=True)
+
+    def _take(self, slot: str, *, diverged: bool = False) -> Match:
+        del self._unmatched[slot]
+        return Match(slot, self._known[slot], diverged=diverged)
+
+    def _free_slot(self, slot: str, content: str) -> str:
+        """Return `slot`; if an earlier run used it, a slot derived from the content, which is the same in each run."""
+        free, count = slot, 0
+        while free in self._known:
+            count += 1
+            free = f"{slot}~{content[:6]}.{count}"
+        return free
+
+
+def _digest_of(entry: JournalEntry) -> str:
+    return entry.digest or digest(Call.from_json(entry.call))

@@ -1,0 +1,95 @@
+"""Questions before one is asked: what runs before each turn, and when the bot starts, even if no question is open.
+
+The other modules of questions are imported when a question is asked or open. Next step: `arrivals.py` decides what a
+delivery means for an open question.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from linqbot.clock import Clock
+from linqbot.errors import StorageUnavailable
+from linqbot.events.lane import chat_of_lane
+from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Lease
+
+if TYPE_CHECKING:
+    from linqbot.bot.dispatch import Dispatcher
+
+
+log = structlog.get_logger("linqbot.worker")
+
+KIND: Final = "ask"
+ORDER_PREFIX: Final = f"i.{KIND}."
+"""The beginning of the ids of deliveries that end a question. A webhook can have no such id."""
+ORDER_TYPE: Final = f"linqbot.{KIND}"
+"""The type of these deliveries."""
+FOUND_ID: Final = "i.found."
+"""The beginning of the ids of deliveries with what Linq was asked for: a vote, tapback, location or removal that was missed."""
+
+
+async def after_timeouts(lease: Lease, storage: Storage, clock: Clock) -> Lease | None:
+    """Fire the timeout of a question to which a leased delivery comes too late, and put the timeout in front of it.
+
+    Returns:
+        The lease to handle, because its delivery is in time, or because the storage did not answer. None if the lease was
+        released, so that the lane is leased again in the right order.
+    Raises:
+        LeaseLost: the lease is over.
+    """
+    delivery = lease.delivery
+    chat_id = chat_of_lane(delivery.lane)
+    # Only a first run: the storage moves no delivery of which a run may have left something.
+    if chat_id is None or not lease.is_first_run or delivery.id.startswith(ORDER_PREFIX):
+        return lease
+    if not (asked := storage.conversations_in(chat_id)):
+        return lease  # nearly always; the time of sending is in the body, which is then not read
+    came_at = min(delivery.received_at, delivery.sent_at)
+    overdue = [each.id for each in asked if each.status == "waiting" and each.until < came_at]
+    if not overdue:
+        return lease
+    from linqbot.features.asking.question import OpenQuestion
+
+    try:
+        found = [await storage.conversation(each) for each in overdue]
+        questions = [OpenQuestion.read(each[0].question) for each in found if each is not None]
+        # The delivery itself abandons a question that cannot be read: `_abandoned`.
+        timers = [each.timer for each in questions if each is not None]
+        await storage.fire(clock.now())
+        has_left = await storage.seen([f"{ORDER_PREFIX}{timer}" for timer in timers])
+        if all(has_left.values()):
+            return lease
+        await storage.put_in_order(delivery.lane, (), lease)
+    except StorageUnavailable as error:
+        log.warning("order.unknown", delivery=delivery.id, error=type(error).__name__)
+        return lease
+    return None
+
+
+async def unresumable(storage: Storage, dispatcher: Dispatcher) -> dict[str, int]:
+    """Return the number of questions that wait for an answer and whose handler the bot does not have, by handler.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    counts = await storage.waiting_by_handler()
+    return {handler: count for handler, count in counts.items() if dispatcher.handler_named(handler) is None}
+
+
+async def log_unresumable(storage: Storage, dispatcher: Dispatcher) -> None:
+    """Log the open questions that the bot cannot continue, by handler. Called when the bot starts.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    for handler, count in (await unresumable(storage, dispatcher)).items():
+        log.error(
+            "ask.no_handler",
+            handler=handler,
+            questions=count,
+            to_do="Serve a bot that has a handler of this name, or end the questions: linqbot asks list, "
+            "linqbot asks cancel. Otherwise the next message of each person is handled as if no question were open.",
+        )

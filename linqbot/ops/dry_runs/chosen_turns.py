@@ -1,0 +1,240 @@
+"""Choose the turns to run again: handled deliveries, and for an answer the conversation that it belongs to.
+
+The answer to a question is no turn of its own: it is in the record of the turn that asked. So that turn runs from its
+first delivery on, even if this delivery is older than those that were asked for. New code needs the questions that were
+open when an old delivery came, to decide what the delivery meant. They come from the journal entry of each question,
+which has its conversation and the two deliveries that began and ended its wait, and not from what the storage has now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from linqbot.events.delivery import Delivery
+from linqbot.events.lane import lane_of_chat
+from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.features.asking.admission import ORDER_PREFIX
+from linqbot.features.asking.question import OpenQuestion
+from linqbot.features.asking.records import AskRecord, is_wait, prompts_of, record_of
+from linqbot.ops.dry_runs.recorded_turn import RecordedTurn, turn_on_record
+from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import ANYONE, ENDED_KEPT_S, Conversation
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.upkeep import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class OpenThen:
+    """A conversation that waited for an answer for a while.
+
+    Attributes:
+        conversation: The conversation as the storage had it while the question was open.
+        since, ended_at: The times, in Unix seconds, at which two deliveries were received: the one whose turn asked the
+            question, and the one that ended it.
+        has_timed_out: True if the conversation ended without an answer, so that the next message was a late one.
+    """
+
+    conversation: Conversation
+    since: float
+    ended_at: float
+    has_timed_out: bool
+
+    def is_open_for(self, delivery: Delivery) -> bool:
+        """Return True if the question was open when a delivery of the chat was handled."""
+        return self.conversation.id != delivery.id and self.since < delivery.received_at <= self.ended_at
+
+    def is_late(self, delivery: Delivery) -> bool:
+        """Return True if a delivery is a message of the asked person that came after the question had timed out."""
+        forgotten_at = self.conversation.until + ENDED_KEPT_S
+        if not (self.has_timed_out and self.ended_at < delivery.received_at <= forgotten_at):
+            return False
+        if delivery.type != "message.received":
+            return False
+        return self.conversation.person in (_person_of(delivery), ANYONE)
+
+
+async def open_then(
+    entry: JournalEntry,
+    record: AskRecord,
+    entries: Sequence[JournalEntry],
+    failed: dict[str, tuple[int, str]],
+    storage: Storage,
+) -> OpenThen | None:
+    """Return the conversation of a question while it was open; None if it is not on record.
+
+    Args:
+        entry, record: The question.
+        entries: All entries of its turn.
+        failed: The conversations that failed after an answer: the number of the question, and the id of the dead answer.
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    opened, outcome = record.opened, record.outcome or {}
+    if opened is None:
+        return None
+    # The reasons why answers were not taken belong to the question: a tapback on one of them is an answer as well.
+    messages = [each.message_id for each in prompts_of(record.n, entries) if each.message_id]
+    asked = OpenQuestion.model_validate(opened["question"])
+    question = asked.model_copy(update={"messages": (*asked.messages, *messages)})
+    conversation = Conversation(
+        entry.turn,
+        entry.replay,
+        opened["chat_id"],
+        opened["person"],
+        opened["handler"],
+        "waiting",
+        entry.first_at,
+        opened["until"],
+        question.to_json(),
+    )
+    ended_at = outcome.get("at", opened["until"])
+    n, answer = failed.get(entry.turn, (0, ""))
+    if n == record.n and (dead := await storage.dead_letter(answer)) is not None:
+        ended_at = dead.delivery.received_at
+    is_last = not any(record_of(each).n > record.n for each in entries if each.safety == "ask")
+    has_timed_out = outcome.get("outcome") == "timed_out" and is_last and not is_wait(conversation.person)
+    return OpenThen(conversation, opened["since"], ended_at, has_timed_out)
+
+
+def _person_of(delivery: Delivery) -> str:
+    try:
+        return (parse(delivery).actor or "").casefold()
+    except EventNotUnderstood:
+        return ""
+
+
+LOOK_BACK_S: Final = 7 * 86_400.0
+"""Seconds before the oldest chosen delivery in which a conversation may have begun that one of them continues."""
+
+_MOST: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenTurns:
+    """The turns to run again.
+
+    Attributes:
+        ids: The ids of their deliveries, in the order in which these were accepted.
+        answers: The number of chosen deliveries that are part of the turn of an earlier one.
+        answered: For each of these that answered a question, the id of the earlier one.
+    """
+
+    ids: Sequence[str]
+    answers: int
+    answered: Mapping[str, str]
+    _storage: Storage
+    _open: dict[str, list[OpenThen]]
+    _failed: dict[str, tuple[int, str]]
+    _late: dict[str, str] = field(default_factory=dict)
+    """The first message after a question had timed out, by the id of its conversation."""
+
+    def is_lost_answer(self, delivery_id: str) -> bool:
+        """Return True if a dead letter answered a question of a turn whose delivery is not kept, so that it cannot run."""
+        return any(answer == delivery_id for _, answer in self._failed.values())
+
+    async def read(self, delivery: Delivery) -> RecordedTurn:
+        """Read the record of one of the turns.
+
+        Raises:
+            StorageUnavailable: the storage cannot be read.
+        """
+        return await turn_on_record(
+            self._storage,
+            delivery,
+            conversations=self.conversations_at(delivery),
+            failed_after=self._failed.get(delivery.id),
+        )
+
+    def conversations_at(self, delivery: Delivery) -> list[Conversation]:
+        """Return the conversations that a delivery may have concerned: open ones, and one for which it came too late."""
+        found = []
+        for each in sorted(self._open.get(delivery.lane, ()), key=lambda each: each.since):
+            if each.is_open_for(delivery):
+                found.append(each.conversation)
+            elif each.is_late(delivery) and self._late.setdefault(each.conversation.id, delivery.id) == delivery.id:
+                found.append(replace(each.conversation, status="timed_out"))
+        return found
+
+
+async def chosen_turns(
+    storage: Storage, selection: Selection, *, limit: int | None = None, looked: Callable[[int, int], None]
+) -> ChosenTurns:
+    """Choose the turns of handled deliveries, of dead letters too.
+
+    Args:
+        limit: Only the newest deliveries, at most this many; None takes all.
+        looked: Called with the number of deliveries that were looked at, and of all.
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    ids = await storage.replayable(selection)
+    meant = ids[-limit:] if limit else ids
+    earlier = await _earlier(storage, selection, meant)
+    wanted = dict.fromkeys(meant)
+    failed = await _failed(storage)
+    answered: dict[str, str] = {}
+    lanes: dict[str, list[OpenThen]] = {}
+    everything = [*earlier, *meant]
+    for number, delivery_id in enumerate(everything, 1):
+        entries = await storage.entries(delivery_id)
+        asks = [entry for entry in entries if entry.safety == "ask"]
+        for entry in asks:
+            record = record_of(entry)
+            answered |= dict.fromkeys(_answered_by(record), delivery_id)
+            if (then := await open_then(entry, record, entries, failed, storage)) is not None:
+                lanes.setdefault(lane_of_chat(then.conversation.chat_id), []).append(then)
+        if delivery_id in failed:
+            answered[failed[delivery_id][1]] = delivery_id
+        looked(number, len(everything))
+    parts = {each for each in meant if each in answered or _is_spent_order(each, failed)}
+    roots = {answered[each] for each in parts if each in answered and answered[each] not in wanted}
+    kept = [each for each in earlier if each in roots] + [each for each in meant if each not in parts]
+    return ChosenTurns(
+        kept, len(parts), {each: answered[each] for each in parts if each in answered}, storage, lanes, failed
+    )
+
+
+async def _failed(storage: Storage) -> dict[str, tuple[int, str]]:
+    """Return the conversations that failed after an answer: the number of the question, and the id of the dead answer."""
+    found = {}
+    for conversation in await storage.conversations(limit=_MOST):
+        question = OpenQuestion.model_validate_json(conversation.question)
+        if conversation.status == "failed" and question.failed_by is not None:
+            found[conversation.id] = question.n, question.failed_by
+    return found
+
+
+def _is_spent_order(delivery_id: str, failed: dict[str, tuple[int, str]]) -> bool:
+    """Return True if a delivery is an order that ended a question, such as a timeout."""
+    return delivery_id.startswith(ORDER_PREFIX) and all(delivery_id != answer for _, answer in failed.values())
+
+
+async def _earlier(storage: Storage, selection: Selection, meant: Sequence[str]) -> list[str]:
+    """Return the ids of the deliveries among which the conversations of the chosen ones may have begun."""
+    oldest = None
+    async for page in storage.pages(meant[:1]):
+        oldest = page[0] if page else None
+    if oldest is None:
+        return []
+    before = replace(selection, ids=None, type=None, since=oldest.received_at - LOOK_BACK_S)
+    until = oldest.received_at + (0.0 if selection.ids is None and selection.type is None else LOOK_BACK_S)
+    if selection.ids is not None and selection.lane is None:
+        before = replace(before, lane=oldest.lane)
+    found = await storage.replayable(replace(before, until=until))
+    known = set(meant)
+    return [each for each in found if each not in known]
+
+
+def _answered_by(record: AskRecord) -> list[str]:
+    """Return the ids of the deliveries that ended a question.
+
+    An event that came from outside of the chat has two: its own delivery, and the order that was made of it.
+    """
+    outcome = record.outcome or {}
+    found = [outcome["by"]] if "by" in outcome else []
+    body = outcome.get("body")
+    if isinstance(body, dict):
+        found.append(Delivery.from_webhook(b"", webhook_id=str(body.get("event_id") or ""), received_at=0.0).id)
+    return found

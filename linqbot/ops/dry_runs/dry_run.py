@@ -1,0 +1,134 @@
+"""Run a bot's handlers on deliveries of its own storage, and list each call instead of making it.
+
+The turn runs in a world of its own (`world.py`), with what is on record. A send whose time has come can be repeated too,
+although it has no webhook. A delivery that went to an open question is no turn of its own. If the run ends at something
+that is not on record, it says so. The command `linqbot inbox replay bot.py` prints the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from linqbot.bot.bot import Bot
+from linqbot.client.call import Call
+from linqbot.client.client import Client
+from linqbot.errors import LinqApiError
+from linqbot.events.delivery import Delivery
+from linqbot.features.asking.admission import ORDER_PREFIX
+from linqbot.features.asking.question import OpenQuestion
+from linqbot.ops.dry_runs.chosen_turns import ChosenTurns
+from linqbot.ops.dry_runs.dry_turn import DryTurn, calls_of
+from linqbot.ops.dry_runs.recorded_turn import turn_on_record
+from linqbot.ops.dry_runs.simulate import Simulation
+from linqbot.ops.dry_runs.tape import NO_READS
+from linqbot.ops.dry_runs.world import DryWorld
+from linqbot.plugins.registry import Plugins
+from linqbot.storage.backend import Storage
+from linqbot.storage.journal import JournalEntry
+
+_SEE_CONVERSATION: Final = "To see that conversation, replay the delivery with which it began: {}"
+_ANSWER: Final = f"It answered a question, so the handler that asked took it. {_SEE_CONVERSATION}"
+_TO_QUESTION: Final = (
+    "A question was open when it came, which it did not end: it was a refused answer, or a vote that was counted. "
+    + _SEE_CONVERSATION
+)
+
+
+class DryRun:
+    """Runs a bot's handlers on stored deliveries, each at the time at which it was received.
+
+    Args:
+        client: Used for reads, if they are allowed; already open.
+        storage: Holds the deliveries, and knows which messages the bot has sent. It is only read.
+        reads: Let reads that the storage cannot answer, and downloads of media, through to Linq.
+        plugins: Their middleware and routers run as in production; their observer hooks do not run.
+    Raises:
+        BotError: a handler can never run, because one before it takes everything.
+        ConfigError: a required plugin failed at adding something.
+    """
+
+    def __init__(
+        self, bot: Bot, client: Client, storage: Storage, *, reads: bool, plugins: Plugins | None = None
+    ) -> None:
+        self._world = DryWorld(bot, client, storage, plugins=plugins or Plugins(), reads=reads)
+        self._storage = storage
+
+    async def replay(self, ids: Sequence[str], *, chosen: ChosenTurns | None = None) -> AsyncIterator[Simulation]:
+        """Run the handlers on stored deliveries, in this order.
+
+        Args:
+            chosen: The turns of these deliveries, by which those that went to an open question are known. None takes each
+                for a turn of its own.
+        """
+        async for page in self._storage.pages(ids):
+            for delivery in page:
+                yield await self.run(delivery, chosen=chosen)
+
+    async def run(self, delivery: Delivery, *, chosen: ChosenTurns | None = None) -> Simulation:
+        """Run the handlers on one delivery. An error that they raise is in the result, a SystemExit included.
+
+        Args:
+            chosen: See `replay`.
+        """
+        note = await note_on(delivery, self._storage)
+        began_with = None if chosen is None or note else chosen.answered.get(delivery.id)
+        if began_with is not None:
+            # The handler that takes other messages would not have got it.
+            return Simulation(delivery, note=_ANSWER.format(began_with), began_with=began_with)
+        turn = await (turn_on_record(self._storage, delivery) if chosen is None else chosen.read(delivery))
+        if note is not None:
+            turn = replace(turn, conversations=())
+        if (asker := await self._world.answered_by(turn)) is not None:
+            return Simulation(delivery, note=_TO_QUESTION.format(asker.id), began_with=asker.id)
+        done = await self._world.run(turn)
+        if done.is_answer and done.asker is not None:
+            return Simulation(delivery, note=_TO_QUESTION.format(done.asker.id), began_with=done.asker.id)
+        return Simulation(
+            delivery,
+            [Call.from_json(each.call) for each in done.made if isinstance(each, JournalEntry)],
+            [call for timer in done.sends for call in calls_of(timer)],
+            done.begun,
+            done.ctx.handler if done.ctx else None,
+            LinqApiError(NO_READS, call=done.missing_read) if done.missing_read else done.error,
+            note=" ".join(filter(None, (note, _why_ended(done)))) or None,
+        )
+
+
+def _why_ended(done: DryTurn) -> str | None:
+    """Return why a run has ended before the end of its handler; None if it has not, or if its error says so."""
+    if done.waits == "refused":
+        return "The recorded answer does not fit this question, so it would be asked again."
+    if done.waits is not None:
+        return "It asks this question and waits. No answer is on record, so the dry run ends here."
+    if done.missing_step is not None:
+        return (
+            f"ctx.once({done.missing_step!r}) has an effect outside of Linq, and no result is on record, so the dry run "
+            "ends here."
+        )
+    return None if done.missing is None or done.missing_read else f"Not recorded: {done.missing}."
+
+
+_MOST: Final = 10_000
+
+
+async def note_on(delivery: Delivery, storage: Storage) -> str | None:
+    """Return why a dry run cannot show what really happens with a delivery of a conversation; None if it can.
+
+    Raises:
+        StorageUnavailable: the storage cannot be read.
+    """
+    if delivery.id.startswith(ORDER_PREFIX):
+        return (
+            "It ends a question of ctx.ask, such as after a timeout, and no dry run shows that. To continue the "
+            f"conversation: linqbot inbox retry {delivery.id}"
+        )
+    for conversation in await storage.conversations(limit=_MOST):
+        question = OpenQuestion.model_validate_json(conversation.question)
+        if conversation.status == "failed" and question.failed_by == delivery.id:
+            return (
+                f"It answered a question of handler {conversation.handler}. The dry run shows it as a message of its own. "
+                f"To continue the conversation with it: linqbot inbox retry {delivery.id}"
+            )
+    return None

@@ -1,0 +1,234 @@
+"""One dry run of a turn: what it does, what it has from the record, and why it ends. `world.py` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn
+
+from pydantic_core import from_json, to_json
+
+from linqbot.bot.turn_context import TurnContext
+from linqbot.client.call import Call
+from linqbot.engine.failure import TurnFailure
+from linqbot.engine.slots import OUTSIDE_FIRST, is_outside_of_answer, outside_of_answer, step_around, step_digest
+from linqbot.engine.turn_journal import TurnJournal
+from linqbot.errors import Suspended
+from linqbot.features.asking.records import AskRecord
+from linqbot.ops.dry_runs.recorded_turn import ComparedCall, RecordedTurn, joined_streams, of_call, of_entry
+from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.timers import Timer
+from linqbot.types.proactive import Broadcast
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """The exception with which a run ended.
+
+    Attributes:
+        kind: The name of its class.
+        at: `file:line` of the author's code.
+        message: Its message, which may quote a person's words.
+    """
+
+    kind: str
+    at: str
+    message: str = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """The calls that a run would make, and how it ended.
+
+    Attributes:
+        calls: The calls to Linq, in order; reads and hints are not among them.
+        later: The calls of `ctx.send_later`, by the id of the send.
+        handler: The name of the handler; None if none took the event.
+        handler_at: `file:line` of its definition.
+        missing: What is not on record, so that the run ended before its end; None if nothing was missing.
+        other_steps: Steps on record that the run did not come to before it ended there.
+        doubts: Why the run may differ from the turn on record, although its code is the same.
+        past: What it has read of the past that may not be as it was then: sentences. Its result need not depend on it.
+    """
+
+    calls: Sequence[ComparedCall] = ()
+    later: Mapping[str, Sequence[ComparedCall]] = field(default_factory=dict)
+    handler: str | None = None
+    handler_at: str | None = None
+    failure: RunFailure | None = None
+    missing: str | None = None
+    other_steps: Sequence[str] = ()
+    doubts: Sequence[str] = ()
+    past: Sequence[str] = ()
+
+    def does_the_same(self, other: RunResult) -> bool:
+        """Return True if both runs do and fail the same."""
+        mine, its = self.failure, other.failure
+        return (
+            len(self.calls) == len(other.calls)
+            and all(call.is_like(its) for call, its in zip(self.calls, other.calls, strict=True))
+            and self.later == other.later
+            and (mine and (mine.kind, mine.at.partition(":")[0])) == (its and (its.kind, its.at.partition(":")[0]))
+            and self.missing == other.missing
+        )
+
+
+class DryTurn:
+    """One dry run of a turn, while it goes on and afterwards.
+
+    Attributes:
+        turn: The turn on record.
+        without_past: True runs as if no state were stored, and nothing were said before.
+        made: The entries of the calls that it makes, and the broadcasts that it begins, in order.
+        sent: The ids of the messages on record that it has sent again.
+        sends: The timers of its scheduled sends. Set at the end.
+        missing: What is not on record, so that the run has ended; None if nothing was missing. `missing_step` is the name
+            if it is a step, and `missing_read` that of the call if it can be read from Linq.
+        doubts, past: See `RunResult`.
+        ctx: The context of its handler; None as long as there is none.
+        error: The error that ended it; None if there is none.
+        begun: The broadcasts that it begins, in order. Set at the end.
+        asker: The conversation whose open question its event concerns; None if it concerns none.
+        is_answer: True if its event would answer that question, so that no handler takes it.
+        answered_by: The id of the delivery that ended the last question then.
+        waits: Why it ended with an open question: no answer is on record, or the new code refuses that; None if it did not.
+    """
+
+    def __init__(self, turn: RecordedTurn, *, without_past: bool = False) -> None:
+        self.turn = turn
+        self.without_past = without_past
+        self.made: list[JournalEntry | NewBroadcast] = []
+        self.sent: set[str] = set()
+        self.sends: list[Timer] = []
+        self.begun: list[Broadcast] = []
+        self.missing: str | None = None
+        self.missing_step: str | None = None
+        self.missing_read: str | None = None
+        self.doubts: list[str] = []
+        self.past: list[str] = []
+        self.ctx: TurnContext | None = None
+        self.error: BaseException | None = None
+        self.is_answer = False
+        self.asker: Conversation | None = None
+        self.waits: Literal["unanswered", "refused"] | None = None
+        self.answered_by = ""
+        self.questions = turn.questions
+        self._steps = turn.steps
+        self._used: set[str] = set()
+        self._is_over = False
+
+    def cut_read(self, call: str, what: str, now: str) -> NoReturn:
+        """End the run, because something that can be read from Linq is not on record.
+
+        Raises:
+            Suspended: always.
+        """
+        self.missing_read = self.missing_read or call
+        self.cut(f"{what} (with --reads, {now} now)")
+
+    def cut(self, what: str) -> NoReturn:
+        """End the run, because something is not on record.
+
+        Raises:
+            Suspended: always. The author's `except Exception` does not catch it.
+        """
+        self.missing = self.missing or what
+        self._is_over = True
+        raise Suspended(f"not recorded: {what}")
+
+    def end(self) -> None:
+        """Let every later call end the code that makes it."""
+        self._is_over = True
+
+    @property
+    def is_over(self) -> bool:
+        """True if the run has failed, or has ended at something that is not on record."""
+        return self._is_over or self.error is not None
+
+    def refuse_after_end(self) -> None:
+        """End the code that calls this after the end of the run.
+
+        Raises:
+            Suspended: the run has ended.
+        """
+        if self._is_over:
+            raise Suspended("The run has ended.")
+
+    def doubt(self, why: str) -> None:
+        """Note why the run may differ from the turn on record."""
+        if why not in self.doubts:
+            self.doubts.append(why)
+
+    def step_on_record(self, name: str, journal: TurnJournal) -> JournalEntry | None:
+        """Return the entry of a step whose result is on record; None if it is not."""
+        slot = journal.slots.of_step(name)
+        if is_outside_of_answer(slot):
+            answered = self.answered_by
+            outside = OUTSIDE_FIRST if answered == self.turn.delivery.id else outside_of_answer(answered)
+            return self.turn.results.get(f"{outside}step:{name}")
+        return self._steps.get(name)
+
+    def recall_step(self, name: str, journal: TurnJournal) -> Any:
+        """Return the result of a step on record, and note the calls that it made and scheduled then.
+
+        Raises:
+            Suspended: it is not on record.
+        """
+        if (entry := self.step_on_record(name, journal)) is None:
+            self.missing_step = self.missing_step or name
+            self.cut(f"the step {name!r}")
+        self._used.add(name)
+        digest = step_digest(name)
+        self.made += [each for each in self.turn.call_entries if step_around(each.slot) == digest]
+        said = from_json(entry.call)
+        if (scheduled := said.get("scheduled")) is not None:
+            journal.scheduler.recall(scheduled)
+        if journal.incoming_calls is not None:
+            journal.incoming_calls.recall(said.get("incoming", ()))
+        return from_json(entry.answer or b"null")
+
+    def answered(self, asked: AskRecord) -> AskRecord | None:
+        """Return the question on record that stands for one of this run: by its key, by its words, or by its number."""
+        left = [each for each in self.questions if not each.is_used and each.verb in (None, asked.verb)]
+        left = [each for each in left if each.key == asked.key]
+        same = next((each for each in left if each.digest == asked.digest), None)
+        if asked.key is not None:
+            same = next(iter(left), None)
+        return same or next((each for each in left if each.number == asked.number), None)
+
+    def result(self) -> RunResult:
+        """Return what the run has done. It must have ended."""
+        unused = [name for name in self._steps if name not in self._used and not name.startswith("when:")]
+        made = (_of_broadcast(each) if isinstance(each, NewBroadcast) else of_entry(each) for each in self.made)
+        return RunResult(
+            joined_streams(made),
+            {timer.id: tuple(of_call(call, is_later=True) for call in calls_of(timer)) for timer in self.sends},
+            self.ctx.handler if self.ctx else None,
+            self.ctx.handler_at if self.ctx else None,
+            # What follows a missing answer is no failure of the code.
+            None if self.error is None or self.missing else self._failure(self.error),
+            self.missing,
+            unused if self.missing else (),
+            tuple(self.doubts),
+            tuple(dict.fromkeys(self.past)),
+        )
+
+    def _failure(self, error: BaseException) -> RunFailure:
+        ctx = self.ctx
+        failed = TurnFailure(error, at=ctx.stuck_at if ctx else None, handler_at=ctx.handler_at if ctx else None)
+        try:
+            message = str(error)
+        except Exception:  # noqa: BLE001 - the text of an exception is code of its author
+            message = ""
+        return RunFailure(type(error).__name__, failed.place, message)
+
+
+def calls_of(timer: Timer) -> list[Call]:
+    """Return the calls of a scheduled send."""
+    return [Call.from_json(to_json(call)) for call in from_json(timer.payload).get("calls", ())]
+
+
+def _of_broadcast(new: NewBroadcast) -> ComparedCall:
+    return ComparedCall("ctx.bot.broadcast", new.name, f"[broadcast {new.name}]")

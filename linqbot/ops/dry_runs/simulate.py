@@ -1,0 +1,272 @@
+"""Send an event through a bot's whole app in this process, with a tape that lists each call to Linq instead of making it.
+
+The webhook, the worker, the journal and every plugin are real, and the storage is a new one in memory. To find the
+smallest set of plugins that breaks the event, it is simulated with different sets, by Zeller's delta debugging, which
+also finds pairs; each result is compared with the result without plugins. `dry_run.py` runs handlers alone. The
+commands print what was recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import httpx
+
+from linqbot.bot.bot import Bot
+from linqbot.client.call import Call, Run
+from linqbot.client.client import Client
+from linqbot.clock import MovableClock
+from linqbot.events.delivery import Delivery, event_id_of
+from linqbot.hookspecs import End, hookimpl
+from linqbot.ops.dry_runs.tape import Tape
+from linqbot.plugins.registry import Plugins
+from linqbot.server.app import WEBHOOK_PATH, create_app, running
+from linqbot.settings import Settings
+from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot.types.proactive import Broadcast
+from linqbot.webhooks import random_secret, sign
+
+OBSERVER_NAME: Final = "linqbot-simulation"
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """The result of a simulated event.
+
+    Attributes:
+        calls: Calls that would have been made, in this order.
+        later: Calls that `ctx.send_later` would have kept for a later time. A dry run alone lists them.
+        broadcasts: Broadcasts that would have begun, in this order. A dry run alone lists them.
+        handler: Name of the handler that ran; None if no handler took the event.
+        error: The exception that the handler raised.
+        end: The turn's outcome, as the hook `finished` gets it; None if the turn did not end in time, and in a dry run,
+            which has no turn.
+        note: What a dry run cannot show, and why; None if it shows everything.
+        began_with: For a delivery that went to an open question, which a dry run does not handle: the id of the delivery
+            with which the conversation began. None for any other delivery.
+        faults: By plugin, the error that has disabled it or one of its hooks.
+    """
+
+    delivery: Delivery
+    calls: list[Call] = field(default_factory=list)
+    later: list[Call] = field(default_factory=list)
+    broadcasts: list[Broadcast] = field(default_factory=list)
+    handler: str | None = None
+    error: BaseException | None = None
+    end: End | None = None
+    note: str | None = None
+    began_with: str | None = None
+    faults: dict[str, str] = field(default_factory=dict)
+
+
+class Observer:
+    """A plugin that records how an event ends. Load it with the other plugins, and give it to `simulate`."""
+
+    name = OBSERVER_NAME
+
+    def __init__(self) -> None:
+        self.end: End | None = None
+        self.handler: str | None = None
+        self.error: BaseException | None = None
+        self.ended = asyncio.Event()
+
+    @hookimpl(trylast=True)
+    def handled(self, handler: str | None) -> None:
+        self.handler = handler
+
+    @hookimpl(trylast=True)
+    def failed(self, handler: str | None, error: BaseException) -> None:
+        self.handler, self.error = handler, error
+
+    @hookimpl(trylast=True)
+    def finished(self, outcome: End) -> None:
+        self.end = outcome
+        self.ended.set()
+
+
+async def simulate(
+    bot: Bot,
+    plugins: Plugins,
+    observer: Observer,
+    delivery: Delivery,
+    client: Client,
+    *,
+    reads: bool,
+    timeout_s: float,
+    wrap: Callable[[Run], Run] = lambda run: run,
+) -> Simulation:
+    """Send a delivery through the whole app, at the time at which it was received.
+
+    Args:
+        plugins: All plugins of the app, `observer` among them.
+        client: Used for reads, if they are allowed; already open.
+        reads: Let calls that only read from Linq, and downloads of media, through to Linq.
+        timeout_s: Real seconds to wait for the end of the turn.
+        wrap: Put around each call that would be made.
+    Raises:
+        BotError, ConfigError: as `create_app`.
+    """
+    tape = Tape(reads=reads)
+    clock = MovableClock(delivery.received_at)
+    secret = random_secret()
+    app = create_app(
+        bot,
+        client=tape.around(client).wrapped(wrap),
+        storage=_BackdatingStorage(delivery.received_at, clock),
+        secrets=[secret],
+        clock=clock,
+        plugins=plugins,
+        drain_s=0,
+        max_body_bytes=max(len(delivery.body), 1),
+    )
+    async with (
+        running(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as linq,
+    ):
+        await linq.post(WEBHOOK_PATH, content=delivery.body, headers=_headers(delivery, secret))
+        try:
+            async with asyncio.timeout(timeout_s):
+                await observer.ended.wait()
+        except TimeoutError:
+            pass
+        # Read before the app stops: stopping it may end the turn after all.
+        end = observer.end
+    loaded = [plugin for plugin in plugins.every if plugin.status != "left out"]
+    faults = {plugin.name: why for plugin in loaded if (why := plugin.why or plugin.observer_error)}
+    return Simulation(delivery, tape.calls, handler=observer.handler, error=observer.error, end=end, faults=faults)
+
+
+class _BackdatingStorage(MemoryStorage):
+    """Stores each delivery as if it had been received at a given time. The webhook itself uses wall time."""
+
+    def __init__(self, received_at: float, clock: MovableClock) -> None:
+        super().__init__(clock=clock)
+        self._received_at = received_at
+
+    async def put(self, delivery: Delivery) -> bool:
+        return await super().put(replace(delivery, received_at=self._received_at))
+
+
+def _headers(delivery: Delivery, secret: str) -> dict[str, str]:
+    now, webhook_id = int(time.time()), event_id_of(delivery.id)
+    signature = sign(delivery.body, webhook_id=webhook_id, timestamp=now, secret=secret)
+    return {"webhook-id": webhook_id, "webhook-timestamp": str(now), "webhook-signature": signature}
+
+
+Breaks = Callable[[Sequence[str]], Awaitable[bool]]
+Report = Callable[[Sequence[str], str | None], None]
+"""Called after each simulation with the names of the plugins, and with the problem, None if there was none."""
+
+
+class Bisection:
+    """Simulates one event with different sets of the bot's plugins.
+
+    Args:
+        client: Used for reads, if they are allowed; already open.
+        reads: Let calls that only read from Linq, and downloads of media, through to Linq.
+        timeout_s: Real seconds that one simulation may take.
+    """
+
+    def __init__(
+        self, settings: Settings, bot: Bot, delivery: Delivery, client: Client, *, reads: bool, timeout_s: float
+    ) -> None:
+        self._settings = settings
+        self._bot = bot
+        self._delivery = delivery
+        self._client = client
+        self._reads = reads
+        self._timeout_s = timeout_s
+        every = settings.load_plugins(bot.plugins, lenient=True).every
+        # Plugins that cannot be loaded take part in no event.
+        self._names = [plugin.name for plugin in every if plugin.is_on and not plugin.is_built_in]
+        self._report: Report = lambda _, __: None
+        self._plain: Simulation | None = None
+        self._why: dict[frozenset[str], str | None] = {}
+
+    async def run(self, report: Report) -> tuple[list[str], str]:
+        """Find the plugins that break the event.
+
+        Returns:
+            The names of the fewest plugins that break the event together, and the problem they cause. Without names,
+            the reason why no plugin is to blame.
+        """
+        self._report = report
+        if not self._names:
+            return [], "There are no plugins."
+        if (why := await self._problem([])) is not None:
+            return [], f"It also breaks without plugins: {why}"
+        if await self._problem(self._names) is None:
+            return [], "It does not break: with all plugins it ends as it does without them."
+        found = await minimal_breaking_set(self._names, self._breaks)
+        return found, str(self._why[frozenset(found)])
+
+    async def _breaks(self, names: Sequence[str]) -> bool:
+        return await self._problem(names) is not None
+
+    async def _problem(self, names: Sequence[str]) -> str | None:
+        """Return the problem with exactly these plugins; None if there is none. Each set is simulated once."""
+        key = frozenset(names)
+        if key not in self._why:
+            why = await self._simulate(names)
+            self._why[key] = why
+            self._report(names, why)
+        return self._why[key]
+
+    async def _simulate(self, names: Sequence[str]) -> str | None:
+        observer = Observer()
+        plugins = self._settings.load_plugins(
+            [*self._bot.plugins, observer], without=set(self._names) - set(names), lenient=True
+        )
+        done = await simulate(
+            self._bot, plugins, observer, self._delivery, self._client, reads=self._reads, timeout_s=self._timeout_s
+        )
+        if self._plain is None:
+            self._plain = done
+        return _difference(done, self._plain)
+
+
+def _difference(done: Simulation, plain: Simulation) -> str | None:
+    """Return the problem of a simulation, compared with the one without plugins; None if there is none."""
+    if done.faults:
+        name, why = next(iter(done.faults.items()))
+        return f"{name}: {why}"
+    if done.end != "ack":
+        error = f", {done.handler or 'the bot'} on {type(done.error).__name__}" if done.error else ""
+        return "its turn did not end in time" if done.end is None else f"its turn ended with {done.end}{error}"
+    if done.handler != plain.handler and done.handler is None:
+        return f"{plain.handler} does not get the event"
+    calls, plainly = [call.name for call in done.calls], [call.name for call in plain.calls]
+    if missing := [name for name in plainly if calls.count(name) < plainly.count(name)]:
+        return f"{missing[0]} is called {calls.count(missing[0])} times instead of {plainly.count(missing[0])}"
+    return None
+
+
+async def minimal_breaking_set(names: Sequence[str], breaks: Breaks) -> list[str]:
+    """Return a smallest subset of `names` that breaks the event: without any one of them, it no longer breaks.
+
+    Args:
+        names: Plugins that break the event together.
+        breaks: Returns True if exactly these plugins break the event. Called about log2(n) times if one plugin is to
+            blame, and more often for several.
+    """
+    rest, pieces = list(names), 2
+    while len(rest) > 1:
+        size = -(-len(rest) // pieces)
+        parts = [rest[start : start + size] for start in range(0, len(rest), size)]
+        others = [[name for name in rest if name not in part] for part in parts]
+        # With two parts, the others of one part are the other part.
+        tries = parts if len(parts) == 2 else [*parts, *others]
+        for these in tries:
+            if await breaks(these):
+                pieces = 2 if these in parts else max(pieces - 1, 2)
+                rest = these
+                break
+        else:
+            if size == 1:
+                break
+            pieces = min(2 * pieces, len(rest))
+    return rest

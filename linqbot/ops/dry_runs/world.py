@@ -1,0 +1,388 @@
+"""A world for dry runs: the real engine runs a turn on a scratch storage, with a tape in place of Linq, at the time of then.
+
+The consequences of a turn are its calls and what it stores. So nothing else is imitated: the tape answers a call as it was
+answered then, or makes up an answer, and the scratch storage keeps what the turn would store. What a turn may read of
+other turns comes from the real storage, which is only read. Steps of `ctx.once` have effects elsewhere, so they are never
+made: their results come from the record. State is what is stored now, because the storage keeps no older values, except in
+the parts of a conversation, whose record has what they read.
+
+A question gets the answer on record even if new code words it differently, as in a deploy while the question is open. The
+run ends at a read whose answer is not kept, because the code must not go on with something made up, and at a step that is
+not on record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextvars import Context as Variables
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any, Final, TypeVar, cast
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.turn_context import TurnContext
+from linqbot.branch import follow_tasks
+from linqbot.client.call import ApiResponse, Call, Run, id_in_path
+from linqbot.client.client import Client
+from linqbot.clock import Clock, MovableClock
+from linqbot.engine.call_lookup import outcome_of
+from linqbot.engine.earlier_runs import JournalMatcher
+from linqbot.engine.failure import ChoiceFailed
+from linqbot.engine.outbound_plugins import Outbound
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.slots import is_outside_of_answer
+from linqbot.engine.turn import Turns
+from linqbot.engine.turn_journal import TurnJournal
+from linqbot.engine.worker import Worker
+from linqbot.errors import LinqApiError, StorageUnavailable
+from linqbot.events.delivery import Delivery
+from linqbot.events.event import Event
+from linqbot.features import notices, own_changes
+from linqbot.features.asking.arrivals import NOTHING, Arrival, meaning_of
+from linqbot.features.asking.session import AskSession
+from linqbot.features.catalog import Features
+from linqbot.features.turn_scheduler import TurnBroadcaster
+from linqbot.ops.dry_runs.dry_turn import DryTurn
+from linqbot.ops.dry_runs.kept_chat import KeptChats
+from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
+from linqbot.ops.dry_runs.scratch import Scratch
+from linqbot.ops.dry_runs.tape import UPLOADED, Tape
+from linqbot.plugins.registry import OBSERVED, Plugins
+from linqbot.storage.backend import Storage
+from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.inbox import DeadLetter, Defer
+from linqbot.types.proactive import Broadcast
+
+T = TypeVar("T")
+
+_LEASE_S: Final = 3600.0
+_MOST: Final = 10_000
+
+_is_in_run: ContextVar[bool] = ContextVar("linqbot_is_in_dry_run", default=False)
+_is_read_of_bot: ContextVar[bool] = ContextVar("linqbot_is_read_of_bot", default=False)
+
+
+class DryWorld:
+    """Runs a bot on turns that are on record. Nothing is sent, and nothing is stored. No observer hook of a plugin runs.
+
+    Args:
+        client: Used for reads, if they are allowed; already open.
+        storage: Only read.
+        reads: Let reads that the storage cannot answer through to Linq, as it is now.
+
+    Attributes:
+        has_start_handlers: True if the bot has `@bot.on_start` functions. They do not run: they get the storage itself.
+    Raises:
+        BotError: a handler can never run, because one before it takes everything.
+        ConfigError: a required plugin failed at adding something.
+    """
+
+    def __init__(self, bot: Bot, client: Client, storage: Storage, *, plugins: Plugins, reads: bool = False) -> None:
+        self._clock = _Clock(0.0, frozen=True)
+        self._dispatcher = _Dispatcher(bot, self._clock, plugins=plugins)
+        self._plugins = plugins
+        self._outbound = Outbound(plugins)
+        self._client = client
+        self._storage = storage
+        self._kept = KeptChats(storage)
+        self._reads = reads
+        self._stuck: list[asyncio.Task[None]] = []
+        self._has_stuck_thread = False
+        self.has_start_handlers = any(router.start_handlers for router in bot.routers())
+
+    async def run(self, turn: RecordedTurn, *, without_past: bool = False) -> DryTurn:
+        """Run the bot on a turn: on its delivery, and then on the answers on record to the questions that it asks.
+
+        Args:
+            without_past: See `DryTurn`.
+        Raises:
+            StorageUnavailable: the storage cannot be read.
+        """
+        run = DryTurn(turn, without_past=without_past)
+        try:
+            arrived = await self._meaning(turn)
+        except ChoiceFailed as failed:
+            run.error = failed.__cause__
+            return run
+        run.asker = arrived.conversation
+        if (answered := _answered(arrived)) is not None:
+            run.doubt("it would answer a question now (ctx.ask) that was open then, and another handler took it then")
+            others = [each for each in turn.conversations if each.id != answered.id]
+            turn = run.turn = replace(turn, conversations=others)
+        if turn.delivery.type in own_changes.EVENT_TYPES:
+            run.doubt("it is not on record if the bot itself made this change of the group")
+        if notices.is_outage_notice(turn.delivery):
+            run.missing = "if the outage was over when its notice was due"
+            return run
+        scratch = await self._scratch(run)
+        tape = _TapeOfThen(run, scratch, self._kept, reads=self._reads)
+        self._dispatcher.run, self._dispatcher.tape = run, tape
+        turns = Turns(
+            self._dispatcher,
+            tape.around(self._client),
+            scratch,
+            self._clock,
+            _Unlimited(self._clock),
+            outbound=self._outbound,
+        )
+        delivery: Delivery | None = turn.delivery
+        while delivery is not None:
+            await self._handle(delivery, run, turns, scratch)
+            delivery = await scratch.next_answer()
+        run.end()
+        run.sends, run.begun = await scratch.sends(), (await scratch.broadcasts())[::-1]
+        self._has_stuck_thread = self._has_stuck_thread or (run.ctx is not None and run.ctx.stuck_at is not None)
+        if not self.has_stuck_code:
+            scratch.close()
+        return run
+
+    async def _meaning(self, turn: RecordedTurn) -> Arrival:
+        """Return the meaning of a delivery for the questions that were open when it came, as the engine decides it.
+
+        Raises:
+            ChoiceFailed: the bot's `allow` or a filter raised an error.
+            StorageUnavailable: the storage cannot be read.
+        """
+        if not turn.conversations:
+            return NOTHING
+        scratch = await self._scratch(DryTurn(turn))
+        return await meaning_of(turn.delivery, [each.summary for each in turn.conversations], self._dispatcher, scratch)
+
+    async def answered_by(self, turn: RecordedTurn) -> Conversation | None:
+        """Return the conversation to whose open question the delivery of a turn goes; None if it left entries of its own.
+
+        Such deliveries are answers that were refused, and votes that did not complete a vote.
+        """
+        if turn.entries or turn.dead is not None:
+            return None
+        try:
+            return _answered(await self._meaning(turn))
+        except ChoiceFailed:
+            return None  # its run reports the error
+
+    @property
+    def has_stuck_code(self) -> bool:
+        """True if code of a run ignored its time limit and may still run, in a task or a thread."""
+        return self._has_stuck_thread or any(not task.done() for task in self._stuck)
+
+    async def aclose(self) -> None:
+        """Cancel the background tasks of the runs."""
+        await self._dispatcher.aclose()
+        for task in self._stuck:
+            task.cancel()
+
+    async def _scratch(self, run: DryTurn) -> Scratch:
+        scratch = Scratch(run, self._storage, self._clock)
+        await scratch.fill()
+        return scratch
+
+    async def _handle(self, delivery: Delivery, run: DryTurn, turns: Turns, scratch: Scratch) -> None:
+        """Run the turn of one delivery to its end, or until its code ignores its cancellation."""
+        self._observe(run)
+        self._clock.stop_at(delivery.received_at)
+        await scratch.put(delivery)
+        leases = await scratch.take(_MOST, lease_s=_LEASE_S)
+        lease = next(each for each in leases if each.delivery.id == delivery.id)
+        # As after an earlier run that ended without an outcome, so that what is on record is read.
+        lease = replace(lease, delivery_count=1, replay=run.turn.replay)
+        owner = _Owner(turns, scratch, self._clock)
+        loop = asyncio.get_running_loop()
+        follow_tasks(loop)
+        # In variables of its own, so that nothing of a run is seen in the next one.
+        variables = Variables()
+        variables.run(_is_in_run.set, True)
+        task = loop.create_task(turns.run(lease, owner), context=variables)
+        given_up = asyncio.ensure_future(owner.gave_up.wait())
+        await asyncio.wait({task, given_up}, return_when=asyncio.FIRST_COMPLETED)
+        given_up.cancel()
+        if task.done():
+            task.result()
+        else:
+            self._stuck.append(task)
+            run.end()
+        if isinstance(run.error, StorageUnavailable):
+            raise run.error
+        if run.error is None and task.done() and isinstance(scratch.outcome, Defer):
+            raise StorageUnavailable(scratch.outcome.reason)
+        if run.error is None and isinstance(scratch.outcome, DeadLetter):
+            run.error = RuntimeError(scratch.outcome.error)  # linqbot itself failed
+
+    def _observe(self, run: DryTurn) -> None:
+        """Let the run learn of its failure, and no plugin of anything."""
+        for hook in OBSERVED:
+            setattr(self._plugins, hook, None)
+
+        def failed(_: Delivery, __: Event | None, ___: str | None, error: BaseException, *____: object) -> None:
+            run.error = error
+
+        self._plugins.failed = failed
+
+
+def _answered(arrived: Arrival) -> Conversation | None:
+    return arrived.counted or (arrived.conversation if arrived.outcome is not None else None)
+
+
+class _Clock(MovableClock):
+    """The clock of a run: a wait of the code that runs is over at once. An alarm that only limits such code never rings."""
+
+    async def wait_until(self, at: float) -> None:
+        if _is_in_run.get():
+            self.stop_at(max(at, self.now()))
+        else:
+            await super().wait_until(at)
+
+
+class _Unlimited(SendRateLimit):
+    """Lets every call be made at once."""
+
+    def wait_s(self, pair: str | None) -> float:
+        return 0.0
+
+
+class _Owner(Worker):
+    """Learns that a turn was given up because its code ignores its cancellation. It leases nothing."""
+
+    def __init__(self, turns: Turns, storage: Storage, clock: Clock) -> None:
+        super().__init__(turns, storage, clock)
+        self.gave_up = asyncio.Event()
+
+    def detach(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:
+        super().detach(task, instead)
+        self.gave_up.set()
+
+
+class _Dispatcher(Dispatcher):
+    """Gives the handlers of the current run contexts that read from the record."""
+
+    run: DryTurn
+    tape: _TapeOfThen
+
+    def context(
+        self,
+        event: Event,
+        client: Client,
+        record: Any = None,
+        *given: Any,
+        asking: Callable[[], AskSession] | None = None,
+        **how: Any,
+    ) -> TurnContext:
+        def steps() -> AskSession:
+            assert asking is not None
+            return cast("AskSession", _StepsOfThen(asking(), record, run))
+
+        run = self.run
+        client = client.wrapped(_read_of_bot)
+        run.ctx = super().context(event, client, record, *given, asking=steps, **how)
+        return run.ctx
+
+    def features(self, turns: Turns) -> Features:
+        return _Features(turns)
+
+    async def dispatch(self, event: Event, ctx: TurnContext) -> None:
+        await super().dispatch(event, ctx)
+        if ctx.is_answer:
+            # Another turn has asked the question.
+            ctx.is_answer, self.run.is_answer = False, True
+
+
+class _Broadcaster(TurnBroadcaster):
+    """Begins broadcasts without the check that asks Linq about the line."""
+
+    async def start_broadcast(
+        self, new: NewBroadcast, people: Sequence[str], *, check: Callable[[], Awaitable[None]]
+    ) -> Broadcast:
+        async def unchecked() -> None:
+            pass
+
+        return await super().start_broadcast(new, people, check=unchecked)
+
+
+class _Features(Features):
+    broadcaster = _Broadcaster
+
+
+def _read_of_bot(run: Run) -> Run:
+    async def noted(call: Call) -> ApiResponse:
+        if call.safety != "read":
+            return await run(call)
+        token = _is_read_of_bot.set(True)
+        try:
+            return await run(call)
+        finally:
+            _is_read_of_bot.reset(token)
+
+    return noted
+
+
+class _StepsOfThen:
+    """Answers the steps of a turn from its record. All else is done by the asker of the engine."""
+
+    def __init__(self, asker: AskSession, journal: TurnJournal, run: DryTurn) -> None:
+        self._asker = asker
+        self._journal = journal
+        self._run = run
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._asker, name)
+
+    async def once(self, name: str, _: Callable[[str], Any], **how: Any) -> Any:
+        return await self._asker.once(name, lambda _: self._run.recall_step(name, self._journal), **how)
+
+    async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
+        if self._run.step_on_record(name, self._journal) is not None:
+            found: T = await self.once(name, lambda _: make(), kind=kind, retry=True)
+            return found
+        if name.startswith("fetch:"):
+            return cast("T", UPLOADED)  # a file that was received would be downloaded first
+        return await self._asker.recorded(name, make, kind=kind)
+
+
+class _TapeOfThen(Tape):
+    """Answers calls as they were answered then, and reads from what is kept."""
+
+    def __init__(self, run: DryTurn, scratch: Scratch, kept: KeptChats, *, reads: bool) -> None:
+        super().__init__(reads=reads)
+        self._run = run
+        self._scratch = scratch
+        self._kept = kept
+        self._matcher = JournalMatcher(run.turn.call_entries)
+
+    async def change(self, call: Call) -> ApiResponse:
+        """Answer a call as then; see `Tape.change`."""
+        self._run.refuse_after_end()
+        slot = self._scratch.begun_slot
+        entry = None
+        if not is_outside_of_answer(slot):  # what middleware did for the answers is not compared
+            entry = self._matcher.match(slot, call, is_named=call.label is not None).entry
+        if entry is None:
+            return await super().change(call)
+        if entry.status not in ("refused", "ambiguous") and entry.answer is None and entry.message_id is None:
+            return await super().change(call)  # nothing of its answer is kept
+        if entry.message_id is not None:
+            self._run.sent.add(entry.message_id)
+        return outcome_of(entry, call)
+
+    async def read(self, call: Call, run: Run) -> ApiResponse:
+        """Answer a read from what is kept; see `Tape.read`."""
+        self._run.refuse_after_end()
+        found = await self._kept.answer(call, self._run)
+        is_of_bot = _is_read_of_bot.get()
+        if found is None and not is_of_bot and call.name == "chats.retrieve":
+            found = await self._kept.chat(id_in_path(call))
+        if found is not None:
+            return ApiResponse(200, found)
+        if not self.reads and is_of_bot:
+            self._run.cut_read(call.name, f"what {call.name} returned", "Linq is asked")
+        if not self.reads:
+            raise LinqApiError("It is not on record.", status=404, call=call.name)
+        self._run.doubt(f"{call.name} was read from Linq as it is now")
+        return await run(call)
+
+    def admit_fetch(self) -> None:
+        """Refuse a download; see `Tape.admit_fetch`."""
+        self._run.refuse_after_end()
+        if not self.reads:
+            self._run.cut_read("fetch", "a file that was downloaded", "it is downloaded")

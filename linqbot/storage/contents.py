@@ -1,0 +1,367 @@
+"""The whole content of a storage, table by table and in order: what `linqbot storage` counts, checks, compares and copies.
+
+The rows are the same for every backend. Numbers that a backend gives to its rows are left out; their order is kept. So two
+storages hold the same if and only if their digests are equal. A backend adds what opens and closes its content, and
+what is its own about lanes and known ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias
+
+from pydantic_core import from_json, to_json
+
+from linqbot.errors import StorageError
+from linqbot.events.delivery import Delivery
+from linqbot.storage import meta
+from linqbot.storage.dialect import Writable
+from linqbot.storage.timers import Timer
+
+Role: TypeAlias = Literal["check", "migrate", "source", "target"]
+"""The purpose for which a storage is opened: to be read as it is now, to get the newest schema, or to be one side of a copy."""
+
+Value: TypeAlias = str | bytes | float | int | None
+Row: TypeAlias = tuple[Value, ...]
+
+TABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    table: tuple(columns.split())
+    for table, columns in {
+        "meta": "key value",
+        "delivery": """id lane type message_key carrier received_at replay put_back delivery_count attempts crashes
+            crashed_with_others max_concurrent_suspects progress crashes_before_progress leased waits not_before error
+            body""",
+        "seen": "id delivery_id at",
+        "dead": """id lane type message_key carrier received_at error handler replay delivery_count attempts crashes
+            dead_lettered_at body""",
+        "done": "id lane type message_key carrier received_at replay acked_at body",
+        "journal": """turn replay slot key safety call status first_at answer message_id chat_id delivery digest origin
+            off_the_record texts ended_at""",
+        "state": "scope name value person",
+        "timer": "id due lane kind payload grace_s",
+        "conversation": """id replay chat_id person handler status asked_at until question off_the_record root""",
+        "broadcast": "name line status per_minute created_at next_at ended_at off_the_record lane content",
+        "recipient": "broadcast n handle outcome reason at",
+    }.items()
+}
+"""The columns of each table, as every backend gives and takes them. A later table may name rows of an earlier one.
+
+The order of the rows: `meta` by key, `seen` by id, `state` by scope and name, each compared by byte; `recipient` by broadcast
+and n; `delivery` in the order of the inbox; all others in the order in which they were stored.
+
+`meta` has only the rows `active_at`, `first_active_at` and `install`. `delivery.leased` is 1 if a process died during the turn.
+`seen.delivery_id` is None if the delivery has left the inbox. `recipient.broadcast` is the name of the broadcast.
+"""
+
+PAGE: Final = 200
+"""Rows that are read or written at once."""
+
+
+_SELECTS: Final = {
+    # These keys have the same order in every language.
+    "meta": "SELECT {} FROM meta WHERE key IN ('active_at', 'first_active_at', 'install') ORDER BY key",
+    "delivery": "SELECT {} FROM delivery JOIN body USING (seq) ORDER BY seq",
+    "state": "SELECT {} FROM state ORDER BY scope, name",
+    "recipient": """SELECT name, recipient.n, handle, outcome, reason, at
+        FROM recipient LEFT JOIN broadcast ON broadcast.n = broadcast ORDER BY broadcast, recipient.n""",
+}
+_CONTRADICTIONS: Final = {
+    "waiting deliveries have no body": """SELECT count(*) FROM delivery
+        WHERE NOT EXISTS (SELECT 1 FROM body WHERE body.seq = delivery.seq)""",
+    "bodies belong to no delivery": """SELECT count(*) FROM body
+        WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = body.seq)""",
+    "recipients belong to no broadcast": """SELECT count(*) FROM recipient
+        WHERE NOT EXISTS (SELECT 1 FROM broadcast WHERE broadcast.n = recipient.broadcast)""",
+}
+_BOOLEANS: Final = frozenset({"put_back", "off_the_record", "texts"})
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The content of a storage in a few bytes.
+
+    Attributes:
+        rows: Number of rows, by table.
+        hashes: SHA-256 of the rows, by table, in hex.
+    """
+
+    rows: Mapping[str, int]
+    hashes: Mapping[str, str]
+
+    @property
+    def total(self) -> int:
+        """The number of all rows."""
+        return sum(self.rows.values())
+
+    @property
+    def whole(self) -> str:
+        """SHA-256 of all tables, in hex."""
+        return hashlib.sha256(" ".join(self.hashes[table] for table in TABLES).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class CopyMark:
+    """The record of an unfinished copy, in the storage that is written. It changes in the commit that stores rows.
+
+    Attributes:
+        source: The name of the storage that is copied.
+        digest: The `Digest.whole` of that storage.
+        rows: Number of rows that were stored, by table.
+    """
+
+    source: str
+    digest: str
+    rows: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """The number of the schema of a storage, and the newest number that this release knows.
+
+    Attributes:
+        have: 0 if the storage does not exist or is empty.
+        serving: Number of processes that serve the storage now.
+    """
+
+    name: str
+    have: int
+    newest: int
+    serving: int
+
+    def require_current(self) -> None:
+        """Check that the schema is the newest.
+
+        Raises:
+            StorageError: it is older, or there is no storage.
+        """
+        if not self.have:
+            raise StorageError(f"There is no storage {self.name}. Check the URL.")
+        if self.have != self.newest:
+            raise StorageError(
+                f"{self.name} has schema {self.have}, and this linqbot works with schema {self.newest}. Run linqbot storage "
+                "migrate first."
+            )
+
+
+class Contents(ABC):
+    """The content of a storage: as it is at one moment, or, of a target, as far as it is written. Use as `async with`.
+
+    To open it to be migrated, or as a target, creates it if it is missing, and brings its schema up to date. No other process
+    can use a source or a target meanwhile, nor a file that is migrated.
+
+    Args:
+        name: The place of the storage, for messages; without a password.
+    Attributes:
+        mark: The mark of the copy in a target; None if the target was empty when it was opened.
+    """
+
+    _tx: Writable
+    _seen: ClassVar[str]
+    """The SQL that reads the rows of `seen`."""
+    _leased: ClassVar[tuple[str, ...]]
+    """The columns of `delivery` that say that it is leased."""
+    _contradictions: Mapping[str, str]
+    """The SQL that counts what contradicts each other in this backend alone, by the words for it."""
+
+    def __init__(self, name: str, role: Role) -> None:
+        self.name = name
+        self.mark: CopyMark | None = None
+        self._role = role
+
+    async def __aenter__(self) -> Self:
+        """Open the storage.
+
+        Raises:
+            ConfigError: another process serves the file; it is one of another program; or the rights do not suffice.
+            StorageError: another process uses the database; a target holds other rows; or a newer linqbot has written the
+                schema.
+            StorageUnavailable: the storage cannot be read or written.
+        """
+        with self._translated():
+            await self._open()
+        return self
+
+    @abstractmethod
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    @abstractmethod
+    async def schema(self) -> SchemaState:
+        """Return the state of the schema of a storage that is not open, and may not exist.
+
+        Raises:
+            ConfigError, StorageError, StorageUnavailable: see `check_up` of the backend.
+        """
+
+    async def counts(self) -> dict[str, int]:
+        """Return the number of rows of each table."""
+        unordered = {table: self._select(table).rpartition(" ORDER BY ")[0] for table in TABLES}
+        with self._translated():
+            return {
+                table: await self._tx.value(f"SELECT count(*) FROM ({sql}) AS found")  # noqa: S608 - constant text
+                for table, sql in unordered.items()
+            }
+
+    async def pages(self, table: str, *, skip: int = 0) -> AsyncGenerator[list[Row], None]:
+        """Yield the rows of a table in order, at most `PAGE` at a time, without the first `skip`."""
+        with self._translated():
+            async with aclosing(self._tx.pages(self._select(table), PAGE)) as pages:
+                async for rows in pages:
+                    left, skip = rows[skip:], max(skip - len(rows), 0)
+                    if left:
+                        yield [tuple(map(_comparable, row)) for row in left]
+
+    async def digest(self, progress: Callable[[int], None]) -> Digest:
+        """Read all rows, and return their digest.
+
+        Args:
+            progress: Called with the number of rows that were read.
+        """
+        rows, hashes = dict.fromkeys(TABLES, 0), {}
+        for table in TABLES:
+            hashed = hashlib.sha256()
+            async with aclosing(self.pages(table)) as pages:
+                async for page in pages:
+                    for row in page:
+                        for value in row:
+                            hashed.update(_encoded(value))
+                    rows[table] += len(page)
+                    progress(sum(rows.values()))
+            hashes[table] = hashed.hexdigest()
+        return Digest(rows, hashes)
+
+    async def problems(self) -> list[str]:
+        """Return the contradictions between the rows of this storage, a sentence each; an intact storage has none."""
+        found = []
+        with self._translated():
+            for what, sql in {**_CONTRADICTIONS, **self._contradictions}.items():
+                if count := await self._tx.value(sql):
+                    found.append(f"{count} {what}.")
+            if (refusal := await meta.refusal(self._tx)) is not None:
+                found.append(f"The storage {refusal}")
+        return found
+
+    async def add(self, table: str, rows: Sequence[Row], mark: CopyMark) -> None:
+        """Store rows in a target, behind those of earlier calls, in one commit with the new mark."""
+        named = [dict(zip(TABLES[table], row, strict=True)) for row in rows]
+        with self._translated():
+            async with self._transaction():
+                await self._add(table, named)
+                await meta.write(self._tx, meta.COPYING, to_json(mark).decode())
+        self.mark = mark
+
+    async def complete(self) -> None:
+        """Remove the mark: from now on the target can be served."""
+        with self._translated():
+            await meta.remove(self._tx, meta.COPYING)
+        self.mark = None
+
+    @abstractmethod
+    def _translated(self) -> AbstractContextManager[None]:
+        """Raise errors of the backend as StorageUnavailable."""
+
+    @abstractmethod
+    async def _open(self) -> None:
+        """Open the storage, as its role says; a target with `_begin_target`."""
+
+    @abstractmethod
+    def _transaction(self) -> AbstractAsyncContextManager[Any]:
+        """Commit what is written over `_tx` inside, or nothing of it."""
+
+    @abstractmethod
+    async def _number(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Give further deliveries their `seq`, in order, and the columns of `_leased`."""
+
+    @abstractmethod
+    async def _add_seen(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Store known ids."""
+
+    async def _begin_target(self) -> None:
+        """Read the mark.
+
+        Raises:
+            StorageError: the storage holds rows that are not those of an unfinished copy.
+        """
+        text = await meta.read(self._tx, meta.COPYING)
+        self.mark = CopyMark(**from_json(text)) if text else None
+        rows = sum(count for table, count in (await self.counts()).items() if table != "meta")
+        if rows and self.mark is None:
+            raise StorageError(
+                f"{self.name} holds {rows} rows already. A copy overwrites nothing: name another storage, or empty this one."
+            )
+
+    def _select(self, table: str) -> str:
+        columns = (f"{self._tx.is_leased} AS leased" if name == "leased" else name for name in TABLES[table])
+        sql = self._seen if table == "seen" else _SELECTS.get(table, f"SELECT {{}} FROM {table} ORDER BY n")  # noqa: S608
+        return sql.format(", ".join(columns))
+
+    async def _add(self, table: str, rows: Sequence[dict[str, Any]]) -> None:
+        match table:
+            case "meta":
+                for row in rows:
+                    await meta.write(self._tx, row["key"], row["value"])
+            case "delivery":
+                await self._number(rows)
+                columns = [name for name in TABLES["delivery"] if name not in {"leased", "body"}]
+                await self._insert("delivery", ["seq", *columns, *self._leased], rows)
+                await self._insert("body", ["seq", "body"], rows)
+            case "seen":
+                await self._add_seen(rows)
+            case "recipient":
+                numbers = dict(await self._tx.fetch("SELECT name, n FROM broadcast"))
+                await self._insert(
+                    table, TABLES[table], [row | {"broadcast": numbers[row["broadcast"]]} for row in rows]
+                )
+            case _:
+                await self._insert(table, TABLES[table], rows)
+
+    async def _insert(self, table: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+        into = f"{table} ({', '.join(columns)})"
+        for off_the_record, group in groupby(rows, partial(_is_off_the_record, table)):
+            values = [tuple(bool(row[name]) if name in _BOOLEANS else row[name] for name in columns) for row in group]
+            await self._tx.insert(into, values, off_the_record=off_the_record)
+
+
+def _is_off_the_record(table: str, row: Mapping[str, Any]) -> bool | None:
+    """Return True if the row holds text off the record, and None if no row of the table does."""
+    match table:
+        case "body" | "dead":
+            fields = ("id", "lane", "type", "body", "received_at")
+            return Delivery(*(row[name] for name in fields)).is_off_the_record
+        case "timer":
+            return Timer(*(row[name] for name in TABLES["timer"])).is_off_the_record
+        case "journal":
+            return bool(row["off_the_record"] and row["texts"])
+        case "conversation":
+            return bool(row["off_the_record"])
+        case "broadcast":
+            return bool(row["off_the_record"] and row["content"])
+        case _:
+            return None
+
+
+def _comparable(value: Value) -> Value:
+    """Return a value as PostgreSQL can hold it: without U+0000, which only texts of errors may have."""
+    return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value
+
+
+def _encoded(value: Value) -> bytes:
+    """Return a value so that no two different rows have the same bytes. True and 1 are equal, as in SQLite."""
+    match value:
+        case None:
+            return b"n"
+        case str():
+            text = value.encode("utf-8", "surrogatepass")
+            return b"s%d:%s" % (len(text), text)
+        case bytes():
+            return b"b%d:%s" % (len(value), value)
+        case float():
+            return b"f" + struct.pack(">d", value)
+        case _:
+            return b"i%d;" % value

@@ -1,0 +1,339 @@
+"""The connections of a storage: one that writes, some that read, and one that listens for what other processes did.
+
+They are lost together and made again together, because most reasons concern the server. While they are lost, every
+operation fails at once with StorageUnavailable, so that a webhook is answered 503 without a wait.
+
+A process reads the clock of the database from the clock of its own machine and the difference that it has measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+import asyncpg
+import structlog
+
+from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.storage.postgres.address import (
+    Address,
+    Connection,
+    describe,
+    is_away,
+    is_full,
+    is_known,
+    is_lost,
+    is_of_closed,
+    translated,
+    unavailable,
+)
+
+log = structlog.get_logger("linqbot.storage")
+
+_SETTLED_S: Final = 1.0
+"""Seconds after which the server has ended the transactions of connections that were lost."""
+
+_CLOSE_S: Final = 2.0
+"""Seconds that closing a connection may take."""
+
+_FULL_S: Final = 60.0
+"""Seconds after which a further connection is tried again that a server without room has refused."""
+
+_PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class ServerLink:
+    """The connections, opened with `open` and kept open.
+
+    Args:
+        ready: Called with the connection that writes and the one that listens, each time after they were made.
+        heard: Called with the payload of each notification.
+        changed: Called when the connections were lost, and when they were made again.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        ready: Callable[[Connection, Connection], Awaitable[None]],
+        heard: Callable[[str], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self.trouble: str | None = None
+        self._address = address
+        self._ready = ready
+        self._heard = heard
+        self._changed = changed
+        self._writer: Connection | None = None
+        self._listener: Connection | None = None
+        self._idle: list[Connection] = []
+        self._reading: set[Connection] = set()
+        self._returned = asyncio.Event()
+        # The time of the loop until which no further connection is tried, because the server has refused one.
+        self._full_until = 0.0
+        self._slots = asyncio.Semaphore(address.connections - 2)
+        self._again: asyncio.Task[None] | None = None
+        self._is_open = False
+        # What was heard before `follow`; None after it.
+        self._early: list[str] | None = []
+
+    async def open(self, *, wait: bool) -> None:
+        """Connect.
+
+        Args:
+            wait: Wait for a server that is away.
+
+        Raises:
+            StorageUnavailable: the server cannot be reached, and `wait` is False, or the reason looks like a wrong setting.
+            StorageError, ConfigError: `ready` refused the storage.
+        """
+        self.trouble = None
+        for attempt in itertools.count():
+            try:
+                with translated(self._address.name):
+                    await self._connect()
+            except BaseException as error:
+                self._drop()
+                # A password file that is missing is a ConfigError with a similar cause.
+                reason = error.__cause__ if isinstance(error, StorageUnavailable) else None
+                if not (wait and reason is not None and is_away(reason)):
+                    raise
+                if attempt == 0:
+                    log.warning("storage.awaited", error=f"{error} The start goes on when it answers.")
+                await asyncio.sleep(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)])
+            else:
+                break
+        self._is_open = True
+
+    def follow(self) -> None:
+        """Call `heard` for what was heard since the connections were made, and from now on at once."""
+        early, self._early = self._early, None
+        for payload in early or ():
+            self._heard(payload)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        self._is_open = False
+        if self._again is not None:
+            self._again.cancel()
+            await asyncio.wait([self._again])
+            self._again = None
+        connections = [self._writer, self._listener, *self._idle, *self._reading]
+        await asyncio.gather(*(self._close(each) for each in connections if each is not None and not each.is_closed()))
+        self._forget()
+
+    def give_up(self) -> None:
+        """End the connections at once, and make none again: what is being written fails with StorageUnavailable."""
+        self._is_open = False
+        log.warning("storage.unanswered", storage=self._address.name)
+        self._drop()
+
+    @property
+    def writer(self) -> Connection:
+        """The connection that writes.
+
+        Raises:
+            StorageUnavailable: the connections are lost, or not open.
+        """
+        if self._writer is None or self.trouble is not None:
+            raise self._refusal()
+        return self._writer
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """Lend a connection that reads.
+
+        Raises:
+            StorageUnavailable: the connections are lost, or not open.
+        """
+        async with self._slots:
+            if self._writer is None or self.trouble is not None:
+                raise self._refusal()
+            connection: Connection | None = None
+            try:
+                connection = await self._reader()
+                self._reading.add(connection)
+                try:
+                    yield connection
+                except (Exception, asyncio.CancelledError) as error:
+                    if isinstance(error, asyncio.CancelledError | TimeoutError):
+                        # The server may still run the statement, or be in a transaction: this connection reads no more.
+                        connection.terminate()
+                    raise
+                finally:
+                    self._reading.discard(connection)
+                    self._returned.set()
+                    if not connection.is_closed() and not connection.is_in_transaction():
+                        self._idle.append(connection)
+            except Exception as error:
+                if not is_known(error) and not (connection is not None and is_of_closed(connection, error)):
+                    raise
+                if not isinstance(error, TimeoutError):
+                    self.note(error)
+                raise unavailable(self._address.name, error) from error
+
+    def note(self, error: BaseException) -> None:
+        """Take note of an error of a connection. If it is lost, make all connections again, in the background."""
+        if is_lost(error):
+            self.lost(describe(error))
+
+    def lost(self, why: str) -> None:
+        """Give up all connections, and make them again in the background."""
+        if not self._is_open or self.trouble is not None:
+            return
+        self.trouble = f"{self._address.name} cannot be reached: {why}."
+        log.error("storage.lost", error=self.trouble)
+        self._drop()
+        self._again = asyncio.get_running_loop().create_task(self._reconnect(), name="linqbot storage reconnects")
+        self._changed()
+
+    def _refusal(self) -> StorageUnavailable:
+        if not self._is_open:
+            return StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
+        return StorageUnavailable(f"{self.trouble} Nothing was stored.")
+
+    def _terminated(self, _: object) -> None:
+        self.lost("the server closed the connection")
+
+    async def _reconnect(self) -> None:
+        for pause_s in itertools.chain(_PAUSES_S, itertools.repeat(_PAUSES_S[-1])):
+            await asyncio.sleep(pause_s)
+            try:
+                await self._connect()
+            except Exception as error:  # noqa: BLE001 - any error, such as a refused schema, is tried again
+                self._drop()
+                why = str(error).rstrip(".") if isinstance(error, StorageError | ConfigError) else describe(error)
+                self.trouble = f"{self._address.name} cannot be reached: {why}."
+            else:
+                self.trouble = None
+                self._again = None
+                log.warning("storage.found", storage=self._address.name)
+                self.follow()
+                self._changed()
+                # Transactions of the lost connections may have kept lanes locked until now.
+                asyncio.get_running_loop().call_later(_SETTLED_S, self._changed)
+                return
+
+    async def _connect(self) -> None:
+        self._writer = await self._address.connect()
+        self._listener = await self._address.connect()
+        # One that reads, too: without it, what is accepted could not be handled.
+        self._idle.append(await self._address.connect())
+        await self._address.refuse_shared(self._writer, self._listener)
+        # Before the first look, so that nothing is missed that another process commits between the two.
+        self._early = []
+        await self._listener.add_listener(self._address.channel, self._on_notification)
+        await self._ready(self._writer, self._listener)
+        for connection in (self._writer, self._listener):
+            connection.add_termination_listener(self._terminated)
+            if connection.is_closed():
+                # It ended before it had this listener, which it will not call any more.
+                raise asyncpg.ConnectionDoesNotExistError("the server closed the connection")
+
+    async def _reader(self) -> Connection:
+        """Return a connection that reads: an idle one, or a further one. If the server refuses that, wait for one in use."""
+        now = asyncio.get_running_loop().time
+        while True:
+            while self._idle:
+                connection = self._idle.pop()
+                if not connection.is_closed():
+                    return connection
+            if not self._reading or now() >= self._full_until:
+                try:
+                    return await self._address.connect()
+                except Exception as error:
+                    if not is_full(error) or not (self._reading or self._idle):
+                        raise
+                    self._note_full(error)
+            self._returned.clear()
+            if self._idle or not self._reading:
+                continue
+            with contextlib.suppress(TimeoutError):
+                # The connection in use may be in a VACUUM of many minutes.
+                async with asyncio.timeout(_FULL_S):
+                    await self._returned.wait()
+            if self._writer is None or self.trouble is not None:
+                raise self._refusal()
+
+    def _note_full(self, error: BaseException) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._full_until:
+            # Once for all reads that have asked for a connection at the same time.
+            log.warning("storage.few_connections", storage=self._address.name, error=describe(error))
+        self._full_until = now + _FULL_S
+
+    def _on_notification(self, _: object, __: int, ___: str, payload: object) -> None:
+        if self._early is None:
+            self._heard(str(payload))
+        else:
+            self._early.append(str(payload))
+
+    async def _close(self, connection: Connection) -> None:
+        connection.remove_termination_listener(self._terminated)
+        try:
+            await connection.close(timeout=_CLOSE_S)
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            connection.terminate()
+
+    def _drop(self) -> None:
+        for connection in [self._writer, self._listener, *self._idle, *self._reading]:
+            if connection is not None and not connection.is_closed():
+                connection.remove_termination_listener(self._terminated)
+                connection.terminate()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._writer = self._listener = None
+        self._idle.clear()
+        self._reading.clear()
+        self._returned.set()
+
+
+STEP_S: Final = 1.0
+"""Seconds from which on a difference between two clocks of a machine means that one was set: to read both takes time."""
+
+
+def steady() -> float:
+    """Return the seconds since some moment, by a clock that cannot be set. Where the system has one, it runs while suspended."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
+
+class ServerTime:
+    """The distance between two clocks: that of the database, and that of the storage. It stays right if the latter is set.
+
+    Args:
+        now: Reads the clock of the storage, in Unix seconds.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._ahead_s = 0.0
+        self._began_at: float | None = None
+
+    def note(self, ahead_s: float) -> None:
+        """Note a measurement: the seconds by which the clock of the database is ahead of the storage's clock now."""
+        self._ahead_s = ahead_s
+        self._began_at = self._beginning()
+
+    @property
+    def set_by_s(self) -> float:
+        """The seconds by which the storage's clock was set since the measurement; 0 if that is less than `STEP_S`."""
+        if self._began_at is None:
+            return 0.0
+        by_s = self._beginning() - self._began_at
+        return by_s if abs(by_s) >= STEP_S else 0.0
+
+    @property
+    def ahead_s(self) -> float:
+        """The seconds by which the clock of the database is ahead of the storage's clock; 0 if nothing was measured."""
+        return self._ahead_s - self.set_by_s
+
+    def _beginning(self) -> float:
+        """Return the reading of the storage's clock at which the steady clock began."""
+        before, now, after = steady(), self._now(), steady()
+        return now - (before + after) / 2

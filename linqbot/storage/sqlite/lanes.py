@@ -1,0 +1,332 @@
+"""The lanes in an SQLite file: the index in memory chooses among them, and the rows follow.
+
+A row on disk says only that it is leased, so that the next start can count a crash. Turns that end together share
+statements. `storage/operations.py` calls these steps, inside a transaction of the writer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from linqbot.errors import LaneFull
+from linqbot.events.delivery import Delivery
+from linqbot.storage import journal, meta, operations, upkeep
+from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of, lease_over
+from linqbot.storage.indexes import LaneLease, Row
+from linqbot.storage.operations import LaneSteps, Op
+from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite.statements import Transaction, among, insert
+from linqbot.storage.state import StateBatch
+
+_KEYS = ("id", "message_key")
+
+Numbered: TypeAlias = tuple[tuple[int, Delivery], ...]
+"""Deliveries with their sequence numbers, in order."""
+
+
+async def _put(tx: Transaction, ops: Sequence[operations.PutOp]) -> None:
+    """Store new deliveries; see `Storage.put`."""
+    limits = tx.index.limits
+    numbered = tx.index.number([op.delivery for op in ops])
+    fresh = _remember(tx, numbered)
+    lanes = tx.index.lanes
+    room = limits.limit - lanes.depth
+    depths: dict[str, int] = {}
+    new: list[tuple[int, Delivery]] = []
+    duplicates: list[operations.PutOp] = []
+    refused: list[int] = []
+    for op, (seq, delivery) in zip(ops, numbered, strict=True):
+        lane = delivery.lane
+        depth = depths[lane] if lane in depths else lanes.depth_of(lane)
+        if seq not in fresh:
+            duplicates.append(op)
+        elif len(new) >= room:
+            op.error = limits.full()
+            refused.append(seq)
+        elif depth >= limits.lane_limit:
+            op.error = limits.lane_full(delivery)
+            refused.append(seq)
+        else:
+            op.result = True
+            depths[lane] = depth + 1
+            new.append((seq, delivery))
+    among(tx.db, "DELETE FROM seen WHERE seq IN (*)", refused)
+    if duplicates:
+        _answer_duplicates(tx, duplicates)
+    _accept(tx, tuple(new), prefetch=True)
+
+
+async def _put_receipts(tx: Transaction, ops: Sequence[operations.PutReceiptOp]) -> None:
+    """Store what new receipts report."""
+    numbered = tx.index.number([op.delivery for op in ops])
+    fresh = _remember(tx, numbered)
+    for op, (seq, _) in zip(ops, numbered, strict=True):
+        op.result = seq in fresh
+    await journal.receive(tx, [op.receipt for op in ops if op.result])
+    _note_received(tx, [delivery for _, delivery in numbered])
+
+
+def seen(db: sqlite3.Connection, keys: Collection[str]) -> dict[str, bool]:
+    """Return the known ids and message keys; see `Storage.seen`."""
+    found: dict[str, bool] = {}
+    for column in _KEYS:
+        sql = f"""SELECT {column}, NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = seen.seq)
+                  FROM seen WHERE {column} IN (*)"""  # noqa: S608 - constant text
+        found |= {key: bool(has_left) for key, has_left in among(db, sql, keys)}
+    return found
+
+
+def _answer_duplicates(tx: Transaction, ops: Sequence[operations.PutOp]) -> None:
+    """Set the results of deliveries whose id or message key is known. A copy of one that was refused is refused too."""
+    known = seen(tx.db, [key for op in ops for key in keys_of(op.delivery)])
+    for op in ops:
+        if known.keys().isdisjoint(keys_of(op.delivery)):
+            op.error = LaneFull(f"Another copy of {op.delivery.id} was refused at the same time.")
+        else:
+            op.result = False
+
+
+def _remember(tx: Transaction, numbered: Numbered) -> set[int]:
+    """Store the ids and message keys of deliveries. Return the numbers of those that were not known."""
+    rows = [(seq, d.id, d.message_key, tx.now) for seq, d in numbered]
+    before = tx.db.total_changes
+    insert(tx.db, "seen (seq, id, message_key, at)", rows, "ON CONFLICT DO NOTHING")
+    if tx.db.total_changes - before == len(rows):
+        return {seq for seq, _ in numbered}
+    stored = tx.db.execute("SELECT seq FROM seen WHERE seq >= ?", (numbered[0][0],))
+    return {seq for (seq,) in stored}
+
+
+def _new(tx: Transaction, deliveries: Sequence[Delivery]) -> Numbered:
+    """Number deliveries and remember them. Return those that were not known."""
+    numbered = tx.index.number(deliveries)
+    fresh = _remember(tx, numbered)
+    return tuple(one for one in numbered if one[0] in fresh)
+
+
+def _accept(tx: Transaction, new: Numbered, *, prefetch: bool = False) -> None:
+    """Store new deliveries at the tails of their lanes.
+
+    Args:
+        prefetch: True to store them as leased, as far as the last `take` had capacity for them.
+    """
+    if not new:
+        return
+    prefetched = tx.index.prefetchable(new) if prefetch else set()
+    rows = [
+        (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, leased, leased)
+        for seq, d in new
+        for leased in (int(seq in prefetched),)
+    ]
+    insert(tx.db, "delivery (seq, id, lane, type, message_key, carrier, received_at, leased, delivery_count)", rows)
+    bodies = [(seq, file.padding(d.is_off_the_record), d.body) for seq, d in new]
+    insert(tx.db, "body (seq, padding, body)", bodies)
+    gathering = {head for _, d in new if (head := tx.index.lanes.gathering_head(d.lane)) is not None}
+    if tx.changes.gathering:
+        # The index does not know yet which lanes wait since an earlier operation of this batch.
+        gathering |= {tx.changes.gathering[d.lane] for _, d in new if d.lane in tx.changes.gathering}
+    among(tx.db, "UPDATE delivery SET not_before = 0 WHERE seq IN (*)", gathering)
+    tx.changes.accepted += new
+    tx.changes.prefetched |= prefetched
+    _note_received(tx, [delivery for _, delivery in new if not delivery.is_own])
+
+
+def _note_received(tx: Transaction, webhooks: Sequence[Delivery]) -> None:
+    tx.changes.received_at = max([*(d.received_at for d in webhooks), tx.changes.received_at or 0.0]) or None
+
+
+async def _put_in_order(tx: Transaction, ops: Sequence[operations.OrderOp]) -> None:
+    """Store missed deliveries of a lane, and sort the lane; see `Storage.put_in_order`."""
+    for op in ops:
+        given_back: tuple[int, int] | None = None
+        if op.lease is not None:
+            if (head := _leased_seq(tx, op, op.lease)) is None:
+                continue
+            if not op.keep:
+                give_back(tx.db, [head])
+                given_back = head, op.lease.token
+                tx.changes.ending.add(head)
+        new = _new(tx, op.missed)
+        _accept(tx, new)
+        op.result = len(new)
+        # The index does not know yet which deliveries this batch stores in the lane.
+        fresh = tx.db.execute("SELECT seq FROM delivery WHERE seq >= ? AND lane = ?", (tx.first_seq, op.lane))
+        seqs = [*tx.index.lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
+        numbers = await upkeep.put_in_order(tx, seqs, ("delivery", "body", "seen"))
+        tx.changes.orders.append(partial(tx.index.reorder, op.lane, given_back, numbers))
+
+
+async def _store(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
+    _accept(tx, _new(tx, deliveries))
+
+
+async def _take(tx: Transaction, ops: Sequence[operations.TakeOp]) -> None:
+    """Lease the oldest heads of free lanes; see `Storage.take`."""
+    leased: list[LaneLease] = []
+    for op in ops:
+        until = tx.monotonic + op.lease_s
+        leases = tx.index.lease(op.limit, tx.changes, now=tx.now, monotonic=tx.monotonic, until=until)
+        rows = _rows(tx, [lease.seq for lease in leases])
+        op.result = []
+        for lease in leases:
+            row = rows[lease.seq]
+            crashes = row.crashes + lease.overdue
+            counts = row.attempts, crashes, row.delivery_count, row.replay
+            op.result.append(Lease(row.delivery, lease.token, *counts, row.put_back))
+            tx.changes.leased_rows.append(row)
+        leased += leases
+        tx.changes.capacity = op.limit - len(leases)
+    if not leased:
+        return
+    seqs = [lease.seq for lease in leased]
+    overdue = [lease.seq for lease in leased if lease.overdue]
+    among(tx.db, "UPDATE delivery SET leased = 1, delivery_count = delivery_count + 1 WHERE seq IN (*)", seqs)
+    among(tx.db, "UPDATE delivery SET crashes = crashes + 1 WHERE seq IN (*)", overdue)
+
+
+def _rows(tx: Transaction, seqs: Sequence[int]) -> dict[int, Row]:
+    """Return the rows of these deliveries: recent ones from memory, others from disk."""
+    rows = {seq: row for seq in seqs if (row := tx.index.recent.get(seq))}
+    if missing := [seq for seq in seqs if seq not in rows]:
+        sql = """SELECT seq, id, lane, type, body, received_at, message_key, carrier,
+                     delivery_count, attempts, crashes, replay, put_back
+                 FROM delivery JOIN body USING (seq) WHERE seq IN (*)"""
+        for seq, *columns, delivery_count, attempts, crashes, replay, put_back in among(tx.db, sql, missing):
+            rows[seq] = Row(Delivery(*columns), delivery_count, attempts, crashes, replay, bool(put_back))
+    return rows
+
+
+async def _release(tx: Transaction, ops: Sequence[operations.ReleaseOp]) -> None:
+    """Release leases, first in the index, so that a `take` in the same batch can lease these lanes, then in the rows."""
+    give_back(tx.db, tx.index.release(lease for op in ops for lease in op.leases))
+
+
+def give_back(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
+    """Mark deliveries as free, as if they had never been leased."""
+    among(db, "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq IN (*)", seqs)
+
+
+async def _hold(tx: Transaction, ops: Sequence[operations.HoldOp]) -> None:
+    """Give back leases that were not used. Their lanes wait for more deliveries; see `Storage.hold`."""
+    for op in ops:
+        if (seq := _leased_seq(tx, op, op.lease)) is not None:
+            lane = op.lease.delivery.lane
+            has_grown = tx.index.lanes.depth_of(lane) > 1 + op.known
+            sql = """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering',
+                         not_before = ? WHERE seq = ?"""
+            tx.db.execute(sql, (0.0 if has_grown else op.until, seq))
+            tx.changes.gathering[lane] = seq
+            tx.changes.ending.add(seq)
+            tx.changes.after.append(partial(tx.index.hold, seq, op.lease.token, op.until, op.known))
+
+
+async def _join(tx: Transaction, ops: Sequence[operations.JoinOp]) -> None:
+    """Put one delivery in the place of several; see `Storage.join`."""
+    for op in ops:
+        if (head := _leased_seq(tx, op, op.lease)) is None:
+            continue
+        behind = tx.index.lanes.behind(op.lease.delivery.lane, tx.index.lanes.depth)
+        rows = among(tx.db, "SELECT seq, id FROM delivery WHERE seq IN (*)", behind)
+        gone = [seq for seq, one in rows if one in op.ids]
+        among(tx.db, "UPDATE seen SET at = ? WHERE seq IN (*)", gone, tx.now)
+        tx.db.execute("UPDATE body SET body = ? WHERE seq = ?", (op.joined.body, head))
+        if op.again:
+            tx.db.execute("UPDATE delivery SET replay = replay + 1 WHERE seq = ?", (head,))
+        among(tx.db, "DELETE FROM delivery WHERE seq IN (*)", gone)
+        among(tx.db, "DELETE FROM body WHERE seq IN (*)", gone)
+        tx.changes.ending.add(head)
+        tx.changes.joined.append(op.lease.token)
+        tx.changes.after.append(partial(tx.index.join, head, op.lease.token, op.joined, gone, op.again))
+
+
+async def _note_progress(tx: Transaction, ops: Sequence[operations.ProgressOp]) -> None:
+    """Note how far turns have come that have crashed; see `Storage.note_progress`."""
+    for op in ops:
+        if (seq := _leased_seq(tx, op, op.lease)) is not None:
+            tx.db.execute(
+                "UPDATE delivery SET progress = ?, crashes_before_progress = crashes WHERE seq = ? AND progress <> ?",
+                (op.progress, seq, op.progress),
+            )
+            sql = "SELECT crashes_before_progress FROM delivery WHERE seq = ?"
+            (op.result,) = tx.db.execute(sql, (seq,)).fetchone()
+
+
+async def _begin(tx: Transaction, ops: Sequence[operations.BeginOp]) -> None:
+    """Store journal entries before the first attempt of their calls; see `Storage.begin`."""
+    state = StateBatch(tx)
+    await state.read([op.state for op in ops])
+    for op in ops:
+        if op.lease is not None and tx.index.lanes.leased_by(op.lease.token) is None:
+            op.error = lease_over(op.lease)
+        elif op.state and await journal.status_of(tx, op.entry) is None:
+            op.error = state.add(op.state)
+    await state.write()
+    await journal.begin(tx, [entry for op in ops for entry in op.entries])
+
+
+async def _check(tx: Transaction, ops: Sequence[operations.CheckOp]) -> None:
+    for op in ops:
+        if not op.size:
+            await meta.remove(tx, "check")
+        elif tx.index.lanes.depth >= tx.index.limits.limit:
+            op.error = tx.index.limits.full()
+        else:
+            await meta.write(tx, "check", "0" * op.size)
+
+
+def _leased_seq(tx: Transaction, op: Op[Any], lease: Lease) -> int | None:
+    """Return the sequence number of the leased delivery; None, with the error of the operation, if the lease is over."""
+    seq = tx.index.lanes.leased_by(lease.token)
+    if seq is None:
+        op.error = lease_over(lease)
+    return seq
+
+
+async def _held(tx: Transaction, leases: Sequence[Lease]) -> dict[int, int]:
+    return {lease.token: seq for lease in leases if (seq := tx.index.lanes.leased_by(lease.token)) is not None}
+
+
+async def _postpone(tx: Transaction, ops: Mapping[int, operations.FinishOp]) -> None:
+    for seq, op in ops.items():
+        end = op.commit.outcome
+        assert isinstance(end, Retry | Defer)
+        tx.changes.ending.add(seq)
+        tx.changes.after.append(partial(tx.index.postpone, seq, op.lease.token, end.at, isinstance(end, Retry)))
+
+
+async def _remove(tx: Transaction, ops: Mapping[int, operations.FinishOp], ending: Collection[int]) -> None:
+    await journal.settle(tx, [entry for seq in ending for entry in ops[seq].commit.entries], ended=True)
+    among(tx.db, "DELETE FROM delivery WHERE seq IN (*)", ops)
+    among(tx.db, "DELETE FROM body WHERE seq IN (*)", ops)
+    stayed = [seq for seq, op in ops.items() if tx.now - op.lease.delivery.received_at > SOON_S]
+    among(tx.db, "UPDATE seen SET at = ? WHERE seq IN (*)", stayed, tx.now)
+    searched = [op for seq, op in ops.items() if not (op.commit.has_all_entries and seq in ending)]
+    await journal.end(tx, [op.lease.delivery.id for op in searched if isinstance(op.commit.outcome, Ack)])
+    tx.changes.ending |= ops.keys()
+    tx.changes.removed = tuple((seq, op.lease.token) for seq, op in ops.items())
+
+
+LANES: Final = LaneSteps(
+    steps={
+        operations.ReleaseOp: _release,
+        operations.HoldOp: _hold,
+        operations.JoinOp: _join,
+        operations.ProgressOp: _note_progress,
+        operations.BeginOp: _begin,
+        operations.PutOp: _put,
+        operations.PutReceiptOp: _put_receipts,
+        operations.OrderOp: _put_in_order,
+        operations.TakeOp: _take,
+        operations.CheckOp: _check,
+    },
+    held=_held,
+    postpone=_postpone,
+    remove=_remove,
+    store=_store,
+    # The ids of what is still in the inbox are as young as its first delivery, or younger.
+    old_ids="""DELETE FROM seen WHERE at < $1 AND seq IN (
+        SELECT seq FROM seen WHERE seq < ifnull((SELECT min(seq) FROM delivery), 1 << 62) ORDER BY seq LIMIT $2)""",
+)

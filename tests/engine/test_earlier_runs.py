@@ -1,0 +1,232 @@
+"""The calls of a second run are matched with those of the first, even if concurrent tasks run in another order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import structlog
+from fakes import CHAT, NOW, Linq, delivery, settled, text_body
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.branch import follow_tasks
+from linqbot.client.call import Call, prepare
+from linqbot.clock import MovableClock
+from linqbot.engine.earlier_runs import JournalMatcher
+from linqbot.engine.failure import RetryPolicy
+from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.slots import digest
+from linqbot.engine.turn import Turns
+from linqbot.errors import BotError
+from linqbot.events.message import MessageReceived
+from linqbot.storage.journal import JournalEntry
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+pytestmark = pytest.mark.anyio
+
+Handle = Callable[[Context, int], Awaitable[None]]
+
+
+class Twice:
+    """A turn whose handler fails and runs again. The handler gets the number of the run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = MovableClock(NOW, frozen=True)
+        self.linq = Linq()
+        self.storage = SQLiteStorage(folder / "bot.db", clock=self.clock)
+
+    async def run(self, handle: Handle, runs: int = 2) -> list[str]:
+        follow_tasks(asyncio.get_running_loop())
+        count = iter(range(runs))
+
+        async def handler(message: MessageReceived, ctx: Context) -> None:
+            await handle(ctx, next(count))
+
+        bot = Bot(read=False, typing=False)
+        bot.on_message(handler)
+        turns = Turns(
+            Dispatcher(bot, self.clock),
+            self.linq.client,
+            self.storage,
+            self.clock,
+            SendRateLimit(self.clock),
+            RetryPolicy(attempts=runs, first_s=0),
+        )
+        await self.storage.put(delivery(text_body()))
+        for _ in range(runs):
+            (lease,) = await self.storage.take(1, lease_s=1000)
+            await turns.run(lease)
+        assert await self.storage.depth() == 0
+        assert await self.storage.dead_letters() == []
+        return self.linq.said()
+
+
+@pytest.fixture
+async def twice(tmp_path: Path) -> AsyncIterator[Twice]:
+    made = Twice(tmp_path)
+    async with made.storage:
+        yield made
+
+
+async def test_tasks_that_swap_their_order_send_each_message_once(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        async def weather() -> None:
+            await settled(1 if run == 0 else 50)
+            await ctx.reply("weather: sunny")
+
+        async def news() -> None:
+            await settled(50 if run == 0 else 1)
+            if run == 0:
+                raise ValueError
+            await ctx.reply("news: none")
+
+        await asyncio.gather(weather(), news())
+
+    assert await twice.run(handle) == ["weather: sunny", "news: none"]
+
+
+async def test_tasks_of_one_function_that_swap_their_order_send_each_message_once(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        async def look(place: str, wait: int) -> None:
+            await settled(wait)
+            await ctx.reply(place)
+            if run == 0 and place == "Oslo":
+                raise ValueError
+
+        waits = [1, 20, 40] if run == 0 else [40, 20, 1]
+        await asyncio.gather(*(look(place, wait) for place, wait in zip(["Rome", "Oslo", "Bern"], waits, strict=True)))
+
+    assert sorted(await twice.run(handle)) == ["Bern", "Oslo", "Rome"]
+
+
+async def test_answers_sent_in_the_order_of_arrival_are_sent_once_each(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        async def ask(what: str, wait: int) -> str:
+            await settled(wait)
+            return what
+
+        waits = [1, 20, 40] if run == 0 else [40, 20, 1]
+        asking = [ask(what, wait) for what, wait in zip("abc", waits, strict=True)]
+        for n, answer in enumerate(asyncio.as_completed(asking)):
+            await ctx.reply(await answer)
+            if run == 0 and n == 1:
+                raise ValueError
+
+    assert sorted(await twice.run(handle)) == ["a", "b", "c"]
+
+
+async def test_a_reply_in_the_place_of_an_earlier_tapback_is_sent(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        await ctx.reply("first")
+        if run == 0:
+            await ctx.react("love")
+            raise ValueError
+        await ctx.reply("second")
+
+    assert await twice.run(handle) == ["first", "second"]
+
+
+async def test_a_new_wording_of_a_sent_message_is_not_sent(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        first = await ctx.reply(f"thought {run}")
+        assert first.id == "sent-1"
+        await asyncio.wait_for(ctx.reply(f"in a task {run}"), 5)
+        if run == 0:
+            raise ValueError
+        await ctx.reply("end")
+
+    with structlog.testing.capture_logs() as logs:
+        assert await twice.run(handle) == ["thought 0", "in a task 0", "end"]
+    assert [entry["event"] for entry in logs].count("send.diverged") == 2
+
+
+async def test_concurrent_tasks_with_new_wordings_are_distinguished_by_their_functions(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        async def weather() -> None:
+            await settled(1 if run == 0 else 50)
+            await ctx.reply(f"weather, as of run {run}")
+
+        async def news() -> None:
+            await settled(50 if run == 0 else 1)
+            await ctx.reply(f"news, as of run {run}")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(weather())
+            group.create_task(news())
+        if run == 0:
+            raise ValueError
+
+    assert await twice.run(handle) == ["weather, as of run 0", "news, as of run 0"]
+
+
+async def test_a_key_identifies_a_call_with_any_number_and_any_wording(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        if run == 1:
+            await ctx.reply("more today", key="news")
+        await ctx.reply(f"weather {run}", "tomorrow too", key="weather")
+        await ctx.react("love", key="heart")
+        content = {"parts": [{"type": "text", "value": f"raw {run}"}]}
+        await ctx.client.named("raw").chats.messages.send(CHAT, message=content)
+        if run == 0:
+            raise ValueError
+
+    assert await twice.run(handle) == ["weather 0", "tomorrow too", "raw 0", "more today"]
+    assert twice.linq.names().count("messages.add_reaction") == 1
+
+
+async def test_a_key_has_a_limited_length(twice: Twice) -> None:
+    for key in ("", "x" * 129):
+        with pytest.raises(BotError, match="cannot name a call"):
+            twice.linq.client.named(key)
+
+
+async def test_tasks_started_by_libraries_shift_no_number(twice: Twice) -> None:
+    async def handle(ctx: Context, run: int) -> None:
+        if run == 0:  # like a pool, which opens a connection only the first time
+            await asyncio.create_task(settled(1))
+
+        async def say() -> None:
+            await ctx.reply(f"answer {run}")
+
+        await asyncio.create_task(say())
+        if run == 0:
+            raise ValueError
+
+    assert await twice.run(handle) == ["answer 0"]
+
+
+def send(text: str) -> Call:
+    body = {"message": {"parts": [{"type": "text", "value": text}]}}
+    return prepare("chats.messages.send", path={"chat_id": CHAT}, body=body)
+
+
+def record(slot: str, text: str) -> JournalEntry:
+    call = send(text).with_key(f"key-{slot}")
+    return JournalEntry("w.1", 0, slot, f"key-{slot}", "keyed", call.to_json(), "accepted", NOW)
+
+
+@given(sent=st.lists(st.sampled_from("abc"), max_size=6), again=st.permutations(range(9)), more=st.integers(0, 3))
+@settings(deadline=None)
+def test_of_calls_in_any_order_only_new_ones_are_made_and_each_once(
+    sent: list[str], again: list[int], more: int
+) -> None:
+    matcher = JournalMatcher([record(str(n), text) for n, text in enumerate(sent)])
+    new = [f"new {n}" for n in range(more)]
+    calls = [send(text) for text in (*sent, *new)]
+    made: list[Call] = []
+    for number, n in enumerate(n for n in again if n < len(calls)):
+        match = matcher.match(str(number), calls[n], is_named=False)
+        made += [match.displaced] if match.displaced is not None else []
+        made += [calls[n]] if match.entry is None else []
+    assert sorted(digest(call) for call in made) == sorted(digest(send(text)) for text in new)
+
+
+def test_a_digest_does_not_depend_on_the_key() -> None:
+    assert digest(send("a")) == digest(send("a").with_key("k")) != digest(send("b"))
+    assert digest(Call.from_json(record("0", "a").call)) == digest(send("a"))
