@@ -291,7 +291,12 @@ async def leave(scene: Scene) -> None:
         await scene.advance(180)
     async with scene.connected() as connection:
         await connection.execute(f"UPDATE meta SET value = value::float8 - {away_s} WHERE key = 'active_at'")
-        await connection.execute(f"UPDATE delivery SET received_at = received_at - {away_s}")
+        recent = "SELECT seq FROM delivery WHERE received_at > extract(epoch FROM now()) - 1200"
+        back = (
+            f"UPDATE delivery SET received_at = received_at - {away_s} WHERE seq IN ({recent} FOR UPDATE SKIP LOCKED)"
+        )
+        while await connection.fetch(recent):
+            await connection.execute(back)  # in steps: waiting for workers, which wait for others, ends in deadlocks
     for process in receivers:
         await process.start()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -22,13 +21,14 @@ def _own_ports() -> list[int]:
     """Return the ports of this process, in random order.
 
     An outgoing connection could take a port before the program does, so these are below the ports of such connections.
-    So could a test in another process of pytest-xdist: each of the processes has its own share.
+    So could a test in another process of pytest-xdist: each of the processes has its own share. The last share is for
+    processes without xdist: `.ci/run` has two sessions at the same time, one of them without.
     """
     below = min(_first_outgoing_port(), 32_000)
     ports = range(max(below - 12_000, 2_000), below)
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    worker = int("".join(re.findall(r"\d+", os.environ.get("PYTEST_XDIST_WORKER", "0"))))
-    share = list(ports[worker % workers :: workers])
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", f"gw{workers}").removeprefix("gw"))
+    share = list(ports[worker :: workers + 1])
     random.SystemRandom().shuffle(share)
     return share
 

@@ -4,6 +4,8 @@ Events are frozen data without methods that act; acting is done with the Context
 its subject (`message.py`, `chat.py`, …). `parse.py` selects the class and creates the event from a Delivery.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final

@@ -1,5 +1,7 @@
 """A chat: its participants, its health, and the responses of calls that change it."""
 
+from __future__ import annotations
+
 from datetime import datetime
 
 from linqbot.types.data import Data

@@ -25,8 +25,6 @@ class Data(BaseModel):
     enums: Linq adds values before linqbot does, and an unknown value must not cost a message.
     """
 
-    # Modules with many of these classes import no `annotations` from `__future__`: pydantic would compile each annotation
-    # from its text at every start.
     # Validators are built at first use: a bot uses few of the hundred classes, and building all takes 15 MiB and 0.1 s.
     model_config = ConfigDict(
         frozen=True, extra="allow", populate_by_name=True, protected_namespaces=(), defer_build=True

@@ -1,5 +1,7 @@
 """A handle: a phone number or an e-mail address that takes part in a chat."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from typing import Literal, TypeAlias
 

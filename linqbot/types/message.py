@@ -3,10 +3,12 @@
 All text ranges are half-open pairs of UTF-16 code units, as Linq counts them: "🎂" has length 2.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
@@ -60,7 +62,7 @@ class Effect(Data):
     type: str | None = None
 
     @classmethod
-    def named(cls, name: str) -> Self:
+    def named(cls, name: str) -> Effect:
         """Return the effect called `name`, with the type that Linq requires with it."""
         return cls(name=name, type="bubble" if name in BUBBLE_EFFECTS else "screen")
 

@@ -34,7 +34,8 @@ FIRST, SEEDS = int(os.environ.get("MODEL_FIRST", "0")), int(os.environ.get("MODE
 PEOPLE: Final = ("+14155550101", "+14155550102", "+14155550103")
 LATER_S: Final = 90.0
 KILLS, FAULTS_OF_STORAGE = 4, 6
-"""At most so many in a schedule: a delivery over which the process crashes five times is a dead letter, by promise."""
+"""At most so many in a schedule: a delivery over which the process crashes five times is a dead letter, by promise. A lease
+whose answer is lost counts as a crash too, because its turn never ends."""
 
 
 # The promises
@@ -89,10 +90,10 @@ class Counted(BaseModel):
 class World:
     """The bot of a schedule, and everything around it that a crash does not undo."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, kills: Kills) -> None:
         self.effects: dict[str, set[str]] = defaultdict(set)
         self.failed: set[str] = set()
-        self.storage = FaultyStorage(rng)
+        self.storage = FaultyStorage(rng, kills)
         self.bot = Bot(read=False, typing=False, max_age_s=None, plugins=[self])
         self.bot.on_message(self.handle)
 
@@ -139,8 +140,9 @@ class World:
 class FaultyStorage:
     """A storage in memory that survives the bot, and whose operations fail now and then, before or after they are done."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, kills: Kills) -> None:
         self._rng = rng
+        self._kills = kills
         self._kept: MemoryStorage | None = None
         self.rate = 0.0
         self.left = FAULTS_OF_STORAGE
@@ -168,14 +170,19 @@ class FaultyStorage:
             if name != "put":  # refused, a text would be repeated after the next one, and answered after it
                 self._fail("before", name)
             result = await method(*args, **kwargs)
-            self._fail("after", name)
+            if name != "take":
+                self._fail("after", name)
+            elif self._kills.left:
+                self._fail("after", name, self._kills)
             return result
 
         return faulty
 
-    def _fail(self, when: str, name: str) -> None:
+    def _fail(self, when: str, name: str, kills: Kills | None = None) -> None:
         if self.left and self._rng.random() < self.rate:
             self.left -= 1
+            if kills is not None:
+                kills.left -= 1
             raise StorageUnavailable(f"{when} {name}")
 
 
@@ -247,7 +254,7 @@ async def step(rng: random.Random, phone: Phone, number: int, model: Model, kill
 async def run(seed: int) -> list[str]:
     """Run one schedule; return how what happened differs from the promises, with the schedule."""
     rng = random.Random(seed)
-    world, kills = World(rng), Kills(rng)
+    world = World(rng, kills := Kills(rng))
     models = {handle: Model() for handle in PEOPLE}
     stage = Stage(
         world.bot,

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from emulator.conftest import LINE, PERSON, Receiver, Refused
 
+from emulator.conftest import LINE, PERSON, Receiver, Refused
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator

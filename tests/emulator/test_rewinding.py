@@ -6,8 +6,8 @@ import base64
 
 import httpx
 import pytest
-from emulator.conftest import LINE, PERSON, TARGET, Receiver
 
+from emulator.conftest import LINE, PERSON, TARGET, Receiver
 from linqbot.clock import MovableClock
 from linqbot.emulator import rewinding
 from linqbot.emulator.acts.conversation import Write

@@ -243,7 +243,7 @@ RARE = {
 
 @pytest.mark.process
 def test_serve_does_not_import_what_few_bots_need() -> None:
-    code = "import linqbot.cli.commands.serve, sys; print(set(sys.argv[1:]) & set(sys.modules))"
+    code = "import linqbot.cli.commands.serve, linqbot.server.app, sys; print(set(sys.argv[1:]) & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code, *RARE], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "set()"
 

@@ -126,15 +126,17 @@ async def test_a_process_learns_which_lanes_another_one_refused(
 ) -> None:
     heard = list[tuple[str | None, float | None]]()
     two.follow_gaps(lambda lane, since: heard.append((lane, since)))
-    # Too many to be named mean any lane. In each case the next delivery is not leased before the news of the refusals.
+    # Too many to be named mean any lane. The news of the refusals come before those of the next delivery.
     for count, wanted in ((120, {(f"c:{n:0>36}", None) for n in range(120)}), (300, {(None, None)})):
         for n in range(count):
             one.note_refused(f"c:{n:0>36}")
         await one.put(delivery(f"c:other-{count}"))
         async with asyncio.timeout(10):
+            while not heard:
+                await two.changed()
+            assert set(heard) == wanted, count
             while not await take(two):
                 await two.changed()
-        assert set(heard) == wanted, count
         heard.clear()
 
 
