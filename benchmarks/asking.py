@@ -81,9 +81,15 @@ class Counting(SQLiteStorage):
         self.calls: Counter[str] = Counter()
 
     def __getattribute__(self, name: str) -> Any:
-        if name in READS or name in COMMITS:
+        found = super().__getattribute__(name)
+        if name not in READS and name not in COMMITS:
+            return found
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
             self.calls[name] += 1
-        return super().__getattribute__(name)
+            return found(*args, **kwargs)
+
+        return counted
 
 
 class Took(NamedTuple):

@@ -66,20 +66,24 @@ class Door:
         return self._served.process.pid
 
     @property
+    def url(self) -> str:
+        return self._served.url
+
+    @property
     def port(self) -> int:
-        return int(self._served.url.rpartition(":")[2])
+        return int(self.url.rpartition(":")[2])
 
     async def deliver(self, text: str, chat: str = "9d3c7a34-51ab-4c59-8b57-0c2f2ff0f0aa") -> httpx.Response:
         """Sign and send one delivery, as Linq does."""
         body = received(text, chat)
-        return await self._http.post(f"{self._served.url}/webhooks/linq", content=body, headers=signed(body))
+        return await self._http.post(f"{self.url}/webhooks/linq", content=body, headers=signed(body))
 
     async def waiting(self) -> int:
-        return int((await self._http.get(f"{self._served.url}/readyz")).json()["waiting"])
+        return int((await self._http.get(f"{self.url}/readyz")).json()["waiting"])
 
     async def ready(self) -> tuple[int, str]:
         """Return the status of `/readyz`, as for a load balancer, and the reason."""
-        answer = await self._http.get(f"{self._served.url}/readyz")
+        answer = await self._http.get(f"{self.url}/readyz")
         return answer.status_code, answer.json().get("reason", "")
 
     async def idle(self) -> None:
@@ -182,6 +186,10 @@ async def _with_slow_sockets(door: Door) -> None:
     before = door.memory()
     with ExitStack() as opened:
         slow = [opened.enter_context(door.connect(SLOW[n % len(SLOW)])) for n in range(1000)]
+        # The answer on a new connection: the server has accepted those before it, and closes no more to make room for them.
+        # A delivery of which only the head has arrived then would have been one of these.
+        async with httpx.AsyncClient() as new:
+            (await new.get(f"{door.url}/livez")).raise_for_status()
         crowded = await _healthy(door, "crowded", 300)
         grown = door.memory("VmHWM") - before
         assert grown < 64 * MIB
