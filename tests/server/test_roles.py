@@ -96,17 +96,22 @@ class FailsOnce(MemoryStorage):
         return await super().take(limit, lease_s=lease_s)
 
 
-@pytest.mark.parametrize(("role", "is_shared"), [("work", True), ("all", True), ("all", False)])
-async def test_after_an_outage_linq_is_asked_for_what_other_processes_may_have_refused(
-    role: Role, is_shared: bool
-) -> None:
-    linq, handled = Linq(), asyncio.Event()
-    bot = Bot(read=False, typing=False, max_age_s=None)
+def noting_bot() -> tuple[Bot, asyncio.Event]:
+    """Return a bot that answers nothing, and an event that is set when it has handled a message."""
+    bot, handled = Bot(read=False, typing=False, max_age_s=None), asyncio.Event()
 
     @bot.on_message
     async def note(message: MessageReceived, ctx: Context) -> None:
         handled.set()
 
+    return bot, handled
+
+
+@pytest.mark.parametrize(("role", "is_shared"), [("work", True), ("all", True), ("all", False)])
+async def test_after_an_outage_linq_is_asked_for_what_other_processes_may_have_refused(
+    role: Role, is_shared: bool
+) -> None:
+    linq, (bot, handled) = Linq(), noting_bot()
     storage = FailsOnce()
     storage.is_shared = is_shared
     app = create_app(bot, client=linq.client, storage=storage, secrets=[SECRET], role=role)
@@ -123,13 +128,7 @@ async def test_a_worker_asks_linq_about_a_chat_of_which_a_receiver_has_refused_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     url = empty_storage_url("roles")
-    linq, handled = Linq(), asyncio.Event()
-    bot = Bot(read=False, typing=False, max_age_s=None)
-
-    @bot.on_message
-    async def note(message: MessageReceived, ctx: Context) -> None:
-        handled.set()
-
+    linq, (bot, handled) = Linq(), noting_bot()
     storage = open_storage(url)
     app = create_app(bot, client=linq.client, storage=storage, secrets=[SECRET], role="work")
     receiving = open_storage(url)
@@ -161,13 +160,7 @@ async def test_a_worker_asks_linq_about_a_chat_of_which_a_receiver_has_refused_a
 async def test_a_worker_asks_linq_after_one_of_two_receivers_has_stopped() -> None:
     """A request that the stopping one did not read comes again later than the chat's next message, to the other one."""
     url = empty_storage_url("roles")
-    linq, handled = Linq(), asyncio.Event()
-    bot = Bot(read=False, typing=False, max_age_s=None)
-
-    @bot.on_message
-    async def note(message: MessageReceived, ctx: Context) -> None:
-        handled.set()
-
+    linq, (bot, handled) = Linq(), noting_bot()
     storage = open_storage(url)
     app = create_app(bot, client=linq.client, storage=storage, secrets=[SECRET], role="work")
     async with running(app), process("receive", url, Bot()) as http, asyncio.timeout(20):
