@@ -20,6 +20,7 @@ from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.endpoints import payments
 from linqbot.emulator.web.app import create_app
+from linqbot.server.uvicorn_server import KEEP_ALIVE_S
 
 LINE, PERSON, FRIEND, THIRD, NEWCOMER = "+12025550100", "+14155550142", "+14155550187", "+14155550199", "+14155550111"
 HI: Any = {"parts": [{"type": "text", "value": "hi"}]}
@@ -244,7 +245,9 @@ async def test_the_official_client_calls_every_endpoint_and_accepts_every_answer
 
 
 async def test_the_official_sync_client_calls_every_endpoint(emulator: Emulator, api: httpx.AsyncClient) -> None:
-    config = uvicorn.Config(create_app(emulator), host="127.0.0.1", port=0, log_level="error", lifespan="off")
+    app = create_app(emulator)
+    # Connections are kept as `linqbot emulator` keeps them: uvicorn's own 5 s may pass between two calls on a busy machine.
+    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", timeout_keep_alive=KEEP_ALIVE_S)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:

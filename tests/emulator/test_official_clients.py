@@ -26,6 +26,7 @@ from linqbot.emulator.acts.conversation import React, Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.web.app import create_app
+from linqbot.server.uvicorn_server import KEEP_ALIVE_S
 
 LINE, PERSON, FRIEND, THIRD = "+12025550100", "+14155550142", "+14155550187", "+14155550199"
 
@@ -35,7 +36,10 @@ pytestmark = pytest.mark.anyio
 @contextlib.asynccontextmanager
 async def serve(app: Any) -> AsyncIterator[str]:
     """Serve `app` under uvicorn on a free port, and yield its address."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1)
+    # Connections are kept as `linqbot emulator` keeps them: uvicorn's own 5 s may pass between two calls on a busy machine.
+    config = uvicorn.Config(
+        app, port=0, log_level="error", timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:

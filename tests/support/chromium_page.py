@@ -22,6 +22,7 @@ from ports import free_port
 
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
+from linqbot.server.uvicorn_server import KEEP_ALIVE_S
 
 ME = "+14155550142"
 FRIEND = "+14155550187"
@@ -79,7 +80,11 @@ class Served:
     def start(self) -> None:
         self._emulator = Emulator(public_url=self._public_url)
         config = uvicorn.Config(
-            create_app(self._emulator), port=self.port, log_level="critical", timeout_graceful_shutdown=2
+            create_app(self._emulator),
+            port=self.port,
+            log_level="critical",
+            timeout_keep_alive=KEEP_ALIVE_S,  # as `linqbot emulator`
+            timeout_graceful_shutdown=2,
         )
         self._server = uvicorn.Server(config)
         self._up = threading.Event()
