@@ -36,7 +36,7 @@ from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 from linqbot.server.app import create_app, running
 from linqbot.storage.sqlite.storage import SQLiteStorage
 

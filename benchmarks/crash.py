@@ -32,8 +32,8 @@ from typing import Any
 import httpx
 from ports import free_port
 
+from linqbot.linq.signatures import sign
 from linqbot.storage.open import open_storage
-from linqbot.webhooks import sign
 
 SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 BOT = """

@@ -19,11 +19,11 @@ from typing import Any
 import structlog
 
 from linqbot.clock import SystemClock
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.signatures import sign
 from linqbot.server.secret_file import KnownSecrets
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.sqlite.memory import MemoryStorage
-from linqbot.webhooks import sign
 
 SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 OTHER = "whsec_" + "QUJD" * 10

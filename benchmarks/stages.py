@@ -48,14 +48,14 @@ from linqbot.client.client import Client
 from linqbot.clock import SystemClock
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
-from linqbot.events.delivery import Delivery
-from linqbot.events.parse import parse
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.parse import parse
+from linqbot.linq.signatures import Secret, verify
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.webhooks import Secret, verify
 
 IN_FLIGHT: Final = 64
 COUNT: Final = 4000

@@ -13,7 +13,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any
 
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.linq.events.parse import EVENT_TYPES
 from pydantic import BaseModel
 
 from generate import prose, signature
@@ -89,7 +89,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ),
     ),
     "calls": ("Calls to Linq", "linqbot.client.call", ("Call", "ApiResponse")),
-    "deliveries": ("Deliveries", "linqbot.events.delivery", ("Delivery", "Joined")),
+    "deliveries": ("Deliveries", "linqbot.linq.events.delivery", ("Delivery", "Joined")),
     "testing": (
         "Testing",
         "linqbot.testing",

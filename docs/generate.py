@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from linqbot import hookspecs
-from linqbot.api import ENDPOINTS
 from linqbot.client.client import Client
 from linqbot.client.resources.resource import Resource
 from linqbot.hookspecs import GROUP
+from linqbot.linq.endpoints import ENDPOINTS
 
 HERE = Path(__file__).parent
 SECTIONS = ("Args", "Returns", "Raises", "Source")
@@ -171,7 +171,7 @@ def hooks() -> str:
 
 _TYPES = """\
 `Reason`, `End` and `Tried` are imported from `linqbot.hookspecs`; [`Delivery`](classes/deliveries.md) from
-`linqbot.events.delivery`; `Run`, [`Call` and `ApiResponse`](classes/calls.md) from `linqbot.client.call`; `Opener` from
+`linqbot.linq.events.delivery`; `Run`, [`Call` and `ApiResponse`](classes/calls.md) from `linqbot.client.call`; `Opener` from
 `linqbot.storage.backend`; `Bot`, `Router`, `Context`, `Event` and [`Running`](classes/bot.md#running) from `linqbot`."""
 
 

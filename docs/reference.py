@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import click
 from linqbot.cli.main import SECTIONS, main
-from linqbot.events.event import Event
-from linqbot.events.message import MessageEvent
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageEvent
+from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.ops.explanations import Explanation, of_linq, of_ours, of_rules
 from linqbot.settings import Settings, variable
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import get_args
 
 from linqbot import Bot, Context, Effect, MessageReceived, TextDecoration, TextPart, regex
-from linqbot.types.message import BubbleEffect, ScreenEffect
+from linqbot.linq.types.message import BubbleEffect, ScreenEffect
 
 bot = Bot()
 SCREEN, BUBBLE = get_args(ScreenEffect), get_args(BubbleEffect)

@@ -49,20 +49,20 @@ if TYPE_CHECKING:
         StateUnreadable,
         StreamStalled,
     )
-    from linqbot.events.event import Event, UnknownEvent
-    from linqbot.events.message import MessageEdited, MessageReceived, ReactionAdded
-    from linqbot.events.proactive import BroadcastDone, ScheduleDue
     from linqbot.features.asking.question import AskedBefore
     from linqbot.features.asking.results import Declined, Expired, Location, Paid, VoteResult
     from linqbot.features.history import History, HistoryEntry
     from linqbot.features.state import State, Tally
     from linqbot.hookspecs import Running, hookimpl
-    from linqbot.text.markdown import markdown
-    from linqbot.text.styled import StyledText, link
-    from linqbot.types.chat import Chat
-    from linqbot.types.content import Card, Fetched, Saved
-    from linqbot.types.handle import Handle
-    from linqbot.types.message import (
+    from linqbot.linq.events.event import Event, UnknownEvent
+    from linqbot.linq.events.message import MessageEdited, MessageReceived, ReactionAdded
+    from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
+    from linqbot.linq.text.markdown import markdown
+    from linqbot.linq.text.styled import StyledText, link
+    from linqbot.linq.types.chat import Chat
+    from linqbot.linq.types.content import Card, Fetched, Saved
+    from linqbot.linq.types.handle import Handle
+    from linqbot.linq.types.message import (
         AppClipPart,
         AppIdentity,
         AppPart,
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
         TextDecoration,
         TextPart,
     )
-    from linqbot.types.proactive import Broadcast, Recipient, Scheduled
+    from linqbot.linq.types.proactive import Broadcast, Recipient, Scheduled
 
 __all__ = [
     "Ambiguous",
@@ -201,7 +201,7 @@ _HOMES = {
     "Failure": "linqbot.engine.failure",
     **dict.fromkeys(("History", "HistoryEntry"), "linqbot.features.history"),
     "Router": "linqbot.bot.router",
-    "Scheduled": "linqbot.types.proactive",
+    "Scheduled": "linqbot.linq.types.proactive",
     "Sent": "linqbot.content.sent",
     **dict.fromkeys(("State", "Tally"), "linqbot.features.state"),
     "Client": "linqbot.client.client",
@@ -224,20 +224,20 @@ _HOMES = {
         ),
         "linqbot.errors",
     ),
-    **dict.fromkeys(("Broadcast", "Recipient"), "linqbot.types.proactive"),
-    "BroadcastDone": "linqbot.events.proactive",
-    **dict.fromkeys(("Event", "UnknownEvent"), "linqbot.events.event"),
-    **dict.fromkeys(("MessageEdited", "MessageReceived"), "linqbot.events.message"),
-    "ReactionAdded": "linqbot.events.message",
-    "ScheduleDue": "linqbot.events.proactive",
+    **dict.fromkeys(("Broadcast", "Recipient"), "linqbot.linq.types.proactive"),
+    "BroadcastDone": "linqbot.linq.events.proactive",
+    **dict.fromkeys(("Event", "UnknownEvent"), "linqbot.linq.events.event"),
+    **dict.fromkeys(("MessageEdited", "MessageReceived"), "linqbot.linq.events.message"),
+    "ReactionAdded": "linqbot.linq.events.message",
+    "ScheduleDue": "linqbot.linq.events.proactive",
     **dict.fromkeys(("Running", "hookimpl"), "linqbot.hookspecs"),
-    "link": "linqbot.text.styled",
-    "markdown": "linqbot.text.markdown",
-    "StyledText": "linqbot.text.styled",
-    **dict.fromkeys(("Fetched", "Saved"), "linqbot.types.content"),
-    "Card": "linqbot.types.content",
-    "Chat": "linqbot.types.chat",
-    "Handle": "linqbot.types.handle",
+    "link": "linqbot.linq.text.styled",
+    "markdown": "linqbot.linq.text.markdown",
+    "StyledText": "linqbot.linq.text.styled",
+    **dict.fromkeys(("Fetched", "Saved"), "linqbot.linq.types.content"),
+    "Card": "linqbot.linq.types.content",
+    "Chat": "linqbot.linq.types.chat",
+    "Handle": "linqbot.linq.types.handle",
     **dict.fromkeys(
         (
             "AppClipPart",
@@ -255,7 +255,7 @@ _HOMES = {
             "TextDecoration",
             "TextPart",
         ),
-        "linqbot.types.message",
+        "linqbot.linq.types.message",
     ),
 }
 

@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     from linqbot.client.call import ApiResponse, Call, Run
     from linqbot.client.client import Client
     from linqbot.clock import Clock
-    from linqbot.events.delivery import Delivery
-    from linqbot.events.event import Event
+    from linqbot.linq.events.delivery import Delivery
+    from linqbot.linq.events.event import Event
     from linqbot.storage.backend import Opener, Storage
 
 GROUP: Final = "linqbot"

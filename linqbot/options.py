@@ -14,8 +14,8 @@ from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias
 
 from linqbot.errors import BotError
-from linqbot.rules.requests import blockable
-from linqbot.rules.values import E164
+from linqbot.linq.rules.requests import blockable
+from linqbot.linq.rules.values import E164
 
 LONGEST_GATHER_S: Final = 60.0
 DAY_S: Final = 86_400.0

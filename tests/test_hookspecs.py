@@ -17,8 +17,8 @@ from linqbot.bot.context import Context
 from linqbot.bot.router import Router
 from linqbot.client.call import Run
 from linqbot.errors import LinqApiError
-from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import Running, hookimpl
+from linqbot.linq.events.message import MessageReceived
 from linqbot.plugins.registry import LIFECYCLE, OBSERVED
 from linqbot.testing import HandlerFailed, talking
 

@@ -23,7 +23,6 @@ import pytest
 
 import linqbot
 from linqbot import parse as parsers
-from linqbot import rules
 from linqbot.bot.filters import contains, exact, mentions_bot, replies_to_bot
 from linqbot.cli.commands.inbox import without_messages
 from linqbot.client.call import ApiResponse, Call, prepare
@@ -34,18 +33,19 @@ from linqbot.client.outcome import LONGEST_READ, error_for, is_page, not_linqs
 from linqbot.client.resources.resource import read
 from linqbot.content.message_split import bubbles
 from linqbot.errors import InvalidSignature, LinqApiError
-from linqbot.events.delivery import Delivery, decode
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.features.loops import Quotable, gist_of_message
+from linqbot.linq import rules
+from linqbot.linq.events.delivery import Delivery, decode
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.signatures import Secret, verify
+from linqbot.linq.text.markdown import markdown
+from linqbot.linq.text.pieces import SLICE, Cutter
+from linqbot.linq.text.styled import Style, StyledText
+from linqbot.linq.types.message import MessageSentResponse
 from linqbot.parse.numbers import LONGEST_TEXT
 from linqbot.storage.dialect import drive
 from linqbot.storage.erasure import Person, StoredRecord
-from linqbot.text.markdown import markdown
-from linqbot.text.pieces import SLICE, Cutter
-from linqbot.text.styled import Style, StyledText
-from linqbot.types.message import MessageSentResponse
-from linqbot.webhooks import Secret, verify
 
 SIZES = (1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20)
 MOST_TIMES_LONGER = 12

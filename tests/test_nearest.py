@@ -16,12 +16,12 @@ from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.router import Router
 from linqbot.clock import SystemClock
-from linqbot.events.event import OF_CONTEXT
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import parse
 from linqbot.features.state import TurnState
+from linqbot.linq.events.event import OF_CONTEXT
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import parse
+from linqbot.linq.types.data import Data
 from linqbot.storage.sqlite.memory import MemoryStorage
-from linqbot.types.data import Data
 
 
 def message() -> MessageReceived:

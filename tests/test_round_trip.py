@@ -12,7 +12,6 @@ import pytest
 import uvicorn
 from linq import AsyncLinqAPIV3, LinqAPIV3
 
-from linqbot.api import ENDPOINTS
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.chat_acts import Connect, Pay, ShareLocation
@@ -20,6 +19,7 @@ from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.endpoints import payments
 from linqbot.emulator.web.app import create_app
+from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.server.uvicorn_server import KEEP_ALIVE_S
 
 LINE, PERSON, FRIEND, THIRD, NEWCOMER = "+12025550100", "+14155550142", "+14155550187", "+14155550199", "+14155550111"

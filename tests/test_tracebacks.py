@@ -13,7 +13,7 @@ import pytest
 from linqbot import tracebacks
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 from linqbot.testing import HandlerFailed, talking
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.client import Client
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.server.app import create_app, running
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.postgres.storage import PostgresStorage

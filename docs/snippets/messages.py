@@ -1,7 +1,7 @@
 import asyncio
 
 from linqbot import Client
-from linqbot.types.message import TextPart
+from linqbot.linq.types.message import TextPart
 
 DANA = "+14155550142"
 LAYOUT = {"caption": "Table for two", "subcaption": "Friday, 8 pm"}

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from linqbot.bot.router import Router
 from linqbot.errors import BotError
-from linqbot.events.event import Event
+from linqbot.linq.events.event import Event
 from linqbot.options import DAY_S, check_handle, check_max_age_s, check_text
 
 Groups: TypeAlias = Literal["addressed", "all", "never"]

@@ -46,16 +46,13 @@ from linqbot.content.typing import HINT_S, BackgroundTasks, TypingIndicator
 from linqbot.content.uploads import Uploads
 from linqbot.engine.deadline import Deadline
 from linqbot.errors import BotError, LinqApiError, LinqbotError, Refused
-from linqbot.events.delivery import BROADCAST_DONE_TYPE
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
-from linqbot.events.proactive import SCHEDULE_TYPE
 from linqbot.features.state import EarlierRun, State, Tally, TurnState
-from linqbot.nearest import no_attribute
-from linqbot.options import CANCEL_WORDS, DAY_S, GRACE_S, STEER_ONLY, check_text
-from linqbot.storage.state import StateReader
-from linqbot.types.content import Card, Fetched, Saved
-from linqbot.types.message import (
+from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.proactive import SCHEDULE_TYPE
+from linqbot.linq.types.content import Card, Fetched, Saved
+from linqbot.linq.types.message import (
     AppPart,
     Effect,
     EffectName,
@@ -63,7 +60,10 @@ from linqbot.types.message import (
     ReactionType,
     ReplyTo,
 )
-from linqbot.types.proactive import Scheduled
+from linqbot.linq.types.proactive import Scheduled
+from linqbot.nearest import no_attribute
+from linqbot.options import CANCEL_WORDS, DAY_S, GRACE_S, STEER_ONLY, check_text
+from linqbot.storage.state import StateReader
 
 if TYPE_CHECKING:
     from linqbot.content.preview import Preview

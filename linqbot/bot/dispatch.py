@@ -42,17 +42,17 @@ from linqbot.engine.failure import ChoiceFailed, Failure
 from linqbot.engine.parts import opts_out
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import AskCancelled, AskEnded, BotError, NeverAwaited, NoVerdict
-from linqbot.events.delivery import Delivery
-from linqbot.events.event import Event, UnknownEvent
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
-from linqbot.events.proactive import BroadcastDone, ScheduleDue
 from linqbot.features.catalog import Features
 from linqbot.features.loops import Loop, LoopBreaker
 from linqbot.interrupts import is_ctrl_c
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.event import Event, UnknownEvent
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import EVENT_TYPES, EventNotUnderstood, parse
+from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
+from linqbot.linq.types.content import running_turn
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.state import StateReader
-from linqbot.types.content import running_turn
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from linqbot.bot.filters import Filter, Predicate
 from linqbot.bot.handlers import Handler, Returned, When, is_handler
 from linqbot.errors import BotError
-from linqbot.events.event import Event
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import suggestion
 
 if TYPE_CHECKING:  # A bot uses few of these classes, and each is imported at its first use.
-    from linqbot.events.chat import (
+    from linqbot.linq.events.chat import (
         BackgroundUpdated,
         GroupChange,
         GroupIconUpdated,
@@ -32,8 +32,8 @@ if TYPE_CHECKING:  # A bot uses few of these classes, and each is imported at it
         TypingStarted,
         TypingStopped,
     )
-    from linqbot.events.message import MessageDelivered, MessageFailed, MessageRead, MessageReceipt, MessageSent
-    from linqbot.events.payment import (
+    from linqbot.linq.events.message import MessageDelivered, MessageFailed, MessageRead, MessageReceipt, MessageSent
+    from linqbot.linq.events.payment import (
         PaymentAuthorized,
         PaymentCanceled,
         PaymentDeclined,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:  # A bot uses few of these classes, and each is imported at it
         PaymentExpired,
         PaymentSucceeded,
     )
-    from linqbot.events.poll import PollVote, PollVoteAdded, PollVoteRemoved
+    from linqbot.linq.events.poll import PollVote, PollVoteAdded, PollVoteRemoved
 
 E = TypeVar("E", bound=Event)
 

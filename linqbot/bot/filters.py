@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
 from linqbot.errors import BotError
-from linqbot.events.event import Event
-from linqbot.events.message import MessageEdited, MessageEvent, MessageReceived
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageEdited, MessageEvent, MessageReceived
+from linqbot.linq.text.sentences import is_one_of
 from linqbot.options import check_handle, check_line
-from linqbot.text.sentences import is_one_of
 
 Fit: TypeAlias = "bool | re.Match[str] | None"
 E_contra = TypeVar("E_contra", bound=Event, contravariant=True)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from linqbot.bot.context import Context
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.errors import BotError, LinqbotError
-from linqbot.events.event import Event
 from linqbot.interrupts import is_ctrl_c
+from linqbot.linq.events.event import Event
 from linqbot.plugins.guard import Guard, plain_functions
 from linqbot.plugins.registry import Impl, Plugin, Plugins, describe
 

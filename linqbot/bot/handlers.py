@@ -25,10 +25,10 @@ from linqbot.content.message_split import Sendable
 from linqbot.content.sent import Sent
 from linqbot.engine.failure import Failure
 from linqbot.errors import BotError
-from linqbot.events.event import Event
-from linqbot.events.parse import EVENT_TYPES
 from linqbot.frames import place_of_function, place_of_thread
 from linqbot.hookspecs import Tried
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name, suggestion
 from linqbot.options import OverlapMode
 

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from linqbot.bot.filters import TextFilter, in_group
 from linqbot.bot.router import Router, written_calls
-from linqbot.events.message import MessageReceived
-from linqbot.rules.message import OPT_OUT_WORDS
-from linqbot.text.sentences import is_one_of
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.rules.message import OPT_OUT_WORDS
+from linqbot.linq.text.sentences import is_one_of
 
 _ASKING: Final = frozenset({"ask", "pay", "location", "vote"})
 

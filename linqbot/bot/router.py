@@ -42,15 +42,15 @@ from linqbot.bot.handlers import (
     is_handler,
 )
 from linqbot.errors import BotError
-from linqbot.events.event import Event
-from linqbot.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
-from linqbot.events.proactive import BroadcastDone, ScheduleDue
 from linqbot.frames import place_of, place_of_function
 from linqbot.hookspecs import Running
 from linqbot.interrupts import RunningTask
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
+from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
+from linqbot.linq.types.message import ReactionType
 from linqbot.nearest import no_attribute, suggestion
 from linqbot.options import OverlapMode, check_attempts, check_deadline_s, check_gather_s, check_timezone
-from linqbot.types.message import ReactionType
 
 E = TypeVar("E", bound=Event)
 Next: TypeAlias = Callable[[Any, Context], Awaitable[None]]

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def event_types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete Linq's event types, each with its description."""
-    from linqbot.events.parse import EVENT_TYPES
+    from linqbot.linq.events.parse import EVENT_TYPES
 
     return _starting(incomplete, ((name, _about(kind)) for name, kind in EVENT_TYPES.items()))
 
 
 def effects(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete screen and bubble effects."""
-    from linqbot.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS
+    from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS
 
     named = ((name, kind) for kind, names in (("screen", SCREEN_EFFECTS), ("bubble", BUBBLE_EFFECTS)) for name in names)
     return _starting(incomplete, sorted(named))
@@ -82,7 +82,7 @@ def _about(kind: type) -> str:
 def advice_on(unknown: str) -> str:
     """Return a sentence that helps with an event type that linqbot does not know."""
     # Imported here, so that shell completion and --help do not wait for the events to be imported.
-    from linqbot.events.parse import EVENT_TYPES
+    from linqbot.linq.events.parse import EVENT_TYPES
 
     near = nearest_name(unknown, EVENT_TYPES)
     return f"Did you mean {near}?" if near else "See: linqbot trigger --list"

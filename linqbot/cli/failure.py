@@ -149,7 +149,7 @@ def _most_specific_code(error: LinqbotError) -> str:
     if isinstance(error, RuleBroken):
         return error.rule
     if isinstance(error, LinqApiError) and error.code is not None:
-        from linqbot.rules.codes import CODES
+        from linqbot.linq.rules.codes import CODES
 
         return str(error.code) if error.code in CODES else error.lqb
     return error.lqb
@@ -157,7 +157,7 @@ def _most_specific_code(error: LinqbotError) -> str:
 
 def _advice(error: LinqbotError, look_up: str) -> str:
     if look_up.isdecimal():
-        from linqbot.rules.codes import CODES
+        from linqbot.linq.rules.codes import CODES
 
         return CODES[int(look_up)].to_do
     return of_error(type(error)).to_do

@@ -18,8 +18,8 @@ from urllib.parse import quote
 
 from pydantic_core import from_json, to_json
 
-from linqbot.api import ENDPOINTS, KeyPlace, Safety
 from linqbot.errors import RuleBroken
+from linqbot.linq.endpoints import ENDPOINTS, KeyPlace, Safety
 
 KEY_HEADER = "Idempotency-Key"
 

@@ -27,8 +27,8 @@ from linqbot.client.resources.v2 import credentials as v2_credentials
 from linqbot.client.sender import Sender
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, KeyMissing, RateLimited
-from linqbot.types.content import MAX_BYTES, Fetched, Saved
-from linqbot.types.message import MediaPart
+from linqbot.linq.types.content import MAX_BYTES, Fetched, Saved
+from linqbot.linq.types.message import MediaPart
 
 if TYPE_CHECKING:
     import httpx

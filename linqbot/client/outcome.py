@@ -21,12 +21,12 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from linqbot.api import ENDPOINTS
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.http.http11 import Response
 from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
-from linqbot.events.delivery import decode, repaired
+from linqbot.linq.endpoints import ENDPOINTS
+from linqbot.linq.events.delivery import decode, repaired
 
 
 def outcome_of_call(call: Call, response: Response, *, clock: Clock, secret: str) -> ApiResponse | AttemptFailure:

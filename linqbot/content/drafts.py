@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, TypeGuard
 
 from linqbot.client.call import File, is_seekable
 from linqbot.errors import BotError
-from linqbot.types.message import AppIdentity, AppLayout, AppPart, MediaPart
+from linqbot.linq.types.message import AppIdentity, AppLayout, AppPart, MediaPart
 
 
 @dataclass(frozen=True, slots=True)

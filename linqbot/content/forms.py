@@ -17,7 +17,7 @@ from linqbot.content.drafts import (
     numbered_list,
 )
 from linqbot.content.message_split import Content
-from linqbot.types.message import AppClipPart, AppPart, MessageContent
+from linqbot.linq.types.message import AppClipPart, AppPart, MessageContent
 
 Degraded: TypeAlias = Literal[
     "thread", "effect", "voice_memo", "poll", "sticker", "app_card", "contact_card", "location_request"

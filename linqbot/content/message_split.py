@@ -13,12 +13,12 @@ from typing import Final, TypeAlias
 
 from linqbot.content.drafts import ACTS, Act, MediaDraft
 from linqbot.errors import BotError
-from linqbot.rules.message import MAX_LINK_CHARACTERS, MAX_PARTS, MAX_URL_MEDIA, URL_IN_TEXT, has_address
-from linqbot.rules.values import WEB
-from linqbot.text.sentences import sentence_ends
-from linqbot.text.styled import StyledText, split
-from linqbot.types.data import validated
-from linqbot.types.message import (
+from linqbot.linq.rules.message import MAX_LINK_CHARACTERS, MAX_PARTS, MAX_URL_MEDIA, URL_IN_TEXT, has_address
+from linqbot.linq.rules.values import WEB
+from linqbot.linq.text.sentences import sentence_ends
+from linqbot.linq.text.styled import StyledText, split
+from linqbot.linq.types.data import validated
+from linqbot.linq.types.message import (
     AppClipPart,
     AppPart,
     Effect,

@@ -15,7 +15,7 @@ from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, 
 from linqbot.content.forms import Degraded, fitted, grouped, places_of_messages, without_effect
 from linqbot.content.message_split import Sendable, bubbles
 from linqbot.content.sent import Sent
-from linqbot.types.message import (
+from linqbot.linq.types.message import (
     AppClipPart,
     AppPart,
     Effect,

@@ -9,9 +9,9 @@ from typing import TypeVar
 from linqbot.client.client import Client
 from linqbot.client.http.media_fetch import EXPIRED, FetchFailed, FetchRefused
 from linqbot.errors import LinqApiError
-from linqbot.events.event import Event
-from linqbot.types.content import Fetched, Saved
-from linqbot.types.message import MediaPart
+from linqbot.linq.events.event import Event
+from linqbot.linq.types.content import Fetched, Saved
+from linqbot.linq.types.message import MediaPart
 
 T = TypeVar("T")
 

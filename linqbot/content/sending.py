@@ -26,9 +26,9 @@ from linqbot.content.sent import OPTED_OUT, Sent, UnreadMessage
 from linqbot.content.typing import TypingIndicator
 from linqbot.content.uploads import Uploads
 from linqbot.errors import CallSkipped, LinqApiError, MessageGone, RateLimited, Refused
-from linqbot.types.content import Card
-from linqbot.types.data import Data
-from linqbot.types.message import (
+from linqbot.linq.types.content import Card
+from linqbot.linq.types.data import Data
+from linqbot.linq.types.message import (
     AppIdentity,
     AppLayout,
     AppPart,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from linqbot.client.call import ApiResponse
 from linqbot.client.resources.chats import read_sent
 from linqbot.errors import BotError, LinqApiError
-from linqbot.types.message import MessageContent, SentMessage, TextPart
+from linqbot.linq.types.message import MessageContent, SentMessage, TextPart
 
 if TYPE_CHECKING:
     from linqbot.client.client import Client

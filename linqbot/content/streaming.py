@@ -23,9 +23,9 @@ from linqbot.content.message_split import bubbles
 from linqbot.content.sent import Sent
 from linqbot.content.typing import TypingIndicator
 from linqbot.errors import BotError, StreamStalled
-from linqbot.text.pieces import PARAGRAPH, SLICE, Cutter, Piece
-from linqbot.text.styled import joined
-from linqbot.types.message import LinkPart, MessageContent, ReplyTo, TextPart
+from linqbot.linq.text.pieces import PARAGRAPH, SLICE, Cutter, Piece
+from linqbot.linq.text.styled import joined
+from linqbot.linq.types.message import LinkPart, MessageContent, ReplyTo, TextPart
 
 ACCEPTED = "accepted"
 

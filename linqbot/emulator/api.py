@@ -18,8 +18,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from linqbot import rules
-from linqbot.api import ENDPOINTS as TABLE
 from linqbot.emulator.endpoints import (
     attachments,
     audits,
@@ -47,6 +45,8 @@ from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, encode, not_found
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import iso, new_id
+from linqbot.linq import rules
+from linqbot.linq.endpoints import ENDPOINTS as TABLE
 
 log = logging.getLogger("linqbot.emulator")
 

@@ -18,8 +18,8 @@ from pydantic_core import from_json, to_json
 
 from linqbot.client.call import ApiResponse, Call, Run, id_in_path, prepare
 from linqbot.errors import AmbiguousCall, LinqApiError, MessageGone, RateLimited
+from linqbot.linq.types.message import MessageContent, Part
 from linqbot.storage.journal import JournalEntry
-from linqbot.types.message import MessageContent, Part
 
 LOOK_BACK: Final = timedelta(seconds=5)
 """The longest time by which Linq's clock may be behind ours."""

@@ -34,8 +34,8 @@ from linqbot.errors import (
     StorageUnavailable,
     TurnDeferred,
 )
-from linqbot.events.parse import EventNotUnderstood
 from linqbot.frames import place_of
+from linqbot.linq.events.parse import EventNotUnderstood
 from linqbot.storage.inbox import DeadLetter, Defer, Lease, Retry
 
 log = structlog.get_logger("linqbot.worker")

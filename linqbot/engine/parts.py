@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from pydantic_core import to_json
 
-from linqbot.events.delivery import Delivery
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import EventNotUnderstood, parse
-from linqbot.rules.message import is_opt_out
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.rules.message import is_opt_out
+from linqbot.linq.types.chat import Chat
+from linqbot.linq.types.handle import Handle
 from linqbot.storage.inbox import Commit, Lease, Outcome
-from linqbot.types.chat import Chat
-from linqbot.types.handle import Handle
 
 if TYPE_CHECKING:
     from linqbot.bot.turn_context import TurnContext

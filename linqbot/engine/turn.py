@@ -51,11 +51,11 @@ from linqbot.errors import (
     StorageUnavailable,
     Suspended,
 )
-from linqbot.events.delivery import Delivery
-from linqbot.events.parse import parse
 from linqbot.frames import place_of, place_of_task
 from linqbot.hookspecs import End
 from linqbot.interrupts import is_closing, is_ctrl_c
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.parse import parse
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Lease, Outcome, Retry

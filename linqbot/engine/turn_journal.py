@@ -38,11 +38,11 @@ from linqbot.errors import (
     TurnDeferred,
 )
 from linqbot.frames import place_of_caller
+from linqbot.linq.types.message import text_of
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
 from linqbot.storage.state import StateWrite
-from linqbot.types.message import text_of
 
 if TYPE_CHECKING:
     from linqbot.engine.parts import Opening

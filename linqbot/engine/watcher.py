@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Literal, Protocol, TypeAlias
 
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 
 AnswerResult: TypeAlias = Literal["answered", "invalid", "given_up", "cancelled", "timed_out", "kept_open", "counted"]
 """What an event made of an open question.

@@ -26,12 +26,12 @@ from linqbot.errors import (
     RuleBroken,
     TurnDeferred,
 )
-from linqbot.events.delivery import Delivery
-from linqbot.events.parse import EventNotUnderstood
 from linqbot.features.proactive import send_to
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.parse import EventNotUnderstood
+from linqbot.linq.types.proactive import RecipientOutcome
 from linqbot.storage.broadcasts import SEND_ID, RecipientUpdate
 from linqbot.storage.inbox import Commit, DeadLetter
-from linqbot.types.proactive import RecipientOutcome
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns

@@ -18,11 +18,11 @@ import structlog
 from linqbot.clock import Clock
 from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.errors import LeaseLost, StorageError, StorageUnavailable
-from linqbot.events.delivery import Delivery, Joined
-from linqbot.events.lane import chat_of_lane, chat_of_receipts
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.features.asking.records import is_payment
+from linqbot.linq.events.delivery import Delivery, Joined
+from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 

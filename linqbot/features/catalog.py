@@ -11,12 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from linqbot.engine.parts import ALL, ANSWERS_WITHOUT_CHAT, ASKED, CRASHED, RAN, RECEIPT, TAKEN, Kind, Points
-from linqbot.events.delivery import OWN_DELIVERY, Delivery
-from linqbot.events.lane import chat_of_lane
 from linqbot.features import schedules
 from linqbot.features.asking.admission import FOUND_ID, ORDER_PREFIX
 from linqbot.features.own_changes import are_awaited
 from linqbot.features.state_journal import StateJournal
+from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery
+from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Lease
 from linqbot.storage.journal import RECEIPTS

@@ -31,20 +31,20 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.errors import LinqApiError, StorageUnavailable
-from linqbot.events.delivery import Delivery
-from linqbot.events.lane import chat_of_lane, lane_of_chat
 from linqbot.features.asking.admission import FOUND_ID, ORDER_TYPE
 from linqbot.features.lookups import given
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
+from linqbot.linq.types.chat import Chat
+from linqbot.linq.types.handle import Handle
+from linqbot.linq.types.message import Message, UnknownPart
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, Defer, Lease
-from linqbot.types.chat import Chat
-from linqbot.types.handle import Handle
-from linqbot.types.message import Message, UnknownPart
 
 if TYPE_CHECKING:
     from linqbot.features.asking.question import OpenQuestion
-    from linqbot.types.chat_features import PollEnvelope
+    from linqbot.linq.types.chat_features import PollEnvelope
 
 
 log = structlog.get_logger("linqbot.worker")

@@ -18,9 +18,9 @@ from linqbot.client.call import Call, id_in_path
 from linqbot.client.client import Client
 from linqbot.engine.call_lookup import content_of, ids_in, message_of_call
 from linqbot.errors import BotError
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
-from linqbot.types.message import LinkPart, MediaPart, Message, Part, Reaction, ReplyTo, TextPart
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.types.message import LinkPart, MediaPart, Message, Part, Reaction, ReplyTo, TextPart
 
 if TYPE_CHECKING:
     from linqbot.engine.turn_journal import SentInTurn

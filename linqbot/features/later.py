@@ -18,14 +18,14 @@ from linqbot.errors import (
     LinqApiError,
     MessageGone,
 )
-from linqbot.events.delivery import Delivery
-from linqbot.events.lane import lane_of_chat
 from linqbot.features.proactive import Rhythm
 from linqbot.features.schedules import REPEAT, REPEAT_ID, every_of, last_due
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.types.proactive import Scheduled
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
-from linqbot.types.proactive import Scheduled
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turns

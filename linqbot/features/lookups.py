@@ -15,8 +15,8 @@ import structlog
 from linqbot.client.client import Client
 from linqbot.engine.parts import Part, Turn
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroken
-from linqbot.events.event import Event
-from linqbot.events.message import MessageEvent, MessageReceipt, MessageReceived, ReactionEvent
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageEvent, MessageReceipt, MessageReceived, ReactionEvent
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import RECEIPTS, Receipt
 

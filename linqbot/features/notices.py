@@ -22,9 +22,9 @@ from linqbot.content.message_split import bubbles
 from linqbot.engine.failure import Failure
 from linqbot.engine.parts import Part, Turn, origin_of
 from linqbot.errors import LinqApiError, LinqUnavailable, MessageGone, RateLimited, Refused
-from linqbot.events.delivery import Delivery, decode
-from linqbot.events.lane import chat_of_lane
-from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.linq.events.delivery import Delivery, decode
+from linqbot.linq.events.lane import chat_of_lane
+from linqbot.linq.events.parse import EventNotUnderstood, parse
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Outcome
 from linqbot.storage.timers import OUTAGE, Timer
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from linqbot.engine.parts import Part, Turn, is_opt_out_message, opts_out
-from linqbot.events.lane import chat_of_lane
+from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage.inbox import Commit
 
 if TYPE_CHECKING:

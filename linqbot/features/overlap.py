@@ -26,10 +26,10 @@ from linqbot.engine.parts import Again, Part, Turn
 from linqbot.engine.slots import effects_of_step
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StorageError, TurnDeferred
-from linqbot.events.delivery import OWN_DELIVERY, Delivery, Joined
-from linqbot.events.message import MessageEdited, MessageReceived
-from linqbot.events.parse import parse
 from linqbot.features.bursts import further_messages, message_of
+from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery, Joined
+from linqbot.linq.events.message import MessageEdited, MessageReceived
+from linqbot.linq.events.parse import parse
 from linqbot.options import STEER_ONLY, OverlapMode
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Defer, Lease, Outcome

@@ -16,8 +16,8 @@ from pydantic_core import to_json
 from linqbot.client.call import Call, id_in_path
 from linqbot.clock import Clock
 from linqbot.engine.parts import Part, Turn
-from linqbot.events.event import Event
-from linqbot.events.parse import EVENT_TYPES as ALL_EVENT_TYPES
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.parse import EVENT_TYPES as ALL_EVENT_TYPES
 from linqbot.storage.inbox import Commit
 from linqbot.storage.timers import Timer
 
@@ -55,7 +55,7 @@ def are_awaited(handled: Collection[type[Event]]) -> bool:
         handled: The event classes that the bot needs.
     """
     # Their module has all their other bases. It is imported only if a handler takes an event of it.
-    bases = [each for each in handled if each.__module__ == "linqbot.events.chat"]
+    bases = [each for each in handled if each.__module__ == "linqbot.linq.events.chat"]
     return Event in handled or any(issubclass(ALL_EVENT_TYPES[name], each) for name in EVENT_TYPES for each in bases)
 
 

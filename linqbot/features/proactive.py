@@ -26,13 +26,13 @@ from linqbot.content.sending import stopped_by
 from linqbot.content.sent import Sent
 from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, LinqApiError, MessageGone, Refused, RuleBroken
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.rules.message import first_message
+from linqbot.linq.types.message import MessageContent, SentMessage, text_of
+from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.options import check_number, check_text, check_timezone
-from linqbot.rules.message import first_message
 from linqbot.storage.broadcasts import NewBroadcast
-from linqbot.types.message import MessageContent, SentMessage, text_of
-from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
 if TYPE_CHECKING:
     from linqbot.features.asking.session import AskSession

@@ -16,8 +16,8 @@ from pydantic_core import from_json, to_json
 from linqbot.clock import Clock
 from linqbot.engine.failure import OfOtherRelease
 from linqbot.engine.parts import Turn
-from linqbot.events.delivery import Delivery
-from linqbot.events.proactive import SCHEDULE_TYPE
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.proactive import SCHEDULE_TYPE
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.timers import Rearm, Timer

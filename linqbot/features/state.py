@@ -25,12 +25,12 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from pydantic_core.core_schema import ErrorType
 
 from linqbot.errors import BotError, StateChanged, StateConflict, StateUnreadable
-from linqbot.events.event import Event
+from linqbot.linq.events.event import Event
+from linqbot.linq.types.chat import Chat
+from linqbot.linq.types.handle import Handle
 from linqbot.nearest import no_attribute
 from linqbot.options import check_text
 from linqbot.storage.state import BOT, ChangedValue, StateReader, StateWrite, StoredChange
-from linqbot.types.chat import Chat
-from linqbot.types.handle import Handle
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -15,8 +15,8 @@ from pydantic_core import from_json, to_json
 
 from linqbot.client.call import Call
 from linqbot.engine.slots import labelled
+from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.storage.journal import JournalEntry
-from linqbot.types.message import MessageContent, TextPart
 
 if TYPE_CHECKING:
     from linqbot.engine.turn_journal import TurnJournal

@@ -22,16 +22,16 @@ from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.slots import effects_of_step
 from linqbot.errors import BotError, CallSkipped
-from linqbot.events.lane import lane_of_chat
 from linqbot.features.later import KIND, moved, scheduled_by, sends_of
 from linqbot.features.later import timer as due_timer
 from linqbot.features.proactive import Rhythm
 from linqbot.features.schedules import REPEAT
+from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome, Scheduled
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.journal import JournalEntry, with_result
 from linqbot.storage.timers import Timer
-from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome, Scheduled
 
 if TYPE_CHECKING:
     from linqbot.engine.turn_journal import TurnJournal

@@ -30,8 +30,8 @@ from linqbot.bot.opt_out import own_opt_outs
 from linqbot.bot.router import Router, written_calls
 from linqbot.errors import BotError, LinqbotError, NoBot
 from linqbot.frames import authors_frame, authors_place_of_thread
+from linqbot.linq.rules.message import OFFER_OTHERS
 from linqbot.nearest import suggestion
-from linqbot.rules.message import OFFER_OTHERS
 
 log = structlog.get_logger("linqbot.ops")
 

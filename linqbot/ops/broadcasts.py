@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from linqbot.errors import StorageError
+from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import ALLOWED, Order
-from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
 
 @dataclass(frozen=True, slots=True)

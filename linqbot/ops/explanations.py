@@ -1,7 +1,7 @@
 """Explanations of all codes: linqbot's own (`LQB…`), Linq's error codes, and Linq's rules.
 
 This module only collects the texts. Those of linqbot are in the docstrings of the error classes and in
-`ops/doctor/codes.py`, those of Linq in `linqbot.rules`. `linqbot explain` prints them.
+`ops/doctor/codes.py`, those of Linq in `linqbot.linq.rules`. `linqbot explain` prints them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ERRORS_LIVE_IN: Final = (
     "linqbot.errors",
     "linqbot.cli.failure",
     "linqbot.client.http.media_fetch",
-    "linqbot.events.parse",
+    "linqbot.linq.events.parse",
     "linqbot.ops.bot_file",
     "linqbot.ops.rotation",
 )
@@ -89,7 +89,7 @@ def of_ours(wanted: str = "") -> Mapping[str, Explanation]:
 
 def of_linq() -> Mapping[str, Explanation]:
     """Return Linq's error codes."""
-    from linqbot.rules.codes import CODES, page
+    from linqbot.linq.rules.codes import CODES, page
 
     return {
         str(number): Explanation(
@@ -106,7 +106,7 @@ def of_linq() -> Mapping[str, Explanation]:
 
 def of_rules() -> Mapping[str, Explanation]:
     """Return Linq's rules."""
-    from linqbot.rules.book import RULES
+    from linqbot.linq.rules.book import RULES
 
     return {
         name: Explanation(
@@ -118,7 +118,7 @@ def of_rules() -> Mapping[str, Explanation]:
 
 def _names(rule: str) -> str:
     """Return the names among which a rule lets the caller choose, as sentences; empty for the other rules."""
-    from linqbot.types.message import BubbleEffect, ScreenEffect, TextAnimation, TextStyle
+    from linqbot.linq.types.message import BubbleEffect, ScreenEffect, TextAnimation, TextStyle
 
     choices: dict[str, dict[str, Any]] = {
         "R33": {"Screen effects": ScreenEffect, "Bubble effects": BubbleEffect},

@@ -18,10 +18,10 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError
 from linqbot.features.gaps import LINQ_RETRIES_S
+from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops.doctor.probe import Trouble, confirm
 from linqbot.ops.subscriptions import create_pending, is_pending, next_generation, of_address
 from linqbot.server.secret_file import REFRESH_EVERY_S, SecretFile
-from linqbot.types.line import WebhookSubscription
 
 OVERLAP_S: Final = LINQ_RETRIES_S
 """Default time for which both subscriptions deliver: as long as Linq may be retrying a delivery of the first."""

@@ -21,17 +21,17 @@ from linqbot.bot.opt_out import own_opt_outs
 from linqbot.bot.router import Router
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
-from linqbot.events.chat import TypingStarted, TypingStopped
-from linqbot.events.event import Event, UnknownEvent
-from linqbot.events.parse import EVENT_TYPES
 from linqbot.features.asking.arrivals import ANSWERS
+from linqbot.linq.events.chat import TypingStarted, TypingStopped
+from linqbot.linq.events.event import Event, UnknownEvent
+from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops.bot_file import load_bot
 from linqbot.plugins.registry import Plugin
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings
 from linqbot.storage.journal import RECEIPTS
-from linqbot.types.line import WebhookSubscription
 
 PAYLOAD_VERSION: Final = "2026-02-03"
 PENDING: Final = ("environment.deleted",)

@@ -26,9 +26,9 @@ import pluggy
 import structlog
 
 from linqbot.errors import ConfigError, LinqbotError
-from linqbot.events.delivery import Delivery
 from linqbot.hookspecs import MAX_CARRIER_BYTES
 from linqbot.interrupts import is_ctrl_c
+from linqbot.linq.events.delivery import Delivery
 
 log = structlog.get_logger("linqbot.plugins")
 

@@ -2,7 +2,7 @@
 
 The file holds one secret per line, followed by the id of its subscription if that is known; `#` begins a comment. A
 file that Docker or Kubernetes mounts, with nothing but a secret, is valid too. A running server notices a changed file,
-so a secret can be rotated without a restart. `webhooks.py` verifies signatures with these secrets.
+so a secret can be rotated without a restart. `linq/signatures.py` verifies signatures with these secrets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 import structlog
 
 from linqbot.errors import ConfigError, SecretMissing
-from linqbot.webhooks import Secret
+from linqbot.linq.signatures import Secret
 
 log = structlog.get_logger("linqbot.server")
 

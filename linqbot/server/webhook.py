@@ -3,8 +3,8 @@
 Linq never retries after a 4xx, so only a proven forgery is answered 401: `verify` raised InvalidSignature. Anything
 else that prevents storing the delivery now is answered 503, after which Linq delivers again for half an hour: a full
 disk, an oversized body, or a genuine signature with a wrong time (StaleSignature). The only other 4xx answers a
-schedule that the bot does not have, which only `linqbot trigger` sends. Next step: `webhooks.py` verifies the
-signature, `events/delivery.py` names the delivery, and `storage/inbox.py` stores it.
+schedule that the bot does not have, which only `linqbot trigger` sends. Next step: `linq/signatures.py` verifies the
+signature, `linq/events/delivery.py` names the delivery, and `storage/inbox.py` stores it.
 
 linqbot's own server answers webhooks without ASGI, because a whole turn then takes about a tenth less CPU time. For this,
 an app names its endpoint in the state of its lifespan, under `ENDPOINTS`, and `connection.py` calls
@@ -25,15 +25,15 @@ from starlette.types import Receive, Scope, Send
 
 from linqbot.clock import Clock
 from linqbot.errors import InvalidSignature, LaneFull, StaleSignature, StorageBusy, StorageError
-from linqbot.events.delivery import Delivery
-from linqbot.events.proactive import SCHEDULE_TYPE, schedule_name
 from linqbot.hookspecs import Reason
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.proactive import SCHEDULE_TYPE, schedule_name
+from linqbot.linq.signatures import SIGNED_HEADERS, Verified, is_probe, verify
 from linqbot.plugins.registry import Plugins
 from linqbot.server.bounded_log import BoundedLog
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import REFRESH_EVERY_S, KnownSecrets
 from linqbot.storage.backend import Storage
-from linqbot.webhooks import SIGNED_HEADERS, Verified, is_probe, verify
 
 log = structlog.get_logger("linqbot.server")
 

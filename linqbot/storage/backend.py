@@ -17,7 +17,8 @@ from typing import Any, Protocol, Self, TypeVar
 
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.storage import broadcasts, conversations, journal, operations, state, timers, upkeep
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.conversations import Conversation, ConversationSummary
@@ -29,7 +30,6 @@ from linqbot.storage.operations import OpQueue
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Progress, Selection, Tally, Waiting
-from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
 T = TypeVar("T")
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from pydantic_core import from_json, to_json
 
-from linqbot.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, Delivery
+from linqbot.linq.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, Delivery
+from linqbot.linq.types.proactive import Broadcast, BroadcastStatus, Recipient, RecipientOutcome
 from linqbot.storage.dialect import Readable, Writable
-from linqbot.types.proactive import Broadcast, BroadcastStatus, Recipient, RecipientOutcome
 
 if TYPE_CHECKING:  # it imports this module
     from linqbot.storage.operations import AdvanceOp

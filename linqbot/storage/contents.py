@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Final, Literal, Self, TypeAlias
 from pydantic_core import from_json, to_json
 
 from linqbot.errors import StorageError
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import meta
 from linqbot.storage.dialect import Writable
 from linqbot.storage.timers import Timer

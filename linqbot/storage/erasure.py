@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
-from linqbot.events.delivery import decode
-from linqbot.events.lane import chat_of_lane, chat_of_receipts, is_lane_of_receipts, lane_of_chat
+from linqbot.linq.events.delivery import decode
+from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts, is_lane_of_receipts, lane_of_chat
 from linqbot.storage import broadcasts, state
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.upkeep import Forgotten

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import JournalEntry

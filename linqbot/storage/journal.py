@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic_core import from_json, to_json
 
-from linqbot.events.delivery import OWN_DELIVERY, Delivery
+from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery
 from linqbot.storage.dialect import Readable, Writable
 
 DeliveryStatus: TypeAlias = Literal["sent", "failed", "delivered", "read"]

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
-from linqbot.api import ENDPOINTS
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.linq.endpoints import ENDPOINTS
+from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name, suggestion
 
 _FILES: Final = ("GET /attachments/{id}/{name}", "PUT /uploads/{id}")

@@ -11,8 +11,8 @@ from typing import Self
 
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model import records, shapes
+from linqbot.linq.types.message import LinkPart, MediaPart, Message, Part, TextPart
 from linqbot.testing.stage.connections import ApiCall
-from linqbot.types.message import LinkPart, MediaPart, Message, Part, TextPart
 
 
 class Bubble(str):

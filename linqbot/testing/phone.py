@@ -43,15 +43,15 @@ from linqbot.emulator.model import shapes
 from linqbot.emulator.model.faults import Fault, Lost
 from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, iso, normal
 from linqbot.errors import ConfigError
-from linqbot.events.parse import EVENT_TYPES
 from linqbot.features.state import PERSON, checked_name, read
+from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.types.chat import Chat
+from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, EffectName, utf16_length
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.testing import arguments
 from linqbot.testing.bubble import Bubble, ChatView, Tapback
 from linqbot.testing.stage.connections import ApiCall
 from linqbot.testing.stage.stage import Stage
-from linqbot.types.chat import Chat
-from linqbot.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, EffectName, utf16_length
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -16,8 +16,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from linqbot.events.proactive import SCHEDULE_TYPE
-from linqbot.webhooks import sign, sign_legacy
+from linqbot.linq.events.proactive import SCHEDULE_TYPE
+from linqbot.linq.signatures import sign, sign_legacy
 
 VERSIONS = ("2026-02-03", "2025-01-01")
 

@@ -17,8 +17,8 @@ import pytest
 from crash import SECRET, received
 from ports import free_port
 
+from linqbot.linq.signatures import sign
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.webhooks import sign
 
 FULL = Path("/dev/full")
 pytestmark = [pytest.mark.process, pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")]

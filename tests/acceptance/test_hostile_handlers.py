@@ -14,7 +14,7 @@ import httpx
 import pytest
 from acceptance import hostile_bot
 
-from linqbot.webhooks import sign
+from linqbot.linq.signatures import sign
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.slow]
 

@@ -29,8 +29,8 @@ from crash import Served
 from ports import free_port
 
 from linqbot.cli.main import main
+from linqbot.linq.signatures import sign
 from linqbot.server import uvicorn_server as cli_http
-from linqbot.webhooks import sign
 
 EVENTS = Path(__file__).parent.parent / "data" / "events"
 SECRET = "whsec_" + base64.b64encode(b"mark-the-webhook-signing-secret!").decode()

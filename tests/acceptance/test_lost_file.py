@@ -23,7 +23,7 @@ import crash
 import httpx
 import pytest
 
-from linqbot.webhooks import sign
+from linqbot.linq.signatures import sign
 
 pytestmark = [
     pytest.mark.anyio,

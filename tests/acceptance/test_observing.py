@@ -22,7 +22,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
-from linqbot.webhooks import sign
+from linqbot.linq.signatures import sign
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 

@@ -24,7 +24,7 @@ import pytest
 from crash import SECRET, Served
 from ports import free_port
 
-from linqbot.webhooks import sign
+from linqbot.linq.signatures import sign
 
 pytestmark = [
     pytest.mark.anyio,

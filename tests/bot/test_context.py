@@ -13,11 +13,11 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.content import typing as dots
 from linqbot.errors import BotError, LinqApiError, RuleBroken
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import parse
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import parse
+from linqbot.linq.types.message import Effect, MessageContent, TextPart
 from linqbot.testing import talking
-from linqbot.types.message import Effect, MessageContent, TextPart
 
 pytestmark = pytest.mark.anyio
 

@@ -18,11 +18,11 @@ from linqbot.bot.filters import exact, in_direct, regex, replies_to_bot
 from linqbot.bot.router import Next, Router
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, LinqApiError
-from linqbot.events.event import Event
-from linqbot.events.message import MessageDelivered, MessageEdited, MessageReceived, ReactionAdded
-from linqbot.events.parse import parse
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageDelivered, MessageEdited, MessageReceived, ReactionAdded
+from linqbot.linq.events.parse import parse
+from linqbot.linq.types.message import LinkPart
 from linqbot.testing import HandlerFailed, talking
-from linqbot.types.message import LinkPart
 
 pytestmark = pytest.mark.anyio
 
@@ -274,7 +274,7 @@ async def test_an_unhandled_type_is_logged_once_with_a_handler_to_paste() -> Non
             await dispatcher.dispatch(event, context_of(dispatcher, event, Linq()))
     logged = [entry["to_handle_it"] for entry in logs if "to_handle_it" in entry]
     code = (
-        "from linqbot.events.message import ReactionAdded\n\n"
+        "from linqbot.linq.events.message import ReactionAdded\n\n"
         "@bot.on(ReactionAdded)\nasync def on_reaction_added(event: ReactionAdded, ctx: Context) -> None:\n    ..."
     )
     assert logged == [code]

@@ -13,7 +13,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.filters import in_group
 from linqbot.clock import SystemClock
 from linqbot.errors import BotError
-from linqbot.events.chat import (
+from linqbot.linq.events.chat import (
     BackgroundUpdated,
     GroupChange,
     GroupIconUpdated,
@@ -25,13 +25,13 @@ from linqbot.events.chat import (
     TypingEvent,
     TypingStarted,
 )
-from linqbot.events.event import Event
-from linqbot.events.message import MessageFailed, MessageReceipt, ReactionAdded, ReactionRemoved
-from linqbot.events.payment import PaymentEvent, PaymentSucceeded
-from linqbot.events.poll import PollVote, PollVoteAdded
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageFailed, MessageReceipt, ReactionAdded, ReactionRemoved
+from linqbot.linq.events.payment import PaymentEvent, PaymentSucceeded
+from linqbot.linq.events.poll import PollVote, PollVoteAdded
+from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.ops.subscriptions import handled
 from linqbot.testing import talking
-from linqbot.types.message import MessageContent, TextPart
 
 BOB, EVE = "+14155550143", "+14155550144"
 

@@ -26,9 +26,9 @@ from linqbot.bot.filters import (
     to_line,
 )
 from linqbot.errors import BotError
-from linqbot.events.chat import TypingStarted
-from linqbot.events.event import Event
-from linqbot.events.message import MessageEdited, MessageFailed, MessageReceived, MessageSent, ReactionAdded
+from linqbot.linq.events.chat import TypingStarted
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageEdited, MessageFailed, MessageReceived, MessageSent, ReactionAdded
 
 
 def test_exact_ignores_case_surrounding_space_and_the_marks_at_the_end() -> None:

@@ -15,8 +15,8 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.router import Next, Router
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, LinqUnavailable, NoVerdict
-from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import hookimpl
+from linqbot.linq.events.message import MessageReceived
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
 

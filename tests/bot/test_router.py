@@ -15,9 +15,9 @@ from linqbot.bot.router import Middleware, Next, Router
 from linqbot.clock import SystemClock
 from linqbot.engine.failure import Failure
 from linqbot.errors import BotError
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived, ReactionAdded
 from linqbot.hookspecs import Running
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived, ReactionAdded
 
 
 def test_a_decorated_handler_is_still_the_same_function() -> None:

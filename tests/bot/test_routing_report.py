@@ -15,10 +15,10 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.filters import contains, in_direct, in_group
 from linqbot.bot.router import Next
 from linqbot.clock import MovableClock
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import parse
 from linqbot.hookspecs import Tried, hookimpl
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import parse
 from linqbot.plugins.loading import load
 
 pytestmark = pytest.mark.anyio

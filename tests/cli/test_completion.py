@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from linqbot.cli.commands import completion
 from linqbot.cli.main import COMMANDS, main
 from linqbot.clock import SystemClock
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.open import open_storage
 
 

@@ -20,9 +20,9 @@ from fakes import delivery, text_body
 
 from linqbot.cli import log_stream, logs
 from linqbot.client.call import ApiResponse, prepare
-from linqbot.events.parse import parse
+from linqbot.linq.events.parse import parse
+from linqbot.linq.signatures import Secret
 from linqbot.settings import Settings
-from linqbot.webhooks import Secret
 
 
 @pytest.fixture(autouse=True)

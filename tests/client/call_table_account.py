@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from client.call_table import ANN, CHAT, LINE, SENT, SUBSCRIPTION, Row
 
-from linqbot.types.attachment import Attachment, Upload
-from linqbot.types.chat_features import OfferedExperience
-from linqbot.types.handle import Blocked, HandleCheck
-from linqbot.types.line import (
+from linqbot.linq.types.attachment import Attachment, Upload
+from linqbot.linq.types.chat_features import OfferedExperience
+from linqbot.linq.types.handle import Blocked, HandleCheck
+from linqbot.linq.types.line import (
     AvailableNumber,
     ContactCard,
     CreatedWebhookSubscription,
@@ -20,7 +20,7 @@ from linqbot.types.line import (
     WebhookEventList,
     WebhookSubscription,
 )
-from linqbot.types.payment import (
+from linqbot.linq.types.payment import (
     Discount,
     HandleConnection,
     Merchant,

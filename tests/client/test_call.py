@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linqbot.api import ENDPOINTS
 from linqbot.client.call import ApiResponse, Call, prepare
+from linqbot.linq.endpoints import ENDPOINTS
 
 JSON = st.recursive(
     st.none()

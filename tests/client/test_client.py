@@ -29,7 +29,6 @@ from client.call_table import (
 from client.call_table_account import PAYMENT_REQUEST
 from linq import AsyncLinqAPIV3
 
-from linqbot.api import ENDPOINTS
 from linqbot.client.call import ApiResponse, Call, Run, prepare
 from linqbot.client.client import Client
 from linqbot.client.resources.chats import Chats
@@ -37,7 +36,8 @@ from linqbot.client.resources.resource import Page, Resource
 from linqbot.client.sender import Sender
 from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError, LinqApiError, RuleBroken
-from linqbot.types.message import Effect, MessageContent, TextDecoration, TextPart
+from linqbot.linq.endpoints import ENDPOINTS
+from linqbot.linq.types.message import Effect, MessageContent, TextDecoration, TextPart
 
 pytestmark = pytest.mark.anyio
 

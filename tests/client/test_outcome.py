@@ -12,11 +12,11 @@ from client import call_table_account, call_table_chats
 from client.call_table import CHAT, KEY, SENT, Row
 from client.http11_peers import Waits
 
-from linqbot.api import ENDPOINTS
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.client.resources.resource import Page
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
+from linqbot.linq.endpoints import ENDPOINTS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
 

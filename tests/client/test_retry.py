@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linqbot.api import ENDPOINTS
 from linqbot.client.call import Call, prepare
 from linqbot.client.outcome import AttemptFailure, pause_s
 from linqbot.errors import LinqApiError, LinqUnavailable
+from linqbot.linq.endpoints import ENDPOINTS
 
 READ = prepare("chats.retrieve")
 NATURAL = prepare("messages.update", body={"text": "x"})

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linqbot import rules
 from linqbot.content.message_split import MAX_SMS_UNITS, MAX_TEXT_UNITS, Content, bubbles
 from linqbot.errors import BotError
-from linqbot.text.markdown import markdown
-from linqbot.text.styled import link
-from linqbot.types.message import (
+from linqbot.linq import rules
+from linqbot.linq.text.markdown import markdown
+from linqbot.linq.text.styled import link
+from linqbot.linq.types.message import (
     Effect,
     LinkPart,
     MediaPart,

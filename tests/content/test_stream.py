@@ -17,8 +17,8 @@ from linqbot.content.sent import Sent
 from linqbot.content.streaming import PaceName, Stream, StreamChat, StreamSource, pace_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
 from linqbot.errors import BotError, StreamStalled
-from linqbot.text.markdown import markdown
-from linqbot.types.message import LinkPart, MessageContent, ReplyTo, TextPart, utf16_length
+from linqbot.linq.text.markdown import markdown
+from linqbot.linq.types.message import LinkPart, MessageContent, ReplyTo, TextPart, utf16_length
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from crash import SECRET, Served
 from deploy.proxies import PROXIES, Proxy
 from ports import free_port
 
-from linqbot.webhooks import sign
+from linqbot.linq.signatures import sign
 
 PATH = "/webhooks/linq"
 BOT = """

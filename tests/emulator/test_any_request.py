@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from linqbot.api import ENDPOINTS as TABLE
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.chat_acts import MakePoll
 from linqbot.emulator.acts.conversation import React, Write
 from linqbot.emulator.api import ENDPOINTS
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
+from linqbot.linq.endpoints import ENDPOINTS as TABLE
 
 LINE, PERSON, FRIEND, THIRD = "+12025550100", "+14155550142", "+14155550187", "+14155550199"
 NOBODY = "00000000-0000-4000-8000-000000000000"

@@ -17,7 +17,7 @@ from linqbot.emulator.acts.conversation import Read, Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.web.app import create_app
-from linqbot.webhooks import sign_legacy
+from linqbot.linq.signatures import sign_legacy
 
 LINE, OTHER_LINE = "+12025550100", "+12025550101"
 PERSON, FRIEND = "+14155550142", "+14155550187"

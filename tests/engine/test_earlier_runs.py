@@ -24,7 +24,7 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.slots import digest
 from linqbot.engine.turn import Turns
 from linqbot.errors import BotError
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
 

@@ -23,10 +23,10 @@ from linqbot.clock import MovableClock
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
 from linqbot.features.bursts import Bursts
 from linqbot.hookspecs import hookimpl
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio

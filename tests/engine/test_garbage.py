@@ -21,9 +21,9 @@ from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
 from linqbot.hookspecs import hookimpl
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
 from linqbot.plugins.loading import load
 from linqbot.storage.sqlite.memory import MemoryStorage
 

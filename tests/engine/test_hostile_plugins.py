@@ -21,11 +21,11 @@ from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.errors import BotError, ConfigError, LinqApiError
-from linqbot.events.delivery import Delivery
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
 from linqbot.features.later import timer
 from linqbot.hookspecs import hookimpl
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.sqlite.memory import MemoryStorage

@@ -22,9 +22,9 @@ from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.errors import ConfigError, LinqApiError, NoVerdict, Refused
-from linqbot.events.message import MessageReceived
 from linqbot.features.later import timer
 from linqbot.hookspecs import hookimpl
+from linqbot.linq.events.message import MessageReceived
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.sqlite.memory import MemoryStorage

@@ -23,7 +23,7 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, LinqApiError, LinqUnavailable, RateLimited
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio

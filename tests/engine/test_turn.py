@@ -30,8 +30,8 @@ from linqbot.engine.turn import Turns
 from linqbot.engine.turn_journal import journal_key
 from linqbot.engine.worker import Worker
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, StorageUnavailable
-from linqbot.events.delivery import Delivery
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import HandlerFailed, talking

@@ -18,8 +18,8 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import AlarmClock, Worker
 from linqbot.errors import StorageError, StorageUnavailable
-from linqbot.events.message import MessageReceived
 from linqbot.features.bursts import Bursts
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.inbox import Commit, Lease, Retry
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import Timer

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from linqbot.events.delivery import Delivery
-from linqbot.events.event import Event
-from linqbot.events.parse import parse
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.parse import parse
 
 EXAMPLES = Path(__file__).parent.parent / "data" / "events"
 

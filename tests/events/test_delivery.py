@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from linqbot.events.delivery import Delivery, decode
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import parse
+from linqbot.linq.events.delivery import Delivery, decode
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import parse
 
 
 def named(body: bytes, webhook_id: str = "msg_1", **options: Any) -> Delivery:

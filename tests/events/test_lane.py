@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linqbot.events.delivery import Delivery, event_id_of
-from linqbot.events.lane import (
+from linqbot.linq.events.delivery import Delivery, event_id_of
+from linqbot.linq.events.lane import (
     LONGEST_TOKEN,
     chat_of_lane,
     chat_of_receipts,
@@ -20,7 +20,7 @@ from linqbot.events.lane import (
     lane_of_chat,
     token,
 )
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.linq.events.parse import EVENT_TYPES
 
 DIRECT = "c:3c99d589-8d03-5753-96bd-addff71de8c2"
 GROUP = "c:1ef09dd6-b7b6-5fef-92ec-43eaf4fb98ae"

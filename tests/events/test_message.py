@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from linqbot.events.message import MessageDelivered, MessageEdited, MessageEvent, MessageReceived
-from linqbot.types.message import LinkPart, MediaPart, TextPart, utf16_length, utf16_slice
+from linqbot.linq.events.message import MessageDelivered, MessageEdited, MessageEvent, MessageReceived
+from linqbot.linq.types.message import LinkPart, MediaPart, TextPart, utf16_length, utf16_slice
 
 LINE = "+12052535597"
 OTHER = "+14155550187"

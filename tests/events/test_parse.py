@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linqbot.errors import LinqbotError
-from linqbot.events.account import (
+from linqbot.linq.events.account import (
     AccountEvent,
     CallEvent,
     CallUnanswered,
@@ -26,7 +26,7 @@ from linqbot.events.account import (
     TeamMemberSignedIn,
     WebhookSubscriptionCreated,
 )
-from linqbot.events.chat import (
+from linqbot.linq.events.chat import (
     BackgroundUpdated,
     ChatCreated,
     GroupNameUpdated,
@@ -36,9 +36,9 @@ from linqbot.events.chat import (
     ParticipantRemoved,
     TypingStarted,
 )
-from linqbot.events.delivery import Delivery
-from linqbot.events.event import Event, UnknownEvent
-from linqbot.events.message import (
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.event import Event, UnknownEvent
+from linqbot.linq.events.message import (
     MessageDelivered,
     MessageEdited,
     MessageFailed,
@@ -47,10 +47,10 @@ from linqbot.events.message import (
     PollReactionAdded,
     ReactionAdded,
 )
-from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
-from linqbot.events.payment import PaymentDeclined, PaymentEvent
-from linqbot.events.poll import PollFailed, PollReceived, PollSent, PollUpdated, PollVoteAdded
-from linqbot.types.message import UnknownPart
+from linqbot.linq.events.parse import EVENT_TYPES, EventNotUnderstood, parse
+from linqbot.linq.events.payment import PaymentDeclined, PaymentEvent
+from linqbot.linq.events.poll import PollFailed, PollReceived, PollSent, PollUpdated, PollVoteAdded
+from linqbot.linq.types.message import UnknownPart
 
 DIRECT = "3c99d589-8d03-5753-96bd-addff71de8c2"
 GROUP = "1ef09dd6-b7b6-5fef-92ec-43eaf4fb98ae"

@@ -10,8 +10,8 @@ from typing import get_args
 import pytest
 
 from linqbot import Bot
+from linqbot.linq.types.message import EffectName, TextPart
 from linqbot.testing import talking
-from linqbot.types.message import EffectName, TextPart
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from linqbot import Bot
+from linqbot.linq.types.message import AppPart
 from linqbot.testing import Bubble, Phone, killed_between_calls, talking
-from linqbot.types.message import AppPart
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from linqbot import Bot, TextPart
+from linqbot.linq.types.message import utf16_slice
 from linqbot.testing import Phone, killed_between_calls, talking
-from linqbot.types.message import utf16_slice
 
 pytestmark = pytest.mark.anyio
 

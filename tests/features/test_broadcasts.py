@@ -11,17 +11,17 @@ import pytest
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.errors import BotError, Refused, RuleBroken
-from linqbot.events.delivery import Delivery
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import EventNotUnderstood
-from linqbot.events.proactive import BroadcastDone
 from linqbot.features.broadcasts import broadcast_send, give_up_person
 from linqbot.hookspecs import hookimpl
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import EventNotUnderstood
+from linqbot.linq.events.proactive import BroadcastDone
+from linqbot.linq.types.message import LinkPart
+from linqbot.linq.types.proactive import Broadcast
 from linqbot.storage.broadcasts import AT_ONCE, RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
-from linqbot.types.message import LinkPart
-from linqbot.types.proactive import Broadcast
 
 pytestmark = pytest.mark.anyio
 

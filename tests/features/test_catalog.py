@@ -11,8 +11,8 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.engine.failure import Failure
 from linqbot.engine.parts import ALL, Turn
 from linqbot.events import ParticipantAdded
-from linqbot.events.event import Event
 from linqbot.features.catalog import PARTS
+from linqbot.linq.events.event import Event
 from linqbot.storage.inbox import Commit, Outcome
 from linqbot.testing import talking
 

@@ -25,10 +25,10 @@ from linqbot.engine.failure import Failure, RetryPolicy
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.errors import BotError, LinqApiError
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived, ReactionAdded
-from linqbot.events.proactive import BroadcastDone, ScheduleDue
 from linqbot.features import notices
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived, ReactionAdded
+from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
 from linqbot.storage.inbox import DeadLetter, Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import HandlerFailed, talking

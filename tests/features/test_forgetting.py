@@ -19,9 +19,9 @@ from linqbot.engine.parts import origin_of
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
-from linqbot.events.delivery import Delivery
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import parse
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import parse
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 pytestmark = pytest.mark.anyio

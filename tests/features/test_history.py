@@ -16,9 +16,9 @@ from linqbot.clock import MovableClock
 from linqbot.engine.call_lookup import ids_in
 from linqbot.engine.turn_journal import SentInTurn
 from linqbot.errors import BotError
-from linqbot.events.event import Event
-from linqbot.events.parse import parse
 from linqbot.features.history import HistoryReader
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.parse import parse
 from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio

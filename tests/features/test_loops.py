@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.features.loops import CHATS, PAUSE_S, Loop, LoopBreaker
+from linqbot.linq.types.message import MediaPart
 from linqbot.testing import HandlerFailed, talking
-from linqbot.types.message import MediaPart
 
 Answers: TypeAlias = Callable[[str], str | Sequence[str]]
 """A bot: from a message to a reply of one bubble or of several."""

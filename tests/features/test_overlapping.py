@@ -18,8 +18,8 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import StorageUnavailable
-from linqbot.events.delivery import Delivery
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 

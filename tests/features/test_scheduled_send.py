@@ -22,8 +22,8 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, LinqApiError, RuleBroken, TurnDeferred
-from linqbot.events.message import MessageReceived
 from linqbot.features.proactive import due_at
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import talking

@@ -22,8 +22,8 @@ from linqbot.clock import MovableClock
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
-from linqbot.events.proactive import ScheduleDue
 from linqbot.features.schedules import start_schedules
+from linqbot.linq.events.proactive import ScheduleDue
 from linqbot.parse.recurrences import recurrence
 from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage

@@ -29,7 +29,7 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import StateConflict
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage

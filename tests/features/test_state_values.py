@@ -13,11 +13,11 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.clock import MovableClock
 from linqbot.errors import BotError, StateUnreadable
-from linqbot.events.delivery import Delivery
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import parse
 from linqbot.features.state import MAX_BYTES, TurnState
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import parse
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.state import StateWrite

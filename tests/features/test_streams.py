@@ -22,7 +22,7 @@ from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.errors import BotError, LinqApiError, LinqUnavailable, StreamStalled
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
 

@@ -23,8 +23,8 @@ from linqbot.bot.filters import contains
 from linqbot.client.call import ApiResponse
 from linqbot.content.streaming import PaceName
 from linqbot.errors import LinqApiError
-from linqbot.events.delivery import Joined
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.delivery import Joined
+from linqbot.linq.events.message import MessageReceived
 from linqbot.ops.dry_runs.dry_deploy import loaded
 
 pytestmark = pytest.mark.anyio

@@ -15,10 +15,10 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, AskTimeout
-from linqbot.events.message import MessageReceived, ReactionAdded
-from linqbot.events.poll import PollVoteAdded
+from linqbot.linq.events.message import MessageReceived, ReactionAdded
+from linqbot.linq.events.poll import PollVoteAdded
+from linqbot.linq.types.message import Effect, MessageContent, TextPart
 from linqbot.storage.upkeep import Selection
-from linqbot.types.message import Effect, MessageContent, TextPart
 
 pytestmark = pytest.mark.anyio
 

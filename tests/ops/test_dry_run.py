@@ -16,9 +16,9 @@ from linqbot.bot.filters import in_direct, in_group, to_line
 from linqbot.client.call import ApiResponse
 from linqbot.engine.failure import Failure
 from linqbot.errors import Refused
-from linqbot.events.message import MessageReceived, ReactionAdded
-from linqbot.events.poll import PollVoteAdded
 from linqbot.hookspecs import hookimpl
+from linqbot.linq.events.message import MessageReceived, ReactionAdded
+from linqbot.linq.events.poll import PollVoteAdded
 from linqbot.ops.dry_runs.chosen_turns import chosen_turns
 from linqbot.ops.dry_runs.dry_run import DryRun
 from linqbot.ops.dry_runs.simulate import Simulation

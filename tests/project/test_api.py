@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from linqbot.api import ENDPOINTS
 from linqbot.client.call import prepare
 from linqbot.errors import RuleBroken
+from linqbot.linq.endpoints import ENDPOINTS
 
 CHAT = "550e8400-e29b-41d4-a716-446655440000"
 

@@ -18,8 +18,8 @@ from docs_console import Terminal, steps
 from project.test_reference import anchors, built
 
 from linqbot import Bot
-from linqbot.api import ENDPOINTS
 from linqbot.cli.main import COMMANDS, main
+from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.settings import Settings, variable
 
 ROOT = Path(__file__).parents[2]

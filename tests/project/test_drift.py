@@ -21,16 +21,16 @@ from linq import AsyncLinqAPIV3
 from linq.types.webhook_event_type import WebhookEventType
 from pydantic import BaseModel
 
-from linqbot.api import ENDPOINTS
 from linqbot.client.client import Client
 from linqbot.client.resources.resource import Listing
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.linq.endpoints import ENDPOINTS
+from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.types.data import Data
 from linqbot.settings import from_env
-from linqbot.types.data import Data
 
 OFFICIAL = Path(linq.__file__).parent
 
-# Not an endpoint: the SDK verifies webhooks there. Our equivalent is linqbot/webhooks.py.
+# Not an endpoint: the SDK verifies webhooks there. Our equivalent is linqbot/linq/signatures.py.
 NO_ENDPOINTS = {"webhooks.unwrap"}
 
 

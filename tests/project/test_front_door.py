@@ -15,7 +15,7 @@ import pytest
 import linqbot
 import linqbot.events
 import linqbot.testing
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.linq.events.parse import EVENT_TYPES
 
 PACKAGES = [linqbot, linqbot.events, linqbot.testing]
 

@@ -20,14 +20,14 @@ import pytest
 import linqbot.events
 import linqbot.testing
 from linqbot import hookspecs
-from linqbot.api import ENDPOINTS
 from linqbot.cli.main import COMMANDS
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
-from linqbot.events.parse import EVENT_TYPES
 from linqbot.hookspecs import End, Reason
+from linqbot.linq.endpoints import ENDPOINTS
+from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.ops.explanations import of_linq, of_ours, of_rules
 from linqbot.settings import Settings, variable
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from linqbot.rules import Broken, check
+from linqbot.linq.rules import Broken, check
 
 LINE, ANN, MAIL = "+12052535597", "+12052532136", "ann@example.com"
 ID = "550e8400-e29b-41d4-a716-446655440000"

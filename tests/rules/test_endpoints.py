@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rules.asking import ANN, CARD, CLIP, ID, LINE, LINK, MAIL, MEDIA, TEXT, body, broke, send, text
 
-from linqbot.rules import Broken, check
+from linqbot.linq.rules import Broken, check
 
 NAMES = """
 parts type value url attachment_id text_decorations range style inline_stickers mention mention_range effect name

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rules.asking import ANN, CARD, CDN, CLIP, EXPERIENCE, ID, LINE, LINK, MAIL, MEDIA, TEXT, body, broke, send
 
-from linqbot.rules import first_message
+from linqbot.linq.rules import first_message
 
 
 @pytest.mark.parametrize("message", [{}, {"parts": [TEXT], "experience": EXPERIENCE}, {"parts": None}])

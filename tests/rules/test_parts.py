@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rules.asking import CLIP, ID, IDENTITY, app, body, broke, send
 
-from linqbot.rules import Broken
+from linqbot.linq.rules import Broken
 
 
 @pytest.mark.parametrize("value", ["http://example.com", "example.com", "https://", 5])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rules.asking import ANN, CDN, EXPERIENCE, ID, LINE, LINK, MAIL, TEXT, body, broke
 
-from linqbot.rules import Broken, check
+from linqbot.linq.rules import Broken, check
 
 
 def react(**fields: Any) -> Broken | None:

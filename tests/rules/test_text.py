@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rules.asking import ANN, CDN, ID, MAIL, broke, text
 
-from linqbot.rules import Broken
+from linqbot.linq.rules import Broken
 
 
 def dressed(*decorations: Any, value: str = "Hello world") -> Broken | None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rules.asking import body, broke
 
-from linqbot.rules import CONTENT_TYPES, Broken
+from linqbot.linq.rules import CONTENT_TYPES, Broken
 
 
 def upload(**fields: Any) -> Broken | None:

@@ -19,10 +19,10 @@ from linqbot.bot.context import Context
 from linqbot.bot.router import Next
 from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
 from linqbot.hookspecs import Running, hookimpl
+from linqbot.linq.signatures import sign
 from linqbot.server import health
 from linqbot.server.app import create_app, running
 from linqbot.storage.sqlite.memory import MemoryStorage
-from linqbot.webhooks import sign
 
 pytestmark = pytest.mark.anyio
 

@@ -22,9 +22,10 @@ from linqbot.bot.context import Context
 from linqbot.clock import MovableClock
 from linqbot.engine import worker
 from linqbot.errors import LaneFull, LinqbotError, StorageBusy, StorageError, StorageUnavailable
-from linqbot.events.delivery import Delivery
-from linqbot.events.message import MessageReceived
 from linqbot.features.gaps import CATCH_UP_TYPE
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.signatures import sign
 from linqbot.server import health
 from linqbot.server.app import create_app, running
 from linqbot.server.health import CHECK_EVERY_S, Readiness
@@ -33,7 +34,6 @@ from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite import storage
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.webhooks import sign
 
 pytestmark = pytest.mark.anyio
 

@@ -16,12 +16,12 @@ from fakes import Linq, text_body
 from linqbot.bot.bot import Bot
 from linqbot.clock import MovableClock
 from linqbot.hookspecs import hookimpl
+from linqbot.linq.signatures import sign, sign_probe
 from linqbot.plugins.loading import load
 from linqbot.server.app import create_app, running
 from linqbot.server.refusals import KEEP_S, WRITE_EVERY_S, RefusalRecord, read
 from linqbot.server.secret_file import SecretFile
 from linqbot.storage.sqlite.memory import MemoryStorage
-from linqbot.webhooks import sign, sign_probe
 
 pytestmark = pytest.mark.anyio
 

@@ -18,7 +18,8 @@ from structlog.testing import capture_logs
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.errors import ConfigError, LaneFull, StorageUnavailable
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.signatures import sign
 from linqbot.server.app import create_app, running
 from linqbot.server.storages import Role
 from linqbot.settings import from_env
@@ -27,7 +28,6 @@ from linqbot.storage.inbox import Lease
 from linqbot.storage.open import open_storage
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.memory import MemoryStorage
-from linqbot.webhooks import sign
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from linqbot.errors import ConfigError
+from linqbot.linq.signatures import Secret
 from linqbot.server.secret_file import KnownSecrets, SecretEntry, SecretFile
-from linqbot.webhooks import Secret
 
 ONE = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 TWO = "whsec_" + "QUJD" * 10

@@ -26,15 +26,15 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
-from linqbot.events.delivery import PROBE_TYPE
-from linqbot.events.event import Event, UnknownEvent
+from linqbot.linq.events.delivery import PROBE_TYPE
+from linqbot.linq.events.event import Event, UnknownEvent
+from linqbot.linq.signatures import sign, sign_legacy
 from linqbot.server import uvicorn_server
 from linqbot.server.app import create_app, running
 from linqbot.server.secret_file import REFRESH_EVERY_S, SecretFile
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.webhooks import sign, sign_legacy
 
 pytestmark = pytest.mark.anyio
 

@@ -12,11 +12,11 @@ import pytest
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.types.proactive import Broadcast, RecipientOutcome
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import AT_ONCE, NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease
-from linqbot.types.proactive import Broadcast, RecipientOutcome
 
 pytestmark = pytest.mark.anyio
 

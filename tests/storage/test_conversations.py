@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from linqbot.clock import MovableClock
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ENDED_KEPT_S, Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease

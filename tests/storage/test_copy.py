@@ -18,7 +18,7 @@ import pytest
 from postgres_server import execute, server_url
 
 from linqbot.errors import ConfigError, StorageError
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.ops.stored_contents import check, copy, migrate
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from linqbot.clock import MovableClock
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.erasure import Person
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Retry

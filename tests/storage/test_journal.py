@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict, StorageError
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
 from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, EntryStatus, JournalEntry, Receipt

@@ -9,8 +9,8 @@ import pytest
 
 from linqbot.clock import MovableClock
 from linqbot.engine.parts import ASKED, CRASHED, RAN, RECEIPT, TAKEN
-from linqbot.events.delivery import Delivery, Joined
 from linqbot.features.catalog import marks_of
+from linqbot.linq.events.delivery import Delivery, Joined
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry

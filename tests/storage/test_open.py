@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from linqbot.errors import ConfigError
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.open import open_storage, scheme
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.memory import MemoryStorage

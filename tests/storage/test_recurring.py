@@ -9,7 +9,7 @@ import pytest
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Retry
 from linqbot.storage.timers import OUTAGE, PARKED_S, Rearm, Timer

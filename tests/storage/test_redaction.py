@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from linqbot.api import ENDPOINTS
 from linqbot.client.call import Call, prepare
+from linqbot.linq.endpoints import ENDPOINTS
+from linqbot.linq.types.chat import Chat, ChatCreatedResponse
+from linqbot.linq.types.data import Data
+from linqbot.linq.types.message import Message, MessageCreated, MessageSentResponse, VoiceMemoSent
 from linqbot.storage.journal import without_texts
-from linqbot.types.chat import Chat, ChatCreatedResponse
-from linqbot.types.data import Data
-from linqbot.types.message import Message, MessageCreated, MessageSentResponse, VoiceMemoSent
 
 MARKER = "meet me at nine"
 PERSON = {"id": "h", "handle": "+14155550142", "joined_at": "2026-10-01T14:02:11Z", "is_me": False, "status": "active"}

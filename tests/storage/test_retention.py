@@ -12,7 +12,7 @@ import pytest
 from postgres_server import empty_storage_url
 
 from linqbot.clock import MovableClock
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.contents import TABLES, Contents

@@ -9,7 +9,7 @@ import pytest
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, Retry
 from linqbot.storage.state import StateWrite

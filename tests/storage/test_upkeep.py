@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from linqbot.clock import MovableClock
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Defer, Lease, Retry
 from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry

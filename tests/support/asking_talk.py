@@ -18,7 +18,7 @@ from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.plugins.loading import load
 from linqbot.storage.sqlite.storage import SQLiteStorage
 

@@ -11,8 +11,8 @@ from linqbot.engine.deadline import Deadline
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.turn_journal import TurnJournal
-from linqbot.events.event import Event
 from linqbot.features.asking.turn_session import TurnSession
+from linqbot.linq.events.event import Event
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 

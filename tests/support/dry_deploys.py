@@ -13,7 +13,7 @@ from asking_talk import Talk
 from fakes import delivery, text_body
 
 from linqbot.bot.bot import Bot
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.ops.dry_runs.chosen_turns import chosen_turns
 from linqbot.ops.dry_runs.dry_deploy import Group, Report, dry_deploy
 from linqbot.plugins.loading import load

@@ -13,9 +13,9 @@ from typing import Any
 
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
-from linqbot.events.delivery import Delivery
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import parse
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import parse
 
 LINE = "+12052535597"
 PERSON = "+14155550142"

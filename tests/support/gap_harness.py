@@ -17,7 +17,7 @@ from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app as create_emulator_app
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 from linqbot.server.app import create_app, running
 from linqbot.server.storages import Role
 from linqbot.storage.backend import Storage

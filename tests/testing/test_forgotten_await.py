@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.router import Next
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 from linqbot.testing import HandlerFailed, NothingCame, talking
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from linqbot import Ambiguous, Bot, Context, MessageReceived, ScheduleDue
-from linqbot.events.message import MessageDelivered
+from linqbot.linq.events.message import MessageDelivered
 from linqbot.testing import NothingCame, Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio

@@ -9,8 +9,8 @@ import pytest
 from linqbot import Bot, Context, Event, MessageEdited, MessageReceived, ReactionAdded
 from linqbot.emulator.model.answers import ApiError
 from linqbot.errors import ConfigError
+from linqbot.linq.types.message import MediaPart, MessageContent, ReplyTo, TextPart
 from linqbot.testing import talking
-from linqbot.types.message import MediaPart, MessageContent, ReplyTo, TextPart
 
 pytestmark = pytest.mark.anyio
 

@@ -18,8 +18,8 @@ from linqbot import (
     voice_memo,
 )
 from linqbot.content.preview import preview
+from linqbot.linq.types.message import LinkPart, TextDecoration, TextPart
 from linqbot.testing import talking
-from linqbot.types.message import LinkPart, TextDecoration, TextPart
 
 pytestmark = pytest.mark.anyio
 

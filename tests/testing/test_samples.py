@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from linqbot.events.delivery import Delivery
-from linqbot.events.message import MessageEdited, MessageReceived
-from linqbot.events.parse import EVENT_TYPES, parse
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.message import MessageEdited, MessageReceived
+from linqbot.linq.events.parse import EVENT_TYPES, parse
+from linqbot.linq.signatures import Secret, verify
 from linqbot.testing import samples
-from linqbot.webhooks import Secret, verify
 
 FACTS = Path(__file__).parent.parent / "data" / "events"
 SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="

@@ -7,8 +7,8 @@ import pytest
 from linqbot import Bot, BotError, Context, MessageReceived, ReplyTo, Sent, poll
 from linqbot.client.call import ApiResponse
 from linqbot.content.sent import UnreadMessage
+from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.testing import Phone, killed_between_calls, talking
-from linqbot.types.message import MessageContent, TextPart
 
 pytestmark = pytest.mark.anyio
 

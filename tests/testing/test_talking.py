@@ -14,7 +14,7 @@ import structlog
 from linqbot import Bot, BotError, Context, Event, MessageReceived, hookimpl, in_group
 from linqbot.bot.router import Next
 from linqbot.errors import ConfigError
-from linqbot.events.message import MessageFailed
+from linqbot.linq.events.message import MessageFailed
 from linqbot.testing import HandlerFailed, NothingCame, talking
 
 pytestmark = pytest.mark.anyio

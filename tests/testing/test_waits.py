@@ -6,8 +6,8 @@ import pytest
 
 from linqbot import Bot, Context, Declined, Expired, MessageReceived, Paid
 from linqbot.errors import ConfigError
+from linqbot.linq.types.message import AppPart
 from linqbot.testing import talking
-from linqbot.types.message import AppPart
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from linqbot import Bot, BotError, Context, MessageReceived, in_group
 from linqbot.bot.router import Next
-from linqbot.events.event import Event
+from linqbot.linq.events.event import Event
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linqbot.text.graphemes import border_after, border_before, borders_around, is_border
+from linqbot.linq.text.graphemes import border_after, border_before, borders_around, is_border
 
 FAMILY = "👩‍👩‍👧"
 WHOLE = {

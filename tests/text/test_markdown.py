@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linqbot import rules
-from linqbot.text.graphemes import is_border
-from linqbot.text.markdown import markdown
-from linqbot.types.message import utf16_length, utf16_slice
+from linqbot.linq import rules
+from linqbot.linq.text.graphemes import is_border
+from linqbot.linq.text.markdown import markdown
+from linqbot.linq.types.message import utf16_length, utf16_slice
 
 CHARACTERS = [
     "a",

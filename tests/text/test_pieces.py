@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linqbot.content.message_split import MAX_SMS_UNITS, bubbles
-from linqbot.text.graphemes import is_border
-from linqbot.text.markdown import markdown
-from linqbot.text.pieces import Cutter, Piece
-from linqbot.text.styled import StyledText, joined
-from linqbot.types.message import text_of, utf16_length
+from linqbot.linq.text.graphemes import is_border
+from linqbot.linq.text.markdown import markdown
+from linqbot.linq.text.pieces import Cutter, Piece
+from linqbot.linq.text.styled import StyledText, joined
+from linqbot.linq.types.message import text_of, utf16_length
 
 
 def cut(chunks: list[str], *, is_markdown: bool = True) -> list[Piece]:

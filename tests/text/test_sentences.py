@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from linqbot.text.sentences import sentence_ends
+from linqbot.linq.text.sentences import sentence_ends
 
 
 def sentences(text: str) -> list[str]:

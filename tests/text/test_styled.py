@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linqbot.text.graphemes import is_border
-from linqbot.text.markdown import markdown
-from linqbot.text.styled import Style, StyledText, addresses, joined, split
-from linqbot.types.message import TextDecoration, TextPart, utf16_length
+from linqbot.linq.text.graphemes import is_border
+from linqbot.linq.text.markdown import markdown
+from linqbot.linq.text.styled import Style, StyledText, addresses, joined, split
+from linqbot.linq.types.message import TextDecoration, TextPart, utf16_length
 
 
 def texts(text: str, limit: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Pyright, in its strictest mode, knows each verb of the context: `context.py`. It finds the mistakes that `api.py` marks too."""
+"""Pyright, in its strictest mode, knows each verb of the context: `context.py`. It finds the mistakes that `linq/endpoints.py` marks too."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ import click
 
 from linqbot.cli.output import iso_time, json_option, print_facts, print_table, printable, progress_bar, yes_option
 from linqbot.cli.storage_option import open_configured_storage, storage_option
-from linqbot.types.proactive import RecipientOutcome
+from linqbot.linq.types.proactive import RecipientOutcome
 
 if TYPE_CHECKING:
+    from linqbot.linq.types.proactive import Broadcast, Recipient
     from linqbot.storage.backend import Storage
     from linqbot.storage.broadcasts import Order
-    from linqbot.types.proactive import Broadcast, Recipient
 
 _COUNTS = ("people", "sent", "opted_out", "refused", "failed", "cancelled", "pending")
 _LOOK_EVERY_S = 0.5

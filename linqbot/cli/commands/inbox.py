@@ -39,7 +39,7 @@ from linqbot.cli.output import (
 )
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.errors import StorageError
-from linqbot.events.delivery import decode
+from linqbot.linq.events.delivery import decode
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer

@@ -33,7 +33,7 @@ from linqbot.cli.output import (
 )
 from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.errors import StorageError
-from linqbot.events.lane import lane_of_chat
+from linqbot.linq.events.lane import lane_of_chat
 from linqbot.settings import Settings, from_env
 from linqbot.storage.backend import Storage
 from linqbot.storage.upkeep import Selection
@@ -45,7 +45,7 @@ def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | 
     """Warn of a type that is probably misspelt. It is not refused: Linq may have types that linqbot does not know."""
     if value is not None:
         # Imported here, so that shell completion and --help do not wait for the events to be imported.
-        from linqbot.events.parse import EVENT_TYPES
+        from linqbot.linq.events.parse import EVENT_TYPES
 
         if value not in EVENT_TYPES:
             click.secho(f"linqbot knows no event type {value}. {advice_on(value)}", fg="yellow", err=True)

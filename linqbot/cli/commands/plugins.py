@@ -28,8 +28,8 @@ from linqbot.cli.storage_option import open_configured_storage, storage_option
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import StorageError
-from linqbot.events.delivery import Delivery
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name
 from linqbot.ops.bot_file import load_bot
 from linqbot.ops.dry_runs.simulate import OBSERVER_NAME, Bisection, Observer, Simulation, simulate

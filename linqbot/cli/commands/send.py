@@ -11,8 +11,8 @@ from linqbot.cli import completions
 from linqbot.cli.output import json_option, print_facts
 from linqbot.client.client import Client
 from linqbot.errors import KeyMissing
+from linqbot.linq.types.message import Effect, MessageContent, TextPart
 from linqbot.settings import from_env, how_to_set_key
-from linqbot.types.message import Effect, MessageContent, TextPart
 
 
 @click.command("send")

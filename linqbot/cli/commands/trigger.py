@@ -18,12 +18,12 @@ from linqbot.cli.completions import advice_on
 from linqbot.cli.failure import NotAccepted
 from linqbot.cli.output import json_option, print_table, progress_bar
 from linqbot.errors import SecretMissing
-from linqbot.events.parse import EVENT_TYPES
-from linqbot.events.proactive import SCHEDULE_TYPE
+from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.events.proactive import SCHEDULE_TYPE
+from linqbot.linq.signatures import Secret
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.settings import from_env
 from linqbot.testing import samples
-from linqbot.webhooks import Secret
 
 TIMEOUT_S = 30.0
 SCHEDULE = "schedule"

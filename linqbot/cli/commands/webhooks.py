@@ -18,13 +18,13 @@ from linqbot.cli.output import FiniteRange, file_argument, iso_time, json_option
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError, KeyMissing
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops import subscriptions
 from linqbot.ops.rotation import OVERLAP_S, Rotated, Rotation, duration
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings, from_env, how_to_set_key
 from linqbot.storage.journal import RECEIPTS
-from linqbot.types.line import WebhookSubscription
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -22,13 +22,13 @@ from starlette.routing import BaseRoute, Route
 from linqbot.cli.dev.processes import guarded, no_authorities
 from linqbot.cli.output import iso_time
 from linqbot.clock import MovableClock
-from linqbot.events.delivery import Delivery, decode
-from linqbot.events.lane import chat_of_lane, lane_of_chat
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.later import KIND as SEND
 from linqbot.features.schedules import REPEAT, SCHEDULE
 from linqbot.features.state import CHAT, PERSON
 from linqbot.hookspecs import Running, hookimpl
+from linqbot.linq.events.delivery import Delivery, decode
+from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation
 from linqbot.storage.inbox import DeadDelivery

@@ -41,13 +41,13 @@ from linqbot.content.sending import watcher
 from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import LinqApiError
-from linqbot.events.delivery import PROBE_ID, Delivery
-from linqbot.events.event import Event
-from linqbot.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
-from linqbot.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.features.asking.arrivals import ANSWERS
 from linqbot.frames import authors_place_of_task, is_authors
 from linqbot.hookspecs import End, Running, Tried, hookimpl
+from linqbot.linq.events.delivery import PROBE_ID, Delivery
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
+from linqbot.linq.events.parse import EVENT_TYPES, EventNotUnderstood, parse
 from linqbot.ops.subscriptions import events_among, handled_by
 from linqbot.storage.journal import RECEIPTS
 from linqbot.tracebacks import authors_frames

@@ -32,7 +32,7 @@ from linqbot.emulator.model.records import iso
 from linqbot.emulator.rewinding import Snapshot
 from linqbot.emulator.runner import Moved
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.events.delivery import LINQ_DELIVERY
+from linqbot.linq.events.delivery import LINQ_DELIVERY
 from linqbot.storage.sqlite import upkeep
 
 START_S = 10.0

@@ -23,14 +23,14 @@ from linqbot.content.preview import Form, Preview, PreviewMessage, Said, preview
 from linqbot.engine.failure import readable
 from linqbot.engine.watcher import AnswerResult
 from linqbot.errors import LinqbotError, NeverAwaited
-from linqbot.events.delivery import Delivery, event_id_of
-from linqbot.events.event import Event
-from linqbot.events.lane import chat_of_lane
-from linqbot.events.message import MessageReceived
 from linqbot.frames import authors_frame
 from linqbot.hookspecs import End, Tried
+from linqbot.linq.events.delivery import Delivery, event_id_of
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.lane import chat_of_lane
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.types.message import MessageContent
 from linqbot.tracebacks import folded
-from linqbot.types.message import MessageContent
 
 BLOCKED: Final = (
     "While this line ran, the bot answered no other chat. Await slow calls (asyncio.sleep, "

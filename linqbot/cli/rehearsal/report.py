@@ -19,7 +19,7 @@ import click
 
 from linqbot.cli.output import print_table, printable, printable_lines
 from linqbot.cli.rehearsal.memory import MIB, WARM_UP_S, Live, Resident, growth, in_use
-from linqbot.rules.message import is_opt_out
+from linqbot.linq.rules.message import is_opt_out
 from linqbot.testing.people.checks import RULES, Rule, Violation
 from linqbot.testing.people.kinds import INJECTIONS
 from linqbot.testing.people.persona import Correct, Inject, Say, Visit

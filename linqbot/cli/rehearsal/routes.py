@@ -14,8 +14,8 @@ from starlette.routing import BaseRoute, Route
 
 from linqbot.cli.dev.processes import guarded
 from linqbot.cli.rehearsal.memory import live_bytes
-from linqbot.events.parse import EVENT_TYPES
 from linqbot.hookspecs import Running, hookimpl
+from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.ops.subscriptions import events_among, handled_by
 
 NAME: Final = "linqbot-rehearsal"

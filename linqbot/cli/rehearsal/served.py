@@ -19,7 +19,7 @@ from linqbot.cli.dev.processes import end, hang_up, no_authorities
 from linqbot.cli.rehearsal.memory import Live
 from linqbot.cli.rehearsal.routes import NAME
 from linqbot.errors import ConfigError
-from linqbot.events.lane import chat_of_lane
+from linqbot.linq.events.lane import chat_of_lane
 from linqbot.testing.people.checks import GivenUp
 
 READY_EVERY_S: Final = 0.05

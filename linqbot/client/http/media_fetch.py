@@ -32,8 +32,8 @@ from urllib.parse import urljoin
 from linqbot.client.http.addresses import PORTS, Target, UnsafeURL, bare_name, disposed_name, is_public, literal, target
 from linqbot.client.http.connector import trust
 from linqbot.errors import ConfigError, LinqbotError
-from linqbot.types.content import HEAD_BYTES, MAX_BYTES, Fetched, Saved, sniffed
-from linqbot.types.message import MediaPart
+from linqbot.linq.types.content import HEAD_BYTES, MAX_BYTES, Fetched, Saved, sniffed
+from linqbot.linq.types.message import MediaPart
 
 if TYPE_CHECKING:
     import httpx

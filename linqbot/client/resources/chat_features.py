@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from linqbot.client.resources.resource import Listing, Resource, at_once, many, read
-from linqbot.types.chat_features import (
+from linqbot.linq.types.chat_features import (
     ChatLocation,
     LocationAccepted,
     OfferedExperience,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from linqbot.client.call import ApiResponse
 from linqbot.client.resources.resource import Listing, Page, Resource, many, read
-from linqbot.types.chat import Accepted, Chat, ChatCreatedResponse, ChatPage, ChatUpdate
-from linqbot.types.message import Message, MessageContent, MessagePage, MessageSentResponse, VoiceMemoSent
+from linqbot.linq.types.chat import Accepted, Chat, ChatCreatedResponse, ChatPage, ChatUpdate
+from linqbot.linq.types.message import Message, MessageContent, MessagePage, MessageSentResponse, VoiceMemoSent
 
 if TYPE_CHECKING:
     from linqbot.client.client import Client

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from linqbot.client.resources.resource import Listing, Resource, at_once, many, read
-from linqbot.types.handle import Blocked, BlockedHandle, HandleCheck
-from linqbot.types.handle import BlockedHandleList as BlockedList
-from linqbot.types.line import AvailableNumber as Available
-from linqbot.types.line import (
+from linqbot.linq.types.handle import Blocked, BlockedHandle, HandleCheck
+from linqbot.linq.types.handle import BlockedHandleList as BlockedList
+from linqbot.linq.types.line import AvailableNumber as Available
+from linqbot.linq.types.line import (
     ContactCard,
     Forwarding,
     LegacyPhoneNumber,
@@ -24,8 +24,8 @@ from linqbot.types.line import (
     ReputationAudit,
     ReputationAuditStarted,
 )
-from linqbot.types.line import ContactCardList as Cards
-from linqbot.types.line import PhoneNumberList as Lines
+from linqbot.linq.types.line import ContactCardList as Cards
+from linqbot.linq.types.line import PhoneNumberList as Lines
 
 
 class PhoneNumbers(Resource):

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from linqbot.client.resources.resource import Listing, Page, Resource, many, read
-from linqbot.types.chat import Accepted, Placed
-from linqbot.types.message import (
+from linqbot.linq.types.chat import Accepted, Placed
+from linqbot.linq.types.message import (
     AppIdentity,
     AppLayout,
     Experience,

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from linqbot.client.resources.resource import Listing, Page, Resource, read
-from linqbot.types.payment import (
+from linqbot.linq.types.payment import (
     Discount,
     HandleConnection,
     Merchant,

@@ -9,11 +9,11 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from linqbot import rules
-from linqbot.api import ENDPOINTS
 from linqbot.client.call import ApiResponse, Run, prepare
 from linqbot.errors import LinqApiError, RuleBroken
-from linqbot.types.data import Data, unfitting_fields, validate_leniently
+from linqbot.linq import rules
+from linqbot.linq.endpoints import ENDPOINTS
+from linqbot.linq.types.data import Data, unfitting_fields, validate_leniently
 
 T = TypeVar("T")
 DataT = TypeVar("DataT", bound=Data)

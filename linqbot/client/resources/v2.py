@@ -1,7 +1,7 @@
 """Linq's legacy V2: one list, with its own authentication header, numeric ids, page numbers and error body.
 
-No other module needs this one. To drop V2, delete this module, `types/legacy.py`, the row `v2.list_chats` in
-`linqbot/api.py`, and the property `v2` and its credentials in `client.py`.
+No other module needs this one. To drop V2, delete this module, `linq/types/legacy.py`, the row `v2.list_chats` in
+`linqbot/linq/endpoints.py`, and the property `v2` and its credentials in `client.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from linqbot.client.resources.resource import Listing, Page, Resource, read
 
 if TYPE_CHECKING:
-    from linqbot.types.legacy import LegacyChat
+    from linqbot.linq.types.legacy import LegacyChat
 
 
 def credentials(api_key: str) -> Mapping[str, str]:
@@ -38,7 +38,7 @@ class V2(Resource):
             LinqApiError: 401 the API key is not accepted. V2 codes are words, so `code` is None.
         Source: https://docs.linqapp.com/v2/reference/chats/list-chats
         """
-        from linqbot.types.legacy import LegacyChats
+        from linqbot.linq.types.legacy import LegacyChats
 
         async def at(cursor: str | None) -> Page[LegacyChat]:
             query = {"phone_number": phone_number, "page": cursor, "per_page": per_page}

@@ -1,6 +1,6 @@
 """Webhook subscriptions: the URLs that Linq sends events to, and the event types that they can select.
 
-To verify what arrives at such a URL: `linqbot/webhooks.py`.
+To verify what arrives at such a URL: `linqbot/linq/signatures.py`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from linqbot.client.resources.resource import Listing, Resource, at_once, many, read
-from linqbot.types.line import CreatedWebhookSubscription, WebhookSubscription, WebhookSubscriptions
-from linqbot.types.line import WebhookEventList as Catalogue
+from linqbot.linq.types.line import CreatedWebhookSubscription, WebhookSubscription, WebhookSubscriptions
+from linqbot.linq.types.line import WebhookEventList as Catalogue
 
 
 class Subscriptions(Resource):

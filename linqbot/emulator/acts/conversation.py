@@ -37,9 +37,9 @@ from linqbot.emulator.model.message_content import (
     TextPartRecord,
 )
 from linqbot.emulator.model.records import ChatRecord, Line, Member, is_handle, iso, normal, seconds
-from linqbot.rules.requests import background as broken_background
-from linqbot.rules.values import Broken
-from linqbot.types.message import Effect
+from linqbot.linq.rules.requests import background as broken_background
+from linqbot.linq.rules.values import Broken
+from linqbot.linq.types.message import Effect
 
 Result_co = TypeVar("Result_co", covariant=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from linqbot import rules
 from linqbot.emulator.endpoints.endpoint import ApiRequest, EndpointHandler, page
 from linqbot.emulator.engine import chat_state, content, send_policy
 from linqbot.emulator.engine.sending import line_of_account, repeated, send, send_content, service_for
@@ -13,6 +12,7 @@ from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, accepted, conflict, invalid
 from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, normal
+from linqbot.linq import rules
 
 
 def create(world: World, request: ApiRequest) -> EndpointResponse:

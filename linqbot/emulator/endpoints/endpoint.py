@@ -1,6 +1,6 @@
 """The parts of an endpoint: its handler, the request that the handler reads, and pages of lists.
 
-Each module of a resource lists its handlers in `ENDPOINTS`; method and path come from the table in `linqbot.api`.
+Each module of a resource lists its handlers in `ENDPOINTS`; method and path come from the table in `linqbot.linq.endpoints`.
 `emulator/api.py` finds the handler for a request and checks Linq's rules before the handler runs.
 """
 
@@ -14,9 +14,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from starlette.datastructures import Headers, QueryParams
 
-from linqbot.api import ENDPOINTS
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import EndpointResponse, invalid
+from linqbot.linq.endpoints import ENDPOINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class EndpointHandler:
     """The emulator's answer to one endpoint of Linq's API.
 
     Args:
-        name: Resource and verb as in Linq's SDKs: `chats.messages.send`. The table of endpoints (`linqbot.api`) and the
+        name: Resource and verb as in Linq's SDKs: `chats.messages.send`. The table of endpoints (`linqbot.linq.endpoints`) and the
             rules use the same name.
         work: The function that changes the world and returns the answer.
         has_body: True if the endpoint takes a JSON object.

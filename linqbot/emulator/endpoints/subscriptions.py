@@ -15,8 +15,8 @@ from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, invalid
 from linqbot.emulator.model.records import SubscriptionRecord, is_phone, new_id
-from linqbot.events.parse import EVENT_TYPES
-from linqbot.webhooks import random_secret
+from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.signatures import random_secret
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")

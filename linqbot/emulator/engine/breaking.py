@@ -1,6 +1,6 @@
 """Faults of requests over HTTP: a late answer, an error in place of the answer, and a connection that breaks.
 
-`api.py` uses them for calls, and `web/app.py` for the uploads and downloads of files. `model/faults.py` says which
+`linq/endpoints.py` uses them for calls, and `web/app.py` for the uploads and downloads of files. `model/faults.py` says which
 fault a request meets.
 """
 

@@ -1,6 +1,6 @@
 """Conversion of the content of a send request into the parts of a message.
 
-`linqbot/rules/` has checked the content before. This module checks only what needs the state: attachments, the message
+`linqbot/linq/rules/` has checked the content before. This module checks only what needs the state: attachments, the message
 that is answered, the members of the chat. `CATALOGUE` has Linq's experiences, such as `link/open`, and the app card
 that each is sent as.
 """
@@ -30,8 +30,8 @@ from linqbot.emulator.model.message_content import (
     TextPartRecord,
 )
 from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, new_id
-from linqbot.rules.values import is_https
-from linqbot.types.message import utf16_length
+from linqbot.linq.rules.values import is_https
+from linqbot.linq.types.message import utf16_length
 
 # Linq delivers some types as others.
 DELIVERED_AS = {

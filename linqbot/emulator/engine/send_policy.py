@@ -8,7 +8,7 @@ from collections.abc import Collection
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, conflict
 from linqbot.emulator.model.records import ChatRecord, Line
-from linqbot.rules.message import is_opt_out
+from linqbot.linq.rules.message import is_opt_out
 
 MESSAGES_PER_PAIR = 30
 SANDBOX_MESSAGES_A_DAY = 100

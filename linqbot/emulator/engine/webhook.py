@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from linqbot.emulator.model.records import SubscriptionRecord, iso
-from linqbot.webhooks import sign, sign_legacy
+from linqbot.linq.signatures import sign, sign_legacy
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,8 @@ from linqbot.emulator.model.message_content import (
     UnknownPartRecord,
 )
 from linqbot.emulator.model.records import new_id
-from linqbot.types.attachment import content_type_of
-from linqbot.types.message import utf16_length
+from linqbot.linq.types.attachment import content_type_of
+from linqbot.linq.types.message import utf16_length
 
 Json = Mapping[str, Any]
 

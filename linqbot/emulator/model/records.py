@@ -19,7 +19,7 @@ from linqbot.emulator.model.message_content import (
     StickerImage,
     StickerPlacement,
 )
-from linqbot.rules.values import E164, EMAIL
+from linqbot.linq.rules.values import E164, EMAIL
 
 
 def new_id() -> str:

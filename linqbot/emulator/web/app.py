@@ -40,7 +40,7 @@ from linqbot.emulator.engine import breaking
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model.answers import ApiError, not_found
 from linqbot.emulator.web import control
-from linqbot.rules import CONTENT_TYPES
+from linqbot.linq.rules import CONTENT_TYPES
 
 PAGE = Path(__file__).parent / "page"
 MAX_UPLOAD_BYTES = 100 * 2**20

@@ -12,7 +12,7 @@ import structlog
 
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
-from linqbot.events.lane import chat_of_lane
+from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 

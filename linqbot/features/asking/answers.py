@@ -17,13 +17,13 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from linqbot.clock import Clock
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived, PollReactionAdded, ReactionAdded
 from linqbot.features.asking.question import OpenQuestion, Question, adapter_of, choice_of, choice_of_words
 from linqbot.features.state import digest_of
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded
+from linqbot.linq.text.sentences import is_one_of
+from linqbot.linq.types.message import MediaPart
 from linqbot.parse.yes_or_no import yes_no
-from linqbot.text.sentences import is_one_of
-from linqbot.types.message import MediaPart
 
 IN_ANOTHER_FORM: Final = "Please answer in another form."
 """Shown about an invalid answer of which nothing more is known."""
@@ -117,7 +117,7 @@ def voted_option(event: Event) -> str | None:
     """Return the id of the option that a vote in a poll chose; None for other events."""
     if event.type != _VOTE:
         return None
-    from linqbot.events.poll import PollVoteAdded  # most bots start without the events of polls
+    from linqbot.linq.events.poll import PollVoteAdded  # most bots start without the events of polls
 
     return event.option_id if isinstance(event, PollVoteAdded) else None
 

@@ -22,10 +22,6 @@ import structlog
 
 from linqbot.engine.failure import OfOtherRelease
 from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, opts_out
-from linqbot.events.delivery import Delivery, decode
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived, PollReactionAdded, ReactionAdded
-from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.features.asking.admission import ORDER_PREFIX
 from linqbot.features.asking.answers import Verdict, judge, says_yes_or_no, voted_option
 from linqbot.features.asking.question import (
@@ -46,6 +42,10 @@ from linqbot.features.asking.records import (
     order,
     order_of,
 )
+from linqbot.linq.events.delivery import Delivery, decode
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded
+from linqbot.linq.events.parse import EventNotUnderstood, parse
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.journal import JournalEntry
@@ -339,7 +339,7 @@ async def _of_wait(
 
 def _removes_us(event: Event) -> bool:
     """Return True if the event says that the bot's line has left the group or was removed."""
-    from linqbot.events.chat import ParticipantRemoved
+    from linqbot.linq.events.chat import ParticipantRemoved
 
     if not isinstance(event, ParticipantRemoved):
         return False

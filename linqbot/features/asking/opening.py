@@ -13,11 +13,11 @@ import structlog
 
 from linqbot.engine.parts import Again, Opening, Part, Turn
 from linqbot.engine.watcher import turn_watcher
-from linqbot.events.lane import chat_of_lane
 from linqbot.features.asking.admission import FOUND_ID, ORDER_PREFIX
 from linqbot.features.asking.arrivals import NOTHING, Arrival, arrival, in_chat
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.asking.records import AskCancellation, cancellation, look
+from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from linqbot.engine.parts import Opening
-from linqbot.events.delivery import Delivery, decode
-from linqbot.events.event import Event
-from linqbot.events.lane import lane_of_chat
-from linqbot.events.message import MessageReceived, ReactionEvent
-from linqbot.events.parse import parse
 from linqbot.features.asking.answers import Seen, joined
 from linqbot.features.asking.question import AskedBefore, LookedUp, OpenQuestion, Question
 from linqbot.features.asking.records import AskRecord, by_part, part_name, prompts_of, record_of
 from linqbot.features.lookups import KnownChat, with_chat
+from linqbot.linq.events.delivery import Delivery, decode
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.message import MessageReceived, ReactionEvent
+from linqbot.linq.events.parse import parse
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import JournalEntry
 

@@ -26,14 +26,14 @@ from linqbot.content.drafts import numbered_list
 from linqbot.content.forms import fitted_to_messages
 from linqbot.content.message_split import Content, bubbles
 from linqbot.errors import BotError
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.rules.values import E164, EMAIL
+from linqbot.linq.text.styled import StyledText
+from linqbot.linq.types.data import Data
+from linqbot.linq.types.message import MediaPart, MessageContent, ReactionType, text_of
+from linqbot.linq.types.proactive import Scheduled
 from linqbot.options import CANCEL_WORDS, DAY_S, check_number, check_text
-from linqbot.rules.values import E164, EMAIL
-from linqbot.text.styled import StyledText
-from linqbot.types.data import Data
-from linqbot.types.message import MediaPart, MessageContent, ReactionType, text_of
-from linqbot.types.proactive import Scheduled
 
 if TYPE_CHECKING:
     from linqbot.features.asking.results import VoteResult
@@ -122,7 +122,7 @@ def counted(ballot: Ballot, event: Event) -> Ballot | None:
 
 
 def _of_poll(ballot: Ballot, event: Event, person: str) -> Ballot | None:
-    from linqbot.events.poll import PollUpdated, PollVoteAdded, PollVoteRemoved
+    from linqbot.linq.events.poll import PollUpdated, PollVoteAdded, PollVoteRemoved
 
     if isinstance(event, PollUpdated):
         added = tuple((option.option_id, option.text) for option in event.added_options if option.text)
@@ -140,7 +140,7 @@ def _of_poll(ballot: Ballot, event: Event, person: str) -> Ballot | None:
 
 def with_members(ballot: Ballot, event: Event) -> Ballot | None:
     """Return the ballot after a person came or left; None if this changes nothing."""
-    from linqbot.events.chat import ParticipantAdded, ParticipantRemoved
+    from linqbot.linq.events.chat import ParticipantAdded, ParticipantRemoved
 
     if not isinstance(event, ParticipantAdded | ParticipantRemoved):
         return None

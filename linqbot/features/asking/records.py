@@ -25,17 +25,17 @@ from linqbot.content.sending import with_standing_refusal
 from linqbot.content.sent import Sent
 from linqbot.engine.slots import OUTSIDE
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
-from linqbot.events.delivery import Delivery, decode
-from linqbot.events.event import Event
-from linqbot.events.lane import lane_of_chat
-from linqbot.events.parse import parse
 from linqbot.features.asking.admission import KIND, ORDER_PREFIX, ORDER_TYPE
 from linqbot.features.asking.answers import Answer, Seen
 from linqbot.features.asking.question import OpenQuestion, Question, as_prompt, cancel_words, text_to_show
+from linqbot.linq.events.delivery import Delivery, decode
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.parse import parse
+from linqbot.linq.types.message import TextPart
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import RECORDED, JournalEntry
 from linqbot.storage.timers import Timer
-from linqbot.types.message import TextPart
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context

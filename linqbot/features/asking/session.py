@@ -18,7 +18,6 @@ from linqbot.engine.parts import Opening, Turn
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import Suspended
-from linqbot.events.event import Event
 from linqbot.features.asking.answers import IN_ANOTHER_FORM, Seen, value_of
 from linqbot.features.asking.arrivals import NOTHING
 from linqbot.features.asking.opening import cancelled, end_of_arrival, write_arrival
@@ -56,6 +55,7 @@ from linqbot.features.asking.steps import (
 from linqbot.features.asking.wait_kinds import Wait
 from linqbot.features.asking.waits import begin_wait, end_of_wait, key_of_wait, look_again_after_s, result_of
 from linqbot.features.state import Recording
+from linqbot.linq.events.event import Event
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease

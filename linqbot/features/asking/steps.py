@@ -21,13 +21,13 @@ from linqbot.clock import Clock
 from linqbot.engine.slots import StepEffects, is_outside_of_answer
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
-from linqbot.events.event import Event
-from linqbot.events.lane import lane_of_chat
-from linqbot.events.message import MessageReceived
 from linqbot.features import own_changes
 from linqbot.features.asking.question import Question
 from linqbot.features.state import Recording, misfits
 from linqbot.features.turn_scheduler import note_timer
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation
 from linqbot.storage.journal import JournalEntry

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from linqbot.errors import BotError
-from linqbot.events.chat import LocationSharingStarted
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
-from linqbot.events.payment import PaymentAuthorized, PaymentEvent
 from linqbot.features.asking.answers import Verdict, says_cancel_word
 from linqbot.features.asking.question import OpenQuestion
+from linqbot.linq.events.chat import LocationSharingStarted
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.payment import PaymentAuthorized, PaymentEvent
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,6 @@ from linqbot.client.client import Client
 from linqbot.content.sending import NO_LOCATION, stopped_by
 from linqbot.content.sent import OPTED_OUT, Sent
 from linqbot.errors import AskTimeout, LinqApiError, LinqUnavailable, RateLimited, Refused
-from linqbot.events.event import Event
-from linqbot.events.lane import CHAT_OF_PAYMENT
 from linqbot.features.asking.question import Ballot, OpenQuestion, Question, cancel_words, text_to_show, vote_result
 from linqbot.features.asking.records import (
     LOCATION,
@@ -31,9 +29,11 @@ from linqbot.features.asking.records import (
 )
 from linqbot.features.asking.results import Declined, Expired, Location, Paid, PaymentResult
 from linqbot.features.asking.wait_kinds import LocationWait, PaymentWait, VoteWait, Wait
-from linqbot.types.chat_features import LocationFeature
-from linqbot.types.message import Experience, MessageContent
-from linqbot.types.payment import PaymentRequest
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.lane import CHAT_OF_PAYMENT
+from linqbot.linq.types.chat_features import LocationFeature
+from linqbot.linq.types.message import Experience, MessageContent
+from linqbot.linq.types.payment import PaymentRequest
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context

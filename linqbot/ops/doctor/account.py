@@ -12,11 +12,11 @@ from typing import Final
 
 from linqbot.client.http.addresses import literal, target
 from linqbot.errors import LinqApiError, LinqUnavailable
+from linqbot.linq.signatures import TOLERANCE_S
+from linqbot.linq.types.line import PhoneNumber, WebhookSubscription
 from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext, Finding, Findings, Skip
 from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, is_pending, version_of
 from linqbot.settings import how_to_set_key
-from linqbot.types.line import PhoneNumber, WebhookSubscription
-from linqbot.webhooks import TOLERANCE_S
 
 SKEW_WORTH_REPORTING_S: Final = 30.0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from linqbot.rules.message import OFFER_OTHERS
+from linqbot.linq.rules.message import OFFER_OTHERS
 
 _EXAMPLES: Final = {
     "file": "bot.py",

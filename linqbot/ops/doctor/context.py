@@ -18,11 +18,11 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError
+from linqbot.linq.types.line import PhoneNumber, WebhookSubscription
 from linqbot.ops.doctor.codes import CODES
 from linqbot.ops.subscriptions import Handled, address, is_pending, pinned
 from linqbot.server.secret_file import SecretEntry
 from linqbot.settings import Settings
-from linqbot.types.line import PhoneNumber, WebhookSubscription
 
 T = TypeVar("T")
 

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from linqbot.errors import ConfigError, LinqbotError, StorageUnavailable
+from linqbot.linq.signatures import Secret
+from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops.doctor.context import DoctorContext, Finding, Findings, Skip
 from linqbot.ops.subscriptions import address
 from linqbot.plugins.registry import Plugin
@@ -28,8 +30,6 @@ from linqbot.server.refusals import RefusalCount, Refusals, read
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.open import register_storage, scheme
 from linqbot.storage.sqlite.checkup import SQLiteCheckup, check_up, path_of
-from linqbot.types.line import WebhookSubscription
-from linqbot.webhooks import Secret
 
 ENOUGH_BYTES: Final = 1 << 30
 TOO_LITTLE_BYTES: Final = 100 << 20

@@ -37,7 +37,8 @@ from starlette.types import Scope
 
 from linqbot.clock import SystemClock
 from linqbot.errors import StorageBusy
-from linqbot.events.delivery import PROBE_ID, PROBE_TYPE, Delivery
+from linqbot.linq.events.delivery import PROBE_ID, PROBE_TYPE, Delivery
+from linqbot.linq.signatures import TOLERANCE_S, random_secret, sign, sign_probe
 from linqbot.ops.subscriptions import is_loopback
 from linqbot.server import uvicorn_server
 from linqbot.server.app import WEBHOOK_PATH
@@ -45,7 +46,6 @@ from linqbot.server.secret_file import KnownSecrets
 from linqbot.server.webhook import ENDPOINTS, RETRY_AFTER, Answer, WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.memory import MemoryStorage
-from linqbot.webhooks import TOLERANCE_S, random_secret, sign, sign_probe
 
 TIMEOUT_S: Final = 10.0
 """Linq waits no longer either."""

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from linqbot.errors import ConfigError
-from linqbot.events.delivery import PROBE_ID
+from linqbot.linq.events.delivery import PROBE_ID
+from linqbot.linq.signatures import random_secret
 from linqbot.ops.doctor.context import DoctorContext, Finding, Findings, Skip
 from linqbot.ops.doctor.probe import Arrivals, Probed, confirm, probe, probe_server
 from linqbot.ops.subscriptions import address
@@ -25,7 +26,6 @@ from linqbot.server import uvicorn_server
 from linqbot.settings import Settings
 from linqbot.storage.sqlite.checkup import has_stored, path_of
 from linqbot.storage.sqlite.serving_lock import ServingLock
-from linqbot.webhooks import random_secret
 
 CERTIFICATE_DAYS: Final = 14
 CERTIFICATE_SHARE: Final = 0.25

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from linqbot.events.delivery import Delivery
-from linqbot.events.lane import lane_of_chat
-from linqbot.events.parse import EventNotUnderstood, parse
 from linqbot.features.asking.admission import ORDER_PREFIX
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.asking.records import AskRecord, is_wait, prompts_of, record_of
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.parse import EventNotUnderstood, parse
 from linqbot.ops.dry_runs.recorded_turn import RecordedTurn, turn_on_record
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, ENDED_KEPT_S, Conversation

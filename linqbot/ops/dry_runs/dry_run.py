@@ -15,9 +15,9 @@ from linqbot.bot.bot import Bot
 from linqbot.client.call import Call
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError
-from linqbot.events.delivery import Delivery
 from linqbot.features.asking.admission import ORDER_PREFIX
 from linqbot.features.asking.question import OpenQuestion
+from linqbot.linq.events.delivery import Delivery
 from linqbot.ops.dry_runs.chosen_turns import ChosenTurns
 from linqbot.ops.dry_runs.dry_turn import DryTurn, calls_of
 from linqbot.ops.dry_runs.recorded_turn import turn_on_record

@@ -15,12 +15,12 @@ from linqbot.engine.slots import OUTSIDE_FIRST, is_outside_of_answer, outside_of
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Suspended
 from linqbot.features.asking.records import AskRecord
+from linqbot.linq.types.proactive import Broadcast
 from linqbot.ops.dry_runs.recorded_turn import ComparedCall, RecordedTurn, joined_streams, of_call, of_entry
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
-from linqbot.types.proactive import Broadcast
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from linqbot.client.call import Call
 from linqbot.engine.call_lookup import content_of
-from linqbot.events.lane import chat_of_lane, chat_of_receipts, lane_of_chat
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import EventNotUnderstood, parse
+from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts, lane_of_chat
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import EventNotUnderstood, parse
 from linqbot.ops.dry_runs.dry_turn import DryTurn
 from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
 from linqbot.storage.backend import Storage

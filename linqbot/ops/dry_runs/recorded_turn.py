@@ -19,10 +19,6 @@ from linqbot.client.call import Call
 from linqbot.engine.call_lookup import content_of
 from linqbot.engine.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, stream_of, timer_slot
 from linqbot.engine.turn_journal import journal_key
-from linqbot.events.delivery import Delivery
-from linqbot.events.lane import chat_of_lane
-from linqbot.events.message import MessageReceived
-from linqbot.events.parse import parse
 from linqbot.features.asking.admission import ORDER_PREFIX
 from linqbot.features.asking.records import (
     AskRecord,
@@ -34,11 +30,15 @@ from linqbot.features.asking.records import (
 )
 from linqbot.features.asking.steps import steps_on_record
 from linqbot.features.later import due_send
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.lane import chat_of_lane
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import parse
+from linqbot.linq.types.message import Part, TextPart
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import RECORDED, JournalEntry
-from linqbot.types.message import Part, TextPart
 
 _SEND = "chats.messages.send"
 

@@ -9,12 +9,13 @@ from pydantic_core import from_json
 
 from linqbot.clock import Clock
 from linqbot.engine.slots import is_outside_of_answer
-from linqbot.events.delivery import Delivery
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.asking.records import order, record_of
 from linqbot.features.later import KIND
 from linqbot.features.schedules import REPEAT
 from linqbot.features.turn_scheduler import CANCEL
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.ops.dry_runs.dry_turn import DryTurn
 from linqbot.storage import conversations
 from linqbot.storage.backend import Storage
@@ -24,7 +25,6 @@ from linqbot.storage.journal import RECORDED, JournalEntry
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
-from linqbot.types.proactive import Broadcast, Recipient, RecipientOutcome
 
 _STATE_OF_NOW: Final = "ctx.state, which is not on record as it was then"
 _MOST: Final = 10_000

@@ -20,15 +20,15 @@ from linqbot.bot.bot import Bot
 from linqbot.client.call import Call, Run
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
-from linqbot.events.delivery import Delivery, event_id_of
 from linqbot.hookspecs import End, hookimpl
+from linqbot.linq.events.delivery import Delivery, event_id_of
+from linqbot.linq.signatures import random_secret, sign
+from linqbot.linq.types.proactive import Broadcast
 from linqbot.ops.dry_runs.tape import Tape
 from linqbot.plugins.registry import Plugins
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
 from linqbot.settings import Settings
 from linqbot.storage.sqlite.memory import MemoryStorage
-from linqbot.types.proactive import Broadcast
-from linqbot.webhooks import random_secret, sign
 
 OBSERVER_NAME: Final = "linqbot-simulation"
 

@@ -37,13 +37,14 @@ from linqbot.engine.turn import Turns
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.worker import Worker
 from linqbot.errors import LinqApiError, StorageUnavailable
-from linqbot.events.delivery import Delivery
-from linqbot.events.event import Event
 from linqbot.features import notices, own_changes
 from linqbot.features.asking.arrivals import NOTHING, Arrival, meaning_of
 from linqbot.features.asking.session import AskSession
 from linqbot.features.catalog import Features
 from linqbot.features.turn_scheduler import TurnBroadcaster
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.event import Event
+from linqbot.linq.types.proactive import Broadcast
 from linqbot.ops.dry_runs.dry_turn import DryTurn
 from linqbot.ops.dry_runs.kept_chat import KeptChats
 from linqbot.ops.dry_runs.recorded_turn import RecordedTurn
@@ -54,7 +55,6 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadLetter, Defer
-from linqbot.types.proactive import Broadcast
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import journal, upkeep
 from linqbot.storage.inbox import InboxLimits, keys_of, lease_over
 from linqbot.storage.operations import FinishOp, HoldOp, JoinOp, OpsByKind, OrderOp, PutOp, PutReceiptOp, of

@@ -18,8 +18,8 @@ from operator import itemgetter
 from typing import Any, Final
 
 from linqbot.errors import LeaseLost
-from linqbot.events.delivery import Delivery
-from linqbot.events.lane import chat_of_lane
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage import conversations, journal, operations
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, lease_over

@@ -18,8 +18,8 @@ import structlog
 
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, StorageError
-from linqbot.events.delivery import Delivery
 from linqbot.frames import place_of
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import broadcasts, conversations, erasure, journal, meta, timers
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, TypeAlias, TypeGuard
 
 import asyncpg
 
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Changes
 from linqbot.storage.inbox import Lease

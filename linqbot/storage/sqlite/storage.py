@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import broadcasts, timers
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable, Writable, drive

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import erasure, journal
 from linqbot.storage.dialect import Readable, Writable, drive
 from linqbot.storage.sqlite import file

@@ -17,7 +17,7 @@ from typing import Any
 
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
-from linqbot.events.delivery import OWN_DELIVERY
+from linqbot.linq.events.delivery import OWN_DELIVERY
 from linqbot.storage import broadcasts, meta, timers
 from linqbot.storage.conversations import SUMMARY, ConversationSummary
 from linqbot.storage.dialect import drive

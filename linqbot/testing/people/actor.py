@@ -11,7 +11,7 @@ from linqbot.emulator.emulator import LINES, Emulator
 from linqbot.emulator.model.answers import ApiError
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import MessageRecord
-from linqbot.rules.message import is_opt_out
+from linqbot.linq.rules.message import is_opt_out
 from linqbot.testing.people.persona import (
     Correct,
     Dialogue,

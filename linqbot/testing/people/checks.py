@@ -16,8 +16,8 @@ from typing import Final, Literal, TypeAlias, get_args
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.message_content import LinkPartRecord, MediaPartRecord, TextPartRecord
 from linqbot.emulator.model.records import MessageRecord
-from linqbot.events.lane import chat_of_lane, chat_of_receipts
-from linqbot.rules.message import is_opt_out
+from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts
+from linqbot.linq.rules.message import is_opt_out
 from linqbot.testing.people.actor import answers_to
 from linqbot.testing.people.persona import Correct, Performed, Say, Stretch, Visit, records_of
 

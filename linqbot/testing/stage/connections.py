@@ -11,12 +11,12 @@ import httpx
 from pydantic_core import from_json
 from starlette.types import ASGIApp
 
-from linqbot.api import ENDPOINTS
 from linqbot.emulator.api import EndpointRouter
 from linqbot.emulator.model.answers import ApiError
 from linqbot.errors import StateConflict
-from linqbot.events.delivery import Delivery
-from linqbot.events.lane import is_lane_of_receipts
+from linqbot.linq.endpoints import ENDPOINTS
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.lane import is_lane_of_receipts
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.state import BOT

@@ -18,8 +18,8 @@ from linqbot.bot.router import Next
 from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.clock import Clock
 from linqbot.engine.failure import Failure, TurnFailure
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.inbox import Commit, DeadLetter, Defer, Lease, Retry
 from linqbot.storage.journal import RECEIPTS
 from linqbot.testing.stage import bot_run

@@ -32,8 +32,8 @@ from linqbot.client.client import Client
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app as create_emulator_app
 from linqbot.errors import ConfigError
-from linqbot.events.event import Event
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.plugins.loading import load
 from linqbot.server.app import WEBHOOK_PATH, create_app
 from linqbot.server.storages import openers

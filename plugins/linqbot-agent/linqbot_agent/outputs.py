@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from pydantic.dataclasses import dataclass
 
 from linqbot import BotError
-from linqbot.types.message import EffectName
+from linqbot.linq.types.message import EffectName
 from linqbot_agent.written import visible
 
 TapbackName: TypeAlias = Literal["love", "like", "dislike", "laugh", "emphasize", "question"]

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from linqbot import Context, Event, LinqApiError, LinqUnavailable, RateLimited, markdown, media, poll
 from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
-from linqbot.types.message import text_of
+from linqbot.linq.types.message import text_of
 from linqbot_agent.outputs import Media, Output, Poll, Say, Silence, Tapback
 
 Source: TypeAlias = AsyncIterable[str] | Callable[[str], AsyncIterable[str]]

@@ -12,11 +12,11 @@ import re
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
-from linqbot.api import ENDPOINTS
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import LinqApiError, RuleBroken
-from linqbot.events.delivery import Delivery
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.linq.endpoints import ENDPOINTS
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.parse import EVENT_TYPES
 
 Attributes: TypeAlias = dict[str, str | int | float | bool]
 

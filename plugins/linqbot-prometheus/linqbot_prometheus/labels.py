@@ -5,10 +5,10 @@ A label never holds a chat, a handle, an id or a text. Look for these in traces 
 
 from __future__ import annotations
 
-from linqbot.api import ENDPOINTS
 from linqbot.client.call import Call
-from linqbot.events.delivery import Delivery
-from linqbot.events.parse import EVENT_TYPES
+from linqbot.linq.endpoints import ENDPOINTS
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.parse import EVENT_TYPES
 
 OTHER = "other"
 NONE = "none"

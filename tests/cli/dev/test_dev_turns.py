@@ -16,10 +16,10 @@ from linqbot.cli.dev.reporting import TurnLines, TurnReports, is_shown, line, qu
 from linqbot.cli.dev.turn_report import ObservedTurn
 from linqbot.emulator.acts.chat_acts import SetOptOut
 from linqbot.emulator.web.control_bodies import TurnReport
-from linqbot.events.event import Event
-from linqbot.events.message import MessageRead, ReactionAdded
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageRead, ReactionAdded
+from linqbot.linq.types.message import LinkPart
 from linqbot.testing import HandlerFailed, Phone, talking
-from linqbot.types.message import LinkPart
 
 pytestmark = pytest.mark.anyio
 

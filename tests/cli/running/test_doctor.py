@@ -63,7 +63,7 @@ def test_a_served_bot_accepts_the_test_event_through_its_proxy_and_no_handler_ge
     practice: Practice, command: Callable[..., Any]
 ) -> None:
     (practice.folder / "bot.py").write_text(
-        "from pathlib import Path\nfrom linqbot import Bot\nfrom linqbot.events.event import Event\n"
+        "from pathlib import Path\nfrom linqbot import Bot\nfrom linqbot.linq.events.event import Event\n"
         "bot = Bot()\n@bot.on(Event)\nasync def note(event, ctx):\n    with Path('seen').open('a') as seen: seen.write(event.type + ' ')\n"
     )
     with proxying(Crooked(f"http://127.0.0.1:{practice.port}")) as proxy:

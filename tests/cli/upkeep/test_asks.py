@@ -14,7 +14,7 @@ from fakes import CHAT, PERSON
 
 from linqbot.bot.context import Context
 from linqbot.cli.main import main
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 
 
 async def tea(message: MessageReceived, ctx: Context) -> None:

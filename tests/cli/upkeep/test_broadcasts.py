@@ -13,12 +13,12 @@ from click.testing import CliRunner, Result
 
 from linqbot.cli.main import main
 from linqbot.clock import MovableClock
+from linqbot.linq.types.proactive import Broadcast, RecipientOutcome
 from linqbot.ops import broadcasts
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.types.proactive import Broadcast, RecipientOutcome
 
 NOON = 1_800_000_000.0
 LINE = "+12025550100"

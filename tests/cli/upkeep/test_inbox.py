@@ -19,7 +19,7 @@ from linqbot.cli.main import main
 from linqbot.cli.output import iso_time
 from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Retry
 from linqbot.storage.journal import JournalEntry, Receipt
 from linqbot.storage.sqlite.storage import SQLiteStorage

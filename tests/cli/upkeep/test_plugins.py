@@ -18,7 +18,7 @@ from plugin_packages import install_plugin
 
 from linqbot.cli import plugin_commands
 from linqbot.cli.main import main
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import samples

@@ -13,12 +13,12 @@ from fakes import LINE, NOW, PERSON, delivery, text_body
 
 from linqbot import Bot, Context, MessageReceived, Sent, contact_card, location_request, media, poll, voice_memo
 from linqbot.client.client import Client
+from linqbot.linq.types.proactive import Broadcast
 from linqbot.ops.dry_runs.dry_run import DryRun
 from linqbot.ops.dry_runs.simulate import Observer, simulate
 from linqbot.plugins.loading import load
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.sqlite.memory import MemoryStorage
-from linqbot.types.proactive import Broadcast
 
 pytestmark = pytest.mark.anyio
 

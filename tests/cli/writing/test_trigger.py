@@ -17,9 +17,9 @@ from click.testing import CliRunner, Result
 
 from linqbot import Bot, Client, Context, MessageReceived
 from linqbot.cli.main import main
-from linqbot.events.delivery import Delivery
-from linqbot.events.parse import EVENT_TYPES, parse
-from linqbot.events.proactive import ScheduleDue
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.parse import EVENT_TYPES, parse
+from linqbot.linq.events.proactive import ScheduleDue
 from linqbot.server.app import create_app, running
 from linqbot.storage.sqlite.memory import MemoryStorage
 

@@ -26,8 +26,8 @@ from linqbot.client.http import media_fetch as guarded
 from linqbot.client.http.addresses import PORTS
 from linqbot.client.http.media_fetch import Fetcher, FetchFailed, FetchRefused
 from linqbot.errors import ConfigError, LinqbotError
-from linqbot.types.content import Fetched
-from linqbot.types.message import MediaPart
+from linqbot.linq.types.content import Fetched
+from linqbot.linq.types.message import MediaPart
 
 pytestmark = pytest.mark.anyio
 

@@ -19,7 +19,7 @@ from linqbot.client.client import Client
 from linqbot.client.http import media_fetch
 from linqbot.client.http.addresses import PORTS
 from linqbot.errors import LinqApiError, LinqUnavailable, RuleBroken
-from linqbot.types.attachment import content_type_of
+from linqbot.linq.types.attachment import content_type_of
 
 pytestmark = pytest.mark.anyio
 
@@ -275,7 +275,7 @@ async def test_R91_R92_what_cannot_be_uploaded_is_not_announced(file: Any, optio
         with pytest.raises(RuleBroken) as caught:
             await client.attachments.upload(file, **options)
     assert caught.value.rule == rule
-    assert "linqbot.rules" not in str(caught.value)
+    assert "linqbot.linq.rules" not in str(caught.value)
 
 
 def test_types_go_by_the_suffix_in_any_case() -> None:

@@ -42,7 +42,7 @@ from linqbot.events import (
     PollVoteAdded,
     PollVoteRemoved,
 )
-from linqbot.events.payment import PaymentEvent
+from linqbot.linq.events.payment import PaymentEvent
 
 bot = Bot()
 
@@ -107,7 +107,7 @@ from linqbot.events import (
     PaymentAuthorized,
     PaymentDeclined,
 )
-from linqbot.events.payment import PaymentEvent
+from linqbot.linq.events.payment import PaymentEvent
 
 bot = Bot(groups="all")
 latest = {}

@@ -19,7 +19,7 @@ from chromium_page import FRIEND, LINE, ME, Bot, Browsing, Profiles
 from dev_command import Dev
 from playwright.sync_api import Browser, Page, expect
 
-from linqbot.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS
+from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.slow]
 
@@ -49,7 +49,7 @@ BOT = """
 from linqbot import (
     Bot, Context, MessageReceived, app_card, contact_card, location_request, markdown, media, poll, sticker, voice_memo,
 )
-from linqbot.types.message import TextDecoration, TextPart
+from linqbot.linq.types.message import TextDecoration, TextPart
 
 PARCELS = {"team_id": "ABCDE12345", "bundle_id": "com.example.parcels", "name": "Parcels"}
 MOVING = "Big Small Shake Nod Explode Ripple Bloom Jitter"

@@ -21,7 +21,7 @@ from simulated_crash import crash
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.errors import AskCancelled, AskTimeout
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
 

@@ -18,12 +18,12 @@ from linqbot.bot.router import Next
 from linqbot.client.call import ApiResponse
 from linqbot.engine.failure import RetryPolicy
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError, StorageUnavailable
-from linqbot.events.account import ContactCardReceived
-from linqbot.events.chat import LocationSharingStarted, TypingStarted
-from linqbot.events.message import MessageReceived, ReactionAdded
+from linqbot.linq.events.account import ContactCardReceived
+from linqbot.linq.events.chat import LocationSharingStarted, TypingStarted
+from linqbot.linq.events.message import MessageReceived, ReactionAdded
+from linqbot.linq.rules.message import is_opt_out
+from linqbot.linq.types.message import MediaPart
 from linqbot.options import CANCEL_WORDS
-from linqbot.rules.message import is_opt_out
-from linqbot.types.message import MediaPart
 
 pytestmark = pytest.mark.anyio
 

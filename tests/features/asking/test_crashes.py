@@ -12,7 +12,7 @@ from simulated_crash import crash
 
 from linqbot.bot.context import Context
 from linqbot.client.call import Call
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.inbox import Commit, Lease
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from linqbot.bot.context import Context
 from linqbot.errors import AskTimeout, StorageError
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.state import StateWrite
 

@@ -20,8 +20,8 @@ from linqbot.bot.context import Context
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.cli.main import main
 from linqbot.errors import AskCancelled
-from linqbot.events.message import MessageReceived
 from linqbot.features.asking.admission import log_unresumable, unresumable
+from linqbot.linq.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
 

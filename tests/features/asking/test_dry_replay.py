@@ -7,7 +7,7 @@ from asking_talk import Talk
 
 from linqbot.bot.context import Context
 from linqbot.errors import AskTimeout
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 from linqbot.ops.dry_runs.dry_run import DryRun
 from linqbot.ops.dry_runs.simulate import Simulation
 

@@ -13,9 +13,9 @@ from simulated_crash import crash
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
-from linqbot.events.message import MessageReceived
 from linqbot.features.asking.results import Location
 from linqbot.features.asking.waits import look_again_after_s
+from linqbot.linq.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ from simulated_crash import crash
 
 from linqbot.bot.context import Context
 from linqbot.errors import Ambiguous, BotError
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
 

@@ -17,8 +17,8 @@ from linqbot.content.sent import Sent
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.parts import opts_out
 from linqbot.errors import AskCancelled, LinqApiError
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
 from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio

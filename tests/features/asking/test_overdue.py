@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.errors import AskTimeout
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
 

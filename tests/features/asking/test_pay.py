@@ -13,10 +13,10 @@ from simulated_crash import crash
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, BotError, LinqApiError, RateLimited, RuleBroken
-from linqbot.events.message import MessageReceived
-from linqbot.events.payment import PaymentSucceeded
 from linqbot.features.asking.results import Declined, Expired, Paid
 from linqbot.features.asking.wait_kinds import PaymentWait
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.payment import PaymentSucceeded
 
 pytestmark = pytest.mark.anyio
 

@@ -8,10 +8,10 @@ import pytest
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.events.account import ContactCardReceived
-from linqbot.events.chat import LocationSharingStarted
-from linqbot.events.message import MessageReceived
 from linqbot.features.asking.results import Paid
+from linqbot.linq.events.account import ContactCardReceived
+from linqbot.linq.events.chat import LocationSharingStarted
+from linqbot.linq.events.message import MessageReceived
 from linqbot.ops.subscriptions import handled
 from linqbot.testing import Phone, talking
 

@@ -13,9 +13,9 @@ from pydantic import BaseModel
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.errors import BotError
-from linqbot.events.message import MessageReceived
-from linqbot.events.proactive import ScheduleDue
 from linqbot.features.state import Tally
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.proactive import ScheduleDue
 from linqbot.storage.state import StateWrite
 from linqbot.testing import Phone, killed_between_calls, talking
 

@@ -10,9 +10,9 @@ from fakes import NOW
 
 from linqbot.bot.context import Context
 from linqbot.bot.router import Next
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
 from linqbot.features.asking.answers import MOST_TIMES
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
 

@@ -15,9 +15,9 @@ from pydantic import BaseModel
 from linqbot.bot.context import Context
 from linqbot.bot.router import Next
 from linqbot.errors import AskTimeout
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
 from linqbot.features.state import Tally, TurnState
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.state import StateWrite
 
 pytestmark = pytest.mark.anyio

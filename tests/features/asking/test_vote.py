@@ -13,10 +13,10 @@ from simulated_crash import crash
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
 from linqbot.errors import AskCancelled, BotError, LinqApiError
-from linqbot.events.chat import ParticipantRemoved
-from linqbot.events.message import MessageReceived
 from linqbot.features.asking.results import VoteResult
 from linqbot.features.asking.wait_kinds import VoteWait
+from linqbot.linq.events.chat import ParticipantRemoved
+from linqbot.linq.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
 

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from linqbot.bot.context import Context
 from linqbot.bot.router import Next, Router
 from linqbot.client.call import Call
-from linqbot.events.event import Event
-from linqbot.events.message import MessageReceived
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.state import StateWrite
 
 pytestmark = pytest.mark.anyio

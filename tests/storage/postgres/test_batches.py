@@ -14,7 +14,7 @@ from postgres_server import empty_storage_url
 from linqbot import Bot, Client, Context, MessageReceived
 from linqbot.clock import MovableClock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.server.app import create_app, running
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import JournalEntry

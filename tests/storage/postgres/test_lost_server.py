@@ -17,7 +17,7 @@ from postgres_server import empty_storage_url, server_url, start
 from structlog.testing import capture_logs
 
 from linqbot.errors import LeaseLost, StorageUnavailable
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address, Connection, is_away

@@ -13,7 +13,7 @@ import pytest
 from postgres_server import empty_storage_url, server_url
 from structlog.testing import capture_logs
 
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address

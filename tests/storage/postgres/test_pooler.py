@@ -20,7 +20,7 @@ from postgres_server import as_role, empty_storage_url, execute, server_url
 from structlog.testing import capture_logs
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
 

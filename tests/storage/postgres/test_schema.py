@@ -14,7 +14,7 @@ from postgres_server import as_role, empty_storage_url, execute, server_url
 
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import timers
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 from linqbot.storage.journal import JournalEntry

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit, Retry
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address

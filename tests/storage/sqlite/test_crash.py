@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from linqbot.clock import MovableClock
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit, Retry
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
@@ -22,7 +22,7 @@ MakeDelivery = Callable[..., Delivery]
 
 CHILD = """
 import asyncio, itertools, os, sys
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.storage import SQLiteStorage
 

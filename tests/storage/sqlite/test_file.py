@@ -22,7 +22,7 @@ from sqlite_connections import largest_file
 
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import timers
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.inbox import Ack, Commit

@@ -14,7 +14,7 @@ from storage.conftest import NOON
 
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageError, StorageUnavailable
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 from linqbot.storage.indexes import Lanes

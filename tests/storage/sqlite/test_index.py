@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.sqlite.index import Index, IndexChanges
 
 from ..conftest import NOON, MakeDelivery

@@ -16,7 +16,7 @@ from sqlite_connections import fill_disk, free_disk, recorded
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageUnavailable
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit, Lease, Retry
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite import storage as sqlite_storage

@@ -17,7 +17,7 @@ from sqlite_connections import largest_file
 
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
-from linqbot.events.delivery import Delivery
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.erasure import Found, Person, StoredRecord
 from linqbot.storage.inbox import Ack, Commit, DeadLetter

@@ -1,0 +1,1 @@
+"""Linq as its documentation describes it, without I/O: endpoints, types, events, rules, signatures, text."""

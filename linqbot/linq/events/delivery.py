@@ -1,0 +1,204 @@
+"""A Delivery: one verified webhook POST with its id, its event type and its lane. The body is kept byte for byte.
+
+The body is decoded once, here. The decoded object travels with the delivery inside this process, so that no later step
+decodes the body again. Storing comes next (`storage/inbox.py`); `linq/events/parse.py` later turns the delivery into an
+event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from linqbot.linq.events.lane import lane, token
+
+PROBE_TYPE: Final = "linqbot.doctor"
+"""Type of the probe event that `linqbot doctor` signs and sends to the bot's own webhook. No handler receives it."""
+
+LINQ_DELIVERY: Final = "w."
+"""Prefix of the ids of deliveries that Linq has posted. The id of the event follows."""
+
+OWN_DELIVERY: Final = "i."
+"""Prefix of the ids of deliveries that linqbot creates."""
+
+PROBE_ID: Final = "i.doctor."
+"""Prefix of the ids of probe deliveries."""
+
+BROADCAST_DONE_TYPE: Final = "linqbot.broadcast_done"
+"""Type of the event of a broadcast that has ended. A webhook may have this type too, but never an id with `BROADCAST_DONE_ID`."""
+
+BROADCAST_DONE_ID: Final = "i.broadcast_done."
+"""Prefix of the ids of the deliveries of ended broadcasts."""
+
+JOINED_KEY: Final = "linqbot"
+"""The key in a body under which the messages are that joined its delivery: the fields of `Joined`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The messages that joined a delivery after it was received. They are in its body, so every run of the turn has the same.
+
+    Attributes:
+        burst: The bodies of further messages, which the handler gets as one message with the first.
+        incoming: The bodies of messages that the running handler took, by its calls of `ctx.incoming`.
+        sent: The texts that were sent before the turn began again with more messages.
+        restarts: How often the turn has begun again.
+    """
+
+    burst: tuple[Any, ...] = ()
+    incoming: tuple[tuple[Any, ...], ...] = ()
+    sent: tuple[str, ...] = ()
+    restarts: int = 0
+
+
+_JOINED_FIELDS: Final = frozenset(each.name for each in fields(Joined))
+
+
+@dataclass(slots=True, unsafe_hash=True)  # not frozen: see `JournalEntry`
+class Delivery:
+    """One verified webhook delivery, to be handled in the order of its lane. Its repr does not show the body.
+
+    Attributes:
+        id: `w.<event_id>` for a webhook; `i.<kind>.<id>` for deliveries that linqbot creates. A POST can only create
+            the first kind and `i.doctor.`, whose own prefix shows that it is not a sign of life from Linq.
+        lane: Deliveries of one lane are handled one at a time, in the order in which they were accepted.
+        type: Linq's `event_type`; empty if the body has none.
+        body: The raw bytes, as received and signed.
+        received_at: Unix seconds.
+        message_key: `m.<message id>` for a received message: a copy of the message under another event id is a
+            duplicate.
+        carrier: Data of plugins that travels with the delivery, such as the ids of a trace: a JSON object of strings;
+            None if empty.
+        decoded: The body as Python data, or None if it must be decoded (again).
+        zero_retention: See `is_off_the_record`; None if the body must be decoded to know it.
+    """
+
+    id: str
+    lane: str
+    type: str
+    body: bytes = field(repr=False)
+    received_at: float
+    message_key: str | None = None
+    carrier: str | None = None
+    decoded: Any = field(default=None, compare=False, repr=False)
+    zero_retention: bool | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_own(self) -> bool:
+        """Return True if linqbot has created the delivery, such as for a timer, and False if Linq has posted it."""
+        return self.id.startswith(OWN_DELIVERY)
+
+    @property
+    def sent_at(self) -> float:
+        """Return the time when the message or event was sent, in Unix seconds; else the time of receipt."""
+        content = self.content
+        body = content if isinstance(content, dict) else {}
+        data = body.get("data")
+        at = data.get("sent_at") if isinstance(data, dict) else None
+        try:
+            return datetime.fromisoformat(str(at or body.get("created_at"))).timestamp()
+        except (ValueError, OverflowError):
+            return self.received_at
+
+    @property
+    def is_off_the_record(self) -> bool:
+        """Return True if the delivery comes from a line whose content is never stored: `zero_retention` in its data."""
+        if self.zero_retention is not None:
+            return self.zero_retention
+        content = self.content
+        return _has_zero_retention(content.get("data") if isinstance(content, dict) else None)
+
+    @property
+    def content(self) -> Any:
+        """Return the body as Python data; None if it is not JSON."""
+        return decode(self.body) if self.decoded is None else self.decoded
+
+    @property
+    def joined(self) -> Joined:
+        """Return the messages that joined this delivery after it was received: a burst, or what its handler took in."""
+        content = self.content
+        found = content.get(JOINED_KEY) if isinstance(content, dict) else None
+        # The key is ours. Should Linq ever use it, what it means by it must not cost the message.
+        return Joined(**found) if isinstance(found, dict) and found.keys() == _JOINED_FIELDS else Joined()
+
+    def with_joined(self, joined: Joined) -> Delivery:
+        """Return this delivery with something joined to it."""
+        content = {**self.content, JOINED_KEY: asdict(joined)}
+        return replace(self, body=to_json(content), decoded=content)
+
+    @classmethod
+    def from_webhook(cls, body: bytes, *, webhook_id: str, received_at: float, signed_id: bool = True) -> Delivery:
+        """Create the delivery of a verified POST. Never raises: an authentic body is kept, whatever it contains.
+
+        Args:
+            body: The raw bytes.
+            webhook_id: The `webhook-id` header. It becomes the delivery's id if the body has no event id.
+            received_at: Unix seconds.
+            signed_id: True if the signature covers `webhook_id`. The legacy signature does not cover it: an attacker
+                who saw a delivery could send it again under another id. Then the id is derived from the body.
+        """
+        decoded = decode(body)
+        envelope = decoded if isinstance(decoded, dict) else {}
+        data = envelope.get("data")
+        event_type = token(envelope.get("event_type")) or ""
+        name = token(envelope.get("event_id")) or (token(webhook_id) if signed_id else None)
+        delivery_id = (
+            f"{PROBE_ID if event_type == PROBE_TYPE else LINQ_DELIVERY}{name or hashlib.sha256(body).hexdigest()}"
+        )
+        return cls(
+            id=delivery_id,
+            lane=lane(event_type, data, event_id_of(delivery_id)),
+            type=event_type,
+            body=body,
+            received_at=received_at,
+            message_key=_message_key(data) if event_type == "message.received" else None,
+            decoded=decoded,
+            zero_retention=_has_zero_retention(data),
+        )
+
+
+def event_id_of(delivery_id: str) -> str:
+    """Return the id of Linq's event, given the id of its delivery; the id of one of linqbot's own as it is."""
+    return delivery_id.removeprefix(LINQ_DELIVERY)
+
+
+def decode(body: bytes) -> Any:
+    """Return a body as Python data; None if it is not JSON.
+
+    Some text is valid in JSON but not in Unicode: half a surrogate pair, or bytes that are not UTF-8. Such text is
+    repaired with U+FFFD, so that a broken emoji costs one character and not the message. The result can always be
+    stored and encoded.
+    """
+    try:
+        # Only names are shared. Texts and ids are not: the last 16,384 of all deliveries would stay in memory.
+        return from_json(body, cache_strings="keys")
+    except ValueError:
+        return repaired(body)
+
+
+def repaired(body: bytes) -> Any:
+    """Return a body that is not strict JSON as Python data, with U+FFFD for broken text; None if it is no JSON at all."""
+    try:
+        text = json.dumps(json.loads(body.decode("utf-8-sig", "replace")), ensure_ascii=False)
+        return from_json(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _has_zero_retention(data: Any) -> bool:
+    return isinstance(data, dict) and data.get("zero_retention") is True
+
+
+def _message_key(data: Any) -> str | None:
+    if not isinstance(data, dict):
+        return None
+    # The payload version 2025-01-01 nests the message.
+    message = data.get("message")
+    inner = token(message.get("id")) if isinstance(message, dict) else None
+    message_id = inner or token(data.get("id")) or token(data.get("message_id"))
+    return message_id and f"m.{message_id}"

@@ -1,0 +1,157 @@
+"""The base of all events: the envelope, and common fields for the chat, the line, the actor and the message.
+
+Events are frozen data without methods that act; acting is done with the Context. Each event class is in the module of
+its subject (`message.py`, `chat.py`, …). `parse.py` selects the class and creates the event from a Delivery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pydantic import ConfigDict, Field
+
+from linqbot.linq.types.data import Data
+from linqbot.linq.types.handle import Handle
+from linqbot.nearest import missing
+
+OF_CONTEXT: Final = frozenset({
+    "already_sent", "ask", "bot", "cancel", "capabilities", "card", "chat", "end_questions", "fetch_media", "history", "incoming",
+    "location", "log", "mark_read", "match", "now", "once", "pay", "plugins", "preview", "react", "recall", "recorded", "remind",
+    "reply", "reschedule", "resuming", "save_media", "scheduled", "send", "send_later", "sender", "show_card",
+    "show_typing_when_slow", "state", "stream", "takes_incoming", "typing", "uninterrupted", "vote",
+})  # fmt: skip
+"""The names that only Context has. An author looks for them in the event after swapping the arguments of a handler."""
+
+UNKNOWN_HANDLE = Handle.model_construct(handle="")  # without a validator, which most bots never need
+"""The sender of an event that does not say who sent it."""
+
+
+class Event(Data):
+    """One thing that happened, as reported by Linq.
+
+    All events share the fields below, None where Linq does not say. The repr shows ids only, never texts or handles,
+    because it may be logged. `model_dump()` shows everything.
+
+    Attributes:
+        types: The event types that the class stands for; empty for base classes.
+        echoes: True if an event of this class that you caused only repeats your own action. Handlers never receive such
+            events.
+        event_id: The same for every retry and every subscription.
+        type: Linq's `event_type`, such as `message.received`. A string and not an enum: Linq adds types before linqbot
+            does, and an unknown type must not fail. Such events are UnknownEvent.
+        created_at: The time when Linq created the event, which is not the time when the thing happened.
+        webhook_version: The payload version according to Linq. Both versions result in the same events.
+        trace_id: Quote it when you contact Linq's support.
+        chat_id: The chat of the event.
+        line: Your own number in this chat, E.164. If Linq names only the chat, as for reactions, the worker looks it up.
+        actor: The author: a phone number or an e-mail address.
+        is_group: True for a group chat; None if it is not known. The worker looks it up, like `line`; `parse` does not.
+        message_id: The message that the event is about.
+        service: `iMessage`, `SMS` or `RCS`.
+        dropped_fields: Names of fields whose values did not fit and were left out. Normally empty.
+    """
+
+    # A ValidationError would print the refused input, and the text of a message must never be logged.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    types: ClassVar[tuple[str, ...]] = ()
+    echoes: ClassVar[bool] = False
+
+    event_id: str
+    type: str = Field(alias="event_type")
+    created_at: datetime | None = None
+    api_version: str | None = None
+    webhook_version: str | None = None
+    trace_id: str | None = None
+    partner_id: str | None = None
+
+    chat_id: str | None = None
+    line: str | None = None
+    actor: str | None = None
+    is_group: bool | None = None
+    message_id: str | None = None
+    service: str | None = None
+    dropped_fields: tuple[str, ...] = ()
+
+    if not TYPE_CHECKING:  # a type checker would accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                if name not in OF_CONTEXT:
+                    raise
+            hint = "The context has it, which is the second argument of the handler."
+            raise AttributeError(missing(type(self), (), name, hint), name="")
+
+    @property
+    def is_own(self) -> bool:
+        """Return True if your own line caused the event."""
+        return self.actor is not None and self.actor == self.line
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Convert the event's own `data` to the fields of this class, in a new dict, not validated yet.
+
+        This never raises, whatever the values are: values that do not fit are found by the validation that follows. The
+        keys of the envelope then overwrite keys of the same name.
+        """
+        return dict(data)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name in ("event_id", "chat_id", "message_id"):
+            if (value := getattr(self, name)) is not None:
+                yield name, value
+
+
+class RawEvent(Event):
+    """An event whose payload Linq has not documented; its data is kept as received.
+
+    Attributes:
+        data: The decoded payload, otherwise untouched.
+    """
+
+    data: Any = None
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        fields: dict[str, Any] = {"chat": data.get("chat"), "chat_id": data.get("chat_id")}
+        place_in_chat(fields)
+        del fields["chat"]
+        return {**fields, "data": data}
+
+
+class UnknownEvent(RawEvent):
+    """An authentic event of a type that this release does not know, or a body that is not a JSON object.
+
+    Attributes:
+        type: Linq's type; empty if the body has none.
+        data: The event's data; the whole body if the body is JSON but not an object; None if it is not JSON.
+        body: The raw bytes, as received and signed.
+    """
+
+    body: bytes = b""
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return the value if it is a JSON object, else an empty object."""
+    return value if isinstance(value, dict) else {}
+
+
+def place_in_chat(fields: dict[str, Any]) -> None:
+    """Fill in the chat, from Linq's `chat` object if there is one, else from `chat_id`."""
+    chat = as_object(fields.get("chat"))
+    if chat:
+        fields["chat_id"] = chat.get("id") or fields.get("chat_id")
+        fields["is_group"] = chat.get("is_group")
+        fields["line"] = as_object(chat.get("owner_handle")).get("handle")
+
+
+def place_actor(fields: dict[str, Any], handle: Any) -> None:
+    """Fill in the author. If the event names no line, and the author is your own line, fill in the line too."""
+    handle = as_object(handle)
+    fields["actor"] = actor = handle.get("handle")
+    if handle.get("is_me") is True and fields.get("line") is None:
+        fields["line"] = actor

@@ -1,0 +1,238 @@
+"""Parse a Delivery into an Event: the class of each of Linq's event types, and lenient validation of the data.
+
+An unknown type results in UnknownEvent, not in an error. The next step is `bot/dispatch.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+from pydantic import ValidationError
+
+from linqbot.errors import LinqbotError
+from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, JOINED_KEY, Delivery, event_id_of
+from linqbot.linq.events.event import Event, UnknownEvent, as_object
+from linqbot.linq.events.message import MessageEdited, MessageReceived
+from linqbot.linq.events.proactive import SCHEDULE_TYPE, schedule_due
+from linqbot.linq.types.data import unfitting_fields, validate_leniently, validated
+
+
+class _Classes(Mapping[str, type[Event]]):
+    """Event classes by event type, each imported at first use.
+
+    A bot uses only a few of them, and each class takes time at the start and memory permanently.
+    """
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
+        self._met: dict[str, type[Event]] = {}
+
+    def __getitem__(self, event_type: str) -> type[Event]:
+        cls = self._met.get(event_type)
+        if cls is None:
+            module, _, name = self._places[event_type].partition(".")
+            cls = self._met[event_type] = getattr(import_module(f"linqbot.linq.events.{module}"), name)
+        return cls
+
+    def __contains__(self, event_type: object) -> bool:
+        return event_type in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+EVENT_TYPES: Mapping[str, type[Event]] = _Classes(
+    {
+        "message.received": "message.MessageReceived",
+        "message.sent": "message.MessageSent",
+        "message.delivered": "message.MessageDelivered",
+        "message.read": "message.MessageRead",
+        "message.failed": "message.MessageFailed",
+        "message.edited": "message.MessageEdited",
+        "reaction.added": "message.ReactionAdded",
+        "reaction.removed": "message.ReactionRemoved",
+        "poll.reaction.added": "message.PollReactionAdded",
+        "poll.sent": "poll.PollSent",
+        "poll.delivered": "poll.PollDelivered",
+        "poll.read": "poll.PollRead",
+        "poll.received": "poll.PollReceived",
+        "poll.failed": "poll.PollFailed",
+        "poll.updated": "poll.PollUpdated",
+        "poll.vote.added": "poll.PollVoteAdded",
+        "poll.vote.removed": "poll.PollVoteRemoved",
+        "chat.created": "chat.ChatCreated",
+        "chat.group_name_updated": "chat.GroupNameUpdated",
+        "chat.group_icon_updated": "chat.GroupIconUpdated",
+        "chat.group_name_update_failed": "chat.GroupNameUpdateFailed",
+        "chat.group_icon_update_failed": "chat.GroupIconUpdateFailed",
+        "chat.background_update_failed": "chat.BackgroundUpdateFailed",
+        "chat.background_updated": "chat.BackgroundUpdated",
+        "chat.typing_indicator.started": "chat.TypingStarted",
+        "chat.typing_indicator.stopped": "chat.TypingStopped",
+        "participant.added": "chat.ParticipantAdded",
+        "participant.removed": "chat.ParticipantRemoved",
+        "location.sharing.started": "chat.LocationSharingStarted",
+        "location.sharing.stopped": "chat.LocationSharingStopped",
+        "contact_card.received": "account.ContactCardReceived",
+        "contact_card.created": "account.ContactCardCreated",
+        "contact_card.updated": "account.ContactCardUpdated",
+        "contact_card.deleted": "account.ContactCardDeleted",
+        "phone_number.status_updated": "account.PhoneNumberStatusUpdated",
+        "phone_number.assigned": "account.PhoneNumberAssigned",
+        "phone_number.released": "account.PhoneNumberReleased",
+        "phone_number.forwarding_updated": "account.PhoneNumberForwardingUpdated",
+        "zero_day_retention.updated": "account.ZeroDayRetentionUpdated",
+        "environment.line_moved": "account.EnvironmentLineMoved",
+        "payment.succeeded": "payment.PaymentSucceeded",
+        "payment.canceled": "payment.PaymentCanceled",
+        "payment.expired": "payment.PaymentExpired",
+        "payment.declined": "payment.PaymentDeclined",
+        "payment.authorized": "payment.PaymentAuthorized",
+        "connection.created": "payment.ConnectionCreated",
+        "connection.revoked": "payment.ConnectionRevoked",
+        "api_token.created": "account.ApiTokenCreated",
+        "api_token.renamed": "account.ApiTokenRenamed",
+        "api_token.expiry_scheduled": "account.ApiTokenExpiryScheduled",
+        "api_token.expired": "account.ApiTokenExpired",
+        "api_token.activated": "account.ApiTokenActivated",
+        "api_token.deleted": "account.ApiTokenDeleted",
+        "environment.created": "account.EnvironmentCreated",
+        "environment.renamed": "account.EnvironmentRenamed",
+        "environment.deleted": "account.EnvironmentDeleted",
+        "webhook_subscription.created": "account.WebhookSubscriptionCreated",
+        "webhook_subscription.deleted": "account.WebhookSubscriptionDeleted",
+        "webhook_subscription.target_url_changed": "account.WebhookSubscriptionTargetUrlChanged",
+        "webhook_subscription.enabled": "account.WebhookSubscriptionEnabled",
+        "webhook_subscription.disabled": "account.WebhookSubscriptionDisabled",
+        "webhook_subscription.events.updated": "account.WebhookSubscriptionEventsUpdated",
+        "webhook_subscription.phone_numbers.updated": "account.WebhookSubscriptionPhoneNumbersUpdated",
+        "webhook_subscription.routing_headers_set": "account.WebhookSubscriptionRoutingHeadersSet",
+        "webhook_subscription.routing_headers_cleared": "account.WebhookSubscriptionRoutingHeadersCleared",
+        "team_member.added": "account.TeamMemberAdded",
+        "team_member.signed_in": "account.TeamMemberSignedIn",
+        "team_member.signed_out": "account.TeamMemberSignedOut",
+        "call.initiated": "account.CallInitiated",
+        "call.ringing": "account.CallRinging",
+        "call.answered": "account.CallAnswered",
+        "call.ended": "account.CallEnded",
+        "call.failed": "account.CallFailed",
+        "call.declined": "account.CallDeclined",
+        "call.no_answer": "account.CallUnanswered",
+    }
+)
+"""The class of each event type that Linq documents, as `module.Class` in this folder."""
+
+
+class EventNotUnderstood(LinqbotError):
+    """An authentic event of a known type lacks a required field. Its bytes are kept.
+
+    Why: Linq has changed this payload, or the subscription uses another payload version than linqbot reads.
+    To do: Upgrade linqbot, then run `linqbot inbox retry`; nothing is lost until then. `linqbot inbox show ID --body`
+        shows the body.
+
+    Attributes:
+        delivery_id: The delivery.
+        event_type: Linq's `event_type`.
+        fields: The missing or wrong fields; names only, never values.
+    """
+
+    lqb = "LQB2003"
+
+    def __init__(self, delivery_id: str, event_type: str, fields: tuple[str, ...]) -> None:
+        self.delivery_id = delivery_id
+        self.event_type = event_type
+        self.fields = fields
+        super().__init__(
+            f"The {event_type} of delivery {delivery_id} could not be parsed: {', '.join(fields)} missing or wrong. "
+            "The delivery is kept unchanged. After an upgrade of linqbot, retry it: linqbot inbox retry"
+        )
+
+
+def parse(delivery: Delivery) -> Event:
+    """Parse a delivery into an event.
+
+    Both payload versions result in equal events. Unknown types result in UnknownEvent. Unknown keys are in
+    `model_extra`, and unknown values of fixed lists are kept. Optional values that do not fit are left out and named in
+    `dropped_fields`.
+
+    Args:
+        delivery: Its body is decoded only if `decoded` is missing, as after a restart.
+    Raises:
+        EventNotUnderstood: The type is known, but a required field such as the message's id is missing or wrong.
+    """
+    body = delivery.content
+    cls = EVENT_TYPES.get(delivery.type)
+    if cls is None or not isinstance(body, dict):
+        return _unknown(delivery, body)
+    data = body.get("data")
+    if data is None:
+        data = {}
+    elif not isinstance(data, dict):
+        raise EventNotUnderstood(delivery.id, delivery.type, ("data",))
+    if JOINED_KEY in body and issubclass(cls, MessageReceived):
+        return _burst(delivery, body)
+    return _validated(cls, _under_envelope(cls.fields_of(data), body, delivery), delivery)
+
+
+def _burst(delivery: Delivery, body: dict[str, Any]) -> Event:
+    """Return the one message that stands for several."""
+    first = {key: value for key, value in body.items() if key != JOINED_KEY}
+    messages: list[MessageReceived] = []
+    for each in (first, *delivery.joined.burst):
+        event = parse(replace(delivery, type=str(each.get("event_type")), decoded=each))
+        if isinstance(event, MessageReceived):
+            messages.append(event)
+        elif isinstance(event, MessageEdited):
+            messages = [each.with_edit(event) if each.id == event.id else each for each in messages]
+    return MessageReceived.joined(messages)
+
+
+def _unknown(delivery: Delivery, body: Any) -> Event:
+    if delivery.type == SCHEDULE_TYPE and (event := schedule_due(delivery, body)) is not None:
+        return event
+    if delivery.type == BROADCAST_DONE_TYPE:
+        from linqbot.linq.events.proactive import broadcast_done
+
+        if (ended := broadcast_done(delivery, body)) is not None:
+            return ended
+    data = body.get("data") if isinstance(body, dict) else body
+    fields = UnknownEvent.fields_of(data) if isinstance(data, dict) else {"data": data}
+    fields["body"] = delivery.body
+    return _validated(UnknownEvent, _under_envelope(fields, as_object(body), delivery), delivery)
+
+
+_ENVELOPE = ("created_at", "api_version", "webhook_version", "trace_id", "partner_id")
+_KNOWN_KEYS = frozenset({*_ENVELOPE, "event_id", "event_type", "data"})
+
+
+def _under_envelope(fields: dict[str, Any], body: dict[str, Any], delivery: Delivery) -> dict[str, Any]:
+    """Add the envelope's keys to the event's fields. Known keys overwrite a field, unknown keys never do."""
+    for key in _ENVELOPE:
+        fields[key] = body.get(key)
+    if not body.keys() <= _KNOWN_KEYS:
+        for key in body.keys() - _KNOWN_KEYS:
+            fields.setdefault(key, body[key])
+    event_id = body.get("event_id")
+    fields["event_id"] = event_id if event_id and isinstance(event_id, str) else event_id_of(delivery.id)
+    fields["event_type"] = delivery.type
+    return fields
+
+
+def _validated(cls: type[Event], fields: dict[str, Any], delivery: Delivery) -> Event:
+    try:
+        return validated(cls, fields)
+    except ValidationError as error:
+        strict_error = error
+    try:
+        return validate_leniently(
+            lambda left, left_out: cls.model_validate({**left, "dropped_fields": left_out}), fields, strict_error
+        )
+    except ValidationError as error:
+        wrong = {place.partition(".")[0] for place in unfitting_fields(error)}
+        raise EventNotUnderstood(delivery.id, delivery.type, tuple(sorted(wrong))) from error

@@ -1,0 +1,156 @@
+"""Events about polls: sent, delivered, read, received, failed, changed, voted on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, as_object, place_actor, place_in_chat
+from linqbot.linq.types.chat import ChatRef
+from linqbot.linq.types.chat_features import Poll, PollOption
+from linqbot.linq.types.data import Data
+from linqbot.linq.types.handle import Handle
+
+
+class PollError(Data):
+    """The reason why a poll could not be sent."""
+
+    code: int | None = None
+    message: str | None = None
+
+
+class PollEvent(Event):
+    """Base of the events about polls.
+
+    Attributes:
+        message_id: The poll's message, which identifies the poll.
+        sender: The author of the action. The handle is empty if Linq did not say.
+        direction: `inbound` or `outbound`.
+    """
+
+    chat: ChatRef | None = None
+    sender: Handle = Field(default=UNKNOWN_HANDLE, alias="sender_handle")
+    direction: str | None = None
+    zero_retention: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        return self.direction == "outbound" or super().is_own
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        fields = dict(data)
+        # The event of your own failed poll has no sender.
+        if fields.get("sender_handle") is None and data.get("direction") == "outbound":
+            fields["sender_handle"] = as_object(data.get("chat")).get("owner_handle")
+        place_in_chat(fields)
+        place_actor(fields, fields.get("sender_handle"))
+        return fields
+
+
+class PollState(PollEvent):
+    """Base of the events that contain the whole poll.
+
+    Attributes:
+        poll_created_at: The time when the poll was created; `created_at` is the time of the event.
+        updated_at: The time of the poll's last change.
+    """
+
+    poll: Poll = Poll()
+    poll_created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return {**super().fields_of(data), "poll_created_at": data.get("created_at")}
+
+
+class PollReceipt(PollState):
+    """Base of the events about the delivery of your own poll."""
+
+    sent_at: datetime | None = None
+    delivered_at: datetime | None = None
+    read_at: datetime | None = None
+
+
+class PollSent(PollReceipt):
+    """The device or carrier accepted your poll."""
+
+    types = ("poll.sent",)
+
+
+class PollDelivered(PollReceipt):
+    """Your poll reached the recipient's device."""
+
+    types = ("poll.delivered",)
+
+
+class PollRead(PollReceipt):
+    """The recipient read your poll."""
+
+    types = ("poll.read",)
+
+
+class PollReceived(PollState):
+    """A person created a poll."""
+
+    types = ("poll.received",)
+    echoes = True
+
+    received_at: datetime | None = None
+
+
+class PollFailed(PollState):
+    """Your poll could not be sent."""
+
+    types = ("poll.failed",)
+
+    error: PollError = PollError()
+    failed_at: datetime | None = None
+
+
+class PollUpdated(PollEvent):
+    """Options were added to a poll.
+
+    Attributes:
+        added_options: Only the new options.
+        sender: The author of the first new option. Linq's own `sender_handle` is always your line in this event.
+    """
+
+    types = ("poll.updated",)
+    echoes = True
+
+    added_options: tuple[PollOption, ...] = ()
+
+    @classmethod
+    def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
+        added = data.get("added_options")
+        first = as_object(added[0]) if isinstance(added, list) and added else {}
+        return super().fields_of({**data, "sender_handle": first.get("creator_handle")})
+
+
+class PollVote(PollEvent):
+    """Base of the events about a vote for an option.
+
+    Attributes:
+        option_id: The option; its text is in the poll.
+        sender: The voter.
+    """
+
+    echoes = True
+
+    option_id: str | None = None
+
+
+class PollVoteAdded(PollVote):
+    """A person voted for an option."""
+
+    types = ("poll.vote.added",)
+
+
+class PollVoteRemoved(PollVote):
+    """A person took a vote back."""
+
+    types = ("poll.vote.removed",)

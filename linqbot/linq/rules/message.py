@@ -1,0 +1,535 @@
+"""Rules of messages: of the whole, of the first one in a chat, of each kind of part, and of texts that opt out.
+
+The whole and the first message: R19-R24, R32, R33, R40-R42, R52, R53. Parts: R25, R26, R28, R29, R35-R39. Text parts
+with decorations, stickers and mentions: R27, R43-R48, R50; their ranges are half-open pairs of UTF-16 code units.
+Opting out: R69. Next step: `endpoints.py` applies the rules to a call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, get_args
+
+from linqbot.linq.rules.values import (
+    WEB,
+    Across,
+    Broken,
+    JsonObject,
+    Schema,
+    an_object,
+    bad_content,
+    breaks,
+    filled_text,
+    flag,
+    is_handle,
+    is_https,
+    is_whole,
+    missing,
+    one_of,
+    text,
+    uuid,
+    whole,
+)
+from linqbot.linq.types.handle import ServiceType
+from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, TextAnimation, TextStyle, utf16_length
+
+# A host has at most 127 labels. Without this limit, a long run of dots would cost much memory.
+_LINQ_HOSTED = re.compile(r"https://(?:[\w-]+\.){0,126}linqapp\.com[/:?]|.*[?&][\w-]*signature=", re.IGNORECASE)
+URL_IN_TEXT = re.compile(r"(?<![a-z0-9])(?:https?://\S|www\.\w)", re.IGNORECASE)
+"""A web address, as R52 counts it. See `has_address`."""
+MAX_PARTS: Final = 100
+MAX_URL_MEDIA: Final = 40
+
+
+def has_address(text: str) -> bool:
+    """Return True if a text has a web address. Most have none, which is seen without the pattern, many times faster."""
+    return ("://" in text or "www." in text.lower()) and URL_IN_TEXT.search(text) is not None
+
+
+def message_content(message: Any, at: str = "message") -> Broken | None:
+    """Check R19-R48 and R50: every rule that needs nothing but the message itself."""
+    if _is_plain_text(message):
+        return None
+    if not isinstance(message, Mapping):
+        return breaks("R4", f"{at} must be an object.")
+    broken = _first_broken(_CONTENT, message)
+    if broken is None and len(message.get("parts") or ()) > 1:
+        broken = _first_broken(_SEVERAL_PARTS, message)
+    return broken or _first_broken(_OPTIONS, message)
+
+
+def _is_plain_text(message: Any) -> bool:
+    """Return True for one text without options, which keeps every rule. Nearly all messages are such ones."""
+    parts = message.get("parts") if isinstance(message, dict) and len(message) == 1 else None
+    part = parts[0] if isinstance(parts, list) and len(parts) == 1 else None
+    if not isinstance(part, dict) or len(part) != 2 or part.get("type") != "text":
+        return False
+    value = part.get("value")
+    return isinstance(value, str) and bool(value)
+
+
+def _first_broken(rules: tuple[Across, ...], message: JsonObject) -> Broken | None:
+    for rule in rules:
+        if broken := rule(message):
+            return broken
+    return None
+
+
+def _either_parts_or_experience(message: JsonObject) -> Broken | None:
+    """Check R19: either parts or an experience."""
+    if (message.get("parts") is None) != (message.get("experience") is None):
+        return None
+    return bad_content("R19", "message needs either parts or an experience, and not both.")
+
+
+def _number_of_parts(message: JsonObject) -> Broken | None:
+    """Check R20: the number of parts."""
+    parts = message.get("parts")
+    if parts is None:
+        return None
+    if not isinstance(parts, list | tuple):
+        return breaks("R4", "message.parts must be a list.")
+    if 1 <= len(parts) <= MAX_PARTS:
+        return None
+    return bad_content("R20", f"message has {len(parts)} parts. Linq takes 1 to {MAX_PARTS}.")
+
+
+def _every_part(message: JsonObject) -> Broken | None:
+    """Check R26-R29, R35-R39 and R43-R50, for each part alone."""
+    for i, part in enumerate(message.get("parts") or ()):
+        at = f"message.parts[{i}]"
+        if not isinstance(part, Mapping):
+            return breaks("R4", f"{at} must be an object.")
+        kind = part.get("type")
+        if kind is None:
+            return missing(f"{at}.type")
+        rule = PARTS.get(kind) if isinstance(kind, str) else None
+        broken = rule(part, at) if rule else one_of("R4", PARTS)(kind, f"{at}.type")
+        if broken:
+            return broken
+    return None
+
+
+def _few_media_by_url(message: JsonObject) -> Broken | None:
+    """Check R21: the number of media parts by URL. Files at Linq, and files with a signed URL, do not count."""
+    parts = message["parts"]
+    if len(parts) <= MAX_URL_MEDIA:
+        return None
+    urls = [part["url"] for part in parts if part["type"] == "media" and part.get("url")]
+    count = sum(not _LINQ_HOSTED.match(url) for url in urls)
+    if count <= MAX_URL_MEDIA:
+        return None
+    said = f"message has {count} media parts by url. Linq takes {MAX_URL_MEDIA}; upload the others first."
+    return bad_content("R21", said)
+
+
+def _no_two_texts_in_a_row(message: JsonObject) -> Broken | None:
+    """Check R22: two text parts may not be adjacent."""
+    last = None
+    for i, part in enumerate(message["parts"]):
+        if part["type"] == last == "text":
+            return bad_content(
+                "R22", f"message.parts[{i - 1}] and [{i}] are both text. Join them, or send two messages."
+            )
+        last = part["type"]
+    return None
+
+
+_ALONE: Final = {"link": "R23", "imessage_app": "R24", "app_clip": "R25"}
+
+
+def _cards_stand_alone(message: JsonObject) -> Broken | None:
+    """Check R23, R24 and R25: a link, an app card and an App Clip must be alone."""
+    for i, part in enumerate(message["parts"]):
+        if rule := _ALONE.get(part["type"]):
+            said = (
+                f"message.parts[{i}] is a {part['type']} part, which must be alone in its message. Send it separately."
+            )
+            return bad_content(rule, said)
+    return None
+
+
+def _service(message: JsonObject) -> Broken | None:
+    """Check R32: the preferred service."""
+    service = message.get("preferred_service")
+    return None if service is None else one_of("R32", get_args(ServiceType))(service, "message.preferred_service")
+
+
+def _only_on_imessage(message: JsonObject) -> Broken | None:
+    """Check R40, R41 and R42: content that only iMessage supports."""
+    if message.get("preferred_service") in {None, "iMessage"}:
+        return None
+    kind = "experience" if message.get("experience") is not None else message["parts"][0]["type"]
+    rule, code, status = _IMESSAGE_ONLY.get(kind, ("", 0, 0))
+    if not rule:
+        return None
+    return Broken(rule, status, code, f"{kind} needs iMessage. Leave preferred_service out.")
+
+
+_IMESSAGE_ONLY: Final = {
+    "experience": ("R42", 2018, 409),
+    "imessage_app": ("R40", 2018, 409),
+    "app_clip": ("R41", 2028, 400),
+}
+
+
+def _effect(message: JsonObject) -> Broken | None:
+    """Check R33: the effect and its type."""
+    effect = message.get("effect")
+    if effect is None:
+        return None
+    if not isinstance(effect, Mapping):
+        return breaks("R4", "message.effect must be an object.")
+    name, kind = effect.get("name"), effect.get("type")
+    if kind is not None and (broken := one_of("R33", ("screen", "bubble"))(kind, "message.effect.type")):
+        return broken
+    allowed = {"screen": SCREEN_EFFECTS, "bubble": BUBBLE_EFFECTS}.get(kind or "", SCREEN_EFFECTS | BUBBLE_EFFECTS)
+    if name is None or (isinstance(name, str) and name in allowed):
+        return None
+    if isinstance(name, str) and name in SCREEN_EFFECTS | BUBBLE_EFFECTS:
+        return breaks("R33", f"message.effect.name is not a {kind} effect. Use the other type.")
+    return one_of("R33", allowed)(name, "message.effect.name")
+
+
+def _reply_to(message: JsonObject) -> Broken | None:
+    """Check the form of `reply_to` (R3, R4, R5). R34 itself depends on the messages of the chat."""
+    reply_to = message.get("reply_to")
+    return None if reply_to is None else _REPLY_TO(reply_to, "message.reply_to")
+
+
+_REPLY_TO = an_object(Schema(("message_id",), {"message_id": uuid, "part_index": whole(0)}))
+
+
+def _experience(message: JsonObject) -> Broken | None:
+    """Check R42, as far as it needs no catalogue."""
+    asked = message.get("experience")
+    return None if asked is None else experience(asked, "message.experience")
+
+
+def experience(experience: Any, at: str) -> Broken | None:
+    """Check R42, as far as it needs no catalogue: the name, the action and the parameters of an experience."""
+    if not isinstance(experience, Mapping):
+        return breaks("R4", f"{at} must be an object.")
+    for name in ("name", "action"):
+        if not isinstance(experience.get(name), str) or not experience[name]:
+            return breaks("R42", f"{at}.{name} is missing. See experiences.list.")
+    params = experience.get("params")
+    if params is not None and not isinstance(params, Mapping):
+        return breaks("R42", f"{at}.params must be an object.")
+    url = (params or {}).get("checkout_url")
+    if url is not None and not is_https(url):
+        return breaks("R42", f"{at}.params.checkout_url must be an absolute https address.")
+    return None
+
+
+def _key(message: JsonObject) -> Broken | None:
+    """Check R4: the idempotency key is a string that is not empty."""
+    key = message.get("idempotency_key")
+    return None if key is None else filled_text(key, "message.idempotency_key")
+
+
+_CONTENT: tuple[Across, ...] = (
+    _either_parts_or_experience,
+    _number_of_parts,
+    _every_part,
+    _experience,
+)
+_SEVERAL_PARTS: tuple[Across, ...] = (_cards_stand_alone, _no_two_texts_in_a_row, _few_media_by_url)
+_OPTIONS: tuple[Across, ...] = (_service, _only_on_imessage, _effect, _reply_to, _key)
+
+
+def first_message(message: JsonObject) -> Broken | None:
+    """Check R52 and R53: the first message of a chat created by `chats.create` has no link, reply or effect."""
+    for i, part in enumerate(message.get("parts") or ()):
+        if part.get("type") == "link" or (part.get("type") == "text" and has_address(part.get("value") or "")):
+            return breaks(
+                "R52",
+                f"message.parts[{i}] has a link, which the first message of a chat must not have. "
+                "Send a text without a link first, and the link next.",
+            )
+    for name in ("reply_to", "effect"):
+        if message.get(name) is not None:
+            return breaks("R53", f"message.{name} is not allowed in the first message of a chat. Leave it out.")
+    return None
+
+
+MAX_STICKERS: Final = 100
+MAX_STICKER_IMAGES: Final = 10
+
+
+def text_part(part: JsonObject, at: str) -> Broken | None:
+    """Check R27, and R43-R50 if the part has more fields than its text."""
+    value = part.get("value")
+    if value is None:
+        return missing(f"{at}.value")
+    if not isinstance(value, str):
+        return breaks("R4", f"{at}.value must be a string.")
+    if not value:
+        return bad_content("R27", f"{at}.value is empty. Leave the part out.")
+    return None if len(part) == 2 else _dressed_text(part, value, at)
+
+
+def _dressed_text(part: JsonObject, value: str, at: str) -> Broken | None:
+    for name in ("text_decorations", "inline_stickers"):
+        items = part.get(name)
+        if items is not None and not (isinstance(items, list | tuple) and all(isinstance(i, Mapping) for i in items)):
+            return breaks("R4", f"{at}.{name} must be a list of objects.")
+    decorations, stickers = part.get("text_decorations") or (), part.get("inline_stickers") or ()
+    length = utf16_length(value)
+    return (
+        _decorations(decorations, length, at)
+        or _stickers(stickers, length, at)
+        or _sticker_places(stickers, decorations, value, at)
+        or _mention(part, length, at)
+    )
+
+
+def _range(value: Any, length: int, at: str) -> Broken | None:
+    """Check R44: a range inside the text."""
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(is_whole, value)):
+        return bad_content("R44", f"{at}.range must be two whole numbers, [start, end).")
+    start, end = value
+    if 0 <= start < end <= length:
+        return None
+    return bad_content(
+        "R44",
+        f"{at}.range [{start}, {end}) does not lie in the text, which has {length} UTF-16 units. "
+        "Most characters count 1, most emoji 2.",
+    )
+
+
+def _decorations(decorations: Sequence[JsonObject], length: int, at: str) -> Broken | None:
+    """Check R43, R44 and R45: styles and animations."""
+    for i, each in enumerate(decorations):
+        here = f"{at}.text_decorations[{i}]"
+        if broken := _range(each.get("range"), length, here):
+            return broken
+        style, animation = each.get("style"), each.get("animation")
+        if (style is None) == (animation is None):
+            return bad_content("R43", f"{here} needs either a style or an animation, and not both.")
+        name, allowed = ("style", TextStyle) if animation is None else ("animation", TextAnimation)
+        if broken := one_of("R43", get_args(allowed))(each[name], f"{here}.{name}"):
+            return bad_content("R43", broken.message)
+    return _animations_overlap_nothing(decorations, at)
+
+
+def _animations_overlap_nothing(decorations: Sequence[JsonObject], at: str) -> Broken | None:
+    """Check R45. Styles may overlap styles; adjacent ranges do not overlap."""
+    last_end = last_animation_end = 0
+    for i, each in sorted(enumerate(decorations), key=lambda found: found[1]["range"][0]):
+        (start, end), moves = each["range"], each.get("animation") is not None
+        if start < (last_end if moves else last_animation_end):
+            return bad_content(
+                "R45", f"{at}.text_decorations[{i}]: an animation overlaps it. Choose ranges that do not overlap."
+            )
+        last_end = max(last_end, end)
+        last_animation_end = max(last_animation_end, end) if moves else last_animation_end
+    return None
+
+
+def _stickers(stickers: Sequence[JsonObject], length: int, at: str) -> Broken | None:
+    """Check R44, R46 and R47: the images and the number of stickers."""
+    for i, each in enumerate(stickers):
+        here = f"{at}.inline_stickers[{i}]"
+        if broken := _range(each.get("range"), length, here) or _sticker_image(each, here):
+            return broken
+    if len(stickers) > MAX_STICKERS:
+        return bad_content("R47", f"{at} has {len(stickers)} stickers. Linq takes {MAX_STICKERS}.")
+    different = len({each.get("url") or each.get("attachment_id") for each in stickers})
+    if different > MAX_STICKER_IMAGES:
+        return bad_content("R47", f"{at} has {different} different sticker images. Linq takes {MAX_STICKER_IMAGES}.")
+    return None
+
+
+def _sticker_image(sticker: JsonObject, at: str) -> Broken | None:
+    """Check R46, and the form of an id (R5): the image of a sticker."""
+    url, attachment = sticker.get("url"), sticker.get("attachment_id")
+    if (url is None) == (attachment is None):
+        return bad_content("R46", f"{at} needs either a url or an attachment_id, and not both.")
+    if url is not None and not is_https(url):
+        return bad_content("R46", f"{at}.url must be the https download_url of an upload.")
+    return None if attachment is None else uuid(attachment, f"{at}.attachment_id")
+
+
+def _sticker_places(
+    stickers: Sequence[JsonObject], decorations: Sequence[JsonObject], value: str, at: str
+) -> Broken | None:
+    """Check R48: the positions of stickers.
+
+    A sticker must not split a character of two UTF-16 units. As far as we know, it may split a character of several
+    code points.
+    """
+    if not stickers:
+        return None
+    units = value.encode("utf-16-le", "surrogatepass")
+    for i, each in enumerate(stickers):
+        if any(_splits_character(units, edge) for edge in each["range"]):
+            return bad_content("R48", f"{at}.inline_stickers[{i}] splits a character of two UTF-16 units.")
+    placed = [(*each["range"], True, i) for i, each in enumerate(stickers)]
+    placed += [(*each["range"], False, 0) for each in decorations]
+    last_end = last_sticker_end = 0
+    for start, end, is_sticker, i in sorted(placed):
+        if start < (last_end if is_sticker else last_sticker_end):
+            which = f"inline_stickers[{i}]" if is_sticker else "text_decorations"
+            return bad_content("R48", f"{at}.{which}: a sticker overlaps it. Choose ranges that do not overlap.")
+        last_end = max(last_end, end)
+        last_sticker_end = max(last_sticker_end, end) if is_sticker else last_sticker_end
+    return None
+
+
+def _splits_character(units: bytes, edge: int) -> bool:
+    if not 0 < edge < len(units) // 2:
+        return False
+    before, after = units[2 * edge - 1], units[2 * edge + 1]
+    return 0xD8 <= before <= 0xDB and 0xDC <= after <= 0xDF
+
+
+def _mention(part: JsonObject, length: int, at: str) -> Broken | None:
+    """Check R50, and R48 for a part with stickers. R49 depends on the chat."""
+    mention, where = part.get("mention"), part.get("mention_range")
+    if mention is None:
+        if where is None:
+            return None
+        return bad_content("R50", f"{at}.mention_range needs a mention. Set mention to the person's handle.")
+    if not is_handle(mention):
+        return bad_content("R50", f"{at}.mention is neither an E.164 phone number nor an e-mail address.")
+    if part.get("inline_stickers"):
+        return bad_content("R48", f"{at} has stickers and a mention. Send them separately.")
+    return None if where is None else _range(where, length, f"{at}.mention_range")
+
+
+MAX_LINK_CHARACTERS: Final = 2048
+MAX_DATA_CHARACTERS: Final = 16384
+
+
+def _media_part(part: JsonObject, at: str) -> Broken | None:
+    """Check R28 and R29: the source of a media part."""
+    url, attachment = part.get("url"), part.get("attachment_id")
+    if (url is None) == (attachment is None):
+        return bad_content("R28", f"{at} needs either a url or an attachment_id, and not both.")
+    if url is not None and not is_https(url):
+        return bad_content("R29", f"{at}.url must be a public https address. Upload the file to send it otherwise.")
+    if attachment is not None and (broken := uuid(attachment, f"{at}.attachment_id")):
+        return broken
+    sticker = part.get("sticker")
+    return None if sticker is None else flag(sticker, f"{at}.sticker")
+
+
+def _link_part(part: JsonObject, at: str) -> Broken | None:
+    """Check R26: the URL of a link part."""
+    value = part.get("value")
+    if value is None:
+        return missing(f"{at}.value")
+    if not isinstance(value, str) or not WEB.fullmatch(value):
+        return breaks("R4", f"{at}.value must be an http(s) address.")
+    if len(value) <= MAX_LINK_CHARACTERS:
+        return None
+    said = f"{at}.value has {len(value)} characters. Linq takes {MAX_LINK_CHARACTERS}; shorten the address."
+    return bad_content("R26", said)
+
+
+def _app_part(part: JsonObject, at: str) -> Broken | None:
+    """Check R35-R39: an app card."""
+    return _APP_PART.broken(part, f"{at}.")
+
+
+def app_identity(app: Any, at: str) -> Broken | None:
+    """Check R35: the app of a card."""
+    if not isinstance(app, Mapping):
+        return breaks("R4", f"{at} must be an object.")
+    team, bundle, name = app.get("team_id"), app.get("bundle_id"), app.get("name")
+    if not isinstance(team, str) or not re.fullmatch(r"[A-Z0-9]{10}", team):
+        return bad_content("R35", f"{at}.team_id must be 10 upper-case letters and digits, as Apple gives it.")
+    if not isinstance(bundle, str) or not bundle or ":" in bundle:
+        return bad_content("R35", f"{at}.bundle_id must be the bundle id alone, without a colon.")
+    if not isinstance(name, str) or not name:
+        return bad_content("R35", f"{at}.name is missing.")
+    if (store_id := app.get("app_store_id")) is not None and not is_whole(store_id):
+        return breaks("R4", f"{at}.app_store_id must be a whole number.")
+    return None
+
+
+def layout(layout: Any, at: str) -> Broken | None:
+    """Check R36 and R37, and the form of the address in R38: the layout of an app card."""
+    if not isinstance(layout, Mapping):
+        return breaks("R4", f"{at} must be an object.")
+    if broken := _LAYOUT.broken(layout, f"{at}."):
+        return broken
+    if not any(layout.get(name) for name in _SHOWN):
+        return bad_content("R36", f"{at} shows nothing. Give one of {', '.join(_SHOWN)}.")
+    for name in _OVER_IMAGE:
+        if layout.get(name) and not layout.get("image_url"):
+            return bad_content("R37", f"{at}.{name} needs an image_url.")
+    return None
+
+
+def _image_url(value: Any, at: str) -> Broken | None:
+    """Check R38: the address of an image can be one. An empty text is no image."""
+    if isinstance(value, str) and (not value or WEB.fullmatch(value)):
+        return None
+    return breaks("R38", f"{at} must be a public http(s) address of an image.", code=5007)
+
+
+_SHOWN: Final = ("caption", "subcaption", "trailing_caption", "trailing_subcaption", "image_url")
+_OVER_IMAGE: Final = ("image_title", "image_subtitle")
+_LAYOUT: Final = Schema(values={**dict.fromkeys((*_SHOWN, *_OVER_IMAGE), text), "image_url": _image_url})
+
+
+def app_url(url: Any, at: str) -> Broken | None:
+    """Check R39: the URL of an app card."""
+    if isinstance(url, str) and url.startswith("data:"):
+        fits = len(url) <= MAX_DATA_CHARACTERS
+    else:
+        fits = is_https(url) and len(url) <= MAX_LINK_CHARACTERS
+    if fits:
+        return None
+    return bad_content(
+        "R39", f"{at} must be https with up to {MAX_LINK_CHARACTERS} characters, or data: with {MAX_DATA_CHARACTERS}."
+    )
+
+
+_APP_PART: Final = Schema(
+    ("app", "layout"),
+    {"app": app_identity, "layout": layout, "url": app_url, "fallback_text": text, "interactive": flag},
+)
+
+
+def _app_clip_part(part: JsonObject, at: str) -> Broken | None:
+    """Check R25: the URL of an App Clip."""
+    if part.get("value") is None:
+        return missing(f"{at}.value")
+    if not is_https(part["value"]):
+        return bad_content("R25", f"{at}.value must be the https address of an App Clip page.")
+    caption = part.get("caption")
+    return None if caption is None else text(caption, f"{at}.caption")
+
+
+PARTS: Final[Mapping[str, Callable[[JsonObject, str], Broken | None]]] = {
+    "text": text_part,
+    "media": _media_part,
+    "link": _link_part,
+    "imessage_app": _app_part,
+    "app_clip": _app_clip_part,
+}
+
+
+_EXACT: Final = frozenset({"STOP", "UNSUBSCRIBE", "OPTOUT", "CANCEL", "END", "QUIT"})
+_ANY_CASE: Final = frozenset({"OPT OUT", "OPT-OUT", "OPTOUT"})
+
+OPT_OUT_WORDS: Final = frozenset(word.casefold() for word in _EXACT | _ANY_CASE)
+"""All of these words in lower case. Some of them opt out only in capitals."""
+OFFER_OTHERS: Final = (
+    'Let people write other words, such as "cancel my table" or "never mind". To record an opt-out, write an @bot.on_opt_out'
+    " handler."
+)
+"""Advice for a bot that offers one of these words."""
+_LONGEST: Final = max(map(len, OPT_OUT_WORDS))
+
+
+def is_opt_out(text: str) -> bool:
+    """Return True if the whole text is one of Linq's opt-out words (R69)."""
+    word = text.strip()
+    if len(word) > _LONGEST:
+        return False
+    return word in _EXACT or word.upper() in _ANY_CASE

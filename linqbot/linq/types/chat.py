@@ -1,0 +1,107 @@
+"""A chat: its participants, its health, and the responses of calls that change it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from linqbot.linq.types.data import Data
+from linqbot.linq.types.handle import Handle
+from linqbot.linq.types.message import SentMessage
+
+
+class HealthStatus(Data):
+    """Linq's rating of a conversation: `HEALTHY`, `AT_RISK`, `CRITICAL` or `OPTED_OUT`."""
+
+    status: str
+    doc_url: str | None = None
+    updated_at: datetime | None = None
+
+
+class HealthScore(Data):
+    """The rating in older responses, in place of HealthStatus: 0 to 100, higher is healthier."""
+
+    score: int
+    reason: str | None = None
+    updated_at: datetime | None = None
+
+
+class ChatRef(Data):
+    """A chat as webhook events mention it: enough to reply, without its participants.
+
+    Attributes:
+        owner_handle: Your line in this chat; None if the event does not contain it.
+    """
+
+    id: str
+    is_group: bool | None = None
+    owner_handle: Handle | None = None
+    health_status: HealthStatus | None = None
+
+
+class Chat(Data):
+    """A chat as Linq's API returns it.
+
+    Attributes:
+        display_name: A group's name, or else the recipients' handles joined by commas.
+        handles: All participants, including your own line and those who left (see `Handle.status`).
+        service: The service that the chat uses now: `iMessage`, `SMS` or `RCS`.
+    """
+
+    id: str
+    handles: tuple[Handle, ...] = ()
+    is_group: bool = False
+    display_name: str | None = None
+    health_status: HealthStatus | None = None
+    health_score: HealthScore | None = None
+    service: str | None = None
+    group_chat_icon: str | None = None
+    is_archived: bool | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+class CreatedChat(Chat):
+    """A chat as `chats.create` returns it, with its first message.
+
+    Attributes:
+        id: Empty if Linq's response lacks it; the message was sent all the same.
+    """
+
+    id: str = ""
+    message: SentMessage
+
+
+class ChatCreatedResponse(Data):
+    """Response of `chats.create`."""
+
+    chat: CreatedChat
+
+
+class ChatUpdate(Data):
+    """Response of `chats.update`: the change is accepted. A `chat.group_*` event reports the outcome."""
+
+    chat_id: str | None = None
+    status: str | None = None
+
+
+class Accepted(Data):
+    """Response of calls that Linq queues: reactions, changes of participants, leaving a chat."""
+
+    message: str | None = None
+    status: str | None = None
+    trace_id: str | None = None
+
+
+class Placed(Data):
+    """Response of `messages.update_sticker_placement`."""
+
+    success: bool | None = None
+    status: str | None = None
+    trace_id: str | None = None
+
+
+class ChatPage(Data):
+    """One page of `chats.list_chats`."""
+
+    chats: tuple[Chat, ...] = ()
+    next_cursor: str | None = None

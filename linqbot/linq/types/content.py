@@ -1,0 +1,203 @@
+"""Content that can act: app cards that can be changed, and files of received messages that can be fetched.
+
+Such data knows no connection. It acts through the context of the running turn, which dispatch sets. The kind of a file
+follows from its type, its name and its first bytes: iPhones send photos as HEIC and voice memos as CAF, which few
+programs read, so bots must recognise them.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from pydantic import BaseModel
+
+from linqbot.errors import BotError
+
+if TYPE_CHECKING:
+    from linqbot.linq.types.message import MediaPart
+
+
+class Card(BaseModel, defer_build=True):
+    """An app card that was sent: the result of `ctx.card`.
+
+    A card is plain data. Keep it in a field of a model of `ctx.state`, to change it in a later turn.
+
+    Attributes:
+        id: The id of the card's message. It changes with each update; None if the card was not sent.
+        layout: What the card shows: captions and image.
+        is_text: True on SMS and RCS, which have no cards: the card was sent as a text, and an update is a further text.
+    """
+
+    id: str | None = None
+    app_name: str = ""
+    layout: dict[str, str] = {}
+    url: str | None = None
+    fallback_text: str | None = None
+    interactive: bool | None = None
+    is_text: bool = False
+
+    async def update(
+        self,
+        *,
+        caption: str | None = None,
+        subcaption: str | None = None,
+        trailing_caption: str | None = None,
+        trailing_subcaption: str | None = None,
+        image_url: str | None = None,
+        image_title: str | None = None,
+        image_subtitle: str | None = None,
+        url: str | None = None,
+        fallback_text: str | None = None,
+    ) -> bool:
+        """Change what the card shows. What is not given stays; an empty text removes it, but the address cannot be removed.
+
+        Linq gives the changed card a new id, which `id` follows. If the card was sent just now, this waits for some
+        seconds until Linq can change it.
+
+        Example: `await order.card.update(subcaption="On its way")`
+
+        Args:
+            caption, subcaption, trailing_caption, trailing_subcaption, image_url, image_title, image_subtitle: As for
+                `app_card`.
+            url, fallback_text: As for `app_card`.
+        Returns:
+            False if the card was not sent, so that there is nothing to change.
+        Raises:
+            RuleBroken: the card would show nothing, or `url` is empty or no address that a card may have; it was not
+                changed.
+            LinqApiError: Linq refused the change.
+            BotError: no handler is running.
+        """
+        running = turn("A card is updated inside a handler only. Elsewhere, call client.messages.update_app_card.")
+        if self.id is None:
+            return False
+        given: dict[str, Any] = {
+            "caption": caption,
+            "subcaption": subcaption,
+            "trailing_caption": trailing_caption,
+            "trailing_subcaption": trailing_subcaption,
+            "image_url": image_url,
+            "image_title": image_title,
+            "image_subtitle": image_subtitle,
+        }
+        layout = {**self.layout, **{name: value for name, value in given.items() if value is not None}}
+        changed = self.model_copy(
+            update={
+                "layout": {name: value for name, value in layout.items() if value},
+                "url": self.url if url is None else url,
+                "fallback_text": (self.fallback_text if fallback_text is None else fallback_text) or None,
+            }
+        )
+        self.id = await running.show_card(changed)
+        self.layout, self.url, self.fallback_text = changed.layout, changed.url, changed.fallback_text
+        return True
+
+
+MAX_BYTES: Final = 25 << 20
+"""The largest file that is read, unless `max_bytes` says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file in memory.
+
+    Attributes:
+        content: Empty if the file is unavailable.
+        mime_type: As the server says, lower-case and without parameters: `image/jpeg`. Of HEIC images and CAF audio, as
+            the content says.
+        filename: A bare name, or None. The sender chose it: do not use it as a path.
+        unavailable: The reason why the file could not be fetched, as a sentence for the log; None if it was. Only
+            `MediaPart.fetch` returns it: `client.fetch` raises instead.
+    """
+
+    content: bytes = field(repr=False)
+    mime_type: str
+    filename: str | None = field(repr=False)
+    unavailable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A file on disk. `mime_type`, `filename` and `unavailable` are as in `Fetched`.
+
+    Attributes:
+        path: If the file is unavailable, nothing was written there.
+    """
+
+    path: Path
+    size_bytes: int
+    mime_type: str
+    filename: str | None = field(repr=False)
+    unavailable: str | None = None
+
+
+HEAD_BYTES: Final = 12
+"""The number of bytes from the start of a file that `sniffed` looks at."""
+
+_HEIC_TYPES: Final = frozenset({"image/heic", "image/heif", "image/heic-sequence", "image/heif-sequence"})
+_HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1", b"heif"})
+_CAF_TYPES: Final = frozenset({"audio/x-caf", "audio/caf"})
+# Phones record CAF, AMR and MPEG-4 audio. Linq delivers CAF as audio/mp4.
+_RECORDED: Final = frozenset({*_CAF_TYPES, "audio/amr", "audio/mp4", "audio/x-m4a", "audio/m4a"})
+
+
+def is_heic(mime_type: str | None, filename: str | None) -> bool:
+    """Return True for a HEIC or HEIF image, by its type or by the suffix of its name."""
+    return mime_type in _HEIC_TYPES or _suffix(filename) in {"heic", "heif"}
+
+
+def is_caf(mime_type: str | None, filename: str | None) -> bool:
+    """Return True for audio in Apple's CAF, by its type; without a type, by the suffix of its name."""
+    return mime_type in _CAF_TYPES or (not mime_type and _suffix(filename) == "caf")
+
+
+def is_recorded(mime_type: str | None, filename: str | None) -> bool:
+    """Return True for audio as phones record it, in distinction from other audio files, such as MP3."""
+    return mime_type in _RECORDED or (not mime_type and _suffix(filename) in {"caf", "amr", "m4a"})
+
+
+def sniffed(head: bytes) -> str | None:
+    """Return `image/heic` or `audio/x-caf` if a file begins so; None for all other files."""
+    if head[:4] == b"caff":
+        return "audio/x-caf"
+    return "image/heic" if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS else None
+
+
+def _suffix(filename: str | None) -> str:
+    return (filename or "").rpartition(".")[2].lower()
+
+
+class TurnActs(Protocol):
+    """The acts of a context on behalf of data."""
+
+    async def fetch_media(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched:
+        """Read a file into memory; see `MediaPart.fetch`."""
+        ...
+
+    async def save_media(self, media: MediaPart, path: Path | str, *, max_bytes: int, timeout_s: float) -> Saved:
+        """Write a file to `path`; see `MediaPart.save`."""
+        ...
+
+    async def show_card(self, card: Card) -> str:
+        """Show a card as it is now in place of the card with its id, and return the new id; see `Card.update`."""
+        ...
+
+
+running_turn: ContextVar[TurnActs | None] = ContextVar("linqbot_turn", default=None)
+
+
+def turn(what: str) -> TurnActs:
+    """Return the running turn.
+
+    Args:
+        what: What needs it, and what to write instead, for the error message.
+    Raises:
+        BotError: no turn is running.
+    """
+    found = running_turn.get()
+    if found is None:
+        raise BotError(what)
+    return found

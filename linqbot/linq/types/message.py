@@ -1,0 +1,463 @@
+"""Messages and their parts, effects, decorations and reactions. One class per kind of part, for sending and receiving.
+
+All text ranges are half-open pairs of UTF-16 code units, as Linq counts them: "🎂" has length 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+
+from linqbot.linq.types.content import MAX_BYTES, Fetched, Saved, is_caf, is_heic, is_recorded, turn
+from linqbot.linq.types.data import Data
+from linqbot.linq.types.handle import Handle
+
+ScreenEffect: TypeAlias = Literal[
+    "confetti", "fireworks", "lasers", "sparkles", "celebration", "hearts", "love", "balloons", "happy_birthday",
+    "echo", "spotlight",
+]  # fmt: skip
+BubbleEffect: TypeAlias = Literal["slam", "loud", "gentle", "invisible"]
+EffectName: TypeAlias = ScreenEffect | BubbleEffect
+TextStyle: TypeAlias = Literal["bold", "italic", "strikethrough", "underline"]
+TextAnimation: TypeAlias = Literal["big", "small", "shake", "nod", "explode", "ripple", "bloom", "jitter"]
+ReactionType: TypeAlias = Literal["love", "like", "dislike", "laugh", "emphasize", "question", "custom", "sticker"]
+
+SCREEN_EFFECTS: frozenset[str] = frozenset(get_args(ScreenEffect))
+BUBBLE_EFFECTS: frozenset[str] = frozenset(get_args(BubbleEffect))
+
+Range: TypeAlias = tuple[int, int]
+
+
+def utf16_length(text: str) -> int:
+    """Return the length of `text` in UTF-16 code units, as Linq counts it."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def utf16_slice(text: str, start: int, end: int) -> str:
+    """Return the text between two of Linq's offsets, which count UTF-16 code units.
+
+    An offset inside a character excludes that character, and an offset beyond the end means the end.
+    """
+    return next(utf16_slices(text, (start, end)))
+
+
+def utf16_slices(text: str, edges: Sequence[int]) -> Iterator[str]:
+    """Yield the text between the first and the second offset, the third and the fourth, and so on.
+
+    The text is encoded once for all slices, so that many slices of a long text take linear time.
+    """
+    units = text.encode("utf-16-le", "surrogatepass")
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        yield units[max(start, 0) * 2 : max(end, 0) * 2].decode("utf-16-le", "ignore")
+
+
+class Effect(Data):
+    """A screen or bubble effect of a message."""
+
+    name: str | None = None
+    type: str | None = None
+
+    @classmethod
+    def named(cls, name: str) -> Effect:
+        """Return the effect called `name`, with the type that Linq requires with it."""
+        return cls(name=name, type="bubble" if name in BUBBLE_EFFECTS else "screen")
+
+
+class ReplyTo(Data):
+    """The message, and the part of it, that a message replies to."""
+
+    message_id: str
+    part_index: int | None = None
+
+
+class Sticker(Data):
+    """The image of a sticker reaction."""
+
+    url: str | None = None
+    file_name: str | None = None
+    mime_type: str | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+class Reaction(Data):
+    """A tapback on a part of a message, as Linq's API returns it."""
+
+    type: str
+    is_me: bool = False
+    handle: Handle | None = None
+    id: str | None = None
+    custom_emoji: str | None = None
+    sticker: Sticker | None = None
+
+
+class TextDecoration(Data):
+    """A style or an animation over a range of a text part. Exactly one of `style` and `animation` is set."""
+
+    range: Range
+    style: str | None = None
+    animation: str | None = None
+
+
+class InlineSticker(Data):
+    """A small image over a range of a text part."""
+
+    range: Range
+    id: str | None = None
+    url: str | None = None
+    attachment_id: str | None = None
+    file_name: str | None = None
+    mime_type: str | None = None
+
+
+class Mention(Data):
+    """A mention of a participant in a group's text."""
+
+    handle: str
+    is_me: bool = False
+    range: Range | None = None
+
+
+class TextPart(Data):
+    """Text, sent verbatim: Linq does not interpret Markdown; use decorations.
+
+    Attributes:
+        mention, mention_range: For sending, in groups only: the mentioned handle and its range; None is the whole text.
+        mentions: For received parts: all mentions in the text.
+    """
+
+    type: Literal["text"] = "text"
+    value: str
+    text_decorations: tuple[TextDecoration, ...] | None = None
+    inline_stickers: tuple[InlineSticker, ...] | None = None
+    mention: str | None = None
+    mention_range: Range | None = None
+    mentions: tuple[Mention, ...] | None = None
+    reactions: tuple[Reaction, ...] | None = None
+
+
+_OUTSIDE: Final = "A part fetches its file inside a handler only. Elsewhere, write: await client.fetch(part)."
+
+
+class MediaPart(Data):
+    """A file. To send one, set either `url` (public https, at most 10 MB) or `attachment_id`.
+
+    Attributes:
+        url: In received parts, the URL is signed and short-lived: fetch soon.
+    """
+
+    type: Literal["media"] = "media"
+    url: str | None = None
+    attachment_id: str | None = None
+    sticker: bool | None = None
+    id: str | None = None
+    filename: str | None = None
+    mime_type: str | None = None
+    size_bytes: int | None = None
+    reactions: tuple[Reaction, ...] | None = None
+
+    @property
+    def is_voice_memo(self) -> bool:
+        """Return True for a received voice memo. Linq does not mark them: this is audio of a kind that phones record."""
+        return is_recorded(self.mime_type, self.filename)
+
+    @property
+    def is_heic(self) -> bool:
+        """Return True for a HEIC or HEIF image, as iPhones take them. Many programs cannot read these."""
+        return is_heic(self.mime_type, self.filename)
+
+    @property
+    def is_caf(self) -> bool:
+        """Return True for audio in Apple's CAF. Many programs cannot read it."""
+        return is_caf(self.mime_type, self.filename)
+
+    async def fetch(self, *, max_bytes: int = MAX_BYTES, timeout_s: float = 30.0) -> Fetched:
+        """Read the file of a received message into memory, in a handler.
+
+        An address that has expired is asked for again. Addresses and limits are those of `Client.fetch`, which raises
+        errors and works outside of handlers.
+
+        Example: `photo = await message.media[0].fetch()`
+
+        Args:
+            max_bytes: The largest file to read.
+            timeout_s: Seconds for the whole fetch.
+        Returns:
+            The file. If it could not be fetched, `unavailable` is the reason.
+        Raises:
+            BotError: no handler is running.
+        """
+        return await turn(_OUTSIDE).fetch_media(self, max_bytes=max_bytes, timeout_s=timeout_s)
+
+    async def save(self, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0) -> Saved:
+        """Write the file of a received message to `path`, in a handler. It appears there complete or not at all.
+
+        Args:
+            path: An existing file is replaced. Do not make it from `filename`, which the sender chose.
+            max_bytes: As for `fetch`.
+            timeout_s: As for `fetch`.
+        Returns:
+            The size and the type of the file. If it could not be fetched, `unavailable` is the reason.
+        Raises:
+            OSError: the file could not be written.
+            BotError: no handler is running.
+        """
+        return await turn(_OUTSIDE).save_media(self, path, max_bytes=max_bytes, timeout_s=timeout_s)
+
+
+class LinkPart(Data):
+    """A URL shown as a preview card. A link part must be the only part of its message."""
+
+    type: Literal["link"] = "link"
+    value: str
+    reactions: tuple[Reaction, ...] | None = None
+
+
+class AppIdentity(Data):
+    """The iMessage app that a card belongs to.
+
+    Attributes:
+        app_store_id: The app's number in the App Store.
+    """
+
+    team_id: str
+    bundle_id: str
+    name: str
+    app_store_id: int | str | None = None
+
+
+class AppLayout(Data):
+    """The content of an app card."""
+
+    caption: str | None = None
+    subcaption: str | None = None
+    trailing_caption: str | None = None
+    trailing_subcaption: str | None = None
+    image_url: str | None = None
+    image_title: str | None = None
+    image_subtitle: str | None = None
+
+
+class AppPart(Data):
+    """A card of an iMessage app. An app part must be the only part of its message."""
+
+    type: Literal["imessage_app"] = "imessage_app"
+    app: AppIdentity
+    layout: AppLayout
+    url: str | None = None
+    fallback_text: str | None = None
+    interactive: bool | None = None
+    reactions: tuple[Reaction, ...] | None = None
+
+
+class AppClipPart(Data):
+    """A card that opens an App Clip. An App Clip part must be the only part of its message."""
+
+    type: Literal["app_clip"] = "app_clip"
+    value: str
+    caption: str | None = None
+    title: str | None = None
+    description: str | None = None
+    image_url: str | None = None
+    reactions: tuple[Reaction, ...] | None = None
+
+
+class UnknownPart(Data):
+    """A part of a kind that Linq added after this release of linqbot. Its fields are in `model_extra`."""
+
+    type: str = ""
+
+
+_PART_TYPES = frozenset({"text", "media", "link", "imessage_app", "app_clip"})
+
+
+def _part_type(part: Any) -> str:
+    kind = part.get("type") if isinstance(part, dict) else getattr(part, "type", None)
+    return kind if isinstance(kind, str) and kind in _PART_TYPES else "unknown"
+
+
+Part: TypeAlias = Annotated[
+    Annotated[TextPart, Tag("text")]
+    | Annotated[MediaPart, Tag("media")]
+    | Annotated[LinkPart, Tag("link")]
+    | Annotated[AppPart, Tag("imessage_app")]
+    | Annotated[AppClipPart, Tag("app_clip")]
+    | Annotated[UnknownPart, Tag("unknown")],
+    Discriminator(_part_type),
+]
+# Received parts are validated more leniently than sent parts: a part whose fields do not fit its type is kept as an
+# UnknownPart. The known types are selected by their name first, because that runs no Python code on the hot path.
+_ReceivedPart: TypeAlias = Annotated[
+    Annotated[TextPart | MediaPart | LinkPart | AppPart | AppClipPart, Field(discriminator="type")] | UnknownPart,
+    Field(union_mode="left_to_right"),
+]
+# Linq sends `parts: null` for tombstones and system messages; it is read as an empty tuple.
+Parts: TypeAlias = Annotated[tuple[_ReceivedPart, ...], BeforeValidator(lambda parts: () if parts is None else parts)]
+
+
+def text_of(parts: Iterable[Part]) -> str:
+    """Return the text parts, joined by newlines; empty if there are none."""
+    match parts:
+        # Nearly every message. A class in the pattern would take several times as long as `isinstance`.
+        case (part,) if isinstance(part, TextPart):
+            return part.value
+    return "\n".join([part.value for part in parts if isinstance(part, TextPart)])
+
+
+class Experience(Data):
+    """An experience to send instead of parts, such as `link/open`."""
+
+    name: str
+    action: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class MessageContent(Data):
+    """The content of a message to send: parts or an experience, and options.
+
+    Attributes:
+        parts: 1 to 100 parts. Two text parts may not be adjacent; a link part must be alone.
+        preferred_service: `iMessage` has no fallback, `RCS` falls back to SMS, None lets Linq choose.
+        idempotency_key: Messages with equal keys are sent once. The client generates a missing key.
+    """
+
+    parts: tuple[Part, ...] | None = None
+    experience: Experience | None = None
+    effect: Effect | None = None
+    reply_to: ReplyTo | None = None
+    preferred_service: str | None = None
+    idempotency_key: str | None = None
+
+
+class SentMessage(Data):
+    """A message as the response of a send call contains it: accepted, usually still `pending`."""
+
+    id: str
+    created_at: datetime | None = None
+    delivery_status: str | None = None
+    is_read: bool | None = None
+    parts: Parts = ()
+    sent_at: datetime | None = None
+    delivered_at: datetime | None = None
+    effect: Effect | None = None
+    from_handle: Handle | None = None
+    preferred_service: str | None = None
+    reply_to: ReplyTo | None = None
+    service: str | None = None
+
+
+class MessageSentResponse(Data):
+    """Response of `chats.messages.send`.
+
+    Attributes:
+        chat_id: Empty if Linq's response lacks it and the call does not name the chat.
+    """
+
+    chat_id: str = ""
+    message: SentMessage
+
+
+class FromSelection(Data):
+    """The reason why Linq chose this line.
+
+    Attributes:
+        reason: `reused_active_chat`, `new_best_number` or `failover_flagged`.
+    """
+
+    reason: str
+    reused_existing_chat: bool | None = None
+
+
+class MessageCreated(Data):
+    """Response of `messages.create`.
+
+    Attributes:
+        chat_id: Empty if Linq's response lacks it; the message was sent all the same.
+        from_: The line that sends the message, E.164.
+        previous_chat_id: Set after a failover: the chat on the flagged line, which the chat `chat_id` continues.
+    """
+
+    chat_id: str = ""
+    message: SentMessage
+    from_: str | None = Field(default=None, alias="from")
+    from_selection: FromSelection | None = None
+    created_new_chat: bool | None = None
+    previous_chat_id: str | None = None
+    handles: tuple[Handle, ...] = ()
+    is_group: bool | None = None
+    service: str | None = None
+
+
+class Message(SentMessage):
+    """A message as Linq's API returns it.
+
+    Attributes:
+        delivery_status: For outbound messages `pending`, `queued`, `sent`, `delivered`, `read` or `failed`; for inbound
+            messages `received` or `read`.
+        reconciled_at: Set only if Linq found the message late: treat the message as history.
+        from_: Deprecated by Linq; use `from_handle`.
+    """
+
+    chat_id: str
+    from_: str | None = Field(default=None, alias="from")
+    is_from_me: bool = False
+    updated_at: datetime | None = None
+    is_delivered: bool | None = None
+    read_at: datetime | None = None
+    reconciled_at: datetime | None = None
+
+    @property
+    def text(self) -> str:
+        """Return the text parts, joined by newlines."""
+        return "\n".join(part.value for part in self.parts if isinstance(part, TextPart))
+
+
+class VoiceMemoFile(Data):
+    """The audio file of a voice memo."""
+
+    id: str | None = None
+    filename: str | None = None
+    mime_type: str | None = None
+    size_bytes: int | None = None
+    url: str | None = None
+    duration_ms: int | None = None
+
+
+class VoiceMemoChat(Data):
+    """The chat that a voice memo was sent to."""
+
+    id: str
+    handles: tuple[Handle, ...] = ()
+    is_active: bool | None = None
+    is_group: bool | None = None
+    service: str | None = None
+
+
+class VoiceMemo(Data):
+    """An accepted voice memo."""
+
+    id: str
+    to: tuple[str, ...] = ()
+    status: str | None = None
+    created_at: datetime | None = None
+    service: str | None = None
+    voice_memo: VoiceMemoFile | None = None
+    chat: VoiceMemoChat | None = None
+    from_: str | None = Field(default=None, alias="from")
+
+
+class VoiceMemoSent(Data):
+    """Response of `chats.send_voicememo`."""
+
+    voice_memo: VoiceMemo
+
+
+class MessagePage(Data):
+    """One page of `chats.messages.list` or of a thread."""
+
+    messages: tuple[Message, ...] = ()
+    next_cursor: str | None = None
