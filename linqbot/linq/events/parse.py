@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from linqbot.errors import LinqbotError
+from linqbot.linq.events import EVENT_CLASSES
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, JOINED_KEY, Delivery, event_id_of
 from linqbot.linq.events.event import Event, UnknownEvent, as_object
 from linqbot.linq.events.message import MessageEdited, MessageReceived
@@ -26,107 +27,28 @@ class _Classes(Mapping[str, type[Event]]):
     A bot uses only a few of them, and each class takes time at the start and memory permanently.
     """
 
-    def __init__(self, places: Mapping[str, str]) -> None:
-        self._places = places
+    def __init__(self) -> None:
         self._met: dict[str, type[Event]] = {}
 
     def __getitem__(self, event_type: str) -> type[Event]:
         cls = self._met.get(event_type)
         if cls is None:
-            module, _, name = self._places[event_type].partition(".")
+            module, _, name = EVENT_CLASSES[event_type].partition(".")
             cls = self._met[event_type] = getattr(import_module(f"linqbot.linq.events.{module}"), name)
         return cls
 
     def __contains__(self, event_type: object) -> bool:
-        return event_type in self._places
+        return event_type in EVENT_CLASSES
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(EVENT_CLASSES)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(EVENT_CLASSES)
 
 
-EVENT_TYPES: Mapping[str, type[Event]] = _Classes(
-    {
-        "message.received": "message.MessageReceived",
-        "message.sent": "message.MessageSent",
-        "message.delivered": "message.MessageDelivered",
-        "message.read": "message.MessageRead",
-        "message.failed": "message.MessageFailed",
-        "message.edited": "message.MessageEdited",
-        "reaction.added": "message.ReactionAdded",
-        "reaction.removed": "message.ReactionRemoved",
-        "poll.reaction.added": "message.PollReactionAdded",
-        "poll.sent": "poll.PollSent",
-        "poll.delivered": "poll.PollDelivered",
-        "poll.read": "poll.PollRead",
-        "poll.received": "poll.PollReceived",
-        "poll.failed": "poll.PollFailed",
-        "poll.updated": "poll.PollUpdated",
-        "poll.vote.added": "poll.PollVoteAdded",
-        "poll.vote.removed": "poll.PollVoteRemoved",
-        "chat.created": "chat.ChatCreated",
-        "chat.group_name_updated": "chat.GroupNameUpdated",
-        "chat.group_icon_updated": "chat.GroupIconUpdated",
-        "chat.group_name_update_failed": "chat.GroupNameUpdateFailed",
-        "chat.group_icon_update_failed": "chat.GroupIconUpdateFailed",
-        "chat.background_update_failed": "chat.BackgroundUpdateFailed",
-        "chat.background_updated": "chat.BackgroundUpdated",
-        "chat.typing_indicator.started": "chat.TypingStarted",
-        "chat.typing_indicator.stopped": "chat.TypingStopped",
-        "participant.added": "chat.ParticipantAdded",
-        "participant.removed": "chat.ParticipantRemoved",
-        "location.sharing.started": "chat.LocationSharingStarted",
-        "location.sharing.stopped": "chat.LocationSharingStopped",
-        "contact_card.received": "account.ContactCardReceived",
-        "contact_card.created": "account.ContactCardCreated",
-        "contact_card.updated": "account.ContactCardUpdated",
-        "contact_card.deleted": "account.ContactCardDeleted",
-        "phone_number.status_updated": "account.PhoneNumberStatusUpdated",
-        "phone_number.assigned": "account.PhoneNumberAssigned",
-        "phone_number.released": "account.PhoneNumberReleased",
-        "phone_number.forwarding_updated": "account.PhoneNumberForwardingUpdated",
-        "zero_day_retention.updated": "account.ZeroDayRetentionUpdated",
-        "environment.line_moved": "account.EnvironmentLineMoved",
-        "payment.succeeded": "payment.PaymentSucceeded",
-        "payment.canceled": "payment.PaymentCanceled",
-        "payment.expired": "payment.PaymentExpired",
-        "payment.declined": "payment.PaymentDeclined",
-        "payment.authorized": "payment.PaymentAuthorized",
-        "connection.created": "payment.ConnectionCreated",
-        "connection.revoked": "payment.ConnectionRevoked",
-        "api_token.created": "account.ApiTokenCreated",
-        "api_token.renamed": "account.ApiTokenRenamed",
-        "api_token.expiry_scheduled": "account.ApiTokenExpiryScheduled",
-        "api_token.expired": "account.ApiTokenExpired",
-        "api_token.activated": "account.ApiTokenActivated",
-        "api_token.deleted": "account.ApiTokenDeleted",
-        "environment.created": "account.EnvironmentCreated",
-        "environment.renamed": "account.EnvironmentRenamed",
-        "environment.deleted": "account.EnvironmentDeleted",
-        "webhook_subscription.created": "account.WebhookSubscriptionCreated",
-        "webhook_subscription.deleted": "account.WebhookSubscriptionDeleted",
-        "webhook_subscription.target_url_changed": "account.WebhookSubscriptionTargetUrlChanged",
-        "webhook_subscription.enabled": "account.WebhookSubscriptionEnabled",
-        "webhook_subscription.disabled": "account.WebhookSubscriptionDisabled",
-        "webhook_subscription.events.updated": "account.WebhookSubscriptionEventsUpdated",
-        "webhook_subscription.phone_numbers.updated": "account.WebhookSubscriptionPhoneNumbersUpdated",
-        "webhook_subscription.routing_headers_set": "account.WebhookSubscriptionRoutingHeadersSet",
-        "webhook_subscription.routing_headers_cleared": "account.WebhookSubscriptionRoutingHeadersCleared",
-        "team_member.added": "account.TeamMemberAdded",
-        "team_member.signed_in": "account.TeamMemberSignedIn",
-        "team_member.signed_out": "account.TeamMemberSignedOut",
-        "call.initiated": "account.CallInitiated",
-        "call.ringing": "account.CallRinging",
-        "call.answered": "account.CallAnswered",
-        "call.ended": "account.CallEnded",
-        "call.failed": "account.CallFailed",
-        "call.declined": "account.CallDeclined",
-        "call.no_answer": "account.CallUnanswered",
-    }
-)
-"""The class of each event type that Linq documents, as `module.Class` in this folder."""
+EVENT_TYPES: Mapping[str, type[Event]] = _Classes()
+"""The class of each event type that Linq documents."""
 
 
 class EventNotUnderstood(LinqbotError):
