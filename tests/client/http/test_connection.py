@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from linqbot.client.http import connection as connections
 from linqbot.client.http.addresses import Origin
 from linqbot.client.http.connection import Connection
+from linqbot.client.http.connector import Connector
 from linqbot.client.http.http11 import (
     MAX_CONTENT_BYTES,
     MAX_HEAD_BYTES,
@@ -104,6 +105,33 @@ async def test_an_answer_in_the_shortest_chunks_takes_a_few_times_its_size() -> 
             tracemalloc.stop()
     assert answer.content == b"ab" * (1 << 19)
     assert peak < 5 * len(answer.content)
+
+
+async def test_a_streamed_answer_waits_at_the_server_until_it_is_read_and_may_be_larger_than_any_other() -> None:
+    megabyte, count = bytes(1 << 20), (MAX_CONTENT_BYTES >> 20) + 1
+    written = 0
+
+    async def play(peer: Peer) -> None:
+        nonlocal written
+        await peer.request()
+        await peer.say(b"HTTP/1.1 200 OK\r\nX-A: b\r\n\r\n")
+        for _ in range(count):
+            await peer.say(megabyte)
+            written += 1
+
+    async with raw(play) as server:
+        connection = await Connector(server.origin, connect_timeout_s=5).connect(lambda _: None)
+        request = get(server)
+        answer = await connection.stream(request, request.head())
+        assert (answer.status, answer.headers["x-a"]) == (200, "b")
+        async with asyncio.timeout(10):
+            while connection.transport.is_reading():
+                await asyncio.sleep(0)
+        assert written < count
+        sizes = [len(chunk) async for chunk in answer.chunks]
+        await connection.lost
+    assert sum(sizes) == count << 20
+    assert max(sizes) <= 1 << 20
 
 
 async def test_a_header_that_comes_very_often_is_read_as_one() -> None:

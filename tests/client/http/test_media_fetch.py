@@ -21,7 +21,7 @@ import trustme
 from client.http11_peers import Waits
 
 from linqbot.client.client import Client
-from linqbot.client.http import httpx_adapter
+from linqbot.client.http import connector
 from linqbot.client.http import media_fetch as guarded
 from linqbot.client.http.addresses import PORTS
 from linqbot.client.http.media_fetch import Fetcher, FetchFailed, FetchRefused
@@ -663,7 +663,7 @@ async def test_an_address_that_does_not_answer_gives_way_to_the_next(monkeypatch
         await connect(self, sock, address)
 
     monkeypatch.setattr(loop, "sock_connect", elsewhere)
-    monkeypatch.setattr(httpx_adapter, "NEXT_ADDRESS_AFTER_S", 0.01)
+    monkeypatch.setattr(connector, "NEXT_ADDRESS_AFTER_S", 0.01)
     async with serving(own):
         origin = f"http://emulator.test:{own.port}"
         fetcher = Fetcher(origin, resolve=names(**{"emulator.test": ["127.0.0.2", "127.0.0.3", "127.0.0.1"]}))
@@ -709,6 +709,14 @@ async def test_a_file_in_the_shortest_chunks_takes_a_few_times_its_size() -> Non
 
 
 @pytest.mark.process
-def test_httpx_is_not_imported_before_something_is_fetched() -> None:
-    code = "import linqbot.client.http.media_fetch, sys; assert not {'httpx', 'httpcore', 'anyio'} & set(sys.modules)"
+def test_a_fetch_imports_no_httpx() -> None:
+    code = """
+import asyncio, sys
+from linqbot.client.http.media_fetch import Fetcher, FetchFailed
+try:
+    asyncio.run(Fetcher("http://127.0.0.1:1").fetch("http://127.0.0.1:1/x"))
+except FetchFailed as error:
+    assert "ConnectionRefusedError" in str(error), error
+assert not {"httpx", "httpcore", "anyio"} & set(sys.modules)
+"""
     subprocess.run([sys.executable, "-c", code], check=True)
