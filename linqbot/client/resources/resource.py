@@ -62,6 +62,20 @@ class Resource:
             key = call.key  # a key that the caller put in one place must be in all places that Linq reads
         return await self._run(call.with_key(key) if key else call)
 
+    async def _read(
+        self,
+        kind: type[DataT],
+        name: str,
+        *,
+        path: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        known: Mapping[str, Any] | None = None,
+    ) -> DataT:
+        """Run the endpoint `name` as `_call` does, and parse its response as `read` does."""
+        return read(kind, await self._call(name, path=path, body=body, query=query, key=key), name, known)
+
 
 def read(kind: type[DataT], response: ApiResponse, name: str, known: Mapping[str, Any] | None = None) -> DataT:
     """Parse the response's data as `kind`.
