@@ -189,11 +189,7 @@ class Experiences(Resource):
 
         Source: https://docs.linqapp.com/api/resources/experiences/methods/list
         """
-
-        async def everything() -> tuple[OfferedExperience, ...]:
-            return (await self._read(OfferedExperiences, "experiences.list")).experiences
-
-        return at_once(everything)
+        return at_once(lambda: self._read(OfferedExperiences, "experiences.list"), lambda read: read.experiences)
 
     async def retrieve(self, experience: str) -> OfferedExperience:
         """Get an experience by its name, such as `link`.

@@ -221,10 +221,10 @@ class Listing(Generic[T]):
         return self._page(self._cursor).__await__()
 
 
-def at_once(everything: Callable[[], Awaitable[tuple[T, ...]]]) -> Listing[T]:
+def at_once(read_all: Callable[[], Awaitable[DataT]], items: Callable[[DataT], tuple[T, ...]]) -> Listing[T]:
     """Return a listing for an endpoint that Linq does not page: the single page holds all items."""
 
     async def page(_: str | None) -> Page[T]:
-        return Page(await everything())
+        return Page(items(await read_all()))
 
     return Listing(page, None)

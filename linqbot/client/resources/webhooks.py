@@ -102,11 +102,9 @@ class Subscriptions(Resource):
 
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/list
         """
-
-        async def everything() -> tuple[WebhookSubscription, ...]:
-            return (await self._read(WebhookSubscriptions, "webhook_subscriptions.list")).subscriptions
-
-        return at_once(everything)
+        return at_once(
+            lambda: self._read(WebhookSubscriptions, "webhook_subscriptions.list"), lambda read: read.subscriptions
+        )
 
     async def delete(self, subscription_id: str) -> None:
         """Delete a subscription. Events that Linq has not delivered to it yet are lost.

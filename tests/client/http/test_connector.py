@@ -108,12 +108,6 @@ async def test_another_name_is_refused_before_anything_is_sent(authority: trustm
         assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
 
 
-async def test_a_certificate_of_an_unknown_authority_is_refused(authority: trustme.CA) -> None:
-    async with raw(always(said(b"fine")), certified(trustme.CA(), "127.0.0.1")) as server:
-        error, _ = await failed(Origin("https", "127.0.0.1", server.port))
-        assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
-
-
 async def test_a_refused_certificate_is_named_with_the_reason(authority: trustme.CA) -> None:
     expired = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", not_after=datetime(2020, 1, 1, tzinfo=UTC)).configure_cert(expired)
