@@ -24,9 +24,8 @@ def v3(code: int = 1005, message: str = "Invalid value", **more: Any) -> dict[st
     return {"success": False, "error": {"status": 400, "code": code, "message": message, **more}, "trace_id": "ab12"}
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
+def test_the_status_decides_the_class(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[int, type]] = [
         (400, LinqApiError),
         (401, LinqApiError),
         (403, LinqApiError),
@@ -37,12 +36,12 @@ def v3(code: int = 1005, message: str = "Invalid value", **more: Any) -> dict[st
         (429, RateLimited),
         (500, LinqUnavailable),
         (503, LinqUnavailable),
-    ],
-)
-def test_the_status_decides_the_class(status: int, kind: type) -> None:
-    caught = error(status, v3())
-    assert type(caught) is kind
-    assert caught.status == status
+    ]
+    for status, kind in rows:
+        with subtests.test(status=status, kind=kind):
+            caught = error(status, v3())
+            assert type(caught) is kind
+            assert caught.status == status
 
 
 def test_v3_says_code_message_page_and_trace() -> None:
@@ -58,9 +57,8 @@ def test_v2_says_it_in_another_envelope() -> None:
     assert (caught.status, caught.code, caught.message) == (401, None, "Invalid token")
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+def test_a_body_of_another_kind_is_still_an_error_with_its_status(subtests: pytest.Subtests) -> None:
+    rows: list[bytes] = [
         b"",
         b"<html>Bad gateway</html>",
         b"\xff\xfe",
@@ -72,13 +70,16 @@ def test_v2_says_it_in_another_envelope() -> None:
         b'{"errors": []}',
         b'{"errors": ["no"]}',
         b'{"error": {"code": true, "message": 7, "doc_url": [], "retry_after": "soon"}, "trace_id": {}}',
-    ],
-)
-def test_a_body_of_another_kind_is_still_an_error_with_its_status(body: bytes) -> None:
-    caught = error(502, body)
-    assert isinstance(caught, LinqUnavailable)
-    assert (caught.status, caught.code, caught.doc_url, caught.trace_id, caught.retry_after_s) == (502, *[None] * 4)
-    assert caught.message == "HTTP 502 without an error body of Linq's"
+    ]
+    for body in rows:
+        with subtests.test(body=body):
+            caught = error(502, body)
+            assert isinstance(caught, LinqUnavailable)
+            assert (caught.status, caught.code, caught.doc_url, caught.trace_id, caught.retry_after_s) == (
+                502,
+                *[None] * 4,
+            )
+            assert caught.message == "HTTP 502 without an error body of Linq's"
 
 
 PAST, SOON, FAR = "Tue, 14 Nov 2023 22:13:00 GMT", "Tue, 14 Nov 2023 22:13:50 GMT", "Sat, 01 Jan 2090 00:00:00 GMT"

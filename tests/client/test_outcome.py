@@ -21,10 +21,8 @@ from linqbot.linq.endpoints import ENDPOINTS
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
 
 ROWS = {row.name: row for row in [*call_table_chats.ROWS, *call_table_account.ROWS]}
-WITH_ANSWER = pytest.mark.parametrize("row", [row for row in ROWS.values() if row.answer], ids=lambda row: row.name)
-WITHOUT_ANSWER = pytest.mark.parametrize(
-    "row", [row for row in ROWS.values() if not row.answer], ids=lambda row: row.name
-)
+WITH_ANSWER = [row for row in ROWS.values() if row.answer]
+WITHOUT_ANSWER = [row for row in ROWS.values() if not row.answer]
 SENDS = {
     "chats.create": "chat.message.id",
     "chats.messages.send": "message.id",
@@ -93,24 +91,25 @@ UNREADABLE = {
 }
 
 
-@WITH_ANSWER
-async def test_a_2xx_without_the_object_that_linq_answers_with_is_no_answer(row: Row) -> None:
-    # The call may have been executed: it is retried with its key or if it is idempotent, else never.
-    is_once = ENDPOINTS[row.name].safety == "once" or (row.body or {}).get("type") == "sticker"
-    repetitions = 1 if is_once else 3
-    for kind, answer in UNREADABLE.items():
-        caught, linq = await refused(row, answer)
+async def test_a_2xx_without_the_object_that_linq_answers_with_is_no_answer(subtests: pytest.Subtests) -> None:
+    for row in WITH_ANSWER:
+        # The call may have been executed: it is retried with its key or if it is idempotent, else never.
+        is_once = ENDPOINTS[row.name].safety == "once" or (row.body or {}).get("type") == "sticker"
+        for kind, answer in UNREADABLE.items():
+            with subtests.test(row=row.name, kind=kind):
+                caught, linq = await refused(row, answer)
 
-        assert type(caught) is LinqUnavailable, kind
-        assert caught.status == answer().status_code, kind
-        assert "not Linq's" in str(caught), kind
-        assert len(linq.requests) == repetitions, kind
-        assert len({(request.content, request.headers.get("idempotency-key")) for request in linq.requests}) == 1, kind
+                assert type(caught) is LinqUnavailable
+                assert caught.status == answer().status_code
+                assert "not Linq's" in str(caught)
+                assert len(linq.requests) == (1 if is_once else 3)
+                sent = {(request.content, request.headers.get("idempotency-key")) for request in linq.requests}
+                assert len(sent) == 1
 
 
 async def test_an_object_without_what_every_answer_of_linqs_has_is_no_answer(subtests: pytest.Subtests) -> None:
     for row in [ROWS[name] for name, each in ENDPOINTS.items() if each.needs and name in ROWS]:
-        with subtests.test(row=row):
+        with subtests.test(row=row.name):
             for body in ({}, {"ok": True}, damaged(row.answer, str(ENDPOINTS[row.name].needs), 5)):
                 caught, _ = await refused(row, reply(200, json.dumps(body).encode(), "application/json"))
                 assert type(caught) is LinqUnavailable
@@ -127,28 +126,25 @@ async def test_an_object_with_a_message_id_that_is_no_text_is_no_answer() -> Non
         assert "without message.id" in str(caught)
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
+async def test_where_linq_answers_without_a_body_its_2xx_is_enough_unless_it_is_a_page(
+    subtests: pytest.Subtests,
+) -> None:
+    enough = [
         reply(204),
         reply(200),
         reply(202, b"null", "application/json"),
         reply(202, b'{"status": "accepted"}', "application/json"),
         reply(200, b"OK", "text/plain"),
-    ],
-)
-@WITHOUT_ANSWER
-async def test_where_linq_answers_without_a_body_its_2xx_is_enough(row: Row, answer: Reply) -> None:
-    assert await accepted(row, answer) is None
-
-
-@pytest.mark.parametrize(
-    "answer", [reply(200, PAGE, "text/html"), reply(200, b"\r\n <html>"), reply(200, b"", "text/html")]
-)
-@WITHOUT_ANSWER
-async def test_a_page_is_no_answer_even_where_no_body_is_expected(row: Row, answer: Reply) -> None:
-    caught, _ = await refused(row, answer)
-    assert type(caught) is LinqUnavailable
+    ]
+    pages = [reply(200, PAGE, "text/html"), reply(200, b"\r\n <html>"), reply(200, b"", "text/html")]
+    for row in WITHOUT_ANSWER:
+        for answer in enough:
+            with subtests.test(row=row.name, content=answer().content):
+                assert await accepted(row, answer) is None
+        for page in pages:
+            with subtests.test(row=row.name, content=page().content):
+                caught, _ = await refused(row, page)
+                assert type(caught) is LinqUnavailable
 
 
 FOREIGN = {
@@ -308,15 +304,15 @@ def is_needed(place: str, needed: str) -> bool:
     return needed == place or needed.startswith(f"{place}.")
 
 
-@pytest.mark.parametrize("wrong", [..., None, 7, "no such thing", [], {}, [{"id": []}]], ids=repr)
-@pytest.mark.parametrize("name", SENDS)
-async def test_a_send_whose_answer_has_an_id_was_sent_whatever_else_is_wrong(name: str, wrong: Any) -> None:
-    row = ROWS[name]
-    for place in places(row.answer):
-        if not is_needed(place, SENDS[name]):
-            body = json.dumps(damaged(row.answer, place, wrong)).encode()
-            result = await accepted(row, reply(202, body))
-            assert at(result, SENDS[name]), place
+async def test_a_send_whose_answer_has_an_id_was_sent_whatever_else_is_wrong(subtests: pytest.Subtests) -> None:
+    wrong_values: list[Any] = [..., None, 7, "no such thing", [], {}, [{"id": []}]]
+    for name, needed in SENDS.items():
+        row = ROWS[name]
+        for place in [place for place in places(row.answer) if not is_needed(place, needed)]:
+            for wrong in wrong_values:
+                with subtests.test(name=name, place=place, wrong=wrong):
+                    body = json.dumps(damaged(row.answer, place, wrong)).encode()
+                    assert at(await accepted(row, reply(202, body)), needed)
 
 
 async def test_what_does_not_fit_is_left_out_and_the_rest_stays() -> None:
@@ -348,14 +344,13 @@ async def test_a_list_is_not_read_without_its_wrong_items() -> None:
     assert len(linq.requests) == 1
 
 
-@pytest.mark.parametrize(
-    "row", [row for row in ROWS.values() if str(ENDPOINTS[row.name].needs).endswith("[]")], ids=lambda row: row.name
-)
-async def test_null_in_the_place_of_a_list_is_an_empty_list(row: Row) -> None:
-    place = str(ENDPOINTS[row.name].needs)
-    found = await accepted(row, reply(200, json.dumps(damaged(row.answer, place, None)).encode()))
-    listed = found if isinstance(found, Page) else at(found, place.removesuffix("[]"))
-    assert len(listed) == 0
+async def test_null_in_the_place_of_a_list_is_an_empty_list(subtests: pytest.Subtests) -> None:
+    for row in [row for row in ROWS.values() if str(ENDPOINTS[row.name].needs).endswith("[]")]:
+        with subtests.test(row=row.name):
+            place = str(ENDPOINTS[row.name].needs)
+            found = await accepted(row, reply(200, json.dumps(damaged(row.answer, place, None)).encode()))
+            listed = found if isinstance(found, Page) else at(found, place.removesuffix("[]"))
+            assert len(listed) == 0
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"experiences": null}'])

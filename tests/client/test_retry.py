@@ -72,12 +72,12 @@ def test_a_call_is_repeated_only_when_that_is_safe(subtests: pytest.Subtests) ->
             assert decisions == repeated.split()
 
 
-@pytest.mark.parametrize(
-    ("attempt", "seconds"), [(0, 0.5), (1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 8.0), (30, 8.0)]
-)
-def test_the_wait_doubles_up_to_eight_seconds(attempt: int, seconds: float) -> None:
-    assert pause_s(READ, LOST, attempt, max_wait_s=60, jitter=0) == seconds
-    assert pause_s(READ, LOST, attempt, max_wait_s=60, jitter=1) == seconds * 0.75
+def test_the_wait_doubles_up_to_eight_seconds(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[int, float]] = [(0, 0.5), (1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 8.0), (30, 8.0)]
+    for attempt, seconds in rows:
+        with subtests.test(attempt=attempt, seconds=seconds):
+            assert pause_s(READ, LOST, attempt, max_wait_s=60, jitter=0) == seconds
+            assert pause_s(READ, LOST, attempt, max_wait_s=60, jitter=1) == seconds * 0.75
 
 
 def test_linqs_own_wish_is_kept_to_the_second() -> None:

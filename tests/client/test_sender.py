@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import logging
 import ssl
@@ -424,14 +423,6 @@ async def test_an_answer_that_is_no_http_is_ours_to_name(reply: bytes) -> None:
         with pytest.raises(LinqUnavailable) as caught:
             await task
         assert KEY not in repr(caught.value) + str(caught.value)
-
-
-async def test_answers_may_be_zipped_or_chunked() -> None:
-    body = json.dumps({"id": CHAT, "display_name": "x" * 5000}).encode()
-    chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
-    async with served() as server, client_at(server.port) as client:
-        server.answers = [plain(200, gzip.compress(body), "Content-Encoding: gzip"), chunks]
-        assert [(await client.chats.retrieve(CHAT)).display_name for _ in range(2)] == ["x" * 5000] * 2
 
 
 async def test_an_answer_that_drips_is_ended_by_the_time_limit() -> None:

@@ -24,6 +24,7 @@ from linqbot.client.http.http11 import (
     Response,
     ResponseHeaders,
     ServerDisconnectedError,
+    StreamedResponse,
     TransportError,
     unpacked,
 )
@@ -33,6 +34,7 @@ IDLE_S: Final = 15.0
 
 _EMPTY = frozenset({204, 304})
 _BODILESS = frozenset({"HEAD", "CONNECT"})
+_CHUNK_BYTES = 1 << 20
 _KEPT_FOR = re.compile(rb"timeout\s*=\s*(\d{1,9})", re.IGNORECASE)
 
 
@@ -59,8 +61,10 @@ class Connection(asyncio.Protocol):
         "_on_lost",
         "_parser",
         "_poll",
+        "_reader",
         "_received",
         "_response",
+        "_size",
         "_status",
         "_until_end",
         "_uses",
@@ -78,8 +82,10 @@ class Connection(asyncio.Protocol):
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._poll: select.poll | None = None
         self._response: asyncio.Future[Response] | None = None
+        self._reader: asyncio.StreamReader | None = None
         self._can_write: asyncio.Future[None] | None = None
         self._is_paused = False
+        self._fields: dict[bytes, bytes | bytearray] = {}
         self._uses = self._received = 0
         self._is_read = True
         self._until_end = False
@@ -99,18 +105,8 @@ class Connection(asyncio.Protocol):
             MalformedResponse: The response cannot be parsed, or is too large.
             ValueError: The content does not have the announced size.
         """
-        if not self.is_open:
-            raise ConnectFailed("the connection ended before anything was sent")
-        response: asyncio.Future[Response] = self._loop.create_future()
-        self._response = response
-        self.is_clean = self._is_read = self._until_end = False
-        self._is_bodiless = request.method in _BODILESS
-        self._received = self._status = 0
-        # A list of chunks would need 43 bytes of memory for two bytes of content, the shortest chunk.
-        self._content = bytearray()
-        self._fields: dict[bytes, bytes | bytearray] = {}
-        self._uses += 1
-        request.is_sent, is_written = True, False
+        response = self._begin(request)
+        is_written = False
         try:
             content = request.content
             if content is None or isinstance(content, bytes):
@@ -127,6 +123,41 @@ class Connection(asyncio.Protocol):
             if response.done() and not response.cancelled():
                 response.exception()  # marked as retrieved, also if the upload's own error is raised instead
             self.is_clean = self.is_clean and is_written and self.transport.get_write_buffer_size() == 0
+
+    async def stream(self, request: Request, head: bytes) -> StreamedResponse:
+        """Send a request without content and return its response as soon as its head is read.
+
+        The chunks are not decoded, and neither their number nor their size is limited: the server waits while many are
+        unread. The connection cannot be used again.
+
+        Raises:
+            ConnectFailed, ServerDisconnectedError, MalformedResponse: As in `exchange`, also while chunks are read.
+        """
+        response = self._begin(request)
+        self._reader = reader = asyncio.StreamReader(loop=self._loop)
+        reader.set_transport(self.transport)
+        self.transport.write(head)
+        start = await response
+
+        async def chunks() -> AsyncGenerator[bytes, None]:
+            while chunk := await reader.read(_CHUNK_BYTES):
+                yield chunk
+
+        return StreamedResponse(start.status, start.headers, chunks())
+
+    def _begin(self, request: Request) -> asyncio.Future[Response]:
+        if not self.is_open:
+            raise ConnectFailed("the connection ended before anything was sent")
+        self._response = response = self._loop.create_future()
+        self.is_clean = self._is_read = self._until_end = False
+        self._is_bodiless = request.method in _BODILESS
+        self._received = self._size = self._status = 0
+        # A list of chunks would need 43 bytes of memory for two bytes of content, the shortest chunk.
+        self._content = bytearray()
+        self._fields = {}
+        self._uses += 1
+        request.is_sent = True
+        return response
 
     def has_unread(self) -> bool:
         """Return True if the server has said something, or has closed the connection, and the event loop has not seen it.
@@ -183,8 +214,8 @@ class Connection(asyncio.Protocol):
             self._fail(MalformedResponse(f"the response is not HTTP: {error}"), error)
         if self._is_read:
             return
-        size = len(self._content)
-        if size > MAX_CONTENT_BYTES:
+        size = self._size
+        if self._reader is None and size > MAX_CONTENT_BYTES:
             self._fail(MalformedResponse(f"the response is larger than {MAX_CONTENT_BYTES} bytes"))
         # Bytes that are not content: header fields, interim responses, trailers, and chunk framing, at worst six bytes
         # per byte of content.
@@ -240,6 +271,8 @@ class Connection(asyncio.Protocol):
         if status < 200:
             return  # an interim response, 100 or 103: the final response follows
         self._status = status
+        if self._reader is not None and self._response is not None and not self._response.done():
+            self._response.set_result(Response(status, ResponseHeaders(self._fields), b""))
         coding = self._fields.get(b"transfer-encoding")
         if self._is_bodiless:
             self._complete()
@@ -249,13 +282,18 @@ class Connection(asyncio.Protocol):
             length = self._fields.get(b"content-length")
             if length is None:
                 self._until_end = True
-            elif int(length) > MAX_CONTENT_BYTES:
+            elif self._reader is None and int(length) > MAX_CONTENT_BYTES:
                 # Not read to the limit first: 200 calls at once would fill the memory.
                 self._fail(MalformedResponse(f"the response is larger than {MAX_CONTENT_BYTES} bytes"))
 
     def on_body(self, data: bytes) -> None:
-        if not self._is_read:
+        if self._is_read:
+            return
+        self._size += len(data)
+        if self._reader is None:
             self._content += data
+        else:
+            self._reader.feed_data(data)
 
     def on_message_complete(self) -> None:
         if self._status and not self._is_read and self._parser is not None:
@@ -266,6 +304,8 @@ class Connection(asyncio.Protocol):
 
     def _complete(self) -> None:
         self._is_read, self._until_end = True, False
+        if self._reader is not None:
+            self._reader.feed_eof()
         response = self._response
         if response is None or response.done():
             return
@@ -280,8 +320,10 @@ class Connection(asyncio.Protocol):
             response.set_result(Response(self._status, ResponseHeaders(fields), content))
 
     def _fail(self, error: TransportError, cause: BaseException | None = None) -> None:
+        error.__cause__ = cause
+        if self._reader is not None and not self._is_read:
+            self._reader.set_exception(error)
         self._is_read, self._until_end = True, False
         if self._response is not None and not self._response.done():
-            error.__cause__ = cause
             self._response.set_exception(error)
         self.abort()

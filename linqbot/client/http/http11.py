@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 from urllib.parse import quote
@@ -178,6 +178,15 @@ class Response:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
+
+
+@dataclass(slots=True)
+class StreamedResponse:
+    """A response whose content is read in chunks, as they arrive and not decoded."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    chunks: AsyncIterator[bytes] = field(repr=False)
 
 
 class HttpTransport(Protocol):

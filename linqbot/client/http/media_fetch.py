@@ -6,7 +6,7 @@ process runs inside a private network. So every connection passes the same check
 - Only https on port 443 is allowed, except at the origin of the client's own base URL: the emulator is http on
 127.0.0.1.
 - A name is resolved once, all its addresses must be public (`addresses.py`), and the connection goes to one of these
-  addresses, with the certificate of the name (`httpx_adapter.py`). There is no second resolution in which a DNS
+  addresses, with the certificate of the name (`connector.py`). There is no second resolution in which a DNS
   rebinding attack could return another address.
 - Redirects are followed here, at most five, each checked like the first URL, and never from https to plain http.
 - Bytes are counted while they arrive. Compression is neither requested nor accepted. One time limit covers name
@@ -23,14 +23,16 @@ import contextlib
 import re
 import secrets
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, TypeVar
 from urllib.parse import urljoin
 
 from linqbot.client.http.addresses import PORTS, Target, UnsafeURL, bare_name, disposed_name, is_public, literal, target
-from linqbot.client.http.connector import trust
+from linqbot.client.http.connector import Connector
+from linqbot.client.http.http11 import Request, RequestHeaders, StreamedResponse, TransportError
 from linqbot.errors import ConfigError, LinqbotError
 from linqbot.linq.types.content import HEAD_BYTES, MAX_BYTES, Fetched, Saved, sniffed
 from linqbot.linq.types.message import MediaPart
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_REDIRECTS: Final = 5
+CONNECT_TIMEOUT_S: Final = 10.0
 
 EXPIRED: Final = frozenset({401, 403, 404, 410})
 """Statuses with which a server refuses a link that has expired."""
@@ -138,7 +141,7 @@ class Fetcher:
             FetchFailed: No complete 2xx response within `timeout_s`.
         """
 
-        async def read(response: httpx.Response) -> Fetched:
+        async def read(response: StreamedResponse) -> Fetched:
             content = bytearray()
             async for chunk in _chunks(response, max_bytes):
                 content += chunk
@@ -160,7 +163,7 @@ class Fetcher:
         """
         place = Path(path)
 
-        async def read(response: httpx.Response) -> Saved:
+        async def read(response: StreamedResponse) -> Saved:
             partial = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
             try:
                 size, head = await _write(partial, _chunks(response, max_bytes))
@@ -172,7 +175,7 @@ class Fetcher:
         return await self._repeated(media, timeout_s, read)
 
     async def _repeated(
-        self, media: MediaPart | str, timeout_s: float, read: Callable[[httpx.Response], Awaitable[T]]
+        self, media: MediaPart | str, timeout_s: float, read: Callable[[StreamedResponse], Awaitable[T]]
     ) -> T:
         goal = _checked(_url_of(media))
         attempt = 0
@@ -180,7 +183,7 @@ class Fetcher:
             async with asyncio.timeout(timeout_s):
                 while True:
                     try:
-                        with _network_errors(goal):
+                        with self._network_errors(goal):
                             async with self._response(goal) as response:
                                 return await read(response)
                     except FetchFailed as error:
@@ -192,13 +195,27 @@ class Fetcher:
             # Its context may be a library's error, which may quote the whole URL.
             raise FetchFailed(f"{goal.origin} was too slow: no complete response within {timeout_s:g} s.") from None
 
+    @contextlib.contextmanager
+    def _network_errors(self, goal: Target) -> Iterator[None]:
+        """Convert network errors to FetchFailed. Other `OSError`s come from writing the file."""
+        errors: tuple[type[Exception], ...] = (TransportError,)
+        if self._own_transport is not None:
+            import httpx
+
+            errors = (TransportError, httpx.HTTPError, httpx.StreamError, ConnectionError, ssl.SSLError)
+        try:
+            yield
+        except errors as error:
+            # `from None`: a library's errors may quote whole URLs, and a traceback is kept with a dead letter.
+            raise FetchFailed(f"{goal.origin} sent no complete response ({_reason(error)}).") from None
+
     @asynccontextmanager
-    async def _response(self, goal: Target) -> AsyncIterator[httpx.Response]:
+    async def _response(self, goal: Target) -> AsyncIterator[StreamedResponse]:
         """Follow redirects and yield the final response, with its head read and its body unread."""
         is_own = goal.origin.is_same(self._own)
         for _ in range(MAX_REDIRECTS + 1):
             async with self._asked(goal, is_own=is_own) as response:
-                if response.status_code not in _REDIRECTS:
+                if response.status not in _REDIRECTS:
                     _expect_success(response, goal)
                     yield response
                     return
@@ -208,17 +225,22 @@ class Fetcher:
         raise FetchRefused(f"{goal.origin} redirects more than {MAX_REDIRECTS} times.")
 
     @asynccontextmanager
-    async def _asked(self, goal: Target, *, is_own: bool) -> AsyncIterator[httpx.Response]:
+    async def _asked(self, goal: Target, *, is_own: bool) -> AsyncIterator[StreamedResponse]:
+        request = Request("GET", goal.origin, goal.target, RequestHeaders({"Host": goal.origin.authority, **_ASKED}))
         if is_own and self._own_transport is not None:
-            import httpx
+            from linqbot.client.http.httpx_adapter import HttpxAdapter
 
-            plain = httpx.Request("GET", f"{goal.origin}{goal.target}", headers=_ASKED)
-            async with _answer(plain, self._own_transport) as response:
+            adapter = HttpxAdapter(self._own_transport, connect_timeout_s=CONNECT_TIMEOUT_S)
+            async with adapter.stream(request) as response:
                 yield response
             return
         addresses = await self.admitted(goal, may_be_own=is_own)
-        async with _connection(goal, addresses) as response:
-            yield response
+        connector = Connector(goal.origin, connect_timeout_s=CONNECT_TIMEOUT_S, addresses=addresses)
+        connection = await connector.connect(lambda _: None)
+        try:
+            yield await connection.stream(request, request.head())
+        finally:
+            connection.abort()
 
     async def admitted(self, goal: Target, *, may_be_own: bool = True) -> Sequence[str]:
         """Resolve and check a URL's host, and return the addresses that a connection may go to.
@@ -246,33 +268,7 @@ class Fetcher:
         return addresses
 
 
-_ASKED: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "linqbot"}
-
-
-@asynccontextmanager
-async def _connection(goal: Target, addresses: Sequence[str]) -> AsyncIterator[httpx.Response]:
-    """Send one request over a new connection, and yield the response.
-
-    This uses a transport and not an httpx client, because a client would follow redirects, keep cookies, decompress,
-    and log whole URLs.
-    """
-    from linqbot.client.http.httpx_adapter import CheckedTransport, request
-
-    transport = CheckedTransport(addresses, trust() if goal.origin.scheme == "https" else None)
-    try:
-        async with _answer(request(goal, _ASKED), transport) as response:
-            yield response
-    finally:
-        await transport.aclose()
-
-
-@asynccontextmanager
-async def _answer(request: httpx.Request, transport: httpx.AsyncBaseTransport) -> AsyncIterator[httpx.Response]:
-    response = await transport.handle_async_request(request)
-    try:
-        yield response
-    finally:
-        await response.aclose()
+_ASKED: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "linqbot", "Connection": "close"}
 
 
 def _url_of(media: MediaPart | str) -> str:
@@ -303,27 +299,15 @@ def _redirected(here: Target, location: str | None) -> Target:
     return goal
 
 
-@contextlib.contextmanager
-def _network_errors(goal: Target) -> Iterator[None]:
-    """Convert network errors to FetchFailed."""
-    from linqbot.client.http.httpx_adapter import ERRORS
-
-    try:
-        yield
-    except ERRORS as error:
-        # `from None`: a library's errors may quote whole URLs, and a traceback is kept with a dead letter.
-        raise FetchFailed(f"{goal.origin} sent no complete response ({_name_of(error)}).") from None
-
-
-def _name_of(error: BaseException) -> str:
-    """Return the class name of the first error. httpcore keeps that error only as the context."""
-    while (before := error.__cause__ or error.__context__) is not None:
+def _reason(error: BaseException) -> str:
+    """Return the text of our own error, or else the class name of the first error, whose text may quote the URL."""
+    while not isinstance(error, TransportError) and (before := error.__cause__ or error.__context__) is not None:
         error = before
-    return type(error).__name__
+    return str(error) if isinstance(error, TransportError) and str(error) else type(error).__name__
 
 
-def _expect_success(response: httpx.Response, goal: Target) -> None:
-    status = response.status_code
+def _expect_success(response: StreamedResponse, goal: Target) -> None:
+    status = response.status
     if not 200 <= status < 300:
         hint = " The URL may have expired: get the message from Linq again." if status in EXPIRED else ""
         raise FetchFailed(f"{goal.origin} responded with {status}.{hint}", status=status)
@@ -331,12 +315,12 @@ def _expect_success(response: httpx.Response, goal: Target) -> None:
         raise FetchRefused(f"{goal.origin} sent compressed content, which was not requested and is not accepted.")
 
 
-async def _chunks(response: httpx.Response, max_bytes: int) -> AsyncIterator[bytes]:
+async def _chunks(response: StreamedResponse, max_bytes: int) -> AsyncIterator[bytes]:
     announced = response.headers.get("Content-Length", "")
     size = int(announced) if announced.isdecimal() and len(announced) <= _LONGEST_LENGTH else 0
     if size <= max_bytes:
         size = 0
-        async for chunk in cast("httpx.AsyncByteStream", response.stream):
+        async for chunk in response.chunks:
             size += len(chunk)
             if size > max_bytes:
                 break
@@ -371,12 +355,12 @@ async def _opened(path: Path) -> BinaryIO:
         raise
 
 
-def _mime_type(response: httpx.Response) -> str:
+def _mime_type(response: StreamedResponse) -> str:
     kind = str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
     return kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream"
 
 
-def _filename(media: MediaPart | str, response: httpx.Response) -> str | None:
+def _filename(media: MediaPart | str, response: StreamedResponse) -> str | None:
     """Return a bare name, from the part or from the response."""
     name = None if isinstance(media, str) else media.filename
     return bare_name(disposed_name(response.headers.get("Content-Disposition", "")) if name is None else name)

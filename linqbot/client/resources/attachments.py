@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import TypeAlias
 
 from linqbot.client.call import File, Run, Source, source_of
-from linqbot.client.resources.resource import Resource, read
+from linqbot.client.resources.resource import Resource
 from linqbot.errors import RuleBroken
 from linqbot.linq.types.attachment import Attachment, Upload, content_type_of
 
@@ -45,7 +45,7 @@ class Attachments(Resource):
         Source: https://docs.linqapp.com/api/resources/attachments/methods/create
         """
         body = {"content_type": content_type, "filename": filename, "size_bytes": size_bytes}
-        return read(Upload, await self._call("attachments.create", body=body), "attachments.create")
+        return await self._read(Upload, "attachments.create", body=body)
 
     async def upload(
         self,
@@ -99,8 +99,7 @@ class Attachments(Resource):
             LinqApiError: 404 no attachment with this id.
         Source: https://docs.linqapp.com/api/resources/attachments/methods/retrieve
         """
-        response = await self._call("attachments.retrieve", path={"attachment_id": attachment_id})
-        return read(Attachment, response, "attachments.retrieve")
+        return await self._read(Attachment, "attachments.retrieve", path={"attachment_id": attachment_id})
 
     async def delete(self, attachment_id: str) -> None:
         """Delete a file permanently. Messages that show the file remain, without it.

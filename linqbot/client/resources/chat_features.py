@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from linqbot.client.resources.resource import Listing, Resource, at_once, many, read
+from linqbot.client.resources.resource import Listing, Resource, at_once, many
 from linqbot.linq.types.chat_features import (
     ChatLocation,
     LocationAccepted,
@@ -37,8 +37,13 @@ class Polls(Resource):
                 chat, 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/polls/methods/create
         """
-        response = await self._call("chats.polls.create", path={"chat_id": chat_id}, body={"poll": poll})
-        return read(PollEnvelope, response, "chats.polls.create", {"chat_id": chat_id})
+        return await self._read(
+            PollEnvelope,
+            "chats.polls.create",
+            path={"chat_id": chat_id},
+            body={"poll": poll},
+            known={"chat_id": chat_id},
+        )
 
 
 class MessagePoll(Resource):
@@ -53,8 +58,7 @@ class MessagePoll(Resource):
             LinqApiError: 404/2002 no message with this id, or the message is not a poll.
         Source: https://docs.linqapp.com/api/resources/messages/subresources/poll/methods/retrieve
         """
-        response = await self._call("messages.poll.retrieve", path={"message_id": message_id})
-        return read(PollEnvelope, response, "messages.poll.retrieve")
+        return await self._read(PollEnvelope, "messages.poll.retrieve", path={"message_id": message_id})
 
     async def add_options(self, message_id: str, *, options: Sequence[Mapping[str, Any]]) -> PollEnvelope:
         """Add options to a poll. Options cannot be removed. Not retried after a lost response.
@@ -67,8 +71,7 @@ class MessagePoll(Resource):
         Source: https://docs.linqapp.com/api/resources/messages/subresources/poll/methods/add_options
         """
         path, body = {"message_id": message_id}, {"options": many(options)}
-        response = await self._call("messages.poll.add_options", path=path, body=body)
-        return read(PollEnvelope, response, "messages.poll.add_options")
+        return await self._read(PollEnvelope, "messages.poll.add_options", path=path, body=body)
 
     async def vote(self, message_id: str, *, operation: Literal["add", "remove"], option_id: str) -> PollEnvelope:
         """Vote for an option, or take the vote back.
@@ -81,8 +84,7 @@ class MessagePoll(Resource):
         Source: https://docs.linqapp.com/api/resources/messages/subresources/poll/methods/vote
         """
         path, body = {"message_id": message_id}, {"operation": operation, "option_id": option_id}
-        response = await self._call("messages.poll.vote", path=path, body=body)
-        return read(PollEnvelope, response, "messages.poll.vote")
+        return await self._read(PollEnvelope, "messages.poll.vote", path=path, body=body)
 
 
 class LocationResource(Resource):
@@ -100,8 +102,7 @@ class LocationResource(Resource):
             LinqApiError: 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/location/methods/retrieve
         """
-        response = await self._call("chats.location.retrieve", path={"chat_id": chat_id})
-        return read(ChatLocation, response, "chats.location.retrieve")
+        return await self._read(ChatLocation, "chats.location.retrieve", path={"chat_id": chat_id})
 
     async def request(self, chat_id: str) -> LocationAccepted:
         """Ask the person of a direct iMessage chat to share their location. Not retried after a lost response.
@@ -115,8 +116,7 @@ class LocationResource(Resource):
                 to wait.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/location/methods/request
         """
-        response = await self._call("chats.location.request", path={"chat_id": chat_id})
-        return read(LocationAccepted, response, "chats.location.request")
+        return await self._read(LocationAccepted, "chats.location.request", path={"chat_id": chat_id})
 
     async def stop(self, chat_id: str, *, handle: str) -> LocationAccepted:
         """Stop receiving a person's location, in all chats with this line. `location.sharing.stopped` follows.
@@ -127,8 +127,9 @@ class LocationResource(Resource):
             LinqApiError: 404 the person shares no location.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/location/methods/stop
         """
-        response = await self._call("chats.location.stop", path={"chat_id": chat_id}, body={"handle": handle})
-        return read(LocationAccepted, response, "chats.location.stop")
+        return await self._read(
+            LocationAccepted, "chats.location.stop", path={"chat_id": chat_id}, body={"handle": handle}
+        )
 
 
 class Background(Resource):
@@ -188,11 +189,7 @@ class Experiences(Resource):
 
         Source: https://docs.linqapp.com/api/resources/experiences/methods/list
         """
-
-        async def everything() -> tuple[OfferedExperience, ...]:
-            return read(OfferedExperiences, await self._call("experiences.list"), "experiences.list").experiences
-
-        return at_once(everything)
+        return at_once(lambda: self._read(OfferedExperiences, "experiences.list"), lambda read: read.experiences)
 
     async def retrieve(self, experience: str) -> OfferedExperience:
         """Get an experience by its name, such as `link`.
@@ -201,5 +198,4 @@ class Experiences(Resource):
             LinqApiError: 404 no experience has this name.
         Source: https://docs.linqapp.com/api/resources/experiences/methods/retrieve
         """
-        response = await self._call("experiences.retrieve", path={"experience": experience})
-        return read(OfferedExperience, response, "experiences.retrieve")
+        return await self._read(OfferedExperience, "experiences.retrieve", path={"experience": experience})

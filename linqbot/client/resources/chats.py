@@ -83,7 +83,7 @@ class Chats(Resource):
         Source: https://docs.linqapp.com/api/resources/chats/methods/create
         """
         body = {"from": from_, "to": many(to), "message": message, "override_optout": override_optout}
-        return read(ChatCreatedResponse, await self._call("chats.create", body=body), "chats.create")
+        return await self._read(ChatCreatedResponse, "chats.create", body=body)
 
     def list_chats(
         self,
@@ -107,7 +107,7 @@ class Chats(Resource):
 
         async def page(at: str | None) -> Page[Chat]:
             query = {"cursor": at, "from": from_, "limit": limit, "to": to}
-            got = read(ChatPage, await self._call("chats.list_chats", query=query), "chats.list_chats")
+            got = await self._read(ChatPage, "chats.list_chats", query=query)
             return Page(got.chats, got.next_cursor or None)
 
         return Listing(page, cursor)
@@ -119,8 +119,7 @@ class Chats(Resource):
             LinqApiError: 404/2001 no chat with this id.
         Source: https://docs.linqapp.com/api/resources/chats/methods/retrieve
         """
-        response = await self._call("chats.retrieve", path={"chat_id": chat_id})
-        return read(Chat, response, "chats.retrieve")
+        return await self._read(Chat, "chats.retrieve", path={"chat_id": chat_id})
 
     async def update(
         self, chat_id: str, *, display_name: str | None = None, group_chat_icon: str | None = None
@@ -134,8 +133,7 @@ class Chats(Resource):
         Source: https://docs.linqapp.com/api/resources/chats/methods/update
         """
         body = {"display_name": display_name, "group_chat_icon": group_chat_icon}
-        response = await self._call("chats.update", path={"chat_id": chat_id}, body=body)
-        return read(ChatUpdate, response, "chats.update")
+        return await self._read(ChatUpdate, "chats.update", path={"chat_id": chat_id}, body=body)
 
     async def mark_as_read(self, chat_id: str) -> None:
         """Mark every message of a chat as read.
@@ -154,8 +152,7 @@ class Chats(Resource):
                 with this id.
         Source: https://docs.linqapp.com/api/resources/chats/methods/leave_chat
         """
-        response = await self._call("chats.leave_chat", path={"chat_id": chat_id})
-        return read(Accepted, response, "chats.leave_chat")
+        return await self._read(Accepted, "chats.leave_chat", path={"chat_id": chat_id})
 
     leave = leave_chat
 
@@ -188,8 +185,7 @@ class Chats(Resource):
         Source: https://docs.linqapp.com/api/resources/chats/methods/send_voicememo
         """
         body = {"attachment_id": attachment_id, "override_optout": override_optout, "voice_memo_url": voice_memo_url}
-        response = await self._call("chats.send_voicememo", path={"chat_id": chat_id}, body=body)
-        return read(VoiceMemoSent, response, "chats.send_voicememo")
+        return await self._read(VoiceMemoSent, "chats.send_voicememo", path={"chat_id": chat_id}, body=body)
 
 
 class Participants(Resource):
@@ -210,8 +206,7 @@ class Participants(Resource):
                 this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/participants/methods/add
         """
-        response = await self._call("chats.participants.add", path={"chat_id": chat_id}, body={"handle": handle})
-        return read(Accepted, response, "chats.participants.add")
+        return await self._read(Accepted, "chats.participants.add", path={"chat_id": chat_id}, body={"handle": handle})
 
     async def remove(self, chat_id: str, *, handle: str) -> Accepted:
         """Remove a person from a group. Three participants must remain.
@@ -223,8 +218,9 @@ class Participants(Resource):
                 this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/participants/methods/remove
         """
-        response = await self._call("chats.participants.remove", path={"chat_id": chat_id}, body={"handle": handle})
-        return read(Accepted, response, "chats.participants.remove")
+        return await self._read(
+            Accepted, "chats.participants.remove", path={"chat_id": chat_id}, body={"handle": handle}
+        )
 
 
 class Typing(Resource):
@@ -300,8 +296,7 @@ class ChatMessages(Resource):
 
         async def page(at: str | None) -> Page[Message]:
             query = {"cursor": at, "limit": limit}
-            response = await self._call("chats.messages.list", path={"chat_id": chat_id}, query=query)
-            got = read(MessagePage, response, "chats.messages.list")
+            got = await self._read(MessagePage, "chats.messages.list", path={"chat_id": chat_id}, query=query)
             return Page(got.messages, got.next_cursor or None)
 
         return Listing(page, cursor)

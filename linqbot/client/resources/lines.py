@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Literal
 
-from linqbot.client.resources.resource import Listing, Resource, at_once, many, read
+from linqbot.client.resources.resource import Listing, Resource, at_once, many
 from linqbot.linq.types.handle import Blocked, BlockedHandle, HandleCheck
 from linqbot.linq.types.handle import BlockedHandleList as BlockedList
 from linqbot.linq.types.line import AvailableNumber as Available
@@ -38,11 +38,7 @@ class PhoneNumbers(Resource):
 
         Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/list
         """
-
-        async def everything() -> tuple[PhoneNumber, ...]:
-            return read(Lines, await self._call("phone_numbers.list"), "phone_numbers.list").phone_numbers
-
-        return at_once(everything)
+        return at_once(lambda: self._read(Lines, "phone_numbers.list"), lambda read: read.phone_numbers)
 
     async def update(self, phone_number_id: str, *, forwarding_number: str | None) -> Forwarding:
         """Forward a line's calls to another number, or stop forwarding them.
@@ -56,8 +52,9 @@ class PhoneNumbers(Resource):
         """
         # Linq requires the field even to clear it. `_call` drops fields that are None, and Linq accepts "" instead.
         body = {"forwarding_number": forwarding_number or ""}
-        response = await self._call("phone_numbers.update", path={"phone_number_id": phone_number_id}, body=body)
-        return read(Forwarding, response, "phone_numbers.update")
+        return await self._read(
+            Forwarding, "phone_numbers.update", path={"phone_number_id": phone_number_id}, body=body
+        )
 
     async def start_reputation_audit(self, phone_number: str) -> ReputationAuditStarted:
         """Start an audit of a line's reputation. While an audit is running, return that audit instead of a new one.
@@ -71,8 +68,9 @@ class PhoneNumbers(Resource):
             LinqApiError: 404 the account has no such line.
         Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/start_reputation_audit
         """
-        response = await self._call("phone_numbers.start_reputation_audit", path={"phone_number": phone_number})
-        return read(ReputationAuditStarted, response, "phone_numbers.start_reputation_audit")
+        return await self._read(
+            ReputationAuditStarted, "phone_numbers.start_reputation_audit", path={"phone_number": phone_number}
+        )
 
     async def get_reputation_audit(self, audit_id: str, *, phone_number: str) -> ReputationAudit:
         """Get an audit: `pending` at first, then with its report. Linq keeps an audit for 24 hours.
@@ -85,8 +83,7 @@ class PhoneNumbers(Resource):
         Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/get_reputation_audit
         """
         path = {"phone_number": phone_number, "audit_id": audit_id}
-        response = await self._call("phone_numbers.get_reputation_audit", path=path)
-        return read(ReputationAudit, response, "phone_numbers.get_reputation_audit")
+        return await self._read(ReputationAudit, "phone_numbers.get_reputation_audit", path=path)
 
 
 class LegacyLines(Resource):
@@ -100,11 +97,7 @@ class LegacyLines(Resource):
         Source: https://docs.linqapp.com/api/resources/phonenumbers/methods/list
         """
         warnings.warn("Linq deprecates phonenumbers.list. Use phone_numbers.list.", DeprecationWarning, stacklevel=2)
-
-        async def everything() -> tuple[LegacyPhoneNumber, ...]:
-            return read(LegacyPhoneNumbers, await self._call("phonenumbers.list"), "phonenumbers.list").phone_numbers
-
-        return at_once(everything)
+        return at_once(lambda: self._read(LegacyPhoneNumbers, "phonenumbers.list"), lambda read: read.phone_numbers)
 
 
 class AvailableNumberResource(Resource):
@@ -134,7 +127,7 @@ class AvailableNumberResource(Resource):
         Source: https://docs.linqapp.com/api/resources/available_number/methods/retrieve
         """
         query = {"exclude_from": many(exclude_from), "to": many(to), "type": type}
-        return read(Available, await self._call("available_number.retrieve", query=query), "available_number.retrieve")
+        return await self._read(Available, "available_number.retrieve", query=query)
 
 
 class ContactCards(Resource):
@@ -165,7 +158,7 @@ class ContactCards(Resource):
             "last_name": last_name,
             "image_url": image_url,
         }
-        return read(ContactCard, await self._call("contact_card.create", body=body), "contact_card.create")
+        return await self._read(ContactCard, "contact_card.create", body=body)
 
     async def retrieve(self, *, phone_number: str | None = None) -> Cards:
         """Get the contact cards of all lines, or of one line.
@@ -175,7 +168,7 @@ class ContactCards(Resource):
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/retrieve
         """
         query = {"phone_number": phone_number}
-        return read(Cards, await self._call("contact_card.retrieve", query=query), "contact_card.retrieve")
+        return await self._read(Cards, "contact_card.retrieve", query=query)
 
     async def update(
         self,
@@ -197,8 +190,7 @@ class ContactCards(Resource):
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/update
         """
         query, body = {"phone_number": phone_number}, {"first_name": first_name, "last_name": last_name}
-        response = await self._call("contact_card.update", query=query, body={**body, "image_url": image_url})
-        return read(ContactCard, response, "contact_card.update")
+        return await self._read(ContactCard, "contact_card.update", query=query, body={**body, "image_url": image_url})
 
 
 class Capability(Resource):
@@ -220,8 +212,7 @@ class Capability(Resource):
         Source: https://docs.linqapp.com/api/resources/capability/methods/check_i_message
         """
         body = {"address": address, "from": from_}
-        response = await self._call("capability.check_i_message", body=body)
-        return read(HandleCheck, response, "capability.check_i_message")
+        return await self._read(HandleCheck, "capability.check_i_message", body=body)
 
     async def check_RCS(self, *, address: str, from_: str | None = None) -> HandleCheck:  # noqa: N802 - Linq's name
         """Check if a phone can receive RCS messages.
@@ -237,7 +228,7 @@ class Capability(Resource):
         Source: https://docs.linqapp.com/api/resources/capability/methods/check_rcs
         """
         body = {"address": address, "from": from_}
-        return read(HandleCheck, await self._call("capability.check_RCS", body=body), "capability.check_RCS")
+        return await self._read(HandleCheck, "capability.check_RCS", body=body)
 
 
 class BlockedHandles(Resource):
@@ -250,12 +241,7 @@ class BlockedHandles(Resource):
 
         Source: https://docs.linqapp.com/api/resources/blocked_handles/methods/list
         """
-
-        async def everything() -> tuple[BlockedHandle, ...]:
-            response = await self._call("blocked_handles.list")
-            return read(BlockedList, response, "blocked_handles.list").blocked_handles
-
-        return at_once(everything)
+        return at_once(lambda: self._read(BlockedList, "blocked_handles.list"), lambda read: read.blocked_handles)
 
     async def block(self, *, handle: str, reason: str | None = None) -> Blocked:
         """Block a handle: receive nothing from it and send nothing to it. Blocking it again changes nothing.
@@ -266,7 +252,7 @@ class BlockedHandles(Resource):
         Source: https://docs.linqapp.com/api/resources/blocked_handles/methods/block
         """
         body = {"handle": handle, "reason": reason}
-        return read(Blocked, await self._call("blocked_handles.block", body=body), "blocked_handles.block")
+        return await self._read(Blocked, "blocked_handles.block", body=body)
 
     async def unblock(self, *, handle: str) -> None:
         """Unblock a handle. The messages that it sent while it was blocked are lost.

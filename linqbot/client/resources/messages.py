@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from linqbot.client.resources.resource import Listing, Page, Resource, many, read
+from linqbot.client.resources.resource import Listing, Page, Resource, many
 from linqbot.linq.types.chat import Accepted, Placed
 from linqbot.linq.types.message import (
     AppIdentity,
@@ -71,8 +71,7 @@ class Messages(Resource):
             "exclude_from": many(exclude_from),
             "override_optout": override_optout,
         }
-        response = await self._call("messages.create", body=body, key=idempotency_key)
-        return read(MessageCreated, response, "messages.create")
+        return await self._read(MessageCreated, "messages.create", body=body, key=idempotency_key)
 
     async def retrieve(self, message_id: str) -> Message:
         """Get a message by its id, a UUID.
@@ -81,8 +80,7 @@ class Messages(Resource):
             LinqApiError: 404/2002 no message with this id.
         Source: https://docs.linqapp.com/api/resources/messages/methods/retrieve
         """
-        response = await self._call("messages.retrieve", path={"message_id": message_id})
-        return read(Message, response, "messages.retrieve")
+        return await self._read(Message, "messages.retrieve", path={"message_id": message_id})
 
     async def update(self, message_id: str, *, text: str, part_index: int | None = None) -> Message:
         """Edit a text part of a message you sent: up to five times, within 15 minutes of sending.
@@ -95,8 +93,7 @@ class Messages(Resource):
         Source: https://docs.linqapp.com/api/resources/messages/methods/update
         """
         body = {"text": text, "part_index": part_index}
-        response = await self._call("messages.update", path={"message_id": message_id}, body=body)
-        return read(Message, response, "messages.update")
+        return await self._read(Message, "messages.update", path={"message_id": message_id}, body=body)
 
     async def delete(self, message_id: str) -> None:
         """Delete a message from Linq's records. This does not unsend the message: the recipient keeps it.
@@ -144,8 +141,7 @@ class Messages(Resource):
             "placement": placement,
             "url": url,
         }
-        response = await self._call("messages.add_reaction", path={"message_id": message_id}, body=body)
-        return read(Accepted, response, "messages.add_reaction")
+        return await self._read(Accepted, "messages.add_reaction", path={"message_id": message_id}, body=body)
 
     async def update_sticker_placement(
         self, reaction_id: str, *, message_id: str, placement: Mapping[str, float]
@@ -161,8 +157,7 @@ class Messages(Resource):
         Source: https://docs.linqapp.com/api/resources/messages/methods/update_sticker_placement
         """
         path = {"message_id": message_id, "reaction_id": reaction_id}
-        response = await self._call("messages.update_sticker_placement", path=path, body={"placement": placement})
-        return read(Placed, response, "messages.update_sticker_placement")
+        return await self._read(Placed, "messages.update_sticker_placement", path=path, body={"placement": placement})
 
     def list_messages_thread(
         self,
@@ -188,8 +183,9 @@ class Messages(Resource):
 
         async def page(at: str | None) -> Page[Message]:
             query = {"cursor": at, "limit": limit, "order": order}
-            response = await self._call("messages.list_messages_thread", path={"message_id": message_id}, query=query)
-            got = read(MessagePage, response, "messages.list_messages_thread")
+            got = await self._read(
+                MessagePage, "messages.list_messages_thread", path={"message_id": message_id}, query=query
+            )
             return Page(got.messages, got.next_cursor or None)
 
         return Listing(page, cursor)
@@ -230,5 +226,6 @@ class Messages(Resource):
             "interactive": interactive,
             "url": url,
         }
-        response = await self._call("messages.update_app_card", path={"message_id": message_id}, body=body)
-        return read(MessageSentResponse, response, "messages.update_app_card")
+        return await self._read(
+            MessageSentResponse, "messages.update_app_card", path={"message_id": message_id}, body=body
+        )

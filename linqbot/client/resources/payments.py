@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from linqbot.client.resources.resource import Listing, Page, Resource, read
+from linqbot.client.resources.resource import Listing, Page, Resource
 from linqbot.linq.types.payment import (
     Discount,
     HandleConnection,
@@ -62,7 +62,7 @@ class Payments(Resource):
             "merchant": merchant,
             "metadata": metadata,
         }
-        return read(Payment, await self._call("payments.create", body=body, key=idempotency_key), "payments.create")
+        return await self._read(Payment, "payments.create", body=body, key=idempotency_key)
 
     async def retrieve(self, payment_id: str) -> Payment:
         """Get a payment by its id.
@@ -71,9 +71,7 @@ class Payments(Resource):
             LinqApiError: 404 no payment with this id.
         Source: https://docs.linqapp.com/api/resources/payments/methods/retrieve
         """
-        return read(
-            Payment, await self._call("payments.retrieve", path={"payment_id": payment_id}), "payments.retrieve"
-        )
+        return await self._read(Payment, "payments.retrieve", path={"payment_id": payment_id})
 
     async def cancel(self, payment_id: str) -> Payment:
         """Cancel a payment. `payment.canceled` follows.
@@ -82,7 +80,7 @@ class Payments(Resource):
             LinqApiError: 404 no payment with this id.
         Source: https://docs.linqapp.com/api/resources/payments/methods/cancel
         """
-        return read(Payment, await self._call("payments.cancel", path={"payment_id": payment_id}), "payments.cancel")
+        return await self._read(Payment, "payments.cancel", path={"payment_id": payment_id})
 
     async def credentials(self, payment_id: str) -> PaymentCredentials:
         """Get the data needed to fetch a payment's card from its provider. Keep this data out of logs.
@@ -91,8 +89,7 @@ class Payments(Resource):
             LinqApiError: 404 no payment with this id.
         Source: https://docs.linqapp.com/api/resources/payments/methods/credentials
         """
-        response = await self._call("payments.credentials", path={"payment_id": payment_id})
-        return read(PaymentCredentials, response, "payments.credentials")
+        return await self._read(PaymentCredentials, "payments.credentials", path={"payment_id": payment_id})
 
 
 class PaymentProviders(Resource):
@@ -105,8 +102,7 @@ class PaymentProviders(Resource):
 
         Source: https://docs.linqapp.com/api/resources/payment_providers/methods/retrieve
         """
-        response = await self._call("payment_providers.retrieve", path={"provider": provider})
-        return read(PaymentProvider, response, "payment_providers.retrieve")
+        return await self._read(PaymentProvider, "payment_providers.retrieve", path={"provider": provider})
 
     async def connect(self, provider: str, *, return_url: str) -> ProviderConnection:
         """Start onboarding with a provider. Not retried after a lost response.
@@ -118,8 +114,7 @@ class PaymentProviders(Resource):
         Source: https://docs.linqapp.com/api/resources/payment_providers/methods/connect
         """
         body = {"return_url": return_url}
-        response = await self._call("payment_providers.connect", path={"provider": provider}, body=body)
-        return read(ProviderConnection, response, "payment_providers.connect")
+        return await self._read(ProviderConnection, "payment_providers.connect", path={"provider": provider}, body=body)
 
 
 class PaymentHandles(Resource):
@@ -134,24 +129,21 @@ class PaymentHandles(Resource):
             The connection, `pending`. Keep its `connect_id`: `verify` needs it, and only this response contains it.
         Source: https://docs.linqapp.com/api/resources/payment_handles/methods/connect
         """
-        response = await self._call("payment_handles.connect", path={"handle": handle})
-        return read(HandleConnection, response, "payment_handles.connect")
+        return await self._read(HandleConnection, "payment_handles.connect", path={"handle": handle})
 
     async def connection(self, handle: str) -> HandleConnection:
         """Get a customer's connection: `not_connected`, `pending`, `connected` or `revoked`.
 
         Source: https://docs.linqapp.com/api/resources/payment_handles/methods/connection
         """
-        response = await self._call("payment_handles.connection", path={"handle": handle})
-        return read(HandleConnection, response, "payment_handles.connection")
+        return await self._read(HandleConnection, "payment_handles.connection", path={"handle": handle})
 
     async def revoke(self, handle: str) -> HandleConnection:
         """Revoke a customer's connection, so that you can no longer charge the customer. `connection.revoked` follows.
 
         Source: https://docs.linqapp.com/api/resources/payment_handles/methods/revoke
         """
-        response = await self._call("payment_handles.revoke", path={"handle": handle})
-        return read(HandleConnection, response, "payment_handles.revoke")
+        return await self._read(HandleConnection, "payment_handles.revoke", path={"handle": handle})
 
     async def verify(self, handle: str, *, code: str, connect_id: str) -> HandleConnection:
         """Connect a customer with the code they received. `connection.created` follows.
@@ -166,8 +158,7 @@ class PaymentHandles(Resource):
         Source: https://docs.linqapp.com/api/resources/payment_handles/methods/verify
         """
         body = {"code": code, "connect_id": connect_id}
-        response = await self._call("payment_handles.verify", path={"handle": handle}, body=body)
-        return read(HandleConnection, response, "payment_handles.verify")
+        return await self._read(HandleConnection, "payment_handles.verify", path={"handle": handle}, body=body)
 
 
 class PaymentRequests(Resource):
@@ -235,8 +226,7 @@ class PaymentRequests(Resource):
             "trial_end": trial_end,
             "trial_period_days": trial_period_days,
         }
-        response = await self._call("payment_requests.create", body=body, key=idempotency_key)
-        return read(PaymentRequest, response, "payment_requests.create")
+        return await self._read(PaymentRequest, "payment_requests.create", body=body, key=idempotency_key)
 
     async def retrieve(self, payment_request_id: str) -> PaymentRequest:
         """Get a payment request by its id, `pr_…`.
@@ -246,9 +236,7 @@ class PaymentRequests(Resource):
         Source: https://docs.linqapp.com/api/resources/payment_requests/methods/retrieve
         """
         path = {"payment_request_id": payment_request_id}
-        return read(
-            PaymentRequest, await self._call("payment_requests.retrieve", path=path), "payment_requests.retrieve"
-        )
+        return await self._read(PaymentRequest, "payment_requests.retrieve", path=path)
 
     def list(
         self,
@@ -273,8 +261,7 @@ class PaymentRequests(Resource):
 
         async def page(at: str | None) -> Page[PaymentRequest]:
             query = {"limit": limit, "offset": at, "status": status}
-            response = await self._call("payment_requests.list", query=query)
-            got = read(PaymentRequestPage, response, "payment_requests.list")
+            got = await self._read(PaymentRequestPage, "payment_requests.list", query=query)
             # An empty page with `has_more` does not advance the offset, so following it would never end.
             more = got.has_more and bool(got.data)
             return Page(got.data, str(int(at or 0) + len(got.data)) if more else None)
@@ -290,4 +277,4 @@ class PaymentRequests(Resource):
         Source: https://docs.linqapp.com/api/resources/payment_requests/methods/cancel
         """
         path = {"payment_request_id": payment_request_id}
-        return read(PaymentRequest, await self._call("payment_requests.cancel", path=path), "payment_requests.cancel")
+        return await self._read(PaymentRequest, "payment_requests.cancel", path=path)

@@ -62,6 +62,20 @@ class Resource:
             key = call.key  # a key that the caller put in one place must be in all places that Linq reads
         return await self._run(call.with_key(key) if key else call)
 
+    async def _read(
+        self,
+        kind: type[DataT],
+        name: str,
+        *,
+        path: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        known: Mapping[str, Any] | None = None,
+    ) -> DataT:
+        """Run the endpoint `name` as `_call` does, and parse its response as `read` does."""
+        return read(kind, await self._call(name, path=path, body=body, query=query, key=key), name, known)
+
 
 def read(kind: type[DataT], response: ApiResponse, name: str, known: Mapping[str, Any] | None = None) -> DataT:
     """Parse the response's data as `kind`.
@@ -207,10 +221,10 @@ class Listing(Generic[T]):
         return self._page(self._cursor).__await__()
 
 
-def at_once(everything: Callable[[], Awaitable[tuple[T, ...]]]) -> Listing[T]:
+def at_once(read_all: Callable[[], Awaitable[DataT]], items: Callable[[DataT], tuple[T, ...]]) -> Listing[T]:
     """Return a listing for an endpoint that Linq does not page: the single page holds all items."""
 
     async def page(_: str | None) -> Page[T]:
-        return Page(await everything())
+        return Page(items(await read_all()))
 
     return Listing(page, None)

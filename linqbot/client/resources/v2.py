@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from linqbot.client.resources.resource import Listing, Page, Resource, read
+from linqbot.client.resources.resource import Listing, Page, Resource
 
 if TYPE_CHECKING:
     from linqbot.linq.types.legacy import LegacyChat
@@ -42,7 +42,7 @@ class V2(Resource):
 
         async def at(cursor: str | None) -> Page[LegacyChat]:
             query = {"phone_number": phone_number, "page": cursor, "per_page": per_page}
-            got = read(LegacyChats, await self._call("v2.list_chats", query=query), "v2.list_chats")
+            got = await self._read(LegacyChats, "v2.list_chats", query=query)
             last = not got.data or got.meta.page >= got.meta.total_pages
             return Page(got.data, None if last else str(got.meta.page + 1), got.meta.total_count)
 

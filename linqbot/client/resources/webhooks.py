@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from linqbot.client.resources.resource import Listing, Resource, at_once, many, read
+from linqbot.client.resources.resource import Listing, Resource, at_once, many
 from linqbot.linq.types.line import CreatedWebhookSubscription, WebhookSubscription, WebhookSubscriptions
 from linqbot.linq.types.line import WebhookEventList as Catalogue
 
@@ -49,8 +49,7 @@ class Subscriptions(Resource):
             "routing_id_header": routing_id_header,
             "routing_key_header": routing_key_header,
         }
-        response = await self._call("webhook_subscriptions.create", body=body)
-        return read(CreatedWebhookSubscription, response, "webhook_subscriptions.create")
+        return await self._read(CreatedWebhookSubscription, "webhook_subscriptions.create", body=body)
 
     async def retrieve(self, subscription_id: str) -> WebhookSubscription:
         """Get a subscription by its id, a UUID.
@@ -59,8 +58,9 @@ class Subscriptions(Resource):
             LinqApiError: 404 no subscription with this id.
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/retrieve
         """
-        response = await self._call("webhook_subscriptions.retrieve", path={"subscription_id": subscription_id})
-        return read(WebhookSubscription, response, "webhook_subscriptions.retrieve")
+        return await self._read(
+            WebhookSubscription, "webhook_subscriptions.retrieve", path={"subscription_id": subscription_id}
+        )
 
     async def update(
         self,
@@ -95,20 +95,16 @@ class Subscriptions(Resource):
             "target_url": target_url,
         }
         path = {"subscription_id": subscription_id}
-        response = await self._call("webhook_subscriptions.update", path=path, body=body)
-        return read(WebhookSubscription, response, "webhook_subscriptions.update")
+        return await self._read(WebhookSubscription, "webhook_subscriptions.update", path=path, body=body)
 
     def list(self) -> Listing[WebhookSubscription]:
         """List all subscriptions, including paused ones. The list has a single page.
 
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/list
         """
-
-        async def everything() -> tuple[WebhookSubscription, ...]:
-            response = await self._call("webhook_subscriptions.list")
-            return read(WebhookSubscriptions, response, "webhook_subscriptions.list").subscriptions
-
-        return at_once(everything)
+        return at_once(
+            lambda: self._read(WebhookSubscriptions, "webhook_subscriptions.list"), lambda read: read.subscriptions
+        )
 
     async def delete(self, subscription_id: str) -> None:
         """Delete a subscription. Events that Linq has not delivered to it yet are lost.
@@ -130,4 +126,4 @@ class WebhookEvents(Resource):
 
         Source: https://docs.linqapp.com/api/resources/webhook_events/methods/list
         """
-        return read(Catalogue, await self._call("webhook_events.list"), "webhook_events.list")
+        return await self._read(Catalogue, "webhook_events.list")

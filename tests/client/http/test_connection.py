@@ -10,13 +10,14 @@ import zlib
 from collections.abc import AsyncGenerator
 
 import pytest
-from client.raw_server import LOOPS, Peer, always, get, once, pooled, raw, said
+from client.raw_server import LOOPS, Peer, Play, always, get, once, pooled, raw, said
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from linqbot.client.http import connection as connections
 from linqbot.client.http.addresses import Origin
 from linqbot.client.http.connection import Connection
+from linqbot.client.http.connector import Connector
 from linqbot.client.http.http11 import (
     MAX_CONTENT_BYTES,
     MAX_HEAD_BYTES,
@@ -106,6 +107,33 @@ async def test_an_answer_in_the_shortest_chunks_takes_a_few_times_its_size() -> 
     assert peak < 5 * len(answer.content)
 
 
+async def test_a_streamed_answer_waits_at_the_server_until_it_is_read_and_may_be_larger_than_any_other() -> None:
+    megabyte, count = bytes(1 << 20), (MAX_CONTENT_BYTES >> 20) + 1
+    written = 0
+
+    async def play(peer: Peer) -> None:
+        nonlocal written
+        await peer.request()
+        await peer.say(b"HTTP/1.1 200 OK\r\nX-A: b\r\n\r\n")
+        for _ in range(count):
+            await peer.say(megabyte)
+            written += 1
+
+    async with raw(play) as server:
+        connection = await Connector(server.origin, connect_timeout_s=5).connect(lambda _: None)
+        request = get(server)
+        answer = await connection.stream(request, request.head())
+        assert (answer.status, answer.headers["x-a"]) == (200, "b")
+        async with asyncio.timeout(10):
+            while connection.transport.is_reading():
+                await asyncio.sleep(0)
+        assert written < count
+        sizes = [len(chunk) async for chunk in answer.chunks]
+        await connection.lost
+    assert sum(sizes) == count << 20
+    assert max(sizes) <= 1 << 20
+
+
 async def test_a_header_that_comes_very_often_is_read_as_one() -> None:
     often = b"X-A: b\r\n" * 5_000
     async with (
@@ -165,9 +193,20 @@ async def test_packed_content_is_unpacked(subtests: pytest.Subtests) -> None:
 # --- invalid responses ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
+def fine_after(first: bytes) -> Play:
+    """Return a script whose first response is `first`, and all others are fine."""
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(first if peer.number == 0 else said(b"fine"))
+        await peer.request()
+        await peer.say(said(b"fine"))
+
+    return play
+
+
+async def test_what_is_no_answer_is_named_and_its_connection_ended(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[bytes, str]] = [
         (b"garbage\r\n\r\n", "not HTTP"),
         (b"HTTP/2 200\r\n\r\n", "not HTTP"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "not HTTP"),
@@ -192,24 +231,17 @@ async def test_packed_content_is_unpacked(subtests: pytest.Subtests) -> None:
         (CHUNKED + b"0\r\nTrailer: " + b"x" * MAX_HEAD_BYTES, "head is larger"),
         (said(b"no gzip", "200 OK", "Content-Encoding: gzip"), "decompressed"),
         (said(gzip.compress(b"abc" * 99)[:-9], "200 OK", "Content-Encoding: gzip"), "ends early"),
-    ],
-    ids=lambda value: repr(value)[:60],
-)
-async def test_what_is_no_answer_is_named_and_its_connection_ended(answer: bytes, words: str) -> None:
-    async def play(peer: Peer) -> None:
-        await peer.request()
-        await peer.say(answer if peer.number == 0 else said(b"fine"))
-        await peer.request()
-        await peer.say(said(b"fine"))
-
-    async with raw(play) as server, pooled(server) as pool:
-        request = get(server)
-        with pytest.raises(MalformedResponse, match=words) as caught:
-            await asyncio.wait_for(pool.send(request), 5)
-        assert request.is_sent
-        assert "abc" not in str(caught.value)
-        assert (await pool.send(get(server))).content == b"fine"
-        assert len(server.peers) == (1 if "Content-Encoding" in str(answer) else 2)
+    ]
+    for answer, words in rows:
+        with subtests.test(answer=answer[:60], words=words):
+            async with raw(fine_after(answer)) as server, pooled(server) as pool:
+                request = get(server)
+                with pytest.raises(MalformedResponse, match=words) as caught:
+                    await asyncio.wait_for(pool.send(request), 5)
+                assert request.is_sent
+                assert "abc" not in str(caught.value)
+                assert (await pool.send(get(server))).content == b"fine"
+                assert len(server.peers) == (1 if "Content-Encoding" in str(answer) else 2)
 
 
 async def test_an_answer_larger_than_the_limit_is_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,12 +108,6 @@ async def test_another_name_is_refused_before_anything_is_sent(authority: trustm
         assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
 
 
-async def test_a_certificate_of_an_unknown_authority_is_refused(authority: trustme.CA) -> None:
-    async with raw(always(said(b"fine")), certified(trustme.CA(), "127.0.0.1")) as server:
-        error, _ = await failed(Origin("https", "127.0.0.1", server.port))
-        assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
-
-
 async def test_a_refused_certificate_is_named_with_the_reason(authority: trustme.CA) -> None:
     expired = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", not_after=datetime(2020, 1, 1, tzinfo=UTC)).configure_cert(expired)
@@ -433,9 +427,8 @@ async def test_a_proxy_that_stays_silent_is_named(authority: trustme.CA) -> None
         assert str(error) == f"no connection through the proxy {server.origin} within 0.05 s"
 
 
-@pytest.mark.parametrize(
-    ("environ", "origin", "proxy"),
-    [
+def test_which_proxy_is_the_environments_to_say(monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:
+    rows: list[tuple[dict[str, str], str, str | None]] = [
         ({}, "https://linq.test", None),
         ({"https_proxy": "http://p.test:3128"}, "https://linq.test", "http://p.test:3128"),
         ({"https_proxy": "http://p.test:3128"}, "http://linq.test", None),
@@ -447,20 +440,18 @@ async def test_a_proxy_that_stays_silent_is_named(authority: trustme.CA) -> None
         ({"all_proxy": "http://p.test", "no_proxy": "*"}, "https://linq.test", None),
         ({"all_proxy": "http://p.test"}, "http://127.0.0.1:4010", None),
         ({"all_proxy": "http://p.test"}, "http://localhost:4010", None),
-    ],
-)
-def test_which_proxy_is_the_environments_to_say(
-    environ: dict[str, str], origin: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    found = environment_proxy(target(origin).origin)
-    assert (None if found is None else str(found.origin)) == proxy
+    ]
+    for environ, origin, proxy in rows:
+        with subtests.test(environ=environ, origin=origin):
+            with monkeypatch.context() as patched:
+                for name, value in environ.items():
+                    patched.setenv(name, value)
+                found = environment_proxy(target(origin).origin)
+            assert (None if found is None else str(found.origin)) == proxy
 
 
-@pytest.mark.parametrize(
-    ("no_proxy", "origin", "is_proxied"),
-    [
+def test_no_proxy_names_hosts_ports_and_networks(monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str, bool]] = [
         ("api.linq.test:443", "https://api.linq.test", False),
         ("api.linq.test:443", "https://api.linq.test:8443", True),
         ("linq.test:443", "https://api.linq.test", False),
@@ -485,14 +476,12 @@ def test_which_proxy_is_the_environments_to_say(
         ("[2001:db8::1]:443", "https://[2001:db8::1]:8443", True),
         ("10.0.0.0/8", "https://[2001:db8::1]", True),
         (",,:443,/8,10.0.0.0/99,[,]:,", "https://linq.test", True),
-    ],
-)
-def test_no_proxy_names_hosts_ports_and_networks(
-    no_proxy: str, origin: str, is_proxied: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("all_proxy", "http://p.test")
-    monkeypatch.setenv("NO_PROXY", no_proxy)
-    assert (environment_proxy(target(origin).origin) is not None) is is_proxied
+    ]
+    for no_proxy, origin, is_proxied in rows:
+        with subtests.test(no_proxy=no_proxy, origin=origin):
+            monkeypatch.setenv("all_proxy", "http://p.test")
+            monkeypatch.setenv("NO_PROXY", no_proxy)
+            assert (environment_proxy(target(origin).origin) is not None) is is_proxied
 
 
 def test_credentials_in_a_proxys_address_are_for_the_proxy_and_stay_out_of_sight(

@@ -34,22 +34,19 @@ def test_a_head_is_a_line_the_fields_and_the_length() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("method", "content", "size", "line"),
-    [
+def test_the_length_is_said_where_it_means_something(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, bytes | None, int, bytes]] = [
         ("GET", None, 0, b""),
         ("DELETE", None, 0, b""),
         ("POST", None, 0, b"Content-Length: 0\r\n"),
         ("PUT", None, 0, b"Content-Length: 0\r\n"),
         ("DELETE", b"abc", 0, b"Content-Length: 3\r\n"),
         ("POST", b"", 0, b"Content-Length: 0\r\n"),
-    ],
-)
-def test_the_length_is_said_where_it_means_something(
-    method: str, content: bytes | None, size: int, line: bytes
-) -> None:
-    head = Request(method, LINQ, "/", RequestHeaders({}), content, size).head()
-    assert head == f"{method} / HTTP/1.1\r\n".encode() + line + b"\r\n"
+    ]
+    for method, content, size, line in rows:
+        with subtests.test(method=method, content=content):
+            head = Request(method, LINQ, "/", RequestHeaders({}), content, size).head()
+            assert head == f"{method} / HTTP/1.1\r\n".encode() + line + b"\r\n"
 
 
 def test_a_repr_shows_neither_path_nor_content_nor_values() -> None:
@@ -60,9 +57,8 @@ def test_a_repr_shows_neither_path_nor_content_nor_values() -> None:
     assert "Authorization" in repr(request)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
+def test_a_field_that_would_become_another_is_refused_without_quoting_it(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str]] = [
         ("X-A", "a\r\nEvil: yes"),
         ("X-A", "a\nb"),
         ("X-A", "a\rb"),
@@ -73,15 +69,14 @@ def test_a_repr_shows_neither_path_nor_content_nor_values() -> None:
         ("X A", "a"),
         ("X-A:", "a"),
         ("", "a"),
-    ],
-    ids=repr,
-)
-def test_a_field_that_would_become_another_is_refused_without_quoting_it(name: str, value: str) -> None:
-    with pytest.raises(ValueError, match="header") as caught:
-        RequestHeaders({name: value})
-    assert value not in str(caught.value) or len(value) == 1
-    with pytest.raises(ValueError, match="header"):
-        RequestHeaders({"X-B": "b"}).replaced({name: value})
+    ]
+    for name, value in rows:
+        with subtests.test(name=name, value=value):
+            with pytest.raises(ValueError, match="header") as caught:
+                RequestHeaders({name: value})
+            assert value not in str(caught.value) or len(value) == 1
+            with pytest.raises(ValueError, match="header"):
+                RequestHeaders({"X-B": "b"}).replaced({name: value})
 
 
 def test_fields_are_replaced_in_any_case_and_never_doubled() -> None:
@@ -91,19 +86,18 @@ def test_fields_are_replaced_in_any_case_and_never_doubled() -> None:
     assert RequestHeaders({"A": "1", "a": "2"}).raw == b"a: 2\r\n"
 
 
-@pytest.mark.parametrize(
-    ("path", "target"),
-    [
+def test_a_path_stays_on_its_line(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str]] = [
         ("/v3/chats/a%2Fb?x=%2B1&y=z", "/v3/chats/a%2Fb?x=%2B1&y=z"),
         ("/v3/a b", "/v3/a%20b"),
         ("/v3/ä", "/v3/%C3%A4"),
         ("/v3/a#b", "/v3/a%23b"),
         ("/v3 HTTP/1.1\r\nEvil: yes\r\n\r\n", "/v3%20HTTP/1.1%0D%0AEvil:%20yes%0D%0A%0D%0A"),
         ("/v3/a\n", "/v3/a%0A"),
-    ],
-)
-def test_a_path_stays_on_its_line(path: str, target: str) -> None:
-    assert request_target(path) == target
+    ]
+    for path, target in rows:
+        with subtests.test(path=path, target=target):
+            assert request_target(path) == target
 
 
 @given(path=st.text())

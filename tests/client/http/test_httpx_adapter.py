@@ -63,27 +63,30 @@ async def test_a_packed_answer_is_unpacked_as_one_from_the_network_is() -> None:
         await answered(bytes(MAX_CONTENT_BYTES + 1), "")
 
 
-@pytest.mark.parametrize(
-    ("error", "is_sent"),
-    [
+class Failing(httpx.AsyncBaseTransport):
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        raise self._error
+
+
+async def test_a_request_that_was_certainly_not_sent_is_marked(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[Exception, bool]] = [
         (httpx.ConnectError("x"), False),
         (httpx.ConnectTimeout("x"), False),
         (httpx.ReadError("x"), True),
         (httpx.WriteError("x"), True),
         (OSError("x"), True),
         (RuntimeError("x"), True),
-    ],
-    ids=repr,
-)
-async def test_a_request_that_was_certainly_not_sent_is_marked(error: Exception, is_sent: bool) -> None:
-    def fail(_: httpx.Request) -> httpx.Response:
-        raise error
-
-    request = Request("GET", LINQ, "/", RequestHeaders({}))
-    with pytest.raises(type(error)) as caught:
-        await HttpxAdapter(httpx.MockTransport(fail), connect_timeout_s=5).send(request)
-    assert caught.value is error
-    assert request.is_sent is is_sent
+    ]
+    for error, is_sent in rows:
+        with subtests.test(error=error, is_sent=is_sent):
+            request = Request("GET", LINQ, "/", RequestHeaders({}))
+            with pytest.raises(type(error)) as caught:
+                await HttpxAdapter(Failing(error), connect_timeout_s=5).send(request)
+            assert caught.value is error
+            assert request.is_sent is is_sent
 
 
 async def test_httpxs_own_transport_tells_refused_from_lost_connections() -> None:

@@ -21,7 +21,7 @@ import trustme
 from client.http11_peers import Waits
 
 from linqbot.client.client import Client
-from linqbot.client.http import httpx_adapter
+from linqbot.client.http import connector
 from linqbot.client.http import media_fetch as guarded
 from linqbot.client.http.addresses import PORTS
 from linqbot.client.http.media_fetch import Fetcher, FetchFailed, FetchRefused
@@ -161,15 +161,22 @@ async def test_no_hostile_host_gets_a_connection(canary: Server, dialled: list[s
             assert (dialled, canary.connections) == ([], 0)
 
 
-@pytest.mark.parametrize("host", LITERALS)
-async def test_no_redirect_to_a_hostile_host_is_followed(canary: Server, dialled: list[str], host: str) -> None:
-    own = Server({"/a": to(f"https://{host}/x"), "/b": to(f"//{host}:{canary.port}/x"), "/c": to(f"http://{host}:1/x")})
-    async with serving(own) as origin:
-        fetcher = Fetcher(f"{origin}/api/partner", resolve=anywhere)
-        for path in ("/a", "/b", "/c"):
-            with pytest.raises(FetchRefused):
-                await fetcher.fetch(origin + path)
-    assert (dialled, canary.connections) == (["127.0.0.1"] * 3, 0)
+async def test_no_redirect_to_a_hostile_host_is_followed(
+    canary: Server, dialled: list[str], subtests: pytest.Subtests
+) -> None:
+    for host in LITERALS:
+        with subtests.test(host=host):
+            dialled.clear()
+            canary.connections = 0
+            own = Server(
+                {"/a": to(f"https://{host}/x"), "/b": to(f"//{host}:{canary.port}/x"), "/c": to(f"http://{host}:1/x")}
+            )
+            async with serving(own) as origin:
+                fetcher = Fetcher(f"{origin}/api/partner", resolve=anywhere)
+                for path in ("/a", "/b", "/c"):
+                    with pytest.raises(FetchRefused):
+                        await fetcher.fetch(origin + path)
+            assert (dialled, canary.connections) == (["127.0.0.1"] * 3, 0)
 
 
 async def test_a_name_with_one_address_that_is_not_public_gets_no_connection(
@@ -195,14 +202,14 @@ async def test_a_name_that_is_rebound_after_its_check_is_not_asked_again(canary:
     assert (asked, dialled, canary.connections) == (["evil.example"], [PUBLIC], 0)
 
 
-@pytest.mark.parametrize(
-    "location", ["file:///etc/passwd", "ftp://cdn.example/x", "data:,x", "//", "http:///x", "https://a:b@c/"]
-)
-async def test_a_redirect_out_of_the_web_is_refused(location: str) -> None:
-    own = Server({"/x": to(location)})
-    async with serving(own) as origin:
-        with pytest.raises(FetchRefused, match="redirects"):
-            await Fetcher(origin).fetch(f"{origin}/x")
+async def test_a_redirect_out_of_the_web_is_refused(subtests: pytest.Subtests) -> None:
+    rows: list[str] = ["file:///etc/passwd", "ftp://cdn.example/x", "data:,x", "//", "http:///x", "https://a:b@c/"]
+    for location in rows:
+        with subtests.test(location=location):
+            own = Server({"/x": to(location)})
+            async with serving(own) as origin:
+                with pytest.raises(FetchRefused, match="redirects"):
+                    await Fetcher(origin).fetch(f"{origin}/x")
 
 
 async def test_redirects_within_our_own_origin_are_followed_five_times_and_no_further() -> None:
@@ -362,9 +369,8 @@ async def test_one_limit_of_time_spans_the_look_up_and_all_redirects() -> None:
             await Fetcher(origin).fetch(f"{origin}/x", timeout_s=5)
 
 
-@pytest.mark.parametrize(
-    ("answer", "says", "status"),
-    [
+async def test_a_failed_fetch_says_where_and_why_and_never_quotes_the_signed_url(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[bytes, str, int | None]] = [
         (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "responded with 403.*may have expired", 403),
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "responded with 404.*may have expired", 404),
         (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", r"responded with 500\.$", 500),
@@ -374,20 +380,18 @@ async def test_one_limit_of_time_spans_the_look_up_and_all_redirects() -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "no complete response", None),
         (CHUNKED + b"ffffffffffffffffffffff\r\nx", "no complete response", None),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n", "no complete response", None),
-    ],
-)
-async def test_a_failed_fetch_says_where_and_why_and_never_quotes_the_signed_url(
-    answer: bytes, says: str, status: int | None
-) -> None:
-    own = Server({"/attachments/photo.jpg": answer})
-    async with serving(own) as origin:
-        with pytest.raises(FetchFailed, match=says) as failed:
-            await Fetcher(origin).fetch(origin + SIGNED)
-    assert failed.value.status == status
-    shown = "".join(traceback.format_exception(failed.value))
-    assert origin in str(failed.value)
-    assert "photo" not in shown
-    assert "do-not-quote" not in shown
+    ]
+    for answer, says, status in rows:
+        with subtests.test(answer=answer[:60], says=says):
+            own = Server({"/attachments/photo.jpg": answer})
+            async with serving(own) as origin:
+                with pytest.raises(FetchFailed, match=says) as failed:
+                    await Fetcher(origin).fetch(origin + SIGNED)
+            assert failed.value.status == status
+            shown = "".join(traceback.format_exception(failed.value))
+            assert origin in str(failed.value)
+            assert "photo" not in shown
+            assert "do-not-quote" not in shown
 
 
 class Recovering(Server):
@@ -663,7 +667,7 @@ async def test_an_address_that_does_not_answer_gives_way_to_the_next(monkeypatch
         await connect(self, sock, address)
 
     monkeypatch.setattr(loop, "sock_connect", elsewhere)
-    monkeypatch.setattr(httpx_adapter, "NEXT_ADDRESS_AFTER_S", 0.01)
+    monkeypatch.setattr(connector, "NEXT_ADDRESS_AFTER_S", 0.01)
     async with serving(own):
         origin = f"http://emulator.test:{own.port}"
         fetcher = Fetcher(origin, resolve=names(**{"emulator.test": ["127.0.0.2", "127.0.0.3", "127.0.0.1"]}))
@@ -709,6 +713,14 @@ async def test_a_file_in_the_shortest_chunks_takes_a_few_times_its_size() -> Non
 
 
 @pytest.mark.process
-def test_httpx_is_not_imported_before_something_is_fetched() -> None:
-    code = "import linqbot.client.http.media_fetch, sys; assert not {'httpx', 'httpcore', 'anyio'} & set(sys.modules)"
+def test_a_fetch_imports_no_httpx() -> None:
+    code = """
+import asyncio, sys
+from linqbot.client.http.media_fetch import Fetcher, FetchFailed
+try:
+    asyncio.run(Fetcher("http://127.0.0.1:1").fetch("http://127.0.0.1:1/x"))
+except FetchFailed as error:
+    assert "ConnectionRefusedError" in str(error), error
+assert not {"httpx", "httpcore", "anyio"} & set(sys.modules)
+"""
     subprocess.run([sys.executable, "-c", code], check=True)
