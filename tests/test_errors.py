@@ -21,9 +21,8 @@ from linqbot.errors import (
 )
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
+def test_an_error_keeps_its_message_and_its_attributes_when_it_is_pickled_or_copied(subtests: pytest.Subtests) -> None:
+    errors: list[LinqbotError] = [
         LinqbotError("It broke."),
         RuleBroken("The text is empty.", rule="R27", status=400, code=1002),
         LinqApiError("Linq refused it.", status=403, code=2024, trace_id="t-1", call="messages.send"),
@@ -34,11 +33,10 @@ from linqbot.errors import (
         StreamStalled(20.0),
         StaleSignature("The clock is wrong.", age_s=400.0),
         StateConflict("bot", "Guest"),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_an_error_keeps_its_message_and_its_attributes_when_it_is_pickled_or_copied(error: LinqbotError) -> None:
-    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
-        assert type(other) is type(error)
-        assert str(other) == str(error)
-        assert vars(other) == vars(error)
+    ]
+    for error in errors:
+        with subtests.test(error=repr(error)):
+            for other in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+                assert type(other) is type(error)
+                assert str(other) == str(error)
+                assert vars(other) == vars(error)

@@ -72,9 +72,8 @@ def test_unknown_variables_are_ignored() -> None:
     from_env({"LINQBOT_METRICS_BUCKETS": "1", "PATH": "/bin"})
 
 
-@pytest.mark.parametrize(
-    ("name", "near"),
-    [
+def test_a_misspelt_variable_is_refused_with_the_nearest_name(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str]] = [
         ("LINQ_API_V3_APIKEY", "LINQ_API_V3_API_KEY"),
         ("LINQ_API_V3_KEY", "LINQ_API_V3_API_KEY"),
         ("LINQ_API_BASE_URL", "LINQ_API_V3_BASE_URL"),
@@ -82,18 +81,26 @@ def test_unknown_variables_are_ignored() -> None:
         ("LINQ_API_V3_BASE_URL_FILE", "LINQ_API_V3_BASE_URL"),
         ("LINQ_WEBHOOK_SECRETS", "LINQ_WEBHOOK_SECRET"),
         ("LINQBOT_STORGE", "LINQBOT_STORAGE"),
-    ],
-)
-def test_a_misspelt_variable_is_refused_with_the_nearest_name(name: str, near: str) -> None:
-    with pytest.raises(ConfigError, match=rf"{name} is not a setting\. Did you mean {near}\?"):
-        from_env({name: "x"})
+    ]
+    for name, near in rows:
+        with (
+            subtests.test(name=name),
+            pytest.raises(ConfigError, match=rf"{name} is not a setting\. Did you mean {near}\?"),
+        ):
+            from_env({name: "x"})
 
 
-@pytest.mark.parametrize(
-    "name", ["LINQ_API_V2_API_KEY", "LINQ_WEBHOOK_SECRET_OLD", "LINQ_API_V3_TIMEOUT", "LINQ_WEBHOOK_URL", "LINQ_PHONE"]
-)
-def test_variables_of_linq_that_are_no_settings_may_belong_to_other_programs(name: str) -> None:
-    assert from_env({name: "x"}) == Settings()
+def test_variables_of_linq_that_are_no_settings_may_belong_to_other_programs(subtests: pytest.Subtests) -> None:
+    rows = [
+        "LINQ_API_V2_API_KEY",
+        "LINQ_WEBHOOK_SECRET_OLD",
+        "LINQ_API_V3_TIMEOUT",
+        "LINQ_WEBHOOK_URL",
+        "LINQ_PHONE",
+    ]
+    for name in rows:
+        with subtests.test(name=name):
+            assert from_env({name: "x"}) == Settings()
 
 
 def test_a_variable_like_a_setting_is_another_programs_if_the_setting_is_given_too() -> None:

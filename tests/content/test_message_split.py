@@ -134,9 +134,8 @@ def test_styles_are_left_out_where_they_cannot_be_shown(service: str) -> None:
     assert message.parts == (TextPart(value="a b"),)
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
+def test_the_first_message_of_a_chat_has_no_address(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[list[Content], list[tuple[str, str]]]] = [
         (["See https://x.test"], [("text", "See"), ("link", "https://x.test")]),
         (
             ["Hello Ann. Read https://x.test today."],
@@ -153,10 +152,10 @@ def test_styles_are_left_out_where_they_cannot_be_shown(service: str) -> None:
         ),
         ([markdown("Read [this](https://x.test) now")], [("text", "Read this now"), ("link", "https://x.test")]),
         (["Hello", "https://x.test"], [("text", "Hello"), ("link", "https://x.test")]),
-    ],
-)
-def test_the_first_message_of_a_chat_has_no_address(content: list[Content], expected: list[tuple[str, str]]) -> None:
-    assert values(*content, opens_chat=True) == expected
+    ]
+    for content, expected in rows:
+        with subtests.test(content=content):
+            assert values(*content, opens_chat=True) == expected
 
 
 # Long texts

@@ -33,12 +33,13 @@ async def test_a_party_shows_typing_and_ends_with_confetti(
         assert pauses == [1]
 
 
-@pytest.mark.parametrize("name", [name for names in get_args(EffectName) for name in get_args(names)])
-async def test_every_effect_is_shown_when_it_is_named(name: str, example: Callable[[str], Bot]) -> None:
-    async with talking(example("effects")) as phone:
-        await phone.text(f" {name.upper()} ")
-        reply = await phone.next_reply()
-        assert (reply, reply.effect) == (f"This is {name}.", name)
+async def test_every_effect_is_shown_when_it_is_named(example: Callable[[str], Bot], subtests: pytest.Subtests) -> None:
+    for name in (name for names in get_args(EffectName) for name in get_args(names)):
+        with subtests.test(name=name):
+            async with talking(example("effects")) as phone:
+                await phone.text(f" {name.upper()} ")
+                reply = await phone.next_reply()
+                assert (reply, reply.effect) == (f"This is {name}.", name)
 
 
 async def test_sms_gets_the_text_without_the_effect(example: Callable[[str], Bot]) -> None:

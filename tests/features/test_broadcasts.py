@@ -308,9 +308,8 @@ async def test_a_handler_of_one_name_takes_the_end_of_no_other_broadcast() -> No
         assert [str(bubble) for bubble in phone.person(PEOPLE[5]).messages] == ["1 people"]
 
 
-@pytest.mark.parametrize(
-    ("act", "text"),
-    [
+async def test_a_wrong_call_says_what_is_wrong_and_stores_nothing(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[Act, str]] = [
         (july(PEOPLE[0]), "takes the handles of people"),
         (july(7), "takes the handles of people"),
         (july([""]), "an empty text"),
@@ -321,14 +320,15 @@ async def test_a_handler_of_one_name_takes_the_end_of_no_other_broadcast() -> No
         (july(line="+12025550"), "The line= of ctx.bot.broadcast.* is none of the 2 lines of this account"),
         (july(per_minute=float("nan")), "per_minute=nan"),
         (lambda ctx: ctx.bot.broadcast(PEOPLE, name="july"), "needs content"),
-        (lambda ctx: ctx.bot.broadcast(PEOPLE, 7, name="july"), "cannot be sent"),
-    ],
-)
-async def test_a_wrong_call_says_what_is_wrong_and_stores_nothing(act: Act, text: str) -> None:
+        (lambda ctx: ctx.bot.broadcast(PEOPLE, 7, name="july"), "cannot be sent"),  # type: ignore[arg-type]
+    ]
+
     async def attempt(ctx: Context) -> None:
-        with pytest.raises(BotError, match=text):
-            await act(ctx)
-        assert await ctx.bot.find_broadcast("july") is None
+        for act, text in rows:
+            with subtests.test(text=text):
+                with pytest.raises(BotError, match=text):
+                    await act(ctx)
+                assert await ctx.bot.find_broadcast("july") is None
 
     sending = Sending(attempt)
     async with talking(sending.bot) as phone:

@@ -187,9 +187,8 @@ async def test_sends_to_a_group_that_the_bot_has_left_end_without_a_dead_letter(
         assert group.messages == ["remind us"]
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
+async def test_a_reminder_that_could_not_recur_is_refused(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[dict[str, object], str]] = [
         ({"every": "sometimes", "timezone": "UTC"}, "every='sometimes': Please say how often"),
         ({"every": 5, "timezone": "UTC"}, "send_later(every=…) takes a rhythm, such as 'weekdays 09:00'"),
         ({"every": 5}, "but got a value of type int"),
@@ -197,23 +196,22 @@ async def test_sends_to_a_group_that_the_bot_has_left_end_without_a_dead_letter(
         ({"every": "hour", "timezone": None}, "every= needs the time zone of the person"),
         ({"every": "hour", "timezone": "UTC", "after_s": 5}, "Give send_later one of at=, after_s= and every=."),
         ({"every": parse.recurrence("hour"), "timezone": "UTC"}, "every= has a time zone already"),
-    ],
-)
-async def test_a_reminder_that_could_not_recur_is_refused(given: dict[str, object], message: str) -> None:
-    bot, errors = Bot(), list[str]()
+    ]
+    bot, runs = Bot(), list[str]()
 
     @bot.on_message
     async def remind(message: MessageReceived, ctx: Context) -> None:
-        try:
-            await ctx.send_later("hi", **given)  # type: ignore[arg-type]
-        except BotError as error:
-            errors.append(str(error))
+        runs.append(message.text)
+        for given, problem in rows:
+            with subtests.test(given=repr(given)):
+                with pytest.raises(BotError) as refused:
+                    await ctx.send_later("hi", **given)  # type: ignore[arg-type]
+                assert problem in str(refused.value)
 
     async with talking(bot) as phone:
         await phone.text("hi")
         await phone.quiet()
-    assert len(errors) == 1
-    assert message in errors[0]
+    assert runs == ["hi"]
 
 
 async def test_a_rhythm_that_a_person_wrote_can_be_passed_on() -> None:

@@ -58,9 +58,8 @@ def test_a_day_and_a_time_are_read(subtests: pytest.Subtests) -> None:
             assert read(text) == at
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
+def test_what_is_no_moment_or_has_two_meanings_is_refused_with_a_sentence(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str]] = [
         ("3/4 18:00", "3/4 could be two dates. Please write the month as a word, such as 3 Apr."),
         ("tomorrow at 7", "7 in the morning or in the evening?"),
         ("tomorrow", "At which time?"),
@@ -83,11 +82,10 @@ def test_a_day_and_a_time_are_read(subtests: pytest.Subtests) -> None:
         ("hello at 19:30", "Please give a day and a time"),
         ("whenever", "Please give a day and a time"),
         ("", "Please give a day and a time"),
-    ],
-)
-def test_what_is_no_moment_or_has_two_meanings_is_refused_with_a_sentence(text: str, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
-        read(text)
+    ]
+    for text, sentence in rows:
+        with subtests.test(text=text), pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
+            read(text)
 
 
 DAYS = {

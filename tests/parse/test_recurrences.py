@@ -65,9 +65,8 @@ def test_the_next_time_of_a_rhythm(subtests: pytest.Subtests) -> None:
             assert at.isoformat(" ", "minutes") == following
 
 
-@pytest.mark.parametrize(
-    ("spec", "sentence"),
-    [
+def test_what_is_no_rhythm_is_refused_with_a_sentence(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str]] = [
         ("", "Please say how often"),
         ("sometimes", "Please say how often"),
         ("every day", "At which time of day"),
@@ -76,16 +75,14 @@ def test_the_next_time_of_a_rhythm(subtests: pytest.Subtests) -> None:
         ("61 * * * *", "is not a cron expression: Bad minute"),
         ("0 0 30 2 *", "is not a cron expression: Bad day-of-month"),
         ("0.5 s", "a whole number of seconds"),
-    ],
-)
-def test_what_is_no_rhythm_is_refused_with_a_sentence(spec: str, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        recurrence(spec)
+    ]
+    for spec, sentence in rows:
+        with subtests.test(spec=spec), pytest.raises(ValueError, match=sentence):
+            recurrence(spec)
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [
+def test_times_that_are_not_on_all_days_are_refused_instead_of_guessed(subtests: pytest.Subtests) -> None:
+    rows = [
         "weekdays 9:00, weekends 11:00",
         "mon 9:00; tue 10:00",
         "every Monday at 9am and Thursday at 5pm",
@@ -95,11 +92,13 @@ def test_what_is_no_rhythm_is_refused_with_a_sentence(spec: str, sentence: str) 
         "9:00 on mon and 17:00",
         "mon 9:00, tue 9:00 and 10:00",
         "mon 9:00, tue 9:00, wed 10:00",
-    ],
-)
-def test_times_that_are_not_on_all_days_are_refused_instead_of_guessed(spec: str) -> None:
-    with pytest.raises(ValueError, match=r"not clear which times .* one rhythm for each group of days"):
-        recurrence(spec)
+    ]
+    for spec in rows:
+        with (
+            subtests.test(spec=spec),
+            pytest.raises(ValueError, match=r"not clear which times .* one rhythm for each group of days"),
+        ):
+            recurrence(spec)
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from linqbot import parse
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
+def test_a_number_is_read_from_digits_and_words(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, int]] = [
         ("2", 2),
         ("two", 2),
         ("Two, please!", 2),
@@ -35,15 +34,14 @@ from linqbot import parse
         ("we are 5 this time", 5),
         ("table for four", 4),
         ("٣", 3),
-    ],
-)
-def test_a_number_is_read_from_digits_and_words(text: str, value: int) -> None:
-    assert parse.number(text) == value
+    ]
+    for text, value in rows:
+        with subtests.test(text=text):
+            assert parse.number(text) == value
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_a_text_without_one_whole_number_is_refused_with_a_sentence(subtests: pytest.Subtests) -> None:
+    rows = [
         "",
         "many",
         "2 or 3",
@@ -61,11 +59,13 @@ def test_a_number_is_read_from_digits_and_words(text: str, value: int) -> None:
         "the blue one",
         "9" * 16,
         "3/4",
-    ],
-)
-def test_a_text_without_one_whole_number_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(ValueError, match="Please give one whole number, such as 2 or twelve"):
-        parse.number(text)
+    ]
+    for text in rows:
+        with (
+            subtests.test(text=text),
+            pytest.raises(ValueError, match="Please give one whole number, such as 2 or twelve"),
+        ):
+            parse.number(text)
 
 
 @given(st.integers(0, 999_999))
@@ -106,27 +106,27 @@ def in_english(value: int) -> str:
     return f"{in_english(value // unit)} {name}{rest}"
 
 
-@pytest.mark.parametrize(
-    "text", ["yes", "Yes!", "yeah", "sure", "OK.", "yes please", "👍", "👍🏽👍🏽", "yes yes", "✔️", "oui"]
-)
-def test_yes_is_understood(text: str) -> None:
-    assert parse.yes_no(text) is True
+def test_yes_is_understood(subtests: pytest.Subtests) -> None:
+    rows = ["yes", "Yes!", "yeah", "sure", "OK.", "yes please", "👍", "👍🏽👍🏽", "yes yes", "✔️", "oui"]
+    for text in rows:
+        with subtests.test(text=text):
+            assert parse.yes_no(text) is True
 
 
-@pytest.mark.parametrize("text", ["no", "Nope", "no, thanks", "👎🏿", "No no no", "Don’t", "nein"])
-def test_no_is_understood(text: str) -> None:
-    assert parse.yes_no(text) is False
+def test_no_is_understood(subtests: pytest.Subtests) -> None:
+    for text in ("no", "Nope", "no, thanks", "👎🏿", "No no no", "Don’t", "nein"):
+        with subtests.test(text=text):
+            assert parse.yes_no(text) is False
 
 
-@pytest.mark.parametrize("text", ["", "maybe", "yes but later", "yes no", "not sure", "👍👎"])
-def test_an_answer_that_is_neither_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="Please answer yes or no"):
-        parse.yes_no(text)
+def test_an_answer_that_is_neither_is_refused(subtests: pytest.Subtests) -> None:
+    for text in ("", "maybe", "yes but later", "yes no", "not sure", "👍👎"):
+        with subtests.test(text=text), pytest.raises(ValueError, match="Please answer yes or no"):
+            parse.yes_no(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "minutes"),
-    [
+def test_a_duration_is_read(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, float]] = [
         ("in 20 min", 20),
         ("1h30", 90),
         ("1h 30m", 90),
@@ -143,18 +143,20 @@ def test_an_answer_that_is_neither_is_refused(text: str) -> None:
         ("2 days", 2880),
         ("1 week, 2 days and 3 hours", 10_080 + 2880 + 180),
         ("90 seconds", 1.5),
-    ],
-)
-def test_a_duration_is_read(text: str, minutes: float) -> None:
-    assert parse.duration(text) == timedelta(minutes=minutes)
+    ]
+    for text, minutes in rows:
+        with subtests.test(text=text):
+            assert parse.duration(text) == timedelta(minutes=minutes)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "90", "soon", "1 month", "1h90", "20 min ago", "5 apples", "and", "1 h foo 3 min"]
-)
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="Please give a length of time, such as 20 min, 1h30 or 2 days"):
-        parse.duration(text)
+def test_what_is_no_duration_is_refused(subtests: pytest.Subtests) -> None:
+    rows = ["", "90", "soon", "1 month", "1h90", "20 min ago", "5 apples", "and", "1 h foo 3 min"]
+    for text in rows:
+        with (
+            subtests.test(text=text),
+            pytest.raises(ValueError, match="Please give a length of time, such as 20 min, 1h30 or 2 days"),
+        ):
+            parse.duration(text)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ from docs_console import Terminal, steps
 from project.test_reference import anchors, built
 
 from linqbot import Bot
+from linqbot.bot.dispatch import Dispatcher
 from linqbot.cli.main import COMMANDS, main
+from linqbot.clock import SystemClock
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.settings import Settings, variable
 
@@ -47,37 +49,36 @@ def named(page: Path) -> str:
 
 
 SNIPPETS = [
-    pytest.param(code, id=f"{named(page)}-{n}")
+    (f"{named(page)}-{n}", code)
     for page in WRITTEN
     for n, code in enumerate(re.findall(r"```python(?: \S+)?\n(.*?)```", page.read_text(), re.DOTALL), 1)
 ]
 SESSIONS = [page for page in WRITTEN if any(step.command for step in steps(page.read_text()))]
 
 
-@pytest.mark.parametrize("code", SNIPPETS)
-def test_a_snippet_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("LINQ_API_V3_API_KEY", "token")
-    monkeypatch.setenv("LINQ_WEBHOOK_SECRET", "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=")
-    (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
-    monkeypatch.delitem(sys.modules, "bot", raising=False)
-    names: dict[str, object] = {"__name__": "snippet"}
-    exec(compile(code, "snippet", "exec", dont_inherit=True), names)  # as in a file of the reader
-    for bot in names.values():
-        if isinstance(bot, Bot):
-            from linqbot.bot.dispatch import Dispatcher
-            from linqbot.clock import SystemClock
-
-            Dispatcher(bot, SystemClock())
+def test_a_snippet_runs(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for n, (name, code) in enumerate(SNIPPETS):
+        with subtests.test(name=name), pytest.MonkeyPatch.context() as patch:
+            folder = tmp_path / str(n)
+            folder.mkdir()
+            patch.chdir(folder)
+            patch.syspath_prepend(str(folder))
+            patch.setenv("LINQ_API_V3_API_KEY", "token")
+            patch.setenv("LINQ_WEBHOOK_SECRET", "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=")
+            (folder / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
+            sys.modules.pop("bot", None)
+            names: dict[str, object] = {"__name__": "snippet"}
+            exec(compile(code, "snippet", "exec", dont_inherit=True), names)  # as in a file of the reader
+            for bot in names.values():
+                if isinstance(bot, Bot):
+                    Dispatcher(bot, SystemClock())
 
 
 @pytest.mark.process
 @pytest.mark.slow
 def test_the_snippets_hold_under_mypy_strict(tmp_path: Path) -> None:
-    for snippet in SNIPPETS:
-        name = re.sub(r"\W", "_", str(snippet.id))
-        (tmp_path / f"{name}.py").write_text(str(snippet.values[0]))
+    for name, code in SNIPPETS:
+        (tmp_path / (re.sub(r"\W", "_", name) + ".py")).write_text(code)
     (tmp_path / "bot.py").write_text("from linqbot import Bot\n\nbot = Bot()\n")
     done = strict_mypy.checked(tmp_path, ".")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -58,9 +58,8 @@ def test_every_event_class_is_offered_by_the_package_of_events() -> None:
     assert {cls.__name__ for cls in EVENT_TYPES.values()} <= set(linqbot.events.__all__)
 
 
-@pytest.mark.parametrize(
-    ("package", "name", "text"),
-    [
+def test_the_error_for_an_unknown_name_says_where_to_look(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str, str]] = [
         ("linqbot", "MessageRecieved", "linqbot has no MessageRecieved. Did you mean MessageReceived?"),
         ("linqbot", "PollVoteAdded", "linqbot has no PollVoteAdded. Write: from linqbot.events import PollVoteAdded"),
         (
@@ -77,16 +76,18 @@ def test_every_event_class_is_offered_by_the_package_of_events() -> None:
         ("linqbot.events", "MessageRecieved", "linqbot.events has no MessageRecieved. Did you mean MessageReceived?"),
         ("linqbot.testing", "phone_for", "linqbot.testing has no phone_for. Did you mean PhoneFor?"),
         ("linqbot.events", "Zebra", "linqbot.events has no Zebra. It has: ApiTokenActivated, ApiTokenCreated"),
-    ],
-)
-def test_the_error_for_an_unknown_name_says_where_to_look(package: str, name: str, text: str) -> None:
-    with pytest.raises(AttributeError) as looked_up:
-        getattr(import_module(package), name)
-    with pytest.raises(ImportError) as imported:
-        exec(f"from {package} import {name}")
-    assert str(looked_up.value).startswith(text)
-    assert "Did you mean: '" not in "".join(traceback.format_exception(looked_up.value)), "Python's own suggestion"
-    assert str(imported.value).startswith(text)
+    ]
+    for package, name, text in rows:
+        with subtests.test(package=package):
+            with pytest.raises(AttributeError) as looked_up:
+                getattr(import_module(package), name)
+            with pytest.raises(ImportError) as imported:
+                exec(f"from {package} import {name}")
+            assert str(looked_up.value).startswith(text)
+            assert "Did you mean: '" not in "".join(traceback.format_exception(looked_up.value)), (
+                "Python's own suggestion"
+            )
+            assert str(imported.value).startswith(text)
 
 
 def test_the_places_that_errors_name_exist() -> None:

@@ -149,9 +149,8 @@ def test_a_public_function_that_raises_an_error_says_so(place: str) -> None:
     ] == []
 
 
-@pytest.mark.parametrize(
-    ("source", "names"),
-    [
+def test_a_function_without_its_errors_is_found(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, list[str]]] = [
         ("def f():\n  raise E", ["f"]),
         ("async def f():\n  '''Go.'''\n  if x:\n    raise E() from y", ["f"]),
         ("def f():\n  '''Go.\n\n  Raises:\n    E: no.\n  '''\n  raise E", []),
@@ -163,10 +162,10 @@ def test_a_public_function_that_raises_an_error_says_so(place: str) -> None:
         ("class C:\n  '''A.\n\n  Raises:\n    E: no.\n  '''\n  def __init__(self):\n    raise E", []),
         ("class C:\n  def __getitem__(self, name):\n    raise KeyError", []),
         ("class _C:\n  def f(self):\n    raise E", []),
-    ],
-)
-def test_a_function_without_its_errors_is_found(source: str, names: list[str]) -> None:
-    assert [name for _, name in undocumented(ast.parse(source))] == names
+    ]
+    for source, names in rows:
+        with subtests.test(source=source):
+            assert [name for _, name in undocumented(ast.parse(source))] == names
 
 
 @pytest.mark.parametrize("place", PLACES)

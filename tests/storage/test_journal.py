@@ -353,24 +353,23 @@ async def test_other_receipts_have_a_turn(closed_storage: Storage) -> None:
         assert await storage.depth() == len(others)
 
 
-@pytest.mark.parametrize(
-    ("receipts", "end"),
-    [
+async def test_receipts_in_any_order_only_raise_the_state(
+    storage: Storage, entry: MakeEntry, subtests: pytest.Subtests
+) -> None:
+    rows: list[tuple[list[DeliveryStatus], DeliveryStatus]] = [
         (["sent", "delivered", "read"], "read"),
         (["read", "delivered", "sent"], "read"),
         (["delivered", "failed"], "delivered"),
         (["sent", "failed", "sent"], "failed"),
         (["failed", "delivered"], "delivered"),
         (["failed", "read", "failed"], "read"),
-    ],
-)
-async def test_receipts_in_any_order_only_raise_the_state(
-    storage: Storage, entry: MakeEntry, receipts: list[DeliveryStatus], end: DeliveryStatus
-) -> None:
-    await storage.settle(entry("w.1", status="accepted", message_id="msg"))
-    for status in receipts:
-        await storage.settle_receipt(Receipt("lb.w.1.0.0", "msg", status))
-    assert [one.delivery for one in await storage.entries("w.1")] == [end]
+    ]
+    for n, (receipts, end) in enumerate(rows):
+        with subtests.test(receipts=receipts):
+            await storage.settle(entry(f"w.{n}", status="accepted", message_id=f"msg-{n}"))
+            for status in receipts:
+                await storage.settle_receipt(Receipt(f"lb.w.{n}.0.0", f"msg-{n}", status))
+            assert [one.delivery for one in await storage.entries(f"w.{n}")] == [end]
 
 
 @pytest.mark.parametrize("status", ["attempting", "ambiguous"])

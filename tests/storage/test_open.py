@@ -53,9 +53,8 @@ async def test_a_storage_in_memory_keeps_its_content_as_long_as_it_exists_and_sh
         assert (lease.delivery, lease.crashes) == (delivery, 0)
 
 
-@pytest.mark.parametrize(
-    ("url", "advice"),
-    [
+def test_a_wrong_url_is_answered_with_the_nearest_right_one(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str]] = [
         ("", "sqlite:///linqbot.db"),
         ("linqbot.db", "sqlite:///linqbot.db"),
         ("/var/lib/bot.db", "sqlite:////var/lib/bot.db"),
@@ -71,12 +70,12 @@ async def test_a_storage_in_memory_keeps_its_content_as_long_as_it_exists_and_sh
         ("postgresql://bot@db.example/linq?schema=My Bot", "schema"),
         ("postgresql://bot@db.example:port/linq", "postgresql://USER@HOST/DATABASE"),
         ("redis://localhost", "no storage for redis://"),
-    ],
-)
-def test_a_wrong_url_is_answered_with_the_nearest_right_one(url: str, advice: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        open_storage(url)
-    assert advice in str(caught.value)
+    ]
+    for url, advice in rows:
+        with subtests.test(url=url):
+            with pytest.raises(ConfigError) as caught:
+                open_storage(url)
+            assert advice in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -29,37 +29,37 @@ SENT: dict[str, Any] = {
 CHAT: dict[str, Any] = {"id": "chat", "display_name": MARKER, "is_group": True, "handles": [PERSON]}
 
 
-@pytest.mark.parametrize("name", ENDPOINTS)
-def test_the_name_and_path_of_every_call_are_kept_and_its_body_is_removed(name: str) -> None:
-    call = prepare(name, path={}, body={"text": MARKER, "body": '","body":'}).with_key("lbkey")
-    redact, _ = without_texts(call.to_json(), None)
-    kept = Call.from_json(redact)
-    assert (kept.name, kept.method, kept.path, kept.safety) == (call.name, call.method, call.path, call.safety)
-    assert (kept.body, kept.key) == (None, None)
-    assert MARKER.encode() not in redact
+def test_the_name_and_path_of_every_call_are_kept_and_its_body_is_removed(subtests: pytest.Subtests) -> None:
+    for name in ENDPOINTS:
+        with subtests.test(name=name):
+            call = prepare(name, path={}, body={"text": MARKER, "body": '","body":'}).with_key("lbkey")
+            redact, _ = without_texts(call.to_json(), None)
+            kept = Call.from_json(redact)
+            assert (kept.name, kept.method, kept.path, kept.safety) == (call.name, call.method, call.path, call.safety)
+            assert (kept.body, kept.key) == (None, None)
+            assert MARKER.encode() not in redact
 
 
-@pytest.mark.parametrize(
-    ("kind", "answer"),
-    [
+def test_a_typed_answer_can_still_be_built(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[type[Data], dict[str, Any]]] = [
         (MessageSentResponse, {"chat_id": "chat", "message": SENT}),
         (Message, SENT | {"chat_id": "chat", "is_from_me": True}),
         (ChatCreatedResponse, {"chat": CHAT | {"message": SENT}}),
         (MessageCreated, {"chat_id": "chat", "message": SENT, "from": "+12", "from_selection": {"reason": "new"}}),
         (VoiceMemoSent, {"voice_memo": {"id": "msg", "to": ["+14"], "voice_memo": {"filename": MARKER}}}),
         (Chat, CHAT),
-    ],
-)
-def test_a_typed_answer_can_still_be_built(kind: type[Data], answer: dict[str, Any]) -> None:
-    _, redact = without_texts(b"{}", json.dumps(answer).encode())
-    assert redact is not None
-    assert MARKER not in redact.decode()
-    before, after = kind.model_validate(answer), kind.model_validate_json(redact)
-    for name in ("id", "chat_id", "handles", "is_group", "from_", "from_selection"):
-        assert getattr(after, name, None) == getattr(before, name, None)
-    if isinstance(after, MessageSentResponse) and isinstance(before, MessageSentResponse):
-        assert after.message.parts == ()
-        assert (after.message.id, after.message.sent_at) == (before.message.id, before.message.sent_at)
+    ]
+    for kind, answer in rows:
+        with subtests.test(kind=kind.__name__):
+            _, redact = without_texts(b"{}", json.dumps(answer).encode())
+            assert redact is not None
+            assert MARKER not in redact.decode()
+            before, after = kind.model_validate(answer), kind.model_validate_json(redact)
+            for name in ("id", "chat_id", "handles", "is_group", "from_", "from_selection"):
+                assert getattr(after, name, None) == getattr(before, name, None)
+            if isinstance(after, MessageSentResponse) and isinstance(before, MessageSentResponse):
+                assert after.message.parts == ()
+                assert (after.message.id, after.message.sent_at) == (before.message.id, before.message.sent_at)
 
 
 @pytest.mark.parametrize("answer", [b'"gone"', b"null", b'{"status":403,"code":2024,"trace_id":"t"}'])

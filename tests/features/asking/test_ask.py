@@ -17,7 +17,7 @@ from linqbot.bot.filters import regex
 from linqbot.bot.router import Next
 from linqbot.client.call import ApiResponse
 from linqbot.engine.failure import RetryPolicy
-from linqbot.errors import AskCancelled, AskTimeout, LinqApiError, StorageUnavailable
+from linqbot.errors import AskCancelled, AskTimeout, BotError, LinqApiError, StorageUnavailable
 from linqbot.linq.events.account import ContactCardReceived
 from linqbot.linq.events.chat import LocationSharingStarted, TypingStarted
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
@@ -933,9 +933,8 @@ async def test_an_event_without_a_chat_or_beside_the_chat_cannot_ask(talk: Talk)
     assert "runs next to the chat's other handlers" in (await talk.storage.dead_letters())[0].error
 
 
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
+async def test_arguments_that_do_not_fit_are_refused(talk: Talk, subtests: pytest.Subtests) -> None:
+    rows: list[tuple[dict[str, Any], str]] = [
         ({"kind": int, "yes": "like"}, "yes= without kind="),
         ({"kind": MediaPart, "choices": ["1"]}, "read from text only"),
         ({"choices": ["a", "A "]}, "two choices are equal"),
@@ -959,15 +958,20 @@ async def test_an_event_without_a_chat_or_beside_the_chat_cannot_ask(talk: Talk)
         ({"side_questions": True}, "with yes= only"),
         ({"yes": "like", "also": "+14155550142"}, "give a list of texts"),
         ({"yes": "like", "also": ["Bob"]}, "'Bob' is no handle"),
-    ],
-)
-async def test_arguments_that_do_not_fit_are_refused(talk: Talk, arguments: dict[str, Any], problem: str) -> None:
+    ]
+    runs = []
+
     async def ask(message: MessageReceived, ctx: Context) -> None:
-        await ctx.ask("Well?", **arguments)
+        runs.append(message.text)
+        for arguments, problem in rows:
+            with subtests.test(arguments=repr(arguments)):
+                with pytest.raises(BotError) as refused:
+                    await ctx.ask("Well?", **arguments)
+                assert problem in str(refused.value)
 
     talk.deploy(ask)
-    assert problem in await error_of(talk, "hi")
-    assert talk.said == []
+    await talk.say("hi")
+    assert (runs, talk.said) == (["hi"], [])
 
 
 # State

@@ -8,12 +8,9 @@ from typing import Any
 import pytest
 from asking_talk import Talk
 from fakes import text_body
-from simulated_crash import crash
 
 from linqbot.bot.context import Context
-from linqbot.client.call import Call
 from linqbot.linq.events.message import MessageReceived
-from linqbot.storage.inbox import Commit, Lease
 
 pytestmark = pytest.mark.anyio
 
@@ -21,23 +18,7 @@ QUESTIONS = ["Name?", "Street?", "Colour?", "Sure?"]
 ANSWERS = ["Ada", "Main St", "red", "yes"]
 
 
-class Crashes:
-    """Crashes the process once, at the n-th place where it can crash."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-        self.has_crashed = False
-
-    async def place(self) -> None:
-        if self.has_crashed:
-            return
-        if self.left == 0:
-            self.has_crashed = True
-            await crash()
-        self.left -= 1
-
-
-def form(crashes: Crashes, questions: list[str]) -> Callable[[MessageReceived, Context], Awaitable[None]]:
+def form(crashes: Any, questions: list[str]) -> Callable[[MessageReceived, Context], Awaitable[None]]:
     async def ask_all(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("A few questions.")
         said = []
@@ -51,38 +32,14 @@ def form(crashes: Crashes, questions: list[str]) -> Callable[[MessageReceived, C
     return ask_all
 
 
-async def crashing_storage(talk: Talk, crashes: Crashes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the process crash before and after each commit that ends a turn, and before and after each call."""
-    finish = type(talk.storage).finish
-
-    async def crashing(self: Any, lease: Lease, end: Commit) -> None:
-        await crashes.place()
-        await finish(self, lease, end)
-        await crashes.place()
-
-    monkeypatch.setattr(type(talk.storage), "finish", crashing)
-
-
-async def deliver(talk: Talk, text: str, crashes: Crashes, *, runs: Callable[[], Any]) -> None:
-    async def before(_: Call) -> None:
-        await crashes.place()
-
-    talk.linq.before = before
-    await talk.put(text_body(text))
-    while await talk.crashable.run(talk.run()):
-        await talk.restart()
-        runs()
-
-
 def every_place(limit: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("at", range(limit))
 
 
-async def fill_in(talk: Talk, crashes: Crashes, monkeypatch: pytest.MonkeyPatch) -> None:
-    await crashing_storage(talk, crashes, monkeypatch)
+async def fill_in(talk: Talk, crashes: Any) -> None:
     talk.deploy(form(crashes, QUESTIONS))
     for text in ["hello", *ANSWERS]:
-        await deliver(talk, text, crashes, runs=lambda: None)
+        await crashes.deliver(text_body(text))
 
 
 EXPECTED = ["A few questions."]
@@ -91,11 +48,9 @@ for _question, _answer in zip(QUESTIONS, ANSWERS, strict=True):
 EXPECTED.append("Sum: Ada, Main St, red, yes")
 
 
-async def test_a_form_has_as_many_places_to_crash_as_are_tried_below(
-    talk: Talk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    crashes = Crashes(10**6)
-    await fill_in(talk, crashes, monkeypatch)
+async def test_a_form_has_as_many_places_to_crash_as_are_tried_below(talk: Talk, crashes: Any) -> None:
+    crashes.at(10**6)
+    await fill_in(talk, crashes)
     assert talk.said == EXPECTED
     assert 10**6 - crashes.left == PLACES
 
@@ -106,11 +61,9 @@ PLACES = 10 + 10 + 2 * (1 + 2 + 3 + 4)
 
 @pytest.mark.slow
 @every_place(PLACES)
-async def test_each_question_is_asked_once_and_the_end_said_once(
-    talk: Talk, monkeypatch: pytest.MonkeyPatch, at: int
-) -> None:
-    crashes = Crashes(at)
-    await fill_in(talk, crashes, monkeypatch)
+async def test_each_question_is_asked_once_and_the_end_said_once(talk: Talk, crashes: Any, at: int) -> None:
+    crashes.at(at)
+    await fill_in(talk, crashes)
     assert crashes.has_crashed
     assert talk.said == EXPECTED
     assert talk.open_questions() == []
@@ -122,19 +75,16 @@ async def test_each_question_is_asked_once_and_the_end_said_once(
 
 @pytest.mark.slow
 @every_place(50)
-async def test_the_same_with_a_question_that_a_deploy_adds_in_the_middle(
-    talk: Talk, monkeypatch: pytest.MonkeyPatch, at: int
-) -> None:
-    crashes = Crashes(at)
-    await crashing_storage(talk, crashes, monkeypatch)
+async def test_the_same_with_a_question_that_a_deploy_adds_in_the_middle(talk: Talk, crashes: Any, at: int) -> None:
+    crashes.at(at)
     talk.deploy(form(crashes, QUESTIONS))
     for text in ["hello", *ANSWERS[:2]]:
-        await deliver(talk, text, crashes, runs=lambda: None)
+        await crashes.deliver(text_body(text))
     assert talk.said[-1] == "Colour?"
     longer = [*QUESTIONS[:1], "Postcode?", *QUESTIONS[1:]]
     talk.bot = changed(form(crashes, longer))
     for text in [ANSWERS[2], "75001", ANSWERS[3]]:
-        await deliver(talk, text, crashes, runs=lambda: None)
+        await crashes.deliver(text_body(text))
     assert crashes.has_crashed
     assert [text for text in talk.said if text.endswith("?")] == [*QUESTIONS[:3], "Postcode?", "Sure?"]
     assert [text for text in talk.said if text.startswith("Sum")] == ["Sum: Ada, 75001, Main St, red, yes"]

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from asking_talk import Talk
 from fakes import CHAT, LINE, PERSON, envelope, text_body
-from simulated_crash import crash
 
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse, Call
@@ -204,57 +203,29 @@ async def test_a_second_request_takes_the_place_of_the_first(talk: Talk) -> None
 # Crashes
 
 
-class Places:
-    """Crashes the process once, at the n-th place where it can crash."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-        self.has_crashed = False
-
-    async def place(self, _: object = None) -> None:
-        if self.has_crashed:
-            return
-        if self.left == 0:
-            self.has_crashed = True
-            await crash()
-        self.left -= 1
-
-
 @pytest.mark.parametrize("at_place", range(9))
-async def test_a_crash_anywhere_asks_at_most_once_and_answers_once(
-    talk: Talk, monkeypatch: pytest.MonkeyPatch, at_place: int
-) -> None:
-    places = Places(at_place)
-    finish, run = type(talk.storage).finish, talk.linq.run
-
-    async def crashing(self: Any, *arguments: Any) -> None:
-        await places.place()
-        await finish(self, *arguments)
-        await places.place()
+async def test_a_crash_anywhere_asks_at_most_once_and_answers_once(talk: Talk, crashes: Any, at_place: int) -> None:
+    crashes.at(at_place)
+    run = talk.linq.run
 
     async def crashing_after(call: Call) -> ApiResponse:
         answer = await run(call)
         if call.name == "chats.location.request":
-            await places.place()
+            await crashes.place()
         return answer
 
-    monkeypatch.setattr(type(talk.storage), "finish", crashing)
     talk.linq.client = talk.linq.client.wrapped(lambda _: crashing_after)
     talk.deploy(near)
     locates(talk, at(48.85, 2.35), times=3)
     for body in (text_body("near"), shared()):
-        talk.linq.before = places.place
-        await talk.put(body)
-        while await talk.crashable.run(talk.run()):
-            await talk.restart()
-            talk.linq.before = places.place
+        await crashes.deliver(body)
     assert talk.said == ["Where are you?", "You are at 48.85 2.35."]
     # Such a call has no key at Linq. Cut off, it is never repeated: at place 0 the person is not asked.
     assert asked(talk) == (at_place != 0)
     assert talk.open_questions() == []
     assert await talk.storage.dead_letters() == []
     # 2 calls, 3 places around them; 2 calls and 2 places at the end of the second turn.
-    assert places.has_crashed
+    assert crashes.has_crashed
 
 
 # Mistakes

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from asking_talk import Talk
 from fakes import CHAT, LINE, envelope, payment_request, text_body
-from simulated_crash import crash
 
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
@@ -312,69 +311,31 @@ async def test_a_payment_without_a_handler_that_waits_goes_to_the_handlers_of_pa
 # Crashes
 
 
-class Places:
-    """Crashes the process once, at the n-th place where it can crash."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-        self.has_crashed = False
-
-    async def place(self, _: object = None) -> None:
-        if self.has_crashed:
-            return
-        if self.left == 0:
-            self.has_crashed = True
-            await crash()
-        self.left -= 1
-
-
-async def deliver(talk: Talk, body: bytes, places: Places) -> None:
-    talk.linq.before = places.place
-    await talk.put(body)
-    while await talk.crashable.run(talk.run()):
-        await talk.restart()
-    talk.linq.before = None
-
-
-def crashing_finish(talk: Talk, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    finish = type(talk.storage).finish
-
-    async def crashing(self: Any, *arguments: Any) -> None:
-        await places.place()
-        await finish(self, *arguments)
-        await places.place()
-
-    monkeypatch.setattr(type(talk.storage), "finish", crashing)
-
-
 @pytest.mark.parametrize("at", range(10))
 @pytest.mark.parametrize(("kind", "text"), [("succeeded", "Thanks for 1250 usd."), ("declined", "Your bank said no.")])
 async def test_a_crash_anywhere_requests_once_and_answers_once(
-    talk: Talk, monkeypatch: pytest.MonkeyPatch, at: int, kind: str, text: str
+    talk: Talk, crashes: Any, at: int, kind: str, text: str
 ) -> None:
-    places = Places(at)
-    crashing_finish(talk, places, monkeypatch)
+    crashes.at(at)
     talk.deploy(soup)
-    await deliver(talk, text_body("soup"), places)
+    await crashes.deliver(text_body("soup"))
     (request,) = requests(talk)
-    await deliver(talk, payment(kind, request), places)
+    await crashes.deliver(payment(kind, request))
     assert requests(talk) == [request]
     assert len(cards(talk)) == 1
     assert said(talk) == ["Good choice.", text]
     assert talk.open_questions() == []
     assert await talk.storage.dead_letters() == []
     # 3 calls and 2 places at the end; then 1 call, for a declined payment 2, and 2 places.
-    assert places.has_crashed == (at < 8 + (kind == "declined"))
+    assert crashes.has_crashed == (at < 8 + (kind == "declined"))
 
 
-async def test_a_payment_that_arrives_before_the_request_is_on_record_is_not_lost(talk: Talk) -> None:
+async def test_a_payment_that_arrives_before_the_request_is_on_record_is_not_lost(talk: Talk, crashes: Any) -> None:
     """The person pays while the process is down, so the turn that asked is not finished yet."""
     talk.deploy(soup)
-
-    with pytest.MonkeyPatch.context() as patch:
-        crashing_finish(talk, Places(0), patch)
-        await talk.put(text_body("soup"))
-        assert await talk.crashable.run(talk.run())
+    crashes.at(0)
+    await talk.put(text_body("soup"))
+    assert await talk.crashable.run(talk.run())
     (request,) = requests(talk)
     await talk.restart()
     await talk.put(payment("succeeded", request))

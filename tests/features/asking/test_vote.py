@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from asking_talk import Talk
 from fakes import CHAT, LINE, PERSON, envelope, handle, poll_vote, text_body
-from simulated_crash import crash
 
 from linqbot.bot.context import Context
 from linqbot.client.call import ApiResponse
@@ -227,31 +226,13 @@ async def test_a_person_who_leaves_is_not_waited_for_although_the_handler_of_tha
 
 
 @pytest.mark.parametrize("at", range(12))
-async def test_a_crash_anywhere_makes_one_poll_and_counts_each_vote_once(
-    talk: Talk, monkeypatch: pytest.MonkeyPatch, at: int
-) -> None:
-    left, finish = [at], type(talk.storage).finish
-
-    async def place(_: object = None) -> None:
-        left[0] -= 1
-        if left[0] == -1:
-            await crash()
-
-    async def crashing(self: Any, *arguments: Any) -> None:
-        await place()
-        await finish(self, *arguments)
-        await place()
-
-    monkeypatch.setattr(type(talk.storage), "finish", crashing)
+async def test_a_crash_anywhere_makes_one_poll_and_counts_each_vote_once(talk: Talk, crashes: Any, at: int) -> None:
+    crashes.at(at)
     talk.deploy(lunch, groups="all")
     prepare(talk, PERSON, BOB, times=3)
     for body in (text_body("lunch", is_group=True), poll_vote("t", BOB), poll_vote("t", BOB), poll_vote("p", PERSON)):
-        await talk.put(body)
-        talk.linq.before = place
-        while await talk.crashable.run(talk.run()):
-            await talk.restart()
-            talk.linq.before = place
-    assert left[0] < 0
+        await crashes.deliver(body)
+    assert crashes.has_crashed
     polls = [call.key for call in talk.linq.calls if call.name == "chats.polls.create"]
     assert len(set(polls)) == 1
     assert talk.said == ["Lunch?", "all voted: Thai, Pizza {'Thai': 1, 'Pizza': 1}"]

@@ -178,21 +178,20 @@ def test_a_number_of_connections_that_cannot_work_is_refused(count: str) -> None
         PostgresStorage(f"postgresql://db/linq?connections={count}")
 
 
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [
+def test_a_mistake_in_the_url_is_named_and_the_password_is_not_repeated(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, str]] = [
         ("postgresql://u@h/d?schemaa=x", "unknown option schemaa. Did you mean schema"),
         ("postgresql://u:p@ss/w#rd@h/d", "write % as %25, @ as %40"),
         ("postgresql://u:s@cret/part@h/d", "write % as %25, @ as %40"),
         ("postgresql://u@h:port/d", "cannot be read"),
         ("postgresql://u@h,i:port/d", "cannot be read"),
         ("postgresql://u@h/d?schema=pgmq", "linqbot's own"),
-    ],
-)
-def test_a_mistake_in_the_url_is_named_and_the_password_is_not_repeated(url: str, says: str) -> None:
-    with pytest.raises(ConfigError, match=says) as refused:
-        PostgresStorage(url)
-    assert not any(secret in str(refused.value) for secret in ("ss/w", "cret"))
+    ]
+    for url, says in rows:
+        with subtests.test(url=url):
+            with pytest.raises(ConfigError, match=says) as refused:
+                PostgresStorage(url)
+            assert not any(secret in str(refused.value) for secret in ("ss/w", "cret"))
 
 
 def test_several_servers_may_be_named() -> None:
