@@ -1,4 +1,4 @@
-"""What `linqbot rehearse` says of the test that it has written for a finding."""
+"""The verdict of `linqbot rehearse` on the test that it has written for a finding."""
 
 from __future__ import annotations
 
