@@ -32,11 +32,7 @@ class ApprovalNeeded(PersonNeeded):
 
 @dataclass
 class Approvals(AbstractCapability[Any]):
-    """Decides on the calls of a run that need approval.
-
-    Args:
-        decisions: By id of the call, what was decided.
-    """
+    """Decides on the calls of a run that need approval, by their ids."""
 
     decisions: Mapping[str, Decision]
 
@@ -60,8 +56,6 @@ class Approvals(AbstractCapability[Any]):
 async def decision(call_id: str, asked: str, settings: Settings) -> Decision:
     """Ask for an approval in the chat, and return the decision.
 
-    Args:
-        asked: The question.
     Raises:
         AskTimeout: no answer came in time.
         AskCancelled: an operator ended the question, or it could not be sent.

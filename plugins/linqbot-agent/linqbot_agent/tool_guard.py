@@ -21,12 +21,7 @@ from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 
 @dataclass
 class ToolGuard(AbstractCapability[Any]):
-    """Decides which calls of tools need approval, and guards output functions.
-
-    Args:
-        chat_id: The chat of the turn.
-        elsewhere, unapproved: See `LinqAgent`.
-    """
+    """Decides which calls of tools need approval, and guards output functions."""
 
     chat_id: str | None
     elsewhere: Collection[str]
