@@ -16,7 +16,7 @@ from pydantic_ai.output import NativeOutput, PromptedOutput
 from pydantic_core import to_json
 
 from linqbot import BotError, Event, MessageEdited, MessageReceived
-from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, decision
+from linqbot_agent.approvals import ApprovalNeeded, Approvals, Decision, ToolGuard, decision
 from linqbot_agent.bubbles import Bubbles, OutputChecks, say_rest
 from linqbot_agent.durability import ModelFailed, Result, Run, completed
 from linqbot_agent.entries import Entries
@@ -26,7 +26,6 @@ from linqbot_agent.outputs import outputs_of, text_of
 from linqbot_agent.questions import QuestionNeeded, Questions, answer_of
 from linqbot_agent.remembering import remember, remembered, summary_key, work_of
 from linqbot_agent.summaries import keep_summary
-from linqbot_agent.tool_guard import ToolGuard
 from linqbot_agent.turn import Answer, Prompt, Settings
 from linqbot_agent.written import prompt_of, prompt_of_edit, said_by
 

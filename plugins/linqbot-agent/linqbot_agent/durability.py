@@ -45,7 +45,7 @@ from pydantic_ai.exceptions import (
     RetryModelRequest,
     ToolFailed,
 )
-from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolCallPart, UserPromptPart
 from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.tools import ToolDefinition
 from pydantic_core import to_json
@@ -55,12 +55,12 @@ from linqbot_agent.bubbles import Bubbles, SaidNothing
 from linqbot_agent.budget import Account, Used
 from linqbot_agent.entries import Entries, ResultNotRecorded
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
-from linqbot_agent.incoming import add_incoming
 from linqbot_agent.links import shown_to_model, without_invented
 from linqbot_agent.memory import LEFT_OUT, lessened, next_level, pictures_in
 from linqbot_agent.memory import digest as picture_digest
 from linqbot_agent.prices import AttributedUsage, price, tool_use, used_by_tool
 from linqbot_agent.turn import Counts, Prompt
+from linqbot_agent.written import prompt_of
 
 AGENT = "agent"
 """The name in front of every step. The agent's own name would lose the record when it changes."""
@@ -69,6 +69,7 @@ AGENT = "agent"
 _MOST_BYTES: Final = 255 << 10
 """The largest result of a step that is recorded, as JSON; `Context.once` takes 256 KiB."""
 _LEAST_CHARACTERS: Final = 1000
+_INCOMING: Final = "incoming"
 
 
 class Result(NamedTuple):
@@ -244,7 +245,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
     async def wrap_model_request(self, ctx: RunContext[Any], *, request_context: Any, handler: Any) -> ModelResponse:
         base, run = super().wrap_model_request, _run.get()
         if run is not None:
-            await add_incoming(request_context, ctx, run.ctx, run.entries)
+            await _add_incoming(request_context, ctx, run.ctx, run.entries)
         new = [message for message in request_context.messages if message.run_id == ctx.run_id]
 
         async def ask(further: Sequence[ModelMessage]) -> ModelResponse:
@@ -466,3 +467,23 @@ def check_toolsets(agent: AbstractAgent[Any, Any]) -> None:
             "calls are recorded. Give it one, such as FunctionToolset(id='bookings') or "
             "MCPToolset(server, id='ledger')."
         )
+
+
+async def _add_incoming(request: ModelRequestContext, run: RunContext[Any], ctx: Context, entries: Entries) -> None:
+    """Add the messages that have come since the last request to a request, and to the history of its run.
+
+    Only in handlers with `overlap="steer"`. What a request has got is on record, so each run of the turn makes the same
+    requests. What comes during the last request is not taken, and gets a turn of its own. `run.enqueue` would
+    add them at the end, behind the part of an answer that was cut off by a crash.
+    """
+    if not ctx.takes_incoming:
+        return
+
+    async def take() -> list[str]:
+        return [prompt_of(message) async for message in ctx.incoming()]
+
+    step = await entries.step(_INCOMING, take)
+    for text in step.result:
+        message = ModelRequest(parts=[UserPromptPart(text)], run_id=run.run_id)
+        request.messages = [*request.messages, message]
+        run.messages.append(message)
